@@ -1,0 +1,70 @@
+"""segzoo: a plug-in based model zoo for semantic segmentation.
+
+Every public name is imported when it is first used (PEP 562), so ``import segzoo`` costs nothing
+and imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from segzoo import errors, hooks, interfaces, specs, zoo
+    from segzoo.creation import create
+    from segzoo.evaluation import evaluate
+    from segzoo.hooks import hookimpl
+    from segzoo.prediction import Segmentation, predict
+    from segzoo.segmenter import Segmenter
+    from segzoo.training import train
+    from segzoo.weights import load, save
+
+_WHERE = {
+    "Segmentation": "segzoo.prediction",
+    "Segmenter": "segzoo.segmenter",
+    "create": "segzoo.creation",
+    "errors": "",
+    "evaluate": "segzoo.evaluation",
+    "hookimpl": "segzoo.hooks",
+    "hooks": "",
+    "interfaces": "",
+    "load": "segzoo.weights",
+    "predict": "segzoo.prediction",
+    "save": "segzoo.weights",
+    "specs": "",
+    "train": "segzoo.training",
+    "zoo": "",
+}
+
+__all__ = [
+    "Segmentation",
+    "Segmenter",
+    "__version__",
+    "create",
+    "errors",
+    "evaluate",
+    "hookimpl",
+    "hooks",
+    "interfaces",
+    "load",
+    "predict",
+    "save",
+    "specs",
+    "train",
+    "zoo",
+]
+
+
+def __getattr__(name: str) -> Any:
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(f"module 'segzoo' has no attribute {name!r}")
+    value = getattr(import_module(where), name) if where else import_module(f"segzoo.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

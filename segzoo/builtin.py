@@ -1,0 +1,139 @@
+"""The plug-in that segzoo itself is: its own specs, through the same hooks as everybody's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segzoo.hooks import API_VERSION, hookimpl
+from segzoo.specs import (
+    DatasetSpec,
+    DecoderSpec,
+    EncoderSpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_UNET = "arXiv:1505.04597"
+_VGG = "arXiv:1409.1556"
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return API_VERSION
+
+
+@hookimpl
+def segzoo_encoders() -> Iterable[EncoderSpec]:
+    return [
+        EncoderSpec(
+            name="plain",
+            factory="segzoo.encoders.plain:PlainEncoder",
+            channels=(64, 128, 256, 512, 1024),
+            strides=(1, 2, 4, 8, 16),
+            summary="the U-Net's own: double convolutions and max pooling",
+            paper=_UNET,
+        ),
+        *(_vgg(layers, norm) for layers in (11, 13, 16, 19) for norm in ("", "_bn")),
+    ]
+
+
+def _vgg(layers: int, norm: str) -> EncoderSpec:
+    name = f"vgg{layers}{norm}"
+    return EncoderSpec(
+        name=name,
+        aliases=("vgg",) if name == "vgg16" else ("vgg_bn",) if name == "vgg16_bn" else (),
+        factory="segzoo.encoders.timm:VGGEncoder",
+        options={"backbone": name},
+        channels=(64, 128, 256, 512, 512),
+        strides=(1, 2, 4, 8, 16),
+        pretrained=True,
+        summary=f"VGG with {layers} layers{' and batch norm' if norm else ''}, ImageNet weights on request",
+        paper=_VGG,
+    )
+
+
+@hookimpl
+def segzoo_decoders() -> Iterable[DecoderSpec]:
+    return [
+        DecoderSpec(
+            name="unet",
+            factory="segzoo.decoders.unet:UNetDecoder",
+            summary="upsample, join the skip, convolve",
+            paper=_UNET,
+        )
+    ]
+
+
+@hookimpl
+def segzoo_models() -> Iterable[ModelSpec]:
+    return [
+        ModelSpec(
+            name="unet",
+            factory="segzoo.models.unet:unet",
+            summary="the plain U-Net: padded or valid, bilinear or transposed convolutions",
+            paper=_UNET,
+        ),
+        ModelSpec(
+            name="unet-vgg",
+            encoder="vgg16",
+            decoder="unet",
+            decoder_options={"norm": None},
+            summary="U-Net on VGG16, without batch norm",
+            paper=_UNET,
+        ),
+        ModelSpec(
+            name="unet-resnet50",
+            encoder="timm:resnet50",
+            decoder="unet",
+            summary="U-Net on timm's ResNet-50",
+            paper=_UNET,
+        ),
+    ]
+
+
+@hookimpl
+def segzoo_datasets() -> Iterable[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="folder",
+            factory="segzoo.datasets.folder:FolderDataset",
+            splits=("train", "val", "test"),
+            summary="your own images and masks in two folders",
+            layout="images/ and masks/ (or imgs/, labels/), one mask per image with the same stem",
+        )
+    ]
+
+
+@hookimpl
+def segzoo_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name="dice",
+            factory="segzoo.metrics.overlap:Overlap",
+            options={"measure": "dice"},
+            aliases=("f1",),
+            summary="Dice coefficient of the foreground classes, per image and pooled",
+        ),
+        MetricSpec(
+            name="iou",
+            factory="segzoo.metrics.overlap:Overlap",
+            options={"measure": "iou"},
+            aliases=("jaccard",),
+            summary="intersection over union of the foreground classes, per image and pooled",
+        ),
+    ]
+
+
+@hookimpl
+def segzoo_losses() -> Iterable[LossSpec]:
+    return [
+        LossSpec(
+            name="ce-dice",
+            factory="segzoo.losses.cross_entropy_dice:CrossEntropyDice",
+            summary="cross-entropy plus soft Dice; binary where the network has one logit",
+        )
+    ]

@@ -1,0 +1,85 @@
+"""What a plug-in may implement: every hook, on one screen.
+
+A plug-in is a module named by an entry point in the group ``segzoo.plugins``. It implements any of
+these functions, marked with `hookimpl`, and returns specs; importing it must not import torch::
+
+    from segzoo.hooks import hookimpl
+    from segzoo.specs import DecoderSpec
+
+    @hookimpl
+    def segzoo_decoders():
+        return [DecoderSpec(name="mine", factory="segzoo_mine.decoder:MyDecoder")]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from segzoo.specs import (
+        DatasetSpec,
+        DecoderSpec,
+        EncoderSpec,
+        LossSpec,
+        MetricSpec,
+        ModelSpec,
+        WeightsSpec,
+    )
+
+#: Version of this interface; it grows when a hook or a spec changes in a way that breaks plug-ins.
+API_VERSION = 1
+
+hookspec = pluggy.HookspecMarker("segzoo")
+hookimpl = pluggy.HookimplMarker("segzoo")
+
+
+@hookspec(firstresult=True)
+def segzoo_api() -> int:
+    """Return the interface version that the plug-in was written for (`API_VERSION` of its day)."""
+    return API_VERSION
+
+
+@hookspec
+def segzoo_encoders() -> Iterable[EncoderSpec]:
+    """Return encoders."""
+    return ()
+
+
+@hookspec
+def segzoo_decoders() -> Iterable[DecoderSpec]:
+    """Return decoders."""
+    return ()
+
+
+@hookspec
+def segzoo_models() -> Iterable[ModelSpec]:
+    """Return whole networks, or named pairs of decoder and encoder."""
+    return ()
+
+
+@hookspec
+def segzoo_weights() -> Iterable[WeightsSpec]:
+    """Return trained weights."""
+    return ()
+
+
+@hookspec
+def segzoo_datasets() -> Iterable[DatasetSpec]:
+    """Return data sets."""
+    return ()
+
+
+@hookspec
+def segzoo_metrics() -> Iterable[MetricSpec]:
+    """Return metrics."""
+    return ()
+
+
+@hookspec
+def segzoo_losses() -> Iterable[LossSpec]:
+    """Return losses."""
+    return ()

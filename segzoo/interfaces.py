@@ -1,0 +1,116 @@
+"""What parts promise each other: the shapes that plug-ins are written against.
+
+These are protocols: a class fulfils one by having its attributes and methods, without inheriting.
+Importing this module imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from segzoo.specs import Labels
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """An ``nn.Module`` from images to a pyramid of features.
+
+    Attributes:
+        channels: channels of each feature, finest first.
+        strides: stride of each feature, finest first.
+
+    Optional attributes:
+        any_size (bool): takes sizes that its deepest stride does not divide, and the features of
+            odd sizes are rounded; `segzoo.segmenter.Segmenter` pads the image for all others.
+        eats (int): pixels of the image's height (and width) that its valid convolutions consume.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __call__(self, images: Tensor) -> Sequence[Tensor]:
+        """Map ``(N, in_channels, H, W)`` to ``(N, C_i, H / s_i, W / s_i)`` for every stride ``s_i``."""
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """An ``nn.Module`` from a pyramid of features to one feature map.
+
+    Attributes:
+        out_channels: channels of the map.
+        stride: its stride; logits are resized to the image where it is above 1.
+
+    Optional attributes:
+        any_size, eats: as in `Encoder`; `eats` in pixels of the map, times ``stride``.
+        side_channels (tuple[int, ...]): channels of the maps that deep supervision adds.
+        side_features (method): features to the list of side maps, coarsest idea first, the last
+            being what calling the decoder returns.
+    """
+
+    out_channels: int
+    stride: int
+
+    def __call__(self, features: Sequence[Tensor]) -> Tensor:
+        """Map features, finest first, to ``(N, out_channels, H / stride, W / stride)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its truth.
+
+    Attributes:
+        image: ``(H, W)`` or ``(H, W, C)``, uint8 or uint16, channels in RGB order.
+        mask: ``(H, W)`` uint8 class indices.
+        name: identifies the sample within its data set; stable between machines.
+        field_of_view: ``(H, W)`` bool; pixels outside are neither trained on nor scored.
+        instances: ``(H, W)`` uint16 or int32, 0 for none, else the number of the object.
+    """
+
+    image: NDArray[Any]
+    mask: NDArray[np.uint8]
+    name: str
+    field_of_view: NDArray[np.bool_] | None = None
+    instances: NDArray[Any] | None = None
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A sequence of samples with labels; decoding happens in ``__getitem__``."""
+
+    labels: Labels
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+class Metric(Protocol):
+    """Counts, then a number; always with its contract.
+
+    Attributes:
+        contract: which pixels, which classes, which average, which rule for empty masks, in words.
+    """
+
+    contract: str
+
+    def update(self, prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
+        """Count one image: ``(H, W)`` class indices each."""
+        ...
+
+    def merge(self, other: Any) -> None:
+        """Add the counts of another object of this class, made with the same options."""
+        ...
+
+    def compute(self) -> Mapping[str, float]:
+        """Return the scores by name."""
+        ...

@@ -1,0 +1,128 @@
+"""A registry maps names to specs and remembers who brought each.
+
+Nothing is ever overwritten: two plug-ins may claim one short name, and then both are reachable by
+``distribution:name`` and the short name is an error that says so.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
+from segzoo.specs import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+S = TypeVar("S", bound=Spec)
+
+
+class Entry(NamedTuple, Generic[S]):
+    """A spec and the distribution that brought it."""
+
+    spec: S
+    owner: str
+
+    @property
+    def full_name(self) -> str:
+        """The name that no other plug-in can claim, such as ``segzoo-nested:nested``."""
+        return f"{self.owner}:{self.spec.name}"
+
+
+class Registry(Generic[S]):
+    """Specs of one kind by name, alias and ``distribution:name``."""
+
+    def __init__(self, spec_type: type[S]) -> None:
+        self.spec_type = spec_type
+        self._entries: list[Entry[S]] = []
+        self._by_name: dict[str, list[Entry[S]]] = {}
+
+    @property
+    def kind(self) -> str:
+        """What the registry holds, as people say it: ``encoder``, ``dataset``."""
+        return self.spec_type.kind
+
+    def check(self, *specs: S, owner: str) -> None:
+        """Raise `PluginError` if ``owner`` would claim one name twice."""
+        claimed = {name for entry in self._entries if entry.owner == owner for name in _names(entry.spec)}
+        for spec in specs:
+            for name in _names(spec):
+                if name in claimed:
+                    raise PluginError(f"{owner} names two {plural(self.kind)} {name!r}")
+                claimed.add(name)
+
+    def add(self, *specs: S, owner: str) -> None:
+        """Add specs under their names and aliases; errors as `check`."""
+        self.check(*specs, owner=owner)
+        for spec in specs:
+            entry = Entry(spec, owner)
+            self._entries.append(entry)
+            for name in _names(spec):
+                self._by_name.setdefault(name, []).append(entry)
+
+    def find(self, name: str) -> list[Entry[S]]:
+        """Return every entry that ``name`` may mean: none, one, or one per plug-in that claims it."""
+        owner, colon, short = name.rpartition(":")
+        entries = self._by_name.get(short, [])
+        return [entry for entry in entries if not colon or entry.owner == owner]
+
+    def entry(self, name: str) -> Entry[S]:
+        """Return the entry that ``name``, an alias or ``distribution:name``, stands for.
+
+        Raises:
+            AmbiguousNameError: several plug-ins claim the short name.
+            UnknownNameError: none does.
+        """
+        found = self.find(name)
+        if not found:
+            raise UnknownNameError(self.unknown(name))
+        if len(found) > 1:
+            full = " or ".join(repr(entry.full_name) for entry in found)
+            raise AmbiguousNameError(f"{len(found)} plug-ins have a {self.kind} named {name!r}: say {full}")
+        return found[0]
+
+    def get(self, name: str) -> S:
+        """Return the spec that ``name`` stands for; errors as `entry`."""
+        return self.entry(name).spec
+
+    def names(self) -> list[str]:
+        """Return every spec's name once, sorted; prefixed where several plug-ins claim it."""
+        return sorted(name for name, _ in self.items())
+
+    def items(self) -> Iterator[tuple[str, Entry[S]]]:
+        """Yield the shortest unambiguous name and the entry of every spec."""
+        for entry in self._entries:
+            alone = len(self._by_name[entry.spec.name]) == 1
+            yield (entry.spec.name if alone else entry.full_name), entry
+
+    def match(self, pattern: str) -> list[str]:
+        """Return the names that match a shell pattern (``unet-*``), or contain ``pattern`` if it has none."""
+        wild = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+        matched = (
+            name
+            for name, entry in self.items()
+            if any(fnmatchcase(one, wild) for one in (name, *entry.spec.aliases))
+        )
+        return sorted(matched)
+
+    def unknown(self, name: str) -> str:
+        """Return the sentence that says that ``name`` is unknown, with close matches."""
+        close = did_you_mean(name, [*self._by_name, *(entry.full_name for entry in self._entries)])
+        many = plural(self.kind)
+        return f"no {self.kind} is named {name!r}{close}; `segzoo list {many}` shows all {len(self._entries)}"
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.find(name))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def plural(kind: str) -> str:
+    """Return the plural of a kind of spec, as commands and attributes say it."""
+    return {"weights": "weights", "loss": "losses"}.get(kind, f"{kind}s")
+
+
+def _names(spec: Spec) -> Iterable[str]:
+    return (spec.name, *spec.aliases)
