@@ -1,0 +1,220 @@
+"""From a name and options to a network: which part takes which option, and building it.
+
+`plan` turns what a person said into an `Architecture`, complete and as data; `build` turns an
+`Architecture` into a module. A folder of weights stores the one and calls the other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from segzoo import zoo
+from segzoo.blocks.convolution import check_positive
+from segzoo.config import Architecture
+from segzoo.errors import OptionError, PluginError, UsageError, did_you_mean
+from segzoo.plugins import resolve
+from segzoo.segmenter import Segmenter
+from segzoo.specs import EncoderSpec, ModelSpec, PartSpec, WeightsSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segzoo.registry import Entry
+    from segzoo.specs import DecoderSpec
+
+#: What `build` passes to factories by itself, so that no option may.
+_GIVEN = {"self", "in_channels", "num_classes", "channels", "strides"}
+_SEGMENTER_OPTIONS = ("mirror",)
+
+Choice = str | Mapping[str, Any] | None
+
+
+def plan(
+    name: str,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    encoder: Choice = None,
+    decoder: Choice = None,
+    options: Mapping[str, Any],
+) -> Architecture:
+    """Return the architecture that ``name`` and options stand for.
+
+    Args:
+        name: a model, ``decoder/encoder`` or ``decoder-encoder``.
+        num_classes: channels of the logits.
+        in_channels: channels of the images.
+        encoder: another encoder's name, or options for the encoder alone.
+        decoder: another decoder's name, or options for the decoder alone.
+        options: each goes to every part that has an option of that name.
+
+    Raises:
+        OptionError: no part has such an option, or a number is out of range.
+        UnknownNameError: there is no such model, encoder or decoder.
+    """
+    check_positive(num_classes=num_classes, in_channels=in_channels)
+    found = zoo.find_model(name)
+    pair = _pair(found, name, encoder, decoder)
+    if pair is None:
+        return _plan_model(found, num_classes, in_channels, encoder, decoder, options)
+    shared = dict(options)
+    spec = None if isinstance(found, zoo.Pair) else found.spec
+    preset = spec if isinstance(spec, ModelSpec) and not spec.factory else None
+    encoder_options = dict(preset.encoder_options) if preset and not isinstance(encoder, str) else {}
+    decoder_options = dict(preset.decoder_options) if preset and not isinstance(decoder, str) else {}
+    takes = {"encoder": _option_names(pair.encoder.spec), "decoder": _option_names(pair.decoder.spec)}
+    own = {"encoder": encoder_options, "decoder": decoder_options}
+    for part, given in (("encoder", encoder), ("decoder", decoder)):
+        own[part].update({key: value for key, value in shared.items() if key in takes[part]})
+        if isinstance(given, Mapping):
+            full = (pair.encoder if part == "encoder" else pair.decoder).full_name
+            _check_options(given, takes[part], f"{part} {full!r}")
+            own[part].update(given)
+    known = [*takes["encoder"], *takes["decoder"], *_SEGMENTER_OPTIONS]
+    _check_options(shared, known, repr(pair.full_name))
+    return Architecture(
+        name=pair.full_name,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        options={key: value for key, value in shared.items() if key in _SEGMENTER_OPTIONS},
+        encoder=encoder_options,
+        decoder=decoder_options,
+        requires=_versions(pair.decoder.owner, pair.encoder.owner),
+    )
+
+
+def build(architecture: Architecture) -> nn.Module:
+    """Build the network that an architecture describes, with fresh weights.
+
+    Raises:
+        PluginError: a factory does not exist or returns something else than it promised.
+        UnknownNameError: a plug-in that brings a part is not installed.
+    """
+    found = zoo.find_model(architecture.name)
+    if not isinstance(found, zoo.Pair):
+        return _build_model(found, architecture)
+    encoder = _make(found.encoder, in_channels=architecture.in_channels, **architecture.encoder)
+    channels, strides = _features_of(encoder, found.encoder)
+    _check_pair(found, strides)
+    decoder = _make(found.decoder, channels=channels, strides=strides, **architecture.decoder)
+    for attribute in ("out_channels", "stride"):
+        if not isinstance(getattr(decoder, attribute, None), int):
+            raise PluginError(f"decoder {found.decoder.full_name!r} has no integer `{attribute}`")
+    return Segmenter(encoder, decoder, num_classes=architecture.num_classes, **architecture.options)
+
+
+def _pair(found: Any, name: str, encoder: Choice, decoder: Choice) -> zoo.Pair | None:
+    """Return decoder and encoder where the model is made of two, ``None`` where it has its own factory."""
+    if isinstance(found, zoo.Pair):
+        pair = found
+    elif isinstance(found.spec, ModelSpec) and not found.spec.factory:
+        decoders = zoo.registry("decoders")
+        pair = zoo.Pair(decoders.entry(found.spec.decoder), zoo.find_encoder(found.spec.encoder))
+    elif isinstance(encoder, str) or isinstance(decoder, str):
+        # "unet" is a network of its own and a decoder: with another encoder the decoder is meant.
+        base = zoo.registry("decoders").entry(decoder if isinstance(decoder, str) else name)
+        pair = zoo.Pair(base, zoo.find_encoder(base.spec.encoder))
+    else:
+        return None
+    if isinstance(decoder, str):
+        pair = zoo.Pair(zoo.registry("decoders").entry(decoder), pair.encoder)
+    if isinstance(encoder, str):
+        pair = zoo.Pair(pair.decoder, zoo.find_encoder(encoder))
+    return pair
+
+
+def _plan_model(
+    found: Any,
+    num_classes: int,
+    in_channels: int,
+    encoder: Choice,
+    decoder: Choice,
+    options: Mapping[str, Any],
+) -> Architecture:
+    entry: Entry[ModelSpec] = found
+    if encoder or decoder:
+        raise OptionError(
+            f"{entry.spec.name!r} takes its options directly, not for its encoder or decoder: "
+            f"segzoo.create({entry.spec.name!r}, num_classes={num_classes}, option=...)"
+        )
+    _check_options(options, _parameters(resolve(entry.spec.factory)), repr(entry.spec.name))
+    return Architecture(
+        name=entry.full_name,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        options=dict(options),
+        requires=_versions(entry.owner),
+    )
+
+
+def _build_model(found: Any, architecture: Architecture) -> nn.Module:
+    if isinstance(found.spec, WeightsSpec) or not found.spec.factory:
+        raise UsageError(f"{architecture.name!r} names no network that can be built by itself")
+    model = resolve(found.spec.factory)(
+        num_classes=architecture.num_classes,
+        in_channels=architecture.in_channels,
+        **architecture.options,
+    )
+    return _module(model, f"model {found.full_name!r}")
+
+
+def _make(entry: Entry[EncoderSpec] | Entry[DecoderSpec], **options: Any) -> nn.Module:
+    part = resolve(entry.spec.factory)(**{**entry.spec.options, **options})
+    return _module(part, f"{entry.spec.kind} {entry.full_name!r}")
+
+
+def _module(made: object, what: str) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        raise PluginError(f"{what}: its factory returned {type(made).__name__}, not an nn.Module")
+    return made
+
+
+def _features_of(encoder: nn.Module, entry: Entry[EncoderSpec]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    channels, strides = getattr(encoder, "channels", None), getattr(encoder, "strides", None)
+    if not isinstance(channels, tuple) or not isinstance(strides, tuple) or len(channels) != len(strides):
+        raise PluginError(
+            f"encoder {entry.full_name!r} must have tuples `channels` and `strides` of one length, "
+            f"got {channels!r} and {strides!r}"
+        )
+    return channels, strides
+
+
+def _check_pair(pair: zoo.Pair, strides: tuple[int, ...]) -> None:
+    spec, encoder = pair.decoder.spec, pair.encoder.full_name
+    if len(strides) < spec.min_features:
+        raise OptionError(
+            f"decoder {spec.name!r} needs {spec.min_features} features or more; "
+            f"{encoder!r} gives {len(strides)}"
+        )
+    halves = all(after == 2 * before for before, after in itertools.pairwise(strides))
+    if spec.halving and not (halves and strides[0].bit_count() == 1):
+        raise OptionError(
+            f"decoder {spec.name!r} needs strides that double from one feature to the next; "
+            f"{encoder!r} has {strides}"
+        )
+
+
+def _option_names(spec: PartSpec) -> list[str]:
+    return [name for name in _parameters(resolve(spec.factory)) if name not in spec.options]
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(factory).parameters.values()
+    return [p.name for p in parameters if p.name not in _GIVEN and p.kind is not p.VAR_KEYWORD]
+
+
+def _check_options(options: Mapping[str, Any], known: list[str], what: str) -> None:
+    for name in options:
+        if name not in known:
+            takes = ", ".join(dict.fromkeys(known)) or "none"
+            raise OptionError(f"{what} has no option {name!r}{did_you_mean(name, known)}; it takes: {takes}")
+
+
+def _versions(*owners: str) -> dict[str, str]:
+    versions = {record.distribution: record.version for record in zoo.plugins if record.status == "ok"}
+    return {owner: versions[owner] for owner in owners if owner in versions}

@@ -1,0 +1,149 @@
+"""What a model is and how it predicts, as data: the contents of a folder's ``config.json``.
+
+A config never holds anything that is imported or evaluated: networks are named by what plug-ins
+registered, and unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from segzoo.errors import OptionError, WeightsError, did_you_mean
+from segzoo.specs import Labels, Preprocessing
+
+T = TypeVar("T")
+
+#: Version of the folder format; a folder of a later one is refused by name.
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """All that is needed to build a network again.
+
+    Attributes:
+        name: what `segzoo.create` is told, with the distribution of each part:
+            ``segzoo:unet`` or ``segzoo-nested:nested/segzoo:vgg16``.
+        num_classes: channels of the logits.
+        in_channels: channels of the images.
+        options: of a model's factory, or of the `segzoo.Segmenter` around a pair.
+        encoder: options of the encoder.
+        decoder: options of the decoder.
+        requires: the distributions that bring the parts, and the versions it was made with.
+    """
+
+    name: str
+    num_classes: int
+    in_channels: int = 3
+    options: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    decoder: Mapping[str, Any] = field(default_factory=dict)
+    requires: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """An architecture and everything that prediction needs besides the weights.
+
+    Attributes:
+        architecture: the network.
+        preprocessing: from pixels to its input.
+        labels: its classes.
+        threshold: above which probability a pixel belongs to the one class of a one-logit network.
+        licence: of the weights, an SPDX identifier where one fits.
+        provenance: where the weights come from: data, command, machine, scores with contracts.
+    """
+
+    architecture: Architecture
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    labels: Labels
+    threshold: float = 0.5
+    licence: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        classes, logits = len(self.labels.classes), self.architecture.num_classes
+        if classes != max(logits, 2):
+            raise OptionError(
+                f"labels name {classes} classes, but a network with num_classes={logits} tells "
+                f"{max(logits, 2)} apart"
+            )
+        if not 0 < self.threshold < 1:
+            raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
+
+
+def to_json(config: ModelConfig) -> dict[str, Any]:
+    """Return what ``json.dump`` writes into ``config.json``."""
+    return {"segzoo_format": FORMAT_VERSION, **asdict(config)}
+
+
+def from_json(data: object, where: str) -> ModelConfig:
+    """Read what `to_json` returned.
+
+    Args:
+        data: what ``json.load`` gave.
+        where: names the file in errors.
+
+    Raises:
+        WeightsError: a key is unknown, missing, or holds a value of another type.
+    """
+    if not isinstance(data, dict) or "segzoo_format" not in data:
+        raise WeightsError(f"{where} is not a segzoo config: it has no key 'segzoo_format'")
+    version = data.pop("segzoo_format")
+    if version != FORMAT_VERSION:
+        raise WeightsError(
+            f"{where} has format {version!r}, this segzoo reads format {FORMAT_VERSION}: upgrade segzoo"
+        )
+    return _read(ModelConfig, data, where, "")
+
+
+def _read(cls: type[T], data: object, where: str, path: str) -> T:
+    if not isinstance(data, dict):
+        raise WeightsError(f"{where}: {path or 'the file'} must be an object, got {data!r}")
+    known = {item.name: item for item in fields(cast_dataclass(cls))}
+    unknown = [key for key in data if key not in known]
+    if unknown:
+        close = did_you_mean(unknown[0], known)
+        raise WeightsError(f"{where}: unknown key {path + unknown[0]!r}{close}")
+    needed = [n for n, i in known.items() if i.default is MISSING and i.default_factory is MISSING]
+    missing = [name for name in needed if name not in data]
+    if missing:
+        raise WeightsError(f"{where}: key {path + missing[0]!r} is missing")
+    types_ = typing.get_type_hints(cls)
+    values = {key: _value(types_[key], value, where, f"{path}{key}") for key, value in data.items()}
+    try:
+        return cls(**values)
+    except OptionError as error:
+        raise WeightsError(f"{where}: {path.rstrip('.') or 'the file'}: {error}") from error
+
+
+def cast_dataclass(cls: type[Any]) -> Any:
+    """Return ``cls``, told to type checkers to be a dataclass."""
+    return cls
+
+
+def _value(wanted: Any, value: Any, where: str, path: str) -> Any:
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _value(next(a for a in arguments if a is not type(None)), value, where, path)
+    if is_dataclass(wanted) and isinstance(wanted, type):
+        return _read(wanted, value, where, f"{path}.")
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise WeightsError(f"{where}: {path} must be a list, got {value!r}")
+        inner = arguments[0]
+        if arguments[-1] is not ... and len(arguments) != len(value):
+            raise WeightsError(f"{where}: {path} must hold {len(arguments)} values, got {value!r}")
+        return tuple(_value(inner, one, where, f"{path}[{index}]") for index, one in enumerate(value))
+    plain = {Mapping: dict, typing.Literal: str}.get(origin, wanted)
+    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
+        raise WeightsError(f"{where}: {path} must be of type {plain.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,167 @@
+"""U-Net decoder: upsample, join the skip feature, convolve; repeat to the finest stride.
+
+Paper: Ronneberger et al., 2015, arXiv:1505.04597. Convolutions are padded by default (the paper's
+are not), so that a mask comes out the size of its image. Where an encoder has no feature at stride
+1, further steps upsample without a skip until the map is as large as the image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from segzoo.blocks.convolution import (
+    Activation,
+    DoubleConv,
+    Norm,
+    Padding,
+    check_choice,
+    check_positive,
+)
+from segzoo.blocks.sizes import centre_crop, fit
+from segzoo.blocks.upsampling import Upsample, make_upsample
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+Join = Literal["pad", "crop"]
+Middle = Literal["out", "half"]
+
+
+class Step(nn.Module):
+    """Upsample, join the skip feature if there is one, convolve twice."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        skip_channels: int,
+        out_channels: int,
+        *,
+        upsample: Upsample,
+        upsample_relu: bool,
+        middle: Middle,
+        join: Join,
+        norm: Norm | None,
+        activation: Activation,
+        padding: Padding,
+    ) -> None:
+        super().__init__()
+        self.join = check_choice("join", join, ("pad", "crop"))
+        check_choice("middle", middle, ("out", "half"))
+        self.upsample, upsampled = make_upsample(upsample, in_channels, out_channels, relu=upsample_relu)
+        joined = skip_channels + upsampled
+        self.convs = DoubleConv(
+            joined,
+            out_channels,
+            mid_channels=max(joined // 2, 1) if middle == "half" else out_channels,
+            norm=norm,
+            activation=activation,
+            padding=padding,
+        )
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` and its skip to ``(N, out_channels, 2 H, 2 W)``, give or take."""
+        x = self.upsample(x)
+        if skip is not None:
+            x = torch.cat(self._joined(x, skip), dim=1)
+        return self.convs(x)
+
+    def _joined(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+        if self.join == "crop":
+            return centre_crop(skip, x.shape[-2], x.shape[-1]), x
+        # An odd map was rounded on the way in, so twice ours is a pixel off its skip.
+        return skip, fit(x, skip.shape[-2], skip.shape[-1])
+
+
+class UNetDecoder(nn.Module):
+    """The right half of the U.
+
+    Args:
+        channels: channels of the encoder's features, finest first.
+        strides: their strides, each twice the one before.
+        widths: channels after each step, coarsest first; the number of steps decides the stride of
+            the result. By default as many as lead to stride 1, each as wide as the skip that it
+            joins but at most 64 channels times its stride; 32 and 16 channels where there is none.
+        upsample: ``bilinear`` (aligned corners) or ``transpose`` (2x2 transposed convolution).
+        upsample_relu: whether a ReLU follows the transposed convolution.
+        middle: channels between the two convolutions of a step: ``out``, those that leave it, or
+            ``half`` of those that enter.
+        join: ``pad`` the upsampled map with zeros to the size of its skip, or ``crop`` the skip.
+        norm: ``batch``, ``group``, ``instance`` or ``None``.
+        activation: ``relu`` or ``none``.
+        padding: ``same`` or ``valid``; valid convolutions need ``join="crop"``.
+    """
+
+    any_size = True
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        *,
+        widths: Sequence[int] | None = None,
+        upsample: Upsample = "bilinear",
+        upsample_relu: bool = False,
+        middle: Middle = "out",
+        join: Join = "pad",
+        norm: Norm | None = "batch",
+        activation: Activation = "relu",
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        if padding == "valid" and join != "crop":
+            raise OptionError('valid convolutions shrink the map below its skip: pass join="crop"')
+        *skips, deepest = channels
+        steps = _log2(strides[-1])
+        widths = tuple(widths) if widths is not None else _default_widths(skips, strides)
+        if not 1 <= len(widths) <= steps:
+            raise OptionError(
+                f"widths {widths} are {len(widths)} steps; stride {strides[-1]} allows 1 to {steps}"
+            )
+        check_positive(**{f"widths[{index}]": width for index, width in enumerate(widths)})
+        beside = [*reversed(skips), *([0] * steps)][: len(widths)]
+        self.steps = nn.ModuleList(
+            Step(
+                before,
+                skip,
+                after,
+                upsample=upsample,
+                upsample_relu=upsample_relu,
+                middle=middle,
+                join=join,
+                norm=norm,
+                activation=activation,
+                padding=padding,
+            )
+            for before, skip, after in zip((deepest, *widths), beside, widths, strict=False)
+        )
+        self.out_channels = widths[-1]
+        self.stride = strides[-1] >> len(widths)
+        eaten = sum(4 * (strides[-1] >> step) for step in range(1, len(widths) + 1))
+        self.eats = eaten if padding == "valid" else 0
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Decode to ``(N, out_channels, H / stride, W / stride)``.
+
+        Args:
+            features: ``(N, C_i, H / s_i, W / s_i)`` for every stride ``s_i``, finest first.
+        """
+        *skips, x = features
+        for step in self.steps:
+            x = step(x, skips.pop() if skips else None)
+        return x
+
+
+def _log2(stride: int) -> int:
+    return stride.bit_length() - 1
+
+
+def _default_widths(skips: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+    beside = [min(skip, 64 * stride) for skip, stride in zip(skips, strides, strict=False)]
+    free = [max(16, 32 >> step) for step in range(_log2(strides[0]))]
+    return (*reversed(beside), *free)

@@ -1,0 +1,1 @@
+"""Encoders: images in, a pyramid of features out. One file per family."""

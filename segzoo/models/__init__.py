@@ -1,0 +1,1 @@
+"""Whole networks that are more than a decoder and an encoder side by side. One file each."""

@@ -1,0 +1,56 @@
+"""The plain U-Net under one set of options.
+
+Paper: Ronneberger et al., 2015, arXiv:1505.04597. With bilinear upsampling the deepest feature keeps
+the width of the one before it and each step narrows by half on the way, as most implementations
+have it; with transposed convolutions the width doubles to the bottom.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segzoo.blocks.convolution import Norm, Padding, check_choice, check_positive
+from segzoo.decoders.unet import UNetDecoder
+from segzoo.encoders.plain import PlainEncoder
+from segzoo.errors import OptionError
+from segzoo.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from segzoo.blocks.upsampling import Upsample
+
+
+def unet(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    width: int = 64,
+    depth: int = 5,
+    upsample: Upsample = "transpose",
+    upsample_relu: bool = False,
+    norm: Norm | None = "batch",
+    padding: Padding = "same",
+    mirror: bool = True,
+) -> Segmenter:
+    """Build a U-Net; its options are those of `PlainEncoder`, `UNetDecoder` and `Segmenter`."""
+    check_positive(width=width)
+    if depth < 2:
+        raise OptionError(f"depth must be at least 2, so that there is something to decode, got {depth}")
+    check_choice("padding", padding, ("same", "valid"))
+    bilinear = upsample == "bilinear"
+    widths = [width << level for level in range(depth)]
+    if bilinear and depth > 1:
+        widths[-1] = widths[-2]
+    encoder = PlainEncoder(in_channels, widths=widths, norm=norm, padding=padding)
+    steps = [max(w // 2, 1) for w in reversed(widths[1:-1])] if bilinear else widths[-2:0:-1]
+    decoder = UNetDecoder(
+        encoder.channels,
+        encoder.strides,
+        widths=(*steps, width),
+        upsample=upsample,
+        upsample_relu=upsample_relu,
+        middle="half" if bilinear else "out",
+        join="crop" if padding == "valid" else "pad",
+        norm=norm,
+        padding=padding,
+    )
+    return Segmenter(encoder, decoder, num_classes=num_classes, mirror=mirror)
