@@ -1,0 +1,199 @@
+"""A model as a folder: ``model.safetensors`` and ``config.json``, and nothing that runs.
+
+Loading builds the network on the meta device, where no initialisation is computed, and maps the
+file, so that the weights are read when they are first used and there is no second copy of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from segzoo.architecture import build
+from segzoo.config import ModelConfig, from_json, to_json
+from segzoo.errors import FailureError, UnknownNameError, UsageError, WeightsError
+from segzoo.weights.sources import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+M = TypeVar("M", bound="nn.Module")
+
+TENSORS = "model.safetensors"
+CONFIG = "config.json"
+
+
+def save(
+    model: nn.Module,
+    folder: str | os.PathLike[str],
+    *,
+    config: ModelConfig | None = None,
+    dtype: torch.dtype | None = None,
+) -> Path:
+    """Write a model's weights, and all that is needed to predict with them, into a folder.
+
+    Each file is written beside its place and then renamed, so that a reader never sees half of one.
+
+    Args:
+        model: made by `segzoo.create` or `segzoo.load`.
+        folder: created where it is missing; files of the same names are replaced.
+        config: instead of the model's own, to change its labels, preprocessing or provenance.
+        dtype: of the stored floating-point tensors, such as ``torch.float16`` for half the size.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: segzoo did not make the model, so nobody knows how to build it again.
+        FailureError: the folder cannot be written.
+    """
+    model = getattr(model, "_orig_mod", model)  # torch.compile wraps it
+    config = config or getattr(model, "segzoo_config", None)
+    if not isinstance(config, ModelConfig):
+        raise UsageError(
+            f"{type(model).__name__} was not made by segzoo.create or segzoo.load, so its folder could not "
+            "say how to build it: pass config=ModelConfig(...)"
+        )
+    tensors = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{TENSORS}.{os.getpid()}"
+        save_file(tensors, part, metadata={"format": "pt"})
+        os.replace(part, folder / TENSORS)
+        part = folder / f".{CONFIG}.{os.getpid()}"
+        part.write_text(json.dumps(to_json(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, folder / CONFIG)
+    except (OSError, SafetensorError) as error:
+        raise FailureError(f"cannot write the model to {folder}: {error}") from error
+    return folder
+
+
+def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Module:
+    """Return the model of a folder with its weights, in evaluation mode.
+
+    Args:
+        source: ``local-dir:path``, a path, or the name of registered weights.
+        mirror: another value for `segzoo.Segmenter`'s option: ``False`` gives the bare network of
+            valid convolutions.
+
+    Raises:
+        UnknownNameError: there are no such weights, or a plug-in that they need is not installed.
+        WeightsError: a file is missing or damaged, or the tensors are not those of the network.
+    """
+    folder = locate(source)
+    config = read_config(folder)
+    architecture = config.architecture
+    if mirror is not None:
+        architecture = replace(architecture, options={**architecture.options, "mirror": mirror})
+    model = empty(replace(config, architecture=architecture))
+    fill(model, folder / TENSORS)
+    return model.eval()
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check ``config.json``.
+
+    Raises:
+        WeightsError: it is missing, not JSON, or not a config of segzoo.
+    """
+    path = folder / CONFIG
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} is not JSON: {error}") from error
+
+
+def empty(config: ModelConfig) -> nn.Module:
+    """Build a config's network on the meta device, for `fill`; on the CPU where it cannot be built there.
+
+    Raises:
+        UnknownNameError: it comes from a plug-in that is not installed; the text names it.
+    """
+    try:
+        model = _on_meta(config) or build(config.architecture)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}{_missing(config.architecture.requires)}") from error
+    model.segzoo_config = config  # pyright: ignore[reportArgumentType]
+    return model
+
+
+def fill(model: nn.Module, file: Path) -> None:
+    """Give a model the tensors of a safetensors file, without copying them.
+
+    Raises:
+        WeightsError: the file is damaged, or its tensors are not exactly the model's.
+    """
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file} cannot be read as safetensors: {error}") from error
+    check_fit(model.state_dict(), tensors, str(file))
+    wanted = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    # A file in half precision is widened: CPUs compute in single precision.
+    tensors = {name: tensor.to(wanted[name]) for name, tensor in tensors.items()}
+    model.load_state_dict(tensors, strict=True, assign=True)
+
+
+def check_fit(model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+    """Raise `WeightsError` that lists every missing, extra or wrongly shaped tensor, if there is one."""
+    troubles = [f"missing: {name} {tuple(model[name].shape)}" for name in model if name not in tensors]
+    troubles += [
+        f"not in the network: {name} {tuple(t.shape)}" for name, t in tensors.items() if name not in model
+    ]
+    troubles += [
+        f"{name} is {tuple(tensors[name].shape)}, the network's is {tuple(tensor.shape)}"
+        for name, tensor in model.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    if troubles:
+        shown = "\n  ".join(troubles[:20])
+        more = f"\n  and {len(troubles) - 20} more" if len(troubles) > 20 else ""
+        raise WeightsError(f"{what} does not fit the network in {len(troubles)} tensors:\n  {shown}{more}")
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor.clone()
+
+
+def _on_meta(config: ModelConfig) -> nn.Module | None:
+    try:
+        with torch.device("meta"):
+            model = build(config.architecture)
+    except (NotImplementedError, RuntimeError):
+        return None  # it computes with its tensors while it is built
+    stored = model.state_dict()
+    derived = [name for name, buffer in model.named_buffers() if buffer.is_meta and name not in stored]
+    return None if derived or _loose_tensors(model) else model
+
+
+def _loose_tensors(model: nn.Module) -> bool:
+    return any(
+        isinstance(value, torch.Tensor) and value.is_meta
+        for module in model.modules()
+        for value in vars(module).values()
+    )
+
+
+def _missing(requires: Mapping[str, Any]) -> str:
+    from segzoo import zoo
+
+    present = {record.distribution for record in zoo.plugins if record.status == "ok"}
+    absent = [f"{name}>={requires[name]}" for name in requires if name not in present]
+    if not absent:
+        return ""
+    quoted = " ".join(f"'{one}'" if re.search(r"[<>]", one) else one for one in absent)
+    return f"\nthese weights need a plug-in that is not loaded: pip install {quoted}"
