@@ -1,0 +1,147 @@
+"""Data Science Bowl 2018, stage 1: nuclei, one mask file each.
+
+Reads the archive as Kaggle serves it, zipped or unpacked. Images are RGBA with an empty alpha, which
+is dropped; the semantic mask is the union of the nuclei. The split is by a hash of the image's
+identifier, so it does not depend on the order of files: of a hundred, 80 train, 10 validate, 10 test.
+
+Data: Caicedo et al., 2019, doi:10.1038/s41592-019-0612-7, CC0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.interfaces import Sample
+from segzoo_medical import NUCLEI
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test", "all"]
+
+_FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
+
+
+class DSB2018:
+    """Nuclei with their instances.
+
+    Args:
+        root: ``stage1_train.zip``, the folder it unpacks to, or a folder that holds either.
+        split: ``train``, ``val``, ``test`` or ``all``.
+
+    Raises:
+        FailureError: the root holds no such data.
+    """
+
+    labels = NUCLEI
+
+    def __init__(self, root: str | os.PathLike[str], split: Split = "train") -> None:
+        if split not in ("train", "val", "test", "all"):
+            raise OptionError(f"dsb2018 has the splits train, val, test and all, not {split!r}")
+        self._images, self._masks, self._bytes = _index(_find(Path(root)))
+        self.names = [name for name in sorted(self._images) if split in ("all", split_of(name))]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decode one sample: image ``(H, W, 3)``, mask and instances ``(H, W)``."""
+        name = self.names[index]
+        image = self._decode(self._images[name], "RGB")
+        instances = np.zeros(image.shape[:2], np.uint16)
+        for number, file in enumerate(self._masks.get(name, []), start=1):
+            nucleus = self._decode(file, "L")
+            if nucleus.shape != instances.shape:
+                raise ImageError(f"{file} is {nucleus.shape}, its image is {instances.shape}")
+            instances[nucleus > 127] = number
+        return Sample(image=image, mask=(instances > 0).astype(np.uint8), name=name, instances=instances)
+
+    def _decode(self, file: str, mode: str) -> NDArray[np.uint8]:
+        try:
+            with Image.open(io.BytesIO(self._bytes(file))) as image:
+                return np.asarray(image.convert(mode))
+        except (OSError, SyntaxError, zipfile.BadZipFile) as error:
+            raise ImageError(f"{file} cannot be read: {error}") from error
+
+
+def split_of(name: str) -> Literal["train", "val", "test"]:
+    """Return the part that an image belongs to, from the SHA-256 of its identifier."""
+    hundredth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
+    return "train" if hundredth < 80 else "val" if hundredth < 90 else "test"
+
+
+def _find(root: Path) -> Path:
+    candidates = [root, root / "stage1_train", root / "stage1_train.zip"]
+    candidates += sorted(root.glob("*.zip")) if root.is_dir() else []
+    for candidate in candidates:
+        if candidate.is_file() or next(candidate.glob("*/images/*.png"), None) is not None:
+            return candidate
+    raise FailureError(
+        f"{root} holds no DSB2018 data: expected stage1_train.zip, or folders <id>/images and <id>/masks"
+    )
+
+
+def _index(source: Path) -> tuple[dict[str, str], dict[str, list[str]], Callable[[str], bytes]]:
+    """Return the image of each identifier, its masks, and what reads a file."""
+    if source.is_dir():
+        files = [str(path.relative_to(source)) for path in source.glob("*/*/*.png")]
+        read = _FolderReader(source)
+    else:
+        read = _ZipReader(source)
+        files = read.files()
+    images: dict[str, str] = {}
+    masks: dict[str, list[str]] = {}
+    for file in sorted(files):
+        match = _FILE.search(file.replace("\\", "/"))
+        if match and match["kind"].lower() == "images":
+            images[match["id"]] = file
+        elif match:
+            masks.setdefault(match["id"], []).append(file)
+    if not images:
+        raise FailureError(f"{source} holds no <id>/images/<id>.png")
+    return images, masks, read
+
+
+class _FolderReader:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, file: str) -> bytes:
+        return (self.folder / file).read_bytes()
+
+
+class _ZipReader:
+    """Reads from an archive that each process opens for itself, since a file position cannot be shared."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._archive: zipfile.ZipFile | None = None
+
+    def __call__(self, file: str) -> bytes:
+        return self._open().read(file)
+
+    def files(self) -> list[str]:
+        return self._open().namelist()
+
+    def _open(self) -> zipfile.ZipFile:
+        if self._archive is None:
+            try:
+                self._archive = zipfile.ZipFile(self.path)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise FailureError(f"{self.path} is not a readable zip archive: {error}") from error
+        return self._archive
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "_archive": None}

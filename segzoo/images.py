@@ -1,0 +1,186 @@
+"""Files to arrays: read, orient, bring to the size and the values that a network expects.
+
+Everything here is numpy and Pillow. Arrays are ``(H, W, C)``, uint8, channels in RGB order.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segzoo.errors import ImageError
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Preprocessing, Resize
+
+_SUFFIXES = ".bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp"
+#: Suffixes that a folder is searched for; a file named by itself may have any.
+SUFFIXES = frozenset(_SUFFIXES.split())
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read an image file as ``(H, W, 3)`` or, if it is grey, ``(H, W, 1)``; uint8.
+
+    EXIF rotation is applied, palettes are looked up, transparency is dropped, CMYK becomes RGB, and
+    deeper images are scaled to 8 bits as `to_uint8` says. Of several pages the first is read, with a
+    warning.
+
+    Raises:
+        ImageError: there is no such file, or it is empty, truncated or no image.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1)
+            if pages > 1:
+                warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=2)
+            return from_pillow(image)
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {path}") from error
+    except UnidentifiedImageError as error:
+        empty = path.stat().st_size == 0
+        reason = "the file is empty" if empty else "it holds no image in a format that Pillow knows"
+        raise ImageError(f"{path} cannot be read: {reason}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} is too large to decode at once: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Pillow raises SyntaxError for broken PNG chunks.
+        raise ImageError(f"{path} is damaged or cut short: {error}") from error
+
+
+def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, turned upright."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return to_uint8(np.asarray(image))[..., None]
+    grey = image.mode in ("1", "L", "LA", "La")
+    return np.asarray(image.convert("L" if grey else "RGB")).reshape(image.height, image.width, -1)
+
+
+def as_image(image: NDArray[Any] | Image.Image) -> NDArray[np.uint8]:
+    """Return an array ``(H, W)``, ``(H, W, C)`` or a Pillow image as ``(H, W, C)`` uint8; alpha is dropped.
+
+    Raises:
+        ImageError: it has another shape, or no pixel.
+    """
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    array = np.asarray(image)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or 0 in array.shape:
+        raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {array.shape}")
+    if array.shape[2] in (2, 4):
+        array = array[..., :-1]
+    return to_uint8(array)
+
+
+def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale values to 0 to 255.
+
+    Integers are taken to use as many bits as their largest value needs, in steps of two from 8: files
+    of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to 1 are scaled by 255, larger
+    ones are taken as they are. False is 0 and true 255.
+
+    Raises:
+        ImageError: values are negative, not finite, or floats above 255.
+    """
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all() or low < 0:
+        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
+    if np.issubdtype(array.dtype, np.integer):
+        bits = next(b for b in range(8, 66, 2) if high < 2**b)
+        scale = 255 / (2**bits - 1)
+    elif high > 255:
+        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
+    else:
+        scale = 255 if high <= 1 else 1
+    return np.rint(array * scale).astype(np.uint8)
+
+
+def to_channels(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return ``(H, W, C)`` with the channels, in the order, that the network was trained on.
+
+    Raises:
+        ImageError: the image's channels cannot become those.
+    """
+    count = image.shape[2]
+    wanted = preprocessing.channels
+    if wanted == "any":
+        return image
+    if count not in (1, 3):
+        raise ImageError(f"an image with {count} channels cannot become {wanted}")
+    if wanted == "grey":
+        return image if count == 1 else np.asarray(Image.fromarray(image).convert("L"))[..., None]
+    colour = image if count == 3 else np.repeat(image, 3, axis=2)
+    return colour if wanted == "rgb" else colour[..., ::-1]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the image lies inside what the network sees: rows ``top`` to ``top + height``, and so on."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def resized(image: NDArray[np.uint8], resize: Resize | None) -> tuple[NDArray[np.uint8], Placement]:
+    """Bring ``(H, W, C)`` to the size of a `Resize` and say where the image then lies."""
+    height, width = image.shape[:2]
+    if resize is None:
+        return image, Placement(0, 0, height, width)
+    if resize.mode == "scale":
+        new = max(int(height * resize.scale), 1), max(int(width * resize.scale), 1)
+    elif resize.mode == "stretch":
+        new = resize.height, resize.width
+    else:
+        scale = min(resize.height / height, resize.width / width)
+        new = max(int(height * scale), 1), max(int(width * scale), 1)
+    small = _resample(image, new[0], new[1], resize)
+    if resize.mode != "letterbox":
+        return small, Placement(0, 0, *new)
+    top, left = (resize.height - new[0]) // 2, (resize.width - new[1]) // 2
+    bars = np.full((resize.height, resize.width, image.shape[2]), resize.fill, np.uint8)
+    bars[top : top + new[0], left : left + new[1]] = small
+    return bars, Placement(top, left, *new)
+
+
+def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Return ``(C, H, W)`` float32: ``(value / 255 - mean) / std``.
+
+    Raises:
+        ImageError: mean and std are for another number of channels.
+    """
+    mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
+    if mean.size not in (1, image.shape[2]):
+        raise ImageError(f"the image has {image.shape[2]} channels, the network's mean has {mean.size}")
+    scaled = (image.astype(np.float32) / np.float32(255) - mean) / std
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize) -> NDArray[np.uint8]:
+    if image.shape[:2] == (height, width):
+        return image
+    method = _RESAMPLING[resize.interpolation]
+    planes = [Image.fromarray(image[..., c]).resize((width, height), method) for c in range(image.shape[2])]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)

@@ -1,0 +1,1 @@
+"""Losses: logits and class indices to a number. One file each."""

@@ -1,0 +1,1 @@
+"""Metrics: masks to numbers that state their contract. One file each."""
