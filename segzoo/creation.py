@@ -9,7 +9,7 @@ from segzoo import zoo
 from segzoo.architecture import Choice, build, plan
 from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import OptionError
-from segzoo.specs import WeightsSpec, numbered_labels
+from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.folder import TENSORS, fill, load, read_config
 from segzoo.weights.sources import in_package, is_location, locate
 
@@ -79,6 +79,7 @@ def create(
     config = ModelConfig(
         architecture=_without_pretraining(architecture),
         labels=labels or numbered_labels(architecture.num_classes),
+        preprocessing=default_preprocessing(architecture.in_channels),
     )
     if stored is not None:
         config = replace(stored, architecture=config.architecture, labels=config.labels)

@@ -328,6 +328,13 @@ def numbered_labels(num_classes: int) -> Labels:
     return Labels(classes=("background", *names))
 
 
+def default_preprocessing(in_channels: int) -> Preprocessing:
+    """Return the preprocessing of a network that nobody has told another: values in [0, 1]."""
+    if in_channels == 3:
+        return Preprocessing(channels="rgb")
+    return Preprocessing(channels="grey" if in_channels == 1 else "any")
+
+
 def _check_choice(owner: object, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(owner, name)
     if value not in choices:
