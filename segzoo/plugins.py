@@ -1,28 +1,28 @@
-"""Finds plug-ins, loads each in its own try, and keeps a record of each.
+"""Loads each plug-in in its own try, and keeps a record of each.
 
-segzoo walks the entry points of the group ``segzoo.plugins`` itself, sorted by distribution, since
-pluggy's own loader lets one broken plug-in stop the rest. Two environment variables name
+pluggy's own loader would let one broken plug-in stop the rest, so segzoo walks the entry points of
+the group ``segzoo.plugins`` itself (`segzoo.discovery`). Two environment variables name
 distributions, separated by commas: ``SEGZOO_PLUGINS`` (only these are loaded) and
-``SEGZOO_DISABLE_PLUGINS`` (these are not). Neither kind is imported before they are asked.
+``SEGZOO_DISABLE_PLUGINS`` (these are not); they are asked before a plug-in is imported. With
+``SEGZOO_STRICT_PLUGINS=1`` the first plug-in that fails raises.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import sys
+import reprlib
 import time
 import traceback
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module, metadata
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from segzoo import builtin, hooks
-from segzoo.errors import PluginError
+from segzoo.discovery import Candidate, in_folder, installed, normalise
+from segzoo.errors import PluginError, did_you_mean
 from segzoo.registry import plural
 from segzoo.specs import (
     DatasetSpec,
@@ -36,11 +36,8 @@ from segzoo.specs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-    from types import ModuleType
-
-ENTRY_POINT_GROUP = "segzoo.plugins"
 
 #: Every kind of spec; the hook of each is ``segzoo_`` and its plural.
 SPEC_TYPES: tuple[type[Spec], ...] = (
@@ -52,6 +49,9 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     MetricSpec,
     LossSpec,
 )
+
+#: Every hook that a plug-in may implement.
+HOOKS = ("segzoo_api", *(f"segzoo_{plural(spec_type.kind)}" for spec_type in SPEC_TYPES))
 
 Status = Literal["ok", "broken", "blocked", "incompatible", "shadowed"]
 
@@ -86,16 +86,6 @@ class PluginRecord:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A plug-in that was found and not yet imported."""
-
-    name: str
-    distribution: str
-    version: str
-    load: Callable[[], Any]
-
-
-@dataclass(frozen=True)
 class Contribution:
     """What one plug-in turned out to bring, and its record."""
 
@@ -104,7 +94,9 @@ class Contribution:
 
 
 def collect(folders: Sequence[Path] = ()) -> list[Contribution]:
-    """Load segzoo's own plug-in, those in ``folders``, then every installed one; raises nothing.
+    """Load segzoo's own plug-in, those in ``folders``, then every installed one.
+
+    What a plug-in raises becomes its record (but see `load`).
 
     Args:
         folders: each holds plug-in packages as source trees (``*/pyproject.toml`` and ``*/src``).
@@ -126,80 +118,80 @@ def segzoo_itself() -> Candidate:
     return Candidate("builtin", "segzoo", __version__, lambda: builtin)
 
 
-def installed() -> list[Candidate]:
-    """Return the plug-ins of every installed distribution, sorted by its name."""
-    candidates = []
-    for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
-        name, version = ("?", "") if point.dist is None else (point.dist.name, point.dist.version)
-        candidates.append(Candidate(point.name, normalise(name), version, point.load))
-    return sorted(candidates, key=lambda candidate: (candidate.distribution, candidate.name))
-
-
-def in_folder(folder: Path) -> list[Candidate]:
-    """Return the plug-ins in source trees below ``folder``, installed or not."""
-    import tomllib
-
-    candidates = []
-    for file in sorted(folder.glob("*/pyproject.toml")):
-        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
-        points = project.get("entry-points", {}).get(ENTRY_POINT_GROUP, {})
-        for name, module in points.items():
-            load_module = _source_loader(module, file.parent / "src")
-            distribution = normalise(str(project.get("name", file.parent.name)))
-            candidates.append(Candidate(name, distribution, str(project.get("version", "")), load_module))
-    return candidates
-
-
-def _source_loader(module: str, source: Path) -> Callable[[], ModuleType]:
-    return lambda: import_from(module, source)
-
-
-def import_from(module: str, source: Path) -> ModuleType:
-    """Import a top-level module or package from the folder ``source``, leaving ``sys.path`` alone."""
-    if module in sys.modules:
-        return sys.modules[module]
-    spec = PathFinder.find_spec(module, [str(source)])
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{source} holds no module {module!r}")
-    loaded = module_from_spec(spec)
-    sys.modules[module] = loaded
-    try:
-        spec.loader.exec_module(loaded)
-    except BaseException:
-        del sys.modules[module]
-        raise
-    return loaded
-
-
 def shadowed(candidate: Candidate) -> Contribution:
     """Return the record of a second copy of a plug-in, which is not imported."""
-    reason = f"another copy of {candidate.distribution} was found first"
+    reason = f"another {candidate.name!r} of {candidate.distribution} was found first"
     return Contribution(_record(candidate, status="shadowed", error=reason))
 
 
 def load(candidate: Candidate) -> Contribution:
-    """Import one plug-in, ask its hooks, check what they return; whatever it raises becomes its record."""
+    """Import one plug-in, ask its hooks, check what they return; whatever it raises becomes its record.
+
+    Raises:
+        PluginError: it failed and ``SEGZOO_STRICT_PLUGINS`` is set.
+    """
     reason = blocked(candidate.distribution)
     if reason:
         return Contribution(_record(candidate, status="blocked", error=reason))
     start = time.perf_counter()
+    specs: tuple[Spec, ...] = ()
     try:
-        manager = pluggy.PluginManager("segzoo")
-        manager.add_hookspecs(hooks)
-        manager.register(candidate.load(), candidate.name)
-        manager.check_pending()
-        api = _api(manager)
-        if api > hooks.API_VERSION:
-            reason = f"needs plug-in interface {api}, this segzoo has {hooks.API_VERSION}: upgrade segzoo"
-            return Contribution(_record(candidate, status="incompatible", api=api, error=reason))
-        specs = tuple(spec for spec_type in SPEC_TYPES for spec in _specs(manager, spec_type))
+        specs, outcome = _ask(candidate)
     except (Exception, SystemExit) as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        record = _record(candidate, status="broken", error=told, traceback=traceback.format_exc())
-        return Contribution(record)
+        outcome = {"status": "broken", "error": _told(error), "traceback": traceback.format_exc()}
+        if strict():
+            told = f"plug-in {candidate.name!r} of {candidate.distribution} is broken: {outcome['error']}"
+            raise PluginError(told) from error
     milliseconds = (time.perf_counter() - start) * 1000
-    record = _record(candidate, api=api, milliseconds=milliseconds, provides=_provides(specs))
-    return Contribution(record, specs)
+    return Contribution(_record(candidate, milliseconds=milliseconds, **outcome), specs)
+
+
+def strict() -> bool:
+    """Whether the first plug-in that fails is to raise, as its author's tests want."""
+    return os.environ.get("SEGZOO_STRICT_PLUGINS", "") not in ("", "0")
+
+
+def _ask(candidate: Candidate) -> tuple[tuple[Spec, ...], dict[str, Any]]:
+    """Return a plug-in's specs and what its record says."""
+    manager = pluggy.PluginManager("segzoo")
+    manager.add_hookspecs(hooks)
+    plugin = candidate.load()
+    manager.register(plugin, candidate.name)
+    _check_marks(manager, plugin)
+    # The version comes first: a plug-in of a later one may well have hooks that are unknown here.
+    api = _api(manager)
+    if api > hooks.API_VERSION:
+        reason = f"needs plug-in interface {api}, this segzoo has {hooks.API_VERSION}: upgrade segzoo"
+        if strict():
+            raise PluginError(reason)
+        return (), {"status": "incompatible", "api": api, "error": reason}
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(_unknown_hook(manager, plugin) or str(error)) from error
+    specs = tuple(spec for spec_type in SPEC_TYPES for spec in _specs(manager, spec_type))
+    return specs, {"api": api, "provides": _provides(specs)}
+
+
+def _check_marks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Raise if a hook lacks its mark, since pluggy would pass over it in silence."""
+    for name in HOOKS:
+        function = getattr(plugin, name, None)
+        if callable(function) and manager.parse_hookimpl_opts(plugin, name) is None:
+            raise PluginError(f"{name}() is not marked with @hookimpl (from segzoo.hooks), so it is no hook")
+
+
+def _unknown_hook(manager: pluggy.PluginManager, plugin: object) -> str:
+    for name in dir(plugin):
+        if name not in HOOKS and manager.parse_hookimpl_opts(plugin, name) is not None:
+            return f"there is no hook {name!r}{did_you_mean(name, HOOKS)}"
+    return ""
+
+
+def _told(error: BaseException) -> str:
+    """Return an exception in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
 
 
 def blocked(distribution: str) -> str:
@@ -211,11 +203,6 @@ def blocked(distribution: str) -> str:
     if "SEGZOO_PLUGINS" in os.environ and distribution not in _listed("SEGZOO_PLUGINS"):
         return "not named by SEGZOO_PLUGINS"
     return ""
-
-
-def normalise(distribution: str) -> str:
-    """Return a distribution's name in the one spelling that package indexes treat as equal."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def resolve(factory: str) -> Callable[..., Any]:
@@ -242,22 +229,28 @@ def _listed(variable: str) -> set[str]:
 
 
 def _api(manager: pluggy.PluginManager) -> int:
-    api = manager.hook.segzoo_api()
-    if api is None:
+    if not manager.hook.segzoo_api.get_hookimpls():
         return hooks.API_VERSION
-    if not isinstance(api, int):
+    api = manager.hook.segzoo_api()
+    if type(api) is not int or api < 1:
         raise PluginError(f"segzoo_api() returned {api!r}, not the number of an interface version")
     return api
 
 
 def _specs(manager: pluggy.PluginManager, spec_type: type[Spec]) -> Iterable[Spec]:
     hook = f"segzoo_{plural(spec_type.kind)}"
-    for returned in getattr(manager.hook, hook)():
-        if isinstance(returned, str | bytes) or not hasattr(returned, "__iter__"):
-            raise PluginError(f"{hook}() returned {returned!r}, not a list of {spec_type.__name__}")
+    caller = getattr(manager.hook, hook)
+    answers = caller()
+    if len(answers) < len(caller.get_hookimpls()):
+        answers = [None]  # pluggy leaves out what returned None
+    for returned in answers:
+        if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
+            told = reprlib.repr(returned)
+            raise PluginError(f"{hook}() returned {told}, not a list of {spec_type.__name__}")
         for spec in returned:
             if not isinstance(spec, spec_type):
-                raise PluginError(f"{hook}() returned {spec!r} among its specs, not a {spec_type.__name__}")
+                told = reprlib.repr(spec)
+                raise PluginError(f"{hook}() returned {told} among its specs, not a {spec_type.__name__}")
             yield spec
 
 

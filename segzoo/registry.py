@@ -13,7 +13,7 @@ from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did
 from segzoo.specs import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 S = TypeVar("S", bound=Spec)
 
@@ -31,10 +31,16 @@ class Entry(NamedTuple, Generic[S]):
 
 
 class Registry(Generic[S]):
-    """Specs of one kind by name, alias and ``distribution:name``."""
+    """Specs of one kind by name, alias and ``distribution:name``.
 
-    def __init__(self, spec_type: type[S]) -> None:
+    Args:
+        spec_type: the class of the specs.
+        footnote: what to append to the error for an unknown name, such as plug-ins that failed.
+    """
+
+    def __init__(self, spec_type: type[S], *, footnote: Callable[[], str] = str) -> None:
         self.spec_type = spec_type
+        self._footnote = footnote
         self._entries: list[Entry[S]] = []
         self._by_name: dict[str, list[Entry[S]]] = {}
 
@@ -76,7 +82,7 @@ class Registry(Generic[S]):
         """
         found = self.find(name)
         if not found:
-            raise UnknownNameError(self.unknown(name))
+            raise UnknownNameError(f"{self.unknown(name)}{self._footnote()}")
         if len(found) > 1:
             full = " or ".join(repr(entry.full_name) for entry in found)
             raise AmbiguousNameError(f"{len(found)} plug-ins have a {self.kind} named {name!r}: say {full}")

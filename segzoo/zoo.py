@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from importlib import invalidate_caches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
-from segzoo.plugins import SPEC_TYPES, PluginRecord, collect
+from segzoo.plugins import SPEC_TYPES, Contribution, PluginRecord, collect, strict
 from segzoo.registry import Entry, Registry, plural
 
 if TYPE_CHECKING:
@@ -59,8 +60,10 @@ class _Zoo(NamedTuple):
     plugins: list[PluginRecord]
 
 
-_lock = threading.Lock()
+# The one thread that fills the zoo may come back, through a plug-in, and is then told off.
+_lock = threading.RLock()
 _filled: _Zoo | None = None
+_filling = False
 _folders: list[Path] = []
 
 
@@ -68,11 +71,13 @@ def refresh() -> None:
     """Forget what was found, so that the next use looks for plug-ins again."""
     global _filled
     with _lock:
+        invalidate_caches()
         _filled = None
 
 
 def add_folder(folder: Path) -> None:
     """Look for plug-ins in the source trees below ``folder`` too, before the installed ones."""
+    folder = folder.resolve()
     if folder not in _folders:
         _folders.append(folder)
         refresh()
@@ -92,29 +97,54 @@ def __getattr__(name: str) -> Any:
 
 
 def _zoo() -> _Zoo:
-    global _filled
+    global _filled, _filling
     with _lock:
         if _filled is None:
-            _filled = _fill()
+            if _filling:
+                raise PluginError(
+                    "the zoo was asked while it is being filled: a plug-in may use it when a part is built,"
+                    " not when it is imported or says what it brings"
+                )
+            _filling = True
+            try:
+                _filled = _fill()
+            finally:
+                _filling = False
         return _filled
 
 
 def _fill() -> _Zoo:
-    registries: dict[str, Registry[Any]] = {plural(t.kind): Registry(t) for t in SPEC_TYPES}
+    registries = {plural(t.kind): Registry(t, footnote=_failed_plugins) for t in SPEC_TYPES}
     records = []
     for contribution in collect(_folders):
         record = contribution.record
         try:
-            for kind, target in registries.items():
-                specs = [spec for spec in contribution.specs if plural(spec.kind) == kind]
-                target.check(*specs, owner=record.distribution)
+            _add(registries, contribution)
         except PluginError as error:
-            records.append(replace(record, status="broken", error=str(error), provides={}))
-            continue
-        for spec in contribution.specs:
-            registries[plural(spec.kind)].add(spec, owner=record.distribution)
+            if strict():
+                raise
+            record = replace(record, status="broken", error=str(error), provides={})
         records.append(record)
     return _Zoo(registries, records)
+
+
+def _add(registries: dict[str, Registry[Any]], contribution: Contribution) -> None:
+    """Add all of a plug-in's specs, or none if one of their names is taken by its own distribution."""
+    owner = contribution.record.distribution
+    specs = {
+        kind: [spec for spec in contribution.specs if isinstance(spec, target.spec_type)]
+        for kind, target in registries.items()
+    }
+    for kind, target in registries.items():
+        target.check(*specs[kind], owner=owner)
+    for kind, other in (("models", "weights"), ("weights", "models")):
+        for spec in specs[kind]:
+            # Both are what `create` is told, so one owner cannot mean two things by one name.
+            twice = any(entry.owner == owner for entry in registries[other].find(spec.name))
+            if twice or any(spec.name in (s.name, *s.aliases) for s in specs[other]):
+                raise PluginError(f"{owner} names both a model and weights {spec.name!r}")
+    for kind, target in registries.items():
+        target.add(*specs[kind], owner=owner)
 
 
 def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
@@ -124,9 +154,12 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
         AmbiguousNameError: the name fits two things equally well.
         UnknownNameError: it fits none; the text holds close matches and plug-ins that failed.
     """
-    for kind in ("models", "weights"):
-        if name in registry(kind):
-            return registry(kind).entry(name)
+    named = [*registry("models").find(name), *registry("weights").find(name)]
+    if len(named) > 1:
+        say = " or ".join(repr(entry.full_name) for entry in named)
+        raise AmbiguousNameError(f"{len(named)} plug-ins have a model or weights named {name!r}: say {say}")
+    if named:
+        return named[0]
     decoders = registry("decoders")
     if "/" in name:
         decoder, _, encoder = name.partition("/")
