@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
+        LayoutSpec,
         LossSpec,
         MetricSpec,
         ModelSpec,
@@ -82,4 +83,10 @@ def segzoo_metrics() -> Iterable[MetricSpec]:
 @hookspec
 def segzoo_losses() -> Iterable[LossSpec]:
     """Return losses."""
+    return ()
+
+
+@hookspec
+def segzoo_layouts() -> Iterable[LayoutSpec]:
+    """Return layouts of other programs' checkpoints."""
     return ()

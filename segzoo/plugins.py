@@ -28,6 +28,7 @@ from segzoo.specs import (
     DatasetSpec,
     DecoderSpec,
     EncoderSpec,
+    LayoutSpec,
     LossSpec,
     MetricSpec,
     ModelSpec,
@@ -48,6 +49,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     DatasetSpec,
     MetricSpec,
     LossSpec,
+    LayoutSpec,
 )
 
 #: Every hook that a plug-in may implement.

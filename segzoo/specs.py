@@ -256,6 +256,31 @@ class LossSpec(PartSpec):
     kind: ClassVar[str] = "loss"
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayoutSpec(PartSpec):
+    """How another program names and orders the tensors of its checkpoints.
+
+    The factory is called as ``factory(checkpoint, **options)`` with a
+    `segzoo.weights.layouts.Checkpoint` and returns a `segzoo.weights.layouts.Conversion`.
+
+    Attributes:
+        marks: names of tensors that every file of this layout has and, together, no other.
+        homepage: of the program.
+        licence: what the program says of its weights, or of itself where it says nothing of them.
+    """
+
+    kind: ClassVar[str] = "layout"
+
+    marks: tuple[str, ...]
+    homepage: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.marks, str) or not self.marks:
+            raise UsageError(f"layout {self.name!r} needs a tuple of at least one tensor's name as marks")
+
+
 def _check_factory(spec: PartSpec | ModelSpec) -> None:
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
         raise UsageError(
