@@ -1,0 +1,232 @@
+"""Where fetched files are kept, what is known of each, and how the room is tidied.
+
+Below the cache's home (``SEGZOO_HOME``, else ``segzoo`` below ``XDG_CACHE_HOME`` or ``~/.cache``)::
+
+    files/HOST/PATH            a file as it was fetched; put one there by hand and it is used
+    files/HOST/PATH.json       its record: where it came from, its size and sha256
+    files/HOST/PATH.part       as much of it as has come; resumed by the next attempt
+    folders/NAME-KEY/          a file converted to a segzoo folder
+    hub/ORG--NAME.json         commits and hashes of a Hugging Face repository
+    locks/                     held while a file is fetched or converted
+
+``files`` has the shape of a mirror: serve it and point ``SEGZOO_MIRROR`` at it. A record outlives its
+file, so that a file without a published hash is held to its first hash when it is fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from segzoo.errors import FailureError, UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Beside a converted folder's own files: the hashes of them, written when it was made.
+SEAL = "seal.json"
+
+#: What no file's name holds here, so that every file system takes it.
+_ODD = re.compile(r"[^\w.+,=@~()-]")
+
+
+def home() -> Path:
+    """Return the cache's folder, which need not exist: ``SEGZOO_HOME``, or ``segzoo`` in the user's cache."""
+    told = os.environ.get("SEGZOO_HOME")
+    return Path(told).expanduser() if told else user_cache() / "segzoo"
+
+
+def user_cache() -> Path:
+    """Return ``XDG_CACHE_HOME``, or ``~/.cache``."""
+    told = os.environ.get("XDG_CACHE_HOME")
+    return Path(told).expanduser() if told else Path.home() / ".cache"
+
+
+def file_for(url: str) -> Path:
+    """Return where the file at ``url`` is kept, by host and path; a query goes into the name."""
+    return home() / "files" / mirror_path(url)
+
+
+def mirror_path(url: str) -> str:
+    """Return ``host/path`` of a URL as a path on disk, in which nothing climbs out of a folder.
+
+    Raises:
+        UsageError: it is not the address of a file on the web.
+    """
+    parts = urlsplit(url)
+    steps = [_ODD.sub("_", step) for step in unquote(parts.path).split("/") if step.strip(". ")]
+    host = parts.netloc.rpartition("@")[2].lower()
+    if parts.scheme not in ("http", "https") or not host.strip(".") or not steps:
+        raise UsageError(f"{url!r} is not the address of a file: only http://host/path and https are fetched")
+    if parts.query:
+        steps[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{steps[-1]}"
+    return "/".join([_ODD.sub("_", host), *steps])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a cached file.
+
+    Attributes:
+        url: where it came from.
+        bytes: its size.
+        sha256: what it must hash to.
+        pinned: whether that hash was taken at first use, since nobody publishes one.
+    """
+
+    url: str
+    bytes: int
+    sha256: str
+    pinned: bool = True
+
+
+def read_record(file: Path) -> Record | None:
+    """Return the record beside ``file``, or ``None`` where there is none.
+
+    Raises:
+        WeightsError: it is damaged: without it nobody knows what the file should be.
+    """
+    data = read_json(_record_path(file))
+    if data is None:
+        return None
+    wanted = {item.name: type(item.default) for item in fields(Record)}
+    if not isinstance(data, dict) or set(data) != set(wanted) or not isinstance(data.get("sha256"), str):
+        raise WeightsError(
+            f"{_record_path(file)} is not a record of this cache: delete it, and the file is pinned anew"
+        )
+    return Record(**data)
+
+
+def write_record(file: Path, record: Record) -> None:
+    """Write the record of ``file``; errors as `writing`."""
+    write_json(_record_path(file), asdict(record))
+
+
+def forget(file: Path) -> None:
+    """Forget the hash of ``file``, so that the next one to come is taken for good."""
+    _record_path(file).unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds, ``None`` where there is no such file.
+
+    Raises:
+        WeightsError: it is not JSON, or cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}; delete it and try again") from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file beside its place and rename it; errors as `writing`."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a `FailureError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FailureError(
+            f"cannot write {path}: {reason}. Set SEGZOO_HOME to a folder that you may write to and that has"
+            f" room (now {home()}, {free(home()) / 1e6:,.0f} MB free)"
+        ) from error
+
+
+def free(folder: Path) -> int:
+    """Return the bytes free where ``folder`` is, or would be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Keep other processes from doing the same work; they wait."""
+    from filelock import FileLock
+
+    path = home() / "locks" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256_of(file: Path) -> str:
+    """Return the sha256 of a file; the same unchanged file is read once a process.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        status = file.stat()
+        return _hash(str(file), status.st_size, status.st_mtime_ns, status.st_ino)
+    except OSError as error:
+        raise WeightsError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+@lru_cache(maxsize=256)
+def _hash(file: str, size: int, changed: int, inode: int) -> str:
+    with Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check(file: Path, expected: str, *, name: str) -> str:
+    """Return the sha256 of ``file``, which must begin with ``expected``.
+
+    Raises:
+        WeightsError: it does not; the file is left for inspection.
+    """
+    found = sha256_of(file)
+    if not found.startswith(expected):
+        raise WeightsError(
+            f"{name}: sha256 of {file} is {found}, expected {expected}; the file is damaged or not the one"
+            f" named. Delete it and try again; if it is meant to have changed and you trust it:"
+            f" `segzoo cache prune --forget {name}`"
+        )
+    return found
+
+
+def seal(folder: Path) -> None:
+    """Write down the hashes of a folder's files, for `check_seal`."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
+    write_json(folder / SEAL, {path.name: sha256_of(path) for path in files})
+
+
+def check_seal(folder: Path, *, name: str) -> None:
+    """Raise `WeightsError` if a file of a sealed folder is missing or has changed."""
+    sealed = read_json(folder / SEAL)
+    if not isinstance(sealed, dict):
+        raise WeightsError(f"{folder} has no {SEAL}: delete the folder and try again")
+    for file, expected in sealed.items():
+        if sha256_of(folder / file) != expected:
+            raise WeightsError(
+                f"{name}: {folder / file} has changed since it was converted: delete the folder and try again"
+            )
+
+
+def _record_path(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")

@@ -1,0 +1,168 @@
+"""From a URL to a file in the cache: resumed, checked, and complete or not there at all.
+
+What comes is written to ``NAME.part``, hashed, and renamed; an attempt that breaks is continued by the
+next one where the server can. A file without a published hash is pinned: its first hash is recorded and
+checked ever after.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from segzoo.errors import FailureError, WeightsError
+from segzoo.weights import cache
+from segzoo.weights.cache import Record
+from segzoo.weights.download import Policy, discard, download, part_of
+from segzoo.weights.transport import mirrored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger("segzoo")
+
+#: How far the size of a file without a published hash may be from what is said about it.
+_TOLERANCE = 0.05
+
+
+def fetch(url: str, *, name: str = "", sha256: str = "", size: int = 0, policy: Policy | None = None) -> Path:
+    """Return the file at ``url`` from the cache, where it is fetched to if it is not there.
+
+    Args:
+        url: http or https.
+        name: what people call it, for messages and the progress bar.
+        sha256: what is published of its hash: all of it, its beginning, or nothing.
+        size: its bytes, about; 0 where unknown.
+        policy: how long to try.
+
+    Raises:
+        FailureError: it cannot be fetched, or the cache cannot be written to; the text says what to do.
+        WeightsError: it is not the file that it should be.
+    """
+    name = name or urlsplit(url).path.rpartition("/")[2]
+    file = cache.file_for(url)
+    if not file.is_file() or cache.read_record(file) is None:
+        with cache.locked(url):
+            # Another process may have fetched it while this one waited.
+            if not file.is_file() and not _adopt(url, file, _hashes(file, sha256)):
+                _obtain(url, file, name, sha256, size, policy or Policy())
+            if cache.read_record(file) is None:  # put there by hand
+                _record(url, file, name, sha256, at=file)
+    for expected in _hashes(file, sha256):
+        cache.check(file, expected, name=name)
+    return file
+
+
+def offline() -> bool:
+    """Whether the environment forbids the network: ``SEGZOO_OFFLINE`` or ``HF_HUB_OFFLINE``."""
+    return any(
+        os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE")
+        for variable in ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE")
+    )
+
+
+def torch_file(url: str) -> Path:
+    """Return where torch.hub keeps the file at ``url``, which need not exist."""
+    home = os.environ.get("TORCH_HOME")
+    folder = Path(home).expanduser() if home else cache.user_cache() / "torch"
+    return folder / "hub" / "checkpoints" / urlsplit(url).path.rpartition("/")[2]
+
+
+def _hashes(file: Path, published: str) -> list[str]:
+    """Return all that is known of a file's hash: what is published, and what was recorded."""
+    record = cache.read_record(file)
+    return [known for known in dict.fromkeys((published, record.sha256 if record else "")) if known]
+
+
+def _adopt(url: str, file: Path, hashes: Iterable[str]) -> bool:
+    """Take the file that torch.hub has fetched already, if a known hash says that it is the one."""
+    theirs = torch_file(url)
+    known = max(hashes, key=len, default="")
+    if not known or not theirs.is_file() or not cache.sha256_of(theirs).startswith(known):
+        return False
+    with cache.writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = part_of(file)
+        part.unlink(missing_ok=True)
+        try:
+            part.hardlink_to(theirs)
+        except OSError:
+            _copy(theirs, part)
+        os.replace(part, file)
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    import shutil
+
+    shutil.copyfile(source, target)
+
+
+def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Policy) -> None:
+    if offline():
+        raise FailureError(by_hand(url, file, name, "the network is switched off by the environment"))
+    expected = _hashes(file, sha256)
+    part = part_of(file)
+    with cache.writing(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    resumed = part.exists()
+    download(url, part, name=name, trusted=any(len(one) == 64 for one in expected), policy=policy)
+    if resumed and _wrong(part, expected):
+        # Two versions of the file may have been joined: once more, from the beginning.
+        discard(part)
+        download(url, part, name=name, trusted=False, policy=policy)
+    wrong = _wrong(part, expected) or _implausible(part, size if not expected else 0)
+    if wrong:
+        discard(part)
+        raise WeightsError(
+            f"{name}: what came from {mirrored(url)} {wrong}. It was damaged on the way or has been replaced"
+            f" and was not kept. Try again; if the new file is to be trusted:"
+            f" `segzoo cache prune --forget {name}`"
+        )
+    if cache.read_record(file) is None:
+        # Before the file is there, so that nobody sees it without.
+        _record(url, part, name, sha256, at=file)
+    with cache.writing(file):
+        os.replace(part, file)
+        discard(part)
+
+
+def by_hand(url: str, file: Path, name: str, why: str) -> str:
+    """Return the sentence that says which file to fetch by hand and where to put it."""
+    theirs = torch_file(url)
+    also = f"\ntorch.hub has a file of that name: if it is the one, copy {theirs}" if theirs.is_file() else ""
+    return (
+        f"{name} is not in the cache, and {why}: fetch\n  {url}\non another machine and put it at\n  {file}"
+        f"{also}"
+    )
+
+
+def _wrong(part: Path, hashes: Iterable[str]) -> str:
+    found = cache.sha256_of(part)
+    return next((f"hashes to {found}, expected {one}" for one in hashes if not found.startswith(one)), "")
+
+
+def _implausible(part: Path, size: int) -> str:
+    found = part.stat().st_size
+    if not size or abs(found - size) <= _TOLERANCE * size:
+        return ""
+    return f"has {found / 1e6:,.3f} MB, expected about {size / 1e6:,.1f} MB"
+
+
+def _record(url: str, contents: Path, name: str, published: str, *, at: Path) -> None:
+    """Write the record of the file ``at``, and tell the person if its hash is taken on trust."""
+    found = cache.sha256_of(contents)
+    if not found.startswith(published):
+        return  # the check that follows tells
+    pinned = len(published) < 64
+    if pinned:
+        what = f"only the first {len(published)} digits of its hash are" if published else "no hash of it is"
+        log.warning(
+            "%s: %s published. This file's sha256, %s, is recorded beside it and checked from now on.",
+            name, what, found,
+        )  # fmt: skip
+    record = Record(url=url, bytes=contents.stat().st_size, sha256=found, pinned=pinned)
+    cache.write_record(at, record)
