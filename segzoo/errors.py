@@ -86,7 +86,7 @@ class MaskError(ImageError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'a' or 'b'?"``, or nothing where no known word is close."""
-    close = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    close = get_close_matches(word, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     if not close:
         return ""
     return f"; did you mean {' or '.join(repr(match) for match in close)}?"

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 #: Every kind of spec; the hook of each is ``segzoo_`` and its plural.
 SPEC_TYPES: tuple[type[Spec], ...] = (
-    EncoderSpec,
-    DecoderSpec,
     ModelSpec,
     WeightsSpec,
+    EncoderSpec,
+    DecoderSpec,
     DatasetSpec,
     MetricSpec,
     LossSpec,

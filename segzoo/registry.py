@@ -116,7 +116,8 @@ class Registry(Generic[S]):
         """Return the sentence that says that ``name`` is unknown, with close matches."""
         close = did_you_mean(name, [*self._by_name, *(entry.full_name for entry in self._entries)])
         many = plural(self.kind)
-        return f"no {self.kind} is named {name!r}{close}; `segzoo list {many}` shows all {len(self._entries)}"
+        shows = f"`segzoo list {many}` shows all {len(self._entries)}"
+        return f"no {self.kind} is named {name!r}{close or ';'} {shows}"
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.find(name))

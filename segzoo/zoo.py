@@ -188,7 +188,11 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
         return encoders.entry(name)
     found = _timm_encoder(name.removeprefix("timm:"))
     if found is None:
-        raise UnknownNameError(f"{encoders.unknown(name)}, and timm has none of that name{_failed_plugins()}")
+        hint = did_you_mean(name, [*encoders.names(), *timm_names()])
+        raise UnknownNameError(
+            f"no encoder is named {name!r}, by a plug-in or by timm{hint or ';'} `segzoo list encoders` shows all "
+            f"{len(encoders)} of plug-ins{_failed_plugins()}"
+        )
     return found
 
 
@@ -197,6 +201,13 @@ def _timm_encoder(name: str) -> Entry[EncoderSpec] | None:
 
     spec = describe(name)
     return None if spec is None else Entry(spec, "timm")
+
+
+def timm_names() -> list[str]:
+    """Return the names of timm's backbones; not all of them yield a pyramid of features."""
+    import timm
+
+    return timm.list_models()
 
 
 def _hyphen_pairs(name: str) -> list[Pair]:
@@ -212,11 +223,13 @@ def _hyphen_pairs(name: str) -> list[Pair]:
 
 
 def _unknown_model(name: str) -> str:
+    decoders = registry("decoders").names()
     known = [*registry("models").names(), *registry("weights").names()]
-    known += [f"{d}-{e}" for d in registry("decoders").names() for e in registry("encoders").names()]
+    known += [f"{decoder}-{encoder}" for decoder in decoders for encoder in registry("encoders").names()]
+    known += [f"{d}-{encoder}" for d in decoders if name.startswith(f"{d}-") for encoder in timm_names()]
     hint = did_you_mean(name, known)
     return (
-        f"no model or weights are named {name!r}{hint}; `segzoo list models` and `segzoo list weights` show"
+        f"no model or weights are named {name!r}{hint or ';'} `segzoo list models` and `segzoo list weights` show"
         f" what there is, any `decoder/encoder` goes too, and `pip install` of a plug-in adds more"
         f"{_failed_plugins()}"
     )

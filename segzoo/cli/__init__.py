@@ -1,0 +1,166 @@
+"""The command line: arguments in, text out.
+
+A command is a module of this package whose attribute ``command`` is a click command; it is
+imported when it is chosen, so that ``segzoo --help`` and ``segzoo list`` wait for no torch. Commands
+raise `segzoo.errors`; what becomes of an error is decided here alone: one message on stderr, exit
+code 2 where the call was wrong and 1 where the world was, and a traceback only with ``--debug``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from segzoo import __version__
+from segzoo.errors import SegzooError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
+
+#: Every command and its line in ``segzoo --help``; a test holds the lines against the commands' own.
+COMMANDS = {
+    "list": "List models, encoders, decoders, weights, datasets, metrics or losses.",
+    "info": "Show what a name stands for: its options, parameters, licence, scores.",
+    "predict": "Segment images and write masks.",
+    "train": "Train a model on images and masks.",
+    "evaluate": "Score a model on a data set.",
+    "fetch": "Fill the cache with weights ahead of time.",
+    "cache": "List or prune the cache of weights.",
+    "convert": "Convert another program's checkpoint to a segzoo folder.",
+    "push": "Upload a segzoo folder to the Hugging Face Hub.",
+    "plugins": "Show every plug-in that was found and what became of it.",
+}
+
+#: What shells report for a program that was interrupted, and for one whose reader went away.
+INTERRUPTED, PIPE_CLOSED = 130, 141
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is chosen."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands whose modules exist."""
+        return [name for name in COMMANDS if find_spec(f"{__name__}.{name}") is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return import_module(f"{__name__}.{cmd_name}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that ``args`` begin with."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(f"no command is named {args[0]!r}{did_you_mean(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name, importing none."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=COMMANDS[name]) for name in names), *options]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that stops reading (``| head``) is no error to tell of."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            ctx.exit(PIPE_CLOSED)
+        except (SegzooError, OSError):
+            if ctx.params["debug"] or os.environ.get("SEGZOO_DEBUG", "") not in ("", "0"):
+                traceback.print_exc()
+            raise
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="segzoo", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (so does SEGZOO_DEBUG=1).")
+@click.pass_context
+def command(ctx: click.Context, /, **_: bool) -> None:
+    """Semantic segmentation: find, use, train and share models."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on ``arguments`` (the program's own where ``None``); return the exit code."""
+    told, warnings.showwarning = warnings.showwarning, _show_warning
+    try:
+        code = command.main(arguments, prog_name="segzoo", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.ClickException, SegzooError, OSError) as error:
+        code = _report(error)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    finally:
+        warnings.showwarning = told
+    if code == PIPE_CLOSED:
+        _drop_output()
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: click.ClickException | SegzooError | OSError) -> int:
+    """Tell of an error on stderr and return its exit code."""
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    if isinstance(error, click.ClickException):
+        click.echo(f"error: {_lower(error.format_message())}", err=True)
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            click.echo(f"`{context.command_path} --help` shows how", err=True)
+        return error.exit_code
+    told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+    click.echo(f"error: {told}", err=True)
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _lower(message: str) -> str:
+    """Begin click's sentences as segzoo's begin, and end them so."""
+    return (message[:1].lower() + message[1:]).removesuffix(".")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning in one line: people at a command line did not write the code it points at."""
+    click.echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+
+def _drop_output() -> None:
+    """Let the interpreter's own flush at exit go nowhere, as there is no reader."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -1,0 +1,169 @@
+"""What can be said about a part, a model or weights: the spec, the options, the parameters."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segzoo import zoo
+from segzoo.architecture import build, plan
+from segzoo.errors import SegzooError
+from segzoo.plugins import resolve
+from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, WeightsSpec
+from segzoo.weights.folder import read_config
+from segzoo.weights.sources import in_package
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+    from segzoo.config import ModelConfig
+    from segzoo.registry import Entry
+
+# Passed by segzoo itself, so that no person sets them as options.
+_GIVEN = {"in_channels", "num_classes", "channels", "strides", "root", "split", "labels"}
+
+#: Classes and channels of the network whose parameters are counted where the name fixes neither.
+CLASSES, CHANNELS = 2, 3
+
+
+def facts(entry: Entry[Any]) -> dict[str, Any]:
+    """Return what is known of one spec, as JSON holds it.
+
+    ``takes`` maps options to their default and meaning; ``parameters`` counts the weights. What
+    cannot be found out, because a factory or a file is missing, is told under ``trouble``.
+    """
+    spec = entry.spec
+    known = {"kind": spec.kind, "name": spec.name, "full_name": entry.full_name, "owner": entry.owner}
+    known |= {key: value for key, value in asdict(spec).items() if value not in (None, "", (), {}, [])}
+    try:
+        if isinstance(spec, WeightsSpec):
+            return {**known, **_of_weights(spec)}
+        if isinstance(spec, ModelSpec) and not spec.factory:
+            pair = zoo.Pair(zoo.registry("decoders").entry(spec.decoder), zoo.find_encoder(spec.encoder))
+            preset = {**spec.encoder_options, **spec.decoder_options}
+            return {**known, "takes": _takes_pair(pair, preset), **_count(entry)}
+        if isinstance(spec, PartSpec | ModelSpec):
+            return {**known, "takes": _takes(spec), **_count(entry)}
+    except (SegzooError, ImportError, TypeError, ValueError, AttributeError) as error:
+        known["trouble"] = f"{type(error).__name__}: {error}"
+    return known
+
+
+def pair_facts(pair: zoo.Pair) -> dict[str, Any]:
+    """Return what is known of a decoder on an encoder."""
+    return {
+        "kind": "model",
+        "name": f"{pair.decoder.spec.name}-{pair.encoder.spec.name}",
+        "full_name": pair.full_name,
+        "decoder": pair.decoder.full_name,
+        "encoder": pair.encoder.full_name,
+        "takes": _takes_pair(pair),
+        "parameters": _parameters(lambda: _model(pair.full_name)),
+    }
+
+
+def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
+    """Return what a folder of weights says about itself."""
+    return {"kind": "weights", "name": name, **_of_config(config)}
+
+
+def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
+    if spec.folder:
+        return _of_config(read_config(in_package(spec)))
+    if not spec.classes:
+        return {}
+    architecture = plan(
+        spec.model,
+        num_classes=spec.num_classes or len(spec.classes),
+        in_channels=spec.in_channels,
+        encoder=spec.encoder or None,
+        decoder=spec.decoder or None,
+        options=spec.options,
+    )
+    return {"parameters": _parameters(lambda: build(architecture))}
+
+
+def _of_config(config: ModelConfig) -> dict[str, Any]:
+    said = {key: value for key, value in asdict(config).items() if value not in ("", {})}
+    return {
+        **said,
+        "classes": config.labels.classes,
+        "parameters": _parameters(lambda: build(config.architecture)),
+    }
+
+
+def _takes_pair(pair: zoo.Pair, preset: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    takes = {**_takes(pair.encoder.spec), **_takes(pair.decoder.spec)}
+    for name, value in (preset or {}).items():
+        if name in takes:
+            takes[name]["default"] = _plain(value)
+    return takes
+
+
+def _takes(spec: PartSpec | ModelSpec) -> dict[str, Any]:
+    """Return the options of a factory: ``{name: {"default": ..., "meaning": ...}}``."""
+    factory = resolve(spec.factory)
+    fixed = spec.options if isinstance(spec, PartSpec) else {}
+    meanings = _meanings(inspect.getdoc(factory) or "")
+    takes = {}
+    for option in inspect.signature(factory).parameters.values():
+        if option.name in _GIVEN or option.name in fixed or option.kind in (2, 4):
+            continue
+        needed = option.default is option.empty
+        takes[option.name] = {
+            "default": "(required)" if needed else _plain(option.default),
+            "meaning": meanings.get(option.name, ""),
+        }
+    return takes
+
+
+def _meanings(docstring: str) -> dict[str, str]:
+    """Return what the ``Args:`` section of a Google docstring says of each argument, in one line."""
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", docstring, re.MULTILINE)
+    if section is None:
+        return {}
+    entries = re.findall(r"^ {4}\*{0,2}(\w+):(.*(?:\n {5,}.*)*)", section.group(1), re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | tuple | None) else repr(value)
+
+
+def _count(entry: Entry[Any]) -> dict[str, Any]:
+    """Return ``parameters`` with default options, for what has any."""
+    spec = entry.spec
+    if isinstance(spec, ModelSpec):
+        return {"parameters": _parameters(lambda: _model(entry.full_name))}
+    if isinstance(spec, EncoderSpec):
+        return {"parameters": _parameters(lambda: _encoder(spec))}
+    if isinstance(spec, DecoderSpec):
+        pair = zoo.Pair(entry, zoo.find_encoder(spec.encoder))
+        return {"parameters": _parameters(lambda: _model(pair.full_name).get_submodule("decoder"))}
+    return {}
+
+
+def _model(name: str) -> nn.Module:
+    return build(plan(name, num_classes=CLASSES, in_channels=CHANNELS, options={}))
+
+
+def _encoder(spec: EncoderSpec) -> nn.Module:
+    return resolve(spec.factory)(in_channels=CHANNELS, **spec.options)
+
+
+def _parameters(make: Callable[[], nn.Module]) -> int:
+    """Count the parameters of a network, without computing their first values where that is possible."""
+    try:
+        with torch.device("meta"):
+            model = make()
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, SegzooError):
+            raise
+        model = make()
+    return sum(parameter.numel() for parameter in model.parameters())

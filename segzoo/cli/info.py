@@ -1,0 +1,104 @@
+"""``segzoo info``: all that is known of a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from segzoo import zoo
+from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
+from segzoo.errors import OptionError, UnknownNameError, did_you_mean
+
+
+@click.command("info")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str, as_json: bool) -> None:
+    """Show what a name stands for: its options, parameters, licence, scores.
+
+    NAME is anything that `segzoo list` shows, 'decoder-encoder' or 'decoder/encoder', an encoder of
+    timm, or 'local-dir:PATH' for a folder of weights. Whatever has that name is shown.
+    """
+    warn_of_failed_plugins()
+    found = _find(name)
+    if as_json:
+        echo_json(found)
+    else:
+        click.echo("\n\n".join(_text(one) for one in found))
+
+
+def _find(name: str) -> list[dict[str, Any]]:
+    # Looked up first, so that a misspelt registered name waits for no torch where it can.
+    entries = [entry for kind in zoo.KINDS for entry in zoo.registry(kind).find(name)]
+    from segzoo.cli import facts
+    from segzoo.weights.folder import read_config
+    from segzoo.weights.sources import is_location, locate
+
+    if entries:
+        return [facts.facts(entry) for entry in entries]
+    if is_location(name):
+        return [facts.folder_facts(name, read_config(locate(name)))]
+    found = _timm_encoder(name) if "/" not in name else None
+    if found is not None:
+        return [facts.facts(found)]
+    try:
+        pair = zoo.find_model(name)
+    except UnknownNameError as error:
+        known = [one for kind in zoo.KINDS for one in zoo.registry(kind).names()]
+        hint = did_you_mean(name, [*known, *zoo.timm_names()])
+        if "/" in name or "did you mean" in str(error) or not hint:
+            raise
+        raise UnknownNameError(f"nothing is named {name!r}{hint}\n{error}") from error
+    return [facts.pair_facts(pair) if isinstance(pair, zoo.Pair) else facts.facts(pair)]
+
+
+def _timm_encoder(name: str) -> Any:
+    try:
+        return zoo.find_encoder(name)
+    except (UnknownNameError, OptionError):
+        return None
+
+
+def _text(known: dict[str, Any]) -> str:
+    head = f"{known['name']} ({known['kind']}{', from ' + known['owner'] if 'owner' in known else ''})"
+    takes = known.get("takes")
+    hidden = {"name", "kind", "owner", "takes"}
+    shown = {"options": "built with", "scores": "measured", "claimed": "claimed by its authors"}
+    rows = [
+        (f"  {shown.get(key, key)}", line)
+        for key, value in known.items()
+        if key not in hidden
+        for line in _lines(value)
+    ]
+    lines = [head, table(_unrepeated(rows))]
+    if takes:
+        options = [(f"    {n}", _value(o["default"]), o["meaning"]) for n, o in takes.items()]
+        lines += ["  options", table(options, header=("    NAME", "DEFAULT", "MEANING"))]
+    return "\n".join(lines)
+
+
+def _unrepeated(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Blank the first cell of rows that continue the one above."""
+    above = ("", *(row[0] for row in rows))
+    return [
+        ("" if row[0] == before else row[0].replace("_", " "), row[1])
+        for row, before in zip(rows, above, strict=False)
+    ]
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{key}: {_value(one)}" for key, one in value.items() if one not in (None, "", (), {}, [])]
+    return [_value(value)]
+
+
+def _value(value: Any, *, inner: bool = False) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_value(one, inner=True)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        text = ", ".join(_value(one, inner=True) for one in value)
+        return f"({text})" if inner else text
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,74 @@
+"""``segzoo list``: what the zoo holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segzoo import zoo
+from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
+
+if TYPE_CHECKING:
+    from segzoo.registry import Entry
+    from segzoo.specs import Spec
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice(zoo.KINDS), metavar=f"[{'|'.join(zoo.KINDS)}]")
+@click.argument("pattern", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
+def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
+    """List models, encoders, decoders, weights, datasets, metrics or losses.
+
+    Without a kind, all kinds are counted. PATTERN is a part of the names that are wanted, or a shell
+    pattern such as 'unet-*'. Any encoder that timm knows can be used too, listed here or not.
+    """
+    warn_of_failed_plugins()
+    if kind is None:
+        _overview(as_json)
+        return
+    registry = zoo.registry(kind)
+    entries = dict(registry.items())
+    names = sorted(entries) if pattern is None else registry.match(pattern)
+    if as_json:
+        echo_json([describe(name, entries[name]) for name in names])
+        return
+    if names:
+        click.echo(table([_row(name, entries[name].spec) for name in names], header=_header(kind)))
+    else:
+        click.echo(
+            f"none of {len(registry)} {kind} matches {pattern!r}" if pattern else f"no {kind}", err=True
+        )
+
+
+def describe(name: str, entry: Entry[Any]) -> dict[str, Any]:
+    """Return everything that is known of a spec, for JSON."""
+    return {"kind": entry.spec.kind, **asdict(entry.spec), "name": name, "owner": entry.owner}
+
+
+def _overview(as_json: bool) -> None:
+    names = {kind: zoo.registry(kind).names() for kind in zoo.KINDS}
+    if as_json:
+        echo_json(names)
+        return
+    click.echo(table([(kind, str(len(found)), _some(found)) for kind, found in names.items()]))
+
+
+def _some(names: list[str], limit: int = 6) -> str:
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def _header(kind: str) -> tuple[str, ...]:
+    return ("NAME", "CHANNELS", "STRIDES", "SUMMARY") if kind == "encoders" else ("NAME", "SUMMARY")
+
+
+def _row(name: str, spec: Spec) -> tuple[str, ...]:
+    shown = ", ".join((name, *spec.aliases))
+    features = tuple(
+        " ".join(map(str, numbers))
+        for numbers in (getattr(spec, "channels", None), getattr(spec, "strides", None))
+        if numbers is not None
+    )
+    return (shown, *features, spec.summary)

@@ -1,0 +1,55 @@
+"""``segzoo plugins``: what was found, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from segzoo import zoo
+from segzoo.cli.table import echo_json, table
+from segzoo.registry import plural
+
+if TYPE_CHECKING:
+    from segzoo.plugins import PluginRecord
+
+_HEADER = ("DISTRIBUTION", "VERSION", "API", "STATUS", "MS", "PROVIDES")
+
+
+@click.command("plugins")
+@click.option("-v", "--verbose", is_flag=True, help="Show names and tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
+def command(verbose: bool, as_json: bool) -> None:
+    """Show every plug-in that was found and what became of it.
+
+    SEGZOO_DISABLE_PLUGINS names distributions that are not to be loaded, SEGZOO_PLUGINS the only ones
+    that are, separated by commas. SEGZOO_STRICT_PLUGINS=1 makes the first plug-in that fails an error.
+    """
+    records = zoo.plugins
+    if as_json:
+        echo_json([asdict(record) for record in records])
+        return
+    click.echo(table([_row(record) for record in records], header=_HEADER))
+    for record in records:
+        if record.error:
+            click.echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
+    if verbose:
+        for record in records:
+            click.echo()
+            _more(record)
+
+
+def _row(record: PluginRecord) -> tuple[str, ...]:
+    provides = record.provides.items()
+    counts = (f"{len(names)} {kind if len(names) == 1 else plural(kind)}" for kind, names in provides)
+    time = f"{record.milliseconds:.1f}" if record.milliseconds else "-"
+    version, api = record.version or "?", str(record.api or "?")
+    return (record.distribution, version, api, record.status, time, ", ".join(counts) or "-")
+
+
+def _more(record: PluginRecord) -> None:
+    if record.traceback:
+        click.echo(record.traceback.rstrip())
+    for kind, names in record.provides.items():
+        click.echo(f"{record.distribution} {plural(kind)}: {', '.join(names)}")
