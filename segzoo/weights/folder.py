@@ -65,14 +65,22 @@ def save(
             "say how to build it: pass config=ModelConfig(...)"
         )
     tensors = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
-    folder = Path(folder)
+    return write(tensors, to_json(config), Path(folder))
+
+
+def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> Path:
+    """Write tensors and a config into a folder, each file beside its place and then renamed.
+
+    Raises:
+        FailureError: the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{TENSORS}.{os.getpid()}"
-        save_file(tensors, part, metadata={"format": "pt"})
+        save_file(dict(tensors), part, metadata={"format": "pt"})
         os.replace(part, folder / TENSORS)
         part = folder / f".{CONFIG}.{os.getpid()}"
-        part.write_text(json.dumps(to_json(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(part, folder / CONFIG)
     except (OSError, SafetensorError) as error:
         raise FailureError(f"cannot write the model to {folder}: {error}") from error

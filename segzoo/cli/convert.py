@@ -1,0 +1,61 @@
+"""``segzoo convert``: another program's checkpoint becomes a segzoo folder."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command("convert")
+@click.argument("file", type=click.Path())
+@click.option("--from", "layout", help="The program that wrote FILE [default: recognised from its tensors].")
+@click.option("--out", required=True, type=click.Path(), help="The folder to write.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What FILE does not say, such as scale=0.5; once per option.",
+)
+def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -> None:
+    """Convert another program's checkpoint to a segzoo folder.
+
+    `segzoo list layouts` shows the programs whose files are known.
+
+    \b
+    segzoo convert MODEL.pth --out carvana --option scale=0.5
+    segzoo convert unet_voc.pth --from bubbliiiing --option activation=none --out voc
+    """
+    from segzoo.weights.conversion import convert
+
+    given = dict(_pair(text) for text in options)
+    clash = sorted(given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance"})
+    if clash:
+        raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
+    folder = convert(file, out, layout=layout, **given)
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    click.echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
+    if "segzoo_encoder" in told:
+        click.echo(f"next: segzoo.create(..., encoder_weights={str(folder)!r})")
+    else:
+        click.echo(f"next: segzoo predict IMAGES --model {folder}")
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """Split ``KEY=VALUE``; a value that is JSON (a number, true, a list) is taken as that."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--option")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _network(config: dict[str, Any]) -> str:
+    if "segzoo_encoder" in config:
+        return f"encoder {config['encoder']}"
+    architecture = config["architecture"]
+    return f"{architecture['name']} with {architecture['num_classes']} logits"

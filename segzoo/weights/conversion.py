@@ -1,0 +1,226 @@
+"""``segzoo.convert``: another program's checkpoint becomes a segzoo folder that computes the same logits.
+
+The layout is recognised from the names of the tensors (`segzoo.specs.LayoutSpec.marks`) and confirmed by
+every tensor's shape; what does not fit to the last tensor is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from segzoo.config import ModelConfig, to_json
+from segzoo.errors import OptionError, WeightsError, did_you_mean
+from segzoo.plugins import resolve
+from segzoo.specs import Labels, numbered_labels
+from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
+from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
+from segzoo.weights.folder import empty, write
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from segzoo.registry import Entry
+    from segzoo.specs import LayoutSpec, Preprocessing
+    from segzoo.weights.layouts import Conversion
+
+_SHOWN = 12
+
+
+def convert(
+    file: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    layout: str | None = None,
+    labels: Labels | None = None,
+    preprocessing: Preprocessing | None = None,
+    licence: str = "",
+    provenance: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Path:
+    """Convert a checkpoint of another program to a segzoo folder.
+
+    Args:
+        file: a ``.pth``, ``.pt``, ``.pth.tar``, ``.ckpt`` or ``.safetensors`` file, or a folder with
+            ``config.json`` and ``model.safetensors``.
+        out: the folder to write; created where it is missing.
+        layout: which program wrote it (`segzoo list layouts`); recognised from the tensors where ``None``.
+        labels: the classes, instead of what file and layout say.
+        preprocessing: instead of the program's own.
+        licence: of the weights, instead of what the layout says.
+        provenance: more to record of where they come from.
+        **options: of the layout: what its files do not say, such as ``scale=0.5``.
+
+    Returns:
+        The folder, for `segzoo.load`. That of an encoder alone is for ``create(..., encoder_weights=...)``.
+
+    Raises:
+        WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
+            tensors that differ.
+        UnknownNameError: there is no such layout.
+        OptionError: the layout has no such option.
+
+    Example:
+        >>> convert("unet_carvana_scale0.5_epoch2.pth", "unet-carvana", scale=0.5)
+        PosixPath('unet-carvana')
+    """
+    checkpoint = read_checkpoint(file)
+    if layout is None:
+        entry, conversion = _recognised(checkpoint, options)
+    else:
+        entry = zoo.registry("layouts").entry(layout)
+        conversion = _converted(entry, checkpoint, options)
+    licence = licence or conversion.licence or entry.spec.licence
+    conversion = replace(
+        conversion,
+        labels=labels or conversion.labels,
+        preprocessing=preprocessing or conversion.preprocessing,
+        licence=licence,
+    )
+    origin = {**_origin(entry, checkpoint, conversion, options), **(provenance or {})}
+    return write(conversion.transfer.tensors, _config(conversion, origin), Path(out))
+
+
+def recognise(checkpoint: Checkpoint) -> list[str]:
+    """Return the full names of the layouts whose marks a checkpoint bears."""
+    return [entry.full_name for entry in _bearing(checkpoint)]
+
+
+def _recognised(
+    checkpoint: Checkpoint, options: Mapping[str, Any]
+) -> tuple[Entry[LayoutSpec], Conversion]:
+    candidates = _bearing(checkpoint)
+    if not candidates:
+        raise WeightsError(_unknown(checkpoint, options))
+    fitting, errors = [], []
+    for entry in candidates:
+        try:
+            fitting.append((entry, _converted(entry, checkpoint, options)))
+        except WeightsError as error:
+            errors.append(error)
+    if len(fitting) > 1:
+        names = " or ".join(repr(entry.full_name) for entry, _ in fitting)
+        raise WeightsError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names}")
+    if not fitting:
+        raise errors[0]
+    return fitting[0]
+
+
+def _bearing(checkpoint: Checkpoint) -> list[Entry[LayoutSpec]]:
+    return [entry for entry in _layouts() if all(mark in checkpoint.tensors for mark in entry.spec.marks)]
+
+
+def _layouts() -> list[Entry[LayoutSpec]]:
+    return [entry for _, entry in zoo.registry("layouts").items()]
+
+
+def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mapping[str, Any]) -> Conversion:
+    """Run one layout and hold its result against the network, tensor by tensor."""
+    factory = resolve(entry.spec.factory)
+    takes = [name for name in inspect.signature(factory).parameters if name != "checkpoint"]
+    takes = [name for name in takes if name not in entry.spec.options]
+    for name in options:
+        if name not in takes:
+            known = ", ".join(takes) or "none"
+            raise OptionError(
+                f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes)}; it takes: {known}"
+            )
+    conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
+    troubles = conversion.transfer.troubles(_network(conversion))
+    if troubles:
+        shown = "\n  ".join(troubles[:_SHOWN])
+        more = f"\n  and {len(troubles) - _SHOWN} more" if len(troubles) > _SHOWN else ""
+        raise WeightsError(
+            f"{checkpoint.file} does not fit layout {entry.full_name!r} in {len(troubles)} tensors:\n  {shown}{more}"
+        )
+    return conversion
+
+
+def _network(conversion: Conversion) -> dict[str, Any]:
+    architecture = conversion.architecture
+    if conversion.part == "model":
+        return empty(ModelConfig(architecture=architecture, labels=_labels(conversion))).state_dict()
+    encoder = empty_encoder(
+        architecture.name, in_channels=architecture.in_channels, options=architecture.options
+    )
+    return encoder.state_dict()
+
+
+def _labels(conversion: Conversion) -> Labels:
+    return conversion.labels or numbered_labels(conversion.architecture.num_classes)
+
+
+def _config(conversion: Conversion, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    architecture = conversion.architecture
+    if conversion.part == "encoder":
+        return encoder_to_json(
+            EncoderConfig(
+                encoder=architecture.name,
+                in_channels=architecture.in_channels,
+                options=architecture.options,
+                preprocessing=conversion.preprocessing,
+                licence=conversion.licence,
+                provenance=provenance,
+            )
+        )
+    return to_json(
+        ModelConfig(
+            architecture=architecture,
+            preprocessing=conversion.preprocessing,
+            labels=_labels(conversion),
+            threshold=conversion.threshold,
+            licence=conversion.licence,
+            provenance=provenance,
+        )
+    )
+
+
+def _origin(
+    entry: Entry[LayoutSpec], checkpoint: Checkpoint, conversion: Conversion, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a folder records of the file that it was made from."""
+    origin = {
+        "file": checkpoint.file,
+        "sha256": checkpoint.sha256,
+        "container": checkpoint.container,
+        "layout": entry.full_name,
+        "layout_options": dict(options),
+        "program": entry.spec.homepage,
+        "left_out": [*checkpoint.left_out, *conversion.transfer.left_out],
+        "beside_the_tensors": {key: value for key, value in checkpoint.extras.items() if key != "config"},
+        "notes": list(conversion.notes),
+    }
+    return {key: value for key, value in origin.items() if value}
+
+
+def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
+    """Return the sentence for tensors of no layout, with the first differences from the closest."""
+    first = ", ".join(f"{name} {tuple(t.shape)}" for name, t in list(checkpoint.tensors.items())[:3])
+    told = f"no layout has the tensors of {checkpoint.file}: {len(checkpoint.tensors)}, such as {first}"
+    closest = max(_layouts(), key=lambda entry: _closeness(checkpoint, entry.spec), default=None)
+    if closest is None or _closeness(checkpoint, closest.spec) == 0:
+        return f"{told}; `segzoo list layouts` shows which there are"
+    try:
+        _converted(closest, checkpoint, {})
+    except WeightsError as error:
+        return f"{told}\nthe closest is {closest.full_name!r}: {error}"
+    except OptionError:
+        pass  # it cannot be tried without being told more
+    missing = "\n  ".join(mark for mark in closest.spec.marks if mark not in checkpoint.tensors)
+    return f"{told}\nthe closest is {closest.full_name!r}, but these are missing:\n  {missing}"
+
+
+def _closeness(checkpoint: Checkpoint, spec: LayoutSpec) -> float:
+    """How many marks a file bears, and, less, how many of the words in their names it uses."""
+    borne = sum(mark in checkpoint.tensors for mark in spec.marks)
+    words = _words(spec.marks)
+    return borne + len(words & _words(checkpoint.tensors)) / (len(words) + 1)
+
+
+def _words(names: Iterable[str]) -> set[str]:
+    return {word for name in names for word in re.split(r"[.\d_]+", name) if len(word) > 1} - {"weight", "bias"}

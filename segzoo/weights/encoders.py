@@ -1,0 +1,100 @@
+"""A trained encoder as a folder: its tensors, and a config that says whose they are.
+
+``segzoo.create("unet-vgg", num_classes=5, encoder_weights="local-dir:DIR")`` begins with them. The folder looks
+like a model's, but its config says ``segzoo_encoder`` and no model is loaded from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from segzoo import zoo
+from segzoo.config import cast_dataclass
+from segzoo.errors import WeightsError
+from segzoo.plugins import resolve
+from segzoo.specs import Preprocessing, field_names
+from segzoo.weights.folder import CONFIG, TENSORS, check_fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Whose tensors an encoder's folder holds.
+
+    Attributes:
+        encoder: its full name, such as ``segzoo:vgg16`` or ``timm:resnet50``.
+        in_channels: channels of the images.
+        options: of the encoder.
+        preprocessing: of the images that it was trained on.
+        licence: of the weights.
+        provenance: where they come from.
+    """
+
+    encoder: str
+    in_channels: int = 3
+    options: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    licence: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encoder_to_json(config: EncoderConfig) -> dict[str, Any]:
+    """Return what ``json.dump`` writes into ``config.json``."""
+    return {"segzoo_encoder": FORMAT_VERSION, **asdict(config)}
+
+
+def empty_encoder(name: str, *, in_channels: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build an encoder on the meta device."""
+    spec = zoo.find_encoder(name).spec
+    with torch.device("meta"):
+        return resolve(spec.factory)(in_channels=in_channels, **{**spec.options, **options})
+
+
+def fill_encoder(encoder: nn.Module, folder: Path) -> None:
+    """Give an encoder the tensors of an encoder's folder.
+
+    Tensors that the folder has and the encoder has not belong to features deeper than it uses, and are left.
+
+    Raises:
+        WeightsError: the folder is no encoder's, is damaged, or holds those of another encoder.
+    """
+    read_encoder_config(folder)
+    try:
+        tensors = load_file(folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{folder / TENSORS} cannot be read as safetensors: {error}") from error
+    wanted = encoder.state_dict()
+    check_fit(wanted, {name: t for name, t in tensors.items() if name in wanted}, str(folder))
+    encoder.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
+
+
+def read_encoder_config(folder: Path) -> Mapping[str, Any]:
+    """Read ``config.json`` of an encoder's folder.
+
+    Raises:
+        WeightsError: it is missing, damaged, or that of something else.
+    """
+    path = folder / CONFIG
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
+    if not isinstance(data, dict) or data.get("segzoo_encoder") != FORMAT_VERSION:
+        raise WeightsError(f"{path} does not say segzoo_encoder: {FORMAT_VERSION}, so it is no encoder's folder")
+    known = {"segzoo_encoder", *field_names(cast_dataclass(EncoderConfig))}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise WeightsError(f"{path}: unknown key {unknown[0]!r}")
+    return data

@@ -1,0 +1,217 @@
+"""Layouts: how other programs name and order tensors, and how to bring them to segzoo's.
+
+A layout is a function ``(checkpoint, **options) -> Conversion``, named by a `segzoo.specs.LayoutSpec`. It
+looks at names and shapes, decides which network they are, and says with a `Transfer` where each
+tensor goes. Nothing may be skipped: what it neither moves nor leaves out by name is an error, as are
+tensors that it looks for in vain and those of a shape that the network does not have.
+
+What changes on the way, and keeps every logit:
+
+- a convolution's bias in front of a batch norm is subtracted from its running mean;
+- where the file joins (upsampled, skip) and segzoo (skip, upsampled), the next convolution's input
+  channels are rolled;
+- a bias that the file lacks becomes zeros;
+- a batch norm's epsilon that is not 1e-5 is made up for in its running variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from segzoo.errors import OptionError, WeightsError
+from segzoo.specs import Preprocessing
+from segzoo.weights.checkpoints import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from segzoo.config import Architecture
+    from segzoo.specs import Labels
+
+__all__ = ["Checkpoint", "Conversion", "Transfer", "one_of"]
+
+_EPS = 1e-5
+_NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_MINDSPORE = {"weight": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a layout makes of a checkpoint.
+
+    Attributes:
+        architecture: the network, as `segzoo.architecture.plan` gives it. For ``part="encoder"`` its name
+            is an encoder's, its options are that encoder's, and ``num_classes`` means nothing.
+        transfer: the tensors under segzoo's names.
+        part: whether the tensors are those of a whole model or of an encoder.
+        preprocessing: what the program does to an image.
+        labels: the classes, where the file or the program names them.
+        threshold: above which probability one logit means foreground.
+        licence: of the weights, where known.
+        notes: what the program does and segzoo does not repeat, in sentences.
+    """
+
+    architecture: Architecture
+    transfer: Transfer
+    part: Literal["model", "encoder"] = "model"
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    labels: Labels | None = None
+    threshold: float = 0.5
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Transfer:
+    """Moves a checkpoint's tensors to segzoo's names, and keeps account of every one.
+
+    Args:
+        checkpoint: where the tensors come from.
+        norms: what its batch norms call their tensors.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, norms: Literal["torch", "mindspore"] = "torch") -> None:
+        self.file = checkpoint.file
+        self.tensors: dict[str, Tensor] = {}
+        self.left_out: list[str] = []
+        self._source: Mapping[str, Tensor] = checkpoint.tensors
+        self._origin: dict[str, str] = {}
+        self._used: set[str] = set()
+        self._missing: list[str] = []
+        self._norm_names = _MINDSPORE if norms == "mindspore" else _NAMES
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the checkpoint has a tensor of that name."""
+        return name in self._source
+
+    def shape(self, name: str, rank: int = 4) -> tuple[int, ...]:
+        """Return the shape of a tensor that decides what the network is.
+
+        Raises:
+            WeightsError: there is no such tensor, or it has another number of dimensions.
+        """
+        if name not in self._source:
+            raise WeightsError(f"{self.file} is of another network:\n  missing: {name}")
+        shape = tuple(self._source[name].shape)
+        if len(shape) != rank:
+            raise WeightsError(
+                f"{self.file} is of another network:\n  {name} is {shape}, not of {rank} dimensions"
+            )
+        return shape
+
+    def move(self, source: str, target: str, *, up_first: int = 0) -> None:
+        """Move one tensor.
+
+        Args:
+            source: its name in the file.
+            target: its name in the network.
+            up_first: so many input channels of a convolution come first in the file and last in the network.
+        """
+        tensor = self._take(source)
+        if tensor is None:
+            return
+        if up_first and tensor.ndim == 4:
+            tensor = tensor.roll(-up_first, dims=1)
+        self._put(source, target, tensor)
+
+    def conv(self, source: str, target: str, *, up_first: int = 0, transposed: bool = False) -> None:
+        """Move a convolution that has a bias in the network; where the file has none it is zero."""
+        self.move(f"{source}.weight", f"{target}.weight", up_first=up_first)
+        bias, weight = f"{source}.bias", self._source.get(f"{source}.weight")
+        if bias in self._source or weight is None:
+            self.move(bias, f"{target}.bias")
+            return
+        channels = weight.shape[1 if transposed else 0] if weight.ndim == 4 else 0
+        self._put(f"{source}.weight", f"{target}.bias", torch.zeros(channels, dtype=torch.float32))
+
+    def norm(self, source: str, target: str, *, bias: str = "", eps: float = _EPS) -> None:
+        """Move a batch norm; the tensor named ``bias``, if it exists, folds into its mean."""
+        names = self._norm_names
+        for part in ("weight", "bias"):
+            self.move(f"{source}.{names[part]}", f"{target}.{part}")
+        mean = self._take(f"{source}.{names['mean']}")
+        if mean is not None:
+            shift = self._take(bias) if bias in self._source else None
+            mean = mean if shift is None else _folded(mean, shift)
+            self._put(bias if mean.ndim != 1 else f"{source}.{names['mean']}", f"{target}.running_mean", mean)
+        var = self._take(f"{source}.{names['var']}")
+        if var is not None:
+            var = var if eps == _EPS else (var.double() + (eps - _EPS)).float()
+            self._put(f"{source}.{names['var']}", f"{target}.running_var", var)
+        count = f"{source}.num_batches_tracked"
+        if count in self._source:
+            self.move(count, f"{target}.num_batches_tracked")
+        else:  # MindSpore and old versions of torch do not count; it matters to no logit
+            self._put(count, f"{target}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
+
+    def unit(self, conv: str, norm: str, target: str, *, up_first: int = 0, eps: float = _EPS) -> None:
+        """Move a convolution and its batch norm to a `segzoo.blocks.convolution.ConvUnit`."""
+        self.move(f"{conv}.weight", f"{target}.conv.weight", up_first=up_first)
+        self.norm(norm, f"{target}.norm", bias=f"{conv}.bias", eps=eps)
+
+    def copy(self, source: str, target: str) -> None:
+        """Move every tensor whose name begins with ``source``, exchanging that for ``target``."""
+        for name in self._source:
+            if name.startswith(source):
+                self.move(name, target + name.removeprefix(source))
+
+    def leave_out(self, *prefixes: str) -> None:
+        """Leave out the tensors whose names begin so: the network has no use for them."""
+        names = [name for name in self._source if name.startswith(prefixes) and name not in self._used]
+        self._used.update(names)
+        self.left_out += names
+
+    def troubles(self, network: Mapping[str, Tensor]) -> list[str]:
+        """Return every tensor that is missing, left over, or of another shape than the network's."""
+        found = [f"missing: {name}" for name in self._missing]
+        found += [
+            f"not in the network: {name} {tuple(tensor.shape)}"
+            for name, tensor in self._source.items()
+            if name not in self._used
+        ]
+        for name, tensor in network.items():
+            moved = self.tensors.get(name)
+            if moved is not None and moved.shape != tensor.shape:
+                origin = self._origin[name]
+                found.append(f"{origin} is {tuple(moved.shape)}, the network's is {tuple(tensor.shape)}")
+        unfilled = [name for name in network if name not in self.tensors]
+        if unfilled and not self._missing:
+            found += [f"missing: what becomes {name} {tuple(network[name].shape)}" for name in unfilled]
+        found += [
+            f"not in the network: {self._origin[name]} {tuple(tensor.shape)}"
+            for name, tensor in self.tensors.items()
+            if name not in network
+        ]
+        return found
+
+    def _take(self, name: str) -> Tensor | None:
+        tensor = self._source.get(name)
+        if tensor is None:
+            self._missing.append(name)
+        self._used.add(name)
+        return tensor
+
+    def _put(self, source: str, target: str, tensor: Tensor) -> None:
+        assert target not in self.tensors, f"two tensors become {target}"
+        self.tensors[target], self._origin[target] = tensor, source
+
+
+def _folded(mean: Tensor, shift: Tensor) -> Tensor:
+    if mean.shape != shift.shape:
+        return shift.reshape(1, -1)  # of no network's shape, so that it is listed among the troubles
+    return (mean.double() - shift.double()).float()
+
+
+def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """Return an option's value if it is among the choices.
+
+    Raises:
+        OptionError: it is not; the text lists them.
+    """
+    if value not in choices:
+        raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+    return value

@@ -1,0 +1,89 @@
+"""What a pickle asks for, told without running it.
+
+A pickle is a small program; the names of the functions and classes that it wants called stand in it as
+plain strings. `pickletools` lists its instructions and executes none.
+"""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+from typing import IO
+
+#: What tensors and plain data need; anything else is code of somebody's.
+_HARMLESS = frozenset(
+    {
+        "argparse.Namespace",
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "collections.Counter",
+        "torch.Size",
+        "torch.Tensor",
+        "torch.device",
+        "torch.dtype",
+        "torch.nn.parameter.Parameter",
+        "torch.serialization._get_layout",
+    }
+)
+#: Functions of these modules do things to the machine as soon as they are called.
+_MACHINE = frozenset(
+    ["os", "posix", "nt", "subprocess", "builtins", "__builtin__", "sys", "shutil", "socket", "runpy", "importlib", "pickle", "code", "ctypes", "commands", "pty", "webbrowser", "urllib", "asyncio", "multiprocessing", "threading", "operator", "functools", "types"]
+)
+
+#: A torch file without a zip around it is a magic number, a version, a note, the data and the keys.
+_LEGACY_PICKLES = 5
+
+
+def asked_for(stream: IO[bytes], *, pickles: int = _LEGACY_PICKLES) -> list[str]:
+    """Return the functions and classes, as ``module.name``, that a stream of pickles wants beyond tensors."""
+    found: list[str] = []
+    for _ in range(pickles):
+        try:
+            found += _of_one(stream)
+        except (ValueError, pickle.UnpicklingError, EOFError, IndexError, UnicodeDecodeError):
+            break  # the bytes of the tensors follow, or the file is damaged
+    return list(dict.fromkeys(name for name in found if not _harmless(name)))
+
+
+def sentence(names: list[str]) -> str:
+    """Return what to tell of a pickle that asks for these; none means that nobody knows why it failed."""
+    shown = ", ".join(repr(name) for name in names[:3])
+    if any(name.partition(".")[0] in _MACHINE for name in names):
+        return (
+            f"is a pickle that would run code: it asks for {shown}. Nothing of it was run; "
+            "do not open it with any other program"
+        )
+    return (
+        f"is a pickle of objects, not of tensors: it asks for {shown}, whose code would run. Nothing of it "
+        "was run; in the program that made it, save model.state_dict() instead"
+    )
+
+
+def _of_one(stream: IO[bytes]) -> list[str]:
+    found: list[str] = []
+    strings: list[str] = []
+    memo: dict[int, str] = {}
+    for opcode, argument, _ in pickletools.genops(stream):
+        name = opcode.name
+        if name in ("GLOBAL", "INST") and isinstance(argument, str):
+            found.append(argument.replace(" ", ".", 1))
+        elif name == "STACK_GLOBAL" and len(strings) >= 2:
+            found.append(f"{strings[-2]}.{strings[-1]}")
+        elif name == "MEMOIZE":
+            memo[len(memo)] = strings[-1] if strings else ""
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int):
+            memo[argument] = strings[-1] if strings else ""
+        elif name in ("GET", "BINGET", "LONG_BINGET") and isinstance(argument, int):
+            strings.append(memo.get(argument, ""))
+        elif isinstance(argument, str):
+            strings.append(argument)
+    return found
+
+
+def _harmless(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    return (
+        name in _HARMLESS
+        or (module == "torch._utils" and attribute.startswith("_rebuild"))
+        or (module in ("torch", "torch.storage", "torch.cuda") and attribute.endswith("Storage"))
+    )
