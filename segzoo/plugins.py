@@ -103,13 +103,22 @@ def collect(folders: Sequence[Path] = ()) -> list[Contribution]:
     Args:
         folders: each holds plug-in packages as source trees (``*/pyproject.toml`` and ``*/src``).
     """
-    found = [segzoo_itself(), *(c for folder in folders for c in in_folder(folder)), *installed()]
-    seen: dict[tuple[str, str], Candidate] = {}
+    sources = [[segzoo_itself()], *(in_folder(folder) for folder in folders), installed()]
+    earlier: set[str] = set()
     contributions = []
-    for candidate in found:
-        key = (candidate.distribution, candidate.name)
-        first = seen.setdefault(key, candidate)
-        contributions.append(load(candidate) if first is candidate else shadowed(candidate))
+    for source in sources:
+        names: set[tuple[str, str]] = set()
+        for candidate in source:
+            key = (candidate.distribution, candidate.name)
+            if candidate.distribution in earlier:
+                reason = f"another copy of {candidate.distribution} was found first"
+                contributions.append(shadowed(candidate, reason))
+            elif key in names:
+                contributions.append(shadowed(candidate, f"it has another plug-in named {candidate.name!r}"))
+            else:
+                contributions.append(load(candidate))
+            names.add(key)
+        earlier |= {candidate.distribution for candidate in source}
     return contributions
 
 
@@ -120,9 +129,8 @@ def segzoo_itself() -> Candidate:
     return Candidate("builtin", "segzoo", __version__, lambda: builtin)
 
 
-def shadowed(candidate: Candidate) -> Contribution:
+def shadowed(candidate: Candidate, reason: str) -> Contribution:
     """Return the record of a second copy of a plug-in, which is not imported."""
-    reason = f"another {candidate.name!r} of {candidate.distribution} was found first"
     return Contribution(_record(candidate, status="shadowed", error=reason))
 
 
