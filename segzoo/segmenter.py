@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segzoo.blocks.convolution import check_positive
-from segzoo.blocks.sizes import crop, mirror
+from segzoo.blocks.sizes import crop, is_symbolic, mirror
+from segzoo.errors import OptionError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,20 +49,22 @@ class Segmenter(nn.Module):
         self.side_heads = nn.ModuleList(
             nn.Conv2d(channels, num_classes, 1) for channels in getattr(decoder, "side_channels", ())
         )
+        if not isinstance(mirror, bool):
+            raise OptionError(f"mirror must be True or False, got {mirror!r}")
         self.mirror = mirror
-        self._stride: int = parts[1].stride
-        self._coarsest: int = parts[0].strides[-1]
         self._eaten = tuple(int(getattr(part, "eats", 0)) for part in parts)
+        coarsest: int = parts[0].strides[-1]
         flexible = all(getattr(part, "any_size", False) for part in parts) and not any(self._eaten)
-        self._multiple = 1 if flexible else self._coarsest
+        self._multiple = 1 if flexible else int(getattr(encoder, "multiple", coarsest))
+        # Two of the coarsest pixels, since no norm can learn from, or normalise, a single value.
+        self._least = max(2 * coarsest, self._multiple) + self._eaten[0]
         # Without a skip at stride 1, a map of an odd image comes out a pixel too large or too small.
-        self._resized = self._stride > 1 or (flexible and parts[0].strides[0] > 1)
+        self._resized = parts[1].stride > 1 or (flexible and parts[0].strides[0] > 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``."""
-        padded, top, left = self._pad(images)
-        features = self.decoder(self.encoder(padded))
-        return self._restore(self.head(features), images, padded, top, left)
+        padded = self._pad(images)
+        return self._restore(self.head(self.decoder(self.encoder(padded))), images, padded)
 
     def side_logits(self, images: Tensor) -> list[Tensor]:
         """Return the logits of every head, as deep supervision trains them; `forward`'s come last.
@@ -70,35 +73,40 @@ class Segmenter(nn.Module):
         """
         if not len(self.side_heads):
             return [self(images)]
-        padded, top, left = self._pad(images)
+        padded = self._pad(images)
         maps = cast("Any", self.decoder).side_features(self.encoder(padded))
         heads = (*self.side_heads, self.head)
-        return [
-            self._restore(head(one), images, padded, top, left) for head, one in zip(heads, maps, strict=True)
-        ]
+        return [self._restore(head(one), images, padded) for head, one in zip(heads, maps, strict=True)]
 
-    def _pad(self, images: Tensor) -> tuple[Tensor, int, int]:
+    def _pad(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
         if not self.mirror and any(self._eaten):
-            return images, 0, 0
-        top, bottom = self._border(images.shape[-2])
-        left, right = self._border(images.shape[-1])
-        # While tracing, sizes are symbols, and asking whether one is 0 would pin it.
-        if not torch.compiler.is_compiling() and not any((top, bottom, left, right)):
-            return images, 0, 0
-        eaten = sum(self._eaten) // 2
-        return mirror(images, top, bottom, left, right), top - eaten, left - eaten
+            self._check_bare(height, width)
+            return images
+        wanted = self._wanted(height), self._wanted(width)
+        if not is_symbolic(height, width) and wanted == (height, width):
+            return images
+        # What valid convolutions eat goes before the first pixel, so that the logits begin there.
+        before = sum(self._eaten) // 2
+        return mirror(images, *wanted, before, before)
 
-    def _border(self, size: int) -> tuple[int, int]:
-        eaten = sum(self._eaten)
-        # A batch norm cannot learn from a single value, so training keeps two of the coarsest pixels.
-        least = self._coarsest * (2 if self.training else 1)
-        wanted = torch.sym_max(size + eaten, least + self._eaten[0])
-        wanted = wanted + (self._eaten[0] - wanted) % self._multiple
-        return eaten // 2, cast("int", wanted) - size - eaten // 2
+    def _wanted(self, size: int) -> int:
+        """Return the least size of an image that the network can take and give ``size`` logits for."""
+        wanted = torch.sym_max(size + sum(self._eaten), self._least)
+        return cast("int", wanted + (self._eaten[0] - wanted) % self._multiple)
 
-    def _restore(self, logits: Tensor, images: Tensor, padded: Tensor, top: int, left: int) -> Tensor:
+    def _check_bare(self, height: int, width: int) -> None:
+        if is_symbolic(height, width):
+            return
+        first, eaten = self._eaten[0], sum(self._eaten)
+        least = eaten + 1 + (first - eaten - 1) % self._multiple
+        if min(height, width) < least:
+            raise UsageError(
+                f"without mirroring this network needs images of {least}x{least} or larger, "
+                f"got {height}x{width}: make it with mirror=True"
+            )
+
+    def _restore(self, logits: Tensor, images: Tensor, padded: Tensor) -> Tensor:
         if self._resized:
             logits = F.interpolate(logits, padded.shape[-2:], mode="bilinear", align_corners=False)
-        if padded is images:
-            return logits
-        return crop(logits, images.shape[-2], images.shape[-1], top, left)
+        return logits if padded is images else crop(logits, images.shape[-2], images.shape[-1], 0, 0)

@@ -19,7 +19,17 @@ def fit(x: Tensor, height: int, width: int) -> Tensor:
 
 def crop(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
     """Return the window of ``(height, width)`` whose first pixel is ``(top, left)``."""
+    if is_symbolic(height, width):
+        # A slice may be cut short at the end, and tracing would pin whether it is; a gather may not.
+        rows = torch.arange(height, device=x.device) + top
+        columns = torch.arange(width, device=x.device) + left
+        return x.index_select(-2, rows).index_select(-1, columns)
     return x[..., top : top + height, left : left + width]
+
+
+def is_symbolic(*sizes: int) -> bool:
+    """Whether a size is a symbol: `torch.export` traces for all sizes, and a comparison would pin one."""
+    return any(isinstance(size, torch.SymInt) for size in sizes)
 
 
 def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
@@ -27,20 +37,19 @@ def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
     return crop(x, height, width, (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2)
 
 
-def mirror(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
-    """Continue an image beyond its edges by mirroring it, as often as needed, edge pixels not doubled.
+def mirror(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
+    """Return the window of ``(height, width)`` that starts ``(top, left)`` pixels before the first one of ``x``.
 
-    Unlike reflection in torch, it takes borders wider than the image, down to one pixel.
+    Beyond its edges the image goes on mirrored, as often as needed, edge pixels not doubled. Unlike
+    reflection in torch, this takes borders wider than the image, down to one pixel.
     """
-    rows = _mirrored(x.shape[-2], top, bottom, x.device)
-    columns = _mirrored(x.shape[-1], left, right, x.device)
+    rows = _mirrored(x.shape[-2], height, top, x.device)
+    columns = _mirrored(x.shape[-1], width, left, x.device)
     return x.index_select(-2, rows).index_select(-1, columns)
 
 
-def _mirrored(size: int, before: int, after: int, device: torch.device) -> Tensor:
+def _mirrored(size: int, length: int, before: int, device: torch.device) -> Tensor:
     # A triangle wave of period 2 (size - 1); a single pixel repeats.
     last = size - 1
-    position = torch.arange(-before, size + after, device=device)
-    if last == 0:
-        return torch.zeros_like(position)
-    return last - (position.remainder(2 * last) - last).abs()
+    position = torch.arange(length, device=device) - before
+    return last - (position.remainder(torch.sym_max(2 * last, 1)) - last).abs()

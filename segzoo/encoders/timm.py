@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from segzoo.blocks.convolution import check_positive
-from segzoo.errors import OptionError
+from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import EncoderSpec
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ class TimmEncoder(nn.Module):
         info = cast("Any", model).feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.strides: tuple[int, ...] = tuple(info.reduction())
+        self.multiple = 1 if any_size else _multiple(backbone, depth)
         # Swin and its kin keep channels last.
-        self._channels_last = str(getattr(model, "output_fmt", "")).endswith("NHWC")
+        self._channels_last = _is_channels_last(model)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map ``(N, in_channels, H, W)`` to features, finest first."""
@@ -80,14 +81,77 @@ def _features(backbone: str, *, in_channels: int, depth: int | None, pretrained:
         if depth > known:
             raise OptionError(f"timm's {backbone!r} has {known} features, not depth={depth}")
         options["out_indices"] = tuple(range(depth))
-    return timm.create_model(backbone, **options, **_any_image_size(backbone))
+    if pretrained:
+        return _pretrained(backbone, options)
+    return _create(backbone, options)
 
 
-def _any_image_size(backbone: str) -> dict[str, Any]:
-    """Return what tells a backbone of windows (Swin) that images need not be as large as in its training."""
+def _create(backbone: str, options: dict[str, Any]) -> nn.Module:
     config = timm.get_pretrained_cfg(backbone)
-    fixed = config is not None and config.fixed_input_size
-    return {"strict_img_size": False} if fixed else {}
+    if config is None or not config.fixed_input_size:
+        return timm.create_model(backbone, **options)
+    try:
+        # Swin and its kin take other sizes than that of their training if they are told so.
+        return timm.create_model(backbone, **options, strict_img_size=False)
+    except TypeError:
+        return timm.create_model(backbone, **options)
+
+
+def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
+    config = timm.get_pretrained_cfg(backbone)
+    if config is None or not config.has_weights:
+        raise OptionError(f"timm has no pretrained weights for {backbone!r}: leave pretrained out")
+    try:
+        return _create(backbone, options)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsError(
+            f"the pretrained weights of timm's {backbone!r} could not be fetched or read ({reason}); "
+            "check the connection or the cache, or leave pretrained out"
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _multiple(backbone: str, depth: int | None) -> int:
+    """Return what image sides must be multiples of for each feature to lie exactly at its stride.
+
+    Mostly that is the coarsest stride; backbones that compute deeper features than asked need the
+    stride of those, backbones of fixed windows (MaxViT) the size of their training. Found out on the
+    meta device, where running a network costs nothing but its Python.
+
+    Raises:
+        OptionError: there is no such number.
+    """
+    with torch.device("meta"):
+        model = _features(backbone, in_channels=3, depth=depth, pretrained=False).eval()
+    config, info = timm.get_pretrained_cfg(backbone), cast("Any", model).feature_info
+    trained = config.input_size[-1] if config is not None else 1
+    strides = tuple(info.reduction())
+    for multiple in dict.fromkeys((strides[-1], _describe(backbone).strides[-1], trained)):
+        if multiple % strides[-1] == 0 and all(
+            _lies_at_strides(model, strides, multiple * rows, multiple * columns)
+            for rows, columns in ((1, 1), (2, 3))
+        ):
+            return multiple
+    raise OptionError(
+        f"timm's {backbone!r} does not take images of every size, or its features are not where its "
+        f"strides {strides} say: use another backbone"
+    )
+
+
+def _lies_at_strides(model: nn.Module, strides: tuple[int, ...], height: int, width: int) -> bool:
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            features = model(torch.empty(1, 3, height, width))
+    except (AssertionError, RuntimeError):
+        return False
+    last = _is_channels_last(model)
+    sizes = [tuple(feature.shape[1:3] if last else feature.shape[2:]) for feature in features]
+    return sizes == [(height // stride, width // stride) for stride in strides]
+
+
+def _is_channels_last(model: nn.Module) -> bool:
+    return str(getattr(model, "output_fmt", "")).endswith("NHWC")
 
 
 def describe(name: str) -> EncoderSpec | None:
