@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segzoo.prediction import Segmentation, predict
     from segzoo.segmenter import Segmenter
     from segzoo.training import train
-    from segzoo.weights import load, save
+    from segzoo.weights import load, push, save
 
 _WHERE = {
     "Segmentation": "segzoo.prediction",
@@ -32,6 +32,7 @@ _WHERE = {
     "interfaces": "",
     "load": "segzoo.weights",
     "predict": "segzoo.prediction",
+    "push": "segzoo.weights",
     "save": "segzoo.weights",
     "specs": "",
     "train": "segzoo.training",
@@ -50,6 +51,7 @@ __all__ = [
     "interfaces",
     "load",
     "predict",
+    "push",
     "save",
     "specs",
     "train",

@@ -10,8 +10,9 @@ from segzoo.architecture import Choice, build, plan
 from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import OptionError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
+from segzoo.weights.converted import check_model, declared
 from segzoo.weights.folder import TENSORS, fill, load, read_config
-from segzoo.weights.sources import in_package, is_location, locate
+from segzoo.weights.sources import folder_of, is_location, locate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,14 +32,15 @@ def create(
 
     Args:
         name: a model (``"unet"``), a decoder and an encoder (``"unet/vgg16_bn"``, ``"unet-resnet50"``),
-            or weights, which build their own model (``"unet-nuclei"``, ``"local-dir:path"``).
+            or weights, which build their own model (``"unet-nuclei"``, ``"local-dir:path"``,
+            ``"hf-hub:org/name@revision"``).
         num_classes: channels of the logits; 1 means two classes told apart by a sigmoid. Needed but
             for weights, which know it.
         in_channels: channels of the images, 3 unless weights know better.
         encoder: another encoder's name, or a mapping of options for the encoder alone.
         decoder: another decoder's name, or a mapping of options for the decoder alone.
         weights: ``"default"`` loads those that ``name`` means, if any; ``None`` loads none; otherwise
-            weights that fit this network, by name or as ``local-dir:path``.
+            weights that fit this network, by name, as ``local-dir:path`` or ``hf-hub:org/name``.
         **options: each goes to every part that has an option of that name, such as
             ``upsample="transpose"``, ``norm="group"``, ``pretrained=True`` or ``mirror=False``.
 
@@ -55,7 +57,7 @@ def create(
         >>> model(torch.rand(1, 3, 75, 101)).shape
         torch.Size([1, 2, 75, 101])
     """
-    stored = _stored_config(name)
+    stored = _stored_config(name, wanted=weights == "default")
     own = stored is not None and weights == "default"
     if stored is not None and own and not (options or encoder or decoder or num_classes or in_channels):
         return load(name)
@@ -91,14 +93,20 @@ def create(
     return model.eval()
 
 
-def _stored_config(name: str) -> ModelConfig | None:
-    """Return the config of what ``name`` means if that is weights, ``None`` if it is an architecture."""
+def _stored_config(name: str, *, wanted: bool) -> ModelConfig | None:
+    """Return the config of what ``name`` means if that is weights, ``None`` if it is an architecture.
+
+    Nothing is fetched, but for the config of a repository, where the weights are not ``wanted``.
+    """
     if is_location(name):
-        return read_config(locate(name))
+        return read_config(locate(name, only_config=not wanted))
     found = zoo.find_model(name)
     if isinstance(found, zoo.Pair) or not isinstance(found.spec, WeightsSpec):
         return None
-    return read_config(in_package(found.spec))
+    check_model(found.spec)
+    if wanted or found.spec.folder:
+        return read_config(folder_of(found.spec))
+    return declared(found.spec)
 
 
 def _changed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
-import logging
 import os
 import random
 import re
@@ -13,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +26,8 @@ from segzoo.weights.fetch import fetch
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*hash:UserWarning")
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -150,13 +152,12 @@ def test_the_first_digits_of_a_hash_are_checked_where_no_more_is_published(serve
         fetch(_url(server), sha256="00000000")
 
 
-def test_a_file_without_a_published_hash_is_pinned_and_the_person_is_told_once(
-    server: FileServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING, "segzoo"):
+def test_a_file_without_a_published_hash_is_pinned_and_the_person_is_told_once(server: FileServer) -> None:
+    with pytest.warns(UserWarning, match=f"it: no hash of it is published.*{SHA256}"):
         file = fetch(_url(server), name="it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         fetch(_url(server), name="it")
-    assert [SHA256 in record.getMessage() for record in caplog.records] == [True]
     record = cache.read_record(file)
     assert record is not None
     assert (record.sha256, record.pinned, record.bytes) == (SHA256, True, len(CONTENT))

@@ -5,17 +5,19 @@ Names are imported when first used, so that fetching and tidying need no torch.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segzoo.weights.folder import load, save
+    from segzoo.weights.publication import push
 
-__all__ = ["load", "save"]
+_WHERE = {"load": "folder", "push": "publication", "save": "folder"}
+
+__all__ = ["load", "push", "save"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _WHERE:
         raise AttributeError(f"module 'segzoo.weights' has no attribute {name!r}")
-    from segzoo.weights import folder
-
-    return getattr(folder, name)
+    return getattr(import_module(f"segzoo.weights.{_WHERE[name]}"), name)

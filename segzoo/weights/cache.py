@@ -210,18 +210,27 @@ def check(file: Path, expected: str, *, name: str) -> str:
     return found
 
 
-def seal(folder: Path) -> None:
-    """Write down the hashes of a folder's files, for `check_seal`."""
+def seal(folder: Path, **facts: str) -> None:
+    """Write down the hashes of a folder's files, for `check_seal`, and what made them."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
-    write_json(folder / SEAL, {path.name: sha256_of(path) for path in files})
+    write_json(folder / SEAL, {**facts, "files": {path.name: sha256_of(path) for path in files}})
+
+
+def read_seal(folder: Path) -> dict[str, Any]:
+    """Return what `seal` wrote, nothing where the folder has none that can be read."""
+    try:
+        found = read_json(folder / SEAL)
+    except WeightsError:
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
 
 
 def check_seal(folder: Path, *, name: str) -> None:
     """Raise `WeightsError` if a file of a sealed folder is missing or has changed."""
-    sealed = read_json(folder / SEAL)
-    if not isinstance(sealed, dict):
-        raise WeightsError(f"{folder} has no {SEAL}: delete the folder and try again")
-    for file, expected in sealed.items():
+    sealed = read_seal(folder)
+    if not sealed:
+        raise WeightsError(f"{name}: {folder} has no readable {SEAL}: delete the folder and try again")
+    for file, expected in sealed["files"].items():
         if sha256_of(folder / file) != expected:
             raise WeightsError(
                 f"{name}: {folder / file} has changed since it was converted: delete the folder and try again"

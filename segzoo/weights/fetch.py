@@ -7,8 +7,8 @@ checked ever after.
 
 from __future__ import annotations
 
-import logging
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,8 +21,6 @@ from segzoo.weights.transport import mirrored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-log = logging.getLogger("segzoo")
 
 #: How far the size of a file without a published hash may be from what is said about it.
 _TOLERANCE = 0.05
@@ -160,9 +158,10 @@ def _record(url: str, contents: Path, name: str, published: str, *, at: Path) ->
     pinned = len(published) < 64
     if pinned:
         what = f"only the first {len(published)} digits of its hash are" if published else "no hash of it is"
-        log.warning(
-            "%s: %s published. This file's sha256, %s, is recorded beside it and checked from now on.",
-            name, what, found,
-        )  # fmt: skip
+        warnings.warn(
+            f"{name}: {what} published. This file's sha256, {found}, is recorded beside it and checked from"
+            " now on.",
+            stacklevel=2,
+        )
     record = Record(url=url, bytes=contents.stat().st_size, sha256=found, pinned=pinned)
     cache.write_record(at, record)

@@ -1,4 +1,4 @@
-"""Where weights are: from what a person says to a folder on this machine."""
+"""Where weights are: from what a person says to a folder on this machine, fetched if need be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from segzoo import zoo
 from segzoo.errors import PluginError, UnknownNameError, WeightsError
+from segzoo.weights import converted, hub
 
 if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
@@ -16,29 +17,45 @@ if TYPE_CHECKING:
 LOCAL = "local-dir:"
 
 
-def locate(source: str | os.PathLike[str]) -> Path:
-    """Return the folder that ``source`` means: ``local-dir:path``, a path, or registered weights.
+def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path:
+    """Return the folder that ``source`` means.
+
+    Args:
+        source: ``local-dir:path``, ``hf-hub:org/name@revision``, a path, or registered weights.
+        only_config: whether the config is all that is wanted of a repository.
 
     Raises:
         UnknownNameError: it is neither a name nor a folder.
-        WeightsError: the folder does not exist.
+        WeightsError: the folder does not exist, or a fetched file is not what it should be.
+        FailureError: it cannot be fetched; the text says what to do.
     """
     text = os.fspath(source)
     if text.startswith(LOCAL):
         return _existing(Path(text.removeprefix(LOCAL)).expanduser())
+    if text.startswith(hub.PREFIX):
+        return hub.folder(text, only_config=only_config)
     if not isinstance(source, str):
         return _existing(Path(source))
     registered = zoo.registry("weights")
     if text in registered:
-        return in_package(registered.get(text))
+        return folder_of(registered.get(text))
     if Path(text).is_dir():
         return Path(text)
     raise UnknownNameError(f"{registered.unknown(text)}, and there is no folder of that name")
 
 
+def folder_of(spec: WeightsSpec) -> Path:
+    """Return the folder of registered weights: shipped, fetched and converted, or from the Hub."""
+    if spec.folder:
+        return in_package(spec)
+    if spec.hub:
+        return hub.folder(spec.hub, sha256=spec.sha256, name=spec.name)
+    return converted.converted(spec)
+
+
 def is_location(name: str) -> bool:
     """Whether ``name`` says by a scheme where weights are, rather than what they are called."""
-    return name.startswith(LOCAL)
+    return name.startswith((LOCAL, hub.PREFIX))
 
 
 def in_package(spec: WeightsSpec) -> Path:

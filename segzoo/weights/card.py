@@ -1,0 +1,175 @@
+"""The model card that a repository shows: written from the config, so that it cannot say anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from segzoo import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from segzoo.config import ModelConfig
+    from segzoo.specs import Preprocessing
+
+#: Licences that the Hub knows by their SPDX identifier in lower case; any other is "other" there.
+_LICENCES = frozenset(
+    {
+        *("apache-2.0", "mit", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "isc", "unlicense"),
+        *("bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"),
+    }
+)
+
+
+def model_card(config: ModelConfig, *, repo: str = "", sha256: str = "", sample: str = "") -> str:
+    """Return a ``README.md``: metadata that the Hub reads, then text for people.
+
+    Args:
+        config: what the model is.
+        repo: ``org/name`` of the repository that shows it.
+        sha256: of ``model.safetensors``.
+        sample: name of a picture in the repository.
+    """
+    name = repo or config.architecture.name.replace(":", "-").replace("/", "-")
+    sections = [
+        f"# {name.rpartition('/')[2]}",
+        _about(config),
+        f"![{', '.join(config.labels.classes)}]({sample})" if sample else "",
+        _usage(config, repo),
+        _classes(config),
+        _scores(config),
+        _origin(config, sha256),
+    ]
+    return f"---\n{_metadata(config, name)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
+
+
+def scores(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
+    """Yield name, value and contract of every number below a mapping that states a ``contract``."""
+    for key, value in provenance.items():
+        if not isinstance(value, Mapping):
+            continue
+        if "contract" not in value:
+            yield from ((f"{key} {name}", number, told) for name, number, told in scores(value))
+            continue
+        for name, number in value.items():
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                yield f"{key} {name}".replace("_", " "), float(number), str(value["contract"])
+
+
+def _metadata(config: ModelConfig, name: str) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    architecture = config.architecture
+    licence = config.licence.lower()
+    parts = [part.rpartition(":")[2] for part in architecture.name.split("/")]
+    results = [
+        EvalResult(
+            task_type="image-segmentation",
+            dataset_type="held-out",
+            dataset_name=str(config.provenance.get("data", "the data named below")),
+            metric_type=metric.replace(" ", "-"),
+            metric_name=f"{metric} ({contract})",
+            metric_value=round(value, 4),
+        )
+        for metric, value, contract in scores(config.provenance)
+    ]
+    data: Any = ModelCardData(
+        license=(licence if licence in _LICENCES else "other") if licence else None,
+        license_name=None if licence in _LICENCES or not licence else _one_line(config.licence),
+        library_name="segzoo",
+        pipeline_tag="image-segmentation",
+        tags=["segzoo", "semantic-segmentation", "pytorch", *parts],
+        model_name=name.rpartition("/")[2] if results else None,
+        eval_results=results or None,
+    )
+    return data.to_yaml().rstrip("\n") + "\n"
+
+
+def _about(config: ModelConfig) -> str:
+    architecture = config.architecture
+    images = {1: "grey images", 3: "colour images"}.get(
+        architecture.in_channels, f"images of {architecture.in_channels} channels"
+    )
+    kinds = len(config.labels.classes)
+    return (
+        f"A semantic segmentation model, `{architecture.name}`: {images} in, a mask of {kinds} classes out.\n"
+        "The weights are safetensors and the config is JSON: nothing in this repository is run."
+    )
+
+
+def _usage(config: ModelConfig, repo: str) -> str:
+    plugins = [name for name in config.architecture.requires if name not in ("segzoo", "timm")]
+    source = f"hf-hub:{repo}" if repo else "local-dir:this-folder"
+    return f"""## Use it
+
+```sh
+pip install {" ".join(["segzoo", *plugins])}
+segzoo predict photo.jpg --model {source}
+```
+
+```python
+import segzoo
+
+result = segzoo.predict("photo.jpg", model="{source}")
+model = segzoo.load("{source}")  # an ordinary torch.nn.Module: images in, logits out
+```
+
+{_preprocessing(config.preprocessing)}"""
+
+
+def _preprocessing(known: Preprocessing) -> str:
+    said = {"rgb": "RGB", "bgr": "BGR", "grey": "grey", "any": "as they are stored"}[known.channels]
+    steps = [f"Channels are {said}"]
+    if known.resize is not None:
+        size = (
+            f"by {known.resize.scale:g}"
+            if known.resize.mode == "scale"
+            else f"to {known.resize.height} x {known.resize.width} ({known.resize.mode})"
+        )
+        steps.append(f"images are resized {size}, {known.resize.interpolation}")
+    steps.append("values are divided by 255")
+    if known.mean != (0.0,) or known.std != (1.0,):
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
+        steps.append(f"less mean ({mean}), divided by std ({std})")
+    return "; ".join(steps) + ". `segzoo.predict` does all of it."
+
+
+def _classes(config: ModelConfig) -> str:
+    labels = config.labels
+    rows = [
+        f"| {index} | {_one_line(name)} | `#{red:02x}{green:02x}{blue:02x}` |"
+        for index, (name, (red, green, blue)) in enumerate(zip(labels.classes, labels.colours, strict=True))
+    ]
+    return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows])
+
+
+def _scores(config: ModelConfig) -> str:
+    found = list(scores(config.provenance))
+    claimed = config.provenance.get("claimed")
+    lines = ["## Scores", ""] if found or claimed else []
+    if found:
+        lines += ["| measured | value | contract |", "|---|---|---|"]
+        lines += [f"| {_one_line(name)} | {value:.4f} | {_one_line(told)} |" for name, value, told in found]
+    if claimed:
+        lines += [""] * bool(found) + [f"Claimed by the authors of the weights: {_one_line(claimed)}"]
+    return "\n".join(lines)
+
+
+def _origin(config: ModelConfig, sha256: str) -> str:
+    rows = [("licence", config.licence or "not stated")]
+    rows += [
+        (key.replace("_", " "), str(value))
+        for key, value in config.provenance.items()
+        if not isinstance(value, Mapping) and key != "claimed"
+    ]
+    rows += [("built with", ", ".join(f"{n} {v}" for n, v in config.architecture.requires.items()))]
+    rows += [("sha256 of model.safetensors", f"`{sha256}`")] if sha256 else []
+    lines = [f"| {_one_line(name)} | {_one_line(value)} |" for name, value in rows if value]
+    told = f"This card was written by segzoo {__version__} from `config.json`."
+    return "\n".join(["## Where it comes from", "", "| | |", "|---|---|", *lines, "", told])
+
+
+def _one_line(text: object) -> str:
+    """Return text that stays inside a table's cell, whatever a config holds."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")

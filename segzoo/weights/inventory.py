@@ -1,0 +1,168 @@
+"""What the cache holds, and removing what nobody needs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from segzoo import zoo
+from segzoo.errors import SegzooError, UnknownNameError, did_you_mean
+from segzoo.weights import cache
+from segzoo.weights.converted import folder_for
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from segzoo.specs import WeightsSpec
+
+Kind = Literal["file", "part", "folder", "hub", "record"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing in the cache.
+
+    Attributes:
+        kind: ``file`` as it was fetched; ``part`` of one; ``folder`` converted from one; ``hub`` for
+            what is known of a Hugging Face repository, whose files that client keeps; ``record`` of a
+            file that is gone.
+        name: of the registered weights that it belongs to, else of the file.
+        path: where it is.
+        bytes: its size on disk.
+        sha256: of a file, if it is recorded.
+        pinned: whether that hash was taken at first use.
+        needed: whether weights that are registered would be loaded from it as things are.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    bytes: int
+    sha256: str = ""
+    pinned: bool = False
+    needed: bool = False
+
+
+def items() -> list[Item]:
+    """Return everything in the cache, sorted by name and kind."""
+    found = [*_files(), *_folders(), *_hub()]
+    return sorted(found, key=lambda item: (item.name, item.kind, str(item.path)))
+
+
+def prune(names: Collection[str] = (), *, everything: bool = False, forget: bool = False) -> list[Item]:
+    """Remove what nobody needs, or what is named, or everything; return what was removed.
+
+    Needed are converted folders, and fetched files that are not converted yet. The recorded hashes
+    of files stay, so that the same file must come when it is fetched again.
+
+    Args:
+        names: weights whose files go, needed or not.
+        everything: whether all files go.
+        forget: whether the hashes of what is named, or of everything, are forgotten too.
+
+    Raises:
+        UnknownNameError: the cache holds nothing of such a name.
+        FailureError: a file cannot be removed.
+    """
+    present = items()
+    known = {item.name for item in present}
+    for name in names:
+        if name not in known:
+            close = did_you_mean(name, known)
+            raise UnknownNameError(f"the cache holds nothing of {name!r}{close}; `segzoo cache` lists it")
+    chosen = [
+        item
+        for item in present
+        if everything or item.name in names or (not names and item.kind in ("part", "file", "folder"))
+    ]
+    if not names and not everything:
+        chosen = [item for item in chosen if not item.needed]
+    if not forget:
+        chosen = [item for item in chosen if item.kind not in ("hub", "record")]
+    for item in chosen:
+        _remove(item, forget=forget)
+    return chosen
+
+
+def _remove(item: Item, *, forget: bool) -> None:
+    with cache.writing(item.path):
+        if item.path.is_dir():
+            shutil.rmtree(item.path)
+        else:
+            item.path.unlink(missing_ok=True)
+    if item.kind == "file" and forget:
+        cache.forget(item.path)
+    if item.kind == "part":
+        cache.forget(item.path)
+
+
+def _files() -> Iterator[Item]:
+    folder = cache.home() / "files"
+    specs = {cache.file_for(spec.url): spec for spec in _specs()}
+    converted = _current()
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name.startswith("."):
+            continue
+        file = path.with_suffix("") if path.suffix in (".part", ".json") else path
+        spec = specs.get(file)
+        name = spec.name if spec else file.name
+        if path.suffix == ".part":
+            yield Item(kind="part", name=name, path=path, bytes=path.stat().st_size)
+        elif path.suffix != ".json":
+            record = _record(path)
+            needed = spec is not None and spec.name not in converted
+            yield Item(
+                kind="file",
+                name=name,
+                path=path,
+                bytes=path.stat().st_size,
+                sha256=record.sha256 if record else "",
+                pinned=record.pinned if record else False,
+                needed=needed,
+            )
+        elif not file.exists() and file.suffix != ".part":
+            record = _record(file)
+            if record:
+                yield Item(
+                    kind="record", name=name, path=path, bytes=0, sha256=record.sha256, pinned=record.pinned
+                )
+
+
+def _record(file: Path) -> cache.Record | None:
+    try:
+        return cache.read_record(file)
+    except SegzooError:
+        return None
+
+
+def _folders() -> Iterator[Item]:
+    current = set(_current().values())
+    for path in sorted((cache.home() / "folders").glob("*")):
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        name = str(cache.read_seal(path).get("name") or path.name)
+        yield Item(kind="folder", name=name, path=path, bytes=size, needed=path in current)
+
+
+def _hub() -> Iterator[Item]:
+    for path in sorted((cache.home() / "hub").glob("*.json")):
+        name = path.stem.replace("--", "/", 1)
+        yield Item(kind="hub", name=name, path=path, bytes=path.stat().st_size, needed=True)
+
+
+def _specs() -> list[WeightsSpec]:
+    return [entry.spec for _, entry in zoo.registry("weights").items() if entry.spec.url]
+
+
+def _current() -> dict[str, Path]:
+    """Return the folders that registered weights are loaded from now, by name."""
+    current = {}
+    for spec in _specs():
+        try:
+            folder = folder_for(spec)
+        except SegzooError:
+            continue
+        if folder is not None and folder.is_dir():
+            current[spec.name] = folder
+    return current
