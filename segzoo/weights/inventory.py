@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
 
 Kind = Literal["file", "part", "folder", "hub", "record"]
+
+#: Seconds after its last byte during which a part is taken to be on its way.
+_IN_PROGRESS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,9 @@ def items() -> list[Item]:
     return sorted(found, key=lambda item: (item.name, item.kind, str(item.path)))
 
 
-def prune(names: Collection[str] = (), *, everything: bool = False, forget: bool = False) -> list[Item]:
+def prune(
+    names: Collection[str] = (), *, everything: bool = False, forget: bool = False, dry_run: bool = False
+) -> list[Item]:
     """Remove what nobody needs, or what is named, or everything; return what was removed.
 
     Needed are converted folders, and fetched files that are not converted yet. The recorded hashes
@@ -61,6 +67,7 @@ def prune(names: Collection[str] = (), *, everything: bool = False, forget: bool
         names: weights whose files go, needed or not.
         everything: whether all files go.
         forget: whether the hashes of what is named, or of everything, are forgotten too.
+        dry_run: whether nothing is removed, and only returned.
 
     Raises:
         UnknownNameError: the cache holds nothing of such a name.
@@ -72,16 +79,13 @@ def prune(names: Collection[str] = (), *, everything: bool = False, forget: bool
         if name not in known:
             close = did_you_mean(name, known)
             raise UnknownNameError(f"the cache holds nothing of {name!r}{close}; `segzoo cache` lists it")
-    chosen = [
-        item
-        for item in present
-        if everything or item.name in names or (not names and item.kind in ("part", "file", "folder"))
-    ]
-    if not names and not everything:
-        chosen = [item for item in chosen if not item.needed]
+    if names or everything:
+        chosen = [item for item in present if everything or item.name in names]
+    else:
+        chosen = [item for item in present if not item.needed]
     if not forget:
         chosen = [item for item in chosen if item.kind not in ("hub", "record")]
-    for item in chosen:
+    for item in chosen if not dry_run else ():
         _remove(item, forget=forget)
     return chosen
 
@@ -99,35 +103,34 @@ def _remove(item: Item, *, forget: bool) -> None:
 
 
 def _files() -> Iterator[Item]:
-    folder = cache.home() / "files"
     specs = {cache.file_for(spec.url): spec for spec in _specs()}
     converted = _current()
-    for path in sorted(folder.rglob("*")):
+    for path in sorted((cache.home() / "files").rglob("*")):
         if not path.is_file() or path.name.startswith("."):
             continue
         file = path.with_suffix("") if path.suffix in (".part", ".json") else path
         spec = specs.get(file)
         name = spec.name if spec else file.name
         if path.suffix == ".part":
-            yield Item(kind="part", name=name, path=path, bytes=path.stat().st_size)
+            fresh = time.time() - path.stat().st_mtime < _IN_PROGRESS
+            yield Item(kind="part", name=name, path=path, bytes=path.stat().st_size, needed=fresh)
         elif path.suffix != ".json":
-            record = _record(path)
-            needed = spec is not None and spec.name not in converted
-            yield Item(
-                kind="file",
-                name=name,
-                path=path,
-                bytes=path.stat().st_size,
-                sha256=record.sha256 if record else "",
-                pinned=record.pinned if record else False,
-                needed=needed,
-            )
+            yield _item("file", name, path, path, needed=spec is not None and spec.name not in converted)
         elif not file.exists() and file.suffix != ".part":
-            record = _record(file)
-            if record:
-                yield Item(
-                    kind="record", name=name, path=path, bytes=0, sha256=record.sha256, pinned=record.pinned
-                )
+            yield _item("record", name, path, file, needed=True)
+
+
+def _item(kind: Kind, name: str, path: Path, file: Path, *, needed: bool) -> Item:
+    record = _record(file)
+    return Item(
+        kind=kind,
+        name=name,
+        path=path,
+        bytes=path.stat().st_size,
+        sha256=record.sha256 if record else "",
+        pinned=record.pinned if record else False,
+        needed=needed,
+    )
 
 
 def _record(file: Path) -> cache.Record | None:

@@ -1,0 +1,91 @@
+"""``segzoo cache``: what was fetched, and removing what nobody needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from segzoo.cli.table import echo_json, table
+from segzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segzoo.weights.inventory import Item
+
+
+@click.group("cache", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List or prune the cache of weights.
+
+    Without a subcommand the cache is listed. It lies in SEGZOO_HOME, else in segzoo below XDG_CACHE_HOME or
+    ~/.cache. Files of Hugging Face repositories lie in that client's cache (`hf cache`); their hashes here.
+    """
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(as_json: bool) -> None:
+    """List what the cache holds."""
+    _list(as_json)
+
+
+@command.command("prune")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Remove every file.")
+@click.option("--forget", is_flag=True, help="Forget the hashes too: the next file that comes is trusted.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def prune_command(names: tuple[str, ...], everything: bool, forget: bool, dry_run: bool) -> None:
+    """Remove what nobody needs, or all that belongs to NAME.
+
+    Not needed are unfinished downloads, files that are converted already, and what was converted by another
+    version or for weights that are not registered any more. The hashes of removed files stay, so that
+    nothing else is accepted under their names, unless --forget is given.
+    """
+    from segzoo.weights.inventory import prune
+
+    if forget and not (names or everything):
+        raise UsageError("--forget needs the names of the weights whose hashes are to be forgotten, or --all")
+    removed = prune(names, everything=everything, forget=forget, dry_run=dry_run)
+    for item in removed:
+        click.echo(f"{'would remove' if dry_run else 'removed'}  {_size(item.bytes)}  {item.path}")
+    freed = _size(sum(item.bytes for item in removed))
+    click.echo(f"{freed} {'would be ' if dry_run else ''}freed" if removed else "nothing to remove")
+
+
+def _list(as_json: bool) -> None:
+    from segzoo.weights.cache import home
+    from segzoo.weights.inventory import items
+
+    found = items()
+    if as_json:
+        echo_json([asdict(item) for item in found])
+        return
+    if found:
+        click.echo(table([_row(item) for item in found], header=("NAME", "KIND", "SIZE", "NEEDED", "SHA256")))
+    click.echo(f"{_total(found)} in {home()}")
+
+
+def _row(item: Item) -> tuple[str, ...]:
+    pinned = " (pinned at first use)" if item.pinned else ""
+    return (
+        item.name,
+        item.kind,
+        _size(item.bytes),
+        "yes" if item.needed else "no",
+        f"{item.sha256[:16]}{pinned}" if item.sha256 else "",
+    )
+
+
+def _total(found: Sequence[Item]) -> str:
+    return _size(sum(item.bytes for item in found))
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
