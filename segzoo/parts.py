@@ -1,0 +1,71 @@
+"""Data sets, metrics and losses, built by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from segzoo.errors import FailureError, OptionError, PluginError
+from segzoo.interfaces import Dataset
+from segzoo.plugins import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segzoo.interfaces import Metric
+    from segzoo.specs import Labels, PartSpec
+
+
+def open_dataset(
+    data: str, *, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any
+) -> Dataset:
+    """Open a data set.
+
+    Args:
+        data: a registered data set, or a folder of images and masks.
+        root: where a registered one lies; by default the folder of its name in ``$SEGZOO_DATA``.
+        split: which part of it.
+        **options: of the data set.
+
+    Raises:
+        UnknownNameError: ``data`` is neither a name nor a folder.
+        FailureError: the root does not hold the data.
+    """
+    registered = zoo.registry("datasets")
+    if data not in registered and Path(data).is_dir():
+        data, root = "folder", data
+    spec = registered.get(data)
+    made = _build(spec, _root(spec.name, root), split=split, **options)
+    if not isinstance(made, Dataset):
+        raise PluginError(f"data set {spec.name!r}: {type(made).__name__} has no labels, length or items")
+    return made
+
+
+def make_metric(name: str, labels: Labels) -> Metric:
+    """Build a registered metric for masks with these labels."""
+    return _build(zoo.registry("metrics").get(name), labels=labels)
+
+
+def make_loss(name: str, **options: Any) -> Callable[..., Any]:
+    """Build a registered loss, a callable ``(logits, target) -> scalar``."""
+    return _build(zoo.registry("losses").get(name), **options)
+
+
+def _build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
+    try:
+        return resolve(spec.factory)(*arguments, **{**spec.options, **options})
+    except TypeError as error:
+        raise OptionError(f"{spec.kind} {spec.name!r}: {error}") from error
+
+
+def _root(name: str, root: str | os.PathLike[str] | None) -> Path:
+    if root is None and "SEGZOO_DATA" in os.environ:
+        root = Path(os.environ["SEGZOO_DATA"]) / name
+    if root is None:
+        raise OptionError(f"say where {name!r} lies: root=..., --root, or $SEGZOO_DATA/{name}")
+    root = Path(root)
+    if not root.exists():
+        raise FailureError(f"there is no {root}")
+    return root
