@@ -1,0 +1,39 @@
+# Everything sets itself up: the first target that is made creates .venv and installs into it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/segzoo-*)
+READY := $(VENV)/.ready
+# Two cores shared by tests in parallel and by torch's threads inside them would fight.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test fast lint format clean
+
+demo: $(READY)  ## segment a microscopy image with the shipped weights
+	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo
+	@echo "the picture: $(CURDIR)/demo/nuclei_overlay.png"
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+fast: $(READY)  ## the tests that take a minute
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+lint: $(READY)  ## style, types and the directions of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev --editable ".[train]" $(addprefix --editable ./,$(PLUGINS))
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist
