@@ -1,0 +1,75 @@
+"""What is imported when: nothing heavy for a name or a list, and rooms import only rooms below."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import ROOT
+
+import segzoo
+
+if TYPE_CHECKING:
+    from conftest import Run
+
+HEAVY = ("torch", "torchvision", "timm", "numpy", "PIL", "safetensors", "huggingface_hub", "accelerate")
+
+
+def loaded_by(python: Run, code: str) -> set[str]:
+    done = python("-c", f"{code}\nimport sys; print('\\n', *[n for n in {HEAVY} if n in sys.modules])")
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import segzoo",
+        "import segzoo; dir(segzoo); segzoo.errors, segzoo.specs, segzoo.hooks, segzoo.interfaces",
+        "from segzoo import zoo; zoo.encoders.names(), zoo.plugins, zoo.weights.match('u*')",
+        "from segzoo import zoo; zoo.find_model('unet-vgg'), zoo.find_model('unet/vgg16_bn')",
+        "from segzoo.cli import run; run(['--help'])",
+        "from segzoo.cli import run; run(['list'])",
+        "from segzoo.cli import run; run(['list', 'encoders']); run(['list', 'models', 'u', '--json'])",
+        "from segzoo.cli import run; run(['plugins', '-v'])",
+        "import segzoo_medical, segzoo_nested",
+    ],
+)
+def test_names_and_lists_import_nothing_heavy(python: Run, code: str) -> None:
+    assert loaded_by(python, code) == set()
+
+
+@pytest.mark.parametrize("name", segzoo.__all__)
+def test_every_public_name_resolves_and_is_documented(name: str) -> None:
+    value = getattr(segzoo, name)
+    assert name == "__version__" or value.__doc__
+
+
+def test_public_names_resolve_in_a_fresh_process_in_any_order(python: Run) -> None:
+    # In this process another test may have imported what a name forgot to.
+    code = (
+        "import importlib, sys, segzoo\n"
+        "for name in reversed(segzoo.__all__):\n"
+        "    value = getattr(segzoo, name)\n"
+        "    assert getattr(segzoo, name) is value\n"
+        "from segzoo import *\n"
+        "assert callable(predict) and callable(train) and callable(evaluate)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'segzoo' has no attribute 'creat'"):
+        segzoo.creat  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_import_contracts_are_kept() -> None:
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
