@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import DatasetSpec, Labels
+from segzoo.specs import DatasetSpec, EncoderSpec, Labels, LayoutSpec, WeightsSpec
 
 NUCLEI = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
 
@@ -27,4 +27,86 @@ def segzoo_datasets() -> list[DatasetSpec]:
             homepage="https://bbbc.broadinstitute.org/BBBC038",
             paper="doi:10.1038/s41592-019-0612-7",
         )
+    ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    return [
+        WeightsSpec(
+            name="unet-nuclei",
+            folder="segzoo_medical:weights/unet-nuclei",
+            summary="nuclei in light and fluorescence microscopy",
+            model="segzoo:unet",
+            options={"width": 16},
+            num_classes=1,
+            classes=NUCLEI.classes,
+            labels=NUCLEI,
+            data="Data Science Bowl 2018 (BBBC038), CC0",
+            licence="Apache-2.0",
+        )
+    ]
+
+
+_DRIVE = "https://github.com/WZMIAOMIAO/deep-learning-for-image-processing"
+_MINDSPORE = "https://gitee.com/mindspore/models/tree/master/official/cv/Unet"
+
+
+@hookimpl
+def segzoo_encoders() -> list[EncoderSpec]:
+    return [
+        EncoderSpec(
+            name="mobilenet-v3-large",
+            factory="segzoo_medical.mobilenet:MobileNetV3",
+            channels=(16, 24, 40, 112, 160),
+            strides=(2, 4, 8, 16, 32),
+            summary="torchvision's MobileNetV3-Large without its last convolution",
+            paper="arXiv:1905.02244",
+        )
+    ]
+
+
+@hookimpl
+def segzoo_layouts() -> list[LayoutSpec]:
+    return [
+        LayoutSpec(
+            name="wzmiaomiao-unet",
+            factory="segzoo_medical.wzmiaomiao:unet",
+            marks=("in_conv.0.weight", "down4.1.4.running_mean", "out_conv.0.weight"),
+            summary="WZMIAOMIAO's U-Net of any base width, trained on DRIVE",
+            homepage=_DRIVE,
+            licence="GPL-3.0-only",
+        ),
+        LayoutSpec(
+            name="wzmiaomiao-vgg16",
+            factory="segzoo_medical.wzmiaomiao:vgg16",
+            marks=("backbone.40.weight", "backbone.41.running_mean", "up4.conv.4.weight", "conv.0.weight"),
+            summary="WZMIAOMIAO's U-Net on VGG16 with batch norm",
+            homepage=_DRIVE,
+            licence="GPL-3.0-only",
+        ),
+        LayoutSpec(
+            name="wzmiaomiao-mobilenet",
+            factory="segzoo_medical.wzmiaomiao:mobilenet",
+            marks=("backbone.0.0.weight", "backbone.15.block.3.0.weight", "up4.conv.4.weight", "conv.0.weight"),
+            summary="WZMIAOMIAO's U-Net on MobileNetV3-Large",
+            homepage=_DRIVE,
+            licence="GPL-3.0-only",
+        ),
+        LayoutSpec(
+            name="mindspore-unet-medical",
+            factory="segzoo_medical.mindspore:unet_medical",
+            marks=("inc.double_conv.0.weight", "inc.double_conv.2.weight", "up1.up.weight", "outc.conv.weight"),
+            summary="MindSpore models' unet_medical: valid convolutions, 572 in and 388 out",
+            homepage=_MINDSPORE,
+            licence="Apache-2.0",
+        ),
+        LayoutSpec(
+            name="mindspore-unet-simple",
+            factory="segzoo_medical.mindspore:unet_simple",
+            marks=("conv0.convs.0.0.weight", "up_concat1.up_conv.weight", "up_concat4.conv.convs.1.0.weight"),
+            summary="MindSpore models' unet_simple",
+            homepage=_MINDSPORE,
+            licence="Apache-2.0",
+        ),
     ]
