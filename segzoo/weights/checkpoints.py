@@ -38,7 +38,14 @@ _PREFIXES = ("module.", "_orig_mod.")
 #: Data beside the tensors larger than this is not a checkpoint's.
 _MOST_PICKLE = 64 << 20
 
-_ZIP, _TAR, _GZIP, _HDF5, _PICKLE, _PROTOBUF = b"PK\x03\x04", b"ustar", b"\x1f\x8b", b"\x89HDF", b"\x80", b"\x0a"
+_ZIP, _TAR, _GZIP, _HDF5, _PICKLE, _PROTOBUF = (
+    b"PK\x03\x04",
+    b"ustar",
+    b"\x1f\x8b",
+    b"\x89HDF",
+    b"\x80",
+    b"\x0a",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +174,9 @@ def _check_zip(path: Path) -> None:
             "so it is damaged or made to exhaust memory"
         )
     if any(m.file_size > _MOST_PICKLE for m in members if m.filename.endswith(".pkl")):
-        raise WeightsError(f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes, which is no checkpoint's")
+        raise WeightsError(
+            f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes, which is no checkpoint's"
+        )
 
 
 def _torch_load(path: Path, *, zipped: bool) -> object:

@@ -91,9 +91,7 @@ def recognise(checkpoint: Checkpoint) -> list[str]:
     return [entry.full_name for entry in _bearing(checkpoint)]
 
 
-def _recognised(
-    checkpoint: Checkpoint, options: Mapping[str, Any]
-) -> tuple[Entry[LayoutSpec], Conversion]:
+def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Entry[LayoutSpec], Conversion]:
     candidates = _bearing(checkpoint)
     if not candidates:
         raise WeightsError(_unknown(checkpoint, options))
@@ -223,4 +221,7 @@ def _closeness(checkpoint: Checkpoint, spec: LayoutSpec) -> float:
 
 
 def _words(names: Iterable[str]) -> set[str]:
-    return {word for name in names for word in re.split(r"[.\d_]+", name) if len(word) > 1} - {"weight", "bias"}
+    return {word for name in names for word in re.split(r"[.\d_]+", name) if len(word) > 1} - {
+        "weight",
+        "bias",
+    }

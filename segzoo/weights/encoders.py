@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from segzoo import zoo
-from segzoo.config import cast_dataclass
 from segzoo.errors import WeightsError
 from segzoo.plugins import resolve
 from segzoo.specs import Preprocessing, field_names
@@ -92,8 +91,10 @@ def read_encoder_config(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
     if not isinstance(data, dict) or data.get("segzoo_encoder") != FORMAT_VERSION:
-        raise WeightsError(f"{path} does not say segzoo_encoder: {FORMAT_VERSION}, so it is no encoder's folder")
-    known = {"segzoo_encoder", *field_names(cast_dataclass(EncoderConfig))}
+        raise WeightsError(
+            f"{path} does not say segzoo_encoder: {FORMAT_VERSION}, so it is no encoder's folder"
+        )
+    known = {"segzoo_encoder", *field_names(EncoderConfig)}
     unknown = sorted(set(data) - known)
     if unknown:
         raise WeightsError(f"{path}: unknown key {unknown[0]!r}")

@@ -27,7 +27,32 @@ _HARMLESS = frozenset(
 )
 #: Functions of these modules do things to the machine as soon as they are called.
 _MACHINE = frozenset(
-    ["os", "posix", "nt", "subprocess", "builtins", "__builtin__", "sys", "shutil", "socket", "runpy", "importlib", "pickle", "code", "ctypes", "commands", "pty", "webbrowser", "urllib", "asyncio", "multiprocessing", "threading", "operator", "functools", "types"]
+    [
+        "os",
+        "posix",
+        "nt",
+        "subprocess",
+        "builtins",
+        "__builtin__",
+        "sys",
+        "shutil",
+        "socket",
+        "runpy",
+        "importlib",
+        "pickle",
+        "code",
+        "ctypes",
+        "commands",
+        "pty",
+        "webbrowser",
+        "urllib",
+        "asyncio",
+        "multiprocessing",
+        "threading",
+        "operator",
+        "functools",
+        "types",
+    ]
 )
 
 #: A torch file without a zip around it is a magic number, a version, a note, the data and the keys.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import DecoderSpec, ModelSpec
+from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec
 
 _PAPER = "arXiv:1807.10165"
 
@@ -38,4 +38,31 @@ def segzoo_models() -> list[ModelSpec]:
             summary="UNet++ on the U-Net's own encoder, 32 to 512 channels",
             paper=_PAPER,
         )
+    ]
+
+
+@hookimpl
+def segzoo_layouts() -> list[LayoutSpec]:
+    return [
+        LayoutSpec(
+            name="pytorch-nested-unet",
+            aliases=("4uiiurz1",),
+            factory="segzoo_nested.layout:pytorch_nested_unet",
+            marks=("conv0_0.conv1.weight", "conv0_4.bn2.running_var", "conv4_0.conv2.weight"),
+            summary="4uiiurz1's UNet++ and U-Net, and the Ascend port's files",
+            homepage="https://github.com/4uiiurz1/pytorch-nested-unet",
+            licence="MIT",
+        ),
+        LayoutSpec(
+            name="mindspore-unet-nested",
+            factory="segzoo_nested.mindspore:unet_nested",
+            marks=(
+                "conv00.convs.0.0.weight",
+                "up_concat04.conv.convs.1.0.weight",
+                "up_concat04.up_conv.weight",
+            ),
+            summary="MindSpore models' unet_nested",
+            homepage="https://gitee.com/mindspore/models/tree/master/official/cv/Unet",
+            licence="Apache-2.0",
+        ),
     ]
