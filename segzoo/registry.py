@@ -35,10 +35,10 @@ class Registry(Generic[S]):
 
     Args:
         spec_type: the class of the specs.
-        footnote: what to append to the error for an unknown name, such as plug-ins that failed.
+        footnote: from an unknown name to what else its error says, such as which plug-ins failed.
     """
 
-    def __init__(self, spec_type: type[S], *, footnote: Callable[[], str] = str) -> None:
+    def __init__(self, spec_type: type[S], *, footnote: Callable[[str], str] = lambda _: "") -> None:
         self.spec_type = spec_type
         self._footnote = footnote
         self._entries: list[Entry[S]] = []
@@ -82,7 +82,7 @@ class Registry(Generic[S]):
         """
         found = self.find(name)
         if not found:
-            raise UnknownNameError(f"{self.unknown(name)}{self._footnote()}")
+            raise UnknownNameError(self.unknown(name))
         if len(found) > 1:
             full = " or ".join(repr(entry.full_name) for entry in found)
             raise AmbiguousNameError(f"{len(found)} plug-ins have a {self.kind} named {name!r}: say {full}")
@@ -112,12 +112,18 @@ class Registry(Generic[S]):
         )
         return sorted(matched)
 
-    def unknown(self, name: str) -> str:
-        """Return the sentence that says that ``name`` is unknown, with close matches."""
+    def unknown(self, name: str, also: str = "") -> str:
+        """Return what to say of a name that is unknown, with close matches.
+
+        Args:
+            name: what was asked for.
+            also: where else it was looked for, in words that end the sentence.
+        """
         close = did_you_mean(name, [*self._by_name, *(entry.full_name for entry in self._entries)])
         many = plural(self.kind)
+        verb = "are" if many == self.kind else "is"
         shows = f"`segzoo list {many}` shows all {len(self._entries)}"
-        return f"no {self.kind} is named {name!r}{close or ';'} {shows}"
+        return f"no {self.kind} {verb} named {name!r}{close or ';'} {shows}{also}{self._footnote(name)}"
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.find(name))

@@ -114,7 +114,7 @@ def _zoo() -> _Zoo:
 
 
 def _fill() -> _Zoo:
-    registries = {plural(t.kind): Registry(t, footnote=_failed_plugins) for t in SPEC_TYPES}
+    registries = {plural(t.kind): Registry(t, footnote=_footnote) for t in SPEC_TYPES}
     records = []
     for contribution in collect(_folders):
         record = contribution.record
@@ -190,8 +190,8 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
     if found is None:
         hint = did_you_mean(name, [*encoders.names(), *timm_names()])
         raise UnknownNameError(
-            f"no encoder is named {name!r}, by a plug-in or by timm{hint or ';'} `segzoo list encoders` shows all "
-            f"{len(encoders)} of plug-ins{_failed_plugins()}"
+            f"no encoder is named {name!r}, by a plug-in or by timm{hint or ';'} "
+            f"`segzoo list encoders` shows all {len(encoders)} of plug-ins{_footnote(name)}"
         )
     return found
 
@@ -229,10 +229,17 @@ def _unknown_model(name: str) -> str:
     known += [f"{d}-{encoder}" for d in decoders if name.startswith(f"{d}-") for encoder in timm_names()]
     hint = did_you_mean(name, known)
     return (
-        f"no model or weights are named {name!r}{hint or ';'} `segzoo list models` and `segzoo list weights` show"
-        f" what there is, any `decoder/encoder` goes too, and `pip install` of a plug-in adds more"
-        f"{_failed_plugins()}"
+        f"no model or weights are named {name!r}{hint or ';'} `segzoo list models` and `segzoo list weights` "
+        f"show what there is, any `decoder/encoder` goes too, and `pip install` of a plug-in adds more"
+        f"{_footnote(name)}"
     )
+
+
+def _footnote(name: str) -> str:
+    """Return what else a name stands for, and which plug-ins failed."""
+    others = [plural(t.kind) for t in SPEC_TYPES if name in registry(plural(t.kind))]
+    found = f"\n{name!r} is among the {' and the '.join(others)}" if others else ""
+    return f"{found}{_failed_plugins()}"
 
 
 def _failed_plugins() -> str:

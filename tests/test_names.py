@@ -147,3 +147,10 @@ def test_an_unknown_option_of_one_part_is_told_with_the_part() -> None:
         OptionError, match="encoder 'segzoo:plain' has no option 'widht'; did you mean 'width'"
     ):
         segzoo.create("unet/plain", num_classes=2, encoder={"widht": 8})
+
+
+def test_a_name_of_another_kind_is_told_to_be_one(site: Site) -> None:
+    with pytest.raises(UnknownNameError, match="no weights are named 'unet'") as caught:
+        segzoo.load("unet")
+    assert "'unet' is among the models and the decoders" in str(caught.value)
+    assert "no folder of that name" in str(caught.value)

@@ -55,11 +55,11 @@ def test_patterns_match_names_and_aliases(losses: Registry[LossSpec]) -> None:
 
 
 def test_an_unknown_name_is_told_with_close_ones_the_command_and_a_footnote() -> None:
-    registry = Registry(LossSpec, footnote=lambda: "\nand more")
+    registry = Registry(LossSpec, footnote=lambda name: f"\nand {name} more")
     registry.add(loss("dice"), owner="one")
     with pytest.raises(UnknownNameError) as caught:
         registry.get("dise")
-    told = "no loss is named 'dise'; did you mean 'dice'? `segzoo list losses` shows all 1\nand more"
+    told = "no loss is named 'dise'; did you mean 'dice'? `segzoo list losses` shows all 1\nand dise more"
     assert str(caught.value) == told
     with pytest.raises(UnknownNameError, match="'zzz'; `segzoo list losses`"):
         registry.get("zzz")

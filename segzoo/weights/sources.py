@@ -41,7 +41,7 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         return folder_of(registered.get(text))
     if Path(text).is_dir():
         return Path(text)
-    raise UnknownNameError(f"{registered.unknown(text)}, and there is no folder of that name")
+    raise UnknownNameError(registered.unknown(text, also=", and there is no folder of that name"))
 
 
 def folder_of(spec: WeightsSpec) -> Path:
