@@ -1,0 +1,328 @@
+"""The Hugging Face Hub through its own client, against a small one on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hub_server import TOKEN, Hub, Repository, serving_hub
+
+import segzoo
+from segzoo.cli import run
+from segzoo.errors import FailureError, UnknownNameError, UsageError, WeightsError
+from segzoo.specs import WeightsSpec
+from segzoo.weights import cache, hub
+from segzoo.weights.sources import folder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REPO = "tiny/unet"
+
+
+@pytest.fixture(autouse=True)
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serving_hub() as state:
+        monkeypatch.setenv("HF_ENDPOINT", state.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv("SEGZOO_HOME", str(tmp_path / "segzoo"))
+        for variable in ("HF_HUB_OFFLINE", "SEGZOO_OFFLINE", "HF_HUB_CACHE"):
+            monkeypatch.delenv(variable, raising=False)
+        # The client reads this variable when it is imported; a plain server knows no Xet.
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        # The client waits seconds between its attempts.
+        monkeypatch.setattr("time.sleep", lambda _: None)
+        yield state
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return segzoo.create("unet", num_classes=2, width=2, depth=2).eval()
+
+
+@pytest.fixture
+def folder(model: torch.nn.Module, tmp_path: Path) -> Path:
+    return segzoo.save(model, tmp_path / "model")
+
+
+def _publish(server: Hub, folder: Path, **more: bytes) -> str:
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    repo = server.repos.setdefault(REPO, Repository(large={"model.safetensors"}))
+    return repo.commit({**files, **more})
+
+
+def _logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(torch.linspace(0, 1, 3 * 8 * 9).reshape(1, 3, 8, 9))
+
+
+def test_what_is_pushed_is_loaded_back_with_the_same_logits(server: Hub, model: torch.nn.Module) -> None:
+    done = segzoo.push(model, REPO)
+    assert done.commit == server.repos[REPO].branches["main"]
+    loaded = segzoo.load(done.source)
+    assert torch.equal(_logits(loaded), _logits(model))
+    assert set(server.repos[REPO].commits[done.commit]) == {"README.md", "config.json", "model.safetensors"}
+    card = server.repos[REPO].commits[done.commit]["README.md"].decode()
+    assert card.startswith("---\n")
+    assert f'segzoo.load("hf-hub:{REPO}")' in card
+    assert done.sha256 in card
+
+
+def test_a_folder_is_pushed_by_the_command_to_a_branch_with_a_sample(
+    server: Hub, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG")
+    (folder / "secrets.txt").write_text("not for the Hub")
+    arguments = ["push", str(folder), REPO, "--revision", "v1", "--private"]
+    assert run([*arguments, "--sample", str(tmp_path / "mask.png")]) == 0
+    repo = server.repos[REPO]
+    assert repo.private
+    assert set(repo.commits[repo.branches["v1"]]) == {
+        *("README.md", "config.json", "model.safetensors", "sample.png"),
+    }
+    assert repo.commits[repo.branches["main"]] == {}
+    assert f"hf-hub:{REPO}@{repo.branches['v1']}" in capsys.readouterr().out
+
+
+def test_a_folders_own_card_is_kept(server: Hub, folder: Path) -> None:
+    (folder / "README.md").write_text("---\nlicense: mit\n---\nmine\n")
+    done = segzoo.push(folder, REPO)
+    assert server.repos[REPO].commits[done.commit]["README.md"].endswith(b"mine\n")
+
+
+def test_a_damaged_folder_is_not_pushed(server: Hub, folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"?" * 100)
+    with pytest.raises(WeightsError):
+        segzoo.push(folder, REPO)
+    assert not server.requests
+
+
+def test_pushing_without_the_right_token_says_how_to_get_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(FailureError, match=r"HTTP 403.*token may not do this"):
+        segzoo.push(folder, REPO)
+
+
+@pytest.mark.parametrize("repo", ["unet", "a/b/c", "../x/y", "a/b@main", "hf-hub:", "a b/c"])
+def test_only_org_and_name_are_pushed_to(folder: Path, repo: str) -> None:
+    with pytest.raises(UsageError, match=r"repository|revision="):
+        segzoo.push(folder, repo)
+
+
+def test_only_config_and_weights_are_ever_fetched(server: Hub, folder: Path) -> None:
+    _publish(server, folder, **{"hubconf.py": b"raise SystemExit", "pytorch_model.bin": b"cos\nsystem\n"})
+    segzoo.load(f"hf-hub:{REPO}")
+    assert server.fetched() == {"config.json", "model.safetensors"}
+
+
+def test_the_architecture_alone_fetches_the_config_alone(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    segzoo.create(f"hf-hub:{REPO}", weights=None)
+    assert server.fetched() == {"config.json"}
+
+
+def test_weights_of_the_hub_fill_a_network_that_is_made_otherwise(
+    server: Hub, folder: Path, model: torch.nn.Module
+) -> None:
+    _publish(server, folder)
+    made = segzoo.create("unet", num_classes=2, width=2, depth=2, weights=f"hf-hub:{REPO}")
+    assert torch.equal(_logits(made), _logits(model))
+
+
+def test_a_corrupt_file_of_the_right_size_is_found_and_removed(server: Hub, folder: Path) -> None:
+    commit = _publish(server, folder)
+    for file in ("model.safetensors", "config.json"):
+        server.corrupt = {file}
+        with pytest.raises(
+            WeightsError, match=rf"{file} of hf-hub:{REPO}@{commit} hashes to .* the Hub calls it"
+        ):
+            segzoo.load(f"hf-hub:{REPO}")
+        server.corrupt = set()
+        assert segzoo.load(f"hf-hub:{REPO}")
+        shutil.rmtree(os.environ["HF_HOME"])
+
+
+def test_a_truncated_file_is_refused(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    server.truncated = {"model.safetensors": 300}
+    with pytest.raises(FailureError, match="truncated"):
+        segzoo.load(f"hf-hub:{REPO}")
+    server.truncated = {}
+    assert segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_a_server_that_goes_away_midway_is_one_clear_message(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    server.cut, server.leaves = {"model.safetensors": 300}, True
+    with pytest.raises(FailureError, match=r"model.safetensors.*(could not be reached|went away)"):
+        segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_a_connection_that_breaks_once_is_continued_by_the_client(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    server.cut, server.cut_once = {"model.safetensors": 300}, True
+    assert segzoo.load(f"hf-hub:{REPO}")
+    assert sum("/cdn/" in line for line in server.requests) == 2
+
+
+def test_a_branch_that_moves_is_told_and_both_files_are_of_one_commit(server: Hub, folder: Path) -> None:
+    first = _publish(server, folder)
+    segzoo.load(f"hf-hub:{REPO}@main")
+    config = json.loads((folder / "config.json").read_text())
+    config["licence"] = "MIT"
+    (folder / "config.json").write_text(json.dumps(config))
+    second = _publish(server, folder)
+    with pytest.warns(UserWarning, match=f"main has moved from {first} to {second}"):
+        segzoo.load(f"hf-hub:{REPO}@main")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        segzoo.load(f"hf-hub:{REPO}@main")
+        segzoo.load(f"hf-hub:{REPO}@{first}")
+
+
+def test_a_branch_that_moves_between_two_files_changes_neither(
+    server: Hub, folder: Path, tmp_path: Path
+) -> None:
+    first = _publish(server, folder)
+    other = segzoo.save(segzoo.create("unet", num_classes=5, width=2, depth=2), tmp_path / "other")
+
+    def move(path: str) -> None:
+        if path == "model.safetensors" and server.repos[REPO].branches["main"] == first:
+            _publish(server, other)
+
+    server.before_resolve = move
+    loaded = segzoo.load(f"hf-hub:{REPO}")
+    assert loaded.segzoo_config.architecture.num_classes == 2
+    assert server.repos[REPO].branches["main"] != first
+
+
+def test_the_catalogue_pins_commit_and_hash(server: Hub, folder: Path) -> None:
+    commit = _publish(server, folder)
+    spec = WeightsSpec(
+        name="tiny", hub=f"{REPO}@{commit}", sha256="0" * 64, model="unet", classes=("background", "thing")
+    )
+    with pytest.raises(WeightsError, match=r"tiny: model.safetensors.*the catalogue says 0000"):
+        folder_of(spec)
+    _publish(server, folder, **{"config.json": b"{}"})
+    true = cache.sha256_of(folder / "model.safetensors")
+    found = folder_of(WeightsSpec(name="tiny", hub=spec.hub, sha256=true, model="unet", classes=("a", "b")))
+    assert (found / "config.json").read_bytes() == (folder / "config.json").read_bytes()
+
+
+def test_a_branch_cannot_be_pinned_in_the_catalogue() -> None:
+    with pytest.raises(UsageError, match="a branch may move"):
+        WeightsSpec(name="tiny", hub="tiny/unet@main", model="unet", classes=("a", "b"))
+
+
+def test_a_file_that_changes_in_the_clients_cache_is_found(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    loaded = hub.folder(f"hf-hub:{REPO}")
+    tensors = loaded / "model.safetensors"
+    content = tensors.read_bytes()
+    real = tensors.resolve()
+    tensors.unlink()
+    # As on systems without links, where the file's name says nothing of its contents.
+    tensors.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match="when first loaded it was"):
+        hub.folder(f"hf-hub:{REPO}")
+    assert real.exists()
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "SEGZOO_OFFLINE"])
+def test_offline_loads_what_is_cached_and_else_says_what_to_fetch_by_hand(
+    server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    _publish(server, folder)
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(FailureError, match=r"switched off(.|\n)*tiny/unet/tree/main(.|\n)*local-dir:FOLDER"):
+        segzoo.load(f"hf-hub:{REPO}")
+    monkeypatch.delenv(variable)
+    segzoo.load(f"hf-hub:{REPO}")
+    asked = len(server.requests)
+    monkeypatch.setenv(variable, "1")
+    assert segzoo.load(f"hf-hub:{REPO}")
+    assert len(server.requests) == asked
+
+
+def test_a_hub_that_is_not_there_says_what_to_fetch_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(FailureError, match="cannot be reached"):
+        segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_a_missing_repository_a_gated_one_and_a_missing_branch_are_told_apart(
+    server: Hub, folder: Path
+) -> None:
+    with pytest.raises(FailureError, match=r"no such repository.*hf auth login"):
+        segzoo.load("hf-hub:tiny/other")
+    _publish(server, folder)
+    with pytest.raises(FailureError, match="no branch, tag or commit"):
+        segzoo.load(f"hf-hub:{REPO}@v9")
+    server.repos["tiny/else"] = Repository()
+    server.repos["tiny/else"].commit({"README.md": b"nothing"})
+    with pytest.raises(FailureError, match=r"holds no config\.json, so it is not a repository of segzoo's"):
+        segzoo.load("hf-hub:tiny/else")
+
+
+def test_a_gated_repository_says_how_to_get_in(
+    server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(server, folder)
+    server.repos[REPO].gated = True
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(FailureError, match="is gated: ask for access"):
+        segzoo.load(f"hf-hub:{REPO}")
+
+
+@pytest.mark.parametrize(("status", "advice"), [(429, "too many requests"), (500, "try again later")])
+def test_a_hub_that_refuses_is_reported_with_its_status(
+    server: Hub, folder: Path, status: int, advice: str
+) -> None:
+    _publish(server, folder)
+    server.status = status
+    with pytest.raises(FailureError) as caught:
+        segzoo.load(f"hf-hub:{REPO}")
+    assert str(status) in str(caught.value)
+    assert advice in str(caught.value) or "cannot be reached" in str(caught.value)
+
+
+def test_a_config_with_unknown_keys_is_refused(server: Hub, folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    _publish(server, folder, **{"config.json": json.dumps({**config, "auto_map": "x.py"}).encode()})
+    with pytest.raises(WeightsError, match="unknown key 'auto_map'"):
+        segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_an_architecture_of_a_missing_plugin_names_the_package_to_install(server: Hub, folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["architecture"].update(name="segzoo-far:net", requires={"segzoo-far": "2.0"})
+    _publish(server, folder, **{"config.json": json.dumps(config).encode()})
+    with pytest.raises(UnknownNameError, match=r"pip install 'segzoo-far>=2\.0'"):
+        segzoo.load(f"hf-hub:{REPO}")
+
+
+@pytest.mark.slow
+def test_a_process_with_the_environment_alone_pushes_and_loads(server: Hub, folder: Path) -> None:
+    code = (
+        "import sys, segzoo\n"
+        "done = segzoo.push(sys.argv[1], 'tiny/unet')\n"
+        "print(segzoo.load(done.source).segzoo_config.architecture.name)"
+    )
+    told = {**os.environ, "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], env=told, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith("segzoo:unet")
+    assert server.repos[REPO]
