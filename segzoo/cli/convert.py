@@ -20,7 +20,7 @@ import click
     help="What FILE does not say, such as scale=0.5; once per option.",
 )
 def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -> None:
-    """Convert another program's checkpoint to a segzoo folder.
+    r"""Convert another program's checkpoint to a segzoo folder.
 
     `segzoo list layouts` shows the programs whose files are known.
 
@@ -38,7 +38,7 @@ def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     click.echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
     if "segzoo_encoder" in told:
-        click.echo(f"next: segzoo.create(..., encoder_weights={str(folder)!r})")
+        click.echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
         click.echo(f"next: segzoo predict IMAGES --model {folder}")
 

@@ -38,14 +38,8 @@ _PREFIXES = ("module.", "_orig_mod.")
 #: Data beside the tensors larger than this is not a checkpoint's.
 _MOST_PICKLE = 64 << 20
 
-_ZIP, _TAR, _GZIP, _HDF5, _PICKLE, _PROTOBUF = (
-    b"PK\x03\x04",
-    b"ustar",
-    b"\x1f\x8b",
-    b"\x89HDF",
-    b"\x80",
-    b"\x0a",
-)
+_ZIP, _PICKLE, _PROTOBUF = b"PK\x03\x04", b"\x80", b"\x0a"
+_TAR, _GZIP, _HDF5 = b"ustar", b"\x1f\x8b", b"\x89HDF"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +168,7 @@ def _check_zip(path: Path) -> None:
             "so it is damaged or made to exhaust memory"
         )
     if any(m.file_size > _MOST_PICKLE for m in members if m.filename.endswith(".pkl")):
-        raise WeightsError(
-            f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes, which is no checkpoint's"
-        )
+        raise WeightsError(f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes")
 
 
 def _torch_load(path: Path, *, zipped: bool) -> object:
@@ -264,7 +256,7 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         # One number repeated by strides of zero fills any memory once it is copied.
         if claimed > tensor.untyped_storage().nbytes() or total > 2 * size:
             raise WeightsError(
-                f"{path}: tensor {name!r} declares {tuple(tensor.shape)}, {claimed:,} bytes, more than the file "
-                f"of {size:,} bytes holds: it is damaged or made to exhaust memory"
+                f"{path}: tensor {name!r} declares {tuple(tensor.shape)}, {claimed:,} bytes, more than "
+                f"the file of {size:,} bytes holds: it is damaged or made to exhaust memory"
             )
     return tensors

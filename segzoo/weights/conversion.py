@@ -126,7 +126,8 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
         if name not in takes:
             known = ", ".join(takes) or "none"
             raise OptionError(
-                f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes)}; it takes: {known}"
+                f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes)}; "
+                f"it takes: {known}"
             )
     conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
     troubles = conversion.transfer.troubles(_network(conversion))
@@ -134,7 +135,8 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
         shown = "\n  ".join(troubles[:_SHOWN])
         more = f"\n  and {len(troubles) - _SHOWN} more" if len(troubles) > _SHOWN else ""
         raise WeightsError(
-            f"{checkpoint.file} does not fit layout {entry.full_name!r} in {len(troubles)} tensors:\n  {shown}{more}"
+            f"{checkpoint.file} does not fit layout {entry.full_name!r} in {len(troubles)} tensors:\n  "
+            f"{shown}{more}"
         )
     return conversion
 

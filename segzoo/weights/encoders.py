@@ -1,13 +1,12 @@
 """A trained encoder as a folder: its tensors, and a config that says whose they are.
 
-``segzoo.create("unet-vgg", num_classes=5, encoder_weights="local-dir:DIR")`` begins with them. The folder looks
-like a model's, but its config says ``segzoo_encoder`` and no model is loaded from it.
+``segzoo.create("unet-vgg", num_classes=5, weights="local-dir:DIR")`` begins with them. The folder looks like a
+model's, but its config says ``segzoo_encoder``, and no model is loaded from it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from segzoo.specs import Preprocessing, field_names
 from segzoo.weights.folder import CONFIG, TENSORS, check_fit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FORMAT_VERSION = 1

@@ -38,24 +38,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 #: What training writes beside the network: an optimizer's moments are named after the network's tensors.
 _MOMENTS = ("moment1.", "moment2.", "moments.", "accum.", "momentum.", "mean_grad.", "mean_square.", "stat.")
-_COUNTERS = frozenset(
-    [
-        "beta1_power",
-        "beta2_power",
-        "global_step",
-        "learning_rate",
-        "momentum",
-        "epoch_num",
-        "step_num",
-        "loss_scale",
-        "scale_sense",
-        "current_iterator_step",
-        "last_overflow_iterator_step",
-        "scale_factor",
-        "scale_window",
-        "growth_step",
-    ]
+_COUNTER_NAMES = (
+    "beta1_power beta2_power global_step learning_rate momentum epoch_num step_num loss_scale scale_sense "
+    "current_iterator_step last_overflow_iterator_step scale_factor scale_window growth_step"
 )
+_COUNTERS = frozenset(_COUNTER_NAMES.split())
 
 Span = tuple[int, int]
 

@@ -25,35 +25,12 @@ _HARMLESS = frozenset(
         "torch.serialization._get_layout",
     }
 )
-#: Functions of these modules do things to the machine as soon as they are called.
-_MACHINE = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "subprocess",
-        "builtins",
-        "__builtin__",
-        "sys",
-        "shutil",
-        "socket",
-        "runpy",
-        "importlib",
-        "pickle",
-        "code",
-        "ctypes",
-        "commands",
-        "pty",
-        "webbrowser",
-        "urllib",
-        "asyncio",
-        "multiprocessing",
-        "threading",
-        "operator",
-        "functools",
-        "types",
-    ]
+_MACHINE_MODULES = (
+    "os posix nt subprocess builtins __builtin__ sys shutil socket runpy importlib pickle code ctypes "
+    "commands pty webbrowser urllib asyncio multiprocessing threading operator functools types"
 )
+#: Functions of these modules do things to the machine as soon as they are called.
+_MACHINE = frozenset(_MACHINE_MODULES.split())
 
 #: A torch file without a zip around it is a magic number, a version, a note, the data and the keys.
 _LEGACY_PICKLES = 5

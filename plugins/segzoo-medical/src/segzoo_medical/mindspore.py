@@ -91,7 +91,7 @@ def unet_simple(checkpoint: Checkpoint) -> Conversion:
 
 
 def _preprocessing(in_channels: int, resize: Resize | None) -> Preprocessing:
-    half = (0.5,) * in_channels
+    half = (0.5,)
     return Preprocessing(channels="grey" if in_channels == 1 else "rgb", mean=half, std=half, resize=resize)
 
 

@@ -30,7 +30,8 @@ class MobileNetV3(nn.Module):
         super().__init__()
         self.backbone = mobilenet_v3_large().features[: _CUTS[-1] + 1]
         if in_channels != 3:
-            self.backbone[0][0] = nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False)
+            stem = nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False)
+            self.backbone.set_submodule("0.0", stem)
         self.channels = (16, 24, 40, 112, 160)
         self.strides = (2, 4, 8, 16, 32)
 

@@ -1,8 +1,8 @@
 """4uiiurz1/pytorch-nested-unet: UNet++ and the plain U-Net that it was compared with.
 
-Node ``x[i][j]`` is called ``conv{i}_{j}``; its convolutions have biases in front of batch norms. Images are read
-as BGR, normalised with ImageNet's mean and standard deviation in that order, and then divided by 255
-once more. The Ascend port's files differ in their container alone.
+Node ``x[i][j]`` is called ``conv{i}_{j}``; its convolutions have biases in front of batch norms. Images are
+read as BGR, normalised with ImageNet's mean and standard deviation in that order, and then divided by
+255 once more. The Ascend port's files differ in their container alone.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def unet_nested(checkpoint: Checkpoint) -> Conversion:
         transfer=moves,
         preprocessing=Preprocessing(
             channels="grey" if in_channels == 1 else "rgb",
-            mean=(0.5,) * in_channels,
-            std=(0.5,) * in_channels,
+            mean=(0.5,),
+            std=(0.5,),
         ),
     )
