@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -58,50 +59,55 @@ def plan(
         UnknownNameError: there is no such model, encoder or decoder.
     """
     check_positive(num_classes=num_classes, in_channels=in_channels)
+    _check_choices(encoder=encoder, decoder=decoder)
     found = zoo.find_model(name)
     pair = _pair(found, name, encoder, decoder)
     if pair is None:
         return _plan_model(found, num_classes, in_channels, encoder, decoder, options)
-    shared = dict(options)
     spec = None if isinstance(found, zoo.Pair) else found.spec
     preset = spec if isinstance(spec, ModelSpec) and not spec.factory else None
-    encoder_options = dict(preset.encoder_options) if preset and not isinstance(encoder, str) else {}
-    decoder_options = dict(preset.decoder_options) if preset and not isinstance(decoder, str) else {}
-    takes = {"encoder": _option_names(pair.encoder.spec), "decoder": _option_names(pair.decoder.spec)}
-    own = {"encoder": encoder_options, "decoder": decoder_options}
-    for part, given in (("encoder", encoder), ("decoder", decoder)):
-        own[part].update({key: value for key, value in shared.items() if key in takes[part]})
-        if isinstance(given, Mapping):
-            full = (pair.encoder if part == "encoder" else pair.decoder).full_name
-            _check_options(given, takes[part], f"{part} {full!r}")
-            own[part].update(given)
-    known = [*takes["encoder"], *takes["decoder"], *_SEGMENTER_OPTIONS]
-    _check_options(shared, known, repr(pair.full_name))
+    known = [*_option_names(pair.encoder.spec), *_option_names(pair.decoder.spec), *_SEGMENTER_OPTIONS]
+    _check_options(options, known, repr(pair.full_name))
     return Architecture(
         name=pair.full_name,
         num_classes=num_classes,
         in_channels=in_channels,
-        options={key: value for key, value in shared.items() if key in _SEGMENTER_OPTIONS},
-        encoder=encoder_options,
-        decoder=decoder_options,
+        options={key: value for key, value in options.items() if key in _SEGMENTER_OPTIONS},
+        encoder=_plan_part(pair.encoder, encoder, preset.encoder_options if preset else {}, options),
+        decoder=_plan_part(pair.decoder, decoder, preset.decoder_options if preset else {}, options),
         requires=_versions(pair.decoder.owner, pair.encoder.owner),
     )
+
+
+def altered(architecture: Architecture, **options: Any) -> Architecture:
+    """Return an architecture with other options of its model, or of the `segzoo.Segmenter` around a pair.
+
+    Raises:
+        OptionError: it has no such option.
+        UnknownNameError: a plug-in that brings a part is not installed.
+    """
+    found = zoo.find_model(architecture.name)
+    _check_options(options, _model_options(found), repr(architecture.name))
+    return replace(architecture, options={**architecture.options, **options})
 
 
 def build(architecture: Architecture) -> nn.Module:
     """Build the network that an architecture describes, with fresh weights.
 
     Raises:
+        OptionError: it gives a part an option that the part does not have, or a value that it refuses.
         PluginError: a factory does not exist or returns something else than it promised.
         UnknownNameError: a plug-in that brings a part is not installed.
     """
+    check_positive(num_classes=architecture.num_classes, in_channels=architecture.in_channels)
     found = zoo.find_model(architecture.name)
+    _check_options(architecture.options, _model_options(found), repr(architecture.name))
     if not isinstance(found, zoo.Pair):
         return _build_model(found, architecture)
-    encoder = _make(found.encoder, in_channels=architecture.in_channels, **architecture.encoder)
+    encoder = _make(found.encoder, architecture.encoder, in_channels=architecture.in_channels)
     channels, strides = _features_of(encoder, found.encoder)
     _check_pair(found, strides)
-    decoder = _make(found.decoder, channels=channels, strides=strides, **architecture.decoder)
+    decoder = _make(found.decoder, architecture.decoder, channels=channels, strides=strides)
     for attribute in ("out_channels", "stride"):
         if not isinstance(getattr(decoder, attribute, None), int):
             raise PluginError(f"decoder {found.decoder.full_name!r} has no integer `{attribute}`")
@@ -126,6 +132,23 @@ def _pair(found: Any, name: str, encoder: Choice, decoder: Choice) -> zoo.Pair |
     if isinstance(encoder, str):
         pair = zoo.Pair(pair.decoder, zoo.find_encoder(encoder))
     return pair
+
+
+def _plan_part(
+    entry: Entry[EncoderSpec] | Entry[DecoderSpec],
+    choice: Choice,
+    preset: Mapping[str, Any],
+    shared: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return a part's options: what the model presets, then what all parts share, then the part's own."""
+    takes = _option_names(entry.spec)
+    # What a model presets is meant for the part that it names, not for another one.
+    options = {} if isinstance(choice, str) else dict(preset)
+    options.update({key: value for key, value in shared.items() if key in takes})
+    if isinstance(choice, Mapping):
+        _check_options(choice, takes, f"{entry.spec.kind} {entry.full_name!r}")
+        options.update(choice)
+    return options
 
 
 def _plan_model(
@@ -153,8 +176,8 @@ def _plan_model(
 
 
 def _build_model(found: Any, architecture: Architecture) -> nn.Module:
-    if isinstance(found.spec, WeightsSpec) or not found.spec.factory:
-        raise UsageError(f"{architecture.name!r} names no network that can be built by itself")
+    if architecture.encoder or architecture.decoder:
+        raise OptionError(f"{architecture.name!r} takes no options for an encoder or a decoder")
     model = resolve(found.spec.factory)(
         num_classes=architecture.num_classes,
         in_channels=architecture.in_channels,
@@ -163,9 +186,12 @@ def _build_model(found: Any, architecture: Architecture) -> nn.Module:
     return _module(model, f"model {found.full_name!r}")
 
 
-def _make(entry: Entry[EncoderSpec] | Entry[DecoderSpec], **options: Any) -> nn.Module:
-    part = resolve(entry.spec.factory)(**{**entry.spec.options, **options})
-    return _module(part, f"{entry.spec.kind} {entry.full_name!r}")
+def _make(
+    entry: Entry[EncoderSpec] | Entry[DecoderSpec], options: Mapping[str, Any], **given: Any
+) -> nn.Module:
+    what = f"{entry.spec.kind} {entry.full_name!r}"
+    _check_options(options, _option_names(entry.spec), what)
+    return _module(resolve(entry.spec.factory)(**entry.spec.options, **given, **options), what)
 
 
 def _module(made: object, what: str) -> nn.Module:
@@ -199,6 +225,15 @@ def _check_pair(pair: zoo.Pair, strides: tuple[int, ...]) -> None:
         )
 
 
+def _model_options(found: Any) -> list[str]:
+    """Return the options of a network as a whole: its factory's, or those of the Segmenter around a pair."""
+    if isinstance(found, zoo.Pair):
+        return list(_SEGMENTER_OPTIONS)
+    if isinstance(found.spec, WeightsSpec) or not found.spec.factory:
+        raise UsageError(f"{found.full_name!r} names no network that can be built by itself")
+    return _parameters(resolve(found.spec.factory))
+
+
 def _option_names(spec: PartSpec) -> list[str]:
     return [name for name in _parameters(resolve(spec.factory)) if name not in spec.options]
 
@@ -208,11 +243,17 @@ def _parameters(factory: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.name not in _GIVEN and p.kind is not p.VAR_KEYWORD]
 
 
+def _check_choices(**choices: object) -> None:
+    for part, choice in choices.items():
+        if not isinstance(choice, str | Mapping | None):
+            raise OptionError(f"{part} must be a name or a mapping of options, got {choice!r}")
+
+
 def _check_options(options: Mapping[str, Any], known: list[str], what: str) -> None:
     for name in options:
         if name not in known:
             takes = ", ".join(dict.fromkeys(known)) or "none"
-            raise OptionError(f"{what} has no option {name!r}{did_you_mean(name, known)}; it takes: {takes}")
+            raise OptionError(f"{what} has no option {name!r}{did_you_mean(name, known)} (it takes {takes})")
 
 
 def _versions(*owners: str) -> dict[str, str]:

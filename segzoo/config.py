@@ -9,13 +9,16 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, WeightsError, did_you_mean
 from segzoo.specs import Labels, Preprocessing
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 #: Version of the folder format; a folder of a later one is refused by name.
 FORMAT_VERSION = 1
@@ -43,6 +46,14 @@ class Architecture:
     encoder: Mapping[str, Any] = field(default_factory=dict)
     decoder: Mapping[str, Any] = field(default_factory=dict)
     requires: Mapping[str, str] = field(default_factory=dict)
+
+    def without_pretraining(self) -> Architecture:
+        """Return the architecture of weights that are at hand: nothing is fetched to build it."""
+        parts = {
+            part: {key: value for key, value in getattr(self, part).items() if key != "pretrained"}
+            for part in ("options", "encoder", "decoder")
+        }
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,18 +104,19 @@ def from_json(data: object, where: str) -> ModelConfig:
     """
     if not isinstance(data, dict) or "segzoo_format" not in data:
         raise WeightsError(f"{where} is not a segzoo config: it has no key 'segzoo_format'")
-    version = data.pop("segzoo_format")
+    version = data["segzoo_format"]
     if version != FORMAT_VERSION:
         raise WeightsError(
             f"{where} has format {version!r}, this segzoo reads format {FORMAT_VERSION}: upgrade segzoo"
         )
-    return _read(ModelConfig, data, where, "")
+    rest = {key: value for key, value in data.items() if key != "segzoo_format"}
+    return _read(ModelConfig, rest, where, "")
 
 
 def _read(cls: type[T], data: object, where: str, path: str) -> T:
     if not isinstance(data, dict):
         raise WeightsError(f"{where}: {path or 'the file'} must be an object, got {data!r}")
-    known = {item.name: item for item in fields(cast_dataclass(cls))}
+    known = {item.name: item for item in fields(cls)}
     unknown = [key for key in data if key not in known]
     if unknown:
         close = did_you_mean(unknown[0], known)
@@ -119,11 +131,6 @@ def _read(cls: type[T], data: object, where: str, path: str) -> T:
         return cls(**values)
     except OptionError as error:
         raise WeightsError(f"{where}: {path.rstrip('.') or 'the file'}: {error}") from error
-
-
-def cast_dataclass(cls: type[Any]) -> Any:
-    """Return ``cls``, told to type checkers to be a dataclass."""
-    return cls
 
 
 def _value(wanted: Any, value: Any, where: str, path: str) -> Any:

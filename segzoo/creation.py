@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.architecture import Choice, build, plan
-from segzoo.config import Architecture, ModelConfig
+from segzoo.config import ModelConfig
 from segzoo.errors import OptionError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
-from segzoo.weights.folder import TENSORS, fill, load, read_config
+from segzoo.weights.folder import TENSORS, empty, fill, load, read_config
 from segzoo.weights.sources import folder_of, is_location, locate
 
 if TYPE_CHECKING:
@@ -58,37 +59,20 @@ def create(
         torch.Size([1, 2, 75, 101])
     """
     stored = _stored_config(name, wanted=weights == "default")
-    own = stored is not None and weights == "default"
-    if stored is not None and own and not (options or encoder or decoder or num_classes or in_channels):
+    source = weights if stored is None or weights != "default" else name
+    asked = (num_classes, in_channels, encoder, decoder)
+    if stored is None:
+        config = _planned(name, *asked, options)
+    elif source == name and asked == (None, None, None, None) and not options:
         return load(name)
-    if stored is not None:
-        architecture = _changed(stored.architecture, num_classes, in_channels, encoder, decoder, options)
-        labels = stored.labels if architecture.num_classes == stored.architecture.num_classes else None
     else:
-        if num_classes is None:
-            raise OptionError(f"say how many classes: segzoo.create({name!r}, num_classes=2)")
-        channels = 3 if in_channels is None else in_channels
-        architecture = plan(
-            name,
-            num_classes=num_classes,
-            in_channels=channels,
-            encoder=encoder,
-            decoder=decoder,
-            options=options,
-        )
-        labels = None
-    model = build(architecture)
-    config = ModelConfig(
-        architecture=_without_pretraining(architecture),
-        labels=labels or numbered_labels(architecture.num_classes),
-        preprocessing=default_preprocessing(architecture.in_channels),
-    )
-    if stored is not None:
-        config = replace(stored, architecture=config.architecture, labels=config.labels)
-    model.segzoo_config = config  # pyright: ignore[reportArgumentType]
-    source = name if own else weights
+        config = _changed(stored, *asked, options)
     if source is None or source == "default":
+        model = build(config.architecture)
+        trained = replace(config, architecture=config.architecture.without_pretraining())
+        model.segzoo_config = trained  # pyright: ignore[reportArgumentType]
         return model
+    model = empty(config)
     fill(model, locate(source) / TENSORS)
     return model.eval()
 
@@ -109,34 +93,58 @@ def _stored_config(name: str, *, wanted: bool) -> ModelConfig | None:
     return declared(found.spec)
 
 
-def _changed(
-    old: Architecture,
+def _planned(
+    name: str,
     num_classes: int | None,
     in_channels: int | None,
     encoder: Choice,
     decoder: Choice,
-    options: dict[str, Any],
-) -> Architecture:
-    """Return the architecture of weights with other options, for those who want it untrained or altered."""
-    pair = "/" in old.name
-    return plan(
-        old.name,
-        num_classes=old.num_classes if num_classes is None else num_classes,
-        in_channels=old.in_channels if in_channels is None else in_channels,
-        encoder={**old.encoder, **encoder}
-        if pair and not isinstance(encoder, str | None)
-        else encoder or (old.encoder if pair else None),
-        decoder={**old.decoder, **decoder}
-        if pair and not isinstance(decoder, str | None)
-        else decoder or (old.decoder if pair else None),
-        options={**old.options, **options},
+    options: Mapping[str, Any],
+) -> ModelConfig:
+    """Return the config of a network that has no weights of its own."""
+    if num_classes is None:
+        raise OptionError(f"say how many classes: segzoo.create({name!r}, num_classes=2)")
+    architecture = plan(
+        name,
+        num_classes=num_classes,
+        in_channels=3 if in_channels is None else in_channels,
+        encoder=encoder,
+        decoder=decoder,
+        options=options,
+    )
+    return ModelConfig(
+        architecture=architecture,
+        labels=numbered_labels(architecture.num_classes),
+        preprocessing=default_preprocessing(architecture.in_channels),
     )
 
 
-def _without_pretraining(architecture: Architecture) -> Architecture:
-    """Return the architecture that a saved folder states: its own tensors hold what pretraining gave."""
-    parts = {
-        part: {key: value for key, value in getattr(architecture, part).items() if key != "pretrained"}
-        for part in ("options", "encoder", "decoder")
-    }
-    return replace(architecture, **parts)
+def _changed(
+    stored: ModelConfig,
+    num_classes: int | None,
+    in_channels: int | None,
+    encoder: Choice,
+    decoder: Choice,
+    options: Mapping[str, Any],
+) -> ModelConfig:
+    """Return the config of weights with other options, for those who want it untrained or altered."""
+    old = stored.architecture
+    pair = "/" in old.name
+    architecture = plan(
+        old.name,
+        num_classes=old.num_classes if num_classes is None else num_classes,
+        in_channels=old.in_channels if in_channels is None else in_channels,
+        encoder=_altered(old.encoder, encoder) if pair else encoder,
+        decoder=_altered(old.decoder, decoder) if pair else decoder,
+        options={**old.options, **options},
+    )
+    same = architecture.num_classes == old.num_classes
+    labels = stored.labels if same else numbered_labels(architecture.num_classes)
+    return replace(stored, architecture=architecture, labels=labels)
+
+
+def _altered(old: Mapping[str, Any], choice: Choice) -> Choice:
+    """Return what to ask of a part: another one if it is named, else the old one with options changed."""
+    if choice is None:
+        return old
+    return {**old, **choice} if isinstance(choice, Mapping) else choice

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.convolution import check_positive
+from segzoo.blocks.convolution import check_flags, check_positive
 from segzoo.blocks.sizes import crop, is_symbolic, mirror
-from segzoo.errors import OptionError, UsageError
+from segzoo.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,8 +49,7 @@ class Segmenter(nn.Module):
         self.side_heads = nn.ModuleList(
             nn.Conv2d(channels, num_classes, 1) for channels in getattr(decoder, "side_channels", ())
         )
-        if not isinstance(mirror, bool):
-            raise OptionError(f"mirror must be True or False, got {mirror!r}")
+        check_flags(mirror=mirror)
         self.mirror = mirror
         self._eaten = tuple(int(getattr(part, "eats", 0)) for part in parts)
         coarsest: int = parts[0].strides[-1]
@@ -92,8 +91,12 @@ class Segmenter(nn.Module):
 
     def _wanted(self, size: int) -> int:
         """Return the least size of an image that the network can take and give ``size`` logits for."""
-        wanted = torch.sym_max(size + sum(self._eaten), self._least)
-        return cast("int", wanted + (self._eaten[0] - wanted) % self._multiple)
+        wanted: Any = size + sum(self._eaten)
+        if self._least > sum(self._eaten) + 1:
+            wanted = torch.sym_max(wanted, self._least)
+        # After what the encoder eats, whole multiples are left; rounded up so that tracing sees the bounds.
+        steps = (wanted - self._eaten[0] + self._multiple - 1) // self._multiple
+        return self._eaten[0] + steps * self._multiple
 
     def _check_bare(self, height: int, width: int) -> None:
         if is_symbolic(height, width):

@@ -38,7 +38,7 @@ def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def mirror(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
-    """Return the window of ``(height, width)`` that starts ``(top, left)`` pixels before the first one of ``x``.
+    """Return the window of ``(height, width)`` that starts ``(top, left)`` before the first pixel of ``x``.
 
     Beyond its edges the image goes on mirrored, as often as needed, edge pixels not doubled. Unlike
     reflection in torch, this takes borders wider than the image, down to one pixel.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.convolution import check_choice
+from segzoo.blocks.convolution import check_choice, check_flags
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,7 @@ def make_upsample(
 ) -> tuple[nn.Module, int]:
     """Return the layer and the channels that leave it: ``in_channels`` where it is bilinear."""
     check_choice("upsample", upsample, ("bilinear", "transpose"))
+    check_flags(upsample_relu=relu)
     if upsample == "bilinear":
         return Bilinear(), in_channels
     return Transposed(in_channels, out_channels, relu=relu), out_channels

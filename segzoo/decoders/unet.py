@@ -18,7 +18,7 @@ from segzoo.blocks.convolution import (
     Norm,
     Padding,
     check_choice,
-    check_positive,
+    check_widths,
 )
 from segzoo.blocks.sizes import centre_crop, fit
 from segzoo.blocks.upsampling import Upsample, make_upsample
@@ -118,12 +118,11 @@ class UNetDecoder(nn.Module):
             raise OptionError('valid convolutions shrink the map below its skip: pass join="crop"')
         *skips, deepest = channels
         steps = _log2(strides[-1])
-        widths = tuple(widths) if widths is not None else _default_widths(skips, strides)
+        widths = _default_widths(skips, strides) if widths is None else check_widths(widths)
         if not 1 <= len(widths) <= steps:
             raise OptionError(
                 f"widths {widths} are {len(widths)} steps; stride {strides[-1]} allows 1 to {steps}"
             )
-        check_positive(**{f"widths[{index}]": width for index, width in enumerate(widths)})
         beside = [*reversed(skips), *([0] * steps)][: len(widths)]
         self.steps = nn.ModuleList(
             Step(

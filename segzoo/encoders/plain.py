@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.convolution import DoubleConv, Norm, Padding, check_positive
+from segzoo.blocks.convolution import DoubleConv, Norm, Padding, check_positive, check_widths
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ class PlainEncoder(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(in_channels=in_channels, width=width, depth=depth)
-        self.channels = tuple(widths) if widths else tuple(width << level for level in range(depth))
+        default = tuple(width << level for level in range(min(depth, 13)))
+        self.channels = default if widths is None else check_widths(widths)
         if len(self.channels) > 12:
-            raise OptionError(f"depth {len(self.channels)} gives a stride of 2048 and more; 12 is the most")
+            raise OptionError("a depth above 12 gives a stride of 4096 and more; 12 is the most")
         self.strides = tuple(1 << level for level in range(len(self.channels)))
         # Each level eats 4 of its own pixels, which are 4 strides of the image's.
         self.eats = sum(4 * stride for stride in self.strides) if padding == "valid" else 0

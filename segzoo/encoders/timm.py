@@ -13,7 +13,7 @@ import timm
 import torch
 from torch import nn
 
-from segzoo.blocks.convolution import check_positive
+from segzoo.blocks.convolution import check_flags, check_positive
 from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import EncoderSpec
 
@@ -44,6 +44,7 @@ class TimmEncoder(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(in_channels=in_channels, **({} if depth is None else {"depth": depth}))
+        check_flags(pretrained=pretrained, any_size=any_size)
         self.any_size = any_size
         model = _features(backbone, in_channels=in_channels, depth=depth, pretrained=pretrained)
         self.backbone = model

@@ -32,13 +32,14 @@ def unet(
     mirror: bool = True,
 ) -> Segmenter:
     """Build a U-Net; its options are those of `PlainEncoder`, `UNetDecoder` and `Segmenter`."""
-    check_positive(width=width)
+    check_positive(width=width, depth=depth)
     if depth < 2:
         raise OptionError(f"depth must be at least 2, so that there is something to decode, got {depth}")
     check_choice("padding", padding, ("same", "valid"))
     bilinear = upsample == "bilinear"
-    widths = [width << level for level in range(depth)]
-    if bilinear and depth > 1:
+    # One level beyond what the encoder takes is enough for it to say so.
+    widths = [width << level for level in range(min(depth, 13))]
+    if bilinear:
         widths[-1] = widths[-2]
     encoder = PlainEncoder(in_channels, widths=widths, norm=norm, padding=padding)
     steps = [max(w // 2, 1) for w in reversed(widths[1:-1])] if bilinear else widths[-2:0:-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,21 +17,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from segzoo.architecture import build
+from segzoo import zoo
+from segzoo.architecture import altered, build
 from segzoo.config import ModelConfig, from_json, to_json
-from segzoo.errors import FailureError, UnknownNameError, UsageError, WeightsError
+from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError, WeightsError
 from segzoo.weights.sources import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from segzoo.config import Architecture
 
 M = TypeVar("M", bound="nn.Module")
 
 TENSORS = "model.safetensors"
 CONFIG = "config.json"
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [A-Za-z0-9][A-Za-z0-9.+!-]*")
 
 
 def save(
@@ -57,15 +64,14 @@ def save(
         UsageError: segzoo did not make the model, so nobody knows how to build it again.
         FailureError: the folder cannot be written.
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile wraps it
+    model = _unwrapped(model)
     config = config or getattr(model, "segzoo_config", None)
     if not isinstance(config, ModelConfig):
         raise UsageError(
             f"{type(model).__name__} was not made by segzoo.create or segzoo.load, so its folder could not "
             "say how to build it: pass config=ModelConfig(...)"
         )
-    tensors = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
-    return write(tensors, to_json(config), Path(folder))
+    return write(_stored(model, dtype), to_json(config), Path(folder))
 
 
 def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> Path:
@@ -101,10 +107,13 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
     """
     folder = locate(source)
     config = read_config(folder)
-    architecture = config.architecture
-    if mirror is not None:
-        architecture = replace(architecture, options={**architecture.options, "mirror": mirror})
-    model = empty(replace(config, architecture=architecture))
+    with _hinting(config.architecture.requires):
+        if mirror is not None:
+            config = replace(config, architecture=altered(config.architecture, mirror=mirror))
+        try:
+            model = empty(config)
+        except (OptionError, TypeError) as error:
+            raise WeightsError(f"{folder / CONFIG}: this network cannot be built: {error}") from error
     fill(model, folder / TENSORS)
     return model.eval()
 
@@ -120,21 +129,22 @@ def read_config(folder: Path) -> ModelConfig:
         return from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not JSON: {error}") from error
 
 
 def empty(config: ModelConfig) -> nn.Module:
     """Build a config's network on the meta device, for `fill`; on the CPU where it cannot be built there.
 
-    Raises:
-        UnknownNameError: it comes from a plug-in that is not installed; the text names it.
+    Nothing is fetched, since the weights will come from a file. Errors as `segzoo.architecture.build`.
     """
-    try:
-        model = _on_meta(config) or build(config.architecture)
-    except UnknownNameError as error:
-        raise UnknownNameError(f"{error}{_missing(config.architecture.requires)}") from error
-    model.segzoo_config = config  # pyright: ignore[reportArgumentType]
+    architecture = config.architecture.without_pretraining()
+    model = _on_meta(architecture)
+    if model is None:
+        # It computes while it is built; what it draws is overwritten, so nobody's seed is used up.
+        with torch.random.fork_rng(devices=[]):
+            model = build(architecture)
+    model.segzoo_config = replace(config, architecture=architecture)  # pyright: ignore[reportArgumentType]
     return model
 
 
@@ -148,11 +158,24 @@ def fill(model: nn.Module, file: Path) -> None:
         tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{file} cannot be read as safetensors: {error}") from error
-    check_fit(model.state_dict(), tensors, str(file))
-    wanted = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    wanted = model.state_dict()
+    check_fit(wanted, tensors, str(file))
     # A file in half precision is widened: CPUs compute in single precision.
-    tensors = {name: tensor.to(wanted[name]) for name, tensor in tensors.items()}
+    tensors = {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
+    ties = _ties(model)
     model.load_state_dict(tensors, strict=True, assign=True)
+    for first, *others in ties:
+        for name in others:
+            module, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(module), attribute, model.get_parameter(first))
+
+
+def _ties(model: nn.Module) -> list[list[str]]:
+    """Return the names of parameters that are one and the same, which assigning to each would part."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [same for same in names.values() if len(same) > 1]
 
 
 def check_fit(model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
@@ -172,19 +195,38 @@ def check_fit(model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: 
         raise WeightsError(f"{what} does not fit the network in {len(troubles)} tensors:\n  {shown}{more}")
 
 
-def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor.clone()
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model that torch.compile or data parallelism wraps, or the model itself."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        else:
+            return model
 
 
-def _on_meta(config: ModelConfig) -> nn.Module | None:
+def _stored(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Return a model's tensors as safetensors takes them: contiguous, on the CPU, none sharing storage."""
+    stored: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().to("cpu", dtype if dtype and tensor.is_floating_point() else tensor.dtype)
+        tensor = tensor.contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        stored[name] = tensor.clone() if storage in taken else tensor
+        taken.add(storage)
+    return stored
+
+
+def _on_meta(architecture: Architecture) -> nn.Module | None:
     try:
         with torch.device("meta"):
-            model = build(config.architecture)
+            model = build(architecture)
     except (NotImplementedError, RuntimeError):
-        return None  # it computes with its tensors while it is built
-    stored = model.state_dict()
-    derived = [name for name, buffer in model.named_buffers() if buffer.is_meta and name not in stored]
+        return None
+    names = model.state_dict()
+    derived = [name for name, buffer in model.named_buffers() if buffer.is_meta and name not in names]
     return None if derived or _loose_tensors(model) else model
 
 
@@ -196,12 +238,23 @@ def _loose_tensors(model: nn.Module) -> bool:
     )
 
 
-def _missing(requires: Mapping[str, Any]) -> str:
-    from segzoo import zoo
+@contextmanager
+def _hinting(requires: Mapping[str, str]) -> Iterator[None]:
+    """Add to an error about an unknown name what to install."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}{_missing(requires)}") from error
 
+
+def _missing(requires: Mapping[str, str]) -> str:
     present = {record.distribution for record in zoo.plugins if record.status == "ok"}
-    absent = [f"{name}>={requires[name]}" for name in requires if name not in present]
+    # The file may come from anyone, and people paste what they are told to: names and versions only.
+    absent = [
+        f"'{name}>={version}'"
+        for name, version in requires.items()
+        if name not in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
+    ]
     if not absent:
         return ""
-    quoted = " ".join(f"'{one}'" if re.search(r"[<>]", one) else one for one in absent)
-    return f"\nthese weights need a plug-in that is not loaded: pip install {quoted}"
+    return f"\nthese weights need a plug-in that is not loaded: pip install {' '.join(absent)}"
