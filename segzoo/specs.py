@@ -39,6 +39,8 @@ class Spec:
     paper: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.aliases, tuple):
+            raise UsageError(f"{self.kind} {self.name!r}: aliases {self.aliases!r} must be a tuple of names")
         for name in (self.name, *self.aliases):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise UsageError(

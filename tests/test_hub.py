@@ -90,6 +90,18 @@ def test_weights_that_ship_in_a_clone_s_plugin_load(bare_python: Run, clone: Pat
     assert (training, untrained) == ("False", "True")
 
 
+def test_unet_nuclei_comes_trained_or_not(bare_python: Run, clone: Path) -> None:
+    code = (
+        "m, n = load('unet_nuclei'), load('unet_nuclei', pretrained=False); print(m.training, n.training); "
+        "print(m(torch.rand(1, 3, 40, 50)).shape, m.segzoo_config.labels.classes)"
+    )
+    done = bare_python("-c", script(clone, code))
+    assert done.returncode == 0, done.stderr
+    states, shape = done.stdout.splitlines()
+    assert states == "False True"
+    assert shape == "torch.Size([1, 1, 40, 50]) ('background', 'nucleus')"
+
+
 def test_another_version_that_is_already_imported_is_named_with_what_to_do(
     bare_python: Run, clone: Path, site: Site
 ) -> None:

@@ -82,6 +82,10 @@ BROKEN = {
         hook("from segzoo.specs import LossSpec; return [LossSpec(name='Big Loss', factory='a:b')]"),
         "'Big Loss' cannot name a loss",
     ),
+    "has aliases that are one text": (
+        hook("from segzoo.specs import LossSpec; return [LossSpec(name='l', aliases='dc', factory='a:b')]"),
+        "loss 'l': aliases 'dc' must be a tuple of names",
+    ),
     "misspells a hook": (
         hook("return []", "segzoo_encoder"),
         "no hook 'segzoo_encoder'; did you mean 'segzoo_enc",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Every command and its line in ``segzoo --help``; a test holds the lines against the commands' own.
 COMMANDS = {
-    "list": "List models, encoders, decoders, weights, datasets, metrics or losses.",
+    "list": "List models, weights, encoders, decoders, datasets, metrics and more.",
     "info": "Show what a name stands for: its options, parameters, licence, scores.",
     "predict": "Segment images and write masks.",
     "train": "Train a model on images and masks.",

@@ -40,7 +40,7 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
     """
     spec = entry.spec
     known = {"kind": spec.kind, "name": spec.name, "full_name": entry.full_name, "owner": entry.owner}
-    known |= {key: value for key, value in asdict(spec).items() if value not in (None, "", (), {}, [])}
+    known |= {key: value for key, value in asdict(spec).items() if _says_something(key, value)}
     try:
         if isinstance(spec, WeightsSpec):
             return {**known, **_of_weights(spec)}
@@ -53,6 +53,11 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
     except (SegzooError, ImportError, TypeError, ValueError, AttributeError) as error:
         known["trouble"] = f"{type(error).__name__}: {error}"
     return known
+
+
+def _says_something(key: str, value: Any) -> bool:
+    # Where a spec does not know a size or a number of classes, it has 0.
+    return value not in (None, "", (), {}, []) and not (key in ("bytes", "num_classes") and value == 0)
 
 
 def pair_facts(pair: zoo.Pair) -> dict[str, Any]:

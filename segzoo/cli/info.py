@@ -10,6 +10,9 @@ from segzoo import zoo
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.errors import OptionError, UnknownNameError, did_you_mean
 
+# What a field is called where its own name would mislead.
+_LABELS = {"options": "built with", "scores": "measured", "claimed": "claimed by its authors"}
+
 
 @click.command("info")
 @click.argument("name")
@@ -63,42 +66,34 @@ def _timm_encoder(name: str) -> Any:
 def _text(known: dict[str, Any]) -> str:
     head = f"{known['name']} ({known['kind']}{', from ' + known['owner'] if 'owner' in known else ''})"
     takes = known.get("takes")
-    hidden = {"name", "kind", "owner", "takes"}
-    shown = {"options": "built with", "scores": "measured", "claimed": "claimed by its authors"}
-    rows = [
-        (f"  {shown.get(key, key)}", line)
-        for key, value in known.items()
-        if key not in hidden
-        for line in _lines(value)
-    ]
-    lines = [head, table(_unrepeated(rows))]
+    rest = {key: value for key, value in known.items() if key not in ("name", "kind", "owner", "takes")}
+    lines = [head, table(_rows(rest, "  "))]
     if takes:
         options = [(f"    {n}", _value(o["default"]), o["meaning"]) for n, o in takes.items()]
         lines += ["  options", table(options, header=("    NAME", "DEFAULT", "MEANING"))]
     return "\n".join(lines)
 
 
-def _unrepeated(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Blank the first cell of rows that continue the one above."""
-    above = ("", *(row[0] for row in rows))
-    return [
-        ("" if row[0] == before else row[0].replace("_", " "), row[1])
-        for row, before in zip(rows, above, strict=False)
-    ]
-
-
-def _lines(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [f"{key}: {_value(one)}" for key, one in value.items() if one not in (None, "", (), {}, [])]
-    return [_value(value)]
+def _rows(known: dict[str, Any], indent: str) -> list[tuple[str, str]]:
+    """Return one row for each value that says something, those of an object below it and indented."""
+    rows = []
+    for key, value in known.items():
+        label = indent + _LABELS.get(key, key).replace("_", " ")
+        if isinstance(value, dict) and value:
+            rows += [(label, ""), *_rows(value, indent + "  ")]
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            rows += [row for one in value for row in ((label, ""), *_rows(one, indent + "  "))]
+        elif value not in (None, "", (), [], {}):
+            rows.append((label, _value(value)))
+    return rows
 
 
 def _value(value: Any, *, inner: bool = False) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={_value(one, inner=True)}" for key, one in value.items())
     if isinstance(value, list | tuple):
         text = ", ".join(_value(one, inner=True) for one in value)
         return f"({text})" if inner else text
+    if isinstance(value, float):
+        return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from segzoo.registry import Entry
     from segzoo.specs import Spec
 
+# What a table shows of each kind, besides its name and summary.
+_COLUMNS = {"encoders": ("channels", "strides"), "weights": ("model", "licence"), "datasets": ("licence",)}
+
 
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice(zoo.KINDS), metavar=f"[{'|'.join(zoo.KINDS)}]")
 @click.argument("pattern", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
 def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
-    """List models, encoders, decoders, weights, datasets, metrics or losses.
+    """List models, weights, encoders, decoders, datasets, metrics and more.
 
     Without a kind, all kinds are counted. PATTERN is a part of the names that are wanted, or a shell
     pattern such as 'unet-*'. Any encoder that timm knows can be used too, listed here or not.
@@ -36,7 +39,7 @@ def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         echo_json([describe(name, entries[name]) for name in names])
         return
     if names:
-        click.echo(table([_row(name, entries[name].spec) for name in names], header=_header(kind)))
+        click.echo(table([_row(kind, name, entries[name].spec) for name in names], header=_header(kind)))
     else:
         click.echo(
             f"none of {len(registry)} {kind} matches {pattern!r}" if pattern else f"no {kind}", err=True
@@ -61,14 +64,13 @@ def _some(names: list[str], limit: int = 6) -> str:
 
 
 def _header(kind: str) -> tuple[str, ...]:
-    return ("NAME", "CHANNELS", "STRIDES", "SUMMARY") if kind == "encoders" else ("NAME", "SUMMARY")
+    return ("NAME", *(column.upper() for column in _COLUMNS.get(kind, ())), "SUMMARY")
 
 
-def _row(name: str, spec: Spec) -> tuple[str, ...]:
-    shown = ", ".join((name, *spec.aliases))
-    features = tuple(
-        " ".join(map(str, numbers))
-        for numbers in (getattr(spec, "channels", None), getattr(spec, "strides", None))
-        if numbers is not None
-    )
-    return (shown, *features, spec.summary)
+def _row(kind: str, name: str, spec: Spec) -> tuple[str, ...]:
+    columns = (_cell(getattr(spec, column)) for column in _COLUMNS.get(kind, ()))
+    return (", ".join((name, *spec.aliases)), *columns, spec.summary)
+
+
+def _cell(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -14,7 +14,7 @@ import click
 @click.option("--out", type=click.Path(), help="Where the weights go [default: runs/MODEL].")
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 def command(data: str, root: str | None, model: str, out: str | None, settings: tuple[str, ...]) -> None:
-    r"""Train a model on images and masks.
+    """Train a model on images and masks.
 
     KEY=VALUE sets anything else in the recipe.
 
