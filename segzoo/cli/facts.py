@@ -14,6 +14,7 @@ from segzoo.architecture import build, plan
 from segzoo.errors import SegzooError
 from segzoo.plugins import resolve
 from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, WeightsSpec
+from segzoo.weights.converted import declared
 from segzoo.weights.folder import read_config
 from segzoo.weights.sources import in_package
 
@@ -79,19 +80,10 @@ def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
 
 
 def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
+    """Return what weights say of themselves where they ship with a plug-in, else what their spec says."""
     if spec.folder:
         return _of_config(read_config(in_package(spec)))
-    if not spec.classes:
-        return {}
-    architecture = plan(
-        spec.model,
-        num_classes=spec.num_classes or len(spec.classes),
-        in_channels=spec.in_channels,
-        encoder=spec.encoder or None,
-        decoder=spec.decoder or None,
-        options=spec.options,
-    )
-    return {"parameters": _parameters(lambda: build(architecture))}
+    return _of_config(declared(spec)) if spec.classes else {}
 
 
 def _of_config(config: ModelConfig) -> dict[str, Any]:

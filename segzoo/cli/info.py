@@ -21,7 +21,7 @@ def command(name: str, as_json: bool) -> None:
     """Show what a name stands for: its options, parameters, licence, scores.
 
     NAME is anything that `segzoo list` shows, 'decoder-encoder' or 'decoder/encoder', an encoder of
-    timm, or 'local-dir:PATH' for a folder of weights. Whatever has that name is shown.
+    timm, or 'local-dir:PATH' or 'hf-hub:ORG/NAME' for weights elsewhere. All that have the name are shown.
     """
     warn_of_failed_plugins()
     found = _find(name)
@@ -41,7 +41,7 @@ def _find(name: str) -> list[dict[str, Any]]:
     if entries:
         return [facts.facts(entry) for entry in entries]
     if is_location(name):
-        return [facts.folder_facts(name, read_config(locate(name)))]
+        return [facts.folder_facts(name, read_config(locate(name, only_config=True)))]
     found = _timm_encoder(name) if "/" not in name else None
     if found is not None:
         return [facts.facts(found)]
