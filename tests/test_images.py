@@ -1,0 +1,188 @@
+"""Every kind of image file becomes an array of the right size, orientation and values, or a clear error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from segzoo.errors import ImageError, OptionError
+from segzoo.images import as_image, normalised, read, resized, to_channels, to_uint8
+from segzoo.specs import Preprocessing, Resize
+
+RAMP = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4) * 10
+COLOUR = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=-1)
+
+
+def saved(tmp_path, image, name, **options):
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.webp"])
+def test_a_lossless_colour_image_is_read_as_it_is(tmp_path, name):
+    options = {"lossless": True} if name.endswith("webp") else {}
+    assert np.array_equal(read(saved(tmp_path, Image.fromarray(COLOUR), name, **options)), COLOUR)
+
+
+def test_a_grey_image_keeps_one_channel(tmp_path):
+    assert np.array_equal(read(saved(tmp_path, Image.fromarray(RAMP), "a.png")), RAMP[..., None])
+
+
+def test_transparency_is_dropped_not_blended(tmp_path):
+    alpha = np.zeros((6, 4, 1), np.uint8)
+    image = Image.fromarray(np.concatenate([COLOUR, alpha], axis=-1))
+    assert np.array_equal(read(saved(tmp_path, image, "a.png")), COLOUR)
+
+
+def test_grey_with_transparency_is_grey(tmp_path):
+    image = Image.fromarray(np.stack([RAMP, np.zeros_like(RAMP)], axis=-1), mode="LA")
+    assert np.array_equal(read(saved(tmp_path, image, "a.png")), RAMP[..., None])
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    expected = [[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [40, 50, 60]]]
+    assert read(saved(tmp_path, image, "a.png")).tolist() == expected
+
+
+def test_a_bilevel_image_is_0_and_255(tmp_path):
+    image = Image.fromarray(np.array([[True, False]]))
+    assert read(saved(tmp_path, image, "a.png")).ravel().tolist() == [255, 0]
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    assert read(saved(tmp_path, Image.new("CMYK", (3, 2)), "a.jpg")).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(6, -1), (3, 2), (8, 1)])
+def test_exif_rotation_is_applied(tmp_path, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path, Image.fromarray(COLOUR), "a.png", exif=exif)
+    assert np.array_equal(read(path), np.rot90(COLOUR, turned))
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(65535, 16), (4095, 12), (1000, 10), (255, 8)])
+def test_a_16_bit_image_is_scaled_by_the_bits_that_it_uses(tmp_path, largest, bits):
+    values = np.array([[0, largest // 2, largest]], np.uint16)
+    got = read(saved(tmp_path, Image.fromarray(values), "a.png"))[0, :, 0]
+    assert got.tolist() == np.rint(values[0] * (255 / (2**bits - 1))).tolist()
+    assert got[2] >= 249
+
+
+def test_floats_up_to_1_are_scaled_and_larger_ones_are_taken_as_they_are():
+    assert to_uint8(np.array([0.0, 0.5, 1.0])).tolist() == [0, 128, 255]
+    assert to_uint8(np.array([0.0, 50.0, 255.0])).tolist() == [0, 50, 255]
+
+
+@pytest.mark.parametrize("values", [[-1.0, 0.0], [0.0, float("nan")], [0.0, 256.0], [-3]])
+def test_values_that_no_image_has_are_refused(values):
+    with pytest.raises(ImageError):
+        to_uint8(np.array(values))
+
+
+def test_only_the_first_of_several_pages_is_read_and_that_is_said(tmp_path):
+    pages = [Image.fromarray(RAMP), Image.fromarray(255 - RAMP)]
+    path = saved(tmp_path, pages[0], "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match=r"a\.tif holds 2 pages"):
+        assert np.array_equal(read(path), RAMP[..., None])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.gif", "a.bmp"])
+def test_a_truncated_file_is_named_as_damaged(tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path = saved(tmp_path, Image.fromarray(noise), name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError, match=name):
+        read(path)
+
+
+def test_an_empty_file_is_named_as_empty(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ImageError, match=r"a\.png cannot be read: the file is empty"):
+        read(tmp_path / "a.png")
+
+
+def test_a_text_file_named_png_is_no_image(tmp_path):
+    (tmp_path / "a.png").write_text("not a picture")
+    with pytest.raises(ImageError, match="no image in a format"):
+        read(tmp_path / "a.png")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ImageError, match="there is no file"):
+        read(tmp_path / "a.png")
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(ImageError, match=str(tmp_path.name)):
+        read(tmp_path)
+
+
+def test_arrays_of_any_usual_shape_are_images():
+    assert as_image(RAMP).shape == (6, 4, 1)
+    assert np.array_equal(as_image(np.dstack([COLOUR, RAMP])), COLOUR)
+    assert as_image(Image.fromarray(COLOUR)).shape == (6, 4, 3)
+    assert as_image(np.zeros((2, 2), np.bool_)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 3, 3), (1, 2, 3, 4)])
+def test_arrays_of_other_shapes_are_refused_with_their_shape(shape):
+    with pytest.raises(ImageError, match="must be"):
+        as_image(np.zeros(shape, np.uint8))
+
+
+def test_channels_follow_the_network():
+    assert np.array_equal(to_channels(COLOUR, Preprocessing(channels="bgr")), COLOUR[..., ::-1])
+    assert to_channels(COLOUR, Preprocessing(channels="grey")).shape == (6, 4, 1)
+    assert np.array_equal(to_channels(RAMP[..., None], Preprocessing()), np.dstack([RAMP] * 3))
+    five = np.zeros((6, 4, 5), np.uint8)
+    assert to_channels(five, Preprocessing(channels="any")) is five
+    with pytest.raises(ImageError, match="5 channels cannot become rgb"):
+        to_channels(five, Preprocessing())
+
+
+def test_normalisation_is_value_over_255_minus_mean_over_std():
+    got = normalised(COLOUR, Preprocessing(mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3)))
+    expected = (COLOUR / 255 - [0.5, 0.4, 0.3]) / [0.1, 0.2, 0.3]
+    np.testing.assert_allclose(got, expected.transpose(2, 0, 1), rtol=1e-5)
+
+
+def test_a_mean_for_other_channels_is_refused():
+    with pytest.raises(ImageError, match="1 channels, the network's mean has 3"):
+        normalised(RAMP[..., None], Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3))
+
+
+def test_scale_multiplies_both_sides_and_truncates():
+    small, place = resized(np.zeros((75, 101, 3), np.uint8), Resize(mode="scale", scale=0.5))
+    assert small.shape == (37, 50, 3)
+    assert (place.top, place.left, place.height, place.width) == (0, 0, 37, 50)
+
+
+def test_a_scale_never_leaves_less_than_a_pixel():
+    assert resized(np.zeros((1, 1, 3), np.uint8), Resize(mode="scale", scale=0.1))[0].shape == (1, 1, 3)
+
+
+def test_a_letterbox_keeps_proportions_between_bars():
+    boxed, place = resized(np.zeros((100, 50, 3), np.uint8), Resize(mode="letterbox", height=64, width=64))
+    assert boxed.shape == (64, 64, 3)
+    assert (place.top, place.left, place.height, place.width) == (0, 16, 64, 32)
+    assert (boxed[:, :16] == 128).all()
+    assert (boxed[:, 16:48] == 0).all()
+
+
+def test_resizing_agrees_with_pillow():
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    small, _ = resized(image, Resize(mode="stretch", height=20, width=25))
+    expected = Image.fromarray(image).resize((25, 20), Image.Resampling.BICUBIC)
+    assert np.array_equal(small, np.asarray(expected))
+
+
+def test_impossible_preprocessing_is_refused():
+    for wrong in ({"mode": "scale", "scale": 0.0}, {"mode": "stretch"}, {"mode": "squeeze"}):
+        with pytest.raises(OptionError):
+            Resize(**wrong)
+    with pytest.raises(OptionError, match="std must be above 0"):
+        Preprocessing(std=(0.0,))
