@@ -184,6 +184,17 @@ def test_one_distribution_may_bring_several_plugins(site: Site) -> None:
     assert {"segzoo-thin:thin", "segzoo-thin:slim"} <= {e.full_name for _, e in zoo.encoders.items()}
 
 
+def test_of_two_copies_on_the_path_the_one_that_python_imports_is_the_plugin(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("segzoo-thin", "raise RuntimeError('the older copy')", version="1.0")
+    nearer = type(site)(tmp_path / "nearer")
+    nearer.folder.mkdir()
+    nearer.install("segzoo-thin", GOOD, version="2.0")
+    monkeypatch.syspath_prepend(nearer.folder)
+    assert (record("segzoo-thin").status, record("segzoo-thin").version) == ("ok", "2.0")
+
+
 def test_an_object_may_be_the_plugin(site: Site) -> None:
     code = (
         "from segzoo.hooks import hookimpl\nfrom segzoo.specs import LossSpec\nclass Plugin:\n"
