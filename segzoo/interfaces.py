@@ -30,6 +30,7 @@ class Encoder(Protocol):
     Optional attributes:
         any_size (bool): takes sizes that its deepest stride does not divide, and the features of
             odd sizes are rounded; `segzoo.segmenter.Segmenter` pads the image for all others.
+        multiple (int): what sides must be multiples of, where that is not the coarsest stride.
         eats (int): pixels of the image's height (and width) that its valid convolutions consume.
     """
 

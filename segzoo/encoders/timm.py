@@ -51,7 +51,7 @@ class TimmEncoder(nn.Module):
         info = cast("Any", model).feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.strides: tuple[int, ...] = tuple(info.reduction())
-        self.multiple = 1 if any_size else _multiple(backbone, depth)
+        self.multiple = self.strides[-1] if any_size else _multiple(backbone, depth)
         # Swin and its kin keep channels last.
         self._channels_last = _is_channels_last(model)
 
