@@ -150,7 +150,7 @@ class WeightsSpec(Spec):
         folder: a segzoo folder that ships inside a package, as ``"package:path/in/it"``.
         url: a file of another program, http or https; fetched once and converted by ``layout``.
         hub: a Hugging Face repository at a commit, as ``"org/name@<40 digits>"``.
-        layout: which program wrote the file at ``url``.
+        layout: which program wrote the file at ``url``; recognised from its tensors where empty.
         layout_options: what that layout cannot see from the tensors.
         bytes: size of the download, about; 0 where unknown.
         sha256: of the file (of ``model.safetensors`` in a repository), or its first 8 digits or more
@@ -201,8 +201,8 @@ class WeightsSpec(Spec):
             raise UsageError(f"weights {self.name!r} need exactly one of folder, url and hub")
         if self.folder and not re.fullmatch(r"[A-Za-z_]\w*:[\w./-]+", self.folder):
             raise UsageError(f"weights {self.name!r}: folder {self.folder!r} is not 'package:path/in/it'")
-        if self.url and not (re.match(r"https?://[^/]+/.", self.url) and self.layout):
-            raise UsageError(f"weights {self.name!r}: a url needs http or https, a file, and a layout")
+        if self.url and not re.match(r"https?://[^/]+/.", self.url):
+            raise UsageError(f"weights {self.name!r}: {self.url!r} is not http(s)://host/file")
         if self.hub and not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", self.hub):
             raise UsageError(
                 f"weights {self.name!r}: hub {self.hub!r} is not 'org/name@commit' with all 40 digits; "

@@ -124,7 +124,7 @@ def _convert(spec: WeightsSpec, file: Path, folder: Path) -> None:
         convert(
             file,
             part,
-            layout=spec.layout,
+            layout=spec.layout or None,
             labels=_labels(spec) if spec.classes else None,
             preprocessing=spec.preprocessing,
             licence=spec.licence,

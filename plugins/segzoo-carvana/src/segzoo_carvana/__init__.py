@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import LayoutSpec
+from segzoo.specs import LayoutSpec, WeightsSpec
+from segzoo_carvana.catalogue import WEIGHTS
 
 
 @hookimpl
 def segzoo_api() -> int:
     return 1
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    return WEIGHTS
 
 
 @hookimpl

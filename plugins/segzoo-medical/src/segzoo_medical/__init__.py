@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segzoo.hooks import hookimpl
 from segzoo.specs import DatasetSpec, EncoderSpec, Labels, LayoutSpec, WeightsSpec
+from segzoo_medical.catalogue import WEIGHTS
 
 NUCLEI = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
 
@@ -44,7 +45,8 @@ def segzoo_weights() -> list[WeightsSpec]:
             labels=NUCLEI,
             data="Data Science Bowl 2018 (BBBC038), CC0",
             licence="Apache-2.0",
-        )
+        ),
+        *WEIGHTS,
     ]
 
 
@@ -88,7 +90,12 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="wzmiaomiao-mobilenet",
             factory="segzoo_medical.wzmiaomiao:mobilenet",
-            marks=("backbone.0.0.weight", "backbone.15.block.3.0.weight", "up4.conv.4.weight", "conv.0.weight"),
+            marks=(
+                "backbone.0.0.weight",
+                "backbone.15.block.3.0.weight",
+                "up4.conv.4.weight",
+                "conv.0.weight",
+            ),
             summary="WZMIAOMIAO's U-Net on MobileNetV3-Large",
             homepage=_DRIVE,
             licence="GPL-3.0-only",
@@ -96,7 +103,12 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="mindspore-unet-medical",
             factory="segzoo_medical.mindspore:unet_medical",
-            marks=("inc.double_conv.0.weight", "inc.double_conv.2.weight", "up1.up.weight", "outc.conv.weight"),
+            marks=(
+                "inc.double_conv.0.weight",
+                "inc.double_conv.2.weight",
+                "up1.up.weight",
+                "outc.conv.weight",
+            ),
             summary="MindSpore models' unet_medical: valid convolutions, 572 in and 388 out",
             homepage=_MINDSPORE,
             licence="Apache-2.0",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec, WeightsSpec
+from segzoo_nested.catalogue import WEIGHTS
 
 _PAPER = "arXiv:1807.10165"
 
@@ -39,6 +40,11 @@ def segzoo_models() -> list[ModelSpec]:
             paper=_PAPER,
         )
     ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    return WEIGHTS
 
 
 @hookimpl

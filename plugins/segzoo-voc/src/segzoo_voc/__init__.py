@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import EncoderSpec, LayoutSpec
+from segzoo.specs import EncoderSpec, LayoutSpec, WeightsSpec
+from segzoo_voc.catalogue import WEIGHTS
 
 
 @hookimpl
@@ -23,6 +24,11 @@ def segzoo_encoders() -> list[EncoderSpec]:
             paper="arXiv:1512.03385",
         )
     ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    return WEIGHTS
 
 
 @hookimpl

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 
 from segzoo.architecture import plan
 from segzoo.errors import OptionError
-from segzoo.specs import Labels, Preprocessing, Resize
+from segzoo.specs import Preprocessing, Resize
 from segzoo.weights.layouts import Conversion, Transfer, one_of
+from segzoo_voc.catalogue import VOC
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
-
-_VOC_CLASSES = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
-    "person pottedplant sheep sofa train tvmonitor"
-)
 
 
 def bubbliiiing(checkpoint: Checkpoint, *, activation: str = "relu", size: int = 512) -> Conversion:
@@ -67,20 +63,5 @@ def bubbliiiing(checkpoint: Checkpoint, *, activation: str = "relu", size: int =
         architecture=architecture,
         transfer=moves,
         preprocessing=Preprocessing(channels="rgb", resize=resize),
-        labels=voc_labels() if num_classes == 21 else None,
+        labels=VOC if num_classes == 21 else None,
     )
-
-
-def voc_labels() -> Labels:
-    """Return the 21 classes of Pascal VOC with the colours of its own masks."""
-    return Labels(
-        classes=tuple(_VOC_CLASSES.split()), palette=tuple(_voc_colour(index) for index in range(21))
-    )
-
-
-def _voc_colour(index: int) -> tuple[int, int, int]:
-    """Return VOC's colour of a class: the index's bits, by threes, are the high bits of red, green, blue."""
-    red, green, blue = (
-        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)
-    )
-    return red, green, blue

@@ -1,0 +1,38 @@
+"""The weights of the Ascend port of UNet++: nuclei, at 96 x 96 pixels."""
+
+from __future__ import annotations
+
+from segzoo.specs import Labels, Preprocessing, Resize, WeightsSpec
+
+_NUCLEI = Labels(classes=("background", "nucleus"))
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+WEIGHTS = [
+    WeightsSpec(
+        name="nested-nuclei-ascend",
+        url="https://ascend-repo-modelzoo.obs.cn-east-2.myhuaweicloud.com"
+        "/model/1_PyTorch_PTH/Unet%2B%2B/PTH/nested_unet.pth",
+        layout="segzoo-nested:pytorch-nested-unet",
+        layout_options={"size": 96},
+        bytes=36_700_000,
+        model="segzoo-nested:nested/segzoo:plain",
+        encoder={"width": 32},
+        decoder={"widths": (32, 64, 128, 256), "deep_supervision": False},
+        num_classes=1,
+        classes=_NUCLEI.classes,
+        labels=_NUCLEI,
+        # The program divides by 255 once more after normalising, blue first.
+        preprocessing=Preprocessing(
+            channels="bgr",
+            mean=_MEAN,
+            std=tuple(255 * std for std in _STD),
+            resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear"),
+        ),
+        summary="nuclei at 96 x 96 pixels, UNet++ as Ascend ported it",
+        data="Data Science Bowl 2018, as 4uiiurz1 prepares it: 96 x 96",
+        licence="none stated for the weights; the program is MIT",
+        claimed="IoU 83.91 % (8 GPUs) or 83.31 % (8 NPUs): pooled over a batch, sigmoid above 0.5, 96 x 96",
+        homepage="https://gitee.com/ascend/ModelZoo-PyTorch",
+        paper="arXiv:1807.10165",
+    )
+]

@@ -1,0 +1,89 @@
+"""The weights that bubbliiiing publishes: the twenty things of Pascal VOC.
+
+The files are a release of https://github.com/bubbliiiing/unet-pytorch; no hash of them is published. Its
+medical weights are on a file-sharing site that wants a login, so they have no entry: fetch them by hand
+and convert them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segzoo.specs import Labels, Preprocessing, Resize, WeightsSpec
+
+_HOME = "https://github.com/bubbliiiing/unet-pytorch"
+
+_VOC_CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
+    "person pottedplant sheep sofa train tvmonitor"
+)
+
+
+def _voc_colour(index: int) -> tuple[int, int, int]:
+    """Return VOC's colour of a class: the index's bits, by threes, are the high bits of red, green, blue."""
+    red, green, blue = (
+        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)
+    )
+    return red, green, blue
+
+
+#: The 21 classes of Pascal VOC with the colours of its own masks.
+VOC = Labels(classes=tuple(_VOC_CLASSES.split()), palette=tuple(_voc_colour(index) for index in range(21)))
+
+
+def _weights(
+    name: str, file: str, *, size: int, miou: float, summary: str, older: bool = False, **network: Any
+) -> WeightsSpec:
+    return WeightsSpec(
+        name=name,
+        url=f"{_HOME}/releases/download/v1.0/{file}",
+        layout="segzoo-voc:bubbliiiing",
+        layout_options={"activation": "none"} if older else {},
+        bytes=size,
+        classes=VOC.classes,
+        labels=VOC,
+        preprocessing=Preprocessing(
+            resize=Resize(mode="letterbox", height=512, width=512, restore="probabilities", fill=128)
+        ),
+        summary=summary,
+        data="Pascal VOC 2012 with the Semantic Boundaries Dataset",
+        licence="none stated for the weights; the program is MIT",
+        claimed=f"mIoU {miou} % on VOC 2012 val: one confusion matrix, mean over all 21 classes",
+        homepage=_HOME,
+        **network,
+    )
+
+
+_VGG = "segzoo:unet/segzoo:vgg16"
+_WIDTHS = (512, 256, 128, 64)
+
+WEIGHTS = [
+    _weights(
+        "unet-vgg-voc",
+        "unet_vgg_voc.pth",
+        size=99_600_000,
+        miou=58.78,
+        summary="Pascal VOC's 20 things, on VGG16",
+        model=_VGG,
+        decoder={"widths": _WIDTHS, "norm": None, "activation": "relu"},
+    ),
+    _weights(
+        "unet-resnet50-voc",
+        "unet_resnet_voc.pth",
+        size=175_900_000,
+        miou=67.53,
+        summary="Pascal VOC's 20 things, on ResNet-50",
+        model="segzoo:unet/segzoo-voc:resnet50-ceil",
+        decoder={"widths": (*_WIDTHS, 64), "norm": None, "activation": "relu"},
+    ),
+    _weights(
+        "unet-voc-older",
+        "unet_voc.pth",
+        size=99_600_000,
+        miou=55.11,
+        summary="Pascal VOC's 20 things, on VGG16, with the older decoder that has no ReLUs",
+        older=True,
+        model=_VGG,
+        decoder={"widths": _WIDTHS, "norm": None, "activation": "none"},
+    ),
+]
