@@ -35,7 +35,7 @@ def model_card(config: ModelConfig, *, repo: str = "", sha256: str = "", sample:
     sections = [
         f"# {name.rpartition('/')[2]}",
         _about(config),
-        f"![{', '.join(config.labels.classes)}]({sample})" if sample else "",
+        f"![{_one_line(', '.join(config.labels.classes))}]({sample})" if sample else "",
         _usage(config, repo),
         _classes(config),
         _scores(config),
@@ -61,22 +61,22 @@ def _metadata(config: ModelConfig, name: str) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     architecture = config.architecture
-    licence = config.licence.lower()
+    licence = config.licence.lower().removesuffix("-only").removesuffix("-or-later")
     parts = [part.rpartition(":")[2] for part in architecture.name.split("/")]
     results = [
         EvalResult(
             task_type="image-segmentation",
             dataset_type="held-out",
-            dataset_name=str(config.provenance.get("data", "the data named below")),
-            metric_type=metric.replace(" ", "-"),
-            metric_name=f"{metric} ({contract})",
+            dataset_name=_flat(config.provenance.get("data", "the data named below")),
+            metric_type=_flat(metric).replace(" ", "-"),
+            metric_name=_flat(f"{metric} ({contract})"),
             metric_value=round(value, 4),
         )
         for metric, value, contract in scores(config.provenance)
     ]
     data: Any = ModelCardData(
         license=(licence if licence in _LICENCES else "other") if licence else None,
-        license_name=None if licence in _LICENCES or not licence else _one_line(config.licence),
+        license_name=None if licence in _LICENCES or not licence else _flat(config.licence),
         library_name="segzoo",
         pipeline_tag="image-segmentation",
         tags=["segzoo", "semantic-segmentation", "pytorch", *parts],
@@ -172,4 +172,8 @@ def _origin(config: ModelConfig, sha256: str) -> str:
 
 def _one_line(text: object) -> str:
     """Return text that stays inside a table's cell, whatever a config holds."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+    return _flat(text).replace("|", "\\|").replace("<", "&lt;").replace("]", "&#93;")
+
+
+def _flat(text: object) -> str:
+    return " ".join(str(text).split())

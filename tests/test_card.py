@@ -1,0 +1,130 @@
+"""The model card: metadata that the Hub reads, and text that says what the config says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from segzoo.config import Architecture, ModelConfig
+from segzoo.specs import Labels, Preprocessing, Resize
+from segzoo.weights.card import model_card, scores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = ModelConfig(
+    architecture=Architecture(
+        name="segzoo-nested:nested/segzoo:vgg16",
+        num_classes=2,
+        requires={"segzoo": "0.1.0", "segzoo-nested": "0.1.0"},
+    ),
+    labels=Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0))),
+    preprocessing=Preprocessing(
+        mean=(0.5,), std=(0.25,), resize=Resize(mode="letterbox", height=512, width=640)
+    ),
+    licence="CC0-1.0",
+    provenance={
+        "data": "made up",
+        "claimed": "Dice 0.99 | of what?",
+        "test": {
+            "per_image": 0.91234567,
+            "pooled": 0.95,
+            "contract": "foreground, per image, empty masks score 1",
+        },
+    },
+)
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    _, front, _ = text.split("---\n", 2)
+    return yaml.safe_load(front)
+
+
+def test_the_metadata_is_what_the_hub_reads() -> None:
+    data = _metadata(model_card(CONFIG, repo="org/nuclei"))
+    assert data["library_name"] == "segzoo"
+    assert data["pipeline_tag"] == "image-segmentation"
+    assert data["license"] == "cc0-1.0"
+    assert {"segzoo", "nested", "vgg16"} <= set(data["tags"])
+
+
+def test_the_clients_own_reader_takes_the_card(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(model_card(CONFIG, repo="org/nuclei"), encoding="utf-8")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.library_name == "segzoo"
+    results = card.data.eval_results
+    assert results is not None
+    assert [result.metric_value for result in results] == [0.9123, 0.95]
+    assert "empty masks score 1" in str(results[0].metric_name)
+
+
+def test_every_number_stands_beside_its_contract() -> None:
+    text = model_card(CONFIG, repo="org/nuclei")
+    assert "| test per image | 0.9123 | foreground, per image, empty masks score 1 |" in text
+    assert r"Claimed by the authors of the weights: Dice 0.99 \| of what?" in text
+
+
+def test_a_number_without_a_contract_is_not_shown() -> None:
+    config = replace(CONFIG, provenance={"epoch": 3, "recipe": {"lr": 0.1}, "test": {"dice": 0.9}})
+    assert not list(scores(config.provenance))
+    assert "measured" not in model_card(config)
+
+
+def test_the_snippet_installs_the_plugins_that_the_network_needs() -> None:
+    text = model_card(CONFIG, repo="org/nuclei")
+    assert "pip install segzoo segzoo-nested\n" in text
+    assert 'segzoo.load("hf-hub:org/nuclei")' in text
+    assert "segzoo predict photo.jpg --model hf-hub:org/nuclei" in text
+
+
+def test_classes_preprocessing_and_hash_are_told() -> None:
+    text = model_card(CONFIG, sha256="ab" * 32)
+    assert "| 1 | nucleus | `#ffc400` |" in text
+    assert "resized to 512 x 640 (letterbox), bicubic" in text
+    assert "less mean (0.5), divided by std (0.25)" in text
+    assert "ab" * 32 in text
+
+
+def test_a_sample_picture_is_shown() -> None:
+    assert "![background, nucleus](sample.png)" in model_card(CONFIG, sample="sample.png")
+    assert "![" not in model_card(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected", "name"),
+    [
+        ("GPL-3.0-only", "gpl-3.0", None),
+        ("Apache-2.0", "apache-2.0", None),
+        ("none stated: ask", "other", "none stated: ask"),
+        ("", None, None),
+    ],
+)
+def test_a_licence_is_spelt_as_the_hub_spells_it(
+    licence: str, expected: str | None, name: str | None
+) -> None:
+    data = _metadata(model_card(replace(CONFIG, licence=licence)))
+    assert data.get("license") == expected
+    assert data.get("license_name") == name
+
+
+@pytest.mark.parametrize("evil", ["a\n---\nx: 1", "| x |", "<script>", 'quote " and: colon', "#x", "ünï"])
+def test_no_text_of_a_config_breaks_out_of_its_place(evil: str) -> None:
+    config = replace(
+        CONFIG,
+        licence=evil,
+        labels=Labels(classes=("background", evil)),
+        provenance={"data": evil, "claimed": evil, "test": {"dice": 0.5, "contract": evil}},
+    )
+    text = model_card(config, repo="org/nuclei", sample="sample.png")
+    data = _metadata(text)
+    assert set(data) <= {
+        *("license", "license_name", "library_name", "pipeline_tag", "tags", "model-index"),
+    }
+    assert "<script>" not in text.split("---\n", 2)[2]
+    rows = [line for line in text.splitlines() if line.startswith("| 1 |")]
+    assert len(rows) == 1
+    assert rows[0].replace(r"\|", "").count("|") == 4
