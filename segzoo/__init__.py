@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from segzoo.segmenter import Segmenter
     from segzoo.training import train
     from segzoo.weights import load, push, save
+    from segzoo.weights.conversion import convert
 
 _WHERE = {
     "Segmentation": "segzoo.prediction",
     "Segmenter": "segzoo.segmenter",
+    "convert": "segzoo.weights.conversion",
     "create": "segzoo.creation",
     "errors": "",
     "evaluate": "segzoo.evaluation",
@@ -43,6 +45,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "__version__",
+    "convert",
     "create",
     "errors",
     "evaluate",

@@ -9,6 +9,7 @@ from segzoo.specs import (
     DatasetSpec,
     DecoderSpec,
     EncoderSpec,
+    LayoutSpec,
     LossSpec,
     MetricSpec,
     ModelSpec,
@@ -92,6 +93,12 @@ def segzoo_models() -> Iterable[ModelSpec]:
             summary="U-Net on timm's ResNet-50",
             paper=_UNET,
         ),
+        ModelSpec(
+            name="smp-unet",
+            factory="segzoo.models.smp_unet:smp_unet",
+            summary="the U-Net of segmentation_models.pytorch, for its checkpoints",
+            paper=_UNET,
+        ),
     ]
 
 
@@ -136,4 +143,35 @@ def segzoo_losses() -> Iterable[LossSpec]:
             factory="segzoo.losses.cross_entropy_dice:CrossEntropyDice",
             summary="cross-entropy plus soft Dice; binary where the network has one logit",
         )
+    ]
+
+
+@hookimpl
+def segzoo_layouts() -> Iterable[LayoutSpec]:
+    torchvision = {
+        "vgg16": ("features.28.weight", "classifier.6.weight"),
+        "vgg16_bn": ("features.41.running_mean", "classifier.6.weight"),
+        "resnet50": ("layer4.2.conv3.weight", "layer3.5.bn3.running_mean", "fc.weight"),
+        "mobilenet_v3_large": ("features.16.0.weight", "features.15.block.3.0.weight", "classifier.3.weight"),
+    }
+    return [
+        *(
+            LayoutSpec(
+                name=f"torchvision-{name.replace('_', '-')}",
+                factory=f"segzoo.weights.layouts.torchvision:{name}",
+                marks=marks,
+                summary=f"torchvision's {name}: an encoder, without its classifier",
+                homepage="https://github.com/pytorch/vision",
+                licence="BSD-3-Clause",
+            )
+            for name, marks in torchvision.items()
+        ),
+        LayoutSpec(
+            name="smp-unet",
+            aliases=("segmentation-models-pytorch",),
+            factory="segzoo.weights.layouts.smp:smp_unet",
+            marks=("segmentation_head.0.weight", "decoder.blocks.0.conv1.0.weight"),
+            summary="segmentation_models.pytorch's U-Net: a folder of config.json and safetensors",
+            homepage="https://github.com/qubvel-org/segmentation_models.pytorch",
+        ),
     ]

@@ -12,6 +12,7 @@ from segzoo.config import ModelConfig
 from segzoo.errors import OptionError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
+from segzoo.weights.encoders import fill_encoder, is_encoder
 from segzoo.weights.folder import TENSORS, empty, fill, load, read_config
 from segzoo.weights.sources import folder_of, is_location, locate
 
@@ -46,7 +47,7 @@ def create(
             ``upsample="transpose"``, ``norm="group"``, ``pretrained=True`` or ``mirror=False``.
 
     Returns:
-        The model, in evaluation mode if weights were loaded, else in training mode.
+        The model, in evaluation mode if weights of all of it were loaded, else in training mode.
 
     Raises:
         UnknownNameError: nothing has that name; the text lists close matches.
@@ -67,13 +68,16 @@ def create(
         return load(name)
     else:
         config = _changed(stored, *asked, options)
-    if source is None or source == "default":
+    folder = None if source is None or source == "default" else locate(source)
+    if folder is None or is_encoder(folder):
         model = build(config.architecture)
+        if folder is not None:
+            fill_encoder(model, folder)
         trained = replace(config, architecture=config.architecture.without_pretraining())
         model.segzoo_config = trained  # pyright: ignore[reportArgumentType]
         return model
     model = empty(config)
-    fill(model, locate(source) / TENSORS)
+    fill(model, folder / TENSORS)
     return model.eval()
 
 

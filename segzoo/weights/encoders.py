@@ -1,7 +1,7 @@
 """A trained encoder as a folder: its tensors, and a config that says whose they are.
 
-``segzoo.create("unet-vgg", num_classes=5, weights="local-dir:DIR")`` begins with them. The folder looks like a
-model's, but its config says ``segzoo_encoder``, and no model is loaded from it.
+``segzoo.create("unet-vgg", num_classes=5, weights="local-dir:DIR")`` begins with them. The folder looks like
+a model's, but its config says ``segzoo_encoder``, and no model is loaded from it.
 """
 
 from __future__ import annotations
@@ -61,15 +61,27 @@ def empty_encoder(name: str, *, in_channels: int, options: Mapping[str, Any]) ->
         return resolve(spec.factory)(in_channels=in_channels, **{**spec.options, **options})
 
 
-def fill_encoder(encoder: nn.Module, folder: Path) -> None:
-    """Give an encoder the tensors of an encoder's folder.
+def is_encoder(folder: Path) -> bool:
+    """Whether a folder holds an encoder rather than a model; one that cannot be read holds neither."""
+    try:
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and "segzoo_encoder" in data
 
-    Tensors that the folder has and the encoder has not belong to features deeper than it uses, and are left.
+
+def fill_encoder(model: nn.Module, folder: Path) -> None:
+    """Give a model's encoder the tensors of an encoder's folder.
+
+    What the folder has beyond the encoder belongs to features deeper than it yields, and is left.
 
     Raises:
-        WeightsError: the folder is no encoder's, is damaged, or holds those of another encoder.
+        WeightsError: the model has no encoder, or the folder is damaged or holds those of another encoder.
     """
     read_encoder_config(folder)
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise WeightsError(f"{folder} holds an encoder's weights, and {type(model).__name__} has no encoder")
     try:
         tensors = load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:

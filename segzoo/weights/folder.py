@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,15 +80,18 @@ def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
     Raises:
         FailureError: the folder cannot be written.
     """
+    told, part = (folder / f".{name}.{os.getpid()}" for name in (CONFIG, TENSORS))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{TENSORS}.{os.getpid()}"
+        told.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         save_file(dict(tensors), part, metadata={"format": "pt"})
+        part.chmod(told.stat().st_mode)  # safetensors makes files that others may not read
         os.replace(part, folder / TENSORS)
-        part = folder / f".{CONFIG}.{os.getpid()}"
-        part.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(part, folder / CONFIG)
+        os.replace(told, folder / CONFIG)
     except (OSError, SafetensorError) as error:
+        for left in (told, part):
+            with suppress(OSError):
+                left.unlink()
         raise FailureError(f"cannot write the model to {folder}: {error}") from error
     return folder
 

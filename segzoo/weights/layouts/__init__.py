@@ -154,9 +154,9 @@ class Transfer:
         self.norm(norm, f"{target}.norm", bias=f"{conv}.bias", eps=eps)
 
     def copy(self, source: str, target: str) -> None:
-        """Move every tensor whose name begins with ``source``, exchanging that for ``target``."""
+        """Move every tensor left whose name begins with ``source``, exchanging that for ``target``."""
         for name in self._source:
-            if name.startswith(source):
+            if name.startswith(source) and name not in self._used:
                 self.move(name, target + name.removeprefix(source))
 
     def leave_out(self, *prefixes: str) -> None:

@@ -1,0 +1,120 @@
+"""The U-Net of segmentation_models.pytorch, so that its checkpoints compute what they computed.
+
+Paper: Ronneberger et al., 2015, arXiv:1505.04597. Unlike segzoo's own decoder it joins no feature at stride
+1, puts the upsampled map before the skip, enlarges by repeating pixels, convolves twice more at the
+bottom of a VGG, and has a head of 3x3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segzoo.blocks.convolution import DoubleConv, Norm, check_widths
+from segzoo.encoders.timm import TimmEncoder
+from segzoo.errors import OptionError
+from segzoo.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+class CoarseFeatures(nn.Module):
+    """A timm backbone's features from stride 2 on; a VGG's deepest goes through a `DoubleConv`."""
+
+    any_size = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        backbone: str,
+        depth: int,
+        pretrained: bool,
+        centre: bool,
+        norm: Norm | None,
+    ) -> None:
+        super().__init__()
+        self._skipped = 1 if centre else 0
+        self.encoder = TimmEncoder(
+            in_channels, backbone=backbone, depth=depth + self._skipped, pretrained=pretrained
+        )
+        self.channels = self.encoder.channels[self._skipped :]
+        self.strides = self.encoder.strides[self._skipped :]
+        if self.strides[0] != 2:
+            raise OptionError(f"{backbone!r} has no feature at stride 2, which this network joins last")
+        deepest = self.channels[-1]
+        self.centre = DoubleConv(deepest, deepest, norm=norm) if centre else nn.Identity()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map ``(N, in_channels, H, W)`` to features, finest first."""
+        *skips, deepest = self.encoder(images)[self._skipped :]
+        return [*skips, self.centre(deepest)]
+
+
+class NearestDecoder(nn.Module):
+    """Repeat each pixel four times, join the skip while there is one, convolve twice; to stride 1."""
+
+    any_size = False
+    stride = 1
+
+    def __init__(self, channels: Sequence[int], *, widths: Sequence[int], norm: Norm | None) -> None:
+        super().__init__()
+        *skips, deepest = channels
+        if len(widths) != len(channels):
+            raise OptionError(
+                f"widths {tuple(widths)} are {len(widths)} steps; {len(channels)} features need as many"
+            )
+        beside = [*reversed(skips), 0]
+        self.steps = nn.ModuleList(
+            DoubleConv(before + skip, after, norm=norm)
+            for before, skip, after in zip((deepest, *widths), beside, widths, strict=False)
+        )
+        self.out_channels = widths[-1]
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Decode to ``(N, widths[-1], H, W)``."""
+        *skips, x = features
+        for step in self.steps:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = step(torch.cat((x, skips.pop()), dim=1) if skips else x)
+        return x
+
+
+def smp_unet(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "resnet34",
+    pretrained: bool = False,
+    widths: Sequence[int] = (256, 128, 64, 32, 16),
+    norm: Norm | None = "batch",
+) -> Segmenter:
+    """Build the network.
+
+    Args:
+        num_classes: channels of the logits.
+        in_channels: channels of the images.
+        backbone: a timm backbone whose features lie at strides 2, 4, 8 ..., or a VGG.
+        pretrained: whether to fetch its pretrained weights.
+        widths: channels after each step, coarsest first; as many features are taken.
+        norm: of the decoder: ``batch``, ``group``, ``instance`` or ``None``.
+    """
+    widths = check_widths(widths)
+    features = CoarseFeatures(
+        in_channels,
+        backbone=backbone,
+        depth=len(widths),
+        pretrained=pretrained,
+        centre=backbone.startswith("vgg"),
+        norm=norm,
+    )
+    decoder = NearestDecoder(features.channels, widths=widths, norm=norm)
+    model = Segmenter(features, decoder, num_classes=num_classes)
+    model.head = nn.Conv2d(decoder.out_channels, num_classes, 3, padding=1)
+    return model

@@ -1,0 +1,119 @@
+"""segmentation_models.pytorch's U-Net, as its ``save_pretrained`` writes a folder.
+
+``config.json`` names the encoder, which no tensor's name does. Encoders that are known: the ResNets and
+ResNeXts, the VGGs, and timm's (``tu-...``) whose features lie at strides 2 to 32.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import timm
+
+from segzoo.architecture import plan
+from segzoo.errors import WeightsError
+from segzoo.specs import Preprocessing
+from segzoo.weights.layouts import Conversion, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.weights.layouts import Checkpoint
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TORCHVISION = re.compile(r"(resnet|resnext|vgg)\d\w*")
+#: What a config may say beyond what the tensors show, and the only values that are known here.
+_KNOWN = {
+    "_model_class": ("Unet",),
+    "decoder_attention_type": (None,),
+    "decoder_interpolation": ("nearest",),
+    "aux_params": (None,),
+}
+
+
+def smp_unet(checkpoint: Checkpoint, *, encoder: str | None = None) -> Conversion:
+    """Convert a folder, or a bare file whose encoder is told.
+
+    Args:
+        checkpoint: the folder or file.
+        encoder: its name there, such as ``resnet34`` or ``tu-resnet50``; the config's where ``None``.
+    """
+    config: Mapping[str, Any] = checkpoint.extras.get("config", {})
+    for key, values in _KNOWN.items():
+        if key in config and config[key] not in values:
+            raise WeightsError(
+                f"{checkpoint.file}: {key} is {config[key]!r}; only {' or '.join(map(repr, values))} is known"
+            )
+    name = encoder or config.get("encoder_name")
+    if not isinstance(name, str):
+        raise WeightsError(f"{checkpoint.file} does not say which encoder it has: pass encoder='resnet34'")
+    backbone = _backbone(name, checkpoint.file)
+    moves = Transfer(checkpoint)
+    steps = sum(f"decoder.blocks.{step}.conv1.0.weight" in moves for step in range(8))
+    stem = _encoder(moves, name, steps)
+    in_channels = moves.shape(stem)[1] if stem else config.get("in_channels", 3)
+    normed = "decoder.blocks.0.conv1.1.running_mean" in moves
+    widths = _decoder(moves, steps, normed=normed)
+    moves.conv("segmentation_head.0", "head")
+    architecture = plan(
+        "segzoo:smp-unet",
+        num_classes=moves.shape("segmentation_head.0.weight")[0],
+        in_channels=in_channels,
+        options={"backbone": backbone, "widths": widths, **({} if normed else {"norm": None})},
+    )
+    activation = config.get("activation")
+    return Conversion(
+        architecture=architecture,
+        transfer=moves,
+        preprocessing=_preprocessing(in_channels, config.get("encoder_weights")),
+        notes=(f"the program applies {activation!r} to the logits",) if activation else (),
+    )
+
+
+def _backbone(name: str, file: str) -> str:
+    backbone = name.removeprefix("tu-")
+    if not (name.startswith("tu-") or _TORCHVISION.fullmatch(name)) or not timm.is_model(backbone):
+        raise WeightsError(
+            f"{file} has the encoder {name!r}; known are resnet..., resnext..., vgg... and timm's tu-..."
+        )
+    return backbone
+
+
+def _encoder(moves: Transfer, name: str, steps: int) -> str:
+    """Move the encoder; return the name of its first convolution where every encoder of the kind has it."""
+    target = "encoder.encoder.backbone."
+    if name.startswith("tu-"):
+        moves.copy("encoder.model.", target)
+        return ""
+    if name.startswith("vgg"):
+        moves.copy("encoder.features.", f"{target}features_")
+        return "encoder.features.0.weight"
+    # Stages below the deepest feature that the decoder takes lie idle in the file.
+    moves.leave_out(*(f"encoder.layer{layer}." for layer in range(max(steps, 1), 5)))
+    moves.copy("encoder.", target)
+    return "encoder.conv1.weight"
+
+
+def _decoder(moves: Transfer, steps: int, *, normed: bool) -> list[int]:
+    """Move the decoder, and what lies between it and a VGG; return its widths."""
+    if "decoder.center.0.0.weight" in moves:
+        for half, name in enumerate(("first", "second")):
+            _unit(moves, f"decoder.center.{half}", f"encoder.centre.{name}", normed=normed)
+    for step in range(steps):
+        for half, name in ((1, "first"), (2, "second")):
+            _unit(moves, f"decoder.blocks.{step}.conv{half}", f"decoder.steps.{step}.{name}", normed=normed)
+    return [moves.shape(f"decoder.blocks.{step}.conv1.0.weight")[0] for step in range(steps)]
+
+
+def _unit(moves: Transfer, source: str, target: str, *, normed: bool) -> None:
+    if normed:
+        moves.unit(f"{source}.0", f"{source}.1", target)
+    else:
+        moves.conv(f"{source}.0", f"{target}.conv")
+
+
+def _preprocessing(in_channels: int, encoder_weights: object) -> Preprocessing:
+    if in_channels != 3:
+        return Preprocessing(channels="grey" if in_channels == 1 else "any")
+    return Preprocessing(mean=_MEAN, std=_STD) if encoder_weights == "imagenet" else Preprocessing()
