@@ -168,6 +168,8 @@ def _ask(candidate: Candidate) -> tuple[tuple[Spec, ...], dict[str, Any]]:
     plugin = candidate.load()
     manager.register(plugin, candidate.name)
     _check_marks(manager, plugin)
+    if not manager.get_hookcallers(plugin):
+        raise PluginError("it has no hook: nothing in it is marked with @hookimpl (from segzoo.hooks)")
     # The version comes first: a plug-in of a later one may well have hooks that are unknown here.
     api = _api(manager)
     if api > hooks.API_VERSION:

@@ -326,7 +326,8 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(failing: Callable[[Bas
 
 
 def test_a_warning_is_one_line_on_stderr(site: Site, segzoo_command: Run) -> None:
-    site.install("segzoo-wordy", "import warnings; warnings.warn('old\\n  and grey')")
+    code = "from segzoo.hooks import hookimpl\n@hookimpl\ndef segzoo_losses():\n    {}\n    return []"
+    site.install("segzoo-wordy", code.format("import warnings; warnings.warn('old\\n  and grey')"))
     assert segzoo_command("list").stderr == "warning: old and grey\n"
 
 

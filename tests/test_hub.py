@@ -64,6 +64,16 @@ def test_the_general_entry_takes_any_name_and_options(bare_python: Run, clone: P
     assert "Conv2d(4, 5" in done.stdout
 
 
+def test_unet_vgg_is_built_without_a_download(bare_python: Run, clone: Path) -> None:
+    code = (
+        "pass\nwith torch.device('meta'): m = load('unet_vgg', num_classes=21)\n"
+        "print(m.head.out_channels, m.encoder.channels)"
+    )
+    done = bare_python("-c", script(clone, code), HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "21 (64, 128, 256, 512, 512)"
+
+
 def test_weights_that_ship_in_a_clone_s_plugin_load(bare_python: Run, clone: Path) -> None:
     package = clone / "plugins" / "segzoo-dots" / "src" / "segzoo_dots"
     package.mkdir(parents=True)

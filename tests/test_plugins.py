@@ -94,6 +94,7 @@ BROKEN = {
         "def segzoo_encoders():\n    return []\n",
         "segzoo_encoders() is not marked with @hookimpl",
     ),
+    "has no hook": ("VALUE = 1", "it has no hook: nothing in it is marked with @hookimpl"),
     "says no version": (hook("return 'one'", "segzoo_api"), "segzoo_api() returned 'one', not the number"),
     "uses the zoo": (
         "from segzoo import zoo; zoo.encoders.names()",
