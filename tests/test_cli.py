@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,13 +13,11 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from segzoo import __version__, cli, zoo
-from segzoo.cli.table import table
+from segzoo import __version__, cli
 from segzoo.errors import FailureError, OptionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import Run, Site
 
@@ -70,170 +67,6 @@ def test_the_version_is_shown(segzoo_command: Run) -> None:
 def test_a_shell_is_told_the_commands_by_their_beginning(segzoo_command: Run) -> None:
     done = segzoo_command(_SEGZOO_COMPLETE="bash_complete", COMP_WORDS="segzoo pl", COMP_CWORD="1")
     assert done.stdout == "plain,plugins\n"
-
-
-# -- list
-
-
-def test_list_alone_counts_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["list"]) == 0
-    rows = {line.split()[0]: int(line.split()[1]) for line in capsys.readouterr().out.splitlines()}
-    assert rows == {kind: len(zoo.registry(kind)) for kind in zoo.KINDS}
-
-
-@pytest.mark.parametrize("kind", zoo.KINDS)
-def test_list_of_a_kind_shows_each_with_its_summary(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["list", kind]) == 0
-    out = capsys.readouterr().out
-    for name, entry in zoo.registry(kind).items():
-        (line,) = (line for line in out.splitlines() if line.split()[0].rstrip(",") == name)
-        assert line.endswith(entry.spec.summary)
-
-
-def test_list_of_encoders_shows_channels_and_strides(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.run(["list", "encoders", "plain"])
-    assert "64 128 256 512 1024  1 2 4 8 16" in capsys.readouterr().out
-
-
-def test_list_takes_a_pattern_and_gives_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["list", "encoders", "vgg1?_bn", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in found] == ["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
-    assert found[0]["owner"] == "segzoo"
-    assert found[0]["strides"] == [1, 2, 4, 8, 16]
-
-
-def test_a_pattern_without_a_match_says_so_and_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["list", "models", "zzz"]) == 0
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "'zzz'" in err
-    assert cli.run(["list", "models", "zzz", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == []
-
-
-def test_list_with_a_broken_plugin_lists_all_else_and_warns(site: Site, segzoo_command: Run) -> None:
-    site.install("segzoo-bad", "raise RuntimeError('no licence')")
-    done = segzoo_command("list", "models")
-    assert done.returncode == 0
-    assert "unet-vgg" in done.stdout
-    assert done.stderr == (
-        "warning: plug-in segzoo-bad is broken: RuntimeError: no licence; `segzoo plugins -v` shows more\n"
-    )
-
-
-def test_strict_mode_makes_a_broken_plugin_an_error(site: Site, segzoo_command: Run) -> None:
-    site.install("segzoo-bad", "raise RuntimeError('no licence')")
-    done = segzoo_command("list", SEGZOO_STRICT_PLUGINS="1")
-    assert done.returncode == 1
-    assert done.stderr == "error: plug-in 'plugin' of segzoo-bad is broken: RuntimeError: no licence\n"
-
-
-# -- plugins
-
-
-def test_plugins_shows_what_became_of_each(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.install("segzoo-bad", "raise RuntimeError('no licence')", version="7.1")
-    assert cli.run(["plugins"]) == 0
-    out = capsys.readouterr().out
-    (row,) = (line.split() for line in out.splitlines() if line.startswith("segzoo-bad  "))
-    assert row[1:4] == ["7.1", "1", "broken"]
-    assert "segzoo-bad (plugin) is broken: RuntimeError: no licence" in out
-    assert "Traceback" not in out
-    assert cli.run(["plugins", "-v"]) == 0
-    assert "Traceback" in capsys.readouterr().out
-    assert cli.run(["plugins", "--json"]) == 0
-    statuses = {one["distribution"]: one["status"] for one in json.loads(capsys.readouterr().out)}
-    assert statuses["segzoo-bad"] == "broken"
-    assert statuses["segzoo"] == "ok"
-
-
-# -- info
-
-
-def info(capsys: pytest.CaptureFixture[str], name: str) -> list[dict]:
-    assert cli.run(["info", name, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def test_info_counts_the_parameters_of_the_plain_unet(capsys: pytest.CaptureFixture[str]) -> None:
-    model, decoder = info(capsys, "unet")
-    assert (model["kind"], model["parameters"], model["takes"]["width"]["default"]) == (
-        "model",
-        31_037_698,
-        64,
-    )
-    assert (decoder["kind"], decoder["takes"]["upsample"]["default"]) == ("decoder", "bilinear")
-    assert "transposed" in decoder["takes"]["upsample"]["meaning"]
-
-
-def test_info_of_a_pair_and_of_a_timm_encoder(capsys: pytest.CaptureFixture[str]) -> None:
-    (pair,) = info(capsys, "unet-resnet18")
-    assert (pair["decoder"], pair["encoder"]) == ("segzoo:unet", "timm:resnet18")
-    (encoder,) = info(capsys, "resnet18")
-    assert (encoder["parameters"], encoder["strides"]) == (11_176_512, [2, 4, 8, 16, 32])
-
-
-def test_info_shows_options_as_a_named_pair_presets_them(capsys: pytest.CaptureFixture[str]) -> None:
-    (found,) = info(capsys, "unet-vgg")
-    assert found["takes"]["norm"]["default"] is None
-    assert found["paper"]
-
-
-@pytest.mark.parametrize("kind", zoo.KINDS)
-def test_info_shows_everything_that_is_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in zoo.registry(kind).names()[:3]:
-        assert cli.run(["info", name]) == 0
-        out = capsys.readouterr().out
-        assert out.startswith(f"{name.rpartition(':')[2]} (")
-        assert "trouble" not in out
-
-
-def test_info_of_a_folder_of_weights_shows_licence_classes_and_provenance(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from dataclasses import replace
-
-    import segzoo
-    from segzoo.specs import Labels
-
-    model = segzoo.create("unet", num_classes=2, width=4, depth=3)
-    config = replace(
-        model.segzoo_config,  # pyright: ignore[reportArgumentType]
-        labels=Labels(classes=("background", "nucleus")),
-        licence="CC0-1.0",
-        provenance={"data": "dots", "dice": 0.9},
-    )
-    segzoo.save(model, tmp_path / "dots", config=config)
-    (found,) = info(capsys, f"local-dir:{tmp_path / 'dots'}")
-    assert found["licence"] == "CC0-1.0"
-    assert found["classes"] == ["background", "nucleus"]
-    assert found["provenance"]["dice"] == 0.9
-    assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
-
-
-def test_info_of_a_part_without_its_factory_shows_the_rest(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.install(
-        "segzoo-hollow",
-        "from segzoo.hooks import hookimpl\nfrom segzoo.specs import LossSpec\n@hookimpl\n"
-        "def segzoo_losses(): return [LossSpec(name='hollow', factory='nowhere:f', summary='empty')]\n",
-    )
-    (found,) = info(capsys, "hollow")
-    assert found["summary"] == "empty"
-    assert "there is no module 'nowhere'" in found["trouble"]
-
-
-def test_info_of_an_unknown_name_lists_close_ones_and_failed_plugins(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.install("segzoo-bad", "raise RuntimeError('no licence')")
-    for name, close in (("dicee", "'dice'"), ("unett", "'unet'"), ("reznet18", "'resnet18'")):
-        assert cli.run(["info", name]) == 2
-        err = capsys.readouterr().err
-        assert close in err
-        assert "segzoo-bad (broken: RuntimeError: no licence)" in err
 
 
 # -- errors
@@ -352,11 +185,3 @@ def test_an_interrupt_leaves_with_130_and_no_traceback(site: Site) -> None:
         _, err = process.communicate(timeout=30)
     assert process.returncode == cli.INTERRUPTED
     assert err.strip() == "interrupted"
-
-
-# -- tables
-
-
-def test_columns_are_as_wide_as_their_widest_cell_and_end_without_spaces() -> None:
-    assert table([("a", "bb"), ("ccc", "")], header=("H", "I")) == "H    I\na    bb\nccc"
-    assert table([]) == ""
