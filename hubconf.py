@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 #: Checked by torch.hub before an entry point is called.
-dependencies = ["torch", "torchvision", "timm", "huggingface_hub", "safetensors", "numpy", "PIL", "pluggy"]
+dependencies = [
+    *("torch", "torchvision", "timm", "huggingface_hub", "safetensors", "numpy", "PIL", "pluggy"),
+    *("filelock", "tqdm"),
+]
 
 _ROOT = _Path(__file__).resolve().parent
 
@@ -81,13 +84,15 @@ def nested_unet(
     """UNet++ (arXiv:1807.10165).
 
     Args:
-        pretrained: must be ``False``: there are no weights under this name.
+        pretrained: must be ``False``: UNet++ is trained for a task; ``nested_unet_nuclei`` has weights.
         num_classes: channels of the logits.
         in_channels: channels of the images.
         **options: such as ``deep_supervision=True``, ``width`` or ``depth``.
     """
     if pretrained:
-        raise ValueError("nested_unet has no weights of its own: call nested_unet(pretrained=False)")
+        raise ValueError(
+            "nested_unet has no weights of its own: take nested_unet_nuclei, or nested_unet(pretrained=False)"
+        )
     return segzoo("nested", num_classes=num_classes, in_channels=in_channels, **options)
 
 
@@ -99,6 +104,60 @@ def unet_nuclei(pretrained: bool = True, **options: Any) -> nn.Module:
         **options: of ``segzoo.create``, for a changed network.
     """
     return _trained("unet-nuclei", pretrained, **options)
+
+
+def unet_carvana(pretrained: bool = True, scale: float = 0.5, **options: Any) -> nn.Module:
+    """The U-Net that milesial trained on Carvana: cars in photographs, two classes.
+
+    The weights are 124 MB, fetched from the releases of github.com/milesial/Pytorch-UNet and converted; the
+    program is GPL-3.0 and says nothing else of them. Resize images by ``scale`` before, and divide by
+    255; ``segzoo.predict`` does so by itself.
+
+    Args:
+        pretrained: whether to load the weights.
+        scale: 0.5 or 1.0, the size of the images that they were trained on.
+        **options: of ``segzoo.create``, for a changed network.
+    """
+    names = {0.5: "unet-carvana", 1.0: "unet-carvana-full"}
+    if scale not in names:
+        raise ValueError(f"unet_carvana has weights for scale=0.5 and scale=1.0, not for scale={scale!r}")
+    return _trained(names[scale], pretrained, **options)
+
+
+def unet_vgg_voc(pretrained: bool = True, **options: Any) -> nn.Module:
+    """U-Net on VGG16 that bubbliiiing trained on Pascal VOC: 21 classes.
+
+    The weights are 100 MB, fetched from the releases of github.com/bubbliiiing/unet-pytorch and converted.
+
+    Args:
+        pretrained: whether to load the weights.
+        **options: of ``segzoo.create``, for a changed network.
+    """
+    return _trained("unet-vgg-voc", pretrained, **options)
+
+
+def unet_resnet50_voc(pretrained: bool = True, **options: Any) -> nn.Module:
+    """U-Net on ResNet-50 that bubbliiiing trained on Pascal VOC: 21 classes.
+
+    The weights are 176 MB, fetched from the releases of github.com/bubbliiiing/unet-pytorch and converted.
+
+    Args:
+        pretrained: whether to load the weights.
+        **options: of ``segzoo.create``, for a changed network.
+    """
+    return _trained("unet-resnet50-voc", pretrained, **options)
+
+
+def nested_unet_nuclei(pretrained: bool = True, **options: Any) -> nn.Module:
+    """UNet++ that the Ascend port trained on nuclei at 96 x 96 pixels: one logit.
+
+    The weights are 37 MB, fetched from Ascend's model zoo and converted.
+
+    Args:
+        pretrained: whether to load the weights.
+        **options: of ``segzoo.create``, for a changed network.
+    """
+    return _trained("nested-nuclei-ascend", pretrained, **options)
 
 
 def _trained(name: str, pretrained: bool, **options: Any) -> nn.Module:

@@ -87,7 +87,7 @@ def check_model(spec: WeightsSpec) -> None:
     if not spec.classes:
         raise OptionError(
             f"{spec.name!r} are weights of an encoder: give them to a model that has it, "
-            f"segzoo.create('unet/{spec.model}', num_classes=2, encoder_weights={spec.name!r})"
+            f"segzoo.create('unet/{spec.model}', num_classes=2, weights={spec.name!r})"
         )
 
 
