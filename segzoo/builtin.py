@@ -13,6 +13,8 @@ from segzoo.specs import (
     LossSpec,
     MetricSpec,
     ModelSpec,
+    Preprocessing,
+    WeightsSpec,
 )
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
+_VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
 
 @hookimpl
@@ -100,6 +103,35 @@ def segzoo_models() -> Iterable[ModelSpec]:
             paper=_UNET,
         ),
     ]
+
+
+@hookimpl
+def segzoo_weights() -> Iterable[WeightsSpec]:
+    return [
+        _imagenet("vgg16", "vgg16-397923af", size=553_433_881, sha256=_VGG16_SHA256),
+        _imagenet("vgg16_bn", "vgg16_bn-6c64b313"),
+        _imagenet("resnet50", "resnet50-19c8e357", model="timm:resnet50"),
+        _imagenet("mobilenet_v3_large", "mobilenet_v3_large-8738ca79", model="timm:mobilenetv3_large_100"),
+    ]
+
+
+def _imagenet(name: str, file: str, *, model: str = "", size: int = 0, sha256: str = "") -> WeightsSpec:
+    short = name.replace("_", "-")
+    return WeightsSpec(
+        name=f"{short}-imagenet",
+        url=f"https://download.pytorch.org/models/{file}.pth",
+        layout=f"segzoo:torchvision-{short}",
+        bytes=size,
+        # The file's name ends in the first digits of its hash; of one file all of it is known.
+        sha256=sha256 or file.rpartition("-")[2],
+        model=model or name,
+        classes=(),
+        preprocessing=Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        summary=f"torchvision's {name}, an encoder trained on ImageNet",
+        data="ImageNet-1k (ILSVRC 2012)",
+        licence="none stated for the weights; the program is BSD-3-Clause",
+        homepage="https://github.com/pytorch/vision",
+    )
 
 
 @hookimpl

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import torchvision
 from file_server import FileServer, serving
 from goldens.golden import Golden, filled
 
@@ -240,6 +241,30 @@ def test_offline_the_error_names_the_file_and_its_place(
         segzoo.create("tiny-carvana")
     assert tiny.url in str(caught.value)
     assert str(cache.file_for(tiny.url)) in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in REMOTE if name not in MODELS])
+def test_every_encoder_s_weights_begin_a_model_that_has_it(
+    name: str, mirror: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(ENTRIES[name].spec, sha256="", bytes=0, name=f"made-{name}")
+    _register(monkeypatch, spec)
+    torch.manual_seed(0)
+    network = getattr(torchvision.models, spec.layout.partition("torchvision-")[2].replace("-", "_"))()
+    # The classifiers are most of a file and are left out; a corner of each does.
+    content = {key: _corner(key, tensor) for key, tensor in network.state_dict().items()}
+    mirror.files[f"/{cache.mirror_path(spec.url)}"] = _file(tmp_path, content)
+    with pytest.warns(UserWarning, match="no hash of it is published"):
+        model = segzoo.create(f"unet/{spec.model}", num_classes=2, weights=spec.name)
+    first = next(iter(content.values()))
+    assert torch.equal(next(model.encoder.parameters()), first)
+    with pytest.raises(OptionError, match="weights of an encoder"):
+        segzoo.create(spec.name)
+
+
+def _corner(key: str, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor[:4, :4].clone() if key.startswith(("classifier", "fc.w")) and tensor.dim() > 1 else tensor
 
 
 def test_weights_of_an_encoder_alone_are_no_model() -> None:
