@@ -97,8 +97,6 @@ class UNetDecoder(nn.Module):
         padding: ``same`` or ``valid``; valid convolutions need ``join="crop"``.
     """
 
-    any_size = True
-
     def __init__(
         self,
         channels: Sequence[int],
@@ -116,6 +114,8 @@ class UNetDecoder(nn.Module):
         super().__init__()
         if padding == "valid" and join != "crop":
             raise OptionError('valid convolutions shrink the map below its skip: pass join="crop"')
+        # Cropped skips of odd sizes would cost the map pixels: the image is padded to a multiple instead.
+        self.any_size = join == "pad"
         *skips, deepest = channels
         steps = _log2(strides[-1])
         widths = _default_widths(skips, strides) if widths is None else check_widths(widths)

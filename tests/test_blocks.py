@@ -1,0 +1,62 @@
+"""Blocks: norms, sizes and mirroring, held against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segzoo.blocks.convolution import DoubleConv, check_positive, make_norm
+from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
+from segzoo.blocks.upsampling import make_upsample
+from segzoo.errors import OptionError
+
+side = st.integers(1, 9)
+
+
+@given(height=side, width=side, top=st.integers(0, 20), left=st.integers(0, 20), more=st.integers(0, 20))
+@settings(max_examples=60, deadline=None)
+def test_mirroring_is_numpys_reflection_for_any_border(height, width, top, left, more):
+    image = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width)
+    result = mirror(image, top + height + more, left + width, top, left)[0, 0].numpy()
+    wanted = np.pad(image[0, 0].numpy(), ((top, more), (left, 0)), mode="reflect")
+    assert np.array_equal(result, wanted)
+
+
+def test_fit_pads_left_and_top_with_the_smaller_half():
+    x = torch.ones(1, 1, 1, 2)
+    assert fit(x, 2, 5)[0, 0].tolist() == [[0, 1, 1, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_a_centre_crop_loses_the_smaller_half_on_the_left_and_top():
+    x = torch.arange(5.0).reshape(1, 1, 1, 5)
+    assert centre_crop(x, 1, 2).flatten().tolist() == [1, 2]
+    assert crop(x, 1, 2, 0, 3).flatten().tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (48, 24), (7, 7), (1, 1), (37, 1)])
+def test_group_norm_takes_the_largest_count_up_to_32_that_divides(channels, groups):
+    assert make_norm("group", channels).num_groups == groups
+
+
+def test_convolutions_have_a_bias_only_where_no_norm_follows():
+    assert DoubleConv(1, 2, norm="batch").first.conv.bias is None
+    assert DoubleConv(1, 2, norm=None).first.conv.bias is not None
+
+
+def test_valid_double_convolutions_eat_four_pixels():
+    assert DoubleConv(1, 2, padding="valid")(torch.rand(1, 1, 9, 12)).shape == (1, 2, 5, 8)
+
+
+@pytest.mark.parametrize("upsample", ["bilinear", "transpose"])
+def test_upsampling_doubles_both_sides(upsample):
+    layer, channels = make_upsample(upsample, 4, 2)
+    assert layer(torch.rand(1, 4, 3, 5)).shape == (1, channels, 6, 10)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "3", None])
+def test_only_integers_of_at_least_one_are_counts(value):
+    with pytest.raises(OptionError, match="count must be an integer of at least 1"):
+        check_positive(count=value)

@@ -1,0 +1,202 @@
+"""Encoders: the contract over the registry, a breadth of timm backbones, pretrained stems."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+import segzoo
+from segzoo import zoo
+from segzoo.encoders.timm import TimmEncoder
+from segzoo.errors import OptionError, PluginError, UnknownNameError, WeightsError
+from segzoo.specs import EncoderSpec
+from segzoo.testing import check_encoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BACKBONES = ("resnet18", "mobilenetv3_small_050", "regnety_002", "convnext_atto", "pvt_v2_b0", "dla34")
+SLOW_BACKBONES = (
+    "resnet26d",
+    "efficientnet_b0",
+    "mobilenetv3_large_100",
+    "densenet121",
+    "hrnet_w18",
+    "swin_tiny_patch4_window7_224",
+    "swinv2_tiny_window8_256",
+    "maxvit_tiny_tf_224",
+)
+
+
+def _registered() -> list[object]:
+    """Return every registered encoder; of the VGGs, which are large, only the smallest are fast."""
+    fast = ("vgg11", "vgg11_bn")
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("vgg") and name not in fast else name
+        for name in zoo.encoders.names()
+    ]
+
+
+@pytest.mark.parametrize("name", _registered())
+def test_every_encoder_keeps_the_contract(name):
+    check_encoder(name)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_timm_backbone_is_an_encoder_by_its_name_alone(name):
+    check_encoder(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW_BACKBONES)
+def test_larger_and_windowed_timm_backbones_are_encoders_too(name):
+    check_encoder(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW_BACKBONES)
+def test_larger_backbones_segment_one_pixel_and_odd_sizes_at_every_depth(name):
+    for depth in range(2, len(zoo.find_encoder(name).spec.strides) + 1):
+        model = segzoo.create(f"unet/{name}", num_classes=2, encoder={"depth": depth}).eval()
+        for height, width in ((1, 1), (33, 47)):
+            with torch.no_grad():
+                assert model(torch.rand(1, 3, height, width)).shape == (1, 2, height, width)
+
+
+@pytest.mark.parametrize("depth", range(2, 6))
+def test_features_are_as_deep_as_asked(depth):
+    encoder = TimmEncoder(backbone="resnet18", depth=depth)
+    assert encoder.strides == (2, 4, 8, 16, 32)[:depth]
+    assert len(encoder(torch.rand(1, 3, 64, 64))) == depth
+
+
+def test_more_features_than_a_backbone_has_are_refused_by_number():
+    with pytest.raises(OptionError, match=r"'resnet18' has 5 features, not depth=6"):
+        TimmEncoder(backbone="resnet18", depth=6)
+
+
+def test_a_backbone_that_computes_deeper_stages_than_asked_is_padded_for_those():
+    assert TimmEncoder(backbone="resnet18", depth=2).multiple == 4
+    with torch.device("meta"):
+        assert TimmEncoder(backbone="hrnet_w18_small", depth=2).multiple == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("vit_tiny_patch16_224", "strides .* which are no pyramid"),
+        ("inception_v3", "does not take images of every size"),
+        ("coatnet_0_rw_224", "does not take images of every size"),
+        ("resnet18.no_such_tag", "Invalid pretrained tag"),
+    ],
+)
+def test_a_backbone_without_a_usable_pyramid_is_refused_by_name(name, reason):
+    with pytest.raises(OptionError, match=rf"timm's '{name}'.*{reason}"):
+        segzoo.create(f"unet/{name}", num_classes=2)
+
+
+def test_a_timm_location_is_no_encoder_name():
+    with pytest.raises(UnknownNameError):
+        segzoo.create("unet/hf-hub:someone/something", num_classes=2)
+
+
+def test_an_encoder_whose_spec_lies_about_its_channels_breaks_the_contract():
+    spec = EncoderSpec(
+        name="liar", factory="segzoo.encoders.plain:PlainEncoder", channels=(1, 2), strides=(1, 2)
+    )
+    with pytest.raises(PluginError, match="encoder 'liar': its spec declares"):
+        check_encoder(spec)
+
+
+PRETRAINED = "test_resnet.r160_in1k"
+
+
+def _hub_cache(home: Path) -> dict[str, torch.Tensor]:
+    """Lay out a Hugging Face cache that holds pretrained weights of timm's smallest ResNet."""
+    state = timm.create_model(PRETRAINED).state_dict()
+    repository = home / "hub" / f"models--timm--{PRETRAINED}"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    save_file(state, snapshot / "model.safetensors", metadata={"format": "pt"})
+    return state
+
+
+def _offline(home: Path, code: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+CREATE = f"""
+import json, sys, segzoo
+found = {{}}
+for channels in (1, 3, 4):
+    model = segzoo.create("unet/{PRETRAINED}", num_classes=2, in_channels=channels, pretrained=True)
+    weight = next(p for n, p in model.encoder.named_parameters() if p.dim() == 4)
+    found[channels] = weight.detach().sum(1).flatten().tolist()
+segzoo.save(model, sys.argv[1] if len(sys.argv) > 1 else "model")
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_a_pretrained_stem_of_three_channels_becomes_one_of_one_and_of_four(tmp_path):
+    state = _hub_cache(tmp_path)
+    stem = next(tensor for tensor in state.values() if tensor.dim() == 4)
+    done = _offline(tmp_path, f"import os; os.chdir({str(tmp_path)!r})\n{CREATE}")
+    assert done.returncode == 0, done.stderr
+    found = {int(key): torch.tensor(value) for key, value in json.loads(done.stdout).items()}
+    wanted = stem.sum(1).flatten()
+    # A grey image fed to all three channels gives the same: the sum over channels is what remains.
+    assert torch.allclose(found[1], wanted, atol=1e-5)
+    assert torch.allclose(found[3], wanted, atol=1e-5)
+    repeated = 3 / 4 * torch.cat([stem, stem[:, :1]], 1).sum(1).flatten()
+    assert torch.allclose(found[4], repeated, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_folder_of_a_pretrained_network_loads_where_nothing_can_be_fetched(tmp_path):
+    _hub_cache(tmp_path / "full")
+    made = _offline(tmp_path / "full", f"import os; os.chdir({str(tmp_path)!r})\n{CREATE}")
+    assert made.returncode == 0, made.stderr
+    load = f"import segzoo; segzoo.load({str(tmp_path / 'model')!r}); print('loaded')"
+    done = _offline(tmp_path / "empty", load)
+    assert done.stdout == "loaded\n", done.stderr
+
+
+@pytest.mark.slow
+def test_pretrained_weights_that_cannot_be_fetched_are_one_sentence(tmp_path):
+    code = f"""
+import segzoo
+from segzoo.errors import WeightsError
+try:
+    segzoo.create("unet/{PRETRAINED}", num_classes=2, pretrained=True)
+except WeightsError as error:
+    print(error)
+"""
+    done = _offline(tmp_path, code)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert f"'{PRETRAINED}' could not be fetched" in done.stdout
+    assert "leave pretrained out" in done.stdout
+
+
+def test_a_backbone_that_was_never_trained_says_so(monkeypatch):
+    bare = timm.get_pretrained_cfg("resnet18")
+    assert bare is not None
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: None)
+    with pytest.raises(OptionError, match="no pretrained weights for 'resnet18'"):
+        TimmEncoder(backbone="resnet18", pretrained=True)
+    assert issubclass(WeightsError, RuntimeError)
