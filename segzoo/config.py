@@ -102,6 +102,11 @@ def from_json(data: object, where: str) -> ModelConfig:
     Raises:
         WeightsError: a key is unknown, missing, or holds a value of another type.
     """
+    if isinstance(data, dict) and "segzoo_encoder" in data:
+        raise WeightsError(
+            f"{where} is that of an encoder alone, not of a model: give its folder to a model that has it, "
+            "segzoo.create(MODEL, num_classes=..., weights=FOLDER)"
+        )
     if not isinstance(data, dict) or "segzoo_format" not in data:
         raise WeightsError(f"{where} is not a segzoo config: it has no key 'segzoo_format'")
     version = data["segzoo_format"]
