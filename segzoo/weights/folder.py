@@ -21,6 +21,7 @@ from torch import nn
 
 from segzoo import zoo
 from segzoo.architecture import altered, build
+from segzoo.blocks.convolution import check_flags
 from segzoo.config import ModelConfig, from_json, to_json
 from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError, WeightsError
 from segzoo.weights.sources import locate
@@ -106,8 +107,10 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
 
     Raises:
         UnknownNameError: there are no such weights, or a plug-in that they need is not installed.
+        OptionError: the network has no such option, or not with that value.
         WeightsError: a file is missing or damaged, or the tensors are not those of the network.
     """
+    check_flags(**({} if mirror is None else {"mirror": mirror}))
     folder = locate(source)
     config = read_config(folder)
     with _hinting(config.architecture.requires):
