@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +30,6 @@ from segzoo.weights.mindspore import read_mindspore
 
 if TYPE_CHECKING:
     import os
-    from typing import BinaryIO
 
     from torch import Tensor
 
@@ -96,7 +98,7 @@ def _read_file(path: Path) -> Checkpoint:
     elif head[8:9] == b"{":
         container = "safetensors"
         tensors = _safetensors(path)
-    elif head.startswith(_PROTOBUF):
+    elif head.startswith(_PROTOBUF) and not _is_text(head):
         container = "MindSpore"
         tensors, left_out = read_mindspore(path)
     else:
@@ -144,9 +146,15 @@ def _otherwise(head: bytes) -> str:
         return "is an HDF5 file (Keras, TensorFlow), which is not supported"
     if head.lstrip()[:1] == b"<":
         return "is a web page, not a checkpoint: the download went wrong"
-    if all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
+    if _is_text(head):
         return f"is a text file, not a checkpoint; it begins {head[:40].decode('utf-8', 'replace')!r}"
     return "is in no container that is known: torch.save, safetensors, or MindSpore's .ckpt"
+
+
+def _is_text(head: bytes) -> bool:
+    text = head.decode("utf-8", "replace")[:-1]  # the last character may be cut in two
+    unknown = "\N{REPLACEMENT CHARACTER}"
+    return all(one.isprintable() or one in "\t\r\n\f" for one in text) and unknown not in text
 
 
 def _check_zip(path: Path) -> None:
@@ -154,7 +162,7 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise WeightsError(f"{path} is cut short or damaged: {error}") from error
     names = [member.filename for member in members]
     if any("/code/" in name for name in names):
@@ -174,7 +182,8 @@ def _check_zip(path: Path) -> None:
 def _torch_load(path: Path, *, zipped: bool) -> object:
     """Read with ``weights_only=True``; there is no second attempt."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd about a file an error tells, or nothing
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except OSError:
         raise
@@ -187,18 +196,16 @@ def _torch_load(path: Path, *, zipped: bool) -> object:
 
 
 def _asked_for(path: Path, *, zipped: bool) -> list[str]:
+    """Return what a file's pickle asks for beyond tensors; nothing where it is too damaged to tell."""
     if not zipped:
         with path.open("rb") as file:
             return pickles.asked_for(file)
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        with archive.open(name) as file:
-            return _asked_for_in(file)
-
-
-def _asked_for_in(file: Any) -> list[str]:
-    stream: BinaryIO = file
-    return pickles.asked_for(stream, pickles=1)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return pickles.asked_for(io.BytesIO(archive.read(name)), pickles=1)
+    except Exception:  # a damaged zip fails in many ways, and it has been refused already
+        return []
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

@@ -27,10 +27,15 @@ _HARMLESS = frozenset(
 )
 _MACHINE_MODULES = (
     "os posix nt subprocess builtins __builtin__ sys shutil socket runpy importlib pickle code ctypes "
-    "commands pty webbrowser urllib asyncio multiprocessing threading operator functools types"
+    "commands pty webbrowser urllib asyncio multiprocessing threading operator"
 )
 #: Functions of these modules do things to the machine as soon as they are called.
 _MACHINE = frozenset(_MACHINE_MODULES.split())
+
+#: What a pickle of a whole network takes from the builtins.
+_CONTAINERS = frozenset(
+    {"set", "frozenset", "list", "dict", "tuple", "slice", "complex", "bytearray", "object"}
+)
 
 #: A torch file without a zip around it is a magic number, a version, a note, the data and the keys.
 _LEGACY_PICKLES = 5
@@ -50,7 +55,7 @@ def asked_for(stream: IO[bytes], *, pickles: int = _LEGACY_PICKLES) -> list[str]
 def sentence(names: list[str]) -> str:
     """Return what to tell of a pickle that asks for these; none means that nobody knows why it failed."""
     shown = ", ".join(repr(name) for name in names[:3])
-    if any(name.partition(".")[0] in _MACHINE for name in names):
+    if any(_acts(name) for name in names):
         return (
             f"is a pickle that would run code: it asks for {shown}. Nothing of it was run; "
             "do not open it with any other program"
@@ -80,6 +85,11 @@ def _of_one(stream: IO[bytes]) -> list[str]:
         elif isinstance(argument, str):
             strings.append(argument)
     return found
+
+
+def _acts(name: str) -> bool:
+    module, _, attribute = name.partition(".")
+    return module in _MACHINE and not ("builtin" in module and attribute in _CONTAINERS)
 
 
 def _harmless(name: str) -> bool:

@@ -1,0 +1,336 @@
+"""Other programs' files are read as data; what is damaged, hostile or something else is refused by name."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import pathlib
+import pickle
+import struct
+import tarfile
+import zipfile
+
+import pytest
+import torch
+from goldens import containers
+from goldens.golden import FOLDER, Golden
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from segzoo.errors import WeightsError
+from segzoo.weights.checkpoints import read_checkpoint
+
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2), "count": torch.tensor(3)}
+TINY = FOLDER / "mindspore_simple_tiny.ckpt"
+
+
+class RunsCode:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+class Network(torch.nn.Module):
+    """A network that somebody pickled whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 1)
+
+
+def same(tensors):
+    return tensors.keys() == TENSORS.keys() and all(
+        torch.equal(tensors[name], TENSORS[name]) for name in TENSORS
+    )
+
+
+@pytest.mark.parametrize(
+    ("write", "container"),
+    [
+        (containers.plain, "torch"),
+        (containers.legacy, "torch, before version 1.6"),
+        (save_file, "safetensors"),
+        (containers.mindspore, "MindSpore"),
+        (containers.mindspore_in_training, "MindSpore"),
+        (containers.with_training_state, "torch"),
+        (containers.ascend, "torch"),
+    ],
+)
+def test_every_container_gives_the_same_tensors(write, container, tmp_path):
+    file = tmp_path / "model.pth.tar"
+    write(TENSORS, file)
+    checkpoint = read_checkpoint(file)
+    assert same(checkpoint.tensors)
+    assert checkpoint.container == container
+    assert len(checkpoint.sha256) == 64
+
+
+def test_the_training_state_is_left_out_by_name_and_plain_data_is_kept(tmp_path):
+    containers.with_training_state(TENSORS, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert checkpoint.left_out == ("optimizer",)
+    assert checkpoint.extras["epoch"] == 7
+    assert checkpoint.extras["args"]["lr"] == 0.01
+
+
+def test_moments_and_counters_of_mindspore_are_left_out_by_name(tmp_path):
+    containers.mindspore_in_training(TENSORS, tmp_path / "a.ckpt")
+    left_out = read_checkpoint(tmp_path / "a.ckpt").left_out
+    assert {"moment1.a.weight", "moment2.a.bias", "beta1_power", "global_step"} <= set(left_out)
+
+
+def test_data_between_the_tensors_is_kept_apart(tmp_path):
+    torch.save({**TENSORS, "mask_values": [0, 255]}, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert same(checkpoint.tensors)
+    assert checkpoint.extras == {"mask_values": [0, 255]}
+
+
+def test_prefixes_of_wrappers_are_taken_off_only_where_every_name_has_them(tmp_path):
+    torch.save({f"module._orig_mod.{name}": tensor for name, tensor in TENSORS.items()}, tmp_path / "a.pth")
+    torch.save({**TENSORS, "module.b": torch.ones(1)}, tmp_path / "b.pth")
+    assert same(read_checkpoint(tmp_path / "a.pth").tensors)
+    assert "module.b" in read_checkpoint(tmp_path / "b.pth").tensors
+
+
+def test_parameters_are_read_as_tensors(tmp_path):
+    torch.save({"a": torch.nn.Parameter(torch.ones(2))}, tmp_path / "a.pth")
+    assert not read_checkpoint(tmp_path / "a.pth").tensors["a"].requires_grad
+
+
+def test_a_file_that_mindspore_itself_wrote_is_read_to_the_last_tensor():
+    checkpoint = read_checkpoint(TINY)
+    assert set(checkpoint.tensors) == {name for name, _, _ in Golden("mindspore_simple").about["state_dict"]}
+    assert checkpoint.tensors["conv0.convs.0.0.weight"].shape == (2, 1, 3, 3)
+    assert checkpoint.tensors["conv0.convs.0.1.moving_variance"].tolist() == [1.0, 1.0]
+
+
+def test_a_tensor_that_mindspore_split_into_pieces_is_joined(tmp_path):
+    whole = containers.value("a", torch.arange(4.0))
+    content = torch.arange(4.0).numpy().tobytes()
+    # Twice the same name and shape, each with half of the contents.
+    halves = [_shorter(whole, content, half) for half in (content[:8], content[8:])]
+    (tmp_path / "a.ckpt").write_bytes(b"".join(halves))
+    assert read_checkpoint(tmp_path / "a.ckpt").tensors["a"].tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def _shorter(value, content, part):
+    missing = len(content) - len(part)
+    value = value.replace(bytes([0x1A, len(content)]) + content, bytes([0x1A, len(part)]) + part)
+    tensor = value.index(b"\x12", 5)
+    value = value[: tensor + 1] + bytes([value[tensor + 1] - missing]) + value[tensor + 2 :]
+    return value[:1] + bytes([value[1] - missing]) + value[2:]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_would_run_code_does_not_run_and_is_named(zipped, tmp_path):
+    sentinel = tmp_path / "ran"
+    state = {**TENSORS, "extra": RunsCode(sentinel)}
+    torch.save(state, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match=r"would run code: it asks for '(posix|nt|os)\.mkdir'"):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert not sentinel.exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_bare_pickle_that_would_run_code_is_named_too(protocol, tmp_path):
+    sentinel = tmp_path / "ran"
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(RunsCode(sentinel), protocol=protocol))
+    with pytest.raises(WeightsError, match=r"(posix|nt|os)\.mkdir"):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert not sentinel.exists()
+
+
+def test_an_environment_that_unlocks_pickles_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"extra": RunsCode(tmp_path / "ran")}, tmp_path / "evil.pth")
+    with pytest.raises(WeightsError, match="would run code"):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_network_in_a_pickle_is_refused_with_what_to_do(tmp_path):
+    torch.save(Network(), tmp_path / "whole.pth")
+    with pytest.raises(WeightsError, match=r"test_checkpoints\.Network.*save model\.state_dict\(\) instead"):
+        read_checkpoint(tmp_path / "whole.pth")
+
+
+def test_a_namespace_is_the_one_class_that_is_allowed(tmp_path):
+    torch.save(
+        {"model": TENSORS, "args": argparse.Namespace(path=pathlib.PurePosixPath("a"))}, tmp_path / "a.pth"
+    )
+    with pytest.raises(WeightsError, match=r"pathlib.*PurePosixPath"):
+        read_checkpoint(tmp_path / "a.pth")
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+
+
+def test_a_compressed_zip_is_refused_before_it_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(50_000_000))
+    with pytest.raises(WeightsError, match="declares 50,000,000 bytes in a file of"):
+        read_checkpoint(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_that_repeats_one_number_to_fill_memory_is_refused(zipped, tmp_path):
+    huge = torch.zeros(1).expand(1 << 20, 1 << 20)
+    torch.save({"a": huge}, tmp_path / "bomb.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match=r"declares \(1048576, 1048576\).*made to exhaust memory"):
+        read_checkpoint(tmp_path / "bomb.pth")
+
+
+def test_many_names_for_one_large_tensor_are_refused(tmp_path):
+    one = torch.zeros(100_000)
+    torch.save({f"a{index}": one for index in range(50)}, tmp_path / "bomb.pth")
+    with pytest.raises(WeightsError, match="made to exhaust memory"):
+        read_checkpoint(tmp_path / "bomb.pth")
+
+
+def test_an_absurd_size_in_an_old_file_is_refused(tmp_path):
+    containers.legacy({"a": torch.ones(3)}, tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    # The number of elements of the storage, in the pickle: K\x03 is 3 in one byte.
+    changed = data.replace(b"cpuq\x06K\x03", b"cpuq\x06\x8a\x06\xff\xff\xff\xff\xff\x0f")
+    assert changed != data
+    (tmp_path / "a.pth").write_bytes(changed)
+    with pytest.raises(WeightsError, match="damaged"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("tensor", [torch.eye(3).to_sparse(), torch.empty(3, device="meta")])
+def test_tensors_that_are_no_plain_numbers_are_refused(tensor, tmp_path):
+    torch.save({"a": tensor}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="'a' is sparse, quantised or empty"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("write", [containers.plain, containers.legacy, save_file, containers.mindspore])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.95])
+def test_half_a_file_is_refused(write, part, tmp_path):
+    file = tmp_path / "a.pth"
+    write({name: torch.ones(40, 50) for name in "abc"}, file)
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(WeightsError, match=r"a\.pth"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"F32","shape":[9,9],"data_offsets":[0,8]}}',
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,800]}}',
+        b'{"a":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}}',
+        b'{"a":1}',
+        b"{{{{",
+    ],
+)
+def test_a_safetensors_header_that_lies_is_refused(header, tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(WeightsError, match="no safetensors file"):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_a_safetensors_header_longer_than_its_file_is_refused(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 1 << 40) + b"{}")
+    with pytest.raises(WeightsError, match="no safetensors file"):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is empty"),
+        (b"epoch 1, loss 0.5\n", "is a text file"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a text file"),
+        (b"\x1f\x8b\x08\x00", "is an archive"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (bytes(range(200, 256)), "no container that is known"),
+    ],
+)
+def test_what_is_no_checkpoint_is_called_what_it_is(content, what, tmp_path):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=what):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_archives_of_other_kinds_are_told_apart(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("a.pth"), io.BytesIO())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("model.pth", b"")
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "a.pt"))
+    for name, what in (("a.tar", "unpack it"), ("a.zip", "not of torch.save"), ("a.pt", "TorchScript")):
+        with pytest.raises(WeightsError, match=what):
+            read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("saved", [[1, 2], {"epoch": 3}, torch.ones(3)])
+def test_a_file_without_named_tensors_says_what_it_holds(saved, tmp_path):
+    torch.save(saved, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"holds (a list|no tensors; its keys are \['epoch'\]|a Tensor)"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_missing_files_and_incomplete_folders_are_named(tmp_path):
+    with pytest.raises(WeightsError, match="No such file"):
+        read_checkpoint(tmp_path / "none.pth")
+    with pytest.raises(WeightsError, match=r"holds no config\.json"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text("[")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match="is not JSON"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda data: data.replace(b"Float32", b"Float99"), "unknown type 'Float99'"),
+        (lambda data: data.replace(b"\x08\x02\x08\x03", b"\x08\x02\x08\x7f"), "holds 24 bytes"),
+        (lambda data: data + data[:-1] + b"\x00", "damaged"),
+        (lambda data: data + b"\x1a\x02ab", "unexpected field 3 at the top"),
+        (lambda data: data + b"\x0b", "no field of a protobuf"),
+        (lambda data: data + b"\x0a\xff\xff\xff\xff\x7f", "are left"),
+        (lambda data: data + b"\x0a\x04\x1a\x02ab", "hash map"),
+        (lambda data: b"\n" + b"a text after an empty line", "is a text file"),
+    ],
+)
+def test_a_mindspore_file_that_lies_is_refused(change, told, tmp_path):
+    file = tmp_path / "a.ckpt"
+    containers.mindspore({"a": torch.ones(2, 3)}, file)
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(WeightsError, match=told):
+        read_checkpoint(file)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(at=st.integers(0, 126_264), byte=st.integers(0, 255), cut=st.booleans())
+@example(at=1, byte=255, cut=False)
+def test_a_damaged_mindspore_file_is_read_or_refused_and_nothing_else(at, byte, cut, tmp_path):
+    data = bytearray(TINY.read_bytes())
+    data[at] = byte
+    file = tmp_path / "a.ckpt"
+    file.write_bytes(data[:at] if cut else data)
+    with contextlib.suppress(WeightsError):
+        read_checkpoint(file)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(at=st.integers(0, 1 << 20), byte=st.integers(0, 255), zipped=st.booleans())
+def test_a_damaged_torch_file_is_read_or_refused_and_nothing_else(at, byte, zipped, tmp_path):
+    file = tmp_path / "a.pth"
+    torch.save(TENSORS, file, _use_new_zipfile_serialization=zipped)
+    data = bytearray(file.read_bytes())
+    data[at % len(data)] = byte
+    file.write_bytes(data)
+    with contextlib.suppress(WeightsError):
+        read_checkpoint(file)
