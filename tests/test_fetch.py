@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import warnings
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import pytest
 from file_server import FileServer, serving
 
 from segzoo.errors import FailureError, UsageError, WeightsError
-from segzoo.weights import cache
+from segzoo.weights import cache, transport
 from segzoo.weights.download import Policy
 from segzoo.weights.fetch import fetch
 
@@ -262,6 +263,26 @@ def test_a_redirect_away_from_http_is_not_followed(server: FileServer, target: s
     server.redirect["/models/it.pth"] = target
     with pytest.raises(FailureError, match=r"127\.0\.0\.1"):
         fetch(_url(server), policy=QUICK)
+
+
+def test_a_redirect_from_https_to_http_is_not_followed() -> None:
+    request = urllib.request.Request("https://example.org/it.pth")
+    with pytest.raises(FailureError, match="less safe"):
+        transport._Redirects().redirect_request(request, None, 302, "", {}, "http://example.org/it.pth")
+
+
+def test_a_mirror_without_the_file_is_told_apart_from_a_file_that_is_gone(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGZOO_MIRROR", server.url)
+    with pytest.raises(FailureError, match="the mirror does not have it"):
+        fetch("https://example.org/it.pth", policy=QUICK)
+
+
+def test_a_mirror_that_is_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGZOO_MIRROR", "mirror.example.org")
+    with pytest.raises(FailureError, match=r"SEGZOO_MIRROR=mirror\.example\.org is not an address"):
+        fetch("https://example.org/it.pth", policy=QUICK)
 
 
 def test_a_redirect_is_followed(server: FileServer) -> None:

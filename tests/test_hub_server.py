@@ -240,6 +240,15 @@ def test_a_file_that_changes_in_the_clients_cache_is_found(server: Hub, folder: 
     assert real.exists()
 
 
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"revisions": [], "files": 3}'])
+def test_a_damaged_record_is_an_error_and_not_a_new_pin(server: Hub, folder: Path, damage: str) -> None:
+    _publish(server, folder)
+    hub.folder(f"hf-hub:{REPO}")
+    (cache.home() / "hub" / "tiny--unet.json").write_text(damage)
+    with pytest.raises(WeightsError, match=r"tiny--unet\.json.*delete it"):
+        hub.folder(f"hf-hub:{REPO}")
+
+
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "SEGZOO_OFFLINE"])
 def test_offline_loads_what_is_cached_and_else_says_what_to_fetch_by_hand(
     server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str

@@ -127,9 +127,9 @@ class _Known:
 
     def __init__(self, repo: str) -> None:
         self.path = cache.home() / "hub" / f"{repo.replace('/', '--')}.json"
-        data = cache.read_json(self.path) or {}
-        self.revisions: dict[str, str] = dict(data.get("revisions", {}))
-        self.hashes: dict[str, dict[str, str]] = dict(data.get("files", {}))
+        self.revisions: dict[str, str] = {}
+        self.hashes: dict[str, dict[str, str]] = {}
+        self._read()
 
     def check(self, at: Place, file: Path, *, name: str, sha256: str = "") -> None:
         """Raise `WeightsError` if a file is not what the Hub, the catalogue or our record says."""
@@ -159,12 +159,25 @@ class _Known:
         if hashes == self.hashes.get(commit) and (before == commit or not named):
             return
         with cache.locked(str(self.path)):
+            self._read()  # another process may have written in between
             if named:
                 self.revisions[asked.revision] = commit
-            self.hashes[commit] = hashes
+            self.hashes[commit] = {**self.hashes.get(commit, {}), **hashes}
             cache.write_json(
                 self.path, {"repo": asked.repo, "revisions": self.revisions, "files": self.hashes}
             )
+
+    def _read(self) -> None:
+        data = cache.read_json(self.path)
+        if data is None:
+            return
+        try:
+            self.revisions = {str(name): str(commit) for name, commit in data["revisions"].items()}
+            self.hashes = {str(commit): dict(files) for commit, files in data["files"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{self.path} is not what segzoo writes: delete it, and the repository is pinned anew"
+            ) from error
 
 
 def _check_blob(file: Path, what: str) -> None:

@@ -176,6 +176,8 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
         410: "the file was withdrawn",
         451: "the file may not be served where you are",
     }.get(code, "the server refuses")
+    if code == 404 and os.environ.get("SEGZOO_MIRROR"):
+        advice = "the mirror does not have it: put it there, or unset SEGZOO_MIRROR"
     return FailureError(f"{url}: HTTP {code} {error.reason}: {advice}")
 
 
