@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from segzoo.weights.folder import empty
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from conftest import Run, Site
 
 ENTRIES = dict(zoo.weights.items())
 REMOTE = [name for name, entry in ENTRIES.items() if entry.spec.url]
@@ -302,3 +305,34 @@ def test_the_command_fetches_all_it_can_and_lists_what_it_cannot(
 def test_building_a_declared_architecture_gives_the_published_number_of_parameters() -> None:
     config = converted.declared(ENTRIES["unet-carvana"].spec)
     assert sum(p.numel() for p in empty(config).parameters()) == 31_037_698
+
+
+@pytest.mark.slow
+def test_two_processes_fetch_and_convert_once(
+    site: Site, segzoo_command: Run, mirror: FileServer, home: Path
+) -> None:
+    site.install(
+        "segzoo-made",
+        """
+        from segzoo.hooks import hookimpl
+        from segzoo.specs import WeightsSpec
+
+        @hookimpl
+        def segzoo_weights():
+            return [WeightsSpec(
+                name="made", url="https://example.org/made.pth", layout="milesial",
+                model="unet", options={"width": 2}, classes=("background", "car"),
+            )]
+        """,
+    )
+    about = Golden("milesial_transpose").about
+    content = {n: filled(n, kind, _narrow(shape)) for n, kind, shape in about["state_dict"]}
+    mirror.files["/example.org/made.pth"] = _file(home.parent, content)
+    mirror.delay = 0.2
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: segzoo_command("fetch", "made"), range(2)))
+    assert [one.returncode for one in done] == [0, 0], done
+    assert done[0].stdout == done[1].stdout
+    assert len(mirror.requests) == 1
+    assert len(list((home / "folders").iterdir())) == 1
+    assert sum("is recorded beside it" in one.stderr for one in done) == 1
