@@ -34,9 +34,9 @@ def _status(key: str) -> int:
 def run(way: str, folder: Path) -> dict[str, float]:
     import torch
 
-    import segzoo
+    import segzoo.creation
     import segzoo.models.unet
-    import segzoo.weights
+    import segzoo.weights.folder
 
     torch.set_num_threads(1)
     segzoo.zoo.find_model("unet")
@@ -72,7 +72,7 @@ def main() -> None:
 
     import torch
 
-    import segzoo
+    import segzoo.creation
 
     results: dict[str, list[dict[str, float]]] = {"usual": [], "segzoo.load": []}
     with tempfile.TemporaryDirectory() as name:
