@@ -131,14 +131,18 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
             )
     conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
     troubles = conversion.transfer.troubles(_network(conversion))
-    if troubles:
-        shown = "\n  ".join(troubles[:_SHOWN])
-        more = f"\n  and {len(troubles) - _SHOWN} more" if len(troubles) > _SHOWN else ""
+    if any(troubles):
+        lines = [line for group in troubles for line in _cut(group)]
         raise WeightsError(
-            f"{checkpoint.file} does not fit layout {entry.full_name!r} in {len(troubles)} tensors:\n  "
-            f"{shown}{more}"
+            f"{checkpoint.file} does not fit layout {entry.full_name!r} in "
+            f"{sum(map(len, troubles))} tensors:\n  " + "\n  ".join(lines)
         )
     return conversion
+
+
+def _cut(lines: list[str]) -> list[str]:
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], f"... and {more} more like these"] if more > 0 else lines
 
 
 def _network(conversion: Conversion) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def small(golden, divisor=32):
     from goldens.golden import filled
 
     return {
-        name: filled(name, kind, tuple(size // divisor if size >= 32 else size for size in shape))
+        name: filled(name, kind, tuple(size // divisor if size >= 8 else size for size in shape))
         for name, kind, shape in golden.about["state_dict"]
     }
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from segzoo.config import Architecture
     from segzoo.specs import Labels
 
-__all__ = ["Checkpoint", "Conversion", "Transfer", "one_of"]
+__all__ = ["Checkpoint", "Conversion", "Transfer", "number", "one_of"]
 
 _EPS = 1e-5
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -165,28 +165,20 @@ class Transfer:
         self._used.update(names)
         self.left_out += names
 
-    def troubles(self, network: Mapping[str, Tensor]) -> list[str]:
-        """Return every tensor that is missing, left over, or of another shape than the network's."""
-        found = [f"missing: {name}" for name in self._missing]
-        found += [
-            f"not in the network: {name} {tuple(tensor.shape)}"
-            for name, tensor in self._source.items()
-            if name not in self._used
-        ]
-        for name, tensor in network.items():
-            moved = self.tensors.get(name)
-            if moved is not None and moved.shape != tensor.shape:
-                origin = self._origin[name]
-                found.append(f"{origin} is {tuple(moved.shape)}, the network's is {tuple(tensor.shape)}")
-        unfilled = [name for name in network if name not in self.tensors]
-        if unfilled and not self._missing:
-            found += [f"missing: what becomes {name} {tuple(network[name].shape)}" for name in unfilled]
-        found += [
-            f"not in the network: {self._origin[name]} {tuple(tensor.shape)}"
+    def troubles(self, network: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
+        """Return what is missing, what is left over, and what has another shape than the network's."""
+        missing = [f"missing: {name}" for name in self._missing]
+        if not missing:
+            unfilled = (name for name in network if name not in self.tensors)
+            missing = [f"missing: what becomes {name} {tuple(network[name].shape)}" for name in unfilled]
+        extra = {name: self._source[name] for name in self._source if name not in self._used}
+        extra.update({self._origin[name]: t for name, t in self.tensors.items() if name not in network})
+        wrong = [
+            f"{self._origin[name]} is {tuple(tensor.shape)}, the network's is {tuple(network[name].shape)}"
             for name, tensor in self.tensors.items()
-            if name not in network
+            if name in network and tensor.shape != network[name].shape
         ]
-        return found
+        return missing, [f"not in the network: {name} {tuple(t.shape)}" for name, t in extra.items()], wrong
 
     def _take(self, name: str) -> Tensor | None:
         tensor = self._source.get(name)
@@ -214,4 +206,16 @@ def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """
     if value not in choices:
         raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def number(name: str, value: Any, *, whole: bool = False) -> Any:
+    """Return an option's value if it is a number above 0, and a whole one if that is asked.
+
+    Raises:
+        OptionError: it is not.
+    """
+    kinds = int if whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        raise OptionError(f"{name} must be a {'whole ' if whole else ''}number above 0, got {value!r}")
     return value

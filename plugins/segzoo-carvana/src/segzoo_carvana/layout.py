@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.architecture import plan
 from segzoo.errors import WeightsError
 from segzoo.specs import Labels, Preprocessing, Resize, numbered_labels
-from segzoo.weights.layouts import Conversion, Transfer
+from segzoo.weights.layouts import Conversion, Transfer, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,7 @@ def milesial(checkpoint: Checkpoint, *, scale: float = 0.5, threshold: float = 0
         if upsample == "transpose":
             moves.conv(f"up{level}.up", f"decoder.steps.{level - 1}.upsample.conv", transposed=True)
     moves.conv("outc.conv", "head")
+    scale, threshold = number("scale", scale), number("threshold", threshold)
     resize = Resize(mode="scale", scale=scale, interpolation="bicubic", restore="logits")
     return Conversion(
         architecture=architecture,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.architecture import plan
 from segzoo.specs import Preprocessing, Resize
-from segzoo.weights.layouts import Conversion, Transfer
+from segzoo.weights.layouts import Conversion, Transfer, number
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
@@ -27,6 +27,7 @@ def unet_medical(checkpoint: Checkpoint, *, size: int = 388) -> Conversion:
         checkpoint: the file.
         size: side of the square that images are stretched to; 388 is what 572 pixels lead to.
     """
+    number("size", size, whole=True)
     moves = Transfer(checkpoint)
     width, in_channels = moves.shape("inc.double_conv.0.weight")[:2]
     _plain(moves, "inc.double_conv", "encoder.stages.0")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.architecture import plan
 from segzoo.specs import Preprocessing, Resize
-from segzoo.weights.layouts import Conversion, Transfer
+from segzoo.weights.layouts import Conversion, Transfer, number
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
@@ -28,6 +28,8 @@ def pytorch_nested_unet(checkpoint: Checkpoint, *, size: int = 96, threshold: fl
         size: side of the square that images are stretched to, which files do not say.
         threshold: above which probability a pixel belongs to a class.
     """
+    number("size", size, whole=True)
+    number("threshold", threshold)
     moves = Transfer(checkpoint)
     width, in_channels = moves.shape("conv0_0.conv1.weight")[:2]
     nested = "conv0_1.conv1.weight" in moves

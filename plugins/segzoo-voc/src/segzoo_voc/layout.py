@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segzoo.architecture import plan
 from segzoo.errors import OptionError
 from segzoo.specs import Preprocessing, Resize
-from segzoo.weights.layouts import Conversion, Transfer, one_of
+from segzoo.weights.layouts import Conversion, Transfer, number, one_of
 from segzoo_voc.catalogue import VOC
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def bubbliiiing(checkpoint: Checkpoint, *, activation: str = "relu", size: int =
         size: side of the square that images are fitted into.
     """
     one_of("activation", activation, ("relu", "none"))
+    number("size", size, whole=True)
     moves = Transfer(checkpoint)
     num_classes = moves.shape("final.weight")[0]
     resnet = "resnet.conv1.weight" in moves
