@@ -86,13 +86,15 @@ def main() -> None:
                 told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
                 results[way].append(json.loads(told.splitlines()[-1]))
         size = (folder / "milesial.pth").stat().st_size
-    print(
-        f"{size / 1e6:.1f} MB, {arguments.runs} runs each, medians; {platform.platform()}, {os.cpu_count()} cores"
-    )
-    first = {key: statistics.median(one[key] for one in results[WAYS[0]]) for key in results[WAYS[0]][0]}
-    for way, runs in results.items():
-        medians = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-        cells = "  ".join(f"{value:8.1f} {key} ({value / first[key]:.2f}x)" for key, value in medians.items())
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    print(f"a file of {size / 1e6:.1f} MB, medians of {arguments.runs} runs each; {machine}")
+    medians = {
+        way: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+        for way, runs in results.items()
+    }
+    for way, figures in medians.items():
+        ratios = {key: value / medians[WAYS[0]][key] for key, value in figures.items()}
+        cells = "  ".join(f"{value:8.1f} {key} ({ratios[key]:.2f}x)" for key, value in figures.items())
         print(f"{way:36} {cells}")
 
 

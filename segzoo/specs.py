@@ -268,7 +268,7 @@ class LayoutSpec(PartSpec):
     Attributes:
         marks: names of tensors that every file of this layout has and, together, no other.
         homepage: of the program.
-        licence: what the program says of its weights, or of itself where it says nothing of them.
+        licence: of the program; that of weights is their owner's to say.
     """
 
     kind: ClassVar[str] = "layout"

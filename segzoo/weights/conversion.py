@@ -75,12 +75,11 @@ def convert(
     else:
         entry = zoo.registry("layouts").entry(layout)
         conversion = _converted(entry, checkpoint, options)
-    licence = licence or conversion.licence or entry.spec.licence
     conversion = replace(
         conversion,
         labels=labels or conversion.labels,
         preprocessing=preprocessing or conversion.preprocessing,
-        licence=licence,
+        licence=licence or conversion.licence,
     )
     origin = {**_origin(entry, checkpoint, conversion, options), **(provenance or {})}
     return write(conversion.transfer.tensors, _config(conversion, origin), Path(out))
@@ -195,6 +194,7 @@ def _origin(
         "layout": entry.full_name,
         "layout_options": dict(options),
         "program": entry.spec.homepage,
+        "program_licence": entry.spec.licence,
         "left_out": [*checkpoint.left_out, *conversion.transfer.left_out],
         "beside_the_tensors": {key: value for key, value in checkpoint.extras.items() if key != "config"},
         "notes": list(conversion.notes),
