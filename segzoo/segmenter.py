@@ -55,8 +55,8 @@ class Segmenter(nn.Module):
         coarsest: int = parts[0].strides[-1]
         flexible = all(getattr(part, "any_size", False) for part in parts) and not any(self._eaten)
         self._multiple = 1 if flexible else int(getattr(encoder, "multiple", coarsest))
-        # Two of the coarsest pixels, since no norm can learn from, or normalise, a single value.
-        self._least = max(2 * coarsest, self._multiple) + self._eaten[0]
+        self._coarsest = coarsest
+        self._lone_value_fails = any(isinstance(m, nn.GroupNorm | nn.InstanceNorm2d) for m in self.modules())
         # Without a skip at stride 1, a map of an odd image comes out a pixel too large or too small.
         self._resized = parts[1].stride > 1 or (flexible and parts[0].strides[0] > 1)
 
@@ -92,8 +92,12 @@ class Segmenter(nn.Module):
     def _wanted(self, size: int) -> int:
         """Return the least size of an image that the network can take and give ``size`` logits for."""
         wanted: Any = size + sum(self._eaten)
-        if self._least > sum(self._eaten) + 1:
-            wanted = torch.sym_max(wanted, self._least)
+        # A batch norm cannot learn from a single value, nor a group norm normalise it, nor may a size
+        # be 1 in an exported graph, where 1 would be another graph.
+        pixels = 2 if self.training or self._lone_value_fails or is_symbolic(size) else 1
+        least = max(pixels * self._coarsest, self._multiple) + self._eaten[0]
+        if least > sum(self._eaten) + 1:
+            wanted = torch.sym_max(wanted, least)
         # After what the encoder eats, whole multiples are left; rounded up so that tracing sees the bounds.
         steps = (wanted - self._eaten[0] + self._multiple - 1) // self._multiple
         return self._eaten[0] + steps * self._multiple

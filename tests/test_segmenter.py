@@ -195,3 +195,10 @@ def test_a_model_inside_data_parallel_is_the_same_model():
 @pytest.mark.parametrize("key", ["valid", "instance", "four"])
 def test_copies_pickles_and_folders_give_the_same_logits(key):
     check_round_trips(_model(key), torch.rand(1, 3, 19, 22))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (75, 101)])
+def test_a_network_that_takes_odd_sizes_is_left_to_do_so(size):
+    model = segzoo.create("unet", num_classes=2, width=2, upsample="bilinear").eval()
+    images = torch.rand(1, 3, *size)
+    assert torch.equal(model(images), model.head(model.decoder(model.encoder(images))))

@@ -1,6 +1,6 @@
 """Turns a training's folder into the weights that ship: scored on the test part, in half precision.
 
-    python plugins/segzoo-medical/release.py runs/unet --root path/to/dsb2018 --machine "..."
+python plugins/segzoo-medical/release.py runs/unet --root path/to/dsb2018 --machine "..."
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-import segzoo
 import torch
+
+import segzoo
 from segzoo.parts import open_dataset
 from segzoo.prediction.predictor import config_of
 

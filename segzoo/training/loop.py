@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -221,10 +220,6 @@ def _accelerator(recipe: Recipe) -> Accelerator:
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if _fast_bf16() else "no"
-    if not torch.cuda.is_available():
-        torch.set_num_threads(
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
     return Accelerator(mixed_precision=precision)
 
 

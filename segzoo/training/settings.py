@@ -52,6 +52,7 @@ def _checked(key: str, value: Any) -> Any:
         return tuple(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(default, int | float | str) and not isinstance(value, type(default)):
+    wrong = isinstance(value, bool) or not isinstance(value, type(default))
+    if isinstance(default, int | float | str) and wrong:
         raise OptionError(f"{key} must be {type(default).__name__}, such as {default}, got {value!r}")
     return value
