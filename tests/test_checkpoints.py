@@ -93,6 +93,30 @@ def test_data_between_the_tensors_is_kept_apart(tmp_path):
     assert checkpoint.extras == {"mask_values": [0, 255]}
 
 
+@pytest.mark.parametrize("value", [1 << 1000, "\ud800", {1: 2}, "x" * 200_000, [b"a"]], ids=range(5))
+def test_data_that_no_config_could_hold_is_left_out_by_name(value, tmp_path):
+    containers.plain({**TENSORS, "odd": value}, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert same(checkpoint.tensors)
+    assert checkpoint.left_out == ("odd",)
+
+
+def test_lists_that_hold_each_other_a_thousand_times_over_are_left_out_at_once(tmp_path):
+    nested = 0
+    for _ in range(6):
+        nested = [nested] * 1000
+    containers.plain({**TENSORS, "laughs": nested}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").left_out == ("laughs",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_nobody_is_told_to_read_a_pickle_in_an_unsafe_way(zipped, tmp_path):
+    torch.save({**TENSORS, "odd": 1 << 5000}, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match="its pickle cannot be read") as caught:
+        read_checkpoint(tmp_path / "a.pth")
+    assert "weights_only" not in str(caught.value)
+
+
 def test_prefixes_of_wrappers_are_taken_off_only_where_every_name_has_them(tmp_path):
     torch.save({f"module._orig_mod.{name}": tensor for name, tensor in TENSORS.items()}, tmp_path / "a.pth")
     torch.save({**TENSORS, "module.b": torch.ones(1)}, tmp_path / "b.pth")

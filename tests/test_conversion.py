@@ -178,6 +178,31 @@ def test_every_tensor_that_differs_is_listed(changes, told, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_sizes_that_no_network_has_are_refused(tmp_path):
+    for name, shape in (("zero", (0, 3, 3, 3)), ("flat", (64,)), ("huge", (30_000_000, 1, 1, 1))):
+        torch.save(milesial(**{"inc.double_conv.0.weight": torch.zeros(shape)}), tmp_path / f"{name}.pth")
+        with pytest.raises(WeightsError, match=f"{name}.pth"):
+            segzoo.convert(tmp_path / f"{name}.pth", tmp_path / "out")
+
+
+def test_tensors_of_another_type_are_listed(tmp_path):
+    torch.save(milesial(**{"outc.conv.bias": torch.zeros(2, dtype=torch.int32)}), tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"outc\.conv\.bias is of type torch\.int32"):
+        segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
+
+
+def test_double_precision_becomes_single(tmp_path):
+    doubled = {name: t.double() if t.is_floating_point() else t for name, t in milesial().items()}
+    torch.save(doubled, tmp_path / "a.pth")
+    model = segzoo.load(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_folder_is_not_converted_onto_itself(tmp_path):
+    with pytest.raises(OptionError, match="beside it"):
+        segzoo.convert(tmp_path, tmp_path)
+
+
 def test_a_file_of_another_network_is_told_its_first_differences_from_the_closest_layout(tmp_path):
     from torchvision.models import resnet18
 

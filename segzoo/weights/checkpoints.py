@@ -15,7 +15,7 @@ import json
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ _INNER = ("state_dict", "model_state_dict", "model_state", "model", "net", "netw
 _PREFIXES = ("module.", "_orig_mod.")
 #: Data beside the tensors larger than this is not a checkpoint's.
 _MOST_PICKLE = 64 << 20
+#: Plain data beside the tensors is kept up to so many items and characters, nested so deep.
+_MOST_PLAIN, _DEEPEST_PLAIN = 100_000, 8
 
 _ZIP, _PICKLE, _PROTOBUF = b"PK\x03\x04", b"\x80", b"\x0a"
 _TAR, _GZIP, _HDF5 = b"ustar", b"\x1f\x8b", b"\x89HDF"
@@ -191,8 +193,16 @@ def _torch_load(path: Path, *, zipped: bool) -> object:
         asked = _asked_for(path, zipped=zipped)
         if asked:
             raise WeightsError(f"{path} {pickles.sentence(asked)}") from error
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise WeightsError(f"{path} is damaged or no checkpoint of torch: {told[0]}") from error
+        raise WeightsError(f"{path} is damaged or no checkpoint of torch: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without torch's advice to read the file in an unsafe way."""
+    text = str(error).strip() or type(error).__name__
+    _, found, detail = text.partition("WeightsUnpickler error:")
+    if found:
+        return f"its pickle cannot be read ({(detail.strip().splitlines() or ['it ends too soon'])[0]})"
+    return "its pickle cannot be read" if "weights_only" in text else text.splitlines()[0]
 
 
 def _asked_for(path: Path, *, zipped: bool) -> list[str]:
@@ -242,14 +252,34 @@ def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _is_plain(value: object, depth: int = 4) -> bool:
-    if isinstance(value, str | int | float | bool | None):
-        return True
-    if depth == 0:
-        return False
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_plain(item, depth - 1) for key, item in value.items())
-    return isinstance(value, list | tuple) and all(_is_plain(item, depth - 1) for item in value)
+def _is_plain(value: object) -> bool:
+    """Whether a value is plain data that can be written down, and not much of it.
+
+    Lists may hold each other a thousand times over in a small pickle, so counting stops at a limit.
+    """
+    stack, left = [(value, 0)], _MOST_PLAIN
+    while stack:
+        item, depth = stack.pop()
+        left -= len(item) if isinstance(item, Sized) else 1
+        if left < 0 or depth > _DEEPEST_PLAIN:
+            return False
+        if isinstance(item, Mapping):
+            stack += [(part, depth + 1) for pair in item.items() for part in pair]
+            if not all(isinstance(key, str) for key in item):
+                return False
+        elif isinstance(item, list | tuple):
+            stack += [(part, depth + 1) for part in item]
+        elif not _is_scalar(item):
+            return False
+    return True
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, int):
+        return value.bit_length() <= 64
+    return value is None or isinstance(value, float)
 
 
 def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.config import ModelConfig, to_json
-from segzoo.errors import OptionError, WeightsError, did_you_mean
+from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
 from segzoo.plugins import resolve
 from segzoo.specs import Labels, numbered_labels
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
@@ -63,12 +63,15 @@ def convert(
         WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
             tensors that differ.
         UnknownNameError: there is no such layout.
-        OptionError: the layout has no such option.
+        OptionError: the layout has no such option, or ``out`` is ``file``.
+        FailureError: the folder cannot be written.
 
     Example:
         >>> convert("unet_carvana_scale0.5_epoch2.pth", "unet-carvana", scale=0.5)
         PosixPath('unet-carvana')
     """
+    if Path(file).resolve() == Path(out).resolve():
+        raise OptionError(f"{out} is the folder to convert: write the new one beside it")
     checkpoint = read_checkpoint(file)
     if layout is None:
         entry, conversion = _recognised(checkpoint, options)
@@ -145,6 +148,17 @@ def _cut(lines: list[str]) -> list[str]:
 
 
 def _network(conversion: Conversion) -> dict[str, Any]:
+    """Return the tensors, without memory, of the network that a layout takes a file for."""
+    try:
+        return _built(conversion)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, SegzooError):
+            raise
+        told = str(error).splitlines()[0]
+        raise WeightsError(f"{conversion.transfer.file} has sizes that no network has: {told}") from error
+
+
+def _built(conversion: Conversion) -> dict[str, Any]:
     architecture = conversion.architecture
     if conversion.part == "model":
         return empty(ModelConfig(architecture=architecture, labels=_labels(conversion))).state_dict()

@@ -97,9 +97,9 @@ class Transfer:
         if name not in self._source:
             raise WeightsError(f"{self.file} is of another network:\n  missing: {name}")
         shape = tuple(self._source[name].shape)
-        if len(shape) != rank:
+        if len(shape) != rank or 0 in shape:
             raise WeightsError(
-                f"{self.file} is of another network:\n  {name} is {shape}, not of {rank} dimensions"
+                f"{self.file} is of another network:\n  {name} is {shape}, not of {rank} dimensions above 0"
             )
         return shape
 
@@ -166,7 +166,7 @@ class Transfer:
         self.left_out += names
 
     def troubles(self, network: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
-        """Return what is missing, what is left over, and what has another shape than the network's."""
+        """Return what is missing, what is left over, and what has not the network's shape or type."""
         missing = [f"missing: {name}" for name in self._missing]
         if not missing:
             unfilled = (name for name in network if name not in self.tensors)
@@ -177,6 +177,11 @@ class Transfer:
             f"{self._origin[name]} is {tuple(tensor.shape)}, the network's is {tuple(network[name].shape)}"
             for name, tensor in self.tensors.items()
             if name in network and tensor.shape != network[name].shape
+        ]
+        wrong += [
+            f"{self._origin[name]} is of type {tensor.dtype}, the network's of {network[name].dtype}"
+            for name, tensor in self.tensors.items()
+            if name in network and tensor.is_floating_point() != network[name].is_floating_point()
         ]
         return missing, [f"not in the network: {name} {tuple(t.shape)}" for name, t in extra.items()], wrong
 
@@ -189,6 +194,7 @@ class Transfer:
 
     def _put(self, source: str, target: str, tensor: Tensor) -> None:
         assert target not in self.tensors, f"two tensors become {target}"
+        tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
         self.tensors[target], self._origin[target] = tensor, source
 
 

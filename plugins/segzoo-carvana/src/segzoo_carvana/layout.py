@@ -7,11 +7,12 @@ Prediction resizes by a factor (bicubic), divides by 255, and knows no mean; new
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo.architecture import plan
 from segzoo.errors import WeightsError
-from segzoo.specs import Labels, Preprocessing, Resize, numbered_labels
+from segzoo.specs import Labels, Resize, default_preprocessing, numbered_labels
 from segzoo.weights.layouts import Conversion, Transfer, number
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def milesial(checkpoint: Checkpoint, *, scale: float = 0.5, threshold: float = 0
     return Conversion(
         architecture=architecture,
         transfer=moves,
-        preprocessing=Preprocessing(channels="grey" if in_channels == 1 else "rgb", resize=resize),
+        preprocessing=replace(default_preprocessing(in_channels), resize=resize),
         labels=_labels(checkpoint.extras.get("mask_values"), num_classes),
         threshold=threshold,
         notes=("the program divides by 255 only where a value of the image exceeds 1",),

@@ -93,7 +93,7 @@ def unet_simple(checkpoint: Checkpoint) -> Conversion:
 
 def _preprocessing(in_channels: int, resize: Resize | None) -> Preprocessing:
     half = (0.5,)
-    return Preprocessing(channels="grey" if in_channels == 1 else "rgb", mean=half, std=half, resize=resize)
+    return Preprocessing(channels="grey" if in_channels == 1 else "any", mean=half, std=half, resize=resize)
 
 
 def _plain(moves: Transfer, source: str, target: str, *, up_first: int = 0) -> None:

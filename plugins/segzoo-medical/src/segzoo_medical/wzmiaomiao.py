@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.architecture import plan
-from segzoo.specs import Labels, Preprocessing
+from segzoo.specs import Labels, Preprocessing, default_preprocessing
 from segzoo.weights.layouts import Conversion, Transfer
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def _conversion(moves: Transfer, architecture: Architecture) -> Conversion:
     return Conversion(
         architecture=architecture,
         transfer=moves,
-        preprocessing=Preprocessing(mean=_MEAN, std=_STD) if colour else Preprocessing(channels="grey"),
+        preprocessing=Preprocessing(mean=_MEAN, std=_STD)
+        if colour
+        else default_preprocessing(architecture.in_channels),
         labels=vessels if architecture.num_classes == 2 else None,
         notes=("the program sets pixels outside DRIVE's field of view to background",),
     )

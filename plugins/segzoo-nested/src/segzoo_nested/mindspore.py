@@ -53,7 +53,7 @@ def unet_nested(checkpoint: Checkpoint) -> Conversion:
         ),
         transfer=moves,
         preprocessing=Preprocessing(
-            channels="grey" if in_channels == 1 else "rgb",
+            channels="grey" if in_channels == 1 else "any",
             mean=(0.5,),
             std=(0.5,),
         ),
