@@ -291,7 +291,9 @@ def test_archives_of_other_kinds_are_told_apart(tmp_path):
         archive.addfile(tarfile.TarInfo("a.pth"), io.BytesIO())
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("model.pth", b"")
-    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "a.pt"))
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("a/data.pkl", b"")
+        archive.writestr("a/code/__torch__.py", b"class ReLU(Module): ...")
     for name, what in (("a.tar", "unpack it"), ("a.zip", "not of torch.save"), ("a.pt", "TorchScript")):
         with pytest.raises(WeightsError, match=what):
             read_checkpoint(tmp_path / name)

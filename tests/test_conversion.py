@@ -47,6 +47,13 @@ def test_the_folder_says_where_its_weights_come_from(checkpoint, tmp_path):
     assert told["architecture"]["requires"].keys() == {"segzoo"}
 
 
+def test_settings_of_the_training_are_recorded_but_no_paths_of_whoever_trained(tmp_path):
+    containers.with_training_state(containers.small(Golden("wzmiaomiao_unet")), tmp_path / "a.pth")
+    origin = config(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))["provenance"]
+    assert origin["beside_the_tensors"] == {"epoch": 7, "args": {"lr": 0.01, "amp": False, "resume": ""}}
+    assert origin["left_out"] == ["optimizer"]
+
+
 def test_a_converted_model_is_loaded_without_the_file_that_it_came_from(checkpoint, tmp_path):
     out = segzoo.convert(checkpoint, tmp_path / "out")
     checkpoint.unlink()

@@ -210,10 +210,30 @@ def _origin(
         "program": entry.spec.homepage,
         "program_licence": entry.spec.licence,
         "left_out": [*checkpoint.left_out, *conversion.transfer.left_out],
-        "beside_the_tensors": {key: value for key, value in checkpoint.extras.items() if key != "config"},
+        "beside_the_tensors": _tellable(checkpoint.extras),
         "notes": list(conversion.notes),
     }
     return {key: value for key, value in origin.items() if value}
+
+
+def _tellable(extras: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers and words beside the tensors, such as epochs and learning rates.
+
+    Paths are left out: a folder may be published, and they say on whose machine it was trained.
+    """
+    told: dict[str, Any] = {}
+    for key, value in extras.items():
+        if key == "args" and isinstance(value, dict):
+            told[key] = {name: one for name, one in value.items() if _is_word(one)}
+        elif _is_word(value) or key == "mask_values":
+            told[key] = value
+    return told
+
+
+def _is_word(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) < 100 and not any(mark in value for mark in "/\\")
+    return isinstance(value, int | float)
 
 
 def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:

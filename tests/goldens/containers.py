@@ -37,7 +37,7 @@ def with_training_state(tensors, file):
         "optimizer": {"state": moments, "param_groups": [{"lr": 0.01, "params": [0, 1]}]},
         "lr_scheduler": {"last_epoch": 7},
         "epoch": 7,
-        "args": argparse.Namespace(data_path="data", lr=0.01, amp=False, resume=""),
+        "args": argparse.Namespace(data_path="/data/of/somebody", lr=0.01, amp=False, resume=""),
     }
     torch.save(everything, file)
 
