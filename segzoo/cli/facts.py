@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from segzoo.registry import Entry
 
 # Passed by segzoo itself, so that no person sets them as options.
-_GIVEN = {"in_channels", "num_classes", "channels", "strides", "root", "split", "labels"}
+_GIVEN = {"in_channels", "num_classes", "channels", "strides", "root", "split", "labels", "checkpoint"}
 
 #: Classes and channels of the network whose parameters are counted where the name fixes neither.
 CLASSES, CHANNELS = 2, 3
