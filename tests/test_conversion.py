@@ -280,8 +280,7 @@ def test_a_stranger_brings_a_layout_for_networks_of_segzoo(site, tmp_path):
         from segzoo.specs import LayoutSpec
 
         def layout(checkpoint, *, loud: bool = False):
-            from segzoo.architecture import plan
-            from segzoo.weights.layouts import Conversion, Transfer
+            from segzoo.weights.layouts import Conversion, Transfer, plan
             moves = Transfer(checkpoint)
             moves.copy("my_", "")
             architecture = plan("unet", num_classes=2, options={"width": 2})

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from segzoo.architecture import plan
 from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import Preprocessing
 from segzoo.weights.checkpoints import Checkpoint
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from segzoo.config import Architecture
     from segzoo.specs import Labels
 
-__all__ = ["Checkpoint", "Conversion", "Transfer", "number", "one_of"]
+__all__ = ["Checkpoint", "Conversion", "Transfer", "number", "one_of", "plan"]
 
 _EPS = 1e-5
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -45,7 +46,7 @@ class Conversion:
     """What a layout makes of a checkpoint.
 
     Attributes:
-        architecture: the network, as `segzoo.architecture.plan` gives it. For ``part="encoder"`` its name
+        architecture: the network, as `plan` gives it. For ``part="encoder"`` its name
             is an encoder's, its options are that encoder's, and ``num_classes`` means nothing.
         transfer: the tensors under segzoo's names.
         part: whether the tensors are those of a whole model or of an encoder.

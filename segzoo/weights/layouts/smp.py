@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import timm
 
-from segzoo.architecture import plan
 from segzoo.errors import WeightsError
 from segzoo.specs import Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer
+from segzoo.weights.layouts import Conversion, Transfer, plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from segzoo.architecture import plan
 from segzoo.errors import WeightsError
 from segzoo.specs import Labels, Resize, default_preprocessing, numbered_labels
-from segzoo.weights.layouts import Conversion, Transfer, number
+from segzoo.weights.layouts import Conversion, Transfer, number, plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

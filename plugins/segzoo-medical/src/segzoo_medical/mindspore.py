@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.architecture import plan
 from segzoo.specs import Preprocessing, Resize
-from segzoo.weights.layouts import Conversion, Transfer, number
+from segzoo.weights.layouts import Conversion, Transfer, number, plan
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.architecture import plan
 from segzoo.specs import Labels, Preprocessing, default_preprocessing
-from segzoo.weights.layouts import Conversion, Transfer
+from segzoo.weights.layouts import Conversion, Transfer, plan
 
 if TYPE_CHECKING:
     from segzoo.config import Architecture

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.architecture import plan
 from segzoo.specs import Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer
+from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo_nested.layout import heads
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.architecture import plan
 from segzoo.errors import OptionError
 from segzoo.specs import Preprocessing, Resize
-from segzoo.weights.layouts import Conversion, Transfer, number, one_of
+from segzoo.weights.layouts import Conversion, Transfer, number, one_of, plan
 from segzoo_voc.catalogue import VOC
 
 if TYPE_CHECKING:
