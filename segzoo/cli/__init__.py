@@ -22,7 +22,7 @@ from segzoo import __version__
 from segzoo.errors import SegzooError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -33,6 +33,7 @@ COMMANDS = {
     "predict": "Segment images and write masks.",
     "train": "Train a model on images and masks.",
     "evaluate": "Score a model on a data set.",
+    "data": "Fetch, unpack, check and look at data sets.",
     "fetch": "Fill the cache with weights ahead of time.",
     "cache": "List or prune the cache of weights.",
     "convert": "Convert another program's checkpoint to a segzoo folder.",
@@ -45,17 +46,26 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is chosen."""
+    """A group that imports a command when it is chosen.
+
+    Args:
+        package: whose modules are the commands, each with an attribute ``command``.
+        table: the line of each command in the group's help.
+    """
+
+    def __init__(self, *arguments: Any, package: str, table: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.package, self.table = package, table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands whose modules exist."""
-        return [name for name in COMMANDS if find_spec(f"{__name__}.{name}") is not None]
+        return [name for name in self.table if find_spec(f"{self.package}.{name}") is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        return import_module(f"{__name__}.{cmd_name}").command
+        return import_module(f"{self.package}.{cmd_name}").command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -69,7 +79,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands, importing none."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self.table[name]) for name in self.list_commands(ctx)])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command's name, importing none."""
@@ -77,7 +87,11 @@ class LazyGroup(click.Group):
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [*(CompletionItem(name, help=COMMANDS[name]) for name in names), *options]
+        return [*(CompletionItem(name, help=self.table[name]) for name in names), *options]
+
+
+class Program(LazyGroup):
+    """The whole program, which decides what becomes of errors."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that stops reading (``| head``) is no error to tell of."""
@@ -92,7 +106,9 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Program,
+    package=__name__,
+    table=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
