@@ -181,6 +181,13 @@ def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
 def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize) -> NDArray[np.uint8]:
     if image.shape[:2] == (height, width):
         return image
+    planes = (Image.fromarray(image[..., channel]) for channel in range(image.shape[2]))
+    return np.stack([np.asarray(_resample_plane(plane, height, width, resize)) for plane in planes], axis=-1)
+
+
+def _resample_plane(plane: Image.Image, height: int, width: int, resize: Resize) -> Image.Image:
     method = _RESAMPLING[resize.interpolation]
-    planes = [Image.fromarray(image[..., c]).resize((width, height), method) for c in range(image.shape[2])]
-    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+    if resize.antialias:
+        return plane.resize((width, height), method)
+    whole = (0, 0, plane.width, plane.height)
+    return plane.transform((width, height), Image.Transform.EXTENT, whole, method)

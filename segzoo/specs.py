@@ -244,11 +244,22 @@ class MetricSpec(PartSpec):
 
     Attributes:
         higher_is_better: which way is up.
+        needs: what ``update`` must be given besides the masks: ``"probabilities"``, and
+            ``"instances"`` where they are known.
     """
 
     kind: ClassVar[str] = "metric"
 
     higher_is_better: bool = True
+    needs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = set(self.needs) - {"probabilities", "instances"}
+        if unknown or not isinstance(self.needs, tuple):
+            raise UsageError(
+                f"metric {self.name!r}: needs {self.needs!r} must be a tuple of 'probabilities', 'instances'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +309,9 @@ class Resize:
         mode: ``scale`` multiplies both sides by ``scale`` and truncates; ``stretch`` makes the image
             ``height`` x ``width``; ``letterbox`` fits it inside ``height`` x ``width`` on bars of
             value ``fill``.
-        interpolation: how the image is resampled; antialiased, as Pillow does it.
+        interpolation: how the image is resampled.
+        antialias: whether a smaller image averages over what it leaves out, as Pillow does; without,
+            it samples, as OpenCV does.
         restore: what is resized back to the image: ``logits`` or ``probabilities``, bilinearly and
             with corners not aligned.
         fill: 8-bit value of the bars.
@@ -309,6 +322,7 @@ class Resize:
     height: int = 0
     width: int = 0
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    antialias: bool = True
     restore: Literal["logits", "probabilities"] = "logits"
     fill: int = 128
 

@@ -84,7 +84,7 @@ _BGR = Preprocessing(
     channels="bgr",
     mean=_IMAGENET,
     std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
-    resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear"),
+    resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear", antialias=False),
 )
 
 
@@ -101,7 +101,9 @@ _BGR = Preprocessing(
                 channels="grey",
                 mean=(0.5,),
                 std=(0.5,),
-                resize=Resize(mode="stretch", height=388, width=388, interpolation="bilinear"),
+                resize=Resize(
+                    mode="stretch", height=388, width=388, interpolation="bilinear", antialias=False
+                ),
             ),
         ),
         ("mindspore_simple", Preprocessing(channels="grey", mean=(0.5,), std=(0.5,))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+
 from segzoo.errors import ImageError, OptionError
 from segzoo.images import as_image, normalised, read, resized, to_channels, to_uint8
 from segzoo.specs import Preprocessing, Resize
@@ -178,6 +179,15 @@ def test_resizing_agrees_with_pillow():
     small, _ = resized(image, Resize(mode="stretch", height=20, width=25))
     expected = Image.fromarray(image).resize((25, 20), Image.Resampling.BICUBIC)
     assert np.array_equal(small, np.asarray(expected))
+
+
+def test_without_antialiasing_a_pixel_is_sampled_between_its_four_neighbours():
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 1), np.uint8)
+    resize = Resize(mode="stretch", height=10, width=16, interpolation="bilinear", antialias=False)
+    rows, columns = ((np.arange(n) + 0.5) * size / n - 0.5 for n, size in ((10, 30), (16, 40)))
+    across = np.array([np.interp(columns, np.arange(40), row) for row in image[..., 0].astype(float)])
+    expected = np.array([np.interp(rows, np.arange(30), column) for column in across.T]).T
+    assert np.abs(resized(image, resize)[0][..., 0] - expected).max() <= 1
 
 
 def test_impossible_preprocessing_is_refused():

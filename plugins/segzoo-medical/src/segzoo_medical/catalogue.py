@@ -36,7 +36,7 @@ def _weights(name: str, release: str, file: str, *, sha256: str, accuracy: str) 
             channels="grey",
             mean=(0.5,),
             std=(0.5,),
-            resize=Resize(mode="stretch", height=388, width=388, interpolation="bilinear"),
+            resize=Resize(mode="stretch", height=388, width=388, interpolation="bilinear", antialias=False),
         ),
         summary=f"nerve cells in electron microscopy, MindSpore {release[1:]}",
         data="ISBI 2012 EM segmentation challenge",

@@ -48,7 +48,7 @@ def unet_medical(checkpoint: Checkpoint, *, size: int = 388) -> Conversion:
             "padding": "valid",
         },
     )
-    resize = Resize(mode="stretch", height=size, width=size, interpolation="bilinear")
+    resize = Resize(mode="stretch", height=size, width=size, interpolation="bilinear", antialias=False)
     return Conversion(
         architecture=architecture, transfer=moves, preprocessing=_preprocessing(in_channels, resize)
     )

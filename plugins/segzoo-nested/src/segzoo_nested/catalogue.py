@@ -26,7 +26,7 @@ WEIGHTS = [
             channels="bgr",
             mean=_MEAN,
             std=tuple(255 * std for std in _STD),
-            resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear"),
+            resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear", antialias=False),
         ),
         summary="nuclei at 96 x 96 pixels, UNet++ as Ascend ported it",
         data="Data Science Bowl 2018, as 4uiiurz1 prepares it: 96 x 96",

@@ -71,7 +71,7 @@ def heads(moves: Transfer) -> tuple[int, bool]:
 
 def preprocessing(in_channels: int, size: int) -> Preprocessing:
     """Return what the program does: ``(value / 255 - mean) / std / 255``, blue first."""
-    resize = Resize(mode="stretch", height=size, width=size, interpolation="bilinear")
+    resize = Resize(mode="stretch", height=size, width=size, interpolation="bilinear", antialias=False)
     if in_channels != 3:
         return Preprocessing(channels="grey" if in_channels == 1 else "any", resize=resize)
     return Preprocessing(channels="bgr", mean=_MEAN, std=tuple(255 * std for std in _STD), resize=resize)
