@@ -33,6 +33,7 @@ $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group dev --editable ".[train]" $(addprefix --editable ./,$(PLUGINS))
+	$(BIN)/pyright --version  # the first call fetches what the tests then need no network for
 	@touch $@
 
 clean:
