@@ -96,7 +96,7 @@ class Dataset(Protocol):
 
 
 class Metric(Protocol):
-    """Counts, then a number; always with its contract.
+    """Counts, then numbers; always with their contract.
 
     Attributes:
         contract: which pixels, which classes, which average, which rule for empty masks, in words.
@@ -104,8 +104,30 @@ class Metric(Protocol):
 
     contract: str
 
-    def update(self, prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
-        """Count one image: ``(H, W)`` class indices each."""
+    def update(
+        self,
+        prediction: NDArray[np.uint8],
+        target: NDArray[np.uint8],
+        *,
+        probabilities: NDArray[np.float32] | None = None,
+        instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Count one image; every metric takes all keywords and uses those that it needs.
+
+        Args:
+            prediction: ``(H, W)`` class indices.
+            target: ``(H, W)`` class indices, or ``labels.ignore_index``.
+            probabilities: ``(num_classes, H, W)``, or ``(1, H, W)`` of class 1; given where the metric's
+                spec needs ``"probabilities"``.
+            instances: predicted and true objects, ``(H, W)`` each, 0 for none, given where the metric's
+                spec needs ``"instances"``; ``None`` in place of either where they are not known, and
+                then they are the connected components of the mask.
+            valid: ``(H, W)`` field of view; pixels outside count for nothing.
+
+        Raises:
+            OptionError: shapes or kinds of numbers do not fit, or what the metric needs is missing.
+        """
         ...
 
     def merge(self, other: Any) -> None:
@@ -113,5 +135,5 @@ class Metric(Protocol):
         ...
 
     def compute(self) -> Mapping[str, float]:
-        """Return the scores by name."""
+        """Return the scores by name; NaN where nothing was counted."""
         ...

@@ -43,9 +43,9 @@ def open_dataset(
     return made
 
 
-def make_metric(name: str, labels: Labels) -> Metric:
-    """Build a registered metric for masks with these labels."""
-    return _build(zoo.registry("metrics").get(name), labels=labels)
+def make_metric(name: str, labels: Labels, **options: Any) -> Metric:
+    """Build a registered metric for masks with these labels; the options are the metric's own."""
+    return _build(zoo.registry("metrics").get(name), labels=labels, **options)
 
 
 def make_loss(name: str, **options: Any) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -48,14 +48,24 @@ class Overlap:
             "mean over images, absent from both masks = 1; pooled: pixels of all images counted together"
         )
 
-    def update(self, prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
-        """Count one image: ``(H, W)`` class indices each.
+    def update(
+        self,
+        prediction: NDArray[np.uint8],
+        target: NDArray[np.uint8],
+        *,
+        probabilities: NDArray[np.float32] | None = None,
+        instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Count one image; see `segzoo.interfaces.Metric.update`.
 
         Raises:
             OptionError: the masks differ in size.
         """
         if prediction.shape != target.shape:
             raise OptionError(f"prediction is {prediction.shape}, target is {target.shape}")
+        if valid is not None:
+            prediction, target = prediction[valid], target[valid]
         if self.labels.ignore_index is not None:
             counted = target != self.labels.ignore_index
             prediction, target = prediction[counted], target[counted]
