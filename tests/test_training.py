@@ -221,6 +221,8 @@ def test_the_commands_train_predict_and_evaluate(squares, tmp_path, capsys):
     assert run(["predict", str(squares / "images"), "--model", out, "--out", str(tmp_path / "masks")]) == 0
     assert len(list((tmp_path / "masks").glob("*_mask.png"))) == 40
     capsys.readouterr()
+    assert run(["info", out]) == 0
+    assert "foreground" in capsys.readouterr().out
     assert run(["evaluate", out, "--data", str(squares), "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert [score["metric"] for score in scores] == ["iou", "dice"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,7 +22,7 @@ def command(name: str, as_json: bool) -> None:
     """Show what a name stands for: its options, parameters, licence, scores.
 
     NAME is anything that `segzoo list` shows, 'decoder-encoder' or 'decoder/encoder', an encoder of
-    timm, or 'local-dir:PATH' or 'hf-hub:ORG/NAME' for weights elsewhere. All that have the name are shown.
+    timm, or a folder or 'hf-hub:ORG/NAME' for weights elsewhere. All that have the name are shown.
     """
     warn_of_failed_plugins()
     found = _find(name)
@@ -40,7 +41,7 @@ def _find(name: str) -> list[dict[str, Any]]:
 
     if entries:
         return [facts.facts(entry) for entry in entries]
-    if is_location(name):
+    if is_location(name) or Path(name).is_dir():
         return [facts.folder_facts(name, read_config(locate(name, only_config=True)))]
     found = _timm_encoder(name) if "/" not in name else None
     if found is not None:
