@@ -6,6 +6,7 @@ Everything here is numpy and Pillow. Arrays are ``(H, W, C)``, uint8, channels i
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from segzoo.errors import ImageError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -33,23 +35,44 @@ _RESAMPLING = {
 }
 
 
-def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None) -> NDArray[np.uint8]:
     """Read an image file as ``(H, W, 3)`` or, if it is grey, ``(H, W, 1)``; uint8.
 
     EXIF rotation is applied, palettes are looked up, transparency is dropped, CMYK becomes RGB, and
-    deeper images are scaled to 8 bits as `to_uint8` says. Of several pages the first is read, with a
-    warning.
+    deeper images are scaled to 8 bits as `to_uint8` says. An array in a ``.npy`` file is taken as
+    `as_image` says.
+
+    Args:
+        path: the file.
+        scale: what both sides are multiplied by, truncated; a JPEG is decoded at a half, a quarter or
+            an eighth where that is enough, and what remains is done bicubically.
+        page: which page of several, from 0; ``None`` reads the first, with a warning if there are more.
 
     Raises:
         ImageError: there is no such file, or it is empty, truncated or no image.
     """
     path = Path(path)
+    if path.suffix.lower() == ".npy":
+        array = as_image(read_array(path))
+        return array if scale == 1 else from_pillow(_shrunk(Image.fromarray(array.squeeze()), scale))
+    with opened(path, page) as image:
+        return from_pillow(image if scale == 1 else _shrunk(image, scale))
+
+
+@contextmanager
+def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
+    """Open an image file at a page, and name the file in whatever goes wrong while it is used.
+
+    Raises:
+        ImageError: as `read` says; also if there is no such page.
+    """
     try:
         with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1)
-            if pages > 1:
-                warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=2)
-            return from_pillow(image)
+            if page is not None:
+                image.seek(page)
+            elif (pages := getattr(image, "n_frames", 1)) > 1:
+                warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=4)
+            yield image
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {path}") from error
     except UnidentifiedImageError as error:
@@ -58,9 +81,48 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large to decode at once: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except EOFError as error:
+        where = f"has no page {page}, or" if page else "is"
+        raise ImageError(f"{path} {where} cut short") from error
+    except (OSError, SyntaxError, ValueError) as error:
         # Pillow raises SyntaxError for broken PNG chunks.
         raise ImageError(f"{path} is damaged or cut short: {error}") from error
+
+
+def count_pages(path: Path) -> int:
+    """Return how many pages an image file has; errors as `read`."""
+    with opened(path, 0) as image:
+        return getattr(image, "n_frames", 1)
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read a ``.npy`` file, which may hold numbers only, never pickled objects.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {path}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
+
+
+def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Return width and height times ``scale``, truncated, and at least 1."""
+    return max(int(width * scale), 1), max(int(height * scale), 1)
+
+
+def _shrunk(image: Image.Image, scale: float) -> Image.Image:
+    size = scaled_size(image.width, image.height, scale)
+    image.draft(image.mode, size)
+    if image.mode == "P":
+        # Between palette indices there is nothing.
+        image = image.convert("RGB")
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def from_pillow(image: Image.Image) -> NDArray[np.uint8]:

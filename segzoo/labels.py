@@ -1,79 +1,246 @@
-"""Masks on disk to class indices, and back."""
+"""Masks on disk to class indices, by lookup tables.
+
+A table has an entry for every value that a file can hold: 256 for 8-bit masks, 65,536 for 16-bit
+ones, 2**24 for colours. Values that stand for no class are found in the same pass.
+"""
 
 from __future__ import annotations
 
-import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from segzoo.errors import MaskError
+from segzoo.errors import ImageError, MaskError, OptionError
+from segzoo.images import opened, read_array, scaled_size
 
 if TYPE_CHECKING:
     import os
 
     from numpy.typing import NDArray
 
+    from segzoo.interfaces import Sample
     from segzoo.specs import Labels
 
+Colour = tuple[int, int, int]
 
-def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
+
+def read_mask(
+    path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None, colours: bool = False
+) -> NDArray[Any]:
     """Read the values of a mask file as ``(H, W)``: palette indices as they are, grey values as they are.
+
+    Args:
+        path: an image, or an array that numpy.save wrote.
+        scale: what both sides are multiplied by, truncated; values are those of the nearest pixels.
+        page: which page of several, from 0; ``None`` reads the first, with a warning if there are more.
+        colours: whether a file of colours is given as ``(H, W, 3)`` instead of being an error.
 
     Raises:
         MaskError: the file cannot be read, or holds colours rather than one value a pixel.
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                warnings.warn(f"{path} holds several pages; only the first is read", stacklevel=2)
-            if image.mode in ("1", "L", "P", "I", "F") or image.mode.startswith("I;16"):
-                return np.asarray(image).astype(np.uint8) if image.mode == "1" else np.asarray(image)
-            colours = np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise MaskError(f"there is no mask {path}") from error
-    except UnidentifiedImageError as error:
-        raise MaskError(f"{path} is empty or no image in a format that Pillow knows") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise MaskError(f"{path} is damaged or cut short: {error}") from error
-    if (colours == colours[..., :1]).all():
-        return colours[..., 0]
+        values = _array(path, scale) if path.suffix.lower() == ".npy" else _decoded(path, scale, page)
+    except MaskError:
+        raise
+    except ImageError as error:
+        raise MaskError(str(error)) from error
+    if values.ndim == 2:
+        return values
+    if (values == values[..., :1]).all():
+        return values[..., 0]
+    if colours:
+        return values
     raise MaskError(
-        f"{path} holds colours; a mask needs one value a pixel: class indices, 0/255 or a palette"
+        f"{path} holds colours; a mask needs one value a pixel: class indices, 0/255 or a palette. If each"
+        " colour is a class, say which: palette=[[0,0,0],[255,0,0],...]"
     )
 
 
-def to_classes(values: NDArray[Any], labels: Labels, where: str) -> NDArray[np.uint8]:
+def _decoded(path: Path, scale: float, page: int | None) -> NDArray[Any]:
+    with opened(path, page) as image:
+        if scale != 1:
+            size = scaled_size(image.width, image.height, scale)
+            image.load()
+            image = image.resize(size, Image.Resampling.NEAREST)
+        if image.mode == "1":
+            return np.asarray(image).astype(np.uint8)
+        if image.mode in ("L", "P", "I", "F") or image.mode.startswith("I;16"):
+            return np.asarray(image)
+        return np.asarray(image.convert("RGB"))
+
+
+def _array(path: Path, scale: float) -> NDArray[Any]:
+    values = read_array(path)
+    values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3) or 0 in values.shape:
+        raise MaskError(f"{path} holds an array of {values.shape}; a mask is (H, W), or (H, W, 3) in colours")
+    if scale == 1:
+        return values
+    height, width = values.shape[:2]
+    columns, rows = scaled_size(width, height, scale)
+    return values[np.ix_(_nearest(height, rows), _nearest(width, columns))]
+
+
+def _nearest(size: int, wanted: int) -> NDArray[np.intp]:
+    return ((np.arange(wanted) + 0.5) * (size / wanted)).astype(np.intp)
+
+
+def to_classes(
+    values: NDArray[Any], labels: Labels, where: str, *, ignore_colour: Colour | None = None
+) -> NDArray[np.uint8]:
     """Map a mask's values to class indices; a two-class mask may also hold 0 and 255.
 
     Args:
-        values: ``(H, W)``, as `read_mask` gives them.
-        labels: the classes, and the values that stand for them.
+        values: ``(H, W)``, or ``(H, W, 3)`` colours of ``labels.palette``, as `read_mask` gives them.
+        labels: the classes, and the values that stand for them. Its ``ignore_index`` also stands for
+            itself in files, unless it is the value of a class.
         where: names the file in errors.
+        ignore_colour: the colour of pixels that count for nothing.
+
+    Returns:
+        ``(H, W)``, in which pixels that count for nothing are ``labels.ignore_index``.
 
     Raises:
         MaskError: a value stands for no class; the text says which values and what would help.
     """
+    if values.ndim == 3:
+        return _from_colours(values, labels, where, ignore_colour)
+    if values.dtype == np.bool_:
+        values = values.view(np.uint8)
     if not np.issubdtype(values.dtype, np.integer):
-        raise MaskError(f"{where} holds {values.dtype} values; a mask needs integers")
-    found = np.unique(values)
-    meaning = labels.values or tuple(range(len(labels.classes)))
-    if not labels.values and len(labels.classes) == 2 and set(found.tolist()) <= {0, 255}:
-        meaning = (0, 255)
-    ignored = set() if labels.ignore_index is None else {labels.ignore_index}
-    strange = [int(value) for value in found if value not in meaning and value not in ignored]
-    if strange:
-        shown = ", ".join(map(str, strange[:8])) + (", ..." if len(strange) > 8 else "")
         raise MaskError(
-            f"{where} holds the values {shown}, which stand for none of the {len(labels.classes)} classes "
-            f"{', '.join(labels.classes)}: name more classes, or say values={strange[:8]} of your masks"
+            f"{where} holds {values.dtype} values; a mask needs integers: round them and save it as uint8"
         )
-    classes = np.zeros(values.shape, np.uint8)
-    for index, value in enumerate(meaning):
-        classes[values == value] = index
-    for value in ignored:
-        classes[values == value] = value
+    if values.dtype != np.uint8:
+        values = _narrow(values, where)
+    meaning, ignored = _meaning(labels)
+    classes = _looked_up(values, meaning, ignored)
+    if classes is None and not labels.values and len(labels.classes) == 2:
+        classes = _looked_up(values, (0, 255), ignored)
+    if classes is None:
+        raise MaskError(_strange(values, meaning, ignored, labels, where))
     return classes
+
+
+def counted(sample: Sample, labels: Labels) -> NDArray[np.uint8]:
+    """Return the mask of a sample with ``labels.ignore_index`` outside its field of view.
+
+    Raises:
+        OptionError: there is a field of view and the labels have no ``ignore_index``.
+    """
+    if sample.field_of_view is None:
+        return sample.mask
+    if labels.ignore_index is None:
+        raise OptionError(
+            f"{sample.name} has a field of view, so its labels need an ignore_index, such as 255"
+        )
+    return np.where(sample.field_of_view, sample.mask, np.uint8(labels.ignore_index))
+
+
+def _meaning(labels: Labels) -> tuple[tuple[int, ...], int | None]:
+    """Return the value of each class in files, and the one that is ignored."""
+    meaning = tuple(labels.values) or tuple(range(len(labels.classes)))
+    ignored = labels.ignore_index
+    return meaning, None if labels.values and ignored in meaning else ignored
+
+
+def _narrow(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return integers in the narrowest type that a table exists for."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 0xFFFF:
+        raise MaskError(f"{where} holds values from {low} to {high}; a mask's lie in 0 to 65,535")
+    return values.astype(np.uint8 if high < 256 else np.uint16)
+
+
+def _looked_up(
+    values: NDArray[Any], meaning: tuple[int, ...], ignored: int | None
+) -> NDArray[np.uint8] | None:
+    """Return the class of each value, or ``None`` if one stands for no class."""
+    strange = _unused(len(meaning), ignored)
+    if values.dtype == np.uint8:
+        table = _table(256, meaning, ignored, strange).tobytes()
+        # Several times as fast as indexing, which would first make each value a 64-bit index.
+        classes = np.frombuffer(bytearray(values.tobytes()).translate(table), np.uint8).reshape(values.shape)
+    else:
+        classes = _table(1 << 16, meaning, ignored, strange)[values]
+    return None if (classes == strange).any() else classes
+
+
+@lru_cache(maxsize=64)
+def _table(size: int, meaning: tuple[int, ...], ignored: int | None, strange: int) -> NDArray[np.uint8]:
+    table = np.full(size, strange, np.uint8)
+    if ignored is not None:
+        table[ignored] = ignored
+    for index, value in enumerate(meaning):
+        if value < size and value != ignored:
+            table[value] = index
+    return table
+
+
+def _unused(classes: int, ignored: int | None) -> int:
+    """Return a byte that is neither a class nor ignored."""
+    for byte in range(255, classes - 1, -1):
+        if byte != ignored:
+            return byte
+    raise OptionError(f"a mask tells at most 255 classes apart, not {classes}")
+
+
+def _strange(
+    values: NDArray[Any], meaning: tuple[int, ...], ignored: int | None, labels: Labels, where: str
+) -> str:
+    known = {*meaning, ignored}
+    strange = [int(value) for value in np.unique(values) if int(value) not in known]
+    shown = ", ".join(map(str, strange[:8])) + (", ..." if len(strange) > 8 else "")
+    told = (
+        f"{where} holds the values {shown}, which stand for none of the {len(labels.classes)} classes "
+        f"{', '.join(labels.classes)}: name more classes, or say values=[...], the value of each"
+    )
+    if len(strange) > 8:
+        told += ". So many come of blurred edges or of JPEG: `segzoo data check DIR --fix OUT` repairs masks"
+    return told
+
+
+def _from_colours(
+    colours: NDArray[Any], labels: Labels, where: str, ignore_colour: Colour | None
+) -> NDArray[np.uint8]:
+    if not labels.palette:
+        raise MaskError(f"{where} holds colours: say which colour is which class: palette=[[0,0,0],...]")
+    if ignore_colour is not None and labels.ignore_index is None:
+        raise OptionError("an ignore_colour needs an ignore_index, such as 255")
+    strange = _unused(len(labels.classes), labels.ignore_index)
+    palette = tuple(tuple(colour) for colour in labels.palette)
+    table = _colour_table(palette, ignore_colour, labels.ignore_index, strange)
+    wide = colours.astype(np.uint32)
+    codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    classes = table[codes]
+    if (classes == strange).any():
+        missing = np.unique(codes[classes == strange]).tolist()
+        shown = ", ".join(str([code >> 16, code >> 8 & 255, code & 255]) for code in missing[:4])
+        raise MaskError(
+            f"{where} holds {len(missing)} colours that stand for none of the {len(palette)} classes: {shown}"
+            f"{', ...' if len(missing) > 4 else ''}. Add them to palette, or as ignore_colour; many that are"
+            " nearly alike come of JPEG or of blurred edges"
+        )
+    return classes
+
+
+@lru_cache(maxsize=2)
+def _colour_table(
+    palette: tuple[Colour, ...], ignored: Colour | None, ignore_index: int | None, strange: int
+) -> NDArray[np.uint8]:
+    """Return the class of every colour: 16 MB, since a search among the colours is slower."""
+    table = np.full(1 << 24, strange, np.uint8)
+    if ignored is not None:
+        table[_code(ignored)] = ignore_index
+    for index, colour in enumerate(palette):
+        table[_code(colour)] = index
+    return table
+
+
+def _code(colour: Colour) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue

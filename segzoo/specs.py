@@ -218,6 +218,29 @@ class WeightsSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A file that a data set comes in.
+
+    Attributes:
+        url: http or https; or ``kaggle:competition/file``, fetched with the user's own credentials.
+        checksum: ``md5:`` or ``sha256:`` and the digits as they are published; empty where none are.
+        bytes: its size, about; 0 where unknown.
+    """
+
+    url: str
+    checksum: str = ""
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/]+/.|kaggle:[\w-]+/[\w.-]+$", self.url):
+            raise UsageError(
+                f"archive {self.url!r} is neither http(s)://host/file nor kaggle:competition/file"
+            )
+        if self.checksum and not re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", self.checksum):
+            raise UsageError(f"archive {self.url}: {self.checksum!r} is not md5: or sha256: and its digits")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec(PartSpec):
     """A data set: ``factory(root, split=..., **options)`` gives a `segzoo.interfaces.Dataset`.
 
@@ -227,6 +250,8 @@ class DatasetSpec(PartSpec):
         layout: what the root must hold, in words.
         licence: the data's terms.
         homepage: where people get it.
+        archives: the files that it comes in, where its terms let a program fetch them.
+        by_hand: how people get it where they do not, in words.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -236,6 +261,8 @@ class DatasetSpec(PartSpec):
     layout: str = ""
     licence: str = ""
     homepage: str = ""
+    archives: tuple[Archive, ...] = ()
+    by_hand: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
