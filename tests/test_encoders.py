@@ -37,8 +37,8 @@ SLOW_BACKBONES = (
 
 
 def _registered() -> list[object]:
-    """Return every registered encoder; of the VGGs, which are large, only the smallest are fast."""
-    fast = ("vgg11", "vgg11_bn")
+    """Return every registered encoder; of the VGGs, which are large, only the smallest is fast."""
+    fast = ("vgg11",)
     return [
         pytest.param(name, marks=pytest.mark.slow) if name.startswith("vgg") and name not in fast else name
         for name in zoo.encoders.names()

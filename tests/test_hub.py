@@ -34,6 +34,7 @@ def test_a_clone_gives_a_unet_without_installing_anything(bare_python: Run, clon
     assert done.stdout.strip() == "torch.Size([1, 2, 33, 47])"
 
 
+@pytest.mark.slow
 def test_a_clone_s_plugins_are_visible_and_come_from_it(bare_python: Run, clone: Path) -> None:
     code = (
         "load('nested_unet', width=4, depth=3); import sys; from segzoo import zoo; "
@@ -45,6 +46,7 @@ def test_a_clone_s_plugins_are_visible_and_come_from_it(bare_python: Run, clone:
     assert str(clone) in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_imported_late_still_works_after_the_call(bare_python: Run, clone: Path) -> None:
     code = (
         "m = load('unet', width=4); import sys; assert CLONE not in sys.path; "
@@ -57,6 +59,7 @@ def test_what_is_imported_late_still_works_after_the_call(bare_python: Run, clon
     assert done.stdout.strip() == "Segmenter"
 
 
+@pytest.mark.slow
 def test_the_general_entry_takes_any_name_and_options(bare_python: Run, clone: Path) -> None:
     code = "m = load('segzoo', 'unet/plain', num_classes=5, in_channels=1, width=4, depth=3); print(m.head)"
     done = bare_python("-c", script(clone, code))
@@ -64,6 +67,7 @@ def test_the_general_entry_takes_any_name_and_options(bare_python: Run, clone: P
     assert "Conv2d(4, 5" in done.stdout
 
 
+@pytest.mark.slow
 def test_unet_vgg_is_built_without_a_download(bare_python: Run, clone: Path) -> None:
     code = (
         "pass\nwith torch.device('meta'): m = load('unet_vgg', num_classes=21)\n"
@@ -74,6 +78,7 @@ def test_unet_vgg_is_built_without_a_download(bare_python: Run, clone: Path) -> 
     assert done.stdout.strip() == "21 (64, 128, 256, 512, 512)"
 
 
+@pytest.mark.slow
 def test_weights_that_ship_in_a_clone_s_plugin_load(bare_python: Run, clone: Path) -> None:
     package = clone / "plugins" / "segzoo-dots" / "src" / "segzoo_dots"
     package.mkdir(parents=True)
@@ -112,6 +117,7 @@ def test_unet_nuclei_comes_trained_or_not(bare_python: Run, clone: Path) -> None
     assert shape == "torch.Size([1, 1, 40, 50]) ('background', 'nucleus')"
 
 
+@pytest.mark.slow
 def test_another_version_that_is_already_imported_is_named_with_what_to_do(
     bare_python: Run, clone: Path, site: Site
 ) -> None:
@@ -124,6 +130,7 @@ def test_another_version_that_is_already_imported_is_named_with_what_to_do(
         assert part in told
 
 
+@pytest.mark.slow
 def test_the_same_version_imported_from_elsewhere_is_used_and_gains_the_clone_s_plugins(
     bare_python: Run, clone: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +145,7 @@ def test_the_same_version_imported_from_elsewhere_is_used_and_gains_the_clone_s_
     assert done.stdout.strip() == str(elsewhere / "segzoo" / "__init__.py")
 
 
+@pytest.mark.slow
 def test_a_clone_works_where_another_version_is_installed_and_says_which_is_used(
     bare_python: Run, clone: Path, site: Site
 ) -> None:
@@ -149,6 +157,7 @@ def test_a_clone_works_where_another_version_is_installed_and_says_which_is_used
     assert re.search(rf"segzoo 99\.1 is installed, .* now uses segzoo {segzoo.__version__}", done.stderr)
 
 
+@pytest.mark.slow
 def test_every_entry_point_of_a_repository_is_listed_and_has_help(
     bare_python: Run, clone: Path, tmp_path: Path
 ) -> None:
@@ -169,6 +178,7 @@ def test_every_entry_point_of_a_repository_is_listed_and_has_help(
     assert (documented, model) == ("True", "Segmenter")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "nested_unet"])
 def test_asking_for_weights_that_do_not_exist_says_so(bare_python: Run, clone: Path, name: str) -> None:
     done = bare_python("-c", script(clone, f"load({name!r}, pretrained=True)"))

@@ -47,6 +47,7 @@ def test_every_public_name_resolves_and_is_documented(name: str) -> None:
     assert name == "__version__" or value.__doc__
 
 
+@pytest.mark.slow
 def test_public_names_resolve_in_a_fresh_process_in_any_order(python: Run) -> None:
     # In this process another test may have imported what a name forgot to.
     code = (

@@ -69,6 +69,7 @@ def test_a_wrong_number_of_widths_says_how_many_are_needed():
         small(decoder={"widths": [3, 5]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nested-vgg11", "unet++/resnet18", "nested/mobilevit_xxs"])
 def test_it_decodes_the_features_of_other_encoders(name):
     model = segzoo.create(name, num_classes=2, widths=[8] * 4).eval()
