@@ -141,9 +141,17 @@ def segzoo_datasets() -> Iterable[DatasetSpec]:
             name="folder",
             factory="segzoo.datasets.folder:FolderDataset",
             splits=("train", "val", "test"),
-            summary="your own images and masks in two folders",
-            layout="images/ and masks/ (or imgs/, labels/), one mask per image with the same stem",
-        )
+            summary="your own images and masks in two folders, or in a list of pairs",
+            layout="images/ and masks/ (or imgs/, labels/), one mask per image with the same stem; or a list of "
+            "pairs, .csv or .json",
+        ),
+        DatasetSpec(
+            name="labelme",
+            factory="segzoo.datasets.labelme:labelme",
+            splits=("train", "val", "test"),
+            summary="your own images with the shapes drawn in labelme",
+            layout="one .json of labelme per image, with its image beside it or inside",
+        ),
     ]
 
 

@@ -19,28 +19,44 @@ if TYPE_CHECKING:
 
 
 def open_dataset(
-    data: str, *, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any
+    data: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    cache: bool | str | os.PathLike[str] = False,
+    **options: Any,
 ) -> Dataset:
     """Open a data set.
 
     Args:
-        data: a registered data set, or a folder of images and masks.
+        data: a registered data set, a folder of images and masks, or a list of them (.csv, .json).
         root: where a registered one lies; by default the folder of its name in ``$SEGZOO_DATA``.
         split: which part of it.
+        cache: whether to keep decoded samples in memory; or the folder to keep them in on disk.
         **options: of the data set.
 
     Raises:
-        UnknownNameError: ``data`` is neither a name nor a folder.
+        UnknownNameError: ``data`` is neither a name nor a folder or list.
         FailureError: the root does not hold the data.
     """
     registered = zoo.registry("datasets")
-    if data not in registered and Path(data).is_dir():
+    if data not in registered and (Path(data).is_dir() or _is_list(Path(data))):
         data, root = "folder", data
     spec = registered.get(data)
-    made = _build(spec, _root(spec.name, root), split=split, **options)
+    place = _root(spec.name, root)
+    made = _build(spec, place, split=split, **options)
     if not isinstance(made, Dataset):
         raise PluginError(f"data set {spec.name!r}: {type(made).__name__} has no labels, length or items")
-    return made
+    if cache is False:
+        return made
+    from segzoo.datasets.cached import Cached
+
+    key = repr((spec.factory, str(place.resolve()), split, sorted({**spec.options, **options}.items())))
+    return Cached(made, None if cache is True else cache, key=key)
+
+
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".json") and path.is_file()
 
 
 def make_metric(name: str, labels: Labels, **options: Any) -> Metric:

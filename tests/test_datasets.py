@@ -47,7 +47,8 @@ def test_folders_named_like_splits_decide_it(tmp_path):
     for split, name in (("train", "a"), ("val", "b"), ("test", "c")):
         write(tmp_path / split / f"images/{name}.png")
         write(tmp_path / split / f"masks/{name}.png", mask=True)
-    assert [FolderDataset(tmp_path, split)[0].name for split in ("train", "val", "test")] == ["a", "b", "c"]
+    names = [FolderDataset(tmp_path, split)[0].name for split in ("train", "val", "test")]
+    assert names == ["train/a", "val/b", "test/c"]
     assert len(FolderDataset(tmp_path, "all")) == 3
 
 

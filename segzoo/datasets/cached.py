@@ -1,20 +1,47 @@
-"""Keeps decoded samples in memory, so that an epoch decodes nothing twice."""
+"""Keeps decoded samples, in memory or on disk, so that nothing is decoded twice."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import secrets
+import zipfile
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import FailureError
+from segzoo.interfaces import Sample
 
 if TYPE_CHECKING:
-    from segzoo.interfaces import Dataset, Sample
+    from segzoo.interfaces import Dataset
+
+_ARRAYS = ("image", "mask", "field_of_view", "instances")
 
 
 class Cached:
-    """A data set that remembers image and mask of every sample it has given; instances are dropped."""
+    """A data set that remembers every sample it has given.
 
-    def __init__(self, dataset: Dataset) -> None:
+    In memory instances are dropped. On disk every array of a sample is kept, uncompressed, in a file
+    whose name is a hash of the sample's name, the options, and the sizes and times of its files, so that
+    a changed file or another option never brings back an old sample; old files are left where they are.
+
+    Args:
+        dataset: what to remember.
+        folder: where on disk; in memory where ``None``.
+        key: what the samples depend on beside their files, such as the options of the data set.
+    """
+
+    def __init__(
+        self, dataset: Dataset, folder: str | os.PathLike[str] | None = None, *, key: str = ""
+    ) -> None:
         self.labels = dataset.labels
+        self.scale = float(getattr(dataset, "scale", 1.0))
         self._dataset = dataset
+        self._folder = None if folder is None else Path(folder)
+        self._key = key
         self._samples: dict[int, Sample] = {}
 
     def __len__(self) -> int:
@@ -22,6 +49,59 @@ class Cached:
 
     def __getitem__(self, index: int) -> Sample:
         """Return sample ``index``, decoded at most once."""
+        if self._folder is not None:
+            return self._from_disk(self._folder, index)
         if index not in self._samples:
             self._samples[index] = replace(self._dataset[index], instances=None)
         return self._samples[index]
+
+    def _from_disk(self, folder: Path, index: int) -> Sample:
+        path = folder / f"{self._name(index)}.npz"
+        kept = _read(path)
+        if kept is not None:
+            return kept
+        sample = self._dataset[index]
+        _write(path, sample)
+        return sample
+
+    def _name(self, index: int) -> str:
+        dataset: Any = self._dataset
+        files = [file for file in dataset.files(index) if file.exists()] if hasattr(dataset, "files") else []
+        status = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        names = getattr(dataset, "names", None)
+        told = (
+            type(dataset).__qualname__,
+            self._key,
+            str(self.labels),
+            index,
+            names and names[index],
+            status,
+        )
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> Sample | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            name = str(file["name"])
+            arrays = {key: file[key] for key in _ARRAYS if key in file}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # damaged: it is written anew
+    return Sample(name=name, **arrays)
+
+
+def _write(path: Path, sample: Sample) -> None:
+    arrays = {key: getattr(sample, key) for key in _ARRAYS if getattr(sample, key) is not None}
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(part, allow_pickle=False, name=np.array(sample.name), **arrays)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FailureError(
+            f"cannot keep {sample.name} in {path.parent}: {error.strerror or error}. Make room or name"
+            " another folder: cache=..."
+        ) from error

@@ -1,20 +1,23 @@
-"""Your own images and masks in two folders, paired by name.
+"""Your own images and masks: in two folders, paired by name, or in a list of pairs.
 
 ``images/cat.jpg`` belongs to ``masks/cat.png`` or ``masks/cat_mask.png``. The folders may also be
-called ``imgs`` and ``labels``, and may lie inside ``train``, ``val`` and ``test``; without those,
-the split is by a hash of the name: of a hundred, 80 train, 10 validate, 10 test.
+called ``imgs`` and ``labels``, and may lie inside ``train``, ``val`` and ``test``, or hold folders
+of those names; without any, the split is by a hash of the name: of a hundred, 80 train, 10 validate,
+10 test. Two stacks of pages, such as TIFF files of microscopes, are paired page by page.
 """
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segzoo.datasets.listed import listed
+from segzoo.datasets.matching import match, match_layers
+from segzoo.datasets.pairs import Pair, Pairs
+from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, OptionError
-from segzoo.images import SUFFIXES, read
-from segzoo.interfaces import Sample
-from segzoo.labels import read_mask, to_classes
+from segzoo.images import count_pages
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -23,21 +26,30 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test", "all")
 _IMAGES, _MASKS = ("images", "imgs"), ("masks", "labels")
+_LISTS = ("pairs.csv", "pairs.json")
 
 
-class FolderDataset:
+class FolderDataset(Pairs):
     """Pairs of files below ``root``.
 
     Args:
-        root: holds the two folders, or ``train``, ``val``, ``test`` with two folders each.
+        root: holds the two folders, or ``train``, ``val``, ``test`` with two folders each; or a list of
+            pairs, ``.csv`` or ``.json``, or a folder that holds ``pairs.csv`` or ``pairs.json``.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of the classes, background first, or how many there are.
         values: the value in the masks of each class, where it is not the class's index.
         ignore_index: the value of pixels that count for nothing.
+        palette: the colour of each class, for masks that are pictures in colours.
+        ignore_colour: the colour in such masks of pixels that count for nothing.
         mask_suffix: what a mask's stem has after its image's, tried before none.
+        images: the folder of images, where it is called neither ``images`` nor ``imgs``.
+        masks: the folder of masks, where it is called neither ``masks`` nor ``labels``.
+        per_class: each class has a mask of its own, 0 where it is not: ``masks/cell/a.png``,
+            ``masks/a/cell.png`` or ``masks/a_cell.png``; or, of a TIFF with several pages, each page.
+        scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:
-        FailureError: there are no such folders, or a file has no partner; the text lists them.
+        FailureError: there are no such folders, a file has no partner, or the split is empty.
     """
 
     def __init__(
@@ -48,82 +60,148 @@ class FolderDataset:
         classes: Sequence[str] | int = ("background", "foreground"),
         values: Sequence[int] = (),
         ignore_index: int | None = None,
+        palette: Sequence[Sequence[int]] = (),
+        ignore_colour: Sequence[int] | None = None,
         mask_suffix: str = "_mask",
+        images: str = "",
+        masks: str = "",
+        per_class: bool = False,
+        scale: float = 1.0,
     ) -> None:
-        if split not in SPLITS:
-            raise OptionError(f"a folder has the splits {', '.join(SPLITS)}, not {split!r}")
-        names = tuple(f"class {i}" for i in range(classes)) if isinstance(classes, int) else tuple(classes)
-        self.labels = Labels(classes=names, values=tuple(values), ignore_index=ignore_index)
-        self._pairs = _pairs(Path(root), split, mask_suffix)
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Decode one pair.
-
-        Raises:
-            ImageError: a file cannot be read, or the two differ in size.
-            MaskError: the mask holds a value that stands for no class.
-        """
-        name, image_path, mask_path = self._pairs[index]
-        image = read(image_path)
-        mask = to_classes(read_mask(mask_path), self.labels, str(mask_path))
-        if mask.shape != image.shape[:2]:
-            raise FailureError(f"{mask_path} is {mask.shape}, its image {image_path} is {image.shape[:2]}")
-        return Sample(image=image, mask=mask, name=name)
-
-
-def _pairs(root: Path, split: str, mask_suffix: str) -> list[tuple[str, Path, Path]]:
-    divided = [root / part for part in SPLITS[:3] if _folder(root / part, _IMAGES)]
-    if divided:
-        roots = divided if split == "all" else [root / split]
-        return [pair for one in roots for pair in _pairs_in(one, mask_suffix)]
-    pairs = _pairs_in(root, mask_suffix)
-    return [pair for pair in pairs if split in ("all", _split_of(pair[0]))]
-
-
-def _pairs_in(root: Path, mask_suffix: str) -> list[tuple[str, Path, Path]]:
-    images, masks = _folder(root, _IMAGES), _folder(root, _MASKS)
-    if images is None or masks is None:
-        raise FailureError(
-            f"{root} needs a folder of images ({' or '.join(_IMAGES)}) "
-            f"and one of masks ({' or '.join(_MASKS)})"
+        check_split("a folder", split, SPLITS)
+        names = _names(len(palette) if palette and classes == ("background", "foreground") else classes)
+        colours = tuple(_colour(colour) for colour in palette)
+        labels = Labels(classes=names, values=tuple(values), ignore_index=ignore_index, palette=colours)
+        finder = _Finder(_words(images, _IMAGES), _words(masks, _MASKS), mask_suffix, names, per_class)
+        super().__init__(
+            _part(Path(root), split, finder),
+            labels,
+            scale=scale,
+            ignore_colour=None if ignore_colour is None else _colour(ignore_colour),
         )
-    by_name = _by_name(masks)
-    pairs, alone = [], []
-    for name, image in _by_name(images).items():
-        mask = by_name.pop(name + mask_suffix, None) or by_name.pop(name, None)
-        if mask is None:
-            alone.append(image)
-        else:
-            pairs.append((name, image, mask))
-    alone += by_name.values()
-    if alone or not pairs:
-        shown = ", ".join(str(path) for path in alone[:8]) + (" ..." if len(alone) > 8 else "")
+
+
+class _Finder:
+    """Finds the pairs below a folder."""
+
+    def __init__(
+        self,
+        images: Sequence[str],
+        masks: Sequence[str],
+        mask_suffix: str,
+        classes: Sequence[str],
+        per_class: bool,
+    ) -> None:
+        self.images, self.masks, self.classes, self.per_class = images, masks, classes, per_class
+        self.suffixes = tuple(dict.fromkeys((mask_suffix, "")))
+
+    def divided(self, root: Path) -> list[tuple[str, Pair]]:
+        """Return every pair with its split, from the folder that it lies in or from its name."""
+        outside = [(part, word) for part, words in FOLDERS.items() for word in words]
+        found = [
+            (part, _prefixed(word, pair))
+            for part, word in outside
+            if _folder(root / word, self.images)
+            for pair in self.pairs(*self.folders(root / word))
+        ]
+        if found:
+            return found
+        images, masks = self.folders(root)
+        found = [
+            (part, _prefixed(word, pair))
+            for part, word in outside
+            if (images / word).is_dir() and (masks / word).is_dir()
+            for pair in self.pairs(images / word, masks / word)
+        ]
+        return found or [(split_of(_stack(pair)), pair) for pair in self.pairs(images, masks)]
+
+    def folders(self, root: Path) -> tuple[Path, Path]:
+        images, masks = _folder(root, self.images), _folder(root, self.masks)
+        if images is None or masks is None:
+            raise FailureError(
+                f"{root} needs a folder of images ({' or '.join(self.images)}) and one of masks "
+                f"({' or '.join(self.masks)}); other names: images=..., masks=..., or {' or '.join(_LISTS)}"
+            )
+        return images, masks
+
+    def pairs(self, images: Path, masks: Path) -> list[Pair]:
+        if self.per_class and any(masks.rglob("*.tif*")):
+            every = match(images, masks, self.suffixes)
+            pages = tuple(range(1, len(self.classes)))
+            return [_paged(Pair(name, image, mask), pages) for name, image, mask in every]
+        if self.per_class:
+            return [Pair(*row) for row in match_layers(images, masks, self.classes)]
+        every = [Pair(*row) for row in match(images, masks, self.suffixes)]
+        return [one for pair in every for one in slices(pair)]
+
+
+def slices(pair: Pair) -> list[Pair]:
+    """Return one pair for each page where image and mask are stacks, else the pair itself.
+
+    Raises:
+        FailureError: the two have different numbers of pages.
+    """
+    if pair.image.suffix.lower() not in (".tif", ".tiff") or isinstance(pair.mask, tuple):
+        return [pair]
+    pages = count_pages(pair.image)
+    if pages == 1:
+        return [pair]
+    others = count_pages(pair.mask)
+    if pages != others:
         raise FailureError(
-            f"{root}: {len(alone)} files have no partner of the same name: {shown}"
-            if alone
-            else f"{images} holds no images"
+            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"
+            " number; keep the same in both"
+        )
+    return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in range(pages)]
+
+
+def _paged(pair: Pair, classes: tuple[int, ...]) -> Pair:
+    """Return the pair whose mask has a page for every class, with or without one for the background."""
+    assert isinstance(pair.mask, Path)
+    pages = count_pages(pair.mask)
+    if pages not in (len(classes), len(classes) + 1):
+        raise FailureError(
+            f"{pair.mask} has {pages} pages; with per_class it needs one for each of the {len(classes)}"
+            " classes after the background"
+        )
+    return replace(pair, mask_pages=classes if pages == len(classes) else (0, *classes))
+
+
+def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:
+    source = next((root / name for name in _LISTS if (root / name).is_file()), root)
+    divided = listed(source) if source.is_file() else finder.divided(root)
+    pairs = [pair for part, pair in divided if split in ("all", part)]
+    if not pairs:
+        raise FailureError(
+            f"the split {split!r} of {root} is empty: it has {len(divided)} images, and none falls into it."
+            " Add images, or divide them yourself: train/, val/ and test/, each with both folders"
         )
     return pairs
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in named:
-                raise FailureError(f"{named[name]} and {path} have one name: keep one of them")
-            named[name] = path
-    return named
+def _prefixed(word: str, pair: Pair) -> Pair:
+    return replace(pair, name=f"{word}/{pair.name}")
+
+
+def _stack(pair: Pair) -> str:
+    # Neighbouring slices of a stack are nearly alike: they stay together.
+    return pair.name if pair.page is None else pair.name.rpartition("/")[0]
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path | None:
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
-def _split_of(name: str) -> str:
-    hundredth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
-    return "train" if hundredth < 80 else "val" if hundredth < 90 else "test"
+def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return (said,) if said else usual
+
+
+def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
+    return tuple(f"class {i}" for i in range(classes)) if isinstance(classes, int) else tuple(classes)
+
+
+def _colour(colour: Sequence[int]) -> tuple[int, int, int]:
+    if len(colour) != 3 or any(not isinstance(part, int) or not 0 <= part <= 255 for part in colour):
+        raise OptionError(f"a colour is [red, green, blue], 0 to 255 each, got {colour!r}")
+    red, green, blue = colour
+    return red, green, blue

@@ -1,0 +1,106 @@
+"""Which mask belongs to which image: by name, in two folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segzoo.errors import FailureError
+from segzoo.images import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Files that images and masks are read from.
+READABLE = SUFFIXES | {".npy"}
+
+
+def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
+    """Return name, image and mask of every image below ``images``.
+
+    Args:
+        images: searched with all folders in it.
+        masks: searched likewise.
+        suffixes: what a mask's stem may have after its image's; the first that exists counts.
+
+    Raises:
+        FailureError: a file has no partner, or two have one name; the text lists them.
+    """
+    of_images, of_masks = by_name(images), by_name(masks)
+    if not of_images:
+        raise FailureError(f"{images} holds no images ({' '.join(sorted(READABLE))})")
+    pairs, alone = [], []
+    for name, image in of_images.items():
+        found = next((name + suffix for suffix in suffixes if name + suffix in of_masks), None)
+        if found is None:
+            alone.append(image)
+        else:
+            pairs.append((name, image, of_masks.pop(found)))
+    check_alone(images.parent, [*alone, *of_masks.values()])
+    return pairs
+
+
+def match_layers(
+    images: Path, masks: Path, classes: Sequence[str]
+) -> list[tuple[str, Path, tuple[tuple[int, Path], ...]]]:
+    """Return name and image of every image, and its masks where each class but the first has a file.
+
+    The mask of class ``cell`` of image ``a`` is ``cell/a``, ``a/cell`` or ``a_cell``. An image lacks
+    the classes that it has no file for; it must have one.
+
+    Raises:
+        FailureError: a file has no partner, or two have one name; the text lists them.
+    """
+    of_images, of_masks = by_name(images), by_name(masks)
+    rows, alone = [], []
+    for name, image in of_images.items():
+        layers = []
+        for index, word in enumerate(classes[1:], start=1):
+            spelled = (f"{word}/{name}", f"{name}/{word}", f"{name}_{word}")
+            found = next((one for one in spelled if one in of_masks), None)
+            if found is not None:
+                layers.append((index, of_masks.pop(found)))
+        if layers:
+            rows.append((name, image, tuple(layers)))
+        else:
+            alone.append(image)
+    check_alone(images.parent, [*alone, *of_masks.values()])
+    return rows
+
+
+def by_name(folder: Path) -> dict[str, Path]:
+    """Return every readable file in a folder and in those below it, by its path without suffix.
+
+    Raises:
+        FailureError: two files have one name.
+    """
+    named: dict[str, Path] = {}
+    for path in sorted(_files(folder)):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in named:
+            raise FailureError(
+                f"{named[name]} and {path} have one name, so it is not clear which belongs to the mask or"
+                " image of that name: keep one of them"
+            )
+        named[name] = path
+    return named
+
+
+def check_alone(root: Path, alone: Sequence[Path]) -> None:
+    """Raise `FailureError` that lists files without a partner, if there are any."""
+    if alone:
+        shown = ", ".join(map(str, alone[:8])) + (" ..." if len(alone) > 8 else "")
+        raise FailureError(
+            f"{root}: {len(alone)} files have no partner of the same name: {shown}. Add what is missing, move"
+            " these away, or say what masks have after the name: mask_suffix='_mask'"
+        )
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    for where, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            # macOS leaves ._a.png beside a.png.
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE:  # noqa: PTH122
+                yield Path(where, name)

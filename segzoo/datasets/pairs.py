@@ -1,0 +1,193 @@
+"""Files of images and masks as a data set: what most data sets are, once their files are found.
+
+A plug-in's data set finds its files, says so with `Pair`, and returns `Pairs`::
+
+    def mine(root, split="train", *, scale=1.0):
+        files = sorted(Path(root).glob("*.jpg"))
+        return Pairs([Pair(file.stem, file, file.with_suffix(".png")) for file in files], LABELS, scale=scale)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segzoo.errors import FailureError, ImageError, MaskError, OptionError
+from segzoo.images import read
+from segzoo.interfaces import Sample
+from segzoo.labels import counted, read_mask, to_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.labels import Colour
+    from segzoo.specs import Labels
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image file and its mask.
+
+    Attributes:
+        name: unique within the data set.
+        image: the image's file.
+        mask: the mask's file; or several of them, each with the class whose pixels are not 0 in it,
+            where later ones cover earlier ones.
+        field_of_view: a file whose pixels are 0 where nothing counts.
+        page: of both files, from 0, where they are stacks.
+        mask_pages: the class of each page of the mask, where one page is one class.
+    """
+
+    name: str
+    image: Path
+    mask: Path | tuple[tuple[int, Path], ...]
+    field_of_view: Path | None = None
+    page: int | None = None
+    mask_pages: tuple[int, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the sample is made of."""
+        masks = tuple(path for _, path in self.mask) if isinstance(self.mask, tuple) else (self.mask,)
+        return (self.image, *masks, *([self.field_of_view] if self.field_of_view else []))
+
+
+class Pairs:
+    """A data set of `Pair`; files are opened when a sample is asked for.
+
+    Args:
+        pairs: the files.
+        labels: the classes, and how masks say them.
+        scale: what both sides of images and masks are multiplied by, truncated, while they are decoded.
+        ignore_colour: the colour in masks of pixels that count for nothing.
+
+    Raises:
+        OptionError: ``scale`` is not above 0 and at most 1.
+        FailureError: two pairs have one name.
+    """
+
+    def __init__(
+        self,
+        pairs: Iterable[Pair],
+        labels: Labels,
+        *,
+        scale: float = 1.0,
+        ignore_colour: Colour | None = None,
+    ) -> None:
+        if not 0 < scale <= 1:
+            raise OptionError(f"scale must lie above 0 and be at most 1, got {scale}")
+        self.labels, self.scale = labels, scale
+        self.pairs = list(pairs)
+        self._ignore_colour = ignore_colour
+        _check_names(self.pairs)
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each sample."""
+        return [pair.name for pair in self.pairs]
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Return the files that a sample is made of."""
+        return self.pairs[index].files
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decode one pair.
+
+        Raises:
+            ImageError: a file cannot be read, or has vanished.
+            MaskError: the mask holds a value that stands for no class, or differs from the image in size.
+        """
+        pair = self.pairs[index]
+        try:
+            return self._sample(pair)
+        except ImageError as error:
+            gone = next((path for path in pair.files if not path.exists()), None)
+            if gone is None:
+                raise
+            raise ImageError(
+                f"there is no {gone} any more: it was there when the data set was opened. Put it back, or"
+                " open the data set anew"
+            ) from error
+
+    def _sample(self, pair: Pair) -> Sample:
+        image = read(pair.image, scale=self.scale, page=pair.page)
+        shape = image.shape[:2]
+        mask = self._mask(pair, shape)
+        if pair.field_of_view is None:
+            return Sample(image=image, mask=mask, name=pair.name)
+        seen = read_mask(pair.field_of_view, scale=self.scale) > 0
+        _check_size(pair.field_of_view, seen.shape, pair.image, shape)
+        sample = Sample(image=image, mask=mask, name=pair.name, field_of_view=seen)
+        return Sample(image=image, mask=counted(sample, self.labels), name=pair.name, field_of_view=seen)
+
+    def _mask(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        if isinstance(pair.mask, tuple):
+            return self._layered(pair.mask, pair.image, shape)
+        if pair.mask_pages:
+            return self._layered([(index, pair.mask) for index in pair.mask_pages], pair.image, shape, True)
+        colours = bool(self.labels.palette)
+        values = read_mask(pair.mask, scale=self.scale, page=pair.page, colours=colours)
+        _check_size(pair.mask, values.shape[:2], pair.image, shape)
+        return to_classes(values, self.labels, str(pair.mask), ignore_colour=self._ignore_colour)
+
+    def _layered(
+        self,
+        layers: Sequence[tuple[int, Path]],
+        image: Path,
+        shape: tuple[int, ...],
+        pages: bool = False,
+    ) -> NDArray[np.uint8]:
+        """Put the masks of single classes on one another."""
+        mask = np.zeros(shape, np.uint8)
+        for number, (index, path) in enumerate(layers):
+            layer = read_mask(path, scale=self.scale, page=number if pages else None)
+            _check_size(path, layer.shape, image, shape)
+            mask[layer > 0] = index
+        return mask
+
+
+def _check_size(path: Path, shape: Sequence[int], image: Path, wanted: Sequence[int]) -> None:
+    if tuple(shape) == tuple(wanted):
+        return
+    turned = tuple(shape) == tuple(wanted)[::-1]
+    advice = (
+        "the image's EXIF data may turn it, and the mask was drawn on the unturned one: turn the mask"
+        if turned
+        else "bring the mask to the image's size by its nearest pixels, or find the right one"
+    )
+    raise MaskError(f"{path} is {tuple(shape)}, its image {image} is {tuple(wanted)}: {advice}")
+
+
+def _check_names(pairs: Sequence[Pair]) -> None:
+    seen: dict[str, Pair] = {}
+    for pair in pairs:
+        if pair.name in seen:
+            first = seen[pair.name]
+            raise FailureError(f"{first.image} and {pair.image} have one name, {pair.name!r}: rename one")
+        seen[pair.name] = pair
+
+
+def find_root(root: Path, *marks: str) -> Path | None:
+    """Return ``root``, or the folder up to two levels below it, that holds one of ``marks``.
+
+    Archives often unpack to one more folder than their documentation says.
+    """
+    folders = [root]
+    for _ in range(3):
+        found = next((one for one in folders if any((one / mark).exists() for mark in marks)), None)
+        if found is not None:
+            return found
+        folders = [
+            inner for one in folders if one.is_dir() for inner in sorted(one.iterdir()) if inner.is_dir()
+        ]
+        # A folder of thousands of folders is data, not a wrapping.
+        folders = folders[:64]
+    return None
