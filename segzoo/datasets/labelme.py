@@ -161,8 +161,8 @@ def _told(root: Path) -> tuple[str, ...]:
 def _ask(paths: Sequence[Path]) -> tuple[str, ...]:
     found = {str(shape.get("label")) for path in paths[:_LOOK] for shape in _read(path)["shapes"]}
     raise OptionError(
-        f"say what the classes are: classes={sorted(found)} are the labels in the first {len(paths[:_LOOK])} files;"
-        f" or write them to {paths[0].parent / 'labels.txt'}, one a line"
+        f"say what the classes are: classes={sorted(found)} are the labels in the first"
+        f" {len(paths[:_LOOK])} files; or write them to {paths[0].parent / 'labels.txt'}, one a line"
     )
 
 

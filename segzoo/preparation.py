@@ -1,0 +1,121 @@
+"""Data sets from their archives: fetched where their terms allow it, unpacked, and tried out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segzoo import zoo
+from segzoo.datasets.unpack import Limits, new_folder, unpack_into
+from segzoo.errors import FailureError, OptionError
+from segzoo.parts import open_dataset
+from segzoo.weights.fetch import fetch
+from segzoo.weights.kaggle import fetch_from_kaggle
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from segzoo.specs import Archive, DatasetSpec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that is ready.
+
+    Attributes:
+        folder: its root.
+        files: how many files were unpacked.
+        samples: how many there are, by split.
+    """
+
+    folder: Path
+    files: int
+    samples: dict[str, int]
+
+
+def prepare(
+    name: str,
+    sources: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    limits: Limits | None = None,
+) -> Prepared:
+    """Unpack a data set's archives into a new folder, and see that it opens.
+
+    Args:
+        name: a registered data set.
+        sources: its archives: zip or tar.
+        out: the folder, which must not exist or be empty.
+        limits: what each archive may unpack to.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        FailureError: an archive is damaged or not to be trusted, or does not hold that data set; nothing is
+            left behind then.
+    """
+    spec = zoo.registry("datasets").get(name)
+    folder = Path(out)
+    with new_folder(folder) as part:
+        files = sum(unpack_into(Path(source), part, limits or Limits()) for source in sources)
+        samples = _samples(name, spec, part, folder)
+    return Prepared(folder, files, samples)
+
+
+def download(name: str, out: str | os.PathLike[str]) -> Prepared:
+    """Fetch a data set whose terms allow it, and `prepare` it; archives stay in the cache.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        OptionError: its terms do not allow it, or Kaggle's credentials are missing; the text says what to do.
+        FailureError: it cannot be fetched, or is not what it should be.
+    """
+    spec = zoo.registry("datasets").get(name)
+    if not spec.archives:
+        how = spec.by_hand or "it has no archives"
+        raise OptionError(
+            f"{name!r} cannot be fetched by a program: {how}. {spec.homepage}. Then:"
+            f" segzoo data prepare {name} --source ARCHIVE --out DIR"
+        )
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FailureError(f"{folder} is there already and not empty: name another folder, or remove it")
+    return prepare(name, [_fetched(archive) for archive in spec.archives], out)
+
+
+def _fetched(archive: Archive) -> Path:
+    kind, _, digits = archive.checksum.partition(":")
+    sha256 = digits if kind == "sha256" else ""
+    if archive.url.startswith("kaggle:"):
+        file = fetch_from_kaggle(archive.url.removeprefix("kaggle:"), sha256=sha256)
+    else:
+        file = fetch(archive.url, sha256=sha256, size=archive.bytes)
+    if kind == "md5":
+        _check_md5(file, digits, archive.url)
+    return file
+
+
+def _check_md5(file: Path, expected: str, url: str) -> None:
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "md5").hexdigest()
+    if found != expected:
+        raise FailureError(
+            f"{file}: its MD5 is {found}, {url} is published with {expected}: the file is damaged or has been"
+            " replaced. Delete it and try again"
+        )
+
+
+def _samples(name: str, spec: DatasetSpec, part: Path, folder: Path) -> dict[str, int]:
+    counts, refusals = {}, []
+    for split in spec.splits:
+        try:
+            counts[split] = len(open_dataset(name, root=part, split=split))
+        except OptionError:
+            counts[split] = 0  # it cannot be opened without options that only the person knows
+        except FailureError as error:
+            refusals.append(str(error).replace(str(part), str(folder)))
+    if not counts:
+        raise FailureError(f"the archives do not hold {name!r}: {refusals[0]}. Expected: {spec.layout}")
+    return counts
