@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segzoo.hooks import API_VERSION, hookimpl
+from segzoo.metrics.catalogue import list_metrics
 from segzoo.specs import (
     DatasetSpec,
     DecoderSpec,
     EncoderSpec,
     LayoutSpec,
     LossSpec,
-    MetricSpec,
     ModelSpec,
     Preprocessing,
     WeightsSpec,
@@ -19,6 +19,8 @@ from segzoo.specs import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from segzoo.specs import MetricSpec
 
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
@@ -157,119 +159,7 @@ def segzoo_datasets() -> Iterable[DatasetSpec]:
 
 @hookimpl
 def segzoo_metrics() -> Iterable[MetricSpec]:
-    return [*_class_scores(), *_shape_scores(), *_other_programs_scores()]
-
-
-def _class_scores() -> Iterable[MetricSpec]:
-    of_class, whole = "segzoo.metrics.scores:class_score", "segzoo.metrics.scores:agreement"
-    foreground = "of the foreground classes, per image and pooled"
-    return [
-        _metric("dice", of_class, f"Dice (F1) {foreground}", "f1", measure="dice"),
-        _metric("iou", of_class, f"intersection over union {foreground}", "jaccard", measure="iou"),
-        _metric("precision", of_class, f"precision {foreground}", measure="precision"),
-        _metric("recall", of_class, f"recall {foreground}", "sensitivity", measure="recall"),
-        _metric("specificity", of_class, f"specificity {foreground}", measure="specificity"),
-        _metric("miou", of_class, "IoU of all classes with background", measure="iou", background=True),
-        _metric(
-            "fw-iou",
-            of_class,
-            "IoU of all classes, weighed by their true pixels",
-            measure="iou",
-            background=True,
-            weights="frequency",
-        ),
-        _metric(
-            "mean-accuracy",
-            of_class,
-            "recall of all classes with background",
-            "balanced-accuracy",
-            measure="recall",
-            background=True,
-        ),
-        _metric("accuracy", whole, "share of pixels whose class is right", measure="accuracy"),
-        _metric("kappa", whole, "Cohen's kappa", measure="kappa"),
-        _metric("mcc", whole, "Matthews' correlation coefficient", measure="mcc"),
-        _metric("confusion", "segzoo.metrics.confusion:confusion", "all scores of one confusion matrix"),
-    ]
-
-
-def _shape_scores() -> Iterable[MetricSpec]:
-    surface, curve = "segzoo.metrics.surface:surface_distance", "segzoo.metrics.curves:Curve"
-    partition, objects = "segzoo.metrics.partition:partition_score", "segzoo.metrics.instances"
-    chances, instances = ("probabilities",), ("instances",)
-    return [
-        _metric(
-            "boundary-iou",
-            "segzoo.metrics.boundary:boundary_iou",
-            "IoU of the masks' rims",
-            paper="arXiv:2103.16562",
-        ),
-        _metric("hd95", surface, "95th percentile Hausdorff distance", up=False, measure="hd95"),
-        _metric("asd", surface, "average symmetric surface distance", "assd", up=False, measure="asd"),
-        _metric(
-            "cldice",
-            "segzoo.metrics.centreline:centreline_dice",
-            "centre line Dice, for vessels and roads",
-            paper="arXiv:2003.07311",
-        ),
-        _metric("roc-auc", curve, "area under the ROC curve", "auc", needs=chances, measure="roc-auc"),
-        _metric("average-precision", curve, "average precision", needs=chances, measure="average-precision"),
-        _metric("rand", partition, "foreground-restricted Rand score", needs=instances, measure="rand"),
-        _metric(
-            "info", partition, "foreground-restricted information score", needs=instances, measure="info"
-        ),
-        _metric(
-            "aji", f"{objects}:aggregated_jaccard", "aggregated Jaccard index of objects", needs=instances
-        ),
-        _metric(
-            "pq",
-            f"{objects}:panoptic_quality",
-            "panoptic quality of objects",
-            needs=instances,
-            paper="arXiv:1801.00868",
-        ),
-    ]
-
-
-def _other_programs_scores() -> Iterable[MetricSpec]:
-    parity = "segzoo.metrics.parity"
-    return [
-        _metric("milesial-dice", f"{parity}:milesial_dice", "Dice as milesial's Pytorch-UNet prints it"),
-        _metric("bubbliiiing-miou", f"{parity}:bubbliiiing_miou", "mIoU and mPA as unet-pytorch prints them"),
-        _metric("nested-iou", "segzoo.metrics.batches:NestedIoU", "IoU as 4uiiurz1's UNet++ prints it"),
-        _metric("wzmiaomiao-dice", f"{parity}:wzmiaomiao_dice", "Dice as WZMIAOMIAO's U-Net prints it"),
-        _metric(
-            "mindspore-dice",
-            f"{parity}:mindspore_dice",
-            "soft Dice as MindSpore's U-Net prints it",
-            needs=("probabilities",),
-        ),
-        _metric("torchmetrics-miou", f"{parity}:torchmetrics_miou", "IoU as torchmetrics counts it"),
-        _metric("smp-miou", f"{parity}:smp_miou", "IoU as segmentation_models.pytorch counts it"),
-        _metric("mmseg-miou", f"{parity}:mmseg_miou", "aAcc, mIoU and mAcc as MMSegmentation prints them"),
-    ]
-
-
-def _metric(
-    name: str,
-    factory: str,
-    summary: str,
-    *aliases: str,
-    up: bool = True,
-    needs: tuple[str, ...] = (),
-    paper: str = "",
-    **options: Any,
-) -> MetricSpec:
-    return MetricSpec(
-        name=name,
-        factory=factory,
-        options=options,
-        aliases=aliases,
-        summary=summary,
-        higher_is_better=up,
-        needs=needs,
-        paper=paper,
-    )
+    return list_metrics()
 
 
 @hookimpl

@@ -51,7 +51,7 @@ def test_what_is_imported_late_still_works_after_the_call(bare_python: Run, clon
     code = (
         "m = load('unet', width=4); import sys; assert CLONE not in sys.path; "
         "import segzoo, copy; n = segzoo.create('nested/plain', num_classes=2, width=4); "
-        "segzoo.save(m, 'saved'); import segzoo.metrics.overlap, segzoo_medical.dsb2018; "
+        "segzoo.save(m, 'saved'); import segzoo.metrics.scores, segzoo_medical.dsb2018; "
         "print(type(segzoo.load('local-dir:saved')).__name__)"
     )
     done = bare_python("-c", script(clone, code))

@@ -1,0 +1,131 @@
+"""From images to a score: count each, add the counts, average what each image says alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.metrics.image import Image, check_image
+from segzoo.metrics.rates import mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Labels
+
+
+class Counted:
+    """A metric whose images are counted one by one.
+
+    Args:
+        labels: the classes.
+        contract: the rules, in words; two metrics of one contract can be merged.
+        shape: of what is counted of an image.
+        count: counts an image: an array of that shape, which is added up over images.
+        pooled: names and numbers of the counts of all images together.
+        per_image: names and numbers of one image's counts, which are averaged over images; a name
+            that is NaN leaves the image out of that average.
+
+    Both functions give NaN for counts of zero.
+
+    Attributes:
+        contract: as given.
+        counts: the sum of the counts so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: Labels,
+        contract: str,
+        shape: tuple[int, ...],
+        count: Callable[[Image], NDArray[Any]],
+        pooled: Callable[[NDArray[Any]], Mapping[str, float]] | None = None,
+        per_image: Callable[[NDArray[Any]], Mapping[str, float]] | None = None,
+    ) -> None:
+        self.labels, self.contract = labels, contract
+        self.counts: NDArray[Any] = np.zeros(shape, np.int64)
+        self._count, self._pooled, self._per_image = count, pooled, per_image
+        names = list(per_image(self.counts)) if per_image else []
+        self._sums, self._images = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+
+    def update(
+        self,
+        prediction: NDArray[np.uint8],
+        target: NDArray[np.uint8],
+        *,
+        probabilities: NDArray[np.float32] | None = None,
+        instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Count one image; see `segzoo.interfaces.Metric.update`."""
+        image = check_image(
+            self.labels, prediction, target, probabilities=probabilities, instances=instances, valid=valid
+        )
+        counts = self._count(image)
+        self.counts = self.counts + counts
+        for name, value in self._per_image(counts).items() if self._per_image else ():
+            if not math.isnan(value):
+                self._sums[name] += value
+                self._images[name] += 1
+
+    def merge(self, other: Counted) -> None:
+        """Add the counts of another metric made with the same options.
+
+        Raises:
+            OptionError: it was made with others.
+        """
+        check_contracts(self.contract, other.contract)
+        if self._sums.keys() != other._sums.keys():
+            raise OptionError(
+                "one metric keeps each class's score and the other does not: say per_class for both"
+            )
+        self.counts = self.counts + other.counts
+        for name in self._sums:
+            self._sums[name] += other._sums[name]
+            self._images[name] += other._images[name]
+
+    def compute(self) -> dict[str, float]:
+        """Return the scores by name; NaN where nothing was counted."""
+        images = self._images
+        scores = {
+            name: total / images[name] if images[name] else math.nan for name, total in self._sums.items()
+        }
+        return {**scores, **(self._pooled(self.counts) if self._pooled else {})}
+
+
+def check_contracts(ours: str, theirs: str) -> None:
+    """Raise `OptionError` where two metrics count by different rules."""
+    if ours != theirs:
+        raise OptionError(f"metrics of different contracts cannot be merged: {ours!r} and {theirs!r}")
+
+
+def average_classes(
+    prefix: str,
+    values: NDArray[np.float64],
+    *,
+    names: Sequence[str],
+    absent: float = math.nan,
+    weights: NDArray[Any] | None = None,
+    per_class: bool = False,
+) -> dict[str, float]:
+    """Return the mean over classes as ``prefix``, and with ``per_class`` each as ``prefix/class``.
+
+    Args:
+        prefix: such as ``pooled`` or ``per_image``.
+        values: of the averaged classes.
+        names: of the same classes.
+        absent: stands in for NaN; NaN leaves a class out of the mean.
+        weights: of the classes; equal where ``None``.
+        per_class: whether to return the classes too.
+    """
+    values = np.where(np.isnan(values), absent, values)
+    scores = {prefix: mean(values, weights)}
+    if per_class:
+        scores |= {f"{prefix}/{name}": float(value) for name, value in zip(names, values, strict=True)}
+    return scores

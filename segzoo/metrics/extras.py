@@ -1,0 +1,25 @@
+"""Libraries that some metrics need and segzoo does not bring."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from segzoo.errors import MissingExtraError
+
+
+def load_ndimage() -> Any:
+    """Return ``scipy.ndimage``; raise `MissingExtraError` where SciPy is not installed."""
+    return _load("scipy.ndimage", "SciPy")
+
+
+def load_morphology() -> Any:
+    """Return ``skimage.morphology``; raise `MissingExtraError` where scikit-image is not installed."""
+    return _load("skimage.morphology", "scikit-image")
+
+
+def _load(module: str, name: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(f"this metric needs {name}: pip install 'segzoo[metrics]'") from error

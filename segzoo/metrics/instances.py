@@ -1,0 +1,190 @@
+"""Scores of single objects, such as nuclei: aggregated Jaccard index and panoptic quality.
+
+AJI: Kumar et al., 2017, doi 10.1109/TMI.2017.2677499. Panoptic quality: Kirillov et al., 2019,
+arXiv:1801.00868.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.metrics.contract import (
+    describe_average,
+    describe_classes,
+    describe_ignored,
+    scored_classes,
+    write_contract,
+)
+from segzoo.metrics.counting import Counted, average_classes
+from segzoo.metrics.extras import load_ndimage
+from segzoo.metrics.objects import check_connectivity, describe_objects, label_class, meet
+from segzoo.metrics.rates import ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.metrics.image import Image
+    from segzoo.metrics.objects import Meetings
+    from segzoo.specs import Labels
+
+_EMPTY = "a class without objects in either mask is left out; objects in one mask only count 0"
+
+
+def aggregated_jaccard(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
+    """AJI: every true object against the predicted one of largest IoU; what is left over is union.
+
+    Args:
+        labels: the classes; class 0 has no objects.
+        connectivity: 4 or 8, of components where no instances are given.
+        per_class: whether to return each class too.
+
+    Raises:
+        OptionError: connectivity is neither 4 nor 8.
+        MissingExtraError: SciPy is not installed.
+    """
+    return _metric(
+        labels,
+        "aggregated Jaccard index: for each true object the predicted one of largest IoU, which may serve "
+        "twice; predicted objects that served none add to the union",
+        connectivity,
+        per_class,
+        count=_count_jaccard,
+        rows=2,
+        scores=_score_jaccard,
+    )
+
+
+def panoptic_quality(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
+    """PQ = sum of IoU / (TP + FP / 2 + FN / 2), a pair being true where its IoU exceeds 0.5.
+
+    ``/segmentation`` is the mean IoU of the true pairs, ``/recognition`` the F1 of finding objects.
+
+    Args:
+        labels: the classes; class 0 has no objects.
+        connectivity: 4 or 8, of components where no instances are given.
+        per_class: whether to return each class too.
+
+    Raises:
+        OptionError: connectivity is neither 4 nor 8.
+        MissingExtraError: SciPy is not installed.
+    """
+    return _metric(
+        labels,
+        "panoptic quality = sum of IoU / (TP + FP / 2 + FN / 2), objects pair at IoU above 0.5",
+        connectivity,
+        per_class,
+        count=_count_panoptic,
+        rows=4,
+        scores=_score_panoptic,
+    )
+
+
+def _metric(
+    labels: Labels,
+    measure: str,
+    connectivity: int,
+    per_class: bool,
+    *,
+    count: Callable[[Meetings], tuple[float, ...]],
+    rows: int,
+    scores: Callable[[NDArray[Any]], Mapping[str, NDArray[np.float64]]],
+) -> Counted:
+    check_connectivity(connectivity)
+    load_ndimage()
+    classes = scored_classes(labels, background=False)
+    names = [labels.classes[index] for index in classes]
+    score = partial(_means, scores=scores, names=names, per_class=per_class)
+    return Counted(
+        labels=labels,
+        contract=write_contract(
+            f"{measure}; {describe_objects(connectivity)}",
+            classes=describe_classes(labels, classes),
+            average=describe_average("objects"),
+            empty=_EMPTY,
+            ignored=f"{describe_ignored(labels)}; they are cut out of objects",
+        ),
+        shape=(rows, len(classes)),
+        count=partial(_count, count=count, classes=classes, connectivity=connectivity),
+        pooled=partial(score, "pooled"),
+        per_image=partial(score, "per_image"),
+    )
+
+
+def _count(
+    image: Image,
+    *,
+    count: Callable[[Meetings], tuple[float, ...]],
+    classes: Sequence[int],
+    connectivity: int,
+) -> NDArray[np.float64]:
+    columns = [count(meet(*label_class(image, index, connectivity))) for index in classes]
+    return np.array(columns, np.float64).T
+
+
+def _means(
+    prefix: str,
+    counts: NDArray[Any],
+    *,
+    scores: Callable[[NDArray[Any]], Mapping[str, NDArray[np.float64]]],
+    names: Sequence[str],
+    per_class: bool,
+) -> dict[str, float]:
+    result: dict[str, float] = {}
+    for part, values in scores(counts).items():
+        result |= average_classes(prefix + part, values, names=names, per_class=per_class)
+    return result
+
+
+def _overlaps(
+    meetings: Meetings,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[Any], NDArray[Any]]:
+    """Return which pairs are of two objects, the pairs' IoU, and the areas of both sides' objects."""
+    areas = meetings.areas(meetings.predicted), meetings.areas(meetings.true)
+    both = (meetings.predicted > 0) & (meetings.true > 0)
+    either = areas[0][meetings.predicted] + areas[1][meetings.true] - meetings.pixels
+    return both, np.where(both, meetings.pixels / either, 0.0), *areas
+
+
+def _count_jaccard(meetings: Meetings) -> tuple[float, ...]:
+    """Return common pixels and union."""
+    both, iou, predicted_areas, true_areas = _overlaps(meetings)
+    order = np.flatnonzero(both)
+    order = order[np.lexsort((-iou[order], meetings.true[order]))]
+    # The first pair of each true object is that of largest IoU.
+    found, first = np.unique(meetings.true[order], return_index=True)
+    best = order[first]
+    used = meetings.predicted[best]
+    common = int(meetings.pixels[best].sum())
+    union = int(true_areas[found].sum() + predicted_areas[used].sum()) - common
+    lost, spare = true_areas.copy(), predicted_areas.copy()
+    lost[found] = spare[used] = 0
+    return common, union + int(lost[1:].sum() + spare[1:].sum())
+
+
+def _score_jaccard(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    return {"": ratio(counts[0], counts[1])}
+
+
+def _count_panoptic(meetings: Meetings) -> tuple[float, ...]:
+    """Return the sum of IoU, and TP, FP and FN."""
+    both, iou, predicted_areas, true_areas = _overlaps(meetings)
+    paired = both & (iou > 0.5)
+    pairs = int(np.count_nonzero(paired))
+    predicted, true = (int(np.count_nonzero(areas[1:])) for areas in (predicted_areas, true_areas))
+    return math.fsum(iou[paired]), pairs, predicted - pairs, true - pairs
+
+
+def _score_panoptic(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    overlap, pairs, extra, missed = counts
+    halves = pairs + (extra + missed) / 2
+    return {
+        "": ratio(overlap, halves),
+        "/segmentation": ratio(overlap, pairs),
+        "/recognition": ratio(pairs, halves),
+    }

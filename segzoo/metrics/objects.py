@@ -1,0 +1,106 @@
+"""Objects and segments in masks: label images, and which object of one meets which of the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.metrics.extras import load_ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.metrics.image import Image
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """How many pixels the objects of two label images share; object 0 is none.
+
+    Attributes:
+        predicted: number of the predicted object, for each pair that meets.
+        true: number of the true object, for each pair that meets.
+        pixels: int64, that they share.
+    """
+
+    predicted: NDArray[np.int64]
+    true: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+    def areas(self, side: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the pixels of every object of a side (`predicted` or `true`), by its number."""
+        return np.bincount(side, weights=self.pixels).astype(np.int64)
+
+
+def check_connectivity(connectivity: int) -> None:
+    """Raise `OptionError` unless pixels join by their edges (4) or by their corners too (8)."""
+    if connectivity not in (4, 8):
+        raise OptionError(f"connectivity must be 4 or 8, got {connectivity!r}")
+
+
+def label_class(image: Image, index: int, connectivity: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the predicted and the true objects of a class, 0 where there is none or nothing counts.
+
+    Given instances keep their shapes; where there are several foreground classes, each instance is of
+    the class that most of its pixels have in its mask. Others are connected components.
+    """
+    several = len(image.labels.classes) > 2
+    sides = zip(image.of_class(index), image.instances, (image.prediction, image.target), strict=True)
+    predicted, true = (
+        _components(where, connectivity)
+        if given is None
+        else _given(given, classes if several else None, index, image.counted)
+        for where, given, classes in sides
+    )
+    return predicted, true
+
+
+def meet(predicted: NDArray[Any], true: NDArray[Any]) -> Meetings:
+    """Return which objects of two label images of one shape meet, numbered anew without gaps."""
+    numbers: list[NDArray[np.int64]] = []
+    for objects in (predicted, true):
+        flat = objects.ravel()
+        if flat.size and int(flat.max()) > flat.size:
+            # Sparse numbers would make for huge tables.
+            flat = np.unique(np.append(0, flat), return_inverse=True)[1][1:]
+        numbers.append(flat.astype(np.int64))
+    span = int(numbers[1].max(initial=0)) + 1
+    index = numbers[0] * span + numbers[1]
+    ends = np.append(np.flatnonzero(index[1:] != index[:-1]), index.size - 1) if index.size else index
+    pairs, which = np.unique(index[ends], return_inverse=True)
+    pixels = np.bincount(which, weights=np.diff(ends, prepend=-1), minlength=pairs.size)
+    return Meetings(pairs // span, pairs % span, pixels.astype(np.int64))
+
+
+def _components(mask: NDArray[np.bool_], connectivity: int) -> NDArray[Any]:
+    structure = np.ones((3, 3)) if connectivity == 8 else None
+    return load_ndimage().label(mask, structure)[0]
+
+
+def _given(
+    objects: NDArray[Any],
+    classes: NDArray[np.uint8] | None,
+    index: int,
+    counted: NDArray[np.bool_] | None,
+) -> NDArray[Any]:
+    if counted is not None:
+        objects = np.where(counted, objects, 0)
+    if classes is None:
+        return objects
+    known, numbers = np.unique(objects, return_inverse=True)
+    votes = np.zeros((known.size, 256), np.int64)
+    np.add.at(votes, (numbers.ravel(), classes.ravel()), 1)
+    # Class 0 has no objects, so that an instance on the background falls to its next class.
+    votes[:, 0] = 0
+    mine = (votes.argmax(axis=1) == index) & (known != 0) & (votes.max(axis=1) > 0)
+    return np.where(mine[numbers.reshape(objects.shape)], objects, 0)
+
+
+def describe_objects(connectivity: int) -> str:
+    """Say what counts as an object."""
+    return (
+        f"objects are the instances given, else connected components ({connectivity}-connected) of each class"
+    )

@@ -1,0 +1,136 @@
+"""Scores of each class from exact counts, averaged per image and pooled: IoU, Dice and their kin."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.metrics.confusion import count_confusion
+from segzoo.metrics.contract import (
+    ABSENT,
+    describe_average,
+    describe_classes,
+    describe_ignored,
+    scored_classes,
+    write_contract,
+)
+from segzoo.metrics.counting import Counted, average_classes
+from segzoo.metrics.rates import FORMULAS, Measure, accuracy, kappa, mcc, rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Labels
+
+_AGREEMENTS = {"accuracy": accuracy, "kappa": kappa, "mcc": mcc}
+
+
+def class_score(
+    *,
+    labels: Labels,
+    measure: Measure = "dice",
+    background: bool = False,
+    weights: Literal["equal", "frequency"] = "equal",
+    per_class: bool = False,
+) -> Counted:
+    """A measure of each class, averaged over classes.
+
+    Two averages, since they answer different questions: ``per_image`` is the mean over images of the
+    mean over classes, where a class that neither mask holds counts 1; ``pooled`` counts the pixels of
+    all images together and averages over the classes that occur.
+
+    Args:
+        labels: the classes.
+        measure: ``iou``, ``dice`` (which is F1), ``precision``, ``recall`` or ``specificity``.
+        background: whether class 0 is averaged too.
+        weights: of classes in the pooled mean: ``equal``, or by their ``frequency`` in the truth.
+        per_class: whether to return ``per_image/class`` and ``pooled/class`` too.
+
+    Raises:
+        OptionError: there is no such measure, or no such weights.
+    """
+    if measure not in FORMULAS:
+        raise OptionError(f"measure must be one of {', '.join(FORMULAS)}, got {measure!r}")
+    if weights not in ("equal", "frequency"):
+        raise OptionError(f"weights must be equal or frequency, got {weights!r}")
+    classes = scored_classes(labels, background=background)
+    weighing = "" if weights == "equal" else ", weighed by its true pixels"
+    score = partial(
+        _class_means,
+        measure=measure,
+        classes=classes,
+        names=[labels.classes[index] for index in classes],
+        weights=weights,
+        per_class=per_class,
+    )
+    return Counted(
+        labels=labels,
+        contract=write_contract(
+            f"{measure} = {FORMULAS[measure]}",
+            classes=describe_classes(labels, classes),
+            average=describe_average("pixels") + weighing,
+            empty=f"{ABSENT}; precision and recall of a class in one mask only are 0",
+            ignored=describe_ignored(labels),
+        ),
+        shape=(len(labels.classes), len(labels.classes)),
+        count=count_confusion,
+        pooled=partial(score, "pooled"),
+        per_image=partial(score, "per_image"),
+    )
+
+
+def _class_means(
+    prefix: str,
+    matrix: NDArray[Any],
+    *,
+    measure: Measure,
+    classes: Sequence[int],
+    names: Sequence[str],
+    weights: str,
+    per_class: bool,
+) -> dict[str, float]:
+    values = rate(measure, matrix)[list(classes)]
+    # A truth and a prediction without any of the classes agree; no pixels at all say nothing.
+    absent = 1.0 if matrix.sum() and (prefix == "per_image" or np.isnan(values).all()) else np.nan
+    weighed = matrix.sum(1)[list(classes)] if weights == "frequency" and prefix == "pooled" else None
+    if weighed is not None and not weighed.any():
+        weighed = None
+    return average_classes(prefix, values, names=names, absent=absent, weights=weighed, per_class=per_class)
+
+
+def agreement(*, labels: Labels, measure: Literal["accuracy", "kappa", "mcc"] = "accuracy") -> Counted:
+    """A number of the whole confusion matrix, per image and pooled.
+
+    Args:
+        labels: the classes.
+        measure: ``accuracy``, Cohen's ``kappa`` or Matthews' correlation ``mcc``.
+
+    Raises:
+        OptionError: there is no such measure.
+    """
+    if measure not in _AGREEMENTS:
+        raise OptionError(f"measure must be one of {', '.join(_AGREEMENTS)}, got {measure!r}")
+    size = len(labels.classes)
+    return Counted(
+        labels=labels,
+        contract=write_contract(
+            measure,
+            classes=describe_classes(labels, scored_classes(labels, background=True)),
+            average="per_image = mean over images; pooled = pixels of all images counted together",
+            empty="where both masks hold one and the same class alone, 1",
+            ignored=describe_ignored(labels),
+        ),
+        shape=(size, size),
+        count=count_confusion,
+        pooled=partial(_named, "pooled", _AGREEMENTS[measure]),
+        per_image=partial(_named, "per_image", _AGREEMENTS[measure]),
+    )
+
+
+def _named(name: str, score: Any, matrix: NDArray[Any]) -> dict[str, float]:
+    return {name: score(matrix)}
