@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segzoo.images import normalised, to_channels
+from segzoo.labels import counted
 from segzoo.training.augment import augment
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Crops(Dataset[tuple["Tensor", "Tensor"]]):
         sample = self.dataset[index]
         random = np.random.default_rng([self.recipe.seed, epoch, index])
         image = to_channels(sample.image, self.preprocessing)
-        image, mask = augment(image, sample.mask, self.recipe, random)
+        mask = counted(sample, self.dataset.labels)
+        image, mask = augment(image, mask, self.recipe, random)
         return torch.from_numpy(normalised(image, self.preprocessing)), torch.from_numpy(mask).long()
 
 

@@ -22,6 +22,7 @@ from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.evaluation import evaluate
 from segzoo.parts import make_loss, open_dataset
 from segzoo.prediction.predictor import config_of
+from segzoo.specs import Resize
 from segzoo.training.data import make_loader
 from segzoo.training.recipe import Recipe, make_recipe
 from segzoo.weights.folder import save
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor, nn
 
+    from segzoo.config import ModelConfig
     from segzoo.interfaces import Dataset
 
 
@@ -149,7 +151,10 @@ class _Run:
             if self.accelerator.is_main_process:
                 seconds = round(time.perf_counter() - start)
                 told = {"validation": {**score.values, "contract": score.contract}, "seconds": seconds}
-                save(model, self.out, config=replace(self.config, provenance=self._provenance(epoch, told)))
+                config = replace(
+                    _for_whole_images(self.config, self.validation), provenance=self._provenance(epoch, told)
+                )
+                save(model, self.out, config=config)
         return {f"dice_{name}": value for name, value in score.values.items()}
 
     def _provenance(self, epoch: int, told: dict[str, Any]) -> dict[str, Any]:
@@ -196,11 +201,21 @@ def _network(recipe: Recipe, training: Dataset) -> nn.Module:
     return model
 
 
+def _for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
+    """Return the config with which the model takes images that no data set has made smaller."""
+    scale = float(getattr(dataset, "scale", 1.0))
+    if scale == 1 or config.preprocessing.resize is not None:
+        return config
+    resize = Resize(mode="scale", scale=scale)
+    return replace(config, preprocessing=replace(config.preprocessing, resize=resize))
+
+
 def _open(recipe: Recipe, split: str) -> Dataset:
     dataset = open_dataset(recipe.data, root=recipe.root, split=split, **recipe.data_options)
     if not len(dataset):
         raise OptionError(f"the split {split!r} of {recipe.data!r} is empty: it needs at least one image")
-    return Cached(dataset)
+    # Who says where samples are kept, or that they are not, has reasons to keep them from memory.
+    return dataset if "cache" in recipe.data_options else Cached(dataset)
 
 
 def _writable(out: Path) -> Path:
