@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from segzoo import errors, hooks, interfaces, specs, zoo
     from segzoo.creation import create
+    from segzoo.doctor import check_data
     from segzoo.evaluation import evaluate
     from segzoo.hooks import hookimpl
     from segzoo.prediction import Segmentation, predict
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Segmentation": "segzoo.prediction",
     "Segmenter": "segzoo.segmenter",
+    "check_data": "segzoo.doctor",
     "convert": "segzoo.weights.conversion",
     "create": "segzoo.creation",
     "errors": "",
@@ -45,6 +47,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "__version__",
+    "check_data",
     "convert",
     "create",
     "errors",

@@ -1,0 +1,37 @@
+"""``segzoo data check``: what is wrong with images and masks, and a repaired copy."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("check")
+@click.argument("data", metavar="DIR|NAME")
+@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, data: str, root: str | None, fix: str | None, as_json: bool) -> None:
+    """Find what is wrong with images and masks before training does.
+
+    DIR holds a folder of images (images or imgs) and one of masks (masks or labels), or train, val and test
+    with two such folders each; NAME is a registered data set. Every file is opened once. What is found is
+    told in words, with what to pass to `segzoo train`. The data is never changed: --fix writes a copy.
+
+    The exit code is 1 where an error would stop training (with --fix: in the copy), else 0.
+
+    \b
+    segzoo data check photos
+    segzoo data check photos --fix photos-fixed
+    segzoo data check dsb2018 --json
+    """
+    from segzoo.cli.table import echo_json
+    from segzoo.doctor import check_data
+
+    report = check_data(data, root=root, fix=fix, progress=True)
+    if as_json:
+        echo_json(report.to_json())
+    else:
+        click.echo(str(report))
+    last = report.repaired or report
+    ctx.exit(0 if last.ok else 1)

@@ -1,0 +1,37 @@
+"""``segzoo data stats``: numbers of a data set."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("stats")
+@click.argument("data", metavar="DIR|NAME")
+@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option(
+    "--sample", default=500, show_default=True, help="How many images to measure mean and std from."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(data: str, root: str | None, sample: int, as_json: bool) -> None:
+    """Measure the mean and standard deviation of each channel.
+
+    Of values in [0, 1]; every pixel counts the same. Also shows the sizes of the images, and the share of
+    each class in the pixels with weights that make up for it, 1 / sqrt(share) scaled to a mean of 1.
+    """
+    from segzoo.cli.table import echo_json
+    from segzoo.doctor import check_data
+    from segzoo.doctor.report import channel_line, class_table, sizes_in_words
+
+    report = check_data(data, root=root, sample=sample, progress=True)
+    numbers = report.statistics
+    if as_json:
+        echo_json(report.to_json()["statistics"])
+        return
+    click.echo(
+        f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}"
+    )
+    for block in (channel_line(numbers), class_table(numbers)):
+        if block:
+            click.echo(f"\n{block}")
+    if not report.ok:
+        click.echo(f"\n{len(report.errors)} errors were found: `segzoo data check {data}` tells of them")

@@ -1,0 +1,252 @@
+"""What one file says: its size, its mode, its values. Each file is read and decoded once.
+
+Facts are small, so that those of ten thousand files fit in memory; pixels are never kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from segzoo.errors import ImageError
+from segzoo.images import from_pillow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+#: Side of the grey thumbnail by which images are compared.
+SKETCH = 32
+#: More values than this in one mask are counted, not kept.
+MOST_VALUES = 256
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LARGE = 32_000_000
+#: Only one image above ``_LARGE`` pixels is decoded at a time, so that memory stays bounded.
+_large_one = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """One image.
+
+    Attributes:
+        size: ``(height, width)``, upright.
+        stored: ``(height, width)`` before any EXIF rotation.
+        mode: Pillow's word for the kind of pixel.
+        format: of the file, such as ``PNG``.
+        frames: pages of a TIFF or frames of a GIF.
+        turn: EXIF orientation; 1 is upright.
+        digest: of the bytes.
+        sketch: ``(32, 32)`` uint8, the image in small and grey.
+        moments: ``(C, 2)``: mean and mean square of values in [0, 1]; only of images in the sample.
+        problem: why it cannot be read; all else is then meaningless.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    stored: tuple[int, int] = (0, 0)
+    mode: str = ""
+    format: str = ""
+    frames: int = 1
+    turn: int = 1
+    digest: bytes = b""
+    sketch: NDArray[np.uint8] | None = None
+    moments: NDArray[np.float64] | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFacts:
+    """One mask.
+
+    Attributes:
+        size: ``(height, width)``, as stored; nothing turns masks.
+        values: pixels of each value; empty where the file holds colours, or more than `MOST_VALUES`
+            values (of numbered objects, 0 and 1 are then kept: none and any).
+        colours: pixels of each colour, where the file holds colours; empty where there are too many.
+        palette: the colour of each value that occurs, where the file has a palette.
+        distinct: how many values or colours occur.
+        coloured: whether the file holds colours rather than one value a pixel.
+        whole: whether all values are stored as whole numbers.
+        objects: the highest number where the values are 0 to n without a gap; else 0.
+        problem: why it cannot be read; all else is then meaningless.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""
+    format: str = ""
+    frames: int = 1
+    turn: int = 1
+    values: dict[int, int] = field(default_factory=dict)
+    colours: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    palette: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    distinct: int = 0
+    coloured: bool = False
+    whole: bool = True
+    objects: int = 0
+    problem: str = ""
+
+
+def look_at_image(path: Path, *, measure: bool) -> ImageFacts:
+    """Read an image; ``measure`` decodes a JPEG at full size, for mean and std."""
+    return _guarded(path, lambda image, data: _image(image, data, measure), ImageFacts)
+
+
+def look_at_mask(path: Path) -> MaskFacts:
+    """Read a mask and count its values."""
+    return _guarded(path, lambda image, _: _mask(image), MaskFacts)
+
+
+def _guarded(path: Path, look: Callable[[Image.Image, bytes], Any], facts: type[Any]) -> Any:
+    """Return what ``look`` says of a file, or facts that hold nothing but the problem."""
+    try:
+        data = path.read_bytes()
+        if not data:
+            return facts(problem="the file is empty")
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+            warnings.simplefilter("ignore")
+            if image.width * image.height <= _LARGE:
+                return look(image, data)
+            with _large_one:
+                return look(image, data)
+    except UnidentifiedImageError:
+        problem = "it holds no image in a format that Pillow knows"
+    except Image.DecompressionBombError:
+        problem = "it is too large to decode at once; cut it into tiles"
+    except ImageError as error:
+        problem = str(error)
+    except MemoryError:
+        problem = "it does not fit in memory; cut it into tiles"
+    except OSError as error:
+        problem = error.strerror.lower() if error.strerror else f"it is damaged or cut short ({error})"
+    except (SyntaxError, ValueError, EOFError) as error:
+        problem = f"it is damaged or cut short ({error})"
+    return facts(problem=problem)
+
+
+def _image(image: Image.Image, data: bytes, measure: bool) -> ImageFacts:
+    height, width = stored = image.height, image.width
+    turn, frames, mode = _turn(image), getattr(image, "n_frames", 1), image.mode
+    if not measure and image.format == "JPEG":
+        # Reads the whole file, so that damage is seen, but computes an eighth of the pixels a side.
+        image.draft("RGB", (max(width // 8, SKETCH), max(height // 8, SKETCH)))
+    pixels = Image.fromarray(_squeezed(from_pillow(image)))
+    return ImageFacts(
+        size=(width, height) if turn >= 5 else stored,
+        stored=stored,
+        mode=mode,
+        format=image.format or "",
+        frames=frames,
+        turn=turn,
+        digest=hashlib.blake2b(data, digest_size=16).digest(),
+        sketch=sketch_of(pixels),
+        moments=moments_of(pixels) if measure else None,
+    )
+
+
+def _turn(image: Image.Image) -> int:
+    turn = image.getexif().get(_ORIENTATION, 1)
+    return turn if turn in range(1, 9) else 1
+
+
+def _squeezed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return array[..., 0] if array.shape[2] == 1 else array
+
+
+def sketch_of(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the image in small and grey, for comparing."""
+    grey = image.convert("L").resize((SKETCH, SKETCH), Image.Resampling.BOX, reducing_gap=2)
+    return np.asarray(grey)
+
+
+def moments_of(image: Image.Image) -> NDArray[np.float64]:
+    """Return mean and mean square of each channel, ``(C, 2)``, of values in [0, 1]."""
+    counts = np.array(image.histogram(), np.float64).reshape(-1, 256)
+    levels = np.arange(256) / 255
+    return np.stack([counts @ levels, counts @ levels**2], axis=1) / (image.width * image.height)
+
+
+def _mask(image: Image.Image) -> MaskFacts:
+    turn, frames, mode = _turn(image), getattr(image, "n_frames", 1), image.mode
+    told: dict[str, Any] = {
+        "size": (image.height, image.width),
+        "mode": mode,
+        "format": image.format or "",
+        "frames": frames,
+        "turn": turn,
+    }
+    if mode in ("1", "L", "P"):
+        counts = image.histogram()[:256]
+        values = {value: count for value, count in enumerate(counts) if count}
+        if mode == "1":
+            values = {min(value, 1): count for value, count in values.items()}
+        palette = _palette(image, values) if mode == "P" else {}
+        return MaskFacts(
+            **told, values=values, distinct=len(values), palette=palette, objects=_gapless(list(values))
+        )
+    if mode in ("I", "F") or mode.startswith("I;16"):
+        return _deep(np.asarray(image), told)
+    return _colours(image.convert("RGB"), told)
+
+
+def _palette(image: Image.Image, values: dict[int, int]) -> dict[int, tuple[int, int, int]]:
+    flat = image.getpalette("RGB") or []
+    return {v: (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in values if 3 * v + 2 < len(flat)}
+
+
+def _deep(array: NDArray[Any], told: dict[str, Any]) -> MaskFacts:
+    found, counts = np.unique(array, return_counts=True)
+    integral = bool(np.all(np.isfinite(found)) and np.all(found == np.floor(found)))
+    whole = bool(np.issubdtype(array.dtype, np.integer))
+    objects = _gapless(found.astype(np.int64).tolist()) if integral else 0
+    values: dict[int, int] = {}
+    if integral and len(found) <= MOST_VALUES:
+        values = {int(value): int(count) for value, count in zip(found, counts, strict=True)}
+    elif objects:
+        none = int(counts[0]) if found[0] == 0 else 0
+        values = {0: none, 1: array.size - none}
+    return MaskFacts(**told, values=values, distinct=len(found), whole=whole, objects=objects)
+
+
+def _gapless(values: list[int]) -> int:
+    """Return n where the values are 1 to n, with or without 0; else 0. They must be sorted."""
+    numbers = [value for value in values if value]
+    return numbers[-1] if numbers and numbers[0] == 1 and numbers[-1] == len(numbers) else 0
+
+
+def _colours(image: Image.Image, told: dict[str, Any]) -> MaskFacts:
+    found = image.getcolors(4096)
+    if found is None:
+        return MaskFacts(**told, distinct=4097, coloured=not _is_grey(image))
+    colours: dict[Any, int] = {colour: count for count, colour in found}
+    if all(red == green == blue for red, green, blue in colours):
+        return MaskFacts(**told, values={c[0]: n for c, n in colours.items()}, distinct=len(colours))
+    kept = colours if len(colours) <= MOST_VALUES else {}
+    return MaskFacts(**told, colours=kept, distinct=len(colours), coloured=True)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    red, green, blue = image.split()
+    return red.tobytes() == green.tobytes() == blue.tobytes()
+
+
+def upright(image: Image.Image, turn: int) -> Image.Image:
+    """Return an image turned as an EXIF orientation of 1 to 8 says."""
+    return image.transpose(_TURNS[turn]) if turn in _TURNS else image

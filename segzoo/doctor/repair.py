@@ -1,0 +1,224 @@
+"""A repaired copy: masks of class indices, images upright, and nothing that does not pair.
+
+The copy is written beside its final place and moved there when it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from segzoo.doctor.facts import upright
+from segzoo.doctor.layout import SPLITS
+from segzoo.doctor.meaning import VOID, fits
+from segzoo.doctor.pictures import same_shape, turned_with_image
+from segzoo.doctor.survey import shown
+from segzoo.errors import FailureError, OptionError
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.doctor.layout import Layout
+    from segzoo.doctor.meaning import Meaning
+    from segzoo.doctor.survey import Look
+
+_VOID_COLOUR = (224, 224, 192)
+LIST = "REPAIRS.txt"
+
+
+@dataclass
+class Repair:
+    """What became of each file: what the copy lacks, and what it holds in another form."""
+
+    left_out: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def check_out(out: Path, root: Path) -> None:
+    """Refuse a place for the copy that would touch the original, or anything else that is there.
+
+    Raises:
+        OptionError: ``out`` is the original, lies in it or holds it, or is not empty.
+    """
+    here, there = out.resolve(), root.resolve()
+    if here == there or here.is_relative_to(there) or there.is_relative_to(here):
+        raise OptionError(
+            f"--fix {out} would write into the data that is to be repaired, {root}: name a folder beside it"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OptionError(f"--fix {out} exists already: name a new folder, or take it away first")
+
+
+def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -> Repair:
+    """Write a repaired copy to ``out``, which `check_out` has approved.
+
+    Raises:
+        FailureError: no pair can be repaired, or the copy cannot be written.
+    """
+    done = Repair()
+    _list_unpaired(layout, done)
+    good = [look for look in looks if _reason(look, meaning, done, layout.root)]
+    if not good:
+        raise FailureError(
+            f"{layout.root}: there is no pair that could be repaired, so nothing was written; "
+            f"`segzoo data check {layout.root}` says why"
+        )
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        for look, folder, name in _places(layout, good):
+            _write(look, part / folder, name, meaning, done)
+        _write_list(part, done)
+        if out.exists():
+            out.rmdir()
+        part.replace(out)
+    except OSError as error:
+        raise FailureError(f"the repaired copy {out} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return done
+
+
+def _list_unpaired(layout: Layout, done: Repair) -> None:
+    rivals = [path for path, _ in layout.ambiguous]
+    for reason, paths in (
+        ("has no mask", layout.images),
+        ("has no image", layout.masks),
+        ("has a rival of the same name", rivals),
+        ("is a leftover of macOS", layout.leftovers),
+    ):
+        done.left_out += [f"{shown(path, layout.root)}: {reason}" for path in paths]
+
+
+def _reason(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
+    """Return whether a pair can be in the copy; list it as left out where it cannot."""
+    if look.image.problem or look.mask.problem:
+        which = look.image_path if look.image.problem else look.mask_path
+        reason = f"{shown(which, root)} cannot be read: {look.image.problem or look.mask.problem}"
+    elif not fits(look.mask, meaning):
+        reason = "what its values mean is unclear"
+    elif look.mask.size != look.image.size and not turned_with_image(look) and not same_shape(look):
+        reason = "image and mask are of different shapes"
+    else:
+        return True
+    done.left_out.append(f"{look.image_path} and {look.mask_path}: {reason}")
+    return False
+
+
+def _places(layout: Layout, looks: Sequence[Look]) -> list[tuple[Look, str, str]]:
+    """Return each pair with the folder and the name it gets; splits that are empty are made."""
+    counts = {split: sum(look.split == split for look in looks) for split in SPLITS}
+    if counts["train"] and counts["val"]:
+        if not (layout.divided or layout.inside):
+            return [(look, "", look.name) for look in looks]
+        return [(look, look.split, _bare(look.name, layout)) for look in looks]
+    rest = [look for look in looks if look.split != "test"] if layout.divided or layout.inside else [*looks]
+    test = [look for look in looks if look not in rest]
+    if len(rest) < 2:
+        rest, test = [*looks], []
+    # Every tenth by name, from the first on, so that there is at least one.
+    placed = [(look, "val" if i % 10 == 0 and len(rest) > 1 else "train") for i, look in enumerate(rest)]
+    return [
+        (look, split, _bare(look.name, layout)) for look, split in [*placed, *((t, "test") for t in test)]
+    ]
+
+
+def _bare(name: str, layout: Layout) -> str:
+    return name.partition("/")[2] if layout.inside else name
+
+
+def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) -> None:
+    from pathlib import Path
+
+    source = Path(look.image_path)
+    again = look.image.turn != 1 or look.image.frames > 1
+    image = folder / "images" / (name + (".png" if again else source.suffix))
+    mask = folder / "masks" / f"{name}.png"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if again:
+            _upright_image(source, look.image.turn).save(image)
+            done.changed.append(f"{look.image_path}: turned upright or reduced to its first page")
+        else:
+            shutil.copyfile(source, image)
+        _indexed(_mask(look, meaning), meaning).save(mask)
+
+
+def _upright_image(path: Path, turn: int) -> Image.Image:
+    with Image.open(path) as image:
+        turned = upright(image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB") else image, turn)
+        copy = turned.copy()
+    copy.info.clear()
+    copy.getexif().clear()
+    return copy
+
+
+def _mask(look: Look, meaning: Meaning) -> Image.Image:
+    """Return the mask as class indices, turned and sized like its image."""
+    with Image.open(look.mask_path) as image:
+        image.load()
+        mask = Image.fromarray(_classes(image, look, meaning))
+    if turned_with_image(look):
+        mask = upright(mask, look.image.turn)
+    height, width = look.image.size
+    return mask if mask.size == (width, height) else mask.resize((width, height), Image.Resampling.NEAREST)
+
+
+def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uint8]:
+    if meaning.kind == "colours":
+        grey = image.convert("L") if image.mode in ("1", "L") else image
+        return _by_table(_packed(np.asarray(grey.convert("RGB"))), _colour_table(meaning))
+    if image.mode in ("RGB", "RGBA", "LA", "CMYK"):
+        image = image.convert("RGB").getchannel(0)
+    array = np.asarray(image).astype(np.uint8) if image.mode == "1" else np.asarray(image)
+    if meaning.kind == "instances":
+        return (array > 0).astype(np.uint8)
+    return _by_table(array.astype(np.int64), meaning.table(look.mask))
+
+
+def _by_table(array: NDArray[np.int64], table: dict[int, int]) -> NDArray[np.uint8]:
+    keys = np.array(sorted(table), np.int64)
+    classes = np.array([table[int(key)] for key in keys], np.uint8)
+    place = np.minimum(np.searchsorted(keys, array), len(keys) - 1)
+    return np.where(keys[place] == array, classes[place], VOID).astype(np.uint8)
+
+
+def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
+    wide = colours.astype(np.int64)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def _colour_table(meaning: Meaning) -> dict[int, int]:
+    return {red << 16 | green << 8 | blue: i for i, (red, green, blue) in enumerate(meaning.colours)}
+
+
+def _indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
+    """Give class indices a palette, so that viewers show colours instead of almost black."""
+    colours: list[Any] = [(0, 0, 0)] * 256
+    palette = meaning.colours or Labels(classes=meaning.names).colours
+    colours[: len(palette)] = palette
+    colours[VOID] = _VOID_COLOUR
+    mask.putpalette([value for colour in colours for value in colour])
+    return mask
+
+
+def _write_list(folder: Path, done: Repair) -> None:
+    lines = [
+        f"left out ({len(done.left_out)}):",
+        *done.left_out,
+        "",
+        f"changed images ({len(done.changed)}):",
+    ]
+    lines += [*done.changed, "", "All masks were written again as class indices."]
+    (folder / LIST).write_text("\n".join(lines) + "\n", encoding="utf-8")

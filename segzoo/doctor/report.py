@@ -1,0 +1,209 @@
+"""What the doctor says: findings, and a report that prints itself."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Severity = Literal["error", "warning", "note"]
+_ORDER = ("error", "warning", "note")
+_WIDTH, _SHOWN = 100, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was noticed.
+
+    Attributes:
+        kind: a short, stable word for programs, such as ``unpaired``.
+        severity: ``error`` stops training or makes it pointless; ``warning`` trains, but probably not
+            what was meant; ``note`` is good to know.
+        what: what was found, in one line.
+        advice: what it means and what to do.
+        count: how many files it concerns.
+        examples: some of them.
+        repaired: what ``--fix`` does about it; empty where it can do nothing.
+    """
+
+    kind: str
+    severity: Severity
+    what: str
+    advice: str
+    count: int = 0
+    examples: tuple[str, ...] = ()
+    repaired: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Numbers of the images and masks.
+
+    Attributes:
+        sizes: how many images have each ``(height, width)``.
+        mean: per channel, of values in [0, 1].
+        std: per channel, of values in [0, 1].
+        measured: how many images mean and std are from.
+        classes: names of the classes.
+        shares: by split, and for ``all``: the share of each class in the pixels that count.
+        present: by split, and for ``all``: in how many masks each class occurs.
+        void: share of all pixels that count for nothing.
+        weights: suggested class weights, mean 1; empty where a class has no pixel.
+    """
+
+    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    measured: int = 0
+    classes: tuple[str, ...] = ()
+    shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    present: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    void: float = 0.0
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that the doctor found.
+
+    Attributes:
+        data: what was looked at, as ``segzoo train --data`` takes it.
+        pairs: how many images with masks each split has.
+        findings: worst first.
+        statistics: of what could be read.
+        command: a command that trains on the data; empty while errors forbid it.
+        repaired: of the copy that ``--fix`` wrote.
+        left_out: files that the copy lacks, with the reason.
+    """
+
+    data: str
+    pairs: Mapping[str, int]
+    findings: tuple[Finding, ...]
+    statistics: Statistics = field(default_factory=Statistics)
+    command: str = ""
+    repaired: Report | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that would stop training."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing would stop training."""
+        return not self.errors
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``json.dump`` writes."""
+        data = asdict(self)
+        data["statistics"]["sizes"] = [
+            {"height": height, "width": width, "images": count}
+            for (height, width), count in self.statistics.sizes.items()
+        ]
+        data["repaired"] = self.repaired.to_json() if self.repaired else None
+        return {"ok": self.ok, **data}
+
+    def __str__(self) -> str:
+        """Return the report as people read it."""
+        blocks = [self._headline(), *map(_told, self.findings), *self._numbers(), self._verdict()]
+        return "\n\n".join(block for block in blocks if block)
+
+    def _headline(self) -> str:
+        total = sum(self.pairs.values())
+        split = ", ".join(f"{name} {count:,}" for name, count in self.pairs.items())
+        sizes = sizes_in_words(self.statistics.sizes)
+        return f"{self.data}: {total:,} images with masks" + (f" ({split})" if split else "") + sizes
+
+    def _numbers(self) -> list[str]:
+        return [block for block in (class_table(self.statistics), channel_line(self.statistics)) if block]
+
+    def _verdict(self) -> str:
+        if self.repaired is not None:
+            return _verdict_of_copy(self.repaired, len(self.left_out))
+        if self.ok:
+            return f"Nothing here would stop training. Try:\n  {self.command}"
+        mendable = [finding for finding in self.errors if finding.repaired]
+        count = f"{len(self.errors)} error{'s' if len(self.errors) > 1 else ''} would stop training."
+        if not mendable:
+            return count
+        which = "A repaired copy" if len(mendable) == len(self.errors) else "A copy without some of them"
+        return f"{count} {which} is written by:\n  segzoo data check {self.data} --fix {self.data}-fixed"
+
+
+def _verdict_of_copy(copy: Report, left_out: int) -> str:
+    listed = f"; {left_out:,} files were left out, listed in REPAIRS.txt there" if left_out else ""
+    told = f"{copy.data} is a repaired copy with {sum(copy.pairs.values()):,} images and masks{listed}."
+    if copy.ok:
+        return f"{told}\nIt was checked again, and nothing in it would stop training. Try:\n  {copy.command}"
+    rest = "\n".join(f"  {finding.what}" for finding in copy.errors)
+    return f"{told}\nWhat could not be repaired:\n{rest}"
+
+
+def _told(finding: Finding) -> str:
+    indent = " " * 9
+    lines = [f"{finding.severity:<9}{finding.what}"]
+    told = finding.advice + (f" --fix {finding.repaired}." if finding.repaired else "")
+    lines += textwrap.wrap(told, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    lines += [f"{indent}  {example}" for example in finding.examples[:_SHOWN]]
+    # A finding about pairs of files has fewer examples than files; only what is known is counted.
+    more = finding.count - _SHOWN
+    if len(finding.examples) > _SHOWN:
+        lines.append(f"{indent}  and {more:,} more")
+    return "\n".join(lines)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings worst first, else as they came."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
+
+
+def sizes_in_words(sizes: Mapping[tuple[int, int], int]) -> str:
+    """Return ``", 512x512"``, or the range of sizes; width before height, as files are described."""
+    if not sizes:
+        return ""
+    if len(sizes) == 1:
+        ((height, width),) = sizes
+        return f", {width}x{height} pixels"
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    (low_height, low_width), (high_height, high_width) = by_area[0], by_area[-1]
+    return f", {len(sizes)} sizes from {low_width}x{low_height} to {high_width}x{high_height} pixels"
+
+
+def channel_line(statistics: Statistics) -> str:
+    """Return mean and std in words."""
+    if not statistics.mean:
+        return ""
+    total = sum(statistics.sizes.values())
+    sampled = f" (from {statistics.measured:,} of {total:,} images)" if statistics.measured < total else ""
+    return f"channel mean {_row(statistics.mean)}   std {_row(statistics.std)}{sampled}"
+
+
+def class_table(statistics: Statistics) -> str:
+    """Return a table of each class's share of the pixels, by split, and the suggested weights."""
+    if not statistics.shares:
+        return ""
+    splits = [name for name in statistics.shares if name != "all"]
+    splits = splits if len(splits) > 1 else []
+    header = ["class", "pixels", *splits, "in masks", *(["weight"] if statistics.weights else [])]
+    rows = [header]
+    for index, name in enumerate(statistics.classes):
+        shares = [f"{statistics.shares[split][index]:.2%}" for split in ("all", *splits)]
+        row = [name, *shares, f"{statistics.present['all'][index]:,}"]
+        rows.append(row + ([f"{statistics.weights[index]:.2f}"] if statistics.weights else []))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *_right(row[1:], widths[1:])]) for row in rows]
+    if statistics.void:
+        lines.append(f"{statistics.void:.2%} of all pixels are void and count for nothing")
+    return "\n".join(lines)
+
+
+def _right(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+
+
+def _row(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
