@@ -224,7 +224,7 @@ def test_the_commands_train_predict_and_evaluate(squares, tmp_path, capsys):
     assert run(["info", out]) == 0
     assert "foreground" in capsys.readouterr().out
     assert run(["evaluate", out, "--data", str(squares), "--json"]) == 0
-    scores = json.loads(capsys.readouterr().out)
+    scores = json.loads(capsys.readouterr().out)["scores"]
     assert [score["metric"] for score in scores] == ["iou", "dice"]
     assert all("background left out" in score["contract"] for score in scores)
     assert run(["train", "--data", str(squares), "epoch=1"]) == 2

@@ -3,37 +3,275 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli.table import echo_json, table
+
+if TYPE_CHECKING:
+    from segzoo.evaluation import Evaluation
+    from segzoo.interfaces import Dataset
+    from segzoo.specs import Labels
+
+#: How many of the worst images a report shows.
+WORST = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for on the command line."""
+
+    model: str | None
+    predictions: str | None
+    data: str | None
+    truth: str | None
+    root: str | None
+    split: str | None
+    data_options: tuple[str, ...]
+    classes: str | None
+    ignore_index: int | None
+    metrics: tuple[str, ...]
+    resamples: int
+    seed: int
+    device: str | None
+    save_predictions: str | None
+    report: str | None
+    as_json: bool
+
 
 @click.command("evaluate")
-@click.argument("model")
-@click.option("--data", required=True, help="A data set by name, or a folder with images/ and masks/.")
+@click.argument("model", required=False)
+@click.option("--data", help="A data set by name, or a folder with images/ and masks/.")
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", default="test", show_default=True, help="Which part of it.")
+@click.option("--split", help="Which part of it [default: test].")
+@click.option(
+    "--data-option",
+    "data_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the data set, such as values=[0,128]; may be repeated.",
+)
+@click.option("--predictions", type=click.Path(), help="Masks to score instead of a model, one per image.")
+@click.option("--truth", type=click.Path(), help="Their true masks, in a folder, paired by name.")
+@click.option("--classes", help="Of masks in folders: how many, or names with commas [default: 2].")
+@click.option(
+    "--ignore-index", type=click.IntRange(0, 255), help="Of masks in folders: the value that is not scored."
+)
 @click.option(
     "--metric", "metrics", multiple=True, help="A metric by name; may be repeated [default: iou, dice]."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    model: str, data: str, root: str | None, split: str, metrics: tuple[str, ...], as_json: bool
-) -> None:
-    """Score a model on a data set.
+@click.option(
+    "--resamples",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Of the bootstrap that gives intervals; 0 for none.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
+@click.option("--report", type=click.Path(), help="A folder for report.html, images.csv and report.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(**options: Any) -> None:
+    """Score a model, or a folder of predictions.
+
+    \b
+    segzoo evaluate MODEL --data NAME|DIR [--split test]
+    segzoo evaluate --predictions DIR --truth DIR [--classes 4]
+    segzoo evaluate --predictions DIR --data NAME|DIR [--split test]
 
     MODEL is weights by name, or a folder that training left. Every score comes with its contract:
-    which pixels and classes it counts, how it averages, and what an empty mask scores.
+    which pixels and classes it counts, how it averages, and what an empty mask scores. In brackets
+    is the interval that holds 95 % of the scores of resampled images. Predictions are images of one
+    value a pixel or .npy arrays, named like their truths; scoring them needs no torch.
     """
-    from segzoo.evaluation import evaluate
+    request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
+    _check(request)
+    if request.report:
+        from segzoo.evaluation.writing import writable
+
+        writable(request.report)
+    evaluation = _score(request)
+    written: tuple[Path, ...] = ()
+    if request.report:
+        from segzoo.evaluation import write_report
+
+        written = write_report(evaluation, request.report)
+    if request.as_json:
+        echo_json(evaluation.to_json())
+        return
+    _tell(evaluation)
+    for path in written:
+        click.echo(f"wrote {path}")
+
+
+def _check(request: Request) -> None:
+    """Refuse options that do not go together, saying which do."""
+    wrong = None
+    if request.model and request.predictions:
+        wrong = "MODEL and --predictions were both given: score the one or the other"
+    elif not request.model and not request.predictions:
+        wrong = "say what to score: a MODEL with --data, or --predictions DIR with --truth DIR"
+    elif request.model and request.truth:
+        wrong = "--truth goes with --predictions; a MODEL needs the images too: --data"
+    elif request.data and request.truth:
+        wrong = "--data and --truth were both given: the truth is in the one or the other"
+    elif not request.data and not request.truth:
+        wrong = "say what to score it on: --data" + ("" if request.model else " or --truth")
+    elif request.truth and (request.root or request.split or request.data_options):
+        wrong = "--root, --split and --data-option go with --data; a folder of truths is scored as a whole"
+    elif request.predictions and request.save_predictions:
+        wrong = "--save-predictions goes with a MODEL; these predictions are files already"
+    elif request.predictions and request.device:
+        wrong = "--device goes with a MODEL; masks are scored on the CPU"
+    elif request.data and _tells_classes(request) and not _is_folder(request.data):
+        wrong = f"--classes and --ignore-index are for folders; the data set {request.data!r} has its own"
+    if wrong:
+        raise click.UsageError(wrong, click.get_current_context())
+
+
+def _tells_classes(request: Request) -> bool:
+    return bool(request.classes) or request.ignore_index is not None
+
+
+def _score(request: Request) -> Evaluation:
+    shared: dict[str, Any] = {
+        "metrics": request.metrics,
+        "resamples": request.resamples,
+        "seed": request.seed,
+        "worst": WORST if request.report else 0,
+        "progress": not request.as_json,
+    }
+    if request.predictions and request.truth:
+        from segzoo.evaluation import score_predictions
+
+        return score_predictions(request.predictions, request.truth, labels=_labels(request), **shared)
+    shared |= {"data": request.data, "split": request.split or "test"}
+    if request.predictions:
+        from segzoo.evaluation import score_predictions
+
+        return score_predictions(request.predictions, _dataset(request, _class_names(request)), **shared)
+    from segzoo.evaluation.models import score_model
+    from segzoo.prediction.device import parse_device
+    from segzoo.prediction.predictor import config_of
+    from segzoo.weights import load
+
+    device = parse_device(request.device)
+    network = load(str(request.model)).to(device)
+    names = _class_names(request) or config_of(network).labels.classes
+    return score_model(
+        network,
+        _dataset(request, names),
+        subject=request.model,
+        save_predictions=request.save_predictions,
+        **shared,
+    )
+
+
+def _dataset(request: Request, classes: tuple[str, ...]) -> Dataset:
     from segzoo.parts import open_dataset
 
-    dataset = open_dataset(data, root=root, split=split)
-    scores = evaluate(model, dataset, metrics=metrics or ("iou", "dice"), progress=not as_json)
-    if as_json:
-        click.echo(json.dumps([asdict(score) for score in scores], indent=2))
-        return
-    click.echo(f"{model} on {data}, split {split}: {len(dataset)} images")
-    for score in scores:
-        values = "  ".join(f"{name} {value:.4f}" for name, value in score.values.items())
-        click.echo(f"{score.metric:6} {values}\n       {score.contract}")
+    data = str(request.data)
+    options: dict[str, Any] = {}
+    if _is_folder(data):
+        options |= {"classes": classes} if classes else {}
+        options |= {} if request.ignore_index is None else {"ignore_index": request.ignore_index}
+    options |= _data_options(request.data_options)
+    return open_dataset(data, root=request.root, split=request.split or "test", **options)
+
+
+def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``key=value``; a value is JSON where it can be read so, else a word."""
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise click.UsageError(
+                f"--data-option {setting!r}: write key=value, such as values=[0,128]",
+                click.get_current_context(),
+            )
+        try:
+            options[key] = json.loads(text)
+        except json.JSONDecodeError:
+            options[key] = text
+    return options
+
+
+def _is_folder(data: str) -> bool:
+    """Say whether the data are the person's own: a folder, or a list of files."""
+    from segzoo import zoo
+
+    return data not in zoo.registry("datasets") and Path(data).exists()
+
+
+def _labels(request: Request) -> Labels:
+    from segzoo.specs import Labels, numbered_labels
+
+    names = _class_names(request) or numbered_labels(2).classes
+    return Labels(classes=names, ignore_index=request.ignore_index)
+
+
+def _class_names(request: Request) -> tuple[str, ...]:
+    """Return the names of the classes that were told; none if none were."""
+    from segzoo.specs import numbered_labels
+
+    if not request.classes:
+        return ()
+    if request.classes.isdecimal():
+        if not 2 <= int(request.classes) <= 255:
+            raise click.UsageError(
+                f"--classes {request.classes}: from 2, of which background is one, to 255",
+                click.get_current_context(),
+            )
+        return numbered_labels(int(request.classes)).classes
+    return tuple(name.strip() for name in request.classes.split(","))
+
+
+def _tell(evaluation: Evaluation) -> None:
+    """Print the scores, their contracts, and a table of the classes."""
+    from segzoo.evaluation.words import interval_text, number
+
+    part = f", split {evaluation.split}" if evaluation.split else ""
+    click.echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images")
+    for score in evaluation.scores:
+        intervals = evaluation.intervals.get(score.metric, {})
+        click.echo(f"\n{score.metric}")
+        rows = [
+            (f"  {name}", number(value), interval_text(intervals.get(name)))
+            for name, value in score.values.items()
+        ]
+        click.echo(table(rows))
+        _tell_rule(score.contract)
+    click.echo()
+    header = ("class", "images", "IoU", "[95 %]", "Dice", "precision", "recall")
+    rows = [
+        (
+            one.name,
+            str(one.images),
+            number(one.iou),
+            interval_text(one.iou_interval),
+            number(one.dice),
+            number(one.precision),
+            number(one.recall),
+        )
+        for one in evaluation.classes
+    ]
+    click.echo(table(rows, header=header))
+    _tell_rules(evaluation)
+
+
+def _tell_rules(evaluation: Evaluation) -> None:
+    from segzoo.evaluation.results import CLASS_CONTRACT
+
+    _tell_rule(CLASS_CONTRACT)
+    if evaluation.left_out:
+        click.echo(f"  {evaluation.left_out:,} pixels left out")
+    if evaluation.bootstrap.resamples:
+        click.echo(f"  [...]: {evaluation.bootstrap.words(len(evaluation.images))}")
+
+
+def _tell_rule(text: str) -> None:
+    click.echo(click.wrap_text(text, 100, initial_indent="  ", subsequent_indent="  "))

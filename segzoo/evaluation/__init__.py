@@ -1,0 +1,32 @@
+"""Scores of a model, or of a folder of predictions, each with its contract.
+
+Scoring predictions that lie in files needs no torch: what does is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segzoo.evaluation.models import evaluate, score_model
+    from segzoo.evaluation.predictions import score_predictions
+    from segzoo.evaluation.results import Evaluation, Score
+    from segzoo.evaluation.writing import write_report
+
+_WHERE = {
+    "Evaluation": "results",
+    "Score": "results",
+    "evaluate": "models",
+    "score_model": "models",
+    "score_predictions": "predictions",
+    "write_report": "writing",
+}
+
+__all__ = ["Evaluation", "Score", "evaluate", "score_model", "score_predictions", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'segzoo.evaluation' has no attribute {name!r}")
+    return getattr(import_module(f"segzoo.evaluation.{_WHERE[name]}"), name)

@@ -1,0 +1,58 @@
+"""Percentile bootstrap over images: how much a score depends on which images were at hand.
+
+Efron, 1979, doi:10.1214/aos/1176344552. Images are drawn with replacement, and each resample is scored
+by the metric itself from merged counts, so that the interval of a pooled score is that of a pooled score.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segzoo.evaluation.results import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Metric
+
+
+def draws(groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Return ``(resamples, groups)``: how often each resample holds each; none for fewer than two groups."""
+    if groups < 2:
+        resamples = 0
+    random = np.random.default_rng(seed)
+    return random.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+
+
+def metric_intervals(
+    parts: Sequence[Metric], fresh: Callable[[], Metric], drawn: NDArray[np.int64]
+) -> dict[str, Interval]:
+    """Return the interval of every value of a metric.
+
+    Args:
+        parts: counters that have counted one image, or one group of images, each.
+        fresh: makes a counter that has counted nothing.
+        drawn: as `draws` gives.
+    """
+    values: dict[str, list[float]] = {}
+    for times in drawn:
+        total = fresh()
+        for part, count in zip(parts, times.tolist(), strict=True):
+            for _ in range(count):
+                total.merge(part)
+        for name, value in total.compute().items():
+            values.setdefault(name, []).append(float(value))
+    found = {name: percentiles(np.array(several)) for name, several in values.items()}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def percentiles(values: NDArray[np.float64]) -> Interval | None:
+    """Return the middle 95 %; ``None`` where a resample has no value, as they then say little."""
+    if not len(values) or not np.isfinite(values).all():
+        return None
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Interval(float(low), float(high))

@@ -1,0 +1,114 @@
+"""What is scored: one prediction with its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo import zoo
+from segzoo.errors import FailureError, OptionError
+from segzoo.parts import make_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Metric
+    from segzoo.specs import Labels, MetricSpec
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prediction and its truth.
+
+    Attributes:
+        name: of the image in its data set.
+        prediction: ``(H, W)`` uint8 class indices.
+        target: ``(H, W)`` uint8 class indices, or ``labels.ignore_index``.
+        image: ``(H, W)`` or ``(H, W, C)``, for pictures; ``None`` where only masks are known.
+        valid: ``(H, W)`` field of view; ``None`` where everything counts.
+        probabilities: ``(num_classes, H, W)``, or ``(1, H, W)`` of class 1.
+        instances: predicted and true objects, ``(H, W)`` each, 0 for none; ``None`` where unknown.
+    """
+
+    name: str
+    prediction: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    image: NDArray[Any] | None = field(default=None, repr=False)
+    valid: NDArray[np.bool_] | None = field(default=None, repr=False)
+    probabilities: NDArray[np.float32] | None = field(default=None, repr=False)
+    instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for what, mask in (("truth", self.target), ("field of view", self.valid)):
+            if mask is not None and mask.shape != self.prediction.shape:
+                raise FailureError(
+                    f"{self.name}: the prediction is {size(self.prediction)}, the {what} {size(mask)} "
+                    "(height x width): score masks of the image's own size, or resize them with nearest"
+                )
+
+    def counted(self, labels: Labels) -> NDArray[np.bool_]:
+        """Return ``(H, W)``: which pixels are neither ignored nor outside the field of view."""
+        counted = np.ones(self.target.shape, np.bool_) if self.valid is None else self.valid.astype(np.bool_)
+        return counted if labels.ignore_index is None else counted & (self.target != labels.ignore_index)
+
+
+class NamedMetric:
+    """A registered metric: what it needs, and as many counters of it as are wanted.
+
+    Args:
+        name: as registered.
+        labels: of the masks.
+
+    Raises:
+        UnknownNameError: no metric has that name.
+    """
+
+    def __init__(self, name: str, labels: Labels) -> None:
+        self.spec: MetricSpec = zoo.registry("metrics").get(name)
+        self.name = name
+        self._labels = labels
+
+    def fresh(self) -> Metric:
+        """Return a counter that has counted nothing."""
+        return make_metric(self.name, self._labels)
+
+    def needs(self, what: str) -> bool:
+        """Say whether the metric asks for ``probabilities`` or ``instances``."""
+        return what in getattr(self.spec, "needs", ())
+
+    def count(self, counter: Metric, case: Case) -> None:
+        """Let a counter count one case.
+
+        Raises:
+            OptionError: the metric cannot; the text names the image.
+        """
+        given: dict[str, Any] = {"valid": case.valid}
+        for what in ("probabilities", "instances"):
+            if self.needs(what):
+                given[what] = getattr(case, what)
+        try:
+            # A metric of masks alone may know no other keyword.
+            counter.update(case.prediction, case.target, **{k: v for k, v in given.items() if v is not None})
+        except OptionError as error:
+            raise OptionError(f"{self.name} of {case.name}: {error}") from error
+
+
+def named_metrics(names: Sequence[str], labels: Labels) -> list[NamedMetric]:
+    """Return metrics by name, each once.
+
+    Raises:
+        UnknownNameError: no metric has one of the names.
+        OptionError: there is no name.
+    """
+    if not names:
+        raise OptionError("name at least one metric; `segzoo list metrics` shows all")
+    return [NamedMetric(name, labels) for name in dict.fromkeys(names)]
+
+
+def size(array: NDArray[Any]) -> str:
+    """Return the shape of an array as people write it."""
+    return "x".join(map(str, array.shape))

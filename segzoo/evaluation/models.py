@@ -1,0 +1,129 @@
+"""Scores of a model on a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from segzoo.errors import OptionError
+from segzoo.evaluation.cases import Case, named_metrics
+from segzoo.evaluation.tally import Tally, tally
+from segzoo.evaluation.writing import save_mask, writable
+from segzoo.prediction.predictor import config_of, segment
+from segzoo.weights.folder import load
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    from torch import nn
+
+    from segzoo.evaluation.cases import NamedMetric
+    from segzoo.evaluation.results import Evaluation, Score
+    from segzoo.interfaces import Dataset
+
+
+def evaluate(
+    model: str | nn.Module,
+    dataset: Dataset,
+    *,
+    metrics: Sequence[str] = ("iou", "dice"),
+    progress: bool = False,
+) -> list[Score]:
+    """Predict every image of a data set at its own size and score the masks.
+
+    `segzoo.evaluation.score_model` finds more: scores per image and class, intervals, the worst images.
+
+    Args:
+        model: weights by name or ``local-dir:path``, or a model that segzoo made.
+        dataset: whose classes are the model's, such as `segzoo.parts.open_dataset` gives.
+        metrics: names of registered metrics.
+        progress: whether to show a bar.
+
+    Raises:
+        OptionError: the data set is empty, or has other classes than the model.
+    """
+    network = load(model) if isinstance(model, str) else model
+    counted = named_metrics(metrics, dataset.labels)
+    return tally(_cases(network, dataset, counted, progress=progress), counted, dataset.labels)
+
+
+def score_model(
+    model: str | nn.Module,
+    dataset: Dataset,
+    *,
+    metrics: Sequence[str] = ("iou", "dice"),
+    subject: str | None = None,
+    data: str = "",
+    split: str | None = None,
+    worst: int = 0,
+    resamples: int = 1000,
+    seed: int = 0,
+    save_predictions: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Score a model on a data set in full: in total, per class and image, with intervals.
+
+    Args:
+        model: weights by name or ``local-dir:path``, or a model that segzoo made.
+        dataset: whose classes are the model's, such as `segzoo.parts.open_dataset` gives.
+        metrics: names of registered metrics; the worst images are those of the first.
+        subject: what the model is called in the result; its name, or its network's.
+        data: what the data set is called in the result.
+        split: which part of it it is.
+        worst: of how many images to keep pictures.
+        resamples: of the bootstrap; 0 for no intervals.
+        seed: of the bootstrap.
+        save_predictions: a folder for the predicted masks, one palette PNG per image.
+        progress: whether to show a bar.
+
+    Raises:
+        OptionError: the data set is empty, or has other classes than the model.
+        FailureError: a mask cannot be written, or does not fit its image.
+
+    Example:
+        >>> test = open_dataset("dsb2018", root="dsb2018", split="test")
+        >>> found = segzoo.evaluation.score_model("unet-nuclei", test, metrics=["dice"])
+        >>> found.classes[1].iou, found.classes[1].iou_interval
+    """
+    network = load(model) if isinstance(model, str) else model
+    counted = named_metrics(metrics, dataset.labels)
+    folder = None if save_predictions is None else writable(save_predictions)
+    result = Tally(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
+    for case in _cases(network, dataset, counted, progress=progress):
+        if folder is not None:
+            save_mask(case.prediction, dataset.labels, folder, case.name)
+        result.add(case)
+    config = config_of(network)
+    about = {"network": config.architecture.name}
+    if config.architecture.num_classes == 1:
+        about["threshold"] = f"{config.threshold:g}"
+    subject = subject or (model if isinstance(model, str) else config.architecture.name)
+    return result.result(subject=subject, data=data, split=split, about=about, resamples=resamples, seed=seed)
+
+
+def _cases(
+    network: nn.Module, dataset: Dataset, metrics: Sequence[NamedMetric], *, progress: bool
+) -> Iterator[Case]:
+    ours, theirs = config_of(network).labels.classes, dataset.labels.classes
+    if len(ours) != len(theirs):
+        raise OptionError(
+            f"the model tells {len(ours)} classes apart ({', '.join(ours)}), "
+            f"the data set has {len(theirs)} ({', '.join(theirs)})"
+        )
+    if not len(dataset):
+        raise OptionError("the data set is empty: there is nothing to score")
+    probabilities = any(metric.needs("probabilities") for metric in metrics)
+    for index in tqdm(range(len(dataset)), desc="evaluate", unit="image", disable=not progress):
+        sample = dataset[index]
+        found = segment(network, sample.image, probabilities=probabilities)
+        yield Case(
+            name=sample.name,
+            prediction=found.mask,
+            target=sample.mask,
+            image=sample.image,
+            valid=sample.field_of_view,
+            probabilities=found.probabilities,
+            instances=None if sample.instances is None else (None, sample.instances),
+        )

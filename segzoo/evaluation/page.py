@@ -1,0 +1,203 @@
+"""An evaluation as one HTML file that asks nothing of any server and runs no script."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import segzoo
+from segzoo.evaluation.elements import chip, legend, table
+from segzoo.evaluation.matrix import confusion_section
+from segzoo.evaluation.pictures import ERROR_COLOURS
+from segzoo.evaluation.plots import histogram, interval_plot
+from segzoo.evaluation.results import CLASS_CONTRACT
+from segzoo.evaluation.words import interval_text, number
+from segzoo.metrics.contract import RULES
+
+if TYPE_CHECKING:
+    from segzoo.evaluation.results import Evaluation, Panel, Score, WorstImage
+    from segzoo.specs import Labels
+
+#: The browser itself then refuses whatever a page might load.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(evaluation: Evaluation) -> str:
+    """Return the page."""
+    title = f"{evaluation.subject} on {evaluation.data}"
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    sections = (_scores, _classes, confusion_section, _distribution, _worst, _all_images)
+    body = "\n".join(filter(None, (section(evaluation) for section in sections)))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"{_header(evaluation)}\n<main>\n{body}\n</main>\n"
+        f"<footer>Made by segzoo {escape(segzoo.__version__)}. The same numbers, and those of every image, "
+        "are in <code>report.json</code> and <code>images.csv</code>.</footer>\n</body>\n</html>\n"
+    )
+
+
+def _header(evaluation: Evaluation) -> str:
+    part = f", {evaluation.split} split" if evaluation.split else ""
+    pixels = sum(image.counted for image in evaluation.images)
+    facts = {
+        "images": f"{len(evaluation.images):,}",
+        "classes": str(len(evaluation.labels.classes)),
+        "pixels scored": f"{pixels:,}",
+        **({"pixels left out": f"{evaluation.left_out:,}"} if evaluation.left_out else {}),
+        **evaluation.about,
+    }
+    listed = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
+    )
+    return (
+        f"<header>\n<h1>{escape(evaluation.subject)} <small>scored on {escape(evaluation.data)}"
+        f'{escape(part)}</small></h1>\n<dl class="facts">{listed}</dl>\n</header>'
+    )
+
+
+def _scores(evaluation: Evaluation) -> str:
+    shown = "\n".join(_score(evaluation, score) for score in evaluation.scores)
+    drawn = evaluation.bootstrap.words(len(evaluation.images))
+    told = f"Brackets: {drawn}." if evaluation.bootstrap.resamples else ""
+    return f'<section>\n<h2>Scores</h2>\n{shown}\n<p class="rule">{escape(told)}</p>\n</section>'
+
+
+def _score(evaluation: Evaluation, score: Score) -> str:
+    intervals = evaluation.intervals.get(score.metric, {})
+    rows = "".join(
+        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{number(value)}</td>"
+        f"<td>{interval_text(intervals.get(name))}</td>"
+        f'<td class="plot">{interval_plot(value, intervals.get(name))}</td></tr>'
+        for name, value in score.values.items()
+    )
+    return (
+        f'<h3>{escape(score.metric)}</h3>\n<div class="wide"><table class="scores"><tbody>{rows}</tbody>'
+        f"</table></div>\n{_contract(score.contract)}"
+    )
+
+
+def _contract(contract: str) -> str:
+    """Return a contract with a line for each of its rules; one of another form as it is."""
+    measure, *rules = re.split(rf"; ({'|'.join(RULES)}): ", contract)
+    if not rules:
+        return f'<p class="rule">{escape(contract)}</p>'
+    lines = "".join(
+        f"<dt>{rule}</dt><dd>{escape(text)}</dd>" for rule, text in zip(rules[::2], rules[1::2], strict=True)
+    )
+    return f'<p class="rule">{escape(measure)}</p>\n<dl class="rule rules">{lines}</dl>'
+
+
+def _classes(evaluation: Evaluation) -> str:
+    colours = dict(zip(evaluation.labels.classes, evaluation.labels.colours, strict=True))
+    rows = [
+        (
+            f"{chip(colours[one.name])}{escape(one.name)}",
+            number(one.iou),
+            interval_text(one.iou_interval),
+            number(one.dice),
+            number(one.precision),
+            number(one.recall),
+            f"{one.images:,}",
+            f"{one.truth:,}",
+            f"{one.predicted:,}",
+        )
+        for one in evaluation.classes
+    ]
+    measured = ("IoU", "95 % interval", "Dice", "precision", "recall")
+    header = ("class", *measured, "images", "true pixels", "predicted")
+    return (
+        f"<section>\n<h2>Classes</h2>\n{table(header, rows)}\n"
+        f'<p class="rule">{escape(_sentence(CLASS_CONTRACT))}</p>\n</section>'
+    )
+
+
+def _distribution(evaluation: Evaluation) -> str:
+    if len(evaluation.images) < 2:
+        return ""
+    plots = []
+    for score in evaluation.scores:
+        column = next((name for name in evaluation.images[0].scores if _belongs(name, score.metric)), None)
+        values = [image.scores.get(str(column), math.nan) for image in evaluation.images]
+        known = [value for value in values if math.isfinite(value)]
+        if column is not None and known:
+            plots.append(f"<figure>{histogram(column, known)}</figure>")
+    if not plots:
+        return ""
+    return (
+        f'<section>\n<h2>Scores of single images</h2>\n<div class="plots">{"".join(plots)}</div>\n</section>'
+    )
+
+
+def _belongs(column: str, metric: str) -> bool:
+    return column == metric or column.startswith(f"{metric} ")
+
+
+def _worst(evaluation: Evaluation) -> str:
+    if not evaluation.worst:
+        return ""
+    column, higher_is_better = evaluation.order
+    end = "lowest" if higher_is_better else "highest"
+    cases = "\n".join(_case(image, column) for image in evaluation.worst)
+    classes = legend(zip(evaluation.labels.classes, evaluation.labels.colours, strict=True))
+    return (
+        f"<section>\n<h2>Worst images</h2>\n<p>Those with the {end} {escape(column)}, the worst first.</p>\n"
+        f"{classes}\n{legend(_error_names(evaluation.labels))}\n{cases}\n</section>"
+    )
+
+
+def _error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
+    told = {
+        "missed": f"missed: predicted as {labels.classes[0]}",
+        "invented": f"invented: {labels.classes[0]} in truth",
+        "wrong class": "one class for another",
+        "not counted": "not counted",
+    }
+    if len(labels.classes) == 2:
+        del told["wrong class"]
+    return [(text, ERROR_COLOURS[kind]) for kind, text in told.items()]
+
+
+def _case(image: WorstImage, column: str) -> str:
+    shown = "".join(_panel(panel) for panel in image.panels)
+    return (
+        f'<figure class="case"><figcaption><strong>{escape(image.name)}</strong> '
+        f'<span class="muted">{escape(column)} {number(image.score)}</span></figcaption>'
+        f'<div class="panels">{shown}</div></figure>'
+    )
+
+
+def _panel(panel: Panel) -> str:
+    data = base64.b64encode(panel.data).decode("ascii")
+    return (
+        f'<div><img src="data:{panel.media_type};base64,{data}" alt="{escape(panel.alt)}">'
+        f"<span>{escape(panel.caption)}</span></div>"
+    )
+
+
+def _all_images(evaluation: Evaluation) -> str:
+    columns = list(dict.fromkeys(column for image in evaluation.images for column in image.scores))
+    rows = [
+        (
+            escape(image.name),
+            f"{image.height} \N{MULTIPLICATION SIGN} {image.width}",
+            *(number(image.scores.get(column, math.nan)) for column in columns),
+        )
+        for image in evaluation.images
+    ]
+    shown = table(("image", "height \N{MULTIPLICATION SIGN} width", *map(escape, columns)), rows)
+    return (
+        f"<section>\n<h2>All images</h2>\n<details><summary>{len(rows):,} images</summary>{shown}</details>\n"
+        "</section>"
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,108 @@
+"""Which prediction belongs to which truth: files paired by name, or an error that lists those left over."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from segzoo.errors import FailureError
+from segzoo.images import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+#: What a folder of masks may hold.
+MASK_SUFFIXES = frozenset({*SUFFIXES, ".npy"})
+
+_WORDS = (
+    "ground[_-]?truth|gt|truth|true|annotations?|labels?|masks?|seg|segmentations?|manual"
+    "|predictions?|predicted|pred|outputs?|out|results?"
+)
+#: Words that programs put before or after an image's name: ``prediction_000001.npy``, ``cat_mask.png``.
+_AFFIX = re.compile(rf"^(?:{_WORDS})[_.-](?=.)|(?<=.)[_.-](?:{_WORDS})$", re.IGNORECASE)
+
+_SHOWN = 8
+
+
+def masks_in(folder: Path) -> dict[str, Path]:
+    """Return the mask files in a folder and below, by path without suffix.
+
+    The overlays that ``segzoo predict`` leaves beside its masks are no masks.
+
+    Raises:
+        FailureError: there is no such folder, it holds no mask, or two files have one name.
+    """
+    if not folder.is_dir():
+        raise FailureError(f"there is no folder {folder}")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in MASK_SUFFIXES or not path.is_file() or _is_hidden(path, folder):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise FailureError(f"{found[name]} and {path} have one name: keep one of them")
+        found[name] = path
+    overlays = [n for n in found if n.endswith("_overlay") and f"{n.removesuffix('_overlay')}_mask" in found]
+    for name in overlays:
+        del found[name]
+    if not found:
+        raise FailureError(f"{folder} holds no masks ({' '.join(sorted(MASK_SUFFIXES))})")
+    return found
+
+
+def pair(
+    predictions: Collection[str], truths: Collection[str], *, where: tuple[str, str]
+) -> list[tuple[str, str]]:
+    """Return (prediction, truth) for every truth, in the order of the truths.
+
+    Equal names belong together; if that leaves some over, names are compared without such words as
+    ``prediction_`` before or ``_mask`` after them.
+
+    Args:
+        predictions: their names.
+        truths: their names.
+        where: what predictions and truths are called in errors.
+
+    Raises:
+        FailureError: some have no partner, or two names are one without those words.
+    """
+    if set(predictions) == set(truths):
+        return [(name, name) for name in truths]
+    ours, theirs = _by_core(predictions, where[0]), _by_core(truths, where[1])
+    alone = [
+        f"{len(left)} of {place} without a {partner}: {_listed(left)}"
+        for left, place, partner in (
+            ([name for core, name in ours.items() if core not in theirs], where[0], "truth"),
+            ([name for core, name in theirs.items() if core not in ours], where[1], "prediction"),
+        )
+        if left
+    ]
+    if alone:
+        raise FailureError(
+            "every prediction needs a truth of the same name, and every truth a prediction:\n  "
+            + "\n  ".join(alone)
+        )
+    return [(ours[core], name) for core, name in theirs.items()]
+
+
+def _by_core(names: Iterable[str], where: str) -> dict[str, str]:
+    cores: dict[str, str] = {}
+    for name in names:
+        folder, slash, stem = name.rpartition("/")
+        core = folder + slash + _AFFIX.sub("", stem)
+        if core in cores:
+            raise FailureError(
+                f"{where}: {cores[core]!r} and {name!r} both seem to belong to {core!r}: keep one of them"
+            )
+        cores[core] = name
+    return cores
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names) - _SHOWN} more)" if len(names) > _SHOWN else "")
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Say whether a file lies where systems keep what people do not see, such as ``.DS_Store``."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)

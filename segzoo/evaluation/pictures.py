@@ -1,0 +1,135 @@
+"""Small pictures of a case: the image, the truth, the prediction, and where the two differ."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from segzoo.evaluation.results import Panel
+from segzoo.images import as_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.evaluation.cases import Case
+    from segzoo.specs import Labels
+
+#: Longest side of a picture, in pixels.
+LONGEST = 360
+
+#: What the colours of the errors mean; they are told apart by most eyes, and from grey by all.
+ERROR_COLOURS = {
+    "missed": (213, 94, 0),
+    "invented": (0, 114, 178),
+    "wrong class": (204, 121, 167),
+    "not counted": (150, 150, 150),
+}
+
+
+def panels(case: Case, counted: NDArray[np.bool_], labels: Labels) -> tuple[Panel, ...]:
+    """Return the pictures of a case.
+
+    Args:
+        case: what was scored.
+        counted: ``(H, W)``: which pixels count.
+        labels: classes and colours.
+    """
+    rows, columns = _thinned(case.target.shape)
+    grid = np.ix_(rows, columns)
+    target, prediction, counts = case.target[grid], case.prediction[grid], counted[grid]
+    picture = None if case.image is None else _picture(case.image, target.shape)
+    shown = [] if picture is None else [Panel("image", f"{case.name}: the image", *_jpeg(picture))]
+    for caption, mask, full in (
+        ("truth", target, case.target),
+        ("prediction", prediction, case.prediction),
+    ):
+        told = _shares(full[counted], labels)
+        shown.append(Panel(caption, f"{case.name}: the {caption}: {told}", *_mask(mask, counts, labels)))
+    errors = error_map(target, prediction, counts)
+    told = _errors(error_map(case.target, case.prediction, counted))
+    shown.append(Panel("errors", f"{case.name}: errors: {told}", *_drawn(errors, picture)))
+    return tuple(shown)
+
+
+def error_map(
+    target: NDArray[np.uint8], prediction: NDArray[np.uint8], counted: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Return for every pixel 0 where right, else 1 + its place in `ERROR_COLOURS`; class 0 is background."""
+    wrong = target != prediction
+    kinds = np.zeros(target.shape, np.uint8)
+    kinds[wrong & (prediction == 0)] = 1
+    kinds[wrong & (target == 0)] = 2
+    kinds[wrong & (target != 0) & (prediction != 0)] = 3
+    kinds[~counted] = 4
+    return kinds
+
+
+def _thinned(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of a mask that its picture shows."""
+    scale = min(1.0, LONGEST / max(shape))
+    height, width = (max(round(side * scale), 1) for side in shape)
+    return tuple(  # pyright: ignore[reportReturnType] - two, as a mask has two sides
+        ((np.arange(small) + 0.5) * side / small).astype(np.intp)
+        for side, small in zip(shape, (height, width), strict=True)
+    )
+
+
+def _picture(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the image as ``(H, W, 3)`` of that size; of more than three channels the first is shown."""
+    pixels = as_image(image)
+    pixels = pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    small = Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(small)
+
+
+def _mask(mask: NDArray[np.uint8], counted: NDArray[np.bool_], labels: Labels) -> tuple[str, bytes]:
+    shown = np.where(counted, mask, 255).astype(np.uint8)
+    colours = [value for colour in labels.colours for value in colour][: 3 * 255]
+    colours += [0] * (3 * 255 - len(colours)) + list(ERROR_COLOURS["not counted"])
+    picture = Image.fromarray(shown)
+    picture.putpalette(colours)
+    return _encoded(picture, "PNG", optimize=True)
+
+
+def _drawn(errors: NDArray[np.uint8], picture: NDArray[np.uint8] | None) -> tuple[str, bytes]:
+    """Draw errors on the image in pale grey, or on plain grey where there is no image."""
+    pale = np.full((*errors.shape, 3), 235, np.uint8)
+    if picture is not None:
+        grey = picture.mean(axis=2, keepdims=True)
+        pale = np.repeat((grey * 0.45 + 40).astype(np.uint8), 3, axis=2)
+    table = np.array([(0, 0, 0), *ERROR_COLOURS.values()], np.uint8)
+    drawn = np.where((errors > 0)[..., None], table[errors], pale)
+    return _encoded(Image.fromarray(drawn), "PNG", optimize=True) if picture is None else _jpeg(drawn)
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> tuple[str, bytes]:
+    return _encoded(Image.fromarray(pixels), "JPEG", quality=88, subsampling=0)
+
+
+def _encoded(picture: Image.Image, kind: str, **options: Any) -> tuple[str, bytes]:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return f"image/{kind.lower()}", file.getvalue()
+
+
+def _shares(mask: NDArray[np.uint8], labels: Labels) -> str:
+    counts = np.bincount(mask, minlength=len(labels.classes))
+    shares = (
+        f"{name} {count / mask.size:.1%}"
+        for name, count in zip(labels.classes[1:], counts[1:], strict=False)
+        if count
+    )
+    return ", ".join(shares) or "background only"
+
+
+def _errors(kinds: NDArray[np.uint8]) -> str:
+    counts = np.bincount(kinds.ravel(), minlength=5)
+    told = (
+        f"{name} {count / kinds.size:.1%}"
+        for name, count in zip(ERROR_COLOURS, counts[1:], strict=True)
+        if count
+    )
+    return ", ".join(told) or "none"

@@ -1,0 +1,156 @@
+"""Scores of masks that another program left in a folder. No torch is needed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from segzoo.errors import MaskError, OptionError
+from segzoo.evaluation.cases import Case, named_metrics, size
+from segzoo.evaluation.pairing import masks_in, pair
+from segzoo.evaluation.tally import Tally
+from segzoo.interfaces import Sample
+from segzoo.labels import read_mask, to_classes
+from segzoo.specs import numbered_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.evaluation.cases import NamedMetric
+    from segzoo.evaluation.results import Evaluation
+    from segzoo.interfaces import Dataset
+    from segzoo.specs import Labels
+
+
+def score_predictions(
+    predictions: str | os.PathLike[str],
+    truth: str | os.PathLike[str] | Dataset,
+    *,
+    labels: Labels | None = None,
+    metrics: Sequence[str] = ("iou", "dice"),
+    data: str = "",
+    split: str | None = None,
+    worst: int = 0,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Evaluation:
+    """Score a folder of predicted masks, one file per image, against their truths.
+
+    Files are paired by name; ``prediction_17.npy`` and ``17.png`` belong together. A pixel that the
+    truth ignores may hold anything in the prediction.
+
+    Args:
+        predictions: the folder; images of one value a pixel, or ``.npy`` of integers ``(H, W)``.
+        truth: a folder of the same kind, or a data set whose samples have the predictions' names.
+        labels: classes and their values in the files; two classes if not told. A data set has its own.
+        metrics: names of registered metrics; the worst images are those of the first.
+        data: what the truths are called in the result; the folder's name if not told.
+        split: which part of a data set the truths are.
+        worst: of how many images to keep pictures.
+        resamples: of the bootstrap; 0 for no intervals.
+        seed: of the bootstrap.
+        progress: whether to show a bar.
+
+    Raises:
+        OptionError: a metric needs more than masks.
+        FailureError: a file has no partner or another size; the text lists it.
+        MaskError: a file cannot be read, or holds a value that stands for no class.
+
+    Example:
+        >>> labels = segzoo.specs.numbered_labels(4)
+        >>> found = segzoo.evaluation.score_predictions("predictions", "truths", labels=labels)
+        >>> found.classes[1].iou
+    """
+    folder = Path(predictions)
+    truths = _Truths(Path(truth), labels) if isinstance(truth, str | os.PathLike) else truth
+    counted = named_metrics(metrics, truths.labels)
+    _check_needs(counted, folder)
+    result = Tally(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
+    for case in _cases(folder, truths, progress=progress):
+        result.add(case)
+    return result.result(
+        subject=str(predictions),
+        data=data or (str(truth) if isinstance(truths, _Truths) else ""),
+        split=split,
+        about={"predictions": "masks from files"},
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+class _Truths:
+    """A folder of masks as a data set without images."""
+
+    def __init__(self, folder: Path, labels: Labels | None) -> None:
+        self.folder, self.labels = folder, labels or numbered_labels(2)
+        self.files = masks_in(folder)
+        self.names = list(self.files)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        name = self.names[index]
+        mask = to_classes(read_mask(self.files[name]), self.labels, str(self.files[name]))
+        return Sample(image=np.empty((0, 0), np.uint8), mask=mask, name=name)
+
+
+def _cases(folder: Path, truths: Dataset | _Truths, *, progress: bool) -> Iterator[Case]:
+    files = masks_in(folder)
+    if not len(truths):
+        raise OptionError("the data set is empty: there is nothing to score")
+    where = str(folder), str(getattr(truths, "folder", "the data set"))
+    partners = {theirs: ours for ours, theirs in pair(files, _names(truths), where=where)}
+    for index in tqdm(range(len(truths)), desc="evaluate", unit="image", disable=not progress):
+        sample = truths[index]
+        path = files[partners[sample.name]]
+        values = read_mask(path)
+        if values.shape != sample.mask.shape:
+            raise MaskError(
+                f"{path} is {size(values)}, the truth of {sample.name} is {size(sample.mask)} "
+                "(height x width): resize the prediction to the truth, with nearest"
+            )
+        yield Case(
+            name=sample.name,
+            prediction=_classes(values, sample.mask, truths.labels, str(path)),
+            target=sample.mask,
+            image=sample.image if sample.image.size else None,
+            valid=sample.field_of_view,
+            instances=None if sample.instances is None else (None, sample.instances),
+        )
+
+
+def _names(truths: Dataset | _Truths) -> list[str]:
+    """Return the names of all samples; a data set that does not list them is read through."""
+    names = getattr(truths, "names", None)
+    if isinstance(names, list | tuple) and len(names) == len(truths):
+        return list(names)
+    return [truths[index].name for index in range(len(truths))]
+
+
+def _classes(
+    values: NDArray[Any], target: NDArray[np.uint8], labels: Labels, where: str
+) -> NDArray[np.uint8]:
+    """Return the class indices of a prediction; where the truth is ignored, anything may stand."""
+    if labels.ignore_index is not None:
+        ignored = target == labels.ignore_index
+        if ignored.any():
+            values = np.where(ignored, values.dtype.type(labels.values[0] if labels.values else 0), values)
+    return to_classes(values, replace(labels, ignore_index=None), where)
+
+
+def _check_needs(metrics: Sequence[NamedMetric], folder: Path) -> None:
+    for metric in metrics:
+        if metric.needs("probabilities"):
+            raise OptionError(
+                f"metric {metric.name!r} needs probabilities, and {folder} holds masks: score a model, "
+                "or leave the metric out"
+            )
