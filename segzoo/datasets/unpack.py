@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from lzma import LZMAError
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -55,6 +55,7 @@ class _Tally:
     entries: int = 0
     files: int = 0
     bytes: int = 0
+    paths: set[Path] = field(default_factory=set)
 
     def entered(self, count: int = 1) -> None:
         self.entries += count
@@ -171,14 +172,17 @@ def _untar(source: Path, folder: Path, tally: _Tally) -> None:
 
 def _write(stream: IO[bytes], path: Path, tally: _Tally) -> None:
     tally.files += 1
+    if path in tally.paths:
+        raise FailureError(_refusal(tally.source, path.name, "is there twice"))
+    tally.paths.add(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
+        with path.open("wb") as file:
             while chunk := stream.read(_CHUNK):
                 tally.written(len(chunk))
                 file.write(chunk)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise FailureError(_refusal(tally.source, path.name, "is there twice")) from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise FailureError(_refusal(tally.source, path.name, "is a file and a folder at once")) from error
 
 
 def _inside(source: Path, folder: Path, name: str) -> Path:

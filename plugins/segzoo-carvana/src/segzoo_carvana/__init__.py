@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import LayoutSpec, WeightsSpec
+from segzoo.specs import Archive, DatasetSpec, Labels, LayoutSpec, WeightsSpec
 from segzoo_carvana.catalogue import WEIGHTS
+
+CARS = Labels(classes=("background", "car"), palette=((0, 0, 0), (255, 196, 0)))
 
 
 @hookimpl
 def segzoo_api() -> int:
     return 1
+
+
+@hookimpl
+def segzoo_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="carvana",
+            factory="segzoo_carvana.dataset:carvana",
+            splits=("train", "val", "test"),
+            labels=CARS,
+            summary="Carvana: photographs of cars from 16 sides, cut out by hand",
+            layout="train_hq/<car>_<view>.jpg and train_masks/<car>_<view>_mask.gif; or imgs/ and masks/",
+            licence="the rules of the Kaggle competition, which each person accepts there",
+            homepage="https://www.kaggle.com/c/carvana-image-masking-challenge",
+            archives=(
+                Archive(url="kaggle:carvana-image-masking-challenge/train_hq.zip"),
+                Archive(url="kaggle:carvana-image-masking-challenge/train_masks.zip"),
+            ),
+        )
+    ]
 
 
 @hookimpl

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import DatasetSpec, EncoderSpec, Labels, LayoutSpec, WeightsSpec
+from segzoo.specs import Archive, DatasetSpec, EncoderSpec, Labels, LayoutSpec, WeightsSpec
 from segzoo_medical.catalogue import WEIGHTS
 
 NUCLEI = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
+MEMBRANES = Labels(classes=("membrane", "cell"), values=(0, 255))
+VESSELS = Labels(
+    classes=("background", "vessel"), palette=((0, 0, 0), (255, 255, 255)), values=(0, 255), ignore_index=255
+)
 
 
 @hookimpl
@@ -27,7 +31,32 @@ def segzoo_datasets() -> list[DatasetSpec]:
             licence="CC0-1.0",
             homepage="https://bbbc.broadinstitute.org/BBBC038",
             paper="doi:10.1038/s41592-019-0612-7",
-        )
+            archives=(Archive(url="https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"),),
+        ),
+        DatasetSpec(
+            name="drive",
+            factory="segzoo_medical.drive:drive",
+            splits=("train", "val", "test"),
+            labels=VESSELS,
+            summary="DRIVE: blood vessels in photographs of the retina, with fields of view",
+            layout="training/ and test/, each with images/*.tif, 1st_manual/*.gif and mask/*.gif",
+            licence="for research and education, not to be passed on",
+            homepage="https://drive.grand-challenge.org",
+            paper="doi:10.1109/TMI.2004.825627",
+            by_hand="join the challenge and download it from its site",
+        ),
+        DatasetSpec(
+            name="isbi2012",
+            factory="segzoo_medical.isbi2012:isbi2012",
+            splits=("train", "val", "test"),
+            labels=MEMBRANES,
+            summary="ISBI 2012: membranes of neurons, 30 slices of electron microscopy in five folds",
+            layout="train-volume.tif and train-labels.tif, 30 pages each",
+            licence="for generating and testing non-commercial segmentation software; cite the paper",
+            homepage="https://imagej.net/events/isbi-2012-segmentation-challenge",
+            paper="doi:10.1371/journal.pbio.1000502",
+            by_hand="download train-volume.tif and train-labels.tif from the challenge's site",
+        ),
     ]
 
 

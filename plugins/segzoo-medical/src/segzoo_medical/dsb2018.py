@@ -9,17 +9,18 @@ Data: Caicedo et al., 2019, doi:10.1038/s41592-019-0612-7, CC0.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 
-from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.datasets.splits import check_split, split_of
+from segzoo.errors import FailureError, ImageError, MaskError
 from segzoo.interfaces import Sample
 from segzoo_medical import NUCLEI
 
@@ -48,8 +49,7 @@ class DSB2018:
     labels = NUCLEI
 
     def __init__(self, root: str | os.PathLike[str], split: Split = "train") -> None:
-        if split not in ("train", "val", "test", "all"):
-            raise OptionError(f"dsb2018 has the splits train, val, test and all, not {split!r}")
+        check_split("dsb2018", split, ("train", "val", "test", "all"))
         self._images, self._masks, self._bytes = _index(_find(Path(root)))
         self.names = [name for name in sorted(self._images) if split in ("all", split_of(name))]
 
@@ -64,7 +64,9 @@ class DSB2018:
         for number, file in enumerate(self._masks.get(name, []), start=1):
             nucleus = self._decode(file, "L")
             if nucleus.shape != instances.shape:
-                raise ImageError(f"{file} is {nucleus.shape}, its image is {instances.shape}")
+                raise MaskError(
+                    f"{file} is {nucleus.shape}, its image is {instances.shape}: replace the file"
+                )
             instances[nucleus > 127] = number
         return Sample(image=image, mask=(instances > 0).astype(np.uint8), name=name, instances=instances)
 
@@ -72,14 +74,10 @@ class DSB2018:
         try:
             with Image.open(io.BytesIO(self._bytes(file))) as image:
                 return np.asarray(image.convert(mode))
-        except (OSError, SyntaxError, zipfile.BadZipFile) as error:
+        except FileNotFoundError as error:
+            raise ImageError(f"{file} is gone: put it back, or open the data set anew") from error
+        except (OSError, SyntaxError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
             raise ImageError(f"{file} cannot be read: {error}") from error
-
-
-def split_of(name: str) -> Literal["train", "val", "test"]:
-    """Return the part that an image belongs to, from the SHA-256 of its identifier."""
-    hundredth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
-    return "train" if hundredth < 80 else "val" if hundredth < 90 else "test"
 
 
 def _find(root: Path) -> Path:
@@ -106,6 +104,9 @@ def _index(source: Path) -> tuple[dict[str, str], dict[str, list[str]], Callable
     for file in sorted(files):
         match = _FILE.search(file.replace("\\", "/"))
         if match and match["kind"].lower() == "images":
+            if match["id"] in images:
+                two = f"{images[match['id']]} and {file}"
+                raise FailureError(f"{source}: {two} are two images for the same masks: remove one")
             images[match["id"]] = file
         elif match:
             masks.setdefault(match["id"], []).append(file)

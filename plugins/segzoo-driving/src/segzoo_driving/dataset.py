@@ -1,0 +1,52 @@
+"""CamVid: 701 frames of 480x360 from a car, in the 11 classes and three parts of SegNet's authors.
+
+A mask's value 11 is what has no class, and counts for nothing.
+
+Data: Brostow et al., 2009, doi:10.1016/j.patrec.2008.04.005; grouped by Badrinarayanan et al., 2017.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segzoo.datasets.matching import match
+from segzoo.datasets.pairs import Pair, Pairs, find_root
+from segzoo.datasets.splits import check_split
+from segzoo.errors import FailureError
+from segzoo_driving import SCENES
+
+if TYPE_CHECKING:
+    import os
+
+SPLITS = ("train", "val", "test", "all")
+
+
+def camvid(root: str | os.PathLike[str], split: str = "train", *, scale: float = 1.0) -> Pairs:
+    """Open CamVid.
+
+    Args:
+        root: holds ``train`` and ``trainannot``, ``val`` and ``valannot``, ``test`` and ``testannot``.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        scale: what both sides are multiplied by while files are decoded, at most 1.
+
+    Raises:
+        FailureError: the root holds no such data, or an image has no mask.
+    """
+    check_split("camvid", split, SPLITS)
+    root = Path(root)
+    folder = find_root(root, "trainannot", "testannot")
+    if folder is None:
+        raise FailureError(
+            f"{root} holds no CamVid data: expected folders train, trainannot, val, valannot, ..."
+        )
+    parts = SPLITS[:3] if split == "all" else (split,)
+    return Pairs([pair for part in parts for pair in _pairs(folder, part)], SCENES, scale=scale)
+
+
+def _pairs(folder: Path, part: str) -> list[Pair]:
+    images, masks = folder / part, folder / f"{part}annot"
+    for wanted in (images, masks):
+        if not wanted.is_dir():
+            raise FailureError(f"there is no folder {wanted}")
+    return [Pair(f"{part}/{name}", image, mask) for name, image, mask in match(images, masks)]

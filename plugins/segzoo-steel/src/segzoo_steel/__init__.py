@@ -1,0 +1,34 @@
+"""Steel for segzoo: defects of its surface."""
+
+from __future__ import annotations
+
+from segzoo.hooks import hookimpl
+from segzoo.specs import DatasetSpec, Labels
+
+DEFECTS = Labels(
+    classes=("background", "inclusion", "patches", "scratches"),
+    palette=((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115)),
+)
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="neu-seg",
+            factory="segzoo_steel.dataset:neu_seg",
+            splits=("train", "val", "test"),
+            labels=DEFECTS,
+            summary="NEU-Seg: inclusions, patches and scratches on hot-rolled steel",
+            layout="images/{training,test}/*.jpg and annotations/{training,test}/*.png",
+            licence="none stated; its makers ask to be cited",
+            homepage="http://faculty.neu.edu.cn/songkechen/zh_CN/zdylm/263270/list/index.htm",
+            paper="doi:10.1109/TII.2019.2958826",
+            by_hand="download NEU-Seg from its makers' page",
+        )
+    ]
