@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.hooks import API_VERSION, hookimpl
+from segzoo.losses.catalogue import list_losses
 from segzoo.metrics.catalogue import list_metrics
 from segzoo.specs import (
     DatasetSpec,
     DecoderSpec,
     EncoderSpec,
     LayoutSpec,
-    LossSpec,
     ModelSpec,
     Preprocessing,
     WeightsSpec,
@@ -20,7 +20,7 @@ from segzoo.specs import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from segzoo.specs import MetricSpec
+    from segzoo.specs import LossSpec, MetricSpec
 
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
@@ -164,13 +164,7 @@ def segzoo_metrics() -> Iterable[MetricSpec]:
 
 @hookimpl
 def segzoo_losses() -> Iterable[LossSpec]:
-    return [
-        LossSpec(
-            name="ce-dice",
-            factory="segzoo.losses.cross_entropy_dice:CrossEntropyDice",
-            summary="cross-entropy plus soft Dice; binary where the network has one logit",
-        )
-    ]
+    return list_losses()
 
 
 @hookimpl

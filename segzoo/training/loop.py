@@ -20,6 +20,7 @@ from segzoo.creation import create
 from segzoo.datasets.cached import Cached
 from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.evaluation import evaluate
+from segzoo.losses.deep_supervision import DeepSupervision
 from segzoo.parts import make_loss, open_dataset
 from segzoo.prediction.predictor import config_of
 from segzoo.specs import Resize
@@ -104,7 +105,7 @@ class _Run:
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
         steps = recipe.epochs * len(self.loader)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(steps, recipe.warmup))
-        self.loss = make_loss(recipe.loss, ignore_index=training.labels.ignore_index)
+        self.loss = DeepSupervision(make_loss(recipe.loss, ignore_index=training.labels.ignore_index))
         self.best, self.best_epoch = -math.inf, 0
 
     def follow(self, tell: Callable[[str], Any]) -> TrainingResult:
@@ -127,7 +128,7 @@ class _Run:
             images = images.contiguous(memory_format=torch.channels_last)
             with self.accelerator.autocast():
                 outputs = _outputs(self.model, images)
-            loss = torch.stack([self.loss(logits, masks) for logits in outputs]).mean()
+            loss = self.loss(outputs, masks)
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()

@@ -1,0 +1,35 @@
+"""Binary cross-entropy: every logit by itself, as class or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import nn
+
+from segzoo.losses.pixels import read_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class BinaryCrossEntropy(nn.Module):
+    """Mean over pixels and logits of the cross-entropy of a sigmoid.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        positive_weight: of pixels that are the class, against those that are not.
+    """
+
+    def __init__(self, *, ignore_index: int | None = None, positive_weight: float = 1.0) -> None:
+        super().__init__()
+        self.ignore_index, self.positive_weight = ignore_index, positive_weight
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
+        pixels = read_pixels(logits, target, self.ignore_index)
+        weight = pixels.logits.new_tensor(self.positive_weight)
+        entropy = F.binary_cross_entropy_with_logits(
+            pixels.logits, pixels.truth(), pos_weight=weight, reduction="none"
+        )
+        return pixels.mean(entropy.mean(dim=1))

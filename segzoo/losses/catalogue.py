@@ -1,0 +1,124 @@
+"""What losses there are: their specs, and other programs' constants as presets. Imports none of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo.specs import LossSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ROOM = "segzoo.losses"
+
+
+def list_losses() -> Iterable[LossSpec]:
+    """Return the specs of every loss in this room."""
+    return [
+        LossSpec(
+            name="ce-dice",
+            factory=f"{_ROOM}.sums:cross_entropy_dice",
+            summary="cross-entropy plus soft Dice; binary where the network has one logit",
+        ),
+        LossSpec(
+            name="bce-dice",
+            factory=f"{_ROOM}.sums:binary_cross_entropy_dice",
+            summary="binary cross-entropy plus soft Dice, every logit by itself",
+        ),
+        LossSpec(
+            name="cross-entropy",
+            factory=f"{_ROOM}.cross_entropy:CrossEntropy",
+            aliases=("ce",),
+            summary="cross-entropy, with class weights on request",
+        ),
+        LossSpec(
+            name="bce",
+            factory=f"{_ROOM}.binary_cross_entropy:BinaryCrossEntropy",
+            summary="binary cross-entropy, every logit by itself",
+        ),
+        LossSpec(
+            name="dice",
+            factory=f"{_ROOM}.dice:Dice",
+            summary="soft Dice, pooled over the batch or per image",
+            paper="arXiv:1606.04797",
+        ),
+        LossSpec(
+            name="focal",
+            factory=f"{_ROOM}.focal:Focal",
+            summary="cross-entropy that looks away from easy pixels",
+            paper="arXiv:1708.02002",
+        ),
+        LossSpec(
+            name="tversky",
+            factory=f"{_ROOM}.tversky:Tversky",
+            summary="Dice that weighs misses against false alarms",
+            paper="arXiv:1706.05721",
+        ),
+        LossSpec(
+            name="lovasz-hinge",
+            factory=f"{_ROOM}.lovasz:LovaszHinge",
+            summary="the Lovász extension of IoU with hinge errors, for one logit",
+            paper="arXiv:1705.08790",
+        ),
+        LossSpec(
+            name="lovasz-softmax",
+            factory=f"{_ROOM}.lovasz:LovaszSoftmax",
+            summary="the Lovász extension of IoU with softmax errors",
+            paper="arXiv:1705.08790",
+        ),
+        *_presets(),
+    ]
+
+
+def _presets() -> Iterable[LossSpec]:
+    cross_entropy = {"loss": "cross-entropy"}
+    bubbliiiing = {"loss": "dice", "smoothing": 1e-5, "background": True}
+    return [
+        _preset(
+            "milesial",
+            "Pytorch-UNet's: cross-entropy (BCE of one logit) + Dice of all classes together",
+            cross_entropy,
+            {"loss": "dice", "smoothing": 1e-6, "background": True, "together": True},
+        ),
+        _preset(
+            "bubbliiiing-ce-dice",
+            "unet-pytorch's: cross-entropy + Dice of every class with background",
+            cross_entropy,
+            bubbliiiing,
+        ),
+        _preset(
+            "bubbliiiing-focal-dice",
+            "unet-pytorch's: focal (alpha 0.5, gamma 2) + Dice of every class with background",
+            {"loss": "focal", "alpha": 0.5, "gamma": 2.0},
+            bubbliiiing,
+        ),
+        _preset(
+            "nested-bce-dice",
+            "4uiiurz1's UNet++: half of BCE + Dice per image",
+            {"loss": "bce", "weight": 0.5},
+            {
+                "loss": "dice",
+                "smoothing": 1e-5,
+                "background": True,
+                "per_image": True,
+                "together": True,
+                "independent": True,
+            },
+        ),
+        _preset(
+            "nested-lovasz",
+            "4uiiurz1's and the Ascend UNet++: Lovász hinge per image",
+            {"loss": "lovasz-hinge", "per_image": True},
+        ),
+        _preset(
+            "wzmiaomiao",
+            "WZMIAOMIAO's: cross-entropy (weights 1, 2 of two classes) + Dice per image and class",
+            {"loss": "cross-entropy", "binary_weights": (1.0, 2.0)},
+            {"loss": "dice", "smoothing": 1e-6, "background": True, "per_image": True},
+        ),
+        _preset("mindspore", "MindSpore's U-Net: cross-entropy", cross_entropy),
+    ]
+
+
+def _preset(name: str, summary: str, *terms: dict[str, Any]) -> LossSpec:
+    return LossSpec(name=name, factory=f"{_ROOM}.sums:sum_of", options={"terms": terms}, summary=summary)

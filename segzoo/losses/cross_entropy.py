@@ -1,0 +1,66 @@
+"""Cross-entropy of softmax, or of sigmoid where the network has one logit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import nn
+
+from segzoo.errors import OptionError
+from segzoo.losses.pixels import Pixels, read_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+class CrossEntropy(nn.Module):
+    """Mean over pixels of ``-log p(true class)``, weighed by the weight of the true class.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        weights: one for each class, two for one logit; equal where ``None``.
+        binary_weights: the same, used only where there are two classes.
+    """
+
+    def __init__(
+        self,
+        *,
+        ignore_index: int | None = None,
+        weights: Sequence[float] | None = None,
+        binary_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        if binary_weights is not None and len(binary_weights) != 2:
+            raise OptionError(f"binary_weights must be two numbers, got {tuple(binary_weights)}")
+        self.ignore_index = ignore_index
+        self.weights = None if weights is None else tuple(weights)
+        self.binary_weights = None if binary_weights is None else tuple(binary_weights)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels.
+
+        Raises:
+            OptionError: there are not as many weights as classes.
+        """
+        pixels = read_pixels(logits, target, self.ignore_index)
+        return pixels.mean(pixel_entropy(pixels), self._weigh(pixels))
+
+    def _weigh(self, pixels: Pixels) -> Tensor | None:
+        weights = self.weights
+        if weights is None and pixels.classes == 2:
+            weights = self.binary_weights
+        if weights is None:
+            return None
+        if len(weights) != pixels.classes:
+            raise OptionError(f"{pixels.classes} classes need as many weights, got {len(weights)}: {weights}")
+        return pixels.logits.new_tensor(weights)[pixels.target]
+
+
+def pixel_entropy(pixels: Pixels) -> Tensor:
+    """Return ``-log p(true class)`` of every pixel, ``(N, H, W)``."""
+    if pixels.logits.shape[1] > 1:
+        return F.cross_entropy(pixels.logits, pixels.target, reduction="none")
+    return F.binary_cross_entropy_with_logits(pixels.logits, pixels.truth(), reduction="none")[:, 0]

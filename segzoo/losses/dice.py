@@ -1,0 +1,64 @@
+"""Soft Dice: one minus twice the overlap of probabilities and truth over their sizes.
+
+Paper: Milletari et al., 2016, arXiv:1606.04797; sizes are sums, not sums of squares.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from segzoo.losses.overlap import divide, soft_overlap
+from segzoo.losses.pixels import check_smoothing, read_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Dice(nn.Module):
+    """``1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)``, averaged over ratios.
+
+    Pooled over the batch by default, so that an image without a class does not weigh as much as one
+    that is full of it.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        smoothing: ``s``, in pixels; two empty masks have the loss 0 even without.
+        background: whether class 0 is averaged too; one logit has no class 0.
+        per_image: one ratio for each image instead of one of the batch.
+        together: one ratio of all classes together instead of one for each.
+        independent: the sigmoid of each logit instead of a softmax.
+
+    Raises:
+        OptionError: smoothing is below 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        ignore_index: int | None = None,
+        smoothing: float = 1.0,
+        background: bool = False,
+        per_image: bool = False,
+        together: bool = False,
+        independent: bool = False,
+    ) -> None:
+        super().__init__()
+        check_smoothing(smoothing)
+        self.ignore_index, self.smoothing = ignore_index, smoothing
+        self.background, self.per_image = background, per_image
+        self.together, self.independent = together, independent
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
+        pixels = read_pixels(logits, target, self.ignore_index)
+        common, predicted, true = soft_overlap(
+            pixels,
+            background=self.background,
+            per_image=self.per_image,
+            together=self.together,
+            independent=self.independent,
+        )
+        dice = divide(2 * common + self.smoothing, predicted + true + self.smoothing)
+        return 1 - dice.mean()

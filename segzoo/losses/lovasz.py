@@ -1,0 +1,96 @@
+"""Lovász losses: the convex extension of one minus IoU, for hinge errors and for softmax.
+
+Paper: Berman et al., 2018, arXiv:1705.08790.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from segzoo.losses.pixels import Pixels, read_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LovaszHinge(nn.Module):
+    """Hinge errors ``max(0, 1 - logit sign)`` by their weight in IoU.
+
+    Several logits are each against the rest, without class 0, and averaged.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        per_image: the mean over images instead of all pixels of the batch together.
+    """
+
+    def __init__(self, *, ignore_index: int | None = None, per_image: bool = False) -> None:
+        super().__init__()
+        self.ignore_index, self.per_image = ignore_index, per_image
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
+        pixels = read_pixels(logits, target, self.ignore_index)
+        scores, truth = pixels.logits, pixels.truth()
+        if scores.shape[1] > 1:
+            scores, truth = scores[:, 1:], truth[:, 1:]
+        errors = (1 - scores * (2 * truth - 1)).relu()
+        return _extension(errors, truth, pixels, per_image=self.per_image).mean()
+
+
+class LovaszSoftmax(nn.Module):
+    """Errors ``|y - p|`` of each class by their weight in its IoU, averaged over classes that occur.
+
+    One logit has the class 1 alone, with the sigmoid's errors.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        per_image: the mean over images instead of all pixels of the batch together.
+        background: whether class 0 is averaged too.
+    """
+
+    def __init__(
+        self, *, ignore_index: int | None = None, per_image: bool = False, background: bool = True
+    ) -> None:
+        super().__init__()
+        self.ignore_index, self.per_image, self.background = ignore_index, per_image, background
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
+        pixels = read_pixels(logits, target, self.ignore_index)
+        chances, truth = pixels.chances(background=self.background)
+        losses = _extension((truth - chances).abs(), truth, pixels, per_image=self.per_image)
+        if logits.shape[1] == 1:
+            return losses.mean()
+        over = (2, 3) if self.per_image else (0, 2, 3)
+        occurs = (truth.sum(over) > 0).to(losses.dtype).reshape(losses.shape)
+        return ((losses * occurs).sum(-1) / occurs.sum(-1).clamp(min=1)).mean()
+
+
+def _extension(errors: Tensor, truth: Tensor, pixels: Pixels, *, per_image: bool) -> Tensor:
+    """Return the loss of each class, ``(N, K)`` or ``(1, K)``, of errors and truth ``(N, K, H, W)``."""
+    # An error of 0 sorts behind all that matter, where it has no part in the others' weights.
+    valid = pixels.valid.unsqueeze(1)
+    errors, truth = errors * valid, (truth * valid).detach()
+    if not per_image:
+        errors, truth = (values.transpose(0, 1).unsqueeze(0) for values in (errors, truth))
+    errors, truth = errors.flatten(2), truth.flatten(2)
+    errors, order = errors.sort(dim=-1, descending=True)
+    return (errors * _iou_slopes(truth.gather(-1, order))).sum(-1)
+
+
+def _iou_slopes(truth: Tensor) -> Tensor:
+    """Return by how much one minus IoU grows with each wrong pixel in turn, ``(..., pixels)``.
+
+    With ``I`` true pixels still right and ``U`` in the union, a true pixel adds 1 / U, another
+    I / (U (U - 1)): written so, nothing cancels, however many pixels there are.
+    """
+    true = truth.long()
+    total = true.sum(-1, keepdim=True)
+    right = (total - true.cumsum(-1)).to(truth.dtype)
+    union = (total + (1 - true).cumsum(-1)).to(truth.dtype)
+    # A union of one pixel that is not true: IoU falls from (agreed) 1 to 0.
+    other = torch.where(union > 1, right / (union * (union - 1).clamp(min=1)), 1.0)
+    return torch.where(true > 0, 1 / union.clamp(min=1), other)

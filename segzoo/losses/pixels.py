@@ -1,0 +1,96 @@
+"""What losses compare: logits in single precision, class indices, and which pixels count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The largest half. What overflowed to infinity in the network is taken as this, or softmax gives NaN.
+_LIMIT = 65504.0
+
+
+class Pixels(NamedTuple):
+    """Logits and their truth.
+
+    Attributes:
+        logits: ``(N, C, H, W)`` float32 or float64, finite.
+        target: ``(N, H, W)`` int64 class indices; 0 where pixels do not count.
+        valid: ``(N, H, W)`` bool, which pixels count.
+    """
+
+    logits: Tensor
+    target: Tensor
+    valid: Tensor
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are: two for one logit."""
+        return max(self.logits.shape[1], 2)
+
+    def mean(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the mean over pixels that count of values ``(N, H, W)``; 0 where none does."""
+        counts = self.valid.to(values.dtype) if weights is None else self.valid * weights
+        total = counts.sum()
+        return (values * counts).sum() / total.where(total > 0, torch.ones_like(total))
+
+    def chances(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
+        """Return probabilities and truth, ``(N, K, H, W)`` each, both 0 where pixels do not count.
+
+        ``K`` is 1 for one logit, whatever ``background`` says; else the classes, without class 0
+        unless ``background``. ``independent`` takes the sigmoid of each logit instead of a softmax.
+        """
+        several = self.logits.shape[1] > 1
+        chances = self.logits.softmax(dim=1) if several and not independent else self.logits.sigmoid()
+        truth = self.truth()
+        if several and not background:
+            chances, truth = chances[:, 1:], truth[:, 1:]
+        valid = self.valid.unsqueeze(1)
+        return chances * valid, truth * valid
+
+    def truth(self) -> Tensor:
+        """Return what each logit should say: ``(N, C, H, W)`` of 0 and 1."""
+        if self.logits.shape[1] == 1:
+            return self.target.unsqueeze(1).to(self.logits.dtype)
+        return F.one_hot(self.target, self.logits.shape[1]).movedim(-1, 1).to(self.logits.dtype)
+
+
+def read_pixels(logits: Tensor, target: Tensor, ignore_index: int | None) -> Pixels:
+    """Check logits ``(N, C, H, W)`` and class indices ``(N, H, W)``, and say which pixels count.
+
+    Raises:
+        OptionError: the shapes do not fit, or (where looking costs nothing, on a CPU) an index is not
+            one of the classes.
+    """
+    if logits.ndim != 4 or target.shape != (logits.shape[0], *logits.shape[2:]):
+        raise OptionError(
+            f"logits are {tuple(logits.shape)} and the target {tuple(target.shape)}: "
+            "they need (N, C, H, W) and class indices (N, H, W)"
+        )
+    if logits.dtype != torch.float64:
+        logits = logits.float()
+    logits = logits.clamp(-_LIMIT, _LIMIT)
+    target = target.long()
+    valid = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
+    target = target.where(valid, torch.zeros_like(target))
+    pixels = Pixels(logits, target, valid)
+    if target.device.type == "cpu" and target.numel() and not torch.compiler.is_compiling():
+        least, most = (int(value) for value in target.aminmax())
+        if least < 0 or most >= pixels.classes:
+            raise OptionError(
+                f"the target holds the index {least if least < 0 else most}, but {pixels.classes} classes "
+                f"have the indices 0 to {pixels.classes - 1}; say ignore_index if it marks pixels to skip"
+            )
+    return pixels
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Raise `OptionError` unless smoothing is 0 or above."""
+    if not smoothing >= 0:
+        raise OptionError(f"smoothing must be 0 or above, got {smoothing}")

@@ -1,0 +1,112 @@
+"""Weighted sums of losses, and the two that are used most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from segzoo.errors import OptionError
+from segzoo.losses.binary_cross_entropy import BinaryCrossEntropy
+from segzoo.losses.cross_entropy import CrossEntropy
+from segzoo.losses.dice import Dice
+from segzoo.losses.focal import Focal
+from segzoo.losses.lovasz import LovaszHinge, LovaszSoftmax
+from segzoo.losses.tversky import Tversky
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+_KINDS: dict[str, type[nn.Module]] = {
+    "cross-entropy": CrossEntropy,
+    "bce": BinaryCrossEntropy,
+    "dice": Dice,
+    "focal": Focal,
+    "tversky": Tversky,
+    "lovasz-hinge": LovaszHinge,
+    "lovasz-softmax": LovaszSoftmax,
+}
+
+
+class Sum(nn.Module):
+    """Losses added up, each times its weight.
+
+    Args:
+        losses: modules ``(logits, target) -> scalar``.
+        weights: one for each loss; 1 where ``None``.
+
+    Raises:
+        OptionError: there are not as many weights as losses.
+    """
+
+    def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.weights = (1.0,) * len(losses) if weights is None else tuple(weights)
+        if len(self.weights) != len(losses):
+            raise OptionError(f"{len(losses)} losses need as many weights, got {self.weights}")
+        self.losses = nn.ModuleList(losses)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the sum for logits ``(N, C, H, W)`` and class indices ``(N, H, W)``."""
+        pairs = zip(self.weights, self.losses, strict=True)
+        return torch.stack([weight * loss(logits, target) for weight, loss in pairs]).sum()
+
+
+def cross_entropy_dice(
+    *, ignore_index: int | None = None, smoothing: float = 1.0, weights: Sequence[float] | None = None
+) -> Sum:
+    """Cross-entropy plus Dice of the foreground classes, pooled over the batch.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        smoothing: of Dice, in pixels.
+        weights: of classes in the cross-entropy.
+    """
+    return Sum(
+        [
+            CrossEntropy(ignore_index=ignore_index, weights=weights),
+            Dice(ignore_index=ignore_index, smoothing=smoothing),
+        ]
+    )
+
+
+def binary_cross_entropy_dice(*, ignore_index: int | None = None, smoothing: float = 1.0) -> Sum:
+    """Binary cross-entropy plus Dice of sigmoids, pooled over the batch.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        smoothing: of Dice, in pixels.
+    """
+    return Sum(
+        [
+            BinaryCrossEntropy(ignore_index=ignore_index),
+            Dice(ignore_index=ignore_index, smoothing=smoothing, independent=True),
+        ]
+    )
+
+
+def sum_of(*, terms: Sequence[Mapping[str, Any]], ignore_index: int | None = None) -> Sum:
+    """A sum that is told as data: how presets are.
+
+    Args:
+        terms: of each loss its kind as ``loss``, its ``weight`` (1 where left out), and its options.
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+
+    Raises:
+        OptionError: a kind of loss is unknown.
+
+    Example:
+        >>> sum_of(terms=[{"loss": "bce", "weight": 0.5}, {"loss": "dice", "per_image": True}])
+    """
+    losses, weights = [], []
+    for term in terms:
+        options = dict(term)
+        kind = options.pop("loss", None)
+        if kind not in _KINDS:
+            raise OptionError(f"a term's loss must be one of {', '.join(_KINDS)}, got {kind!r}")
+        weights.append(float(options.pop("weight", 1.0)))
+        losses.append(_KINDS[kind](ignore_index=ignore_index, **options))
+    return Sum(losses, weights)

@@ -1,0 +1,60 @@
+"""Tversky loss: Dice that weighs what is missed against what is too much.
+
+Paper: Salehi et al., 2017, arXiv:1706.05721.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from segzoo.errors import OptionError
+from segzoo.losses.overlap import divide, soft_overlap
+from segzoo.losses.pixels import check_smoothing, read_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Tversky(nn.Module):
+    """``1 - (TP + s) / (TP + alpha FP + beta FN + s)`` of soft counts; Dice where both are 0.5.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        alpha: weight of false positives.
+        beta: weight of false negatives; above ``alpha`` for recall, as in the paper.
+        smoothing: ``s``, in pixels.
+        background: whether class 0 is averaged too; one logit has no class 0.
+        per_image: one ratio for each image instead of one of the batch.
+
+    Raises:
+        OptionError: a number is below 0, or both weights are 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        ignore_index: int | None = None,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        smoothing: float = 1.0,
+        background: bool = False,
+        per_image: bool = False,
+    ) -> None:
+        super().__init__()
+        check_smoothing(smoothing)
+        if not (alpha >= 0 and beta >= 0 and alpha + beta > 0):
+            raise OptionError(f"alpha and beta must be 0 or above, and one above, got {alpha} and {beta}")
+        self.ignore_index, self.smoothing = ignore_index, smoothing
+        self.alpha, self.beta = alpha, beta
+        self.background, self.per_image = background, per_image
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
+        pixels = read_pixels(logits, target, self.ignore_index)
+        common, predicted, true = soft_overlap(
+            pixels, background=self.background, per_image=self.per_image, together=False
+        )
+        wrong = self.alpha * (predicted - common) + self.beta * (true - common)
+        return 1 - divide(common + self.smoothing, common + wrong + self.smoothing).mean()
