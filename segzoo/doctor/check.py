@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from segzoo.doctor.advice import train_command
 from segzoo.doctor.balance import balance, statistics
-from segzoo.doctor.layout import MASK_SUFFIX
 from segzoo.doctor.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.doctor.pairing import pairing
 from segzoo.doctor.pictures import pictures
@@ -98,9 +97,7 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     report = Report(data=source.data, pairs=splits_in(looks), findings=in_order(found), statistics=numbers)
     if not report.ok:
         return report
-    options = list(meaning.options) if layout else []
-    if layout and layout.suffix != MASK_SUFFIX:
-        options.append(f"data.mask_suffix={layout.suffix}")
+    options = (*layout.options, *meaning.options) if layout else ()
     command = train_command(
         source.data, numbers.sizes, report.pairs.get("train", 0), root=source.root, options=options
     )

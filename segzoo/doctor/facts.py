@@ -9,6 +9,7 @@ import hashlib
 import io
 import threading
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from segzoo.errors import ImageError
-from segzoo.images import from_pillow
+from segzoo.images import from_pillow, read_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -104,28 +105,27 @@ class MaskFacts:
     problem: str = ""
 
 
-def look_at_image(path: Path, *, measure: bool) -> ImageFacts:
+def look_at_image(path: Path, *, measure: bool, page: int | None = None) -> ImageFacts:
     """Read an image; ``measure`` decodes a JPEG at full size, for mean and std."""
-    return _guarded(path, lambda image, data: _image(image, data, measure), ImageFacts)
+    return _guarded(path, page, lambda image, digest: _image(image, digest, measure), ImageFacts)
 
 
-def look_at_mask(path: Path) -> MaskFacts:
+def look_at_mask(path: Path, *, page: int | None = None) -> MaskFacts:
     """Read a mask and count its values."""
-    return _guarded(path, lambda image, _: _mask(image), MaskFacts)
+    return _guarded(path, page, lambda image, _: _mask(image), MaskFacts)
 
 
-def _guarded(path: Path, look: Callable[[Image.Image, bytes], Any], facts: type[Any]) -> Any:
+def _guarded(
+    path: Path, page: int | None, look: Callable[[Image.Image, bytes], Any], facts: type[Any]
+) -> Any:
     """Return what ``look`` says of a file, or facts that hold nothing but the problem."""
     try:
-        data = path.read_bytes()
-        if not data:
-            return facts(problem="the file is empty")
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+        with warnings.catch_warnings(), _opened(path, page) as (image, digest):
             warnings.simplefilter("ignore")
             if image.width * image.height <= _LARGE:
-                return look(image, data)
+                return look(image, digest)
             with _large_one:
-                return look(image, data)
+                return look(image, digest)
     except UnidentifiedImageError:
         problem = "it holds no image in a format that Pillow knows"
     except Image.DecompressionBombError:
@@ -141,7 +141,46 @@ def _guarded(path: Path, look: Callable[[Image.Image, bytes], Any], facts: type[
     return facts(problem=problem)
 
 
-def _image(image: Image.Image, data: bytes, measure: bool) -> ImageFacts:
+@contextmanager
+def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]:
+    """Open an image and the digest of its bytes; the file is read once."""
+    if path.suffix.lower() == ".npy":
+        image = array_image(path)
+        yield image, _digest(image.tobytes())
+        return
+    if page is not None:
+        with Image.open(path) as image:
+            image.seek(page)
+            yield image, _digest(image.tobytes())
+        return
+    data = path.read_bytes()
+    if not data:
+        raise ImageError("the file is empty")
+    with Image.open(io.BytesIO(data)) as image:
+        yield image, _digest(data)
+
+
+def array_image(path: Path) -> Image.Image:
+    """Return the array in a ``.npy`` file as an image of the same values.
+
+    Raises:
+        ImageError: it is neither ``(H, W)`` nor ``(H, W, C)``, or its numbers are of a strange kind.
+    """
+    array = read_array(path)
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):
+        array = array.astype(np.int32)
+    try:
+        return Image.fromarray(array.astype(np.float32) if array.dtype.kind == "f" else array)
+    except (TypeError, ValueError) as error:
+        raise ImageError(f"an array of {array.shape} {array.dtype} values is no image") from error
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _image(image: Image.Image, digest: bytes, measure: bool) -> ImageFacts:
     height, width = stored = image.height, image.width
     turn, frames, mode = _turn(image), getattr(image, "n_frames", 1), image.mode
     if not measure and image.format == "JPEG":
@@ -155,7 +194,7 @@ def _image(image: Image.Image, data: bytes, measure: bool) -> ImageFacts:
         format=image.format or "",
         frames=frames,
         turn=turn,
-        digest=hashlib.blake2b(data, digest_size=16).digest(),
+        digest=digest,
         sketch=sketch_of(pixels),
         moments=moments_of(pixels) if measure else None,
     )

@@ -6,15 +6,14 @@ that it can be told of, and so are folders under other names than it looks for.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from segzoo.images import SUFFIXES
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from segzoo.datasets.listed import listed
+from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.errors import ImageError
+from segzoo.images import SUFFIXES, count_pages
 
 #: Names of folders in the order of preference; those that training knows come first.
 IMAGES, MASKS = ("images", "imgs"), ("masks", "labels")
@@ -24,26 +23,22 @@ _MORE_MASKS = (
     *("segmentationclass", "segmentation", "segmentations", "targets", "labelstr"),
 )
 SPLITS = ("train", "val", "test")
-_SPLIT_OF = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+LISTS = ("pairs.csv", "pairs.json")
+_SPLIT_OF = {word: split for split, words in FOLDERS.items() for word in words}
+_READABLE = SUFFIXES | {".npy"}
+_TOGETHER = ("_mask", "_label", "_seg", "_gt")
 MASK_SUFFIX = "_mask"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask; paths are as the root was given."""
+    """An image and its mask; ``page`` is that of both files, where they are stacks of pages."""
 
     name: str
     split: str
     image: Path
     mask: Path
+    page: int | None = None
 
 
 @dataclass
@@ -51,17 +46,18 @@ class Layout:
     """What lies below a root.
 
     Attributes:
+        root: as it was given.
         pairs: images with their masks, sorted by split and name.
         images: those without a mask.
         masks: those without an image.
         ambiguous: files of one name, of which only one can be meant; each with the one it rivals.
-        leftovers: files that macOS leaves beside others, ``._name``.
         ignored: files of other kinds.
-        renamed: folders under names that training does not look for, and what they should be called.
+        image_folder: the name of the folder of images, where training must be told it.
+        mask_folder: the name of the folder of masks, where training must be told it.
         suffix: what a mask's name has after its image's.
         divided: whether folders say the split; else it is by a hash of the name.
-        inside: whether those folders lie inside the folders of images and masks.
         together: whether images and masks share one folder.
+        stacks: files of several pages, each page a sample.
     """
 
     root: Path
@@ -69,141 +65,158 @@ class Layout:
     images: list[Path] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)
     ambiguous: list[tuple[Path, Path]] = field(default_factory=list)
-    leftovers: list[Path] = field(default_factory=list)
     ignored: list[Path] = field(default_factory=list)
-    renamed: list[tuple[Path, str]] = field(default_factory=list)
+    image_folder: str = ""
+    mask_folder: str = ""
     suffix: str = MASK_SUFFIX
     divided: bool = False
-    inside: bool = False
     together: bool = False
+    stacks: int = 0
 
     @property
     def found(self) -> bool:
         """Whether there is any image or mask at all."""
         return bool(self.pairs or self.images or self.masks)
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What `segzoo train` must be told of names."""
+        return (
+            *([f"data.images={self.image_folder}"] if self.image_folder else []),
+            *([f"data.masks={self.mask_folder}"] if self.mask_folder else []),
+            *([f"data.mask_suffix={self.suffix}"] if self.suffix != MASK_SUFFIX else []),
+        )
+
 
 def read_layout(root: Path) -> Layout:
-    """List the images and masks below ``root`` and pair them; nothing is opened."""
+    """List the images and masks below ``root``, or in the list of pairs that it is, and pair them.
+
+    Raises:
+        FailureError: a list of pairs cannot be read.
+    """
     layout = Layout(root)
-    parts = _split_folders(root, layout)
-    if parts:
-        layout.divided = True
-        for split, folder in parts:
-            _pair_folders(folder, split, layout)
-    elif not _pair_folders(root, "", layout):
+    source = next((root / name for name in LISTS if (root / name).is_file()), root)
+    if source.is_file():
+        _pair_listed(source, layout)
+    elif not (_pair_splits(root, layout) or _pair_folders(root, layout)):
         _pair_together(root, layout)
-    _say_splits(layout)
+    layout.pairs = [page for pair in layout.pairs for page in _pages(pair, layout)]
     layout.pairs.sort(key=lambda pair: (SPLITS.index(pair.split), pair.name))
     return layout
 
 
-def split_of(name: str) -> str:
-    """Return the split of a name where no folder says it, as `segzoo.datasets.folder` decides it."""
-    hundredth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
-    return "train" if hundredth < 80 else "val" if hundredth < 90 else "test"
+def _pair_listed(source: Path, layout: Layout) -> None:
+    for split, pair in listed(source):
+        if isinstance(pair.mask, Path):
+            layout.pairs.append(Pair(pair.name, split, pair.image, pair.mask))
+    layout.divided = True
 
 
-def _split_folders(root: Path, layout: Layout) -> list[tuple[str, Path]]:
-    found = []
+def _pair_splits(root: Path, layout: Layout) -> bool:
+    """Pair what lies in ``train/images`` and ``train/masks``, and so on."""
     for folder in _folders(root):
-        split = _SPLIT_OF.get(folder.name.lower())
-        if split and _named(folder, IMAGES, _MORE_IMAGES):
-            found.append((split, folder))
-            if folder.name != split:
-                layout.renamed.append((folder, split))
-    return found
+        split = _SPLIT_OF.get(folder.name)
+        pair = _two_folders(folder, layout) if split else None
+        if split and pair:
+            layout.divided = True
+            _pair(*pair, split, layout)
+    return layout.divided
 
 
-def _pair_folders(root: Path, split: str, layout: Layout) -> bool:
+def _pair_folders(root: Path, layout: Layout) -> bool:
+    """Pair what lies in ``images`` and ``masks``, or in ``images/train`` and ``masks/train``, and so on."""
+    pair = _two_folders(root, layout)
+    if pair is None:
+        return False
+    images, masks = pair
+    for word, split in _SPLIT_OF.items():
+        if (images / word).is_dir() and (masks / word).is_dir():
+            layout.divided = True
+            _pair(images / word, masks / word, split, layout)
+    if not layout.divided:
+        _pair(images, masks, "", layout)
+    return True
+
+
+def _two_folders(root: Path, layout: Layout) -> tuple[Path, Path] | None:
     images, masks = _named(root, IMAGES, _MORE_IMAGES), _named(root, MASKS, _MORE_MASKS)
     if images is None or masks is None:
-        return False
-    for folder, wanted in ((images, IMAGES), (masks, MASKS)):
-        if folder.name not in wanted:
-            layout.renamed.append((folder, wanted[0]))
-    _pair(_by_name(images, layout), _by_name(masks, layout), split, layout)
-    return True
+        return None
+    layout.image_folder = "" if images.name in IMAGES else images.name
+    layout.mask_folder = "" if masks.name in MASKS else masks.name
+    return images, masks
 
 
 def _pair_together(root: Path, layout: Layout) -> None:
     """Pair ``a.jpg`` with ``a_mask.png`` in one and the same folder."""
     everything = _by_name(root, layout)
-    masks = {name: path for name, path in everything.items() if name.endswith(("_mask", "_label", "_seg"))}
-    if not masks:
-        layout.images, layout.masks = [], []
-        return
-    layout.together = True
-    _pair({name: path for name, path in everything.items() if name not in masks}, masks, "", layout)
+    masks = {name: path for name, path in everything.items() if name.endswith(_TOGETHER)}
+    if masks:
+        layout.together = True
+        _match({name: path for name, path in everything.items() if name not in masks}, masks, "", layout)
 
 
-def _pair(images: dict[str, Path], masks: dict[str, Path], split: str, layout: Layout) -> None:
-    alone = {}
+def _pair(images: Path, masks: Path, split: str, layout: Layout) -> None:
+    _match(_by_name(images, layout), _by_name(masks, layout), split, layout)
+
+
+def _match(images: dict[str, Path], masks: dict[str, Path], split: str, layout: Layout) -> None:
+    alone, taken = {}, {}
     for name, image in images.items():
-        suffixed, same = masks.pop(name + MASK_SUFFIX, None), None
-        if suffixed is None:
-            same = masks.pop(name, None)
-        mask = suffixed or same
-        if mask is None:
+        found = next((word for word in (name + MASK_SUFFIX, name) if word in masks), None)
+        if found is None:
             alone[name] = image
         else:
-            layout.pairs.append(Pair(name, split, image, mask))
+            taken[name] = masks.pop(found)
     suffix = _common_suffix(alone, masks)
     if suffix:
         layout.suffix = suffix
         for name in [name for name in alone if name + suffix in masks]:
-            layout.pairs.append(Pair(name, split, alone.pop(name), masks.pop(name + suffix)))
-    for name in [name for name in masks if name in images]:
-        layout.ambiguous.append((masks.pop(name), next(p.mask for p in layout.pairs if p.name == name)))
+            del alone[name]
+            taken[name] = masks.pop(name + suffix)
+    for name, mask in taken.items():
+        layout.pairs.append(Pair(name, split or split_of(name), images[name], mask))
+        if name in masks:
+            layout.ambiguous.append((masks.pop(name), mask))
     layout.images += alone.values()
     layout.masks += masks.values()
 
 
 def _common_suffix(images: dict[str, Path], masks: dict[str, Path]) -> str:
     """Return what the names of at least half of the masks have after an image's, if that is one thing."""
-    endings = Counter(
-        name[cut:]
-        for name in masks
-        for cut in range(1, len(name))
-        if name[:cut] in images and cut < len(name)
-    )
+    endings = Counter(name[cut:] for name in masks for cut in range(1, len(name)) if name[:cut] in images)
     ending, count = endings.most_common(1)[0] if endings else ("", 0)
-    return ending if count >= max(len(masks) / 2, 1) and not ending[0].isalnum() else ""
+    return ending if count >= max(len(masks) / 2, 1) and ending[0] in "_-. " else ""
 
 
-def _say_splits(layout: Layout) -> None:
-    """Give every pair its split: by the first folder of its name where all have one, else by hash."""
-    if layout.divided or not layout.pairs:
-        return
-    firsts = {pair.name.partition("/")[0].lower() if "/" in pair.name else "" for pair in layout.pairs}
-    layout.inside = firsts <= set(_SPLIT_OF)
-    layout.pairs = [
-        Pair(
-            pair.name,
-            _SPLIT_OF[pair.name.partition("/")[0].lower()] if layout.inside else split_of(pair.name),
-            pair.image,
-            pair.mask,
-        )
-        for pair in layout.pairs
-    ]
+def _pages(pair: Pair, layout: Layout) -> list[Pair]:
+    """Return one pair for each page where both files are stacks of as many pages, else the pair itself."""
+    if pair.image.suffix.lower() not in (".tif", ".tiff"):
+        return [pair]
+    try:
+        pages = count_pages(pair.image)
+        if pages == 1 or count_pages(pair.mask) != pages:
+            return [pair]
+    except ImageError:
+        return [pair]
+    layout.stacks += 1
+    return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in range(pages)]
 
 
 def _by_name(folder: Path, layout: Layout) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_dir():
+        # macOS leaves ._a.png beside a.png; training passes over hidden files too.
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.is_dir():
             continue
-        if path.name.startswith("._") or "__MACOSX" in path.parts:
-            layout.leftovers.append(path)
-        elif path.suffix.lower() not in SUFFIXES:
-            if not path.name.startswith("."):
-                layout.ignored.append(path)
+        if path.suffix.lower() not in _READABLE:
+            layout.ignored.append(path)
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in named:
+            layout.ambiguous.append((path, named[name]))
         else:
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in named:
-                layout.ambiguous.append((path, named[name]))
-            else:
-                named[name] = path
+            named[name] = path
     return named
 
 

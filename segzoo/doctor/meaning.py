@@ -6,6 +6,7 @@ therefore gathered from all masks first.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,7 @@ Kind = Literal[
     "values",  # a few other values, such as 0, 85, 170, or labels that begin at 1
     "smeared",  # two classes whose edges were blurred, by JPEG or by drawing
     "colours",  # a colour per class
+    "palettes",  # a colour per class, but values that stand for other colours in each file
     "instances",  # a number per object
     "single",  # the same value everywhere
     "floats",  # numbers with a decimal point
@@ -39,6 +41,7 @@ _MAJORITY = 0.8
 _NEAR, _SHARE = 24, 0.85
 
 Peaks = tuple[int, int]
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -56,29 +59,31 @@ class Meaning:
     kind: Kind
     names: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
-    colours: tuple[tuple[int, int, int], ...] = ()
+    colours: tuple[Colour, ...] = ()
     ignore: int | None = None
 
     @property
     def trainable(self) -> bool:
         """Whether `segzoo train` can be told what the masks mean, and the files stay as they are."""
-        return self.kind in ("indices", "binary", "values")
+        return self.kind in ("indices", "binary", "values", "colours")
 
     @property
     def known(self) -> bool:
         """Whether each pixel's class is known, so that shares can be counted and copies repaired."""
-        return self.trainable or self.kind in ("smeared", "colours", "instances", "floats")
+        return self.trainable or self.kind in ("smeared", "palettes", "instances", "floats")
 
     @property
     def options(self) -> tuple[str, ...]:
         """What to tell `segzoo train` of masks as they are, ``data.classes=...`` and so on."""
-        values = f"data.values=[{','.join(map(str, self.values))}]" if self.values else ""
-        return tuple(option for option in (*options(len(self.names), self.ignore), values) if option)
+        if self.colours:
+            return (f"data.palette={json.dumps(self.colours, separators=(',', ':'))}",)
+        values = (f"data.values=[{','.join(map(str, self.values))}]",) if self.values else ()
+        return (*options(len(self.names), self.ignore), *values)
 
     def shares(self, mask: MaskFacts) -> Counter[int | None]:
         """Return the pixels of each class in a mask; ``None`` for void and for what has no meaning."""
         counts: Counter[int | None] = Counter()
-        if self.kind == "colours":
+        if self.colours:
             table = {colour: index for index, colour in enumerate(self.colours)}
             for colour, count in coloured(mask).items():
                 counts[table.get(colour)] += count
@@ -127,7 +132,7 @@ def fits(mask: MaskFacts, meaning: Meaning) -> bool:
     """Whether every pixel of a mask means a class, or void."""
     if mask.problem or not meaning.known:
         return False
-    if meaning.kind == "colours":
+    if meaning.colours:
         here = coloured(mask)
         return bool(here) and set(here) <= set(meaning.colours)
     if mask.coloured or not mask.values:
@@ -240,7 +245,7 @@ def _instances(masks: Sequence[MaskFacts]) -> Meaning | None:
 
 def mixed_palettes(masks: Iterable[MaskFacts]) -> bool:
     """Whether one value stands for different colours in different palette files."""
-    colour_of: dict[int, tuple[int, int, int]] = {}
+    colour_of: dict[int, Colour] = {}
     for mask in masks:
         for value, colour in mask.palette.items():
             if colour_of.setdefault(value, colour) != colour:
@@ -248,11 +253,11 @@ def mixed_palettes(masks: Iterable[MaskFacts]) -> bool:
     return False
 
 
-def coloured(mask: MaskFacts) -> Mapping[tuple[int, int, int], int]:
+def coloured(mask: MaskFacts) -> Mapping[Colour, int]:
     """Return the pixels of each colour of any kind of 8-bit mask; empty where it has too many."""
     if mask.colours or mask.coloured:
         return mask.colours
-    counts: Counter[tuple[int, int, int]] = Counter()
+    counts: Counter[Colour] = Counter()
     for value, count in mask.values.items():
         grey = 255 if mask.mode == "1" and value else value
         counts[mask.palette.get(value, (grey, grey, grey))] += count
@@ -260,7 +265,7 @@ def coloured(mask: MaskFacts) -> Mapping[tuple[int, int, int], int]:
 
 
 def _colours(masks: Sequence[MaskFacts]) -> Meaning:
-    found: set[tuple[int, int, int]] = set()
+    found: set[Colour] = set()
     for mask in masks:
         here = coloured(mask)
         found |= set(here)
@@ -268,5 +273,9 @@ def _colours(masks: Sequence[MaskFacts]) -> Meaning:
             return Meaning("unclear")
     # Black first, as it is background almost everywhere; then by colour, so that every machine agrees.
     colours = tuple(sorted(found))
-    named = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)
-    return Meaning("colours", names=named if len(named) > 1 else (*named, "none"), colours=colours)
+    if len(colours) < 2:
+        return Meaning("single", names=_names(2))
+    # Training takes a grey file at its values, so its colours must not be looked up.
+    plain = all(mask.coloured or set(mask.values) <= {0} for mask in masks) and colours[0] == (0, 0, 0)
+    names = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)
+    return Meaning("colours" if plain else "palettes", names=names, colours=colours)

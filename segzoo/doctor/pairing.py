@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.doctor.layout import MASK_SUFFIX, SPLITS
-from segzoo.doctor.report import Finding, Severity
+from segzoo.doctor.layout import IMAGES, MASK_SUFFIX, MASKS, SPLITS
+from segzoo.doctor.report import Finding, Severity, many
 from segzoo.doctor.survey import shown
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
     if layout.images:
         yield _of_paths(
             layout,
-            ("unpaired-images", "error", f"{_count(layout.images, 'image')} no mask of the same name"),
+            (
+                "unpaired-images",
+                "error",
+                f"{many(len(layout.images), 'image', 'have')} no mask of the same name",
+            ),
             layout.images,
             "An image is paired with the mask of its name, a.jpg with a.png or a_mask.png. Draw the mask, "
             "rename it, or take the image away.",
@@ -39,7 +43,11 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
     if layout.masks:
         yield _of_paths(
             layout,
-            ("unpaired-masks", "error", f"{_count(layout.masks, 'mask')} no image of the same name"),
+            (
+                "unpaired-masks",
+                "error",
+                f"{many(len(layout.masks), 'mask', 'have')} no image of the same name",
+            ),
             layout.masks,
             "Rename the mask like its image, or take it away.",
             left,
@@ -47,7 +55,7 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
     if layout.ambiguous:
         yield _of_paths(
             layout,
-            ("ambiguous", "error", f"{_count(layout.ambiguous, 'file')} a rival of the same name"),
+            ("ambiguous", "error", f"{many(len(layout.ambiguous), 'file', 'have')} a rival of the same name"),
             [file for file, _ in layout.ambiguous],
             "Two files of one name, such as a.jpg and a.png, or a.png and a_mask.png: which one is meant "
             "cannot be known. Keep one of them.",
@@ -64,36 +72,32 @@ def _names(layout: Layout) -> Iterator[Finding]:
             advice=f"Training must be told: data.mask_suffix={layout.suffix}.",
             repaired="names them like their images",
         )
-    if layout.leftovers:
-        yield _of_paths(
-            layout,
-            ("leftovers", "error", f"{len(layout.leftovers):,} files are leftovers of macOS, not images"),
-            layout.leftovers,
-            "macOS leaves a file ._name beside each file it copies to other disks. Delete them.",
-            "leaves them out",
+    if layout.stacks:
+        yield Finding(
+            kind="stacks",
+            severity="note",
+            what=f"{many(layout.stacks, 'file')} of several pages: each page is an image with its mask",
+            advice="Neighbouring pages are nearly alike, so all pages of a stack stay in one split.",
+            count=layout.stacks,
         )
     if layout.ignored:
         yield _of_paths(
             layout,
-            ("ignored", "note", f"{len(layout.ignored):,} files of other kinds are not looked at"),
+            ("ignored", "note", f"{many(len(layout.ignored), 'file')} of other kinds not looked at"),
             layout.ignored,
-            "Only image files are read; if these are images or masks, save them as PNG.",
+            "Only image files and .npy are read; if these are images or masks, save them as PNG.",
             "",
         )
 
 
 def _folders(layout: Layout) -> Iterator[Finding]:
-    if layout.renamed:
+    named = [option for option in layout.options if not option.startswith("data.mask_suffix")]
+    if named:
         yield Finding(
             kind="folders",
-            severity="error",
-            what=f"{len(layout.renamed)} folder{'s have' if len(layout.renamed) > 1 else ' has'} a name that "
-            "training does not look for",
-            advice="Training looks for images (or imgs) and masks (or labels), if divided then inside train, "
-            "val and test. Rename: "
-            + ", ".join(f"{_shown(layout, folder)} to {name}" for folder, name in layout.renamed[:6])
-            + ".",
-            count=len(layout.renamed),
+            severity="note",
+            what=f"the folders are not called {IMAGES[0]} and {MASKS[0]}",
+            advice=f"Training must be told what they are called: {' '.join(named)}.",
             repaired="names them so",
         )
     if layout.together:
@@ -110,18 +114,9 @@ def _splits(layout: Layout) -> Iterator[Finding]:
     if not layout.pairs:
         return
     counts = {split: sum(pair.split == split for pair in layout.pairs) for split in SPLITS}
-    if layout.inside:
-        yield Finding(
-            kind="splits-inside",
-            severity="warning",
-            what="the folders train, val and test lie inside the folders of images and masks",
-            advice="Training would take them as part of the names and divide the images by a hash of the "
-            "name instead. Turn it round: train/images, train/masks, val/images, and so on.",
-            repaired="turns them round",
-        )
     missing = [split for split in ("train", "val") if not counts[split]]
     if missing and len(layout.pairs) > 1:
-        by_hash = "" if layout.divided or layout.inside else " (without folders, a hash of the name decides)"
+        by_hash = "" if layout.divided else " (without folders, a hash of the name decides)"
         yield Finding(
             kind="empty-split",
             severity="error",
@@ -157,10 +152,6 @@ def _of_paths(
         examples=examples,
         repaired=repaired,
     )
-
-
-def _count(files: Sequence[object], noun: str) -> str:
-    return f"{len(files):,} {noun} has" if len(files) == 1 else f"{len(files):,} {noun}s have"
 
 
 def _shown(layout: Layout, path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from segzoo.doctor.report import Finding, Severity
+from segzoo.doctor.report import Finding, Severity, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ def _damage(looks: Sequence[Look]) -> Iterator[Finding]:
     broken += [f"{look.mask_path}: {look.mask.problem}" for look in looks if look.mask.problem]
     if broken:
         yield _found(
-            ("damaged", "error", f"{len(broken):,} file{'s' if len(broken) > 1 else ''} cannot be read"),
+            ("damaged", "error", f"{many(len(broken), 'file')} cannot be read"),
             broken,
             "Training stops at the first of them. Copy or save them again from where they came from.",
             "leaves them out with their partners",
@@ -50,15 +50,23 @@ def _damage(looks: Sequence[Look]) -> Iterator[Finding]:
 
 
 def _frames(looks: Sequence[Look]) -> Iterator[Finding]:
-    images = [look.image_path for look in looks if look.image.frames > 1]
-    masks = [look.mask_path for look in looks if look.mask.frames > 1]
-    if images or masks:
+    single = [look for look in looks if look.page is None]
+    uneven = [look for look in single if look.image.frames > 1 and look.image.format == "TIFF"]
+    if uneven:
         yield _found(
-            ("frames", "warning", f"{len(images) + len(masks):,} files hold several pages or frames"),
-            images + masks,
-            "Only the first is read. If the pages are slices or frames that all count, save each as a file "
-            "of its own, image and mask alike.",
-            "keeps the first page",
+            ("uneven-stacks", "error", f"{many(len(uneven), 'stack', 'have')} not as many pages as the mask"),
+            [f"{look.image_path} {look.image.frames}, mask {look.mask.frames}" for look in uneven],
+            "Pages belong together by their number.",
+            "keeps the first page of each",
+        )
+    files = [look.image_path for look in single if look.image.frames > 1 and look not in uneven]
+    files += [look.mask_path for look in single if look.mask.frames > 1 and look not in uneven]
+    if files:
+        yield _found(
+            ("frames", "warning", f"{many(len(files), 'file', 'hold')} several frames"),
+            files,
+            "Only the first is read. If all count, save each as a file of its own, image and mask alike.",
+            "keeps the first frame",
         )
 
 
@@ -68,7 +76,11 @@ def _rotation(looks: Sequence[Look]) -> Iterator[Finding]:
     unclear = [look for look in turned if look.image.size == look.image.stored]
     if wrong:
         yield _found(
-            ("rotation", "error", f"{len(wrong):,} images are turned by their EXIF tag, their masks are not"),
+            (
+                "rotation",
+                "error",
+                f"{many(len(wrong), 'image', 'are')} turned by an EXIF tag, but not the mask",
+            ),
             [look.image_path for look in wrong],
             "A camera stores how it was held beside the pixels, and images are shown turned so. These masks "
             "fit the pixels before the turn. Turn the masks likewise.",
@@ -76,7 +88,11 @@ def _rotation(looks: Sequence[Look]) -> Iterator[Finding]:
         )
     if unclear:
         yield _found(
-            ("rotation-unclear", "warning", f"{len(unclear):,} images are turned or mirrored by an EXIF tag"),
+            (
+                "rotation-unclear",
+                "warning",
+                f"{many(len(unclear), 'image', 'are')} turned or mirrored by an EXIF tag",
+            ),
             [look.image_path for look in unclear],
             "Their sizes do not say whether the masks were drawn before or after the turn; images are read "
             "turned. Look whether masks and images agree: segzoo data preview DIR.",
@@ -92,9 +108,9 @@ def _sizes(looks: Sequence[Look]) -> Iterator[Finding]:
     repaired = "enlarges or shrinks masks of the same shape" if scaled else ""
     left = "leaves out those of another shape" if scaled < len(differ) else ""
     yield _found(
-        ("sizes", "error", f"{len(differ):,} masks are not as large as their images"),
+        ("sizes", "error", f"{many(len(differ), 'mask', 'are')} not as large as the image"),
         [f"{look.mask_path} {_by(look.mask.size)}, its image {_by(look.image.size)}" for look in differ],
-        f"Each pixel of an image needs one of its mask. {scaled:,} of them differ in scale alone; the others "
+        f"Each pixel of an image needs one of its mask. {scaled:,} of them have the shape of the image; the others "
         "were cut differently, or belong to another image."
         if scaled
         else "They were cut differently, or belong to another image: pair them anew.",
@@ -125,7 +141,7 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
     deep = [look.image_path for look in looks if look.image.mode in _DEEP]
     if deep:
         yield _found(
-            ("deep", "warning", f"{len(deep):,} images have more than 8 bits"),
+            ("deep", "warning", f"{many(len(deep), 'image', 'have')} more than 8 bits"),
             deep,
             "Each is scaled to 8 bits by the number of bits that its brightest pixel needs, so equal "
             "brightness may come out different in different images. If they are of one camera, convert "
@@ -135,7 +151,7 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
     cmyk = [look.image_path for look in looks if look.image.mode == "CMYK"]
     if cmyk:
         yield _found(
-            ("cmyk", "note", f"{len(cmyk):,} images are in printing colours (CMYK)"),
+            ("cmyk", "note", f"{many(len(cmyk), 'image', 'are')} in printing colours (CMYK)"),
             cmyk,
             "They are converted to RGB without a colour profile; colours may look odd.",
             "",

@@ -9,12 +9,13 @@ import os
 import shutil
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from segzoo.doctor.facts import upright
+from segzoo.doctor.facts import array_image, upright
 from segzoo.doctor.layout import SPLITS
 from segzoo.doctor.meaning import VOID, fits
 from segzoo.doctor.pictures import same_shape, turned_with_image
@@ -24,7 +25,6 @@ from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from segzoo.doctor.survey import Look
 
 _VOID_COLOUR = (224, 224, 192)
+_NOT_IN_PNG = ("CMYK", "YCbCr", "LAB", "HSV", "F")
 LIST = "REPAIRS.txt"
 
 
@@ -94,7 +95,6 @@ def _list_unpaired(layout: Layout, done: Repair) -> None:
         ("has no mask", layout.images),
         ("has no image", layout.masks),
         ("has a rival of the same name", rivals),
-        ("is a leftover of macOS", layout.leftovers),
     ):
         done.left_out += [f"{shown(path, layout.root)}: {reason}" for path in paths]
 
@@ -118,57 +118,53 @@ def _places(layout: Layout, looks: Sequence[Look]) -> list[tuple[Look, str, str]
     """Return each pair with the folder and the name it gets; splits that are empty are made."""
     counts = {split: sum(look.split == split for look in looks) for split in SPLITS}
     if counts["train"] and counts["val"]:
-        if not (layout.divided or layout.inside):
-            return [(look, "", look.name) for look in looks]
-        return [(look, look.split, _bare(look.name, layout)) for look in looks]
-    rest = [look for look in looks if look.split != "test"] if layout.divided or layout.inside else [*looks]
+        return [(look, look.split if layout.divided else "", look.name) for look in looks]
+    rest = [look for look in looks if look.split != "test"] if layout.divided else [*looks]
     test = [look for look in looks if look not in rest]
     if len(rest) < 2:
         rest, test = [*looks], []
     # Every tenth by name, from the first on, so that there is at least one.
     placed = [(look, "val" if i % 10 == 0 and len(rest) > 1 else "train") for i, look in enumerate(rest)]
-    return [
-        (look, split, _bare(look.name, layout)) for look, split in [*placed, *((t, "test") for t in test)]
-    ]
-
-
-def _bare(name: str, layout: Layout) -> str:
-    return name.partition("/")[2] if layout.inside else name
+    return [(look, split, look.name) for look, split in [*placed, *((look, "test") for look in test)]]
 
 
 def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) -> None:
-    from pathlib import Path
-
     source = Path(look.image_path)
-    again = look.image.turn != 1 or look.image.frames > 1
+    paged = look.page is None and look.image.frames > 1
+    again = look.image.turn != 1 or paged or look.page is not None
     image = folder / "images" / (name + (".png" if again else source.suffix))
     mask = folder / "masks" / f"{name}.png"
     image.parent.mkdir(parents=True, exist_ok=True)
     mask.parent.mkdir(parents=True, exist_ok=True)
+    if again:
+        _upright_image(look).save(image)
+        why = "one page of it" if look.page is not None else "the first page" if paged else "turned upright"
+        done.changed.append(f"{look.image_path} is {image.relative_to(folder)}: {why}")
+    else:
+        shutil.copyfile(source, image)
+    indexed(class_mask(look, meaning), meaning).save(mask)
+
+
+def _upright_image(look: Look) -> Image.Image:
+    with warnings.catch_warnings(), Image.open(look.image_path) as image:
+        warnings.simplefilter("ignore")
+        image.seek(look.page or 0)
+        turned = upright(image.convert("RGB") if image.mode in _NOT_IN_PNG else image, look.image.turn).copy()
+    # Else the tag that has just been obeyed would be written, and obeyed again.
+    turned.info.clear()
+    turned.getexif().clear()
+    return turned
+
+
+def class_mask(look: Look, meaning: Meaning) -> Image.Image:
+    """Return a mask as class indices, turned and sized like its image."""
+    path = Path(look.mask_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if again:
-            _upright_image(source, look.image.turn).save(image)
-            done.changed.append(f"{look.image_path}: turned upright or reduced to its first page")
-        else:
-            shutil.copyfile(source, image)
-        _indexed(_mask(look, meaning), meaning).save(mask)
-
-
-def _upright_image(path: Path, turn: int) -> Image.Image:
-    with Image.open(path) as image:
-        turned = upright(image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB") else image, turn)
-        copy = turned.copy()
-    copy.info.clear()
-    copy.getexif().clear()
-    return copy
-
-
-def _mask(look: Look, meaning: Meaning) -> Image.Image:
-    """Return the mask as class indices, turned and sized like its image."""
-    with Image.open(look.mask_path) as image:
-        image.load()
-        mask = Image.fromarray(_classes(image, look, meaning))
+        with array_image(path) if path.suffix.lower() == ".npy" else Image.open(path) as image:
+            if look.page is not None:
+                image.seek(look.page)
+            mask = Image.fromarray(_classes(image, look, meaning))
     if turned_with_image(look):
         mask = upright(mask, look.image.turn)
     height, width = look.image.size
@@ -176,7 +172,7 @@ def _mask(look: Look, meaning: Meaning) -> Image.Image:
 
 
 def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uint8]:
-    if meaning.kind == "colours":
+    if meaning.colours:
         grey = image.convert("L") if image.mode in ("1", "L") else image
         return _by_table(_packed(np.asarray(grey.convert("RGB"))), _colour_table(meaning))
     if image.mode in ("RGB", "RGBA", "LA", "CMYK"):
@@ -203,7 +199,7 @@ def _colour_table(meaning: Meaning) -> dict[int, int]:
     return {red << 16 | green << 8 | blue: i for i, (red, green, blue) in enumerate(meaning.colours)}
 
 
-def _indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
+def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
     """Give class indices a palette, so that viewers show colours instead of almost black."""
     colours: list[Any] = [(0, 0, 0)] * 256
     palette = meaning.colours or Labels(classes=meaning.names).colours

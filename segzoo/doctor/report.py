@@ -127,7 +127,7 @@ class Report:
         if self.ok:
             return f"Nothing here would stop training. Try:\n  {self.command}"
         mendable = [finding for finding in self.errors if finding.repaired]
-        count = f"{len(self.errors)} error{'s' if len(self.errors) > 1 else ''} would stop training."
+        count = f"{many(len(self.errors), 'error')} would stop training."
         if not mendable:
             return count
         which = "A repaired copy" if len(mendable) == len(self.errors) else "A copy without some of them"
@@ -135,8 +135,8 @@ class Report:
 
 
 def _verdict_of_copy(copy: Report, left_out: int) -> str:
-    listed = f"; {left_out:,} files were left out, listed in REPAIRS.txt there" if left_out else ""
-    told = f"{copy.data} is a repaired copy with {sum(copy.pairs.values()):,} images and masks{listed}."
+    listed = f"; what was left out ({left_out:,}) is listed in REPAIRS.txt there" if left_out else ""
+    told = f"{copy.data} is a repaired copy with {many(sum(copy.pairs.values()), 'image')} and masks{listed}."
     if copy.ok:
         return f"{told}\nIt was checked again, and nothing in it would stop training. Try:\n  {copy.command}"
     rest = "\n".join(f"  {finding.what}" for finding in copy.errors)
@@ -154,6 +154,13 @@ def _told(finding: Finding) -> str:
     if len(finding.examples) > _SHOWN:
         lines.append(f"{indent}  and {more:,} more")
     return "\n".join(lines)
+
+
+def many(count: int, noun: str, verb: str = "") -> str:
+    """Return ``"1 image"`` or ``"1,234 images"``; a verb in the plural follows where it is given."""
+    singular = {"have": "has", "are": "is", "do": "does"}.get(verb, f"{verb}s")
+    said = (singular if count == 1 else verb) if verb else ""
+    return f"{count:,} {noun}{'' if count == 1 else 's'} {said}".rstrip()
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

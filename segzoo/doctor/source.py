@@ -59,6 +59,8 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
             return Source(data, str(root or ""), datasets=_open(data, root))
         data, root = str(root or data), None
     folder = Path(data)
+    if folder.is_file() and folder.suffix.lower() in (".csv", ".json"):
+        return Source(data, layout=read_layout(folder))
     if folder.is_file():
         return _of_file(folder)
     if not folder.is_dir():

@@ -40,6 +40,7 @@ class Look:
         mask_path: of its mask.
         image: facts of the image.
         mask: facts of the mask.
+        page: of both files, where they are stacks.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Look:
     mask_path: str
     image: ImageFacts
     mask: MaskFacts
+    page: int | None = None
 
     @property
     def readable(self) -> bool:
@@ -66,8 +68,9 @@ def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list
 
     def look(index: int) -> Look:
         pair = pairs[index]
-        image = look_at_image(pair.image, measure=index in measured)
-        return Look(pair.name, pair.split, str(pair.image), str(pair.mask), image, look_at_mask(pair.mask))
+        image = look_at_image(pair.image, measure=index in measured, page=pair.page)
+        mask = look_at_mask(pair.mask, page=pair.page)
+        return Look(pair.name, pair.split, str(pair.image), str(pair.mask), image, mask, pair.page)
 
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers) as pool:

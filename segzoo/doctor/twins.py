@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from segzoo.doctor.report import Finding
+from segzoo.doctor.report import Finding, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def twins(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             "copies-across-splits",
             "warning",
-            f"{len(across):,} images occur in two splits",
+            f"{many(len(across), 'image', 'occur')} in two splits",
             "A network that is scored on what it was trained on looks better than it is. Take one away.",
             looks,
             across,
@@ -50,7 +50,7 @@ def twins(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             "near-copies-across-splits",
             "warning",
-            f"{len(near_across):,} pairs of images in different splits are almost the same",
+            f"{many(len(near_across), 'pair')} of images in different splits are almost the same",
             "Frames of one film, neighbouring slices, or one image saved twice? Then keep them in one split, "
             "or validation will look better than it is.",
             looks,
@@ -61,7 +61,7 @@ def twins(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             "copies",
             "note",
-            f"{inside:,} images occur twice within a split",
+            f"{many(inside, 'image', 'occur')} twice within a split",
             "They count double in training. If their masks differ, one of them is wrong.",
             looks,
             [pair for pair in copies if pair not in set(across)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.doctor.meaning import VOID, fits, mixed_palettes, peaks
-from segzoo.doctor.report import Finding
+from segzoo.doctor.report import Finding, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     if odd:
         yield _error(
             "odd-masks",
-            f"{len(odd):,} masks hold something else than all the others",
+            f"{many(len(odd), 'mask', 'hold')} something else than all the others",
             "Training stops at the first of them. They may be photographs, or drawn otherwise.",
             [f"{look.mask_path}: {_what(look)}" for look in odd],
             "leaves them out with their images",
@@ -40,6 +40,18 @@ def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
 def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     found = sorted({value for look in looks for value in look.mask.values})
     passed = f" Pass {' '.join(meaning.options)}." if meaning.options else ""
+    if meaning.kind == "colours":
+        yield Finding(
+            kind="colours",
+            severity="warning",
+            what=f"masks hold {len(meaning.colours)} colours, a colour per class",
+            advice="Training must be told the colours in the order of the classes, here from dark to bright: "
+            f"{_numbered(meaning)}. If one of them means void, take it out and pass it as "
+            f"data.ignore_colour, with data.ignore_index={VOID}.",
+            repaired="numbers the colours in that order",
+            count=len(looks),
+        )
+        return
     if meaning.kind == "binary":
         both = 1 in found
         yield _note(
@@ -64,17 +76,16 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         )
     else:
         classes = len(meaning.names)
-        black = " They look black in most viewers, which is right." if max(found) < 32 else ""
+        black = max(found) < 32 and not any(look.mask.palette for look in looks)
+        told = "They look black in most viewers, which is right." if black else "That is understood."
         yield _note(
-            "indices",
-            f"masks hold class indices, 0 to {classes - 1}: {classes} classes",
-            black.strip() + passed,
+            "indices", f"masks hold class indices: {classes} classes, 0 to {classes - 1}", told + passed
         )
     if meaning.ignore is not None:
         yield _note(
             "void",
             f"the value {VOID} is taken as void: pixels that nobody could name",
-            f"Beside class indices it is hardly ever a class. They are not trained on, nor scored.{passed}",
+            "Beside class indices it is hardly ever a class. Such pixels are not trained on, nor scored.",
         )
     if found == list(range(12)):
         yield _note(
@@ -91,7 +102,7 @@ def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
     low, high = peaks(blurred[0].mask) or (0, VOID)
     return _error(
         "smeared",
-        f"{len(blurred):,} masks hold grey values between {low} and {high}: {why}",
+        f"{many(len(blurred), 'mask', 'hold')} grey values between {low} and {high}: {why}",
         "A mask needs one exact value a class. These clearly show two classes, so that a threshold half-way "
         "gives them back. Save masks as PNG, and resize them without smoothing (nearest neighbour).",
         [f"{look.mask_path}: {look.mask.distinct} values" for look in blurred],
@@ -99,23 +110,24 @@ def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
     )
 
 
-def _colours(looks: Sequence[Look], meaning: Meaning) -> Finding:
-    table = ", ".join(f"{index} {name}" for index, name in enumerate(meaning.names[:12]))
-    if mixed_palettes(look.mask for look in looks):
-        return _error(
-            "palettes",
-            "the palettes of the masks differ: one value is different colours in different files",
-            "Training reads the values, and colours are only for the eye. The colours are what was meant.",
-            [look.mask_path for look in looks if look.mask.palette],
-            f"numbers the colours: {table}",
-        )
-    return _error(
-        "colours",
-        f"masks hold {len(meaning.colours)} colours, a colour per class",
-        "Training needs one number a pixel.",
-        [look.mask_path for look in looks if look.mask.coloured],
-        f"numbers the colours: {table}",
+def _palettes(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    mixed = mixed_palettes(look.mask for look in looks)
+    what = (
+        "the palettes of the masks differ: one value is different colours in different files"
+        if mixed
+        else f"some masks hold colours ({len(meaning.colours)} in all), others values or palettes"
     )
+    return _error(
+        "palettes",
+        what,
+        "Training reads the values, and colours are only for the eye. The colours are what was meant.",
+        [look.mask_path for look in looks if look.mask.palette or look.mask.coloured],
+        f"numbers the colours: {_numbered(meaning)}",
+    )
+
+
+def _numbered(meaning: Meaning) -> str:
+    return ", ".join(f"{i} {name}" for i, name in enumerate(meaning.names[:12]))
 
 
 def _instances(looks: Sequence[Look], meaning: Meaning) -> Finding:
@@ -145,7 +157,7 @@ def _floats(looks: Sequence[Look], meaning: Meaning) -> Finding:
     odd = [look.mask_path for look in looks if not look.mask.whole]
     return _error(
         "floats",
-        f"{len(odd):,} masks are stored as floating-point numbers",
+        f"{many(len(odd), 'mask', 'are')} stored as floating-point numbers",
         "Training needs whole numbers. These are whole in value, and only stored otherwise.",
         odd,
         "stores them as whole numbers",
@@ -166,7 +178,7 @@ def _unclear(looks: Sequence[Look], meaning: Meaning) -> Finding:
 
 _TOLD = {
     "smeared": _smeared,
-    "colours": _colours,
+    "palettes": _palettes,
     "instances": _instances,
     "single": _single,
     "floats": _floats,

@@ -1,0 +1,163 @@
+"""What a contact sheet shows: some images of a data set with their masks, evenly chosen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from segzoo.doctor.layout import SPLITS
+from segzoo.doctor.meaning import VOID, Meaning, fits, interpret
+from segzoo.doctor.pictures import same_shape, turned_with_image
+from segzoo.doctor.repair import class_mask
+from segzoo.doctor.sheet import Cell, draw_sheet
+from segzoo.doctor.source import find_source
+from segzoo.doctor.survey import in_sample, look_at_pairs
+from segzoo.errors import FailureError, OptionError, SegzooError
+from segzoo.images import as_image, read
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.doctor.layout import Pair
+    from segzoo.doctor.source import Source
+    from segzoo.doctor.survey import Look
+    from segzoo.interfaces import Dataset
+
+T = TypeVar("T")
+
+#: Masks from which it is judged what their values mean; `check_data` judges over all of them.
+_JUDGED = 200
+_GREY = (150, 150, 150)
+
+
+def preview(
+    data: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    count: int = 24,
+    out: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Draw a contact sheet of images with their masks, and return where it is.
+
+    Args:
+        data: a folder of images and masks, or a registered data set.
+        root: where a registered data set lies.
+        split: only this part of it.
+        count: how many images, at most.
+        out: the picture; ``NAME_preview.png`` in the working folder where ``None``.
+
+    Raises:
+        OptionError: there is no such split.
+        FailureError: there is nothing to show, or the picture cannot be written.
+    """
+    source = find_source(os.fspath(data), root)
+    if source.layout is not None:
+        pairs = _of_split(
+            {name: [p for p in source.layout.pairs if p.split == name] for name in SPLITS}, split
+        )
+        cells, labels, total = _cells_of_pairs(pairs, count)
+    else:
+        datasets = _of_split(source.datasets, split)
+        cells, labels, total = _cells_of_samples(datasets, count)
+    path = Path(out if out is not None else f"{_name(source)}_preview.png")
+    title = f"{_name(source)}" + (f", {split}" if split else "")
+    told = ", ".join(f"{name} {number:,}" for name, number in total.items() if number)
+    subtitle = f"{sum(total.values()):,} images with masks ({told})"
+    if len(cells) < sum(total.values()):
+        subtitle += f", {len(cells)} of them here"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_sheet(title, subtitle, cells, labels).save(path)
+    except (OSError, ValueError) as error:
+        raise FailureError(f"the picture {path} cannot be written: {error}") from error
+    return path
+
+
+def _name(source: Source) -> str:
+    return Path(source.data).resolve().stem if source.layout else source.data
+
+
+def _of_split(parts: Mapping[str, T], split: str | None) -> dict[str, T]:
+    if split is not None and split not in parts:
+        raise OptionError(f"there is no split {split!r}; there are {', '.join(parts)}")
+    return {name: part for name, part in parts.items() if split in (None, name)}
+
+
+def _cells_of_pairs(
+    parts: Mapping[str, Sequence[Pair]], count: int
+) -> tuple[list[Cell], Labels, dict[str, int]]:
+    pairs = [pair for part in parts.values() for pair in part]
+    if not pairs:
+        raise FailureError("there is no image with a mask to show; `segzoo data check` says why")
+    shown = sorted(in_sample(len(pairs), count))
+    judged = sorted({*shown, *in_sample(len(pairs), _JUDGED)})
+    looks = dict(
+        zip(judged, look_at_pairs([pairs[i] for i in judged], sample=0, progress=False), strict=True)
+    )
+    meaning = interpret([look.mask for look in looks.values()])
+    names = meaning.names or ("background", "foreground")
+    labels = with_void(Labels(classes=names, palette=_palette(meaning)))
+    cells = [_cell(looks[index], meaning, labels) for index in shown]
+    return cells, labels, {name: len(part) for name, part in parts.items()}
+
+
+def _palette(meaning: Meaning) -> tuple[tuple[int, int, int], ...]:
+    return meaning.colours if len(meaning.colours) == len(meaning.names) else ()
+
+
+def with_void(labels: Labels) -> Labels:
+    """Return labels with one class more, grey, that stands for pixels that count for nothing."""
+    return Labels(classes=(*labels.classes, "void"), palette=(*labels.colours, _GREY))
+
+
+def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:
+    if not look.readable:
+        return Cell(look.name, look.split, None, None, "cannot be read")
+    image = read(look.image_path, page=look.page)
+    if not fits(look.mask, meaning):
+        return Cell(look.name, look.split, image, None, "mask is unclear")
+    trouble = ""
+    if look.mask.size != look.image.size and not turned_with_image(look):
+        trouble = "sizes differ" if same_shape(look) else "shapes differ"
+    mask = np.asarray(class_mask(look, meaning))
+    return Cell(look.name, look.split, image, _void_last(mask, VOID, labels), trouble)
+
+
+def _cells_of_samples(
+    datasets: Mapping[str, Dataset], count: int
+) -> tuple[list[Cell], Labels, dict[str, int]]:
+    total = {name: len(dataset) for name, dataset in datasets.items()}
+    keys = [(name, index) for name, length in total.items() for index in range(length)]
+    if not keys:
+        raise FailureError("the data set is empty: there is nothing to show")
+    known = next(iter(datasets.values())).labels
+    labels = with_void(known)
+
+    def cells() -> Iterator[Cell]:
+        for position in sorted(in_sample(len(keys), count)):
+            name, index = keys[position]
+            try:
+                sample = datasets[name][index]
+            except (SegzooError, OSError) as error:
+                yield Cell(f"{name} {index}", name, None, None, str(error))
+                continue
+            mask = _void_last(sample.mask, known.ignore_index, labels)
+            yield Cell(sample.name, name, as_image(sample.image), mask)
+
+    return list(cells()), labels, total
+
+
+def _void_last(mask: NDArray[np.uint8], ignore: int | None, labels: Labels) -> NDArray[np.uint8]:
+    """Return a mask in which void, and whatever else is no class, has the number of the last class."""
+    last = len(labels.classes) - 1
+    strange = mask >= last
+    if ignore is not None:
+        strange |= mask == ignore
+    return np.where(strange, np.uint8(last), mask)

@@ -1,0 +1,145 @@
+"""Draws a contact sheet: a title, the colours of the classes, and cells with names beneath."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from segzoo.prediction.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Labels
+
+_CELL, _GAP, _CAPTION, _MARGIN, _HEADER = 240, 20, 30, 36, 128
+#: Cells are drawn larger and shrunk, so that outlines come out smooth.
+_SUPERSAMPLED = 2
+_PAPER, _PANEL, _INK, _FAINT, _ALARM = "#15171c", "#1f2229", "#eceef2", "#8b919e", "#ff8a7a"
+_MOST_IN_LEGEND = 16
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One image on the sheet.
+
+    Attributes:
+        name: of the sample.
+        split: it belongs to.
+        image: ``(H, W, C)`` uint8, if it can be read.
+        mask: ``(H, W)`` class indices, if they are known.
+        trouble: what is wrong with it, in two or three words.
+    """
+
+    name: str
+    split: str
+    image: NDArray[np.uint8] | None
+    mask: NDArray[np.uint8] | None
+    trouble: str = ""
+
+
+def draw_sheet(title: str, subtitle: str, cells: Sequence[Cell], labels: Labels) -> Image.Image:
+    """Return the sheet; the last class of ``labels`` is void, and listed only where it occurs."""
+    columns = max(math.ceil(math.sqrt(len(cells) * 1.5)), 3)
+    rows = math.ceil(len(cells) / columns)
+    width = 2 * _MARGIN + columns * (_CELL + _GAP) - _GAP
+    legend = _legend(cells, labels, width - 2 * _MARGIN)
+    top = _HEADER + 26 * (max((row for row, *_ in legend), default=0))
+    height = top + rows * (_CELL + _CAPTION + _GAP) + _MARGIN - _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_MARGIN, 26), _fitted(title, _font(30), width - 2 * _MARGIN), _INK, _font(30))
+    pen.text((_MARGIN, 66), _fitted(subtitle, _font(15), width - 2 * _MARGIN), _FAINT, _font(15))
+    for row, x, colour, name in legend:
+        y = 94 + 26 * row
+        pen.rounded_rectangle((_MARGIN + x, y, _MARGIN + x + 14, y + 14), 4, colour)
+        pen.text((_MARGIN + x + 22, y - 2), name, _INK, _font(15))
+    for position, cell in enumerate(cells):
+        row, column = divmod(position, columns)
+        x, y = _MARGIN + column * (_CELL + _GAP), top + row * (_CELL + _CAPTION + _GAP)
+        _draw_cell(sheet, pen, cell, labels, x, y)
+    return sheet
+
+
+def _draw_cell(
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, labels: Labels, x: int, y: int
+) -> None:
+    pen.rounded_rectangle((x, y, x + _CELL - 1, y + _CELL - 1), 8, _PANEL)
+    if cell.image is not None:
+        picture = _picture(cell.image, cell.mask, labels)
+        place = x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2
+        corners = Image.new("L", picture.size, 0)
+        ImageDraw.Draw(corners).rounded_rectangle((0, 0, picture.width - 1, picture.height - 1), 8, 255)
+        sheet.paste(picture, place, corners)
+    said = cell.trouble or cell.split
+    tag = _fitted(said, _font(12), _CELL // 2)
+    room = _CELL - pen.textlength(tag, _font(12)) - 10
+    pen.text((x + 2, y + _CELL + 6), _fitted(cell.name, _font(13), room), _INK, _font(13))
+    pen.text((x + _CELL - 2, y + _CELL + 7), tag, _ALARM if cell.trouble else _FAINT, _font(12), anchor="ra")
+
+
+def _picture(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None, labels: Labels) -> Image.Image:
+    """Return the image with its mask, as large as the cell allows."""
+    height, width = image.shape[:2]
+    scale = _CELL / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    large = size[0] * _SUPERSAMPLED, size[1] * _SUPERSAMPLED
+    colour = image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2)
+    pixels = np.asarray(Image.fromarray(colour).resize(large, Image.Resampling.BICUBIC, reducing_gap=2))
+    pixels = brightened(pixels)
+    if mask is None:
+        return Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
+    classes = np.asarray(Image.fromarray(mask).resize(large, Image.Resampling.NEAREST))
+    drawn = Segmentation(mask=classes, labels=labels, image=pixels).overlay(opacity=0.4)
+    return drawn.resize(size, Image.Resampling.BOX)
+
+
+def brightened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch an image that is dark almost everywhere, as fluorescence is, so that the eye sees it."""
+    high = float(np.percentile(pixels, 99.5))
+    if high >= 140 or high < 2:
+        return pixels
+    low = float(np.percentile(pixels, 1))
+    stretched = np.clip((pixels.astype(np.float32) - low) / max(high - low, 1), 0, 1) ** 0.8
+    return np.rint(stretched * 235).astype(np.uint8)
+
+
+def _legend(cells: Sequence[Cell], labels: Labels, width: int) -> list[tuple[int, int, str, str]]:
+    """Return row, x, colour and name of each class but the first, wrapped to the width."""
+    void = len(labels.classes) - 1
+    occurs = any(cell.mask is not None and (cell.mask == void).any() for cell in cells)
+    last = void + 1 if occurs else void
+    entries = list(zip(labels.classes, labels.colours, strict=True))[1:last]
+    more = len(entries) - _MOST_IN_LEGEND
+    shown = [("#{:02x}{:02x}{:02x}".format(*colour), name) for name, colour in entries[:_MOST_IN_LEGEND]]
+    if more > 0:
+        shown.append((_FAINT, f"and {more} more"))
+    row, x, placed = 0, 0, []
+    for colour, name in shown:
+        length = int(_font(15).getlength(name)) + 48
+        if x and x + length > width:
+            row, x = row + 1, 0
+        placed.append((row, x, colour, name))
+        x += length
+    return placed
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """Return text that fits into a width, shortened in its middle."""
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        short = f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
+        if font.getlength(short) <= width:
+            return short
+    return ""
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
