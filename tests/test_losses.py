@@ -1,0 +1,349 @@
+"""Losses against naive NumPy versions and other libraries, and their rules at the edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import segmentation_models_pytorch.losses as smp
+import torch
+import torch.nn.functional as F
+
+from segzoo import zoo
+from segzoo.errors import OptionError
+from segzoo.losses.cross_entropy import CrossEntropy
+from segzoo.losses.deep_supervision import DeepSupervision
+from segzoo.losses.dice import Dice
+from segzoo.losses.focal import Focal
+from segzoo.losses.lovasz import LovaszHinge, LovaszSoftmax
+from segzoo.losses.sums import Sum, cross_entropy_dice, sum_of
+from segzoo.losses.tversky import Tversky
+from segzoo.parts import make_loss
+
+ALL = sorted(zoo.losses.names())
+
+
+def example(classes, size=(2, 5, 6), seed=0):
+    """Return logits and class indices; the logits in double precision."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(size[0], classes, *size[1:]))
+    return torch.tensor(logits), torch.tensor(random.integers(0, max(classes, 2), size))
+
+
+def chances(logits):
+    """Return probabilities of all classes and the same of the truth's one-hot form, in NumPy."""
+    logits = logits.numpy()
+    if logits.shape[1] == 1:
+        return 1 / (1 + np.exp(-logits))
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def one_hot(target, classes):
+    if classes == 1:
+        return target.numpy()[:, None].astype(float)
+    return np.moveaxis(np.eye(classes)[target.numpy()], -1, 1)
+
+
+def value(loss, logits, target):
+    return float(loss(logits, target).detach())
+
+
+# Naive versions, from the formulas in the docstrings.
+
+
+def naive_entropy(logits, target):
+    p, y = chances(logits), one_hot(target, logits.shape[1])
+    if logits.shape[1] == 1:
+        return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+    return -np.mean(np.log((p * y).sum(1)))
+
+
+def naive_binary_entropy(logits, target):
+    p, y = 1 / (1 + np.exp(-logits.numpy())), one_hot(target, logits.shape[1])
+    return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+
+
+def naive_dice(p, y, smoothing, over):
+    return 1 - np.mean((2 * (p * y).sum(over) + smoothing) / (p.sum(over) + y.sum(over) + smoothing))
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_ce_dice_is_cross_entropy_plus_one_minus_dice_of_the_foreground(classes):
+    logits, target = example(classes)
+    p, y = chances(logits), one_hot(target, classes)
+    if classes > 1:
+        p, y = p[:, 1:], y[:, 1:]
+    wanted = naive_entropy(logits, target) + naive_dice(p, y, 1.0, (0, 2, 3))
+    assert value(make_loss("ce-dice"), logits, target) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_dice_pools_over_what_it_is_told_to(per_image, together):
+    logits, target = example(3)
+    over = (2, 3) + (() if per_image else (0,)) + ((1,) if together else ())
+    wanted = naive_dice(chances(logits), one_hot(target, 3), 0.5, over)
+    loss = Dice(smoothing=0.5, background=True, per_image=per_image, together=together)
+    assert value(loss, logits, target) == pytest.approx(wanted)
+
+
+def test_tversky_weighs_misses_and_false_alarms():
+    logits, target = example(1)
+    p, y = chances(logits), one_hot(target, 1)
+    true, extra, missed = (p * y).sum(), (p * (1 - y)).sum(), ((1 - p) * y).sum()
+    wanted = 1 - (true + 1) / (true + 0.2 * extra + 0.9 * missed + 1)
+    assert value(Tversky(alpha=0.2, beta=0.9), logits, target) == pytest.approx(wanted)
+
+
+def test_tversky_of_equal_halves_is_dice():
+    logits, target = example(4)
+    dice, tversky = Dice(smoothing=2.0, background=True), Tversky(alpha=0.5, beta=0.5, background=True)
+    assert value(tversky, logits, target) == pytest.approx(value(dice, logits, target))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_focal_scales_the_entropy_by_what_is_missing(classes):
+    logits, target = example(classes)
+    p, y = chances(logits), one_hot(target, classes)
+    right = (p * y).sum(1) if classes > 1 else np.where(y == 1, p, 1 - p)
+    wanted = np.mean(0.25 * (1 - right) ** 1.5 * -np.log(right))
+    assert value(Focal(gamma=1.5, alpha=0.25), logits, target) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 1.0, 3.0)])
+def test_cross_entropy_agrees_with_torch(weights):
+    logits, target = example(3)
+    target[0, 0] = 255
+    weight = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+    wanted = F.cross_entropy(logits, target, weight=weight, ignore_index=255)
+    assert value(CrossEntropy(weights=weights, ignore_index=255), logits, target) == pytest.approx(
+        float(wanted)
+    )
+
+
+@pytest.mark.parametrize("name", ["ce-dice", "cross-entropy", "dice", "focal", "tversky"])
+def test_two_logits_cost_what_their_difference_costs_as_one(name):
+    logits, target = example(1)
+    two = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    loss = make_loss(name)
+    assert value(loss, two, target) == pytest.approx(value(loss, logits, target))
+
+
+def test_class_weights_mean_the_same_for_one_logit_and_for_two():
+    logits, target = example(1)
+    two = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    loss = CrossEntropy(weights=(1.0, 2.0))
+    assert value(loss, two, target) == pytest.approx(value(loss, logits, target))
+
+
+# Lovász.
+
+
+def naive_lovasz(errors, truth):
+    """Return the loss of one class: errors, worst first, times how much each lowers IoU."""
+    order = np.argsort(-errors, kind="stable")
+    errors, truth = errors[order], truth[order]
+    loss, before = 0.0, 0.0
+    for count in range(1, errors.size + 1):
+        # IoU of a mask that is wrong in the first ``count`` pixels only.
+        common, either = truth[count:].sum(), truth.sum() + (1 - truth[:count]).sum()
+        loss += errors[count - 1] * (1 - common / either - before)
+        before = 1 - common / either
+    return loss
+
+
+def test_lovasz_hinge_agrees_with_a_naive_one_and_with_another_library():
+    logits, target = example(1)
+    errors = np.maximum(0, 1 - logits.numpy()[:, 0] * (2 * target.numpy() - 1))
+    pooled = naive_lovasz(errors.ravel(), target.numpy().ravel())
+    single = np.mean(
+        [naive_lovasz(e.ravel(), t.ravel()) for e, t in zip(errors, target.numpy(), strict=True)]
+    )
+    assert value(LovaszHinge(), logits, target) == pytest.approx(pooled)
+    assert value(LovaszHinge(per_image=True), logits, target) == pytest.approx(single)
+    theirs = smp.LovaszLoss("binary", per_image=True)(logits.float(), target)
+    assert value(LovaszHinge(per_image=True), logits, target) == pytest.approx(float(theirs), rel=1e-5)
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+def test_lovasz_softmax_agrees_with_another_library_and_averages_classes_that_occur(per_image):
+    logits, target = example(4)
+    target[target == 2] = 1
+    target[1][target[1] == 3] = 0
+    theirs = smp.LovaszLoss("multiclass", per_image=per_image)(logits.float(), target)
+    assert value(LovaszSoftmax(per_image=per_image), logits, target) == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_lovasz_of_hard_masks_is_one_minus_iou():
+    target = torch.tensor([[[0, 0, 1, 1, 1]]])
+    logits = torch.tensor([[[[-99.0, 99.0, 99.0, 99.0, -99.0]]]])
+    assert value(LovaszSoftmax(), logits, target) == pytest.approx(1 - 2 / 4)
+
+
+def test_ignored_pixels_change_no_loss():
+    for name in ALL:
+        logits, target = example(3, size=(1, 4, 6))
+        kept = value(make_loss(name, ignore_index=255), logits[..., :4], target[..., :4])
+        target[..., 4:] = 255
+        whole = value(make_loss(name, ignore_index=255), logits, target)
+        assert whole == pytest.approx(kept), name
+
+
+# Rules that every loss keeps.
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("classes", [1, 2, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_every_loss_and_its_gradient_stay_finite_on_extreme_input(name, classes, dtype):
+    loss = make_loss(name, ignore_index=255)
+    noise = torch.randn(2, classes, 6, 6, generator=torch.Generator().manual_seed(0))
+    for scale in (0.0, 1.0, 1e4, math.inf):
+        for target in (torch.zeros(2, 6, 6), torch.ones(2, 6, 6), torch.full((2, 6, 6), 255)):
+            logits = (noise.sign() * scale if math.isinf(scale) else noise * scale).to(dtype).requires_grad_()
+            result = loss(logits, target.long())
+            result.backward()
+            assert torch.isfinite(result), (scale, target[0, 0, 0])
+            assert result >= -1e-6
+            assert torch.isfinite(logits.grad).all(), (scale, target[0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_loss_of_ignored_pixels_alone_is_0_with_no_gradient(name):
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = make_loss(name, ignore_index=255)(logits, torch.full((2, 4, 4), 255))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_every_loss_falls_to_nothing_as_the_logits_become_the_truth(name, classes):
+    _, target = example(classes, size=(2, 8, 8))
+    right = torch.tensor(one_hot(target, classes) * 2 - 1, dtype=torch.float32)
+    loss = make_loss(name)
+    good, bad = value(loss, right * 40, target), value(loss, -right * 40, target)
+    assert good < 0.05 < bad
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_every_loss_has_the_gradient_that_differences_show(name, classes):
+    logits, target = example(classes, size=(1, 2, 3), seed=3)
+    target[0, 0, 0] = 255
+    loss = make_loss(name, ignore_index=255)
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), logits.requires_grad_(), eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_loss_gives_ignored_pixels_no_gradient(name):
+    logits, target = example(3, size=(1, 2, 2))
+    logits.requires_grad_()
+    target[0, 0, 1] = 255
+    make_loss(name, ignore_index=255)(logits, target).backward()
+    assert (logits.grad[..., 0, 1] == 0).all()
+    assert (logits.grad[..., 0] != 0).any()
+
+
+# Presets: the originals' formulas, written out.
+
+
+def test_milesial_pools_dice_over_images_and_classes_together():
+    logits, target = example(3)
+    dice = naive_dice(chances(logits), one_hot(target, 3), 1e-6, (0, 1, 2, 3))
+    assert value(make_loss("milesial"), logits, target) == pytest.approx(naive_entropy(logits, target) + dice)
+    logits, target = example(1)
+    dice = naive_dice(chances(logits), one_hot(target, 1), 1e-6, (0, 1, 2, 3))
+    assert value(make_loss("milesial"), logits, target) == pytest.approx(naive_entropy(logits, target) + dice)
+
+
+def test_bubbliiiing_averages_dice_over_classes_with_background():
+    logits, target = example(3)
+    p, y = chances(logits), one_hot(target, 3)
+    dice = naive_dice(p, y, 1e-5, (0, 2, 3))
+    right = (p * y).sum(1)
+    focal = np.mean(-0.5 * (1 - right) ** 2 * np.log(right))
+    entropy = naive_entropy(logits, target)
+    assert value(make_loss("bubbliiiing-ce-dice"), logits, target) == pytest.approx(entropy + dice)
+    assert value(make_loss("bubbliiiing-focal-dice"), logits, target) == pytest.approx(focal + dice)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_nested_bce_dice_halves_the_entropy_and_averages_dice_over_images(classes):
+    logits, target = example(classes)
+    p = 1 / (1 + np.exp(-logits.numpy()))
+    dice = naive_dice(p, one_hot(target, classes), 1e-5, (1, 2, 3))
+    wanted = 0.5 * naive_binary_entropy(logits, target) + dice
+    assert value(make_loss("nested-bce-dice"), logits, target) == pytest.approx(wanted)
+
+
+def test_nested_lovasz_is_the_hinge_per_image():
+    logits, target = example(1)
+    hinge = LovaszHinge(per_image=True)
+    assert value(make_loss("nested-lovasz"), logits, target) == value(hinge, logits, target)
+
+
+def test_wzmiaomiao_doubles_the_vessels_weight_and_averages_dice_over_images_and_classes():
+    logits, target = example(2)
+    dice = naive_dice(chances(logits), one_hot(target, 2), 1e-6, (2, 3))
+    entropy = F.cross_entropy(logits, target, weight=torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert value(make_loss("wzmiaomiao"), logits, target) == pytest.approx(float(entropy) + dice)
+
+
+def test_mindspore_is_cross_entropy():
+    logits, target = example(2)
+    assert value(make_loss("mindspore"), logits, target) == pytest.approx(naive_entropy(logits, target))
+
+
+# Joining losses.
+
+
+def test_deep_supervision_takes_the_mean_or_the_sum_over_outputs():
+    (first, target), (second, _) = example(3), example(3, seed=1)
+    loss = cross_entropy_dice()
+    parts = [value(loss, logits, target) for logits in (first, second)]
+    assert value(DeepSupervision(loss), [first, second], target) == pytest.approx(sum(parts) / 2)
+    assert value(DeepSupervision(loss, reduction="sum"), [first, second], target) == pytest.approx(sum(parts))
+
+
+def test_a_sum_told_as_data_is_the_sum_of_its_losses():
+    logits, target = example(3)
+    told = sum_of(terms=[{"loss": "focal", "weight": 2, "gamma": 1.0}, {"loss": "dice"}])
+    assert value(told, logits, target) == pytest.approx(
+        2 * value(Focal(gamma=1.0), logits, target) + value(Dice(), logits, target)
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: make_loss("ce-dice", gamma=2), "gamma"),
+        (lambda: Dice(smoothing=-1), "smoothing"),
+        (lambda: Focal(gamma=-1), "gamma"),
+        (lambda: Tversky(alpha=0, beta=0), "alpha and beta"),
+        (lambda: CrossEntropy(binary_weights=(1, 2, 3)), "binary_weights"),
+        (lambda: Sum([Dice()], [1, 2]), "as many weights"),
+        (lambda: sum_of(terms=[{"loss": "dise"}]), "dise"),
+        (lambda: DeepSupervision(Dice(), reduction="max"), "max"),
+        (lambda: CrossEntropy(weights=(1, 2))(*example(3)), "3 classes need as many weights, got 2"),
+    ],
+)
+def test_a_wrong_option_is_named(build, named):
+    with pytest.raises(OptionError, match=named):
+        build()
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_an_index_that_is_no_class_is_named_instead_of_trained_on(classes):
+    logits, target = example(classes)
+    target[0, 0, 0] = 255
+    with pytest.raises(OptionError, match=r"255.*ignore_index"):
+        make_loss("ce-dice")(logits, target)
+
+
+def test_a_target_of_another_size_is_named():
+    with pytest.raises(OptionError, match=r"\(1, 2, 4, 4\).*\(1, 3, 4\)"):
+        make_loss("dice")(torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4).long())
