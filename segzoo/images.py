@@ -236,8 +236,14 @@ def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     if mean.size not in (1, image.shape[2]):
         raise ImageError(f"the image has {image.shape[2]} channels, the network's mean has {mean.size}")
-    scaled = (image.astype(np.float32) / np.float32(255) - mean) / std
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+    # Moved while they are bytes, and changed in place: each copy of floats would cost as much as the sum.
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    scaled = np.divide(planes, np.float32(255), dtype=np.float32)
+    if mean.any():
+        scaled -= mean.reshape(-1, 1, 1)
+    if (std != 1).any():
+        scaled /= std.reshape(-1, 1, 1)
+    return scaled
 
 
 def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize) -> NDArray[np.uint8]:

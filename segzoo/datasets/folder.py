@@ -49,7 +49,8 @@ class FolderDataset(Pairs):
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:
-        FailureError: there are no such folders, a file has no partner, or the split is empty.
+        FailureError: there are no such folders, or a file has no partner; the text lists them.
+        OptionError: the split is empty.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:
     divided = listed(source) if source.is_file() else finder.divided(root)
     pairs = [pair for part, pair in divided if split in ("all", part)]
     if not pairs:
-        raise FailureError(
+        raise OptionError(
             f"the split {split!r} of {root} is empty: it has {len(divided)} images, and none falls into it."
             " Add images, or divide them yourself: train/, val/ and test/, each with both folders"
         )

@@ -56,7 +56,7 @@ def labelme(
 
     Raises:
         FailureError: there are no such files.
-        OptionError: nobody says what the classes are.
+        OptionError: nobody says what the classes are, or the split is empty.
     """
     check_split("labelme", split, SPLITS)
     root = Path(root)
@@ -70,7 +70,7 @@ def labelme(
     labels = Labels(classes=("background", *inner), ignore_index=_IGNORE_INDEX)
     chosen = [path for part, path in files if split in ("all", part)]
     if not chosen:
-        raise FailureError(f"the split {split!r} of {root} is empty: none of its {len(files)} files is in it")
+        raise OptionError(f"the split {split!r} of {root} is empty: none of its {len(files)} files is in it")
     return LabelmeDataset(root, chosen, labels)
 
 

@@ -38,7 +38,7 @@ class Shuffled(Sampler[tuple[int, int]]):
 
 
 class Crops(Dataset[tuple["Tensor", "Tensor"]]):
-    """Augmented crops: image ``(C, crop, crop)`` float32, mask ``(crop, crop)`` int64."""
+    """Augmented crops: image ``(C, crop, crop)`` float32, mask ``(crop, crop)`` uint8."""
 
     def __init__(self, dataset: interfaces.Dataset, recipe: Recipe, preprocessing: Preprocessing) -> None:
         self.dataset, self.recipe, self.preprocessing = dataset, recipe, preprocessing
@@ -54,7 +54,7 @@ class Crops(Dataset[tuple["Tensor", "Tensor"]]):
         image = to_channels(sample.image, self.preprocessing)
         mask = counted(sample, self.dataset.labels)
         image, mask = augment(image, mask, self.recipe, random)
-        return torch.from_numpy(normalised(image, self.preprocessing)), torch.from_numpy(mask).long()
+        return torch.from_numpy(normalised(image, self.preprocessing)), torch.from_numpy(mask)
 
 
 def make_loader(
