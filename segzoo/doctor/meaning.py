@@ -11,12 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from segzoo.doctor.facts import MOST_VALUES
+from segzoo.doctor.facts import MOST_VALUES, MaskFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from segzoo.doctor.facts import MaskFacts
     from segzoo.specs import Labels
 
 Kind = Literal[
@@ -37,6 +36,10 @@ VOID = 255
 _MOST_CLASSES, _MOST_COLOURS = 64, 64
 #: The share of masks that must agree before the others are called odd.
 _MAJORITY = 0.8
+#: The share that must lie near the peaks in a single mask of a blurred set.
+_BLURRED = 0.7
+#: Below so many values in all, they are rather classes than blur.
+_FEW = 16
 #: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
 _NEAR, _SHARE = 24, 0.85
 
@@ -54,6 +57,7 @@ class Meaning:
         values: the value of each class, where it is not the class's index.
         colours: the colour of each class, where masks hold colours.
         ignore: the value of pixels that count for nothing.
+        peaks: the two values that blurred masks were drawn with.
     """
 
     kind: Kind
@@ -61,6 +65,7 @@ class Meaning:
     values: tuple[int, ...] = ()
     colours: tuple[Colour, ...] = ()
     ignore: int | None = None
+    peaks: Peaks | None = None
 
     @property
     def trainable(self) -> bool:
@@ -99,7 +104,7 @@ class Meaning:
         if self.kind == "instances":
             return {value: int(value > 0) for value in found}
         if self.kind == "smeared":
-            low, high = peaks(mask) or (0, 1 if max(found, default=0) <= 1 else VOID)
+            low, high = (0, 1) if max(found, default=0) <= 1 else peaks(mask) or self.peaks or (0, VOID)
             return {value: int(2 * value > low + high) for value in found}
         if self.kind in ("binary", "floats") and found <= {0, VOID} and self.ignore is None:
             return {0: 0, VOID: 1}
@@ -137,6 +142,8 @@ def fits(mask: MaskFacts, meaning: Meaning) -> bool:
         return bool(here) and set(here) <= set(meaning.colours)
     if mask.coloured or not mask.values:
         return False
+    if meaning.peaks and mask.distinct > 2:
+        return _share_near(mask, meaning.peaks) >= _BLURRED
     table = meaning.table(mask)
     return all(value in table or value == meaning.ignore for value in mask.values)
 
@@ -159,6 +166,11 @@ def _judge(masks: Sequence[MaskFacts]) -> Meaning:
 
 
 def _values(masks: Sequence[MaskFacts]) -> Meaning:
+    together = _together(masks)
+    both = peaks(together)
+    most = sum(mask.distinct > 2 for mask in masks) >= len(masks) / 2
+    if both and most and together.distinct > _FEW:
+        return Meaning("smeared", names=_names(2), peaks=both)
     smeared = [mask for mask in masks if peaks(mask)]
     crisp = [mask for mask in masks if not peaks(mask)]
     if any(not mask.values or mask.distinct > MOST_VALUES for mask in masks):
@@ -169,13 +181,21 @@ def _values(masks: Sequence[MaskFacts]) -> Meaning:
     found = sorted({value for mask in crisp for value in mask.values})
     if smeared:
         two = set(found) <= {0, 1} or (len(found) <= 2 and set(found) <= {0, max(found, default=0)})
-        return Meaning("smeared", names=_names(2)) if two else Meaning("unclear")
+        return Meaning("smeared", names=_names(2), peaks=peaks(smeared[0])) if two else Meaning("unclear")
     if len(found) == 1:
         return Meaning("single", names=_names(2))
     if set(found) <= {0, 1, VOID}:
         void = any({1, VOID} <= set(mask.values) for mask in masks)
         return Meaning("indices" if void or VOID not in found else "binary", _names(2), ignore=_void(void))
     return _several(found)
+
+
+def _together(masks: Sequence[MaskFacts]) -> MaskFacts:
+    """Return all masks as one, since a small mask alone shows too little of what blurred it."""
+    values: Counter[int] = Counter()
+    for mask in masks:
+        values.update(mask.values)
+    return MaskFacts(values=dict(values), distinct=len(values))
 
 
 def _several(found: list[int]) -> Meaning:
@@ -216,17 +236,20 @@ def peaks(mask: MaskFacts) -> Peaks | None:
         # An empty mask that JPEG has touched holds 0, 1, 2 ...: nothing tells it from class indices.
         return (0, VOID) if mask.format == "JPEG" and max(mask.values) < _NEAR else None
     low, high = max(dark, key=dark.__getitem__), max(bright, key=bright.__getitem__)
-    total = sum(mask.values.values())
-    near = sum(n for v, n in mask.values.items() if abs(v - low) <= _NEAR or abs(v - high) <= _NEAR)
-    if near / total < _SHARE or low > 64:
+    if _share_near(mask, (low, high)) < _SHARE or low > 64:
         return None
     return (low, high) if _spread(mask, low, high) else None
+
+
+def _share_near(mask: MaskFacts, both: Peaks) -> float:
+    near = sum(n for value, n in mask.values.items() if min(abs(value - peak) for peak in both) <= _NEAR)
+    return near / sum(mask.values.values())
 
 
 def _spread(mask: MaskFacts, low: int, high: int) -> bool:
     between = [value for value in mask.values if low < value < high]
     quarters = {4 * (value - low) // (high - low) for value in between}
-    drawn = len(quarters) == 4 and len(between) > 6
+    drawn = len(quarters) >= 3 and len(between) > 6
     both_ends = sum(high - _NEAR <= value for value in mask.values) > 2
     ends = both_ends and sum(value <= low + _NEAR for value in mask.values) > 2
     return drawn or ends or (mask.format == "JPEG" and mask.distinct > 2)

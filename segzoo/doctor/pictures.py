@@ -110,8 +110,8 @@ def _sizes(looks: Sequence[Look]) -> Iterator[Finding]:
     yield _found(
         ("sizes", "error", f"{many(len(differ), 'mask', 'are')} not as large as the image"),
         [f"{look.mask_path} {_by(look.mask.size)}, its image {_by(look.image.size)}" for look in differ],
-        f"Each pixel of an image needs one of its mask. {scaled:,} of them have the shape of the image; the others "
-        "were cut differently, or belong to another image."
+        f"Each pixel of an image needs one of its mask. {scaled:,} of them have the shape of the image; "
+        "the others were cut differently, or belong to another image."
         if scaled
         else "They were cut differently, or belong to another image: pair them anew.",
         " and ".join(part for part in (repaired, left) if part),

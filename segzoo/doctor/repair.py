@@ -110,7 +110,8 @@ def _reason(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
         reason = "image and mask are of different shapes"
     else:
         return True
-    done.left_out.append(f"{look.image_path} and {look.mask_path}: {reason}")
+    image, mask = (shown(path, root) for path in (look.image_path, look.mask_path))
+    done.left_out.append(f"{image} and {mask}: {reason}")
     return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.doctor.meaning import VOID, fits, mixed_palettes, peaks
+from segzoo.doctor.meaning import VOID, fits, mixed_palettes
 from segzoo.doctor.report import Finding, many
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
 
 
 def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
-    blurred = [look for look in looks if peaks(look.mask)]
+    blurred = [look for look in looks if look.mask.distinct > 2]
     jpeg = sum(look.mask.format == "JPEG" for look in blurred)
     why = "they were saved as JPEG" if jpeg == len(blurred) else "their edges were drawn or resized smoothly"
-    low, high = peaks(blurred[0].mask) or (0, VOID)
+    low, high = meaning.peaks or (0, VOID)
     return _error(
         "smeared",
         f"{many(len(blurred), 'mask', 'hold')} grey values between {low} and {high}: {why}",

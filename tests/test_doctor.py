@@ -1,0 +1,340 @@
+"""The doctor finds what training would stop at, says it in words, and promises nothing that does not hold."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from doctor_data import HEIGHT, NAMES, WIDTH, disc, folder, picture, save
+from PIL import Image
+
+import segzoo
+from segzoo.doctor import Report, check_data
+from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
+from segzoo.parts import open_dataset
+from segzoo.training.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+
+def kinds(report: Report, severity: str | None = None) -> set[str]:
+    return {found.kind for found in report.findings if severity in (None, found.severity)}
+
+
+def finding(report: Report, kind: str) -> segzoo.doctor.Finding:
+    return next(found for found in report.findings if found.kind == kind)
+
+
+def trains(data: str, options: Sequence[str] = ()) -> bool:
+    """Whether every sample of every split that training needs can be read with these options."""
+    told = read_settings(options).get("data_options", {})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for split in ("train", "val"):
+                dataset = open_dataset(data, split=split, **told)
+                highest = max(int(dataset[i].mask.max()) for i in range(len(dataset)))
+                assert highest < len(dataset.labels.classes) or highest == dataset.labels.ignore_index
+    except SegzooError:
+        return False
+    return True
+
+
+def options_of(report: Report) -> list[str]:
+    return [word for word in shlex.split(report.command) if word.startswith("data.")]
+
+
+def grey(number: int) -> np.ndarray:
+    smooth = Image.fromarray(disc(number) * np.uint8(255)).resize((4 * WIDTH, 4 * HEIGHT))
+    return np.asarray(smooth.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+
+
+def coloured(number: int) -> np.ndarray:
+    colours = np.array([(0, 0, 0), (255, 0, 0)], np.uint8)
+    pixels = colours[disc(number)]
+    pixels[:3] = (0, 0, 255)
+    return pixels
+
+
+def with_palette(number: int) -> Image.Image:
+    image = Image.fromarray(disc(number))
+    image.putpalette([0, 0, 0, 200, 50, 50])
+    return image
+
+
+def shuffled_palette(number: int) -> Image.Image:
+    """The same colours every time, but every other file counts them the other way round."""
+    turned = number % 2
+    image = Image.fromarray(disc(number) ^ np.uint8(turned))
+    image.putpalette([255, 255, 255, 0, 0, 0] if turned else [0, 0, 0, 255, 255, 255])
+    return image
+
+
+def with_void(number: int) -> np.ndarray:
+    mask = disc(number)
+    mask[:2], mask[-3:, :5] = 255, 2
+    return mask
+
+
+def numbered(number: int) -> np.ndarray:
+    return (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % (290 + number)).astype(np.uint16)
+
+
+MASKS: dict[str, tuple[Callable[[int], np.ndarray | Image.Image], str, str, list[str]]] = {
+    "0 and 255": (lambda n: disc(n) * np.uint8(255), "binary", "note", []),
+    "0 and 1": (disc, "indices", "note", []),
+    "palette": (with_palette, "indices", "note", []),
+    "void": (with_void, "void", "note", ["data.classes=3", "data.ignore_index=255"]),
+    "from 1": (lambda n: disc(n) + np.uint8(1), "one-based", "warning", ["data.values=[1,2]"]),
+    "0 and 128": (lambda n: disc(n) * np.uint8(128), "values", "warning", ["data.values=[0,128]"]),
+    "16 bit": (lambda n: disc(n) * np.uint16(65535), "values", "warning", ["data.values=[0,65535]"]),
+    "colours": (coloured, "colours", "warning", ["data.palette=[[0,0,0],[0,0,255],[255,0,0]]"]),
+    "smooth": (grey, "smeared", "error", []),
+    "shuffled palette": (shuffled_palette, "palettes", "error", []),
+    "objects": (numbered, "instances", "error", []),
+    "black": (lambda n: disc(n) * np.uint8(0), "single", "error", []),
+    "photographs": (picture, "unclear", "error", []),
+    "noise": (lambda n: np.asarray(Image.fromarray(picture(n)).convert("L")), "unclear", "error", []),
+}
+
+
+@pytest.mark.parametrize("case", MASKS)
+def test_what_masks_mean_is_said_with_what_to_pass_and_holds_in_training(tmp_path: Path, case: str) -> None:
+    mask, kind, severity, options = MASKS[case]
+    data = folder(tmp_path / "data", mask)
+    report = check_data(data)
+    assert kind in kinds(report, severity)
+    assert report.ok == (severity != "error")
+    assert options_of(report) == options
+    # Two errors can be read, but teach nothing, or the opposite in every other file.
+    assert trains(str(data), options) == (report.ok or case in ("black", "shuffled palette"))
+
+
+def test_masks_saved_as_jpeg_are_told_from_class_indices(tmp_path: Path) -> None:
+    report = check_data(folder(tmp_path, lambda n: disc(n) * np.uint8(255), suffix=".jpg"))
+    assert "saved as JPEG" in finding(report, "smeared").what
+    assert report.statistics.shares["all"][1] == pytest.approx(
+        np.mean([disc(n) for n in range(12)]), abs=0.01
+    )
+
+
+def test_arrays_and_stacks_and_lists_are_looked_at_too(tmp_path: Path) -> None:
+    arrays = folder(tmp_path / "arrays")
+    for number, name in enumerate(NAMES):
+        (arrays / f"masks/{name}.png").unlink()
+        np.save(arrays / f"masks/{name}.npy", disc(number).astype(np.int64))
+    assert kinds(check_data(arrays)) == {"indices"}
+    assert trains(str(arrays))
+
+    pages = [Image.fromarray(picture(n)) for n in range(4)]
+    masks = [Image.fromarray(disc(n)) for n in range(4)]
+    for split in ("train", "val"):
+        save(tmp_path / f"stacks/{split}/images/a.tif", pages[0], save_all=True, append_images=pages[1:])
+        save(tmp_path / f"stacks/{split}/masks/a.tif", masks[0], save_all=True, append_images=masks[1:])
+    report = check_data(tmp_path / "stacks")
+    assert report.pairs == {"train": 4, "val": 4}
+    assert finding(report, "copies-across-splits").count == 4
+    assert trains(str(tmp_path / "stacks"))
+
+    rows = [
+        f"images/{name}.png,masks/{name}.npy,{'val' if n < 3 else 'train'}" for n, name in enumerate(NAMES)
+    ]
+    (arrays / "pairs.csv").write_text("\n".join(["image,mask,split", *rows]))
+    assert check_data(arrays).pairs == {"train": 9, "val": 3}
+
+
+def test_files_without_a_partner_and_rivals_are_named(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    (data / "masks/img.01.png").unlink()
+    (data / "images/img.02.png").unlink()
+    shutil.copy(data / "masks/img.03.png", data / "masks/img.03_mask.png")
+    save(data / "images/img.04.bmp", picture(4))
+    (data / "images/._img.05.png").write_bytes(b"left by macOS")
+    (data / "masks/notes.txt").write_text("not a mask")
+    report = check_data(data)
+    assert finding(report, "unpaired-images").examples == ("images/img.01.png",)
+    assert finding(report, "unpaired-masks").examples == ("masks/img.02.png",)
+    assert finding(report, "ambiguous").count == 2
+    assert finding(report, "ignored").examples == ("masks/notes.txt",)
+    assert sum(report.pairs.values()) == 10
+    assert not trains(str(data))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "suffix", "options"),
+    [
+        ("imgs", "labels", "_mask", []),
+        ("JPEGImages", "SegmentationClass", "", ["data.images=JPEGImages", "data.masks=SegmentationClass"]),
+        ("images", "masks", "_seg", ["data.mask_suffix=_seg"]),
+    ],
+)
+def test_other_names_of_folders_and_masks_are_passed_to_training(
+    tmp_path: Path, images: str, masks: str, suffix: str, options: list[str]
+) -> None:
+    for number, name in enumerate(NAMES):
+        save(tmp_path / images / f"sub/{name}.png", picture(number))
+        save(tmp_path / masks / f"sub/{name}{suffix}.png", disc(number))
+    # These names fall into train alone.
+    report = check_data(tmp_path)
+    assert kinds(report, "error") <= {"empty-split"}
+    for split in ("train", "val"):
+        shutil.copytree(tmp_path / images, tmp_path / "divided" / split / images)
+        shutil.copytree(tmp_path / masks, tmp_path / "divided" / split / masks)
+    report = check_data(tmp_path / "divided")
+    assert report.ok
+    assert options_of(report) == options
+    assert trains(str(tmp_path / "divided"), options)
+
+
+def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    (data / "images/img.00.png").write_bytes(b"")
+    (data / "images/img.01.png").write_bytes((data / "images/img.01.png").read_bytes()[:200])
+    (data / "masks/img.02.png").write_text("no picture")
+    (data / "masks/img.03.png").unlink()
+    (data / "masks/img.03.png").symlink_to(data / "gone.png")
+    report = check_data(data)
+    told = dict(example.split(": ", 1) for example in finding(report, "damaged").examples)
+    assert told["images/img.00.png"] == "the file is empty"
+    assert "cut short" in told["images/img.01.png"]
+    assert "no image in a format" in told["masks/img.02.png"]
+    assert told["masks/img.03.png"] == "no such file or directory"
+    assert not trains(str(data))
+
+
+def test_an_image_too_large_to_decode_is_a_finding_and_not_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder(tmp_path)
+    save(data / "images/img.00.png", picture(0, 60, 60))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert "too large" in finding(check_data(data), "damaged").examples[0]
+
+
+def test_masks_of_another_size_are_told_from_turned_images(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    save(data / "masks/img.00.png", disc(0)[::2, ::2])
+    save(data / "masks/img.01.png", disc(0, 24, 24))
+    turned, flipped = Image.Exif(), Image.Exif()
+    turned[0x0112], flipped[0x0112] = 6, 3
+    save(data / "images/img.02.png", Image.fromarray(picture(2)), exif=turned)
+    save(data / "images/img.03.png", Image.fromarray(picture(3)), exif=flipped)
+    report = check_data(data)
+    assert finding(report, "sizes").count == 2
+    assert "1 of them have the shape of the image" in finding(report, "sizes").advice
+    assert finding(report, "rotation").examples == ("images/img.02.png",)
+    assert finding(report, "rotation-unclear").examples == ("images/img.03.png",)
+
+
+def test_kinds_of_pixels_and_frames_are_told(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    save(data / "images/img.00.png", Image.fromarray(picture(0)).convert("L"))
+    save(data / "images/img.01.png", picture(1)[..., 0].astype(np.uint16) * 16)
+    (data / "masks/img.02.png").unlink()
+    frames = [Image.fromarray(disc(n) * np.uint8(255)) for n in (2, 3)]
+    save(data / "masks/img.02.gif", frames[0], save_all=True, append_images=frames[1:])
+    report = check_data(data)
+    assert "1 grey" in finding(report, "modes").what
+    assert finding(report, "deep").examples == ("images/img.01.png",)
+    assert finding(report, "frames").examples == ("masks/img.02.gif",)
+    assert report.ok
+
+
+def test_one_odd_mask_does_not_hide_what_the_others_mean(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    save(data / "masks/img.05.png", Image.fromarray(picture(5)).convert("L"))
+    report = check_data(data)
+    assert finding(report, "odd-masks").examples[0].startswith("masks/img.05.png")
+    assert "binary" in kinds(report)
+
+
+def test_copies_and_near_copies_across_splits_are_found_and_others_are_not(tmp_path: Path) -> None:
+    for split, numbers in (("train", range(6)), ("val", range(10, 13))):
+        for number in numbers:
+            save(tmp_path / split / f"images/{number}.png", picture(number, 64, 64))
+            save(tmp_path / split / f"masks/{number}.png", disc(number, 64, 64))
+    assert kinds(check_data(tmp_path)) == {"indices"}
+    shutil.copy(tmp_path / "train/images/2.png", tmp_path / "val/images/10.png")
+    save(tmp_path / "val/images/11.png", Image.open(tmp_path / "train/images/3.png").point(lambda v: v * 0.9))
+    report = check_data(tmp_path)
+    assert finding(report, "copies-across-splits").examples == (
+        "train/images/2.png (train) = val/images/10.png (val)",
+    )
+    assert finding(report, "near-copies-across-splits").examples == (
+        "train/images/3.png (train) = val/images/11.png (val)",
+    )
+
+
+def test_a_class_that_is_missing_where_it_counts_is_told(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for number in range(2):
+            mask = disc(number)
+            mask[0, 0] = 2 if split == "val" else 0
+            save(tmp_path / split / f"images/{number}.png", picture(number + 4 * (split == "val")))
+            save(tmp_path / split / f"masks/{number}.png", mask)
+    report = check_data(tmp_path)
+    assert "class 2 occurs in no mask of train" in finding(report, "missing-in-split").what
+    assert finding(report, "rare").examples[0].startswith("class 2")
+    assert report.statistics.present["val"] == (2, 2, 2)
+
+
+def test_an_empty_split_is_told_before_training_finds_it(tmp_path: Path) -> None:
+    report = check_data(folder(tmp_path, names=("n.00", "n.02")))
+    assert "no image with a mask is for val" in finding(report, "empty-split").what
+    assert not trains(str(tmp_path))
+
+
+def test_mean_std_shares_and_weights_are_those_of_all_pixels(tmp_path: Path) -> None:
+    report = check_data(folder(tmp_path))
+    pixels = np.stack([picture(n) for n in range(12)]) / 255
+    numbers = report.statistics
+    np.testing.assert_allclose(numbers.mean, pixels.mean(axis=(0, 1, 2)), atol=1e-4)
+    np.testing.assert_allclose(numbers.std, pixels.std(axis=(0, 1, 2)), atol=1e-4)
+    share = np.mean([disc(n) for n in range(12)])
+    np.testing.assert_allclose(numbers.shares["all"], [1 - share, share])
+    np.testing.assert_allclose(
+        numbers.weights[1] / numbers.weights[0], np.sqrt((1 - share) / share), rtol=1e-3
+    )
+    assert check_data(tmp_path, sample=5).statistics.measured == 5
+
+
+def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path / f"n{number}/images/n{number}.png", picture(number))
+        save(tmp_path / f"n{number}/masks/one.png", disc(number) * np.uint8(255))
+    named, guessed = check_data("dsb2018", root=tmp_path), check_data(tmp_path)
+    assert named.statistics == guessed.statistics
+    assert named.statistics.classes == ("background", "nucleus")
+    assert "recognised" in kinds(guessed)
+    with pytest.raises(OptionError, match="repairs folders"):
+        check_data("dsb2018", root=tmp_path, fix=tmp_path / "out")
+
+
+def test_a_report_prints_itself_and_is_json(tmp_path: Path) -> None:
+    report = segzoo.check_data(folder(tmp_path))
+    assert f"{tmp_path}: 12 images with masks (train 9, val 2, test 1), 32x24 pixels" in str(report)
+    assert str(report).endswith("crop=32 batch_size=9")
+    assert json.loads(json.dumps(report.to_json()))["ok"] is True
+
+
+def test_what_is_no_data_is_told_with_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="neither a folder nor a data set"):
+        check_data(tmp_path / "nowhere")
+    with pytest.raises(FailureError, match="is empty"):
+        check_data(tmp_path)
+    file = save(tmp_path / "a.png", disc(0))
+    with pytest.raises(FailureError, match="is a file"):
+        check_data(file)
+    with pytest.raises(FailureError, match=r"There is: a\.png"):
+        check_data(tmp_path)
+    pages = [Image.fromarray(disc(n)) for n in range(2)]
+    save(tmp_path / "volume.tif", pages[0], save_all=True, append_images=pages[1:])
+    with pytest.raises(FailureError, match=r"volume\.tif hold"):
+        check_data(tmp_path)
