@@ -1,8 +1,8 @@
 """The confusion matrix of segzoo against torchmetrics, segmentation_models.pytorch and plain NumPy.
 
 All count the same pairs of masks, in one process on one thread, in turns; times are medians of CPU time, in
-milliseconds per megapixel. ``scenes`` are masks of large regions with ragged edges, as masks are; ``noise`` has
-another class at every pixel, the worst case. Every way's IoU is held against segzoo's.
+milliseconds per megapixel. ``scenes`` are masks of large regions with ragged edges, as masks are; ``noise``
+has another class at every pixel, the worst case. Every way's IoU is held against segzoo's.
 
     python benchmarks/confusion.py [--size 1024] [--classes 21] [--runs 7]
 """

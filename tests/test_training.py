@@ -62,7 +62,7 @@ def test_training_learns_and_leaves_a_folder_that_predicts(squares, tmp_path):
     assert score.values["per_image"] > 0.8
     config = json.loads((result.folder / "config.json").read_text())
     assert config["labels"]["classes"] == ["background", "foreground"]
-    assert config["provenance"]["validation"]["contract"].startswith("dice of foreground")
+    assert config["provenance"]["validation"]["contract"].startswith("dice = 2 TP")
     assert str(tmp_path) not in json.dumps(config)
     history = [json.loads(line) for line in (result.folder / "history.jsonl").read_text().splitlines()]
     assert [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5, 6]
