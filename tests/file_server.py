@@ -40,6 +40,8 @@ class FileServer:
     redirect: dict[str, str] = field(default_factory=dict)
     #: (path, Range header) of every request.
     requests: list[tuple[str, str]] = field(default_factory=list)
+    #: Authorization header of every request.
+    logins: list[str] = field(default_factory=list)
     url: str = ""
 
     @property
@@ -74,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A proxy is asked for whole addresses.
         path = unquote(urlsplit(self.path).path)
         state.requests.append((self.path, self.headers.get("Range", "")))
+        state.logins.append(self.headers.get("Authorization", ""))
         if state.refusals:
             status, headers = state.refusals.pop(0)
             self._head(status, {"Content-Length": "0", **headers})

@@ -1,4 +1,4 @@
-"""A folder of images and masks is a data set, or an error that lists what does not pair."""
+"""What every data set keeps, and how one is opened by name."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from segzoo import zoo
-from segzoo.datasets.cached import Cached
 from segzoo.datasets.folder import FolderDataset
-from segzoo.errors import FailureError, MaskError, OptionError, UnknownNameError
-from segzoo.interfaces import Dataset
+from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError
 from segzoo.parts import open_dataset
+from segzoo.specs import Archive
 
 
 def write(path, height=8, width=10, value=255, *, mask=False):
@@ -20,86 +19,13 @@ def write(path, height=8, width=10, value=255, *, mask=False):
     Image.fromarray(array).save(path)
 
 
-@pytest.mark.parametrize(("images", "masks"), [("images", "masks"), ("imgs", "masks"), ("images", "labels")])
-@pytest.mark.parametrize("suffix", ["", "_mask"])
-def test_images_are_paired_with_masks_by_name(tmp_path, images, masks, suffix):
-    for name in ("a", "b.with.dots", "sub/c"):
-        write(tmp_path / images / f"{name}.jpg")
-        write(tmp_path / masks / f"{name}{suffix}.png", mask=True)
-    dataset = FolderDataset(tmp_path, "all")
-    assert isinstance(dataset, Dataset)
-    assert [dataset[i].name for i in range(len(dataset))] == ["a", "b.with.dots", "sub/c"]
-    assert dataset[0].image.shape == (8, 10, 3)
-    assert set(np.unique(dataset[0].mask)) == {1}
-
-
-def test_the_split_by_hash_is_complete_disjoint_and_about_80_10_10(tmp_path):
-    for number in range(200):
-        write(tmp_path / f"images/{number}.png", 1, 1)
-        write(tmp_path / f"masks/{number}.png", 1, 1, mask=True)
-    parts = {split: FolderDataset(tmp_path, split) for split in ("train", "val", "test")}
-    names = [dataset[i].name for dataset in parts.values() for i in range(len(dataset))]
-    assert sorted(names) == sorted(str(number) for number in range(200))
-    assert 140 <= len(parts["train"]) <= 180
-
-
-def test_folders_named_like_splits_decide_it(tmp_path):
-    for split, name in (("train", "a"), ("val", "b"), ("test", "c")):
-        write(tmp_path / split / f"images/{name}.png")
-        write(tmp_path / split / f"masks/{name}.png", mask=True)
-    names = [FolderDataset(tmp_path, split)[0].name for split in ("train", "val", "test")]
-    assert names == ["train/a", "val/b", "test/c"]
-    assert len(FolderDataset(tmp_path, "all")) == 3
-
-
-def test_files_without_a_partner_are_listed(tmp_path):
-    write(tmp_path / "images/a.png")
-    write(tmp_path / "images/b.png")
-    write(tmp_path / "masks/a.png", mask=True)
-    write(tmp_path / "masks/z.png", mask=True)
-    with pytest.raises(FailureError, match=r"2 files have no partner.*b\.png.*z\.png"):
-        FolderDataset(tmp_path)
-
-
-def test_two_files_of_one_name_are_an_error(tmp_path):
-    write(tmp_path / "images/a.png")
-    write(tmp_path / "images/a.jpg")
-    write(tmp_path / "masks/a.png", mask=True)
-    with pytest.raises(FailureError, match="have one name"):
-        FolderDataset(tmp_path)
-
-
-def test_a_folder_without_the_two_folders_says_what_it_needs(tmp_path):
-    with pytest.raises(FailureError, match=r"images or imgs.*masks or labels"):
-        FolderDataset(tmp_path)
-
-
-def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path):
-    write(tmp_path / "images/a.png", 8, 10)
-    write(tmp_path / "masks/a.png", 4, 5, mask=True)
-    with pytest.raises(FailureError, match=r"\(4, 5\).*\(8, 10\)"):
-        FolderDataset(tmp_path, "all")[0]
-
-
-def test_a_mask_with_more_classes_than_told_says_what_would_help(tmp_path):
-    write(tmp_path / "images/a.png")
-    write(tmp_path / "masks/a.png", value=3, mask=True)
-    with pytest.raises(MaskError, match="holds the values 3"):
-        FolderDataset(tmp_path, "all")[0]
-    assert FolderDataset(tmp_path, "all", classes=4)[0].mask.max() == 3
-
-
-def test_a_cached_data_set_decodes_once(tmp_path):
-    write(tmp_path / "images/a.png")
-    write(tmp_path / "masks/a.png", mask=True)
-    dataset = Cached(FolderDataset(tmp_path, "all"))
-    assert dataset[0] is dataset[0]
-    assert len(dataset) == 1
+def write_pair(root, name, value=255):
+    write(root / f"images/{name}.png")
+    write(root / f"masks/{name}.png", value=value, mask=True)
 
 
 def test_a_data_set_is_opened_by_name_or_as_a_folder(tmp_path, monkeypatch):
-    write(tmp_path / "mine/images/a.png")
-    write(tmp_path / "mine/masks/a.png", mask=True)
+    write_pair(tmp_path / "mine", "a")
     assert len(open_dataset(str(tmp_path / "mine"), split="all")) == 1
     assert len(open_dataset("folder", root=tmp_path / "mine", split="all")) == 1
     monkeypatch.delenv("SEGZOO_DATA", raising=False)
@@ -123,3 +49,106 @@ def test_every_data_set_says_what_is_missing_from_an_empty_root(tmp_path, name):
 def test_every_data_set_refuses_a_split_it_does_not_have(tmp_path, name):
     with pytest.raises(OptionError, match="'third'"):
         open_dataset(name, root=tmp_path, split="third")
+
+
+@pytest.mark.parametrize("name", zoo.datasets.names())
+def test_every_data_set_says_what_it_is_and_how_people_get_it(name):
+    spec = zoo.datasets.get(name)
+    assert spec.summary
+    assert spec.layout
+    assert spec.splits
+    if spec.labels:  # not the formats, whose files are people's own
+        assert spec.licence
+        assert spec.homepage.startswith("http")
+        assert spec.archives or spec.by_hand
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "ftp://host/file.zip"},
+        {"url": "kaggle:contest"},
+        {"url": "https://host/file.zip", "checksum": "md5:12"},
+    ],
+)
+def test_an_archive_that_contradicts_itself_is_refused(wrong):
+    with pytest.raises(UsageError, match="archive"):
+        Archive(**wrong)
+
+
+# -- the cache
+
+
+def test_samples_kept_in_memory_are_decoded_once(tmp_path):
+    write_pair(tmp_path, "a")
+    dataset = open_dataset(str(tmp_path), split="all", cache=True)
+    assert dataset[0] is dataset[0]
+    assert len(dataset) == 1
+
+
+def test_samples_kept_on_disk_come_back_when_the_image_is_gone_from_memory(tmp_path):
+    write_pair(tmp_path / "data", "a")
+
+    def opened(**options):
+        return open_dataset(str(tmp_path / "data"), split="all", cache=tmp_path / "kept", **options)
+
+    first = opened()[0]
+    (kept,) = (tmp_path / "kept").glob("*.npz")
+    stamp = kept.stat().st_mtime_ns
+    again = opened()[0]
+    assert kept.stat().st_mtime_ns == stamp
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.mask, again.mask)
+    assert (again.name, again.instances, again.field_of_view) == ("a", None, None)
+
+
+def test_what_is_kept_on_disk_never_hides_a_changed_file_or_another_option(tmp_path):
+    write_pair(tmp_path / "data", "a", value=255)
+
+    def opened(**options):
+        return open_dataset(str(tmp_path / "data"), split="all", cache=tmp_path / "kept", **options)[0]
+
+    assert opened().mask.max() == 1
+    assert opened(classes=3, values=[0, 1, 255]).mask.max() == 2
+    write(tmp_path / "data/masks/a.png", value=0, mask=True)
+    assert opened().mask.max() == 0
+
+
+def test_a_damaged_file_on_disk_is_written_anew(tmp_path):
+    write_pair(tmp_path / "data", "a")
+    for _ in range(2):
+        assert open_dataset(str(tmp_path / "data"), split="all", cache=tmp_path / "kept")[0].mask.all()
+        (kept,) = (tmp_path / "kept").glob("*.npz")
+        kept.write_bytes(b"PK")
+
+
+def test_a_folder_that_cannot_hold_the_cache_is_named(tmp_path):
+    write_pair(tmp_path / "data", "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FailureError, match=r"cannot keep a in .*name another folder"):
+        open_dataset(str(tmp_path / "data"), split="all", cache=tmp_path / "file" / "kept")[0]
+
+
+# -- scale
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_scaled_data_set_is_truncated_to_its_size_in_image_and_mask(tmp_path, suffix):
+    write(tmp_path / f"images/a.{suffix}", 41, 31)
+    write(tmp_path / "masks/a.png", 41, 31, mask=True)
+    sample = FolderDataset(tmp_path, "all", scale=0.5)[0]
+    assert sample.image.shape == (20, 15, 3)
+    assert sample.mask.shape == (20, 15)
+    with pytest.raises(OptionError, match="at most 1"):
+        FolderDataset(tmp_path, "all", scale=2)
+
+
+def test_a_jpeg_at_half_its_size_is_nearly_what_resizing_gives(tmp_path):
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    picture = Image.fromarray(np.stack([np.tile(ramp, (48, 1))] * 3, axis=-1))
+    (tmp_path / "images").mkdir()
+    picture.save(tmp_path / "images/a.jpg", quality=95)
+    write(tmp_path / "masks/a.png", 48, 64, mask=True)
+    half = FolderDataset(tmp_path, "all", scale=0.5)[0].image.astype(int)
+    wanted = np.asarray(picture.resize((32, 24), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(half - wanted).max() <= 4

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
+
 from segzoo.errors import MaskError, OptionError
-from segzoo.labels import read_mask, to_classes
+from segzoo.interfaces import Sample
+from segzoo.labels import counted, read_mask, to_classes
 from segzoo.specs import Labels, numbered_labels
 
 BINARY = Labels(classes=("background", "cell"))
@@ -93,3 +98,82 @@ def test_made_up_colours_are_distinct():
     colours = numbered_labels(151).colours
     assert len(set(colours)) == 151
     assert all(0 <= value <= 255 for colour in colours for value in colour)
+
+
+def test_a_value_named_for_a_class_is_not_ignored_though_it_is_the_ignored_index():
+    vessels = Labels(classes=("background", "vessel"), values=(0, 255), ignore_index=255)
+    assert to_classes(np.array([[0, 255]], np.uint8), vessels, "m.png").tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.int64, np.bool_])
+def test_integers_of_any_width_are_looked_up(kind):
+    values = np.array([[0, 1]]).astype(kind)
+    assert to_classes(values, BINARY, "m.png").tolist() == [[0, 1]]
+
+
+def test_values_of_16_bits_stand_for_classes():
+    labels = Labels(classes=("a", "b"), values=(0, 40_000), ignore_index=3)
+    assert to_classes(np.array([[0, 40_000, 3]]), labels, "m.png").tolist() == [[0, 1, 3]]
+    with pytest.raises(MaskError, match="values 300"):
+        to_classes(np.array([[300]], np.uint16), labels, "m.png")
+
+
+@pytest.mark.parametrize("value", [-1, 70_000])
+def test_values_that_no_mask_holds_are_named(value):
+    with pytest.raises(MaskError, match=rf"m\.png holds values from .*{value}"):
+        to_classes(np.array([[value]]), BINARY, "m.png")
+
+
+def test_many_strange_values_point_to_blurred_edges():
+    with pytest.raises(MaskError, match=r"2, 3, .*, \.\.\., .*blurred edges or of JPEG.*data check"):
+        to_classes(np.arange(256, dtype=np.uint8).reshape(16, 16), BINARY, "m.png")
+
+
+def test_255_classes_are_told_apart_and_256_are_not():
+    everything = np.arange(255, dtype=np.uint8)[None]
+    assert np.array_equal(to_classes(everything, numbered_labels(255), "m.png"), everything)
+    with pytest.raises(OptionError, match="at most 255"):
+        to_classes(everything, numbered_labels(256), "m.png")
+
+
+@given(
+    values=arrays(np.uint8, (4, 5)),
+    meaning=st.lists(st.integers(0, 255), min_size=2, max_size=9, unique=True),
+    ignored=st.none() | st.integers(0, 255),
+)
+def test_lookup_gives_what_one_pass_for_each_value_gives(values, meaning, ignored):
+    labels = Labels(classes=tuple(map(str, meaning)), values=tuple(meaning), ignore_index=ignored)
+    wanted = np.full(values.shape, -1)
+    if ignored is not None:
+        wanted[values == ignored] = ignored
+    for index, value in enumerate(meaning):
+        wanted[values == value] = index
+    if (wanted < 0).any():
+        with pytest.raises(MaskError, match="stand for none"):
+            to_classes(values, labels, "m.png")
+    else:
+        assert np.array_equal(to_classes(values, labels, "m.png"), wanted)
+
+
+def test_a_mask_is_shrunk_to_its_nearest_pixels_whatever_its_format(tmp_path):
+    values = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    Image.fromarray(values).save(tmp_path / "m.png")
+    np.save(tmp_path / "m.npy", values)
+    shrunk = read_mask(tmp_path / "m.png", scale=0.5)
+    assert shrunk.shape == (2, 3)
+    assert set(shrunk.ravel()) <= set(values.ravel())
+    assert np.array_equal(shrunk, read_mask(tmp_path / "m.npy", scale=0.5))
+
+
+def test_a_page_that_is_not_there_is_named(tmp_path):
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "m.tif")
+    with pytest.raises(MaskError, match=r"m\.tif has no page 3"):
+        read_mask(tmp_path / "m.tif", page=3)
+
+
+def test_outside_the_field_of_view_nothing_counts():
+    seen = np.array([[True, False]])
+    sample = Sample(np.zeros((1, 2, 3), np.uint8), np.ones((1, 2), np.uint8), "a", field_of_view=seen)
+    assert counted(sample, Labels(classes=("a", "b"), ignore_index=9)).tolist() == [[1, 9]]
+    with pytest.raises(OptionError, match="a has a field of view"):
+        counted(sample, BINARY)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ def _write(path: Path, sample: Sample) -> None:
         np.savez(part, allow_pickle=False, name=np.array(sample.name), **arrays)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise FailureError(
             f"cannot keep {sample.name} in {path.parent}: {error.strerror or error}. Make room or name"
             " another folder: cache=..."

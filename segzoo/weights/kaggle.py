@@ -104,7 +104,9 @@ def _stored_at(url: str, contest: str, policy: Policy) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         where = error.headers.get("Location", "")
-        if error.code in (301, 302, 303, 307, 308) and where.startswith(("https://", "http://")):
+        # Never from https to http.
+        safe = where.startswith("https://") or (where.startswith("http://") and asked.startswith("http://"))
+        if error.code in (301, 302, 303, 307, 308) and safe:
             return where
         raise FailureError(f"{asked}: HTTP {error.code}: {_advice(error.code, contest)}") from error
     except OSError as error:

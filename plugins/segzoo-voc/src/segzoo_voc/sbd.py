@@ -5,6 +5,7 @@ Hariharan et al., 2011, doi:10.1109/ICCV.2011.6126343.
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,10 +76,12 @@ class SBD:
 
 def _segmentation(path: Path) -> NDArray[np.uint8]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
+    damage = (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MatReadError)
     try:
         data = loadmat(path, squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+    except (*damage, zlib.error) as error:
         raise MaskError(f"{path} is none of SBD's masks: {error}") from error
     return np.atleast_2d(np.asarray(data, np.uint8))
 

@@ -1,0 +1,116 @@
+"""Pascal VOC's lists, palettes and void, and what SBD adds."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from segzoo import zoo
+from segzoo.errors import FailureError, MaskError, OptionError
+from segzoo.parts import open_dataset
+from segzoo_voc.labels import VOC, VOID
+
+VALUES = np.array([[0, 15, 255, 20]], np.uint8)
+NAMES = [f"2007_{number:06}" for number in range(10)]
+
+
+def write(folder, names, lists=None):
+    for inner in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / inner).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("RGB", (4, 1)).save(folder / f"JPEGImages/{name}.jpg")
+        mask = Image.fromarray(VALUES)
+        mask.putpalette([part for index in range(256) for part in (index, 0, 0)])
+        mask.save(folder / f"SegmentationClass/{name}.png")
+    for part, listed in (lists or {}).items():
+        (folder / f"ImageSets/Segmentation/{part}.txt").write_text("\n".join(listed) + "\n")
+    return folder
+
+
+def test_the_palette_is_vocs():
+    assert VOC.palette[:3] == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    assert VOC.palette[15] == (192, 128, 128)
+    assert VOC.palette[20] == (0, 64, 128)
+    assert VOID == (224, 224, 192)
+
+
+@pytest.mark.parametrize("inner", ["", "VOC2012", "VOCdevkit/VOC2012"])
+def test_lists_say_the_parts_and_255_counts_for_nothing(tmp_path, inner):
+    write(tmp_path / inner, NAMES[:3], {"train": NAMES[:1], "val": NAMES[1:3]})
+    assert open_dataset("voc", root=tmp_path).names == NAMES[:1]
+    val = open_dataset("voc2012", root=tmp_path, split="val")
+    assert val.names == NAMES[1:3]
+    assert val[0].mask.tolist() == VALUES.tolist()
+    assert val.labels.ignore_index == 255
+
+
+def test_masks_saved_in_colours_are_read(tmp_path):
+    write(tmp_path, NAMES[:1], {"train": NAMES[:1]})
+    colours = [[VOC.palette[0], VOC.palette[15], VOID, VOC.palette[20]]]
+    Image.fromarray(np.array(colours, np.uint8)).save(tmp_path / f"SegmentationClass/{NAMES[0]}.png")
+    assert open_dataset("voc", root=tmp_path)[0].mask.tolist() == VALUES.tolist()
+
+
+def test_without_lists_nine_of_ten_train_as_the_script_draws_them(tmp_path):
+    write(tmp_path, NAMES)
+    parts = {
+        split: open_dataset("voc", root=tmp_path, split=split).names for split in ("train", "val", "trainval")
+    }
+    random.seed(0)
+    trainval = random.sample(range(10), 10)
+    drawn = random.sample(trainval, 9)
+    assert parts["train"] == [NAMES[index] for index in sorted(drawn)]
+    assert sorted(parts["train"] + parts["val"]) == parts["trainval"] == NAMES
+
+
+def test_a_list_or_an_image_that_is_missing_is_named(tmp_path):
+    write(tmp_path, NAMES[:1], {"train": NAMES[:2]})
+    with pytest.raises(FailureError, match=rf"2 files .*{NAMES[1]}\.jpg"):
+        open_dataset("voc", root=tmp_path)
+    with pytest.raises(FailureError, match=r"there is no .*val\.txt"):
+        open_dataset("voc", root=tmp_path, split="val")
+    with pytest.raises(OptionError, match="year"):
+        open_dataset("voc", root=tmp_path, year=2010)
+
+
+def test_2007_is_not_taken_for_2012_and_has_a_test_part(tmp_path):
+    write(tmp_path / "VOCdevkit/VOC2007", NAMES[:2], {"test": NAMES[1:2]})
+    assert open_dataset("voc2007", root=tmp_path, split="test").names == NAMES[1:2]
+    with pytest.raises(FailureError, match="no voc2012 data"):
+        open_dataset("voc2012", root=tmp_path)
+    assert "test" not in zoo.datasets.get("voc2012").splits
+
+
+def write_sbd(root, name, mask):
+    (root / "img").mkdir(parents=True, exist_ok=True)
+    (root / "cls").mkdir(exist_ok=True)
+    Image.new("RGB", mask.shape[::-1]).save(root / f"img/{name}.jpg")
+    savemat(root / f"cls/{name}.mat", {"GTcls": {"Segmentation": mask}})
+
+
+def test_sbd_adds_to_the_training_part_what_is_not_in_the_validation(tmp_path):
+    write(tmp_path / "VOC2012", NAMES[:2], {"train": NAMES[:1], "val": NAMES[1:2]})
+    sbd = tmp_path / "benchmark_RELEASE/dataset"
+    mask = np.array([[0, 3], [7, 255]], np.uint8)
+    for name in ("2008_000001", *NAMES[:2]):
+        write_sbd(sbd, name, mask)
+    dataset = open_dataset("voc2012", root=tmp_path, split="trainaug")
+    assert dataset.names == [NAMES[0], "2008_000001"]
+    assert dataset[0].mask.shape == (1, 4)  # VOC's own mask, not SBD's
+    assert dataset[1].mask.tolist() == mask.tolist()
+    (sbd / "cls/2008_000001.mat").write_bytes(b"no matlab")
+    with pytest.raises(MaskError, match=r"2008_000001\.mat"):
+        dataset[1]
+
+
+def test_a_folder_of_masks_made_of_sbd_serves_too(tmp_path):
+    folder = write(tmp_path / "VOC2012", NAMES[:3], {"train": NAMES[:1], "val": NAMES[1:2]})
+    with pytest.raises(FailureError, match="neither SegmentationClassAug nor SBD"):
+        open_dataset("voc2012", root=tmp_path, split="trainaug")
+    (folder / "SegmentationClass").rename(folder / "SegmentationClassAug")
+    (folder / "SegmentationClass").mkdir()
+    assert open_dataset("voc2012", root=tmp_path, split="trainaug").names == [NAMES[0], NAMES[2]]
