@@ -50,6 +50,26 @@ def metric_intervals(
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
+def mean_interval(values: NDArray[np.float64], total: float, drawn: NDArray[np.int64]) -> dict[str, Interval]:
+    """Return the interval of ``per_image`` where that is the mean of what single images score.
+
+    Args:
+        values: of every image, NaN for those that the mean leaves out.
+        total: the score; if it is not that mean, there is no interval.
+        drawn: as `draws` gives; image ``i`` belongs to group ``i`` modulo their number.
+    """
+    known = np.isfinite(values)
+    if not len(drawn) or not known.any() or not np.isclose(values[known].mean(), total):
+        return {}
+    group = np.arange(len(values)) % drawn.shape[1]
+    sums, counts = (
+        drawn @ np.bincount(group, weights=weights, minlength=drawn.shape[1])
+        for weights in (np.where(known, values, 0), known.astype(float))
+    )
+    interval = percentiles(sums / np.where(counts > 0, counts, np.nan))
+    return {} if interval is None else {"per_image": interval}
+
+
 def percentiles(values: NDArray[np.float64]) -> Interval | None:
     """Return the middle 95 %; ``None`` where a resample has no value, as they then say little."""
     if not len(values) or not np.isfinite(values).all():

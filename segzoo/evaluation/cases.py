@@ -80,6 +80,11 @@ class NamedMetric:
         """Say whether the metric asks for ``probabilities`` or ``instances``."""
         return what in getattr(self.spec, "needs", ())
 
+    @property
+    def is_light(self) -> bool:
+        """Whether a counter is small and quickly merged; one of probabilities may hold every pixel's."""
+        return not self.needs("probabilities")
+
     def count(self, counter: Metric, case: Case) -> None:
         """Let a counter count one case.
 

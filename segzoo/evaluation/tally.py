@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.evaluation.bootstrap import draws, metric_intervals, percentiles
+from segzoo.evaluation.bootstrap import draws, mean_interval, metric_intervals, percentiles
 from segzoo.evaluation.pictures import panels
 from segzoo.evaluation.results import Bootstrap, ClassScore, Evaluation, ImageScore, Score, WorstImage
 from segzoo.metrics.confusion import confusion_matrix
@@ -61,10 +61,8 @@ class Tally:
             metric.count(counter, case)
             self._totals[metric.name].merge(counter)
             scores |= columns(metric.name, counter.compute())
-            if self._keeps_groups and number < GROUPS:
-                self._groups[metric.name].append(counter)
-            elif self._keeps_groups:
-                self._groups[metric.name][number % GROUPS].merge(counter)
+            if self._keeps_groups and metric.is_light:
+                _add_to_group(self._groups[metric.name], number, counter)
         counted = case.counted(self.labels)
         everything = bool(counted.all())
         matrix = confusion_matrix(
@@ -98,10 +96,7 @@ class Tally:
             scores=tuple(
                 Score(name, dict(total.compute()), total.contract) for name, total in self._totals.items()
             ),
-            intervals={
-                metric.name: metric_intervals(self._groups[metric.name], metric.fresh, drawn)
-                for metric in self.metrics
-            },
+            intervals={metric.name: self._intervals(metric, drawn) for metric in self.metrics},
             images=tuple(self._images),
             order=(column, self.metrics[0].spec.higher_is_better),
             classes=self._classes(drawn),
@@ -109,6 +104,13 @@ class Tally:
             worst=self._worst.images(),
             bootstrap=Bootstrap(len(drawn), seed, 0.95, groups),
         )
+
+    def _intervals(self, metric: NamedMetric, drawn: NDArray[np.int64]) -> dict[str, Interval]:
+        if metric.is_light:
+            return metric_intervals(self._groups[metric.name], metric.fresh, drawn)
+        values = np.array([image.scores.get(metric.name, math.nan) for image in self._images])
+        total = self._totals[metric.name].compute().get("per_image", math.nan)
+        return mean_interval(values, total, drawn)
 
     def _count_classes(self, number: int, matrix: NDArray[np.int64]) -> None:
         self._confusion += matrix
@@ -169,6 +171,13 @@ class _Worst:
 
     def images(self) -> tuple[WorstImage, ...]:
         return tuple(image for _, _, image in sorted(self._heap, key=lambda e: (-e[0], -e[1])))
+
+
+def _add_to_group(groups: list[Metric], number: int, counter: Metric) -> None:
+    if number < GROUPS:
+        groups.append(counter)
+    else:
+        groups[number % GROUPS].merge(counter)
 
 
 def tally(cases: Iterable[Case], metrics: Sequence[NamedMetric], labels: Labels) -> list[Score]:
