@@ -234,7 +234,7 @@ def _colour_table(
 ) -> NDArray[np.uint8]:
     """Return the class of every colour: 16 MB, since a search among the colours is slower."""
     table = np.full(1 << 24, strange, np.uint8)
-    if ignored is not None:
+    if ignored is not None and ignore_index is not None:
         table[_code(ignored)] = ignore_index
     for index, colour in enumerate(palette):
         table[_code(colour)] = index
