@@ -193,6 +193,20 @@ def test_other_names_of_folders_and_masks_are_passed_to_training(
     assert trains(str(tmp_path / "divided"), options)
 
 
+@pytest.mark.parametrize("called", ["{word}/{name}", "{name}/{word}", "{name}_{word}"])
+def test_a_file_for_each_class_is_recognised_and_looked_at_as_training_does(
+    tmp_path: Path, called: str
+) -> None:
+    for number, name in enumerate(NAMES):
+        save(tmp_path / f"images/{name}.png", picture(number))
+        save(tmp_path / f"masks/{called.format(word='cell', name=name)}.png", disc(number))
+        save(tmp_path / f"masks/{called.format(word='wall', name=name)}.png", disc(number + 3))
+    report = check_data(tmp_path)
+    assert options_of(report) == ["data.per_class=true", 'data.classes=["background","cell","wall"]']
+    assert report.statistics.present["all"] == (12, 12, 12)
+    assert trains(str(tmp_path), options_of(report))
+
+
 def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> None:
     data = folder(tmp_path)
     (data / "images/img.00.png").write_bytes(b"")

@@ -97,7 +97,7 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     report = Report(data=source.data, pairs=splits_in(looks), findings=in_order(found), statistics=numbers)
     if not report.ok:
         return report
-    options = (*layout.options, *meaning.options) if layout else ()
+    options = (*layout.options, *meaning.options) if layout else source.options
     command = train_command(
         source.data, numbers.sizes, report.pairs.get("train", 0), root=source.root, options=options
     )
@@ -111,6 +111,14 @@ def _relative(look: Look, layout: Layout) -> Look:
 
 
 def _recognised(source: Source) -> list[Finding]:
+    if source.options:
+        layers = Finding(
+            kind="layers",
+            severity="note",
+            what="each class has mask files of its own",
+            advice=f"Where two overlap, the later class covers the earlier. Pass {' '.join(source.options)}.",
+        )
+        return [layers]
     if not source.guessed:
         return []
     return [

@@ -28,6 +28,7 @@ _SPLIT_OF = {word: split for split, words in FOLDERS.items() for word in words}
 _READABLE = SUFFIXES | {".npy"}
 _TOGETHER = ("_mask", "_label", "_seg", "_gt")
 MASK_SUFFIX = "_mask"
+_MOST_LAYERS = 32
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Layout:
         divided: whether folders say the split; else it is by a hash of the name.
         together: whether images and masks share one folder.
         stacks: files of several pages, each page a sample.
+        layers: names of classes, where each has mask files of its own.
     """
 
     root: Path
@@ -72,6 +74,7 @@ class Layout:
     divided: bool = False
     together: bool = False
     stacks: int = 0
+    layers: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -168,7 +171,8 @@ def _match(images: dict[str, Path], masks: dict[str, Path], split: str, layout: 
             alone[name] = image
         else:
             taken[name] = masks.pop(found)
-    suffix = _common_suffix(alone, masks)
+    layout.layers = _layers(alone, masks) if not taken else ()
+    suffix = "" if layout.layers else _common_suffix(alone, masks)
     if suffix:
         layout.suffix = suffix
         for name in [name for name in alone if name + suffix in masks]:
@@ -187,6 +191,20 @@ def _common_suffix(images: dict[str, Path], masks: dict[str, Path]) -> str:
     endings = Counter(name[cut:] for name in masks for cut in range(1, len(name)) if name[:cut] in images)
     ending, count = endings.most_common(1)[0] if endings else ("", 0)
     return ending if count >= max(len(masks) / 2, 1) and ending[0] in "_-. " else ""
+
+
+def _layers(images: dict[str, Path], masks: dict[str, Path]) -> tuple[str, ...]:
+    """Return the classes where masks are called ``cell/a``, ``a/cell`` or ``a_cell``, one file a class."""
+    words = set()
+    for name in masks:
+        first, _, rest = name.partition("/")
+        before, _, last = name.rpartition("/")
+        stem, _, ending = name.rpartition("_")
+        found = first if rest in images else last if before in images else ending if stem in images else ""
+        if not found:
+            return ()
+        words.add(found)
+    return tuple(sorted(words)) if 1 < len(words) <= _MOST_LAYERS else ()
 
 
 def _pages(pair: Pair, layout: Layout) -> list[Pair]:

@@ -5,6 +5,7 @@ A folder that is laid out as a registered data set is, such as an unpacked archi
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ class Source:
         layout: of a folder of images and masks.
         datasets: the splits of a registered data set.
         guessed: whether the data set was recognised rather than named.
+        options: what `segzoo train` must be told.
     """
 
     data: str
@@ -43,6 +45,7 @@ class Source:
     layout: Layout | None = None
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     guessed: bool = False
+    options: tuple[str, ...] = ()
 
 
 def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source:
@@ -70,7 +73,26 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
             "`segzoo list datasets` shows those that have names"
         )
     layout = read_layout(folder)
-    return Source(data, layout=layout) if layout.found else _recognised(folder)
+    if not layout.found:
+        return _recognised(folder)
+    return _layered(data, layout) or Source(data, layout=layout)
+
+
+def _layered(data: str, layout: Layout) -> Source | None:
+    """Return the samples of a folder whose classes have mask files of their own, if it opens so."""
+    if not layout.layers:
+        return None
+    classes = ["background", *layout.layers]
+    told = {"per_class": True, "classes": classes, "images": layout.image_folder, "masks": layout.mask_folder}
+    opened: dict[str, Dataset] = {}
+    for split in SPLITS:
+        try:
+            opened[split] = open_dataset(FOLDER, root=data, split=split, **told)
+        except FailureError:
+            continue
+    said = f"data.classes={json.dumps(classes, separators=(',', ':'))}"
+    options = (*layout.options, "data.per_class=true", said)
+    return Source(data, datasets=opened, options=options) if {"train", "val"} <= set(opened) else None
 
 
 def _of_file(path: Path) -> Source:

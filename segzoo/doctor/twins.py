@@ -1,8 +1,8 @@
 """Findings about the same image twice, which makes a validation look better than it is.
 
 Copies are equal byte by byte. Near-copies are found by a difference hash (dHash: whether each of 8x8
-grey cells is darker than its neighbour) of at most 3 differing bits of 64, and confirmed by a correlation
-of at least 0.995 between 32x32 thumbnails; images almost without structure are left alone.
+grey cells is darker than its neighbour) of at most 5 differing bits of 64, and confirmed by a correlation
+of at least 0.97 between 32x32 thumbnails; images almost without structure are left alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from segzoo.doctor.survey import Look
 
-_BITS, _CORRELATION, _STRUCTURE = 3, 0.995, 2.0
+_BITS, _CORRELATION, _STRUCTURE = 5, 0.97, 2.0
 _SHOWN = 20
 #: Candidates beyond which a film of near-equal frames has been proven often enough.
 _MOST = 100_000
@@ -97,11 +97,11 @@ def _correlation(left: NDArray[np.uint8] | None, right: NDArray[np.uint8] | None
 
 
 def _candidates(hashes: NDArray[np.uint64]) -> set[tuple[int, int]]:
-    """Return pairs of hashes that differ in few bits: then one of four 16-bit parts is equal."""
+    """Return pairs of hashes that differ in few bits: then one of six 11-bit parts is equal."""
     found: set[tuple[int, int]] = set()
     for part in range(_BITS + 1):
         groups: dict[int, list[int]] = defaultdict(list)
-        for index, value in enumerate((hashes >> np.uint64(16 * part)) & np.uint64(0xFFFF)):
+        for index, value in enumerate((hashes >> np.uint64(11 * part)) & np.uint64(0x7FF)):
             groups[int(value)].append(index)
         for group in groups.values():
             members = np.array(group)
