@@ -195,19 +195,20 @@ def test_ignored_pixels_change_no_loss():
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("classes", [1, 2, 5])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_every_loss_and_its_gradient_stay_finite_on_extreme_input(name, classes, dtype):
-    loss = make_loss(name, ignore_index=255)
-    noise = torch.randn(2, classes, 6, 6, generator=torch.Generator().manual_seed(0))
-    for scale in (0.0, 1.0, 1e4, math.inf):
-        for target in (torch.zeros(2, 6, 6), torch.ones(2, 6, 6), torch.full((2, 6, 6), 255)):
-            logits = (noise.sign() * scale if math.isinf(scale) else noise * scale).to(dtype).requires_grad_()
-            result = loss(logits, target.long())
-            result.backward()
-            assert torch.isfinite(result), (scale, target[0, 0, 0])
-            assert result >= -1e-6
-            assert torch.isfinite(logits.grad).all(), (scale, target[0, 0, 0])
+def test_every_loss_and_its_gradient_stay_finite_on_extreme_input(name):
+    loss, random = make_loss(name, ignore_index=255), torch.Generator().manual_seed(0)
+    targets = [torch.zeros(2, 6, 6), torch.ones(2, 6, 6), torch.full((2, 6, 6), 255)]
+    for classes, dtype in ((1, torch.float16), (2, torch.bfloat16), (5, torch.float16), (5, torch.float32)):
+        noise = torch.randn(2, classes, 6, 6, generator=random)
+        for values in (noise * 0, noise, noise * 1e4, noise.sign() * math.inf):
+            for target in targets:
+                logits = values.to(dtype).requires_grad_()
+                result = loss(logits, target.long())
+                result.backward()
+                case = (classes, dtype, values[0, 0, 0, 0], target[0, 0, 0])
+                assert torch.isfinite(result), case
+                assert result >= -1e-6, case
+                assert torch.isfinite(logits.grad).all(), case
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -220,22 +221,24 @@ def test_every_loss_of_ignored_pixels_alone_is_0_with_no_gradient(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("classes", [1, 3])
-def test_every_loss_falls_to_nothing_as_the_logits_become_the_truth(name, classes):
-    _, target = example(classes, size=(2, 8, 8))
-    right = torch.tensor(one_hot(target, classes) * 2 - 1, dtype=torch.float32)
-    loss = make_loss(name)
-    good, bad = value(loss, right * 40, target), value(loss, -right * 40, target)
-    assert good < 0.05 < bad
+def test_every_loss_falls_to_nothing_as_the_logits_become_the_truth(name):
+    for classes in (1, 3):
+        _, target = example(classes, size=(2, 8, 8))
+        right = torch.tensor(one_hot(target, classes) * 2 - 1, dtype=torch.float32)
+        loss = make_loss(name)
+        good, bad = value(loss, right * 40, target), value(loss, -right * 40, target)
+        assert good < 0.05 < bad
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("classes", [1, 3])
-def test_every_loss_has_the_gradient_that_differences_show(name, classes):
-    logits, target = example(classes, size=(1, 2, 3), seed=3)
-    target[0, 0, 0] = 255
+def test_every_loss_has_the_gradient_that_differences_show(name):
     loss = make_loss(name, ignore_index=255)
-    assert torch.autograd.gradcheck(lambda x: loss(x, target), logits.requires_grad_(), eps=1e-7, atol=1e-5)
+    for classes in (1, 3):
+        logits, target = example(classes, size=(1, 2, 3), seed=3)
+        target[0, 0, 0] = 255
+        assert torch.autograd.gradcheck(
+            lambda x, target=target: loss(x, target), logits.requires_grad_(), eps=1e-7, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from segzoo.errors import OptionError
 
@@ -56,9 +55,12 @@ class Pixels(NamedTuple):
 
     def truth(self) -> Tensor:
         """Return what each logit should say: ``(N, C, H, W)`` of 0 and 1."""
-        if self.logits.shape[1] == 1:
+        channels = self.logits.shape[1]
+        if channels == 1:
             return self.target.unsqueeze(1).to(self.logits.dtype)
-        return F.one_hot(self.target, self.logits.shape[1]).movedim(-1, 1).to(self.logits.dtype)
+        # Comparing is several times faster than scattering ones, and F.one_hot waits for the device.
+        classes = torch.arange(channels, device=self.target.device).view(1, -1, 1, 1)
+        return (self.target.unsqueeze(1) == classes).to(self.logits.dtype)
 
 
 def read_pixels(logits: Tensor, target: Tensor, ignore_index: int | None) -> Pixels:
