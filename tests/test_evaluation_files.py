@@ -177,7 +177,8 @@ def test_a_report_folder_that_cannot_be_written_is_told_before_scoring(folders, 
 @pytest.mark.slow
 def test_scoring_files_imports_no_torch(folders, python):
     arguments = ["evaluate", "--predictions", str(folders[0]), "--truth", str(folders[1]), "--classes", "4"]
-    code = f"import sys\nfrom segzoo.cli import run\nassert run({arguments!r}) == 0\nprint('torch' in sys.modules)"
+    call = f"from segzoo.cli import run; assert run({arguments!r}) == 0"
+    code = f"import sys; {call}; print('torch' in sys.modules)"
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"

@@ -128,7 +128,7 @@ def _distribution(evaluation: Evaluation) -> str:
         values = [image.scores.get(str(column), math.nan) for image in evaluation.images]
         known = [value for value in values if math.isfinite(value)]
         if column is not None and known:
-            plots.append(f"<figure>{histogram(column, known)}</figure>")
+            plots.append(histogram(column, known))
     if not plots:
         return ""
     return (

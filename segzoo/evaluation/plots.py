@@ -30,7 +30,7 @@ def interval_plot(value: float, interval: Interval | None) -> str:
 
 
 def histogram(name: str, values: Sequence[float]) -> str:
-    """Return how many images have which score; a dashed line marks the median.
+    """Return a figure of how many images have which score; a dashed line marks the median.
 
     Args:
         name: of the score.
@@ -40,7 +40,7 @@ def histogram(name: str, values: Sequence[float]) -> str:
     first, last = (0.0, 1.0) if low >= 0 and high <= 1 else (low, max(high, low + 1e-9))
     counts, _ = np.histogram(values, bins=_BINS, range=(first, last))
     tallest, middle = int(counts.max()), median(values)
-    wide, tall, left, top = 360.0, 120.0, 34.0, 26.0
+    wide, tall, left, top = 360.0, 120.0, 34.0, 8.0
     bars = "".join(
         f'<rect class="bar" x="{left + i * wide / _BINS + 1:.1f}" y="{top + tall * (1 - n / tallest):.1f}" '
         f'width="{wide / _BINS - 2:.1f}" height="{tall * n / tallest:.1f}"/>'
@@ -48,10 +48,11 @@ def histogram(name: str, values: Sequence[float]) -> str:
         if n
     )
     line = left + wide * (middle - first) / (last - first)
-    told = f"{name} of {len(values)} images: lowest {low:.4g}, median {middle:.4g}, highest {high:.4g}"
+    ends = f"lowest {_short(low)}, median {_short(middle)}, highest {_short(high)}"
+    told = f"{name} of {len(values)} images: {ends}"
     bottom = top + tall
-    ends = "".join(
-        f'<text x="{left + wide * share:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{text:.3g}</text>'
+    numbers = "".join(
+        f'<text x="{left + wide * share:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{_short(text)}</text>'
         for share, anchor, text in (
             (0, "start", first),
             (0.5, "middle", (first + last) / 2),
@@ -59,10 +60,15 @@ def histogram(name: str, values: Sequence[float]) -> str:
         )
     )
     return (
+        f'<figure><figcaption class="rule">{escape(told)}</figcaption>'
         f'<svg viewBox="0 0 {left + wide + 6:.0f} {bottom + 24:.0f}" role="img" aria-label="{escape(told)}">'
-        f'<text x="{left}" y="14">{escape(told)}</text>{bars}'
+        f"{bars}"
         f'<path class="axis" d="M{left} {bottom}H{left + wide}"/>'
         f'<path class="mark" d="M{line:.1f} {top - 4}V{bottom}"/>'
         f'<text x="{left - 6}" y="{top + 9}" text-anchor="end">{tallest}</text>'
-        f'<text x="{left - 6}" y="{bottom}" text-anchor="end">0</text>{ends}</svg>'
+        f'<text x="{left - 6}" y="{bottom}" text-anchor="end">0</text>{numbers}</svg></figure>'
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
