@@ -8,9 +8,11 @@ from PIL import Image
 
 from segzoo import zoo
 from segzoo.datasets.folder import FolderDataset
-from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError
+from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, UsageError
+from segzoo.interfaces import Sample
 from segzoo.parts import open_dataset
-from segzoo.specs import Archive
+from segzoo.specs import Archive, Labels
+from segzoo.testing import check_dataset
 
 
 def write(path, height=8, width=10, value=255, *, mask=False):
@@ -74,6 +76,49 @@ def test_every_data_set_says_what_it_is_and_how_people_get_it(name):
 def test_an_archive_that_contradicts_itself_is_refused(wrong):
     with pytest.raises(UsageError, match="archive"):
         Archive(**wrong)
+
+
+# -- the contract
+
+
+class Broken:
+    """One sample, of which a test says what is wrong."""
+
+    labels = Labels(classes=("a", "b"))
+
+    def __init__(self, **parts):
+        good = {"image": np.zeros((2, 3, 3), np.uint8), "mask": np.zeros((2, 3), np.uint8), "name": "one"}
+        self.sample = Sample(**{**good, **parts})
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return (self.sample,)[index]
+
+
+def test_a_data_set_that_keeps_the_contract_passes(tmp_path):
+    for name in "abc":
+        write_pair(tmp_path, name)
+    check_dataset("folder", root=tmp_path, split="all")
+    check_dataset(Broken())
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"image": np.zeros((2, 3, 3))}, "its image is float64"),
+        ({"image": np.zeros((2, 4, 3), np.uint8)}, r"its image is \(2, 4, 3\), its mask \(2, 3\)"),
+        ({"mask": np.zeros((2, 3), np.int64)}, "its mask is int64"),
+        ({"mask": np.full((2, 3), 7, np.uint8)}, r"its mask holds \[7\]"),
+        ({"name": ""}, "must have a name"),
+        ({"field_of_view": np.zeros((2, 3))}, "field of view must be bool"),
+        ({"instances": np.zeros((3, 3), int)}, "instances must be integers of the mask's size"),
+    ],
+)
+def test_a_broken_promise_of_a_data_set_is_told(parts, told):
+    with pytest.raises(PluginError, match=told):
+        check_dataset(Broken(**parts))
 
 
 # -- the cache

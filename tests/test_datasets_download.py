@@ -7,12 +7,14 @@ import hashlib
 import io
 import json
 import zipfile
+from importlib import import_module
 
 import pytest
 from file_server import serving
 from PIL import Image
 
 from segzoo import cli, zoo
+from segzoo.cli import data
 from segzoo.errors import FailureError, OptionError, UnknownNameError
 from segzoo.preparation import download, prepare
 from segzoo.weights.kaggle import credentials
@@ -27,8 +29,8 @@ def picture(mode="RGB", kind="PNG"):
 def zipped(files):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+        for name, content in files.items():
+            archive.writestr(name, content)
     return file.getvalue()
 
 
@@ -64,6 +66,24 @@ def pair_of_folders():
     return zipped(files | {f"masks/{number}.png": picture("L") for number in range(30)})
 
 
+# -- the group
+
+
+@pytest.mark.parametrize("name", sorted(data.COMMANDS))
+def test_a_subcommand_s_line_in_the_table_is_its_own(name, capsys):
+    command = import_module(f"segzoo.cli.data.{name}").command
+    assert data.COMMANDS[name] == command.get_short_help_str(limit=200)
+    assert cli.run(["data", name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: segzoo data {name}")
+
+
+def test_the_group_alone_lists_its_subcommands_and_a_mistyped_one_gets_a_hint(capsys):
+    assert cli.run(["data"]) == 0
+    assert "prepare" in capsys.readouterr().out
+    assert cli.run(["data", "prepair"]) == 2
+    assert "did you mean 'prepare'" in capsys.readouterr().err
+
+
 # -- prepare
 
 
@@ -92,9 +112,9 @@ def test_an_archive_of_something_else_leaves_nothing_and_says_what_was_expected(
 
 
 def test_a_data_set_is_fetched_checked_and_unpacked(tmp_path, server, site):
-    data = pair_of_folders()
-    server.files["/shapes.zip"] = data
-    checksum = f"md5:{hashlib.md5(data).hexdigest()}"
+    content = pair_of_folders()
+    server.files["/shapes.zip"] = content
+    checksum = f"md5:{hashlib.md5(content).hexdigest()}"
     site.install("segzoo-shapes", CUSTOM.format(url=f"{server.url}/shapes.zip", checksum=checksum))
     zoo.refresh()
     with pytest.warns(UserWarning, match="no hash"):
@@ -106,8 +126,7 @@ def test_a_data_set_is_fetched_checked_and_unpacked(tmp_path, server, site):
 
 
 def test_a_file_with_another_checksum_is_refused(tmp_path, server, site):
-    data = pair_of_folders()
-    server.files["/shapes.zip"] = data
+    server.files["/shapes.zip"] = pair_of_folders()
     site.install("segzoo-shapes", CUSTOM.format(url=f"{server.url}/shapes.zip", checksum="md5:" + "0" * 32))
     zoo.refresh()
     with (
@@ -131,10 +150,10 @@ def test_what_may_not_be_fetched_says_how_people_get_it(tmp_path, capsys):
 def kaggle(monkeypatch, server):
     """Serve Carvana as Kaggle does: an address that leads to a store, with a login."""
     monkeypatch.setenv("KAGGLE_API_ENDPOINT", f"{server.url}/api/v1")
-    for name, data in (("train_hq.zip", IMAGES), ("train_masks.zip", MASKS)):
+    for name, content in (("train_hq.zip", IMAGES), ("train_masks.zip", MASKS)):
         asked = f"/api/v1/competitions/data/download/carvana-image-masking-challenge/{name}"
         server.redirect[asked] = f"{server.url}/store/{name}?signed=1"
-        server.files[f"/store/{name}"] = data
+        server.files[f"/store/{name}"] = content
 
 
 def test_carvana_comes_from_kaggle_with_the_person_s_credentials(tmp_path, monkeypatch, server):

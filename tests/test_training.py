@@ -207,6 +207,31 @@ def test_an_empty_split_is_named(squares, tmp_path):
         segzoo.train(small(squares, tmp_path), progress=False)
 
 
+def test_outside_a_field_of_view_nothing_is_trained_on():
+    class Eye:
+        labels = Labels(classes=("background", "vessel"), ignore_index=255)
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            view = np.tile([True, False], (8, 4))
+            return Sample(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8), "eye", field_of_view=view)
+
+    recipe = Recipe(data="eye", crop=8, batch_size=1, scale=(1.0, 1.0))
+    ((_, masks),) = make_loader(Eye(), recipe, Preprocessing())[0]
+    assert sorted(masks.unique().tolist()) == [1, 255]
+    assert (masks == 255).sum() == 32
+
+
+def test_weights_trained_at_half_size_say_so_and_a_cache_on_disk_is_used(squares, tmp_path):
+    options = {"scale": 0.5, "cache": str(tmp_path / "kept")}
+    result = segzoo.train(small(squares, tmp_path, data_options=options, epochs=1), progress=False)
+    resize = segzoo.load(result.folder).segzoo_config.preprocessing.resize
+    assert (resize.mode, resize.scale) == ("scale", 0.5)
+    assert any((tmp_path / "kept").glob("*.npz"))
+
+
 def test_a_model_of_other_classes_cannot_be_scored_on_the_data(squares):
     model = segzoo.create("unet", num_classes=4, width=2)
     with pytest.raises(OptionError, match=r"4 classes apart.*has 2"):

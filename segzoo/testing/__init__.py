@@ -15,8 +15,16 @@ Each check builds the part for real, on the CPU and without pretrained weights, 
 
 from __future__ import annotations
 
+from segzoo.testing.datasets import check_dataset
 from segzoo.testing.export import check_export
 from segzoo.testing.models import check_model, check_round_trips
 from segzoo.testing.parts import check_decoder, check_encoder
 
-__all__ = ["check_decoder", "check_encoder", "check_export", "check_model", "check_round_trips"]
+__all__ = [
+    "check_dataset",
+    "check_decoder",
+    "check_encoder",
+    "check_export",
+    "check_model",
+    "check_round_trips",
+]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError
 from segzoo.parts import open_dataset
+from segzoo.testing import check_dataset
 
 
 def write_car(root, images, masks, name):
@@ -29,6 +30,7 @@ def test_photographs_are_paired_with_gif_masks(tmp_path, images, masks):
     assert np.array_equal(sample.mask, np.eye(10, 20))
     (half,) = open_dataset("carvana", root=tmp_path, split="all", scale=0.5)
     assert (half.image.shape, half.mask.shape) == ((5, 10, 3), (5, 10))
+    check_dataset("carvana", root=tmp_path, split="all")
 
 
 def test_all_views_of_a_car_are_in_one_part(tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError, MaskError
 from segzoo.parts import open_dataset
+from segzoo.testing import check_dataset
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def test_void_is_the_ignored_index_and_parts_are_folders(root):
     assert dataset[0].mask[0].tolist() == list(range(12))
     assert (len(dataset.labels.classes), dataset.labels.ignore_index) == (11, 11)
     assert len(open_dataset("camvid", root=root, split="all")) == 3
+    check_dataset("camvid", root=root, split="all")
 
 
 def test_a_class_beyond_void_is_an_error(root):

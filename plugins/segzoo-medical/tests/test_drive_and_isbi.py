@@ -11,6 +11,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError, OptionError
 from segzoo.parts import open_dataset
+from segzoo.testing import check_dataset
 
 needs_data = pytest.mark.skipif(
     "SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets"
@@ -43,6 +44,7 @@ def test_outside_the_field_of_view_nothing_counts(drive):
     assert sample.mask[0].tolist() == [0, 1, 0, 255, 255, 255]
     assert sample.field_of_view[0].tolist() == [True] * 3 + [False] * 3
     assert dataset.labels.ignore_index == 255
+    check_dataset(dataset)
 
 
 def test_the_second_observer_is_another_truth_of_the_test_part_alone(drive):
@@ -103,6 +105,7 @@ def test_shuffled_folds_are_those_of_the_program(isbi, fold):
 def test_masks_belong_to_their_slices_and_folds_must_exist(isbi):
     for sample in open_dataset("isbi2012", root=isbi, split="all"):
         assert (sample.mask == sample.image[0, 0, 0] % 2).all()
+    check_dataset("isbi2012", root=isbi)
     with pytest.raises(OptionError, match="0 to 4"):
         open_dataset("isbi2012", root=isbi, fold=5)
     with pytest.raises(OptionError, match="contiguous or shuffled"):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError
 from segzoo.parts import open_dataset
+from segzoo.testing import check_dataset
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def root(tmp_path):
 def test_a_name_in_both_parts_keeps_its_own_image_and_mask(root):
     dataset = open_dataset("neu-seg", root=root, split="all")
     assert len(set(dataset.names)) == 80
+    check_dataset("neu-seg", root=root)
     for sample in dataset:
         part = 1 if sample.name.startswith("training/") else 3
         assert (sample.mask == part).all()

@@ -12,6 +12,7 @@ from scipy.io import savemat
 from segzoo import zoo
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.parts import open_dataset
+from segzoo.testing import check_dataset
 from segzoo_voc.labels import VOC, VOID
 
 VALUES = np.array([[0, 15, 255, 20]], np.uint8)
@@ -46,6 +47,7 @@ def test_lists_say_the_parts_and_255_counts_for_nothing(tmp_path, inner):
     assert val.names == NAMES[1:3]
     assert val[0].mask.tolist() == VALUES.tolist()
     assert val.labels.ignore_index == 255
+    check_dataset("voc2012", root=tmp_path, split="val")
 
 
 def test_masks_saved_in_colours_are_read(tmp_path):
@@ -102,6 +104,7 @@ def test_sbd_adds_to_the_training_part_what_is_not_in_the_validation(tmp_path):
     assert dataset.names == [NAMES[0], "2008_000001"]
     assert dataset[0].mask.shape == (1, 4)  # VOC's own mask, not SBD's
     assert dataset[1].mask.tolist() == mask.tolist()
+    check_dataset(dataset)
     (sbd / "cls/2008_000001.mat").write_bytes(b"no matlab")
     with pytest.raises(MaskError, match=r"2008_000001\.mat"):
         dataset[1]
