@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.evaluation import score_predictions
@@ -182,3 +183,35 @@ def test_scoring_files_imports_no_torch(folders, python):
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_folder_has_the_classes_of_the_model_that_is_scored_on_it(tmp_path, capsys):
+    model = segzoo.create("unet", num_classes=4, width=2, depth=2)
+    segzoo.save(model, tmp_path / "model")
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for number in range(2):
+        mask = np.random.default_rng(number).integers(0, 4, (16, 24), np.uint8)
+        mask[:4] = 250
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{number}.png")
+        image = np.repeat(mask[..., None], 3, axis=2)
+        Image.fromarray(image).save(tmp_path / "data" / "images" / f"{number}.png")
+    common = [
+        "evaluate",
+        str(tmp_path / "model"),
+        "--data",
+        str(tmp_path / "data"),
+        "--split",
+        "all",
+        "--json",
+    ]
+    common += ["--resamples", "0", "--device", "cpu"]
+    assert run(common) == 1
+    assert "250" in capsys.readouterr().err
+    assert run([*common, "--ignore-index", "250", "--save-predictions", str(tmp_path / "out")]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert len(data["classes"]["scores"]) == 4
+    assert data["pixels_left_out"] == 2 * 4 * 24
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+    assert run([*common, "--data-option", "values=[0,1,2,250]"]) == 1
+    assert "holds the values 3" in capsys.readouterr().err

@@ -32,7 +32,7 @@ COMMANDS = {
     "info": "Show what a name stands for: its options, parameters, licence, scores.",
     "predict": "Segment images and write masks.",
     "train": "Train a model on images and masks.",
-    "evaluate": "Score a model on a data set.",
+    "evaluate": "Score a model, or a folder of predictions.",
     "data": "Fetch, unpack, check and look at data sets.",
     "fetch": "Fill the cache with weights ahead of time.",
     "cache": "List or prune the cache of weights.",
