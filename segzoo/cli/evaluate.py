@@ -56,7 +56,9 @@ class Request:
 )
 @click.option("--predictions", type=click.Path(), help="Masks to score instead of a model, one per image.")
 @click.option("--truth", type=click.Path(), help="Their true masks, in a folder, paired by name.")
-@click.option("--classes", help="Of masks in folders: how many, or names with commas [default: 2].")
+@click.option(
+    "--classes", help="Of masks in folders: how many, or names with commas [default: the model's, else 2]."
+)
 @click.option(
     "--ignore-index", type=click.IntRange(0, 255), help="Of masks in folders: the value that is not scored."
 )
