@@ -77,6 +77,13 @@ def shuffled_palette(number: int) -> Image.Image:
     return image
 
 
+def few_of_many(number: int) -> np.ndarray:
+    """Two classes of Pascal's twenty, with its void."""
+    mask = disc(number) * np.uint8(15)
+    mask[:2] = 255
+    return mask
+
+
 def with_void(number: int) -> np.ndarray:
     mask = disc(number)
     mask[:2], mask[-3:, :5] = 255, 2
@@ -92,6 +99,7 @@ MASKS: dict[str, tuple[Callable[[int], np.ndarray | Image.Image], str, str, list
     "0 and 1": (disc, "indices", "note", []),
     "palette": (with_palette, "indices", "note", []),
     "void": (with_void, "void", "note", ["data.classes=3", "data.ignore_index=255"]),
+    "few of many": (few_of_many, "values", "warning", ["data.ignore_index=255", "data.values=[0,15]"]),
     "from 1": (lambda n: disc(n) + np.uint8(1), "one-based", "warning", ["data.values=[1,2]"]),
     "0 and 128": (lambda n: disc(n) * np.uint8(128), "values", "warning", ["data.values=[0,128]"]),
     "16 bit": (lambda n: disc(n) * np.uint16(65535), "values", "warning", ["data.values=[0,65535]"]),
@@ -123,6 +131,17 @@ def test_masks_saved_as_jpeg_are_told_from_class_indices(tmp_path: Path) -> None
     assert report.statistics.shares["all"][1] == pytest.approx(
         np.mean([disc(n) for n in range(12)]), abs=0.01
     )
+
+
+def test_what_jpeg_has_destroyed_is_not_called_repairable(tmp_path: Path) -> None:
+    assert kinds(check_data(folder(tmp_path / "a", disc, suffix=".jpg")), "error") == {"unclear"}
+
+    def three(number: int) -> np.ndarray:
+        mask = disc(number) * np.uint8(255)
+        mask[:4] = 127
+        return mask
+
+    assert kinds(check_data(folder(tmp_path / "b", three, suffix=".jpg")), "error") == {"unclear"}
 
 
 def test_arrays_and_stacks_and_lists_are_looked_at_too(tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ _MAJORITY = 0.8
 _BLURRED = 0.7
 #: Below so many values in all, they are rather classes than blur.
 _FEW = 16
+#: Where all other values are at most this, 255 is void: some classes of a longer list, such as Pascal's.
+_LOW = 40
+#: Blur gives most of its values less than this share of the pixels.
+_RARE = 1e-3
 #: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
 _NEAR, _SHARE = 24, 0.85
 
@@ -180,14 +184,17 @@ def _values(masks: Sequence[MaskFacts]) -> Meaning:
         return Meaning("unclear")
     found = sorted({value for mask in crisp for value in mask.values})
     if smeared:
-        two = set(found) <= {0, 1} or (len(found) <= 2 and set(found) <= {0, max(found, default=0)})
-        return Meaning("smeared", names=_names(2), peaks=peaks(smeared[0])) if two else Meaning("unclear")
+        # 0 and 1 saved as JPEG are lost: nothing bright is left to tell from.
+        bright = any(max(mask.values) >= VOID // 2 for mask in smeared)
+        two = set(found) <= {0, 1} or set(found) <= {0, max(found)}
+        both = peaks(max(smeared, key=lambda mask: max(mask.values)))
+        return Meaning("smeared", _names(2), peaks=both) if two and bright else Meaning("unclear")
     if len(found) == 1:
         return Meaning("single", names=_names(2))
     if set(found) <= {0, 1, VOID}:
         void = any({1, VOID} <= set(mask.values) for mask in masks)
         return Meaning("indices" if void or VOID not in found else "binary", _names(2), ignore=_void(void))
-    return _several(found)
+    return _several(found) if _clear(together, found) else Meaning("unclear")
 
 
 def _together(masks: Sequence[MaskFacts]) -> MaskFacts:
@@ -196,6 +203,14 @@ def _together(masks: Sequence[MaskFacts]) -> MaskFacts:
     for mask in masks:
         values.update(mask.values)
     return MaskFacts(values=dict(values), distinct=len(values))
+
+
+def _clear(together: MaskFacts, found: list[int]) -> bool:
+    """Whether so many values, with gaps between them, are classes: blur makes many that are rare each."""
+    if len(found) <= _FEW // 2 or max(found) < _MOST_CLASSES or len(found) > max(found) / 2:
+        return True
+    counts = sorted(together.values.values())
+    return counts[len(counts) // 2] >= _RARE * sum(counts)
 
 
 def _several(found: list[int]) -> Meaning:
@@ -207,6 +222,8 @@ def _several(found: list[int]) -> Meaning:
         return Meaning("values", _names(len(classes), first=1), tuple(classes), ignore=_void(void))
     if dense and len(classes) > 2 and (low == 0 or high <= _MOST_CLASSES):
         return Meaning("indices", _names(high + 1), ignore=_void(void))
+    if void and len(classes) > 1 and high <= _LOW:
+        return Meaning("values", _names(len(classes)), tuple(classes), ignore=VOID)
     if len(found) <= _MOST_CLASSES:
         return Meaning("values", _names(len(found)), tuple(found))
     return Meaning("unclear")

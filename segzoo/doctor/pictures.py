@@ -51,7 +51,7 @@ def _damage(looks: Sequence[Look]) -> Iterator[Finding]:
 
 def _frames(looks: Sequence[Look]) -> Iterator[Finding]:
     single = [look for look in looks if look.page is None]
-    uneven = [look for look in single if look.image.frames > 1 and look.image.format == "TIFF"]
+    uneven = {look: None for look in single if look.image.frames > 1 and look.image.format == "TIFF"}
     if uneven:
         yield _found(
             ("uneven-stacks", "error", f"{many(len(uneven), 'stack', 'have')} not as many pages as the mask"),
@@ -72,7 +72,7 @@ def _frames(looks: Sequence[Look]) -> Iterator[Finding]:
 
 def _rotation(looks: Sequence[Look]) -> Iterator[Finding]:
     wrong = [look for look in looks if turned_with_image(look)]
-    turned = [look for look in looks if look.image.turn != 1 and look not in wrong]
+    turned = [look for look in looks if look.image.turn != 1 and not turned_with_image(look)]
     unclear = [look for look in turned if look.image.size == look.image.stored]
     if wrong:
         yield _found(

@@ -81,7 +81,10 @@ def preview(
 
 
 def _name(source: Source) -> str:
-    return Path(source.data).resolve().stem if source.layout else source.data
+    if source.layout is None and not source.options:
+        return source.data
+    path = Path(source.data).resolve()
+    return path.stem if path.is_file() else path.name
 
 
 def _of_split(parts: Mapping[str, T], split: str | None) -> dict[str, T]:

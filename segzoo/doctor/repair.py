@@ -51,7 +51,7 @@ def check_out(out: Path, root: Path) -> None:
     Raises:
         OptionError: ``out`` is the original, lies in it or holds it, or is not empty.
     """
-    here, there = out.resolve(), root.resolve()
+    here, there = out.resolve(), (root.parent if root.is_file() else root).resolve()
     if here == there or here.is_relative_to(there) or there.is_relative_to(here):
         raise OptionError(
             f"--fix {out} would write into the data that is to be repaired, {root}: name a folder beside it"
@@ -121,7 +121,8 @@ def _places(layout: Layout, looks: Sequence[Look]) -> list[tuple[Look, str, str]
     if counts["train"] and counts["val"]:
         return [(look, look.split if layout.divided else "", look.name) for look in looks]
     rest = [look for look in looks if look.split != "test"] if layout.divided else [*looks]
-    test = [look for look in looks if look not in rest]
+    kept = set(rest)
+    test = [look for look in looks if look not in kept]
     if len(rest) < 2:
         rest, test = [*looks], []
     # Every tenth by name, from the first on, so that there is at least one.

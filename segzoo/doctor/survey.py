@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """The facts of one pair.
 

@@ -34,7 +34,8 @@ def twins(looks: Sequence[Look]) -> Iterator[Finding]:
     """Tell of images that occur twice, across splits above all."""
     looks = [look for look in looks if look.readable]
     copies = _copies(looks)
-    near = [pair for pair in near_copies([look.image.sketch for look in looks]) if pair not in set(copies)]
+    same = set(copies)
+    near = [pair for pair in near_copies([look.image.sketch for look in looks]) if pair not in same]
     across = [pair for pair in copies if _apart(looks, pair)]
     near_across = [pair for pair in near if _apart(looks, pair)]
     if across:
@@ -64,7 +65,7 @@ def twins(looks: Sequence[Look]) -> Iterator[Finding]:
             f"{many(inside, 'image', 'occur')} twice within a split",
             "They count double in training. If their masks differ, one of them is wrong.",
             looks,
-            [pair for pair in copies if pair not in set(across)],
+            [pair for pair in copies if not _apart(looks, pair)],
         )
 
 

@@ -22,7 +22,8 @@ def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     if not looks:
         return
     odd = [look for look in looks if meaning.known and not fits(look.mask, meaning)]
-    even = [look for look in looks if look not in odd]
+    strange = set(odd)
+    even = [look for look in looks if look not in strange]
     if meaning.trainable:
         yield from _trainable(even, meaning)
     elif meaning.kind != "none":
