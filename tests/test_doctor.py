@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,6 @@ from segzoo.training.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 
 def kinds(report: Report, severity: str | None = None) -> set[str]:
@@ -348,6 +349,16 @@ def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(t
     assert "recognised" in kinds(guessed)
     with pytest.raises(OptionError, match="repairs folders"):
         check_data("dsb2018", root=tmp_path, fix=tmp_path / "out")
+
+
+@pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets")
+def test_the_membranes_of_isbi_2012_are_recognised_and_nothing_stops_training() -> None:
+    report = check_data(Path(os.environ["SEGZOO_DATA"]) / "isbi2012")
+    assert report.ok
+    assert report.data == "isbi2012"
+    assert report.statistics.sizes == {(512, 512): 30}
+    shares = dict(zip(report.statistics.classes, report.statistics.shares["all"], strict=True))
+    assert shares["membrane"] == pytest.approx(0.22, abs=0.005)
 
 
 def test_a_report_prints_itself_and_is_json(tmp_path: Path) -> None:
