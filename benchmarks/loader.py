@@ -2,8 +2,8 @@
 
 The other way is that of milesial's program, written from its description: decode 1918x1280, resize
 with Pillow (bicubic; masks to the nearest), scale by 255 in 64-bit floats, map each mask value in a pass of
-its own. Files are made up: JPEG as smooth as photographs of a studio, of about 175 kB each, and masks in GIF of
-8 kB. The more a JPEG holds, the nearer the two ways are. Both take turns.
+its own. Files are made up: JPEG as smooth as photographs of a studio, of about 175 kB each, and masks in GIF
+of 8 kB. The more a JPEG holds, the nearer the two ways are. Both take turns, and so do samples kept on disk.
 
     python benchmarks/loader.py [--images 24] [--runs 5]
 """
@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +27,12 @@ from segzoo.images import normalised
 from segzoo.parts import open_dataset
 from segzoo.specs import Preprocessing
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segzoo.interfaces import Dataset
+
+Tensors = tuple[torch.Tensor, torch.Tensor]
 WIDTH, HEIGHT, SCALE = 1918, 1280, 0.5
 
 
@@ -57,7 +64,7 @@ def outline(random: np.random.Generator) -> Image.Image:
     return mask
 
 
-def at_full_size(root: Path, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+def at_full_size(root: Path, name: str) -> Tensors:
     size = int(WIDTH * SCALE), int(HEIGHT * SCALE)
     image = Image.open(root / f"imgs/{name}.jpg").resize(size, Image.Resampling.BICUBIC)
     values = np.asarray(Image.open(root / f"masks/{name}_mask.gif").resize(size, Image.Resampling.NEAREST))
@@ -72,10 +79,30 @@ def at_full_size(root: Path, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     ).long().contiguous()
 
 
-def timed(load, names) -> tuple[float, list]:
+def timed(load: Callable[[int], Tensors], count: int) -> float:
     start = time.process_time()
-    loaded = [load(name) for name in names]
-    return len(names) / (time.process_time() - start), loaded
+    for index in range(count):
+        load(index)  # let go at once, as a batch lets go of its images
+    return count / (time.process_time() - start)
+
+
+def to_tensors(dataset: Dataset, preprocessing: Preprocessing) -> Callable[[int], Tensors]:
+    def load(index: int) -> Tensors:
+        sample = dataset[index]
+        return torch.from_numpy(normalised(sample.image, preprocessing)), torch.from_numpy(sample.mask)
+
+    return load
+
+
+def compare(half: Callable[[int], Tensors], full: Callable[[int], Tensors], count: int) -> str:
+    means, most, alike = [], 0.0, True
+    for index in range(count):
+        (image, mask), (wanted, truth) = half(index), full(index)
+        off = (image - wanted).abs() * 255
+        means.append(float(off.mean()))
+        most, alike = max(most, float(off.max())), alike and torch.equal(mask.long(), truth)
+    masks = "masks are equal" if alike else "masks are not equal"
+    return f"pixels differ by {statistics.mean(means):.2f} of 255 on average, {most:.0f} at most; {masks}"
 
 
 def main() -> None:
@@ -83,36 +110,34 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
+    count = arguments.images
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        make_files(root, arguments.images)
+        make_files(root, count)
         size = statistics.mean(path.stat().st_size for path in (root / "imgs").iterdir())
-        dataset = open_dataset("carvana", root=root, split="all", scale=SCALE)
-        preprocessing = Preprocessing()
-
-        def at_half_size(index: int) -> tuple[torch.Tensor, torch.Tensor]:
-            sample = dataset[index]
-            return torch.from_numpy(normalised(sample.image, preprocessing)), torch.from_numpy(sample.mask)
-
-        indices = range(len(dataset))
-        names = [dataset.names[index] for index in indices]
-        ours, theirs = [], []
-        for _ in range(arguments.runs):
-            rate, half = timed(at_half_size, indices)
-            ours.append(rate)
-            rate, full = timed(lambda name: at_full_size(root, name), names)
-            theirs.append(rate)
-        off = [float((a - b).abs().mean()) * 255 for (a, _), (b, _) in zip(half, full, strict=True)]
-        most = max(float((a - b).abs().max()) * 255 for (a, _), (b, _) in zip(half, full, strict=True))
-        alike = all(torch.equal(a.long(), b) for (_, a), (_, b) in zip(half, full, strict=True))
-    sizes = f"{arguments.images} images of {size / 1e3:.0f} kB on average"
-    print(f"{platform.machine()}, {os.cpu_count()} cores, one used; {sizes}")
-    print(f"segzoo            {statistics.median(ours):6.1f} images/s of a core's time")
-    print(f"decoded in full   {statistics.median(theirs):6.1f} images/s")
-    print(f"ratio             {statistics.median(ours) / statistics.median(theirs):6.2f}")
-    print(f"pixels differ by {statistics.mean(off):.2f} of 255 on average, {most:.0f} at most")
-    print(f"masks are {'equal' if alike else 'not equal'}")
+        opened = [
+            open_dataset("carvana", root=root, split="all", scale=SCALE, cache=kept)
+            for kept in (False, root / "kept")
+        ]
+        names = opened[0].names
+        half, kept = (to_tensors(dataset, Preprocessing()) for dataset in opened)
+        ways = {
+            "decoded in full": lambda index: at_full_size(root, names[index]),
+            "segzoo": half,
+            "segzoo, kept on disk": kept,
+        }
+        rates = {way: [] for way in ways}
+        for way, load in [pair for _ in range(arguments.runs + 1) for pair in ways.items()]:
+            rates[way].append(timed(load, count))
+        told = compare(half, ways["decoded in full"], count)
+    files = f"{count} images of {size / 1e3:.0f} kB on average"
+    print(f"{platform.machine()}, {os.cpu_count()} cores, one used; {files}")
+    # The first round fills caches.
+    medians = {way: statistics.median(found[1:]) for way, found in rates.items()}
+    for way, rate in medians.items():
+        print(f"{way:22} {rate:6.1f} images/s of a core's time   {rate / medians['decoded in full']:5.2f}")
+    print(told)
 
 
 if __name__ == "__main__":

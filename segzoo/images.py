@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segzoo.errors import ImageError
 
@@ -127,11 +127,14 @@ def _shrunk(image: Image.Image, scale: float) -> Image.Image:
 
 def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
     """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, turned upright."""
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)  # which copies an upright image too
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return to_uint8(np.asarray(image))[..., None]
     grey = image.mode in ("1", "L", "LA", "La")
-    return np.asarray(image.convert("L" if grey else "RGB")).reshape(image.height, image.width, -1)
+    mode = "L" if grey else "RGB"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return pixels.reshape(image.height, image.width, -1)
 
 
 def as_image(image: NDArray[Any] | Image.Image) -> NDArray[np.uint8]:
