@@ -11,11 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from segzoo.doctor.facts import MOST_VALUES, MaskFacts
+from segzoo.doctor.blur import peaks, share_near, together
+from segzoo.doctor.facts import MOST_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from segzoo.doctor.blur import Peaks
+    from segzoo.doctor.facts import MaskFacts
     from segzoo.specs import Labels
 
 Kind = Literal[
@@ -44,10 +47,6 @@ _FEW = 16
 _LOW = 40
 #: Blur gives most of its values less than this share of the pixels.
 _RARE = 1e-3
-#: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
-_NEAR, _SHARE = 24, 0.85
-
-Peaks = tuple[int, int]
 Colour = tuple[int, int, int]
 
 
@@ -147,7 +146,7 @@ def fits(mask: MaskFacts, meaning: Meaning) -> bool:
     if mask.coloured or not mask.values:
         return False
     if meaning.peaks and mask.distinct > 2:
-        return _share_near(mask, meaning.peaks) >= _BLURRED
+        return share_near(mask, meaning.peaks) >= _BLURRED
     table = meaning.table(mask)
     return all(value in table or value == meaning.ignore for value in mask.values)
 
@@ -170,10 +169,10 @@ def _judge(masks: Sequence[MaskFacts]) -> Meaning:
 
 
 def _values(masks: Sequence[MaskFacts]) -> Meaning:
-    together = _together(masks)
-    both = peaks(together)
+    union = together(masks)
+    both = peaks(union)
     most = sum(mask.distinct > 2 for mask in masks) >= len(masks) / 2
-    if both and most and together.distinct > _FEW:
+    if both and most and union.distinct > _FEW:
         return Meaning("smeared", names=_names(2), peaks=both)
     smeared = [mask for mask in masks if peaks(mask)]
     crisp = [mask for mask in masks if not peaks(mask)]
@@ -194,22 +193,14 @@ def _values(masks: Sequence[MaskFacts]) -> Meaning:
     if set(found) <= {0, 1, VOID}:
         void = any({1, VOID} <= set(mask.values) for mask in masks)
         return Meaning("indices" if void or VOID not in found else "binary", _names(2), ignore=_void(void))
-    return _several(found) if _clear(together, found) else Meaning("unclear")
+    return _several(found) if _clear(union, found) else Meaning("unclear")
 
 
-def _together(masks: Sequence[MaskFacts]) -> MaskFacts:
-    """Return all masks as one, since a small mask alone shows too little of what blurred it."""
-    values: Counter[int] = Counter()
-    for mask in masks:
-        values.update(mask.values)
-    return MaskFacts(values=dict(values), distinct=len(values))
-
-
-def _clear(together: MaskFacts, found: list[int]) -> bool:
+def _clear(union: MaskFacts, found: list[int]) -> bool:
     """Whether so many values, with gaps between them, are classes: blur makes many that are rare each."""
     if len(found) <= _FEW // 2 or max(found) < _MOST_CLASSES or len(found) > max(found) / 2:
         return True
-    counts = sorted(together.values.values())
+    counts = sorted(union.values.values())
     return counts[len(counts) // 2] >= _RARE * sum(counts)
 
 
@@ -237,39 +228,6 @@ def _names(count: int, first: int = 0) -> tuple[str, ...]:
     if count == 2 and not first:
         return ("background", "foreground")
     return tuple(f"class {index}" for index in range(count))
-
-
-def peaks(mask: MaskFacts) -> Peaks | None:
-    """Return the two values that a blurred two-class mask was drawn with, or ``None`` for a crisp mask.
-
-    Blurred is a mask of many values most of which lie near two, one dark and one bright, and whose
-    other values are spread over the whole range between them (drawn edges) or over both ends (JPEG).
-    """
-    if mask.distinct <= 2 or not mask.values or max(mask.values) > 255:
-        return None
-    dark = {value: count for value, count in mask.values.items() if value < 96}
-    bright = {value: count for value, count in mask.values.items() if value >= 128}
-    if not dark or not bright:
-        # An empty mask that JPEG has touched holds 0, 1, 2 ...: nothing tells it from class indices.
-        return (0, VOID) if mask.format == "JPEG" and max(mask.values) < _NEAR else None
-    low, high = max(dark, key=dark.__getitem__), max(bright, key=bright.__getitem__)
-    if _share_near(mask, (low, high)) < _SHARE or low > 64:
-        return None
-    return (low, high) if _spread(mask, low, high) else None
-
-
-def _share_near(mask: MaskFacts, both: Peaks) -> float:
-    near = sum(n for value, n in mask.values.items() if min(abs(value - peak) for peak in both) <= _NEAR)
-    return near / sum(mask.values.values())
-
-
-def _spread(mask: MaskFacts, low: int, high: int) -> bool:
-    between = [value for value in mask.values if low < value < high]
-    quarters = {4 * (value - low) // (high - low) for value in between}
-    drawn = len(quarters) >= 3 and len(between) > 6
-    both_ends = sum(high - _NEAR <= value for value in mask.values) > 2
-    ends = both_ends and sum(value <= low + _NEAR for value in mask.values) > 2
-    return drawn or ends or (mask.format == "JPEG" and mask.distinct > 2)
 
 
 def _instances(masks: Sequence[MaskFacts]) -> Meaning | None:
