@@ -156,12 +156,14 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing():
 
 def test_settings_are_json_or_words_and_go_where_they_belong():
     settings = ["epochs=3", "scale=[0.5,2]", "model.width=8", "data.classes=3", "precision=no", "jitter=0"]
+    settings += ["loss.weights=[1,2]"]
     values = read_settings(settings)
     assert values == {
         "epochs": 3,
         "scale": (0.5, 2),
         "model_options": {"width": 8},
         "data_options": {"classes": 3},
+        "loss_options": {"weights": [1, 2]},
         "precision": "no",
         "jitter": 0.0,
     }
@@ -196,6 +198,13 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path, m
     recipe = small(squares, tmp_path, learning_rate=1e30, epochs=3)
     with pytest.raises(FailureError, match="lower learning_rate"):
         segzoo.train(recipe, progress=False)
+
+
+def test_options_of_the_loss_reach_it(squares, tmp_path):
+    with pytest.raises(OptionError, match="2 classes need as many weights, got 3"):
+        segzoo.train(small(squares, tmp_path, loss_options={"weights": [1, 1, 1]}), progress=False)
+    with pytest.raises(OptionError, match="wieghts"):
+        segzoo.train(small(squares, tmp_path, loss_options={"wieghts": [1, 1]}), progress=False)
 
 
 def test_an_empty_split_is_named(squares, tmp_path):

@@ -105,7 +105,8 @@ class _Run:
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
         steps = recipe.epochs * len(self.loader)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(steps, recipe.warmup))
-        self.loss = DeepSupervision(make_loss(recipe.loss, ignore_index=training.labels.ignore_index))
+        loss = make_loss(recipe.loss, ignore_index=training.labels.ignore_index, **recipe.loss_options)
+        self.loss = DeepSupervision(loss)
         self.best, self.best_epoch = -math.inf, 0
 
     def follow(self, tell: Callable[[str], Any]) -> TrainingResult:

@@ -32,6 +32,7 @@ class Recipe:
         scale: least and greatest enlargement of an image before it is cropped.
         jitter: how far brightness, contrast, saturation and (a fifth as far) hue may move; 0 for none.
         loss: a registered loss.
+        loss_options: of the loss, such as ``weights`` of the classes.
         learning_rate: of AdamW at its height.
         weight_decay: of AdamW.
         warmup: share of all steps in which the learning rate rises, before it falls along a cosine.
@@ -55,6 +56,7 @@ class Recipe:
     scale: tuple[float, float] = (0.8, 1.25)
     jitter: float = 0.3
     loss: str = "ce-dice"
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05

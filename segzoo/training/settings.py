@@ -12,11 +12,11 @@ from segzoo.training.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TABLES = {"model": "model_options", "data": "data_options"}
+_TABLES = {"model": "model_options", "data": "data_options", "loss": "loss_options"}
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """Read words such as ``epochs=20``, ``scale=[0.5,2]``, ``model.width=16`` or ``data.classes=3``.
+    """Read words such as ``epochs=20``, ``scale=[0.5,2]``, ``model.width=16`` or ``loss.weights=[1,2]``.
 
     A value is JSON where it can be read so, else a word.
 
