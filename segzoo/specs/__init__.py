@@ -1,0 +1,42 @@
+"""Frozen descriptions of everything that the zoo holds: plain data, no torch.
+
+A spec says what a part is called and where its code is (``factory``, a string), never holds the
+code itself, so that listing a zoo of thousands costs nothing. Plug-ins return specs from their
+hooks (`segzoo.hooks`); `segzoo.zoo` collects them.
+"""
+
+from __future__ import annotations
+
+from segzoo.specs.base import PartSpec, Spec, field_names
+from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec
+from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs.pictures import (
+    DEFAULT_PALETTE,
+    Labels,
+    Preprocessing,
+    Resize,
+    default_preprocessing,
+    numbered_labels,
+)
+from segzoo.specs.weights import WeightsSpec
+
+__all__ = [
+    "DEFAULT_PALETTE",
+    "Archive",
+    "DatasetSpec",
+    "DecoderSpec",
+    "EncoderSpec",
+    "Labels",
+    "LayoutSpec",
+    "LossSpec",
+    "MetricSpec",
+    "ModelSpec",
+    "PartSpec",
+    "Preprocessing",
+    "Resize",
+    "Spec",
+    "WeightsSpec",
+    "default_preprocessing",
+    "field_names",
+    "numbered_labels",
+]

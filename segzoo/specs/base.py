@@ -1,0 +1,82 @@
+"""What every spec has, and what checks specs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from segzoo.errors import OptionError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.specs.networks import ModelSpec
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every spec has.
+
+    Attributes:
+        name: lower case letters, digits and ``_ . + -``; unique within its plug-in and kind.
+        summary: one line for people.
+        aliases: further names, under the rule of ``name``.
+        paper: where the idea comes from, such as ``"arXiv:1505.04597"``.
+    """
+
+    kind: ClassVar[str] = "spec"
+
+    name: str
+    summary: str = ""
+    aliases: tuple[str, ...] = ()
+    paper: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.aliases, tuple):
+            raise UsageError(f"{self.kind} {self.name!r}: aliases {self.aliases!r} must be a tuple of names")
+        for name in (self.name, *self.aliases):
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise UsageError(
+                    f"{name!r} cannot name a {self.kind}: use lower case letters, digits and _ . + -"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSpec(Spec):
+    """A spec whose part is built by calling ``factory``, given as ``"package.module:callable"``.
+
+    Attributes:
+        factory: imported only when the part is built.
+        options: keyword arguments that the factory is always given, such as which variant to be.
+    """
+
+    factory: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_factory(self)
+
+
+def check_factory(spec: PartSpec | ModelSpec) -> None:
+    """Raise `UsageError` unless a spec's factory names a callable in a module."""
+    if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
+        raise UsageError(
+            f"{spec.kind} {spec.name!r}: factory {spec.factory!r} is not 'package.module:callable'"
+        )
+
+
+def check_choice(owner: object, name: str, choices: tuple[str, ...]) -> None:
+    """Raise `OptionError` unless the attribute ``name`` holds one of ``choices``."""
+    value = getattr(owner, name)
+    if value not in choices:
+        raise OptionError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields, in order."""
+    return tuple(item.name for item in fields(cls))

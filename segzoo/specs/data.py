@@ -1,0 +1,92 @@
+"""Data sets, and what scores and trains on them: metrics and losses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from segzoo.errors import UsageError
+from segzoo.specs.base import PartSpec
+
+if TYPE_CHECKING:
+    from segzoo.specs.pictures import Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A file that a data set comes in.
+
+    Attributes:
+        url: http or https; or ``kaggle:competition/file``, fetched with the user's own credentials.
+        checksum: ``md5:`` or ``sha256:`` and the digits as they are published; empty where none are.
+        bytes: its size, about; 0 where unknown.
+    """
+
+    url: str
+    checksum: str = ""
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/]+/.|kaggle:[\w-]+/[\w.-]+$", self.url):
+            raise UsageError(
+                f"archive {self.url!r} is neither http(s)://host/file nor kaggle:competition/file"
+            )
+        if self.checksum and not re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", self.checksum):
+            raise UsageError(f"archive {self.url}: {self.checksum!r} is not md5: or sha256: and its digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(PartSpec):
+    """A data set: ``factory(root, split=..., **options)`` gives a `segzoo.interfaces.Dataset`.
+
+    Attributes:
+        splits: names of its parts.
+        labels: its classes and how masks on disk say them; ``None`` where the person must tell.
+        layout: what the root must hold, in words.
+        licence: the data's terms.
+        homepage: where people get it.
+        archives: the files that it comes in, where its terms let a program fetch them.
+        by_hand: how people get it where they do not, in words.
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    splits: tuple[str, ...]
+    labels: Labels | None = None
+    layout: str = ""
+    licence: str = ""
+    homepage: str = ""
+    archives: tuple[Archive, ...] = ()
+    by_hand: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(PartSpec):
+    """A metric: ``factory(labels=..., **options)`` gives a `segzoo.interfaces.Metric`.
+
+    Attributes:
+        higher_is_better: which way is up.
+        needs: what ``update`` must be given besides the masks: ``"probabilities"``, and
+            ``"instances"`` where they are known.
+    """
+
+    kind: ClassVar[str] = "metric"
+
+    higher_is_better: bool = True
+    needs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = set(self.needs) - {"probabilities", "instances"}
+        if unknown or not isinstance(self.needs, tuple):
+            raise UsageError(
+                f"metric {self.name!r}: needs {self.needs!r} must be a tuple of 'probabilities', 'instances'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(PartSpec):
+    """A loss: ``factory(**options)`` gives a callable ``(logits, target) -> scalar``."""
+
+    kind: ClassVar[str] = "loss"

@@ -1,0 +1,111 @@
+"""Encoders, decoders, whole models, and the layouts of other programs' checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from segzoo.errors import UsageError
+from segzoo.specs.base import PartSpec, Spec, check_factory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec(PartSpec):
+    """An encoder: images in, a pyramid of features out.
+
+    The factory is called as ``factory(in_channels=..., **options)`` and returns a module as
+    `segzoo.interfaces.Encoder` describes.
+
+    Attributes:
+        channels: channels of each feature with default options, finest first.
+        strides: stride of each feature, finest first; strictly increasing.
+        pretrained: whether the factory takes ``pretrained=True``.
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.channels) != len(self.strides) or not self.strides:
+            raise UsageError(
+                f"encoder {self.name!r} declares {len(self.channels)} channels and "
+                f"{len(self.strides)} strides; it needs as many of one as of the other"
+            )
+        if list(self.strides) != sorted(set(self.strides)):
+            raise UsageError(f"encoder {self.name!r}: strides {self.strides} must increase")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSpec(PartSpec):
+    """A decoder: a pyramid of features in, one feature map out.
+
+    The factory is called as ``factory(channels=..., strides=..., **options)`` with what the encoder
+    yields, and returns a module as `segzoo.interfaces.Decoder` describes.
+
+    Attributes:
+        encoder: the encoder of a model that names this decoder alone.
+        min_features: how many features it needs at least.
+        halving: whether each stride must be twice the one before.
+    """
+
+    kind: ClassVar[str] = "decoder"
+
+    encoder: str = "plain"
+    min_features: int = 2
+    halving: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(Spec):
+    """A whole network: a factory of its own, or a named pair of decoder and encoder.
+
+    The factory is called as ``factory(num_classes=..., in_channels=..., **options)`` and may return
+    any ``nn.Module`` that maps images ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``.
+    """
+
+    kind: ClassVar[str] = "model"
+
+    factory: str = ""
+    encoder: str = ""
+    decoder: str = ""
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    decoder_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.factory) == bool(self.encoder and self.decoder):
+            raise UsageError(f"model {self.name!r} needs either a factory or an encoder and a decoder")
+        if self.factory:
+            check_factory(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutSpec(PartSpec):
+    """How another program names and orders the tensors of its checkpoints.
+
+    The factory is called as ``factory(checkpoint, **options)`` with a
+    `segzoo.weights.layouts.Checkpoint` and returns a `segzoo.weights.layouts.Conversion`.
+
+    Attributes:
+        marks: names of tensors that every file of this layout has and, together, no other.
+        homepage: of the program.
+        licence: of the program; that of weights is their owner's to say.
+    """
+
+    kind: ClassVar[str] = "layout"
+
+    marks: tuple[str, ...]
+    homepage: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.marks, str) or not self.marks:
+            raise UsageError(f"layout {self.name!r} needs a tuple of at least one tensor's name as marks")
