@@ -9,6 +9,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _SUFFIXES = ".bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp"
 #: Suffixes that a folder is searched for; a file named by itself may have any.
 SUFFIXES = frozenset(_SUFFIXES.split())
+#: Suffixes of arrays: what ``numpy.save`` writes, and a tensor as ``torch.save`` does.
+ARRAY_SUFFIXES = frozenset({".npy", ".pt", ".pth"})
+#: Files that images and masks are read from.
+READABLE = SUFFIXES | ARRAY_SUFFIXES
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -39,8 +44,8 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
     """Read an image file as ``(H, W, 3)`` or, if it is grey, ``(H, W, 1)``; uint8.
 
     EXIF rotation is applied, palettes are looked up, transparency is dropped, CMYK becomes RGB, and
-    deeper images are scaled to 8 bits as `to_uint8` says. An array in a ``.npy`` file is taken as
-    `as_image` says.
+    deeper images are scaled to 8 bits as `to_uint8` says. An array in a ``.npy``, ``.pt`` or
+    ``.pth`` file is taken as `as_image` says.
 
     Args:
         path: the file.
@@ -52,7 +57,7 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
         ImageError: there is no such file, or it is empty, truncated or no image.
     """
     path = Path(path)
-    if path.suffix.lower() == ".npy":
+    if holds_array(path):
         array = as_image(read_array(path))
         return array if scale == 1 else from_pillow(_shrunk(Image.fromarray(array.squeeze()), scale))
     with opened(path, page) as image:
@@ -95,18 +100,35 @@ def count_pages(path: Path) -> int:
         return getattr(image, "n_frames", 1)
 
 
+def holds_array(path: Path) -> bool:
+    """Whether a file's suffix says that `read_array` reads it."""
+    return path.suffix.lower() in ARRAY_SUFFIXES
+
+
 def read_array(path: Path) -> NDArray[Any]:
-    """Read a ``.npy`` file, which may hold numbers only, never pickled objects.
+    """Read a ``.npy`` file, or a tensor in a ``.pt`` or ``.pth`` file: numbers only, never pickled objects.
 
     Raises:
         ImageError: it cannot be read.
     """
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else _read_tensor(path)
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {path}") from error
     except (OSError, ValueError, EOFError) as error:
         raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
+
+
+def _read_tensor(path: Path) -> NDArray[Any]:
+    import torch  # only what torch wrote waits for it
+
+    try:
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError) as error:
+        raise ImageError(f"{path} holds no tensor that can be read without running code") from error
+    if not isinstance(tensor, torch.Tensor):
+        raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")
+    return tensor.numpy()
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError, MaskError, OptionError
-from segzoo.images import opened, read_array, scaled_size
+from segzoo.images import holds_array, opened, read_array, scaled_size
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +43,7 @@ def read_mask(
     """
     path = Path(path)
     try:
-        values = _array(path, scale) if path.suffix.lower() == ".npy" else _decoded(path, scale, page)
+        values = _array(path, scale) if holds_array(path) else _decoded(path, scale, page)
     except MaskError:
         raise
     except ImageError as error:

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_datasets import write, write_pair
 
@@ -150,6 +151,22 @@ def test_masks_in_colours_are_mapped_by_their_palette(tmp_path):
         FolderDataset(tmp_path, "all", palette=options["palette"])[0]
     with pytest.raises(OptionError, match="0 to 255 each"):
         FolderDataset(tmp_path, "all", palette=[[0, 0], [1, 1]])
+
+
+def test_tensors_of_torch_are_images_and_masks_and_run_no_code(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    torch.save(torch.full((4, 5, 3), 7, dtype=torch.uint8), tmp_path / "images/a.pt")
+    torch.save(torch.eye(4, 5, dtype=torch.int64), tmp_path / "masks/a.pth")
+    sample = FolderDataset(tmp_path, "all")[0]
+    assert sample.image.shape == (4, 5, 3)
+    assert np.array_equal(sample.mask, np.eye(4, 5))
+    torch.save({"mask": torch.zeros(4, 5)}, tmp_path / "masks/a.pth")
+    with pytest.raises(MaskError, match=r"a\.pth holds dict, not one tensor"):
+        FolderDataset(tmp_path, "all")[0]
+    (tmp_path / "masks/a.pth").write_bytes(pickle.dumps(print))
+    with pytest.raises(MaskError, match=r"a\.pth holds no tensor that can be read without running code"):
+        FolderDataset(tmp_path, "all")[0]
 
 
 def test_arrays_of_numpy_are_images_and_masks(tmp_path):

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import SUFFIXES
+from segzoo.images import READABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-#: Files that images and masks are read from.
-READABLE = SUFFIXES | {".npy"}
 
 
 def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from segzoo.errors import ImageError
-from segzoo.images import from_pillow, read_array
+from segzoo.images import from_pillow, holds_array, read_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,7 +144,7 @@ def _guarded(
 @contextmanager
 def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]:
     """Open an image and the digest of its bytes; the file is read once."""
-    if path.suffix.lower() == ".npy":
+    if holds_array(path):
         image = array_image(path)
         yield image, _digest(image.tobytes())
         return

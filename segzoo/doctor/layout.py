@@ -13,7 +13,7 @@ from pathlib import Path
 from segzoo.datasets.listed import listed
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError
-from segzoo.images import SUFFIXES, count_pages
+from segzoo.images import READABLE, count_pages
 
 #: Names of folders in the order of preference; those that training knows come first.
 IMAGES, MASKS = ("images", "imgs"), ("masks", "labels")
@@ -25,7 +25,6 @@ _MORE_MASKS = (
 SPLITS = ("train", "val", "test")
 LISTS = ("pairs.csv", "pairs.json")
 _SPLIT_OF = {word: split for split, words in FOLDERS.items() for word in words}
-_READABLE = SUFFIXES | {".npy"}
 _TOGETHER = ("_mask", "_label", "_seg", "_gt")
 MASK_SUFFIX = "_mask"
 _MOST_LAYERS = 32
@@ -227,7 +226,7 @@ def _by_name(folder: Path, layout: Layout) -> dict[str, Path]:
         # macOS leaves ._a.png beside a.png; training passes over hidden files too.
         if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.is_dir():
             continue
-        if path.suffix.lower() not in _READABLE:
+        if path.suffix.lower() not in READABLE:
             layout.ignored.append(path)
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()

@@ -85,7 +85,7 @@ def _names(layout: Layout) -> Iterator[Finding]:
             layout,
             ("ignored", "note", f"{many(len(layout.ignored), 'file')} of other kinds not looked at"),
             layout.ignored,
-            "Only image files and .npy are read; if these are images or masks, save them as PNG.",
+            "Only image files, .npy and .pt are read; if these are images or masks, save them as PNG.",
             "",
         )
 

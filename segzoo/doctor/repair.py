@@ -21,6 +21,7 @@ from segzoo.doctor.meaning import VOID, fits
 from segzoo.doctor.pictures import same_shape, turned_with_image
 from segzoo.doctor.survey import shown
 from segzoo.errors import FailureError, OptionError
+from segzoo.images import holds_array
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def class_mask(look: Look, meaning: Meaning) -> Image.Image:
     path = Path(look.mask_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with array_image(path) if path.suffix.lower() == ".npy" else Image.open(path) as image:
+        with array_image(path) if holds_array(path) else Image.open(path) as image:
             if look.page is not None:
                 image.seek(look.page)
             mask = Image.fromarray(_classes(image, look, meaning))

@@ -6,14 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import SUFFIXES
+from segzoo.images import READABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
-
-#: What a folder of masks may hold.
-MASK_SUFFIXES = frozenset({*SUFFIXES, ".npy"})
 
 _WORDS = (
     "ground[_-]?truth|gt|truth|true|annotations?|labels?|masks?|seg|segmentations?|manual"
@@ -37,7 +34,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
         raise FailureError(f"there is no folder {folder}")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in MASK_SUFFIXES or not path.is_file() or _is_hidden(path, folder):
+        if path.suffix.lower() not in READABLE or not path.is_file() or _is_hidden(path, folder):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
@@ -47,7 +44,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     for name in overlays:
         del found[name]
     if not found:
-        raise FailureError(f"{folder} holds no masks ({' '.join(sorted(MASK_SUFFIXES))})")
+        raise FailureError(f"{folder} holds no masks ({' '.join(sorted(READABLE))})")
     return found
 
 
