@@ -200,6 +200,14 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path, m
         segzoo.train(recipe, progress=False)
 
 
+def test_a_mean_and_std_go_into_the_weights_config(squares, tmp_path):
+    recipe = small(squares, tmp_path, epochs=1, mean=(0.1,), std=(0.2,))
+    preprocessing = segzoo.load(segzoo.train(recipe, progress=False).folder).segzoo_config.preprocessing
+    assert (preprocessing.mean, preprocessing.std) == ((0.1,), (0.2,))
+    with pytest.raises(OptionError, match="go together"):
+        small(squares, tmp_path, mean=(0.1,))
+
+
 def test_options_of_the_loss_reach_it(squares, tmp_path):
     with pytest.raises(OptionError, match="2 classes need as many weights, got 3"):
         segzoo.train(small(squares, tmp_path, loss_options={"weights": [1, 1, 1]}), progress=False)

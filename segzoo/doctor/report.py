@@ -125,7 +125,7 @@ class Report:
         if self.repaired is not None:
             return _verdict_of_copy(self.repaired, len(self.left_out))
         if self.ok:
-            return f"Nothing here would stop training. Try:\n  {self.command}{self._weighing()}"
+            return f"Nothing here would stop training. Try:\n  {self.command}{self._more()}"
         mendable = [finding for finding in self.errors if finding.repaired]
         count = f"{many(len(self.errors), 'error')} would stop training."
         if not mendable:
@@ -133,12 +133,20 @@ class Report:
         which = "A repaired copy" if len(mendable) == len(self.errors) else "A copy without some of them"
         return f"{count} {which} is written by:\n  segzoo data check {self.data} --fix {self.data}-fixed"
 
-    def _weighing(self) -> str:
-        weights = self.statistics.weights
-        if not weights or max(weights) < 2 * min(weights):
-            return ""
-        values = ",".join(f"{weight:.2f}" for weight in weights)
-        return f"\nTo weigh the classes as in the table, add loss.weights=[{values}]"
+    def _more(self) -> str:
+        """Return what may be added to the command, with the numbers that were measured."""
+        numbers, told = self.statistics, ""
+        if numbers.mean:
+            told += (
+                f"\nTo normalise by mean and std, add mean={_values(numbers.mean)} std={_values(numbers.std)}"
+            )
+        if numbers.weights and max(numbers.weights) >= 2 * min(numbers.weights):
+            told += f"\nTo weigh the classes as in the table, add loss.weights={_values(numbers.weights)}"
+        return told
+
+
+def _values(numbers: Sequence[float]) -> str:
+    return f"[{','.join(f'{number:.3g}' for number in numbers)}]"
 
 
 def _verdict_of_copy(copy: Report, left_out: int) -> str:

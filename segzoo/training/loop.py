@@ -198,8 +198,14 @@ def _network(recipe: Recipe, training: Dataset) -> nn.Module:
     options.setdefault("num_classes", 1 if classes == 2 else classes)
     model = create(recipe.model, **options)
     config = config_of(model)
+    preprocessing = config.preprocessing
+    if recipe.mean:
+        preprocessing = replace(preprocessing, mean=recipe.mean, std=recipe.std)
     model.segzoo_config = replace(  # pyright: ignore[reportArgumentType]
-        config, labels=training.labels, licence=recipe.licence or config.licence
+        config,
+        labels=training.labels,
+        preprocessing=preprocessing,
+        licence=recipe.licence or config.licence,
     )
     return model
 

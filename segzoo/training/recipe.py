@@ -29,6 +29,8 @@ class Recipe:
         epochs: how often every image is seen.
         batch_size: crops a step.
         crop: side of the square crops, in pixels.
+        mean: of each channel, of values in [0, 1], or one for all; the model's own where empty.
+        std: of each channel, likewise.
         scale: least and greatest enlargement of an image before it is cropped.
         jitter: how far brightness, contrast, saturation and (a fifth as far) hue may move; 0 for none.
         loss: a registered loss.
@@ -53,6 +55,8 @@ class Recipe:
     epochs: int = 50
     batch_size: int = 8
     crop: int = 256
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     scale: tuple[float, float] = (0.8, 1.25)
     jitter: float = 0.3
     loss: str = "ce-dice"
@@ -74,6 +78,8 @@ class Recipe:
             validate_every=self.validate_every,
         )
         check_choice("precision", self.precision, ("auto", "no", "bf16", "fp16"))
+        if len(self.mean) != len(self.std):
+            raise OptionError(f"mean and std go together: got mean={self.mean} and std={self.std}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise OptionError(f"scale must be two rising numbers above 0, got {self.scale}")
         if not self.learning_rate > 0:
