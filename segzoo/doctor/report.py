@@ -137,9 +137,8 @@ class Report:
         """Return what may be added to the command, with the numbers that were measured."""
         numbers, told = self.statistics, ""
         if numbers.mean:
-            told += (
-                f"\nTo normalise by mean and std, add mean={_values(numbers.mean)} std={_values(numbers.std)}"
-            )
+            both = f"mean={_values(numbers.mean)} std={_values(numbers.std)}"
+            told += f"\nTo normalise by mean and std, add {both}"
         if numbers.weights and max(numbers.weights) >= 2 * min(numbers.weights):
             told += f"\nTo weigh the classes as in the table, add loss.weights={_values(numbers.weights)}"
         return told
