@@ -77,6 +77,12 @@ def test_the_same_seed_gives_the_same_weights(squares, tmp_path):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+def test_trainings_in_one_process_may_differ_in_precision(squares, tmp_path):
+    for precision in ("bf16", "no"):
+        result = segzoo.train(small(squares, tmp_path, epochs=1, precision=precision), progress=False)
+        assert segzoo.load(result.folder).segzoo_config.provenance["recipe"]["precision"] == precision
+
+
 def test_deep_supervision_trains_every_head(squares, tmp_path):
     options = {"encoder": {"width": 4, "depth": 3}, "decoder": {"deep_supervision": True}}
     recipe = small(squares, tmp_path, model="nested/plain", model_options=options, epochs=1)

@@ -239,11 +239,14 @@ def _writable(out: Path) -> Path:
 def _accelerator(recipe: Recipe) -> Accelerator:
     try:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
     except ImportError as error:
         raise MissingExtraError("training needs Accelerate: pip install 'segzoo[train]'") from error
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if _fast_bf16() else "no"
+    # Accelerate keeps the precision of a process's first training, and refuses another in the next.
+    AcceleratorState._reset_state()
     return Accelerator(mixed_precision=precision)
 
 
