@@ -37,10 +37,9 @@ SLOW_BACKBONES = (
 
 
 def _registered() -> list[object]:
-    """Return every registered encoder; of the VGGs, which are large, only the smallest is fast."""
-    fast = ("vgg11",)
+    """Return every registered encoder; the VGGs, which are large, are slow."""
     return [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith("vgg") and name not in fast else name
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("vgg") else name
         for name in zoo.encoders.names()
     ]
 
@@ -50,6 +49,7 @@ def test_every_encoder_keeps_the_contract(name):
     check_encoder(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_timm_backbone_is_an_encoder_by_its_name_alone(name):
     check_encoder(name)

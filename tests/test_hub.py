@@ -105,6 +105,7 @@ def test_weights_that_ship_in_a_clone_s_plugin_load(bare_python: Run, clone: Pat
     assert (training, untrained) == ("False", "True")
 
 
+@pytest.mark.slow
 def test_unet_nuclei_comes_trained_or_not(bare_python: Run, clone: Path) -> None:
     code = (
         "m, n = load('unet_nuclei'), load('unet_nuclei', pretrained=False); print(m.training, n.training); "

@@ -68,6 +68,7 @@ def _publish(server: FileServer, name: str, golden: str, tmp_path: Path) -> dict
     return tensors
 
 
+@pytest.mark.slow
 def test_a_repository_of_github_gives_models_its_plugins_and_shipped_weights(
     hub: Run, server: FileServer
 ) -> None:

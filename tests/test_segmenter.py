@@ -143,6 +143,7 @@ def test_a_model_without_deep_supervision_has_one_side_output():
         assert [torch.equal(side, model(images)) for side in model.side_logits(images)] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["bilinear", "valid", "timm"])
 def test_a_model_exports_for_every_height_and_width(key):
     check_export(_model(key))

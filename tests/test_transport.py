@@ -74,6 +74,7 @@ def test_a_lasting_refusal_ends_after_so_many_attempts(server: FileServer) -> No
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("date", [False, True])
 def test_retry_after_is_honoured(server: FileServer, date: bool) -> None:
     wait = email.utils.formatdate(time.time() + 2, usegmt=True) if date else "1"
