@@ -81,6 +81,17 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     zoo.refresh()
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of segzoo's and one of torch's, and no mirror, proxy or switch of the environment."""
+    for variable in ("SEGZOO_MIRROR", "SEGZOO_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.lower(), raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("SEGZOO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 class Run(Protocol):
     """Runs a command in a process of its own."""
 

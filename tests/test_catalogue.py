@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from conftest import Run, Site
 
+pytestmark = pytest.mark.usefixtures("home")
+
 ENTRIES = dict(zoo.weights.items())
 REMOTE = [name for name, entry in ENTRIES.items() if entry.spec.url]
 MODELS = [name for name in REMOTE if ENTRIES[name].spec.classes]
@@ -44,15 +46,6 @@ FILES: dict[str, tuple[str, str]] = {
     "unet-isbi-mindspore": ("mindspore_medical", "wide"),
     "unet-isbi-mindspore-1.2": ("mindspore_medical", "wide"),
 }
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in ("SEGZOO_MIRROR", "SEGZOO_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("SEGZOO_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture

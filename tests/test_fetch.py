@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*hash:UserWarning")
+pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.filterwarnings("ignore:.*hash:UserWarning")]
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -35,16 +35,6 @@ import sys
 from segzoo.weights.fetch import fetch
 print(fetch(sys.argv[1], name="it", sha256=sys.argv[2]))
 """
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in ("SEGZOO_MIRROR", "SEGZOO_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-        monkeypatch.delenv(variable.lower(), raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("SEGZOO_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture
