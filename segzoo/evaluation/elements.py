@@ -1,12 +1,71 @@
-"""Pieces of HTML that several parts of the page are made of."""
+"""Pieces of HTML that pages are made of: those of an evaluation, and those of a training."""
 
 from __future__ import annotations
 
+import base64
+import re
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segzoo.metrics.contract import RULES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from segzoo.evaluation.results import Panel
+
+#: The browser itself then refuses whatever a page might load.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def document(title: str, *, header: str, body: str, footer: str, style: str = "") -> str:
+    """Return a page that asks nothing of any server and runs no script.
+
+    Args:
+        title: in words.
+        header: HTML.
+        body: HTML.
+        footer: HTML.
+        style: CSS besides that of all pages.
+    """
+    shared = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{shared}{style}</style>\n</head>\n<body>\n"
+        f"{header}\n<main>\n{body}\n</main>\n<footer>{footer}</footer>\n</body>\n</html>\n"
+    )
+
+
+def fact_list(facts: Mapping[str, str]) -> str:
+    """Return facts by name, in rows as wide as the page."""
+    listed = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
+    )
+    return f'<dl class="facts">{listed}</dl>'
+
+
+def contract_list(contract: str) -> str:
+    """Return a contract with a line for each of its rules; one of another form as it is."""
+    measure, *rules = re.split(rf"; ({'|'.join(RULES)}): ", contract)
+    if not rules:
+        return f'<p class="rule">{escape(contract)}</p>'
+    lines = "".join(
+        f"<dt>{rule}</dt><dd>{escape(text)}</dd>" for rule, text in zip(rules[::2], rules[1::2], strict=True)
+    )
+    return f'<p class="rule">{escape(measure)}</p>\n<dl class="rule rules">{lines}</dl>'
+
+
+def picture(panel: Panel) -> str:
+    """Return a picture with its caption; its bytes are part of the page."""
+    data = base64.b64encode(panel.data).decode("ascii")
+    return (
+        f'<div><img src="data:{panel.media_type};base64,{data}" alt="{escape(panel.alt)}">'
+        f"<span>{escape(panel.caption)}</span></div>"
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

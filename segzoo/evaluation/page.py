@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import re
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import segzoo
-from segzoo.evaluation.elements import chip, legend, table
+from segzoo.evaluation.elements import chip, contract_list, document, fact_list, legend, picture, table
 from segzoo.evaluation.matrix import confusion_section
 from segzoo.evaluation.pictures import ERROR_COLOURS
 from segzoo.evaluation.plots import histogram, interval_plot
 from segzoo.evaluation.results import CLASS_CONTRACT
 from segzoo.evaluation.words import interval_text, number
-from segzoo.metrics.contract import RULES
 
 if TYPE_CHECKING:
-    from segzoo.evaluation.results import Evaluation, Panel, Score, WorstImage
+    from segzoo.evaluation.results import Evaluation, Score, WorstImage
     from segzoo.specs import Labels
-
-#: The browser itself then refuses whatever a page might load.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def page(evaluation: Evaluation) -> str:
     """Return the page."""
-    title = f"{evaluation.subject} on {evaluation.data}"
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     sections = (_scores, _classes, confusion_section, _distribution, _worst, _all_images)
-    body = "\n".join(filter(None, (section(evaluation) for section in sections)))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"{_header(evaluation)}\n<main>\n{body}\n</main>\n"
-        f"<footer>Made by segzoo {escape(segzoo.__version__)}. The same numbers, and those of every image, "
-        "are in <code>report.json</code> and <code>images.csv</code>.</footer>\n</body>\n</html>\n"
+    return document(
+        f"{evaluation.subject} on {evaluation.data}",
+        header=_header(evaluation),
+        body="\n".join(filter(None, (section(evaluation) for section in sections))),
+        footer=f"Made by segzoo {escape(segzoo.__version__)}. The same numbers, and those of every image, "
+        "are in <code>report.json</code> and <code>images.csv</code>.",
     )
 
 
@@ -54,12 +41,9 @@ def _header(evaluation: Evaluation) -> str:
         **({"pixels left out": f"{evaluation.left_out:,}"} if evaluation.left_out else {}),
         **evaluation.about,
     }
-    listed = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
-    )
     return (
         f"<header>\n<h1>{escape(evaluation.subject)} <small>scored on {escape(evaluation.data)}"
-        f'{escape(part)}</small></h1>\n<dl class="facts">{listed}</dl>\n</header>'
+        f"{escape(part)}</small></h1>\n{fact_list(facts)}\n</header>"
     )
 
 
@@ -80,19 +64,8 @@ def _score(evaluation: Evaluation, score: Score) -> str:
     )
     return (
         f'<h3>{escape(score.metric)}</h3>\n<div class="wide"><table class="scores"><tbody>{rows}</tbody>'
-        f"</table></div>\n{_contract(score.contract)}"
+        f"</table></div>\n{contract_list(score.contract)}"
     )
-
-
-def _contract(contract: str) -> str:
-    """Return a contract with a line for each of its rules; one of another form as it is."""
-    measure, *rules = re.split(rf"; ({'|'.join(RULES)}): ", contract)
-    if not rules:
-        return f'<p class="rule">{escape(contract)}</p>'
-    lines = "".join(
-        f"<dt>{rule}</dt><dd>{escape(text)}</dd>" for rule, text in zip(rules[::2], rules[1::2], strict=True)
-    )
-    return f'<p class="rule">{escape(measure)}</p>\n<dl class="rule rules">{lines}</dl>'
 
 
 def _classes(evaluation: Evaluation) -> str:
@@ -166,19 +139,11 @@ def _error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
 
 
 def _case(image: WorstImage, column: str) -> str:
-    shown = "".join(_panel(panel) for panel in image.panels)
+    shown = "".join(map(picture, image.panels))
     return (
         f'<figure class="case"><figcaption><strong>{escape(image.name)}</strong> '
         f'<span class="muted">{escape(column)} {number(image.score)}</span></figcaption>'
         f'<div class="panels">{shown}</div></figure>'
-    )
-
-
-def _panel(panel: Panel) -> str:
-    data = base64.b64encode(panel.data).decode("ascii")
-    return (
-        f'<div><img src="data:{panel.media_type};base64,{data}" alt="{escape(panel.alt)}">'
-        f"<span>{escape(panel.caption)}</span></div>"
     )
 
 

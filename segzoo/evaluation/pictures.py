@@ -28,6 +28,9 @@ ERROR_COLOURS = {
     "not counted": (150, 150, 150),
 }
 
+#: What stands for pixels that do not count in the picture of a mask.
+_NOT_COUNTED = 255
+
 
 def panels(case: Case, counted: NDArray[np.bool_], labels: Labels) -> tuple[Panel, ...]:
     """Return the pictures of a case.
@@ -37,17 +40,18 @@ def panels(case: Case, counted: NDArray[np.bool_], labels: Labels) -> tuple[Pane
         counted: ``(H, W)``: which pixels count.
         labels: classes and colours.
     """
-    rows, columns = _thinned(case.target.shape)
+    rows, columns = thinned(case.target.shape)
     grid = np.ix_(rows, columns)
     target, prediction, counts = case.target[grid], case.prediction[grid], counted[grid]
-    picture = None if case.image is None else _picture(case.image, target.shape)
-    shown = [] if picture is None else [Panel("image", f"{case.name}: the image", *_jpeg(picture))]
+    picture = None if case.image is None else shrunk(case.image, target.shape)
+    shown = [] if picture is None else [Panel("image", f"{case.name}: the image", *encode_image(picture))]
     for caption, mask, full in (
         ("truth", target, case.target),
         ("prediction", prediction, case.prediction),
     ):
-        told = _shares(full[counted], labels)
-        shown.append(Panel(caption, f"{case.name}: the {caption}: {told}", *_mask(mask, counts, labels)))
+        told = f"{case.name}: the {caption}: {shares(full[counted], labels)}"
+        drawn = np.where(counts, mask, np.uint8(_NOT_COUNTED))
+        shown.append(Panel(caption, told, *encode_mask(drawn, labels)))
     errors = error_map(target, prediction, counts)
     told = _errors(error_map(case.target, case.prediction, counted))
     shown.append(Panel("errors", f"{case.name}: errors: {told}", *_drawn(errors, picture)))
@@ -67,9 +71,9 @@ def error_map(
     return kinds
 
 
-def _thinned(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and columns of a mask that its picture shows."""
-    scale = min(1.0, LONGEST / max(shape))
+def thinned(shape: tuple[int, ...], longest: int = LONGEST) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of a mask that its picture shows, at most ``longest`` of each."""
+    scale = min(1.0, longest / max(shape))
     height, width = (max(round(side * scale), 1) for side in shape)
     return tuple(  # pyright: ignore[reportReturnType] - two, as a mask has two sides
         ((np.arange(small) + 0.5) * side / small).astype(np.intp)
@@ -77,7 +81,7 @@ def _thinned(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]
     )
 
 
-def _picture(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def shrunk(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the image as ``(H, W, 3)`` of that size; of more than three channels the first is shown."""
     pixels = as_image(image)
     pixels = pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
@@ -85,11 +89,11 @@ def _picture(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.asarray(small)
 
 
-def _mask(mask: NDArray[np.uint8], counted: NDArray[np.bool_], labels: Labels) -> tuple[str, bytes]:
-    shown = np.where(counted, mask, 255).astype(np.uint8)
-    colours = [value for colour in labels.colours for value in colour][: 3 * 255]
-    colours += [0] * (3 * 255 - len(colours)) + list(ERROR_COLOURS["not counted"])
-    picture = Image.fromarray(shown)
+def encode_mask(mask: NDArray[np.uint8], labels: Labels) -> tuple[str, bytes]:
+    """Return the media type and bytes of a palette image of class indices; 255 is grey, for not counted."""
+    colours = [value for colour in labels.colours for value in colour][: 3 * _NOT_COUNTED]
+    colours += [0] * (3 * _NOT_COUNTED - len(colours)) + list(ERROR_COLOURS["not counted"])
+    picture = Image.fromarray(mask)
     picture.putpalette(colours)
     return _encoded(picture, "PNG", optimize=True)
 
@@ -102,10 +106,11 @@ def _drawn(errors: NDArray[np.uint8], picture: NDArray[np.uint8] | None) -> tupl
         pale = np.repeat((grey * 0.45 + 40).astype(np.uint8), 3, axis=2)
     table = np.array([(0, 0, 0), *ERROR_COLOURS.values()], np.uint8)
     drawn = np.where((errors > 0)[..., None], table[errors], pale)
-    return _encoded(Image.fromarray(drawn), "PNG", optimize=True) if picture is None else _jpeg(drawn)
+    return _encoded(Image.fromarray(drawn), "PNG", optimize=True) if picture is None else encode_image(drawn)
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> tuple[str, bytes]:
+def encode_image(pixels: NDArray[np.uint8]) -> tuple[str, bytes]:
+    """Return the media type and bytes of a picture, ``(H, W, 3)``."""
     return _encoded(Image.fromarray(pixels), "JPEG", quality=88, subsampling=0)
 
 
@@ -115,7 +120,8 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> tuple[str, byte
     return f"image/{kind.lower()}", file.getvalue()
 
 
-def _shares(mask: NDArray[np.uint8], labels: Labels) -> str:
+def shares(mask: NDArray[np.uint8], labels: Labels) -> str:
+    """Say which share of a mask's pixels each class but background covers."""
     counts = np.bincount(mask, minlength=len(labels.classes))
     shares = (
         f"{name} {count / mask.size:.1%}"

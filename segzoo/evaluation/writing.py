@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,22 @@ def writable(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place and rename it: who reads it finds the old one or the new one whole.
+
+    Raises:
+        FailureError: it cannot be written; the old one is as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise FailureError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Write ``report.html``, ``images.csv`` and ``report.json`` into a folder; return their paths.
 
@@ -52,7 +69,7 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tupl
     folder = writable(folder)
     files = tuple(folder / name for name in (PAGE, TABLE, DATA))
     try:
-        files[0].write_text(page(evaluation), encoding="utf-8")
+        replace_file(files[0], page(evaluation).encode())
         _write_table(evaluation, files[1])
         files[2].write_text(
             json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
