@@ -1,0 +1,104 @@
+"""Weights of classes, so that rare ones count: from how many pixels each has in the training images.
+
+Median frequency balancing is from Eigen and Fergus, 2015, arXiv:1411.4734.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from segzoo.blocks.convolution import check_choice
+from segzoo.errors import OptionError
+from segzoo.labels import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segzoo.interfaces import Dataset
+    from segzoo.specs import Labels
+
+Method = Literal["median", "inverse"]
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How many pixels classes have; those that are ignored or outside the field of view are in none.
+
+    Attributes:
+        pixels: of each class.
+        areas: of each class, all pixels that count of the images in which it occurs.
+    """
+
+    pixels: tuple[int, ...]
+    areas: tuple[int, ...]
+
+
+def balanced_weights(dataset: Dataset, *, method: Method = "median") -> list[float]:
+    """Return a weight for each class, high for rare ones, as losses take them as ``weights``.
+
+    There are as many as the labels have classes: two for a network with one logit.
+
+    Args:
+        dataset: the training images; all of them are read.
+        method: ``median`` divides the median frequency by the class's own, each counted in the images in
+            which the class occurs; ``inverse`` divides 1 by the class's share of all pixels.
+
+    Returns:
+        Weights with mean 1 over the classes that occur; 0 for those that do not, which `absent` names.
+
+    Raises:
+        OptionError: there is no such method, or no pixel of any class.
+    """
+    return weigh(count_classes(dataset), method)
+
+
+def weigh(counts: ClassCounts, method: Method = "median") -> list[float]:
+    """Return what `balanced_weights` does, where the pixels are counted already."""
+    check_choice("method", method, ("median", "inverse"))
+    pixels = np.asarray(counts.pixels, np.float64)
+    occurs = pixels > 0
+    if not occurs.any():
+        raise OptionError("classes cannot be balanced: no pixel of the training images counts")
+    areas = np.asarray(counts.areas, np.float64) if method == "median" else np.full_like(pixels, pixels.sum())
+    weights = np.zeros_like(pixels)
+    # The median itself is the same factor for all, which a mean of 1 replaces.
+    weights[occurs] = areas[occurs] / pixels[occurs]
+    weights /= weights[occurs].mean()
+    return [float(weight) for weight in weights]
+
+
+def class_pixels(dataset: Dataset) -> list[int]:
+    """Return how many pixels each class has, without those ignored or outside the field of view."""
+    return list(count_classes(dataset).pixels)
+
+
+def count_classes(dataset: Dataset) -> ClassCounts:
+    """Count the pixels of each class, and of the images in which it occurs; reads every sample once."""
+    classes = len(dataset.labels.classes)
+    pixels, areas = np.zeros((2, classes), np.int64)
+    for index in range(len(dataset)):
+        mask = counted(dataset[index], dataset.labels)
+        here = np.bincount(mask.reshape(-1), minlength=256)
+        if dataset.labels.ignore_index is not None:
+            here[dataset.labels.ignore_index] = 0
+        here = here[:classes]
+        pixels += here
+        areas += (here > 0) * here.sum()
+    return ClassCounts(tuple(map(int, pixels)), tuple(map(int, areas)))
+
+
+def absent(labels: Labels, pixels: Sequence[int]) -> str:
+    """Return a sentence that names the classes without a pixel; empty where all have one."""
+    gone = [name for name, count in zip(labels.classes, pixels, strict=True) if not count]
+    if not gone:
+        return ""
+    names = ", ".join(repr(name) for name in gone)
+    occur, them = ("occurs", "it") if len(gone) == 1 else ("occur", "them")
+    return (
+        f"{len(gone)} of {len(labels.classes)} classes ({names}) {occur} in no training image, so the "
+        f"network cannot learn {them}: move images that show {them} into the training split, or leave {them} "
+        "out of the labels"
+    )

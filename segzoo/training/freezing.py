@@ -1,0 +1,99 @@
+"""Freezing: the encoder stays as it is for the first epochs, while the rest learns to use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What networks call the part from images to features.
+_NAMES = ("encoder", "backbone")
+
+
+class Freezing:
+    """Keeps a model's encoder as it is until an epoch is over.
+
+    Frozen means that its parameters have no gradients, and that it computes as in evaluation: batch norms
+    use the statistics that they have and do not count on, and nothing is dropped.
+
+    Args:
+        model: what is trained; a wrapper of it will do.
+        epochs: for how long; 0 freezes nothing.
+        toggle: whether parameters are told that they need no gradient, which saves their share of the
+            backward pass. Data parallelism must be told of all parameters once and for all: there say
+            ``False``, and call `drop_gradients` after each backward pass.
+
+    Raises:
+        OptionError: the model has no encoder; the text says which parts it has.
+    """
+
+    def __init__(self, model: nn.Module, epochs: int, *, toggle: bool = True) -> None:
+        self.epochs, self.frozen = epochs, False
+        self._toggle = toggle
+        self._encoder = encoder_of(model) if epochs > 0 else None
+        if epochs > 0 and self._encoder is None:
+            raise OptionError(f"freeze={epochs}: {without_encoder(model)}; leave it at 0")
+        # Who froze some for good, before, keeps them frozen.
+        self._parameters: Sequence[nn.Parameter] = (
+            [one for one in self._encoder.parameters() if one.requires_grad] if self._encoder else []
+        )
+
+    def begin(self, epoch: int) -> str:
+        """Freeze or unfreeze for an epoch, counted from 1; call it after each ``model.train()``.
+
+        Returns:
+            What is new, for people; empty where nothing is.
+        """
+        frozen = epoch <= self.epochs
+        changed, self.frozen = frozen != self.frozen, frozen
+        if self._encoder is not None and frozen:
+            self._encoder.eval()
+        if not changed:
+            return ""
+        if self._toggle:
+            for parameter in self._parameters:
+                parameter.requires_grad_(not frozen)
+        if frozen:
+            self.drop_gradients()
+            return f"the encoder stays as it is up to epoch {self.epochs}"
+        if self._encoder is not None:
+            self._encoder.train()
+        return f"the encoder is trained from epoch {epoch} on"
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients of frozen parameters, so that no optimizer moves them."""
+        if self.frozen:
+            for parameter in self._parameters:
+                parameter.grad = None
+
+
+def encoder_of(model: nn.Module) -> nn.Module | None:
+    """Return the part of a model from images to features, ``None`` where it has none.
+
+    It is called ``encoder`` or ``backbone``, in the model or in what the model wraps, as data parallelism and
+    compilers do: a module whose one child holds all that it has.
+    """
+    inner = _unwrapped(model)
+    found = (getattr(inner, name, None) for name in _NAMES)
+    return next((part for part in found if isinstance(part, nn.Module)), None)
+
+
+def without_encoder(model: nn.Module) -> str:
+    """Return the sentence that a model has no encoder, with the parts that it has."""
+    inner = _unwrapped(model)
+    parts = ", ".join(name for name, _ in inner.named_children()) or "none with a name"
+    return f"{type(inner).__name__} has no part called {' or '.join(_NAMES)} (its parts: {parts})"
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while True:
+        children = dict(model.named_children())
+        own = [*model.parameters(recurse=False), *model.buffers(recurse=False)]
+        if len(children) != 1 or own or any(name in children for name in _NAMES):
+            return model
+        (model,) = children.values()

@@ -1,0 +1,154 @@
+"""Transfer: start from the weights of another network, as far as names and shapes agree."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from segzoo.errors import WeightsError
+from segzoo.weights.checkpoints import read_checkpoint
+from segzoo.weights.conversion import convert, recognise
+from segzoo.weights.encoders import is_encoder, read_encoder_config
+from segzoo.weights.folder import TENSORS, read_config
+from segzoo.weights.sources import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from segzoo.config import ModelConfig
+
+_SHOWN = 6
+#: The last layers, which tell classes apart.
+_HEADS = ("head.", "side_heads.", "segmentation_head.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferReport:
+    """What came of a transfer; every tensor of the model is in ``taken``, ``shape`` or ``missing``.
+
+    Attributes:
+        source: where the weights are from, as it was said.
+        taken: tensors that were copied.
+        shape: tensors that both have in different shapes, with theirs and ours; ours are as they were.
+        missing: tensors that only the model has; they are as they were.
+        unused: tensors that only the source has.
+        config: of the source, if it is a model of segzoo.
+    """
+
+    source: str
+    taken: tuple[str, ...]
+    shape: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    config: ModelConfig | None = None
+
+    @property
+    def total(self) -> int:
+        """How many tensors the model has."""
+        return len(self.taken) + len(self.shape) + len(self.missing)
+
+    def text(self) -> str:
+        """Return it in a few lines for people."""
+        few = 2 * len(self.taken) < self.total
+        took = f"{len(self.taken)} of {self.total} tensors from {self.source}"
+        first = f"took ONLY {took}: most of the network starts anew" if few else f"took {took}"
+        lines = [
+            _line("of another shape, so they start anew", [_shapes(*one) for one in self.shape]),
+            _line("not there, so they start anew", self.missing),
+            _line("there and not needed", self.unused),
+        ]
+        return "\n  ".join([first, *filter(None, lines)])
+
+
+def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferReport:
+    """Give a model every tensor of a source that has the name and the shape of one of its own.
+
+    Args:
+        model: is changed in place; what the source does not have stays as it is.
+        source: registered weights, ``hf-hub:org/name@revision``, ``local-dir:path``, a folder of a model or
+            of an encoder, or a file of another program, which is converted where its layout is known.
+        head: whether the layers that tell the classes apart are taken too.
+
+    Raises:
+        UnknownNameError: there are no such weights.
+        WeightsError: not one tensor fits, or a file is damaged; the text says why.
+        FailureError: the weights cannot be fetched.
+    """
+    theirs, config = _opened(source)
+    ours = model.state_dict()
+    wanted = {name: one for name, one in ours.items() if head or not name.startswith(_HEADS)}
+    both = [name for name in wanted if name in theirs]
+    taken = [name for name in both if theirs[name].shape == ours[name].shape]
+    differing = [name for name in both if theirs[name].shape != ours[name].shape]
+    report = TransferReport(
+        source=source,
+        taken=tuple(taken),
+        shape=tuple((name, tuple(theirs[name].shape), tuple(ours[name].shape)) for name in differing),
+        missing=tuple(name for name in ours if name not in theirs or name not in wanted),
+        unused=tuple(name for name in theirs if name not in wanted),
+        config=config,
+    )
+    if not any(ours[name].is_floating_point() for name in taken):
+        raise WeightsError(_nothing(report, ours, theirs))
+    with torch.no_grad():
+        for name in taken:
+            ours[name].copy_(theirs[name])  # of another precision too
+    return report
+
+
+def _opened(source: str) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
+    path = Path(source).expanduser()
+    if not path.is_file():
+        return _of_folder(locate(source))
+    checkpoint = read_checkpoint(path)
+    if not recognise(checkpoint):
+        return checkpoint.tensors, None
+    with tempfile.TemporaryDirectory() as folder:
+        return _of_folder(convert(path, Path(folder) / "converted"))
+
+
+def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
+    try:
+        tensors = load_file(folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{folder / TENSORS} cannot be read as safetensors: {error}") from error
+    if is_encoder(folder):
+        read_encoder_config(folder)
+        return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None
+    return tensors, read_config(folder)
+
+
+def _nothing(report: TransferReport, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    told = f"nothing of {report.source} fits this network"
+    if report.shape:
+        shapes = "\n  ".join(_shapes(*one) for one in report.shape[:_SHOWN])
+        return f"{told}: {len(report.shape)} tensors have its names, and other shapes:\n  {shapes}"
+    return (
+        f"{told}: no tensor has one of its names. There: {_first(list(theirs))}. Here: {_first(list(ours))}. "
+        "Take weights of the same architecture, or leave `weights` out"
+    )
+
+
+def _shapes(name: str, theirs: Sequence[int], ours: Sequence[int]) -> str:
+    return f"{name} ({_size(theirs)} there, {_size(ours)} here)"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "one number"
+
+
+def _line(what: str, names: Sequence[str]) -> str:
+    return f"{len(names)} {what}: {_first(names)}" if names else ""
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
