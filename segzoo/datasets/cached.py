@@ -45,6 +45,18 @@ class Cached:
         self._key = key
         self._samples: dict[int, Sample] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        """Pass on the names and the files of samples, where the data set tells them."""
+        if name in ("names", "files"):
+            return getattr(self._dataset, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each sample, where the data set lists them."""
+        dataset: Any = self._dataset
+        return dataset.names
+
     def __len__(self) -> int:
         return len(self._dataset)
 

@@ -1,0 +1,58 @@
+"""Some samples of one data set, or of several parts of it, as a data set of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from segzoo.interfaces import Dataset, Sample
+
+
+class Chosen:
+    """Samples in a given order; what is behind them decodes, and keeps them where it does.
+
+    Args:
+        parts: data sets with the same labels, such as a data set's own ``train`` and ``val``.
+        places: the number of the part and the index in it, for every sample.
+
+    Raises:
+        OptionError: there is no part, or two have different classes.
+    """
+
+    def __init__(self, parts: Sequence[Dataset], places: Sequence[tuple[int, int]]) -> None:
+        if not parts:
+            raise OptionError("samples are chosen from at least one data set")
+        if any(part.labels != parts[0].labels for part in parts):
+            raise OptionError("samples of data sets with different labels do not make one data set")
+        self.labels = parts[0].labels
+        self.scale = float(getattr(parts[0], "scale", 1.0))
+        self.parts, self.places = list(parts), list(places)
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each sample; samples are decoded for it only where their data set tells none."""
+        told = [getattr(part, "names", None) for part in self.parts]
+        return [
+            self.parts[part][index].name if names is None else names[index]
+            for part, index in self.places
+            for names in [told[part]]
+        ]
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Return the files that a sample is made of; none where its data set does not say."""
+        part, place = self.places[index]
+        dataset: Any = self.parts[part]
+        return tuple(dataset.files(place)) if hasattr(dataset, "files") else ()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return sample ``index`` as its data set gives it."""
+        part, place = self.places[index]
+        return self.parts[part][place]

@@ -1,0 +1,175 @@
+"""Files that say what trains and what validates, and which samples keep together."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo.datasets.splits import FOLDERS
+from segzoo.errors import FailureError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_SIDES = {word: part for part, words in FOLDERS.items() for word in words}
+_FORMS = "a CSV with the columns name and split, a JSON object of lists by split, or two files of names"
+
+
+def read_split(file: Any, names: Sequence[str]) -> list[str]:
+    """Return ``train``, ``val`` or ``test`` for every name.
+
+    Args:
+        file: a CSV with the columns ``name`` and ``split``; a JSON object of lists of names by split, or of
+            splits by name; or two files with a name in each line, for training and validation.
+        names: of the samples. In the file they may end like files do, ``cat.jpg`` for ``cat``.
+
+    Raises:
+        FailureError: the file cannot be read, names what there is not, or leaves a sample or a side out.
+        OptionError: ``file`` is neither.
+    """
+    if isinstance(file, str | Path):
+        rows, where = _rows(Path(file)), str(file)
+    elif (
+        isinstance(file, list | tuple) and len(file) == 2 and all(isinstance(one, str | Path) for one in file)
+    ):
+        where = " and ".join(map(str, file))
+        rows = [
+            (name, side)
+            for one, side in zip(file, ("train", "val"), strict=True)
+            for name in _lines(Path(one))
+        ]
+    else:
+        raise OptionError(f"split.file must be {_FORMS}, got {file!r}")
+    # Two lists need not name what is in neither.
+    sides = _matched(where, rows, names, "split", whole=not isinstance(file, list | tuple))
+    found = [_side(where, name, sides[name]) if name in sides else "test" for name in names]
+    for side in ("train", "val"):
+        if side not in found:
+            raise FailureError(f"{where} gives no sample to {side!r}: name at least one")
+    return found
+
+
+def read_groups(group: str, names: Sequence[str]) -> list[str]:
+    """Return what each sample keeps together with.
+
+    Args:
+        group: a CSV file with the columns ``name`` and ``group``; or a regular expression with one
+            group, which is searched for in the name.
+        names: of the samples.
+
+    Raises:
+        OptionError: it is no regular expression with one group, or not found in every name.
+        FailureError: the file cannot be read, or leaves a sample out.
+    """
+    if Path(group).suffix.lower() == ".csv":
+        found = _matched(group, _table(Path(group), "group"), names, "group", whole=True)
+        return [found[name] for name in names]
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise OptionError(f"split.group={group!r} is no regular expression: {error}") from error
+    if pattern.groups != 1:
+        raise OptionError(
+            f"split.group={group!r} has {pattern.groups} groups in parentheses: it needs one, around what"
+            " samples that keep together have in common, such as '^(.*)_'; or name a .csv file"
+        )
+    matches = {name: pattern.search(name) for name in names}
+    lost = [name for name, match in matches.items() if match is None or match[1] is None]
+    if lost:
+        raise OptionError(f"split.group={group!r} is not found in {_examples(lost, len(names))}")
+    return [match[1] for match in map(matches.__getitem__, names) if match is not None]
+
+
+def _rows(path: Path) -> list[tuple[str, str]]:
+    """Return name and split of each entry of a CSV or JSON file."""
+    if path.suffix.lower() == ".csv":
+        return _table(path, "split")
+    if path.suffix.lower() != ".json":
+        raise OptionError(f"split.file must be {_FORMS}, got {str(path)!r}")
+    try:
+        data = json.loads(_text(path))
+    except ValueError as error:
+        raise FailureError(f"{path} is no JSON: {error}") from error
+    rows = list(_json_rows(data))
+    if not rows or not all(isinstance(word, str) for row in rows for word in row):
+        raise FailureError(
+            f'{path} must hold {{"train": [names], "val": [names]}}, {{name: split}},'
+            ' or a list of {"name": ..., "split": ...}'
+        )
+    return rows
+
+
+def _json_rows(data: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from ((name, key) for name in value) if isinstance(value, list) else [(key, value)]
+    elif isinstance(data, list):
+        for row in data:
+            yield (row.get("name"), row.get("split")) if isinstance(row, dict) else (None, None)
+
+
+def _table(path: Path, column: str) -> list[tuple[str, str]]:
+    lines = _text(path).splitlines()
+    try:
+        dialect: Any = csv.Sniffer().sniff(lines[0], ",;\t")
+        reader = csv.DictReader(lines, dialect=dialect)
+        if {"name", column} - set(reader.fieldnames or ()):
+            raise ValueError(f"its first line is {lines[0]!r}")
+        return [((row["name"] or "").strip(), (row[column] or "").strip()) for row in reader]
+    except (csv.Error, ValueError, IndexError) as error:
+        told = str(error) if lines else "it is empty"
+        raise FailureError(f"{path} must be a CSV with the columns name and {column}: {told}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise FailureError(f"{path} cannot be read: {told}") from error
+
+
+def _matched(
+    where: str, rows: Sequence[tuple[str, str]], names: Sequence[str], column: str, *, whole: bool
+) -> dict[str, str]:
+    """Return what the rows say of each name, whether they spell it with a suffix or not."""
+    known = set(names)
+    said: dict[str, str] = {}
+    unknown: list[str] = []
+    for name, value in rows:
+        spelled = name if name in known else re.sub(r"\.[A-Za-z]{2,4}\d?$", "", name)
+        if spelled not in known:
+            unknown.append(name)
+        elif said.setdefault(spelled, value) != value:
+            raise FailureError(
+                f"{where} says two things of {name!r}: {column} {said[spelled]!r} and {value!r}"
+            )
+    if unknown:
+        raise FailureError(
+            f"{where} names {_examples(unknown, len(rows))}, which the data has not; its own are called"
+            f" {', '.join(map(repr, list(names)[:3]))}"
+        )
+    missing = [name for name in dict.fromkeys(names) if name not in said]
+    if whole and missing:
+        extra = "; what is neither trained on nor validated with is 'test'" if column == "split" else ""
+        raise FailureError(f"{where} leaves out {_examples(missing, len(names))}: add them{extra}")
+    return said
+
+
+def _side(where: str, name: str, said: str) -> str:
+    side = _SIDES.get(said.lower())
+    if side is None:
+        raise FailureError(f"{where}: {name!r} has the split {said!r}; known are {', '.join(FOLDERS)}")
+    return side
+
+
+def _examples(some: Sequence[str], of: int) -> str:
+    shown = ", ".join(map(repr, some[:3])) + (" ..." if len(some) > 3 else "")
+    return f"{shown} ({len(some)} of {of})"

@@ -1,0 +1,192 @@
+"""How a recipe's data is divided into what trains and what validates.
+
+Without ``split`` these are the data set's own ``train`` and ``val``. With it, samples are divided by a share,
+by folds, or as a file says:
+
+    [split]
+    share = 0.1            # of the samples; order = "shuffled", "hash" or "contiguous"
+    folds = 5, fold = 0    # order = "contiguous" or "shuffled"
+    file = "split.csv"     # columns name and split; or JSON; or two lists of names, a line each
+    group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV
+    seed = 0               # of what is shuffled
+    of = "train"           # which of the data set's own parts is divided; or several of them
+
+What ``of`` leaves out stays unseen, so a data set's own ``test`` is never trained on unless it is named. A
+folder that nobody has divided is divided as a whole, and so is what a file names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from segzoo.datasets.cached import Cached
+from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.errors import OptionError, did_you_mean
+from segzoo.parts import open_dataset
+from segzoo.training.division import FOLD_ORDERS, SHARE_ORDERS, validating_fold, validating_share
+from segzoo.training.split_files import read_groups, read_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from segzoo.interfaces import Dataset
+    from segzoo.training.recipe import Recipe
+
+#: What goes with each way of dividing.
+_WAYS = {
+    "share": ("of", "order", "seed", "group"),
+    "folds": ("fold", "of", "order", "seed", "group"),
+    "file": ("of",),
+}
+_KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
+
+
+def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """Open what trains and what validates, each sample kept in memory once it is decoded.
+
+    Where samples are kept is the person's choice if ``data_options`` has ``cache``.
+
+    Raises:
+        OptionError: a key of ``split`` is unknown, out of range, or excludes another; or a side is empty.
+        FailureError: a file of ``split`` cannot be read, or does not fit the data.
+    """
+    split = recipe.split
+    check_split_options(split)
+    if not split:
+        return _own(recipe, "train")[1], _own(recipe, "val")[1]
+    opened = [_own(recipe, part) for part in _divided(recipe)]
+    places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
+    # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
+    names = Chosen([bare for bare, _ in opened], places).names
+    sides = _sides(split, names)
+    kept = [dataset for _, dataset in opened]
+    training, validation = (
+        Chosen(kept, [place for place, side in zip(places, sides, strict=True) if side == wanted])
+        for wanted in ("train", "val")
+    )
+    return training, validation
+
+
+def check_split_options(split: Mapping[str, Any]) -> None:
+    """Raise `OptionError` unless the keys of ``split`` are known, fit one another, and hold what they may."""
+    for key in split:
+        if key not in _KEYS:
+            known = ", ".join(_KEYS)
+            raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS)}; known are {known}")
+    ways = [key for key in _WAYS if key in split]
+    if split and len(ways) != 1:
+        if not ways:
+            needs = "split.folds" if "fold" in split else "split.share, split.folds or split.file"
+            raise OptionError(f"split.{next(iter(split))} says nothing without {needs}")
+        raise OptionError(" and ".join(f"split.{way}" for way in ways) + " exclude one another: keep one")
+    for key in split:
+        if key not in (*ways, *_WAYS[ways[0]]):
+            raise OptionError(f"split.{key} does not go with split.{ways[0]}: leave one of the two out")
+    for key, value in split.items():
+        _check_value(key, value, split)
+    if ways and "seed" in split and _order(split) == "contiguous":
+        raise OptionError(
+            "split.seed changes nothing where split.order is 'contiguous': leave one of the two out"
+        )
+
+
+def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
+    orders = FOLD_ORDERS if "folds" in split else SHARE_ORDERS
+    folds = split.get("folds")
+    word = isinstance(value, str) and value != ""
+    words = isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) for one in value)
+    right, wanted = {
+        "share": (_number(value) and 0 < value < 1, "a number between 0 and 1, such as 0.1"),
+        "folds": (_whole(value, 2), "a whole number of 2 or more"),
+        "fold": (
+            _whole(value) and _whole(folds) and value < folds,
+            f"one of 0 to {folds - 1}, as split.folds is {folds}" if _whole(folds) else "a whole number",
+        ),
+        "order": (value in orders, " or ".join(map(repr, orders))),
+        "seed": (_whole(value), "a whole number of 0 or more"),
+        "group": (word, "a regular expression with one group, or a CSV file"),
+        "of": (word or words, "a split of the data set, or a list of them"),
+        "file": (bool(value), "a CSV or JSON file, or two files of names"),
+    }[key]
+    if not right:
+        raise OptionError(f"split.{key} must be {wanted}, got {value!r}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _order(split: Mapping[str, Any]) -> str:
+    return split.get("order", "contiguous" if "folds" in split else "shuffled")
+
+
+def _sides(split: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return ``train``, ``val`` or ``test`` for each name."""
+    if "file" in split:
+        return read_split(split["file"], names)
+    groups = read_groups(split["group"], names) if "group" in split else list(names)
+    order, seed = _order(split), split.get("seed", 0)
+    if "share" in split:
+        validates = validating_share(groups, split["share"], order, seed)
+    else:
+        validates = validating_fold(groups, split["folds"], split.get("fold", 0), order, seed)
+    return ["val" if one else "train" for one in validates]
+
+
+def _divided(recipe: Recipe) -> Sequence[str]:
+    """Return the data set's own parts whose samples are divided."""
+    of = recipe.split.get("of")
+    if of is not None:
+        return (of,) if isinstance(of, str) else tuple(of)
+    if "file" not in recipe.split:
+        return ("all",) if _nobody_divided(recipe) else ("train",)
+    try:
+        _bare(recipe, "all")
+    except OptionError:
+        own = zoo.registry("datasets").get(recipe.data).splits
+        return [part for part in FOLDERS if part in own] or ("train",)
+    return ("all",)
+
+
+def _nobody_divided(recipe: Recipe) -> bool:
+    """Whether the data is a folder or list that falls apart by the hash of names alone."""
+    registered = zoo.registry("datasets")
+    if recipe.data in registered and registered.get(recipe.data).name not in ("folder", "labelme"):
+        return False
+    everything = _names(_bare(recipe, "all"))
+    try:
+        training = _names(_bare(recipe, "train"))
+    except OptionError:  # it is empty
+        training = []
+    words = {word for spelled in FOLDERS.values() for word in spelled}
+    if any(name.partition("/")[0] in words for name in everything):
+        return False
+    # Pages of one stack keep together, by the name of the stack.
+    keys: tuple[Callable[[str], str], ...] = (str, lambda name: name.rpartition("/")[0])
+    return any(training == [name for name in everything if split_of(key(name)) == "train"] for key in keys)
+
+
+def _names(dataset: Dataset) -> list[str]:
+    return Chosen([dataset], [(0, index) for index in range(len(dataset))]).names
+
+
+def _own(recipe: Recipe, part: str) -> tuple[Dataset, Dataset]:
+    """Return a part as the data set gives it, and as what keeps its samples."""
+    bare = _bare(recipe, part)
+    if not len(bare):
+        raise OptionError(f"the split {part!r} of {recipe.data!r} is empty: it needs at least one image")
+    # Who says where samples are kept, or that they are not, has reasons to keep them from memory.
+    if "cache" in recipe.data_options:
+        return bare, open_dataset(recipe.data, root=recipe.root, split=part, **recipe.data_options)
+    return bare, Cached(bare)
+
+
+def _bare(recipe: Recipe, part: str) -> Dataset:
+    options = {key: value for key, value in recipe.data_options.items() if key != "cache"}
+    return open_dataset(recipe.data, root=recipe.root, split=part, **options)
