@@ -94,9 +94,7 @@ def check_split_options(split: Mapping[str, Any]) -> None:
 
 def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
     orders = FOLD_ORDERS if "folds" in split else SHARE_ORDERS
-    folds = split.get("folds")
-    word = isinstance(value, str) and value != ""
-    words = isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) for one in value)
+    folds: Any = split.get("folds")
     right, wanted = {
         "share": (_number(value) and 0 < value < 1, "a number between 0 and 1, such as 0.1"),
         "folds": (_whole(value, 2), "a whole number of 2 or more"),
@@ -106,8 +104,8 @@ def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
         ),
         "order": (value in orders, " or ".join(map(repr, orders))),
         "seed": (_whole(value), "a whole number of 0 or more"),
-        "group": (word, "a regular expression with one group, or a CSV file"),
-        "of": (word or words, "a split of the data set, or a list of them"),
+        "group": (_word(value), "a regular expression with one group, or a CSV file"),
+        "of": (_word(value) or _words(value), "a split of the data set, or a list of them"),
         "file": (bool(value), "a CSV or JSON file, or two files of names"),
     }[key]
     if not right:
@@ -120,6 +118,14 @@ def _number(value: Any) -> bool:
 
 def _whole(value: Any, least: int = 0) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _word(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(_word, value))
 
 
 def _order(split: Mapping[str, Any]) -> str:
