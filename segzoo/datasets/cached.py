@@ -51,12 +51,6 @@ class Cached:
             return getattr(self._dataset, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
-    @property
-    def names(self) -> list[str]:
-        """The name of each sample, where the data set lists them."""
-        dataset: Any = self._dataset
-        return dataset.names
-
     def __len__(self) -> int:
         return len(self._dataset)
 
