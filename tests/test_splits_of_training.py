@@ -132,6 +132,8 @@ def test_a_file_says_what_trains_and_what_validates(folder: Path, tmp_path: Path
         rows = [{"name": name, "split": side} for name, side in sides.items()]
         Path(file).write_text(json.dumps({"lists": by_side, "splits": sides, "rows": rows}[form]))
     assert split(folder, file=file) == (by_side["train"], by_side["valid"])
+    if form == "texts":
+        assert split(folder, file=", ".join(file)) == (by_side["train"], by_side["valid"])
 
 
 @pytest.mark.parametrize(
@@ -201,6 +203,7 @@ def test_a_folders_own_test_part_stays_unseen_unless_it_is_named(tmp_path: Path)
     assert all(name.startswith("train/") for side in split(tmp_path, share=0.5) for name in side)
     both = split(tmp_path, share=0.5, of=["train", "test"])
     assert sum(map(len, both)) == 20
+    assert split(tmp_path, share=0.5, of="train, test") == both
     assert sum(map(len, split(tmp_path, folds=2, of="all"))) == 20
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _SIDES = {word: part for part, words in FOLDERS.items() for word in words}
-_FORMS = "a CSV with the columns name and split, a JSON object of lists by split, or two files of names"
+_FORMS = "a CSV with the columns name and split, a JSON object of lists by split, or two lists of names"
 
 
 def read_split(file: Any, names: Sequence[str]) -> list[str]:
@@ -23,13 +23,16 @@ def read_split(file: Any, names: Sequence[str]) -> list[str]:
 
     Args:
         file: a CSV with the columns ``name`` and ``split``; a JSON object of lists of names by split, or of
-            splits by name; or two files with a name in each line, for training and validation.
+            splits by name; or two files, in a list or with a comma between them, with a name in each line,
+            for training and validation.
         names: of the samples. In the file they may end like files do, ``cat.jpg`` for ``cat``.
 
     Raises:
         FailureError: the file cannot be read, names what there is not, or leaves a sample or a side out.
         OptionError: ``file`` is neither.
     """
+    if isinstance(file, str) and "," in file and not Path(file).exists():
+        file = [one.strip() for one in file.split(",")]
     if isinstance(file, str | Path):
         rows, where = _rows(Path(file)), str(file)
     elif (

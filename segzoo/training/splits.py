@@ -6,10 +6,10 @@ by folds, or as a file says:
     [split]
     share = 0.1            # of the samples; order = "shuffled", "hash" or "contiguous"
     folds = 5, fold = 0    # order = "contiguous" or "shuffled"
-    file = "split.csv"     # columns name and split; or JSON; or two lists of names, a line each
+    file = "split.csv"     # columns name and split; or JSON; or "train.txt, val.txt", a name in each line
     group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV
     seed = 0               # of what is shuffled
-    of = "train"           # which of the data set's own parts is divided; or several of them
+    of = "train"           # which of the data set's own parts is divided; or several, "train, val"
 
 What ``of`` leaves out stays unseen, so a data set's own ``test`` is never trained on unless it is named. A
 folder that nobody has divided is divided as a whole, and so is what a file names.
@@ -149,7 +149,7 @@ def _divided(recipe: Recipe) -> Sequence[str]:
     """Return the data set's own parts whose samples are divided."""
     of = recipe.split.get("of")
     if of is not None:
-        return (of,) if isinstance(of, str) else tuple(of)
+        return tuple(filter(None, map(str.strip, of.split(",")))) if isinstance(of, str) else tuple(of)
     if "file" not in recipe.split:
         return ("all",) if _nobody_divided(recipe) else ("train",)
     try:
