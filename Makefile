@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test fast lint format clean
+.PHONY: demo test fast lint format template clean
 
 demo: $(READY)  ## segment a microscopy image with the shipped weights
 	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo
@@ -28,6 +28,10 @@ lint: $(READY)  ## style, types and the directions of imports
 format: $(READY)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+template: $(READY)  ## write plugins/template anew
+	$(BIN)/python -m segzoo.scaffold plugins/template
+	$(BIN)/ruff format --check plugins/template
 
 $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,8 @@
-"""``segzoo plugins``: what was found, and what became of it."""
+"""``segzoo plugins``: what was found, and what became of it; with subcommands for authors.
+
+A subcommand is a module of this package whose attribute ``command`` is a click command; it is
+imported when it is chosen.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,34 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo import zoo
+from segzoo.cli import LazyGroup
 from segzoo.cli.table import echo_json, table
 from segzoo.registry import plural
 
 if TYPE_CHECKING:
     from segzoo.plugins import PluginRecord
 
+#: Every subcommand and its line in ``segzoo plugins --help``.
+COMMANDS = {
+    "check": "Hold plug-ins to the contracts of what they bring.",
+    "new": "Write a new plug-in that installs and passes its own tests.",
+}
+
 _HEADER = ("DISTRIBUTION", "VERSION", "API", "STATUS", "MS", "PROVIDES")
 
 
-@click.command("plugins")
+@click.group("plugins", cls=LazyGroup, package=__name__, table=COMMANDS, invoke_without_command=True)
 @click.option("-v", "--verbose", is_flag=True, help="Show names and tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
-def command(verbose: bool, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     """Show every plug-in that was found and what became of it.
 
     SEGZOO_DISABLE_PLUGINS names distributions that are not to be loaded, SEGZOO_PLUGINS the only ones
     that are, separated by commas. SEGZOO_STRICT_PLUGINS=1 makes the first plug-in that fails an error.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     records = zoo.plugins
     if as_json:
         echo_json([asdict(record) for record in records])

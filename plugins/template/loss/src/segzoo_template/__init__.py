@@ -1,0 +1,21 @@
+"""A loss for segzoo. This module only says so; the code is imported when it is used."""
+
+from segzoo.hooks import hookimpl
+from segzoo.specs import LossSpec
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_losses() -> list[LossSpec]:
+    return [
+        LossSpec(
+            name="template",
+            factory="segzoo_template.loss:AbsoluteError",
+            summary="mean absolute error of probabilities, which forgives wrong labels",
+            paper="arXiv:1712.09482",
+        )
+    ]

@@ -1,0 +1,30 @@
+"""The mean absolute error of probabilities, which a few wrong labels cannot pull far.
+
+Paper: Ghosh et al., 2017, arXiv:1712.09482.
+"""
+
+from torch import Tensor, nn
+
+from segzoo.losses.pixels import read_pixels
+
+
+class AbsoluteError(nn.Module):
+    """``sum over classes |probability - truth|``, averaged over pixels: 0 is right, 2 as wrong as can be.
+
+    Args:
+        ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+    """
+
+    def __init__(self, *, ignore_index: int | None = None) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels.
+
+        One logit stands for two classes, told apart by a sigmoid.
+        """
+        pixels = read_pixels(logits, target, self.ignore_index)
+        chances, truth = pixels.chances(background=True)
+        error = (chances - truth).abs().sum(dim=1)
+        return pixels.mean(2 * error if logits.shape[1] == 1 else error)

@@ -1,0 +1,40 @@
+"""``segzoo plugins new``: write a plug-in to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from segzoo import scaffold
+
+
+@click.command("new")
+@click.argument("name")
+@click.option(
+    "--kind", required=True, type=click.Choice(list(scaffold.KINDS)), help="What the plug-in brings."
+)
+@click.option(
+    "--dir",
+    "parent",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="the current folder",
+    help="Where to put the package's folder.",
+)
+def command(name: str, kind: str, parent: Path) -> None:
+    """Write a new plug-in that installs and passes its own tests.
+
+    The package is called segzoo-NAME, and what it brings NAME. Its code is an example to be exchanged for
+    your own; its tests call segzoo's contracts.
+    """
+    names = scaffold.naming(name)
+    scaffold.check_free(names, kind)
+    folder = parent / names.distribution
+    for file in scaffold.write(names, kind, folder):
+        click.echo(file)
+    click.echo(
+        f"\nnow `pip install --editable {folder}`, and `pytest {folder}` or "
+        f"`segzoo plugins check {names.distribution}`",
+        err=True,
+    )
