@@ -1,0 +1,147 @@
+"""Options of steps: what a recipe may say, read into values that a step can work with.
+
+An option is a field of a step's dataclass, declared with the function that reads it. A reader is given the
+dotted key, for errors, and what the recipe says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from segzoo.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from segzoo.training.augmentation.step import Step
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Step")
+Reader = Callable[[str, Any], T]
+Interval = tuple[float, float]
+Size = tuple[int, int]
+
+
+def option(read: Reader[T], default: Any) -> T:
+    """Declare a field of a step: how it is read, and what a recipe would write for its default."""
+    value: Any = field(default=read("default", default), metadata={"read": read})
+    return value
+
+
+def read_step(key: str, kind: type[S], options: Any) -> S:
+    """Make a step of what a recipe says beneath ``key``.
+
+    Raises:
+        OptionError: the step has no such option, or not with that value.
+    """
+    table = read_table(key, options)
+    readers = {item.name: item.metadata["read"] for item in fields(kind)}
+    values = {}
+    for name, value in table.items():
+        if name not in readers:
+            told = f"its options are {', '.join(readers)}" if readers else "it has none"
+            raise OptionError(f"there is no option '{key}.{name}'{did_you_mean(name, readers)}; {told}")
+        values[name] = readers[name](f"{key}.{name}", value)
+    return kind(**values)
+
+
+def read_table(key: str, value: Any) -> Mapping[str, Any]:
+    """Return the options beneath ``key``; raise `OptionError` if they are no table."""
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{key} must be a table of options, such as [{key}], got {value!r}")
+    return value
+
+
+def read_share(key: str, value: Any) -> float:
+    """Read a number from 0 to 1."""
+    return read_number(key, value, low=0, high=1)
+
+
+def read_number(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """Read a finite number from ``low`` to ``high``."""
+    wrong = isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+    if wrong or not low <= value <= high:
+        raise OptionError(f"{key} must be a number{_between(low, high)}, got {value!r}")
+    return float(value)
+
+
+def read_whole(key: str, value: Any, *, low: int) -> int:
+    """Read an integer of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise OptionError(f"{key} must be an integer of at least {low}, got {value!r}")
+    return value
+
+
+def read_size(key: str, value: Any) -> Size:
+    """Read ``side``, or ``[height, width]``, in pixels."""
+    sides = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(sides) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
+        raise OptionError(f"{key} must be a side in pixels, such as 256, or [height, width], got {value!r}")
+    return sides[0], sides[1]
+
+
+def read_interval(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> Interval:
+    """Read ``[least, most]``, or one number that stands for both."""
+    ends = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(ends) != 2:
+        raise OptionError(f"{key} must be [least, most] or one number, got {value!r}")
+    least, most = (read_number(key, end, low=low, high=high) for end in ends)
+    if least > most:
+        raise OptionError(f"{key} must be [least, most], the smaller first, got {value!r}")
+    return least, most
+
+
+def read_factors(key: str, value: Any) -> Interval:
+    """Read ``[least, most]`` factors, from 0.01 to 100."""
+    return read_interval(key, value, low=0.01, high=100)
+
+
+def read_sides(key: str, value: Any) -> Size:
+    """Read ``[least, most]`` pixels, or one number that stands for both."""
+    ends = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(ends) != 2:
+        raise OptionError(f"{key} must be [least, most] pixels or one number, got {value!r}")
+    least, most = (read_whole(key, end, low=1) for end in ends)
+    if least > most:
+        raise OptionError(f"{key} must be [least, most], the smaller first, got {value!r}")
+    return least, most
+
+
+def read_limit(most: float) -> Reader[Interval]:
+    """Return a reader of ``[least, most]``, or of one number that stands for as much either way."""
+
+    def read(key: str, value: Any) -> Interval:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return read_interval(key, value, low=-most, high=most)
+        limit = read_number(key, value, low=0, high=most)
+        return -limit, limit
+
+    return read
+
+
+def read_choice(*choices: str) -> Reader[Any]:
+    """Return a reader of one word of several."""
+
+    def read(key: str, value: Any) -> str:
+        if value not in choices:
+            close = did_you_mean(value, choices) if isinstance(value, str) else ""
+            raise OptionError(f"{key} must be {' or '.join(choices)}, got {value!r}{close}")
+        return value
+
+    return read
+
+
+def read_grey(key: str, value: Any) -> int:
+    """Read a grey level, from 0 to 255."""
+    if read_whole(key, value, low=0) > 255:
+        raise OptionError(f"{key} must be a grey level from 0 to 255, got {value!r}")
+    return value
+
+
+def _between(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    if math.isinf(high):
+        return f" of at least {low:g}"
+    return f" from {low:g} to {high:g}"

@@ -1,0 +1,164 @@
+"""Steps by name, one after the other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import OptionError, did_you_mean
+from segzoo.training.augmentation.blurring import Blur, Noise
+from segzoo.training.augmentation.colour import Color, Grey, Hsv, HueSaturationValue
+from segzoo.training.augmentation.elastic import Elastic, ElasticSmooth
+from segzoo.training.augmentation.framing import Crop
+from segzoo.training.augmentation.geometry import Flip, Turn
+from segzoo.training.augmentation.options import read_share, read_step, read_table
+from segzoo.training.augmentation.sizes import Letterbox, Place, Resize, ResizeShort
+from segzoo.training.augmentation.step import Step
+from segzoo.training.augmentation.tone import Brightness, Contrast, Gamma
+from segzoo.training.augmentation.warping import Rotate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.training.augmentation.options import Size
+    from segzoo.training.augmentation.step import Bytes, Pair
+
+#: Every step by the name that a recipe gives it; ``one_of`` is another, of steps in place of options.
+STEPS: Mapping[str, type[Step]] = {
+    "crop": Crop,
+    "resize": Resize,
+    "resize_short": ResizeShort,
+    "letterbox": Letterbox,
+    "place": Place,
+    "flip": Flip,
+    "turn": Turn,
+    "rotate": Rotate,
+    "elastic": Elastic,
+    "elastic_smooth": ElasticSmooth,
+    "color": Color,
+    "hue_saturation_value": HueSaturationValue,
+    "hsv": Hsv,
+    "brightness": Brightness,
+    "contrast": Contrast,
+    "gamma": Gamma,
+    "grey": Grey,
+    "blur": Blur,
+    "noise": Noise,
+}
+
+
+@dataclass(frozen=True)
+class OneOf(Step):
+    """One of several steps, each as likely; its own probability decides whether it is then done.
+
+    Attributes:
+        steps: to choose from.
+        probability: how often one is done.
+    """
+
+    steps: tuple[Step, ...]
+    probability: float = 1.0
+
+    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+        """Return image and mask after the step chosen."""
+        return done(self.steps[int(random.integers(len(self.steps)))], image, mask, random, ignore)
+
+    def size_after(self, before: Size | None) -> Size | None:
+        """Return the size after it, if it is the same after every step."""
+        sizes = {step.size_after(before) for step in self.steps}
+        if self.probability < 1:
+            sizes.add(before)
+        return sizes.pop() if len(sizes) == 1 else None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to image and mask together; `make_augmentation` makes one.
+
+    Attributes:
+        steps: in the order in which they are done.
+        ignore_index: the mask's value for pixels that count for nothing, if there is one.
+        size: height and width that come out, where they are always the same.
+    """
+
+    steps: tuple[Step, ...]
+    ignore_index: int | None = None
+    size: tuple[int, int] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = None
+        for step in self.steps:
+            size = step.size_after(size)
+        object.__setattr__(self, "size", size)
+
+    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator) -> Pair:
+        """Return an image and its mask after all steps, in memory of their own.
+
+        Args:
+            image: ``(H, W, C)`` uint8, of any number of channels.
+            mask: ``(H, W)`` uint8 class indices, ``ignore_index`` where pixels count for nothing.
+            random: decides everything.
+        """
+        before = image, mask
+        for step in self.steps:
+            image, mask = done(step, image, mask, random, self.ignore_index)
+        return _own(image, before[0]), _own(mask, before[1])
+
+
+def done(step: Step, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    """Return image and mask after a step, which is done as often as its probability says."""
+    if step.probability < 1 and random.random() >= step.probability:
+        return image, mask
+    return step(image, mask, random, ignore)
+
+
+def make_augmentation(steps: Mapping[str, Mapping[str, Any]], *, ignore_index: int | None) -> Augmentation:
+    """Make an augmentation of steps by name with their options, in the order in which they are done.
+
+    A step that is done twice has a number after its name the second time: ``blur_2``.
+
+    Raises:
+        OptionError: there is no such step or option, or not with that value; the text names its key.
+    """
+    made = []
+    for name, options in read_table("augment", steps).items():
+        made.append(_make(f"augment.{name}", name, options, ignore_index))
+    return Augmentation(tuple(made), ignore_index)
+
+
+def _make(key: str, name: str, options: Any, ignore_index: int | None) -> Step:
+    kind = re.sub(r"_\d+$", "", name)
+    if kind == "one_of":
+        return _one_of(key, options, ignore_index)
+    if kind not in STEPS:
+        known = [*STEPS, "one_of"]
+        raise OptionError(
+            f"there is no step '{key}'{did_you_mean(kind, known)}; there are {', '.join(known)}"
+        )
+    step = read_step(key, STEPS[kind], options)
+    setting = step.ignores()
+    if setting and ignore_index is None:
+        raise OptionError(
+            f"{key}.{setting} = 'ignore' needs a value for pixels that count for nothing, and the data set"
+            f" has none: give its labels an ignore_index, such as 255, or set another {key}.{setting}"
+        )
+    return step
+
+
+def _one_of(key: str, options: Any, ignore_index: int | None) -> Step:
+    table = dict(read_table(key, options))
+    probability = read_share(f"{key}.probability", table.pop("probability", 1.0))
+    if not table:
+        raise OptionError(f"{key} must name the steps to choose from, such as [{key}.brightness]")
+    steps = (_make(f"{key}.{name}", name, its, ignore_index) for name, its in table.items())
+    return OneOf(tuple(steps), probability)
+
+
+def _own(pixels: Bytes, given: Bytes) -> Bytes:
+    """Return pixels in C order that share no memory with those given."""
+    if np.may_share_memory(pixels, given):
+        return pixels.copy()
+    return np.require(pixels, requirements="CW")
