@@ -14,6 +14,7 @@ from segzoo.specs import (
     LayoutSpec,
     ModelSpec,
     Preprocessing,
+    RecipeSpec,
     WeightsSpec,
 )
 
@@ -165,6 +166,28 @@ def segzoo_metrics() -> Iterable[MetricSpec]:
 @hookimpl
 def segzoo_losses() -> Iterable[LossSpec]:
     return list_losses()
+
+
+@hookimpl
+def segzoo_recipes() -> Iterable[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="default",
+            file="segzoo:training/recipes/default.toml",
+            summary="a network from nothing on images of any kind: what to begin with",
+        ),
+        RecipeSpec(
+            name="microscopy",
+            file="segzoo:training/recipes/microscopy.toml",
+            summary="cells, tissue and whatever has no up or down: turned, bent, and averaged",
+            paper=_UNET,
+        ),
+        RecipeSpec(
+            name="pretrained",
+            file="segzoo:training/recipes/pretrained.toml",
+            summary="photographs, with an encoder that has learnt from ImageNet",
+        ),
+    ]
 
 
 @hookimpl

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         LossSpec,
         MetricSpec,
         ModelSpec,
+        RecipeSpec,
         WeightsSpec,
     )
 
@@ -83,6 +84,12 @@ def segzoo_metrics() -> Iterable[MetricSpec]:
 @hookspec
 def segzoo_losses() -> Iterable[LossSpec]:
     """Return losses."""
+    return ()
+
+
+@hookspec
+def segzoo_recipes() -> Iterable[RecipeSpec]:
+    """Return recipes to train by: TOML files that ship in the plug-in's package."""
     return ()
 
 

@@ -32,6 +32,7 @@ from segzoo.specs import (
     LossSpec,
     MetricSpec,
     ModelSpec,
+    RecipeSpec,
     Spec,
     WeightsSpec,
 )
@@ -49,6 +50,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     DatasetSpec,
     MetricSpec,
     LossSpec,
+    RecipeSpec,
     LayoutSpec,
 )
 

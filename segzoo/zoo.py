@@ -1,8 +1,9 @@
 """The registries, filled once on first use, and the way from a name to specs.
 
 ``zoo.encoders``, ``zoo.decoders``, ``zoo.models``, ``zoo.weights``, ``zoo.datasets``,
-``zoo.metrics`` and ``zoo.losses`` are `segzoo.registry.Registry` objects; ``zoo.plugins`` lists what
-became of each plug-in. Nothing here imports torch, but for an encoder that only timm may know.
+``zoo.metrics``, ``zoo.losses`` and ``zoo.recipes`` are `segzoo.registry.Registry` objects;
+``zoo.plugins`` lists what became of each plug-in. Nothing here imports torch, but for an encoder
+that only timm may know.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         LossSpec,
         MetricSpec,
         ModelSpec,
+        RecipeSpec,
         WeightsSpec,
     )
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     datasets: Registry[DatasetSpec]
     metrics: Registry[MetricSpec]
     losses: Registry[LossSpec]
+    recipes: Registry[RecipeSpec]
     plugins: list[PluginRecord]
 
 #: The kinds of which a zoo holds a registry, in the order in which commands show them.

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from segzoo.specs import Spec
 
 # What a table shows of each kind, besides its name and summary.
-_COLUMNS = {"encoders": ("channels", "strides"), "weights": ("model", "licence"), "datasets": ("licence",)}
+_COLUMNS = {
+    "encoders": ("channels", "strides"),
+    "weights": ("model", "licence"),
+    "datasets": ("licence",),
+    "recipes": ("data", "origin"),
+}
 
 
 @click.command("list")

@@ -18,6 +18,7 @@ from segzoo.specs.pictures import (
     default_preprocessing,
     numbered_labels,
 )
+from segzoo.specs.recipes import RecipeSpec
 from segzoo.specs.weights import WeightsSpec
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ModelSpec",
     "PartSpec",
     "Preprocessing",
+    "RecipeSpec",
     "Resize",
     "Spec",
     "WeightsSpec",
