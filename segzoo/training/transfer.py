@@ -34,6 +34,8 @@ _HEADS = ("head.", "side_heads.", "segmentation_head.")
 class TransferReport:
     """What came of a transfer; every tensor of the model is in ``taken``, ``shape`` or ``missing``.
 
+    What batch norms count batches with goes along and is not counted.
+
     Attributes:
         source: where the weights are from, as it was said.
         taken: tensors that were copied.
@@ -82,8 +84,9 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         WeightsError: not one tensor fits, or a file is damaged; the text says why.
         FailureError: the weights cannot be fetched.
     """
-    theirs, config = _opened(source)
-    ours = model.state_dict()
+    everything, config = _opened(source)
+    state = model.state_dict()
+    ours, theirs = _learned(state), _learned(everything)
     wanted = {name: one for name, one in ours.items() if head or not name.startswith(_HEADS)}
     both = [name for name in wanted if name in theirs]
     taken = [name for name in both if theirs[name].shape == ours[name].shape]
@@ -96,11 +99,13 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         unused=tuple(name for name in theirs if name not in wanted),
         config=config,
     )
-    if not any(ours[name].is_floating_point() for name in taken):
+    # A bias of one number fits anything: a layer's weights are the least that is worth the name.
+    if not any(ours[name].ndim > 1 for name in taken):
         raise WeightsError(_nothing(report, ours, theirs))
+    counters = [name for name in state if name not in ours and name in everything]
     with torch.no_grad():
-        for name in taken:
-            ours[name].copy_(theirs[name])  # of another precision too
+        for name in (*taken, *counters):
+            state[name].copy_(everything[name])  # of another precision too
     return report
 
 
@@ -124,6 +129,11 @@ def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
         read_encoder_config(folder)
         return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None
     return tensors, read_config(folder)
+
+
+def _learned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors without single whole numbers, which are counters."""
+    return {name: one for name, one in tensors.items() if one.ndim or one.is_floating_point()}
 
 
 def _nothing(report: TransferReport, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:

@@ -1,0 +1,170 @@
+"""Transfer: what is taken from other weights, what is told of it, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import segzoo
+from segzoo.errors import UnknownNameError, WeightsError
+from segzoo.training.transfer import transfer
+from segzoo.weights.encoders import EncoderConfig, encoder_to_json
+from segzoo.weights.folder import save, write
+
+
+def network(seed=0, classes=1, width=2, **options):
+    torch.manual_seed(seed)
+    return segzoo.create("unet", num_classes=classes, width=width, depth=2, **options)
+
+
+def tensors(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def learned(model):
+    return [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of a network with one class."""
+    return str(save(network(seed=1), tmp_path / "source"))
+
+
+def test_all_but_the_head_of_another_number_of_classes_is_taken(folder):
+    model = network(classes=4)
+    before, theirs = tensors(model), tensors(segzoo.load(folder))
+    report = transfer(model, folder)
+    heads = {"head.weight", "head.bias"}
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name] if name in heads else theirs[name], rtol=0, atol=0)
+    assert {name for name, *_ in report.shape} == heads
+    assert report.total == len(learned(model))
+    assert len(report.taken) == report.total - 2
+    assert not report.missing
+    assert not report.unused
+    assert report.text() == (
+        f"took {report.total - 2} of {report.total} tensors from {folder}\n"
+        "  2 of another shape, so they start anew: "
+        "head.weight (1x2x1x1 there, 4x2x1x1 here), head.bias (1 there, 4 here)"
+    )
+
+
+def test_the_same_network_is_taken_whole_and_its_config_is_told(folder):
+    model = network()
+    report = transfer(model, folder)
+    image = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(model.eval()(image), segzoo.load(folder)(image))
+    assert report.config == segzoo.load(folder).segzoo_config
+    assert report.text() == f"took {report.total} of {report.total} tensors from {folder}"
+
+
+def test_the_head_can_be_left_though_it_would_fit(folder):
+    model = network()
+    before = tensors(model)
+    report = transfer(model, folder, head=False)
+    assert torch.equal(model.head.weight, before["head.weight"])
+    assert report.missing == ("head.weight", "head.bias")
+    assert report.total == len(learned(model))
+
+
+def test_images_of_other_channels_leave_the_first_convolution_as_it_was(folder):
+    report = transfer(network(in_channels=1), folder)
+    assert [theirs[1:2] + ours[1:2] for _, theirs, ours in report.shape] == [(3, 1)]
+
+
+def test_taking_less_than_half_is_told_in_capitals(folder):
+    deeper = segzoo.create("unet", num_classes=1, width=2, depth=4)
+    report = transfer(deeper, folder)
+    assert 2 * len(report.taken) < report.total
+    assert report.text().startswith(f"took ONLY {len(report.taken)} of {report.total} tensors")
+    assert "more" in report.text()
+
+
+def test_what_is_left_of_the_source_is_told(tmp_path, folder):
+    source = save(segzoo.create("unet", num_classes=1, width=2, depth=4), tmp_path / "deep")
+    report = transfer(network(), str(source))
+    assert report.unused
+    assert "there and not needed" in report.text()
+
+
+def test_an_encoders_folder_fills_the_encoder_alone(tmp_path):
+    theirs = network(seed=1).encoder
+    config = encoder_to_json(EncoderConfig(encoder="segzoo:unet"))
+    write(theirs.state_dict(), config, tmp_path / "encoder")
+    model = network()
+    head = model.head.weight.clone()
+    report = transfer(model, f"local-dir:{tmp_path / 'encoder'}")
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(model.encoder.state_dict()[name], tensor)
+    assert torch.equal(model.head.weight, head)
+    assert report.config is None
+    assert len(report.taken) == len(learned(theirs))
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_a_file_of_a_state_dict_is_taken_by_its_names(tmp_path, form):
+    theirs = network(seed=1)
+    file = tmp_path / f"weights.{form}"
+    if form == "pth":
+        torch.save({"state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}}, file)
+    else:
+        save_file(theirs.state_dict(), file)
+    model = network(classes=3)
+    report = transfer(model, str(file))
+    assert len(report.taken) == report.total - 2
+    assert torch.equal(
+        model.encoder.state_dict()[report.taken[0].removeprefix("encoder.")], tensors(theirs)[report.taken[0]]
+    )
+
+
+def test_weights_in_half_precision_are_widened(tmp_path):
+    save(network(seed=1), tmp_path / "half", dtype=torch.float16)
+    model = network()
+    transfer(model, str(tmp_path / "half"))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_parameter_that_the_optimizer_holds_is_filled_in_place(folder):
+    model = network()
+    held = model.head.weight
+    transfer(model, folder)
+    assert held is model.head.weight
+    assert held.requires_grad
+    assert torch.equal(held, segzoo.load(folder).head.weight)
+
+
+def test_a_network_of_another_width_takes_nothing_and_says_why(folder):
+    with pytest.raises(
+        WeightsError, match=r"(?s)nothing of .* fits this network: \d+ tensors have its names.*there"
+    ):
+        transfer(network(width=3), folder)
+
+
+def test_a_network_of_other_names_takes_nothing_and_says_why(folder):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1))
+    with pytest.raises(WeightsError, match=r"no tensor has one of its names\. There: .* Here: 0\.weight"):
+        transfer(model, folder)
+
+
+def test_nothing_is_changed_where_nothing_fits(folder):
+    model = network(width=3)
+    before = tensors(model)
+    with pytest.raises(WeightsError):
+        transfer(model, folder)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_name_of_no_weights_is_refused_with_close_ones():
+    with pytest.raises(UnknownNameError, match="unet-nuclei"):
+        transfer(network(), "unet-nuclie")
+
+
+def test_batches_that_norms_have_counted_go_along(tmp_path):
+    theirs = network(seed=1)
+    theirs(torch.rand(2, 3, 8, 8))
+    model = network()
+    transfer(model, str(save(theirs, tmp_path / "source")))
+    counted = [value for name, value in model.state_dict().items() if name not in learned(model)]
+    assert {int(value) for value in counted} == {1}
