@@ -122,11 +122,12 @@ def _worst(evaluation: Evaluation) -> str:
     classes = legend(zip(evaluation.labels.classes, evaluation.labels.colours, strict=True))
     return (
         f"<section>\n<h2>Worst images</h2>\n<p>Those with the {end} {escape(column)}, the worst first.</p>\n"
-        f"{classes}\n{legend(_error_names(evaluation.labels))}\n{cases}\n</section>"
+        f"{classes}\n{legend(error_names(evaluation.labels))}\n{cases}\n</section>"
     )
 
 
-def _error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
+def error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return what the colours of the pictures of errors mean, and the colours."""
     told = {
         "missed": f"missed: predicted as {labels.classes[0]}",
         "invented": f"invented: {labels.classes[0]} in truth",
