@@ -2,32 +2,164 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from segzoo.cli.table import echo_json, table
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from segzoo.training import Recipe, TrainingResult
+    from segzoo.training.fold_results import CrossValidation
+
+# Stands for --resume without a folder, which no folder is called.
+_HERE = "\0"
+
+# Options that say how to train rather than what: they are no keys of a recipe.
+_HOW = ("resume", "overwrite", "folds", "benchmark", "dry_run", "progress", "as_json")
 
 
 @click.command("train")
-@click.option("--data", required=True, help="A data set by name, or a folder with images/ and masks/.")
+@click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...")
+@click.option("--data", help="A data set by name, or a folder with images/ and masks/.")
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--model", help="A model, decoder/encoder, or weights to go on from [default: unet].")
+@click.option("--weights", help="Weights to start from: every tensor that fits is taken.")
+@click.option("--out", type=click.Path(), help="Where the weights go [default: runs/RECIPE or runs/MODEL].")
+@click.option("--epochs", type=int, help="How often every image is seen [default: 50].")
+@click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8].")
+@click.option("--device", help="auto, cpu, cuda, mps or npu [default: auto].")
 @click.option(
-    "--model", default="unet", show_default=True, help="A model, decoder/encoder, or weights to start from."
+    "--resume",
+    is_flag=False,
+    flag_value=_HERE,
+    metavar="[FOLDER]",
+    help="Go on with the training in FOLDER [default: the recipe's out].",
 )
-@click.option("--out", type=click.Path(), help="Where the weights go [default: runs/MODEL].")
-@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-def command(data: str, root: str | None, model: str, out: str | None, settings: tuple[str, ...]) -> None:
+@click.option("--overwrite", is_flag=True, help="Delete the training that the folder holds.")
+@click.option("--folds", is_flag=True, help="Train every fold; say how many as split.folds=5.")
+@click.option("--dry-run", is_flag=True, help="Check data and model, print the whole recipe, train nothing.")
+@click.option("--benchmark", is_flag=True, help="Measure a few steps on this machine instead of training.")
+@click.option("--progress/--no-progress", default=True, help="Show a bar and what happens.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(words: tuple[str, ...], **options: Any) -> None:
     """Train a model on images and masks.
 
-    KEY=VALUE sets anything else in the recipe.
+    RECIPE is a file that ends in .toml, or a name of `segzoo list recipes`; KEY=VALUE sets anything
+    else in it, as --dry-run prints it.
 
     \b
     segzoo train --data photos --model unet epochs=20
-    segzoo train --data dsb2018 --model unet model.width=16 batch_size=16
+    segzoo train recipe.toml lr=1e-3 augment.crop.size=480 augment.flip=false
+    segzoo train milesial-carvana --root carvana
+    segzoo train recipe.toml --folds split.folds=5
+    segzoo train --resume runs/unet
     """
-    from segzoo.training import train
-    from segzoo.training.settings import read_settings
+    how = {name: options.pop(name) for name in _HOW}
+    recipe = _recipe(words, how["resume"], {key: one for key, one in options.items() if one is not None})
+    if how["dry_run"]:
+        _dry_run(recipe)
+    elif how["benchmark"]:
+        _benchmark(recipe, as_json=how["as_json"])
+    else:
+        run = {
+            "resume": how["resume"] is not None,
+            "overwrite": how["overwrite"],
+            "progress": how["progress"],
+        }
+        (_folds if how["folds"] else _train)(recipe, run, as_json=how["as_json"])
 
-    values = read_settings(settings)
-    result = train(data=data, root=root, model=model, out=out or f"runs/{model.replace('/', '-')}", **values)
+
+def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) -> Recipe:
+    """Return the recipe that the words and options of the command line stand for."""
+    from segzoo.training.reading import read_recipe
+
+    folder = resume if resume not in (None, _HERE) and Path(resume).is_dir() else None
+    if resume not in (None, _HERE) and folder is None:
+        # What follows --resume may as well be a recipe or a setting.
+        words = (resume, *words)
+    named = [word for word in words if "=" not in word]
+    if folder and named:
+        raise OptionError(f"{folder} has its own recipe: say --resume {folder} without {named[0]!r}")
+    source = folder or next(iter(named), None)
+    if folder:
+        values = {"out": folder, **values}
+    return read_recipe(source, [word for word in words if word not in named[:1]], **values)
+
+
+def _train(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
+    from segzoo.training import train
+
+    result = train(recipe, **run)
+    if not _first_process():
+        return
+    if as_json:
+        echo_json(_described(result))
+        return
     minutes = result.seconds / 60
-    click.echo(f"best validation Dice {result.best:.4f} in epoch {result.epoch}, after {minutes:.1f} min")
+    click.echo(
+        f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {minutes:.1f} min"
+    )
     click.echo(f"{result.folder}")
     click.echo(f"next: segzoo predict IMAGES --model {result.folder}")
+
+
+def _described(result: TrainingResult) -> dict[str, Any]:
+    return {
+        "folder": str(result.folder),
+        "metric": result.metric,
+        "best": result.best,
+        "epoch": result.epoch,
+        "seconds": result.seconds,
+        "scores": dict(result.scores),
+    }
+
+
+def _folds(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
+    from segzoo.training.folds import cross_validate
+
+    result: CrossValidation = cross_validate(recipe, **run)
+    if not _first_process():
+        return
+    if as_json:
+        echo_json(result.to_json())
+        return
+    header, rows = result.table()
+    click.echo(table(rows, header=header))
+    click.echo(result.contract)
+    click.echo(f"{result.folder}")
+
+
+def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
+    from segzoo.training.speed import measure
+
+    result = measure(recipe)
+    if not _first_process():
+        return
+    if as_json:
+        echo_json(result.to_json())
+        return
+    click.echo(str(result))
+
+
+def _dry_run(recipe: Recipe) -> None:
+    """Print the recipe as TOML, and as comments what was found of data and model."""
+    from segzoo.training.network import make_network
+    from segzoo.training.splits import open_splits
+    from segzoo.training.writing import to_toml
+
+    training, validation = open_splits(recipe)
+    model = make_network(recipe, training)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    click.echo(to_toml(recipe))
+    click.echo(f"# {len(training):,} images to train on, {len(validation):,} to validate with")
+    click.echo(f"# classes: {', '.join(training.labels.classes)}")
+    click.echo(f"# {recipe.model}: {parameters:,} parameters")
+
+
+def _first_process() -> bool:
+    """Whether this is the process that tells, of those that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"

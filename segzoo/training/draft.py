@@ -123,6 +123,8 @@ class Draft:
         name = typed(key, name, str, getattr(Recipe, part, "photos"))
         if name != self.values[part]:
             self.values[options] = {}
+            if part == "data":
+                self.values["root"] = None
         self.values[part] = name
 
     def _set_options(self, path: Path, key: str, value: Any) -> None:
