@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
 import segzoo
 from segzoo.errors import OptionError
@@ -108,3 +108,18 @@ def test_a_model_without_an_encoder_is_refused_with_its_parts():
     model.add_module("top", nn.Conv2d(2, 1, 1))
     with pytest.raises(OptionError, match=r"freeze=3: Sequential has no part .*\(its parts: stem, top\)"):
         Freezing(model, 3)
+
+
+def test_a_model_that_data_parallelism_wraps_is_frozen_without_its_noticing(model, tmp_path):
+    store = distributed.FileStore(str(tmp_path / "store"), 1)
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        freezing = Freezing(wrapped, 1, toggle=False)
+        before = tensors(model.encoder)
+        train(wrapped, freezing, 1)
+        assert not changed(model.encoder, before)
+        train(wrapped, freezing, 2)
+        assert changed(model.encoder, before) == set(before)
+    finally:
+        distributed.destroy_process_group()

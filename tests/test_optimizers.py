@@ -98,7 +98,7 @@ def compiled_and_wrapped(module):
 def test_the_encoder_has_a_rate_of_its_own_inside_wrappers_too(model, wrap):
     optimizer = make_optimizer(wrap(model), recipe(encoder_rate=0.1))
     assert rates(optimizer) == {"encoder": pytest.approx(1e-4), "rest": 1e-3}
-    assert {id(one) for one in optimizer.param_groups[0]["params"]} == {
+    assert {id(one) for one in optimizer.param_groups[1]["params"]} == {
         id(one) for one in model.encoder.parameters()
     }
     assert len(held(optimizer)) == len(list(model.parameters()))
@@ -107,7 +107,7 @@ def test_the_encoder_has_a_rate_of_its_own_inside_wrappers_too(model, wrap):
 def test_norms_and_biases_are_not_decayed_on_request(model):
     optimizer = make_optimizer(model, recipe(encoder_rate=0.5, options={"decay_norms": False}))
     decays = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
-    assert decays == {"encoder": 1e-4, "encoder, no decay": 0.0, "rest": 1e-4, "rest, no decay": 0.0}
+    assert decays == {"rest": 1e-4, "rest, no decay": 0.0, "encoder": 1e-4, "encoder, no decay": 0.0}
     kept = {id(one) for group in optimizer.param_groups[1::2] for one in group["params"]}
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert {id(norm.weight) for norm in norms} | {id(model.head.bias)} <= kept

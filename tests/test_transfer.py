@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from goldens import containers
+from goldens.golden import Golden
 from safetensors.torch import save_file
 
 import segzoo
@@ -168,3 +170,14 @@ def test_batches_that_norms_have_counted_go_along(tmp_path):
     transfer(model, str(save(theirs, tmp_path / "source")))
     counted = [value for name, value in model.state_dict().items() if name not in learned(model)]
     assert {int(value) for value in counted} == {1}
+
+
+def test_a_file_of_another_program_is_converted_where_its_layout_is_known(tmp_path):
+    theirs = containers.small(Golden("milesial_transpose"))
+    torch.save(theirs, tmp_path / "unet.pth")
+    width = len(theirs["inc.double_conv.0.weight"])
+    model = segzoo.create("unet", num_classes=7, width=width)
+    report = transfer(model, str(tmp_path / "unet.pth"))
+    assert {name for name, *_ in report.shape} == {"head.weight", "head.bias"}
+    assert not report.missing
+    torch.testing.assert_close(model.encoder.stages[0].first.conv.weight, theirs["inc.double_conv.0.weight"])

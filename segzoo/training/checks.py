@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from segzoo import zoo
 from segzoo.architecture import plan
 from segzoo.errors import OptionError, UnknownNameError, UsageError, did_you_mean
@@ -15,9 +13,8 @@ from segzoo.plugins import resolve
 from segzoo.specs import WeightsSpec
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.keys import PLAIN
-from segzoo.training.optimizers import OPTIMIZERS
-from segzoo.training.options import read_options
-from segzoo.training.schedules import SCHEDULES, make_schedule
+from segzoo.training.optimizers import OPTIMIZERS, optimizer_options
+from segzoo.training.schedules import SCHEDULES, schedule_options
 from segzoo.training.splits import check_split_options
 from segzoo.weights.sources import is_location
 
@@ -107,16 +104,14 @@ def _optimizer(recipe: Recipe) -> None:
     if recipe.optimizer not in OPTIMIZERS:
         raise UnknownNameError(_no("optimizer", recipe.optimizer, OPTIMIZERS))
     _check_options("optimizer", recipe.optimizer, recipe.optimizer_options, OPTIMIZERS[recipe.optimizer])
-    read_options("optimizer", recipe.optimizer, OPTIMIZERS, recipe.optimizer_options)
+    optimizer_options(recipe)
 
 
 def _schedule(recipe: Recipe) -> None:
     if recipe.schedule not in SCHEDULES:
         raise UnknownNameError(_no("schedule", recipe.schedule, SCHEDULES))
     _check_options("schedule", recipe.schedule, recipe.schedule_options, SCHEDULES[recipe.schedule])
-    # Its own checks are made where it is made, for which any optimizer will do.
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=recipe.learning_rate)
-    make_schedule(optimizer, recipe, steps=recipe.epochs, steps_per_epoch=1)
+    schedule_options(recipe.schedule, recipe.schedule_options)
 
 
 def _metrics(recipe: Recipe) -> None:

@@ -64,9 +64,9 @@ def make_optimizer(
     """Return the optimizer of a recipe for all parameters of a model.
 
     There is a group for each learning rate and decay, and each says as ``name`` what it holds: ``model``, or
-    ``encoder`` and ``rest`` where the encoder has a rate of its own; with ``, no decay`` behind it for norms
+    ``rest`` and ``encoder`` where the encoder has a rate of its own; with ``, no decay`` behind it for norms
     and biases where ``optimizer.decay_norms`` is false. Parameters that are frozen belong too: a frozen one
-    has no gradient, and then it is left alone.
+    has no gradient, and then it is left alone. The first group has the recipe's own rate.
 
     Args:
         model: what is trained; a wrapper of it will do.
@@ -77,7 +77,7 @@ def make_optimizer(
         OptionError: there is no such optimizer or option, a value is out of range, or the encoder is given a
             rate and the model has none.
     """
-    options = _read(recipe)
+    options = optimizer_options(recipe)
     decay_norms = options.pop("decay_norms")
     rate = scaled_rate(recipe, batch_size)
     groups: list[dict[str, Any]] = []
@@ -104,7 +104,12 @@ def scaled_rate(recipe: Recipe, batch_size: int | None = None) -> float:
     return recipe.learning_rate * (size / recipe.rate_batch if recipe.rate_batch else 1.0)
 
 
-def _read(recipe: Recipe) -> dict[str, Any]:
+def optimizer_options(recipe: Recipe) -> dict[str, Any]:
+    """Return all options of a recipe's optimizer.
+
+    Raises:
+        OptionError: there is no such optimizer or option, or a value is out of range.
+    """
     options = read_options("optimizer", recipe.optimizer, OPTIMIZERS, recipe.optimizer_options)
     for key in ("weight_decay", "eps"):
         if key in options:
@@ -134,6 +139,6 @@ def _parts(model: nn.Module, encoder_rate: float) -> list[tuple[str, list[nn.Par
         raise OptionError(f"encoder_rate={encoder_rate:g}: {without_encoder(model)}; leave it at 1")
     inside = {id(one) for one in encoder.parameters()}
     return [
-        ("encoder", [one for one in everything if id(one) in inside], encoder_rate),
         ("rest", [one for one in everything if id(one) not in inside], 1.0),
+        ("encoder", [one for one in everything if id(one) in inside], encoder_rate),
     ]

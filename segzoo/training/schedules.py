@@ -100,7 +100,7 @@ class Schedule:
         steps_per_epoch: int,
     ) -> None:
         self.optimizer, self.name = optimizer, name
-        self.options = _read(name, options)
+        self.options = schedule_options(name, options)
         self._epoch = max(steps_per_epoch, 1)
         whole = -(-steps // self._epoch) * self._epoch
         self._total = whole if self.options["per"] == "epoch" else steps
@@ -213,7 +213,12 @@ class Schedule:
                 return 1.0
 
 
-def _read(name: str, given: Mapping[str, Any]) -> Options:
+def schedule_options(name: str, given: Mapping[str, Any]) -> Options:
+    """Return all options of a schedule.
+
+    Raises:
+        OptionError: there is no such schedule or option, or a value is out of range.
+    """
     options = read_options("schedule", name, SCHEDULES, given)
     for key, choices in (("per", ("step", "epoch")), ("warmup_shape", ("linear", "quadratic"))):
         if options[key] not in choices:

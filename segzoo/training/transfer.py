@@ -116,7 +116,7 @@ def _opened(source: str) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
     checkpoint = read_checkpoint(path)
     if not recognise(checkpoint):
         return checkpoint.tensors, None
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         return _of_folder(convert(path, Path(folder) / "converted"))
 
 
