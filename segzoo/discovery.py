@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from importlib.machinery import PathFinder
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ENTRY_POINT_GROUP = "segzoo.plugins"
+
+# Why nothing may be looked for just now, if that is so.
+_refusal = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,26 @@ class Candidate:
     load: Callable[[], Any]
 
 
+@contextmanager
+def refusing(reason: str) -> Iterator[None]:
+    """Let whoever looks for plug-ins be told off with a `PluginError`, as tests want."""
+    global _refusal
+    before, _refusal = _refusal, reason
+    try:
+        yield
+    finally:
+        _refusal = before
+
+
+def check_allowed() -> None:
+    """Raise `PluginError` where plug-ins must not be looked for."""
+    if _refusal:
+        raise PluginError(_refusal)
+
+
 def installed() -> list[Candidate]:
     """Return the plug-ins of every installed distribution, sorted by its name."""
+    check_allowed()
     candidates: list[Candidate] = []
     seen: set[str] = set()
     for distribution in metadata.distributions():
@@ -81,6 +103,7 @@ def in_folder(folder: Path) -> list[Candidate]:
     A source tree is a folder with a ``pyproject.toml`` whose entry points say where the plug-in is;
     its code lies in ``src``, or beside the file.
     """
+    check_allowed()
     candidates: list[Candidate] = []
     for file in sorted(folder.glob("*/pyproject.toml")):
         try:

@@ -9,15 +9,18 @@ that only timm may know.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import invalidate_caches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segzoo.discovery import check_allowed, refusing
 from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
 from segzoo.plugins import SPEC_TYPES, Contribution, PluginRecord, collect, strict
 from segzoo.registry import Entry, Registry, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from segzoo.specs import (
@@ -68,6 +71,7 @@ _lock = threading.RLock()
 _filled: _Zoo | None = None
 _filling = False
 _folders: list[Path] = []
+_held: Sequence[Contribution] | None = None
 
 
 def refresh() -> None:
@@ -80,10 +84,43 @@ def refresh() -> None:
 
 def add_folder(folder: Path) -> None:
     """Look for plug-ins in the source trees below ``folder`` too, before the installed ones."""
+    check_allowed()
     folder = folder.resolve()
     if folder not in _folders:
         _folders.append(folder)
         refresh()
+
+
+def folders() -> list[Path]:
+    """Return the folders whose source trees are looked at too."""
+    return list(_folders)
+
+
+def isolated() -> bool:
+    """Whether a test decides what the zoo holds."""
+    return _held is not None
+
+
+@contextmanager
+def holding(contributions: Sequence[Contribution]) -> Iterator[None]:
+    """Hold these plug-ins and look for no others; afterwards the zoo is as it was.
+
+    For tests: see `segzoo.testing.isolated_zoo`.
+
+    Raises:
+        PluginError: two of one distribution's parts have one name.
+    """
+    global _filled, _held
+    before = (_filled, _held)
+    with refusing("the zoo is isolated: it holds what the test gave it, and looks for no other plug-in"):
+        try:
+            with _lock:
+                _held = contributions
+                _filled = _fill()
+            yield
+        finally:
+            with _lock:
+                _filled, _held = before
 
 
 def registry(kind: str) -> Registry[Any]:
@@ -119,12 +156,12 @@ def _zoo() -> _Zoo:
 def _fill() -> _Zoo:
     registries = {plural(t.kind): Registry(t, footnote=_footnote) for t in SPEC_TYPES}
     records = []
-    for contribution in collect(_folders):
+    for contribution in collect(_folders) if _held is None else _held:
         record = contribution.record
         try:
             _add(registries, contribution)
         except PluginError as error:
-            if strict():
+            if strict() or _held is not None:
                 raise
             record = replace(record, status="broken", error=str(error), provides={})
         records.append(record)

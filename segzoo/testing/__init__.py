@@ -1,30 +1,103 @@
 """The contracts of parts as checks, for the tests of segzoo and of plug-ins alike.
 
 Each check builds the part for real, on the CPU and without pretrained weights, and raises
-`segzoo.errors.PluginError` with the promise that it breaks::
+`segzoo.errors.PluginError` with the promise that it breaks. All that a plug-in brings is one test::
 
     import pytest
-    from segzoo.testing import check_decoder, check_model
+    from segzoo.testing import every_check
 
-    def test_my_decoder_keeps_the_contract():
-        check_decoder("mine")
+    @pytest.mark.parametrize("check", every_check("segzoo-mine"), ids=str)
+    def test_what_we_bring_keeps_its_promises(check):
+        check.run()
 
-    def test_my_model_keeps_the_contract():
-        check_model("mine/resnet18")
+and a part by itself, with options, an oracle or data that only its author has::
+
+    from segzoo.testing import check_metric, check_model
+
+    def test_my_model_keeps_the_contract_when_it_is_narrow():
+        check_model("mine/resnet18", width=4)
+
+    def test_my_metric_counts_what_a_slow_version_counts():
+        check_metric("mine", oracle=slow_version, best=1.0)
+
+`isolated_zoo` gives a test a zoo without anything else that is installed, and
+``pytest -p segzoo.testing.pytest_plugin --segzoo-plugin segzoo-mine`` runs all checks without a test file.
 """
 
 from __future__ import annotations
 
-from segzoo.testing.datasets import check_dataset
-from segzoo.testing.export import check_export
-from segzoo.testing.models import check_model, check_round_trips
-from segzoo.testing.parts import check_decoder, check_encoder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segzoo.testing.checks import Check, check_plugin, checks_of, every_check
+    from segzoo.testing.datasets import check_dataset, check_dataset_spec
+    from segzoo.testing.decoders import check_decoder
+    from segzoo.testing.encoders import check_encoder
+    from segzoo.testing.examples import Example
+    from segzoo.testing.export import check_export
+    from segzoo.testing.isolation import isolated_zoo
+    from segzoo.testing.layouts import check_layout
+    from segzoo.testing.listing import check_listing
+    from segzoo.testing.losses import check_loss
+    from segzoo.testing.metrics import check_metric
+    from segzoo.testing.models import check_model, check_round_trips
+    from segzoo.testing.recipes import check_recipe
+    from segzoo.testing.weights import check_weights
+
+# Imported when first used: checks of metrics and data sets need no torch.
+_WHERE = {
+    "Check": "checks",
+    "Example": "examples",
+    "check_dataset": "datasets",
+    "check_dataset_spec": "datasets",
+    "check_decoder": "decoders",
+    "check_encoder": "encoders",
+    "check_export": "export",
+    "check_layout": "layouts",
+    "check_listing": "listing",
+    "check_loss": "losses",
+    "check_metric": "metrics",
+    "check_model": "models",
+    "check_plugin": "checks",
+    "check_recipe": "recipes",
+    "check_round_trips": "models",
+    "check_weights": "weights",
+    "checks_of": "checks",
+    "every_check": "checks",
+    "isolated_zoo": "isolation",
+}
 
 __all__ = [
+    "Check",
+    "Example",
     "check_dataset",
+    "check_dataset_spec",
     "check_decoder",
     "check_encoder",
     "check_export",
+    "check_layout",
+    "check_listing",
+    "check_loss",
+    "check_metric",
     "check_model",
+    "check_plugin",
+    "check_recipe",
     "check_round_trips",
+    "check_weights",
+    "checks_of",
+    "every_check",
+    "isolated_zoo",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'segzoo.testing' has no attribute {name!r}")
+    value = getattr(import_module(f"segzoo.testing.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo import zoo
+from segzoo.errors import FailureError, OptionError
 from segzoo.interfaces import Dataset, Sample
 from segzoo.parts import open_dataset
-from segzoo.specs import Labels
-from segzoo.testing.promises import promise
+from segzoo.plugins import resolve
+from segzoo.specs import DatasetSpec, Labels
+from segzoo.testing.promises import keep, promise
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable
+
+    from segzoo.testing.promises import Promises
 
 
 def check_dataset(
@@ -40,9 +49,136 @@ def check_dataset(
     Raises:
         PluginError: it breaks a promise; the text says which.
     """
-    what = f"data set {dataset!r}" if isinstance(dataset, str) else f"data set {type(dataset).__name__}"
-    made = open_dataset(dataset, root=root, split=split, **options) if isinstance(dataset, str) else dataset
-    promise(isinstance(made, Dataset), f"{what} must have `labels`, a length and items")
+    if isinstance(dataset, str):
+        what, build = f"data set {dataset!r}", partial(open_dataset, dataset, root=root, split=split)
+    else:
+        what, build = f"data set {type(dataset).__name__}", lambda **_: dataset
+    keep(what, {"samples": lambda: _check_samples(build(**options), what, samples)})
+
+
+def dataset_promises(
+    spec: DatasetSpec,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    example: Callable[[Path], None] | None = None,
+    samples: int = 4,
+    **options: Any,
+) -> Promises:
+    """Return the checks of a data set by what it promises.
+
+    Its samples are only checked where there are some: at ``root``, or in ``$SEGZOO_DATA/name``, or where
+    ``example`` writes them.
+
+    Args:
+        spec: of the data set.
+        root: where it lies.
+        example: writes a tiny root into the empty folder that it is given.
+        samples: how many of each split to read, from the first and the last on.
+        **options: of its factory.
+    """
+    what = f"data set {spec.name!r}"
+    promises: Promises = {
+        "described": lambda: _check_described(spec, what),
+        "no-data": lambda: _check_no_data(spec, options, what),
+        "splits": lambda: _check_splits(spec, options, what),
+    }
+    stored = Path(os.environ.get("SEGZOO_DATA", ""), spec.name)
+    if root is None and example is None and "SEGZOO_DATA" in os.environ and stored.is_dir():
+        root = stored
+
+    def read() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if example is not None:
+                example(Path(folder))
+            for split in spec.splits:
+                made = _opened(spec, Path(folder if root is None else root), split, options)
+                _check_samples(made, f"{what}, split {split!r}", samples)
+                _check_labels(spec, made, what)
+
+    if root is not None or example is not None:
+        promises["samples"] = read
+    return promises
+
+
+def check_dataset_spec(dataset: str | DatasetSpec, **arguments: Any) -> None:
+    """Check what a data set says of itself, and what it does without its files.
+
+    It says what it is, and under which terms and how people get it; it names a root that does not hold it,
+    and a split that it does not have. Its samples are checked as well where there are some; see
+    `dataset_promises` for the arguments.
+
+    Raises:
+        PluginError: it breaks a promise; the text says which.
+    """
+    spec = dataset if isinstance(dataset, DatasetSpec) else zoo.registry("datasets").get(dataset)
+    keep(f"data set {spec.name!r}", dataset_promises(spec, **arguments))
+
+
+def _opened(spec: DatasetSpec, root: Path, split: str, options: dict[str, Any]) -> Any:
+    return resolve(spec.factory)(root, split=split, **{**spec.options, **options})
+
+
+def _check_described(spec: DatasetSpec, what: str) -> None:
+    missing = [name for name in ("summary", "layout", "splits") if not getattr(spec, name)]
+    promise(
+        not missing,
+        f"{what}: its spec lacks {', '.join(missing)}; say what it is, what its root must hold, its parts",
+    )
+    # Not the formats, whose files are people's own.
+    if spec.labels is not None:
+        promise(
+            bool(spec.licence), f"{what}: its spec lacks licence; say the data's terms, in words if need be"
+        )
+        promise(
+            spec.homepage.startswith(("http://", "https://")) and bool(spec.archives or spec.by_hand),
+            f"{what}: its spec does not say how people get it; give homepage (a URL), and archives or by_hand",
+        )
+
+
+def _check_no_data(spec: DatasetSpec, options: dict[str, Any], what: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="empty") as folder:
+        try:
+            made = _opened(spec, Path(folder), spec.splits[0], options)
+        except FailureError as error:
+            promise(
+                Path(folder).name in str(error),
+                f"{what}: of an empty root it says {str(error)!r}, which does not name the root",
+            )
+            return
+        except OptionError:
+            return  # an option is missing, which is told before anybody looks
+        # Some need no files.
+        _check_samples(made, f"{what}, from an empty root", 2)
+
+
+def _check_splits(spec: DatasetSpec, options: dict[str, Any], what: str) -> None:
+    strange = "no-such-split"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _opened(spec, Path(folder), strange, options)
+        except OptionError as error:
+            promise(
+                strange in str(error), f"{what}: of split {strange!r} it says {str(error)!r}, not its name"
+            )
+            return
+        except FailureError as error:
+            promise(False, f"{what}: it looks for files before it refuses split {strange!r}: {error}")
+    promise(False, f"{what}: split {strange!r} must be an OptionError; it has {', '.join(spec.splits)}")
+
+
+def _check_labels(spec: DatasetSpec, made: Dataset, what: str) -> None:
+    promise(
+        spec.labels is None or made.labels.classes == spec.labels.classes,
+        f"{what}: its spec declares classes {spec.labels and spec.labels.classes}, opened it has "
+        f"{made.labels.classes}",
+    )
+
+
+def _check_samples(made: Any, what: str, samples: int) -> None:
+    promise(
+        isinstance(made, Dataset),
+        f"{what} must have `labels`, a length and items; {type(made).__name__} has not all of them",
+    )
     promise(isinstance(made.labels, Labels), f"{what}: `labels` must be a segzoo.specs.Labels")
     count = len(made)
     promise(count > 0, f"{what} holds no sample")
@@ -61,7 +197,9 @@ def check_dataset(
 
 
 def _check_sample(sample: Sample, labels: Labels, what: str) -> None:
-    promise(isinstance(sample, Sample), f"{what} must be a segzoo.interfaces.Sample")
+    promise(
+        isinstance(sample, Sample), f"{what} must be a segzoo.interfaces.Sample, is {type(sample).__name__}"
+    )
     image, mask, size = sample.image, sample.mask, sample.mask.shape
     promise(isinstance(sample.name, str) and bool(sample.name), f"{what} must have a name")
     promise(image.dtype in (np.uint8, np.uint16), f"{what}: its image is {image.dtype}, not uint8 or uint16")
@@ -75,7 +213,11 @@ def _check_sample(sample: Sample, labels: Labels, what: str) -> None:
     )
     known = {*range(len(labels.classes)), labels.ignore_index}
     strange = sorted({int(value) for value in np.unique(mask)} - known)
-    promise(not strange, f"{what}: its mask holds {strange}, which are neither classes nor ignored")
+    promise(
+        not strange,
+        f"{what}: its mask holds {strange}, which are neither classes nor ignored; map the file's values to "
+        "class indices, or say labels.ignore_index",
+    )
     view, instances = sample.field_of_view, sample.instances
     promise(
         view is None or (view.dtype == np.bool_ and view.shape == size),
@@ -90,4 +232,10 @@ def _check_sample(sample: Sample, labels: Labels, what: str) -> None:
 def _check_again(dataset: Dataset, index: int, first: Sample, what: str) -> None:
     again = dataset[index]
     same = np.array_equal(again.image, first.image) and np.array_equal(again.mask, first.mask)
-    promise(same and again.name == first.name, f"{what}: index {index} gave two different samples")
+    for name in ("field_of_view", "instances"):
+        one, other = getattr(again, name), getattr(first, name)
+        same = same and (one is None) == (other is None) and (one is None or np.array_equal(one, other))
+    promise(
+        same and again.name == first.name,
+        f"{what}: index {index} gave two different samples; draw nothing at random in __getitem__",
+    )

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import pickle
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from segzoo.config import from_json, to_json
 from segzoo.creation import create
-from segzoo.testing.promises import promise, promise_determinism, promise_gradients, seeded
+from segzoo.testing.export import check_export
+from segzoo.testing.promises import (
+    keep,
+    promise,
+    promise_determinism,
+    promise_gradients,
+    promise_one_like_many,
+    seeded,
+)
 from segzoo.weights.folder import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import nn
+
+    from segzoo.testing.promises import Promises
 
 #: One pixel, one row, odd sides, and a size that all networks like.
 SIZES = ((1, 1), (1, 19), (33, 47), (64, 64))
@@ -35,8 +48,8 @@ def check_model(
     """Check all that a model promises but export, which takes longer: see `check_export`.
 
     It gives logits of the image's size for every size, in training mode too and for a single image;
-    takes any number of channels; is deterministic in evaluation mode; gradients reach every
-    parameter; and it survives `check_round_trips`.
+    takes any number of channels; gives one image what it gives it in a batch; is deterministic in evaluation
+    mode; gradients reach every parameter; and it survives `check_round_trips`.
 
     Args:
         name: what `segzoo.create` is told.
@@ -48,28 +61,99 @@ def check_model(
     Raises:
         PluginError: it breaks a promise; the text says which.
     """
-    what, model = f"model {name!r}", None
-    for channels in in_channels:
-        model = create(name, num_classes=num_classes, in_channels=channels, weights=None, **options)
-        for height, width in sizes:
-            for training in (True, False):
-                logits = model.train(training)(seeded(1, channels, height, width))
-                promise(
-                    tuple(logits.shape) == (1, num_classes, height, width) and bool(logits.isfinite().all()),
-                    f"{what}: an image (1, {channels}, {height}, {width}) must give finite logits "
-                    f"(1, {num_classes}, {height}, {width}), got {tuple(logits.shape)}",
-                )
-    promise(model is not None, f"{what}: there is no number of channels to try")
-    if model is not None:
-        images = seeded(2, in_channels[-1], *sizes[-1])
-        promise_determinism(model, lambda: [model(images)], what)
-        side_logits: Any = getattr(model, "side_logits", lambda images: [model(images)])
-        promise_gradients(model, lambda: side_logits(images), what)
-        check_round_trips(model, images)
+    asked = {"num_classes": num_classes, "in_channels": in_channels, "sizes": sizes}
+    promises = model_promises(name, **asked, **options)
+    del promises["export"]
+    keep(f"model {name!r}", promises)
+
+
+def model_promises(
+    name: str,
+    *,
+    num_classes: int = 3,
+    in_channels: Sequence[int] = (1, 3, 4),
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    **options: Any,
+) -> Promises:
+    """Return the checks of a model by what it promises; arguments as those of `check_model`."""
+    subject = _Subject(name, num_classes, tuple(in_channels), tuple(sizes), options)
+    return {
+        "sizes": subject.sizes,
+        "batch-of-one": subject.batch_of_one,
+        "determinism": subject.determinism,
+        "gradients": subject.gradients,
+        "round-trips": subject.round_trips,
+        "export": subject.export,
+    }
+
+
+class _Subject:
+    """A model under check, built once for the last of the numbers of channels."""
+
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        in_channels: tuple[int, ...],
+        sizes: tuple[tuple[int, int], ...],
+        options: dict[str, Any],
+    ) -> None:
+        self.name, self.what = name, f"model {name!r}"
+        self.num_classes, self.in_channels, self.all_sizes = num_classes, in_channels, sizes
+        self.options = options
+        promise(bool(in_channels and sizes), f"{self.what}: there are no channels or sizes to try")
+
+    @cached_property
+    def module(self) -> nn.Module:
+        return self._built(self.in_channels[-1])
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        return seeded(2, self.in_channels[-1], *self.all_sizes[-1])
+
+    def sizes(self) -> None:
+        for channels in self.in_channels:
+            model = self.module if channels == self.in_channels[-1] else self._built(channels)
+            for height, width in self.all_sizes:
+                for training in (True, False):
+                    with torch.no_grad():
+                        logits = model.train(training)(seeded(1, channels, height, width))
+                    promise(
+                        tuple(logits.shape) == (1, self.num_classes, height, width)
+                        and bool(logits.isfinite().all()),
+                        f"{self.what}: an image (1, {channels}, {height}, {width}) must give finite logits "
+                        f"(1, {self.num_classes}, {height}, {width}), got {tuple(logits.shape)}",
+                    )
+
+    def batch_of_one(self) -> None:
+        self.module.eval()
+        with torch.no_grad():
+            both, alone = self.module(self.images), self.module(self.images[:1])
+        promise_one_like_many(both[:1], alone, self.what)
+
+    def determinism(self) -> None:
+        promise_determinism(self.module, lambda: [self.module(self.images)], self.what)
+
+    def gradients(self) -> None:
+        sides: Any = getattr(self.module, "side_logits", lambda images: [self.module(images)])
+        promise_gradients(self.module, lambda: sides(self.images), self.what)
+
+    def round_trips(self) -> None:
+        check_round_trips(self.module, self.images)
+
+    def export(self) -> None:
+        check_export(self.module, in_channels=self.in_channels[-1])
+
+    def _built(self, channels: int) -> nn.Module:
+        return create(
+            self.name, num_classes=self.num_classes, in_channels=channels, weights=None, **self.options
+        )
 
 
 def check_round_trips(model: nn.Module, images: torch.Tensor) -> None:
     """Check that a copy, a pickle, a state dict and a folder of a model give the same logits.
+
+    Its config comes back from JSON as it was written, too.
 
     Args:
         model: made by `segzoo.create` or `segzoo.load`.
@@ -78,12 +162,20 @@ def check_round_trips(model: nn.Module, images: torch.Tensor) -> None:
     Raises:
         PluginError: one of them does not; the text says which.
     """
+    what = type(model).__name__
+    config: Any = model.segzoo_config
+    text = json.dumps(to_json(config))
+    again = json.dumps(to_json(from_json(json.loads(text), "its config")))
+    promise(again == text, f"{what}: its config changes on its way through JSON: {text} became {again}")
     model.eval()
     with torch.no_grad():
         wanted = model(images)
         for how, other in _copies(model):
             same = other.eval()(images)
-            promise(torch.equal(same, wanted), f"{type(model).__name__}: {how} gives other logits")
+            promise(
+                torch.equal(same, wanted),
+                f"{what}: {how} gives other logits; keep all state in parameters, buffers and options",
+            )
 
 
 def _copies(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -1,0 +1,159 @@
+"""The contract of decoders: `segzoo.interfaces.Decoder`, checked by running them on made-up features."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+from segzoo import zoo
+from segzoo.interfaces import Decoder
+from segzoo.plugins import resolve
+from segzoo.specs import DecoderSpec
+from segzoo.testing.promises import (
+    keep,
+    promise,
+    promise_copies,
+    promise_determinism,
+    promise_gradients,
+    promise_one_like_many,
+    seeded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from segzoo.testing.promises import Promises
+
+
+def check_decoder(decoder: str | DecoderSpec, **options: Any) -> None:
+    """Check a decoder, on features of a few channels at strides 1 and 2 upwards.
+
+    Its ``out_channels``, ``stride`` and ``side_channels`` are those of its maps; it takes odd sizes if
+    it says so, and a batch of one; it is deterministic in evaluation mode; gradients reach every
+    parameter; and a copy and a pickle compute the same.
+
+    Args:
+        decoder: its name, or its spec where no plug-in registers it yet.
+        **options: of its factory.
+
+    Raises:
+        PluginError: it breaks a promise; the text says which.
+    """
+    spec = decoder if isinstance(decoder, DecoderSpec) else zoo.registry("decoders").get(decoder)
+    keep(f"decoder {spec.name!r}", decoder_promises(spec, **options))
+
+
+def decoder_promises(spec: DecoderSpec, **options: Any) -> Promises:
+    """Return the checks of a decoder by what it promises."""
+    subjects = [_Subject(spec, options, finest) for finest in (1, 2)]
+
+    def both(check: Callable[[_Subject], None]) -> Callable[[], None]:
+        def run() -> None:
+            for subject in subjects:
+                check(subject)
+
+        return run
+
+    return {
+        "maps": both(_Subject.maps),
+        "batch-of-one": both(_Subject.batch_of_one),
+        "odd-sizes": both(_Subject.odd_sizes),
+        "determinism": both(_Subject.determinism),
+        "gradients": both(_Subject.gradients),
+        "copies": both(_Subject.copies),
+    }
+
+
+class _Subject:
+    """A decoder under check, for features from one stride on."""
+
+    def __init__(self, spec: DecoderSpec, options: dict[str, Any], finest: int) -> None:
+        self.spec, self.options, self.what = spec, options, f"decoder {spec.name!r}"
+        count = max(spec.min_features, 3)
+        self.strides = tuple(finest << level for level in range(count))
+        self.channels = tuple(range(4, 4 + count))
+
+    @cached_property
+    def module(self) -> nn.Module:
+        given = {"channels": self.channels, "strides": self.strides}
+        module = resolve(self.spec.factory)(**self.spec.options, **given, **self.options)
+        promise(
+            isinstance(module, nn.Module),
+            f"{self.what} must be an nn.Module; {self.spec.factory} returned {type(module).__name__}",
+        )
+        promise(
+            isinstance(module, Decoder),
+            f"{self.what} must have `out_channels` and `stride`, whole numbers that its map has",
+        )
+        return module
+
+    def maps(self) -> None:
+        if not getattr(self.module, "eats", 0):
+            self._check_maps((4 * self.strides[-1], 6 * self.strides[-1]))
+
+    def odd_sizes(self) -> None:
+        if getattr(self.module, "any_size", False) and not getattr(self.module, "eats", 0):
+            self._check_maps((4 * self.strides[-1] - 1, 2 * self.strides[-1] + 1))
+
+    def batch_of_one(self) -> None:
+        module, features = self.module.eval(), self._features()
+        with torch.no_grad():
+            alone = module([feature[:1] for feature in features])
+            promise_one_like_many(module(features)[:1], alone, self.what)
+
+    def determinism(self) -> None:
+        features = self._features()
+        promise_determinism(self.module, lambda: [self.module(features)], self.what)
+
+    def gradients(self) -> None:
+        features = self._features()
+        promise_gradients(self.module, lambda: _all_maps(self.module, features), self.what)
+
+    def copies(self) -> None:
+        features = self._features()
+        promise_copies(self.module, lambda module: [module(features)], self.what)
+
+    def _features(self) -> list[Tensor]:
+        # Valid convolutions eat much of it.
+        return self._pyramid(2, (32 * self.strides[-1], 32 * self.strides[-1]))
+
+    def _pyramid(self, batch: int, size: tuple[int, int]) -> list[Tensor]:
+        height, width = size
+        return [
+            seeded(batch, channel, height // stride, width // stride, seed=stride)
+            for channel, stride in zip(self.channels, self.strides, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _check_maps(self, size: tuple[int, int]) -> None:
+        module, features = self.module.eval(), self._pyramid(1, size)
+        typed, result = cast("Any", module), module(features)
+        low = tuple(side // typed.stride for side in size)
+        promise(
+            result.shape[1] == typed.out_channels and all(map(_within_one, result.shape[2:], low)),
+            f"{self.what} declares {typed.out_channels} channels at stride {typed.stride}; "
+            f"of an image of {size} it gives {tuple(result.shape)}",
+        )
+        maps, declared = _all_maps(module, features), getattr(module, "side_channels", ())
+        if declared:
+            channels = tuple(one.shape[1] for one in maps)
+            promise(
+                channels == (*declared, typed.out_channels) and maps[-1].equal(result),
+                f"{self.what}: side_features must give maps of {declared} channels and, last, what calling "
+                f"it returns; they have {channels}",
+            )
+
+
+def _all_maps(module: nn.Module, features: list[Tensor]) -> Sequence[Tensor]:
+    if not getattr(module, "side_channels", ()):
+        return [module(features)]
+    return cast("Any", module).side_features(features)
+
+
+def _within_one(real: int, wanted: int) -> bool:
+    return abs(real - wanted) <= 1

@@ -1,0 +1,83 @@
+"""A zoo that holds what a test gives it, and looks for nothing else."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from segzoo import zoo
+from segzoo.errors import PluginError
+from segzoo.hooks import hookimpl
+from segzoo.plugins import SPEC_TYPES, Candidate, Contribution, load, segzoo_itself
+from segzoo.registry import plural
+from segzoo.specs import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def isolated_zoo(*plugins: object, builtin: bool = True, owner: str = "") -> Iterator[None]:
+    """Fill the zoo with segzoo's own parts and the given plug-ins alone; afterwards it is as it was.
+
+    What is installed plays no part: neither entry points nor folders are looked at, and code that tries to is
+    told off with a `PluginError`. Processes that a test starts have a zoo of their own.
+
+    Args:
+        *plugins: modules or objects with hooks, as entry points name them; or specs, which become one
+            plug-in.
+        builtin: whether segzoo's own parts are in it.
+        owner: the distribution of the plug-ins; where empty that of a module is its name with ``-`` for
+            ``_``, and that of anything else is ``isolated``.
+
+    Raises:
+        PluginError: a plug-in breaks a rule of hooks, or the environment blocks it.
+
+    Example:
+        >>> with isolated_zoo(EncoderSpec(name="mine", factory="mine:Encoder", channels=(4, 8), strides=(1, 2))):
+        ...     check_encoder("mine")
+    """
+    specs = [plugin for plugin in plugins if isinstance(plugin, Spec)]
+    objects = [plugin for plugin in plugins if not isinstance(plugin, Spec)]
+    candidates = [segzoo_itself()] if builtin else []
+    candidates += [_candidate(plugin, owner) for plugin in objects]
+    if specs:
+        candidates.append(_candidate(_plugin_of(specs), owner or "isolated"))
+    with zoo.holding([_loaded(candidate) for candidate in candidates]):
+        yield
+
+
+def _candidate(plugin: object, owner: str) -> Candidate:
+    name = plugin.__name__.partition(".")[0] if isinstance(plugin, ModuleType) else "isolated"
+    distribution = owner or name.replace("_", "-")
+    return Candidate(name, distribution, "0", lambda: plugin)
+
+
+def _loaded(candidate: Candidate) -> Contribution:
+    contribution = load(candidate)
+    record = contribution.record
+    if record.status != "ok":
+        raise PluginError(f"plug-in {record.distribution!r} is {record.status}: {record.error}")
+    return contribution
+
+
+def _plugin_of(specs: list[Spec]) -> object:
+    """Return an object with a hook for every kind of the specs."""
+
+    class Plugin:
+        pass
+
+    for spec_type in SPEC_TYPES:
+        chosen = [spec for spec in specs if isinstance(spec, spec_type)]
+        if chosen:
+            setattr(Plugin, f"segzoo_{plural(spec_type.kind)}", staticmethod(_hook(chosen)))
+    return Plugin()
+
+
+def _hook(specs: list[Spec]) -> Callable[[], list[Spec]]:
+    @hookimpl
+    def hook() -> list[Spec]:
+        return specs
+
+    return hook

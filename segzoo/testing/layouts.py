@@ -1,0 +1,134 @@
+"""The contract of layouts: told apart by their marks, and honest about files that do not fit."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segzoo import zoo
+from segzoo.errors import WeightsError
+from segzoo.plugins import resolve
+from segzoo.specs import LayoutSpec
+from segzoo.testing.promises import keep, promise, seeded
+from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
+from segzoo.weights.conversion import convert, recognise
+from segzoo.weights.encoders import is_encoder
+from segzoo.weights.folder import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from segzoo.testing.promises import Promises
+
+
+def check_layout(
+    layout: str | LayoutSpec, *, state: Mapping[str, Tensor] | None = None, **options: Any
+) -> None:
+    """Check a layout of other programs' checkpoints.
+
+    Its marks are its own; its factory takes a checkpoint; a file that bears nothing but its marks is refused
+    with a list of what is missing. And a state dict, if the author gives one, is recognised by its marks, and
+    converted to a model with finite logits.
+
+    Args:
+        layout: its name, or its spec where no plug-in registers it yet.
+        state: a state dict of the program, of a narrow network if there is one.
+        **options: of the layout, for that state dict.
+
+    Raises:
+        PluginError: it breaks a promise; the text says which.
+    """
+    spec = layout if isinstance(layout, LayoutSpec) else zoo.registry("layouts").get(layout)
+    keep(f"layout {spec.name!r}", layout_promises(spec, state=state, **options))
+
+
+def layout_promises(
+    spec: LayoutSpec, *, state: Mapping[str, Tensor] | None = None, **options: Any
+) -> Promises:
+    """Return the checks of a layout by what it promises; arguments as those of `check_layout`."""
+    what = f"layout {spec.name!r}"
+    promises: Promises = {
+        "described": lambda: _check_described(spec, what),
+        "marks": lambda: _check_marks(spec, what),
+        "factory": lambda: _check_factory(spec, what),
+        "other-files": lambda: _check_other_files(spec, what),
+    }
+    if state is not None:
+        promises["conversion"] = lambda: _check_conversion(spec, state, options, what)
+    return promises
+
+
+def _check_described(spec: LayoutSpec, what: str) -> None:
+    promise(
+        bool(spec.summary and spec.homepage),
+        f"{what}: its spec lacks summary or homepage; say which program's checkpoints it reads",
+    )
+
+
+def _check_marks(spec: LayoutSpec, what: str) -> None:
+    promise(
+        isinstance(spec.marks, tuple) and all(isinstance(mark, str) and mark for mark in spec.marks),
+        f"{what}: its marks {spec.marks!r} must be names of tensors",
+    )
+    same = [
+        entry.full_name
+        for _, entry in zoo.registry("layouts").items()
+        if set(entry.spec.marks) == set(spec.marks) and entry.spec != spec
+    ]
+    promise(not same, f"{what}: {', '.join(same)} has the same marks; add names that only its files have")
+
+
+def _check_factory(spec: LayoutSpec, what: str) -> None:
+    names = list(inspect.signature(resolve(spec.factory)).parameters)
+    promise(
+        names[:1] == ["checkpoint"],
+        f"{what}: its factory must take `checkpoint` first, takes {', '.join(names) or 'nothing'}",
+    )
+    strange = sorted(set(spec.options) - set(names))
+    promise(not strange, f"{what}: its spec gives options {strange}, which its factory does not take")
+
+
+def _check_other_files(spec: LayoutSpec, what: str) -> None:
+    tensors = {mark: torch.zeros(()) for mark in spec.marks}
+    checkpoint = Checkpoint(tensors=tensors, file="made-up.pth")
+    try:
+        resolve(spec.factory)(checkpoint, **spec.options)
+    except WeightsError as error:
+        promise(bool(str(error)), f"{what}: a file of its marks alone must be refused with what it lacks")
+        return
+    promise(
+        False,
+        f"{what}: it takes a file that has nothing but its marks, each of no dimension; read what decides the "
+        "network with segzoo.weights.layouts.Transfer.shape",
+    )
+
+
+def _check_conversion(
+    spec: LayoutSpec, state: Mapping[str, Tensor], options: Mapping[str, Any], what: str
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        file, folder = Path(name, "state.pth"), Path(name, "converted")
+        torch.save(dict(state), file)
+        found = recognise(read_checkpoint(file))
+        promise(
+            any(one.endswith(f":{spec.name}") for one in found),
+            f"{what}: its example is recognised as {', '.join(found) or 'nothing'}; it lacks "
+            f"{', '.join(mark for mark in spec.marks if mark not in state) or 'no mark'}",
+        )
+        convert(file, folder, layout=spec.name, **options)
+        if is_encoder(folder):
+            return
+        model: Any = load(folder)
+        with torch.no_grad():
+            logits = model(seeded(1, model.segzoo_config.architecture.in_channels, 33, 47))
+        promise(
+            bool(logits.isfinite().all()) and tuple(logits.shape[2:]) == (33, 47),
+            f"{what}: of an image of 33x47 the converted example's logits are {tuple(logits.shape)}, or not "
+            "finite",
+        )

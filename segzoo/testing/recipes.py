@@ -1,0 +1,62 @@
+"""The contract of recipes: the file ships, reads, and names what exists."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segzoo import zoo
+from segzoo.specs import RecipeSpec
+from segzoo.testing.promises import keep, promise
+from segzoo.training.reading import read_recipe
+from segzoo.training.recipe_files import shipped_text
+
+if TYPE_CHECKING:
+    from segzoo.testing.promises import Promises
+
+
+def check_recipe(recipe: str | RecipeSpec) -> None:
+    """Check a recipe that ships with a plug-in.
+
+    It says what it is; its file is in the package, and is TOML whose keys, values and names are good; and the
+    data set that the spec names is the one that the file names.
+
+    Args:
+        recipe: its name, or its spec where no plug-in registers it yet.
+
+    Raises:
+        PluginError: it breaks a promise; the text says which.
+    """
+    spec = recipe if isinstance(recipe, RecipeSpec) else zoo.registry("recipes").get(recipe)
+    keep(f"recipe {spec.name!r}", recipe_promises(spec))
+
+
+def recipe_promises(spec: RecipeSpec) -> Promises:
+    """Return the checks of a recipe by what it promises."""
+    what = f"recipe {spec.name!r}"
+    return {
+        "described": lambda: promise(
+            bool(spec.summary), f"{what}: its spec lacks summary; say in a line what it trains"
+        ),
+        "file": lambda: _check_file(spec, what),
+        "data": lambda: _check_data(spec, what),
+    }
+
+
+def _check_file(spec: RecipeSpec, what: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{spec.name}.toml")
+        file.write_text(shipped_text(spec), encoding="utf-8")
+        read = read_recipe(file)
+    promise(
+        not spec.data or read.data == spec.data,
+        f"{what}: its spec says that it is for {spec.data!r}, its file trains on {read.data!r}",
+    )
+
+
+def _check_data(spec: RecipeSpec, what: str) -> None:
+    promise(
+        not spec.data or spec.data in zoo.registry("datasets"),
+        f"{what}: no plug-in that is loaded has its data set {spec.data!r}",
+    )
