@@ -147,7 +147,7 @@ def lay_out(chart: Chart) -> list[Mark]:
 
 def short(value: float) -> str:
     """Return a number in as few characters as tell it."""
-    if value and abs(value) < 0.001:
+    if 0 < abs(value) < 0.01:
         digits, power = f"{value:.1e}".split("e")
         return f"{digits.removesuffix('.0')}e{int(power)}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -188,6 +188,7 @@ def _axes(
         marks.append(Stroke([left, right], "grid"))
         marks.append(Words(Point(left.x - 6, left.y + 4), short(tick), "small", "end"))
     marks.append(Stroke([place(Point(epoch, low)) for epoch in epochs], "axis"))
+    marks.append(Words(Point(0, HEIGHT - 8), "epoch", "small"))
     for tick in _ticks(*epochs, 6):
         if tick == round(tick) and epochs[0] <= tick <= epochs[1]:
             x = place(Point(tick, low)).x

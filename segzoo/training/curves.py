@@ -56,6 +56,7 @@ def _style() -> str:
         ".curves .best{stroke:var(--muted);stroke-width:1;stroke-dasharray:4 3}\n"
         ".curves circle{stroke:var(--paper);stroke-width:1.5}\n"
         ".curves text{stroke:none;font-size:12px}\n"
+        "@media (max-width:40rem){.curves text{font-size:13.5px}}\n"
         ".curves text.title{font-size:14px;font-weight:600;fill:var(--ink)}\n"
     ) + "".join(f".curves text.line-{number}{{fill:var(--line-{number})}}" for number in range(len(_LINES)))
 
