@@ -119,12 +119,12 @@ def _pair(found: Any, name: str, encoder: Choice, decoder: Choice) -> zoo.Pair |
     if isinstance(found, zoo.Pair):
         pair = found
     elif isinstance(found.spec, ModelSpec) and not found.spec.factory:
-        decoders = zoo.registry("decoders")
-        pair = zoo.Pair(decoders.entry(found.spec.decoder), zoo.find_encoder(found.spec.encoder))
+        decoders, encoders = zoo.registry("decoders"), zoo.registry("encoders")
+        own = decoders.entry(decoders.meant(found.spec.decoder, found.owner))
+        pair = zoo.Pair(own, zoo.find_encoder(encoders.meant(found.spec.encoder, found.owner)))
     elif isinstance(encoder, str) or isinstance(decoder, str):
         # "unet" is a network of its own and a decoder: with another encoder the decoder is meant.
-        base = zoo.registry("decoders").entry(decoder if isinstance(decoder, str) else name)
-        pair = zoo.Pair(base, zoo.find_encoder(base.spec.encoder))
+        pair = zoo.pair_of(zoo.registry("decoders").entry(decoder if isinstance(decoder, str) else name))
     else:
         return None
     if isinstance(decoder, str):

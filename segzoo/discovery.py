@@ -1,11 +1,13 @@
-"""Where plug-ins are: entry points of installed distributions, and source trees in a folder.
+"""Where plug-ins are, and which of them the environment allows.
 
-Nothing is imported here before `Candidate.load` is called. segzoo walks the distributions itself,
-since one whose files are damaged would otherwise hide all others.
+They are entry points of installed distributions, and source trees in a folder. Nothing is imported
+here before `Candidate.load` is called. segzoo walks the distributions itself, since one whose files are
+damaged would otherwise hide all others.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import contextmanager
@@ -13,13 +15,13 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from types import ModuleType
 
 ENTRY_POINT_GROUP = "segzoo.plugins"
@@ -37,12 +39,18 @@ class Candidate:
         distribution: the package that people install, its name normalised.
         version: of the distribution.
         load: imports it and returns the module or object that implements the hooks.
+        value: what its entry point names.
+        shadowed: why it is not to be loaded: which other copy comes first.
+        warning: what people should know of its distribution.
     """
 
     name: str
     distribution: str
     version: str
     load: Callable[[], Any]
+    value: str = ""
+    shadowed: str = ""
+    warning: str = ""
 
 
 @contextmanager
@@ -66,22 +74,40 @@ def installed() -> list[Candidate]:
     """Return the plug-ins of every installed distribution, sorted by its name."""
     check_allowed()
     candidates: list[Candidate] = []
-    seen: set[str] = set()
+    seen: dict[str, tuple[str, Path]] = {}
     for distribution in metadata.distributions():
         points, damage = _entry_points(distribution)
         if not points and not damage:
             continue
-        try:
-            name, version = normalise(distribution.name), distribution.version
-        except (KeyError, TypeError):  # its METADATA has no name or version
-            name, version = "?", ""
-        if name in seen and name != "?":
-            continue  # an older copy further down the path, which Python would not import either
-        seen.add(name)
+        name, version, warning = _identity(distribution)
+        place, shadowed = Path(os.path.realpath(str(distribution.locate_file("")))), ""
+        if name in seen:
+            # Python would not import a copy further down the path either.
+            first, where = seen[name]
+            if where == place:
+                continue  # a folder that is on the path twice, or by two names
+            shadowed = f"{name} {first} in {where} comes first on sys.path; this one lies in {place}"
+        seen.setdefault(name, (version, place))
+        more = {"shadowed": shadowed, "warning": warning}
         if damage:
-            candidates.append(Candidate("?", name, version, _raiser(damage)))
-        candidates += [Candidate(point.name, name, version, point.load) for point in points]
+            candidates.append(Candidate("?", name, version, _raiser(damage), **more))
+        for point in points:
+            candidates.append(Candidate(point.name, name, version, point.load, value=point.value, **more))
     return sorted(candidates, key=lambda candidate: (candidate.distribution, candidate.name))
+
+
+def _identity(distribution: metadata.Distribution) -> tuple[str, str, str]:
+    """Return a distribution's name and version, and what is wrong with the file that says them."""
+    try:
+        name, version = normalise(distribution.name), str(distribution.version)
+        if name:
+            return name, version, ""
+    except (KeyError, TypeError, AttributeError):  # there is no METADATA, or it lacks one of them
+        pass
+    # The folder of the metadata is named after both.
+    folder = Path(str(getattr(distribution, "_path", "?"))).name
+    name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
+    return normalise(name), version, "its METADATA lacks name or version: install it anew"
 
 
 def _entry_points(distribution: metadata.Distribution) -> tuple[list[metadata.EntryPoint], str]:
@@ -123,7 +149,7 @@ def _in_project(file: Path) -> Iterator[Candidate]:
     version = str(project.get("version", ""))
     points = project.get("entry-points", {}).get(ENTRY_POINT_GROUP, {})
     for name, value in points.items():
-        yield Candidate(name, distribution, version, _source_loader(str(value), source))
+        yield Candidate(name, distribution, version, _source_loader(str(value), source), value=str(value))
 
 
 def _source_loader(value: str, source: Path) -> Callable[[], Any]:
@@ -160,6 +186,26 @@ def import_from(module: str, source: Path) -> ModuleType:
 def normalise(distribution: str) -> str:
     """Return a distribution's name in the one spelling that package indexes treat as equal."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def strict() -> bool:
+    """Whether the first plug-in that fails is to raise, as its author's tests want."""
+    return os.environ.get("SEGZOO_STRICT_PLUGINS", "") not in ("", "0")
+
+
+def blocked(distribution: str) -> str:
+    """Return why the environment forbids a distribution, or nothing where it does not."""
+    if distribution == "segzoo":
+        return ""
+    if distribution in _listed("SEGZOO_DISABLE_PLUGINS"):
+        return "named by SEGZOO_DISABLE_PLUGINS"
+    if "SEGZOO_PLUGINS" in os.environ and distribution not in _listed("SEGZOO_PLUGINS"):
+        return "not named by SEGZOO_PLUGINS"
+    return ""
+
+
+def _listed(variable: str) -> set[str]:
+    return {normalise(part.strip()) for part in os.environ.get(variable, "").split(",") if part.strip()}
 
 
 def _raiser(message: str) -> Callable[[], Any]:

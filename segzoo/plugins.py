@@ -9,19 +9,19 @@ distributions, separated by commas: ``SEGZOO_PLUGINS`` (only these are loaded) a
 
 from __future__ import annotations
 
-import os
 import reprlib
 import time
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from segzoo import builtin, hooks
-from segzoo.discovery import Candidate, in_folder, installed, normalise
+from segzoo.discovery import Candidate, blocked, in_folder, installed, strict
 from segzoo.errors import PluginError, did_you_mean
 from segzoo.registry import plural
 from segzoo.specs import (
@@ -36,6 +36,7 @@ from segzoo.specs import (
     Spec,
     WeightsSpec,
 )
+from segzoo.watch import Guard, in_a_line, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +58,15 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
 #: Every hook that a plug-in may implement.
 HOOKS = ("segzoo_api", *(f"segzoo_{plural(spec_type.kind)}" for spec_type in SPEC_TYPES))
 
+#: More specs than any plug-in has; one whose hook never ends is stopped here.
+MOST_SPECS = 10_000
+
+#: Milliseconds above which loading a plug-in is slow, since every command waits for it.
+SLOW = 1000.0
+
+# What stands before a colon in a name and is no distribution.
+_PREFIXES = ("hf-hub", "local-dir", "timm")
+
 Status = Literal["ok", "broken", "blocked", "incompatible", "shadowed"]
 
 
@@ -74,6 +84,7 @@ class PluginRecord:
         api: the interface version it was written for.
         error: why it is not ``ok``, in one line.
         traceback: where it raised.
+        warnings: what people should know of it, though it works.
         milliseconds: how long it took to import and to ask.
         provides: names of what it brings, by kind.
     """
@@ -85,8 +96,14 @@ class PluginRecord:
     api: int = hooks.API_VERSION
     error: str = ""
     traceback: str = ""
+    warnings: tuple[str, ...] = ()
     milliseconds: float = 0.0
     provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def slow(self) -> bool:
+        """Whether it takes so long to load that people notice."""
+        return self.milliseconds > SLOW
 
 
 @dataclass(frozen=True)
@@ -107,18 +124,24 @@ def collect(folders: Sequence[Path] = ()) -> list[Contribution]:
     """
     sources = [[segzoo_itself()], *(in_folder(folder) for folder in folders), installed()]
     earlier: set[str] = set()
-    contributions = []
+    contributions: list[Contribution] = []
+    guard = None
     for source in sources:
         names: set[tuple[str, str]] = set()
         for candidate in source:
             key = (candidate.distribution, candidate.name)
+            if candidate.shadowed:
+                contributions.append(shadowed(candidate, candidate.shadowed))
+                continue
             if candidate.distribution in earlier:
                 reason = f"another copy of {candidate.distribution} was found first"
                 contributions.append(shadowed(candidate, reason))
             elif key in names:
                 contributions.append(shadowed(candidate, f"it has another plug-in named {candidate.name!r}"))
             else:
-                contributions.append(load(candidate))
+                contributions.append(load(candidate, guard))
+            # segzoo's own plug-in is the first.
+            guard = guard or Guard(contributions[0].specs)
             names.add(key)
         earlier |= {candidate.distribution for candidate in source}
     return contributions
@@ -136,7 +159,7 @@ def shadowed(candidate: Candidate, reason: str) -> Contribution:
     return Contribution(_record(candidate, status="shadowed", error=reason))
 
 
-def load(candidate: Candidate) -> Contribution:
+def load(candidate: Candidate, guard: Guard | None = None) -> Contribution:
     """Import one plug-in, ask its hooks, check what they return; whatever it raises becomes its record.
 
     Raises:
@@ -147,24 +170,37 @@ def load(candidate: Candidate) -> Contribution:
         return Contribution(_record(candidate, status="blocked", error=reason))
     start = time.perf_counter()
     specs: tuple[Spec, ...] = ()
-    try:
-        specs, outcome = _ask(candidate)
-    except (Exception, SystemExit) as error:
-        outcome = {"status": "broken", "error": _told(error), "traceback": traceback.format_exc()}
-        if strict():
-            told = f"plug-in {candidate.name!r} of {candidate.distribution} is broken: {outcome['error']}"
-            raise PluginError(told) from error
+    with watching() as warnings:
+        try:
+            specs, outcome = _ask(candidate)
+            if guard is not None:
+                guard.check()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit and pytest.skip are no Exceptions
+            if guard is not None:
+                guard.restore()
+            specs, told = (), in_a_line(error, candidate.value)
+            outcome = {"status": "broken", "error": told, "traceback": traceback.format_exc()}
+            if strict():
+                told = f"plug-in {candidate.name!r} of {candidate.distribution} is broken: {told}"
+                raise PluginError(told) from error
     milliseconds = (time.perf_counter() - start) * 1000
-    return Contribution(_record(candidate, milliseconds=milliseconds, **outcome), specs)
-
-
-def strict() -> bool:
-    """Whether the first plug-in that fails is to raise, as its author's tests want."""
-    return os.environ.get("SEGZOO_STRICT_PLUGINS", "") not in ("", "0")
+    if milliseconds > SLOW:
+        warnings.append(f"it takes {milliseconds / 1000:.1f} s to load, and every command waits for it")
+    if candidate.warning:
+        warnings.append(candidate.warning)
+    outcome = {"milliseconds": milliseconds, "warnings": tuple(warnings), **outcome}
+    return Contribution(_record(candidate, **outcome), specs)
 
 
 def _ask(candidate: Candidate) -> tuple[tuple[Spec, ...], dict[str, Any]]:
     """Return a plug-in's specs and what its record says."""
+    if candidate.distribution in _PREFIXES:
+        raise PluginError(
+            f"its distribution is named {candidate.distribution!r}, and before a colon that means something "
+            "else: rename it"
+        )
     manager = pluggy.PluginManager("segzoo")
     manager.add_hookspecs(hooks)
     plugin = candidate.load()
@@ -202,23 +238,6 @@ def _unknown_hook(manager: pluggy.PluginManager, plugin: object) -> str:
     return ""
 
 
-def _told(error: BaseException) -> str:
-    """Return an exception in one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
-
-
-def blocked(distribution: str) -> str:
-    """Return why the environment forbids a distribution, or nothing where it does not."""
-    if distribution == "segzoo":
-        return ""
-    if distribution in _listed("SEGZOO_DISABLE_PLUGINS"):
-        return "named by SEGZOO_DISABLE_PLUGINS"
-    if "SEGZOO_PLUGINS" in os.environ and distribution not in _listed("SEGZOO_PLUGINS"):
-        return "not named by SEGZOO_PLUGINS"
-    return ""
-
-
 def resolve(factory: str) -> Callable[..., Any]:
     """Import what ``"package.module:callable"`` names.
 
@@ -236,10 +255,6 @@ def resolve(factory: str) -> Callable[..., Any]:
     if not callable(found):
         raise PluginError(f"factory {factory!r}: module {module_name!r} has no callable {attribute!r}")
     return found
-
-
-def _listed(variable: str) -> set[str]:
-    return {normalise(part.strip()) for part in os.environ.get(variable, "").split(",") if part.strip()}
 
 
 def _api(manager: pluggy.PluginManager) -> int:
@@ -261,7 +276,9 @@ def _specs(manager: pluggy.PluginManager, spec_type: type[Spec]) -> Iterable[Spe
         if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
             told = reprlib.repr(returned)
             raise PluginError(f"{hook}() returned {told}, not a list of {spec_type.__name__}")
-        for spec in returned:
+        for number, spec in enumerate(islice(returned, MOST_SPECS + 1), start=1):
+            if number > MOST_SPECS:
+                raise PluginError(f"{hook}() returned more than {MOST_SPECS} specs, the most that is allowed")
             if not isinstance(spec, spec_type):
                 told = reprlib.repr(spec)
                 raise PluginError(f"{hook}() returned {told} among its specs, not a {spec_type.__name__}")

@@ -7,7 +7,7 @@ Nothing is ever overwritten: two plug-ins may claim one short name, and then bot
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
 from segzoo.specs import Spec
@@ -92,6 +92,14 @@ class Registry(Generic[S]):
         """Return the spec that ``name`` stands for; errors as `entry`."""
         return self.entry(name).spec
 
+    def meant(self, name: str, owner: str) -> str:
+        """Return what ``owner`` means by a name in its own specs, whoever else claims that name.
+
+        It means its own, else segzoo's, else whatever the name stands for.
+        """
+        full = (f"{one}:{name}" for one in (owner, "segzoo"))
+        return next((one for one in full if one in self), name)
+
     def names(self) -> list[str]:
         """Return every spec's name once, sorted; prefixed where several plug-ins claim it."""
         return sorted(name for name, _ in self.items())
@@ -130,6 +138,25 @@ class Registry(Generic[S]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def clashes(registries: Iterable[Registry[Any]]) -> dict[str, list[str]]:
+    """Return, by distribution, which of its names others claim too, and what to say instead."""
+    told: dict[str, list[str]] = {}
+    for registry in registries:
+        for name, entries in registry._by_name.items():
+            for owner in {entry.owner for entry in entries} - {"segzoo"} if len(entries) > 1 else ():
+                others = " and ".join(entry.owner for entry in entries if entry.owner != owner)
+                say = " or ".join(repr(f"{entry.owner}:{name}") for entry in entries)
+                told.setdefault(owner, []).append(
+                    f"the {registry.kind} name {name!r} is {others}'s too: say {say}"
+                )
+    return {owner: _cut(lines) for owner, lines in told.items()}
+
+
+def _cut(lines: list[str], most: int = 5) -> list[str]:
+    more = len(lines) - most
+    return [*lines[:most], f"{more} more of its names are claimed by others too"] if more > 0 else lines
 
 
 def plural(kind: str) -> str:

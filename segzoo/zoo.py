@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from segzoo.discovery import check_allowed, refusing
 from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
 from segzoo.plugins import SPEC_TYPES, Contribution, PluginRecord, collect, strict
-from segzoo.registry import Entry, Registry, plural
+from segzoo.registry import Entry, Registry, clashes, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -165,6 +165,9 @@ def _fill() -> _Zoo:
                 raise
             record = replace(record, status="broken", error=str(error), provides={})
         records.append(record)
+    told = clashes(registries.values())
+    more = [(*record.warnings, *told.get(record.distribution, ())) for record in records]
+    records = [replace(record, warnings=lines) for record, lines in zip(records, more, strict=True)]
     return _Zoo(registries, records)
 
 
@@ -211,9 +214,13 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     if pairs:
         return pairs[0]
     if name in decoders:
-        found = decoders.entry(name)
-        return Pair(found, find_encoder(found.spec.encoder))
+        return pair_of(decoders.entry(name))
     raise UnknownNameError(_unknown_model(name))
+
+
+def pair_of(decoder: Entry[DecoderSpec]) -> Pair:
+    """Return a decoder and the encoder that its spec names; errors as `find_encoder`."""
+    return Pair(decoder, find_encoder(registry("encoders").meant(decoder.spec.encoder, decoder.owner)))
 
 
 def find_encoder(name: str) -> Entry[EncoderSpec]:

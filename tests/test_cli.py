@@ -176,13 +176,15 @@ def test_a_reader_that_stops_reading_is_told_nothing(python: Run) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes and signals as POSIX has them")
 def test_an_interrupt_leaves_with_130_and_no_traceback(site: Site) -> None:
-    site.install("segzoo-slow", "import sys, time; print('here', flush=True); time.sleep(60)")
+    site.install(
+        "segzoo-slow", "import sys, time; print('here', file=sys.stderr, flush=True); time.sleep(60)"
+    )
     # A job in the background ignores interrupts and hands that on to its children.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program = [sys.executable, "-c", f"{heed}; from segzoo.cli import main; main()", "list"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
+        assert process.stderr is not None
+        assert process.stderr.readline() == "here\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == cli.INTERRUPTED

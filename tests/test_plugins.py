@@ -193,7 +193,10 @@ def test_of_two_copies_on_the_path_the_one_that_python_imports_is_the_plugin(
     nearer.folder.mkdir()
     nearer.install("segzoo-thin", GOOD, version="2.0")
     monkeypatch.syspath_prepend(nearer.folder)
-    assert (record("segzoo-thin").status, record("segzoo-thin").version) == ("ok", "2.0")
+    first, second = (one for one in zoo.plugins if one.distribution == "segzoo-thin")
+    assert (first.status, first.version) == ("ok", "2.0")
+    assert (second.status, second.version) == ("shadowed", "1.0")
+    assert f"segzoo-thin 2.0 in {nearer.folder} comes first on sys.path" in second.error
 
 
 def test_an_object_may_be_the_plugin(site: Site) -> None:

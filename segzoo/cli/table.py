@@ -29,7 +29,7 @@ def echo_json(data: Any) -> None:
 
 
 def warn_of_failed_plugins() -> None:
-    """Say in a line each, on stderr, which plug-ins did not load."""
+    """Say in a line each, on stderr, which plug-ins did not load, and which took long to."""
     for record in zoo.plugins:
         if record.status in ("broken", "incompatible"):
             click.echo(
@@ -37,3 +37,5 @@ def warn_of_failed_plugins() -> None:
                 "`segzoo plugins -v` shows more",
                 err=True,
             )
+        elif record.slow:
+            click.echo(f"warning: plug-in {record.distribution}: {record.warnings[-1]}", err=True)

@@ -48,6 +48,8 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     for record in records:
         if record.error:
             click.echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
+        for warning in record.warnings:
+            click.echo(f"\n{record.distribution} ({record.name}): {warning}")
     if verbose:
         for record in records:
             click.echo()

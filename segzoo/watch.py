@@ -1,0 +1,123 @@
+"""What a plug-in does while it is loaded besides saying what it brings: told of, and undone where it must be.
+
+Standard output belongs to the command that people run (``segzoo list --json | ...``), so what a plug-in
+prints while it is loaded goes to stderr. segzoo's own specs and hooks belong to segzoo.
+"""
+
+from __future__ import annotations
+
+import io
+import reprlib
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from segzoo import builtin
+from segzoo.errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from segzoo.specs import Spec
+
+_REMEMBERED = 200
+
+# Packages that are not named as their modules are.
+_PACKAGES = {"cv2": "opencv-python", "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+
+
+def in_a_line(error: BaseException, value: str) -> str:
+    """Return an exception in one line, and what to do about a module that is missing.
+
+    Args:
+        error: what a plug-in raised when it was loaded.
+        value: what its entry point names.
+    """
+    text = " ".join(str(error).split())
+    told = text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return told
+    module = value.partition(":")[0].strip()
+    if f"{module}.".startswith(f"{error.name}."):
+        return f"{told}; its entry point names {value!r}, which is not there: reinstall it"
+    package = error.name.partition(".")[0]
+    return f"{told}; it needs what is not installed: `pip install {_PACKAGES.get(package, package)}`"
+
+
+@contextmanager
+def watching() -> Iterator[list[str]]:
+    """Yield a list that afterwards holds what people should know of a plug-in loaded meanwhile."""
+    warnings: list[str] = []
+    printed, had_torch = _Printed(), "torch" in sys.modules
+    try:
+        with redirect_stdout(printed):
+            yield warnings
+    finally:
+        if printed.beginning:
+            told = reprlib.repr(printed.beginning.strip())
+            warnings.append(f"it prints {told} when it is loaded (sent to stderr): print nothing at import")
+        if "torch" in sys.modules and not had_torch:
+            warnings.append("it imports torch when it is only listed: import it in the module of code")
+
+
+class _Printed(io.TextIOBase):
+    """Passes text on to stderr at once, and remembers how it began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beginning = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        self.beginning = (self.beginning + text)[:_REMEMBERED]
+        sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+class Guard:
+    """Remembers segzoo's own specs and hooks, and puts back what a plug-in changed in them.
+
+    Args:
+        specs: segzoo's own, as its hooks returned them.
+    """
+
+    def __init__(self, specs: Iterable[Spec]) -> None:
+        self._specs = [(spec, dict(vars(spec)), _copied(spec)) for spec in specs]
+        self._hooks = {name: value for name, value in vars(builtin).items() if name.startswith("segzoo_")}
+
+    def restore(self) -> list[str]:
+        """Put back what was changed, and return what that was."""
+        changed = []
+        for spec, values, copies in self._specs:
+            if vars(spec) == values and all(values[name] == copy for name, copy in copies.items()):
+                continue
+            changed.append(f"{spec.kind} {values['name']!r}")
+            vars(spec).clear()
+            vars(spec).update({**values, **copies})
+            values.update(copies)
+            copies.update(_copied(spec))
+        for name, hook in self._hooks.items():
+            if getattr(builtin, name, None) is not hook:
+                changed.append(f"hook {name}()")
+                setattr(builtin, name, hook)
+        return changed
+
+    def check(self) -> None:
+        """Raise `PluginError` if something was changed; it is put back."""
+        changed = self.restore()
+        if changed:
+            raise PluginError(
+                f"it changes segzoo's own {', '.join(changed[:4])}, which was put back: give what differs a "
+                "name of its own"
+            )
+
+
+def _copied(spec: Spec) -> dict[str, Any]:
+    """Return copies of what could be changed in place."""
+    return {name: dict(value) for name, value in vars(spec).items() if isinstance(value, Mapping)}
