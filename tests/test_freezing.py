@@ -123,3 +123,12 @@ def test_a_model_that_data_parallelism_wraps_is_frozen_without_its_noticing(mode
         assert changed(model.encoder, before) == set(before)
     finally:
         distributed.destroy_process_group()
+
+
+def test_a_backbone_inside_a_strangers_wrapper_is_frozen_too():
+    network = nn.Module()
+    network.backbone, network.classifier = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 1, 1)
+    wrapper = nn.Module()
+    wrapper.network = network
+    Freezing(wrapper, 1).begin(1)
+    assert [one.requires_grad for one in network.parameters()] == [False, False, True, True]

@@ -202,7 +202,7 @@ def test_the_state_of_another_schedule_is_refused():
         schedule("cosine", rates=(1, 2)).load_state_dict(schedule("step").state_dict())
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     name=some.sampled_from([name for name in SCHEDULES if name != "multistep"]),
     steps=some.integers(1, 60),

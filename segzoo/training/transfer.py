@@ -140,11 +140,20 @@ def _nothing(report: TransferReport, ours: Mapping[str, Tensor], theirs: Mapping
     told = f"nothing of {report.source} fits this network"
     if report.shape:
         shapes = "\n  ".join(_shapes(*one) for one in report.shape[:_SHOWN])
-        return f"{told}: {len(report.shape)} tensors have its names, and other shapes:\n  {shapes}"
+        network = f"\nTheir network is {_described(report.config)}" if report.config else ""
+        return f"{told}: {len(report.shape)} tensors have its names, and other shapes:\n  {shapes}{network}"
     return (
         f"{told}: no tensor has one of its names. There: {_first(list(theirs))}. Here: {_first(list(ours))}. "
         "Take weights of the same architecture, or leave `weights` out"
     )
+
+
+def _described(config: ModelConfig) -> str:
+    """Return a model's name with the options that it was made with."""
+    made = config.architecture
+    options = {**made.options, **made.encoder, **made.decoder}
+    told = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return f"{made.name} with {told or 'no options'}: make yours alike"
 
 
 def _shapes(name: str, theirs: Sequence[int], ours: Sequence[int]) -> str:
