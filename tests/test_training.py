@@ -1,8 +1,10 @@
-"""A recipe trains a model that predicts; crops depend on nothing but seed, epoch and sample."""
+"""A recipe trains a model that predicts; batches depend on nothing but seed, epoch and sample."""
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +18,9 @@ from segzoo.interfaces import Sample
 from segzoo.parts import open_dataset
 from segzoo.specs import Labels, Preprocessing
 from segzoo.training import Recipe
-from segzoo.training.augment import augment
-from segzoo.training.data import make_loader
-from segzoo.training.loop import warm_cosine
-from segzoo.training.recipe import make_recipe
-from segzoo.training.settings import read_settings
+from segzoo.training.data import Batches, make_loader
+
+NO_AUGMENT = {"crop": {"size": 16}}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def small(squares, tmp_path, **changes):
         "data": str(squares),
         "model_options": {"width": 4, "depth": 3, "upsample": "bilinear"},
         "out": str(tmp_path / "run"),
-        "crop": 32,
+        "augment": {"crop": {"size": 32, "scale": (0.8, 1.25)}, "turn": {}, "flip": {}},
         "epochs": 6,
         "batch_size": 4,
         "learning_rate": 1e-2,
@@ -54,44 +54,111 @@ def small(squares, tmp_path, **changes):
     return Recipe(**{**values, **changes})
 
 
+def weights(folder):
+    return segzoo.load(folder).state_dict()
+
+
 def test_training_learns_and_leaves_a_folder_that_predicts(squares, tmp_path):
     result = segzoo.train(small(squares, tmp_path), progress=False)
     assert result.best > 0.9
+    assert result.metric == "dice_per_image"
+    assert result.scores["dice_per_image"] == result.best
     test = open_dataset(str(squares), split="test")
     (score,) = segzoo.evaluate(str(result.folder), test, metrics=["iou"])
     assert score.values["per_image"] > 0.8
     config = json.loads((result.folder / "config.json").read_text())
     assert config["labels"]["classes"] == ["background", "foreground"]
-    assert config["provenance"]["validation"]["contract"].startswith("dice = 2 TP")
+    assert config["provenance"]["validation"]["dice"]["contract"].startswith("dice = 2 TP")
     assert str(tmp_path) not in json.dumps(config)
-    history = [json.loads(line) for line in (result.folder / "history.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5, 6]
-    assert max(entry["dice_per_image"] for entry in history) == result.best
+    with (result.folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert max(float(row["dice_per_image"]) for row in rows) == pytest.approx(result.best, rel=1e-6)
+    for name in ("recipe.toml", "curves.png", "report.html"):
+        assert (result.folder / name).stat().st_size > 100
 
 
 def test_the_same_seed_gives_the_same_weights(squares, tmp_path):
     states = []
     for name in ("one", "two"):
         recipe = small(squares, tmp_path, epochs=1, out=str(tmp_path / name))
-        states.append(segzoo.load(segzoo.train(recipe, progress=False).folder).state_dict())
+        states.append(weights(segzoo.train(recipe, progress=False).folder))
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_trainings_in_one_process_may_differ_in_precision(squares, tmp_path):
-    for precision in ("bf16", "no"):
-        result = segzoo.train(small(squares, tmp_path, epochs=1, precision=precision), progress=False)
-        assert segzoo.load(result.folder).segzoo_config.provenance["recipe"]["precision"] == precision
+def test_a_training_in_a_used_folder_is_refused_unless_it_may_overwrite(squares, tmp_path):
+    recipe = small(squares, tmp_path, epochs=1)
+    segzoo.train(recipe, progress=False)
+    with pytest.raises(OptionError, match="holds a training already: resume it"):
+        segzoo.train(recipe, progress=False)
+    again = replace(recipe, precision="bf16")
+    result = segzoo.train(again, overwrite=True, progress=False)
+    assert segzoo.load(result.folder).segzoo_config.provenance["recipe"]["precision"] == "bf16"
+
+
+def test_resuming_nothing_is_an_error(squares, tmp_path):
+    with pytest.raises(OptionError, match="no training to resume"):
+        segzoo.train(small(squares, tmp_path), resume=True, progress=False)
 
 
 def test_deep_supervision_trains_every_head(squares, tmp_path):
     options = {"encoder": {"width": 4, "depth": 3}, "decoder": {"deep_supervision": True}}
     recipe = small(squares, tmp_path, model="nested/plain", model_options=options, epochs=1)
-    before = segzoo.create("nested/plain", num_classes=1, **options)
-    assert len(before.side_heads) == 1
     torch.manual_seed(recipe.seed)
     fresh = segzoo.create("nested/plain", num_classes=1, **options)
     trained = segzoo.load(segzoo.train(recipe, progress=False).folder)
+    assert len(fresh.side_heads) == 1
     assert not torch.equal(fresh.side_heads[0].weight, trained.side_heads[0].weight)
+
+
+def test_a_batch_taken_in_parts_gives_the_same_weights_without_batch_norm(squares, tmp_path):
+    model = {"width": 4, "depth": 3, "upsample": "bilinear", "norm": None}
+    states = []
+    for parts in (1, 2):
+        recipe = small(
+            squares, tmp_path, epochs=1, loss="ce", model_options=model, accumulate=parts,
+            optimizer="sgd", out=str(tmp_path / str(parts)),
+        )  # fmt: skip
+        states.append(weights(segzoo.train(recipe, progress=False).folder))
+    assert all(torch.allclose(states[0][key], states[1][key], atol=1e-6) for key in states[0])
+
+
+def test_computing_activations_again_changes_no_weight(squares, tmp_path):
+    states = []
+    for again in (False, True):
+        recipe = small(squares, tmp_path, epochs=1, checkpointing=again, out=str(tmp_path / str(again)))
+        states.append(weights(segzoo.train(recipe, progress=False).folder))
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_the_moving_average_is_what_is_saved(squares, tmp_path):
+    plain = segzoo.train(small(squares, tmp_path, epochs=2, out=str(tmp_path / "plain")), progress=False)
+    recipe = small(squares, tmp_path, epochs=2, average=0.99, out=str(tmp_path / "average"))
+    averaged = segzoo.train(recipe, progress=False)
+    one, other = weights(plain.folder), weights(averaged.folder)
+    assert not torch.equal(one["head.weight"], other["head.weight"])
+
+
+def test_training_stops_when_nothing_gets_better(squares, tmp_path):
+    recipe = small(squares, tmp_path, epochs=30, patience=2, learning_rate=1e-12)
+    result = segzoo.train(recipe, progress=False)
+    rows = (result.folder / "history.jsonl").read_text().splitlines()
+    assert len(rows) == result.epoch + 2
+
+
+def test_a_frozen_encoder_stays_as_it_is(squares, tmp_path):
+    recipe = small(squares, tmp_path, epochs=1, freeze=1, model_options={"width": 4, "depth": 3})
+    torch.manual_seed(recipe.seed)
+    fresh = segzoo.create("unet", num_classes=1, width=4, depth=3).state_dict()
+    trained = weights(segzoo.train(recipe, progress=False).folder)
+    changed = {key.partition(".")[0] for key in fresh if not torch.equal(fresh[key], trained[key])}
+    assert changed == {"decoder", "head"}
+
+
+def test_steps_instead_of_epochs_end_a_training_in_the_middle_of_one(squares, tmp_path):
+    result = segzoo.train(small(squares, tmp_path, steps=10), progress=False)
+    entries = [json.loads(line) for line in (result.folder / "history.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [8, 10]
 
 
 class InMemory:
@@ -108,101 +175,52 @@ class InMemory:
 
 
 @pytest.mark.slow
-def test_crops_are_the_same_whatever_the_number_of_workers():
+def test_batches_are_the_same_whatever_the_number_of_workers():
     batches = []
     for workers in (0, 2):
-        recipe = Recipe(data="x", crop=16, batch_size=2, workers=workers)
+        recipe = Recipe(data="x", augment=NO_AUGMENT, batch_size=2, workers=workers)
         loader, sampler = make_loader(InMemory(), recipe, Preprocessing())
         sampler.epoch = 3
         batches.append(list(loader))
-    for (images, masks), (others, their_masks) in zip(*batches, strict=True):
-        assert torch.equal(images, others)
-        assert torch.equal(masks, their_masks)
+    for one, other in zip(*batches, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_each_epoch_shuffles_anew_and_covers_everything():
-    loader, sampler = make_loader(InMemory(), Recipe(data="x", batch_size=1), Preprocessing())
+    sampler = Batches(7, 1)
     orders = []
     for sampler.epoch in (1, 2):
-        orders.append([index for _, index in sampler])
+        orders.append([index for batch in sampler for _, index in batch])
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(7))
-    assert len(loader) == 7
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (3, 200), (1, 1), (64, 64)])
-def test_a_crop_has_its_size_and_keeps_image_and_mask_together(shape):
-    mask = (np.random.default_rng(0).random(shape) > 0.5).astype(np.uint8)
-    image = np.repeat(mask[..., None] * 200, 3, axis=2).astype(np.uint8)
-    recipe = Recipe(data="x", crop=16, scale=(1.0, 1.0), jitter=0)
-    for seed in range(20):
-        cut, classes = augment(image, mask, recipe, np.random.default_rng(seed))
-        assert cut.shape == (16, 16, 3)
-        assert np.array_equal(cut[..., 0], classes * 200)
+def test_processes_share_every_batch_and_see_together_what_one_alone_sees():
+    alone = list(Batches(10, 4, seed=5))
+    shared = [list(Batches(10, 4, seed=5, rank=rank, processes=2)) for rank in (0, 1)]
+    assert [[*first, *second] for first, second in zip(*shared, strict=True)] == alone
 
 
-def test_augmentation_depends_on_its_generator_alone():
-    sample = InMemory()[0]
-    recipe = Recipe(data="x", crop=16)
-    one, again, other = (
-        augment(sample.image, sample.mask, recipe, np.random.default_rng(s))[0] for s in (1, 1, 2)
-    )
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
+def test_an_epoch_goes_on_with_the_batch_after_the_last_one_seen():
+    whole, rest = Batches(10, 3, seed=1), Batches(10, 3, seed=1)
+    rest.start = 2
+    assert list(rest) == list(whole)[2:]
+    assert len(rest) == 1
 
 
-def test_the_learning_rate_warms_up_and_falls_to_nothing():
-    share = warm_cosine(100, 0.1)
-    rates = [share(step) for step in range(101)]
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10] == 1
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[100] == pytest.approx(0)
+def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can():
+    with pytest.raises(OptionError, match=r"batch_size=5 cannot be shared by 2 processes: say batch_size=4"):
+        Batches(10, 5, processes=2)
 
 
-def test_settings_are_json_or_words_and_go_where_they_belong():
-    settings = ["epochs=3", "scale=[0.5,2]", "model.width=8", "data.classes=3", "precision=no", "jitter=0"]
-    settings += ["loss.weights=[1,2]"]
-    values = read_settings(settings)
-    assert values == {
-        "epochs": 3,
-        "scale": (0.5, 2),
-        "model_options": {"width": 8},
-        "data_options": {"classes": 3},
-        "loss_options": {"weights": [1, 2]},
-        "precision": "no",
-        "jitter": 0.0,
-    }
-    assert make_recipe({"data": "x", **values}).epochs == 3
+def test_images_of_different_sizes_cannot_be_one_batch():
+    with pytest.raises(OptionError, match="cannot be one batch: end it with crop"):
+        make_loader(InMemory(), Recipe(data="x", augment={"flip": {}}), Preprocessing())
 
 
-@pytest.mark.parametrize("setting", ["epochs", "epochs=many", "epochs=1.5", "scale=2", "crop=true"])
-def test_a_setting_of_another_kind_is_refused_by_name(setting):
-    with pytest.raises(OptionError, match=setting.partition("=")[0]):
-        read_settings([setting])
-
-
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
-        ({"data": "x", "epoch": 3}, "did you mean 'epochs'"),
-        ({}, "say what to train on"),
-        ({"data": "x", "epochs": 0}, "epochs"),
-        ({"data": "x", "scale": (2.0, 1.0)}, "scale"),
-        ({"data": "x", "learning_rate": 0.0}, "learning_rate"),
-        ({"data": "x", "precision": "fp8"}, "precision"),
-        ({"data": "x", "warmup": 1.0}, "warmup"),
-        ({"data": "x", "jitter": -1.0}, "jitter"),
-    ],
-)
-def test_a_recipe_with_a_wrong_value_says_which(values, told):
-    with pytest.raises(OptionError, match=told):
-        make_recipe(values)
-
-
-def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path):
     recipe = small(squares, tmp_path, learning_rate=1e30, epochs=3)
-    with pytest.raises(FailureError, match="lower learning_rate"):
+    with pytest.raises(FailureError, match="lower the learning rate"):
         segzoo.train(recipe, progress=False)
 
 
@@ -241,8 +259,8 @@ def test_outside_a_field_of_view_nothing_is_trained_on():
             view = np.tile([True, False], (8, 4))
             return Sample(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8), "eye", field_of_view=view)
 
-    recipe = Recipe(data="eye", crop=8, batch_size=1, scale=(1.0, 1.0))
-    ((_, masks),) = make_loader(Eye(), recipe, Preprocessing())[0]
+    recipe = Recipe(data="eye", augment={"crop": {"size": 8}}, batch_size=1)
+    ((_, masks, _),) = make_loader(Eye(), recipe, Preprocessing())[0]
     assert sorted(masks.unique().tolist()) == [1, 255]
     assert (masks == 255).sum() == 32
 

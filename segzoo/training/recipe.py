@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from segzoo.blocks.convolution import check_choice, check_positive
-from segzoo.errors import OptionError, did_you_mean
-from segzoo.specs import field_names
+from segzoo.blocks.convolution import check_choice, check_flags, check_positive
+from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
+
+#: What is done to image and mask together where a recipe says nothing; the order counts.
+AUGMENT: Mapping[str, Mapping[str, Any]] = {
+    "crop": {"size": 256, "scale": (0.8, 1.25)},
+    "turn": {},
+    "flip": {},
+    "color": {"strength": 0.3},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,85 +30,133 @@ class Recipe:
         data: a registered data set, or a folder of images and masks.
         root: where a registered data set lies.
         data_options: of the data set, such as ``classes``.
+        split: how images are divided where the data set's own ``train`` and ``val`` are not wanted:
+            ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``.
         model: what `segzoo.create` is told.
         model_options: of the model, such as ``width``.
-        out: the folder that the best weights and the history go to.
+        weights: to start from, by name or folder: every tensor of the same name and shape is taken.
+        out: the folder that the best weights, the history and the report go to.
         epochs: how often every image is seen.
-        batch_size: crops a step.
-        crop: side of the square crops, in pixels.
+        steps: optimizer steps in all, instead of epochs, where above 0.
+        batch_size: images a step, of all processes together.
+        accumulate: parts that a process's share of a batch is taken in, to save memory.
+        augment: steps by name with their options, in the order in which they are done.
         mean: of each channel, of values in [0, 1], or one for all; the model's own where empty.
         std: of each channel, likewise.
-        scale: least and greatest enlargement of an image before it is cropped.
-        jitter: how far brightness, contrast, saturation and (a fifth as far) hue may move; 0 for none.
+        resize: how whole images are resized before the network in validation and afterwards, as a
+            `segzoo.specs.Resize` says: ``mode``, ``height``, ``width``; at their own size where empty.
         loss: a registered loss.
-        loss_options: of the loss, such as ``weights`` of the classes.
-        learning_rate: of AdamW at its height.
-        weight_decay: of AdamW.
-        warmup: share of all steps in which the learning rate rises, before it falls along a cosine.
+        loss_options: of the loss, such as ``weights`` of the classes; ``"balanced"`` counts them.
+        supervision: whether the losses of a deeply supervised network are averaged or summed.
+        optimizer: ``adamw``, ``adam``, ``sgd`` or ``rmsprop``.
+        optimizer_options: of the optimizer, such as ``momentum`` or ``weight_decay``.
+        learning_rate: at its height.
+        encoder_rate: the encoder's learning rate, as a multiple of it.
+        rate_batch: the batch size that the learning rate is meant for; the rate grows in proportion with
+            ``batch_size``. 0 leaves it as it is.
+        schedule: ``cosine``, ``polynomial``, ``step``, ``multistep``, ``plateau`` or ``constant``.
+        schedule_options: of the schedule, such as ``warmup``, the share of all steps in which the rate
+            rises.
+        clip: the greatest norm of the gradient; 0 for any.
+        freeze: epochs in which the encoder stays as it is.
+        average: decay of the moving average of the weights that is validated and saved; 0 for none.
+        precision: ``auto`` takes bf16 where the machine computes it fast.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps`` or ``npu``.
+        channels_last: whether images and weights are laid out with channels last.
+        compile: whether `torch.compile` makes the network.
+        shard: whether the processes divide weights, gradients and the optimizer's state among themselves
+            (FSDP), for networks that do not fit one device.
+        checkpointing: whether activations are computed again in the backward pass, to save memory.
+        sync_batchnorm: whether batch norms see the images of all processes, where there are several.
+        metrics: registered metrics to validate with.
+        best: the metric, or ``metric.value``, by which the best weights are chosen; the first metric's.
+        validate_every: epochs between validations; the last epoch is always validated.
+        patience: validations without a better score after which training stops; 0 for never.
+        save_every: epochs between checkpoints; the last epoch always has one.
+        keep: how many checkpoints to keep.
+        keep_best: of how many of the best epochs to keep the weights.
+        trackers: ``tensorboard`` or ``wandb``, or both.
         seed: of weights, order and augmentation.
         workers: processes that load data; 0 loads in the training process, from memory after the
             first epoch.
-        validate_every: epochs between validations; the last epoch is always validated.
-        precision: ``auto`` takes bf16 where the machine computes it fast.
         licence: of the weights that come out.
     """
 
     data: str
     root: str | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
     model: str = "unet"
     model_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = ""
     out: str = "runs/unet"
     epochs: int = 50
+    steps: int = 0
     batch_size: int = 8
-    crop: int = 256
+    accumulate: int = 1
+    augment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: AUGMENT)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    scale: tuple[float, float] = (0.8, 1.25)
-    jitter: float = 0.3
+    resize: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "ce-dice"
     loss_options: Mapping[str, Any] = field(default_factory=dict)
+    supervision: Literal["mean", "sum"] = "mean"
+    optimizer: str = "adamw"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
+    encoder_rate: float = 1.0
+    rate_batch: int = 0
+    schedule: str = "cosine"
+    schedule_options: Mapping[str, Any] = field(default_factory=lambda: {"warmup": 0.05})
+    clip: float = 1.0
+    freeze: int = 0
+    average: float = 0.0
+    precision: Precision = "auto"
+    device: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    shard: bool = False
+    checkpointing: bool = False
+    sync_batchnorm: bool = True
+    metrics: tuple[str, ...] = ("dice",)
+    best: str = ""
+    validate_every: int = 1
+    patience: int = 0
+    save_every: int = 1
+    keep: int = 1
+    keep_best: int = 1
+    trackers: tuple[str, ...] = ()
     seed: int = 0
     workers: int = 0
-    validate_every: int = 1
-    precision: Precision = "auto"
     licence: str = ""
 
     def __post_init__(self) -> None:
         check_positive(
             epochs=self.epochs,
             batch_size=self.batch_size,
-            crop=self.crop,
+            accumulate=self.accumulate,
             validate_every=self.validate_every,
+            save_every=self.save_every,
+            keep=self.keep,
+            keep_best=self.keep_best,
+        )
+        check_flags(
+            channels_last=self.channels_last,
+            compile=self.compile,
+            shard=self.shard,
+            checkpointing=self.checkpointing,
+            sync_batchnorm=self.sync_batchnorm,
         )
         check_choice("precision", self.precision, ("auto", "no", "bf16", "fp16"))
+        check_choice("supervision", self.supervision, ("mean", "sum"))
+        for name in ("steps", "rate_batch", "freeze", "patience", "workers", "clip", "encoder_rate"):
+            if not getattr(self, name) >= 0:
+                raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if len(self.mean) != len(self.std):
             raise OptionError(f"mean and std go together: got mean={self.mean} and std={self.std}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise OptionError(f"scale must be two rising numbers above 0, got {self.scale}")
         if not self.learning_rate > 0:
             raise OptionError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if not 0 <= self.warmup < 1:
-            raise OptionError(f"warmup is a share of the steps, 0 to 1, got {self.warmup}")
-        if not 0 <= self.jitter < 1:
-            raise OptionError(f"jitter must lie in [0, 1), got {self.jitter}")
-
-
-def make_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with these values.
-
-    Raises:
-        OptionError: a key is unknown (with close matches), or a value is out of range.
-    """
-    known = field_names(Recipe)
-    for key in values:
-        if key not in known:
-            raise OptionError(
-                f"a recipe has no {key!r}{did_you_mean(key, known)}; it has: {', '.join(known)}"
-            )
-    if "data" not in values:
-        raise OptionError("say what to train on: data='dsb2018' or data='path/to/folder'")
-    return Recipe(**values)
+        if not 0 <= self.average < 1:
+            raise OptionError(f"average is a decay such as 0.999, below 1, or 0 for none, got {self.average}")
+        if not self.metrics:
+            raise OptionError("metrics must name at least one metric, such as ['dice']")

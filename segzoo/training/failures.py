@@ -1,0 +1,50 @@
+"""What a training says when it cannot go on."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from segzoo.errors import FailureError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from segzoo.training.recipe import Recipe
+    from segzoo.training.step import Step
+
+
+def not_finite(step: Step, *, scaled: bool) -> str | None:
+    """Return what is no longer finite in a step; ``None`` where all is well.
+
+    Args:
+        step: whose numbers are read, which waits for the device.
+        scaled: whether a loss scale takes care of infinite gradients.
+    """
+    loss = float(step.loss)
+    if not math.isfinite(loss):
+        return f"the loss became {loss}"
+    norm = 0.0 if step.norm is None or scaled else float(step.norm)
+    return None if math.isfinite(norm) else f"the gradient's norm became {norm}"
+
+
+def told_divergence(problem: str, epoch: int, names: Sequence[str], recipe: Recipe, kept: Path | None) -> str:
+    """Say what became of a training whose numbers are no longer finite, and what may help."""
+    last = f" The last good checkpoint is {kept}." if kept else ""
+    return (
+        f"{problem} in epoch {epoch}, with {', '.join(names)}: look at these images and masks, or lower the "
+        f"learning rate (lr={recipe.learning_rate / 10:g}), or say precision=no.{last}"
+    )
+
+
+def explained(error: RuntimeError, recipe: Recipe) -> BaseException:
+    """Say what a lost process means; leave every other error as it is."""
+    text = str(error)
+    if "DataLoader worker" not in text or isinstance(error, FailureError):
+        return error
+    return FailureError(
+        "a process that loads data was killed, most often because memory ran out "
+        f"({text.splitlines()[0]}): say workers={recipe.workers // 2}, or data.cache=false, then resume: "
+        f"segzoo train --resume {recipe.out}"
+    )

@@ -1,0 +1,62 @@
+"""The network that a recipe asks for, with the data's classes and its preprocessing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from segzoo.creation import create
+from segzoo.errors import OptionError
+from segzoo.prediction.predictor import config_of
+from segzoo.specs import Resize
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from segzoo.config import ModelConfig
+    from segzoo.interfaces import Dataset
+    from segzoo.training.recipe import Recipe
+
+
+def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
+    """Build the network, with the labels of the data in its config.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        OptionError: it has no such option, or ``resize`` no such key.
+    """
+    classes = len(training.labels.classes)
+    options: dict[str, Any] = dict(recipe.model_options)
+    # Two classes need one logit.
+    options.setdefault("num_classes", 1 if classes == 2 else classes)
+    model = create(recipe.model, **options)
+    config = config_of(model)
+    # The data set gives images at the size to train at: what weights to start from did is not done twice.
+    preprocessing = replace(config.preprocessing, resize=_resize(recipe))
+    if recipe.mean:
+        preprocessing = replace(preprocessing, mean=recipe.mean, std=recipe.std)
+    model.segzoo_config = replace(  # pyright: ignore[reportArgumentType]
+        config,
+        labels=training.labels,
+        preprocessing=preprocessing,
+        licence=recipe.licence or config.licence,
+    )
+    return model
+
+
+def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
+    """Return the config with which the model takes images that no data set has made smaller."""
+    scale = float(getattr(dataset, "scale", 1.0))
+    if scale == 1 or config.preprocessing.resize is not None:
+        return config
+    resize = Resize(mode="scale", scale=scale)
+    return replace(config, preprocessing=replace(config.preprocessing, resize=resize))
+
+
+def _resize(recipe: Recipe) -> Resize | None:
+    if not recipe.resize:
+        return None
+    try:
+        return Resize(**recipe.resize)
+    except TypeError as error:
+        raise OptionError(f"resize: {error}") from error

@@ -1,0 +1,304 @@
+"""One training from its first step to its last, or from a checkpoint on.
+
+All that a step depends on is in the checkpoint, so that a training that was killed ends with the very
+weights of one that was not (on one process and one machine).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import segzoo
+from segzoo.errors import FailureError, OptionError
+from segzoo.losses.deep_supervision import DeepSupervision
+from segzoo.parts import make_loss
+from segzoo.training.balance import absent, balanced_weights, class_pixels
+from segzoo.training.checkpoints import Checkpoints
+from segzoo.training.data import make_loader
+from segzoo.training.differences import differences, fingerprint
+from segzoo.training.failures import explained, not_finite, told_divergence
+from segzoo.training.machine import told_device
+from segzoo.training.outputs import Outputs
+from segzoo.training.processes import any_of, mean_of
+from segzoo.training.progress import progress_text
+from segzoo.training.randomness import random_state, restore_random
+from segzoo.training.splits import open_splits
+from segzoo.training.step import Step, Stepper
+from segzoo.training.totals import Totals
+from segzoo.training.trainee import Trainee
+from segzoo.training.validation import Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accelerate import Accelerator
+
+    from segzoo.training.interruption import Interruption
+    from segzoo.training.recipe import Recipe
+
+#: The folder of checkpoints within a run's folder.
+CHECKPOINTS = "checkpoints"
+
+#: What may be another in a training that goes on: it changes where and how, not what comes out.
+_MAY_DIFFER = (
+    "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
+    "shard", "licence",
+)  # fmt: skip
+
+
+class Run:
+    """A training.
+
+    Args:
+        recipe: what to do.
+        accelerator: where, and with how many others.
+        interruption: is asked after every step whether to stop.
+        tell: is told what happens, in sentences.
+        show: is told how far it is: step, steps in all, and a few words.
+
+    Raises:
+        OptionError: the recipe does not fit its data.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        interruption: Interruption,
+        *,
+        tell: Callable[[str], None],
+        show: Callable[[int, int, str], None],
+    ) -> None:
+        self.recipe, self.accelerator, self.interruption = recipe, accelerator, interruption
+        self.tell, self.show = tell, show
+        self.out = Path(recipe.out)
+        tell(told_device(recipe, accelerator))
+        seed_everything(recipe.seed)
+        self.training, self.evaluated = open_splits(recipe)
+        self.trainee = Trainee(recipe, accelerator, self.training, tell=tell)
+        self.loader, self.batches = make_loader(
+            self.training,
+            recipe,
+            self.trainee.config.preprocessing,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
+        self.steps = recipe.steps or recipe.epochs * self.batches.steps
+        self.trainee.follow_schedule(recipe, steps=self.steps, steps_per_epoch=self.batches.steps)
+        self.validator = Validator(recipe, self.evaluated, accelerator)
+        self.stepper = Stepper(
+            self.trainee.model,
+            self.trainee.optimizer,
+            _loss(recipe, self.training),
+            accelerator,
+            recipe,
+            freezing=self.trainee.freezing,
+            tell=tell,
+        )
+        self.checkpoints = Checkpoints(self.out / CHECKPOINTS, recipe.keep)
+        self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
+        # From here on processes may draw different numbers, as their images differ.
+        seed_everything(recipe.seed + accelerator.process_index)
+        self.epoch, self.step, self.seconds, self._shown = 1, 0, 0.0, -math.inf
+        self.totals = Totals(len(self.training.labels.classes), accelerator.device)
+
+    @property
+    def best(self) -> Any:
+        """The best validation so far: its ``score``, ``epoch`` and ``scores``."""
+        return self.outputs.best
+
+    def follow(self) -> None:
+        """Train to the end.
+
+        Raises:
+            FailureError: the loss is no longer finite, or a process or the disk failed.
+            KeyboardInterrupt: somebody pressed Ctrl-C; a checkpoint has been written.
+        """
+        self._begun = time.perf_counter() - self.seconds
+        self.outputs.begin(told_device(self.recipe, self.accelerator))
+        try:
+            while self.epoch <= self.epochs and not self._patience_is_over():
+                self._train_epoch()
+                self._finish_epoch()
+        except RuntimeError as error:
+            raise explained(error, self.recipe) from error
+        finally:
+            self.outputs.end()
+        self.seconds = time.perf_counter() - self._begun
+
+    def restore(self) -> None:
+        """Go on from the latest checkpoint.
+
+        Raises:
+            OptionError: it is that of another recipe or other data; the text lists the differences.
+            WeightsError: it is damaged.
+        """
+        latest = self.checkpoints.latest()
+        if latest is None:
+            self.tell("no checkpoint was written yet: begins anew")
+            return
+        state = self.checkpoints.load(latest)
+        found = differences(state["recipe"], asdict(self.recipe), ignore=_MAY_DIFFER)
+        found += differences(state["data"], self._data())
+        if found:
+            raise OptionError(
+                f"{self.out} holds another training, which this cannot go on with: {'; '.join(found)}. "
+                f"Resume with the same recipe, or begin anew from its weights: weights={self.out} and "
+                "another out"
+            )
+        self.trainee.restore(state["trainee"])
+        self.totals.restore(state["totals"])
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.stepper.accumulate = max(self.stepper.accumulate, state["accumulate"])
+        self.outputs.restore(state["outputs"], before=self.epoch)
+        every = state["random"]
+        restore_random(every[min(self.accelerator.process_index, len(every) - 1)])
+        if self.epoch > self.epochs:
+            self.tell(f"the training in {self.out} is finished: nothing is left to do")
+            return
+        self.tell(f"goes on in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}")
+
+    def _train_epoch(self) -> None:
+        self.batches.epoch, self.batches.start = self.epoch, self.totals.steps
+        self.trainee.model.train()
+        told = self.trainee.freezing.begin(self.epoch)
+        if told:
+            self.tell(told)
+        waiting, last = time.perf_counter(), None
+        for batch in self.loader:
+            begun = time.perf_counter()
+            step = self.stepper.step(batch)
+            self.trainee.stepped()
+            # Only now, as the device was not done with the step before until here.
+            self._check(last)
+            last = step
+            self.step += 1
+            self.totals.add(batch, step, waited=begun - waiting, took=time.perf_counter() - begun)
+            self._show()
+            waiting = time.perf_counter()
+            if any_of(self.accelerator, self.interruption.signal is not None):
+                self._check(last)
+                self._stop()
+            if self.step >= self.steps:
+                break
+        self._check(last)
+
+    def _finish_epoch(self) -> None:
+        entry: dict[str, Any] = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": float(mean_of(self.accelerator, self.totals.loss)),
+            "learning_rate": self.trainee.optimizer.param_groups[0]["lr"],
+            **self.totals.rates(self.batches.batch_size),
+        }
+        self._tell_absent()
+        last, found = self.epoch == self.epochs, None
+        if self.epoch % self.recipe.validate_every == 0 or last:
+            found = self.validator.validate(self.trainee.settle())
+            entry |= found.columns()
+            self.trainee.schedule.evaluated(entry[self.validator.column], self.validator.higher_is_better)
+        now = time.perf_counter() - self._begun
+        entry["seconds"] = round(now - self.seconds, 2)
+        self.seconds = now
+        self.outputs.epoch(entry)
+        if found is not None:
+            self.outputs.validated(entry, found, seconds=now)
+        self.epoch += 1
+        self.totals.clear()
+        if (self.epoch - 1) % self.recipe.save_every == 0 or last:
+            self._save()
+
+    def _save(self) -> Path | None:
+        random = random_state()
+        every = [random]
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            every = gather_object([random])
+        trainee = self.trainee.state()
+        if not self.accelerator.is_main_process:
+            return None
+        state = {
+            "segzoo": segzoo.__version__,
+            "recipe": asdict(self.recipe),
+            "data": self._data(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "accumulate": self.stepper.accumulate,
+            "totals": self.totals.state(),
+            "trainee": trainee,
+            "outputs": self.outputs.state(),
+            "random": every,
+        }
+        return self.checkpoints.save(self.step, state)
+
+    def _stop(self) -> None:
+        """Write a checkpoint of this step and leave."""
+        self.seconds = time.perf_counter() - self._begun
+        self._save()
+        self.tell(
+            f"stopped after step {self.step} of {self.steps}; a checkpoint is written. Go on with: "
+            f"segzoo train --resume {self.out}"
+        )
+        if self.interruption.signal is signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    def _check(self, step: Step | None) -> None:
+        """Stop where a step's loss or gradient is no longer finite."""
+        # A loss scale (fp16) skips steps of infinite gradients by itself.
+        problem = None if step is None else not_finite(step, scaled=self.accelerator.scaler is not None)
+        if step is None or problem is None:
+            return
+        names = [self.training[int(index)].name for index in step.indices]
+        kept = self.checkpoints.latest()
+        raise FailureError(told_divergence(problem, self.epoch, names, self.recipe, kept))
+
+    def _data(self) -> dict[str, Any]:
+        return {"train": fingerprint(self.training), "val": fingerprint(self.evaluated)}
+
+    def _patience_is_over(self) -> bool:
+        over = bool(self.recipe.patience) and self.outputs.without_gain >= self.recipe.patience
+        if over:
+            self.tell(f"no better {self.validator.column} in {self.recipe.patience} validations: stops")
+        return over
+
+    def _tell_absent(self) -> None:
+        """Warn of classes that no training image has; counted in full only where the crops had none."""
+        if self.epoch == 1 and not bool(self.totals.pixels.all()):
+            told = absent(self.training.labels, class_pixels(self.training))
+            if told:
+                self.tell(f"warning: {told}")
+
+    def _show(self) -> None:
+        # Reading the loss waits for the device, so the bar is not drawn after every step.
+        now = time.perf_counter()
+        if now - self._shown < 0.2 and self.step < self.steps:
+            return
+        self._shown = now
+        rate = self.trainee.optimizer.param_groups[0]["lr"]
+        rates = self.totals.rates(self.batches.batch_size)
+        best = self.best.score if self.best.epoch else None
+        self.show(self.step, self.steps, progress_text(float(self.totals.loss), rate, *rates.values(), best))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's and torch's generators."""
+    from accelerate.utils import set_seed
+
+    set_seed(seed % 2**32)
+
+
+def _loss(recipe: Recipe, training: Any) -> DeepSupervision:
+    options = dict(recipe.loss_options)
+    if options.get("weights") == "balanced":
+        options["weights"] = balanced_weights(training)
+    loss = make_loss(recipe.loss, ignore_index=training.labels.ignore_index, **options)
+    return DeepSupervision(loss, reduction=recipe.supervision)

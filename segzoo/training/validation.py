@@ -1,0 +1,132 @@
+"""Validation: every process scores its part of the images, and the counts are merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segzoo.errors import OptionError
+from segzoo.evaluation.cases import Case, named_metrics
+from segzoo.evaluation.results import Score
+from segzoo.prediction.predictor import segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accelerate import Accelerator
+    from torch import nn
+
+    from segzoo.evaluation.cases import NamedMetric
+    from segzoo.interfaces import Dataset, Metric
+    from segzoo.training.recipe import Recipe
+
+#: Of how many validation images the report shows predictions.
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found.
+
+    Attributes:
+        scores: of every metric, with its contract.
+        shown: a few cases, the same images every time.
+    """
+
+    scores: list[Score]
+    shown: list[Case]
+
+    def columns(self) -> dict[str, float]:
+        """Return every value by ``metric_value``."""
+        return {
+            f"{score.metric}_{name}": value for score in self.scores for name, value in score.values.items()
+        }
+
+
+class Validator:
+    """Scores networks on one data set.
+
+    Args:
+        recipe: says which metrics count, and by which value the best weights are chosen.
+        dataset: at least one image, with labels.
+        accelerator: the processes that share the work.
+
+    Raises:
+        UnknownNameError: there is no such metric.
+        OptionError: ``best`` names a metric or a value that is not counted.
+    """
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator) -> None:
+        self.dataset, self.accelerator = dataset, accelerator
+        self.metrics = named_metrics(recipe.metrics, dataset.labels)
+        self._choice = _choice(recipe.best, self.metrics)
+        count = len(dataset)
+        self._shown = {number * count // SHOWN for number in range(SHOWN)}
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way is up, of the value that the best weights are chosen by."""
+        return self._choice[0].spec.higher_is_better
+
+    @property
+    def column(self) -> str:
+        """The column of that value."""
+        metric, value = self._choice
+        return f"{metric.name}_{value}"
+
+    def validate(self, network: nn.Module) -> Validation:
+        """Predict every image at its own size and score the masks; the same result on every process."""
+        totals: list[Metric] = [metric.fresh() for metric in self.metrics]
+        probabilities = any(metric.needs("probabilities") for metric in self.metrics)
+        shown: list[tuple[int, Case]] = []
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        for index in range(rank, len(self.dataset), processes):
+            case = self._case(network, index, probabilities=probabilities)
+            for metric, total in zip(self.metrics, totals, strict=True):
+                metric.count(total, case)
+            if index in self._shown:
+                shown.append((index, case))
+        return self._merged(totals, shown)
+
+    def _case(self, network: nn.Module, index: int, *, probabilities: bool) -> Case:
+        sample = self.dataset[index]
+        with self.accelerator.autocast():
+            found = segment(network, sample.image, probabilities=probabilities)
+        return Case(
+            name=sample.name,
+            prediction=found.mask,
+            target=sample.mask,
+            image=sample.image,
+            valid=sample.field_of_view,
+            probabilities=found.probabilities,
+            instances=None if sample.instances is None else (None, sample.instances),
+        )
+
+    def _merged(self, totals: list[Metric], shown: list[tuple[int, Case]]) -> Validation:
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            parts = gather_object([(totals, shown)])
+            totals, shown = parts[0][0], [pair for _, pairs in parts for pair in pairs]
+            for others, _ in parts[1:]:
+                for total, other in zip(totals, others, strict=True):
+                    total.merge(other)
+        scores = [
+            Score(metric.name, dict(total.compute()), total.contract)
+            for metric, total in zip(self.metrics, totals, strict=True)
+        ]
+        return Validation(scores, [case for _, case in sorted(shown, key=lambda pair: pair[0])])
+
+
+def _choice(best: str, metrics: Sequence[NamedMetric]) -> tuple[NamedMetric, str]:
+    """Return the metric and the name of its value that ``metric.value`` asks for."""
+    name, _, value = best.partition(".")
+    named = {metric.name: metric for metric in metrics}
+    if not name:
+        name = metrics[0].name
+    if name not in named:
+        raise OptionError(f"best={best!r} is not among the metrics, {', '.join(named)}: add it to metrics")
+    values = list(named[name].fresh().compute())
+    if value and value not in values:
+        raise OptionError(f"best={best!r}: {name} has no value {value!r}; it has {', '.join(values)}")
+    return named[name], value or values[0]
