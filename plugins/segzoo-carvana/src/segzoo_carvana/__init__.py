@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import Archive, DatasetSpec, Labels, LayoutSpec, WeightsSpec
+from segzoo.specs import Archive, DatasetSpec, Labels, LayoutSpec, RecipeSpec, WeightsSpec
 from segzoo_carvana.catalogue import WEIGHTS
 
 CARS = Labels(classes=("background", "car"), palette=((0, 0, 0), (255, 196, 0)))
@@ -51,4 +51,18 @@ def segzoo_layouts() -> list[LayoutSpec]:
             homepage="https://github.com/milesial/Pytorch-UNet",
             licence="GPL-3.0-only",
         )
+    ]
+
+
+@hookimpl
+def segzoo_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="milesial-carvana",
+            file="segzoo_carvana:recipes/milesial-carvana.toml",
+            data="carvana",
+            origin="milesial/Pytorch-UNet",
+            homepage="https://github.com/milesial/Pytorch-UNet",
+            summary="as milesial's program trains: RMSprop, cross-entropy + Dice, images at half size",
+        ),
     ]

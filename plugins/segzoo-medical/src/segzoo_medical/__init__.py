@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import Archive, DatasetSpec, EncoderSpec, Labels, LayoutSpec, WeightsSpec
+from segzoo.specs import Archive, DatasetSpec, EncoderSpec, Labels, LayoutSpec, RecipeSpec, WeightsSpec
 from segzoo_medical.catalogue import WEIGHTS
 
 NUCLEI = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
@@ -149,5 +149,35 @@ def segzoo_layouts() -> list[LayoutSpec]:
             summary="MindSpore models' unet_simple",
             homepage=_MINDSPORE,
             licence="Apache-2.0",
+        ),
+    ]
+
+
+@hookimpl
+def segzoo_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="bubbliiiing-medical",
+            file="segzoo_medical:recipes/bubbliiiing-medical.toml",
+            data="isbi2012",
+            origin="bubbliiiing/unet-pytorch",
+            homepage="https://github.com/bubbliiiing/unet-pytorch",
+            summary="as bubbliiiing's program trains on membranes: Adam, frozen VGG16, 512x512",
+        ),
+        RecipeSpec(
+            name="wzmiaomiao-drive",
+            file="segzoo_medical:recipes/wzmiaomiao-drive.toml",
+            data="drive",
+            origin="WZMIAOMIAO/deep-learning-for-image-processing",
+            homepage=_DRIVE,
+            summary="as WZMIAOMIAO's program trains on vessels: SGD, polynomial rate, crops of 480",
+        ),
+        RecipeSpec(
+            name="mindspore-isbi",
+            file="segzoo_medical:recipes/mindspore-isbi.toml",
+            data="isbi2012",
+            origin="MindSpore models, unet_medical",
+            homepage=_MINDSPORE,
+            summary="as MindSpore's program trains on membranes: valid convolutions, Adam, 600 steps",
         ),
     ]

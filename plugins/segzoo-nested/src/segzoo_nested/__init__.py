@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec, WeightsSpec
+from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec, RecipeSpec, WeightsSpec
 from segzoo_nested.catalogue import WEIGHTS
 
 _PAPER = "arXiv:1807.10165"
@@ -70,5 +70,27 @@ def segzoo_layouts() -> list[LayoutSpec]:
             summary="MindSpore models' unet_nested",
             homepage="https://gitee.com/mindspore/models/tree/master/official/cv/Unet",
             licence="Apache-2.0",
+        ),
+    ]
+
+
+@hookimpl
+def segzoo_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="nested-dsb2018",
+            file="segzoo_nested:recipes/nested-dsb2018.toml",
+            data="dsb2018",
+            origin="4uiiurz1/pytorch-nested-unet",
+            homepage="https://github.com/4uiiurz1/pytorch-nested-unet",
+            summary="as 4uiiurz1's program trains on nuclei: UNet++, SGD, BCE + Dice, 96x96",
+        ),
+        RecipeSpec(
+            name="ascend-dsb2018",
+            file="segzoo_nested:recipes/ascend-dsb2018.toml",
+            data="dsb2018",
+            origin="Ascend ModelZoo-PyTorch, UNet++",
+            homepage="https://gitee.com/ascend/ModelZoo-PyTorch",
+            summary="as Ascend's port trains on nuclei: UNet++, Adam, Lovász hinge, 96x96",
         ),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import DatasetSpec, Labels
+from segzoo.specs import DatasetSpec, Labels, RecipeSpec
 
 DEFECTS = Labels(
     classes=("background", "inclusion", "patches", "scratches"),
@@ -31,4 +31,18 @@ def segzoo_datasets() -> list[DatasetSpec]:
             paper="doi:10.1109/TII.2019.2958826",
             by_hand="download NEU-Seg from its makers' page",
         )
+    ]
+
+
+@hookimpl
+def segzoo_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="neu-seg",
+            file="segzoo_steel:recipes/neu-seg.toml",
+            data="neu-seg",
+            origin="lsewcx/Pytorch-UNet",
+            homepage="https://github.com/lsewcx/Pytorch-UNet",
+            summary="as lsewcx's program trains on steel: RMSprop, cross-entropy + Dice, 50 epochs",
+        ),
     ]

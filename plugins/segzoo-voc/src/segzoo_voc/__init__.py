@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segzoo.hooks import hookimpl
-from segzoo.specs import Archive, DatasetSpec, EncoderSpec, LayoutSpec, WeightsSpec
+from segzoo.specs import Archive, DatasetSpec, EncoderSpec, LayoutSpec, RecipeSpec, WeightsSpec
 from segzoo_voc.catalogue import WEIGHTS
 from segzoo_voc.labels import VOC
 
@@ -96,4 +96,18 @@ def segzoo_layouts() -> list[LayoutSpec]:
             homepage="https://github.com/bubbliiiing/unet-pytorch",
             licence="MIT",
         )
+    ]
+
+
+@hookimpl
+def segzoo_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="bubbliiiing-voc",
+            file="segzoo_voc:recipes/bubbliiiing-voc.toml",
+            data="voc2012",
+            origin="bubbliiiing/unet-pytorch",
+            homepage="https://github.com/bubbliiiing/unet-pytorch",
+            summary="as bubbliiiing's program trains: Adam, frozen VGG16 for half of 100 epochs, 512x512",
+        ),
     ]
