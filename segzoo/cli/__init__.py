@@ -33,6 +33,8 @@ COMMANDS = {
     "predict": "Segment images and write masks.",
     "train": "Train a model on images and masks.",
     "evaluate": "Score a model, or a folder of predictions.",
+    "reproduce": "Show how weights were made, and whether that can be done again.",
+    "release": "Turn a training's folder into weights that ship with a plug-in.",
     "data": "Fetch, unpack, check and look at data sets.",
     "fetch": "Fill the cache with weights ahead of time.",
     "cache": "List or prune the cache of weights.",

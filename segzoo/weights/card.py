@@ -22,21 +22,32 @@ _LICENCES = frozenset(
 )
 
 
-def model_card(config: ModelConfig, *, repo: str = "", sha256: str = "", sample: str = "") -> str:
+def model_card(
+    config: ModelConfig,
+    *,
+    repo: str = "",
+    name: str = "",
+    plugin: str = "",
+    sha256: str = "",
+    sample: str = "",
+) -> str:
     """Return a ``README.md``: metadata that the Hub reads, then text for people.
 
     Args:
         config: what the model is.
         repo: ``org/name`` of the repository that shows it.
+        name: under which a plug-in registers the weights, where no repository shows them.
+        plugin: that registers them.
         sha256: of ``model.safetensors``.
         sample: name of a picture in the repository.
     """
-    name = repo or config.architecture.name.replace(":", "-").replace("/", "-")
+    source = f"hf-hub:{repo}" if repo else name or "local-dir:this-folder"
+    name = repo or name or config.architecture.name.replace(":", "-").replace("/", "-")
     sections = [
         f"# {name.rpartition('/')[2]}",
         _about(config),
         f"![{_one_line(', '.join(config.labels.classes))}]({sample})" if sample else "",
-        _usage(config, repo),
+        _usage(config, source, plugin),
         _classes(config),
         _scores(config),
         _origin(config, sha256),
@@ -98,9 +109,9 @@ def _about(config: ModelConfig) -> str:
     )
 
 
-def _usage(config: ModelConfig, repo: str) -> str:
-    plugins = [name for name in config.architecture.requires if name not in ("segzoo", "timm")]
-    source = f"hf-hub:{repo}" if repo else "local-dir:this-folder"
+def _usage(config: ModelConfig, source: str, plugin: str) -> str:
+    needed = dict.fromkeys((*config.architecture.requires, plugin))
+    plugins = [name for name in needed if name not in ("", "segzoo", "timm")]
     return f"""## Use it
 
 ```sh

@@ -1,0 +1,68 @@
+"""``segzoo release``: a training's folder as weights that ship."""
+
+from __future__ import annotations
+
+import click
+
+from segzoo.cli.table import table
+
+
+@click.command("release")
+@click.argument("run", type=click.Path(exists=True, file_okay=False))
+@click.argument("target", type=click.Path(file_okay=False))
+@click.option("--data", default="", help="The data set, where it is not the one that the recipe names.")
+@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--split", "part", default="test", show_default=True, help="Which part of it scores them.")
+@click.option(
+    "--metric", "metrics", multiple=True, help="A metric by name; may be repeated [default: iou, dice]."
+)
+@click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
+@click.option("--licence", default="", help="Of the weights [default: the recipe's].")
+@click.option("--full", is_flag=True, help="Keep single precision, at twice the size.")
+@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+def command(
+    run: str,
+    target: str,
+    data: str,
+    root: str | None,
+    part: str,
+    metrics: tuple[str, ...],
+    machine: str,
+    licence: str,
+    full: bool,
+    device: str | None,
+) -> None:
+    """Turn a training's folder into weights that ship with a plug-in.
+
+    \b
+    segzoo release runs/nuclei src/mine/weights/nuclei --machine "one H200, 20 minutes"
+
+    RUN is the folder that a training left, or one of the folds of a cross-validation, whose scores then
+    go along. TARGET gets the weights in half precision, scored as they ship, with a card and all that
+    `segzoo reproduce` needs.
+    """
+    import torch
+
+    from segzoo.evaluation.words import interval_text, number
+    from segzoo.training.release import release
+
+    found = release(
+        run,
+        target,
+        data=data,
+        root=root,
+        part=part,
+        metrics=metrics or ("iou", "dice"),
+        machine=machine,
+        licence=licence,
+        dtype=torch.float32 if full else torch.float16,
+        device=device,
+        progress=True,
+    )
+    rows = [
+        (f"{score.metric} {name}", number(value), interval_text(found.intervals[score.metric].get(name)))
+        for score in found.scores
+        for name, value in score.values.items()
+    ]
+    click.echo(table(rows))
+    click.echo(f"{target}: model.safetensors, config.json and a card, README.md")

@@ -1,0 +1,127 @@
+"""``segzoo reproduce``: the commands that made weights, and whether they do what they state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segzoo.cli.table import echo_json, table
+
+if TYPE_CHECKING:
+    from segzoo.training.reproduction import Origin, Reproduction
+
+
+@click.command("reproduce")
+@click.argument("name")
+@click.option("--check", is_flag=True, help="Score the weights again and compare.")
+@click.option("--run", is_flag=True, help="Train them again, score what comes out and compare.")
+@click.option("--data", default="", help="A data set instead of the one that the recipe names.")
+@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--out", default="", help="Where --run leaves its weights [default: runs/NAME].")
+@click.option("--resume", is_flag=True, help="Go on with the training that --out holds.")
+@click.option("--overwrite", is_flag=True, help="Delete the training that --out holds.")
+@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    name: str,
+    check: bool,
+    run: bool,
+    data: str,
+    root: str | None,
+    out: str,
+    resume: bool,
+    overwrite: bool,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Show how weights were made, and whether that can be done again.
+
+    \b
+    segzoo reproduce unet-nuclei            the commands that made them
+    segzoo reproduce unet-nuclei --check    their scores now and then
+    segzoo reproduce unet-nuclei --run      the same, of weights trained anew
+
+    NAME is weights by name, or a folder that a training left. The data is compared by a checksum of
+    its pixels. The exit code is 0 where every score lies in the interval that the weights state and
+    the data is the same, else 1.
+    """
+    from segzoo.training import reproduction
+
+    if check and run:
+        raise click.UsageError("--check scores the weights as they are, --run trains them anew: choose one")
+    if (resume or overwrite) and not run:
+        raise click.UsageError("--resume and --overwrite go with --run")
+    origin = reproduction.origin_of(name, data=data, root=root, out=out)
+    found: Reproduction | None = None
+    if check:
+        found = reproduction.check(origin, device=device, progress=not as_json)
+    elif run:
+        found = reproduction.rerun(
+            origin,
+            resume=resume,
+            overwrite=overwrite,
+            device=device,
+            progress=not as_json,
+        )
+    if as_json:
+        echo_json({**_json(origin), **(found.to_json() if found else {})})
+    else:
+        _tell(origin)
+        if found is not None:
+            _tell_found(found)
+    if found is not None and not found.reproduced:
+        click.get_current_context().exit(1)
+
+
+def _json(origin: Origin) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from segzoo.training.commands import shell
+
+    return {
+        "name": origin.name,
+        "commands": [shell(words) for words in origin.commands],
+        "recipe": asdict(origin.recipe),
+        "part": origin.part,
+        "stated": [asdict(one) for one in origin.scores],
+        "checksums": origin.checksums,
+        "facts": origin.facts,
+    }
+
+
+def _tell(origin: Origin) -> None:
+    from segzoo.training.commands import shell
+
+    for words in origin.commands:
+        click.echo(shell(words))
+    rows = [(f"  {key}", value) for key, value in origin.facts.items()]
+    rows += [(f"  data {part}", checksum) for part, checksum in origin.checksums.items()]
+    if rows:
+        click.echo(f"\n{table(rows)}")
+    if origin.scores:
+        click.echo(f"\nstated, on the {origin.part} part:")
+        click.echo(table([(f"  {one.name}", f"{one.score:.4f}", _interval(one)) for one in origin.scores]))
+
+
+def _tell_found(found: Reproduction) -> None:
+    click.echo(f"\nfound, of {found.subject}:")
+    for one in found.data:
+        told = "the same" if one.same else f"OTHER DATA, {one.found}"
+        told = told if one.stated else "no checksum stated"
+        click.echo(f"  data {one.part}: {one.samples} samples, {told}")
+    rows = [
+        (
+            f"  {one.stated.name}",
+            f"{one.found:.4f}",
+            f"stated {one.stated.score:.4f}",
+            f"{'within' if one.within else 'OUTSIDE'} [{one.low:.4f}, {one.high:.4f}]",
+        )
+        for one in found.scores
+    ]
+    click.echo(table(rows))
+    click.echo("reproduced" if found.reproduced else "NOT reproduced")
+
+
+def _interval(one: Any) -> str:
+    return "" if one.low is None else f"[{one.low:.4f}, {one.high:.4f}]"

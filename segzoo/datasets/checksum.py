@@ -1,0 +1,36 @@
+"""One line that tells whether two people have the same samples."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Dataset, Sample
+
+
+def data_checksum(dataset: Dataset) -> str:
+    """Return ``sha256:`` and the digits, of the names and the decoded pixels of every sample.
+
+    It depends neither on the order of samples nor on whether files are zipped, nor on how well they are
+    compressed; it does on every pixel of images, masks and fields of view. All samples are decoded for it.
+    """
+    lines = sorted(_line(dataset[index]) for index in range(len(dataset)))
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+
+
+def _line(sample: Sample) -> str:
+    digest = hashlib.sha256()
+    for array in (sample.image, sample.mask, sample.field_of_view):
+        digest.update(b"none" if array is None else _bytes(array))
+    return f"{sample.name}\t{digest.hexdigest()}\n"
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    """Return an array's shape, kind and values, the same on machines of either byte order."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return f"{little.dtype.str}{little.shape}".encode() + little.tobytes()

@@ -1,0 +1,175 @@
+"""From a training's folder to weights that ship: scored, in half precision, with a card and a record.
+
+The record is what `segzoo reproduce` follows. What ships is scored, not what was trained: the half-precision
+weights as they lie on the disk. A plug-in's author calls it once, and names the folder in a ``WeightsSpec``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import segzoo
+from segzoo import zoo
+from segzoo.datasets.checksum import data_checksum
+from segzoo.errors import FailureError, UsageError
+from segzoo.evaluation.models import score_model
+from segzoo.evaluation.results import CLASS_CONTRACT
+from segzoo.evaluation.writing import replace_file
+from segzoo.prediction.device import parse_device
+from segzoo.prediction.predictor import config_of
+from segzoo.training.outputs import machine as this_machine
+from segzoo.training.record import SCORED, recipe_of
+from segzoo.training.scored import open_part
+from segzoo.weights.cache import sha256_of
+from segzoo.weights.card import model_card
+from segzoo.weights.folder import TENSORS, load, read_config, save
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from segzoo.evaluation.results import Evaluation
+
+#: The card, as the Hugging Face Hub and `segzoo.push` take it.
+CARD = "README.md"
+
+
+def release(
+    run: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    data: str = "",
+    root: str | None = None,
+    part: str = "test",
+    metrics: Sequence[str] = ("iou", "dice"),
+    machine: str = "",
+    licence: str = "",
+    dtype: torch.dtype = torch.float16,
+    resamples: int = 1000,
+    device: str | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Write weights to ship, and score them.
+
+    Args:
+        run: the folder of a training, or weights that were released before, to be scored anew.
+        target: the folder for the weights; created where it is missing, and it may be ``run``.
+        data: the data set, where it is not the one that the recipe names; a folder's path.
+        root: where a registered data set lies.
+        part: what scores: ``test``, or ``val`` where the data has no test part.
+        metrics: registered metrics.
+        machine: what the training ran on, in words; this machine where nothing says so.
+        licence: of the weights; as the recipe says where empty.
+        dtype: of the weights.
+        resamples: of the bootstrap over images that gives intervals.
+        device: where to score.
+        progress: whether to show a bar.
+
+    Returns:
+        The scores of what ships.
+
+    Raises:
+        UsageError: ``run`` holds no weights with a recipe.
+        OptionError: the data has no such part.
+        FailureError: the target cannot be written.
+
+    Example:
+        >>> release("runs/nuclei", "src/mine/weights/nuclei", root="dsb2018", machine="one H200, 20 minutes")
+    """
+    run, target = Path(run), Path(target)
+    _check_run(run)
+    recipe = recipe_of(str(run), read_config(run).provenance, data=data, root=root)
+    folds = _folds(run)
+    # Opened before anything is written, so that data that is not there leaves the target as it was.
+    parts = {name: open_part(recipe, name) for name in dict.fromkeys(("train", "val", part))}
+    save(load(run), target, dtype=dtype)
+    shipped = load(target).to(parse_device(device))
+    found = score_model(
+        shipped,
+        parts[part],
+        metrics=metrics,
+        subject=target.name,
+        data=Path(recipe.data).name,
+        split=part,
+        resamples=resamples,
+        progress=progress,
+    )
+    config = config_of(shipped)
+    told = {key: value for key, value in config.provenance.items() if key not in (SCORED, part)}
+    told |= {
+        "data": Path(recipe.data).name,
+        "machine": machine or told.get("machine") or this_machine(),
+        "checksums": {name: data_checksum(dataset) for name, dataset in parts.items()},
+        "released with": f"segzoo {segzoo.__version__}, torch {torch.__version__}",
+        SCORED: part,
+        part: _scores(found),
+        **({"cross_validation": folds} if folds else {}),
+    }
+    config = replace(config, provenance=told, licence=licence or config.licence)
+    save(shipped.cpu(), target, config=config, dtype=dtype)
+    write_card(target)
+    return found
+
+
+def write_card(target: Path, name: str = "") -> Path:
+    """Write the card of a folder of weights, from its own config; return its path.
+
+    Args:
+        target: the folder.
+        name: under which a plug-in registers them; the folder's own where empty.
+    """
+    name = name or target.name
+    owners = [entry.owner for entry in zoo.registry("weights").find(name)]
+    text = model_card(
+        read_config(target),
+        name=name if owners else "",
+        plugin=owners[0] if owners else "",
+        sha256=sha256_of(target / TENSORS),
+    )
+    replace_file(target / CARD, text.encode())
+    return target / CARD
+
+
+def _check_run(run: Path) -> None:
+    if (run / "folds.json").is_file():
+        raise UsageError(
+            f"{run} holds folds: name one of them, such as {run / 'fold-0'}; the scores of all go along"
+        )
+    if not (run / "config.json").is_file():
+        raise UsageError(f"{run} holds no weights: give the folder that `segzoo train` left")
+
+
+def _scores(found: Evaluation) -> dict[str, Any]:
+    """Return every score as the card and `segzoo reproduce` read it."""
+    told = found.to_json()
+    metrics = {
+        score["metric"]: {
+            **score["values"],
+            "intervals": score["intervals"],
+            "contract": score["contract"],
+        }
+        for score in told["scores"]
+    }
+    classes = {
+        one["name"]: {name: one[name] for name in ("iou", "dice", "precision", "recall")}
+        | {"contract": CLASS_CONTRACT}
+        for one in told["classes"]["scores"]
+    }
+    how = found.bootstrap.words(len(found.images))
+    return {"images": len(found.images), **metrics, "classes": classes, "intervals by": how}
+
+
+def _folds(run: Path) -> dict[str, Any]:
+    """Return the scores of all folds, where the run is one of them."""
+    path = run.parent / "folds.json"
+    if not run.name.startswith("fold-") or not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FailureError(f"{path} cannot be read: {error}") from error
