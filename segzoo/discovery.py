@@ -127,11 +127,12 @@ def in_folder(folder: Path) -> list[Candidate]:
     """Return the plug-ins in source trees below ``folder``, installed or not.
 
     A source tree is a folder with a ``pyproject.toml`` whose entry points say where the plug-in is;
-    its code lies in ``src``, or beside the file.
+    its code lies in ``src``, or beside the file. If ``folder`` is one itself, its plug-ins are meant.
     """
     check_allowed()
     candidates: list[Candidate] = []
-    for file in sorted(folder.glob("*/pyproject.toml")):
+    own = folder / "pyproject.toml"
+    for file in [own] if own.is_file() else sorted(folder.glob("*/pyproject.toml")):
         try:
             candidates += _in_project(file)
         except (ValueError, AttributeError, OSError) as error:

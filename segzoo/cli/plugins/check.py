@@ -1,0 +1,168 @@
+"""``segzoo plugins check``: the contracts, run over everything that a plug-in brings."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from segzoo import zoo
+from segzoo.cli.table import echo_json
+from segzoo.discovery import in_folder
+from segzoo.errors import MissingExtraError, PluginError, UsageError
+from segzoo.testing.checks import every_check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from segzoo.testing.checks import Check
+
+_HEADER = ("PART", "CHECK", "RESULT", "SECONDS", "REASON")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What came of one check.
+
+    Attributes:
+        distribution: that brings the part.
+        part: its kind and name.
+        check: which promise.
+        result: whether it is kept.
+        seconds: how long that took to find out.
+        reason: why it failed or was skipped.
+    """
+
+    distribution: str
+    part: str
+    check: str
+    result: Literal["ok", "failed", "skipped"]
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@click.command("check")
+@click.argument("target", required=False, metavar="[DIST|PATH]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that was found.")
+@click.pass_context
+def command(ctx: click.Context, target: str | None, as_json: bool) -> None:
+    """Hold plug-ins to the contracts of what they bring.
+
+    DIST is an installed distribution; PATH a folder with a pyproject.toml, which need not be installed.
+    Without either, every plug-in but segzoo's own is checked. Nothing is downloaded: weights on the net are
+    checked as far as their spec says, data sets where SEGZOO_DATA holds them. The exit code is 1 if a
+    promise is broken.
+    """
+    plan = [(owner, every_check(owner)) for owner in _owners(target)]
+    if not plan:
+        click.echo("there is no plug-in but segzoo's own: `segzoo plugins check segzoo`", err=True)
+    findings = []
+    widths = _widths([check for _, checks in plan for check in checks])
+    for owner, checks in plan:
+        if not as_json:
+            click.echo(f"{owner}\n{_line(_HEADER, widths)}")
+        for finding in _findings(owner, checks):
+            findings.append(finding)
+            if not as_json:
+                click.echo(_line(_row(finding), widths))
+        if not as_json:
+            click.echo()
+    if as_json:
+        echo_json([asdict(finding) for finding in findings])
+    elif findings:
+        click.echo(_summary(findings))
+    if any(finding.result == "failed" for finding in findings):
+        ctx.exit(1)
+
+
+def _owners(target: str | None) -> list[str]:
+    """Return the distributions to check."""
+    if target is None:
+        found = dict.fromkeys(record.distribution for record in zoo.plugins)
+        return [owner for owner in found if owner != "segzoo"]
+    if not Path(target).is_dir():
+        return [target]
+    folder = Path(target)
+    if not (folder / "pyproject.toml").is_file():
+        raise UsageError(f"{folder} holds no pyproject.toml: name the folder of a package, or a distribution")
+    owners = list(dict.fromkeys(candidate.distribution for candidate in in_folder(folder)))
+    if not owners:
+        raise UsageError(
+            f'{folder / "pyproject.toml"} names no plug-in: add [project.entry-points."segzoo.plugins"] with '
+            'name = "package"'
+        )
+    zoo.add_folder(folder)
+    return owners
+
+
+def _findings(owner: str, checks: Sequence[Check]) -> Iterator[Finding]:
+    for check in checks:
+        start = time.perf_counter()
+        result, reason = _outcome(check)
+        yield Finding(
+            distribution=owner,
+            part=_part(check),
+            check=check.promise,
+            result=result,
+            seconds=round(time.perf_counter() - start, 3),
+            reason=reason,
+        )
+    yield from _left_out(owner, {check.id for check in checks})
+
+
+def _outcome(check: Check) -> tuple[Literal["ok", "failed", "skipped"], str]:
+    try:
+        with redirect_stdout(sys.stderr):  # what a part prints is no row of ours
+            check.run()
+    except MissingExtraError as error:
+        return "skipped", " ".join(str(error).split())
+    except PluginError as error:
+        return "failed", " ".join(str(error).split())
+    return "ok", ""
+
+
+def _left_out(owner: str, done: set[str]) -> Iterator[Finding]:
+    """Yield what cannot be checked without data or a network connection."""
+    for kind, promise, reason in (
+        ("dataset", "samples", "there is no data: set SEGZOO_DATA to the folder that holds {name}/"),
+        ("weights", "folder", "nothing is downloaded: {source}"),
+    ):
+        for _, entry in zoo.registry("weights" if kind == "weights" else "datasets").items():
+            name = entry.spec.name
+            if entry.owner == owner and f"{kind}/{name}/{promise}" not in done:
+                told = reason.format(name=name, source=getattr(entry.spec, "source", ""))
+                yield Finding(
+                    distribution=owner, part=f"{kind} {name}", check=promise, result="skipped", reason=told
+                )
+
+
+def _part(check: Check) -> str:
+    return f"{check.kind} {check.name}"
+
+
+def _widths(checks: Sequence[Check]) -> tuple[int, ...]:
+    """Return how wide columns must be, so that rows can be printed as they are found."""
+    parts = [len(_part(check)) for check in checks]
+    promises = [len(check.promise) for check in checks]
+    return (max([4, *parts]), max([7, *promises]), 7, 7, 0)
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    seconds = f"{finding.seconds:7.2f}" if finding.result != "skipped" else f"{'-':>7}"
+    return (finding.part, finding.check, finding.result, seconds, finding.reason)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = {result: sum(one.result == result for one in findings) for result in ("ok", "failed", "skipped")}
+    seconds = sum(finding.seconds for finding in findings)
+    told = ", ".join(f"{count} {result}" for result, count in counts.items())
+    return f"{len(findings)} checks: {told}; {seconds:.1f} s"
