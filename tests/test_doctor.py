@@ -19,7 +19,7 @@ import segzoo
 from segzoo.doctor import Report, check_data
 from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
 from segzoo.parts import open_dataset
-from segzoo.training.settings import read_settings
+from segzoo.training.reading import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def finding(report: Report, kind: str) -> segzoo.doctor.Finding:
 
 def trains(data: str, options: Sequence[str] = ()) -> bool:
     """Whether every sample of every split that training needs can be read with these options."""
-    told = read_settings(options).get("data_options", {})
+    told = read_recipe(None, options, data=data).data_options
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from segzoo import zoo
 from segzoo.architecture import build, plan
 from segzoo.errors import SegzooError
 from segzoo.plugins import resolve
-from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, WeightsSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, RecipeSpec, WeightsSpec
 from segzoo.weights.converted import declared
 from segzoo.weights.folder import read_config
 from segzoo.weights.sources import in_package
@@ -45,6 +46,8 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
     try:
         if isinstance(spec, WeightsSpec):
             return {**known, **_of_weights(spec)}
+        if isinstance(spec, RecipeSpec):
+            return {**known, "settings": _of_recipe(spec)}
         if isinstance(spec, ModelSpec) and not spec.factory:
             pair = zoo.Pair(zoo.registry("decoders").entry(spec.decoder), zoo.find_encoder(spec.encoder))
             preset = {**spec.encoder_options, **spec.decoder_options}
@@ -84,6 +87,17 @@ def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
     if spec.folder:
         return _of_config(read_config(in_package(spec)))
     return _of_config(declared(spec)) if spec.classes else {}
+
+
+def _of_recipe(spec: RecipeSpec) -> dict[str, Any]:
+    """Return what a recipe's file says, but for what its spec says too."""
+    from segzoo.training.recipe_files import shipped_text
+
+    said = tomllib.loads(shipped_text(spec))
+    if isinstance(said.get("augment"), dict):
+        # What says nothing is left out below, and a step with default options is something.
+        said["augment"] = {step: options or "defaults" for step, options in said["augment"].items()}
+    return {key: value for key, value in said.items() if key not in ("summary", "origin")}
 
 
 def _of_config(config: ModelConfig) -> dict[str, Any]:
