@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segzoo.testing.checks import Check, check_plugin, checks_of, every_check
-    from segzoo.testing.datasets import check_dataset, check_dataset_spec
+    from segzoo.testing.datasets import check_dataset
     from segzoo.testing.decoders import check_decoder
     from segzoo.testing.encoders import check_encoder
     from segzoo.testing.examples import Example
@@ -50,7 +50,6 @@ _WHERE = {
     "Check": "checks",
     "Example": "examples",
     "check_dataset": "datasets",
-    "check_dataset_spec": "datasets",
     "check_decoder": "decoders",
     "check_encoder": "encoders",
     "check_export": "export",
@@ -72,7 +71,6 @@ __all__ = [
     "Check",
     "Example",
     "check_dataset",
-    "check_dataset_spec",
     "check_decoder",
     "check_encoder",
     "check_export",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ import numpy as np
 from segzoo import zoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.interfaces import Dataset, Sample
-from segzoo.parts import open_dataset
 from segzoo.plugins import resolve
 from segzoo.specs import DatasetSpec, Labels
 from segzoo.testing.promises import keep, promise
@@ -26,23 +24,28 @@ if TYPE_CHECKING:
 
 
 def check_dataset(
-    dataset: str | Dataset,
+    dataset: str | DatasetSpec | Dataset,
     *,
     root: str | os.PathLike[str] | None = None,
+    example: Callable[[Path], None] | None = None,
     split: str = "train",
     samples: int = 4,
     **options: Any,
 ) -> None:
     """Check a data set.
 
-    It has labels and a length; its samples have the types, shapes and values that they promise, and names of
-    their own; the same index gives the same sample, in another process too; and an index past the end is an
-    `IndexError`, so that ``for`` ends.
+    By name or spec, what it says of itself: what it is, under which terms and how people get it; and that it
+    names a root that does not hold it, and a split that it does not have.
+
+    Where there are files, its samples: it has labels and a length; samples have the types, shapes and values
+    that they promise, and names of their own; the same index gives the same sample, in another process too;
+    and an index past the end is an `IndexError`, so that ``for`` ends.
 
     Args:
-        dataset: its name, or the data set itself.
-        root: where it lies, as `segzoo.parts.open_dataset` takes it.
-        split: which part of it.
+        dataset: its name or spec, or the data set itself.
+        root: where it lies; by default the folder of its name in ``$SEGZOO_DATA``, if there is one.
+        example: writes a tiny root into the empty folder that it is given, where nothing lies anywhere.
+        split: which part of it to read.
         samples: how many to read, from the first and the last on.
         **options: of its factory.
 
@@ -50,10 +53,13 @@ def check_dataset(
         PluginError: it breaks a promise; the text says which.
     """
     if isinstance(dataset, str):
-        what, build = f"data set {dataset!r}", partial(open_dataset, dataset, root=root, split=split)
-    else:
-        what, build = f"data set {type(dataset).__name__}", lambda **_: dataset
-    keep(what, {"samples": lambda: _check_samples(build(**options), what, samples)})
+        dataset = zoo.registry("datasets").get(dataset)
+    if not isinstance(dataset, DatasetSpec):
+        what, made = f"data set {type(dataset).__name__}", dataset
+        keep(what, {"samples": lambda: _check_samples(made, what, samples)})
+        return
+    given = {"root": root, "example": example, "split": split, "samples": samples}
+    keep(f"data set {dataset.name!r}", dataset_promises(dataset, **given, **options))
 
 
 def dataset_promises(
@@ -61,21 +67,11 @@ def dataset_promises(
     *,
     root: str | os.PathLike[str] | None = None,
     example: Callable[[Path], None] | None = None,
+    split: str = "train",
     samples: int = 4,
     **options: Any,
 ) -> Promises:
-    """Return the checks of a data set by what it promises.
-
-    Its samples are only checked where there are some: at ``root``, or in ``$SEGZOO_DATA/name``, or where
-    ``example`` writes them.
-
-    Args:
-        spec: of the data set.
-        root: where it lies.
-        example: writes a tiny root into the empty folder that it is given.
-        samples: how many of each split to read, from the first and the last on.
-        **options: of its factory.
-    """
+    """Return the checks of a data set by what it promises; arguments as those of `check_dataset`."""
     what = f"data set {spec.name!r}"
     promises: Promises = {
         "described": lambda: _check_described(spec, what),
@@ -90,28 +86,13 @@ def dataset_promises(
         with tempfile.TemporaryDirectory() as folder:
             if example is not None:
                 example(Path(folder))
-            for split in spec.splits:
-                made = _opened(spec, Path(folder if root is None else root), split, options)
-                _check_samples(made, f"{what}, split {split!r}", samples)
-                _check_labels(spec, made, what)
+            made = _opened(spec, Path(folder if root is None else root), split, options)
+            _check_samples(made, f"{what}, split {split!r}", samples)
+            _check_labels(spec, made, what)
 
     if root is not None or example is not None:
         promises["samples"] = read
     return promises
-
-
-def check_dataset_spec(dataset: str | DatasetSpec, **arguments: Any) -> None:
-    """Check what a data set says of itself, and what it does without its files.
-
-    It says what it is, and under which terms and how people get it; it names a root that does not hold it,
-    and a split that it does not have. Its samples are checked as well where there are some; see
-    `dataset_promises` for the arguments.
-
-    Raises:
-        PluginError: it breaks a promise; the text says which.
-    """
-    spec = dataset if isinstance(dataset, DatasetSpec) else zoo.registry("datasets").get(dataset)
-    keep(f"data set {spec.name!r}", dataset_promises(spec, **arguments))
 
 
 def _opened(spec: DatasetSpec, root: Path, split: str, options: dict[str, Any]) -> Any:
@@ -126,12 +107,10 @@ def _check_described(spec: DatasetSpec, what: str) -> None:
     )
     # Not the formats, whose files are people's own.
     if spec.labels is not None:
+        promise(bool(spec.licence), f"{what}: its spec lacks licence; say the data's terms, in words")
         promise(
-            bool(spec.licence), f"{what}: its spec lacks licence; say the data's terms, in words if need be"
-        )
-        promise(
-            spec.homepage.startswith(("http://", "https://")) and bool(spec.archives or spec.by_hand),
-            f"{what}: its spec does not say how people get it; give homepage (a URL), and archives or by_hand",
+            bool(spec.homepage or spec.archives or spec.by_hand),
+            f"{what}: its spec does not say how people get it; give homepage, archives or by_hand",
         )
 
 

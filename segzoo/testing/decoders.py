@@ -120,7 +120,8 @@ class _Subject:
 
     def _features(self) -> list[Tensor]:
         # Valid convolutions eat much of it.
-        return self._pyramid(2, (32 * self.strides[-1], 32 * self.strides[-1]))
+        side = (32 if getattr(self.module, "eats", 0) else 6) * self.strides[-1]
+        return self._pyramid(2, (side, side))
 
     def _pyramid(self, batch: int, size: tuple[int, int]) -> list[Tensor]:
         height, width = size

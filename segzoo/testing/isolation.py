@@ -7,9 +7,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
+from segzoo.discovery import Candidate
 from segzoo.errors import PluginError
 from segzoo.hooks import hookimpl
-from segzoo.plugins import SPEC_TYPES, Candidate, Contribution, load, segzoo_itself
+from segzoo.plugins import SPEC_TYPES, Contribution, load, segzoo_itself
 from segzoo.registry import plural
 from segzoo.specs import Spec
 
@@ -35,8 +36,8 @@ def isolated_zoo(*plugins: object, builtin: bool = True, owner: str = "") -> Ite
         PluginError: a plug-in breaks a rule of hooks, or the environment blocks it.
 
     Example:
-        >>> with isolated_zoo(EncoderSpec(name="mine", factory="mine:Encoder", channels=(4, 8), strides=(1, 2))):
-        ...     check_encoder("mine")
+        >>> with isolated_zoo(LossSpec(name="mine", factory="mine:loss")):
+        ...     assert zoo.losses.entry("mine").owner == "isolated"
     """
     specs = [plugin for plugin in plugins if isinstance(plugin, Spec)]
     objects = [plugin for plugin in plugins if not isinstance(plugin, Spec)]

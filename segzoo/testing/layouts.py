@@ -104,8 +104,8 @@ def _check_other_files(spec: LayoutSpec, what: str) -> None:
         return
     promise(
         False,
-        f"{what}: it takes a file that has nothing but its marks, each of no dimension; read what decides the "
-        "network with segzoo.weights.layouts.Transfer.shape",
+        f"{what}: it takes a file that has nothing but its marks, each of no dimension; read what decides "
+        "the network with segzoo.weights.layouts.Transfer.shape",
     )
 
 

@@ -26,10 +26,13 @@ folders, distribution, heavy = json.loads(sys.argv[1])
 for folder in folders:
     zoo.add_folder(Path(folder))
 records = [record for record in zoo.plugins if distribution in (None, record.distribution)]
-names = [name for kind in zoo.KINDS for name in zoo.registry(kind).names()]
+for kind in zoo.KINDS:
+    zoo.registry(kind).names()
 loaded = [name for name in heavy if name in sys.modules]
-found = {"loaded": loaded, "failed": {r.distribution: r.error for r in records if r.status != "ok"}}
-print(sys.argv[2] + json.dumps({**found, "known": len(records), "names": len(names)}))
+failed = {r.distribution: r.error for r in records if r.status not in ("ok", "shadowed")}
+warnings = [warning for r in records if not r.slow for warning in r.warnings]
+found = {"loaded": loaded, "failed": failed, "warnings": warnings, "known": len(records)}
+print(sys.argv[2] + json.dumps(found))
 """
 
 
@@ -74,4 +77,5 @@ def check_listing(distribution: str | None = None, *, heavy: Sequence[str] = HEA
         f"{what}: listing imports {', '.join(found['loaded'])}; keep the module of hooks to specs, and name "
         "code as 'package.module:callable'",
     )
-    promise(not printed, f"{what}: listing prints {printed[0] if printed else ''!r}; print nothing at import")
+    told = [*found["warnings"], *(f"it prints {line!r}: print nothing at import" for line in printed)]
+    promise(not told, f"{what}: {'; '.join(told)}")

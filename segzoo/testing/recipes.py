@@ -45,10 +45,12 @@ def recipe_promises(spec: RecipeSpec) -> Promises:
 
 
 def _check_file(spec: RecipeSpec, what: str) -> None:
+    text = shipped_text(spec)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{spec.name}.toml")
-        file.write_text(shipped_text(spec), encoding="utf-8")
-        read = read_recipe(file)
+        file.write_text(text, encoding="utf-8")
+        # One that is for any data names none, and needs one to be complete.
+        read = read_recipe(file, [] if spec.data else ["data=folder", "root=."])
     promise(
         not spec.data or read.data == spec.data,
         f"{what}: its spec says that it is for {spec.data!r}, its file trains on {read.data!r}",
