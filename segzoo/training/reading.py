@@ -54,8 +54,8 @@ def read_recipe(
     """
     draft = Draft()
     names = [] if source is None else _add_files(draft, find_recipe(source), ())
-    draft.add(settings_of_words(settings))
-    draft.add(settings_of_values(values))
+    # Together, as a name that is given as a value must not make forget the options that are given as words.
+    draft.add([*settings_of_words(settings), *settings_of_values(values)])
     _name_folder(draft, names)
     recipe = draft.recipe()
     check_recipe(recipe, draft.placed)
