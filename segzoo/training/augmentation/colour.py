@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.training.augmentation.hue import to_hsv, to_image, to_planes, to_rgb
+from segzoo.training.augmentation.hue import recoloured, to_hsv, to_rgb
 from segzoo.training.augmentation.options import option, read_limit, read_number, read_share
 from segzoo.training.augmentation.step import Step, uniform
 from segzoo.training.augmentation.tone import LEVELS, LUMA, mapped, mean_grey
 
 if TYPE_CHECKING:
+    from segzoo.training.augmentation.hue import Plane
     from segzoo.training.augmentation.step import Bytes
 
 
@@ -46,11 +47,16 @@ class Color(Step):
         image = mapped(image, still + contrast * (bright - still))
         if image.shape[2] != 3 or not self.strength:
             return image
-        planes = to_planes(image)
-        grey = np.tensordot(LUMA, planes, 1)
-        planes = (grey + np.float32(saturation) * (planes - grey)).clip(0, 255)
-        turned, saturated, value = to_hsv(planes)
-        return to_image(to_rgb(turned + np.float32(6 * hue), saturated, value))
+
+        def change(planes: Plane) -> Plane:
+            grey = np.tensordot(LUMA, planes, 1)
+            planes -= grey
+            planes *= np.float32(saturation)
+            planes += grey
+            turned, saturated, value = to_hsv(planes.clip(0, 255, out=planes))
+            return to_rgb(turned + np.float32(6 * hue), saturated, value)
+
+        return recoloured(image, change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +80,14 @@ class HueSaturationValue(Step):
         hue, saturation, value = (uniform(random, limit) for limit in (self.hue, self.saturation, self.value))
         if image.shape[2] != 3:
             return mapped(image, LEVELS + value)
-        turned, saturated, bright = to_hsv(to_planes(image))
-        turned += np.float32(hue / 30)
-        saturated = (saturated + np.float32(saturation / 255)).clip(0, 1)
-        return to_image(to_rgb(turned, saturated, (bright + np.float32(value)).clip(0, 255)))
+
+        def change(planes: Plane) -> Plane:
+            turned, saturated, bright = to_hsv(planes)
+            saturated = (saturated + np.float32(saturation / 255)).clip(0, 1)
+            bright = (bright + np.float32(value)).clip(0, 255)
+            return to_rgb(turned + np.float32(hue / 30), saturated, bright)
+
+        return recoloured(image, change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +114,12 @@ class Hsv(Step):
         hue, saturation, value = drawn.astype(np.float32)
         if image.shape[2] != 3:
             return mapped(image, LEVELS * value)
-        turned, saturated, bright = to_hsv(to_planes(image))
-        saturated = (saturated * saturation).clip(0, 1)
-        return to_image(to_rgb(turned * hue, saturated, (bright * value).clip(0, 255)))
+
+        def change(planes: Plane) -> Plane:
+            turned, saturated, bright = to_hsv(planes)
+            return to_rgb(turned * hue, (saturated * saturation).clip(0, 1), (bright * value).clip(0, 255))
+
+        return recoloured(image, change)
 
 
 @dataclass(frozen=True, kw_only=True)

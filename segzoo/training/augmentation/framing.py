@@ -17,6 +17,8 @@ from segzoo.training.augmentation.resizing import at, mirrored, resized
 from segzoo.training.augmentation.step import Step, log_uniform
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from segzoo.training.augmentation.options import Size
     from segzoo.training.augmentation.step import Bytes, Pair
 
@@ -27,7 +29,7 @@ _TRIES = 10
 class Crop(Step):
     """A part of the image from a random place, at a random scale and aspect.
 
-    A part in which no pixel counts is drawn again, up to ten times.
+    A part in which no pixel counts is drawn again, around a pixel that does.
 
     Attributes:
         size: height and width that come out.
@@ -45,23 +47,37 @@ class Crop(Step):
 
     def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return the part and its mask, at ``size``."""
-        part, classes = self._part(image, mask, random, ignore)
-        for _ in range(_TRIES - 1):
-            if ignore is None or (classes[::4, ::4] != ignore).any() or (classes != ignore).any():
+        part, classes = resized(*self._part(image, mask, random, ignore), self.size)
+        for _ in range(_TRIES):
+            if ignore is None or (classes[::8, ::8] != ignore).any() or (classes != ignore).any():
                 break
-            part, classes = self._part(image, mask, random, ignore)
-        return resized(part, classes, self.size)
+            counting = np.argwhere(mask != ignore)
+            if not len(counting):
+                break
+            aim = counting[random.integers(len(counting))]
+            part, classes = resized(*self._part(image, mask, random, ignore, aim), self.size)
+        return part, classes
 
-    def _part(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def _part(
+        self,
+        image: Bytes,
+        mask: Bytes,
+        random: np.random.Generator,
+        ignore: int | None,
+        aim: NDArray[np.intp] | None = None,
+    ) -> Pair:
+        """Return a part at the image's scale, which holds the pixel ``aim`` if there is one."""
         scale, stretch = log_uniform(random, self.scale), log_uniform(random, self.aspect) ** 0.5
         sides = (
             max(round(self.size[0] / scale * stretch), 1),
             max(round(self.size[1] / scale / stretch), 1),
         )
-        starts = [
-            int(random.integers(min(0, whole - side), max(0, whole - side) + 1))
-            for whole, side in zip(mask.shape, sides, strict=True)
-        ]
+        starts = []
+        for axis, (whole, side) in enumerate(zip(mask.shape, sides, strict=True)):
+            low, high = min(0, whole - side), max(0, whole - side)
+            if aim is not None:
+                low, high = max(low, int(aim[axis]) - side + 1), min(high, int(aim[axis]))
+            starts.append(int(random.integers(low, high + 1)))
         if all(0 <= a <= n - s for a, n, s in zip(starts, mask.shape, sides, strict=True)):
             window = slice(starts[0], starts[0] + sides[0]), slice(starts[1], starts[1] + sides[1])
             return image[window], mask[window]

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from segzoo.training.augmentation.step import Bytes
 
     Plane = NDArray[np.float32]
+
+#: Pixels in a band: a plane of it is 128 KB.
+_BAND = 1 << 15
 
 
 def to_hsv(planes: Plane) -> tuple[Plane, Plane, Plane]:
@@ -50,14 +55,20 @@ def to_rgb(hue: Plane, saturation: Plane, value: Plane) -> Plane:
     return planes
 
 
-def to_planes(image: Bytes) -> Plane:
-    """Return ``(H, W, C)`` uint8 as ``(C, H, W)`` float32."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32)
+def recoloured(image: Bytes, change: Callable[[Plane], Plane]) -> Bytes:
+    """Return an image ``(H, W, 3)`` changed pixel by pixel, in bands that stay in a core's cache.
 
-
-def to_image(planes: Plane) -> Bytes:
-    """Return ``(C, H, W)`` float32 from 0 to 255 as ``(H, W, C)`` uint8, rounded."""
-    image = np.empty((*planes.shape[1:], len(planes)), np.uint8)
-    for channel, plane in enumerate(planes + np.float32(0.5)):
-        image[..., channel] = plane
-    return image
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        change: of ``(3, rows, W)`` float32 from 0 to 255, to as much.
+    """
+    height, width = image.shape[:2]
+    rows = max(_BAND // width, 1)
+    out = np.empty(image.shape, np.uint8)
+    for first in range(0, height, rows):
+        band = slice(first, first + rows)
+        planes = np.ascontiguousarray(image[band].transpose(2, 0, 1)).astype(np.float32)
+        for channel, plane in enumerate(change(planes)):
+            plane += np.float32(0.5)
+            out[band, :, channel] = plane
+    return out

@@ -40,8 +40,8 @@ def read_step(key: str, kind: type[S], options: Any) -> S:
     values = {}
     for name, value in table.items():
         if name not in readers:
-            told = f"its options are {', '.join(readers)}" if readers else "it has none"
-            raise OptionError(f"there is no option '{key}.{name}'{did_you_mean(name, readers)}; {told}")
+            told = f"{key} has {', '.join(readers)}"
+            raise OptionError(f"{key}.{name} is no option{did_you_mean(name, readers)}; {told}")
         values[name] = readers[name](f"{key}.{name}", value)
     return kind(**values)
 

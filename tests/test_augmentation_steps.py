@@ -1,0 +1,270 @@
+"""Each step does what its options say, and what an independent computation gives."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as T
+
+from segzoo.training.augmentation import make_augmentation
+
+IGNORE = 255
+
+
+def augmented(image, mask=None, seed=0, ignore=IGNORE, **steps):
+    mask = np.zeros(image.shape[:2], np.uint8) if mask is None else mask
+    return make_augmentation(steps, ignore_index=ignore)(image, mask, np.random.default_rng(seed))
+
+
+def noise(height, width, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def test_a_crop_at_its_own_scale_is_a_part_of_the_image():
+    image = noise(50, 60)
+    part, _ = augmented(image, crop={"size": [20, 30], "scale": 1}, seed=3)
+    windows = np.lib.stride_tricks.sliding_window_view(image, (20, 30, 3))[:, :, 0]
+    assert (windows == part).all(axis=(2, 3, 4)).sum() == 1
+
+
+def test_a_crop_continues_a_small_image_by_its_mirror_image():
+    image, mask = noise(5, 8), noise(5, 8, 1)[..., 0] % 3
+    part, classes = augmented(image, mask, crop={"size": [11, 14], "scale": 1}, seed=1)
+    found = []
+    for top in range(7):
+        for left in range(7):
+            pad = (top, 6 - top), (left, 6 - left)
+            # NumPy's reflection goes as far as an image is long, and again from there.
+            rows = np.pad(np.arange(5), pad[0], mode="reflect")
+            columns = np.pad(np.arange(8), pad[1], mode="reflect")
+            same = (image[np.ix_(rows, columns)] == part).all()
+            found.append(same and (mask[np.ix_(rows, columns)] == classes).all())
+    assert sum(found) == 1
+
+
+def test_a_crop_pads_with_black_pixels_that_are_ignored_or_background():
+    image, mask = np.full((6, 40, 3), 200, np.uint8), np.ones((6, 40), np.uint8)
+    for outside, value in (("ignore", IGNORE), ("background", 0)):
+        options = {"size": 16, "scale": 1, "padding": "zero", "outside": outside}
+        part, classes = augmented(image, mask, crop=options)
+        inside = part[..., 0] == 200
+        assert inside.sum() == 6 * 16
+        assert (part[~inside] == 0).all()
+        assert (classes == np.where(inside, 1, value)).all()
+
+
+def test_a_crop_stays_where_pixels_count_if_it_can():
+    mask = np.full((200, 200), IGNORE, np.uint8)
+    mask[20:24, 170:180] = 1
+    image = noise(200, 200)
+    counts = [(augmented(image, mask, s, crop={"size": 32})[1] == 1).any() for s in range(30)]
+    assert all(counts)
+    nothing = np.full((64, 64), IGNORE, np.uint8)
+    assert (augmented(noise(64, 64), nothing, crop={"size": 32})[1] == IGNORE).all()
+
+
+def test_the_vessel_recipe_draws_the_short_side_and_pads_what_is_missing():
+    image, mask = np.full((58, 56, 3), 200, np.uint8), np.ones((58, 56), np.uint8)
+    steps = {
+        "resize_short": {"size": [28, 68]},
+        "crop": {"size": 48, "scale": 1, "padding": "zero"},
+    }
+    sides = set()
+    for seed in range(60):
+        part, classes = augmented(image, mask, seed, **steps)
+        assert part.shape == (48, 48, 3)
+        assert ((part[..., 0] == 200) == (classes == 1)).all()
+        assert set(np.unique(classes)) <= {1, IGNORE}
+        sides.add(int((classes == 1).any(0).sum()))
+    assert min(sides) in (28, 29)
+    assert max(sides) == 48
+    assert len(sides) > 10
+
+
+def test_resizing_is_pillows_up_to_rounding_and_a_mask_takes_the_nearest_pixels():
+    image, mask = noise(40, 52), noise(40, 52, 1)[..., 0]
+    small, classes = augmented(image, mask, resize={"size": [17, 21]})
+    wanted = T.resize(torch.from_numpy(image).movedim(-1, 0).float(), [17, 21], antialias=True)
+    assert np.abs(small - wanted.movedim(0, -1).numpy()).max() <= 1
+    rows, columns = ((np.arange(n) * 2 + 1) * whole // (2 * n) for n, whole in ((17, 40), (21, 52)))
+    assert (classes == mask[np.ix_(rows, columns)]).all()
+
+
+def test_a_letterbox_keeps_the_aspect_and_sets_bars_beside_it():
+    image, mask = np.full((20, 40, 3), 250, np.uint8), np.ones((20, 40), np.uint8)
+    framed, classes = augmented(image, mask, letterbox={"size": 32, "grey": 100, "outside": "ignore"})
+    assert (framed[8:24] == 250).all()
+    assert (framed[:8] == 100).all()
+    assert (framed[24:] == 100).all()
+    assert (classes == np.where(framed[..., 0] == 250, 1, IGNORE)).all()
+    _, classes = augmented(image, mask, letterbox={"size": 32})
+    assert (classes == (framed[..., 0] == 250)).all()
+
+
+def test_a_place_is_random_in_aspect_scale_and_position():
+    image, mask = np.full((60, 80, 3), 250, np.uint8), np.ones((60, 80), np.uint8)
+    aspects, widths, corners = [], [], set()
+    for seed in range(200):
+        framed, classes = augmented(image, mask, seed, place={"size": 64, "scale": [0.25, 0.9]})
+        assert ((framed[..., 0] > 200) == (classes == 1)).all()
+        rows, columns = np.flatnonzero(classes.any(1)), np.flatnonzero(classes.any(0))
+        aspects.append(len(columns) / len(rows))
+        widths.append(max(len(columns), len(rows)))
+        corners.add((rows[0], columns[0]))
+    least, most = 80 / 60 * 0.7 / 1.3, 80 / 60 * 1.3 / 0.7
+    assert least * 0.9 < min(aspects) < 0.9
+    assert 1.9 < max(aspects) < most * 1.15
+    assert min(widths) in range(15, 20)
+    assert max(widths) in range(52, 58)
+    assert len(corners) > 150
+    cut, _ = augmented(image, mask, place={"size": 64, "scale": 2.0, "jitter": 0})
+    assert (cut > 200).mean() > 0.9
+
+
+def test_flips_happen_as_often_as_said():
+    image = noise(3, 4)
+    assert (augmented(image, flip={"horizontal": 1})[0] == image[:, ::-1]).all()
+    assert (augmented(image, flip={"horizontal": 0, "vertical": 1})[0] == image[::-1]).all()
+    flipped = [(augmented(image, flip={"horizontal": 0.2}, seed=s)[0] != image).any() for s in range(300)]
+    assert 40 < sum(flipped) < 85
+
+
+def test_turns_take_the_angles_named():
+    image = noise(3, 4)
+    assert (augmented(image, turn={"angles": 90})[0] == np.rot90(image)).all()
+    shapes = {augmented(image, turn={}, seed=s)[0].tobytes() for s in range(40)}
+    assert shapes == {np.rot90(image, k).tobytes() for k in range(4)}
+
+
+@pytest.mark.parametrize("size", [20, 21])
+def test_a_rotation_by_a_right_angle_is_that_turn(size):
+    image, mask = noise(size, size), noise(size, size, 1)[..., 0] % 3
+    for degrees, turns in ((90, 1), (-90, -1), (180, 2)):
+        rotated, classes = augmented(image, mask, rotate={"degrees": [degrees, degrees], "fill": "ignore"})
+        assert (rotated == np.rot90(image, turns)).all()
+        assert (classes == np.rot90(mask, turns)).all()
+
+
+def test_a_rotation_ignores_its_corners_or_mirrors_into_them():
+    image, mask = np.full((41, 41, 3), 200, np.uint8), np.ones((41, 41), np.uint8)
+    rotated, classes = augmented(image, mask, rotate={"degrees": [45, 45], "fill": "ignore"})
+    assert (classes[[0, 0, -1, -1], [0, -1, 0, -1]] == IGNORE).all()
+    # A square turned by half a right angle covers an octagon of itself: 2 * sqrt(2) - 2.
+    assert (classes == 1).mean() == pytest.approx(0.828, abs=0.03)
+    assert (rotated[classes == IGNORE] == 0).all()
+    mirrored, classes = augmented(image, mask, rotate={"degrees": [45, 45]}, ignore=None)
+    assert (mirrored == 200).all()
+    assert (classes == 1).all()
+
+
+def test_elastic_moves_the_points_of_its_grid_by_sigma_pixels():
+    columns = np.arange(201, dtype=np.uint8)
+    image = np.broadcast_to(columns[:, None], (41, 201, 1))
+    middle = [int(augmented(image, elastic={"sigma": 10}, seed=s)[0][20, 100, 0]) - 100 for s in range(200)]
+    assert np.std(middle) == pytest.approx(10, rel=0.2)
+    assert abs(np.mean(middle)) < 2
+    # Between the points the field is smooth: neighbours stay neighbours.
+    row = augmented(image, elastic={"sigma": 5}, seed=1)[0][20, 40:160, 0].astype(int)
+    assert (np.diff(row) >= 0).all()
+
+
+def test_smooth_elastic_moves_pixels_by_a_field_as_fine_as_its_gaussian():
+    columns = np.arange(201, dtype=np.uint8)
+    image = np.broadcast_to(columns[:, None], (41, 201, 1))
+    moved = augmented(image, elastic_smooth={"alpha": 40, "sigma": 4})[0][..., 0].astype(int) - columns
+    inner = moved[:, 30:170]
+    # The smoothed field's deviation is that of numbers in [-1, 1], by 1 / (2 sqrt(pi) sigma).
+    assert inner.std() == pytest.approx(40 * 3**-0.5 / (2 * np.pi**0.5 * 4), rel=0.3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_colour_is_brightness_contrast_saturation_and_hue_as_torchvision_does_them(seed):
+    image = np.random.default_rng(seed).integers(30, 220, (40, 50, 3), np.uint8)
+    changed, _ = augmented(image, color={"strength": 0.25}, seed=seed)
+    random = np.random.default_rng(seed)
+    brightness, contrast, saturation = 1 + random.uniform(-0.25, 0.25, 3)
+    pixels = torch.from_numpy(image).movedim(-1, 0).float() / 255
+    pixels = T.adjust_saturation(
+        T.adjust_contrast(T.adjust_brightness(pixels, brightness), contrast), saturation
+    )
+    wanted = T.adjust_hue(pixels, float(random.uniform(-0.25, 0.25)) / 5).movedim(0, -1).numpy() * 255
+    assert np.abs(changed - wanted).mean() < 0.6
+    assert np.abs(changed - wanted).max() < 5
+
+
+def test_hue_saturation_and_value_are_shifted_on_their_scales():
+    image = noise(6, 7)
+    shifts = {"hue": [15, 15], "saturation": [-40, -40], "value": [10, 10]}
+    changed, _ = augmented(image, hue_saturation_value=shifts)
+    for old, new in zip(image.reshape(-1, 3), changed.reshape(-1, 3), strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(old / 255))
+        wanted = colorsys.hsv_to_rgb(
+            (hue + 15 / 180) % 1, max(saturation - 40 / 255, 0), min(value + 10 / 255, 1)
+        )
+        assert np.abs(new - np.array(wanted) * 255).max() <= 1
+
+
+def test_hsv_multiplies_hue_saturation_and_value():
+    image = noise(6, 7)
+    changed, _ = augmented(image, hsv={"hue": 0.1, "saturation": 0.7, "value": 0.3}, seed=5)
+    factors = 1 + np.random.default_rng(5).uniform(-1, 1, 3) * (0.1, 0.7, 0.3)
+    for old, new in zip(image.reshape(-1, 3), changed.reshape(-1, 3), strict=True):
+        hue, saturation, value = np.array(colorsys.rgb_to_hsv(*(old / 255))) * factors
+        wanted = colorsys.hsv_to_rgb(hue % 1, min(saturation, 1), min(value, 1))
+        assert np.abs(new - np.array(wanted) * 255).max() <= 1
+
+
+def test_brightness_contrast_and_gamma_are_what_their_names_say():
+    image = noise(9, 8).astype(np.float64)
+    pixels = image.astype(np.uint8)
+    brighter, _ = augmented(pixels, brightness={"limit": [0.1, 0.1]})
+    assert np.abs(brighter - (image + 25.5).clip(0, 255)).max() <= 0.5
+    mean = (image @ [0.299, 0.587, 0.114]).mean()
+    for about, still in (("mean", mean), ("black", 0)):
+        changed, _ = augmented(pixels, contrast={"limit": [0.2, 0.2], "about": about})
+        assert np.abs(changed - (still + 1.2 * (image - still)).clip(0, 255)).max() <= 0.51
+    darker, _ = augmented(pixels, gamma={"gamma": 1.5})
+    assert np.abs(darker - 255 * (image / 255) ** 1.5).max() <= 0.51
+
+
+def test_blur_is_a_gaussian_and_noise_has_its_deviation():
+    dot = np.zeros((31, 33, 1), np.uint8)
+    dot[15, 16] = 255
+    blurred, _ = augmented(dot, blur={"sigma": 1.0, "probability": 1})
+    away = np.hypot(*np.mgrid[-15:16, -16:17])
+    wanted = 255 * np.exp(-(away**2) / 2) / (2 * np.pi)
+    assert np.abs(blurred[..., 0] - wanted).max() < 1
+    grey = np.full((60, 60, 3), 128, np.uint8)
+    noisy, _ = augmented(grey, noise={"std": 0.05, "probability": 1})
+    assert noisy.std() == pytest.approx(0.05 * 255, rel=0.05)
+    assert abs(noisy.mean() - 128) < 1
+
+
+def test_grey_has_three_equal_channels():
+    image = noise(9, 8)
+    grey, _ = augmented(image, grey={"probability": 1})
+    assert np.abs(grey - (image @ [0.299, 0.587, 0.114])[..., None]).max() <= 0.51
+
+
+def test_one_of_several_steps_is_done_each_as_often():
+    image = noise(3, 4)
+    steps = {"flip": {"horizontal": 1}, "flip_2": {"horizontal": 0, "vertical": 1}, "probability": 0.5}
+    seen = [augmented(image, one_of=steps, seed=s)[0].tobytes() for s in range(400)]
+    counts = [seen.count(x.tobytes()) for x in (image, image[:, ::-1], image[::-1])]
+    assert sum(counts) == 400
+    assert abs(counts[0] - 200) < 40
+    assert abs(counts[1] - counts[2]) < 50
+
+
+def test_steps_are_done_in_their_order():
+    image = noise(20, 30)
+    flip, crop = {"horizontal": 1}, {"size": 8, "scale": 1}
+    first, _ = augmented(image, flip=flip, resize={"size": [10, 10]}, resize_2={"size": [20, 30]})
+    second, _ = augmented(image, resize={"size": [20, 30]}, flip=flip)
+    assert (second == image[:, ::-1]).all()
+    assert (first != second).any()
+    assert augmented(image, crop=crop, resize={"size": 12})[0].shape == (12, 12, 3)
+    assert augmented(image, resize={"size": 12}, crop=crop)[0].shape == (8, 8, 3)
