@@ -5,6 +5,7 @@ Kept as small files in the run's folder, so that a training that is resumed stil
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import dataclass, field
@@ -79,23 +80,26 @@ class Shown:
         name: of the image.
         image: ``(H, W, 3)`` uint8.
         target: ``(H, W)`` uint8, in which `NOT_COUNTED` marks pixels that do not count.
-        predictions: ``(H, W)`` uint8 masks by epoch.
+        predictions: PNG files of masks by epoch, in which `NOT_COUNTED` marks the same pixels.
         scores: of this image by epoch, where there are any.
     """
 
     name: str
     image: NDArray[np.uint8]
     target: NDArray[np.uint8]
-    predictions: dict[int, NDArray[np.uint8]]
+    predictions: dict[int, bytes]
     scores: dict[int, float]
+
+    def mask(self, epoch: int) -> NDArray[np.uint8]:
+        """Return what was predicted after an epoch, ``(H, W)``."""
+        return np.asarray(Image.open(io.BytesIO(self.predictions[epoch])))
 
     def prediction(self, epoch: int, labels: Labels, caption: str) -> Panel:
         """Return the picture of what was predicted after an epoch."""
-        counted = self.target != NOT_COUNTED
-        mask = self.predictions[epoch]
-        told = f"{self.name}: the prediction after epoch {epoch}: {shares(mask[counted], labels)}"
-        drawn = np.where(counted, mask, np.uint8(NOT_COUNTED))
-        return Panel(caption, told, *encode_mask(drawn, labels))
+        mask = self.mask(epoch)
+        told = shares(mask[mask != NOT_COUNTED], labels)
+        alt = f"{self.name}: the prediction after epoch {epoch}: {told}"
+        return Panel(caption, alt, "image/png", self.predictions[epoch])
 
 
 class Gallery:
@@ -157,18 +161,19 @@ class Gallery:
     def _store(self, epoch: int, example: Example) -> None:
         rows, columns = thinned(example.target.shape, LONGEST)
         grid = np.ix_(rows, columns)
-        target = example.target[grid]
+        small = example.target[grid]
+        outside = (small == NOT_COUNTED) | (small == self.labels.ignore_index)
+        truth, found = (
+            encode_mask(np.where(outside, np.uint8(NOT_COUNTED), mask[grid]), self.labels)[1]
+            for mask in (example.target, example.prediction)
+        )
         if example.name not in self._names:
             self._names.append(example.name)
             number = self._names.index(example.name)
-            ignored = target == self.labels.ignore_index
-            truth = np.where(ignored, np.uint8(NOT_COUNTED), target)
-            picture = encode_image(shrunk(example.image, target.shape))[1]
+            picture = encode_image(shrunk(example.image, outside.shape))[1]
             replace_file(self._file(number, "image.jpg"), picture)
-            replace_file(self._file(number, "truth.png"), encode_mask(truth, self.labels)[1])
-        number = self._names.index(example.name)
-        mask = encode_mask(example.prediction[grid], self.labels)[1]
-        replace_file(self._file(number, f"{epoch:05}.png"), mask)
+            replace_file(self._file(number, "truth.png"), truth)
+        replace_file(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
 
     def _shown(self, number: int) -> Shown | None:
         name = self._names[number]
@@ -176,7 +181,7 @@ class Gallery:
             image = np.asarray(Image.open(self._file(number, "image.jpg")))
             target = np.asarray(Image.open(self._file(number, "truth.png")))
             predictions = {
-                epoch: np.asarray(Image.open(self._file(number, f"{epoch:05}.png")))
+                epoch: self._file(number, f"{epoch:05}.png").read_bytes()
                 for epoch in self.epochs
                 if name in self._scores[epoch]
             }

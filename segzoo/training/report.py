@@ -172,7 +172,7 @@ def _example(story: Story, shown: Shown) -> str:
     epochs = sorted(shown.predictions)
     chosen = story.best_epoch if story.best_epoch in shown.predictions else epochs[-1]
     assert chosen is not None
-    case = Case(shown.name, shown.predictions[chosen], shown.target, image=shown.image)
+    case = Case(shown.name, shown.mask(chosen), shown.target, image=shown.image)
     on_top = "".join(map(picture, panels(case, shown.target != NOT_COUNTED, story.labels)))
     told = f"epoch {chosen}"
     if chosen in shown.scores:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from segzoo.errors import FailureError, MissingExtraError, OptionError, did_you_mean
 from segzoo.evaluation.pictures import shrunk, thinned
 from segzoo.evaluation.writing import writable
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import numbered_labels
+from segzoo.training.distributions import distributions
 from segzoo.training.examples import LONGEST, NOT_COUNTED
 
 if TYPE_CHECKING:
@@ -30,19 +30,13 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from accelerate.tracking import GeneralTracker
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from segzoo.specs import Labels
     from segzoo.training.examples import Example
 
 #: Trackers by name, each with the modules that it needs; its extra has its name.
 TRACKERS = {"tensorboard": ("tensorboard", "torch.utils.tensorboard"), "wandb": ("wandb",)}
-
-#: Values of a tensor that its histogram is made of; of more, as many at equal distances.
-_COUNTED = 100_000
-
-#: Bars of a histogram.
-_BARS = 64
 
 
 def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
@@ -147,17 +141,18 @@ class Tracking:
         self.begin()
         if not self._trackers:
             return
-        counted = {name: _histogram(tensor) for name, tensor in _tensors(model)}
-        known = {name: told for name, told in counted.items() if told is not None}
+        found = distributions(model)
         for tracker in self._trackers:
             if tracker.name == "wandb":
                 import wandb
 
-                drawn = {name: wandb.Histogram(np_histogram=told[:2]) for name, told in known.items()}
+                drawn = {
+                    name: wandb.Histogram(np_histogram=(one.counts, one.edges)) for name, one in found.items()
+                }
                 tracker.log(drawn, step=step)
             else:
-                for name, (counts, edges, values) in known.items():
-                    _add_histogram(_writer(tracker), name, counts, edges, values, step)
+                for name, one in found.items():
+                    _writer(tracker).add_histogram_raw(name, **one.summary(), global_step=step)
 
     def pictures(self, name: str, examples: Sequence[Example], step: int) -> None:
         """Log each example as its image, its truth and its prediction, drawn on the image."""
@@ -265,41 +260,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bo
                 f"{prefix}{name}",
                 ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value),
             )
-
-
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in model.named_parameters():
-        yield f"weights/{name}", parameter.detach()
-        if parameter.grad is not None:
-            yield f"gradients/{name}", parameter.grad.detach()
-
-
-def _histogram(tensor: Tensor) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
-    """Return counts, the edges between them, and the values; ``None`` where nothing is finite."""
-    flat = tensor.flatten()
-    stride = -(-len(flat) // _COUNTED) if len(flat) else 1
-    values = flat[::stride].to(device="cpu", dtype=torch.float32).numpy().astype(np.float64)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    counts, edges = np.histogram(values, bins=_BARS)
-    return counts, edges, values
-
-
-def _add_histogram(
-    writer: Any, name: str, counts: NDArray[Any], edges: NDArray[Any], values: NDArray[Any], step: int
-) -> None:
-    writer.add_histogram_raw(
-        name,
-        min=float(values.min()),
-        max=float(values.max()),
-        num=len(values),
-        sum=float(values.sum()),
-        sum_squares=float(np.square(values).sum()),
-        bucket_limits=edges[1:].tolist(),
-        bucket_counts=counts.tolist(),
-        global_step=step,
-    )
 
 
 def _small(
