@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
-#: Every kind of plug-in that can be written: the name of its module of code, and what that is.
+#: Every kind of plug-in that can be written: the file of what it brings, and what that is.
 KINDS = {
-    "encoder": ("encoder", "the encoder: images in, features of several strides out"),
-    "decoder": ("decoder", "the decoder: features in, one map out"),
-    "model": ("network", "the network: images in, logits out"),
-    "dataset": ("dataset", "the data set: it finds images and their masks"),
-    "metric": ("metric", "the metric: it counts pixels, and makes a number of them"),
-    "loss": ("loss", "the loss: logits and the truth in, one number out"),
-    "weights": ("train", "the program that trained the weights, which lie in `weights/` beside it"),
-    "layout": ("layout", "the layout: it says where each tensor of a checkpoint goes"),
+    "encoder": ("encoder.py", "the encoder: images in, features of several strides out"),
+    "decoder": ("decoder.py", "the decoder: features in, one map out"),
+    "model": ("network.py", "the network: images in, logits out"),
+    "dataset": ("dataset.py", "the data set: it finds images and their masks"),
+    "metric": ("metric.py", "the metric: it counts pixels, and makes a number of them"),
+    "loss": ("loss.py", "the loss: logits and the truth in, one number out"),
+    "weights": ("train.py", "the program that trained the weights, which lie in `weights/` beside it"),
+    "layout": ("layout.py", "the layout: it says where each tensor of a checkpoint goes"),
+    "recipe": ("recipe.toml", "the recipe: how to train, and nothing that runs"),
 }
 
 _LONGEST = 40
@@ -133,7 +134,7 @@ def render(names: Naming, kind: str) -> dict[str, bytes]:
         "README.md": common / "README.md.txt",
         "LICENSE": common / "LICENSE.txt",
         f"{source}/__init__.py": own / "specs.py.txt",
-        f"{source}/{code}.py": own / "code.py.txt",
+        f"{source}/{code}": own / f"code{Path(code).suffix}.txt",
         f"tests/test_{words['entry']}.py": own / "tests.py.txt",
     }
     rendered = {path: _fill(template, words).encode() for path, template in places.items()}

@@ -1,5 +1,6 @@
 """Trains the weights again, on made-up images: ``python -m segzoo_template.train``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import segzoo
+from segzoo.specs import Labels
+
+LABELS = Labels(classes=("background", "bright"), palette=((0, 0, 0), (255, 255, 0)))
 
 
 def rectangles(count: int) -> tuple[Tensor, Tensor]:
@@ -29,7 +33,8 @@ def train(steps: int = 400) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    segzoo.save(model, Path(__file__).parent / "weights")
+    config = replace(model.segzoo_config, labels=LABELS, licence="MIT")
+    segzoo.save(model, Path(__file__).parent / "weights", config=config)
 
 
 if __name__ == "__main__":
