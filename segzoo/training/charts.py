@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-#: Size of a chart, and the margins around its plot: left, top, right, bottom.
+#: Size of a chart, the height of its title and legend, and the margins around its plot.
 WIDTH, HEIGHT = 440.0, 230.0
-_LEFT, _TOP, _RIGHT, _BOTTOM = 52.0, 46.0, 14.0, 26.0
+HEAD = 36.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 52.0, HEAD + 10, 14.0, 26.0
 
 #: Lines of one chart that have a colour and a name; more are grey.
 NAMED = 6
@@ -65,6 +66,20 @@ class Chart:
             parts.append(part)
         return f"{self.title} by epoch. {'; '.join(parts)}"
 
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Name, value and style of each line: the value in the best epoch, or the latest one."""
+        if len(self.lines) == 1:
+            points = next(iter(self.lines.values()))
+            shown = self.chosen(points) or points[-1]
+            return [(f"{short(shown.y)} in epoch {shown.x:.0f}", "line-0")]
+        told = [
+            (f"{name} {short((self.chosen(points) or points[-1]).y)}", f"line-{number}")
+            for number, (name, points) in enumerate(self.lines.items())
+        ]
+        more = [(f"and {len(told) - NAMED} more", "small")] if len(told) > NAMED else []
+        return told[:NAMED] + more
+
     def chosen(self, points: Sequence[Point]) -> Point | None:
         """Return the point of the best epoch."""
         return next((point for point in points if point.x == self.best), None)
@@ -88,7 +103,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Words:
-    """Text on its baseline; ``style`` is ``title``, ``small`` or that of a line."""
+    """Text on its baseline; ``style`` is ``small``."""
 
     point: Point
     text: str
@@ -106,7 +121,9 @@ def make_charts(rows: Sequence[Mapping[str, float]], best: int | None) -> list[C
     for column in columns:
         if column not in _NUMBERS and column not in _SPEEDS:
             metric, _, value = column.partition("_")
-            metrics.setdefault(metric, {})[column] = value.replace("_", " ") or metric
+            value, _, part = value.replace("_", " ").partition("/")
+            title = f"{metric} {value} by class" if part else metric
+            metrics.setdefault(title, {})[column] = part or value or metric
     wanted = [
         ("loss", {"loss": "loss"}),
         *metrics.items(),
@@ -118,7 +135,10 @@ def make_charts(rows: Sequence[Mapping[str, float]], best: int | None) -> list[C
 
 
 def lay_out(chart: Chart) -> list[Mark]:
-    """Return the marks of a chart, ``WIDTH`` x ``HEIGHT``; a dashed line stands at the best epoch."""
+    """Return the marks of a chart, ``WIDTH`` x ``HEIGHT``; a dashed line stands at the best epoch.
+
+    The uppermost ``HEAD`` are left free for its title and legend.
+    """
     values = [point.y for points in chart.lines.values() for point in points]
     epochs = [point.x for points in chart.lines.values() for point in points]
     low, high, ticks = _scale(min(values), max(values), chart.logarithmic)
@@ -142,7 +162,7 @@ def lay_out(chart: Chart) -> list[Mark]:
         chosen = chart.chosen(points)
         if chosen is not None and number < NAMED:
             marks.append(Dot(place(chosen), style))
-    return [*marks, *_titles(chart)]
+    return marks
 
 
 def short(value: float) -> str:
@@ -193,25 +213,6 @@ def _axes(
         if tick == round(tick) and epochs[0] <= tick <= epochs[1]:
             x = place(Point(tick, low)).x
             marks.append(Words(Point(x, HEIGHT - 8), f"{tick:,.0f}", "small", "middle"))
-    return marks
-
-
-def _titles(chart: Chart) -> list[Mark]:
-    """Return the title, and beneath it the values in the best epoch, or the latest ones."""
-    marks: list[Mark] = [Words(Point(0, 14), chart.title, "title")]
-    if len(chart.lines) == 1:
-        points = next(iter(chart.lines.values()))
-        chosen = chart.chosen(points) or points[-1]
-        return [*marks, Words(Point(0, 32), f"{short(chosen.y)} in epoch {chosen.x:.0f}", "line-0")]
-    x = 0.0
-    for number, (name, points) in enumerate(chart.lines.items()):
-        told = f"{name} {short((chart.chosen(points) or points[-1]).y)}"
-        room = 6.2 * len(told) + 14
-        if number >= NAMED or (number and x + room > WIDTH):
-            marks.append(Words(Point(x, 32), f"and {len(chart.lines) - number} more", "small"))
-            break
-        marks.append(Words(Point(x, 32), told, f"line-{number}"))
-        x += room
     return marks
 
 

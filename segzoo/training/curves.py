@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from segzoo.training.charts import HEIGHT, WIDTH, Dot, Mark, Stroke, lay_out, make_charts
+from segzoo.training.charts import HEAD, HEIGHT, WIDTH, Dot, Mark, Point, Stroke, Words, lay_out, make_charts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +39,9 @@ _COLOURS = {
 _SCALE, _SHRUNK = 4, 2
 _MARGIN = 24.0
 
+#: Size of plain text.
+_TEXT = 12
+
 
 def _style() -> str:
     lines = "".join(f"--line-{number}:{light};" for number, (light, _) in enumerate(_LINES))
@@ -57,8 +60,10 @@ def _style() -> str:
         ".curves circle{stroke:var(--paper);stroke-width:1.5}\n"
         ".curves text{stroke:none;font-size:12px}\n"
         "@media (max-width:40rem){.curves text{font-size:13.5px}}\n"
-        ".curves text.title{font-size:14px;font-weight:600;fill:var(--ink)}\n"
-    ) + "".join(f".curves text.line-{number}{{fill:var(--line-{number})}}" for number in range(len(_LINES)))
+        ".curves figcaption strong{display:block;font-size:.925rem}\n"
+        ".curves figcaption span{display:inline-block;margin-right:1em;font-size:.8rem}\n"
+        ".curves .small{color:var(--muted)}\n"
+    ) + "".join(f".curves span.line-{number}{{color:var(--line-{number})}}" for number in range(len(_LINES)))
 
 
 #: What `curves_as_svg` needs in the page's CSS, besides that of all pages.
@@ -93,7 +98,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], best: int | None) -> bytes:
     for place, chart in enumerate(charts):
         row, column = divmod(place, columns)
         left, top = (_MARGIN + column * (WIDTH + _MARGIN), _MARGIN + row * (HEIGHT + _MARGIN))
-        for mark in lay_out(chart):
+        for mark in [*_head(chart), *lay_out(chart)]:
             _draw(pen, mark, left, top)
     file = io.BytesIO()
     paper.reduce(_SHRUNK).save(file, "PNG")
@@ -102,9 +107,11 @@ def draw_curves(rows: Sequence[Mapping[str, float]], best: int | None) -> bytes:
 
 def _svg(chart: Chart) -> str:
     marks = "".join(map(_element, lay_out(chart)))
+    legend = "".join(f'<span class="{style}">{escape(text)}</span>' for text, style in chart.legend)
     return (
-        f'<figure><svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(chart.told)}">'
-        f"{marks}</svg></figure>"
+        f"<figure><figcaption><strong>{escape(chart.title)}</strong>{legend}</figcaption>"
+        f'<svg viewBox="0 {HEAD:.0f} {WIDTH:.0f} {HEIGHT - HEAD:.0f}" role="img" '
+        f'aria-label="{escape(chart.told)}">{marks}</svg></figure>'
     )
 
 
@@ -119,6 +126,19 @@ def _element(mark: Mark) -> str:
         f'<text class="{mark.style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{mark.anchor}">'
         f"{escape(mark.text)}</text>"
     )
+
+
+def _head(chart: Chart) -> list[Mark]:
+    """Return the title, and beneath it as much of the legend as fits."""
+    marks: list[Mark] = [Words(Point(0, 14), chart.title, "title")]
+    x = 0.0
+    for text, style in chart.legend:
+        width = _font(_TEXT).getlength(text)
+        if x and x + width > WIDTH:
+            break
+        marks.append(Words(Point(x, 32), text, style))
+        x += width + 14
+    return marks
 
 
 def _draw(pen: ImageDraw.ImageDraw, mark: Mark, left: float, top: float) -> None:
@@ -138,7 +158,7 @@ def _draw(pen: ImageDraw.ImageDraw, mark: Mark, left: float, top: float) -> None
             pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill)
     else:
         anchor = {"start": "ls", "middle": "ms", "end": "rs"}[mark.anchor]
-        size = 15 if mark.style == "title" else 12
+        size = 15 if mark.style == "title" else _TEXT
         pen.text(placed[0], mark.text, colour, _font(size * _SCALE), anchor=anchor)
 
 

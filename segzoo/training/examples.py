@@ -37,6 +37,12 @@ KEPT = 8
 #: In stored masks, pixels that do not count.
 NOT_COUNTED = 255
 
+#: The rule of the Dice of one image.
+DICE = (
+    "Dice of one image = mean over the classes but background that either mask holds, 1 where neither holds "
+    "any; pixels that are ignored or outside the field of view are left out"
+)
+
 _INDEX = "index.json"
 
 
@@ -50,6 +56,7 @@ class Example:
         target: ``(H, W)`` uint8 class indices, or ``labels.ignore_index``.
         prediction: ``(H, W)`` uint8 class indices.
         score: of this image alone; NaN where there is none.
+        measure: what the score is.
     """
 
     name: str
@@ -57,19 +64,16 @@ class Example:
     target: NDArray[np.uint8] = field(repr=False)
     prediction: NDArray[np.uint8] = field(repr=False)
     score: float = math.nan
+    measure: str = "score"
 
     @classmethod
     def of(cls, case: Case, labels: Labels) -> Example:
-        """Return a case of an evaluation as an example, scored by its Dice.
-
-        That is the mean over the classes but background that either mask holds, 1 where neither holds any;
-        pixels that are ignored or outside the field of view are left out.
-        """
+        """Return a case of an evaluation as an example, scored by its Dice as `DICE` says."""
         counted = case.counted(labels)
         target = np.where(counted, case.target, np.uint8(NOT_COUNTED))
         image = np.zeros((*target.shape, 3), np.uint8) if case.image is None else case.image
         score = _dice(case.prediction[counted], case.target[counted], len(labels.classes))
-        return cls(case.name, image, target, case.prediction, score)
+        return cls(case.name, image, target, case.prediction, score, "Dice")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Shown:
         target: ``(H, W)`` uint8, in which `NOT_COUNTED` marks pixels that do not count.
         predictions: PNG files of masks by epoch, in which `NOT_COUNTED` marks the same pixels.
         scores: of this image by epoch, where there are any.
+        measure: what they are.
     """
 
     name: str
@@ -89,6 +94,7 @@ class Shown:
     target: NDArray[np.uint8]
     predictions: dict[int, bytes]
     scores: dict[int, float]
+    measure: str
 
     def mask(self, epoch: int) -> NDArray[np.uint8]:
         """Return what was predicted after an epoch, ``(H, W)``."""
@@ -114,6 +120,7 @@ class Gallery:
         self.folder, self.labels = folder, labels
         self._names: list[str] = []
         self._scores: dict[int, dict[str, float | None]] = {}
+        self._measure = ""
         if (folder / _INDEX).exists():
             self._read()
 
@@ -139,6 +146,7 @@ class Gallery:
             raise FailureError(f"cannot write to {self.folder}: {error.strerror}") from error
         for example in examples:
             self._store(epoch, example)
+            self._measure = example.measure
         self._scores[epoch] = {one.name: one.score if math.isfinite(one.score) else None for one in examples}
         kept = thin(self.epochs, KEPT, () if best is None else (best,))
         self._drop(set(self._scores) - set(kept))
@@ -189,7 +197,7 @@ class Gallery:
             return None
         told = {epoch: self._scores[epoch][name] for epoch in predictions}
         scores = {epoch: score for epoch, score in told.items() if score is not None}
-        return Shown(name, image, target, predictions, scores)
+        return Shown(name, image, target, predictions, scores, self._measure)
 
     def _drop(self, epochs: Iterable[int]) -> None:
         for epoch in epochs:
@@ -197,14 +205,14 @@ class Gallery:
             for number in range(len(self._names)):
                 self._file(number, f"{epoch:05}.png").unlink(missing_ok=True)
         scores = {str(one): self._scores[one] for one in self.epochs}
-        told = {"names": self._names if scores else [], "scores": scores}
+        told = {"names": self._names if scores else [], "measure": self._measure, "scores": scores}
         replace_file(self.folder / _INDEX, (json.dumps(told, ensure_ascii=False) + "\n").encode())
 
     def _read(self) -> None:
         path = self.folder / _INDEX
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
-            self._names = [str(name) for name in told["names"]]
+            self._names, self._measure = [str(name) for name in told["names"]], str(told["measure"])
             self._scores = {int(epoch): dict(scores) for epoch, scores in told["scores"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FailureError(f"{path} is damaged ({error}): delete {self.folder} and try again") from error

@@ -17,7 +17,7 @@ from segzoo.evaluation.pictures import panels
 from segzoo.evaluation.words import number
 from segzoo.training.charts import short
 from segzoo.training.curves import STYLE, curves_as_svg
-from segzoo.training.examples import NOT_COUNTED
+from segzoo.training.examples import DICE, NOT_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,12 +142,14 @@ def _scores(story: Story) -> str:
             by_metric.setdefault(column.partition("_")[0], []).append((column, value))
     parts = []
     for metric, values in by_metric.items():
-        rows = [(escape(_said(column)), number(value), _last(story, column)) for column, value in values]
+        rows = [
+            (escape(_said(column.partition("_")[2] or column)), number(value), _last(story, column))
+            for column, value in values
+        ]
         contract = contract_list(story.contracts[metric]) if metric in story.contracts else ""
-        best = f"epoch {story.best_epoch}, the best"
-        parts.append(f"<h3>{escape(metric)}</h3>\n{table(('', best, 'latest'), rows)}\n{contract}")
+        parts.append(f"<h3>{escape(metric)}</h3>\n{table(('', 'best', 'latest'), rows)}\n{contract}")
     joined = "\n".join(parts)
-    chosen = f"Best is the epoch with the best {_said(story.best)}; its weights are those in the folder."
+    chosen = f"Best is epoch {story.best_epoch}, by {_said(story.best)}; its weights are those in the folder."
     return f"<section>\n<h2>Scores in validation</h2>\n<p>{escape(chosen)}</p>\n{joined}\n</section>"
 
 
@@ -161,9 +163,10 @@ def _examples(story: Story) -> str:
         return ""
     classes = legend(zip(story.labels.classes, story.labels.colours, strict=True))
     cases = "\n".join(_example(story, shown) for shown in story.examples)
+    rule = f'<p class="rule">{DICE}.</p>\n' if story.examples[0].measure == "Dice" else ""
     return (
-        "<section>\n<h2>Predictions</h2>\n<p>The same validation images each time. On top those of the best "
-        f"epoch that was kept, beneath how they came about.</p>\n{classes}\n"
+        "<section>\n<h2>Predictions</h2>\n<p>The same validation images each time: the prediction of the "
+        f"best epoch, and beneath it how it came about.</p>\n{rule}{classes}\n"
         f"{legend(error_names(story.labels))}\n{cases}\n</section>"
     )
 
@@ -176,7 +179,7 @@ def _example(story: Story, shown: Shown) -> str:
     on_top = "".join(map(picture, panels(case, shown.target != NOT_COUNTED, story.labels)))
     told = f"epoch {chosen}"
     if chosen in shown.scores:
-        told += f", score {number(shown.scores[chosen])}"
+        told += f", {escape(shown.measure)} {number(shown.scores[chosen])}"
     steps = "" if len(epochs) == 1 else "".join(_step(story, shown, epoch) for epoch in epochs)
     strip = f'<details open><summary>by epoch</summary><div class="strip">{steps}</div></details>'
     return (
