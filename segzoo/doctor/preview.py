@@ -20,7 +20,7 @@ from segzoo.images import as_image, read
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from segzoo.doctor.survey import Look
     from segzoo.interfaces import Dataset
 
+    Bytes = NDArray[np.uint8]
+    Vary = Callable[[Bytes, Bytes, int | None], Iterable[tuple[Bytes, Bytes]]]
+
 T = TypeVar("T")
 
 #: Masks from which it is judged what their values mean; `check_data` judges over all of them.
 _JUDGED = 200
 _GREY = (150, 150, 150)
+_EMPTY = Cell("", "", None, None)
 
 
 def preview(
@@ -43,6 +47,7 @@ def preview(
     split: str | None = None,
     count: int = 24,
     out: str | os.PathLike[str] | None = None,
+    vary: Vary | None = None,
 ) -> Path:
     """Draw a contact sheet of images with their masks, and return where it is.
 
@@ -52,6 +57,9 @@ def preview(
         split: only this part of it.
         count: how many images, at most.
         out: the picture; ``NAME_preview.png`` in the working folder where ``None``.
+        vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
+            further images with theirs; it is also told the mask's value for void, or ``None`` where the
+            data set ignores nothing.
 
     Raises:
         OptionError: there is no such split.
@@ -63,21 +71,36 @@ def preview(
             {name: [p for p in source.layout.pairs if p.split == name] for name in SPLITS}, split
         )
         cells, labels, total = _cells_of_pairs(pairs, count)
+        ignoring = True
     else:
         datasets = _of_split(source.datasets, split)
         cells, labels, total = _cells_of_samples(datasets, count)
+        ignoring = next(iter(datasets.values())).labels.ignore_index is not None
     path = Path(out if out is not None else f"{_name(source)}_preview.png")
     title = f"{_name(source)}" + (f", {split}" if split else "")
     told = ", ".join(f"{name} {number:,}" for name, number in total.items() if number)
     subtitle = f"{sum(total.values()):,} images with masks ({told})"
     if len(cells) < sum(total.values()):
         subtitle += f", {len(cells)} of them here"
+    columns = None
+    if vary is not None:
+        rows = [_varied(cell, vary, len(labels.classes) - 1 if ignoring else None) for cell in cells]
+        columns = max(map(len, rows))
+        cells = [cell for row in rows for cell in (*row, *[_EMPTY] * (columns - len(row)))]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw_sheet(title, subtitle, cells, labels).save(path)
+        draw_sheet(title, subtitle, cells, labels, columns=columns).save(path)
     except (OSError, ValueError) as error:
         raise FailureError(f"the picture {path} cannot be written: {error}") from error
     return path
+
+
+def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
+    """Return a cell, and beside it what becomes of it."""
+    if cell.image is None or cell.mask is None or cell.mask.shape != cell.image.shape[:2]:
+        return [cell]
+    variants = enumerate(vary(cell.image, cell.mask, void), start=1)
+    return [cell, *(Cell("", f"variant {number}", *pair) for number, pair in variants)]
 
 
 def _name(source: Source) -> str:

@@ -45,9 +45,14 @@ class Cell:
     trouble: str = ""
 
 
-def draw_sheet(title: str, subtitle: str, cells: Sequence[Cell], labels: Labels) -> Image.Image:
-    """Return the sheet; the last class of ``labels`` is void, and listed only where it occurs."""
-    columns = max(math.ceil(math.sqrt(len(cells) * 1.5)), 3)
+def draw_sheet(
+    title: str, subtitle: str, cells: Sequence[Cell], labels: Labels, *, columns: int | None = None
+) -> Image.Image:
+    """Return the sheet; the last class of ``labels`` is void, and listed only where it occurs.
+
+    Cells fill rows of ``columns``, of about half as many more columns than rows where it is ``None``.
+    """
+    columns = max(columns or math.ceil(math.sqrt(len(cells) * 1.5)), 3)
     rows = math.ceil(len(cells) / columns)
     width = 2 * _MARGIN + columns * (_CELL + _GAP) - _GAP
     legend = _legend(cells, labels, width - 2 * _MARGIN)

@@ -2,21 +2,83 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segzoo.doctor.preview import Vary
+
+_IMAGES, _AUGMENTED = 24, 6
 
 
 @click.command("preview")
 @click.argument("data", metavar="DIR|NAME")
+@click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...")
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option("--split", help="Only this part of it [default: all].")
-@click.option("--count", default=24, show_default=True, type=click.IntRange(1, 400), help="How many images.")
+@click.option(
+    "--count",
+    type=click.IntRange(1, 400),
+    help=f"How many images [default: {_IMAGES}; {_AUGMENTED} with --augment].",
+)
 @click.option("--out", type=click.Path(), help="The picture [default: NAME_preview.png].")
-def command(data: str, root: str | None, split: str | None, count: int, out: str | None) -> None:
+@click.option("--augment", is_flag=True, help="Draw beside each image what training makes of it.")
+@click.option(
+    "--variants", default=4, show_default=True, type=click.IntRange(1, 20), help="How many of each, with it."
+)
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn at random, with it.")
+def command(
+    data: str,
+    settings: tuple[str, ...],
+    root: str | None,
+    split: str | None,
+    count: int | None,
+    out: str | None,
+    augment: bool,
+    variants: int,
+    seed: int,
+) -> None:
     """Draw a contact sheet of images with their masks.
 
     Each class is tinted and outlined in its colour, void in grey. Images are chosen evenly over splits and
     names, so that the same sheet comes out each time; dark ones are brightened.
+
+    With --augment, RECIPE and KEY=VALUE say what training does, as for `segzoo train`:
+
+    \b
+    segzoo data preview photos --augment
+    segzoo data preview photos --augment recipe.toml augment.rotate.degrees=30
     """
     from segzoo.doctor.preview import preview
 
-    click.echo(preview(data, root=root, split=split, count=count, out=out))
+    if settings and not augment:
+        raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
+    vary = _vary(data, settings, variants, seed) if augment else None
+    shown = count or (_AUGMENTED if augment else _IMAGES)
+    click.echo(preview(data, root=root, split=split, count=shown, out=out, vary=vary))
+
+
+def _vary(data: str, settings: Sequence[str], variants: int, seed: int) -> Vary:
+    """Return what draws variants of an image and its mask, as training would, by a recipe."""
+    from itertools import count
+
+    import numpy as np
+
+    from segzoo.training.augmentation import make_augmentation
+    from segzoo.training.reading import read_recipe
+
+    named = bool(settings) and "=" not in settings[0]
+    recipe = read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)
+    images = count()
+
+    def vary(image: np.ndarray, mask: np.ndarray, void: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
+        augmentation, index = make_augmentation(recipe.augment, ignore_index=void), next(images)
+        return [
+            augmentation(image, mask, np.random.default_rng([seed, variant, index]))
+            for variant in range(variants)
+        ]
+
+    return vary

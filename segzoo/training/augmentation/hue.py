@@ -46,12 +46,10 @@ def to_rgb(hue: Plane, saturation: Plane, value: Plane) -> Plane:
     chroma = value * saturation
     least = value - chroma
     planes = np.empty((3, *hue.shape), np.float32)
-    for plane, ramp in zip(
-        planes, (np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)), strict=True
-    ):
-        np.clip(ramp, 0, 1, out=ramp)
-        np.multiply(ramp, chroma, out=plane)
-        plane += least
+    ramps = np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)
+    for channel, ramp in enumerate(ramps):
+        np.multiply(ramp.clip(0, 1, out=ramp), chroma, out=planes[channel])
+    planes += least
     return planes
 
 

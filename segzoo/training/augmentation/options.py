@@ -78,7 +78,7 @@ def read_size(key: str, value: Any) -> Size:
     sides = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
     if len(sides) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
         raise OptionError(f"{key} must be a side in pixels, such as 256, or [height, width], got {value!r}")
-    return sides[0], sides[1]
+    return int(sides[0]), int(sides[1])
 
 
 def read_interval(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> Interval:

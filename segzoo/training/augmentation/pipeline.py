@@ -159,4 +159,4 @@ def _own(pixels: Bytes, given: Bytes) -> Bytes:
     """Return pixels in C order that share no memory with those given."""
     if np.may_share_memory(pixels, given):
         return pixels.copy()
-    return np.require(pixels, requirements="CW")
+    return np.require(pixels, requirements=("C", "W"))

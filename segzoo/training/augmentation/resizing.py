@@ -46,4 +46,4 @@ def at(pixels: Bytes, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Byte
 
 def writable(pixels: Bytes) -> Bytes:
     """Return pixels in C order in memory that may be written to, as torch demands; a copy where need be."""
-    return np.require(pixels, requirements="CW")
+    return np.require(pixels, requirements=("C", "W"))

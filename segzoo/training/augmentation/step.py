@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Pair = tuple[Bytes, Bytes]
 
 
+@dataclass(frozen=True)
 class Step:
     """A change of an image ``(H, W, C)`` uint8, and of its mask ``(H, W)`` uint8 where places move.
 

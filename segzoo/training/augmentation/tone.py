@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class Gamma(Step):
         return mapped(image, 255 * (LEVELS / 255) ** log_uniform(random, self.gamma))
 
 
-def mapped(image: Bytes, levels: NDArray[np.float32]) -> Bytes:
+def mapped(image: Bytes, levels: NDArray[np.floating[Any]]) -> Bytes:
     """Return the image with each level replaced, rounded and held between 0 and 255."""
     table = np.rint(levels.clip(0, 255)).astype(np.uint8).tobytes()
     # Several times as fast as indexing, which would first make each level a 64-bit index.
