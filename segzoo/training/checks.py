@@ -12,7 +12,7 @@ from segzoo.parts import make_loss
 from segzoo.plugins import resolve
 from segzoo.specs import WeightsSpec
 from segzoo.training.augmentation import make_augmentation
-from segzoo.training.keys import PLAIN
+from segzoo.training.keys import ALIASES, PLAIN
 from segzoo.training.optimizers import OPTIMIZERS, optimizer_options
 from segzoo.training.schedules import SCHEDULES, schedule_options
 from segzoo.training.splits import check_split_options
@@ -152,7 +152,9 @@ def _check_options(part: str, name: str, options: Mapping[str, Any], takes: Iter
     takes = list(takes)
     for key in options:
         if key not in takes:
-            close = did_you_mean(key, takes) or _above([key] if key in PLAIN else [])
+            # What stands in the part's table and goes elsewhere.
+            others = [alias.partition(".")[2] for alias in ALIASES if alias.startswith(f"{part}.")]
+            close = _above([key] if key in PLAIN else []) or did_you_mean(key, [*takes, *others])
             told = f"it takes {', '.join(takes) or 'none'}"
             raise OptionError(f"{part}.{key}: {name!r} has no such option{close}; {told}".replace("?;", "?"))
 

@@ -85,12 +85,17 @@ class Draft:
         """Return an error's text after the place where the first key that it names was set, if in a file."""
         first = told.partition(" ")[0]
         for key in (first.rstrip(":,;"), *re.findall(r"[a-z_]+(?:\.[a-z_]+)+", told)):
-            path = tuple(key.partition("=")[0].split("."))
-            while path and path not in self.origins:
-                path = path[:-1]
-            if self.origins.get(path):
-                return f"{self.origins[path]}: {told}"
+            where = self._where(tuple(key.partition("=")[0].split(".")))
+            if where:
+                return f"{where}: {told}"
         return told
+
+    def _where(self, path: Path) -> str:
+        """Return who set a key, or a key beneath it, or the table that it is in."""
+        beneath = next((place for key, place in self.origins.items() if key[: len(path)] == path), "")
+        if path in self.origins or not path or beneath:
+            return self.origins.get(path, beneath)
+        return self._where(path[:-1])
 
     def _set(self, path: Path, setting: Setting) -> None:
         key, value, first = ".".join(setting.path), setting.value, path[0]

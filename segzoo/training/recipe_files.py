@@ -131,12 +131,10 @@ def settings_of(recipe: RecipeText) -> list[Setting]:
 
 
 def _broken(recipe: RecipeText, told: str) -> str:
-    where = re.search(r"\(at line (\d+), column \d+\)", told)
-    if where is None:
-        return f"{recipe.name}: {told}"
-    number = int(where.group(1))
-    line = recipe.text.splitlines()[number - 1].strip() if number <= len(recipe.text.splitlines()) else ""
-    told = told[: where.start()].strip()
+    lines = recipe.text.splitlines() or [""]
+    where = re.search(r"at line (\d+)", told)
+    number = min(int(where.group(1)), len(lines)) if where else len(lines)
+    line, told = lines[number - 1].strip(), told.partition(" (at ")[0]
     quotes = ""
     if re.fullmatch(r"[\w.-]+\s*=\s*[A-Za-z].*", line):
         quotes = ': words stand in quotes, as in model = "unet"'
