@@ -99,9 +99,9 @@ def installed() -> list[Candidate]:
 def _identity(distribution: metadata.Distribution) -> tuple[str, str, str]:
     """Return a distribution's name and version, and what is wrong with the file that says them."""
     try:
-        name, version = normalise(distribution.name), str(distribution.version)
-        if name:
-            return name, version, ""
+        said = distribution.metadata  # parsed anew whenever it is asked for
+        if said["Name"] and said["Version"]:
+            return normalise(said["Name"]), said["Version"], ""
     except (KeyError, TypeError, AttributeError):  # there is no METADATA, or it lacks one of them
         pass
     # The folder of the metadata is named after both.
@@ -182,6 +182,25 @@ def import_from(module: str, source: Path) -> ModuleType:
         sys.modules.pop(module, None)
         raise
     return loaded
+
+
+def resolve(factory: str) -> Callable[..., Any]:
+    """Import what ``"package.module:callable"`` names.
+
+    Raises:
+        PluginError: there is no such module, or no such callable in it.
+    """
+    module_name, _, attribute = factory.partition(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise PluginError(f"factory {factory!r}: there is no module {error.name!r}") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        raise PluginError(f"factory {factory!r}: module {module_name!r} has no callable {attribute!r}")
+    return found
 
 
 def normalise(distribution: str) -> str:

@@ -13,8 +13,9 @@ import reprlib
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ import pluggy
 
 from segzoo import builtin, hooks
 from segzoo.discovery import Candidate, blocked, in_folder, installed, strict
+from segzoo.discovery import resolve as resolve
 from segzoo.errors import PluginError, did_you_mean
 from segzoo.registry import plural
 from segzoo.specs import (
@@ -39,7 +41,7 @@ from segzoo.specs import (
 from segzoo.watch import Guard, in_a_line, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 #: Every kind of spec; the hook of each is ``segzoo_`` and its plural.
@@ -188,8 +190,7 @@ def load(candidate: Candidate, guard: Guard | None = None) -> Contribution:
     milliseconds = (time.perf_counter() - start) * 1000
     if milliseconds > SLOW:
         warnings.append(f"it takes {milliseconds / 1000:.1f} s to load, and every command waits for it")
-    if candidate.warning:
-        warnings.append(candidate.warning)
+    warnings += filter(None, [candidate.warning])
     outcome = {"milliseconds": milliseconds, "warnings": tuple(warnings), **outcome}
     return Contribution(_record(candidate, **outcome), specs)
 
@@ -201,10 +202,32 @@ def _ask(candidate: Candidate) -> tuple[tuple[Spec, ...], dict[str, Any]]:
             f"its distribution is named {candidate.distribution!r}, and before a colon that means something "
             "else: rename it"
         )
+    plugin = candidate.load()
+    with _registered(plugin, candidate.name) as manager:
+        return _answers(manager, plugin)
+
+
+@cache
+def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("segzoo")
     manager.add_hookspecs(hooks)
-    plugin = candidate.load()
-    manager.register(plugin, candidate.name)
+    return manager
+
+
+@contextmanager
+def _registered(plugin: object, name: str) -> Iterator[pluggy.PluginManager]:
+    """Hold one plug-in alone; a manager for each would cost as much as all else."""
+    manager = _manager()
+    try:
+        manager.register(plugin, name)
+        yield manager
+        manager.unregister(plugin)
+    except BaseException:
+        _manager.cache_clear()  # it may hold half a plug-in
+        raise
+
+
+def _answers(manager: pluggy.PluginManager, plugin: object) -> tuple[tuple[Spec, ...], dict[str, Any]]:
     _check_marks(manager, plugin)
     if not manager.get_hookcallers(plugin):
         raise PluginError("it has no hook: nothing in it is marked with @hookimpl (from segzoo.hooks)")
@@ -238,25 +261,6 @@ def _unknown_hook(manager: pluggy.PluginManager, plugin: object) -> str:
     return ""
 
 
-def resolve(factory: str) -> Callable[..., Any]:
-    """Import what ``"package.module:callable"`` names.
-
-    Raises:
-        PluginError: there is no such module, or no such callable in it.
-    """
-    module_name, _, attribute = factory.partition(":")
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise PluginError(f"factory {factory!r}: there is no module {error.name!r}") from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        raise PluginError(f"factory {factory!r}: module {module_name!r} has no callable {attribute!r}")
-    return found
-
-
 def _api(manager: pluggy.PluginManager) -> int:
     if not manager.hook.segzoo_api.get_hookimpls():
         return hooks.API_VERSION
@@ -285,11 +289,9 @@ def _specs(manager: pluggy.PluginManager, spec_type: type[Spec]) -> Iterable[Spe
             yield spec
 
 
-def _provides(specs: Iterable[Spec]) -> dict[str, tuple[str, ...]]:
-    provides: dict[str, tuple[str, ...]] = {}
-    for spec in specs:
-        provides[spec.kind] = (*provides.get(spec.kind, ()), spec.name)
-    return provides
+def _provides(specs: Sequence[Spec]) -> dict[str, tuple[str, ...]]:
+    kinds = dict.fromkeys(spec.kind for spec in specs)
+    return {kind: tuple(spec.name for spec in specs if spec.kind == kind) for kind in kinds}
 
 
 def _record(candidate: Candidate, **what: Any) -> PluginRecord:
