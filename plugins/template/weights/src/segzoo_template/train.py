@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +34,9 @@ def train(steps: int = 400) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    config = replace(model.segzoo_config, labels=LABELS, licence="MIT")
-    segzoo.save(model, Path(__file__).parent / "weights", config=config)
+    config: Any = model.segzoo_config
+    told = replace(config, labels=LABELS, licence="MIT")
+    segzoo.save(model, Path(__file__).parent / "weights", config=told)
 
 
 if __name__ == "__main__":
