@@ -100,7 +100,7 @@ def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
     if cell.image is None or cell.mask is None or cell.mask.shape != cell.image.shape[:2]:
         return [cell]
     variants = enumerate(vary(cell.image, cell.mask, void), start=1)
-    return [cell, *(Cell("", f"variant {number}", *pair) for number, pair in variants)]
+    return [cell, *(Cell("", f"variant {number}", *pair, like=cell.image) for number, pair in variants)]
 
 
 def _name(source: Source) -> str:

@@ -36,6 +36,7 @@ class Cell:
         image: ``(H, W, C)`` uint8, if it can be read.
         mask: ``(H, W)`` class indices, if they are known.
         trouble: what is wrong with it, in two or three words.
+        like: the image whose levels decide whether it is brightened, where they are not its own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Cell:
     image: NDArray[np.uint8] | None
     mask: NDArray[np.uint8] | None
     trouble: str = ""
+    like: NDArray[np.uint8] | None = None
 
 
 def draw_sheet(
@@ -78,7 +80,7 @@ def _draw_cell(
 ) -> None:
     pen.rounded_rectangle((x, y, x + _CELL - 1, y + _CELL - 1), 8, _PANEL)
     if cell.image is not None:
-        picture = _picture(cell.image, cell.mask, labels)
+        picture = _picture(cell.image, cell.mask, labels, cell.like)
         place = x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2
         corners = Image.new("L", picture.size, 0)
         ImageDraw.Draw(corners).rounded_rectangle((0, 0, picture.width - 1, picture.height - 1), 8, 255)
@@ -90,7 +92,12 @@ def _draw_cell(
     pen.text((x + _CELL - 2, y + _CELL + 7), tag, _ALARM if cell.trouble else _FAINT, _font(12), anchor="ra")
 
 
-def _picture(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None, labels: Labels) -> Image.Image:
+def _picture(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.uint8] | None,
+    labels: Labels,
+    like: NDArray[np.uint8] | None,
+) -> Image.Image:
     """Return the image with its mask, as large as the cell allows."""
     height, width = image.shape[:2]
     scale = _CELL / max(height, width)
@@ -98,7 +105,7 @@ def _picture(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None, labels: L
     large = size[0] * _SUPERSAMPLED, size[1] * _SUPERSAMPLED
     colour = image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2)
     pixels = np.asarray(Image.fromarray(colour).resize(large, Image.Resampling.BICUBIC, reducing_gap=2))
-    pixels = brightened(pixels)
+    pixels = brightened(pixels, pixels if like is None else like)
     if mask is None:
         return Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
     classes = np.asarray(Image.fromarray(mask).resize(large, Image.Resampling.NEAREST))
@@ -106,12 +113,12 @@ def _picture(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None, labels: L
     return drawn.resize(size, Image.Resampling.BOX)
 
 
-def brightened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Stretch an image that is dark almost everywhere, as fluorescence is, so that the eye sees it."""
-    high = float(np.percentile(pixels, 99.5))
+def brightened(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch pixels so that the eye sees them, if ``like`` is dark almost everywhere, as fluorescence is."""
+    high = float(np.percentile(like, 99.5))
     if high >= 140 or high < 2:
         return pixels
-    low = float(np.percentile(pixels, 1))
+    low = float(np.percentile(like, 1))
     stretched = np.clip((pixels.astype(np.float32) - low) / max(high - low, 1), 0, 1) ** 0.8
     return np.rint(stretched * 235).astype(np.uint8)
 
