@@ -123,23 +123,6 @@ def test_every_remote_entry_is_tried_here() -> None:
     assert set(FILES) == set(MODELS)
 
 
-@pytest.mark.parametrize("name", REMOTE)
-def test_every_entry_says_what_a_person_must_know(name: str) -> None:
-    spec = ENTRIES[name].spec
-    assert all((spec.summary, spec.data, spec.licence, spec.homepage))
-    assert spec.url.startswith("https://")
-    assert spec.sha256 or spec.bytes
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_every_entry_builds_without_weights_and_without_a_network(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEGZOO_OFFLINE", "1")
-    config = converted.declared(ENTRIES[name].spec)
-    assert empty(config).segzoo_config.labels.classes == ENTRIES[name].spec.classes
-
-
 def test_create_without_weights_fetches_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGZOO_OFFLINE", "1")
     model = segzoo.create("unet-carvana", weights=None, width=4)

@@ -1,43 +1,14 @@
-"""Decoders: the contract over the registry, and the U-Net's widths and steps."""
+"""Decoders: the U-Net's widths and steps. Their contract is in test_contracts.py."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from segzoo import zoo
 from segzoo.decoders.unet import UNetDecoder
 from segzoo.errors import OptionError, PluginError
 from segzoo.specs import DecoderSpec
 from segzoo.testing import check_decoder
-
-
-@pytest.mark.parametrize("name", zoo.decoders.names())
-def test_every_decoder_keeps_the_contract(name):
-    check_decoder(name)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"upsample": "transpose", "upsample_relu": True},
-        {"middle": "half", "activation": "none"},
-        {"norm": None},
-        {"norm": "group"},
-        {"norm": "instance"},
-        {"join": "crop"},
-        {"join": "crop", "padding": "valid"},
-        {"widths": [5]},
-    ],
-    ids=str,
-)
-def test_the_unet_decoder_keeps_the_contract_with_every_option(options):
-    check_decoder("unet", **options)
-
-
-def test_a_decoder_with_deep_supervision_gives_a_map_for_every_side_head():
-    if "nested" in zoo.decoders:
-        check_decoder("nested", deep_supervision=True)
 
 
 def test_steps_without_a_skip_lead_to_the_size_of_the_image():

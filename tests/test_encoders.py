@@ -1,4 +1,4 @@
-"""Encoders: the contract over the registry, a breadth of timm backbones, pretrained stems."""
+"""Encoders: a breadth of timm backbones, pretrained stems. Their contract is in test_contracts.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from segzoo.testing import check_encoder
 if TYPE_CHECKING:
     from pathlib import Path
 
-BACKBONES = ("resnet18", "mobilenetv3_small_050", "regnety_002", "convnext_atto", "pvt_v2_b0", "dla34")
 SLOW_BACKBONES = (
     "resnet26d",
     "efficientnet_b0",
@@ -34,25 +33,6 @@ SLOW_BACKBONES = (
     "swinv2_tiny_window8_256",
     "maxvit_tiny_tf_224",
 )
-
-
-def _registered() -> list[object]:
-    """Return every registered encoder; the VGGs, which are large, are slow."""
-    return [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith("vgg") else name
-        for name in zoo.encoders.names()
-    ]
-
-
-@pytest.mark.parametrize("name", _registered())
-def test_every_encoder_keeps_the_contract(name):
-    check_encoder(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BACKBONES)
-def test_a_timm_backbone_is_an_encoder_by_its_name_alone(name):
-    check_encoder(name)
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def _example(labels: Labels, random: np.random.Generator, plain: bool) -> Exampl
     guess, found = np.where(noise, 1, guess).astype(np.uint8), np.where(noise, 99, found).astype(np.int32)
     valid = np.ones(_SIZE, np.bool_)
     if not plain:
-        valid[:, -2:] = False
+        valid[:, -int(random.integers(2, 6)) :] = False
         if labels.ignore_index is not None:
             truth[-1] = labels.ignore_index
     chances = random.random((count, *_SIZE)) + 2 * np.moveaxis(np.eye(count)[guess], -1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +29,7 @@ def check_loss(
     *,
     logits: Sequence[int] = (1, 2, 5),
     extremes: Sequence[float] = (1e4,),
+    least: float = -math.inf,
     **options: Any,
 ) -> None:
     """Check a loss.
@@ -40,13 +42,15 @@ def check_loss(
         loss: its name, or its spec where no plug-in registers it yet.
         logits: channels to try; those for which it raises `OptionError` are passed over, but not all.
         extremes: sizes of logits that it must survive, in half precision too, where 1e5 is infinite.
+        least: what it never falls below, to a millionth.
         **options: of its factory, which must take ``ignore_index`` besides.
 
     Raises:
         PluginError: it breaks a promise; the text says which.
     """
     spec = loss if isinstance(loss, LossSpec) else zoo.registry("losses").get(loss)
-    keep(f"loss {spec.name!r}", loss_promises(spec, logits=logits, extremes=extremes, **options))
+    given = {"logits": logits, "extremes": extremes, "least": least}
+    keep(f"loss {spec.name!r}", loss_promises(spec, **given, **options))
 
 
 def loss_promises(
@@ -54,10 +58,11 @@ def loss_promises(
     *,
     logits: Sequence[int] = (1, 2, 5),
     extremes: Sequence[float] = (1e4,),
+    least: float = -math.inf,
     **options: Any,
 ) -> Promises:
     """Return the checks of a loss by what it promises; arguments as those of `check_loss`."""
-    subject = _Subject(spec, tuple(logits), tuple(extremes), options)
+    subject = _Subject(spec, tuple(logits), tuple(extremes), least, options)
     return {
         "scalar": subject.scalar,
         "extreme-input": subject.extreme_input,
@@ -75,9 +80,10 @@ class _Subject:
         spec: LossSpec,
         logits: tuple[int, ...],
         extremes: tuple[float, ...],
+        least: float,
         options: dict[str, Any],
     ) -> None:
-        self.spec, self.tried, self.extremes = spec, logits, extremes
+        self.spec, self.tried, self.extremes, self.least = spec, logits, extremes, least
         self.options, self.what = options, f"loss {spec.name!r}"
 
     def scalar(self) -> None:
@@ -199,6 +205,8 @@ class _Subject:
             f"{self.what}: of {case} it is {float(result.detach())}, or its gradient is not finite; compute "
             "in float32 and from logits (logsigmoid, log_softmax), and divide by no 0",
         )
+        value = float(result.detach())
+        promise(value >= self.least - 1e-6, f"{self.what}: of {case} it is {value}, below {self.least}")
         return result.detach()
 
     def _extreme_logits(self, channels: int) -> Iterator[tuple[str, Tensor]]:

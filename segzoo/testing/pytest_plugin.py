@@ -92,10 +92,7 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Add a test for each check where ``--segzoo-plugin`` asks for them and no test takes `segzoo_check`."""
     if config.getoption("--segzoo-plugin") and not any(_FIXTURE in _fixtures(item) for item in items):
-        items += [
-            CheckItem.from_parent(session, name=f"segzoo::{check.id}", check=check)
-            for check in _checks(config)
-        ]
+        items += [CheckItem.from_parent(session, name=check.id, check=check) for check in _checks(config)]
 
 
 class CheckItem(pytest.Item):

@@ -1,0 +1,84 @@
+"""segzoo's own parts keep the promises that plug-ins are held to, by the very checks that plug-ins run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from metric_oracles import ORACLES
+
+from segzoo import zoo
+from segzoo.testing import check_decoder, check_encoder, every_check
+
+#: Where segzoo promises more of its own parts than of others', and what makes networks narrow.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    **{f"loss/{name}": {"extremes": (1e4, math.inf), "least": 0.0} for name in zoo.losses.names()},
+    **{
+        f"metric/{name}": {"best": 1.0 if entry.spec.higher_is_better else 0.0, "oracle": ORACLES[name]}
+        for name, entry in zoo.metrics.items()
+        if entry.owner == "segzoo"
+    },
+    "model/unet": {"width": 4},
+}
+EXPECTED = {
+    "metric/nested-iou/nothing-counted": "the program that it repeats counts a batch without pixels as 1",
+}
+CHECKS = every_check("segzoo", arguments=ARGUMENTS, expected_failures=EXPECTED)
+
+
+def is_slow(check) -> bool:
+    """Whether it builds a network of full size, or exports one."""
+    quick = {"encoder/plain/features", "weights/vgg16-imagenet/network"}
+    large = check.kind == "encoder" or check.id.endswith("-imagenet/network")
+    exported = check.kind == "model" and (check.name != "unet" or check.promise == "export")
+    return exported or (large and check.id not in quick)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [pytest.param(check, id=check.id, marks=[pytest.mark.slow] * is_slow(check)) for check in CHECKS],
+)
+def test_every_part_of_segzoo_keeps_its_promises(check):
+    check.run()
+
+
+def test_every_kind_of_part_is_checked():
+    assert {check.kind for check in CHECKS} == {"plugin", *(zoo.registry(k).kind for k in zoo.KINDS)}
+
+
+@pytest.mark.parametrize("folder", sorted(ROOT.glob("plugins/segzoo-*")), ids=lambda folder: folder.name)
+def test_every_plugin_of_ours_runs_all_checks_of_what_it_brings(folder):
+    tests = "".join(file.read_text(encoding="utf-8") for file in (folder / "tests").glob("test_*.py"))
+    assert f'every_check("{folder.name}"' in tests
+
+
+def test_a_narrow_plain_encoder_keeps_its_promises():
+    check_encoder("plain", width=8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"upsample": "transpose", "upsample_relu": True},
+        {"middle": "half", "activation": "none"},
+        {"norm": None},
+        {"norm": "group"},
+        {"norm": "instance"},
+        {"join": "crop"},
+        {"join": "crop", "padding": "valid"},
+        {"widths": [5]},
+    ],
+    ids=str,
+)
+def test_the_unet_decoder_keeps_its_promises_with_every_option(options):
+    check_decoder("unet", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenetv3_small_050", "regnety_002", "convnext_atto", "pvt_v2_b0", "dla34"]
+)
+def test_a_timm_backbone_is_an_encoder_by_its_name_alone(name):
+    check_encoder(name)
