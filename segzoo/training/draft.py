@@ -133,25 +133,27 @@ class Draft:
         self.values[part] = name
 
     def _set_options(self, path: Path, key: str, value: Any) -> None:
-        if len(path) == 1:
-            self.values[path[0]] = dict(_mapping(key, value))
+        group, *rest = path
+        if not rest:
+            self.values[group] = dict(_mapping(key, value))
         elif value is None:
-            self.values[path[0]].pop(path[1], None)
+            self.values[group].pop(rest[0], None)
         else:
-            _put(self.values[path[0]], path[1:], value)
+            _put(self.values[group], tuple(rest), value)
 
     def _set_step(self, path: Path, key: str, value: Any) -> None:
         steps = self.values["augment"]
-        if len(path) == 1:
+        step, *option = path[1:] or ("",)
+        if not step:
             steps.clear()
-            for step, options in {} if value is False or value is None else _mapping(key, value).items():
-                self._set_step((*path, step), f"{key}.{step}", options)
-        elif len(path) > 2:
-            _put(steps.setdefault(path[1], {}), path[2:], value)
+            for name, options in {} if value is False or value is None else _mapping(key, value).items():
+                self._set_step((*path, name), f"{key}.{name}", options)
+        elif option:
+            _put(steps.setdefault(step, {}), tuple(option), value)
         elif value is False or value is None:
-            steps.pop(path[1], None)
+            steps.pop(step, None)
         else:
-            steps[path[1]] = {} if value is True else dict(_mapping(key, value))
+            steps[step] = {} if value is True else dict(_mapping(key, value))
 
 
 def frozen(value: Any) -> Any:
