@@ -68,6 +68,19 @@ def test_every_number_stands_beside_its_contract() -> None:
     assert r"Claimed by the authors of the weights: Dice 0.99 \| of what?" in text
 
 
+def test_a_number_stands_beside_its_interval_and_a_contract_is_told_once() -> None:
+    told = {"iou": 0.8, "dice": 0.9, "intervals": {"dice": [0.85, 0.95]}, "contract": "of cells"}
+    text = model_card(replace(CONFIG, provenance={"test": told}))
+    assert "| test iou | 0.8000 | of cells |\n| test dice | 0.9000 [0.8500, 0.9500] | as above |" in text
+
+
+def test_a_card_of_registered_weights_says_their_name_and_their_plugin() -> None:
+    text = model_card(CONFIG, name="unet-nuclei", plugin="segzoo-medical")
+    assert "# unet-nuclei\n" in text
+    assert "pip install segzoo segzoo-nested segzoo-medical\n" in text
+    assert "segzoo predict photo.jpg --model unet-nuclei" in text
+
+
 def test_a_number_without_a_contract_is_not_shown() -> None:
     config = replace(CONFIG, provenance={"epoch": 3, "recipe": {"lr": 0.1}, "test": {"dice": 0.9}})
     assert not list(scores(config.provenance))

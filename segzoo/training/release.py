@@ -1,12 +1,14 @@
 """From a training's folder to weights that ship: scored, in half precision, with a card and a record.
 
-The record is what `segzoo reproduce` follows. What ships is scored, not what was trained: the half-precision
-weights as they lie on the disk. A plug-in's author calls it once, and names the folder in a ``WeightsSpec``.
+The record is what `segzoo reproduce` follows. What ships is scored, not what was trained: the weights
+after they were rounded to half precision. A plug-in's author calls it once, and names the folder in a
+``WeightsSpec``.
 """
 
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ from segzoo.weights.folder import TENSORS, load, read_config, save
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+
+    from torch import nn
 
     from segzoo.evaluation.results import Evaluation
 
@@ -85,10 +89,8 @@ def release(
     _check_run(run)
     recipe = recipe_of(str(run), read_config(run).provenance, data=data, root=root)
     folds = _folds(run)
-    # Opened before anything is written, so that data that is not there leaves the target as it was.
     parts = {name: open_part(recipe, name) for name in dict.fromkeys(("train", "val", part))}
-    save(load(run), target, dtype=dtype)
-    shipped = load(target).to(parse_device(device))
+    shipped = _rounded(run, dtype).to(parse_device(device))
     found = score_model(
         shipped,
         parts[part],
@@ -142,6 +144,16 @@ def _check_run(run: Path) -> None:
         )
     if not (run / "config.json").is_file():
         raise UsageError(f"{run} holds no weights: give the folder that `segzoo train` left")
+
+
+def _rounded(run: Path, dtype: torch.dtype) -> nn.Module:
+    """Return the model of a folder as it is after it was stored in another precision."""
+    # A copy, as what was loaded is the very file.
+    model = deepcopy(load(run))
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.to(dtype))
+    return model
 
 
 def _scores(found: Evaluation) -> dict[str, Any]:

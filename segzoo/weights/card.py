@@ -57,15 +57,29 @@ def model_card(
 
 def scores(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
     """Yield name, value and contract of every number below a mapping that states a ``contract``."""
+    for name, value, contract, _ in _found(provenance):
+        yield name, value, contract
+
+
+def _found(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str, str]]:
+    """Yield what `scores` does, and the interval in words where the mapping has ``intervals``."""
     for key, value in provenance.items():
         if not isinstance(value, Mapping):
             continue
         if "contract" not in value:
-            yield from ((f"{key} {name}", number, told) for name, number, told in scores(value))
+            for name, number, contract, interval in _found(value):
+                yield f"{key} {name}".replace("_", " "), number, contract, interval
             continue
+        intervals = value.get("intervals")
         for name, number in value.items():
             if isinstance(number, int | float) and not isinstance(number, bool):
-                yield f"{key} {name}".replace("_", " "), float(number), str(value["contract"])
+                told = _interval(intervals.get(name) if isinstance(intervals, Mapping) else None)
+                yield f"{key} {name}".replace("_", " "), float(number), str(value["contract"]), told
+
+
+def _interval(ends: Any) -> str:
+    numbers = isinstance(ends, list | tuple) and all(isinstance(end, int | float) for end in ends)
+    return f" [{', '.join(f'{end:.4f}' for end in ends)}]" if numbers else ""
 
 
 def _metadata(config: ModelConfig, name: str) -> str:
@@ -156,12 +170,16 @@ def _classes(config: ModelConfig) -> str:
 
 
 def _scores(config: ModelConfig) -> str:
-    found = list(scores(config.provenance))
+    found = list(_found(config.provenance))
     claimed = config.provenance.get("claimed")
     lines = ["## Scores", ""] if found or claimed else []
     if found:
         lines += ["| measured | value | contract |", "|---|---|---|"]
-        lines += [f"| {_one_line(name)} | {value:.4f} | {_one_line(told)} |" for name, value, told in found]
+        last = ""
+        for name, value, contract, interval in found:
+            told = "as above" if contract == last else _one_line(contract)
+            lines.append(f"| {_one_line(name)} | {value:.4f}{interval} | {told} |")
+            last = contract
     if claimed:
         lines += [""] * bool(found) + [f"Claimed by the authors of the weights: {_one_line(claimed)}"]
     return "\n".join(lines)
