@@ -205,6 +205,15 @@ def test_a_name_of_segzoo_s_that_a_plugin_takes_is_ambiguous_and_both_are_reacha
     assert zoo.encoders.get("segzoo-taker:vgg16").factory == "a:b"
 
 
+def test_a_decoder_s_own_encoder_is_segzoo_s_whoever_takes_its_name(site: Site) -> None:
+    site.install("segzoo-taker", TAKER.replace("vgg16", "plain"))
+    site.install("segzoo-other", TAKER.replace("vgg16", "other").replace("unet", "other"))
+    found = zoo.find_model("other")
+    assert isinstance(found, zoo.Pair)
+    assert found.full_name == "segzoo-other:other/segzoo:plain"
+
+
+@pytest.mark.slow
 def test_a_model_of_segzoo_s_is_made_of_its_own_parts_whoever_takes_their_names(site: Site) -> None:
     site.install("segzoo-taker", TAKER)
     import torch

@@ -60,6 +60,14 @@ def test_every_wheel_is_typed_and_carries_its_licence(wheels):
         assert not any("test_" in name for name in names), wheel.name
 
 
+def test_segzoo_s_wheel_holds_what_new_plugins_are_written_from(wheels):
+    (own,) = (wheel for wheel in wheels if wheel.name.startswith("segzoo-"))
+    files = (path for path in (ROOT / "segzoo/scaffold/templates").rglob("*") if path.is_file())
+    wanted = {path.relative_to(ROOT).as_posix() for path in files}
+    assert wanted
+    assert wanted <= set(zipfile.ZipFile(own).namelist())
+
+
 def test_installed_wheels_list_predict_and_go_away(environment, tmp_path):
     records = json.loads(environment("segzoo", "plugins", "--json").stdout)
     assert {record["status"] for record in records} == {"ok"}
