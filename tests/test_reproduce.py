@@ -150,7 +150,8 @@ def once(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
     """Return weights that were released, to copy."""
     data, run_folder = trained
     folder = tmp_path_factory.mktemp("released") / "weights"
-    release(run_folder, folder, data=str(data), machine="a test", device="cpu", resamples=100)
+    words = ["--data", str(data), "--machine", "a test", "--device", "cpu"]
+    assert run(["release", str(run_folder), str(folder), *words]) == 0
     return folder
 
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segzoo.datasets.chosen import Chosen
 from segzoo.errors import FailureError, OptionError
+from segzoo.parts import open_dataset
 from segzoo.training import Recipe
 from segzoo.training.division import validating_fold, validating_share
 from segzoo.training.splits import open_splits
@@ -234,6 +236,14 @@ def test_samples_are_decoded_once_and_know_names_files_and_scale(folder: Path) -
     assert told.names == SLICES[4:8]
     assert [path.name for path in told.files(0)] == ["bob_0.png", "bob_0.png"]
     assert len(training) == 16
+
+
+def test_samples_of_different_classes_do_not_make_one_data_set(folder: Path) -> None:
+    two, three = (open_dataset(str(folder), split="all", classes=number) for number in (2, 3))
+    with pytest.raises(OptionError, match="different labels"):
+        Chosen([two, three], [(0, 0), (1, 0)])
+    with pytest.raises(OptionError, match="at least one data set"):
+        Chosen([], [])
 
 
 def test_the_person_decides_where_samples_are_kept(folder: Path, tmp_path: Path) -> None:

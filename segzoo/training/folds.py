@@ -81,9 +81,10 @@ def cross_validate(
         >>> found.mean["dice_per_image"], found.deviation["dice_per_image"]
     """
     plans = _plans(recipe)
-    if not resume and not overwrite:
-        _check_unused(plans)
+    # The first process speaks for all: while others look, it may have made the folders.
     writes = int(os.environ.get("RANK", "0")) == 0
+    if writes and not resume and not overwrite:
+        _check_unused(plans)
     folds: list[Fold] = []
     for plan in plans:
         known = _finished(plan) if resume else None
