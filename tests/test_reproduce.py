@@ -135,7 +135,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         model_options={"width": 2, "depth": 2, "upsample": "bilinear"},
         augment={"crop": {"size": 16}},
         out=str(folder / "run"),
-        epochs=4,
+        epochs=2,
         batch_size=2,
         learning_rate=1e-2,
         precision="no",
@@ -297,7 +297,7 @@ def test_weights_print_the_commands_that_made_them(
     assert run(["reproduce", str(weights), "--data", str(data)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"segzoo train --data {data} --out runs/weights model.width=2")
-    assert "epochs=4" in lines[0]
+    assert "epochs=2" in lines[0]
     assert lines[1] == (f"segzoo evaluate runs/weights --data {data} --split test --metric iou --metric dice")
 
 

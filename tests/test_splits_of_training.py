@@ -86,7 +86,7 @@ def test_folds_are_contiguous_unless_told_otherwise(folder: Path) -> None:
     assert split(folder, folds=5, fold=1, order="shuffled")[1] != SLICES[4:8]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.integers(2, 9), st.lists(st.integers(1, 6), min_size=9, max_size=14), st.booleans())
 def test_every_sample_validates_in_one_fold_and_no_group_is_divided(
     folds: int, sizes: list[int], shuffled: bool
@@ -101,7 +101,7 @@ def test_every_sample_validates_in_one_fold_and_no_group_is_divided(
         assert inside.isdisjoint(group for group, one in zip(groups, validates, strict=True) if not one)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.integers(2, 7), st.integers(7, 40))
 def test_folds_without_groups_have_the_sizes_of_numpys_array_split(folds: int, count: int) -> None:
     alone = [str(number) for number in range(count)]
