@@ -93,7 +93,7 @@ class Tracking:
         labels: Labels | None = None,
     ) -> None:
         self.accelerator, self.names, self.config, self.labels = accelerator, names, config, labels
-        self._step, self._trackers = 0, list["GeneralTracker"]()
+        self._step, self._trackers = 0, list[Any]()
 
     def rewind(self, step: int) -> None:
         """Go on from a step; to be called before the trackers start.
@@ -205,7 +205,7 @@ class Tracking:
         return wandb.Image(image, masks=masks, caption=f"{example.name}{score}")
 
 
-def _prepare(tracker: GeneralTracker, step: int) -> None:
+def _prepare(tracker: Any, step: int) -> None:
     """Give a tracker what is known only now: where it goes on, and whether it can be online."""
     options: dict[str, Any] = getattr(tracker, "init_kwargs", {})
     if tracker.name == "tensorboard":
@@ -243,9 +243,9 @@ def _offline() -> str:
         return f"its server did not let us in ({str(error).splitlines()[0]})"
 
 
-def _writer(tracker: GeneralTracker) -> Any:
+def _writer(tracker: Any) -> Any:
     """Return TensorBoard's writer."""
-    return tracker.tracker  # pyright: ignore[reportAttributeAccessIssue] - of TensorBoardTracker
+    return tracker.tracker
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
