@@ -57,6 +57,8 @@ def run_apart(
 def _run(folder: Path, log: Path, function: Callable[..., object], *arguments: object) -> None:
     os.setsid()
     os.chdir(folder)
+    # Workers are forked in turn, as in a program that was started by hand.
+    multiprocessing.set_start_method("fork", force=True)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(handle, stream)
@@ -73,7 +75,8 @@ class Blow(NamedTuple):
 
     Attributes:
         what: ``SIGKILL``, ``SIGINT`` or ``SIGTERM``; ``group SIGINT`` for all its processes, as a terminal
-            sends it; ``worker`` for the death of one that loads data; ``full`` for a disk that takes no more.
+            sends it; ``worker`` for the death of one that loads data; ``full`` for a disk that takes no more;
+            ``nan`` for a weight that is no number any more.
         step: after which optimizer step, counted in this process.
         saving: whether it comes in the middle of the first save after that step.
     """
@@ -95,9 +98,10 @@ def program(words: list[str], blow: Blow | None = None, path: str = "") -> int:
 
 
 def _prepare(blow: Blow) -> None:
+    from segzoo.training.checkpoints import Checkpoints
     from segzoo.training.trainee import Trainee
 
-    stepped, fsync = Trainee.stepped, os.fsync
+    stepped, save, fsync = Trainee.stepped, Checkpoints.save, os.fsync
     steps = 0
 
     def strike_when_stepped(self: Trainee) -> None:
@@ -105,15 +109,26 @@ def _prepare(blow: Blow) -> None:
         stepped(self)
         steps += 1
         if steps == blow.step and not blow.saving:
-            _strike(blow.what)
+            if blow.what == "nan":
+                next(self.model.parameters()).data.fill_(float("nan"))
+            else:
+                _strike(blow.what)
 
-    def strike_when_saving(handle: int) -> None:
+    def strike_before_saving(self: Checkpoints, step: int, state: object) -> Path:
+        if steps >= blow.step and blow.saving and blow.what == "full":
+            _strike(blow.what)
+        return save(self, step, state)
+
+    def strike_when_written(handle: int) -> None:
         if steps >= blow.step and blow.saving:
             _strike(blow.what)
         fsync(handle)
 
-    Trainee.stepped = strike_when_stepped
-    os.fsync = strike_when_saving
+    Trainee.stepped, Checkpoints.save, os.fsync = (
+        strike_when_stepped,
+        strike_before_saving,
+        strike_when_written,
+    )
 
 
 def _strike(what: str) -> None:

@@ -16,6 +16,7 @@ from segzoo.errors import OptionError
 from segzoo.images import normalised, to_channels
 from segzoo.labels import counted
 from segzoo.training.augmentation import make_augmentation
+from segzoo.training.fetching import leave_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +142,7 @@ def make_loader(
         pin_memory=torch.cuda.is_available(),
         # Workers that stay would go on with the epoch and the start that they were made with.
         persistent_workers=False,
+        worker_init_fn=leave_signals,
         # The loader draws a seed for its workers, which must not disturb the network's own numbers.
         generator=torch.Generator().manual_seed(recipe.seed),
     )
