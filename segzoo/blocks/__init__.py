@@ -1,1 +1,37 @@
-"""Pieces that two or more architectures use."""
+"""Pieces that two or more architectures use; what is named here is for plug-ins, too."""
+
+from segzoo.blocks.convolution import (
+    Activation,
+    ConvUnit,
+    DoubleConv,
+    Norm,
+    Padding,
+    check_choice,
+    check_flags,
+    check_positive,
+    check_widths,
+    make_activation,
+    make_norm,
+)
+from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
+from segzoo.blocks.upsampling import Upsample, make_upsample
+
+__all__ = [
+    "Activation",
+    "ConvUnit",
+    "DoubleConv",
+    "Norm",
+    "Padding",
+    "Upsample",
+    "centre_crop",
+    "check_choice",
+    "check_flags",
+    "check_positive",
+    "check_widths",
+    "crop",
+    "fit",
+    "make_activation",
+    "make_norm",
+    "make_upsample",
+    "mirror",
+]
