@@ -64,7 +64,7 @@ def cross_validate(
     """Train every fold of a recipe and score it.
 
     Fold 0 goes to ``fold-0`` in the recipe's ``out``, and so on; ``folds.json`` and ``folds.csv`` beside them
-    tell the scores.
+    tell the scores. Of several processes the first one scores; what it returns to the others has no scores.
 
     Args:
         recipe: what to train; the ``fold`` that it names is left aside.
