@@ -34,7 +34,8 @@ def loaded_by(python: Run, code: str) -> set[str]:
         "from segzoo.cli import run; run(['list'])",
         "from segzoo.cli import run; run(['list', 'encoders']); run(['list', 'models', 'u', '--json'])",
         "from segzoo.cli import run; run(['plugins', '-v'])",
-        "import segzoo_carvana, segzoo_driving, segzoo_medical, segzoo_nested, segzoo_steel, segzoo_voc",
+        "import segzoo_attention, segzoo_carvana, segzoo_driving, segzoo_medical",
+        "import segzoo_nested, segzoo_steel, segzoo_voc",
     ],
 )
 def test_names_and_lists_import_nothing_heavy(python: Run, code: str) -> None:

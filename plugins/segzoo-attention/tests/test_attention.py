@@ -1,4 +1,4 @@
-"""Attention gates and residual units compute what their papers say, on any encoder, for images of any size."""
+"""Attention gates and residual units compute what their papers say, on any encoder, at any size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ SNAPSHOT = Path(__file__).parent / "state_dicts.json"
 VARIANTS = {
     "attention": {},
     "attention, all gated": {"gate_finest": True, "upsample": "transpose"},
-    "attention/resnet18": {},
     "residual": {},
     "residual, transposed": {"upsample": "transpose"},
 }
@@ -133,9 +132,9 @@ def test_halves_of_different_networks_go_together():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["attention", "residual"])
-@pytest.mark.parametrize("encoder", ["vgg11", "resnet18", "mobilevit_xxs", "convnext_atto"])
+@pytest.mark.parametrize("encoder", ["resnet18", "convnext_atto"])
 def test_they_decode_the_features_of_other_encoders(decoder, encoder):
-    model = segzoo.create(f"{decoder}/{encoder}", num_classes=2).eval()
+    model = segzoo.create(f"{decoder}/{encoder}", num_classes=2, widths=[8] * 3).eval()
     assert model(torch.rand(1, 3, 45, 70)).shape == (1, 2, 45, 70)
 
 
