@@ -138,7 +138,7 @@ def _delete(out: Path) -> None:
     """Delete what an earlier training wrote, and nothing that it did not."""
     import shutil
 
-    for name in (CHECKPOINTS, "best"):
+    for name in (CHECKPOINTS, "best", "examples", "tensorboard"):
         shutil.rmtree(out / name, ignore_errors=True)
     names = ("config.json", "model.safetensors", "history.jsonl", "metrics.csv", "curves.png", "report.html")
     for name in (*names, "recipe.toml"):

@@ -78,7 +78,8 @@ class Outputs:
         up = validator.higher_is_better
         self.kept = Best(self.out, recipe.keep_best, higher_is_better=up)
         self.best, self.without_gain = BestScore(), 0
-        self.tracking = Tracking(accelerator, recipe.trackers, asdict(recipe))
+        self._resumed = False
+        self.tracking = Tracking(accelerator, recipe.trackers, asdict(recipe), labels=evaluated.labels)
         if self.writes:
             self.journal = Journal(
                 self.out, labels=evaluated.labels, best=validator.column, higher_is_better=up
@@ -87,12 +88,15 @@ class Outputs:
     def begin(self, device: str) -> None:
         """Write down what is trained."""
         if self.writes:
+            if not self._resumed:
+                self.journal.rewind(0)  # of a training that left no checkpoint, nothing is continued
             text = to_toml(self.recipe)
             replace_file(self.out / "recipe.toml", text.encode())
             versions = (
                 f"segzoo {segzoo.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
             )
             self.journal.about(text, {"device": device, "machine": machine(), "versions": versions})
+        self.tracking.begin()
 
     def validated(self, entry: Mapping[str, float], found: Validation, *, seconds: float) -> None:
         """Judge a validation, keep its weights if they are among the best, and show it."""
@@ -136,6 +140,8 @@ class Outputs:
         """Go on with what a checkpoint knew; what was written after it is dropped."""
         self.kept.load_state_dict(state["kept"])
         self.best, self.without_gain = BestScore(**state["best"]), state["without_gain"]
+        self._resumed = True
+        self.tracking.rewind(before - 1)
         if self.writes:
             self.journal.rewind(before - 1)
 

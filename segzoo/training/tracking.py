@@ -209,7 +209,7 @@ def _prepare(tracker: Any, step: int) -> None:
     """Give a tracker what is known only now: where it goes on, and whether it can be online."""
     options: dict[str, Any] = getattr(tracker, "init_kwargs", {})
     if tracker.name == "tensorboard":
-        options |= {"purge_step": step + 1} if step else {}
+        options |= {"purge_step": step + 1}
         return
     folder = writable(Path(options["dir"]) / "wandb")
     known = folder / "segzoo-run.txt"
