@@ -237,6 +237,10 @@ def test_blur_is_a_gaussian_and_noise_has_its_deviation():
     away = np.hypot(*np.mgrid[-15:16, -16:17])
     wanted = 255 * np.exp(-(away**2) / 2) / (2 * np.pi)
     assert np.abs(blurred[..., 0] - wanted).max() < 1
+    image = noise(40, 30)
+    wanted = T.gaussian_blur(torch.from_numpy(image).movedim(-1, 0).float(), [13, 13], [2.0, 2.0])
+    blurred, _ = augmented(image, blur={"sigma": 2.0, "probability": 1})
+    assert np.abs(blurred - wanted.movedim(0, -1).numpy()).max() < 0.51
     grey = np.full((60, 60, 3), 128, np.uint8)
     noisy, _ = augmented(grey, noise={"std": 0.05, "probability": 1})
     assert noisy.std() == pytest.approx(0.05 * 255, rel=0.05)

