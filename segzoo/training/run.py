@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import segzoo
 from segzoo.errors import FailureError, OptionError
-from segzoo.losses.deep_supervision import DeepSupervision
-from segzoo.parts import make_loss
-from segzoo.training.balance import absent, balanced_weights, class_pixels
+from segzoo.training.balance import absent, class_pixels
 from segzoo.training.checkpoints import Checkpoints
 from segzoo.training.data import make_loader
 from segzoo.training.differences import differences, fingerprint
-from segzoo.training.failures import explained, not_finite, told_divergence
+from segzoo.training.failures import not_finite, told_divergence
+from segzoo.training.fetching import fetched
+from segzoo.training.loss import training_loss
 from segzoo.training.machine import told_device
 from segzoo.training.outputs import Outputs
 from segzoo.training.processes import any_of, mean_of
@@ -95,7 +96,7 @@ class Run:
         self.stepper = Stepper(
             self.trainee.model,
             self.trainee.optimizer,
-            _loss(recipe, self.training),
+            training_loss(recipe, self.training),
             accelerator,
             recipe,
             freezing=self.trainee.freezing,
@@ -126,10 +127,12 @@ class Run:
             while self.epoch <= self.epochs and not self._patience_is_over():
                 self._train_epoch()
                 self._finish_epoch()
-        except RuntimeError as error:
-            raise explained(error, self.recipe) from error
-        finally:
-            self.outputs.end()
+        except BaseException:
+            # What went wrong is to be told, not what else it keeps from being written.
+            with suppress(FailureError, OSError):
+                self.outputs.end()
+            raise
+        self.outputs.end()
         self.seconds = time.perf_counter() - self._begun
 
     def restore(self) -> None:
@@ -144,7 +147,7 @@ class Run:
             self.tell("no checkpoint was written yet: begins anew")
             return
         state = self.checkpoints.load(latest)
-        found = differences(state["recipe"], asdict(self.recipe), ignore=_MAY_DIFFER)
+        found = differences(state["recipe"], asdict(self.recipe), ignore=_MAY_DIFFER, ordered=("augment",))
         found += differences(state["data"], self._data())
         if found:
             raise OptionError(
@@ -171,7 +174,7 @@ class Run:
         if told:
             self.tell(told)
         waiting, last = time.perf_counter(), None
-        for batch in self.loader:
+        for batch in fetched(self.loader, self.recipe):
             begun = time.perf_counter()
             step = self.stepper.step(batch)
             self.trainee.stepped()
@@ -294,11 +297,3 @@ def seed_everything(seed: int) -> None:
     from accelerate.utils import set_seed
 
     set_seed(seed % 2**32)
-
-
-def _loss(recipe: Recipe, training: Any) -> DeepSupervision:
-    options = dict(recipe.loss_options)
-    if options.get("weights") == "balanced":
-        options["weights"] = balanced_weights(training)
-    loss = make_loss(recipe.loss, ignore_index=training.labels.ignore_index, **options)
-    return DeepSupervision(loss, reduction=recipe.supervision)

@@ -1,0 +1,220 @@
+"""How fast a recipe trains on this machine, and where a step's time goes.
+
+The peak that a share is given of is measured too: the rate of one large matrix product in the
+training's precision, which is what this machine reaches at best.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from segzoo.blocks.convolution import check_positive
+from segzoo.training.data import Batch, make_loader
+from segzoo.training.loss import training_loss
+from segzoo.training.machine import make_accelerator, told_device
+from segzoo.training.processes import mean_of
+from segzoo.training.splits import open_splits
+from segzoo.training.step import Stepper
+from segzoo.training.trainee import Trainee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch.utils.data import DataLoader
+
+    from segzoo.training.data import Batches
+    from segzoo.training.recipe import Recipe
+
+#: Parts of a step, in their order.
+PARTS = ("data", "forward", "backward", "optimizer")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured.
+
+    Attributes:
+        device: and why it was taken, and the precision.
+        batch_size: images a step, of all processes together.
+        steps: that were measured, after those that warmed up.
+        images_per_second: with the wait for data.
+        images_per_second_computing: without.
+        milliseconds: of a step, by part: ``data``, ``forward``, ``backward``, ``optimizer``; medians.
+        peak_bytes: memory at the peak; of the device where it has its own, else of this process.
+        flops: floating-point operations of a step, of this process; convolutions and products.
+        peak_flops: a second, of one large matrix product in the same precision.
+        share: of that peak which the step reaches while it computes.
+    """
+
+    device: str
+    batch_size: int
+    steps: int
+    images_per_second: float
+    images_per_second_computing: float
+    milliseconds: Mapping[str, float]
+    peak_bytes: int
+    flops: float
+    peak_flops: float
+    share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        step = sum(self.milliseconds.values())
+        lines = [
+            self.device,
+            f"{self.images_per_second:.2f} images/s ({self.images_per_second_computing:.2f} without "
+            f"loading), batches of {self.batch_size}; {self.steps} steps measured",
+            f"a step takes {step:.1f} ms:",
+        ]
+        for name in PARTS:
+            taken = self.milliseconds[name]
+            lines.append(f"  {name:<9} {taken:9.2f} ms  {taken / step:5.1%}")
+        lines.append(f"peak memory {self.peak_bytes / 1e6:,.0f} MB")
+        lines.append(
+            f"{self.flops / 1e9:,.1f} GFLOP a step: {self.share:.0%} of the {self.peak_flops / 1e9:,.0f} "
+            "GFLOP/s that a large matrix product reaches here"
+        )
+        return "\n".join(lines)
+
+
+def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
+    """Train a few steps of a recipe, write nothing, and say how long they took.
+
+    Raises:
+        OptionError: the recipe does not fit its data or this machine.
+        FailureError: not even one image fits the memory.
+    """
+    check_positive(steps=steps, warmup=warmup)
+    accelerator = make_accelerator(recipe)
+    torch.manual_seed(recipe.seed)
+    training, _ = open_splits(recipe)
+    trainee = Trainee(recipe, accelerator, training, tell=_nothing)
+    loader, batches = make_loader(
+        training,
+        recipe,
+        trainee.config.preprocessing,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+    trainee.follow_schedule(recipe, steps=steps + warmup, steps_per_epoch=batches.steps)
+    loss = training_loss(recipe, training)
+    stepper = Stepper(
+        trainee.model,
+        trainee.optimizer,
+        loss,
+        accelerator,
+        recipe,
+        freezing=trainee.freezing,
+        tell=_nothing,
+    )
+    trainee.model.train()
+    trainee.freezing.begin(1)
+
+    def step(batch: Batch) -> None:
+        stepper.step(batch)
+        trainee.stepped()
+
+    endless = _endless(loader, batches)
+    for _ in range(warmup):
+        step(next(endless))
+    device = accelerator.device
+    flops = _flops(step, next(endless))
+    forget_peak(device)
+    stepper.clock.runs = True
+    times = [_timed(step, endless, stepper.clock.seconds) for _ in range(steps)]
+    medians = {part: statistics.median(one[part] for one in times) for part in PARTS}
+    computing = float(
+        mean_of(accelerator, torch.tensor(sum(medians.values()) - medians["data"], device=device))
+    )
+    data = float(mean_of(accelerator, torch.tensor(medians["data"], device=device)))
+    peak = peak_flops(device, accelerator.mixed_precision)
+    return Speed(
+        device=told_device(recipe, accelerator),
+        batch_size=batches.batch_size,
+        steps=steps,
+        images_per_second=batches.batch_size / (computing + data),
+        images_per_second_computing=batches.batch_size / computing,
+        milliseconds={part: seconds * 1e3 for part, seconds in medians.items()},
+        peak_bytes=peak_bytes(device),
+        flops=flops,
+        peak_flops=peak,
+        share=flops / computing / peak,
+    )
+
+
+def peak_flops(device: torch.device, precision: str) -> float:
+    """Return the floating-point operations a second of the best of five large matrix products."""
+    side = 1024 if device.type == "cpu" else 8192
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    one = torch.randn(side, side, device=device).to(kind)
+    best = float("inf")
+    for _ in range(5):
+        _wait(device)
+        begun = time.perf_counter()
+        one @ one
+        _wait(device)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * side**3 / best
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin to look for the peak of the memory here."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return the memory at its peak: of the device, or of this process where that is the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _timed(
+    step: Callable[[Batch], None], batches: Iterator[Batch], seconds: dict[str, float]
+) -> dict[str, float]:
+    seconds.clear()
+    begun = time.perf_counter()
+    batch = next(batches)
+    seconds["data"] = time.perf_counter() - begun
+    step(batch)
+    return dict(seconds)
+
+
+def _endless(loader: DataLoader[Batch], batches: Batches) -> Iterator[Batch]:
+    while True:
+        batches.epoch += 1
+        yield from loader
+
+
+def _flops(step: Callable[[Batch], None], batch: Batch) -> float:
+    with FlopCounterMode(display=False) as counter:
+        step(batch)
+    return float(counter.get_total_flops())
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def _nothing(text: str) -> None:
+    """Tell nobody."""
