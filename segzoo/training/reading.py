@@ -84,14 +84,14 @@ def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
 
 def _add_files(draft: Draft, recipe: RecipeText, above: tuple[str, ...]) -> list[str]:
     """Add a recipe to the draft, after the one that it starts from; return their names, its own first."""
-    if recipe.name in above:
-        circle = " -> ".join((*above[above.index(recipe.name) :], recipe.name))
+    if recipe.key in above:
+        circle = " -> ".join((*above[above.index(recipe.key) :], recipe.key))
         raise OptionError(f"recipes start from one another in a circle: {circle}; take one base out")
     settings = settings_of(recipe)
     names: list[str] = []
     base = next((setting for setting in settings if setting.path == ("base",)), None)
     if base is not None:
-        names = _add_files(draft, _base(base, recipe), (*above, recipe.name))
+        names = _add_files(draft, _base(base, recipe), (*above, recipe.key))
     draft.add(settings, whole=base is None)
     return [recipe.name, *names]
 

@@ -60,6 +60,11 @@ class RecipeText:
     name: str
     folder: Path | None = None
 
+    @property
+    def key(self) -> str:
+        """The same for the same recipe, however its path is written."""
+        return self.name if self.folder is None else str(Path(self.name).resolve())
+
 
 def find_recipe(source: str | os.PathLike[str], folder: Path | None = None) -> RecipeText:
     """Return the text of a recipe.
