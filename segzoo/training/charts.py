@@ -225,7 +225,8 @@ def _scale(low: float, high: float, logarithmic: bool) -> tuple[float, float, li
         return low, high, [tick for tick in ticks if low <= tick <= high]
     if high - low <= 1e-9 * max(abs(high), abs(low)):
         reach = abs(high) / 2 or 0.5
-        low, high = low - reach, high + reach
+        # Nothing that is measured here is negative: an axis below 0 would only puzzle.
+        low, high = (low - reach if low < 0 or low >= reach else 0.0), high + reach
     ticks = _ticks(low, high, 4)
     return min(low, ticks[0]), max(high, ticks[-1]), ticks
 
