@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from segzoo.architecture import plan
+from segzoo.config import Architecture
 from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import Preprocessing
 from segzoo.weights.checkpoints import Checkpoint
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from segzoo.config import Architecture
     from segzoo.specs import Labels
 
-__all__ = ["Checkpoint", "Conversion", "Transfer", "number", "one_of", "plan"]
+__all__ = ["Architecture", "Checkpoint", "Conversion", "Transfer", "number", "one_of", "plan"]
 
 _EPS = 1e-5
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}

@@ -11,9 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.matching import match
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.splits import check_split, split_of
+from segzoo.datasets import Pair, Pairs, check_split, find_root, match, split_of
 from segzoo.errors import FailureError
 from segzoo_carvana import CARS
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from segzoo.datasets.splits import check_split, split_of
+from segzoo.datasets import check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError
 from segzoo.interfaces import Sample
 from segzoo_medical import NUCLEI

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from segzoo.datasets.folder import slices
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import Pair, Pairs, check_split, find_root, slices
 from segzoo.errors import FailureError, OptionError
 from segzoo_medical import MEMBRANES
 

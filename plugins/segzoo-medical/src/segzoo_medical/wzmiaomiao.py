@@ -13,8 +13,7 @@ from segzoo.specs import Labels, Preprocessing, default_preprocessing
 from segzoo.weights.layouts import Conversion, Transfer, plan
 
 if TYPE_CHECKING:
-    from segzoo.config import Architecture
-    from segzoo.weights.layouts import Checkpoint
+    from segzoo.weights.layouts import Architecture, Checkpoint
 
 _STEPS = (1, 2, 3, 4)
 _MEAN, _STD = (0.709, 0.381, 0.224), (0.127, 0.079, 0.043)

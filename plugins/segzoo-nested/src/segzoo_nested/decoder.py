@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from segzoo.blocks.convolution import Activation, DoubleConv, Norm, check_positive
-from segzoo.blocks.upsampling import Upsample, make_upsample
+from segzoo.blocks import Activation, DoubleConv, Norm, Upsample, check_positive, make_upsample
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:

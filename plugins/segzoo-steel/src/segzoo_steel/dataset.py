@@ -10,9 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.matching import match
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.splits import check_split, hundredth_of
+from segzoo.datasets import Pair, Pairs, check_split, find_root, hundredth_of, match
 from segzoo.errors import FailureError
 from segzoo_steel import DEFECTS
 

@@ -15,8 +15,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import Pair, Pairs, check_split, find_root
 from segzoo.errors import FailureError, OptionError
 from segzoo_voc.labels import VOC, VOID
 from segzoo_voc.sbd import SBD

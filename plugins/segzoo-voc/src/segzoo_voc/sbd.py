@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.pairs import Pairs
+    from segzoo.datasets import Pairs
 
 
 class SBD:

@@ -3,9 +3,7 @@
 import os
 from pathlib import Path
 
-from segzoo.datasets.matching import match
-from segzoo.datasets.pairs import Pair, Pairs
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import Pair, Pairs, check_split, match
 
 from . import LABELS
 

@@ -5,7 +5,7 @@ Paper: Ghosh et al., 2017, arXiv:1712.09482.
 
 from torch import Tensor, nn
 
-from segzoo.losses.pixels import read_pixels
+from segzoo.losses import read_pixels
 
 
 class AbsoluteError(nn.Module):

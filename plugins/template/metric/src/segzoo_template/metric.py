@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
-from segzoo.metrics.counting import Counted
-from segzoo.metrics.image import Image
+from segzoo.metrics import Counted, Image, describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.specs import Labels
 
 

@@ -1,0 +1,98 @@
+"""Our own plug-ins, and those that ``segzoo plugins new`` writes, use what is public and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: The modules that plug-ins may import from; plugins/README.md tells people the same.
+PUBLIC = (
+    "segzoo",
+    "segzoo.hooks",
+    "segzoo.specs",
+    "segzoo.interfaces",
+    "segzoo.errors",
+    "segzoo.testing",
+    "segzoo.blocks",
+    "segzoo.datasets",
+    "segzoo.losses",
+    "segzoo.metrics",
+    "segzoo.weights.layouts",
+    "segzoo.images",
+    "segzoo.labels",
+    "segzoo.parts",
+)
+PACKAGES = sorted((*ROOT.glob("plugins/segzoo-*/src/*"), *ROOT.glob("plugins/template/*/src/*")))
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield each module of segzoo that is imported, with the name taken from it; nothing if it is whole."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def private(folder: Path) -> list[str]:
+    """Return what a package imports of segzoo and should not."""
+    found = []
+    for file in sorted(folder.rglob("*.py")):
+        for module, name in imported(ast.parse(file.read_text(encoding="utf-8"))):
+            if module == "segzoo" or module.startswith("segzoo."):
+                public = shown(module) if module in PUBLIC else ()
+                if module not in PUBLIC or (name and name not in public):
+                    found.append(f"{file.name}: {module} {name}".strip())
+    return found
+
+
+def shown(module: str) -> set[str]:
+    """Return the names that a module shows."""
+    there = import_module(module)
+    names = getattr(there, "__all__", None) or [name for name in vars(there) if not name.startswith("_")]
+    return {name for name in names if hasattr(there, name)}
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: f"{folder.parents[1].name}")
+def test_a_plugin_imports_only_what_is_public(folder: Path) -> None:
+    assert private(folder) == []
+
+
+def test_what_is_private_is_found(tmp_path: Path) -> None:
+    code = (
+        "from segzoo.zoo import _fill\nfrom segzoo.blocks import _log2, fit\nimport segzoo, segzoo.config\n"
+    )
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    assert private(tmp_path) == [
+        "mine.py: segzoo.zoo _fill",
+        "mine.py: segzoo.blocks _log2",
+        "mine.py: segzoo.config",
+    ]
+
+
+def test_people_are_told_the_same_list() -> None:
+    text = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(segzoo(?:\.[\w.]+)?)` \|", text, flags=re.MULTILINE)
+    assert tuple(rows) == PUBLIC
+
+
+def test_people_are_told_of_every_package() -> None:
+    text = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(segzoo-\w+)` \|", text, flags=re.MULTILINE)
+    assert rows == sorted(path.name for path in ROOT.glob("plugins/segzoo-*"))
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_for_plugins_is_there(module: str) -> None:
+    there = import_module(module)
+    assert there.__doc__
+    assert set(getattr(there, "__all__", ())) <= shown(module)
