@@ -180,4 +180,10 @@ def segzoo_recipes() -> list[RecipeSpec]:
             homepage=_MINDSPORE,
             summary="as MindSpore's program trains on membranes: valid convolutions, Adam, 600 steps",
         ),
+        RecipeSpec(
+            name="unet-membranes",
+            file="segzoo_medical:recipes/unet-membranes.toml",
+            data="isbi2012",
+            summary="how the weights unet-membranes were trained: a small U-Net, five contiguous folds",
+        ),
     ]

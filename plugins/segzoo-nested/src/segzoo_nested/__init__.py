@@ -93,4 +93,10 @@ def segzoo_recipes() -> list[RecipeSpec]:
             homepage="https://gitee.com/ascend/ModelZoo-PyTorch",
             summary="as Ascend's port trains on nuclei: UNet++, Adam, Lovász hinge, 96x96",
         ),
+        RecipeSpec(
+            name="nested-nuclei",
+            file="segzoo_nested:recipes/nested-nuclei.toml",
+            data="dsb2018",
+            summary="how the weights nested-nuclei were trained: UNet++ of half the width, crops of 192",
+        ),
     ]
