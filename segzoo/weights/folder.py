@@ -120,7 +120,7 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
             model = empty(config)
         except (OptionError, TypeError) as error:
             raise WeightsError(f"{folder / CONFIG}: this network cannot be built: {error}") from error
-    fill(model, folder / TENSORS)
+        fill(model, folder / TENSORS)
     return model.eval()
 
 
@@ -246,11 +246,14 @@ def _loose_tensors(model: nn.Module) -> bool:
 
 @contextmanager
 def _hinting(requires: Mapping[str, str]) -> Iterator[None]:
-    """Add to an error about an unknown name what to install."""
+    """Add to an error about a network which plug-in to install, or which is older than the folder's."""
     try:
         yield
-    except UnknownNameError as error:
-        raise UnknownNameError(f"{error}{_missing(requires)}") from error
+    except (UnknownNameError, WeightsError) as error:
+        hint = _missing(requires) + _older(requires)
+        if not hint:
+            raise
+        raise type(error)(f"{error}{hint}") from error
 
 
 def _missing(requires: Mapping[str, str]) -> str:
@@ -264,3 +267,25 @@ def _missing(requires: Mapping[str, str]) -> str:
     if not absent:
         return ""
     return f"\nthese weights need a plug-in that is not loaded: pip install {' '.join(absent)}"
+
+
+def _older(requires: Mapping[str, str]) -> str:
+    """Return which plug-ins are older than those that a folder was made with; nothing where none is."""
+    present = {record.distribution: record.version for record in zoo.plugins if record.status == "ok"}
+    older = [
+        f"\nthe folder was made with {name} {version}, and {present[name]} is installed: "
+        f"pip install '{name}>={version}'"
+        for name, version in requires.items()
+        if name in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
+        if _release(present[name]) < _release(version)
+    ]
+    return "".join(older)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return a version's leading numbers, without zeros at the end: (1, 2) of 1.2.0 and of 1.2rc1."""
+    found = re.match(r"\d{1,9}(\.\d{1,9})*(?!\d)", version)
+    numbers = [int(number) for number in found.group().split(".")] if found else []
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
