@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,8 @@ def train(
     Example:
         >>> segzoo.train(data="photos", model="unet", epochs=20, out="runs/photos")
     """
-    recipe = make_recipe(values) if recipe is None else replace(recipe, **values)
+    if recipe is None or values:
+        recipe = make_recipe(values, base=recipe)
     accelerator = make_accelerator(recipe, trackers=make_trackers(recipe.trackers, Path(recipe.out)))
     if accelerator.is_main_process:
         _prepare(Path(recipe.out), resume=resume, overwrite=overwrite)

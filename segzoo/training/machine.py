@@ -75,7 +75,7 @@ def told_device(recipe: Recipe, accelerator: Accelerator) -> str:
     name = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     computed = {"no": "float32"}.get(precision, precision)
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-    return f"device {device}{name}: {why}; {computed}{processes}"
+    return f"{device}{name}: {why}; {computed}{processes}"
 
 
 def fast_bf16(kind: str) -> bool:

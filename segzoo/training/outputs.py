@@ -155,6 +155,7 @@ class Outputs:
             "epoch": epoch,
             "validation": validation,
             "seconds": round(seconds),
+            "machine": machine(),
         }
         config = for_whole_images(self.trainee.config, self.evaluated)
         save(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))

@@ -78,7 +78,7 @@ class Run:
         self.recipe, self.accelerator, self.interruption = recipe, accelerator, interruption
         self.tell, self.show = tell, show
         self.out = Path(recipe.out)
-        tell(told_device(recipe, accelerator))
+        tell(f"device {told_device(recipe, accelerator)}")
         seed_everything(recipe.seed)
         self.training, self.evaluated = open_splits(recipe)
         self.trainee = Trainee(recipe, accelerator, self.training, tell=tell)
@@ -106,7 +106,8 @@ class Run:
         self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
         # From here on processes may draw different numbers, as their images differ.
         seed_everything(recipe.seed + accelerator.process_index)
-        self.epoch, self.step, self.seconds, self._shown = 1, 0, 0.0, -math.inf
+        self.epoch, self.step, self.seconds = 1, 0, 0.0
+        self._rate, self._shown = math.nan, -math.inf
         self.totals = Totals(len(self.training.labels.classes), accelerator.device)
 
     @property
@@ -176,6 +177,7 @@ class Run:
         waiting, last = time.perf_counter(), None
         for batch in fetched(self.loader, self.recipe):
             begun = time.perf_counter()
+            self._rate = self.trainee.optimizer.param_groups[0]["lr"]
             step = self.stepper.step(batch)
             self.trainee.stepped()
             # Only now, as the device was not done with the step before until here.
@@ -197,7 +199,7 @@ class Run:
             "epoch": self.epoch,
             "step": self.step,
             "loss": float(mean_of(self.accelerator, self.totals.loss)),
-            "learning_rate": self.trainee.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._rate,
             **self.totals.rates(self.batches.batch_size),
         }
         self._tell_absent()
@@ -286,10 +288,11 @@ class Run:
         if now - self._shown < 0.2 and self.step < self.steps:
             return
         self._shown = now
-        rate = self.trainee.optimizer.param_groups[0]["lr"]
         rates = self.totals.rates(self.batches.batch_size)
         best = self.best.score if self.best.epoch else None
-        self.show(self.step, self.steps, progress_text(float(self.totals.loss), rate, *rates.values(), best))
+        self.show(
+            self.step, self.steps, progress_text(float(self.totals.loss), self._rate, *rates.values(), best)
+        )
 
 
 def seed_everything(seed: int) -> None:

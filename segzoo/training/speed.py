@@ -72,7 +72,7 @@ class Speed:
     def __str__(self) -> str:
         step = sum(self.milliseconds.values())
         lines = [
-            self.device,
+            f"device {self.device}",
             f"{self.images_per_second:.2f} images/s ({self.images_per_second_computing:.2f} without "
             f"loading), batches of {self.batch_size}; {self.steps} steps measured",
             f"a step takes {step:.1f} ms:",
