@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from segzoo.hooks import API_VERSION
+
 pytest_plugins = ["pytester"]
 
 METRIC = """
@@ -34,7 +36,7 @@ def test_all_checks_run_without_a_test_file(author):
 
 def test_one_test_stands_for_all_checks(author):
     author.makepyfile(CONTRACT)
-    author.makeini("[pytest]\nsegzoo_plugin = segzoo-mine\nsegzoo_api = 1\n")
+    author.makeini(f"[pytest]\nsegzoo_plugin = segzoo-mine\nsegzoo_api = {API_VERSION}\n")
     done = author.runpytest_inprocess(NAME, "--strict-config", "-k", "not listing")
     done.assert_outcomes(passed=8, deselected=1)
     # The option wins, and adds nothing to the test.
@@ -72,10 +74,12 @@ def test_a_conftest_says_what_checks_are_given(author):
 
 
 def test_tests_for_another_interface_version_are_refused(author):
-    author.makeini("[pytest]\nsegzoo_api = 2\n")
+    author.makeini(f"[pytest]\nsegzoo_api = {API_VERSION + 1}\n")
     done = author.runpytest_inprocess(NAME)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["*for plug-in interface 2 (segzoo_api)*has interface 1*"])
+    done.stderr.fnmatch_lines(
+        [f"*for plug-in interface {API_VERSION + 1} (segzoo_api)*interface {API_VERSION}*"]
+    )
 
 
 @pytest.mark.parametrize(

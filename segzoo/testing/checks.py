@@ -157,7 +157,8 @@ def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) ->
 
     def run(promise: str) -> None:
         # Made anew, so that no list of checks keeps networks in memory.
-        with checking(f"{spec.kind} {called!r}", promise):
+        kind = "data set" if spec.kind == "dataset" else spec.kind
+        with checking(f"{kind} {called!r}", promise):
             promises_of(subject, **arguments)[promise]()
 
     return [

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
-from segzoo.discovery import Candidate
+from segzoo.discovery import Candidate, refusing
 from segzoo.errors import PluginError
 from segzoo.hooks import hookimpl
 from segzoo.plugins import SPEC_TYPES, Contribution, load, segzoo_itself
@@ -45,7 +45,9 @@ def isolated_zoo(*plugins: object, builtin: bool = True, owner: str = "") -> Ite
     candidates += [_candidate(plugin, owner) for plugin in objects]
     if specs:
         candidates.append(_candidate(_plugin_of(specs), owner or "isolated"))
-    with zoo.holding([_loaded(candidate) for candidate in candidates]):
+    with refusing("the zoo is being isolated: a plug-in may use it when a part is built, not before"):
+        contributions = [_loaded(candidate) for candidate in candidates]
+    with zoo.holding(contributions):
         yield
 
 

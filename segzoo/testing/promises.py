@@ -40,8 +40,12 @@ def checking(what: str, name: str) -> Iterator[None]:
     """Turn what a part raises into a `PluginError` that names the part and the promise."""
     try:
         yield
-    except (PluginError, MissingExtraError):
+    except MissingExtraError:
         raise
+    except PluginError as error:
+        if str(error).startswith(what.partition(" '")[0]):
+            raise
+        raise PluginError(f"{what}, promise {name!r}: {error}") from error
     except Exception as error:
         told = " ".join(str(error).split())
         raise PluginError(f"{what}, promise {name!r}: it raised {type(error).__name__}: {told}") from error
