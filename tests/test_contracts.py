@@ -21,10 +21,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         if entry.owner == "segzoo"
     },
     "model/unet": {"width": 4},
+    **{f"model/{name}": {"in_channels": (4,)} for name in ("unet-vgg", "unet-resnet50", "smp-unet")},
 }
 EXPECTED = {
     "metric/nested-iou/nothing-counted": "the program that it repeats counts a batch without pixels as 1",
 }
+#: Encoders that take long to build, so that one test shares each for all of its promises.
+LARGE = [name for name in zoo.encoders.names() if name.startswith("vgg")]
 CHECKS = every_check("segzoo", arguments=ARGUMENTS, expected_failures=EXPECTED)
 
 
@@ -38,10 +41,20 @@ def is_slow(check) -> bool:
 
 @pytest.mark.parametrize(
     "check",
-    [pytest.param(check, id=check.id, marks=[pytest.mark.slow] * is_slow(check)) for check in CHECKS],
+    [
+        pytest.param(check, id=check.id, marks=[pytest.mark.slow] * is_slow(check))
+        for check in CHECKS
+        if check.name not in LARGE
+    ],
 )
 def test_every_part_of_segzoo_keeps_its_promises(check):
     check.run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_every_large_encoder_keeps_its_promises(name):
+    check_encoder(name)
 
 
 def test_every_kind_of_part_is_checked():
