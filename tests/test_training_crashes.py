@@ -94,8 +94,8 @@ def draw(root: Path, parts: dict[str, int]) -> None:
             Image.fromarray(mask).save(root / part / f"masks/{part}{number}.png")
 
 
-def train(place: Path, out: str, *words: str, blow: Blow | None = None) -> Ended:
-    words = ("train", "--data", "photos", *RECIPE, "--out", out, *words)
+def train(place: Path, out: str, *words: str, data: str = "photos", blow: Blow | None = None) -> Ended:
+    words = ("train", "--data", data, *RECIPE, "--out", out, *words)
     return run_apart(place, program, list(words), blow, str(place / "site"))
 
 
@@ -223,6 +223,19 @@ def test_a_worker_that_is_killed_is_told_with_what_to_do(place):
     ended = resume(place, "orphan", "workers=0")
     assert ended.code == 0, ended.text
     assert_same_end(place, "orphan")
+
+
+def test_a_damaged_image_is_told_alike_with_workers_and_without(place):
+    shutil.copytree(place / "photos", place / "damaged")
+    image = place / "damaged/train/images/train3.png"
+    image.write_bytes(image.read_bytes()[:200])
+    told = []
+    for workers in (0, 1):
+        ended = train(place, f"damaged{workers}", f"workers={workers}", data="damaged")
+        assert ended.code == 1, ended.text
+        told.append(ended.text.strip().splitlines()[-1])
+    assert told[0] == told[1]
+    assert "train3.png" in told[0]
 
 
 def test_going_on_with_another_network_recipe_or_data_is_refused_with_what_differs(place):

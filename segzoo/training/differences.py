@@ -74,7 +74,7 @@ def _lines(saved: Any, now: Any, name: str, ignore: frozenset[str], ordered: fro
         below = f"{name}.{key}" if name else str(key)
         lines += _lines(saved.get(key, _MISSING), now.get(key, _MISSING), below, ignore, ordered)
     if name in ordered and not lines and list(saved) != list(now):
-        lines.append(f"{name}: in the order {', '.join(saved)} there, {', '.join(now)} here")
+        lines.append(f"{name}: in the order ({', '.join(saved)}) there, ({', '.join(now)}) here")
     return lines
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from segzoo.errors import FailureError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -35,16 +33,4 @@ def told_divergence(problem: str, epoch: int, names: Sequence[str], recipe: Reci
     return (
         f"{problem} in epoch {epoch}, with {', '.join(names)}: look at these images and masks, or lower the "
         f"learning rate (lr={recipe.learning_rate / 10:g}), or say precision=no.{last}"
-    )
-
-
-def explained(error: RuntimeError, recipe: Recipe) -> BaseException:
-    """Say what a lost process means; leave every other error as it is."""
-    text = str(error)
-    if "DataLoader worker" not in text or isinstance(error, FailureError):
-        return error
-    return FailureError(
-        "a process that loads data was killed, most often because memory ran out "
-        f"({text.splitlines()[0]}): say workers={recipe.workers // 2}, or data.cache=false, then resume: "
-        f"segzoo train --resume {recipe.out}"
     )

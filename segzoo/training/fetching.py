@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from multiprocessing import active_children
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError, SegzooError
@@ -22,14 +23,26 @@ if TYPE_CHECKING:
 
 
 def fetched(loader: DataLoader[Batch], recipe: Recipe) -> Iterator[Batch]:
-    """Give the batches of an epoch.
+    """Give the batches of an epoch, and end the processes that loaded them.
 
     Raises:
         FailureError: a process that loads data was killed; or what a sample's reader raised, as it would
             be without such processes.
     """
+    before = set(active_children())
     iterator = iter(loader)
+    workers = set(active_children()) - before
     _look_only_when_asked()
+    try:
+        yield from _batches(iterator, recipe)
+    finally:
+        # Those of an epoch that was not finished; they would not obey the loader, see `leave_signals`.
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+def _batches(iterator: Iterator[Batch], recipe: Recipe) -> Iterator[Batch]:
     while True:
         try:
             batch = next(iterator)
