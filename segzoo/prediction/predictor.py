@@ -9,21 +9,22 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
 from segzoo.config import ModelConfig
-from segzoo.errors import OptionError, UsageError
-from segzoo.images import as_image, normalised, read, resized, to_channels
+from segzoo.errors import UsageError
+from segzoo.images import as_image, read
+from segzoo.prediction.preparing import network_input
+from segzoo.prediction.restoring import decide, to_mask, to_probabilities
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.weights.folder import load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor, nn
-
-    from segzoo.images import Placement
 
 
 def predict(
@@ -56,17 +57,43 @@ def predict(
     return segment(network, pixels, probabilities=probabilities)
 
 
+@torch.inference_mode()
 def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool = False) -> Segmentation:
     """Segment an array ``(H, W, C)`` uint8 with a model that carries its config."""
-    config = config_of(model)
-    scores = _scores(model, image, config)
-    chances = scores if _restores_probabilities(config) else _chances(scores)
-    mask = chances[0] > config.threshold if len(scores) == 1 else scores.argmax(dim=0)
+    parameter = next(model.parameters(), torch.empty(0))
+    was_training = model.training
+    model.eval()
+    try:
+        return run(
+            lambda images: model(images.to(parameter.device)).float(),
+            image,
+            config_of(model),
+            probabilities=probabilities,
+        )
+    finally:
+        model.train(was_training)
+
+
+def run(
+    engine: Callable[[Tensor], Tensor],
+    image: NDArray[np.uint8],
+    config: ModelConfig,
+    *,
+    probabilities: bool = False,
+) -> Segmentation:
+    """Segment an array ``(H, W, C)`` uint8 with what maps ``(N, C, H, W)`` to logits, both float32."""
+    images, placement = network_input(image, config)
+    logits, size = engine(images)[0], image.shape[:2]
+    if not probabilities:
+        mask, chances = to_mask(logits, placement, size, config), None
+    else:
+        chances = to_probabilities(logits, placement, size, config)
+        mask = decide(chances, config)
     return Segmentation(
-        mask=mask.to(torch.uint8).cpu().numpy(),
+        mask=mask.cpu().numpy(),
         labels=config.labels,
         image=image,
-        probabilities=chances.cpu().numpy() if probabilities else None,
+        probabilities=None if chances is None else chances.cpu().numpy(),
     )
 
 
@@ -83,41 +110,3 @@ def config_of(model: nn.Module) -> ModelConfig:
             "segzoo.create or segzoo.load"
         )
     return config
-
-
-@torch.inference_mode()
-def _scores(model: nn.Module, image: NDArray[np.uint8], config: ModelConfig) -> Tensor:
-    """Return ``(num_classes, H, W)`` float32 at the image's own size: logits, or what is restored instead."""
-    network_input, placement = _network_input(image, config)
-    parameter = next(model.parameters(), torch.empty(0))
-    was_training = model.training
-    logits = model.eval()(network_input.to(parameter.device)).float()
-    model.train(was_training)
-    resize = config.preprocessing.resize
-    if resize is None:
-        return logits[0]
-    scores = _chances(logits[0]) if _restores_probabilities(config) else logits[0]
-    rows = slice(placement.top, placement.top + placement.height)
-    columns = slice(placement.left, placement.left + placement.width)
-    scores = scores[None, :, rows, columns]
-    return F.interpolate(scores, image.shape[:2], mode="bilinear", align_corners=False)[0]
-
-
-def _network_input(image: NDArray[np.uint8], config: ModelConfig) -> tuple[Tensor, Placement]:
-    preprocessing = config.preprocessing
-    channels = to_channels(image, preprocessing)
-    if channels.shape[2] != config.architecture.in_channels:
-        raise OptionError(
-            f"the network takes {config.architecture.in_channels} channels, the image has {channels.shape[2]}"
-        )
-    small, placement = resized(channels, preprocessing.resize)
-    return torch.from_numpy(normalised(small, preprocessing))[None], placement
-
-
-def _restores_probabilities(config: ModelConfig) -> bool:
-    resize = config.preprocessing.resize
-    return resize is not None and resize.restore == "probabilities"
-
-
-def _chances(logits: Tensor) -> Tensor:
-    return logits.sigmoid() if logits.shape[0] == 1 else logits.softmax(dim=0)

@@ -1,0 +1,104 @@
+"""From logits back to the image: resize to its size, and decide on a class for every pixel.
+
+Only what the decision needs is resized: of two classes the difference, since resizing is linear; of
+many, a band of rows at a time, so that they stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segzoo.config import ModelConfig
+    from segzoo.images import Placement
+
+#: Rows that are decided on together where there are many classes.
+_BAND = 64
+
+
+def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config: ModelConfig) -> Tensor:
+    """Return the class of every pixel, ``(H, W)`` uint8.
+
+    Args:
+        logits: ``(K, h, w)`` float32, of what the network saw.
+        placement: where the image lies in that.
+        size: ``(H, W)`` of the image.
+        config: its resizing, and the threshold of a network with one logit.
+    """
+    inside = _inside(logits, placement)
+    if len(inside) > 2:
+        return _largest(_chances(inside) if _resizes_chances(config) else inside, size)
+    if _resizes_chances(config):
+        score, level = _chances(inside)[-1], config.threshold if len(inside) == 1 else 0.5
+    elif len(inside) == 1:
+        score, level = inside[0], math.log(config.threshold / (1 - config.threshold))
+    else:
+        score, level = inside[1] - inside[0], 0.0
+    return (_resized(score[None], size)[0] > level).to(torch.uint8)
+
+
+def to_probabilities(
+    logits: Tensor, placement: Placement, size: tuple[int, int], config: ModelConfig
+) -> Tensor:
+    """Return the probability of every class, ``(K, H, W)`` float32; arguments as those of `to_mask`."""
+    inside = _inside(logits, placement)
+    if _resizes_chances(config):
+        return _resized(_chances(inside), size)
+    return _chances(_resized(inside, size))
+
+
+def decide(probabilities: Tensor, config: ModelConfig) -> Tensor:
+    """Return the class of every pixel, ``(H, W)`` uint8, of probabilities ``(K, H, W)``."""
+    if len(probabilities) == 1:
+        return (probabilities[0] > config.threshold).to(torch.uint8)
+    return probabilities.argmax(dim=0).to(torch.uint8)
+
+
+def _inside(logits: Tensor, placement: Placement) -> Tensor:
+    rows = slice(placement.top, placement.top + placement.height)
+    columns = slice(placement.left, placement.left + placement.width)
+    return logits[:, rows, columns]
+
+
+def _resized(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    if scores.shape[-2:] == size:
+        return scores
+    return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def _largest(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the class with the largest score, ``(H, W)`` uint8, of scores resized to ``size``."""
+    if scores.shape[-2:] == size:
+        return scores.argmax(dim=0).to(torch.uint8)
+    height, width = size
+    mask = torch.empty(size, dtype=torch.uint8, device=scores.device)
+    above, below, weight = _rows(scores.shape[1], height, scores.device)
+    for first in range(0, height, _BAND):
+        band = slice(first, first + _BAND)
+        mixed = torch.lerp(scores[:, above[band]], scores[:, below[band]], weight[band, None])
+        wide = F.interpolate(mixed[None], (mixed.shape[1], width), mode="bilinear", align_corners=False)[0]
+        mask[band] = wide.argmax(dim=0)
+    return mask
+
+
+def _rows(have: int, wanted: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two rows that each wanted row lies between, and how far it is towards the second."""
+    where = (torch.arange(wanted, device=device) + 0.5) * (have / wanted) - 0.5
+    where = where.clamp(0, have - 1)
+    above = where.floor()
+    return above.long(), (above + 1).clamp(max=have - 1).long(), (where - above).float()
+
+
+def _resizes_chances(config: ModelConfig) -> bool:
+    resize = config.preprocessing.resize
+    return resize is not None and resize.restore == "probabilities"
+
+
+def _chances(logits: Tensor) -> Tensor:
+    return logits.sigmoid() if logits.shape[0] == 1 else logits.softmax(dim=0)
