@@ -1,0 +1,123 @@
+"""Words that name what to segment, to sources in order."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from segzoo.errors import ImageError
+from segzoo.images import SUFFIXES
+from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, pages_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from segzoo.prediction.sources.source import Source
+
+#: Files of these suffixes may hold several pages, each an image.
+_PAGED = (".tif", ".tiff")
+
+
+def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> list[Source]:
+    """Return what words and lists name, each thing once.
+
+    Args:
+        words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, http and
+            https addresses, or ``-`` for an image on standard input. A file named by itself is taken
+            whatever its suffix. Each page of a TIFF is a source of its own.
+        lists: text files with one such word a line, or ``-`` for standard input.
+
+    Raises:
+        ImageError: a word names nothing; the text lists all such words.
+    """
+    troubles: list[str] = []
+    found: list[tuple[Path | str, Path]] = []
+    named = list(map(str, words))
+    for file in lists:
+        try:
+            named += _listed(file)
+        except ImageError as error:
+            troubles.append(str(error))
+    for word in named:
+        try:
+            found += _named(word)
+        except ImageError as error:
+            troubles.append(str(error))
+    if troubles:
+        raise ImageError("\n".join(troubles))
+    return _with_names(dict(found))
+
+
+def _listed(file: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"the list {file} cannot be read: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _named(word: str) -> list[tuple[Path | str, Path]]:
+    """Return what a word names: each file or address, and the path below the output folder."""
+    if word == "-":
+        return [("-", Path("stdin"))]
+    if word.startswith(("http://", "https://")):
+        name = PurePosixPath(unquote(urlsplit(word).path)).name
+        return [(word, Path(name or "image"))]
+    path = Path(word)
+    if path.is_dir():
+        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+        if not inside:
+            raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))})")
+        return [(p, p.relative_to(path)) for p in inside]
+    if path.exists():
+        return [(path, Path(path.name))]
+    if any(sign in word for sign in "*?["):
+        # Path.glob takes no absolute pattern.
+        matched = [Path(one) for one in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
+        files = [one for one in matched if one.is_file()]
+        if not files:
+            raise ImageError(f"no file is like {word}")
+        top = _common(files)
+        return [(one, one.relative_to(top)) for one in files]
+    raise ImageError(f"there is no file {path}")
+
+
+def _common(files: list[Path]) -> Path:
+    """Return the folder that all files lie below."""
+    parents = [set(file.parents) for file in files]
+    shared = set.intersection(*parents)
+    return max(shared, key=lambda folder: len(folder.parts))
+
+
+def _with_names(found: dict[Path | str, Path]) -> list[Source]:
+    """Give each thing a name of its own: files that would share one keep their suffixes in it."""
+    stems = Counter(str(inner.with_suffix("")) for inner in found.values())
+    sources: list[Source] = []
+    taken: Counter[str] = Counter()
+    for where, inner in found.items():
+        stem = str(inner.with_suffix(""))
+        name = stem if stems[stem] == 1 else str(inner)
+        taken[name] += 1
+        if taken[name] > 1:
+            name = f"{name}_{taken[name]}"
+        sources += _sources(where, name)
+    return sources
+
+
+def _sources(where: Path | str, name: str) -> list[Source]:
+    if where == "-":
+        return [StreamSource(sys.stdin.buffer, name)]
+    if isinstance(where, str):
+        return [UrlSource(where, name)]
+    whole = FileSource(where, name)
+    pages = pages_of(where) if where.suffix.lower() in _PAGED else 1
+    if pages == 1:
+        return [whole]
+    digits = len(str(pages - 1))
+    return [replace(whole, name=f"{name}_{page:0{digits}d}", page=page) for page in range(pages)]

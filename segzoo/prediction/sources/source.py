@@ -1,0 +1,218 @@
+"""One thing to segment: where it comes from, how it is read, and what its mask is called."""
+
+from __future__ import annotations
+
+import io
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from segzoo.errors import ImageError, OptionError
+from segzoo.images import as_image, from_pillow, opened, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO, Literal
+
+    from numpy.typing import NDArray
+
+#: Bytes that an address may give; more is refused.
+LARGEST_DOWNLOAD = 512 * 1024**2
+_TIMEOUT = 30.0
+
+
+class Source(Protocol):
+    """Something that can be read as an image."""
+
+    @property
+    def origin(self) -> str:
+        """The file or address, for people and for the manifest."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of what is written for it, below the output folder and without suffix."""
+        ...
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return ``(H, W, C)`` uint8, upright, channels in RGB order.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        ...
+
+    def state(self) -> str:
+        """Return what changes when the source does; empty where nobody can tell without reading it."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An image file, or one page of it.
+
+    Attributes:
+        path: the file.
+        name: of what is written for it.
+        page: from 0, of a file with several; ``None`` of one with one.
+    """
+
+    path: Path
+    name: str
+    page: int | None = None
+
+    @property
+    def origin(self) -> str:
+        """The path, and the page where there are several."""
+        return str(self.path) if self.page is None else f"{self.path}[{self.page}]"
+
+    def read(self) -> NDArray[np.uint8]:
+        """Decode the file; errors as `segzoo.images.read`."""
+        return read(self.path, page=self.page)
+
+    def state(self) -> str:
+        """Return the file's size and the time of its last change."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return ""
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """An image at an http or https address.
+
+    Attributes:
+        url: where it is.
+        name: of what is written for it.
+    """
+
+    url: str
+    name: str
+
+    @property
+    def origin(self) -> str:
+        """The address."""
+        return self.url
+
+    def read(self) -> NDArray[np.uint8]:
+        """Fetch and decode the image.
+
+        Raises:
+            ImageError: the address gives no image, or too large a one.
+        """
+        asked = urllib.request.Request(self.url, headers={"User-Agent": "segzoo"})
+        try:
+            with urllib.request.urlopen(asked, timeout=_TIMEOUT) as answer:
+                content = answer.read(LARGEST_DOWNLOAD + 1)
+        except urllib.error.HTTPError as error:
+            raise ImageError(f"{self.url} cannot be fetched: HTTP {error.code}, {error.reason}") from error
+        except (OSError, ValueError) as error:
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            raise ImageError(f"{self.url} cannot be fetched: {reason}") from error
+        if len(content) > LARGEST_DOWNLOAD:
+            raise ImageError(
+                f"{self.url} gives more than {LARGEST_DOWNLOAD // 1024**2} MB: fetch it yourself"
+            )
+        return decoded(io.BytesIO(content), self.url)
+
+    def state(self) -> str:
+        """Return nothing: the address may give another image any time."""
+        return ""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """An array or a tensor.
+
+    Attributes:
+        array: ``(H, W)``, ``(H, W, C)``, or ``(C, H, W)`` where ``layout`` says so.
+        name: of what is written for it.
+        layout: the order of its axes.
+    """
+
+    array: Any = field(repr=False)
+    name: str = "array"
+    layout: Literal["HWC", "CHW"] = "HWC"
+
+    @property
+    def origin(self) -> str:
+        """The name."""
+        return self.name
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return the array as an image; values as `segzoo.images.to_uint8` takes them.
+
+        Raises:
+            ImageError: it has another shape, or values out of range.
+        """
+        array = self.array
+        if hasattr(array, "detach"):
+            array = array.detach().cpu().numpy()
+        array = np.asarray(array)
+        if self.layout == "CHW":
+            if array.ndim != 3:
+                raise ImageError(f"layout CHW needs three axes, got {array.shape}")
+            array = array.transpose(1, 2, 0)
+        elif self.layout != "HWC":
+            raise OptionError(f"layout must be HWC or CHW, got {self.layout!r}")
+        return as_image(array)
+
+    def state(self) -> str:
+        """Return nothing: an array leaves no trace of its changes."""
+        return ""
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """An image whose bytes come through a stream, such as standard input.
+
+    Attributes:
+        stream: read once, to its end.
+        name: of what is written for it.
+    """
+
+    stream: BinaryIO = field(repr=False)
+    name: str = "stdin"
+
+    @property
+    def origin(self) -> str:
+        """The name."""
+        return self.name
+
+    def read(self) -> NDArray[np.uint8]:
+        """Decode what the stream gives; errors as `segzoo.images.read`."""
+        return decoded(io.BytesIO(self.stream.read()), self.name)
+
+    def state(self) -> str:
+        """Return nothing: a stream is read once."""
+        return ""
+
+
+def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:
+    """Decode an image's bytes; ``where`` names them in errors.
+
+    Raises:
+        ImageError: they are no image.
+    """
+    if not content.getbuffer().nbytes:
+        raise ImageError(f"{where} cannot be read: it is empty")
+    try:
+        with Image.open(content) as image:
+            return from_pillow(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{where} cannot be read: {error}") from error
+
+
+def pages_of(path: Path) -> int:
+    """Return how many pages a file has; 1 where it cannot be read, since reading it will tell why."""
+    try:
+        with opened(path, 0) as image:
+            return int(getattr(image, "n_frames", 1))
+    except ImageError:
+        return 1

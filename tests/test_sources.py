@@ -1,0 +1,119 @@
+"""What people name is found in order, each thing once, and read as an image."""
+
+from __future__ import annotations
+
+import io
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segzoo.errors import ImageError, OptionError
+from segzoo.prediction.sources import ArraySource, find_sources
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def save(path, value=0, pages=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [Image.fromarray(np.full((4, 6, 3), value + page, np.uint8)) for page in range(pages)]
+    images[0].save(path, **({"save_all": True, "append_images": images[1:]} if pages > 1 else {}))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    save(tmp_path / "photos/b.png", 2)
+    save(tmp_path / "photos/a.png", 1)
+    save(tmp_path / "photos/deep/a.png", 3)
+    save(tmp_path / "photos/a.bmp", 4)
+    (tmp_path / "photos/notes.txt").write_text("no image")
+    return tmp_path / "photos"
+
+
+def named(sources):
+    return {source.name: int(source.read()[0, 0, 0]) for source in sources}
+
+
+def test_a_folder_is_searched_and_its_structure_kept(photos):
+    assert named(find_sources([photos])) == {"a.bmp": 4, "a.png": 1, "b": 2, "deep/a": 3}
+
+
+def test_a_pattern_names_files_below_what_they_share(photos):
+    assert named(find_sources([f"{photos}/**/a.png"])) == {"a": 1, "deep/a": 3}
+
+
+def test_a_file_named_twice_is_found_once_and_equal_names_stay_apart(photos):
+    other = save(photos.parent / "other/b.png", 9)
+    found = find_sources([photos / "b.png", photos / "b.png", other])
+    assert named(found) == {"b.png": 2, "b.png_2": 9}
+
+
+def test_a_list_names_what_words_do(photos, monkeypatch):
+    listed = photos.parent / "list.txt"
+    listed.write_text(f"# two of them\n{photos / 'b.png'}\n\n{photos / 'a.bmp'}\n")
+    assert named(find_sources([], lists=[str(listed)])) == {"b": 2, "a": 4}
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{photos / 'a.png'}\n"))
+    assert named(find_sources([], lists=["-"])) == {"a": 1}
+
+
+def test_standard_input_is_an_image(photos, monkeypatch):
+    class Bytes:
+        buffer = io.BytesIO((photos / "b.png").read_bytes())
+
+    monkeypatch.setattr("sys.stdin", Bytes())
+    assert named(find_sources(["-"])) == {"stdin": 2}
+
+
+def test_each_page_of_a_stack_is_a_source(tmp_path):
+    stack = save(tmp_path / "stack.tif", 10, pages=11)
+    found = find_sources([stack])
+    assert [source.name for source in found][:2] == ["stack_00", "stack_01"]
+    assert [int(source.read()[0, 0, 0]) for source in found] == list(range(10, 21))
+    assert found[3].origin == f"{stack}[3]"
+
+
+def test_an_address_is_fetched(photos):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=photos)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert named(find_sources([f"{address}/deep/a.png?size=large"])) == {"a": 3}
+        for missing, told in (("nothing.png", "HTTP 404"), ("notes.txt", "cannot be read")):
+            with pytest.raises(ImageError, match=told):
+                find_sources([f"{address}/{missing}"])[0].read()
+        server.shutdown()
+
+
+def test_all_words_that_name_nothing_are_told_at_once(photos):
+    with pytest.raises(ImageError, match=r"(?s)no-list.*no file .*gone\.png.*no file is like .*x\*\.png"):
+        find_sources([photos / "gone.png", f"{photos}/x*.png"], lists=["no-list"])
+
+
+def test_a_file_that_changes_has_another_state(photos):
+    (source,) = find_sources([photos / "b.png"])
+    before = source.state()
+    save(photos / "b.png", 77)
+    assert source.state() != before
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+def test_arrays_and_tensors_say_how_their_axes_are_ordered(dtype):
+    array = (np.arange(24).reshape(2, 4, 3) % 2).astype(dtype)
+    flat = ArraySource(array).read()
+    assert flat.shape == (2, 4, 3)
+    planes = ArraySource(torch.from_numpy(array.transpose(2, 0, 1).copy()), layout="CHW")
+    assert np.array_equal(planes.read(), flat)
+
+
+def test_an_unknown_order_of_axes_is_an_error():
+    with pytest.raises(OptionError, match="HWC or CHW"):
+        ArraySource(np.zeros((2, 2, 3)), layout="WHC").read()
+    with pytest.raises(ImageError, match="three axes"):
+        ArraySource(np.zeros((2, 2)), layout="CHW").read()
