@@ -1,0 +1,56 @@
+"""Which part of a long list one of several runs takes.
+
+``3/8`` is the third of eight, counted from 1. Processes that Accelerate's launcher or ``torchrun`` started
+share by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several equal parts.
+
+    Attributes:
+        index: from 0.
+        count: how many parts there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, everything: Sequence[T]) -> list[T]:
+        """Return every ``count``-th element, so that parts of a list sorted by size are alike."""
+        return list(everything[self.index :: self.count])
+
+    @property
+    def name(self) -> str:
+        """Return what sets files of this part apart; empty where there is one part."""
+        return f"-{self.index + 1}-of-{self.count}" if self.count > 1 else ""
+
+
+def parse_share(text: str | None) -> Share:
+    """Read ``3/8``; without a text, what a launcher has put into the environment.
+
+    Raises:
+        OptionError: the text is no such part.
+    """
+    if text is None:
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        return Share(int(os.environ.get("RANK", "0")), count)
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise OptionError(f"shard must be such as 3/8, the third of eight, got {text!r}")
+    return Share(int(found[1]) - 1, int(found[2]))
