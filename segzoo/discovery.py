@@ -12,6 +12,7 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module, metadata
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -224,8 +225,14 @@ def blocked(distribution: str) -> str:
     return ""
 
 
-def _listed(variable: str) -> set[str]:
-    return {normalise(part.strip()) for part in os.environ.get(variable, "").split(",") if part.strip()}
+def _listed(variable: str) -> frozenset[str]:
+    return _names(os.environ.get(variable, ""))
+
+
+@lru_cache(maxsize=2)
+def _names(listed: str) -> frozenset[str]:
+    # Asked for every plug-in anew, and of a long list it would take longer than loading them.
+    return frozenset(normalise(part.strip()) for part in listed.split(",") if part.strip())
 
 
 def _raiser(message: str) -> Callable[[], Any]:

@@ -67,6 +67,17 @@ def test_a_plugin_imports_only_what_is_public(folder: Path) -> None:
     assert private(folder) == []
 
 
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: f"{folder.parents[1].name}")
+def test_a_plugin_imports_no_other_plugin(folder: Path) -> None:
+    others = {
+        module
+        for file in folder.rglob("*.py")
+        for module, _ in imported(ast.parse(file.read_text(encoding="utf-8")))
+        if module.startswith("segzoo_") and module.partition(".")[0] != folder.name
+    }
+    assert others == set()
+
+
 def test_what_is_private_is_found(tmp_path: Path) -> None:
     code = (
         "from segzoo.zoo import _fill\nfrom segzoo.blocks import _log2, fit\nimport segzoo, segzoo.config\n"

@@ -23,7 +23,7 @@ from safetensors.torch import load, load_file, save
 from segzoo.errors import FailureError, OptionError, UsageError, WeightsError
 from segzoo.training.best import Best
 from segzoo.training.checkpoints import Checkpoints
-from segzoo.training.randomness import random_state, restore_random
+from segzoo.training.randomness import random_state, restore_random, seed_everything
 from segzoo.training.tree import from_json, to_json
 
 LEAVES = (
@@ -201,10 +201,21 @@ def test_an_optimizer_goes_on_as_if_nothing_had_happened(checkpoints):
     )
 
 
-def test_all_generators_draw_again_what_they_drew(checkpoints):
-    def draw():
-        return random.random(), random.gauss(), np.random.random(), np.random.normal(), torch.rand(3).tolist()
+def draw():
+    return random.random(), random.gauss(), np.random.random(), np.random.normal(), torch.rand(3).tolist()
 
+
+@pytest.mark.parametrize("seed", [0, 2**40 + 1])
+def test_a_seed_settles_what_all_generators_draw(seed):
+    seed_everything(seed)
+    drawn = draw()
+    seed_everything(seed)
+    assert draw() == drawn
+    seed_everything(seed + 1)
+    assert not set(draw()[:4]) & set(drawn[:4])
+
+
+def test_all_generators_draw_again_what_they_drew(checkpoints):
     random.gauss()  # which keeps a second number for the next call
     path = checkpoints.save(1, random_state())
     drawn = draw()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from conftest import Run
+
 pytestmark = pytest.mark.slow
 PACKAGES = [ROOT, *sorted(ROOT.glob("plugins/segzoo-*"))]
 
@@ -87,3 +89,31 @@ def test_installed_wheels_list_predict_and_go_away(environment, tmp_path):
     assert "pip install" in gone.stderr
     assert "segzoo-nested" in gone.stderr
     assert "Traceback" not in gone.stderr
+
+
+ALONE = """
+import json, sys
+from segzoo import zoo
+
+found = {record.distribution: record.status for record in zoo.plugins}
+for _, entry in zoo.models.items():
+    zoo.find_model(entry.full_name)
+for _, entry in zoo.weights.items():
+    if entry.spec.classes:  # else they are an encoder's alone
+        zoo.find_model(entry.spec.model)
+print(json.dumps({"found": found, "heavy": sorted({"torch", "numpy", "PIL"} & set(sys.modules))}))
+"""
+
+
+@pytest.mark.parametrize("name", [package.name for package in PACKAGES[1:]])
+def test_each_wheel_of_ours_is_enough_beside_segzoo_s(
+    wheels: list[Path], bare_python: Run, tmp_path: Path, name: str
+) -> None:
+    # What its models and weights name must come from itself or from segzoo; and it is light to list.
+    wanted = [w for w in wheels if w.name.startswith((f"{name.replace('-', '_')}-", "segzoo-"))]
+    assert len(wanted) == 2
+    for wheel in wanted:
+        zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    done = bare_python("-c", ALONE, PYTHONPATH=str(tmp_path / "installed"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"found": {"segzoo": "ok", name: "ok"}, "heavy": []}

@@ -68,6 +68,13 @@ class ModelSpec(Spec):
 
     The factory is called as ``factory(num_classes=..., in_channels=..., **options)`` and may return
     any ``nn.Module`` that maps images ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``.
+
+    Attributes:
+        factory: of a network of its own, as ``"package.module:callable"``; imported only when it is built.
+        encoder: of a pair, by name: the plug-in's own, else segzoo's, else whoever has it.
+        decoder: of a pair, likewise.
+        encoder_options: of the pair's encoder; those that people give come on top.
+        decoder_options: of the pair's decoder, likewise.
     """
 
     kind: ClassVar[str] = "model"

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 _ACCELERATORS = ("cuda", "mps", "npu", "xpu")
 
 
+def seed_everything(seed: int) -> None:
+    """Seed all generators of this process, and those of its accelerators."""
+    seed %= 2**32  # NumPy takes no more
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 def random_state() -> dict[str, Any]:
     """Return the state of all generators of this process, which `restore_random` takes.
 

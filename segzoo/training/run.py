@@ -27,7 +27,7 @@ from segzoo.training.machine import told_device
 from segzoo.training.outputs import Outputs
 from segzoo.training.processes import any_of, mean_of
 from segzoo.training.progress import progress_text
-from segzoo.training.randomness import random_state, restore_random
+from segzoo.training.randomness import random_state, restore_random, seed_everything
 from segzoo.training.splits import open_splits
 from segzoo.training.step import Step, Stepper
 from segzoo.training.totals import Totals
@@ -159,6 +159,7 @@ class Run:
         self.trainee.restore(state["trainee"])
         self.totals.restore(state["totals"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self._rate = state["rate"]
         self.stepper.accumulate = max(self.stepper.accumulate, state["accumulate"])
         self.outputs.restore(state["outputs"], before=self.epoch)
         every = state["random"]
@@ -236,6 +237,7 @@ class Run:
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,
+            "rate": self._rate,
             "accumulate": self.stepper.accumulate,
             "totals": self.totals.state(),
             "trainee": trainee,
@@ -290,13 +292,5 @@ class Run:
         self._shown = now
         rates = self.totals.rates(self.batches.batch_size)
         best = self.best.score if self.best.epoch else None
-        self.show(
-            self.step, self.steps, progress_text(float(self.totals.loss), self._rate, *rates.values(), best)
-        )
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, numpy's and torch's generators."""
-    from accelerate.utils import set_seed
-
-    set_seed(seed % 2**32)
+        text = progress_text(float(self.totals.loss), self._rate, **rates, best=best)
+        self.show(self.step, self.steps, text)

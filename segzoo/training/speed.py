@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segzoo.blocks.convolution import check_positive
 from segzoo.training.data import Batch, make_loader
+from segzoo.training.fetching import fetched
 from segzoo.training.loss import training_loss
 from segzoo.training.machine import make_accelerator, told_device
 from segzoo.training.processes import mean_of
@@ -125,7 +126,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         stepper.step(batch)
         trainee.stepped()
 
-    endless = _endless(loader, batches)
+    endless = _endless(loader, batches, recipe)
     for _ in range(warmup):
         step(next(endless))
     device = accelerator.device
@@ -199,10 +200,10 @@ def _timed(
     return dict(seconds)
 
 
-def _endless(loader: DataLoader[Batch], batches: Batches) -> Iterator[Batch]:
+def _endless(loader: DataLoader[Batch], batches: Batches, recipe: Recipe) -> Iterator[Batch]:
     while True:
         batches.epoch += 1
-        yield from loader
+        yield from fetched(loader, recipe)
 
 
 def _flops(step: Callable[[Batch], None], batch: Batch) -> float:
