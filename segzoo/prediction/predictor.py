@@ -14,17 +14,16 @@ from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
 from segzoo.images import as_image, read
 from segzoo.prediction.preparing import network_input
-from segzoo.prediction.restoring import decide, to_mask, to_probabilities
-from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.restoring import restored
 from segzoo.weights.folder import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
-    from torch import Tensor, nn
+    from torch import nn
+
+    from segzoo.prediction.segmentation import Segmentation
 
 
 def predict(
@@ -60,41 +59,13 @@ def predict(
 @torch.inference_mode()
 def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool = False) -> Segmentation:
     """Segment an array ``(H, W, C)`` uint8 with a model that carries its config."""
+    config = config_of(model)
+    images, placement = network_input(image, config)
     parameter = next(model.parameters(), torch.empty(0))
     was_training = model.training
-    model.eval()
-    try:
-        return run(
-            lambda images: model(images.to(parameter.device)).float(),
-            image,
-            config_of(model),
-            probabilities=probabilities,
-        )
-    finally:
-        model.train(was_training)
-
-
-def run(
-    engine: Callable[[Tensor], Tensor],
-    image: NDArray[np.uint8],
-    config: ModelConfig,
-    *,
-    probabilities: bool = False,
-) -> Segmentation:
-    """Segment an array ``(H, W, C)`` uint8 with what maps ``(N, C, H, W)`` to logits, both float32."""
-    images, placement = network_input(image, config)
-    logits, size = engine(images)[0], image.shape[:2]
-    if not probabilities:
-        mask, chances = to_mask(logits, placement, size, config), None
-    else:
-        chances = to_probabilities(logits, placement, size, config)
-        mask = decide(chances, config)
-    return Segmentation(
-        mask=mask.cpu().numpy(),
-        labels=config.labels,
-        image=image,
-        probabilities=None if chances is None else chances.cpu().numpy(),
-    )
+    logits = model.eval()(images.to(parameter.device)).float()
+    model.train(was_training)
+    return restored(logits[0], placement, image, config, probabilities=probabilities)
 
 
 def config_of(model: nn.Module) -> ModelConfig:

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from segzoo.prediction.segmentation import Segmentation
+
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segzoo.config import ModelConfig
@@ -20,6 +24,28 @@ if TYPE_CHECKING:
 
 #: Rows that are decided on together where there are many classes.
 _BAND = 64
+
+
+def restored(
+    logits: Tensor,
+    placement: Placement,
+    image: NDArray[np.uint8],
+    config: ModelConfig,
+    *,
+    probabilities: bool = False,
+) -> Segmentation:
+    """Return what logits ``(K, h, w)`` say of an image ``(H, W, C)``; probabilities where they are wanted."""
+    size = (image.shape[0], image.shape[1])
+    if not probabilities:
+        mask = to_mask(logits, placement, size, config)
+        return Segmentation(mask=mask.cpu().numpy(), labels=config.labels, image=image)
+    chances = to_probabilities(logits, placement, size, config)
+    return Segmentation(
+        mask=decide(chances, config).cpu().numpy(),
+        labels=config.labels,
+        image=image,
+        probabilities=chances.cpu().numpy(),
+    )
 
 
 def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config: ModelConfig) -> Tensor:
