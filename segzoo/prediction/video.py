@@ -1,0 +1,217 @@
+"""A video in, a video of what was found out: decoded, segmented and encoded at the same time.
+
+The frames keep their time stamps and the sound is copied, so that what was skipped shifts nothing. The
+video lies beside its place until it is whole. Ctrl-C leaves nothing of a file's, which can be done again,
+and ends that of a camera, which cannot.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import ImageError, OptionError
+from segzoo.prediction.film import Film, VideoOutput, check_film
+from segzoo.prediction.pipeline import Stages, run_stages
+from segzoo.prediction.sources.video import Video
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from av.packet import Packet
+    from numpy.typing import NDArray
+
+    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.prediction.sources.video import Shot
+
+    # Frames of one packet, or the packet of sound that it is.
+    Ready = tuple[list[Shot], Packet[Any] | None]
+    Found = tuple[list[tuple[Shot, Segmentation]], Packet[Any] | None]
+
+_log = logging.getLogger(__name__)
+#: Packets that wait between the stages; those of sound are many and small.
+_AHEAD = 6
+#: Broken frames that are told of one by one.
+_TOLD = 5
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What became of a video.
+
+    Attributes:
+        source: the file or the camera.
+        path: the video that was written.
+        frames: that were segmented and written.
+        broken: when frames could not be decoded, in seconds; they are left out.
+        size: ``(height, width)`` of the frames.
+        areas: the share of the pictures that each class covers, by name, over all frames.
+        sound: whether the source's sound was copied.
+        seconds: that it took.
+        interrupted: whether Ctrl-C ended it, which only a camera's video outlives.
+    """
+
+    source: str
+    path: Path
+    frames: int
+    broken: tuple[float, ...]
+    size: tuple[int, int]
+    areas: Mapping[str, float]
+    sound: bool
+    seconds: float
+    interrupted: bool = False
+
+
+def segment_video(
+    predict: Callable[[NDArray[np.uint8]], Segmentation],
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    output: VideoOutput = "overlay",
+    opacity: float = 0.35,
+    every: int = 1,
+    first: float = 0.0,
+    last: float | None = None,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = _log.warning,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> VideoResult:
+    """Segment a video or what a camera sees, and write a video with the same rate, size and sound.
+
+    Args:
+        predict: segments one frame, ``(H, W, 3)`` uint8 RGB; is called in this thread.
+        source: a video file, or ``camera:0``, which is watched until ``last`` or Ctrl-C.
+        out: ``.mp4``, ``.mov``, ``.m4v``, ``.mkv``, ``.avi`` or ``.webm``; masks go to ``.mkv`` or ``.avi``.
+        output: ``overlay``, or ``mask``: grey pictures of class indices, compressed without loss.
+        opacity: of the overlay, in [0, 1].
+        every: take one frame of so many; the others are left out, and the rest keep their times.
+        first: seconds of the source to begin at; they become 0.
+        last: seconds of the source to end at.
+        overwrite: whether ``out`` may exist.
+        tell: hears, a line each, of broken frames, and of sound that cannot be copied.
+        progress: hears how many frames are written, and of how many, where that is known.
+
+    Raises:
+        MissingExtraError: PyAV is not installed.
+        ImageError: the source cannot be read, or not one frame of it.
+        OptionError: an option is out of range, or ``out`` exists or is the source.
+        FailureError: ``out`` cannot be written; nothing is left of it.
+
+    Example:
+        >>> model = segzoo.load("unet-nuclei")
+        >>> segment_video(lambda frame: segzoo.predict(frame, model=model), "dish.mp4", "dish_overlay.mp4")
+    """
+    begun, out = time.perf_counter(), Path(out)
+    check_film(out, output)
+    _check_place(out, source, overwrite=overwrite)
+    video = Video(source, every=every, first=first, last=last)
+    job = _Job(predict, video, Film(out, video, output=output, tell=tell), output, opacity)
+    interrupted = False
+    try:
+        try:
+            job.run(tell, progress)
+        except KeyboardInterrupt:
+            if not video.is_camera or not job.film.frames:
+                raise
+            interrupted = True
+        if not job.film.frames:
+            raise ImageError(f"no frame of {source} can be read{_reasons(video)}")
+        job.film.close()
+    except BaseException:
+        job.film.discard()
+        raise
+    finally:
+        video.close()
+    pixels = sum(job.areas.values())
+    return VideoResult(
+        source=str(source),
+        path=out,
+        frames=job.film.frames,
+        broken=tuple(video.broken),
+        size=job.size,
+        areas={name: share / pixels for name, share in job.areas.items()},
+        sound=job.film.sound,
+        seconds=time.perf_counter() - begun,
+        interrupted=interrupted,
+    )
+
+
+class _Job:
+    """The stages that a packet goes through."""
+
+    def __init__(
+        self,
+        predict: Callable[[NDArray[np.uint8]], Segmentation],
+        video: Video,
+        film: Film,
+        output: VideoOutput,
+        opacity: float,
+    ) -> None:
+        self.predict, self.video, self.film = predict, video, film
+        self.output, self.opacity = output, opacity
+        self.areas: Counter[str] = Counter()
+        self.size = (0, 0)
+
+    def run(self, tell: Callable[[str], None], progress: Callable[[int, int | None], None] | None) -> None:
+        """Write all that the video holds."""
+        stages = Stages(
+            prepare=self.decode, kind=lambda ready: ready[1] is None, infer=self.infer, finish=self.write
+        )
+        told, expected = 0, self.video.frames
+        for outcome in run_stages(self.video.packets(), stages, ahead=_AHEAD):
+            if outcome.error is not None:
+                raise outcome.error
+            while told < len(self.video.broken):
+                told += 1
+                if told <= _TOLD:
+                    when = self.video.broken[told - 1]
+                    tell(f"{self.video.word}: a frame at {when:.2f} s is broken, left out")
+            if progress is not None and outcome.result:
+                progress(self.film.frames, expected)
+        if told > _TOLD:
+            tell(f"{self.video.word}: {told} frames are broken and left out")
+
+    def decode(self, packet: Packet[Any]) -> Ready:
+        if self.video.is_sound(packet):
+            return [], self.video.sound_packet(packet)
+        return self.video.shots(packet), None
+
+    def infer(self, batch: Sequence[Ready]) -> list[Found]:
+        return [([(shot, self.predict(shot.image)) for shot in shots], sound) for shots, sound in batch]
+
+    def write(self, packet: Packet[Any], found: Found) -> int:
+        """Return how many frames were written."""
+        shots, sound = found
+        if sound is not None:
+            self.film.add_sound(sound)
+        for shot, segmentation in shots:
+            self.film.add(self.picture(segmentation), shot.pts)
+            self.areas.update(segmentation.shares)
+            self.size = (segmentation.mask.shape[0], segmentation.mask.shape[1])
+        return len(shots)
+
+    def picture(self, segmentation: Segmentation) -> NDArray[np.uint8]:
+        """Return the frame to write."""
+        import numpy as np
+
+        if self.output == "mask":
+            return np.ascontiguousarray(segmentation.mask)
+        return np.ascontiguousarray(segmentation.overlay(self.opacity))
+
+
+def _check_place(out: Path, source: str | os.PathLike[str], *, overwrite: bool) -> None:
+    if out.exists():
+        if Path(source).exists() and out.samefile(source):
+            raise OptionError(f"{out} is the video that is read: choose another name to write to")
+        if not overwrite:
+            raise OptionError(f"{out} exists: choose another name, or overwrite it")
+
+
+def _reasons(video: Video) -> str:
+    return f": {len(video.broken)} are broken" if video.broken else ""
