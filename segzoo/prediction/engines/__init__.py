@@ -1,0 +1,10 @@
+"""Engines: a network as it runs fastest on a machine, with the results it had.
+
+`make_engine` takes a network and says in one line what it made of it. The given network is never
+changed: an engine works on a copy.
+"""
+
+from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS, Backend, Engine, Precision
+from segzoo.prediction.engines.making import make_engine
+
+__all__ = ["BACKENDS", "PRECISIONS", "Backend", "Engine", "Precision", "make_engine"]

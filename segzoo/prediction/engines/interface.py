@@ -1,0 +1,41 @@
+"""What an engine is: images in, logits out, and a line that says how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+#: ``exact``: logits within 1e-4 of eager float32, relative to the largest; ``fast``: half the bits, where
+#: the machine computes faster with them; ``fastest``: 8-bit integers, calibrated on images.
+Precision = Literal["exact", "fast", "fastest"]
+#: Who computes; all but ``torch`` and ``compile`` come with an extra of the same name.
+Backend = Literal["torch", "compile", "openvino", "onnxruntime"]
+
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+BACKENDS: tuple[str, ...] = get_args(Backend)
+
+
+class Engine(Protocol):
+    """A network, ready to run.
+
+    Attributes:
+        device: where the logits are.
+        description: what was chosen and why, in one line.
+    """
+
+    device: torch.device
+    description: str
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map preprocessed images to logits.
+
+        Args:
+            images: ``(N, C, H, W)`` float32 on any device; any height and width that the network takes.
+
+        Returns:
+            ``(N, K, H, W)`` float32 on ``device``, of any strides.
+        """
+        ...

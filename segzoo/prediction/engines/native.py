@@ -1,0 +1,195 @@
+"""torch as the backend: a copy of the network with batch norms folded, channels last, weights packed.
+
+What was made of a network is run beside it on a small random image before anybody gets it; where the
+two differ, less is made of it, and that is told.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from segzoo.prediction.engines.folding import fold
+from segzoo.prediction.engines.joining import join
+from segzoo.prediction.engines.packing import pack
+from segzoo.prediction.engines.probing import deviation, probe
+from segzoo.prediction.engines.recording import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from segzoo.prediction.engines.recording import Chain
+
+#: The most by which an exact engine may differ on the random image; half the bits may by far more.
+TOLERANCE, LOW_TOLERANCE = 1e-5, 0.2
+
+
+class NativeEngine:
+    """A network that torch runs; see `segzoo.prediction.engines.Engine`.
+
+    Args:
+        network: in eval mode, on ``device``; no other may use it.
+        device: where it is.
+        dtype: of its weights.
+        autocast: whether torch chooses where to compute in ``dtype``, the weights being float32.
+        description: one line.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        autocast: bool = False,
+        description: str = "",
+    ) -> None:
+        self.network, self.device, self.dtype = network, device, dtype
+        self.description = description
+        self._autocast = autocast
+
+    # Not inference_mode, which gains nothing here: its tensors could not be added to in place afterwards.
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
+        taken = torch.float32 if self._autocast else self.dtype
+        x = images.to(self.device, taken, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        with self._precision():
+            return self.network(x).float()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self._autocast:
+            return torch.autocast(self.device.type, self.dtype)
+        return float32_as_it_is(self.device) if self.dtype is torch.float32 else nullcontext()
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What to make of a network."""
+
+    folded: bool = True
+    packed: bool = False
+    dtype: torch.dtype = torch.float32
+    autocast: bool = False
+
+    def words(self, device: torch.device) -> str:
+        """Say it in a few words."""
+        kind = str(self.dtype).removeprefix("torch.") + (" where torch chooses to" if self.autocast else "")
+        made = ["channels last", *(["batch norms folded"] if self.folded else [])]
+        made += ["weights packed, skips added instead of joined"] if self.packed else []
+        return f"torch on {device}, {kind}: {', '.join(made)}"
+
+
+def make_native(
+    network: nn.Module, *, device: torch.device, dtype: torch.dtype, tell: Callable[[str], None]
+) -> NativeEngine:
+    """Make the fastest engine that agrees with ``network``; see `segzoo.prediction.engines.make_engine`.
+
+    Args:
+        network: is not changed.
+        device: where to compute.
+        dtype: float32 for an exact engine, else what to compute in.
+        tell: hears what could not be done.
+    """
+    known = Known(network, device)
+    for way in _ways(device, dtype):
+        try:
+            # Rounding to half the bits would hide a mistake, float32 does not.
+            if way.packed and way.dtype is not torch.float32:
+                _checked(_build(known, replace(way, dtype=torch.float32)), known)
+            return _checked(_build(known, way), known)
+        except (RuntimeError, AttributeError, TypeError, ValueError, NotImplementedError) as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        tell(f"not used: {way.words(device)} ({reason})")
+    raise AssertionError("a network agrees with its own copy")
+
+
+class Known:
+    """A network and what is known of it from one run.
+
+    Attributes:
+        device: where it runs.
+        images: ``(1, C, H, W)``, random.
+        expected: the logits that the network itself makes of them, in float32.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        self.device = device
+        self._network = network
+        self._spare: nn.Module | None = self.copy()
+        with float32_as_it_is(device):
+            self.images, seen = probe(self._spare, record)
+        self.expected, self.channels, self._chains = seen.output, seen.channels, seen.chains
+
+    def copy(self) -> nn.Module:
+        """Return a copy in eval mode on the device."""
+        return deepcopy(self._network).to(self.device).eval().requires_grad_(False)
+
+    def folded(self) -> tuple[nn.Module, list[Chain]]:
+        """Return a copy with its batch norms folded, and the chains that are left."""
+        copy, self._spare = self._spare or self.copy(), None
+        return copy, fold(copy, self._chains)
+
+
+def _ways(device: torch.device, dtype: torch.dtype) -> list[_Way]:
+    cpu = device.type == "cpu"
+    exact = [*([_Way(packed=True)] if cpu else []), _Way(), _Way(folded=False)]
+    if dtype is torch.float32:
+        return exact
+    packed = [_Way(packed=True, dtype=dtype)] if cpu else []
+    return [*packed, _Way(dtype=dtype), _Way(dtype=dtype, autocast=True), *exact]
+
+
+def _build(known: Known, way: _Way) -> NativeEngine:
+    copy, chains = known.folded() if way.folded else (known.copy(), [])
+    if not way.autocast:
+        _convert(copy, way.dtype)
+    if way.packed:
+        modules = dict(copy.named_modules())
+        join(copy, chains, known.channels)
+        pack(copy, chains, modules)
+    copy.to(memory_format=torch.channels_last)
+    return NativeEngine(
+        copy, device=known.device, dtype=way.dtype, autocast=way.autocast, description=way.words(known.device)
+    )
+
+
+def _checked(engine: NativeEngine, known: Known) -> NativeEngine:
+    limit = TOLERANCE if engine.dtype is torch.float32 else LOW_TOLERANCE
+    off = deviation(engine(known.images), known.expected)
+    if off > limit:
+        raise ValueError(f"logits differ by {off:.1e} of the largest, more than {limit:.0e}")
+    return engine
+
+
+def _convert(network: nn.Module, dtype: torch.dtype) -> None:
+    """Convert all weights but those of batch norms, whose variances need more bits; torch mixes them."""
+    kept = {
+        id(tensor)
+        for module in network.modules()
+        if isinstance(module, _BatchNorm)
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    }
+    network._apply(lambda t: t if id(t) in kept or not t.is_floating_point() else t.to(dtype))
+
+
+@contextmanager
+def float32_as_it_is(device: torch.device) -> Iterator[None]:
+    """Compute float32 with all its bits: CUDA's convolutions would round to TensorFloat-32."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=False,
+    ):
+        yield
