@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from segzoo.prediction.postprocessing import find_instances
+from segzoo.prediction.rendering.painting import (
+    cut_out,
+    paint_classes,
+    paint_contours,
+    paint_overlay,
+    side_by_side,
+    to_rgb,
+)
+from segzoo.prediction.rendering.polygons import trace_polygons
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels
 
 
@@ -18,10 +30,13 @@ if TYPE_CHECKING:
 class Segmentation:
     """A class for every pixel of an image.
 
+    Pictures are drawn at the image's own size. Images of 1 or 2 channels are shown in grey, those of more
+    than 3 by their first 3.
+
     Attributes:
-        mask: ``(H, W)`` uint8 class indices.
+        mask: ``(H, W)`` uint8 class indices; uint16 where there are more than 256 classes.
         labels: names and colours of the classes.
-        image: ``(H, W, C)`` uint8, what was segmented.
+        image: ``(H, W, C)`` uint8, what was segmented, upright.
         probabilities: ``(num_classes, H, W)`` float32, in [0, 1], where they were asked for; a
             network with one logit gives those of class 1.
     """
@@ -32,36 +47,77 @@ class Segmentation:
     probabilities: NDArray[np.float32] | None = None
 
     @property
+    def areas(self) -> dict[str, int]:
+        """The pixels of each class, by name."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.labels.classes))
+        return {name: int(count) for name, count in zip(self.labels.classes, counts, strict=False)}
+
+    @property
     def shares(self) -> dict[str, float]:
         """The share of the image that each class covers, by name; they add up to 1."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(self.labels.classes))
-        return {
-            name: int(count) / self.mask.size
-            for name, count in zip(self.labels.classes, counts, strict=False)
-        }
+        return {name: count / self.mask.size for name, count in self.areas.items()}
 
     def index_image(self) -> Image.Image:
-        """Return the mask as a palette image: values are class indices, colours those of the labels."""
+        """Return the mask as a palette image: values are class indices, colours those of the labels.
+
+        More than 256 classes have no palette: their indices are an image of 16-bit grey.
+        """
+        colours = self.labels.colours
+        if len(colours) > 256:
+            return Image.fromarray(self.mask.astype(np.uint16))
         image = Image.fromarray(self.mask)
-        image.putpalette([value for colour in self.labels.colours for value in colour])
+        image.putpalette([value for colour in colours for value in colour])
         return image
 
-    def overlay(self, opacity: float = 0.35) -> Image.Image:
-        """Return the image with every class but background tinted and outlined in its colour."""
-        picture = self.image if self.image.shape[2] == 3 else np.repeat(self.image[..., :1], 3, axis=2)
-        colours = np.array(self.labels.colours, np.float32)[self.mask]
-        weight = np.where(self.mask > 0, np.float32(opacity), np.float32(0))
-        weight[_outline(self.mask)] = 1
-        blended = picture * (1 - weight[..., None]) + colours * weight[..., None]
-        return Image.fromarray(np.rint(blended).astype(np.uint8))
+    def colour_image(self) -> Image.Image:
+        """Return the colour of each pixel's class, as an RGB image."""
+        return Image.fromarray(paint_classes(self.mask, self.labels.colours))
 
+    def overlay(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
+        """Return the image with every class but background tinted and outlined in its colour.
 
-def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the foreground pixels that touch another class to the right, left, above or below."""
-    edge = np.zeros(mask.shape, np.bool_)
-    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
-    edge[1:] |= down
-    edge[:-1] |= down
-    edge[:, 1:] |= right
-    edge[:, :-1] |= right
-    return edge & (mask > 0)
+        Args:
+            opacity: of the tint, 0 to 1.
+            line_width: pixels of the outlines, inside the objects; 0 draws none.
+        """
+        colours = self.labels.colours
+        return Image.fromarray(
+            paint_overlay(self.image, self.mask, colours, opacity=opacity, line_width=line_width)
+        )
+
+    def contours(self, line_width: int | None = None) -> Image.Image:
+        """Return the image with every class but background outlined in its colour.
+
+        Args:
+            line_width: in pixels; one more for every 640 pixels of the longer side unless told.
+        """
+        width = 1 + max(self.mask.shape) // 640 if line_width is None else line_width
+        return Image.fromarray(paint_contours(self.image, self.mask, self.labels.colours, line_width=width))
+
+    def cutout(self, background: tuple[int, int, int] | None = None) -> Image.Image:
+        """Return the image where any class but background is, on a colour, or transparent elsewhere."""
+        return Image.fromarray(cut_out(self.image, self.mask, background))
+
+    def sheet(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
+        """Return the image, the colours of its classes and the overlay side by side."""
+        overlay = self.overlay(opacity, line_width=line_width)
+        colours = paint_classes(self.mask, self.labels.colours)
+        return Image.fromarray(side_by_side(to_rgb(self.image), colours, np.asarray(overlay)))
+
+    def instances(self, connectivity: int = 8) -> Instances:
+        """Return the connected components of every class but background, as objects.
+
+        Args:
+            connectivity: 4 or 8: whether pixels that share a corner only are one object.
+        """
+        return find_instances(self.mask, connectivity)
+
+    def polygons(self, connectivity: int = 8) -> list[tuple[int, list[NDArray[np.int64]]]]:
+        """Return class index and rings of each object: the outer ring, then those of its holes.
+
+        A ring is ``(corners, 2)`` of x and y in pixels, along the edges of pixels, from the top left
+        corner of the image; its last corner joins the first.
+        """
+        objects = self.instances(connectivity)
+        rings = trace_polygons(objects.numbers, connectivity)
+        return list(zip(objects.classes.tolist(), rings, strict=True))

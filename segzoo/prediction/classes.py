@@ -1,0 +1,30 @@
+"""Classes as people name them: by name, or by index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segzoo.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from segzoo.specs import Labels
+
+
+def class_index(labels: Labels, wanted: str | int) -> int:
+    """Return the index of a class that is given by its name, or by its index, also as text.
+
+    Raises:
+        OptionError: there is no such class.
+    """
+    classes = labels.classes
+    if isinstance(wanted, str) and wanted in classes:
+        return classes.index(wanted)
+    try:
+        index = int(wanted)
+    except ValueError:
+        index = -1
+    if 0 <= index < len(classes):
+        return index
+    shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+    close = did_you_mean(str(wanted), classes)
+    raise OptionError(f"there is no class {wanted!r}{close}; the {len(classes)} classes are {shown}")

@@ -1,0 +1,215 @@
+"""Several answers to one image made into one: test-time augmentation, and ensembles of weights.
+
+The result is the mean of the answers' probabilities. It is given as logits, whose sigmoid or softmax
+is that mean, so that what combines engines is an engine itself: thresholds, tiles and outputs go on
+as with one. Logarithms are averaged where they are (log of the mean of exponentials), so that sure
+answers do not round to 0 or 1 on the way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor
+
+    from segzoo.config import ModelConfig
+
+#: Quarter turns counterclockwise, after an image was mirrored left to right or not.
+View = tuple[int, bool]
+
+_FLIPS: dict[str, View] = {"horizontal": (0, True), "vertical": (2, True)}
+
+
+class Runs(Protocol):
+    """What can be combined: images ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
+
+    device: torch.device
+    description: str
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return logits on ``device``."""
+        ...
+
+
+class Augmented:
+    """An engine that sees each image in several ways and answers with the mean of the probabilities.
+
+    The ways are all that follow from those named: both flips give 4, with the half turn that they make
+    together; turns give 4; a flip and turns 8; each of them at every scale. They are run one after
+    another, so that memory is that of one.
+
+    Args:
+        engine: runs the network, which must take images of any size for turns and scales.
+        flips: ``horizontal`` (left to right), ``vertical`` (top to bottom), both or none.
+        turns: whether by right angles too, which swap the sides of an image.
+        scales: what both sides are multiplied by, bilinearly, averaging where the image shrinks; the
+            probabilities come back bilinearly. 1.0 is only part of it where it is named.
+
+    Raises:
+        OptionError: there is no such flip, or a scale does not lie in (0, 16].
+
+    Example:
+        >>> engine = Augmented(make_engine(network), flips=("horizontal",), scales=(0.75, 1.0, 1.25))
+    """
+
+    def __init__(
+        self,
+        engine: Runs,
+        *,
+        flips: Sequence[Literal["horizontal", "vertical"]] = ("horizontal", "vertical"),
+        turns: bool = False,
+        scales: Sequence[float] = (1.0,),
+    ) -> None:
+        wrong = [flip for flip in flips if flip not in _FLIPS]
+        if wrong:
+            raise OptionError(f"flips are horizontal and vertical, not {wrong[0]!r}")
+        if not scales or not all(0 < scale <= 16 for scale in scales):
+            raise OptionError(f"scales must lie in (0, 16], at least one, got {tuple(scales)}")
+        self.engine = engine
+        self.views = _views([_FLIPS[flip] for flip in flips] + [(1, False)] * turns)
+        self.scales = tuple(dict.fromkeys(scales))
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits come out."""
+        return self.engine.device
+
+    @property
+    def description(self) -> str:
+        """The engine's, and how many ways an image is seen in."""
+        return (
+            f"{self.engine.description}; mean over {len(self.views) * len(self.scales)} views of each image"
+        )
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``: logits of the mean probability."""
+        if self.views == [(0, False)] and self.scales == (1.0,):
+            return self.engine(images)
+        return _mean(self._answer(images, view, scale) for scale in self.scales for view in self.views)
+
+    def _answer(self, images: Tensor, view: View, scale: float) -> Tensor:
+        size = images.shape[-2:]
+        seen = images if scale == 1 else _resized(images, [max(round(side * scale), 1) for side in size])
+        answer = _log_probabilities(self.engine(_turned(seen, view)))
+        answer = _turned_back(answer, view)
+        if answer.shape[-2:] == size:
+            return answer
+        chances = F.interpolate(answer.exp().flatten(0, 1), list(size), mode="bilinear", align_corners=False)
+        return chances.clamp_min(torch.finfo(chances.dtype).tiny).log().unflatten(0, answer.shape[:2])
+
+
+class Ensemble:
+    """An engine that answers with the mean of the probabilities of several.
+
+    Their classes must be the same and in one order, and images must be preprocessed alike for all:
+    `check_alike` holds configs to that.
+
+    Args:
+        engines: of one device or several; the first one's device is that of the answer.
+
+    Raises:
+        OptionError: there is no engine; when called, the numbers of classes differ.
+    """
+
+    def __init__(self, engines: Sequence[Runs]) -> None:
+        if not engines:
+            raise OptionError("an ensemble needs at least one engine")
+        self.engines = tuple(engines)
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits come out."""
+        return self.engines[0].device
+
+    @property
+    def description(self) -> str:
+        """Those of the engines, each said once."""
+        told = "; ".join(dict.fromkeys(engine.description for engine in self.engines))
+        return f"mean of {len(self.engines)} networks: {told}"
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``: logits of the mean probability."""
+        if len(self.engines) == 1:
+            return self.engines[0](images)
+        answers = (engine(images) for engine in self.engines)
+        return _mean(_log_probabilities(answer).to(self.device) for answer in answers)
+
+
+def check_alike(configs: Sequence[ModelConfig]) -> None:
+    """Raise unless the networks of an ensemble have the same classes and the same preprocessing.
+
+    Raises:
+        OptionError: they differ; the text says where.
+    """
+    first = configs[0]
+    for number, config in enumerate(configs[1:], start=2):
+        for what, one, other in (
+            ("classes", first.labels.classes, config.labels.classes),
+            ("logits", first.architecture.num_classes, config.architecture.num_classes),
+            ("channels", first.architecture.in_channels, config.architecture.in_channels),
+            ("preprocessing", first.preprocessing, config.preprocessing),
+        ):
+            if one != other:
+                raise OptionError(
+                    f"an ensemble needs networks of the same {what}: the first has {one}, number {number} "
+                    f"has {other}"
+                )
+
+
+def _views(generators: Sequence[View]) -> list[View]:
+    """Return everything that views make when they follow each other, the image as it is first."""
+    found: list[View] = [(0, False)]
+    for view in found:
+        for turns, mirrored in generators:
+            # A mirror reverses the turns that come before it.
+            then = ((turns + (-view[0] if mirrored else view[0])) % 4, view[1] != mirrored)
+            if then not in found:
+                found.append(then)
+    return found
+
+
+def _turned(images: Tensor, view: View) -> Tensor:
+    turns, mirrored = view
+    images = images.flip(-1) if mirrored else images
+    return images.rot90(turns, (-2, -1)) if turns else images
+
+
+def _turned_back(images: Tensor, view: View) -> Tensor:
+    turns, mirrored = view
+    images = images.rot90(-turns, (-2, -1)) if turns else images
+    return images.flip(-1) if mirrored else images
+
+
+def _resized(images: Tensor, size: list[int]) -> Tensor:
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    """Return ``(S, N, K, H, W)``: log-probabilities, and with one logit also those of background (S is 2)."""
+    if logits.shape[1] == 1:
+        return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])
+    return logits.log_softmax(dim=1)[None]
+
+
+def _mean(answers: Iterable[Tensor]) -> Tensor:
+    """Return the logits of the mean of probabilities whose logarithms are given."""
+    several = iter(answers)
+    total, count = next(several), 1
+    for answer in several:
+        if answer.shape != total.shape:
+            shapes = " and ".join(str(tuple(one.shape[1:])) for one in (total, answer))
+            raise OptionError(f"only logits of one shape have a mean, the networks gave {shapes}")
+        total, count = torch.logaddexp(total, answer), count + 1
+    # The count divides both sides of odds alike; for classes it makes their probabilities add up to 1.
+    return total[0] - total[1] if len(total) == 2 else total[0] - math.log(count)

@@ -1,0 +1,210 @@
+"""After the network: thresholds per class, small objects and holes removed, objects counted.
+
+The order is fixed: probabilities become classes (`choose_classes`), small objects go, then small
+holes (`clean`), and what remains is told apart (`find_instances`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.prediction.classes import class_index
+from segzoo.prediction.components import check_connectivity, find_components
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from segzoo.prediction.components import Components
+    from segzoo.specs import Labels
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of a segmentation, numbered from 1 in the order of their first pixels, row by row.
+
+    Attributes:
+        numbers: ``(H, W)`` int32: the object of each pixel, 0 where there is none.
+        classes: class index of object 1, 2, ...
+        areas: int64, pixels of object 1, 2, ...
+        connectivity: 4 or 8, by which pixels were joined.
+    """
+
+    numbers: NDArray[np.int32]
+    classes: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    connectivity: int
+
+    def boxes(self) -> NDArray[np.int64]:
+        """Return ``(objects, 4)``: x and y of the top left pixel, width and height."""
+        rows, columns = np.nonzero(self.numbers)
+        which = self.numbers[rows, columns] - 1
+        box = np.zeros((len(self.classes), 4), np.int64)
+        for side, places in enumerate((columns, rows)):
+            low = np.full(len(box), np.iinfo(np.int64).max)
+            high = np.full(len(box), -1)
+            np.minimum.at(low, which, places)
+            np.maximum.at(high, which, places)
+            box[:, side], box[:, side + 2] = low, high - low + 1
+        return box
+
+
+def read_thresholds(labels: Labels, thresholds: Mapping[str | int, float]) -> dict[int, float]:
+    """Return thresholds by class index.
+
+    Raises:
+        OptionError: there is no such class, or a threshold does not lie between 0 and 1.
+    """
+    found: dict[int, float] = {}
+    for name, value in thresholds.items():
+        if not 0 < value < 1:
+            raise OptionError(f"the threshold of class {name!r} must lie between 0 and 1, got {value}")
+        found[class_index(labels, name)] = float(value)
+    return found
+
+
+@overload
+def choose_classes(
+    probabilities: NDArray[Any], thresholds: Mapping[int, float], *, threshold: float = 0.5
+) -> NDArray[Any]: ...
+@overload
+def choose_classes(
+    probabilities: Tensor, thresholds: Mapping[int, float], *, threshold: float = 0.5
+) -> Tensor: ...
+def choose_classes(probabilities: Any, thresholds: Mapping[int, float], *, threshold: float = 0.5) -> Any:
+    """Return class indices ``(H, W)`` from probabilities ``(num_classes, H, W)``, arrays or tensors.
+
+    One channel holds the probability of class 1, which is taken above its threshold. Of several, a
+    class that has a threshold is taken wherever its probability exceeds it; where that holds of more
+    than one, the one that exceeds it most, as a ratio. Elsewhere the most probable class without a
+    threshold is taken, or class 0 if each has one. Without thresholds that is the most probable class.
+
+    Args:
+        probabilities: in [0, 1].
+        thresholds: by class index, in (0, 1), as `read_thresholds` gives them.
+        threshold: of class 1, where there is one channel and ``thresholds`` does not name it.
+
+    Raises:
+        OptionError: there is one channel, and class 0 has a threshold; or a class has no channel.
+    """
+    count = probabilities.shape[0]
+    if count == 1:
+        if set(thresholds) - {1}:
+            raise OptionError(
+                "a network with one logit gives the probability of class 1: threshold that class"
+            )
+        return probabilities[0] > thresholds.get(1, threshold)
+    if any(index >= count for index in thresholds):
+        raise OptionError(f"thresholds name class {max(thresholds)}, there are {count} probabilities a pixel")
+    if not thresholds:
+        return probabilities.argmax(0)
+    scores = probabilities + 0  # a copy of either kind
+    for index, least in thresholds.items():
+        # Above every probability where it passes, below every one where it does not.
+        scores[index] = (probabilities[index] > least) * (2 + probabilities[index] / least) - 1
+    return scores.argmax(0)
+
+
+def clean(
+    mask: NDArray[np.uint8],
+    labels: Labels,
+    *,
+    smallest_object: int | Mapping[str | int, int] = 0,
+    smallest_hole: int | Mapping[str | int, int] = 0,
+    connectivity: int = 8,
+) -> NDArray[np.uint8]:
+    """Return a mask without small objects, and then without small holes.
+
+    An object is a connected component of a class other than background. One that is too small becomes
+    the class that most of its outline touches, counting only what stays; background if nothing does.
+    A hole is a component of background, joined the other way (by edges where objects join by
+    corners), that touches one class only and not the border of the image; it becomes that class.
+
+    Args:
+        mask: ``(H, W)`` class indices.
+        labels: names the classes.
+        smallest_object: pixels of the smallest object that stays, for all or by class.
+        smallest_hole: pixels of the smallest hole that stays, for all or by the class around it.
+        connectivity: 4 or 8, of objects.
+
+    Raises:
+        OptionError: there is no such class, a size is negative, or connectivity is neither 4 nor 8.
+    """
+    check_connectivity(connectivity)
+    objects, holes = (_sizes(labels, sizes) for sizes in (smallest_object, smallest_hole))
+    if objects.any():
+        mask = _without_objects(mask, objects, connectivity)
+    if holes.any():
+        mask = _without_holes(mask, holes, 12 - connectivity)
+    return mask
+
+
+def find_instances(mask: NDArray[np.uint8], connectivity: int = 8) -> Instances:
+    """Return the connected components of every class but background as objects.
+
+    Raises:
+        OptionError: connectivity is neither 4 nor 8.
+    """
+    found = find_components(mask, connectivity)
+    objects = found.classes > 0
+    numbers = np.where(objects, np.cumsum(objects), 0).astype(np.int32)
+    return Instances(numbers[found.numbers], found.classes[objects], found.areas[objects], connectivity)
+
+
+def _sizes(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:
+    sizes = np.zeros(max(len(labels.classes), 256), np.int64)
+    given = dict.fromkeys(range(1, len(labels.classes)), wanted) if isinstance(wanted, int) else wanted
+    for name, size in given.items():
+        index = class_index(labels, name)
+        if index == 0:
+            raise OptionError(f"{name!r} is background: name the class that has the objects or the holes")
+        if size < 0:
+            raise OptionError(f"the smallest size of class {name!r} must not be negative, got {size}")
+        sizes[index] = size
+    return sizes
+
+
+def _without_objects(mask: NDArray[Any], sizes: NDArray[np.int64], connectivity: int) -> NDArray[Any]:
+    found = find_components(mask, connectivity)
+    small = (found.classes > 0) & (found.areas < sizes[found.classes])
+    if not small.any():
+        return mask
+    touched = _touched(found, small)
+    return np.where(small, touched.argmax(axis=1), found.classes).astype(mask.dtype)[found.numbers]
+
+
+def _without_holes(mask: NDArray[Any], sizes: NDArray[np.int64], connectivity: int) -> NDArray[Any]:
+    found = find_components(mask, connectivity)
+    small = (found.classes == 0) & (found.areas < sizes.max())
+    for side in (found.numbers[0], found.numbers[-1], found.numbers[:, 0], found.numbers[:, -1]):
+        small[side] = False
+    if not small.any():
+        return mask
+    touched = _touched(found, small)
+    around = touched.argmax(axis=1)
+    filled = small & ((touched > 0).sum(axis=1) == 1) & (found.areas < sizes[around])
+    return np.where(filled, around, found.classes).astype(mask.dtype)[found.numbers]
+
+
+def _touched(found: Components, small: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return ``(components, classes)``: pixel edges that a small component shares with what stays."""
+    span = int(found.classes.max()) + 1
+    rank = np.cumsum(small) - 1
+    counts = np.zeros(int(small.sum()) * span, np.int64)
+    numbers = found.numbers
+    for one, other in ((numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
+        meet = np.flatnonzero((one != other).ravel())
+        pair = one.ravel()[meet], other.ravel()[meet]
+        for inner, outer in (pair, pair[::-1]):
+            kept = small[inner] & ~small[outer]
+            cells = rank[inner[kept]] * span + found.classes[outer[kept]]
+            counts += np.bincount(cells, minlength=counts.size)
+    touched = np.zeros((len(small), span), np.int64)
+    touched[small] = counts.reshape(-1, span)
+    return touched

@@ -1,0 +1,155 @@
+"""Masks on images: arrays in, arrays out, no files.
+
+Pictures are ``(H, W, 3)`` uint8. Class 0 is background and is never painted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Colour = tuple[int, int, int]
+
+#: Pixels of white between the pictures of a sheet.
+GAP = 8
+
+
+def to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``(H, W, C)`` as people can see it: 1 or 2 channels as grey from the first, else the first 3."""
+    if image.shape[2] == 3:
+        return image
+    return np.ascontiguousarray(
+        image[..., :3] if image.shape[2] > 3 else np.repeat(image[..., :1], 3, axis=2)
+    )
+
+
+def paint_classes(mask: NDArray[Any], colours: Sequence[Colour]) -> NDArray[np.uint8]:
+    """Return the colour of each pixel's class."""
+    return np.asarray(_colour_image(mask, colours))
+
+
+def paint_overlay(
+    image: NDArray[np.uint8],
+    mask: NDArray[Any],
+    colours: Sequence[Colour],
+    *,
+    opacity: float,
+    line_width: int,
+) -> NDArray[np.uint8]:
+    """Return the image with every class but background tinted, and outlined in its full colour.
+
+    Args:
+        image: ``(H, W, C)``.
+        mask: ``(H, W)`` class indices.
+        colours: of the classes.
+        opacity: of the tint, 0 to 1, in steps of 1/255.
+        line_width: pixels of the outlines, inside the objects; 0 draws none.
+
+    Raises:
+        OptionError: opacity or line width are out of range.
+    """
+    if not 0 <= opacity <= 1:
+        raise OptionError(f"opacity must lie in 0 to 1, got {opacity}")
+    canvas = Image.fromarray(to_rgb(image))
+    weights = np.full(max(len(colours), 256), round(255 * opacity), np.uint8)
+    weights[0] = 0
+    weight = look_up(mask, weights)
+    weight[outline(mask, line_width)] = 255
+    canvas.paste(_colour_image(mask, colours), (0, 0), Image.fromarray(weight))
+    return np.asarray(canvas)
+
+
+def paint_contours(
+    image: NDArray[np.uint8], mask: NDArray[Any], colours: Sequence[Colour], *, line_width: int
+) -> NDArray[np.uint8]:
+    """Return the image with every class but background outlined in its colour."""
+    return paint_overlay(image, mask, colours, opacity=0, line_width=line_width)
+
+
+def cut_out(
+    image: NDArray[np.uint8], mask: NDArray[Any], background: Colour | None = None
+) -> NDArray[np.uint8]:
+    """Return what is not background: ``(H, W, 4)``, transparent elsewhere, or ``(H, W, 3)`` on a colour."""
+    where = mask > 0
+    picture = to_rgb(image)
+    if background is not None:
+        canvas = Image.new("RGB", (mask.shape[1], mask.shape[0]), background)
+        canvas.paste(Image.fromarray(picture), (0, 0), _stencil(where))
+        return np.asarray(canvas)
+    alpha = where.view(np.uint8) * np.uint8(255)
+    # What is transparent is black below, so that a file does not carry what was cut away.
+    return np.dstack([picture & alpha[..., None], alpha])
+
+
+def side_by_side(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures of one height in a row, with white gaps."""
+    gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
+    row = [part for picture in pictures for part in (picture, gap)]
+    return np.concatenate(row[:-1], axis=1)
+
+
+def outline(mask: NDArray[Any], width: int = 1) -> NDArray[np.bool_]:
+    """Return the pixels of objects that lie within ``width`` pixels of another class.
+
+    The first pixel is one that touches another class to the right, left, above or below; further
+    ones grow by edges and corners in turns, which keeps round lines round. The border of the image is
+    no edge.
+
+    Raises:
+        OptionError: the width is negative.
+    """
+    if width < 0:
+        raise OptionError(f"a line must be at least 0 pixels wide, got {width}")
+    edge = np.zeros(mask.shape, np.bool_)
+    if width == 0:
+        return edge
+    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= right
+    edge[:, :-1] |= right
+    for step in range(1, width):
+        # Both sides of every boundary are marked, so that growing never crosses one.
+        edge = _grown(edge, corners=step % 2 == 1)
+    return edge & (mask > 0)
+
+
+def _grown(where: NDArray[np.bool_], *, corners: bool) -> NDArray[np.bool_]:
+    grown = where.copy()
+    grown[1:] |= where[:-1]
+    grown[:-1] |= where[1:]
+    source = grown.copy() if corners else where
+    grown[:, 1:] |= source[:, :-1]
+    grown[:, :-1] |= source[:, 1:]
+    return grown
+
+
+def look_up(mask: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
+    """Return what a table of 256 values or more has for each class of a mask."""
+    if mask.dtype != np.uint8 or table.dtype != np.uint8:
+        return table[mask]
+    # Several times as fast as indexing, which would first make each class a 64-bit index.
+    return np.frombuffer(bytearray(mask.tobytes()).translate(table[:256].tobytes()), np.uint8).reshape(
+        mask.shape
+    )
+
+
+def _colour_image(mask: NDArray[Any], colours: Sequence[Colour]) -> Image.Image:
+    if len(colours) > 256 or mask.dtype != np.uint8:
+        return Image.fromarray(np.array(colours, np.uint8)[mask])
+    image = Image.fromarray(mask)
+    image.putpalette([value for colour in colours for value in colour])
+    return image.convert("RGB")
+
+
+def _stencil(where: NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(where.view(np.uint8) * np.uint8(255))
