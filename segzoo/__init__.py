@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from segzoo.doctor import check_data
     from segzoo.evaluation import evaluate
     from segzoo.hooks import hookimpl
-    from segzoo.prediction import Segmentation, predict
+    from segzoo.prediction import Predictor, Segmentation, predict
     from segzoo.segmenter import Segmenter
     from segzoo.training import train
     from segzoo.weights import load, push, save
     from segzoo.weights.conversion import convert
 
 _WHERE = {
+    "Predictor": "segzoo.prediction",
     "Segmentation": "segzoo.prediction",
     "Segmenter": "segzoo.segmenter",
     "check_data": "segzoo.doctor",
@@ -44,6 +45,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Predictor",
     "Segmentation",
     "Segmenter",
     "__version__",

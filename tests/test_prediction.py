@@ -12,9 +12,9 @@ import segzoo
 from segzoo.cli import run
 from segzoo.config import ModelConfig
 from segzoo.errors import ImageError, OptionError, UsageError
-from segzoo.prediction.job import find
 from segzoo.prediction.predictor import config_of
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.sources import find_sources
 from segzoo.specs import Labels, Preprocessing, Resize
 
 LABELS = Labels(classes=("background", "bright"), palette=((0, 0, 0), (255, 0, 0)))
@@ -142,7 +142,7 @@ def test_a_folder_is_searched_below_and_same_stems_stay_apart(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert [source.name for source in find([tmp_path])] == ["a.jpg", "a.png", "b/c"]
+    assert [source.name for source in find_sources([tmp_path])] == ["a.jpg", "a.png", "b/c"]
 
 
 def test_the_command_writes_masks_and_overlays_and_says_where(tmp_path, folder, capsys):

@@ -2,60 +2,305 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli.words import ManyValues, numbers, thresholds
+
 if TYPE_CHECKING:
-    from segzoo.prediction.job import Source
+    from segzoo.prediction.job import Done
+    from segzoo.prediction.ready import Predictor
+    from segzoo.prediction.rendering import OutputOptions
+    from segzoo.prediction.sources import Source
+
+#: What bubbliiiing's program calls its ways to draw.
+_MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
 
 
-@click.command("predict")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
-@click.option("--model", "name", required=True, help="Weights by name, or a folder that training left.")
+@click.command("predict", cls=ManyValues)
+@click.argument("paths", nargs=-1, type=click.Path(), metavar="PATH...")
+@click.option(
+    "--model", "-m", "models", multiple=True, help="Weights by name or folder; several are averaged."
+)
 @click.option("--out", type=click.Path(), default="masks", show_default=True, help="Where the masks go.")
+@click.option(
+    "--outputs",
+    default="mask,overlay",
+    show_default=True,
+    help="What to write: mask, values, binary, colour, overlay, cutout, contours, sheet, probabilities, "
+    "coco, geojson, areas.",
+)
+@click.option("--list", "lists", multiple=True, help="A file with a PATH a line; - is standard input.")
 @click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
-def command(paths: tuple[str, ...], name: str, out: str, device: str | None) -> None:
+@click.option(
+    "--precision",
+    type=click.Choice(["exact", "fast", "fastest"]),
+    default="exact",
+    show_default=True,
+    help="float32, half the bits, or 8-bit integers.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "compile", "openvino", "onnxruntime"]),
+    default="torch",
+    show_default=True,
+    help="Who computes.",
+)
+@click.option(
+    "--calibrate", multiple=True, help="Images that --precision fastest measures [default: the first 8]."
+)
+@click.option("--memory", help="A promise such as 4GB: larger images are run in tiles.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, help="Images of one size together."
+)
+@click.option("--flips", is_flag=True, help="Average over the mirrored images too.")
+@click.option("--turns", is_flag=True, help="Average over right-angle turns too.")
+@click.option("--scales", help="Average over sizes such as 0.75,1,1.25.")
+@click.option(
+    "--threshold", "--mask-threshold", "-t", type=float, help="Of the one class [default: the weights']."
+)
+@click.option("--class-threshold", multiple=True, metavar="CLASS=T", help="Of one class of several.")
+@click.option("--smallest-object", type=int, default=0, help="In pixels; smaller ones go.")
+@click.option("--smallest-hole", type=int, default=0, help="In pixels; smaller ones are filled.")
+@click.option(
+    "--scale", "-s", type=float, help="Size at which the network sees images, instead of the weights'."
+)
+@click.option("--opacity", type=float, default=0.35, show_default=True, help="Of overlays.")
+@click.option("--only", multiple=True, metavar="CLASS", help="Show these classes alone.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--resume", is_flag=True, help="Leave what an earlier run did, and is whole, as it is.")
+@click.option("--shard", metavar="K/N", help="Take every N-th image, from the K-th on.")
+@click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in a viewer.")
+@click.option("--no-save", "-n", is_flag=True, help="Write nothing.")
+@click.option("--input", "-i", "inputs", multiple=True, hidden=True)
+@click.option("--output", "-o", "names", multiple=True, hidden=True)
+@click.option("--classes", "-c", type=int, hidden=True)
+@click.option("--mix", type=click.Choice(list(_MIX)), hidden=True)
+def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
 
-    PATH is an image, or a folder that is searched for images. For each, NAME_mask.png holds the class
-    of every pixel (values are class indices, colours those of the classes) and NAME_overlay.png
-    shows it on the image.
+    PATH is an image, a folder that is searched for images, a pattern in quotes, a video, an http(s)
+    address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
+    pixel (values are class indices, colours those of the classes) and NAME_overlay.png shows it on the
+    image. manifest.jsonl tells what was done.
+
+    \b
+    segzoo predict photos --model unet-nuclei
+    segzoo predict slide.tif --model unet-nuclei --outputs mask --memory 2GB
+    segzoo predict "scans/**/*.png" -m unet-nuclei --outputs binary,coco --resume
+
+    The options of milesial's predict.py (-i A B -o C D -s -t -v -n -c) and --mix blend, mask or cutout of
+    bubbliiiing's are understood.
     """
+    words = [*paths, *options["inputs"]]
+    if not words and not options["lists"]:
+        raise click.UsageError("name at least one image or folder")
+    if not options["models"]:
+        raise click.UsageError("say which weights: --model NAME; `segzoo list weights` shows those there are")
+    _predict(words, options)
+
+
+def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError
-    from segzoo.prediction.device import parse_device
-    from segzoo.prediction.job import run, writable
-    from segzoo.weights import load
+    from segzoo.prediction.sharing import parse_share
 
-    sources, troubles = _found(paths)
-    if sources:
-        from pathlib import Path
-
-        where = parse_device(device)
-        writable(Path(out))
-        model = load(name).to(where)
-        for done in run(model, sources, out):
-            if done.segmentation is None:
-                troubles.append(done.error)
-                continue
-            shares = ", ".join(f"{k} {v:.1%}" for k, v in list(done.segmentation.shares.items())[1:] if v)
-            click.echo(f"{done.source.path}: {shares or 'background only'}")
-            for file in done.written:
-                click.echo(f"  {file}")
+    share = parse_share(options["shard"])
+    outputs = [name.strip() for name in options["outputs"].split(",") if name.strip()]
+    if options["mix"]:
+        outputs = [_MIX[options["mix"]]]
+    look = _look(options)
+    sources, films, troubles = _found(words, options["lists"])
+    named = _named(sources, options["names"])
+    sources, films = share.of(sources), share.of(films)
+    if sources or films:
+        predictor = _predictor(options, sources)
+        troubles += _run(predictor, sources, outputs, look, named, options, part=share.name)
+        troubles += _films(predictor, films, options)
     if troubles:
         raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *troubles]))
 
 
-def _found(paths: tuple[str, ...]) -> tuple[list[Source], list[str]]:
-    """Return the files to segment, and what is wrong with the paths that name none."""
-    from segzoo.errors import ImageError
-    from segzoo.prediction.job import find
+def _run(
+    predictor: Predictor,
+    sources: list[Source],
+    outputs: list[str],
+    look: OutputOptions,
+    named: dict[str, str],
+    options: dict[str, Any],
+    *,
+    part: str,
+) -> list[str]:
+    from segzoo.prediction.job import Job
 
-    good, troubles = [], []
-    for path in paths:
+    if not sources:
+        return []
+    if named:
+        return _to_names(predictor, sources, named, look, options)
+    job = Job(
+        predictor,
+        options["out"],
+        outputs=outputs,
+        options=look,
+        settings=",".join(options["models"]),
+        resume=options["resume"],
+        part=part,
+        batch=options["batch"],
+        save=not options["no_save"],
+    )
+    troubles: list[str] = []
+    skipped = 0
+    for done in job.run(sources):
+        skipped += done.skipped
+        if done.error:
+            troubles.append(done.error)
+        elif not done.skipped:
+            _tell(done)
+            if options["show"] and done.segmentation is not None:
+                done.segmentation.overlay(options["opacity"]).show(title=done.source.origin)
+    if skipped:
+        click.echo(f"{skipped} were done before")
+    return troubles
+
+
+def _to_names(
+    predictor: Predictor,
+    sources: list[Source],
+    named: dict[str, str],
+    look: OutputOptions,
+    options: dict[str, Any],
+) -> list[str]:
+    """Write one mask per image under the name that was given for it, as milesial's program does."""
+    from pathlib import Path
+
+    from segzoo.errors import SegzooError
+    from segzoo.prediction.rendering import write_output
+
+    troubles: list[str] = []
+    for source in sources:
         try:
-            find([path])
-            good.append(path)
+            found = predictor(source.read())
+            path = Path(named[source.origin])
+            if not options["no_save"]:
+                write_output(found, path, "mask", look, source=source.origin)
+                click.echo(f"{source.origin}: {path}")
+            if options["show"]:
+                found.overlay(options["opacity"]).show(title=source.origin)
+        except SegzooError as error:
+            troubles.append(str(error))
+    return troubles
+
+
+def _tell(done: Done) -> None:
+    shares = ""
+    if done.segmentation is not None:
+        shown = [f"{name} {share:.1%}" for name, share in list(done.segmentation.shares.items())[1:] if share]
+        shares = ", ".join(shown) or "background only"
+    click.echo(f"{done.source.origin}: {shares or done.note or 'done'}")
+    for file in done.written:
+        click.echo(f"  {file}")
+
+
+def _look(options: dict[str, Any]) -> OutputOptions:
+    from segzoo.prediction.rendering import OutputOptions
+
+    return OutputOptions(
+        opacity=options["opacity"],
+        classes=tuple(options["only"]),
+        # What was done before and has changed since is to be replaced.
+        overwrite=options["overwrite"] or options["resume"],
+    )
+
+
+def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
+    from segzoo.prediction.ready import Predictor
+
+    calibration: list[Any] = list(options["calibrate"])
+    if options["precision"] == "fastest" and not calibration:
+        calibration = [source.read() for source in sources[:8]]
+    return Predictor(
+        [_weights(name, options) for name in options["models"]],
+        device=options["device"],
+        precision=options["precision"],
+        backend=options["backend"],
+        memory=options["memory"],
+        flips=("horizontal", "vertical") if options["flips"] else (),
+        turns=options["turns"],
+        scales=numbers(options["scales"]),
+        threshold=options["threshold"],
+        thresholds=thresholds(options["class_threshold"]),
+        smallest_object=options["smallest_object"],
+        smallest_hole=options["smallest_hole"],
+        calibration=calibration,
+        tell=lambda text: click.echo(text, err=True),
+    )
+
+
+def _weights(name: str, options: dict[str, Any]) -> Any:
+    """Load weights, seen at another size and checked for the number of classes where that was said."""
+    from dataclasses import replace
+
+    from segzoo.errors import OptionError
+    from segzoo.prediction.predictor import config_of
+    from segzoo.specs import Resize
+    from segzoo.weights import load
+
+    model = load(name)
+    config = config_of(model)
+    if options["classes"] not in (None, len(config.labels.classes), config.architecture.num_classes):
+        raise OptionError(
+            f"--classes {options['classes']}: {name} tells {len(config.labels.classes)} classes apart"
+        )
+    if options["scale"] is not None:
+        resize = None if options["scale"] == 1 else Resize(mode="scale", scale=options["scale"])
+        preprocessing = replace(config.preprocessing, resize=resize)
+        model.segzoo_config = replace(config, preprocessing=preprocessing)  # pyright: ignore[reportArgumentType]
+    return model
+
+
+def _found(words: list[str], lists: tuple[str, ...]) -> tuple[list[Source], list[str], list[str]]:
+    """Return the images and the videos to segment, and what is wrong with the words that name none."""
+    from segzoo.errors import ImageError
+    from segzoo.prediction.sources import find_sources
+    from segzoo.prediction.sources.video import is_video
+
+    films = [word for word in words if is_video(word)]
+    good, troubles = [], []
+    for word in words:
+        if word in films:
+            continue
+        try:
+            if word != "-":
+                find_sources([word])
+            good.append(word)
         except ImageError as error:
             troubles.append(str(error))
-    return find(good), troubles
+    return find_sources(good, lists=lists), films, troubles
+
+
+def _named(sources: list[Source], names: tuple[str, ...]) -> dict[str, str]:
+    """Return the file that each image's mask goes to, where they were given."""
+    if not names:
+        return {}
+    if len(names) != len(sources):
+        raise click.UsageError(f"-o names {len(names)} files for {len(sources)} images: name one for each")
+    return {source.origin: name for source, name in zip(sources, names, strict=True)}
+
+
+def _films(predictor: Predictor, films: list[str], options: dict[str, Any]) -> list[str]:
+    from pathlib import Path
+
+    from segzoo.errors import SegzooError
+    from segzoo.prediction.video import segment_video
+
+    troubles: list[str] = []
+    for film in films:
+        target = Path(options["out"]) / f"{Path(film).stem}_overlay.mp4"
+        try:
+            found = segment_video(predictor, film, target, opacity=options["opacity"])
+            broken = f", {len(found.broken)} broken frames left out" if found.broken else ""
+            click.echo(f"{film}: {found.frames} frames{broken}")
+            click.echo(f"  {found.path}")
+        except SegzooError as error:
+            troubles.append(str(error))
+    return troubles

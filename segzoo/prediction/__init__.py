@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segzoo.prediction.predictor import predict
+    from segzoo.prediction.ready import Predictor
     from segzoo.prediction.segmentation import Segmentation
 
-__all__ = ["Segmentation", "predict"]
+__all__ = ["Predictor", "Segmentation", "predict"]
 
-_WHERE = {"Segmentation": "segzoo.prediction.segmentation", "predict": "segzoo.prediction.predictor"}
+_WHERE = {
+    "Predictor": "segzoo.prediction.ready",
+    "Segmentation": "segzoo.prediction.segmentation",
+    "predict": "segzoo.prediction.predictor",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,98 +1,220 @@
-"""Many files in one run: find them, segment each, write what was asked for, go on after a bad one."""
+"""Many images in one run: read, segment, write what was asked for, record it, go on after a bad one."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import FailureError, ImageError
-from segzoo.images import SUFFIXES, read
-from segzoo.prediction.predictor import segment
+from segzoo.errors import FailureError, OptionError
+from segzoo.prediction.large import PICTURES, to_spare
+from segzoo.prediction.manifest import Manifest
+from segzoo.prediction.pipeline import Stages, run_stages
+from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
+from segzoo.prediction.rendering.files import refuse_existing
+from segzoo.prediction.sources import FileSource
+from segzoo.prediction.tiling import open_rows, open_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
-    from torch import nn
-
+    from segzoo.prediction.ready import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file to segment and the name, without suffix, of what is written for it below the output folder."""
-
-    path: Path
-    name: str
+    from segzoo.prediction.sources import Source
+    from segzoo.prediction.tiling import Plan, RowSource
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one file: the pictures that were written, or the error."""
+    """What became of one image.
+
+    Attributes:
+        source: where it came from.
+        segmentation: what was found; ``None`` of an image that failed, was done before, or went by rows.
+        written: the files.
+        error: why there is none.
+        skipped: whether an earlier run had done it.
+        note: what a person should know.
+    """
 
     source: Source
     segmentation: Segmentation | None = None
     written: tuple[Path, ...] = ()
     error: str = ""
+    skipped: bool = False
+    note: str = ""
 
 
-def find(paths: Sequence[str | os.PathLike[str]]) -> list[Source]:
-    """Return the files that ``paths`` name, and the images in the folders among them and below.
+@dataclass(frozen=True)
+class _Read:
+    """An image on its way: prepared, or too large to be held, with its plan."""
 
-    A file named by itself is taken whatever its suffix. What is written for the files of a folder
-    keeps their subfolders; two that would share a name keep their suffixes in it.
+    source: Source
+    began: float
+    state: str
+    prepared: Prepared | None = None
+    rows: RowSource | None = None
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An image that was segmented: what was found, or the file that its rows went to."""
+
+    read: _Read
+    segmentation: Segmentation | None = None
+    streamed: Path | None = None
+
+
+class Job:
+    """Segments sources with one predictor into one folder.
+
+    Args:
+        predictor: ready to run.
+        out: the folder.
+        outputs: names of what is written for each image, of `segzoo.prediction.rendering.OUTPUTS`.
+        options: how that looks, and whether files that exist are replaced.
+        settings: what masks depend on besides image and outputs, for the manifest: the weights' name.
+        resume: whether what an earlier run did and is whole is left as it is.
+        part: sets apart the manifest of one of several runs that share the work.
+        batch: how many images of one size are run together.
+        save: whether anything is written at all.
 
     Raises:
-        ImageError: a folder holds no image, or a path does not exist.
+        OptionError: there is no such output.
+        FailureError: the folder cannot be written.
     """
-    found: list[tuple[Path, Path]] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
-            if not inside:
-                raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))})")
-            found += [(p, p.relative_to(path)) for p in inside]
-        elif path.exists():
-            found.append((path, Path(path.name)))
-        else:
-            raise ImageError(f"there is no file {path}")
-    unique = dict(found)
-    stems = Counter(str(inner.with_suffix("")) for inner in unique.values())
-    return [Source(path, _name(inner, stems)) for path, inner in unique.items()]
 
+    def __init__(
+        self,
+        predictor: Predictor,
+        out: str | os.PathLike[str],
+        *,
+        outputs: Sequence[str] = ("mask", "overlay"),
+        options: OutputOptions | None = None,
+        settings: str = "",
+        resume: bool = False,
+        part: str = "",
+        batch: int = 1,
+        save: bool = True,
+    ) -> None:
+        self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
+        self.options, self.save = options or OutputOptions(), save
+        check_outputs(self.outputs, self.options)
+        self.keeps = "probabilities" in self.outputs
+        told = (
+            settings,
+            self.outputs,
+            predictor.engine.description,
+            str(replace(self.options, overwrite=False)),
+        )
+        self.manifest: Manifest | None = None
+        if save:
+            writable(self.out)
+            name = f"manifest{part}.jsonl"
+            self.manifest = Manifest(self.out, name, settings=repr(told), resume=resume)
 
-def run(model: nn.Module, sources: Sequence[Source], out: str | os.PathLike[str]) -> Iterator[Done]:
-    """Segment every source and write ``NAME_mask.png`` and ``NAME_overlay.png`` below ``out``.
+    def run(self, sources: Sequence[Source]) -> Iterator[Done]:
+        """Segment every source, in order; what goes wrong with one is told in its `Done`."""
+        fresh: list[Source] = []
+        for source in sources:
+            if self.manifest is not None and self.manifest.has(source.origin, source.state()):
+                yield Done(source, skipped=True)
+            else:
+                fresh.append(source)
+        stages = Stages(prepare=self._read, kind=_kind, infer=self._infer, finish=self._finish)
+        for outcome in run_stages(fresh, stages, batch=self.batch):
+            if outcome.result is not None:
+                yield outcome.result
+                continue
+            told = str(outcome.error)
+            if self.manifest is not None:
+                self.manifest.add(outcome.item.origin, state=outcome.item.state(), error=told)
+            yield Done(outcome.item, error=told)
 
-    The mask is a palette image whose values are class indices. A file that cannot be read is told of
-    in its `Done`, and the rest goes on.
+    def _read(self, source: Source) -> _Read:
+        began, state = time.perf_counter(), source.state()
+        if self.save and not self.options.overwrite:
+            for path in self._paths(source):
+                refuse_existing(path)
+        if isinstance(source, FileSource) and source.page is None:
+            rows, plan = self._large(source)
+            if plan is not None:
+                return _Read(source, began, state, rows=rows, plan=plan)
+        return _Read(source, began, state, prepared=self.predictor.prepare(source.read()))
 
-    Raises:
-        FailureError: ``out`` cannot be written.
-    """
-    out = Path(out)
-    writable(out)
-    for source in sources:
+    def _large(self, source: FileSource) -> tuple[RowSource | None, Plan | None]:
+        """Return the rows and the plan of an image that is too large to be held with all its pictures."""
+        tiler = self.predictor.tiler
+        if tiler.config.preprocessing.resize is not None:
+            return None, None
+        rows = open_rows(source.path)
+        pictures = rows.height * rows.width * PICTURES
+        if pictures <= (to_spare() if tiler.memory is None else tiler.memory):
+            return None, None
+        size = (rows.height, rows.width)
+        return rows, tiler.plan(*size, channels=rows.channels, resident=rows.resident)
+
+    def _infer(self, read: Sequence[_Read]) -> list[_Seen]:
+        prepared = [one.prepared for one in read if one.prepared is not None]
+        if not prepared:
+            return [_Seen(one, streamed=self._stream(one)) for one in read]
+        found = self.predictor.segment_prepared(prepared, probabilities=self.keeps)
+        return [_Seen(one, segmentation) for one, segmentation in zip(read, found, strict=True)]
+
+    def _stream(self, read: _Read) -> Path:
+        """Run an image by tiles, from the rows of its file to those of its mask's."""
+        rows, plan = read.rows, read.plan
+        assert rows is not None
+        assert plan is not None
+        if "mask" not in self.outputs or self.predictor.cleans or not self.save:
+            raise OptionError(
+                f"{read.source.origin} ({rows.height}x{rows.width}) goes by rows, which gives the mask as "
+                "the network finds it: ask for the output mask, without smallest objects or holes, or give "
+                "more memory"
+            )
+        path = self._paths(read.source)[self.outputs.index("mask")]
         try:
-            result = segment(model, read(source.path))
-        except FailureError as error:
-            yield Done(source, error=str(error))
-            continue
-        yield Done(source, result, write(result, out / source.name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FailureError(f"cannot write to {path.parent}: {error.strerror}") from error
+        labels = self.predictor.config.labels
+        with open_sink(path, rows.height, rows.width, labels, overwrite=self.options.overwrite) as sink:
+            self.predictor.tiler.run(rows, sink, plan)
+        return path
 
+    def _finish(self, source: Source, seen: _Seen) -> Done:
+        if seen.streamed is not None:
+            assert seen.read.plan is not None
+            size = (seen.read.plan.height, seen.read.plan.width)
+            self._record(source, seen.read, (seen.streamed,), size, {})
+            left = ", ".join(name for name in self.outputs if name != "mask")
+            note = f"too large for {left}: the mask alone was written" if left else ""
+            return Done(source, written=(seen.streamed,), note=note)
+        assert seen.segmentation is not None
+        written: tuple[Path, ...] = ()
+        if self.save:
+            stem = self.out / source.name
+            written = write_outputs(seen.segmentation, stem, self.outputs, self.options, source=source.origin)
+        height, width = seen.segmentation.mask.shape
+        self._record(source, seen.read, written, (height, width), seen.segmentation.shares)
+        return Done(source, seen.segmentation, written)
 
-def write(result: Segmentation, stem: Path) -> tuple[Path, ...]:
-    """Write mask and overlay beside each other as ``STEM_mask.png`` and ``STEM_overlay.png``."""
-    mask, overlay = stem.with_name(f"{stem.name}_mask.png"), stem.with_name(f"{stem.name}_overlay.png")
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        result.index_image().save(mask)
-        result.overlay().save(overlay)
-    except OSError as error:
-        raise FailureError(f"cannot write {mask}: {error}") from error
-    return mask, overlay
+    def _record(
+        self, source: Source, read: _Read, written: tuple[Path, ...], size: tuple[int, int], areas: Any
+    ) -> None:
+        if self.manifest is not None:
+            seconds = time.perf_counter() - read.began
+            self.manifest.add(
+                source.origin, state=read.state, outputs=written, seconds=seconds, size=size, areas=areas
+            )
+
+    def _paths(self, source: Source) -> list[Path]:
+        stem = self.out / source.name
+        suffixes = [self.options.suffixes.get(name, OUTPUTS[name].suffix) for name in self.outputs]
+        return [stem.with_name(stem.name + suffix) for suffix in suffixes]
 
 
 def writable(folder: Path) -> None:
@@ -105,6 +227,5 @@ def writable(folder: Path) -> None:
         raise FailureError(f"cannot write to {folder}: permission denied")
 
 
-def _name(inner: Path, stems: Counter[str]) -> str:
-    stem = str(inner.with_suffix(""))
-    return stem if stems[stem] == 1 else str(inner)
+def _kind(read: _Read) -> Hashable:
+    return id(read) if read.prepared is None else read.prepared.kind

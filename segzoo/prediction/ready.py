@@ -14,14 +14,17 @@ from segzoo.errors import OptionError
 from segzoo.images import as_image, read
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.engines import make_engine
+from segzoo.prediction.large import Tiler, read_budget, refuse_probabilities
 from segzoo.prediction.postprocessing import choose_classes, clean, read_thresholds
 from segzoo.prediction.predictor import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.restoring import restored
+from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.tiling import ArrayRows, ArraySink
 from segzoo.weights.folder import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.images import Placement
     from segzoo.prediction.engines import Backend, Engine, Precision
-    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.prediction.tiling import Plan
 
     #: A file, a Pillow image, or an array.
     Picture = str | os.PathLike[str] | NDArray[Any] | Image.Image
@@ -41,17 +44,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image on its way into the network.
+    """An image on its way into the network: as a whole, or with the plan of its tiles.
 
     Attributes:
         image: ``(H, W, C)`` uint8, upright.
-        tensor: ``(1, C, h, w)`` float32, preprocessed.
+        tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
         placement: where the image lies in the tensor.
+        plan: how to run it in tiles.
     """
 
     image: NDArray[np.uint8]
-    tensor: Tensor
-    placement: Placement
+    tensor: Tensor | None = None
+    placement: Placement | None = None
+    plan: Plan | None = None
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for images that can be one batch."""
+        return id(self) if self.tensor is None else tuple(self.tensor.shape)
 
 
 class Predictor:
@@ -64,6 +74,9 @@ class Predictor:
         precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (half the
             bits, where the machine is faster with them) or ``fastest`` (8-bit integers).
         backend: ``torch``, ``compile``, ``openvino`` or ``onnxruntime``.
+        memory: a promise: an image that would take more than ``"4GB"`` besides what the process holds is run
+            in tiles. Without, images of more than 4 million pixels are run in tiles where they would take
+            more than most of the free memory.
         flips: directions in which each image is mirrored too, and the probabilities averaged.
         turns: whether it is turned by right angles too.
         scales: sizes that it is seen at.
@@ -95,6 +108,7 @@ class Predictor:
         device: str | torch.device | None = None,
         precision: Precision = "exact",
         backend: Backend = "torch",
+        memory: str | int | None = None,
         flips: Sequence[Literal["horizontal", "vertical"]] = (),
         turns: bool = False,
         scales: Sequence[float] = (1.0,),
@@ -115,7 +129,7 @@ class Predictor:
             self.config = replace(self.config, threshold=threshold)
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
-        samples = [self.prepare(picture).tensor for picture in calibration]
+        samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]
         engines: list[Engine] = [
             make_engine(
                 network,
@@ -131,6 +145,7 @@ class Predictor:
         if flips or turns or tuple(scales) != (1.0,):
             self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)
         tell(self.engine.description)
+        self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
 
     def __call__(self, image: Picture, *, probabilities: bool = False) -> Segmentation:
         """Segment one image.
@@ -142,28 +157,59 @@ class Predictor:
         Raises:
             ImageError: it cannot be read, or has other channels than the network.
         """
-        return self.batch([self.prepare(image)], probabilities=probabilities)[0]
+        return self.segment_prepared([self.prepare(image)], probabilities=probabilities)[0]
+
+    @property
+    def cleans(self) -> bool:
+        """Whether small objects or holes go, which needs the whole mask."""
+        return any(self._smallest.values())
 
     def prepare(self, image: Picture) -> Prepared:
         """Read and preprocess an image; errors as those of a call."""
-        pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image)
+        pixels = _pixels(image)
+        plan = self.tiler.plan(*pixels.shape[:2], channels=pixels.shape[2], resident=pixels.nbytes)
+        if plan is not None:
+            return Prepared(pixels, plan=plan)
         return Prepared(pixels, *network_input(pixels, self.config))
 
     @torch.inference_mode()
-    def batch(self, prepared: Sequence[Prepared], *, probabilities: bool = False) -> list[Segmentation]:
-        """Segment prepared images whose tensors are of one size."""
-        logits = self.engine(torch.cat([one.tensor for one in prepared]))
+    def segment_prepared(
+        self, prepared: Sequence[Prepared], *, probabilities: bool = False
+    ) -> list[Segmentation]:
+        """Segment prepared images that are all of one kind."""
+        if prepared[0].plan is not None:
+            return [self._tiled(one, probabilities=probabilities) for one in prepared]
+        tensors = [one.tensor for one in prepared if one.tensor is not None]
+        logits = self.engine(tensors[0] if len(tensors) == 1 else torch.cat(tensors))
         return [
             self._finished(logits[number], one, probabilities=probabilities)
             for number, one in enumerate(prepared)
         ]
 
+    def _tiled(self, prepared: Prepared, *, probabilities: bool) -> Segmentation:
+        assert prepared.plan is not None
+        if probabilities:
+            refuse_probabilities(prepared.plan)
+        image = prepared.image
+        sink = ArraySink(image.shape[0], image.shape[1])
+        self.tiler.run(ArrayRows(image), sink, prepared.plan)
+        return self._cleaned(Segmentation(mask=sink.mask, labels=self.config.labels, image=image))
+
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
+        assert prepared.placement is not None
         wanted = probabilities or bool(self._thresholds)
         found = restored(logits, prepared.placement, prepared.image, self.config, probabilities=wanted)
         if self._thresholds and found.probabilities is not None:
             mask = choose_classes(found.probabilities, self._thresholds, threshold=self.config.threshold)
             found = replace(found, mask=mask.astype("uint8"))
-        if any(self._smallest.values()):
-            found = replace(found, mask=clean(found.mask, self.config.labels, **self._smallest))
+        found = self._cleaned(found)
         return found if probabilities else replace(found, probabilities=None)
+
+    def _cleaned(self, found: Segmentation) -> Segmentation:
+        if not self.cleans:
+            return found
+        return replace(found, mask=clean(found.mask, self.config.labels, **self._smallest))
+
+
+def _pixels(image: Picture) -> NDArray[np.uint8]:
+    return read(image) if isinstance(image, str | os.PathLike) else as_image(image)

@@ -59,9 +59,9 @@ def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config:
     """
     inside = _inside(logits, placement)
     if len(inside) > 2:
-        return _largest(_chances(inside) if _resizes_chances(config) else inside, size)
+        return _largest(chances_of(inside) if _resizes_chances(config) else inside, size)
     if _resizes_chances(config):
-        score, level = _chances(inside)[-1], config.threshold if len(inside) == 1 else 0.5
+        score, level = chances_of(inside)[-1], config.threshold if len(inside) == 1 else 0.5
     elif len(inside) == 1:
         score, level = inside[0], math.log(config.threshold / (1 - config.threshold))
     else:
@@ -75,8 +75,8 @@ def to_probabilities(
     """Return the probability of every class, ``(K, H, W)`` float32; arguments as those of `to_mask`."""
     inside = _inside(logits, placement)
     if _resizes_chances(config):
-        return _resized(_chances(inside), size)
-    return _chances(_resized(inside, size))
+        return _resized(chances_of(inside), size)
+    return chances_of(_resized(inside, size))
 
 
 def decide(probabilities: Tensor, config: ModelConfig) -> Tensor:
@@ -126,5 +126,6 @@ def _resizes_chances(config: ModelConfig) -> bool:
     return resize is not None and resize.restore == "probabilities"
 
 
-def _chances(logits: Tensor) -> Tensor:
+def chances_of(logits: Tensor) -> Tensor:
+    """Return probabilities ``(K, H, W)`` of logits: of class 1 where there is one, of each class else."""
     return logits.sigmoid() if logits.shape[0] == 1 else logits.softmax(dim=0)

@@ -1,0 +1,121 @@
+"""``segzoo benchmark``: how fast a model predicts here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from segzoo.cli.table import echo_json, table
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_SIZE = re.compile(r"(\d+)(?:x(\d+))?")
+
+
+@click.command("benchmark")
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="BACKEND:PRECISION",
+    help="Such as openvino:fast, eager, or all; may be repeated [default: eager, torch:exact, torch:fast].",
+)
+@click.option("--size", default="512x512", show_default=True, help="Height x width of a made-up image.")
+@click.option(
+    "--image",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A file to segment instead of a made-up one.",
+)
+@click.option("--batch", default=1, show_default=True, help="Images that the network takes together.")
+@click.option("--threads", type=int, help="Of the CPU [default: the cores that the process may use].")
+@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option("--repeats", default=20, show_default=True, help="How often each thing is measured, at most.")
+@click.option(
+    "--seconds", default=20.0, show_default=True, help="No repetition begins later, once there are 3."
+)
+@click.option("--classes", default=2, show_default=True, help="Of a model that has no weights.")
+@click.option("--fps", is_flag=True, help="Add what the bubbliiiing program calls FPS.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    model: str,
+    runs: tuple[str, ...],
+    size: str,
+    image: str | None,
+    batch: int,
+    threads: int | None,
+    device: str | None,
+    repeats: int,
+    seconds: float,
+    classes: int,
+    fps: bool,
+    as_json: bool,
+) -> None:
+    """Measure how fast a model predicts on this machine.
+
+    \b
+    segzoo benchmark unet-nuclei --size 256x256 --run eager --run torch:fast
+
+    MODEL is weights by name, a folder, or the name of a model, which then has random weights. For each
+    run: images a second and milliseconds for a batch with the input in memory, then from a file to the
+    mask's file one by one, then with reading and writing beside the network; by how much the memory
+    grew; and the share of what a large matrix product reaches here in that precision.
+
+    --fps repeats 100 times, after one repetition, the network, softmax and the largest class on one
+    image that is preprocessed as the weights' config says: neither reading nor the way back to the image's
+    size are in it, as in bubbliiiing's program, which runs what is called eager here.
+    """
+    height_width = _read_size(size)
+    from segzoo.prediction.benchmark import ALL_RUNS, DEFAULT_RUNS, benchmark
+    from segzoo.prediction.device import parse_device
+    from segzoo.prediction.measures import HEADER
+
+    names = ALL_RUNS if "all" in runs else tuple(dict.fromkeys(runs)) or DEFAULT_RUNS
+    report = benchmark(
+        _network(model, classes),
+        runs=names,
+        image=None if image is None else Path(image),
+        size=height_width,
+        batch=batch,
+        threads=threads,
+        device=parse_device(device),
+        repeats=repeats,
+        seconds=seconds,
+        fps=fps,
+        progress=lambda name: click.echo(f"measuring {name}", err=True),
+    )
+    if as_json:
+        echo_json({"model": model, **report.to_json()})
+        return
+    if rows := report.rows():
+        click.echo(table(rows, header=HEADER))
+    click.echo("\n".join(report.remarks()))
+    for run in report.runs:
+        if run.fps is not None:
+            click.echo(
+                f"{run.name}: {run.fps:.4g} FPS as bubbliiiing's program counts (batch 1, 100 repetitions)"
+            )
+
+
+def _network(name: str, classes: int) -> nn.Module:
+    """Return the model of a name; random weights are as fast as others."""
+    from segzoo import zoo
+    from segzoo.creation import create
+    from segzoo.weights import load
+    from segzoo.weights.sources import is_location
+
+    if is_location(name) or Path(name).is_dir() or zoo.weights.find(name):
+        return load(name)
+    return create(name, num_classes=classes, weights=None)
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise OptionError(f"size must be such as 480x640, height x width, got {text!r}")
+    return int(found[1]), int(found[2] or found[1])
