@@ -34,11 +34,11 @@ def test_each_image_is_a_line_that_says_what_was_written(tmp_path):
 
 def test_what_is_done_and_whole_is_known_again(tmp_path):
     filled(tmp_path).add("b.png", error="it is damaged")
-    again = Manifest(tmp_path, settings="nuclei", resume=True)
+    again = Manifest(tmp_path, settings="nuclei")
     assert again.has("a.png", "one")
     assert not again.has("a.png", "changed")
     assert not again.has("b.png", "one")
-    assert not Manifest(tmp_path, settings="other weights", resume=True).has("a.png", "one")
+    assert not Manifest(tmp_path, settings="other weights").has("a.png", "one")
     (tmp_path / "deep/a_mask.png").write_bytes(b"12")
     assert not again.has("a.png", "one")
 
@@ -46,21 +46,21 @@ def test_what_is_done_and_whole_is_known_again(tmp_path):
 def test_a_source_that_cannot_tell_whether_it_changed_is_done_again(tmp_path):
     manifest = Manifest(tmp_path)
     manifest.add("http://host/a.png", state="")
-    assert not Manifest(tmp_path, resume=True).has("http://host/a.png", "")
+    assert not Manifest(tmp_path).has("http://host/a.png", "")
 
 
 def test_a_line_that_a_crash_cut_off_is_none(tmp_path):
     manifest = filled(tmp_path)
     manifest.path.write_text(manifest.path.read_text() + '{"input": "b.p')
-    again = Manifest(tmp_path, settings="nuclei", resume=True)
+    again = Manifest(tmp_path, settings="nuclei")
     assert again.has("a.png", "one")
     again.add("b.png", state="two")
-    assert Manifest(tmp_path, settings="nuclei", resume=True).has("b.png", "two")
+    assert Manifest(tmp_path, settings="nuclei").has("b.png", "two")
 
 
-def test_a_run_that_does_not_go_on_begins_its_record_anew(tmp_path):
+def test_a_record_may_begin_anew(tmp_path):
     filled(tmp_path)
-    Manifest(tmp_path)
+    Manifest(tmp_path, anew=True)
     assert not (tmp_path / "manifest.jsonl").exists()
 
 

@@ -101,7 +101,7 @@ class Job:
         save: bool = True,
     ) -> None:
         self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
-        self.options, self.save = options or OutputOptions(), save
+        self.options, self.save, self.resume = options or OutputOptions(), save, resume
         check_outputs(self.outputs, self.options)
         self.keeps = "probabilities" in self.outputs
         told = (
@@ -114,13 +114,15 @@ class Job:
         if save:
             writable(self.out)
             name = f"manifest{part}.jsonl"
-            self.manifest = Manifest(self.out, name, settings=repr(told), resume=resume)
+            self.manifest = Manifest(
+                self.out, name, settings=repr(told), anew=self.options.overwrite and not resume
+            )
 
     def run(self, sources: Sequence[Source]) -> Iterator[Done]:
         """Segment every source, in order; what goes wrong with one is told in its `Done`."""
         fresh: list[Source] = []
         for source in sources:
-            if self.manifest is not None and self.manifest.has(source.origin, source.state()):
+            if self.resume and self.manifest is not None and self.manifest.has(source.origin, source.state()):
                 yield Done(source, skipped=True)
             else:
                 fresh.append(source)

@@ -27,26 +27,26 @@ class Manifest:
         folder: that the masks go to.
         name: of the file in it; runs that share the work have one each.
         settings: what the masks depend on besides the image: weights, precision, outputs.
-        resume: whether what is recorded already counts; else the record begins anew.
+        anew: whether what is recorded already is dropped; else the record is continued.
 
     Raises:
         FailureError: the file cannot be read or written.
     """
 
     def __init__(
-        self, folder: Path, name: str = "manifest.jsonl", *, settings: str = "", resume: bool = False
+        self, folder: Path, name: str = "manifest.jsonl", *, settings: str = "", anew: bool = False
     ) -> None:
         self.folder, self.path, self.settings = folder, folder / name, settings
         self._done: dict[str, Mapping[str, Any]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if resume and self.path.exists():
+            if anew:
+                self.path.unlink(missing_ok=True)
+            elif self.path.exists():
                 text = self.path.read_text(encoding="utf-8")
                 self._read(text)
                 if text and not text.endswith("\n"):
                     self.path.write_text(text + "\n", encoding="utf-8")
-            elif not resume:
-                self.path.unlink(missing_ok=True)
         except (OSError, UnicodeDecodeError) as error:
             raise FailureError(f"the manifest {self.path} cannot be used: {error}") from error
 
