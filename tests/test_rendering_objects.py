@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from segzoo.prediction.postprocessing import find_instances
 from segzoo.prediction.rendering import OutputOptions, write_outputs
-from segzoo.prediction.rendering.polygons import signed_area, trace_polygons
+from segzoo.prediction.rendering.polygons import trace_polygons
 from segzoo.prediction.rendering.runs import compress_runs, count_runs
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
@@ -37,6 +37,12 @@ def filled(rings, shape):
             if x == x2:
                 inside[min(y, y2) : max(y, y2), x:] ^= True
     return inside
+
+
+def signed_area(ring):
+    """The shoelace formula: positive where corners run clockwise on a screen."""
+    x, y = ring.T
+    return (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2
 
 
 def plain_counts(where):

@@ -57,7 +57,8 @@ def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:
     ends = np.append(starts[1:], mask.size)
     classes = mask.ravel()[starts].astype(np.int64)
     roots = _joined(len(starts), *_touching(starts, ends, classes, width, connectivity))
-    found, numbers = np.unique(roots, return_inverse=True)
+    found = roots == np.arange(len(roots))
+    numbers = (np.cumsum(found) - 1)[roots]
     areas = np.bincount(numbers, weights=ends - starts).astype(np.int64)
     spread = np.repeat(numbers.astype(np.int32), ends - starts).reshape(height, width)
     return Components(spread, classes[found], areas)

@@ -43,15 +43,20 @@ class Instances:
 
     def boxes(self) -> NDArray[np.int64]:
         """Return ``(objects, 4)``: x and y of the top left pixel, width and height."""
-        rows, columns = np.nonzero(self.numbers)
-        which = self.numbers[rows, columns] - 1
+        width = self.numbers.shape[1]
+        breaks = np.ones(self.numbers.shape, np.bool_)
+        np.not_equal(self.numbers[:, 1:], self.numbers[:, :-1], out=breaks[:, 1:])
+        starts = np.flatnonzero(breaks)
+        ends = np.append(starts[1:], self.numbers.size) - 1
+        which = self.numbers.ravel()[starts] - 1
+        starts, ends, which = (values[which >= 0] for values in (starts, ends, which))
         box = np.zeros((len(self.classes), 4), np.int64)
-        for side, places in enumerate((columns, rows)):
-            low = np.full(len(box), np.iinfo(np.int64).max)
-            high = np.full(len(box), -1)
-            np.minimum.at(low, which, places)
-            np.maximum.at(high, which, places)
-            box[:, side], box[:, side + 2] = low, high - low + 1
+        for side, low, high in ((0, starts % width, ends % width), (1, starts // width, ends // width)):
+            first = np.full(len(box), self.numbers.size)
+            last = np.full(len(box), -1)
+            np.minimum.at(first, which, low)
+            np.maximum.at(last, which, high)
+            box[:, side], box[:, side + 2] = first, last - first + 1
         return box
 
 

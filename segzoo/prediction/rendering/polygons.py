@@ -45,15 +45,10 @@ def trace_polygons(numbers: NDArray[Any], connectivity: int = 8) -> list[list[Ri
     for owner, first, length in zip(owners.tolist(), firsts.tolist(), lengths.tolist(), strict=True):
         ring = points[first : first + length]
         rings = polygons[owner - 1]
-        # The first ring of an object begins at its highest corner, so it is the outer one.
-        rings.append(ring if (signed_area(ring) > 0) == (not rings) else ring[::-1])
+        # The first ring of an object has its highest corner, so it is the outer one. Every walk begins to
+        # the right along a highest edge, which a hole is to be walked the other way.
+        rings.append(ring[::-1] if rings else ring)
     return polygons
-
-
-def signed_area(ring: Ring) -> float:
-    """Return the area inside a ring, in pixels, negative where it runs the other way."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2
 
 
 def _corners(
