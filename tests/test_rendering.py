@@ -264,6 +264,26 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     assert old.read_text() == "old"
 
 
+def test_stopping_while_a_file_is_written_leaves_nothing_of_it(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_outputs(segmented(), tmp_path / "a", ["mask"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_as_long_as_a_folder_takes_are_written(tmp_path):
+    (path,) = write_outputs(segmented(), tmp_path / ("\u7d30" * 82), ["mask"])
+    assert path.exists()
+
+
+def test_a_name_of_another_format_is_told_whole(tmp_path):
+    with pytest.raises(OptionError, match=r"mask is written as \.png, not as xyz\.jpg"):
+        write_output(segmented(), tmp_path / "xyz.jpg", "mask")
+
+
 def test_a_picture_too_large_for_its_format_says_so(tmp_path):
     result = segmented(size=(1, 70_000))
     with pytest.raises(FailureError, match=r"cannot write .*a\.jpg"):

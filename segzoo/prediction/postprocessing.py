@@ -95,6 +95,9 @@ def choose_classes(probabilities: Any, thresholds: Mapping[int, float], *, thres
         thresholds: by class index, in (0, 1), as `read_thresholds` gives them.
         threshold: of class 1, where there is one channel and ``thresholds`` does not name it.
 
+    Returns:
+        An array or a tensor as was given: int64 indices, or bool where there is one channel.
+
     Raises:
         OptionError: there is one channel, and class 0 has a threshold; or a class has no channel.
     """

@@ -27,8 +27,8 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         FailureError: it cannot be written.
     """
-    # A dot hides it from who lists the folder; the token keeps writers apart.
-    part = path.with_name(f".{path.name[:100]}.{token_hex(4)}.part")
+    # A dot hides it from who lists the folder; the token keeps writers apart, and short what may be long.
+    part = path.with_name(f".{token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from io import BytesIO
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,7 @@ from segzoo.prediction.rendering.painting import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from PIL import Image
 
@@ -86,7 +87,7 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
     taken: dict[str, str] = {}
     for name in dict.fromkeys(names):
         suffix = _suffix(name, options)
-        _format(OUTPUTS[name], Path(f"x{suffix}"))
+        _format(OUTPUTS[name], PurePath(f"NAME{suffix}"))
         if "/" in suffix or "\\" in suffix:
             raise OptionError(f"the suffix of {name} must not lead into a folder, got {suffix!r}")
         if (other := taken.setdefault(suffix.lower(), name)) != name:
@@ -167,11 +168,11 @@ def _suffix(name: str, options: OutputOptions) -> str:
     return options.suffixes.get(name, OUTPUTS[name].suffix)
 
 
-def _format(output: Output, path: Path) -> str:
+def _format(output: Output, path: PurePath) -> str:
     suffix = path.suffix.lower()
     if suffix not in output.formats:
         formats = " or ".join(output.formats)
-        raise OptionError(f"{output.name} is written as {formats}, not as {path.name.removeprefix('x')!r}")
+        raise OptionError(f"{output.name} is written as {formats}, not as {path.name}")
     return suffix
 
 
