@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from segzoo.blocks.convolution import check_choice
 from segzoo.errors import FailureError, OptionError
@@ -191,7 +191,7 @@ class Film:
         if name is None:
             raise FailureError(f"this PyAV can write no {self.path.suffix}: it lacks {' and '.join(choices)}")
         rate = self._video.rate.limit_denominator(_MPEG4_BASE)
-        stream: VideoStream = file.add_stream(name, rate=rate, options=_OPTIONS.get(name))
+        stream = cast("VideoStream", file.add_stream(name, rate=rate, options=_OPTIONS.get(name)))
         context, (height, width) = stream.codec_context, picture.shape[:2]
         context.width, context.height = width, height
         context.time_base = self._video.time_base

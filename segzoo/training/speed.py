@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from segzoo.blocks.convolution import check_positive
+from segzoo.machine import forget_peak, peak_bytes, peak_flops
 from segzoo.training.data import Batch, make_loader
 from segzoo.training.fetching import fetched
 from segzoo.training.loss import training_loss
@@ -154,41 +153,6 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     )
 
 
-def peak_flops(device: torch.device, precision: str) -> float:
-    """Return the floating-point operations a second of the best of five large matrix products."""
-    side = 1024 if device.type == "cpu" else 8192
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-    one = torch.randn(side, side, device=device).to(kind)
-    best = float("inf")
-    for _ in range(5):
-        _wait(device)
-        begun = time.perf_counter()
-        one @ one
-        _wait(device)
-        best = min(best, time.perf_counter() - begun)
-    return 2 * side**3 / best
-
-
-def forget_peak(device: torch.device) -> None:
-    """Begin to look for the peak of the memory here."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Return the memory at its peak: of the device, or of this process where that is the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _timed(
     step: Callable[[Batch], None], batches: Iterator[Batch], seconds: dict[str, float]
 ) -> dict[str, float]:
@@ -210,11 +174,6 @@ def _flops(step: Callable[[Batch], None], batch: Batch) -> float:
     with FlopCounterMode(display=False) as counter:
         step(batch)
     return float(counter.get_total_flops())
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize()
 
 
 def _nothing(text: str) -> None:
