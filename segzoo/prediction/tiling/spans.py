@@ -7,6 +7,7 @@ as in the whole image. All are equally long; only the last may be shorter, by le
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,9 +58,12 @@ def cut(size: int, tile: int, overlap: int, grid: int, *, smooth: bool) -> tuple
     """
     starts, length = _starts(size, tile, overlap, grid)
     stops = [min(start + length, size) for start in starts]
-    middles = [(a + b) // (2 * grid) * grid for a, b in zip(starts[1:], stops[:-1], strict=True)]
-    # Mixed is at most a third of a tile: more than two tiles would meet in more.
-    half = min(overlap, length // 3) // 2 if smooth else 0
+    # A hard edge lies on the grid, where no pixel behind it is nearer to the tile's end than was asked.
+    step = 1 if smooth else grid
+    middles = [(a + b) // (2 * step) * step for a, b in zip(starts[1:], stops[:-1], strict=True)]
+    # Where tiles lie closer than they overlap, more than two would meet: only the middle is mixed then.
+    apart = min((b - a for a, b in pairwise(middles)), default=length)
+    half = min(overlap, apart) // 2 if smooth else 0
     cores = list(zip([0, *middles], [*middles, size], strict=True))
     return tuple(
         Span(
@@ -73,16 +77,41 @@ def cut(size: int, tile: int, overlap: int, grid: int, *, smooth: bool) -> tuple
     )
 
 
-def _starts(size: int, tile: int, overlap: int, grid: int) -> tuple[list[int], int]:
+@dataclass(frozen=True)
+class Cut:
+    """What is known of a side before it is cut: tiles, the length of the longest, and of all together."""
+
+    count: int
+    longest: int
+    together: int
+
+
+def foresee(size: int, tile: int, overlap: int, grid: int) -> Cut:
+    """Return what `cut` will do, at no cost however many tiles there are."""
     if size <= tile:
-        return [0], size
+        return Cut(1, size, size)
     count = -(-(size - overlap) // (tile - overlap))
     length = min(tile, up(-(-(size - overlap) // count) + overlap, grid))
-    step = length - overlap
-    starts = [index * step for index in range(count) if index * step + overlap < size]
-    # The last is moved back to be as long as the others, as far as the grid lets it.
-    starts[-1] = max(0, up(size - length, grid))
-    return starts, length
+    # Rounded up to the grid, fewer may do.
+    count = -(-(size - overlap) // (length - overlap))
+    last = size - _last_start(size, length, grid)
+    return Cut(count, length, (count - 1) * length + last)
+
+
+def _last_start(size: int, length: int, grid: int) -> int:
+    # Moved back to be as long as the others, as far as the grid lets it.
+    return max(0, up(size - length, grid))
+
+
+def _starts(size: int, tile: int, overlap: int, grid: int) -> tuple[list[int], int]:
+    planned = foresee(size, tile, overlap, grid)
+    if planned.count == 1:
+        return [0], size
+    step = planned.longest - overlap
+    return [
+        *(index * step for index in range(planned.count - 1)),
+        _last_start(size, planned.longest, grid),
+    ], planned.longest
 
 
 def weights(span: Span) -> NDArray[np.float32]:

@@ -1,0 +1,34 @@
+"""Images larger than memory: tiles by a plan, rows in, rows of the mask out.
+
+rows = open_rows("slide.tif")
+plan = plan_tiles(measure(network), rows.height, rows.width, memory="4GB", channels=rows.channels,
+resident=rows.resident)
+with open_sink("mask.png", rows.height, rows.width, labels) as sink:
+segment_large(engine, rows, sink, config=config, plan=plan)
+"""
+
+from __future__ import annotations
+
+from segzoo.prediction.tiling.budget import parse_memory, told_memory
+from segzoo.prediction.tiling.files import open_rows
+from segzoo.prediction.tiling.plan import Plan, plan_tiles
+from segzoo.prediction.tiling.rows import ArrayRows, RowSource
+from segzoo.prediction.tiling.sinks import ArraySink, RowSink, open_sink
+from segzoo.prediction.tiling.streaming import segment_large
+from segzoo.prediction.tiling.traits import Traits, measure
+
+__all__ = [
+    "ArrayRows",
+    "ArraySink",
+    "Plan",
+    "RowSink",
+    "RowSource",
+    "Traits",
+    "measure",
+    "open_rows",
+    "open_sink",
+    "parse_memory",
+    "plan_tiles",
+    "segment_large",
+    "told_memory",
+]

@@ -1,0 +1,133 @@
+"""What memory a forward takes: counted, and measured where the machine tells.
+
+Counted is what the network's tensors hold at the same time while it runs on a small image, plus what
+the largest operation may hold twice, since a convolution reorders what it reads and writes. Measured is by
+how much the process (Linux), or the accelerator's allocator, grew over its level before. The larger of the
+two counts, with a tenth more, as an allocator leaves gaps.
+"""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from segzoo.prediction.tiling.traits import Engine
+
+#: Side of the image that is measured.
+SIDE = 128
+#: Side of the one before, which pays for what is made once.
+_FIRST = 32
+_GAPS = 1.1
+_STATUS = Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+
+
+def forward_bytes(
+    network: nn.Module, engine: Engine | None, in_channels: int, grid: int
+) -> tuple[int, float]:
+    """Return what a first forward takes whatever the size, and what any takes for each pixel, in bytes."""
+    device = engine.device if engine is not None else next(network.parameters(), torch.empty(0)).device
+    first, second = (-(-side // grid) * grid for side in (_FIRST, SIDE))
+    counted = _counted(network, in_channels, second) / second**2
+    fixed, grown = _grown(engine or network, in_channels, (first, second), device)
+    per_pixel = max(counted, grown / second**2)
+    return fixed, _GAPS * per_pixel
+
+
+class _Count(TorchDispatchMode):
+    """Adds up what tensors hold while they live; the most is ``peak``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            self._take(tensor.untyped_storage())
+        # What a convolution reads and writes may be there twice, in another order.
+        copied = (args[0], result) if "conv" in str(func) else ()
+        copies = sum(tensor.untyped_storage().nbytes() for tensor in _tensors(copied))
+        self.peak = max(self.peak, self.held + copies)
+        return result
+
+    def _take(self, storage: Any) -> None:
+        key = storage._cdata
+        if key in self.known:
+            return
+        self.known.add(key)
+        size = storage.nbytes()
+        self.held += size
+        weakref.finalize(storage, self._let_go, key, size)
+
+    def _let_go(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.held -= size
+
+
+def _counted(network: nn.Module, in_channels: int, side: int) -> int:
+    parameter = next(network.parameters(), torch.empty(0))
+    with torch.inference_mode():
+        images = torch.zeros(1, in_channels, side, side, device=parameter.device)
+        with _Count() as count:
+            network(images)
+    return count.peak + images.nbytes
+
+
+def _grown(
+    run: Callable[[Tensor], Tensor], in_channels: int, sides: tuple[int, int], device: torch.device
+) -> tuple[int, int]:
+    """Return by how much the process grew for the first image, and for the second; 0 where none tells."""
+    level = _level(device)
+    if level is None:
+        return 0, 0
+    peaks = []
+    with torch.inference_mode():
+        for side in sides:
+            _forget_peak(device)
+            run(torch.zeros(1, in_channels, side, side, device=device))
+            peaks.append(max(0, _peak(device) - level))
+    return peaks[0], peaks[1]
+
+
+def _level(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    if device.type != "cpu" or not _forget_peak(device):
+        return None
+    return _status("VmRSS")
+
+
+def _forget_peak(device: torch.device) -> bool:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    try:
+        _RESET.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak(device: torch.device) -> int:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]

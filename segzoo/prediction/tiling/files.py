@@ -1,0 +1,92 @@
+"""Image files as sources of rows: ``.npy``, PNG and TIFF a few rows at a time, others decoded whole."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from segzoo.errors import ImageError
+from segzoo.images import holds_array, opened, read_array
+from segzoo.prediction.tiling.png import SIGNATURE, PngRows, by_rows
+from segzoo.prediction.tiling.rows import ArrayRows, FileRows, WholeRows
+
+if TYPE_CHECKING:
+    import os
+
+    from segzoo.prediction.tiling.rows import RowSource
+
+#: How a TIFF file begins: little or big endian, classic or BigTIFF.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_rows(path: str | os.PathLike[str], *, max_pixels: int | None = -1) -> RowSource:
+    """Open an image file by rows, with the values that `segzoo.images.read` gives.
+
+    ``.npy`` files, PNG files that are not interlaced, and TIFF files (with the extra ``tiff``) are read as
+    far as they are needed. All else, also what EXIF says to turn, is decoded whole when its first row is
+    asked for, and holds `RowSource.resident` bytes.
+
+    Args:
+        path: the file.
+        max_pixels: more than these are refused; ``None``: any number. Twice Pillow's
+            ``Image.MAX_IMAGE_PIXELS`` where not told, which is where Pillow refuses to decode, as it
+            does whatever is told here with files that are decoded whole.
+
+    Raises:
+        ImageError: there is no such file, it is no image, or has too many pixels.
+    """
+    path = Path(path)
+    try:
+        rows = _opened(path)
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {path}") from error
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
+    if max_pixels == -1:
+        max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
+    if max_pixels is not None and rows.height * rows.width > max_pixels:
+        raise ImageError(
+            f"{path} claims {rows.height}x{rows.width} pixels, above the limit of {max_pixels} that guards"
+            " against files made to exhaust a machine: raise max_pixels if you trust it"
+        )
+    return rows
+
+
+def _opened(path: Path) -> RowSource:
+    if path.suffix.lower() == ".npy":
+        return _npy_rows(path)
+    if holds_array(path):
+        return ArrayRows(read_array(path))
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start == SIGNATURE and by_rows(path):
+        return PngRows(path)
+    if start[:4] in _TIFF and find_spec("tifffile"):
+        from segzoo.prediction.tiling.tiff import tiff_rows
+
+        rows = tiff_rows(path)
+        if rows is not None:
+            return rows
+    return _whole_rows(path)
+
+
+def _npy_rows(path: Path) -> RowSource:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
+    if not mapped.flags.c_contiguous:
+        return ArrayRows(mapped)
+    return FileRows(path, mapped.offset, mapped.shape, mapped.dtype)
+
+
+def _whole_rows(path: Path) -> RowSource:
+    with opened(path) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        grey = image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
+        width, height = image.size[::-1] if turned else image.size
+    return WholeRows(path, height, width, 1 if grey else 3)

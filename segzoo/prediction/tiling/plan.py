@@ -1,0 +1,271 @@
+"""The plan of a large image: which tiles, how far they overlap, how many at a time, the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from segzoo.errors import OptionError
+from segzoo.prediction.tiling.budget import parse_memory, told_memory
+from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.prediction.tiling.spans import cut, foresee, up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from segzoo.prediction.tiling.spans import Span
+    from segzoo.prediction.tiling.traits import Traits
+
+#: What the interpreter, the allocator and the streams take besides what is counted.
+MARGIN = 16_000_000
+#: Sides of tiles that are tried, before they are rounded to the grid, and a few of its own.
+_SIDES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096, 6144, 8192)
+#: Below this side a tile is not worth its calls, if there is memory for more.
+_HANDY = 512
+#: A plan that computes no more than this much more than the best is as good: the smallest is taken.
+_ALIKE = 1.1
+#: A plan that computes more than this many times the image's pixels to be exact is not taken unasked.
+_DEAREST = 4.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an image is run in tiles.
+
+    Attributes:
+        height: of the image.
+        width: of the image.
+        tile: rows and columns of the largest tile.
+        overlap: pixels that neighbouring tiles share, at least.
+        grid: tiles begin at its multiples.
+        batch: tiles at a time.
+        exact: whether the result is that of the whole image at once (up to rounding), since half of the
+            overlap is as far as the network sees, or there is only one tile.
+        peak: the most memory that it takes besides what the process held before, in bytes.
+        parts: what makes up the peak, by name, in bytes.
+        computed: pixels that the network sees for each pixel of the image.
+        notes: what a person should know.
+    """
+
+    height: int
+    width: int
+    tile: tuple[int, int]
+    overlap: int
+    grid: int
+    batch: int
+    exact: bool
+    peak: int
+    parts: dict[str, int]
+    computed: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[Span, ...]:
+        """The bands of tiles, from the top."""
+        return cut(self.height, self.tile[0], self.overlap, self.grid, smooth=not self.exact)
+
+    @property
+    def columns(self) -> tuple[Span, ...]:
+        """The tiles of a band, from the left."""
+        return cut(self.width, self.tile[1], self.overlap, self.grid, smooth=not self.exact)
+
+    def __str__(self) -> str:
+        down, across = len(self.rows), len(self.columns)
+        joined = "cut where both are exact" if self.exact else "mixed smoothly"
+        if down * across == 1:
+            how = f"{self.height}x{self.width} in one piece"
+        else:
+            how = (
+                f"{self.height}x{self.width} in {down}x{across} tiles of {self.tile[0]}x{self.tile[1]},"
+                f" overlap {self.overlap} {joined}, {self.tile[0]} rows in memory,"
+                f" {self.computed:.2f} times the pixels"
+            )
+        parts = ", ".join(f"{name} {told_memory(size)}" for name, size in self.parts.items() if size >= 1e6)
+        lines = [f"{how}; batch {self.batch}; at most {told_memory(self.peak)} more ({parts})"]
+        return "\n".join([*lines, *self.notes])
+
+
+def plan_tiles(
+    traits: Traits,
+    height: int,
+    width: int,
+    *,
+    memory: str | int,
+    channels: int | None = None,
+    resident: int = 0,
+    tile: int | None = None,
+    overlap: int | Literal["exact", "auto"] = "auto",
+    batch: int | None = None,
+) -> Plan:
+    """Choose tiles that keep a process's additional memory below a budget.
+
+    Of the tilings within the budget, those that compute least are looked for, and of those alike the one that
+    takes least memory is chosen. Tiles may be as wide as the image and low, or all of it.
+
+    Args:
+        traits: of the network, as `measure` finds them.
+        height: of the image.
+        width: of the image.
+        memory: the budget: ``"4GB"``, ``"512MB"``, or bytes.
+        channels: of the image's file; the network's where not told.
+        resident: bytes that its source holds (`RowSource.resident`).
+        tile: the side of tiles, rounded up to the grid; chosen where not told.
+        overlap: pixels that neighbours share, rounded up to the grid; ``"exact"``: as many as it takes for
+            the result of the whole image; ``"auto"``: that, unless it makes the network see the image more
+            than four times or does not fit, and a quarter of a tile then.
+        batch: tiles at a time; 1 where not told, more on an accelerator if the tiles are small.
+
+    Raises:
+        OptionError: nothing fits; the text tells the least budget. Or an argument is out of range, or an
+            exact result was asked for of a network that sees everything.
+    """
+    budget = parse_memory(memory)
+    if height < 1 or width < 1:
+        raise OptionError(f"an image of {height}x{width} has no pixel")
+    search = _Search(traits, height, width, channels or traits.in_channels, resident)
+    plans = list(search.plans(_tiles(traits, height, width, tile), overlap, batch))
+    if not plans:
+        raise OptionError(_impossible(traits, tile, overlap))
+    fitting = [plan for plan in plans if plan.peak <= budget]
+    if not fitting:
+        raise OptionError(_too_small(min(plans, key=lambda plan: plan.peak), budget, resident))
+    return _best(_wanted(fitting) if overlap == "auto" else fitting)
+
+
+def _wanted(plans: list[Plan]) -> list[Plan]:
+    """Return the exact plans, or where they cost too much those whose tiles know most of their neighbours."""
+    affordable = [plan for plan in plans if plan.computed <= _DEAREST] or plans
+    exact = [plan for plan in affordable if plan.exact]
+    widest = max(plan.overlap for plan in affordable)
+    return exact or [plan for plan in affordable if plan.overlap == widest]
+
+
+def _best(plans: list[Plan]) -> Plan:
+    handy = [plan for plan in plans if min(plan.tile) >= min(_HANDY, plan.height, plan.width)] or plans
+    least = min(plan.computed for plan in handy)
+    return min((plan for plan in handy if plan.computed <= _ALIKE * least), key=lambda plan: plan.peak)
+
+
+def _tiles(traits: Traits, height: int, width: int, tile: int | None) -> list[tuple[int, int]]:
+    """Return rows and columns of the tiles to try."""
+    grid = traits.grid
+    if tile is not None:
+        if tile < 1:
+            raise OptionError(f"tile must be at least 1, got {tile}")
+        return [(up(tile, grid), up(tile, grid))]
+    least = (grid, 2 * grid, 4 * grid)
+    seen = 2 * (traits.radius or 0)
+    sides = {up(side, grid) for side in (*least, *_SIDES, *(seen + step * grid for step in (1, 2, 4, 8)))}
+    down = sorted({side for side in sides if side < height} | {up(height, grid)})
+    across = sorted({side for side in sides if side < width} | {up(width, grid)})
+    return [(rows, columns) for rows in down for columns in across]
+
+
+@dataclass(frozen=True)
+class _Search:
+    traits: Traits
+    height: int
+    width: int
+    channels: int
+    resident: int
+
+    def plans(
+        self, tiles: list[tuple[int, int]], overlap: int | Literal["exact", "auto"], batch: int | None
+    ) -> Iterator[Plan]:
+        for tile in tiles:
+            whole = tile[0] >= self.height and tile[1] >= self.width
+            overlaps = {0} if whole else self._overlaps(tile, overlap)
+            for shared in overlaps:
+                yield self._plan(tile, shared, batch)
+
+    def _overlaps(self, tile: tuple[int, int], overlap: int | Literal["exact", "auto"]) -> set[int]:
+        traits = self.traits
+        cut_sides = [side for side, size in zip(tile, (self.height, self.width), strict=True) if side < size]
+        if isinstance(overlap, int):
+            if overlap < 0:
+                raise OptionError(f"overlap must not be negative, got {overlap}")
+            wanted = {up(overlap, traits.grid)}
+        else:
+            wanted = set() if traits.radius is None else {2 * traits.radius}
+            if overlap == "auto":
+                wanted.add(up(min(cut_sides) // 4, traits.grid))
+        return {shared for shared in wanted if shared < min(cut_sides)}
+
+    def _plan(self, tile: tuple[int, int], overlap: int, batch: int | None) -> Plan:
+        traits = self.traits
+        smooth = traits.radius is None or overlap < 2 * traits.radius
+        rows, columns = (
+            foresee(size, side, overlap, traits.grid)
+            for size, side in zip((self.height, self.width), tile, strict=True)
+        )
+        single = rows.count == columns.count == 1
+        exact = single or not smooth
+        tile = rows.longest, columns.longest
+        seen = rows.together * columns.together
+        together = min(batch or self._batch(tile), columns.count)
+        parts = self._parts(tile, together, smooth and not single)
+        notes = () if exact else (self._note(overlap),)
+        return Plan(
+            height=self.height,
+            width=self.width,
+            tile=tile,
+            overlap=overlap,
+            grid=traits.grid,
+            batch=together,
+            exact=exact,
+            peak=sum(parts.values()),
+            parts=parts,
+            computed=seen / (self.height * self.width),
+            notes=notes,
+        )
+
+    def _batch(self, tile: tuple[int, int]) -> int:
+        # A processor gains nothing from several; an accelerator is filled by about this many pixels.
+        return 1 if self.traits.device == "cpu" else max(1, 2**21 // (tile[0] * tile[1]))
+
+    def _parts(self, tile: tuple[int, int], batch: int, smooth: bool) -> dict[str, int]:
+        traits, (rows, columns) = self.traits, tile
+        area = up(rows, traits.grid) * up(columns, traits.grid)
+        floats = 4 * area
+        # The input once more while it is put together; those logits once more while they are decided.
+        beside = batch * traits.in_channels * 2 * floats + traits.num_classes * 2 * floats + 10 * area
+        return {
+            "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
+            "tiles": beside,
+            "rows": (rows + 6 * min(READ_ROWS, rows)) * self.width * self.channels,
+            "mask": rows * self.width * 2,
+            "mixing": (rows + rows // 3 + READ_ROWS) * self.width * 4 * traits.num_classes if smooth else 0,
+            "source": self.resident,
+            "besides": MARGIN,
+        }
+
+    def _note(self, overlap: int) -> str:
+        radius = self.traits.radius
+        if radius is None:
+            return (
+                "the network looks at the whole image (global pooling, attention or normalisation over maps):"
+                " the mask depends on the tiles, and only an image in one piece is exact"
+            )
+        return (
+            f"the overlap of {overlap} is less than the {2 * radius} that an exact result takes (the network"
+            f" sees {radius} pixels to each side): near the edges of tiles the mask may differ"
+        )
+
+
+def _impossible(traits: Traits, tile: int | None, overlap: int | str) -> str:
+    if overlap == "exact" and traits.radius is None:
+        return (
+            "the network looks at the whole image (global pooling, attention or normalisation over maps), so"
+            " that no overlap gives the exact result: give overlap as a number, or the memory for one piece"
+        )
+    seen = f"; an exact result takes an overlap of {2 * traits.radius}" if traits.radius is not None else ""
+    return f"tile {tile} is not larger than the overlap ({overlap}) on a grid of {traits.grid}{seen}"
+
+
+def _too_small(least: Plan, budget: int, resident: int) -> str:
+    held = f", of which the image itself, which its format can only decode whole, is {told_memory(resident)}"
+    return (
+        f"memory of {told_memory(budget)} is too little for {least.height}x{least.width}: it needs at least"
+        f" {told_memory(least.peak)}{held if resident else ''}: tile {least.tile[0]}x{least.tile[1]}, overlap"
+        f" {least.overlap}"
+    )

@@ -1,0 +1,157 @@
+"""Where the rows of a large image come from: arrays, and files that are decoded as far as they are needed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from segzoo.errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+#: Rows that are read, or made from a file's bytes, at a time.
+READ_ROWS = 64
+
+
+class RowSource(Protocol):
+    """An image ``(height, width, channels)`` uint8 that is read from the top, some rows at a time.
+
+    Attributes:
+        height: rows, at least 1.
+        width: columns, at least 1.
+        channels: as `segzoo.images.read` would return: alpha is dropped, palettes are looked up.
+        resident: bytes that it holds, or will hold once it is read, whatever number of rows is asked for.
+    """
+
+    @property
+    def height(self) -> int: ...  # noqa: D102
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def channels(self) -> int: ...  # noqa: D102
+    @property
+    def resident(self) -> int: ...  # noqa: D102
+
+    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``.
+
+        Rows are asked for from the top downwards; going back may mean to decode from the start again.
+
+        Raises:
+            ImageError: the file is damaged or cut short.
+        """
+        ...
+
+
+class Values:
+    """Numbers ``(H, W, C)`` of any type as a `RowSource`: the values of bytes are found as they are read.
+
+    Values other than bytes are brought to 0 to 255 as `segzoo.images.to_uint8` does, by the least and the
+    largest of the whole image, which is gone through before the first row is given.
+
+    Raises:
+        ImageError: they have another shape or no pixel, or are no picture's.
+    """
+
+    resident = 0
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if len(shape) != 3 or 0 in shape:
+            raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {shape}")
+        self.height, self.width, self.channels = shape[0], shape[1], shape[2] - (shape[2] in (2, 4))
+        self._dtype = dtype
+        self._scale: float | None = None
+
+    def values(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are stored, ``(bottom - top, width, channels)``."""
+        raise NotImplementedError
+
+    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return rows ``top`` to ``bottom``."""
+        if self._scale is None and self._dtype not in (np.uint8, np.bool_):
+            self._scale = self._find_scale()
+        rows = self.values(top, bottom)[..., : self.channels]
+        if self._scale is not None:
+            return np.rint(rows * self._scale).astype(np.uint8)
+        return rows.astype(np.uint8) * np.uint8(255) if self._dtype == np.bool_ else rows
+
+    def _find_scale(self) -> float:
+        low, high = math.inf, -math.inf
+        for top in range(0, self.height, READ_ROWS):
+            rows = self.values(top, min(top + READ_ROWS, self.height))[..., : self.channels]
+            # Of a NaN numpy's minimum makes a NaN, which Python's would let go.
+            low, high = float(np.minimum(low, rows.min())), float(np.maximum(high, rows.max()))
+        return scale_of_range(self._dtype, low, high)
+
+
+class ArrayRows(Values):
+    """An array ``(H, W)`` or ``(H, W, C)``; rows of a memory-mapped one are read when they are asked for."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array[..., None] if array.ndim == 2 else array
+        super().__init__(self._array.shape, array.dtype)
+
+    def values(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are."""
+        return np.asarray(self._array[top:bottom])
+
+
+class FileRows(Values):
+    """Numbers one after another in a file, read rather than mapped: mapped pages count as memory."""
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._shape = (*shape, 1) if len(shape) == 2 else shape
+        super().__init__(self._shape, dtype)
+        self._path, self._offset = path, offset
+
+    def values(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are stored."""
+        pixels = self._shape[1] * self._shape[2]
+        start = self._offset + top * pixels * self._dtype.itemsize
+        count = (bottom - top) * pixels
+        try:
+            found = np.fromfile(self._path, self._dtype, count, offset=start)
+        except OSError as error:
+            raise ImageError(f"{self._path} cannot be read: {error.strerror or error}") from error
+        if len(found) < count:
+            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
+        return found.reshape(bottom - top, *self._shape[1:])
+
+
+def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
+    """Return what `segzoo.images.to_uint8` multiplies values between ``low`` and ``high`` by.
+
+    Raises:
+        ImageError: as it says.
+    """
+    if not math.isfinite(low) or not math.isfinite(high) or low < 0:
+        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
+    if np.issubdtype(dtype, np.integer):
+        return 255 / (2 ** next(bits for bits in range(8, 66, 2) if high < 2**bits) - 1)
+    if high > 255:
+        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
+    return 255 if high <= 1 else 1
+
+
+class WholeRows:
+    """A file in a format that is decoded at once, when its first row is asked for."""
+
+    def __init__(self, path: Path, height: int, width: int, channels: int) -> None:
+        self._path = path
+        self._array: NDArray[np.uint8] | None = None
+        self.height, self.width, self.channels = height, width, channels
+        # Pillow keeps colours in four bytes, hands them over as bytes, and copies once more to turn upright.
+        self.resident = height * width * (4 + 2 * channels if channels > 1 else 3)
+
+    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return rows ``top`` to ``bottom``; the first time, decode them all."""
+        if self._array is None:
+            from segzoo.images import read
+
+            self._array = read(self._path)
+        return self._array[top:bottom]

@@ -1,0 +1,111 @@
+"""TIFF by strips or tiles, with tifffile (BSD-3-Clause, the extra ``tiff``).
+
+Format: Adobe, TIFF revision 6.0. Only what follows each other in the file, or is cut into strips or tiles
+that tifffile decodes by itself, is read here; `tiff_rows` says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from segzoo.errors import ImageError
+from segzoo.prediction.tiling.rows import FileRows, Values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.prediction.tiling.rows import RowSource
+
+_BLACK_IS_ZERO, _COLOURS = 1, 2
+
+
+def tiff_rows(path: Path) -> RowSource | None:
+    """Return the first page by rows, or ``None`` where it must be decoded whole: palettes, single bits."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            if not _plain(page):
+                return None
+            dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
+            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+            if page.is_contiguous:
+                return FileRows(path, page.dataoffsets[0], shape, dtype)
+            rows = TiffRows(path, file, page, shape)
+            rows.values(0, 1)
+    except ImageError:
+        # What tifffile cannot decode, Pillow may.
+        return None
+    except (tifffile.TiffFileError, ValueError, IndexError) as error:
+        raise ImageError(f"{path} is damaged or cut short: {error}") from error
+    return rows
+
+
+def _plain(page: Any) -> bool:
+    turned = page.tags.get("Orientation")
+    grey = page.photometric == _BLACK_IS_ZERO and page.samplesperpixel <= 2
+    colours = page.photometric == _COLOURS and page.bitspersample == 8
+    whole_bytes = isinstance(page.bitspersample, int) and page.bitspersample in (8, 16, 32)
+    return (
+        (grey or colours)
+        and whole_bytes
+        and (page.planarconfig == 1 or page.samplesperpixel == 1)
+        and page.imagedepth == 1
+        and (turned is None or turned.value == 1)
+    )
+
+
+class TiffRows(Values):
+    """The strips or tiles of a page, decoded a row of them at a time."""
+
+    def __init__(self, path: Path, file: Any, page: Any, shape: tuple[int, ...]) -> None:
+        super().__init__(shape, np.dtype(page.dtype))
+        self._path, self._page = path, page
+        self._tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, shape[0])
+        self._wide = page.tilewidth if page.is_tiled else shape[1]
+        self._across = -(-shape[1] // self._wide)
+        self._shape = shape
+        self._row, self._decoded = -1, np.empty((0, *shape[1:]), self._dtype)
+        # A row of strips as it is kept, as it is decoded, and as the file holds it.
+        self.resident = 3 * self._tall * self._across * self._wide * shape[2] * self._dtype.itemsize
+
+    def values(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are stored."""
+        found = []
+        while top < bottom:
+            row = top // self._tall
+            if row != self._row:
+                self._decoded, self._row = self._decode(row), row
+            first = top - row * self._tall
+            found.append(self._decoded[first : first + bottom - top])
+            top += len(found[-1])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _decode(self, row: int) -> NDArray[Any]:
+        height = min(self._tall, self._shape[0] - row * self._tall)
+        rows = np.zeros((height, *self._shape[1:]), self._dtype)
+        with self._path.open("rb") as file:
+            for column in range(self._across):
+                index = row * self._across + column
+                file.seek(self._page.dataoffsets[index])
+                data = file.read(self._page.databytecounts[index])
+                left = column * self._wide
+                part = rows[:, left : left + self._wide]
+                part[:] = self._segment(data, index)[:height, : part.shape[1]]
+        return rows
+
+    def _segment(self, data: bytes, index: int) -> NDArray[Any]:
+        if not data:
+            # A strip that is left out holds zeros.
+            return np.zeros((self._tall, self._wide, self._shape[2]), self._dtype)
+        try:
+            segment = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
+        except Exception as error:  # whatever codec it is, it raises its own
+            raise ImageError(f"{self._path} is damaged or cut short at part {index}: {error}") from error
+        if segment is None:
+            raise ImageError(f"{self._path} is damaged: part {index} is empty")
+        return segment[0]
