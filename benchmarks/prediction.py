@@ -106,7 +106,8 @@ def compare(name: str, engines: list[str], images: torch.Tensor, runs: int) -> N
     base = times["eager float32"]
     print(f"\n{name}, {sum(p.numel() for p in plain.parameters()) / 1e6:.1f} M parameters")
     print(
-        "| engine | ms (least) | ratio of least | median of ratios | memory MB | made in s | logits off | pixels off |"
+        "| engine | ms (least) | ratio of least | median of ratios | memory MB | made in s "
+        "| logits off | pixels off |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for key, run in ways.items():
@@ -135,8 +136,8 @@ def main() -> None:
     images = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(1))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads on {cores} cores, torch {torch.__version__}, "
-        f"images {tuple(images.shape)}"
+        f"{platform.machine()}, {torch.get_num_threads()} threads on {cores} cores, "
+        f"torch {torch.__version__}, images {tuple(images.shape)}"
     )
     for name in arguments.networks:
         compare(name, arguments.engines, images, arguments.runs)

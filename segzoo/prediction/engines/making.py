@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segzoo.blocks.convolution import check_choice
+from segzoo.errors import MissingExtraError
 from segzoo.prediction.device import default_device, parse_device
 from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS
 from segzoo.prediction.engines.native import make_native
+from segzoo.prediction.engines.onnxruntime import make_onnxruntime
+from segzoo.prediction.engines.openvino import disagreement, make_openvino
 from segzoo.prediction.threads import use_cores
 
 if TYPE_CHECKING:
@@ -56,12 +59,65 @@ def make_engine(
     where = _device(network, device)
     if where.type == "cpu":
         use_cores()
-    dtype = torch.float32
-    if precision != "exact":
-        dtype, reason = low_dtype(where)
-        if dtype is torch.float32:
-            tell(f'precision="{precision}" computes in float32: {reason}')
-    return make_native(network, device=where, dtype=dtype, tell=tell)
+    dtype = _dtype(where, precision, backend, tell)
+    if where.type != "cpu" and backend in ("openvino", "onnxruntime"):
+        tell(f"backend={backend!r} computes on the CPU only: torch instead, on {where}")
+        backend = "torch"
+    try:
+        if precision == "fastest" and (quantised := _quantised(network, where, backend, calibration, tell)):
+            return quantised
+        if backend == "openvino":
+            return make_openvino(network, dtype=dtype, calibration=(), tell=tell)
+        if backend == "onnxruntime":
+            return make_onnxruntime(network, tell=tell)
+    except MissingExtraError as error:
+        tell(f"{error}; torch instead")
+    return make_native(network, device=where, dtype=dtype, tell=tell, compiled=backend == "compile")
+
+
+def _dtype(
+    device: torch.device, precision: Precision, backend: Backend, tell: Callable[[str], None]
+) -> torch.dtype:
+    if precision == "exact":
+        return torch.float32
+    dtype, reason = low_dtype(device)
+    if dtype is torch.float32:
+        tell(f'precision="{precision}": float32, {reason}')
+    elif backend == "onnxruntime" and device.type == "cpu":
+        tell(f'precision="{precision}": ONNX Runtime computes in float32 on a CPU; torch has bfloat16')
+    return dtype
+
+
+def _quantised(
+    network: nn.Module,
+    device: torch.device,
+    backend: Backend,
+    calibration: Sequence[Tensor],
+    tell: Callable[[str], None],
+) -> Engine | None:
+    """Return an engine of 8-bit integers, or tell why there is none and what is next best."""
+    instead = f'computes as precision="fast" with backend="{backend}"'
+    if device.type != "cpu" or backend == "compile":
+        tell(f'precision="fastest" {instead}: 8-bit integers are for OpenVINO on a CPU')
+        return None
+    if not calibration:
+        tell(f'precision="fastest" {instead}: 8-bit integers need images to be calibrated on, and got none')
+        return None
+    try:
+        engine = make_openvino(network, dtype=torch.float32, calibration=calibration, tell=tell)
+    except MissingExtraError as error:
+        tell(f'precision="fastest" {instead}: {error}')
+        return None
+    share = disagreement(engine, calibration)
+    if engine.failed:
+        tell(f'precision="fastest" {instead}')
+        return None
+    if backend != "openvino":
+        tell('precision="fastest": 8-bit integers run on OpenVINO')
+    pixels = sum(one.shape[0] * one.shape[-2] * one.shape[-1] for one in calibration)
+    tell(f"8-bit integers give {share:.3%} of the {pixels} calibration pixels another class than float32")
+    engine.description += f", {share:.3%} of calibration pixels differ"
+    return engine
 
 
 def low_dtype(device: torch.device) -> tuple[torch.dtype, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,17 +78,24 @@ class _Way:
     packed: bool = False
     dtype: torch.dtype = torch.float32
     autocast: bool = False
+    compiled: bool = False
 
     def words(self, device: torch.device) -> str:
         """Say it in a few words."""
         kind = str(self.dtype).removeprefix("torch.") + (" where torch chooses to" if self.autocast else "")
         made = ["channels last", *(["batch norms folded"] if self.folded else [])]
         made += ["weights packed, skips added instead of joined"] if self.packed else []
+        made += ["compiled"] if self.compiled else []
         return f"torch on {device}, {kind}: {', '.join(made)}"
 
 
 def make_native(
-    network: nn.Module, *, device: torch.device, dtype: torch.dtype, tell: Callable[[str], None]
+    network: nn.Module,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Callable[[str], None],
+    compiled: bool = False,
 ) -> NativeEngine:
     """Make the fastest engine that agrees with ``network``; see `segzoo.prediction.engines.make_engine`.
 
@@ -97,15 +104,17 @@ def make_native(
         device: where to compute.
         dtype: float32 for an exact engine, else what to compute in.
         tell: hears what could not be done.
+        compiled: whether torch.compile makes a program of the network.
     """
     known = Known(network, device)
-    for way in _ways(device, dtype):
+    for way in _ways(device, dtype, compiled=compiled):
         try:
             # Rounding to half the bits would hide a mistake, float32 does not.
             if way.packed and way.dtype is not torch.float32:
                 _checked(_build(known, replace(way, dtype=torch.float32)), known)
             return _checked(_build(known, way), known)
-        except (RuntimeError, AttributeError, TypeError, ValueError, NotImplementedError) as error:
+        # Whatever stands in the way of the one, the next may do; the last is the network itself.
+        except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
         tell(f"not used: {way.words(device)} ({reason})")
     raise AssertionError("a network agrees with its own copy")
@@ -130,7 +139,7 @@ class Known:
 
     def copy(self) -> nn.Module:
         """Return a copy in eval mode on the device."""
-        return deepcopy(self._network).to(self.device).eval().requires_grad_(False)
+        return copied(self._network, self.device)
 
     def folded(self) -> tuple[nn.Module, list[Chain]]:
         """Return a copy with its batch norms folded, and the chains that are left."""
@@ -138,7 +147,14 @@ class Known:
         return copy, fold(copy, self._chains)
 
 
-def _ways(device: torch.device, dtype: torch.dtype) -> list[_Way]:
+def copied(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return a copy of ``network`` on ``device``, in eval mode and without gradients."""
+    return deepcopy(network).to(device).eval().requires_grad_(False)
+
+
+def _ways(device: torch.device, dtype: torch.dtype, *, compiled: bool) -> list[_Way]:
+    if compiled:
+        return [_Way(dtype=dtype, compiled=True), *_ways(device, dtype, compiled=False)]
     cpu = device.type == "cpu"
     exact = [*([_Way(packed=True)] if cpu else []), _Way(), _Way(folded=False)]
     if dtype is torch.float32:
@@ -156,8 +172,15 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         join(copy, chains, known.channels)
         pack(copy, chains, modules)
     copy.to(memory_format=torch.channels_last)
+    if way.compiled:
+        # A program for all sizes is made when the second size comes.
+        copy = cast("nn.Module", torch.compile(copy))
     return NativeEngine(
-        copy, device=known.device, dtype=way.dtype, autocast=way.autocast, description=way.words(known.device)
+        copy,
+        device=known.device,
+        dtype=way.dtype,
+        autocast=way.autocast,
+        description=way.words(known.device),
     )
 
 

@@ -36,14 +36,14 @@ def probe(network: nn.Module, run: Callable[[nn.Module, Tensor], T]) -> tuple[Te
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    reason: Exception | None = None
+    refusals: list[str] = []
     for height, width in _SIZES:
         images = torch.randn(1, in_channels(network), height, width, generator=generator).to(device)
         try:
             return images, run(network, images)
         except (RuntimeError, ValueError, AssertionError) as error:
-            reason = error
-    raise UsageError(f"the network does not run on an image of {height}x{width}: {reason}") from reason
+            refusals.append(f"{height}x{width}: {error}")
+    raise UsageError(f"the network does not run on images of {'; '.join(refusals)}")
 
 
 def deviation(found: Tensor, expected: Tensor) -> float:

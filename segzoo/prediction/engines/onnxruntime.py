@@ -1,0 +1,58 @@
+"""ONNX Runtime as the backend, on the CPU in float32. By Microsoft, MIT."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segzoo.errors import MissingExtraError
+from segzoo.prediction.engines.sized import SizedEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from segzoo.prediction.engines.sized import Program
+
+
+def make_onnxruntime(network: nn.Module, *, tell: Callable[[str], None]) -> SizedEngine:
+    """Make an engine.
+
+    Raises:
+        MissingExtraError: ONNX Runtime, or what exports to ONNX, is not installed.
+    """
+    runtime = _runtime()
+
+    def make(plain: nn.Module, images: Tensor) -> Program:
+        exported = torch.onnx.export(plain, (images,), dynamo=True, verbose=False)
+        assert exported is not None
+        file = BytesIO()
+        exported.save(file)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = runtime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda array: session.run(None, {name: array})[0]
+
+    return SizedEngine(
+        network,
+        make,
+        tolerance=1e-4,
+        description=f"ONNX Runtime {runtime.__version__} on cpu, float32, a program for each size",
+        tell=tell,
+    )
+
+
+def _runtime() -> Any:
+    try:
+        for name in ("onnx", "onnxscript"):
+            import_module(name)
+        return import_module("onnxruntime")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"ONNX Runtime needs {error.name}: pip install 'segzoo[onnxruntime]'"
+        ) from error

@@ -1,0 +1,122 @@
+"""OpenVINO as the backend, and NNCF, which makes 8-bit integers of a network; both by Intel, Apache-2.0.
+
+Quantisation: Jacob et al., 2018, arXiv:1712.05877; weights per channel, activations per map, by what the
+calibration images show.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segzoo.blocks.sizes import mirror
+from segzoo.errors import MissingExtraError
+from segzoo.prediction.engines.sized import SizedEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from segzoo.prediction.engines.sized import Program
+
+#: What OpenVINO calls the types that it computes in.
+_HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+
+
+def make_openvino(
+    network: nn.Module, *, dtype: torch.dtype, calibration: Sequence[Tensor], tell: Callable[[str], None]
+) -> SizedEngine:
+    """Make an engine; with ``calibration`` it computes in 8-bit integers.
+
+    Raises:
+        MissingExtraError: OpenVINO, or NNCF where there are calibration images, is not installed.
+    """
+    with _unwatched():
+        openvino = _openvino()
+        nncf = _nncf() if calibration else None
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+    def make(plain: nn.Module, images: Tensor) -> Program:
+        with _unwatched():
+            model = openvino.convert_model(torch.export.export(plain, (images,)))
+            model.reshape(list(images.shape))
+            if nncf is not None:
+                shown = nncf.Dataset([_fitted(one, images) for one in calibration])
+                model = nncf.quantize(model, shown, subset_size=len(calibration))
+            compiled = core.compile_model(model, "CPU", settings)
+        return lambda array: compiled([array])[0]
+
+    kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
+    return SizedEngine(
+        network,
+        make,
+        tolerance=None if calibration else 1e-4 if dtype is torch.float32 else 0.2,
+        description=f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {kind}, a program for each size",
+        tell=tell,
+    )
+
+
+def disagreement(engine: SizedEngine, calibration: Sequence[Tensor]) -> float:
+    """Return the share of the pixels of ``calibration`` whose class is not that of float32."""
+    different = total = 0
+    for images in calibration:
+        found, expected = _classes(engine(images)), _classes(engine.exact(images))
+        different += int((found != expected).sum())
+        total += expected.numel()
+    return different / max(total, 1)
+
+
+def _classes(logits: Tensor) -> Tensor:
+    return logits > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
+
+
+def _fitted(images: Tensor, like: Tensor) -> NDArray[np.float32]:
+    """Return calibration images as many and as large as ``like``, mirrored or cut."""
+    which = torch.arange(like.shape[0]) % images.shape[0]
+    return mirror(images.cpu()[which], like.shape[-2], like.shape[-1], 0, 0).numpy()
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtraError("OpenVINO is missing: pip install 'segzoo[openvino]'") from error
+    return openvino
+
+
+def _nncf() -> Any:
+    try:
+        import nncf
+    except ImportError as error:
+        raise MissingExtraError("8-bit integers need NNCF: pip install 'segzoo[int8]'") from error
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Keep both libraries from reporting what is done with them to their makers, as they do unasked.
+
+    They have no switch for a program to set, but are silent where tests run.
+    """
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before

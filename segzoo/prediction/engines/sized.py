@@ -1,0 +1,103 @@
+"""Engines of other libraries: a program for every size of image, made when the first of that size comes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import torch
+
+from segzoo.errors import FailureError
+from segzoo.prediction.engines.native import copied, make_native
+from segzoo.prediction.engines.probing import deviation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from segzoo.prediction.engines.native import NativeEngine
+
+    #: Images ``(N, C, H, W)`` to logits, both float32.
+    Program = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    #: A network in eval mode and images of the size to come, to a program for that size.
+    Maker = Callable[[nn.Module, Tensor], Program]
+
+#: Programs that are kept; the one used longest ago goes first.
+KEPT = 8
+
+
+class SizedEngine:
+    """Runs programs of another library on the CPU; see `segzoo.prediction.engines.Engine`.
+
+    Where there is no program for a size, or it is wrong, torch computes, and that is told.
+
+    Args:
+        network: is not changed.
+        make: makes a program.
+        tolerance: by how much its logits may differ from float32, relative to the largest, on the first
+            images of a size; ``None`` where they are not compared.
+        description: one line.
+        tell: hears what could not be done.
+
+    Attributes:
+        exact: the engine of torch in float32 beside it.
+        failed: whether there was no program for a size.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        make: Maker,
+        *,
+        tolerance: float | None,
+        description: str,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.device = torch.device("cpu")
+        self.description = description
+        self.exact: NativeEngine = make_native(network, device=self.device, dtype=torch.float32, tell=tell)
+        self._make, self._tolerance, self._tell = make, tolerance, tell
+        self._plain = copied(network, self.device)
+        self._programs: OrderedDict[tuple[int, ...], Program | None] = OrderedDict()
+        self.failed = False
+        self._lock = Lock()  # a program has one set of buffers
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
+        images = images.to(self.device, torch.float32)
+        with self._lock:
+            program = self._program(images)
+            if program is None:
+                return self.exact(images)
+            return torch.from_numpy(program(images.contiguous().numpy()))
+
+    def _program(self, images: Tensor) -> Program | None:
+        size = tuple(images.shape)
+        if size not in self._programs:
+            self._programs[size] = self._checked(images)
+            if len(self._programs) > KEPT:
+                self._programs.popitem(last=False)
+        self._programs.move_to_end(size)
+        return self._programs[size]
+
+    def _checked(self, images: Tensor) -> Program | None:
+        try:
+            program = self._make(self._plain, images)
+            found = torch.from_numpy(program(images.contiguous().numpy()))
+            if self._tolerance is not None:
+                off = deviation(found, self.exact(images))
+                if off > self._tolerance:
+                    raise FailureError(f"logits differ by {off:.1e} of the largest")
+        # Whatever another library dislikes about a network, torch can run it.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            self.failed = True
+            size = "x".join(map(str, images.shape))
+            self._tell(f"images of {size}: torch in float32 instead of {self.description} ({reason})")
+            return None
+        return program

@@ -1,0 +1,121 @@
+"""Engines of other libraries, 8-bit integers, and what happens where they are missing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+import segzoo
+from segzoo.prediction.engines import make_engine
+from segzoo.prediction.engines.openvino import disagreement
+from segzoo.prediction.engines.sized import SizedEngine
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return segzoo.create("unet", num_classes=2, width=4, depth=2).eval()
+
+
+def images(*size: int) -> torch.Tensor:
+    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def away(plain: nn.Module, found: torch.Tensor, taken: torch.Tensor) -> float:
+    with torch.no_grad():
+        expected = plain(taken)
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_another_library_gives_the_network_s_logits(backend: Any) -> None:
+    told: list[str] = []
+    plain, taken = network(), images(17, 24)
+    engine = make_engine(plain, backend=backend, tell=told.append)
+    found = engine(taken)
+    assert away(plain, found, taken) < 1e-4
+    assert found.dtype is torch.float32
+    assert told == []
+    assert isinstance(engine, SizedEngine)
+    assert not engine.failed
+
+
+@pytest.mark.slow
+def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told() -> None:
+    told: list[str] = []
+    plain, taken = network(), images(16, 24)
+    watched = os.environ.get("CI")
+    engine = make_engine(plain, precision="fastest", calibration=[taken], tell=told.append)
+    assert isinstance(engine, SizedEngine)
+    assert 1e-4 < away(plain, engine(taken), taken) < 0.2
+    share = disagreement(engine, [taken])
+    assert f"{share:.3%} of the 384 calibration pixels" in told[-1]
+    assert f"{share:.3%}" in engine.description
+    assert os.environ.get("CI") == watched
+
+
+@pytest.mark.parametrize(
+    ("backend", "module", "line"),
+    [
+        ("openvino", "openvino", "pip install 'segzoo[openvino]'"),
+        ("onnxruntime", "onnxruntime", "pip install 'segzoo[onnxruntime]'"),
+    ],
+)
+def test_a_missing_library_is_named_and_torch_goes_on(
+    backend: Any, module: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    told: list[str] = []
+    plain, taken = network(), images(16, 16)
+    engine = make_engine(plain, backend=backend, tell=told.append)
+    assert away(plain, engine(taken), taken) < 1e-4
+    assert line in told[0]
+    assert engine.description.startswith("torch on cpu")
+
+
+@pytest.mark.parametrize(
+    ("calibration", "missing", "reason"),
+    [
+        ([], (), "need images to be calibrated on"),
+        ([images(16, 16)], ("openvino", "nncf"), "pip install 'segzoo[openvino]'"),
+    ],
+)
+def test_without_images_or_libraries_8_bits_give_way_to_16(
+    calibration: list[torch.Tensor],
+    missing: tuple[str, ...],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
+    told: list[str] = []
+    engine = make_engine(network(), precision="fastest", calibration=calibration, tell=told.append)
+    assert any(reason in line and 'computes as precision="fast"' in line for line in told)
+    assert engine.description.startswith("torch on cpu")
+
+
+def test_where_there_is_no_program_for_a_size_torch_computes_it() -> None:
+    told: list[str] = []
+    plain = network()
+
+    def make(_: nn.Module, taken: torch.Tensor) -> Any:
+        if taken.shape[-1] == 20:
+            raise NotImplementedError("no rule for this operation")
+        if taken.shape[-1] == 24:
+            return lambda array: array[:, :2]
+        return lambda array: plain(torch.from_numpy(array)).numpy()
+
+    engine = SizedEngine(plain, make, tolerance=1e-4, description="another library", tell=told.append)
+    for width in (16, 20, 24, 16):
+        taken = images(16, width)
+        assert away(plain, engine(taken), taken) < 1e-4
+    assert engine.failed
+    assert [line.split(":")[0] for line in told] == ["images of 1x3x16x20", "images of 1x3x16x24"]
+    assert "no rule for this operation" in told[0]
