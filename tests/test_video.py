@@ -11,6 +11,8 @@ import av
 import numpy as np
 import pytest
 
+from segzoo.cli import run
+from segzoo.cli.films import film_name
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.prediction.film import video_suffix
 from segzoo.prediction.segmentation import Segmentation
@@ -335,3 +337,39 @@ def test_without_pyav_the_line_that_installs_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'segzoo\[video\]'"):
         segment_video(bright, tmp_path / "clip.mp4", tmp_path / "out.mp4")
+
+
+def words_for(source, out):
+    return ["predict", str(source), "--model", "unet-nuclei", "--device", "cpu", "--out", str(out)]
+
+
+def test_the_command_writes_an_overlay_of_a_clip(tmp_path, capsys):
+    source, out = film(tmp_path / "clip.mp4", frames=6), tmp_path / "out"
+    assert run([*words_for(source, out), "--every", "2", "--until", "0.2"]) == 0
+    assert f"{source}: 3 frames" in capsys.readouterr().out
+    assert len(frames_of(out / "clip_overlay.mp4")[0]) == 3
+
+
+@pytest.mark.parametrize("words", [["--outputs", "coco"], ["--no-save"]])
+def test_the_command_refuses_what_a_video_cannot_be(tmp_path, capsys, words):
+    assert run([*words_for(film(tmp_path / "clip.mp4", frames=1), tmp_path), *words]) == 2
+    assert "video" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.slow
+def test_the_command_writes_masks_and_never_replaces_a_video_unasked(tmp_path, capsys):
+    source = film(tmp_path / "clip.mp4", frames=1)
+    words = [*words_for(source, tmp_path), "--outputs", "mask"]
+    assert run(words) == 0
+    assert set(np.unique(frames_of(tmp_path / "clip_mask.mkv", "gray")[0][0])) <= {0, 1}
+    capsys.readouterr()
+    assert run([*words, "--resume"]) == 0
+    assert "was done before" in capsys.readouterr().out
+    assert run(words) == 1
+    assert "clip_mask.mkv exists" in capsys.readouterr().err
+    assert run([*words, "--overwrite"]) == 0
+
+
+def test_what_is_written_for_a_camera_has_a_name_that_every_system_takes():
+    assert film_name("camera:/dev/video1", "mask") == "camera_dev_video1_mask.mkv"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli.films import film_output, segment_films
 from segzoo.cli.words import ManyValues, numbers, thresholds
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ _MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
     "--scale", "-s", type=float, help="Size at which the network sees images, instead of the weights'."
 )
 @click.option("--opacity", type=float, default=0.35, show_default=True, help="Of overlays.")
+@click.option(
+    "--every", type=click.IntRange(1), default=1, metavar="N", help="Of a video, take one frame of N."
+)
+@click.option("--from", "begin", type=float, default=0.0, metavar="SECONDS", help="Where a video begins.")
+@click.option("--until", "end", type=float, metavar="SECONDS", help="Where a video ends.")
 @click.option("--only", multiple=True, metavar="CLASS", help="Show these classes alone.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--resume", is_flag=True, help="Leave what an earlier run did, and is whole, as it is.")
@@ -80,8 +86,8 @@ _MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
 
-    PATH is an image, a folder that is searched for images, a pattern in quotes, a video, an http(s)
-    address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
+    PATH is an image, a folder that is searched for images, a pattern in quotes, a video, a camera, an
+    http(s) address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
     pixel (values are class indices, colours those of the classes) and NAME_overlay.png shows it on the
     image. manifest.jsonl tells what was done.
 
@@ -89,6 +95,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     segzoo predict photos --model unet-nuclei
     segzoo predict slide.tif --model unet-nuclei --outputs mask --memory 2GB
     segzoo predict "scans/**/*.png" -m unet-nuclei --outputs binary,coco --resume
+    segzoo predict dish.mp4 camera:0 -m unet-nuclei --until 10
 
     The options of milesial's predict.py (-i A B -o C D -s -t -v -n -c) and --mix blend, mask or cutout of
     bubbliiiing's are understood.
@@ -113,10 +120,12 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     sources, films, troubles = _found(words, options["lists"])
     named = _named(sources, options["names"])
     sources, films = share.of(sources), share.of(films)
+    film = film_output(outputs, save=not options["no_save"]) if films else None
     if sources or films:
         predictor = _predictor(options, sources)
         troubles += _run(predictor, sources, outputs, look, named, options, part=share.name)
-        troubles += _films(predictor, films, options)
+        if film is not None:
+            troubles += segment_films(predictor, films, film, options)
     if troubles:
         raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *troubles]))
 
@@ -285,22 +294,3 @@ def _named(sources: list[Source], names: tuple[str, ...]) -> dict[str, str]:
     if len(names) != len(sources):
         raise click.UsageError(f"-o names {len(names)} files for {len(sources)} images: name one for each")
     return {source.origin: name for source, name in zip(sources, names, strict=True)}
-
-
-def _films(predictor: Predictor, films: list[str], options: dict[str, Any]) -> list[str]:
-    from pathlib import Path
-
-    from segzoo.errors import SegzooError
-    from segzoo.prediction.video import segment_video
-
-    troubles: list[str] = []
-    for film in films:
-        target = Path(options["out"]) / f"{Path(film).stem}_overlay.mp4"
-        try:
-            found = segment_video(predictor, film, target, opacity=options["opacity"])
-            broken = f", {len(found.broken)} broken frames left out" if found.broken else ""
-            click.echo(f"{film}: {found.frames} frames{broken}")
-            click.echo(f"  {found.path}")
-        except SegzooError as error:
-            troubles.append(str(error))
-    return troubles
