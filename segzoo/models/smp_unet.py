@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
 from torch import nn
 
 from segzoo.blocks.convolution import DoubleConv, Norm, check_widths
+from segzoo.decoders.nearest import NearestDecoder
 from segzoo.encoders.timm import TimmEncoder
 from segzoo.errors import OptionError
 from segzoo.segmenter import Segmenter
@@ -55,35 +54,6 @@ class CoarseFeatures(nn.Module):
         """Map ``(N, in_channels, H, W)`` to features, finest first."""
         *skips, deepest = self.encoder(images)[self._skipped :]
         return [*skips, self.centre(deepest)]
-
-
-class NearestDecoder(nn.Module):
-    """Repeat each pixel four times, join the skip while there is one, convolve twice; to stride 1."""
-
-    any_size = False
-    stride = 1
-
-    def __init__(self, channels: Sequence[int], *, widths: Sequence[int], norm: Norm | None) -> None:
-        super().__init__()
-        *skips, deepest = channels
-        if len(widths) != len(channels):
-            raise OptionError(
-                f"widths {tuple(widths)} are {len(widths)} steps; {len(channels)} features need as many"
-            )
-        beside = [*reversed(skips), 0]
-        self.steps = nn.ModuleList(
-            DoubleConv(before + skip, after, norm=norm)
-            for before, skip, after in zip((deepest, *widths), beside, widths, strict=False)
-        )
-        self.out_channels = widths[-1]
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Decode to ``(N, widths[-1], H, W)``."""
-        *skips, x = features
-        for step in self.steps:
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = step(torch.cat((x, skips.pop()), dim=1) if skips else x)
-        return x
 
 
 def smp_unet(

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -26,7 +27,6 @@ from segzoo.weights.folder import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
@@ -129,6 +129,8 @@ class Predictor:
             self.config = replace(self.config, threshold=threshold)
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
+        # What cannot be cleaned is told now, not after the first image.
+        clean(np.zeros((1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]
         engines: list[Engine] = [
             make_engine(

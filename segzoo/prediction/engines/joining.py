@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segzoo.blocks.sizes import centre_crop, fit
+from segzoo.decoders.nearest import NearestDecoder
 from segzoo.decoders.unet import Step, UNetDecoder
-from segzoo.models.smp_unet import NearestDecoder
 from segzoo.prediction.engines.folding import replace
 from segzoo.prediction.engines.packing import PackedConv, can_pack
 
@@ -75,7 +75,7 @@ class JoinedStep(nn.Module):
 
 
 class JoinedNearestStep(nn.Module):
-    """A step of `segzoo.models.smp_unet.NearestDecoder` without the concatenation."""
+    """A step of `segzoo.decoders.nearest.NearestDecoder` without the concatenation."""
 
     def __init__(self, units: JoinedUnits) -> None:
         super().__init__()
