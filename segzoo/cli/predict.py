@@ -79,10 +79,10 @@ _MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
 @click.option("--shard", metavar="K/N", help="Take every N-th image, from the K-th on.")
 @click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in a viewer.")
 @click.option("--no-save", "-n", is_flag=True, help="Write nothing.")
-@click.option("--input", "-i", "inputs", multiple=True, hidden=True)
-@click.option("--output", "-o", "names", multiple=True, hidden=True)
-@click.option("--classes", "-c", type=int, hidden=True)
-@click.option("--mix", type=click.Choice(list(_MIX)), hidden=True)
+@click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="As PATH.")
+@click.option("--output", "-o", "names", multiple=True, hidden=True, help="Of each mask.")
+@click.option("--classes", "-c", type=int, hidden=True, help="How many the weights tell apart.")
+@click.option("--mix", type=click.Choice(list(_MIX)), hidden=True, help="How to draw.")
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
 
