@@ -1,0 +1,221 @@
+"""Rows of large images from files, and rows of masks into files."""
+
+from __future__ import annotations
+
+import errno
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.images import read
+from segzoo.prediction.tiling import ArrayRows, open_rows, open_sink
+from segzoo.prediction.tiling.png import PngRows
+from segzoo.prediction.tiling.rows import FileRows, WholeRows
+from segzoo.prediction.tiling.sinks import NpySink
+from segzoo.prediction.tiling.tiff import TiffRows
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TWO = Labels(classes=("background", "object"))
+FIVE = Labels(classes=("a", "b", "c", "d", "e"))
+SIZE = 150, 37
+
+
+def values(channels: int, top: int = 256, dtype: type = np.uint8) -> np.ndarray:
+    shape = SIZE if channels == 1 else (*SIZE, channels)
+    # Slopes, so that PNG uses all of its filters.
+    slope = np.add.outer(np.arange(SIZE[0]) * 3, np.arange(SIZE[1]) * 5)
+    slope = slope if channels == 1 else slope[..., None] * np.arange(1, channels + 1)
+    noise = np.random.default_rng(0).integers(0, max(2, top // 8), shape)
+    return ((slope + noise) % top).astype(dtype)
+
+
+def by_bands(path: Path, kind: type) -> np.ndarray:
+    rows = open_rows(path)
+    assert isinstance(rows, kind)
+    cuts = [0, 1, 64, 65, 149, 150]
+    found = [rows.read(a, b) for a, b in pairwise(cuts)]
+    assert np.array_equal(rows.read(0, 2), np.concatenate(found)[:2])  # going back is possible
+    whole = np.concatenate(found)
+    assert whole.shape == (rows.height, rows.width, rows.channels)
+    return whole
+
+
+PICTURES = {
+    "grey": Image.fromarray(values(1)),
+    "colour": Image.fromarray(values(3)),
+    "transparent": Image.fromarray(values(4)),
+    "grey-and-alpha": Image.fromarray(values(2), "LA"),
+    "deep": Image.fromarray(values(1, 4000, np.uint16)),
+    "palette": Image.fromarray(values(3)).quantize(200),
+    "palette-of-16": Image.fromarray(values(3)).quantize(11),
+    "bits": Image.fromarray(values(1) > 100),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_png_by_rows_has_the_pixels_of_the_whole(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    PICTURES[name].save(path)
+    assert np.array_equal(by_bands(path, PngRows), read(path))
+
+
+def test_a_png_that_is_damaged_or_cut_short_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    PICTURES["colour"].save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match=r"image\.png is cut short"):
+        open_rows(path).read(0, 150)
+    broken = bytearray(data)
+    broken[len(data) // 2] ^= 255
+    path.write_bytes(broken)
+    with pytest.raises(ImageError, match=r"image\.png is damaged"):
+        open_rows(path).read(0, 150)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rowsperstrip": 7},
+        {"rowsperstrip": 7, "compression": "zlib"},
+        {"rowsperstrip": 16, "compression": "zlib", "predictor": True},
+        {"tile": (16, 16), "compression": "zlib"},
+        {"tile": (32, 16)},
+        {"bigtiff": True, "byteorder": ">"},
+    ],
+)
+@pytest.mark.parametrize("name", ["grey", "colour", "deep"])
+def test_a_tiff_by_strips_or_tiles_has_the_pixels_of_the_whole(
+    options: dict[str, object], name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "image.tif"
+    pixels = np.asarray(PICTURES[name])
+    photometric = "rgb" if name == "colour" else "minisblack"
+    tifffile.imwrite(path, pixels, photometric=photometric, **options)
+    segmented = "tile" in options or "compression" in options or "rowsperstrip" in options
+    kind = (TiffRows, FileRows) if segmented else FileRows
+    want = ArrayRows(pixels).read(0, 150)
+    assert np.array_equal(by_bands(path, kind), want)
+
+
+def test_a_tiff_that_cannot_be_read_by_rows_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    PICTURES["palette"].save(path)
+    assert np.array_equal(by_bands(path, WholeRows), read(path))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "bmp", "webp"])
+def test_other_formats_are_read_whole_and_say_what_they_hold(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image.{suffix}"
+    PICTURES["colour"].save(path)
+    assert np.array_equal(by_bands(path, WholeRows), read(path))
+    assert open_rows(path).resident >= 150 * 37 * 3
+
+
+@pytest.mark.parametrize(
+    "array", [values(1), values(3), values(4), values(3, 1000, np.uint16), values(1) / 256]
+)
+def test_an_array_file_by_rows_has_the_pixels_of_the_whole(array: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "image.npy"
+    np.save(path, array)
+    assert np.array_equal(by_bands(path, FileRows), read(path))
+    np.save(path, np.asfortranarray(array))
+    assert np.array_equal(by_bands(path, ArrayRows), read(path))
+
+
+def test_what_is_no_picture_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="there is no file"):
+        open_rows(tmp_path / "none.png")
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(ImageError, match="empty"):
+        open_rows(tmp_path / "empty.png")
+    np.save(tmp_path / "nothing.npy", np.zeros((0, 5)))
+    with pytest.raises(ImageError, match="at least one pixel"):
+        open_rows(tmp_path / "nothing.npy")
+    with pytest.raises(ImageError, match="finite"):
+        ArrayRows(np.full((3, 3), np.nan)).read(0, 3)
+    with pytest.raises(ImageError, match="0 to 255"):
+        ArrayRows(np.full((3, 3), 300.0)).read(0, 3)
+
+
+def test_more_pixels_than_the_limit_are_refused_unless_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    PICTURES["grey"].save(path)
+    with pytest.raises(ImageError, match="raise max_pixels"):
+        open_rows(path, max_pixels=1000)
+    assert open_rows(path, max_pixels=None).height == 150
+
+
+@pytest.mark.parametrize("labels", [TWO, FIVE])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+def test_a_mask_written_by_rows_is_read_back(suffix: str, labels: Labels, tmp_path: Path) -> None:
+    mask = values(1) % len(labels.classes)
+    path = tmp_path / f"mask{suffix}"
+    with open_sink(path, *SIZE, labels) as sink:
+        for top in range(0, 150, 40):
+            sink.write(mask[top : top + 40])
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    if suffix == ".npy":
+        assert np.array_equal(np.load(path), mask)
+        return
+    image = Image.open(path)
+    assert image.mode == "P"
+    assert image.getpalette()[:6] == [value for colour in labels.colours[:2] for value in colour]
+    assert np.array_equal(np.asarray(image), mask)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_ends_early_leaves_no_file(suffix: str, error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / f"mask{suffix}"
+
+    def end_early() -> None:
+        with open_sink(path, *SIZE, TWO) as sink:
+            sink.write(values(1)[:70] % 2)
+            raise error
+
+    with pytest.raises(error):
+        end_early()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_of_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mask.npy"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(NpySink, "_take", full)
+    sink = open_sink(path, *SIZE, TWO, overwrite=True)
+    with pytest.raises(FailureError, match=r"mask\.npy: No space left"), sink:
+        sink.write(values(1) % 2)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_that_are_missing_are_told_of(tmp_path: Path) -> None:
+    sink = open_sink(tmp_path / "mask.png", *SIZE, TWO)
+    with pytest.raises(FailureError, match="70 of 150 rows"), sink:
+        sink.write(values(1)[:70] % 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    (tmp_path / "mask.png").touch()
+    with pytest.raises(OptionError, match="is there already"):
+        open_sink(tmp_path / "mask.png", *SIZE, TWO)
+    with pytest.raises(OptionError, match=r"\.npy, \.png"):
+        open_sink(tmp_path / "mask.jpg", *SIZE, TWO)
