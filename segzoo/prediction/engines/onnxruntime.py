@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,11 +29,12 @@ def make_onnxruntime(network: nn.Module, *, tell: Callable[[str], None]) -> Size
     def make(plain: nn.Module, images: Tensor) -> Program:
         exported = torch.onnx.export(plain, (images,), dynamo=True, verbose=False)
         assert exported is not None
-        file = BytesIO()
-        exported.save(file)
+        proto = exported.model_proto
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        session = runtime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         name = session.get_inputs()[0].name
         return lambda array: session.run(None, {name: array})[0]
 
