@@ -178,6 +178,21 @@ def test_a_model_without_weights_gets_random_ones(capsys, monkeypatch):
     assert asked == [("unet", {"num_classes": 4, "weights": None})]
 
 
+def test_what_libraries_print_meanwhile_is_not_among_the_figures(capsys, monkeypatch):
+    monkeypatch.setattr("segzoo.weights.load", lambda name: print("fetching") or network())
+    assert run([*WORDS, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["model"] == "unet-nuclei"
+    assert "fetching" in said.err
+
+
+def test_the_peak_is_the_best_that_was_seen_during_all_runs(monkeypatch):
+    peaks = iter([1e9, 5e9, 2e9, 3e9, 4e9, 1e9])
+    monkeypatch.setattr("segzoo.prediction.workbench.peak_flops", lambda device, precision: next(peaks))
+    report = benchmark(network(), runs=["eager", "eager"], size=(8, 8), repeats=1, device=CPU)
+    assert [one.peak for one in report.runs] == [5e9, 5e9]
+
+
 @pytest.mark.parametrize("words", [["--size", "big"], ["--run", "torch:slow"], ["--batch", "0"]])
 def test_the_command_refuses_what_it_cannot_do(words, capsys):
     assert run(["benchmark", "unet-nuclei", *words]) == 2

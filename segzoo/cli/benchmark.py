@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,19 +78,21 @@ def command(
     from segzoo.prediction.measures import HEADER
 
     names = ALL_RUNS if "all" in runs else tuple(dict.fromkeys(runs)) or DEFAULT_RUNS
-    report = benchmark(
-        _network(model, classes),
-        runs=names,
-        image=None if image is None else Path(image),
-        size=height_width,
-        batch=batch,
-        threads=threads,
-        device=parse_device(device),
-        repeats=repeats,
-        seconds=seconds,
-        fps=fps,
-        progress=lambda name: click.echo(f"measuring {name}", err=True),
-    )
+    # Some libraries print while they compile or quantise, and standard output is for the figures.
+    with redirect_stdout(sys.stderr):
+        report = benchmark(
+            _network(model, classes),
+            runs=names,
+            image=None if image is None else Path(image),
+            size=height_width,
+            batch=batch,
+            threads=threads,
+            device=parse_device(device),
+            repeats=repeats,
+            seconds=seconds,
+            fps=fps,
+            progress=lambda name: click.echo(f"measuring {name}", err=True),
+        )
     if as_json:
         echo_json({"model": model, **report.to_json()})
         return

@@ -101,7 +101,7 @@ def benchmark(
             batch=batch,
             image=bench.shape,
             seen=(bench.input.shape[-2], bench.input.shape[-1]),
-            runs=tuple(done),
+            runs=tuple(_with_share(bench, one) for one in done),
         )
 
 
@@ -135,6 +135,7 @@ class _Limit:
 @torch.inference_mode()
 def _measured(bench: Bench, name: str, limit: _Limit, *, fps: bool) -> Measured:
     backend, precision = parse_run(name)
+    bench.peak(precision)
     notes: list[str] = []
     before = used_bytes(bench.device)
     forget_peak(bench.device)
@@ -157,14 +158,22 @@ def _measured(bench: Bench, name: str, limit: _Limit, *, fps: bool) -> Measured:
             overlapped_per_second=_overlapped(engine, bench, files.count),
             around=around,
             memory_bytes=memory,
+            operations=bench.operations,
             fps=_fps(engine, bench) if fps else None,
         )
     except (SegzooError, RuntimeError, MemoryError) as error:
         # One way that cannot run is no reason to lose the others' figures.
         return Measured(name=name, notes=tuple(notes), error=str(error).partition("\n")[0])
-    peak = bench.peak(precision)
-    reached = bench.operations * network.images_per_second
-    return replace(found, operations=bench.operations, peak=peak, share=reached / peak if peak else 0.0)
+    bench.peak(precision)
+    return found
+
+
+def _with_share(bench: Bench, found: Measured) -> Measured:
+    """Say what share of the peak a run reached, once all runs have shown what the peak is."""
+    peak = bench.peak(parse_run(found.name)[1])
+    if found.network is None or not peak:
+        return found
+    return replace(found, peak=peak, share=found.operations * found.network.images_per_second / peak)
 
 
 def _run(engine: Engine, bench: Bench) -> None:
