@@ -153,6 +153,8 @@ def test_more_pixels_than_the_limit_are_refused_unless_asked_for(tmp_path: Path)
     with pytest.raises(ImageError, match="raise max_pixels"):
         open_rows(path, max_pixels=1000)
     assert open_rows(path, max_pixels=None).height == 150
+    np.save(tmp_path / "image.npy", values(1))
+    assert open_rows(tmp_path / "image.npy", max_pixels=1000).height == 150  # nothing is inflated
 
 
 @pytest.mark.parametrize("labels", [TWO, FIVE])

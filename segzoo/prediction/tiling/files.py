@@ -32,7 +32,7 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int | None = -1) -> R
 
     Args:
         path: the file.
-        max_pixels: more than these are refused; ``None``: any number. Twice Pillow's
+        max_pixels: more than these are refused of compressed files; ``None``: any number. Twice Pillow's
             ``Image.MAX_IMAGE_PIXELS`` where not told, which is where Pillow refuses to decode, as it
             does whatever is told here with files that are decoded whole.
 
@@ -48,6 +48,8 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int | None = -1) -> R
         raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
     if max_pixels == -1:
         max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
+    if isinstance(rows, ArrayRows | FileRows):
+        return rows  # as large as its file: nothing to be surprised by
     if max_pixels is not None and rows.height * rows.width > max_pixels:
         raise ImageError(
             f"{path} claims {rows.height}x{rows.width} pixels, above the limit of {max_pixels} that guards"
