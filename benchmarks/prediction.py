@@ -1,9 +1,10 @@
 """Engines against the plain network in eager float32, in alternating runs of one process.
 
 Prints, per network and engine: how much faster a forward is (medians and minima of paired runs), how much
-memory it takes beside weights and input (peak of the resident set), how long it takes to make, how far
-logits and masks are from the plain network's. Random weights, whose masks are the hardest to keep: real
-ones have fewer pixels on the edge.
+memory it takes beside weights and input (growth of the resident set at its peak: too low where an earlier
+forward left free memory behind, so compare it at large sizes and with one engine at a time), how long it
+takes to make, how far logits and masks are from the plain network's. Weights are random and often prefer
+one class everywhere: the share of pixels that differ says little; measure it on real weights and images.
 
     python benchmarks/prediction.py [--networks unet] [--size 320x480] [--runs 3] [--engines exact fast]
 """
