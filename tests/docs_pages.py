@@ -23,7 +23,7 @@ DOCS = ROOT / "docs/plugins"
 COMMAND = "python tests/test_docs_plugins.py --write"
 
 _MARKED = re.compile(r"<!-- (\w+)(?: ([\w.]+))? -->\n(.*?)<!-- end -->", flags=re.DOTALL)
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,13 @@ def example(page: str) -> list[Block]:
 def commands_in(text: str) -> set[str]:
     """Return what a page says people may type, from ``segzoo`` on."""
     outside = _FENCE.sub("", text)
-    console = "\n".join(body for language, body in _FENCE.findall(text) if language == "console")
-    typed = re.findall(r"^\$ (segzoo\b.*)$", console, flags=re.MULTILINE)
-    return {one.partition(" # ")[0].strip() for one in (*typed, *re.findall(r"`(segzoo [^`]+)`", outside))}
+    typed = []
+    for language, body in _FENCE.findall(text):
+        if language in ("console", ""):
+            typed += re.findall(r"^(?:\$ )?(segzoo .*)$", body, flags=re.MULTILINE)
+    return {
+        re.split(r" # |    ", one)[0].strip() for one in (*typed, *re.findall(r"`(segzoo [^`]+)`", outside))
+    }
 
 
 def marks() -> Iterator[tuple[Path, str, str]]:

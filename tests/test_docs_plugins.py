@@ -14,7 +14,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import click
 import pytest
 from api_source import fields, public_names
 from conftest import ROOT
@@ -46,6 +45,14 @@ if TYPE_CHECKING:
 
 KINDS = [spec_type.kind for spec_type in SPEC_TYPES]
 SHOWN = [page.name for page in pages()]
+
+#: What tells people to type commands: these pages, and what is read beside them.
+TELLING = [
+    *pages(),
+    ROOT / "README.md",
+    *ROOT.glob("plugins/*/README.md"),
+    *ROOT.glob("plugins/template/*/README.md"),
+]
 
 #: Plain data that specs hold, and where each is described.
 NESTED = {
@@ -142,23 +149,31 @@ def test_the_list_of_public_modules_is_the_one_that_plugins_are_held_to() -> Non
     assert said == set(PUBLIC), "docs/plugins/compatibility.md"
 
 
-@pytest.mark.parametrize("page", SHOWN)
-def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
+def trouble(line: str) -> str:
+    """Return what is wrong with a command that people are told to type, if anything."""
     known = dict(commands())
-    for line in commands_in(text_of(page)):
-        words = re.sub(r"[\[\]|]|\.\.\.", " ", line).split()
-        path = " ".join(words[:1])
-        for word in words[1:3]:
-            path = f"{path} {word}" if f"{path} {word}" in known else path
-        where = f"docs/plugins/{page}: `{line}`"
-        named = re.match(r"[a-z]", words[1]) if len(words) > 1 else None
-        assert path != "segzoo" or not named, f"{where}: there is no such command"
-        options = {
-            name for parameter in known[path].params for name in (*parameter.opts, *parameter.secondary_opts)
-        }
-        options |= set(known[path].get_help_option_names(click.Context(known[path])))
-        asked = {word.partition("=")[0] for word in words if word.startswith("-") and word.strip("-")}
-        assert asked <= options, f"{where}: {path} has no {', '.join(asked - options)}"
+    words = re.sub(r"[\[\]|]|\.\.\.", " ", line).split()
+    path = "segzoo"
+    for word in words[1:3]:
+        path = f"{path} {word}" if f"{path} {word}" in known else path
+    if path == "segzoo" and len(words) > 1 and words[1][0].islower():
+        return "there is no such command"
+    options = {name for one in known[path].params for name in (*one.opts, *one.secondary_opts)}
+    asked = {word.partition("=")[0] for word in words if word.startswith("-") and word.strip("-")}
+    strange = ", ".join(sorted(asked - options - {"--help", "-h"}))
+    return f"`{path}` has no {strange}" if strange else ""
+
+
+@pytest.mark.parametrize("file", TELLING, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_command_that_people_are_told_exists_with_its_options(file: Path) -> None:
+    lines = sorted(commands_in(file.read_text(encoding="utf-8")))
+    assert {line: trouble(line) for line in lines if trouble(line)} == {}, file.relative_to(ROOT)
+
+
+def test_a_command_that_is_not_there_is_found() -> None:
+    assert trouble("segzoo plugins check DIST --json") == ""
+    assert trouble("segzoo convert a.pth --layout x") == "`segzoo convert` has no --layout"
+    assert trouble("segzoo trian x") == "there is no such command"
 
 
 @pytest.mark.parametrize("page", SHOWN)
