@@ -128,13 +128,15 @@ def _hook(name: str) -> str:
 
 
 def _checks(_: str) -> str:
-    rows = []
+    rows, given = [], []
     for name in public_names("segzoo.testing"):
         node = find("segzoo.testing", name).node
         assert isinstance(node, ast.FunctionDef | ast.ClassDef)
-        called = f"{name}{signature(node)}" if isinstance(node, ast.FunctionDef) else name
-        rows.append((_code(called), _sentence(_first_line(node))))
-    return _table(("name", "what it is for"), rows)
+        rows.append((_code(name), _sentence(_first_line(node))))
+        meanings = meanings_of(node, "Args").items()
+        given += [(_code(name), _code(one), _sentence(meaning)) for one, meaning in meanings]
+    names = _table(("name", "what it is for"), rows)
+    return f"{names}\nWhat they are given:\n\n{_table(('name', 'argument', 'meaning'), given)}"
 
 
 def _public(_: str) -> str:
