@@ -31,6 +31,7 @@ from docs_pages import (
     rendered,
     text_of,
 )
+from test_plugins_public import private
 from test_public_api import commands, variables
 
 from segzoo import zoo
@@ -221,6 +222,12 @@ def installed(page: str, site: Site) -> str:
     (info / "entry_points.txt").write_text(points, encoding="utf-8")
     zoo.refresh()
     return distribution
+
+
+@pytest.mark.parametrize("page", [page for page in SHOWN if example(page)])
+def test_an_example_imports_only_what_is_public(page: str, site: Site) -> None:
+    distribution = installed(page, site)
+    assert private(site.folder / distribution.replace("-", "_")) == [], f"docs/plugins/{page}"
 
 
 @pytest.mark.parametrize("page", EXAMPLES)
