@@ -73,8 +73,8 @@ def check_split_options(split: Mapping[str, Any]) -> None:
     """Raise `OptionError` unless the keys of ``split`` are known, fit one another, and hold what they may."""
     for key in split:
         if key not in _KEYS:
-            known = ", ".join(_KEYS)
-            raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS)}; known are {known}")
+            told = f"known are {', '.join(_KEYS)}"
+            raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS, told)}")
     ways = [key for key in _WAYS if key in split]
     if split and len(ways) != 1:
         if not ways:
