@@ -13,7 +13,7 @@ from PIL import Image
 
 import segzoo
 from segzoo.cli import run
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, OptionError, UsageError
 from segzoo.interfaces import Sample
 from segzoo.parts import open_dataset
 from segzoo.specs import Labels, Preprocessing
@@ -94,6 +94,30 @@ def test_a_training_in_a_used_folder_is_refused_unless_it_may_overwrite(squares,
     again = replace(recipe, precision="bf16")
     result = segzoo.train(again, overwrite=True, progress=False)
     assert segzoo.load(result.folder).segzoo_config.provenance["recipe"]["precision"] == "bf16"
+
+
+def test_a_slip_beside_overwrite_leaves_the_training_before_as_it_is(squares, tmp_path):
+    recipe = small(squares, tmp_path, epochs=1)
+    before = weights(segzoo.train(recipe, progress=False).folder)
+    for slip in ({"data": str(tmp_path / "nothing")}, {"model_options": {"width": 0}}):
+        with pytest.raises(UsageError):
+            segzoo.train(replace(recipe, **slip), overwrite=True, progress=False)
+    assert weights(recipe.out).keys() == before.keys()
+    segzoo.train(recipe, resume=True, progress=False)
+
+
+def test_a_training_folder_is_a_model_to_go_on_with_by_its_path(squares, tmp_path, monkeypatch):
+    first = segzoo.train(small(squares, tmp_path, epochs=1), progress=False)
+    monkeypatch.chdir(tmp_path)
+    options = {"epochs": 1, "model": f"./{first.folder.name}", "model_options": {}, "out": "next"}
+    second = segzoo.train(small(squares, tmp_path, **options), progress=False)
+    assert weights(second.folder).keys() == weights(first.folder).keys()
+
+
+def test_a_network_for_other_channels_than_the_images_have_is_refused(squares, tmp_path):
+    recipe = small(squares, tmp_path, model_options={"width": 4, "in_channels": 4})
+    with pytest.raises(OptionError, match=r"model.in_channels=4, but .* has 3 channels .* in_channels=3"):
+        segzoo.train(recipe, progress=False)
 
 
 def test_resuming_nothing_is_an_error(squares, tmp_path):
