@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Ways to divide images; who names one means no other.
-_WAYS = {"share", "file", "folds"}
+_WAYS = {"share", "file", "folds", "train"}
 
 
 class Draft:

@@ -29,7 +29,8 @@ class Recipe:
         root: where a registered data set lies.
         data_options: of the data set, such as ``classes``.
         split: how images are divided where the data set's own ``train`` and ``val`` are not wanted:
-            ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``.
+            ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or which
+            of its parts are meant, ``train`` and ``val``.
         model: what `segzoo.create` is told.
         model_options: of the model, such as ``width``.
         weights: to start from, by name or folder: every tensor of the same name and shape is taken.
