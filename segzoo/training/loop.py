@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ class _Bar:
             self._bar.close()
 
     def write(self, text: str) -> None:
-        tqdm.write(text)
+        tqdm.write(text, file=sys.stderr)  # what is printed at the end may be read by programs
 
     def show(self, step: int, steps: int, text: str) -> None:
         if not self._shown:
