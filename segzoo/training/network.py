@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo.creation import create
-from segzoo.errors import OptionError
+from segzoo.errors import OptionError, WeightsError
 from segzoo.images import to_channels
 from segzoo.prediction.predictor import config_of
 from segzoo.specs import Resize
@@ -25,13 +25,21 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
 
     Raises:
         UnknownNameError: there is no such model.
+        WeightsError: the model is weights, for other classes than the data has, say.
         OptionError: it has no such option, or takes images of other channels.
     """
     classes = len(training.labels.classes)
     options: dict[str, Any] = dict(recipe.model_options)
     # Two classes need one logit.
     options.setdefault("num_classes", 1 if classes == 2 else classes)
-    model = create(located(recipe.model), **options)
+    if recipe.weights:
+        # Those are taken as far as they fit; of a model that is weights itself, only the network is meant.
+        options.setdefault("weights", None)
+    try:
+        model = create(located(recipe.model), **options)
+    except WeightsError as error:
+        hint = f"; to start from what fits, say weights={recipe.model} too"
+        raise WeightsError(f"{error}{'' if recipe.weights else hint}") from error
     config = config_of(model)
     _check_channels(training[0], config)
     # The data set gives images at the size to train at: what weights to start from did is not done twice.

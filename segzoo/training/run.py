@@ -218,9 +218,7 @@ class Run:
         now = time.perf_counter() - self._begun
         entry["seconds"] = round(now - self.seconds, 2)
         self.seconds = now
-        self.outputs.epoch(entry)
-        if found is not None:
-            self.outputs.validated(entry, found, seconds=now)
+        self.outputs.epoch(entry, found, seconds=now)
         self.epoch += 1
         self.totals.clear()
         if (self.epoch - 1) % self.recipe.save_every == 0 or last:
