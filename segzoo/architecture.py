@@ -119,9 +119,7 @@ def _pair(found: Any, name: str, encoder: Choice, decoder: Choice) -> zoo.Pair |
     if isinstance(found, zoo.Pair):
         pair = found
     elif isinstance(found.spec, ModelSpec) and not found.spec.factory:
-        decoders, encoders = zoo.registry("decoders"), zoo.registry("encoders")
-        own = decoders.entry(decoders.meant(found.spec.decoder, found.owner))
-        pair = zoo.Pair(own, zoo.find_encoder(encoders.meant(found.spec.encoder, found.owner)))
+        pair = zoo.pair_of(found)
     elif isinstance(encoder, str) or isinstance(decoder, str):
         # "unet" is a network of its own and a decoder: with another encoder the decoder is meant.
         pair = zoo.pair_of(zoo.registry("decoders").entry(decoder if isinstance(decoder, str) else name))

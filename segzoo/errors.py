@@ -84,9 +84,15 @@ class MaskError(ImageError):
     """A file is not the mask that its labels promise."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'a' or 'b'?"``, or nothing where no known word is close."""
+def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:
+    """Return ``"; did you mean 'a' or 'b'?"``, or nothing where no known word is close.
+
+    Args:
+        word: that was said.
+        known: that could have been meant.
+        told: what follows in any case, such as the list of what is known.
+    """
     close = get_close_matches(word, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     if not close:
-        return ""
-    return f"; did you mean {' or '.join(repr(match) for match in close)}?"
+        return f"; {told}" if told else ""
+    return f"; did you mean {' or '.join(repr(match) for match in close)}? {told}".rstrip()

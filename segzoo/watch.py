@@ -7,10 +7,11 @@ prints while it is loaded goes to stderr. segzoo's own specs and hooks belong to
 from __future__ import annotations
 
 import io
+import os
 import reprlib
 import sys
 from collections.abc import Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any
 
 from segzoo import builtin
@@ -51,7 +52,7 @@ def watching() -> Iterator[list[str]]:
     warnings: list[str] = []
     printed, had_torch = _Printed(), "torch" in sys.modules
     try:
-        with redirect_stdout(printed):
+        with _output_to_stderr(), redirect_stdout(printed):
             yield warnings
     finally:
         if printed.beginning:
@@ -59,6 +60,25 @@ def watching() -> Iterator[list[str]]:
             warnings.append(f"it prints {told} when it is loaded (sent to stderr): print nothing at import")
         if "torch" in sys.modules and not had_torch:
             warnings.append("it imports torch when it is only listed: import it in the module of code")
+
+
+@contextmanager
+def _output_to_stderr() -> Iterator[None]:
+    """Send what passes ``sys.stdout`` by, as programs and libraries in C do, to stderr too."""
+    out, kept = sys.__stdout__, None
+    with suppress(OSError, ValueError):  # it is closed, or no file
+        if out is not None and out.fileno() == 1:
+            out.flush()  # what was written before is still ours
+            kept = os.dup(1)
+            os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        if out is not None and kept is not None:
+            with suppress(OSError, ValueError):
+                out.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 class _Printed(io.TextIOBase):

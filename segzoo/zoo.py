@@ -218,9 +218,12 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     raise UnknownNameError(_unknown_model(name))
 
 
-def pair_of(decoder: Entry[DecoderSpec]) -> Pair:
-    """Return a decoder and the encoder that its spec names; errors as `find_encoder`."""
-    return Pair(decoder, find_encoder(registry("encoders").meant(decoder.spec.encoder, decoder.owner)))
+def pair_of(found: Entry[Any]) -> Pair:
+    """Return a decoder, or that of a model made of two, and the encoder that its spec names."""
+    decoders, encoder = registry("decoders"), registry("encoders").meant(found.spec.encoder, found.owner)
+    made_of_two = found.spec.kind == "model"
+    decoder = decoders.entry(decoders.meant(found.spec.decoder, found.owner)) if made_of_two else found
+    return Pair(decoder, find_encoder(encoder))
 
 
 def find_encoder(name: str) -> Entry[EncoderSpec]:

@@ -88,6 +88,27 @@ def test_what_is_wrong_is_told_with_its_line_before_data_is_looked_for(photos, c
     assert "'other' is no setting" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--resume"], "say what to resume: --resume FOLDER"),
+        (["--resume", "nowhere"], "no training to resume in nowhere: there is no such folder"),
+        (["default", "--dry-run", "--folds"], "--dry-run and --folds do not go together"),
+        (["default", "--dry-run", "--benchmark"], "--dry-run and --benchmark do not go together"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_is_looked_at(words, told, capsys):
+    assert run(["train", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_dry_run_is_told_as_json_where_that_is_asked_for(photos, capsys):
+    assert run(["train", "--data", str(photos / "photos"), "--dry-run", "--json", "model.width=2"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["recipe"]["model_options"] == {"width": 2}
+    assert told["classes"] == ["background", "foreground"]
+
+
 def test_resume_takes_a_folder_or_what_the_recipe_says(photos, capsys):
     (photos / "run").mkdir()
     file = photos / "run/recipe.toml"
@@ -104,7 +125,8 @@ def test_resume_takes_a_folder_or_what_the_recipe_says(photos, capsys):
 def test_a_recipe_is_followed_and_gone_on_with_by_its_folder(photos, capsys):
     words = [str(photos / "tiny.toml"), "--data", str(photos / "photos"), "--no-progress"]
     out = str(photos / "run")
-    assert run(["train", *words, "--out", out, "--json"]) == 0
+    # With what happens on the way, which goes elsewhere than what programs read.
+    assert run(["train", *words, "--out", out, "--json", "--progress"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["folder"], told["epoch"], told["metric"]) == (out, 1, "dice_per_image")
     assert 0 < told["best"] == told["scores"]["dice_per_image"]

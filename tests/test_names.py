@@ -9,13 +9,14 @@ import pytest
 import segzoo
 from segzoo import zoo
 from segzoo.errors import AmbiguousNameError, OptionError, UnknownNameError
+from segzoo.weights.converted import declared, folder_for
 
 if TYPE_CHECKING:
     from conftest import Site
 
 SPECS = """
 from segzoo.hooks import hookimpl
-from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, WeightsSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, WeightsSpec
 
 def encoder(name):
     return EncoderSpec(name=name, factory="segzoo.encoders.plain:PlainEncoder", options={"width": 4},
@@ -26,6 +27,13 @@ def decoder(name):
 
 def model(name, **options):
     return ModelSpec(name=name, decoder="unet", encoder="plain", **options)
+
+def layout(name):
+    return LayoutSpec(name=name, factory="segzoo_mine:read", marks=(name,))
+
+def fetched(name, model):
+    return WeightsSpec(name=name, url="https://example.org/x.pth", layout="smp-unet", model=model,
+                       sha256="0" * 64, classes=("a", "b"))
 
 def weights(name):
     return WeightsSpec(name=name, folder="segzoo:nowhere", model="unet", classes=("a", "b"))
@@ -74,6 +82,34 @@ def test_two_plugins_claiming_a_name_are_both_reachable_by_prefix(site: Site) ->
         assert zoo.find_model(f"segzoo-{name}:same").full_name == f"segzoo-{name}:same"
         model = segzoo.create(f"unet/segzoo-{name}:thin", num_classes=2)
         assert model.segzoo_config.architecture.name == f"segzoo:unet/segzoo-{name}:thin"  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("unet", "segzoo:unet"),
+        ("same", "segzoo:unet/segzoo:plain"),  # what alpha's is made of; beta's is of beta's parts
+        ("unet/thin", "segzoo:unet/segzoo-alpha:thin"),
+        ("gate/plain", "segzoo-alpha:gate/segzoo:plain"),
+        ("gate", "segzoo-alpha:gate/segzoo:plain"),
+    ],
+)
+def test_weights_mean_their_own_plugin_s_model_and_else_segzoo_s(site: Site, named: str, meant: str) -> None:
+    own = {"models": "model('same')", "encoders": "encoder('thin')", "decoders": "decoder('gate')"}
+    taken = {"models": "model('same'), model('unet')", "encoders": "encoder('thin'), encoder('plain')"}
+    site.install("segzoo-alpha", brings(**own, weights=f"fetched('given', {named!r})"))
+    site.install("segzoo-beta", brings(**taken, decoders="decoder('gate'), decoder('unet')"))
+    assert declared(zoo.weights.get("given")).architecture.name == meant
+
+
+def test_weights_mean_segzoo_s_layout_whoever_takes_its_name(site: Site) -> None:
+    site.install("segzoo-alpha", brings(weights="fetched('given', 'unet')"))
+    spec = zoo.weights.get("given")
+    folder = folder_for(spec)
+    site.install("segzoo-beta", brings(layouts="layout('smp-unet')"))
+    zoo.refresh()
+    assert len(zoo.layouts.find("smp-unet")) == 2
+    assert folder_for(spec) == folder
 
 
 def test_a_model_and_weights_of_one_name_are_ambiguous(site: Site) -> None:

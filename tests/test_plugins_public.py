@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import ROOT
 
+from segzoo import zoo
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -107,3 +109,12 @@ def test_every_public_name_for_plugins_is_there(module: str) -> None:
     there = import_module(module)
     assert there.__doc__
     assert set(getattr(there, "__all__", ())) <= shown(module)
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(ROOT.glob("plugins/segzoo-*"))])
+def test_a_plugin_s_readme_says_how_to_install_it_and_names_all_that_it_brings(name: str) -> None:
+    text = (ROOT / "plugins" / name / "README.md").read_text(encoding="utf-8")
+    (record,) = [record for record in zoo.plugins if record.distribution == name]
+    brought = {part for parts in record.provides.values() for part in parts}
+    assert f"pip install {name}" in text
+    assert {part for part in brought if f"`{part}`" not in text} == set()

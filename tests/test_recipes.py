@@ -166,6 +166,7 @@ def test_recipes_in_a_circle_are_named(written, tmp_path):
         ("schedule = 'cosin'", 2, "did you mean 'cosine'"),
         ("[split]\nshares = 0.1", 3, "did you mean 'share'"),
         ("[data]\nname = 'drive'\nsclae = 0.5", 4, "did you mean 'scale'"),
+        ("[resize]\nmode = 'stretch'\nhight = 8", 4, "did you mean 'height'? known are mode"),
     ],
 )
 def test_a_misspelt_key_or_name_is_told_with_its_line_and_the_nearest(written, text, line, told):
@@ -190,6 +191,8 @@ def test_a_misspelt_key_or_name_is_told_with_its_line_and_the_nearest(written, t
         ("[augment]\nflip = 3", 3, "augment.flip must be a table"),
         ("[augment.flip]\nhorizontal = 2", 3, "augment.flip.horizontal"),
         ("[split]\nshare = 2", 3, "split.share"),
+        ("[resize]\nheight = 'all'", 3, "resize.height must be a whole number"),
+        ("[resize]\nheight = 8\nwidth = 8", 3, "resize: mode must be one of"),
         ("learning_rate = -1", 2, "learning_rate must be above 0"),
         ("precision = 'fp8'", 2, "precision must be"),
         ("seed = 2020-01-01", 2, "holds no dates"),
@@ -290,6 +293,20 @@ def test_what_is_written_is_read_to_an_equal_recipe(tmp_path, monkeypatch, optio
     path.write_text(to_toml(recipe), encoding="utf-8")
     assert read_recipe(path) == recipe
     assert list(read_recipe(path).augment) == list(recipe.augment)
+
+
+def test_lists_and_tuples_make_the_same_recipe():
+    options = {"encoder": {"widths": [8, 16]}}
+    one = Recipe(data="x", model_options=options, metrics=["dice"])  # pyright: ignore[reportArgumentType]
+    assert one == Recipe(data="x", model_options={"encoder": {"widths": (8, 16)}}, metrics=("dice",))
+    options["encoder"]["widths"].append(32)
+    assert one.model_options["encoder"]["widths"] == (8, 16)
+
+
+def test_numbers_may_stand_with_commas_as_names_do():
+    recipe = read_recipe(None, ["mean=0.5,0.4,0.3", "std=0.2,0.2,0.2", "metrics=dice,iou"], data="x")
+    assert (recipe.mean, recipe.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    assert recipe.metrics == ("dice", "iou")
 
 
 def test_the_words_of_a_recipe_are_read_to_an_equal_recipe(written):

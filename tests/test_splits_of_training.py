@@ -189,6 +189,9 @@ def test_a_split_that_nobody_knows_is_told_with_its_sample(folder: Path, tmp_pat
         ({"file": "split.xlsx"}, "split.file must be a CSV"),
         ({"file": 3}, "split.file must be a CSV"),
         ({"share": 0.1, "of": "trian"}, "not 'trian'"),
+        ({"share": 0.1, "val": "test"}, "split.share and split.val exclude one another"),
+        ({"train": "train,val"}, "split.train and split.val both name 'val'"),
+        ({"train": 3}, "split.train must be a split of the data set"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_key(folder: Path, options: dict[str, Any], told: str) -> None:
@@ -209,6 +212,16 @@ def test_a_folders_own_test_part_stays_unseen_unless_it_is_named(tmp_path: Path)
     assert sum(map(len, both)) == 20
     assert split(tmp_path, share=0.5, of="train, test") == both
     assert sum(map(len, split(tmp_path, folds=2, of="all"))) == 20
+
+
+def test_parts_of_the_data_set_are_taken_as_they_are_where_they_are_named(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        pictures(tmp_path / part, [f"{part}-{number}" for number in range(3)])
+    own = split(tmp_path)
+    assert split(tmp_path, val="test") == (own[0], [f"test/test-{number}" for number in range(3)])
+    both, validating = split(tmp_path, train="train, val", val=["test"])
+    assert sorted(both) == sorted([*own[0], *own[1]])
+    assert len(validating) == 3
 
 
 def test_a_list_that_says_the_parts_itself_keeps_its_test_part(tmp_path: Path) -> None:

@@ -13,12 +13,16 @@ from PIL import Image
 
 import segzoo
 from segzoo.cli import run
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, OptionError, UsageError, WeightsError
 from segzoo.interfaces import Sample
 from segzoo.parts import open_dataset
 from segzoo.specs import Labels, Preprocessing
 from segzoo.training import Recipe
 from segzoo.training.data import Batches, make_loader
+from segzoo.training.network import make_network
+from segzoo.training.splits import open_splits
+from segzoo.training.transfer import transfer
+from segzoo.weights.folder import save
 
 NO_AUGMENT = {"crop": {"size": 16}}
 
@@ -78,6 +82,7 @@ def test_training_learns_and_leaves_a_folder_that_predicts(squares, tmp_path):
         assert (result.folder / name).stat().st_size > 100
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(squares, tmp_path):
     states = []
     for name in ("one", "two"):
@@ -94,6 +99,42 @@ def test_a_training_in_a_used_folder_is_refused_unless_it_may_overwrite(squares,
     again = replace(recipe, precision="bf16")
     result = segzoo.train(again, overwrite=True, progress=False)
     assert segzoo.load(result.folder).segzoo_config.provenance["recipe"]["precision"] == "bf16"
+
+
+def test_a_slip_beside_overwrite_leaves_the_training_before_as_it_is(squares, tmp_path):
+    recipe = small(squares, tmp_path, epochs=1)
+    before = weights(segzoo.train(recipe, progress=False).folder)
+    for slip in ({"data": str(tmp_path / "nothing")}, {"model_options": {"width": 0}}):
+        with pytest.raises(UsageError):
+            segzoo.train(replace(recipe, **slip), overwrite=True, progress=False)
+    assert weights(recipe.out).keys() == before.keys()
+    segzoo.train(recipe, resume=True, progress=False)
+
+
+def test_a_training_folder_is_a_model_to_go_on_with_by_its_path(squares, tmp_path, monkeypatch):
+    first = segzoo.train(small(squares, tmp_path, epochs=1), progress=False)
+    monkeypatch.chdir(tmp_path)
+    options = {"epochs": 1, "model": f"./{first.folder.name}", "model_options": {}, "out": "next"}
+    second = segzoo.train(small(squares, tmp_path, **options), progress=False)
+    assert weights(second.folder).keys() == weights(first.folder).keys()
+    assert segzoo.load(second.folder).segzoo_config.provenance["recipe"]["model"] == first.folder.name
+
+
+def test_weights_for_other_classes_give_their_network_and_what_fits(squares, tmp_path):
+    source = tmp_path / "source"
+    save(segzoo.create("unet", num_classes=3, width=4, depth=3), source)
+    recipe = small(squares, tmp_path, model=str(source), model_options={})
+    training, _ = open_splits(recipe)
+    with pytest.raises(WeightsError, match=r"(?s)head.weight.*to start from what fits, say weights="):
+        make_network(recipe, training)
+    network = make_network(replace(recipe, weights=str(source)), training)
+    assert [name for name, *_ in transfer(network, str(source)).shape] == ["head.weight", "head.bias"]
+
+
+def test_a_network_for_other_channels_than_the_images_have_is_refused(squares, tmp_path):
+    recipe = small(squares, tmp_path, model_options={"width": 4, "in_channels": 4})
+    with pytest.raises(OptionError, match=r"=4, but .* has 3 channels .* say model.in_channels=3"):
+        segzoo.train(recipe, progress=False)
 
 
 def test_resuming_nothing_is_an_error(squares, tmp_path):
@@ -123,6 +164,7 @@ def test_a_batch_taken_in_parts_gives_the_same_weights_without_batch_norm(square
     assert all(torch.allclose(states[0][key], states[1][key], atol=1e-6) for key in states[0])
 
 
+@pytest.mark.slow
 def test_computing_activations_again_changes_no_weight(squares, tmp_path):
     states = []
     for again in (False, True):
@@ -131,6 +173,7 @@ def test_computing_activations_again_changes_no_weight(squares, tmp_path):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.slow
 def test_the_moving_average_is_what_is_saved(squares, tmp_path):
     plain = segzoo.train(small(squares, tmp_path, epochs=2, out=str(tmp_path / "plain")), progress=False)
     recipe = small(squares, tmp_path, epochs=2, average=0.99, out=str(tmp_path / "average"))

@@ -49,7 +49,7 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
         if isinstance(spec, RecipeSpec):
             return {**known, "settings": _of_recipe(spec)}
         if isinstance(spec, ModelSpec) and not spec.factory:
-            pair = zoo.Pair(zoo.registry("decoders").entry(spec.decoder), zoo.find_encoder(spec.encoder))
+            pair = zoo.pair_of(entry)
             preset = {**spec.encoder_options, **spec.decoder_options}
             return {**known, "takes": _takes_pair(pair, preset), **_count(entry)}
         if isinstance(spec, PartSpec | ModelSpec):
@@ -155,7 +155,7 @@ def _count(entry: Entry[Any]) -> dict[str, Any]:
     if isinstance(spec, EncoderSpec):
         return {"parameters": _parameters(lambda: _encoder(spec))}
     if isinstance(spec, DecoderSpec):
-        pair = zoo.Pair(entry, zoo.find_encoder(spec.encoder))
+        pair = zoo.pair_of(entry)
         return {"parameters": _parameters(lambda: _model(pair.full_name).get_submodule("decoder"))}
     return {}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo import zoo
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
 
@@ -59,9 +61,10 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     segzoo train --resume runs/unet
     """
     how = {name: options.pop(name) for name in _HOW}
+    _check_pairs(how)
     recipe = _recipe(words, how["resume"], {key: one for key, one in options.items() if one is not None})
     if how["dry_run"]:
-        _dry_run(recipe)
+        _dry_run(recipe, as_json=how["as_json"])
     elif how["benchmark"]:
         _benchmark(recipe, as_json=how["as_json"])
     else:
@@ -73,6 +76,13 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         (_folds if how["folds"] else _train)(recipe, run, as_json=how["as_json"])
 
 
+def _check_pairs(how: dict[str, Any]) -> None:
+    """Raise `OptionError` where two things to do exclude one another."""
+    chosen = [f"--{name.replace('_', '-')}" for name in ("dry_run", "benchmark", "folds") if how[name]]
+    if len(chosen) > 1:
+        raise OptionError(f"{' and '.join(chosen)} do not go together: say one of them")
+
+
 def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) -> Recipe:
     """Return the recipe that the words and options of the command line stand for."""
     from segzoo.training.reading import read_recipe
@@ -81,10 +91,16 @@ def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) 
     if resume not in (None, _HERE) and folder is None:
         # What follows --resume may as well be a recipe or a setting.
         words = (resume, *words)
+        if "=" not in resume and not resume.endswith(".toml") and resume not in zoo.registry("recipes"):
+            raise OptionError(f"there is no training to resume in {resume}: there is no such folder")
     named = [word for word in words if "=" not in word]
+    if folder and not (Path(folder) / "recipe.toml").is_file():
+        raise OptionError(f"there is no training to resume in {folder}: it has no recipe.toml")
     if folder and named:
         raise OptionError(f"{folder} has its own recipe: say --resume {folder} without {named[0]!r}")
     source = folder or next(iter(named), None)
+    if resume == _HERE and source is None and not words and not values:
+        raise OptionError("say what to resume: --resume FOLDER, such as --resume runs/unet")
     if folder:
         values = {"out": folder, **values}
     return read_recipe(source, [word for word in words if word not in named[:1]], **values)
@@ -99,10 +115,8 @@ def _train(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
     if as_json:
         echo_json(_described(result))
         return
-    minutes = result.seconds / 60
-    click.echo(
-        f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {minutes:.1f} min"
-    )
+    took = f"{result.seconds / 60:.1f} min" if result.seconds >= 60 else f"{result.seconds:.0f} s"
+    click.echo(f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {took}")
     click.echo(f"{result.folder}")
     click.echo(f"next: segzoo predict IMAGES --model {result.folder}")
 
@@ -145,8 +159,8 @@ def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
     click.echo(str(result))
 
 
-def _dry_run(recipe: Recipe) -> None:
-    """Print the recipe as TOML, and as comments what was found of data and model."""
+def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
+    """Print the recipe as TOML, and as comments what was found of data and model; or all as JSON."""
     from segzoo.training.network import make_network
     from segzoo.training.splits import open_splits
     from segzoo.training.writing import to_toml
@@ -154,6 +168,10 @@ def _dry_run(recipe: Recipe) -> None:
     training, validation = open_splits(recipe)
     model = make_network(recipe, training)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    if as_json:
+        sizes = {"train": len(training), "val": len(validation), "parameters": parameters}
+        echo_json({"recipe": asdict(recipe), **sizes, "classes": list(training.labels.classes)})
+        return
     click.echo(to_toml(recipe))
     click.echo(f"# {len(training):,} images to train on, {len(validation):,} to validate with")
     click.echo(f"# classes: {', '.join(training.labels.classes)}")

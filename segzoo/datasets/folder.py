@@ -36,7 +36,8 @@ class FolderDataset(Pairs):
         root: holds the two folders, or ``train``, ``val``, ``test`` with two folders each; or a list of
             pairs, ``.csv`` or ``.json``, or a folder that holds ``pairs.csv`` or ``pairs.json``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: names of the classes, background first, or how many there are.
+        classes: names of the classes, background first, also as one text with commas; or how many there
+            are.
         values: the value in the masks of each class, where it is not the class's index.
         ignore_index: the value of pixels that count for nothing.
         palette: the colour of each class, for masks that are pictures in colours.
@@ -198,6 +199,8 @@ def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
+    if isinstance(classes, str):  # "background,cell", as a command line says it; no name for each letter
+        return tuple(name.strip() for name in classes.split(","))
     return tuple(f"class {i}" for i in range(classes)) if isinstance(classes, int) else tuple(classes)
 
 

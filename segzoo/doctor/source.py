@@ -69,8 +69,8 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
     if not folder.is_dir():
         names = registered.names()
         raise UnknownNameError(
-            f"there is neither a folder nor a data set {data!r}{did_you_mean(data, names)}; "
-            "`segzoo list datasets` shows those that have names"
+            f"there is neither a folder nor a data set {data!r}"
+            + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
         )
     layout = read_layout(folder)
     if not layout.found:

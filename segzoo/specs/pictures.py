@@ -17,6 +17,9 @@ class Resize:
         mode: ``scale`` multiplies both sides by ``scale`` and truncates; ``stretch`` makes the image
             ``height`` x ``width``; ``letterbox`` fits it inside ``height`` x ``width`` on bars of
             value ``fill``.
+        scale: what both sides are multiplied by, where that is the mode.
+        height: of the image that the network sees, in the other modes.
+        width: of the image that the network sees, in the other modes.
         interpolation: how the image is resampled.
         antialias: whether a smaller image averages over what it leaves out, as Pillow does; without,
             it samples, as OpenCV does.

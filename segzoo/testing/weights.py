@@ -13,7 +13,7 @@ from segzoo import zoo
 from segzoo.errors import PluginError
 from segzoo.specs import WeightsSpec
 from segzoo.testing.promises import keep, promise, seeded
-from segzoo.weights.converted import declared
+from segzoo.weights.converted import declared, owner_of
 from segzoo.weights.encoders import empty_encoder
 from segzoo.weights.folder import TENSORS, empty, fill, read_config
 from segzoo.weights.sources import in_package
@@ -118,7 +118,8 @@ def _check_preprocessing(spec: WeightsSpec, what: str) -> None:
 def _check_network(spec: WeightsSpec, what: str) -> None:
     with no_network(what):
         if not spec.classes:
-            empty_encoder(spec.model, in_channels=spec.in_channels, options=spec.encoder)
+            encoder = zoo.registry("encoders").meant(spec.model, owner_of(spec))
+            empty_encoder(encoder, in_channels=spec.in_channels, options=spec.encoder)
             return
         made: Any = empty(declared(spec))
     found = made.segzoo_config.labels.classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
@@ -10,13 +11,13 @@ from segzoo.architecture import plan
 from segzoo.errors import OptionError, UnknownNameError, UsageError, did_you_mean
 from segzoo.parts import make_loss
 from segzoo.plugins import resolve
-from segzoo.specs import WeightsSpec
+from segzoo.specs import Resize, WeightsSpec
 from segzoo.training.augmentation import make_augmentation
-from segzoo.training.keys import ALIASES, PLAIN
+from segzoo.training.keys import ALIASES, PLAIN, typed
 from segzoo.training.optimizers import OPTIMIZERS, optimizer_options
 from segzoo.training.schedules import SCHEDULES, schedule_options
 from segzoo.training.splits import check_split_options
-from segzoo.weights.sources import is_location
+from segzoo.weights.sources import is_location, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +39,7 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         UnknownNameError: there is no model, loss, metric, optimizer or schedule of a name.
         OptionError: an option is unknown or out of range, or two keys exclude each other.
     """
-    checks = (_data, _split, _model, _augment, _loss, _optimizer, _schedule, _metrics, _pairs)
+    checks = (_data, _split, _resize, _model, _augment, _loss, _optimizer, _schedule, _metrics, _pairs)
     for check in checks:
         try:
             check(recipe)
@@ -61,11 +62,26 @@ def _split(recipe: Recipe) -> None:
     check_split_options(recipe.split)
 
 
+def _resize(recipe: Recipe) -> None:
+    defaults = {item.name: item.default for item in fields(Resize)}
+    examples = {**defaults, "mode": "letterbox", "height": 512, "width": 512}
+    for key, value in recipe.resize.items():
+        if key not in defaults:
+            told = f"known are {', '.join(defaults)}"
+            raise OptionError(f"resize.{key} is unknown{did_you_mean(key, defaults, told)}")
+        typed(f"resize.{key}", value, type(examples[key]), examples[key])
+    if recipe.resize:
+        try:
+            Resize(**{"mode": "", **recipe.resize})
+        except OptionError as error:
+            raise OptionError(f"resize: {error}") from error
+
+
 def _model(recipe: Recipe) -> None:
     options = {"num_classes": 2, **recipe.model_options}
     options.pop("weights", None)
     try:
-        if is_location(recipe.model):
+        if is_location(located(recipe.model)):
             return
         found = zoo.find_model(recipe.model)
         if isinstance(found, zoo.Pair) or not isinstance(found.spec, WeightsSpec):
@@ -154,9 +170,10 @@ def _check_options(part: str, name: str, options: Mapping[str, Any], takes: Iter
         if key not in takes:
             # What stands in the part's table and goes elsewhere.
             others = [alias.partition(".")[2] for alias in ALIASES if alias.startswith(f"{part}.")]
-            close = _above([key] if key in PLAIN else []) or did_you_mean(key, [*takes, *others])
             told = f"it takes {', '.join(takes) or 'none'}"
-            raise OptionError(f"{part}.{key}: {name!r} has no such option{close}; {told}".replace("?;", "?"))
+            above = _above([key] if key in PLAIN else [])
+            close = f"{above}; {told}" if above else did_you_mean(key, [*takes, *others], told)
+            raise OptionError(f"{part}.{key}: {name!r} has no such option{close}")
 
 
 def _above(misplaced: list[str]) -> str:
@@ -165,7 +182,9 @@ def _above(misplaced: list[str]) -> str:
 
 
 def _no(part: str, name: str, known: Iterable[str]) -> str:
-    return f"{part}: no {part} is named {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
+    known = list(known)
+    told = f"there are {', '.join(known)}"
+    return f"{part}: no {part} is named {name!r}{did_you_mean(name, known, told)}"
 
 
 def _arguments(factory: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:

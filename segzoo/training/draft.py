@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Ways to divide images; who names one means no other.
-_WAYS = {"share", "file", "folds"}
+_WAYS = {"share", "file", "folds", "train"}
 
 
 class Draft:
@@ -77,7 +77,7 @@ class Draft:
         if not self.values["data"]:
             raise OptionError('say what to train on: data = "photos" in the recipe, or --data photos')
         try:
-            return Recipe(**{name: frozen(value) for name, value in self.values.items()})
+            return Recipe(**self.values)
         except OptionError as error:
             raise OptionError(self.placed(str(error))) from error
 
@@ -154,13 +154,6 @@ class Draft:
             steps.pop(step, None)
         else:
             steps[step] = {} if value is True else dict(_mapping(key, value))
-
-
-def frozen(value: Any) -> Any:
-    """Return a value whose lists are tuples, at any depth."""
-    if isinstance(value, Mapping):
-        return {key: frozen(one) for key, one in value.items()}
-    return tuple(frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
 def _open(value: Any) -> Any:

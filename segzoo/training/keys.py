@@ -118,6 +118,8 @@ def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
     told = "numbers" if kind is float else "names"
     if isinstance(value, str) and kind is str:
         value = [name.strip() for name in value.split(",") if name.strip()]
+    if isinstance(value, str) and kind is float:
+        value = [_number(one) for one in value.split(",")]
     values = list(value) if isinstance(value, list | tuple) else [value]
     right = (int, float) if kind is float else (str,)
     if any(isinstance(one, bool) or not isinstance(one, right) for one in values):
@@ -125,6 +127,14 @@ def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
             f"{key} must be a list of {told}, such as {key} = {shown(example)}, got {shown(value)}"
         )
     return tuple(kind(one) for one in values)
+
+
+def _number(text: str) -> float | str:
+    """Return the number that a text says, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def shown(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from segzoo.training.recipe import Recipe
+
+#: What a training leaves beside its checkpoints and its journal, which begins anew by itself.
+_FOLDERS = ("best", "tensorboard")
+_FILES = ("config.json", "model.safetensors", "curves.png", "report.html", "recipe.toml")
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,13 @@ def train(
         _prepare(Path(recipe.out), resume=resume, overwrite=overwrite)
     accelerator.wait_for_everyone()
     told = progress and accelerator.is_main_process
-    with Interruption() as interruption, _Bar(recipe, shown=told) as bar:
+    with Interruption() as interruption, _Bar(shown=told) as bar:
         run = Run(recipe, accelerator, interruption, tell=bar.write if told else _nothing, show=bar.show)
         if resume:
             run.restore()
+        elif accelerator.is_main_process:
+            # Only now, as all that the recipe asks for is there: a slip must not cost the training before.
+            _clear(run.out)
         run.follow()
     best = run.best
     return TrainingResult(
@@ -90,27 +99,30 @@ def train(
 
 
 class _Bar:
-    """A progress bar of steps, or nothing."""
+    """A progress bar of steps, from the first one on, or nothing."""
 
-    def __init__(self, recipe: Recipe, *, shown: bool) -> None:
-        self._bar = tqdm(desc="train", unit="step", disable=not shown, dynamic_ncols=True)
+    def __init__(self, *, shown: bool) -> None:
+        self._bar: tqdm[Any] | None = None
         self._shown = shown
 
     def __enter__(self) -> _Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def write(self, text: str) -> None:
-        self._bar.write(text)
+        tqdm.write(text, file=sys.stderr)  # what is printed at the end may be read by programs
 
     def show(self, step: int, steps: int, text: str) -> None:
-        if self._shown:
-            self._bar.total = steps
-            self._bar.n = step
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(0)
+        if not self._shown:
+            return
+        if self._bar is None:
+            self._bar = tqdm(desc="train", unit="step", total=steps, initial=step, dynamic_ncols=True)
+        self._bar.n = step
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(0)
 
 
 def _nothing(text: str) -> None:
@@ -119,28 +131,32 @@ def _nothing(text: str) -> None:
 
 def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make the folder, and see that no training is lost and the one to resume is there."""
-    begun = any((out / CHECKPOINTS).glob("step-*"))
     if resume and not (out / CHECKPOINTS).is_dir():
         raise OptionError(f"there is no training to resume in {out}: it has no folder {CHECKPOINTS}")
-    if begun and not resume and not overwrite:
+    if _begun(out) and not resume and not overwrite:
         raise OptionError(
             f"{out} holds a training already: resume it (--resume), name another folder (out=...), or let it "
             "be deleted (--overwrite)"
         )
     try:
-        if begun and not resume:
-            _delete(out)
         (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FailureError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
-def _delete(out: Path) -> None:
+def _clear(out: Path) -> None:
     """Delete what an earlier training wrote, and nothing that it did not."""
-    import shutil
+    if not _begun(out):
+        return
+    try:
+        for name in (CHECKPOINTS, *_FOLDERS):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in _FILES:
+            (out / name).unlink(missing_ok=True)
+        (out / CHECKPOINTS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise FailureError(f"cannot write to {out}: {error.strerror or error}") from error
 
-    for name in (CHECKPOINTS, "best", "examples", "tensorboard"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    names = ("config.json", "model.safetensors", "history.jsonl", "metrics.csv", "curves.png", "report.html")
-    for name in (*names, "recipe.toml"):
-        (out / name).unlink(missing_ok=True)
+
+def _begun(out: Path) -> bool:
+    return any((out / CHECKPOINTS).glob("step-*"))

@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo.creation import create
-from segzoo.errors import OptionError
+from segzoo.errors import OptionError, WeightsError
+from segzoo.images import to_channels
 from segzoo.prediction.predictor import config_of
 from segzoo.specs import Resize
+from segzoo.weights.sources import located
 
 if TYPE_CHECKING:
     from torch import nn
 
     from segzoo.config import ModelConfig
-    from segzoo.interfaces import Dataset
+    from segzoo.interfaces import Dataset, Sample
     from segzoo.training.recipe import Recipe
 
 
@@ -23,14 +25,23 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
 
     Raises:
         UnknownNameError: there is no such model.
-        OptionError: it has no such option, or ``resize`` no such key.
+        WeightsError: the model is weights, for other classes than the data has, say.
+        OptionError: it has no such option, or takes images of other channels.
     """
     classes = len(training.labels.classes)
     options: dict[str, Any] = dict(recipe.model_options)
     # Two classes need one logit.
     options.setdefault("num_classes", 1 if classes == 2 else classes)
-    model = create(recipe.model, **options)
+    if recipe.weights:
+        # Those are taken as far as they fit; of a model that is weights itself, only the network is meant.
+        options.setdefault("weights", None)
+    try:
+        model = create(located(recipe.model), **options)
+    except WeightsError as error:
+        hint = f"; to start from what fits, say weights={recipe.model} too"
+        raise WeightsError(f"{error}{'' if recipe.weights else hint}") from error
     config = config_of(model)
+    _check_channels(training[0], config)
     # The data set gives images at the size to train at: what weights to start from did is not done twice.
     preprocessing = replace(config.preprocessing, resize=_resize(recipe))
     if recipe.mean:
@@ -44,6 +55,16 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     return model
 
 
+def _check_channels(sample: Sample, config: ModelConfig) -> None:
+    wanted = config.architecture.in_channels
+    found = to_channels(sample.image, config.preprocessing).shape[2]
+    if found != wanted:
+        raise OptionError(
+            f"model.in_channels={wanted}, but image {sample.name!r} has {found} channels as it is read: say "
+            f"model.in_channels={found}"
+        )
+
+
 def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
     """Return the config with which the model takes images that no data set has made smaller."""
     scale = float(getattr(dataset, "scale", 1.0))
@@ -54,9 +75,4 @@ def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
 
 
 def _resize(recipe: Recipe) -> Resize | None:
-    if not recipe.resize:
-        return None
-    try:
-        return Resize(**recipe.resize)
-    except TypeError as error:
-        raise OptionError(f"resize: {error}") from error
+    return Resize(**recipe.resize) if recipe.resize else None

@@ -31,8 +31,8 @@ def read_options(
             the key as recipes do, such as ``optimizer.momentum``.
     """
     if name not in tables:
-        known = ", ".join(tables)
-        raise OptionError(f"no {kind} is named {name!r}{did_you_mean(str(name), tables)}; there are {known}")
+        told = f"there are {', '.join(tables)}"
+        raise OptionError(f"no {kind} is named {name!r}{did_you_mean(str(name), tables, told)}")
     defaults = tables[name]
     for key, value in given.items():
         if key not in defaults:

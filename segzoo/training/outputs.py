@@ -22,6 +22,7 @@ from segzoo.training.network import for_whole_images
 from segzoo.training.tracking import Tracking
 from segzoo.training.writing import to_toml
 from segzoo.weights.folder import save
+from segzoo.weights.sources import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class Outputs:
         up = validator.higher_is_better
         self.kept = Best(self.out, recipe.keep_best, higher_is_better=up)
         self.best, self.without_gain = BestScore(), 0
-        self._resumed = False
+        self._resumed = self._drawn = False
         self.tracking = Tracking(accelerator, recipe.trackers, asdict(recipe), labels=evaluated.labels)
         if self.writes:
             self.journal = Journal(
@@ -98,7 +99,24 @@ class Outputs:
             self.journal.about(text, {"device": device, "machine": machine(), "versions": versions})
         self.tracking.begin()
 
-    def validated(self, entry: Mapping[str, float], found: Validation, *, seconds: float) -> None:
+    def epoch(self, entry: Mapping[str, float], found: Validation | None, *, seconds: float) -> None:
+        """Write down an epoch's numbers and its validation, if it had one; the report, where that is due.
+
+        Args:
+            entry: the numbers by name.
+            found: by the validation.
+            seconds: of the whole training so far.
+        """
+        if self.writes:
+            self._drawn = False
+            self.journal.epoch(entry)
+        self.tracking.scalars(entry, int(entry["epoch"]))
+        if found is not None:
+            self._validated(entry, found, seconds=seconds)
+        if self.writes:
+            self._drawn = self.journal.write(spare=True)
+
+    def _validated(self, entry: Mapping[str, float], found: Validation, *, seconds: float) -> None:
         """Judge a validation, keep its weights if they are among the best, and show it."""
         score, epoch = entry[self.validator.column], int(entry["epoch"])
         write = partial(self._write, found=found, epoch=epoch, seconds=seconds) if self.writes else None
@@ -119,16 +137,9 @@ class Outputs:
         self.tracking.pictures("validation", examples, epoch)
         self.tracking.histograms(self.trainee.snapshot, epoch)
 
-    def epoch(self, entry: Mapping[str, float]) -> None:
-        """Write down an epoch's numbers."""
-        if self.writes:
-            self.journal.epoch(entry)
-            self.journal.write(spare=True)
-        self.tracking.scalars(entry, int(entry["epoch"]))
-
     def end(self) -> None:
         """Write what was put off."""
-        if self.writes and self.journal.rows:
+        if self.writes and self.journal.rows and not self._drawn:
             self.journal.write()
         self.tracking.close()
 
@@ -148,6 +159,8 @@ class Outputs:
     def _write(self, folder: Path, *, found: Validation, epoch: int, seconds: float) -> None:
         recipe = {name: value for name, value in asdict(self.recipe).items() if name not in ("root", "out")}
         recipe["data"] = Path(self.recipe.data).name
+        # Weights are passed on; where this machine keeps its folders is not for others to read.
+        recipe |= {key: _named(recipe[key]) for key in ("model", "weights")}
         validation = {score.metric: {**score.values, "contract": score.contract} for score in found.scores}
         provenance = {
             "segzoo": segzoo.__version__,
@@ -159,6 +172,12 @@ class Outputs:
         }
         config = for_whole_images(self.trainee.config, self.evaluated)
         save(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))
+
+
+def _named(source: str) -> str:
+    """Return what weights are called: a folder's own name, any other source as it is."""
+    folder = Path(source.removeprefix(LOCAL))
+    return folder.resolve().name if source and folder.is_dir() else source
 
 
 def machine() -> str:

@@ -120,6 +120,12 @@ def any_of(accelerator: Accelerator, flag: bool) -> bool:
     return bool(cast("Any", accelerator.reduce(told, reduction="sum")) > 0)
 
 
+def most_of(accelerator: Accelerator, count: int) -> int:
+    """Return the greatest count of all processes; all must ask."""
+    told = torch.tensor([count], device=accelerator.device)
+    return int(cast("Any", accelerator.gather(told)).max())
+
+
 def mean_of(accelerator: Accelerator, value: Tensor) -> Tensor:
     """Return the mean of a number over the processes; all must ask."""
     return (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from segzoo.blocks.convolution import check_choice, check_flags, check_positive
 from segzoo.errors import OptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 
@@ -31,7 +29,8 @@ class Recipe:
         root: where a registered data set lies.
         data_options: of the data set, such as ``classes``.
         split: how images are divided where the data set's own ``train`` and ``val`` are not wanted:
-            ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``.
+            ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or which
+            of its parts are meant, ``train`` and ``val``.
         model: what `segzoo.create` is told.
         model_options: of the model, such as ``width``.
         weights: to start from, by name or folder: every tensor of the same name and shape is taken.
@@ -131,6 +130,9 @@ class Recipe:
     licence: str = ""
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            # Files hold lists where Python may say tuples; of both comes the same recipe.
+            object.__setattr__(self, item.name, frozen(getattr(self, item.name)))
         check_positive(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -160,3 +162,10 @@ class Recipe:
             raise OptionError(f"average is a decay such as 0.999, below 1, or 0 for none, got {self.average}")
         if not self.metrics:
             raise OptionError("metrics must name at least one metric, such as ['dice']")
+
+
+def frozen(value: Any) -> Any:
+    """Return a value whose lists are tuples, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: frozen(one) for key, one in value.items()}
+    return tuple(frozen(one) for one in value) if isinstance(value, list | tuple) else value

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import segzoo
 from segzoo.errors import FailureError, OptionError
@@ -22,6 +22,7 @@ from segzoo.training.data import make_loader
 from segzoo.training.differences import differences, fingerprint
 from segzoo.training.failures import not_finite, told_divergence
 from segzoo.training.fetching import fetched
+from segzoo.training.fitting import fit_processes
 from segzoo.training.loss import training_loss
 from segzoo.training.machine import told_device
 from segzoo.training.outputs import Outputs
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from segzoo.training.data import Augmented
     from segzoo.training.interruption import Interruption
     from segzoo.training.recipe import Recipe
 
@@ -124,6 +126,10 @@ class Run:
         """
         self._begun = time.perf_counter() - self.seconds
         self.outputs.begin(told_device(self.recipe, self.accelerator))
+        # Divided weights are put together by all processes at once, so that none can try alone.
+        if not self.trainee.divided:
+            channels = self.trainee.config.architecture.in_channels
+            fit_processes(self.stepper, cast("Augmented", self.loader.dataset), self.batches, channels)
         try:
             while self.epoch <= self.epochs and not self._patience_is_over():
                 self._train_epoch()
@@ -212,9 +218,7 @@ class Run:
         now = time.perf_counter() - self._begun
         entry["seconds"] = round(now - self.seconds, 2)
         self.seconds = now
-        self.outputs.epoch(entry)
-        if found is not None:
-            self.outputs.validated(entry, found, seconds=now)
+        self.outputs.epoch(entry, found, seconds=now)
         self.epoch += 1
         self.totals.clear()
         if (self.epoch - 1) % self.recipe.save_every == 0 or last:

@@ -1,11 +1,12 @@
 """How a recipe's data is divided into what trains and what validates.
 
 Without ``split`` these are the data set's own ``train`` and ``val``. With it, samples are divided by a share,
-by folds, or as a file says:
+by folds, or as a file says, or two of the data set's own parts are taken as they are:
 
     [split]
     share = 0.1            # of the samples; order = "shuffled", "hash" or "contiguous"
     folds = 5, fold = 0    # order = "contiguous" or "shuffled"
+    train = "trainaug"     # a part, or several; and val = "val", which both are "train" and "val" if not said
     file = "split.csv"     # columns name and split; or JSON; or "train.txt, val.txt", a name in each line
     group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV
     seed = 0               # of what is shuffled
@@ -39,6 +40,7 @@ _WAYS = {
     "share": ("of", "order", "seed", "group"),
     "folds": ("fold", "of", "order", "seed", "group"),
     "file": ("of",),
+    "train": ("val",),
 }
 _KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
 
@@ -54,8 +56,9 @@ def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
     """
     split = recipe.split
     check_split_options(split)
-    if not split:
-        return _own(recipe, "train")[1], _own(recipe, "val")[1]
+    if not split or _by_parts(split):
+        training, validation = (_together(recipe, split.get(side, side)) for side in ("train", "val"))
+        return training, validation
     opened = [_own(recipe, part) for part in _divided(recipe)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
     # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
@@ -69,23 +72,45 @@ def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
     return training, validation
 
 
+def _by_parts(split: Mapping[str, Any]) -> bool:
+    """Whether the data set's own parts are taken as they are."""
+    return "train" in split or "val" in split
+
+
+def _together(recipe: Recipe, parts: str | Sequence[str]) -> Dataset:
+    """Return one part of the data set, or several as one."""
+    opened = [_own(recipe, part)[1] for part in _listed(parts)]
+    if len(opened) == 1:
+        return opened[0]
+    places = [(part, index) for part, dataset in enumerate(opened) for index in range(len(dataset))]
+    return Chosen(opened, places)
+
+
+def _listed(parts: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, parts.split(",")))) if isinstance(parts, str) else tuple(parts)
+
+
 def check_split_options(split: Mapping[str, Any]) -> None:
     """Raise `OptionError` unless the keys of ``split`` are known, fit one another, and hold what they may."""
     for key in split:
         if key not in _KEYS:
-            known = ", ".join(_KEYS)
-            raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS)}; known are {known}")
-    ways = [key for key in _WAYS if key in split]
+            told = f"known are {', '.join(_KEYS)}"
+            raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS, told)}")
+    ways = [key for key in _WAYS if key in split or (key == "train" and "val" in split)]
     if split and len(ways) != 1:
         if not ways:
             needs = "split.folds" if "fold" in split else "split.share, split.folds or split.file"
             raise OptionError(f"split.{next(iter(split))} says nothing without {needs}")
-        raise OptionError(" and ".join(f"split.{way}" for way in ways) + " exclude one another: keep one")
+        said = [way if way in split else "val" for way in ways]
+        raise OptionError(" and ".join(f"split.{way}" for way in said) + " exclude one another: keep one")
     for key in split:
         if key not in (*ways, *_WAYS[ways[0]]):
             raise OptionError(f"split.{key} does not go with split.{ways[0]}: leave one of the two out")
     for key, value in split.items():
         _check_value(key, value, split)
+    both = {*_listed(split.get("train", "train"))} & {*_listed(split.get("val", "val"))}
+    if both and _by_parts(split):
+        raise OptionError(f"split.train and split.val both name {min(both)!r}: name other parts")
     if ways and "seed" in split and _order(split) == "contiguous":
         raise OptionError(
             "split.seed changes nothing where split.order is 'contiguous': leave one of the two out"
@@ -106,6 +131,8 @@ def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
         "seed": (_whole(value), "a whole number of 0 or more"),
         "group": (_word(value), "a regular expression with one group, or a CSV file"),
         "of": (_word(value) or _words(value), "a split of the data set, or a list of them"),
+        "train": (_word(value) or _words(value), "a split of the data set, or a list of them"),
+        "val": (_word(value) or _words(value), "a split of the data set, or a list of them"),
         "file": (bool(value), "a CSV or JSON file, or two files of names"),
     }[key]
     if not right:
@@ -149,7 +176,7 @@ def _divided(recipe: Recipe) -> Sequence[str]:
     """Return the data set's own parts whose samples are divided."""
     of = recipe.split.get("of")
     if of is not None:
-        return tuple(filter(None, map(str.strip, of.split(",")))) if isinstance(of, str) else tuple(of)
+        return _listed(of)
     if "file" not in recipe.split:
         return ("all",) if _nobody_divided(recipe) else ("train",)
     try:

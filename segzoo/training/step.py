@@ -132,10 +132,7 @@ class Stepper:
                 f"accumulate={self.accumulate * 2}"
             )
         if self.accumulate >= images:
-            raise FailureError(
-                f"not even one image fits the memory ({told}): make augment.crop.size smaller, or say "
-                "checkpointing=true or precision=bf16"
-            )
+            raise FailureError(too_large(told))
         self.accumulate *= 2
         self.optimizer.zero_grad()
         release_memory()
@@ -174,6 +171,14 @@ def is_short_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _SHORT)
+
+
+def too_large(told: str) -> str:
+    """Return what to say where not even one image fits."""
+    return (
+        f"not even one image fits the memory ({told}): make augment.crop.size smaller, or say "
+        "checkpointing=true or precision=bf16"
+    )
 
 
 def release_memory() -> None:

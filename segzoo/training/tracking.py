@@ -53,9 +53,8 @@ def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
     wanted = list(dict.fromkeys(names))
     for name in wanted:
         if name not in TRACKERS:
-            raise OptionError(
-                f"no tracker is named {name!r}{did_you_mean(name, TRACKERS)}; there are {', '.join(TRACKERS)}"
-            )
+            told = f"there are {', '.join(TRACKERS)}"
+            raise OptionError(f"no tracker is named {name!r}{did_you_mean(name, TRACKERS, told)}")
         for module in TRACKERS[name]:
             try:
                 importlib.import_module(module)

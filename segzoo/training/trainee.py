@@ -73,8 +73,8 @@ class Trainee:
         if recipe.checkpointing:
             recompute(network)
         model: nn.Module = Supervised(network)
-        if recipe.sync_batchnorm and not alone and accelerator.device.type != "cpu":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        if recipe.sync_batchnorm and not alone:
+            model = _synchronised(model, accelerator, tell)
         self.divided = sharded(model, recipe, accelerator)
         # After sharding, which gives the network other parameters.
         self.freezing = Freezing(network, recipe.freeze, toggle=alone)
@@ -143,3 +143,15 @@ class Trainee:
         load_whole(self._bare, state["averages"])
         self.averages = Averages(own_tensors(self._bare), self.averages.decay)
         self.averages.steps = state["averaged"]
+
+
+def _synchronised(model: nn.Module, accelerator: Accelerator, tell: Callable[[str], None]) -> nn.Module:
+    """Return the model with batch norms that see the images of all processes, where torch has such."""
+    if accelerator.device.type != "cpu":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        tell(
+            "batch norms see the images of one process only, as torch synchronises them on accelerators "
+            "alone: sync_batchnorm=true changes nothing here"
+        )
+    return model

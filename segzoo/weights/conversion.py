@@ -126,10 +126,9 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
     takes = [name for name in takes if name not in entry.spec.options]
     for name in options:
         if name not in takes:
-            known = ", ".join(takes) or "none"
+            told = f"it takes: {', '.join(takes) or 'none'}"
             raise OptionError(
-                f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes)}; "
-                f"it takes: {known}"
+                f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes, told)}"
             )
     conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
     troubles = conversion.transfer.troubles(_network(conversion))

@@ -66,7 +66,7 @@ def declared(spec: WeightsSpec) -> ModelConfig:
 
     check_model(spec)
     architecture = plan(
-        spec.model,
+        _model(spec),
         num_classes=spec.num_classes or len(spec.classes),
         in_channels=spec.in_channels,
         encoder=spec.encoder or None,
@@ -97,11 +97,31 @@ def provenance(spec: WeightsSpec) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value}
 
 
+def owner_of(spec: WeightsSpec) -> str:
+    """Return the distribution that brings these weights; segzoo where no plug-in registers them yet."""
+    entries = (entry for _, entry in zoo.registry("weights").items())
+    return next((entry.owner for entry in entries if entry.spec == spec), "segzoo")
+
+
+def _model(spec: WeightsSpec) -> str:
+    """Return what a spec's owner means by the model that it names, whoever else claims that name."""
+    models, decoders, owner = zoo.registry("models"), zoo.registry("decoders"), owner_of(spec)
+    if spec.model in models:
+        return models.meant(spec.model, owner)
+    decoder, slash, encoder = spec.model.partition("/")
+    encoder = zoo.registry("encoders").meant(encoder, owner)
+    return f"{decoders.meant(decoder, owner)}{slash}{encoder}"
+
+
+def _layout(spec: WeightsSpec) -> str:
+    return zoo.registry("layouts").meant(spec.layout, owner_of(spec)) if spec.layout else ""
+
+
 def _folder(spec: WeightsSpec, sha256: str) -> Path:
     decides = {
         "sha256": sha256,
         "segzoo": __version__,
-        "layout_version": _version_of_layout(spec.layout),
+        "layout_version": _version_of_layout(_layout(spec)),
         **{name: value for name, value in asdict(spec).items() if name in _DECIDES},
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:12]
@@ -124,7 +144,7 @@ def _convert(spec: WeightsSpec, file: Path, folder: Path) -> None:
         convert(
             file,
             part,
-            layout=spec.layout or None,
+            layout=_layout(spec) or None,
             labels=_labels(spec) if spec.classes else None,
             preprocessing=spec.preprocessing,
             licence=spec.licence,

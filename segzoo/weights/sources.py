@@ -58,6 +58,12 @@ def is_location(name: str) -> bool:
     return name.startswith((LOCAL, hub.PREFIX))
 
 
+def located(model: str) -> str:
+    """Return a model's name, or, where it is a path to a folder that predicts, that folder by its scheme."""
+    as_path = "/" in model or os.sep in model
+    return f"{LOCAL}{model}" if as_path and (Path(model) / "config.json").is_file() else model
+
+
 def in_package(spec: WeightsSpec) -> Path:
     """Return the folder of weights that ship inside a package.
 

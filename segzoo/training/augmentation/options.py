@@ -41,7 +41,7 @@ def read_step(key: str, kind: type[S], options: Any) -> S:
     for name, value in table.items():
         if name not in readers:
             told = f"{key} has {', '.join(readers)}"
-            raise OptionError(f"{key}.{name} is no option{did_you_mean(name, readers)}; {told}")
+            raise OptionError(f"{key}.{name} is no option{did_you_mean(name, readers, told)}")
         values[name] = readers[name](f"{key}.{name}", value)
     return kind(**values)
 

@@ -135,7 +135,8 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None) -> Step:
         return _one_of(key, options, ignore_index)
     if kind not in STEPS:
         known = [*STEPS, "one_of"]
-        raise OptionError(f"{key} is no step{did_you_mean(kind, known)}; there are {', '.join(known)}")
+        told = f"there are {', '.join(known)}"
+        raise OptionError(f"{key} is no step{did_you_mean(kind, known, told)}")
     step = read_step(key, STEPS[kind], options)
     setting = step.ignores()
     if setting and ignore_index is None:

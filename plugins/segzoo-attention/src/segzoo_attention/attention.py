@@ -95,9 +95,8 @@ class Step(nn.Module):
         large = self.upsample(x)
         if skip is None:
             return self.convs(large)
-        if self.gate is not None:
-            skip = self.gate(skip, x)
-        return self.convs(torch.cat((skip, fit(large, skip.shape[-2], skip.shape[-1])), dim=1))
+        weighted = skip if self.gate is None else self.gate(skip, x)
+        return self.convs(torch.cat((weighted, fit(large, skip.shape[-2], skip.shape[-1])), dim=1))
 
 
 class AttentionDecoder(nn.Module):

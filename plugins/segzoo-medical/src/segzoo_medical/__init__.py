@@ -75,6 +75,19 @@ def segzoo_weights() -> list[WeightsSpec]:
             data="Data Science Bowl 2018 (BBBC038), CC0",
             licence="Apache-2.0",
         ),
+        WeightsSpec(
+            name="unet-membranes",
+            folder="segzoo_medical:weights/unet-membranes",
+            summary="membranes of neurons in electron microscopy; for non-commercial use",
+            model="segzoo:unet",
+            options={"width": 16},
+            in_channels=1,
+            num_classes=1,
+            classes=MEMBRANES.classes,
+            labels=MEMBRANES,
+            data="ISBI 2012 (Cardona et al., 2010, doi:10.1371/journal.pbio.1000502), non-commercial",
+            licence="CC-BY-NC-4.0",
+        ),
         *WEIGHTS,
     ]
 

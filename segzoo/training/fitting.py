@@ -1,0 +1,101 @@
+"""Memory, tried before several processes train together.
+
+One process alone divides a batch that does not fit in the middle of a training. Of several, one that runs out
+of memory leaves the others waiting for its gradients; so each tries a step by itself first, and all of them
+take the parts that the shortest of memory needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from segzoo.errors import FailureError
+from segzoo.training.processes import any_of, most_of
+from segzoo.training.randomness import random_state, restore_random
+from segzoo.training.step import is_short_of_memory, release_memory, too_large
+
+if TYPE_CHECKING:
+    from segzoo.training.data import Augmented, Batches
+    from segzoo.training.step import Stepper
+
+#: Tensors of the size of the weights that an optimizer may keep from its first step on.
+_KEPT = 2
+
+
+def fit_processes(stepper: Stepper, data: Augmented, batches: Batches, channels: int) -> None:
+    """Let several processes with accelerators try a step; nothing is tried elsewhere.
+
+    Args:
+        stepper: that will train.
+        data: gives images, which are not tried where they differ in size.
+        batches: tell how many images a process takes.
+        channels: of an image.
+
+    Raises:
+        FailureError: a process has no memory for a single image.
+    """
+    processes, size = stepper.accelerator.num_processes, data.augment.size
+    if processes > 1 and stepper.accelerator.device.type != "cpu" and size is not None:
+        fit_memory(stepper, (batches.batch_size // processes, channels, *size))
+
+
+def fit_memory(stepper: Stepper, shape: tuple[int, int, int, int]) -> None:
+    """Set the parts in which every process takes its share of a batch; all call it before the first step.
+
+    Weights, statistics and random numbers are as they were before.
+
+    Args:
+        stepper: whose ``accumulate`` grows where a process needs it.
+        shape: ``(N, C, H, W)`` of the share.
+
+    Raises:
+        FailureError: a process has no memory for a single image.
+    """
+    random, parts = random_state(), stepper.accumulate
+    short = _tried(stepper, shape, parts)
+    while short and parts < shape[0]:
+        parts *= 2
+        release_memory()
+        short = _tried(stepper, shape, parts)
+    release_memory()
+    restore_random(random)
+    accelerator = stepper.accelerator
+    if any_of(accelerator, bool(short)):
+        raise FailureError(too_large(short or "in another process"))
+    most = most_of(accelerator, parts)
+    if most > stepper.accumulate:
+        stepper.accumulate = most
+        stepper.tell(
+            f"memory is short: every process takes its {shape[0]} images of a batch in {most} parts, with "
+            "the same result a step but for batch norms"
+        )
+
+
+def _tried(stepper: Stepper, shape: tuple[int, int, int, int], parts: int) -> str:
+    """Go forward and backward with the largest part; return what was said where memory is short."""
+    # Neither the wrapper of data parallel processes nor a batch norm in training, which wait for the others.
+    model: torch.nn.Module = getattr(stepper.model, "module", stepper.model)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    device = stepper.accelerator.device
+    images, _, height, width = (-(-shape[0] // parts), *shape[1:])
+    try:
+        for norm in norms:
+            norm.eval()
+        trained = [one for one in model.parameters() if one.requires_grad]
+        kept = [torch.empty_like(one) for one in trained for _ in range(_KEPT)]
+        pixels = torch.zeros((images, *shape[1:]), device=device)
+        masks = torch.zeros((images, height, width), dtype=torch.long, device=device)
+        stepper.accelerator.backward(stepper.loss(model.forward(pixels), masks))
+        del kept
+    except (RuntimeError, MemoryError) as error:
+        if not is_short_of_memory(error):
+            raise
+        return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    finally:
+        for norm in norms:
+            norm.train()
+        stepper.optimizer.zero_grad()
+    return ""
