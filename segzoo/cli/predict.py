@@ -75,6 +75,7 @@ _MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
 @click.option("--until", "end", type=float, metavar="SECONDS", help="Where a video ends.")
 @click.option("--only", multiple=True, metavar="CLASS", help="Show these classes alone.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--any-size", is_flag=True, help="Read images of more pixels than Pillow takes for harmless.")
 @click.option("--resume", is_flag=True, help="Leave what an earlier run did, and is whole, as it is.")
 @click.option("--shard", metavar="K/N", help="Take every N-th image, from the K-th on.")
 @click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in a viewer.")
@@ -112,6 +113,10 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError
     from segzoo.prediction.sharing import parse_share
 
+    if options["any_size"]:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = None
     share = parse_share(options["shard"])
     outputs = [name.strip() for name in options["outputs"].split(",") if name.strip()]
     if options["mix"]:
@@ -156,6 +161,7 @@ def _run(
         part=part,
         batch=options["batch"],
         save=not options["no_save"],
+        any_size=options["any_size"],
     )
     troubles: list[str] = []
     skipped = 0

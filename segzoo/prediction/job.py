@@ -81,6 +81,7 @@ class Job:
         part: sets apart the manifest of one of several runs that share the work.
         batch: how many images of one size are run together.
         save: whether anything is written at all.
+        any_size: whether images of more pixels than Pillow takes for harmless are read.
 
     Raises:
         OptionError: there is no such output.
@@ -99,11 +100,12 @@ class Job:
         part: str = "",
         batch: int = 1,
         save: bool = True,
+        any_size: bool = False,
     ) -> None:
         self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
         self.options, self.save, self.resume = options or OutputOptions(), save, resume
         check_outputs(self.outputs, self.options)
-        self.keeps = "probabilities" in self.outputs
+        self.keeps, self.any_size = "probabilities" in self.outputs, any_size
         told = (
             settings,
             self.outputs,
@@ -152,7 +154,7 @@ class Job:
         tiler = self.predictor.tiler
         if tiler.config.preprocessing.resize is not None:
             return None, None
-        rows = open_rows(source.path)
+        rows = open_rows(source.path, max_pixels=None if self.any_size else -1)
         pictures = rows.height * rows.width * PICTURES
         if pictures <= (to_spare() if tiler.memory is None else tiler.memory):
             return None, None

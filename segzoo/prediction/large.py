@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Images of fewer pixels are run as a whole without a plan, unless a budget is named.
 SMALL = 4_000_000
+#: Bytes a pixel that no network here comes near: below a budget by that much, an image needs no plan.
+_MOST = 20_000
 #: The share of the memory to spare that a plan may take where nobody names a budget.
 _SHARE = 0.6
 #: Bytes a pixel that an image, its mask and the pictures of it take in memory.
@@ -71,7 +73,7 @@ class Tiler:
         """
         if self.config.preprocessing.resize is not None:
             return None  # the network sees a small image, whatever this one's size
-        if self.memory is None and height * width < SMALL:
+        if height * width < SMALL if self.memory is None else height * width * _MOST < self.memory:
             return None
         if self._traits is None:
             in_channels = self.config.architecture.in_channels
