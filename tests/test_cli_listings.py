@@ -186,3 +186,11 @@ def test_info_of_an_unknown_name_lists_close_ones_and_failed_plugins(
 def test_columns_are_as_wide_as_their_widest_cell_and_end_without_spaces() -> None:
     assert table([("a", "bb"), ("ccc", "")], header=("H", "I")) == "H    I\na    bb\nccc"
     assert table([]) == ""
+
+
+def test_the_last_column_of_a_table_keeps_to_its_share_of_the_screen() -> None:
+    words = "the last column is broken into lines"
+    assert table([("name", words)], screen=30) == "name  the last column is\n      broken into lines"
+    address = "https://example.org/an/address/is/left/as/it/is"
+    assert table([("name", address)], screen=30) == f"name  {address}"
+    assert table([("a name of many letters", words)], screen=30).endswith(words)

@@ -17,6 +17,8 @@ from segzoo.cli.table import echo_json, table
 from segzoo.registry import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from segzoo.plugins import PluginRecord
 
 #: Every subcommand and its line in ``segzoo plugins --help``.
@@ -50,10 +52,9 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
             click.echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
         for warning in record.warnings:
             click.echo(f"\n{record.distribution} ({record.name}): {warning}")
-    if verbose:
-        for record in records:
-            click.echo()
-            _more(record)
+    for record in records if verbose else ():
+        for line in _more(record):
+            click.echo(f"\n{line}")
 
 
 def _row(record: PluginRecord) -> tuple[str, ...]:
@@ -64,8 +65,10 @@ def _row(record: PluginRecord) -> tuple[str, ...]:
     return (record.distribution, version, api, record.status, time, ", ".join(counts) or "-")
 
 
-def _more(record: PluginRecord) -> None:
+def _more(record: PluginRecord) -> Iterator[str]:
+    """Yield what raised, and the names of what it brings."""
     if record.traceback:
-        click.echo(record.traceback.rstrip())
-    for kind, names in record.provides.items():
-        click.echo(f"{record.distribution} {plural(kind)}: {', '.join(names)}")
+        yield f"{record.distribution} ({record.name}) raised:\n{record.traceback.rstrip()}"
+    if record.provides:
+        rows = [(plural(kind), ", ".join(names)) for kind, names in record.provides.items()]
+        yield f"{record.distribution} ({record.name}) brings:\n{table(rows)}"

@@ -34,7 +34,7 @@ def command(name: str, kind: str, parent: Path) -> None:
     for file in scaffold.write(names, kind, folder):
         click.echo(file)
     click.echo(
-        f"\nnow `pip install --editable {folder}`, and `pytest {folder}` or "
-        f"`segzoo plugins check {names.distribution}`",
+        f"\nnow `pip install --editable {folder}`,\n"
+        f"and `pytest {folder}` or `segzoo plugins check {names.distribution}`",
         err=True,
     )
