@@ -9,7 +9,7 @@ answers do not round to 0 or 1 on the way.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,22 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.config import ModelConfig
+    from segzoo.prediction.engines import Engine
 
 #: Quarter turns counterclockwise, after an image was mirrored left to right or not.
 View = tuple[int, bool]
 
 _FLIPS: dict[str, View] = {"horizontal": (0, True), "vertical": (2, True)}
-
-
-class Runs(Protocol):
-    """What can be combined: images ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
-
-    device: torch.device
-    description: str
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return logits on ``device``."""
-        ...
 
 
 class Augmented:
@@ -63,7 +53,7 @@ class Augmented:
 
     def __init__(
         self,
-        engine: Runs,
+        engine: Engine,
         *,
         flips: Sequence[Literal["horizontal", "vertical"]] = ("horizontal", "vertical"),
         turns: bool = False,
@@ -121,7 +111,7 @@ class Ensemble:
         OptionError: there is no engine; when called, the numbers of classes differ.
     """
 
-    def __init__(self, engines: Sequence[Runs]) -> None:
+    def __init__(self, engines: Sequence[Engine]) -> None:
         if not engines:
             raise OptionError("an ensemble needs at least one engine")
         self.engines = tuple(engines)

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from segzoo.errors import SegzooError
 
@@ -119,8 +119,8 @@ def _segmented(
         yield item, writing.submit(stages.finish, item, one)
 
 
-def _failed(error: SegzooError) -> Future[Kept]:
-    future: Future[Kept] = Future()
+def _failed(error: SegzooError) -> Future[Any]:
+    future: Future[Any] = Future()
     future.set_exception(error)
     return future
 

@@ -128,7 +128,7 @@ class Predictor:
         if threshold is not None:
             self.config = replace(self.config, threshold=threshold)
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
-        self._smallest = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
+        self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
         # What cannot be cleaned is told now, not after the first image.
         clean(np.zeros((1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]

@@ -19,15 +19,17 @@ BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
 class Engine(Protocol):
-    """A network, ready to run.
+    """A network, ready to run."""
 
-    Attributes:
-        device: where the logits are.
-        description: what was chosen and why, in one line.
-    """
+    @property
+    def device(self) -> torch.device:
+        """Where the logits are."""
+        ...
 
-    device: torch.device
-    description: str
+    @property
+    def description(self) -> str:
+        """What was chosen and why, in one line."""
+        ...
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map preprocessed images to logits.

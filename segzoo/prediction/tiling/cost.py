@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from segzoo.prediction.tiling.traits import Engine
+    from segzoo.prediction.engines import Engine
 
 #: Side of the image that is measured.
 SIDE = 128

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.config import ModelConfig
+    from segzoo.prediction.engines import Engine
     from segzoo.prediction.tiling.plan import Plan
     from segzoo.prediction.tiling.rows import RowSource
     from segzoo.prediction.tiling.sinks import RowSink
     from segzoo.prediction.tiling.spans import Span
-    from segzoo.prediction.tiling.traits import Engine
 
     Decide = Callable[[Tensor], Tensor]
 

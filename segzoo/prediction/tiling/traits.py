@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,23 +18,15 @@ from segzoo.prediction.tiling.cost import forward_bytes
 from segzoo.prediction.tiling.spans import up
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from segzoo.prediction.engines import Engine
 
 #: The grid of a network that does not say its own: the coarsest stride of nearly all encoders.
 USUAL_GRID = 32
 #: Sides of the images that the view is measured on; a network that sees farther than half of the last is
 #: taken to see everything.
 _SIDES = (128, 256, 512, 1024, 2048)
-
-
-class Engine(Protocol):
-    """What runs a network: ``(N, C, H, W)`` float32 in, logits ``(N, K, H, W)`` float32 on ``device`` out."""
-
-    device: torch.device
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return the logits of preprocessed images."""
-        ...
 
 
 @dataclass(frozen=True)
