@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 200
 
+# Letters of an error that every command may show; the traceback holds all.
+_LONGEST = 500
+
 # Packages that are not named as their modules are.
 _PACKAGES = {"cv2": "opencv-python", "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 
@@ -35,7 +38,7 @@ def in_a_line(error: BaseException, value: str) -> str:
         error: what a plug-in raised when it was loaded.
         value: what its entry point names.
     """
-    text = " ".join(str(error).split())
+    text = _text(error)
     told = text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return told
@@ -44,6 +47,16 @@ def in_a_line(error: BaseException, value: str) -> str:
         return f"{told}; its entry point names {value!r}, which is not there: reinstall it"
     package = error.name.partition(".")[0]
     return f"{told}; it needs what is not installed: `pip install {_PACKAGES.get(package, package)}`"
+
+
+def _text(error: BaseException) -> str:
+    """Return what an exception says, fit to stand in a line of a terminal."""
+    try:
+        line = " ".join(str(error).split())
+    except Exception as another:
+        return f"(and its text raises {type(another).__name__})"
+    told = "".join(letter if letter.isprintable() else "?" for letter in line[:_LONGEST])
+    return f"{told} ..." if len(line) > _LONGEST else told
 
 
 @contextmanager

@@ -86,6 +86,23 @@ BROKEN = {
         hook("from segzoo.specs import LossSpec; return [LossSpec(name='l', aliases='dc', factory='a:b')]"),
         "loss 'l': aliases 'dc' must be a tuple of names",
     ),
+    "has no text for a summary": (
+        hook("from segzoo.specs import LossSpec; return [LossSpec(name='l', factory='a:b', summary=None)]"),
+        "loss 'l': summary must be text, got None",
+    ),
+    "has classes in one text": (
+        hook(
+            "from segzoo.specs import WeightsSpec; "
+            "return [WeightsSpec(name='m', folder='a:b', model='unet', classes='cat')]"
+        ),
+        "weights 'm': classes must be a tuple, got 'cat'",
+    ),
+    "raises what cannot be told": (
+        "class Dumb(Exception):\n    def __str__(self):\n        return 1 / 0\nraise Dumb",
+        "Dumb: (and its text raises ZeroDivisionError)",
+    ),
+    "raises a book": (hook("raise ValueError('page ' * 10_000)"), "ValueError: page page"),
+    "paints the terminal": (hook("raise ValueError('\\x1b[31mred')"), "ValueError: ?[31mred"),
     "misspells a hook": (
         hook("return []", "segzoo_encoder"),
         "no hook 'segzoo_encoder'; did you mean 'segzoo_enc",
@@ -126,6 +143,7 @@ def test_a_plugin_that_is_broken_stops_nobody_else(site: Site, what: str) -> Non
     assert bad.status == "broken"
     assert told in bad.error
     assert "\n" not in bad.error
+    assert len(bad.error) < 600
     assert bad.provides == {}
     assert record("segzoo-thin").status == "ok"
     assert "thin" in zoo.encoders

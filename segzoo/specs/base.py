@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from segzoo.errors import OptionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from segzoo.specs.networks import ModelSpec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
@@ -43,6 +43,26 @@ class Spec:
                 raise UsageError(
                     f"{name!r} cannot name a {self.kind}: use lower case letters, digits and _ . + -"
                 )
+        for name, types, told in _shapes(type(self)):
+            value = getattr(self, name)
+            if not isinstance(value, types):
+                raise UsageError(f"{self.kind} {self.name!r}: {name} must be {told}, got {value!r}")
+
+
+@cache
+def _shapes(cls: type[Spec]) -> list[tuple[str, tuple[type, ...], str]]:
+    """Return the fields that lists and pages would stumble over, were they not text, mappings or tuples."""
+    known = {
+        "str": ((str,), "text"),
+        "Mapping": ((Mapping,), "a mapping"),
+        "tuple": ((tuple, list), "a tuple"),
+    }
+    annotated = {one.name: str(one.type) for one in fields(cls)}
+    return [
+        (name, *known[said.partition("[")[0]])
+        for name, said in annotated.items()
+        if said.partition("[")[0] in known and "|" not in said
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

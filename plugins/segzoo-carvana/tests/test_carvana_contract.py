@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
+import torch
 
 import segzoo
 from segzoo.errors import PluginError
@@ -32,6 +34,8 @@ def test_a_checkpoint_of_milesial_is_recognised_and_converted():
     model = segzoo.create("segzoo:unet", num_classes=2, width=2)
     state = {milesial_name(name): tensor for name, tensor in model.state_dict().items()}
     check_layout("segzoo-carvana:milesial", state=state, scale=1.0)
+    with pytest.raises(PluginError, match="not finite"):
+        check_layout("segzoo-carvana:milesial", state={**state, "outc.conv.bias": torch.full((2,), math.nan)})
     del state["outc.conv.weight"]
     with pytest.raises(PluginError, match=r"recognised as nothing; it lacks outc\.conv\.weight"):
         check_layout("segzoo-carvana:milesial", state=state)
