@@ -89,6 +89,7 @@ def test_a_step_of_colour_moves_nothing_and_changes_the_image(name, channels):
     assert any((pixels != image).any() for pixels, _ in changed) == (name != "grey" or channels == 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     names=st.lists(st.sampled_from(sorted(ALL)), min_size=1, max_size=4, unique=True),

@@ -33,6 +33,7 @@ def drawn(discs, *words):
         return np.asarray(sheet.convert("RGB"))
 
 
+@pytest.mark.slow
 def test_each_image_has_a_row_of_its_variants(discs):
     short = drawn(discs, "--augment", "--count", "2", "--variants", "2", "crop=32")
     long = drawn(discs, "--augment", "--count", "4", "--variants", "2", "crop=32")

@@ -141,6 +141,7 @@ def test_every_run_has_a_backend_and_a_precision():
     assert all(len(parse_run(name)) == 2 for name in ALL_RUNS)
 
 
+@pytest.mark.slow
 def test_a_machine_has_a_peak_and_a_memory(monkeypatch):
     monkeypatch.setattr(torch, "randn", lambda *_, **__: torch.ones(32, 32))
     assert peak_flops(CPU, "bf16") > 0

@@ -350,6 +350,7 @@ def test_a_damaged_mindspore_file_is_read_or_refused_and_nothing_else(at, byte, 
         read_checkpoint(file)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(at=st.integers(0, 1 << 20), byte=st.integers(0, 255), zipped=st.booleans())
 def test_a_damaged_torch_file_is_read_or_refused_and_nothing_else(at, byte, zipped, tmp_path):

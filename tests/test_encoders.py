@@ -63,12 +63,14 @@ def test_more_features_than_a_backbone_has_are_refused_by_number():
         TimmEncoder(backbone="resnet18", depth=6)
 
 
+@pytest.mark.slow
 def test_a_backbone_that_computes_deeper_stages_than_asked_is_padded_for_those():
     assert TimmEncoder(backbone="resnet18", depth=2).multiple == 4
     with torch.device("meta"):
         assert TimmEncoder(backbone="hrnet_w18_small", depth=2).multiple == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

@@ -55,6 +55,7 @@ def stepper(fits, told, *, prepare=False, fewer=False):
     return Stepper(called, optimizer, loss, accelerator, recipe, freezing=freezing, tell=told.append)
 
 
+@pytest.mark.slow
 def test_trying_a_step_finds_its_parts_and_changes_nothing():
     told = []
     steps = stepper(3, told)
@@ -79,6 +80,7 @@ def test_what_fits_is_not_spoken_of():
     assert (steps.accumulate, told) == (1, [])
 
 
+@pytest.mark.slow
 def test_a_single_image_that_does_not_fit_is_an_error_that_says_what_helps():
     with pytest.raises(FailureError, match=r"not even one image.*20.00 GiB.*crop.size smaller"):
         fit_memory(stepper(0, []), (4, 3, 8, 8))

@@ -26,6 +26,7 @@ def test_the_bare_python_of_these_tests_has_torch_and_no_segzoo(bare_python: Run
     assert bare_python("-c", code).stdout.split() == ["True", "None"]
 
 
+@pytest.mark.slow
 def test_a_clone_gives_a_unet_without_installing_anything(bare_python: Run, clone: Path) -> None:
     done = bare_python(
         "-c", script(clone, "m = load('unet', width=4); print(m(torch.rand(1, 3, 33, 47)).shape)")

@@ -122,6 +122,7 @@ def test_options_that_make_no_sense_say_so(photos, weights, tmp_path, capsys, wo
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_image_larger_than_its_budget_goes_by_rows(weights, tmp_path):
     small = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
     image = Image.fromarray(small).resize((1500, 1100), Image.Resampling.BICUBIC)

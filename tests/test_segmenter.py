@@ -156,7 +156,8 @@ def test_every_architecture_exports_with_fixed_and_with_free_sizes(key):
     check_export(_model(key))
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_a_compiled_model_gives_the_models_logits(backend):
     model = segzoo.create("unet", num_classes=2, width=2, depth=3).eval()
     compiled = torch.compile(model, backend=backend)

@@ -48,6 +48,7 @@ def test_a_measurement_adds_up(pictures, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_operations_counted_are_those_of_the_convolutions(pictures, tmp_path):
     counted = []
     for batch in (1, 2):
@@ -64,6 +65,7 @@ def test_the_operations_counted_are_those_of_the_convolutions(pictures, tmp_path
     assert counted[1] == 2 * counted[0]
 
 
+@pytest.mark.slow
 def test_the_command_prints_it_as_a_table_or_as_json(pictures, tmp_path, capsys):
     words = ["train", "--data", str(pictures), "--benchmark", "--out", str(tmp_path / "run")]
     words += ["model.width=2", "model.depth=2", "crop=16", "batch_size=2", "precision=no"]

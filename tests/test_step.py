@@ -62,6 +62,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_so():
     assert len(told) == 2
 
 
+@pytest.mark.slow
 def test_parts_give_the_step_of_the_whole_even_where_they_are_not_equal():
     results = []
     for fits in (7, 4):
@@ -72,6 +73,7 @@ def test_parts_give_the_step_of_the_whole_even_where_they_are_not_equal():
     assert torch.allclose(results[0][1], results[1][1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_image_that_does_not_fit_alone_is_an_error_that_says_what_helps():
     _, steps = stepper(0, [])
     with pytest.raises(FailureError, match=r"not even one image fits the memory.*crop.size smaller"):

@@ -28,6 +28,7 @@ def author(pytester, site):
     return pytester
 
 
+@pytest.mark.slow
 def test_all_checks_run_without_a_test_file(author):
     done = author.runpytest_inprocess(NAME, "--segzoo-plugin", "segzoo-mine", "-v")
     done.assert_outcomes(passed=9)
@@ -82,6 +83,7 @@ def test_tests_for_another_interface_version_are_refused(author):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

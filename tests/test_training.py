@@ -91,6 +91,7 @@ def test_the_same_seed_gives_the_same_weights(squares, tmp_path):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.slow
 def test_a_training_in_a_used_folder_is_refused_unless_it_may_overwrite(squares, tmp_path):
     recipe = small(squares, tmp_path, epochs=1)
     segzoo.train(recipe, progress=False)
@@ -101,6 +102,7 @@ def test_a_training_in_a_used_folder_is_refused_unless_it_may_overwrite(squares,
     assert segzoo.load(result.folder).segzoo_config.provenance["recipe"]["precision"] == "bf16"
 
 
+@pytest.mark.slow
 def test_a_slip_beside_overwrite_leaves_the_training_before_as_it_is(squares, tmp_path):
     recipe = small(squares, tmp_path, epochs=1)
     before = weights(segzoo.train(recipe, progress=False).folder)
@@ -111,6 +113,7 @@ def test_a_slip_beside_overwrite_leaves_the_training_before_as_it_is(squares, tm
     segzoo.train(recipe, resume=True, progress=False)
 
 
+@pytest.mark.slow
 def test_a_training_folder_is_a_model_to_go_on_with_by_its_path(squares, tmp_path, monkeypatch):
     first = segzoo.train(small(squares, tmp_path, epochs=1), progress=False)
     monkeypatch.chdir(tmp_path)
@@ -152,6 +155,7 @@ def test_deep_supervision_trains_every_head(squares, tmp_path):
     assert not torch.equal(fresh.side_heads[0].weight, trained.side_heads[0].weight)
 
 
+@pytest.mark.slow
 def test_a_batch_taken_in_parts_gives_the_same_weights_without_batch_norm(squares, tmp_path):
     model = {"width": 4, "depth": 3, "upsample": "bilinear", "norm": None}
     states = []
@@ -182,6 +186,7 @@ def test_the_moving_average_is_what_is_saved(squares, tmp_path):
     assert not torch.equal(one["head.weight"], other["head.weight"])
 
 
+@pytest.mark.slow
 def test_training_stops_when_nothing_gets_better(squares, tmp_path):
     recipe = small(squares, tmp_path, epochs=30, patience=2, learning_rate=1e-12)
     result = segzoo.train(recipe, progress=False)
@@ -189,6 +194,7 @@ def test_training_stops_when_nothing_gets_better(squares, tmp_path):
     assert len(rows) == result.epoch + 2
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_stays_as_it_is(squares, tmp_path):
     recipe = small(squares, tmp_path, epochs=1, freeze=1, model_options={"width": 4, "depth": 3})
     torch.manual_seed(recipe.seed)
@@ -198,6 +204,7 @@ def test_a_frozen_encoder_stays_as_it_is(squares, tmp_path):
     assert changed == {"decoder", "head"}
 
 
+@pytest.mark.slow
 def test_steps_instead_of_epochs_end_a_training_in_the_middle_of_one(squares, tmp_path):
     result = segzoo.train(small(squares, tmp_path, steps=10), progress=False)
     entries = [json.loads(line) for line in (result.folder / "history.jsonl").read_text().splitlines()]
