@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test fast lint format template clean
 
 demo: $(READY)  ## segment a microscopy image with the shipped weights
-	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo
+	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo --overwrite
 	@echo "the picture: $(CURDIR)/demo/nuclei_overlay.png"
 
 test: $(READY)  ## every test
