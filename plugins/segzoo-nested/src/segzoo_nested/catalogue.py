@@ -1,13 +1,27 @@
-"""The weights of the Ascend port of UNet++: nuclei, at 96 x 96 pixels."""
+"""Weights: nuclei at their own size, which ship here, and those of the Ascend port, at 96 x 96 pixels."""
 
 from __future__ import annotations
 
 from segzoo.specs import Labels, Preprocessing, Resize, WeightsSpec
 
 _NUCLEI = Labels(classes=("background", "nucleus"))
+_FOUND = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 WEIGHTS = [
+    WeightsSpec(
+        name="nested-nuclei",
+        folder="segzoo_nested:weights/nested-nuclei",
+        summary="nuclei in light and fluorescence microscopy, UNet++ of half the usual width",
+        model="segzoo-nested:nested/segzoo:plain",
+        encoder={"width": 16},
+        num_classes=1,
+        classes=_NUCLEI.classes,
+        labels=_FOUND,
+        data="Data Science Bowl 2018 (BBBC038), CC0",
+        licence="Apache-2.0",
+        paper="arXiv:1807.10165",
+    ),
     WeightsSpec(
         name="nested-nuclei-ascend",
         url="https://ascend-repo-modelzoo.obs.cn-east-2.myhuaweicloud.com"
