@@ -202,4 +202,4 @@ def test_training_runs_on_a_repaired_copy_by_the_command_that_the_doctor_gives(
     assert report.repaired is not None
     words = shlex.split(report.repaired.command)[1:]
     assert cli.run([*words, "model.width=4", "epochs=1", "--out", str(tmp_path / "run")]) == 0
-    assert "best validation Dice" in capsys.readouterr().out
+    assert "best validation dice_per_image" in capsys.readouterr().out
