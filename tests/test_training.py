@@ -345,3 +345,8 @@ def test_the_commands_train_predict_and_evaluate(squares, tmp_path, capsys):
     assert all("background left out" in score["contract"] for score in scores)
     assert run(["train", "--data", str(squares), "epoch=1"]) == 2
     assert "did you mean 'epochs'" in capsys.readouterr().err
+
+
+def test_one_of_several_devices_is_chosen_outside(squares, tmp_path):
+    with pytest.raises(OptionError, match="CUDA_VISIBLE_DEVICES"):
+        segzoo.train(small(squares, tmp_path, device="cuda:1"), progress=False)

@@ -54,9 +54,14 @@ def device_kind(name: str) -> str:
     Raises:
         OptionError: torch knows no such device, or this machine has none.
     """
+    if ":" in name:
+        raise OptionError(
+            f"device {name!r} names one of several: say device={name.partition(':')[0]}, and which one in "
+            "CUDA_VISIBLE_DEVICES"
+        )
     found = torch.accelerator.current_accelerator(check_available=True)
     available = "cpu" if found is None else found.type
-    kind = available if name == "auto" else name.partition(":")[0]
+    kind = available if name == "auto" else name
     if kind not in ("cpu", available):
         have = f"an accelerator of type {available}" if found else "only the CPU"
         raise OptionError(f"device {name!r} cannot be used: torch sees {have} here; say device=auto")
