@@ -92,6 +92,8 @@ class Film:
         self._voice: Any = None
         self._early: list[Packet[Any]] = []
         self._standard, self._previous = 5, -1
+        #: Why nothing more can be written: FFmpeg must not be asked again after it failed.
+        self._broken: FailureError | None = None
 
     def add(self, picture: NDArray[np.uint8], pts: int) -> None:
         """Write a frame.
@@ -103,6 +105,8 @@ class Film:
         Raises:
             FailureError: it cannot be written.
         """
+        if self._broken is not None:
+            raise self._broken
         try:
             if self._file is None:
                 self._open(picture)
@@ -126,6 +130,8 @@ class Film:
         Raises:
             FailureError: it cannot be written.
         """
+        if self._broken is not None:
+            raise self._broken
         if self._file is None:
             self._early.append(packet)
             return
@@ -193,6 +199,8 @@ class Film:
         rate = self._video.rate.limit_denominator(_MPEG4_BASE)
         stream = cast("VideoStream", file.add_stream(name, rate=rate, options=_OPTIONS.get(name)))
         context, (height, width) = stream.codec_context, picture.shape[:2]
+        # A film that is thrown away, since the disk is full, must not have threads that still write.
+        context.thread_count = 1
         context.width, context.height = width, height
         context.time_base = self._video.time_base
         if kind == "avi":  # its frames have numbers, not times
@@ -230,4 +238,5 @@ class Film:
             self._file.mux(packet)
 
     def _failure(self, error: Exception) -> FailureError:
-        return FailureError(f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}")
+        self._broken = FailureError(f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}")
+        return self._broken

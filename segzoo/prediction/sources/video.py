@@ -107,7 +107,8 @@ class Video:
             self.container.close()
             raise ImageError(f"{self.word} holds no pictures")
         self._stream = pictures[0]
-        self._stream.thread_type = "AUTO"
+        # Several threads would tell of a broken packet with a later one, and lose that one's frames too.
+        self._stream.codec_context.thread_count = 1
         sounds = self.container.streams.audio
         self.sound = sounds[0] if sounds else None
         self.time_base = Fraction(self._stream.time_base or Fraction(1, 90000))

@@ -48,5 +48,5 @@ WEIGHTS = [
         claimed="IoU 83.91 % (8 GPUs) or 83.31 % (8 NPUs): pooled over a batch, sigmoid above 0.5, 96 x 96",
         homepage="https://gitee.com/ascend/ModelZoo-PyTorch",
         paper="arXiv:1807.10165",
-    )
+    ),
 ]
