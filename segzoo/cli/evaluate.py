@@ -93,7 +93,7 @@ def command(**options: Any) -> None:
     request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
     _check(request)
     if request.report:
-        from segzoo.evaluation.writing import writable
+        from segzoo.files import writable
 
         writable(request.report)
     evaluation = _score(request)

@@ -5,8 +5,9 @@ Scoring predictions that lie in files needs no torch: what does is imported when
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.evaluation.models import evaluate, score_model
@@ -25,8 +26,4 @@ _WHERE = {
 
 __all__ = ["Evaluation", "Score", "evaluate", "score_model", "score_predictions", "write_report"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'segzoo.evaluation' has no attribute {name!r}")
-    return getattr(import_module(f"segzoo.evaluation.{_WHERE[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

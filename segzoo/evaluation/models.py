@@ -9,7 +9,8 @@ from tqdm import tqdm
 from segzoo.errors import OptionError
 from segzoo.evaluation.cases import Case, named_metrics
 from segzoo.evaluation.tally import Tally, tally
-from segzoo.evaluation.writing import save_mask, writable
+from segzoo.evaluation.writing import save_mask
+from segzoo.files import writable
 from segzoo.prediction.predictor import config_of, segment
 from segzoo.weights.folder import load
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from segzoo.evaluation.cases import NamedMetric
     from segzoo.evaluation.results import Evaluation, Score
-    from segzoo.interfaces import Dataset
+    from segzoo.interfaces import Dataset, Sample
 
 
 def evaluate(
@@ -116,14 +117,18 @@ def _cases(
         raise OptionError("the data set is empty: there is nothing to score")
     probabilities = any(metric.needs("probabilities") for metric in metrics)
     for index in tqdm(range(len(dataset)), desc="evaluate", unit="image", disable=not progress):
-        sample = dataset[index]
-        found = segment(network, sample.image, probabilities=probabilities)
-        yield Case(
-            name=sample.name,
-            prediction=found.mask,
-            target=sample.mask,
-            image=sample.image,
-            valid=sample.field_of_view,
-            probabilities=found.probabilities,
-            instances=None if sample.instances is None else (None, sample.instances),
-        )
+        yield predicted(network, dataset[index], probabilities=probabilities)
+
+
+def predicted(network: nn.Module, sample: Sample, *, probabilities: bool) -> Case:
+    """Predict a sample at its own size, and return the prediction with the truth."""
+    found = segment(network, sample.image, probabilities=probabilities)
+    return Case(
+        name=sample.name,
+        prediction=found.mask,
+        target=sample.mask,
+        image=sample.image,
+        valid=sample.field_of_view,
+        probabilities=found.probabilities,
+        instances=None if sample.instances is None else (None, sample.instances),
+    )

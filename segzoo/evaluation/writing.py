@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,8 +12,11 @@ from PIL import Image
 
 from segzoo.errors import FailureError
 from segzoo.evaluation.page import page
+from segzoo.files import writable, write_whole
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,38 +25,6 @@ if TYPE_CHECKING:
 
 #: The files of a report.
 PAGE, TABLE, DATA = "report.html", "images.csv", "report.json"
-
-
-def writable(folder: str | os.PathLike[str]) -> Path:
-    """Make a folder.
-
-    Raises:
-        FailureError: nothing can be written into it; better said before an hour of scoring than after.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FailureError(f"cannot write to {folder}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise FailureError(f"cannot write to {folder}: permission denied")
-    return folder
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it: who reads it finds the old one or the new one whole.
-
-    Raises:
-        FailureError: it cannot be written; the old one is as it was.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise FailureError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -69,7 +38,7 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tupl
     folder = writable(folder)
     files = tuple(folder / name for name in (PAGE, TABLE, DATA))
     try:
-        replace_file(files[0], page(evaluation).encode())
+        write_whole(files[0], page(evaluation).encode())
         _write_table(evaluation, files[1])
         files[2].write_text(
             json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",

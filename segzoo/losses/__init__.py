@@ -6,8 +6,9 @@ logit tells class 1 from class 0; losses of several classes treat it as such.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.losses.pixels import Pixels, check_smoothing, read_pixels
@@ -25,14 +26,4 @@ __all__ = [
     "read_pixels",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'segzoo.losses' has no attribute {name!r}")
-    value = getattr(import_module(f"segzoo.losses.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.prediction.predictor import predict
@@ -13,14 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "Segmentation", "predict"]
 
 _WHERE = {
-    "Predictor": "segzoo.prediction.ready",
-    "Segmentation": "segzoo.prediction.segmentation",
-    "predict": "segzoo.prediction.predictor",
+    "Predictor": "ready",
+    "Segmentation": "segmentation",
+    "predict": "predictor",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # A segmentation draws itself without torch, which the predictor needs.
-    if name not in _WHERE:
-        raise AttributeError(f"module 'segzoo.prediction' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+# A segmentation draws itself without torch, which the predictor needs.
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

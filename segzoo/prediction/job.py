@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError, OptionError
+from segzoo.files import refuse_existing, writable
 from segzoo.prediction.large import PICTURES, to_spare
 from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
-from segzoo.prediction.rendering.files import refuse_existing
 from segzoo.prediction.sources import FileSource
 from segzoo.prediction.tiling import open_rows, open_sink
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Hashable, Iterator, Sequence
 
     from segzoo.prediction.ready import Predictor, Prepared
@@ -219,16 +219,6 @@ class Job:
         stem = self.out / source.name
         suffixes = [self.options.suffixes.get(name, OUTPUTS[name].suffix) for name in self.outputs]
         return [stem.with_name(stem.name + suffix) for suffix in suffixes]
-
-
-def writable(folder: Path) -> None:
-    """Make a folder and raise `FailureError` at once if nothing can be written into it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FailureError(f"cannot write to {folder}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise FailureError(f"cannot write to {folder}: permission denied")
 
 
 def _kind(read: _Read) -> Hashable:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
+from segzoo.files import write_whole
 from segzoo.images import read
 from segzoo.machine import peak_flops
 from segzoo.prediction.engines import make_engine
@@ -17,7 +18,6 @@ from segzoo.prediction.engines.making import low_dtype
 from segzoo.prediction.predictor import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.rendering.encoding import png_of_indices
-from segzoo.prediction.rendering.files import write_whole
 from segzoo.prediction.restoring import to_mask
 
 if TYPE_CHECKING:

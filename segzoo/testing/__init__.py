@@ -26,8 +26,9 @@ and a part by itself, with options, an oracle or data that only its author has::
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.testing.checks import Check, check_plugin, checks_of, every_check
@@ -88,14 +89,4 @@ __all__ = [
     "isolated_zoo",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'segzoo.testing' has no attribute {name!r}")
-    value = getattr(import_module(f"segzoo.testing.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

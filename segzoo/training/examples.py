@@ -17,7 +17,7 @@ from PIL import Image
 from segzoo.errors import FailureError
 from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned
 from segzoo.evaluation.results import Panel
-from segzoo.evaluation.writing import replace_file
+from segzoo.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -179,9 +179,9 @@ class Gallery:
             self._names.append(example.name)
             number = self._names.index(example.name)
             picture = encode_image(shrunk(example.image, outside.shape))[1]
-            replace_file(self._file(number, "image.jpg"), picture)
-            replace_file(self._file(number, "truth.png"), truth)
-        replace_file(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
+            write_whole(self._file(number, "image.jpg"), picture)
+            write_whole(self._file(number, "truth.png"), truth)
+        write_whole(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
 
     def _shown(self, number: int) -> Shown | None:
         name = self._names[number]
@@ -206,7 +206,7 @@ class Gallery:
                 self._file(number, f"{epoch:05}.png").unlink(missing_ok=True)
         scores = {str(one): self._scores[one] for one in self.epochs}
         told = {"names": self._names if scores else [], "measure": self._measure, "scores": scores}
-        replace_file(self.folder / _INDEX, (json.dumps(told, ensure_ascii=False) + "\n").encode())
+        write_whole(self.folder / _INDEX, (json.dumps(told, ensure_ascii=False) + "\n").encode())
 
     def _read(self) -> None:
         path = self.folder / _INDEX

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation.models import score_model
-from segzoo.evaluation.writing import replace_file
+from segzoo.files import write_whole
 from segzoo.plugins import resolve
 from segzoo.prediction.device import parse_device
 from segzoo.training.differences import differences
@@ -93,8 +93,8 @@ def cross_validate(
         folds.append(known)
     result = CrossValidation(Path(recipe.out), tuple(folds))
     if writes:
-        replace_file(result.folder / "folds.json", _json(result.to_json()))
-        replace_file(result.folder / "folds.csv", result.to_csv().encode())
+        write_whole(result.folder / "folds.json", _json(result.to_json()))
+        write_whole(result.folder / "folds.csv", result.to_csv().encode())
     return result
 
 
@@ -196,7 +196,7 @@ def _train(plan: _Plan, *, progress: bool, resume: bool, overwrite: bool, writes
     )
     if writes:
         told = {"recipe": asdict(plan.recipe), "fold": fold.to_json()}
-        replace_file(plan.folder / FILE, _json(told))
+        write_whole(plan.folder / FILE, _json(told))
     return fold
 
 

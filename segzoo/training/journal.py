@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
-from segzoo.evaluation.writing import replace_file, writable
+from segzoo.files import writable, write_whole
 from segzoo.training.curves import draw_curves
 from segzoo.training.examples import Example, Gallery
 from segzoo.training.report import Story, report_page
@@ -155,7 +155,7 @@ class Journal:
             return False
         best = self.best_row
         chosen = None if best is None else int(best["epoch"])
-        replace_file(self.out / CURVES, draw_curves(self._rows, chosen))
+        write_whole(self.out / CURVES, draw_curves(self._rows, chosen))
         story = Story(
             folder=str(self.out),
             labels=self.labels,
@@ -167,7 +167,7 @@ class Journal:
             contracts=self._contracts,
             examples=self._gallery.shown(),
         )
-        replace_file(self.out / PAGE, report_page(story).encode())
+        write_whole(self.out / PAGE, report_page(story).encode())
         self._written = time.monotonic()
         self._cost = self._written - began
         return True
@@ -179,10 +179,10 @@ class Journal:
             self._rewrite()
 
     def _rewrite(self) -> None:
-        replace_file(self.out / LINES, "".join(map(_json_line, self._rows)).encode())
+        write_whole(self.out / LINES, "".join(map(_json_line, self._rows)).encode())
         lines = [self._columns, *([_cell(row.get(name)) for name in self._columns] for row in self._rows)]
         text = "".join(map(_csv_line, lines)) if self._columns else ""
-        replace_file(self.out / TABLE, text.encode())
+        write_whole(self.out / TABLE, text.encode())
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:

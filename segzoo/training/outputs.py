@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import segzoo
-from segzoo.evaluation.writing import replace_file
+from segzoo.files import write_whole
 from segzoo.training.best import Best
 from segzoo.training.journal import Example, Journal
 from segzoo.training.network import for_whole_images
@@ -92,7 +92,7 @@ class Outputs:
             if not self._resumed:
                 self.journal.rewind(0)  # of a training that left no checkpoint, nothing is continued
             text = to_toml(self.recipe)
-            replace_file(self.out / "recipe.toml", text.encode())
+            write_whole(self.out / "recipe.toml", text.encode())
             versions = (
                 f"segzoo {segzoo.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
             )

@@ -21,7 +21,7 @@ from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, UsageError
 from segzoo.evaluation.models import score_model
 from segzoo.evaluation.results import CLASS_CONTRACT
-from segzoo.evaluation.writing import replace_file
+from segzoo.files import write_whole
 from segzoo.prediction.device import parse_device
 from segzoo.prediction.predictor import config_of
 from segzoo.training.outputs import machine as this_machine
@@ -133,7 +133,7 @@ def write_card(target: Path, name: str = "") -> Path:
         plugin=owners[0] if owners else "",
         sha256=sha256_of(target / TENSORS),
     )
-    replace_file(target / CARD, text.encode())
+    write_whole(target / CARD, text.encode())
     return target / CARD
 
 

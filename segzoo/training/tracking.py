@@ -18,7 +18,7 @@ import numpy as np
 
 from segzoo.errors import FailureError, MissingExtraError, OptionError, did_you_mean
 from segzoo.evaluation.pictures import shrunk, thinned
-from segzoo.evaluation.writing import writable
+from segzoo.files import writable
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import numbered_labels
 from segzoo.training.distributions import distributions

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError
-from segzoo.evaluation.cases import Case, named_metrics
+from segzoo.evaluation.cases import named_metrics
+from segzoo.evaluation.models import predicted
 from segzoo.evaluation.results import Score
-from segzoo.prediction.predictor import segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
-    from segzoo.evaluation.cases import NamedMetric
+    from segzoo.evaluation.cases import Case, NamedMetric
     from segzoo.interfaces import Dataset, Metric
     from segzoo.training.recipe import Recipe
 
@@ -89,18 +89,8 @@ class Validator:
         return self._merged(totals, shown)
 
     def _case(self, network: nn.Module, index: int, *, probabilities: bool) -> Case:
-        sample = self.dataset[index]
         with self.accelerator.autocast():
-            found = segment(network, sample.image, probabilities=probabilities)
-        return Case(
-            name=sample.name,
-            prediction=found.mask,
-            target=sample.mask,
-            image=sample.image,
-            valid=sample.field_of_view,
-            probabilities=found.probabilities,
-            instances=None if sample.instances is None else (None, sample.instances),
-        )
+            return predicted(network, self.dataset[index], probabilities=probabilities)
 
     def _merged(self, totals: list[Metric], shown: list[tuple[int, Case]]) -> Validation:
         if self.accelerator.num_processes > 1:

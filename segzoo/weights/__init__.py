@@ -5,8 +5,9 @@ Names are imported when first used, so that fetching and tidying need no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.weights.folder import load, save
@@ -16,8 +17,4 @@ _WHERE = {"load": "folder", "push": "publication", "save": "folder"}
 
 __all__ = ["load", "push", "save"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'segzoo.weights' has no attribute {name!r}")
-    return getattr(import_module(f"segzoo.weights.{_WHERE[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

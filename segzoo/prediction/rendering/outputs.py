@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segzoo.errors import FailureError, OptionError, did_you_mean
+from segzoo.files import refuse_existing, write_whole
 from segzoo.prediction.classes import class_index
-from segzoo.prediction.rendering.files import refuse_existing, write_whole
 from segzoo.prediction.rendering.kinds import OUTPUTS, Job, Output
 from segzoo.prediction.rendering.options import OutputOptions
 from segzoo.prediction.rendering.painting import look_up

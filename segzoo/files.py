@@ -1,16 +1,29 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that can be written."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def writable(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder.
+
+    Raises:
+        FailureError: nothing can be written into it; better said before an hour of work than after.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FailureError(f"cannot write to {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise FailureError(f"cannot write to {folder}: permission denied")
+    return folder
 
 
 def refuse_existing(path: Path) -> None:
