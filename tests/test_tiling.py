@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import segzoo
 from segzoo.errors import OptionError
-from segzoo.prediction.predictor import config_of
+from segzoo.prediction.plain import config_of
 from segzoo.prediction.tiling import (
     ArrayRows,
     ArraySink,
@@ -236,7 +236,7 @@ def test_the_promise_about_memory_is_kept(memory: str) -> None:
     code = f"""
         from pathlib import Path
         import numpy as np, torch, segzoo
-        from segzoo.prediction.predictor import config_of
+        from segzoo.prediction.plain import config_of
         from segzoo.prediction.tiling import *
         torch.set_num_threads(1)
         model = segzoo.create("unet", num_classes=2, width=8).eval()

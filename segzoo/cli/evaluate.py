@@ -158,7 +158,7 @@ def _score(request: Request) -> Evaluation:
         return score_predictions(request.predictions, _dataset(request, _class_names(request)), **shared)
     from segzoo.evaluation.models import score_model
     from segzoo.prediction.device import parse_device
-    from segzoo.prediction.predictor import config_of
+    from segzoo.prediction.plain import config_of
     from segzoo.weights import load
 
     device = parse_device(request.device)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.prediction.film import VideoOutput
-    from segzoo.prediction.ready import Predictor
+    from segzoo.prediction.predictor import Predictor
 
 
 def segment_films(

@@ -11,7 +11,7 @@ from segzoo.cli.words import ManyValues, numbers, thresholds
 
 if TYPE_CHECKING:
     from segzoo.prediction.job import Done
-    from segzoo.prediction.ready import Predictor
+    from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.rendering import OutputOptions
     from segzoo.prediction.sources import Source
 
@@ -228,7 +228,7 @@ def _look(options: dict[str, Any]) -> OutputOptions:
 
 
 def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
-    from segzoo.prediction.ready import Predictor
+    from segzoo.prediction.predictor import Predictor
 
     calibration: list[Any] = list(options["calibrate"])
     if options["precision"] == "fastest" and not calibration:
@@ -256,7 +256,7 @@ def _weights(name: str, options: dict[str, Any]) -> Any:
     from dataclasses import replace
 
     from segzoo.errors import OptionError
-    from segzoo.prediction.predictor import config_of
+    from segzoo.prediction.plain import config_of
     from segzoo.specs import Resize
     from segzoo.weights import load
 

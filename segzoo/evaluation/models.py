@@ -11,7 +11,7 @@ from segzoo.evaluation.cases import Case, named_metrics
 from segzoo.evaluation.tally import Tally, tally
 from segzoo.evaluation.writing import save_mask
 from segzoo.files import writable
-from segzoo.prediction.predictor import config_of, segment
+from segzoo.prediction.plain import config_of, segment
 from segzoo.weights.folder import load
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.prediction.predictor import predict
-    from segzoo.prediction.ready import Predictor
+    from segzoo.prediction.plain import predict
+    from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.segmentation import Segmentation
 
 __all__ = ["Predictor", "Segmentation", "predict"]
 
 _WHERE = {
-    "Predictor": "ready",
+    "Predictor": "predictor",
     "Segmentation": "segmentation",
-    "predict": "predictor",
+    "predict": "plain",
 }
 
 # A segmentation draws itself without torch, which the predictor needs.

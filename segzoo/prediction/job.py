@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Hashable, Iterator, Sequence
 
-    from segzoo.prediction.ready import Predictor, Prepared
+    from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
     from segzoo.prediction.tiling import Plan, RowSource

@@ -1,83 +1,217 @@
-"""From an image to a mask: read, preprocess, run, undo.
-
-What happens to the pixels is what the weights' config says; see `segzoo.specs.Preprocessing`.
-"""
+"""Weights made ready for many images: loaded once, made fast, with all that follows the network."""
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
+from torch import nn
 
-from segzoo.config import ModelConfig
-from segzoo.errors import UsageError
+from segzoo.errors import OptionError
 from segzoo.images import as_image, read
+from segzoo.prediction.combining import Augmented, Ensemble, check_alike
+from segzoo.prediction.engines import make_engine
+from segzoo.prediction.large import Tiler, read_budget, refuse_probabilities
+from segzoo.prediction.plain import config_of
+from segzoo.prediction.postprocessing import choose_classes, clean, read_thresholds
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.restoring import restored
+from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.tiling import ArrayRows, ArraySink
 from segzoo.weights.folder import load
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
     from numpy.typing import NDArray
     from PIL import Image
-    from torch import nn
+    from torch import Tensor
 
-    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.config import ModelConfig
+    from segzoo.images import Placement
+    from segzoo.prediction.engines import Backend, Engine, Precision
+    from segzoo.prediction.tiling import Plan
+
+    #: A file, a Pillow image, or an array.
+    Picture = str | os.PathLike[str] | NDArray[Any] | Image.Image
+
+_log = logging.getLogger(__name__)
 
 
-def predict(
-    image: str | os.PathLike[str] | NDArray[Any] | Image.Image,
-    *,
-    model: str | nn.Module,
-    device: str | torch.device | None = None,
-    probabilities: bool = False,
-) -> Segmentation:
-    """Segment one image.
+@dataclass(frozen=True)
+class Prepared:
+    """An image on its way into the network: as a whole, or with the plan of its tiles.
+
+    Attributes:
+        image: ``(H, W, C)`` uint8, upright.
+        tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
+        placement: where the image lies in the tensor.
+        plan: how to run it in tiles.
+    """
+
+    image: NDArray[np.uint8]
+    tensor: Tensor | None = None
+    placement: Placement | None = None
+    plan: Plan | None = None
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for images that can be one batch."""
+        return id(self) if self.tensor is None else tuple(self.tensor.shape)
+
+
+class Predictor:
+    """Weights ready for many images.
 
     Args:
-        image: a file, a Pillow image, or an array ``(H, W)`` or ``(H, W, C)``, channels in RGB order.
-        model: weights by name or ``local-dir:path``, or a model that segzoo made.
-        device: where to compute; the model's own device unless told.
-        probabilities: whether to keep them too, 4 bytes a pixel and class.
+        model: weights by name or ``local-dir:path``, or a model that segzoo made; several are an
+            ensemble, whose probabilities are averaged.
+        device: where to compute; a GPU if there is one, unless told.
+        precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (half the
+            bits, where the machine is faster with them) or ``fastest`` (8-bit integers).
+        backend: ``torch``, ``compile``, ``openvino`` or ``onnxruntime``.
+        memory: a promise: an image that would take more than ``"4GB"`` besides what the process holds is run
+            in tiles. Without, images of more than 4 million pixels are run in tiles where they would take
+            more than most of the free memory.
+        flips: directions in which each image is mirrored too, and the probabilities averaged.
+        turns: whether it is turned by right angles too.
+        scales: sizes that it is seen at.
+        threshold: of a network with one logit, instead of the weights' own.
+        thresholds: by class, name or index: a class is taken where its probability exceeds it.
+        smallest_object: in pixels, for all classes or by class; smaller ones go.
+        smallest_hole: likewise; smaller ones are filled.
+        calibration: images like those to come, which ``fastest`` measures.
+        tell: hears, a line each, what was chosen and what could not be had.
+
+    Attributes:
+        config: of the weights.
+        engine: what runs; its ``description`` says how.
 
     Raises:
-        ImageError: the image cannot be read.
         UnknownNameError: there are no such weights.
+        OptionError: an option is unknown or out of range, or the models of an ensemble differ in classes or
+            preprocessing.
 
     Example:
-        >>> result = segzoo.predict("cells.png", model="unet-nuclei")
-        >>> result.overlay().save("cells_overlay.png")
+        >>> predictor = segzoo.Predictor("unet-nuclei", precision="fast")
+        >>> masks = [predictor(path).mask for path in paths]
     """
-    network = load(model) if isinstance(model, str) else model
-    if device is not None:
-        network.to(device)
-    pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image)
-    return segment(network, pixels, probabilities=probabilities)
+
+    def __init__(
+        self,
+        model: str | nn.Module | Sequence[str | nn.Module],
+        *,
+        device: str | torch.device | None = None,
+        precision: Precision = "exact",
+        backend: Backend = "torch",
+        memory: str | int | None = None,
+        flips: Sequence[Literal["horizontal", "vertical"]] = (),
+        turns: bool = False,
+        scales: Sequence[float] = (1.0,),
+        threshold: float | None = None,
+        thresholds: Mapping[str | int, float] | None = None,
+        smallest_object: int | Mapping[str | int, int] = 0,
+        smallest_hole: int | Mapping[str | int, int] = 0,
+        calibration: Sequence[Picture] = (),
+        tell: Callable[[str], None] = _log.info,
+    ) -> None:
+        named = [model] if isinstance(model, str | nn.Module) else list(model)
+        networks = [load(one) if isinstance(one, str) else one for one in named]
+        if not networks:
+            raise OptionError("name at least one model")
+        check_alike([config_of(network) for network in networks])
+        self.config: ModelConfig = config_of(networks[0])
+        if threshold is not None:
+            self.config = replace(self.config, threshold=threshold)
+        self._thresholds = read_thresholds(self.config.labels, thresholds or {})
+        self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
+        # What cannot be cleaned is told now, not after the first image.
+        clean(np.zeros((1, 1), np.uint8), self.config.labels, **self._smallest)
+        samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]
+        engines: list[Engine] = [
+            make_engine(
+                network,
+                device=device,
+                precision=precision,
+                backend=backend,
+                calibration=samples,
+                tell=tell,
+            )
+            for network in networks
+        ]
+        self.engine: Engine = Ensemble(engines) if len(engines) > 1 else engines[0]
+        if flips or turns or tuple(scales) != (1.0,):
+            self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)
+        tell(self.engine.description)
+        self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
+
+    def __call__(self, image: Picture, *, probabilities: bool = False) -> Segmentation:
+        """Segment one image.
+
+        Args:
+            image: a file, a Pillow image, or an array ``(H, W)`` or ``(H, W, C)``, channels in RGB order.
+            probabilities: whether to keep them too, 4 bytes a pixel and class.
+
+        Raises:
+            ImageError: it cannot be read, or has other channels than the network.
+        """
+        return self.segment_prepared([self.prepare(image)], probabilities=probabilities)[0]
+
+    @property
+    def cleans(self) -> bool:
+        """Whether small objects or holes go, which needs the whole mask."""
+        return any(self._smallest.values())
+
+    def prepare(self, image: Picture) -> Prepared:
+        """Read and preprocess an image; errors as those of a call."""
+        pixels = _pixels(image)
+        plan = self.tiler.plan(*pixels.shape[:2], channels=pixels.shape[2], resident=pixels.nbytes)
+        if plan is not None:
+            return Prepared(pixels, plan=plan)
+        return Prepared(pixels, *network_input(pixels, self.config))
+
+    @torch.inference_mode()
+    def segment_prepared(
+        self, prepared: Sequence[Prepared], *, probabilities: bool = False
+    ) -> list[Segmentation]:
+        """Segment prepared images that are all of one kind."""
+        if prepared[0].plan is not None:
+            return [self._tiled(one, probabilities=probabilities) for one in prepared]
+        tensors = [one.tensor for one in prepared if one.tensor is not None]
+        logits = self.engine(tensors[0] if len(tensors) == 1 else torch.cat(tensors))
+        return [
+            self._finished(logits[number], one, probabilities=probabilities)
+            for number, one in enumerate(prepared)
+        ]
+
+    def _tiled(self, prepared: Prepared, *, probabilities: bool) -> Segmentation:
+        assert prepared.plan is not None
+        if probabilities:
+            refuse_probabilities(prepared.plan)
+        image = prepared.image
+        sink = ArraySink(image.shape[0], image.shape[1])
+        self.tiler.run(ArrayRows(image), sink, prepared.plan)
+        return self._cleaned(Segmentation(mask=sink.mask, labels=self.config.labels, image=image))
+
+    def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
+        assert prepared.placement is not None
+        wanted = probabilities or bool(self._thresholds)
+        found = restored(logits, prepared.placement, prepared.image, self.config, probabilities=wanted)
+        if self._thresholds and found.probabilities is not None:
+            mask = choose_classes(found.probabilities, self._thresholds, threshold=self.config.threshold)
+            found = replace(found, mask=mask.astype("uint8"))
+        found = self._cleaned(found)
+        return found if probabilities else replace(found, probabilities=None)
+
+    def _cleaned(self, found: Segmentation) -> Segmentation:
+        if not self.cleans:
+            return found
+        return replace(found, mask=clean(found.mask, self.config.labels, **self._smallest))
 
 
-@torch.inference_mode()
-def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool = False) -> Segmentation:
-    """Segment an array ``(H, W, C)`` uint8 with a model that carries its config."""
-    config = config_of(model)
-    images, placement = network_input(image, config)
-    parameter = next(model.parameters(), torch.empty(0))
-    was_training = model.training
-    logits = model.eval()(images.to(parameter.device)).float()
-    model.train(was_training)
-    return restored(logits[0], placement, image, config, probabilities=probabilities)
-
-
-def config_of(model: nn.Module) -> ModelConfig:
-    """Return how a model predicts.
-
-    Raises:
-        UsageError: segzoo did not make it.
-    """
-    config = getattr(model, "segzoo_config", None)
-    if not isinstance(config, ModelConfig):
-        raise UsageError(
-            f"{type(model).__name__} carries no segzoo_config, which says how to preprocess: make it with "
-            "segzoo.create or segzoo.load"
-        )
-    return config
+def _pixels(image: Picture) -> NDArray[np.uint8]:
+    return read(image) if isinstance(image, str | os.PathLike) else as_image(image)

@@ -15,7 +15,7 @@ from segzoo.images import read
 from segzoo.machine import peak_flops
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.engines.making import low_dtype
-from segzoo.prediction.predictor import config_of
+from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.rendering.encoding import png_of_indices
 from segzoo.prediction.restoring import to_mask

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.creation import create
 from segzoo.errors import OptionError, WeightsError
 from segzoo.images import to_channels
-from segzoo.prediction.predictor import config_of
+from segzoo.prediction.plain import config_of
 from segzoo.specs import Resize
 from segzoo.weights.sources import located
 

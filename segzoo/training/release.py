@@ -23,7 +23,7 @@ from segzoo.evaluation.models import score_model
 from segzoo.evaluation.results import CLASS_CONTRACT
 from segzoo.files import write_whole
 from segzoo.prediction.device import parse_device
-from segzoo.prediction.predictor import config_of
+from segzoo.prediction.plain import config_of
 from segzoo.training.outputs import machine as this_machine
 from segzoo.training.record import SCORED, recipe_of
 from segzoo.training.scored import open_part

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from segzoo.prediction.predictor import config_of
+from segzoo.prediction.plain import config_of
 from segzoo.training.averages import Averages
 from segzoo.training.freezing import Freezing
 from segzoo.training.network import make_network

@@ -1,0 +1,83 @@
+"""One image to its mask by the plain network: read, preprocess, run, undo.
+
+What happens to the pixels is what the weights' config says; see `segzoo.specs.Preprocessing`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segzoo.config import ModelConfig
+from segzoo.errors import UsageError
+from segzoo.images import as_image, read
+from segzoo.prediction.preparing import network_input
+from segzoo.prediction.restoring import restored
+from segzoo.weights.folder import load
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import nn
+
+    from segzoo.prediction.segmentation import Segmentation
+
+
+def predict(
+    image: str | os.PathLike[str] | NDArray[Any] | Image.Image,
+    *,
+    model: str | nn.Module,
+    device: str | torch.device | None = None,
+    probabilities: bool = False,
+) -> Segmentation:
+    """Segment one image.
+
+    Args:
+        image: a file, a Pillow image, or an array ``(H, W)`` or ``(H, W, C)``, channels in RGB order.
+        model: weights by name or ``local-dir:path``, or a model that segzoo made.
+        device: where to compute; the model's own device unless told.
+        probabilities: whether to keep them too, 4 bytes a pixel and class.
+
+    Raises:
+        ImageError: the image cannot be read.
+        UnknownNameError: there are no such weights.
+
+    Example:
+        >>> result = segzoo.predict("cells.png", model="unet-nuclei")
+        >>> result.overlay().save("cells_overlay.png")
+    """
+    network = load(model) if isinstance(model, str) else model
+    if device is not None:
+        network.to(device)
+    pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image)
+    return segment(network, pixels, probabilities=probabilities)
+
+
+@torch.inference_mode()
+def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool = False) -> Segmentation:
+    """Segment an array ``(H, W, C)`` uint8 with a model that carries its config."""
+    config = config_of(model)
+    images, placement = network_input(image, config)
+    parameter = next(model.parameters(), torch.empty(0))
+    was_training = model.training
+    logits = model.eval()(images.to(parameter.device)).float()
+    model.train(was_training)
+    return restored(logits[0], placement, image, config, probabilities=probabilities)
+
+
+def config_of(model: nn.Module) -> ModelConfig:
+    """Return how a model predicts.
+
+    Raises:
+        UsageError: segzoo did not make it.
+    """
+    config = getattr(model, "segzoo_config", None)
+    if not isinstance(config, ModelConfig):
+        raise UsageError(
+            f"{type(model).__name__} carries no segzoo_config, which says how to preprocess: make it with "
+            "segzoo.create or segzoo.load"
+        )
+    return config
