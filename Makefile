@@ -7,11 +7,15 @@ READY := $(VENV)/.ready
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test fast lint format template clean
+.PHONY: demo docs test fast lint format template clean
 
 demo: $(READY)  ## segment a microscopy image with the shipped weights
 	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo --overwrite
 	@echo "the picture: $(CURDIR)/demo/nuclei_overlay.png"
+
+docs: $(READY)  ## the documentation as a site; a warning is an error
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/docs docs dist/docs
+	@echo "the first page: $(CURDIR)/dist/docs/index.html"
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import settings
+from site_build import docs_site
 
 from segzoo import zoo
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
+
+__all__ = ["docs_site"]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell's background job inherits that Ctrl-C is ignored, and would hand that on to what tests start.

@@ -1,0 +1,75 @@
+"""How Sphinx builds the documentation: ``make docs`` writes ``dist/docs/index.html``.
+
+Nothing here needs the network, nor the extras of segzoo: see docs/README.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import segzoo
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "segzoo"
+author = "The segzoo authors"
+copyright = "2026, The segzoo authors"  # noqa: A001 - Sphinx's name
+version = release = segzoo.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["README.md", "_ext", "_static", "_templates", "inventories", "**/.ipynb_checkpoints"]
+
+myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline", "attrs_block"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the tests execute the notebooks and every code block
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+# An extra that is not installed is stood in for, so that the pages of what needs it are the same.
+autodoc_mock_imports = [
+    name
+    for name in (
+        *("accelerate", "av", "nncf", "onnx", "onnxruntime", "onnxscript", "openvino"),
+        *("scipy", "skimage", "tensorboard", "tifffile", "wandb"),
+    )
+    if find_spec(name) is None
+]
+napoleon_numpy_docstring = False
+
+# The real inventory of names, or ours where that cannot be fetched; never the network if that is off.
+REAL = () if os.environ.get("SEGZOO_OFFLINE") else (None,)
+intersphinx_mapping = {
+    name: (address, (*REAL, str(HERE / "inventories" / f"{name}.inv")))
+    for name, address in {
+        "python": "https://docs.python.org/3",
+        "torch": "https://docs.pytorch.org/docs/stable",
+        "numpy": "https://numpy.org/doc/stable",
+        "pillow": "https://pillow.readthedocs.io/en/stable",
+    }.items()
+}
+intersphinx_timeout = 5
+
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+html_theme = "furo"
+html_title = "segzoo"
+html_static_path = [name for name in ("_static",) if (HERE / name).is_dir()]
+html_css_files = sorted(path.name for path in HERE.glob("_static/look*.css"))
+html_theme_options = {
+    "source_repository": "https://github.com/org/segzoo/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}

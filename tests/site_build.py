@@ -1,0 +1,48 @@
+"""The documentation, built once per run of the tests, however many processes run them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def build(
+    target: Path, *options: str, source: Path = DOCS, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Build the site into a folder, without the network; a warning is an error."""
+    always = ["-W", "--keep-going", "-q", "-b", "html", "-d", f"{target}-doctrees"]
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", *always, *options, str(source), str(target)],
+        env={**os.environ, "SEGZOO_OFFLINE": "1", **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def docs_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site: ``docs_site / "index.html"``. A test that takes it is slow."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, said = shared / "docs_site", shared / "docs_site.txt"
+    with FileLock(shared / "docs_site.lock"):
+        if not said.exists():
+            done = build(folder)
+            said.write_text(done.stderr if done.returncode else "", encoding="utf-8")
+    complaints = said.read_text(encoding="utf-8")
+    assert not complaints, f"`make docs` fails:\n{complaints}"
+    return folder
