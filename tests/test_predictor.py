@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +120,18 @@ def test_every_size_down_to_a_single_pixel_is_segmented(model):
     predictor = segzoo.Predictor(model)
     for shape in ((1, 1), (1, 9), (7, 3), (33, 17)):
         assert predictor(np.zeros((*shape, 3), np.uint8)).mask.shape == shape
+
+
+def test_settings_are_equal_only_where_masks_are(model):
+    same = segzoo.Predictor(model).settings
+    assert segzoo.Predictor(model).settings == same
+    trained = copy.deepcopy(model)
+    trained.head.weight.data += 1e-3
+    others = [
+        segzoo.Predictor(trained),
+        segzoo.Predictor(model, threshold=0.4),
+        segzoo.Predictor(model, flips=("horizontal",)),
+        segzoo.Predictor(model, flips=("vertical",)),
+        segzoo.Predictor(model, smallest_object=9),
+    ]
+    assert len({same, *(other.settings for other in others)}) == 6

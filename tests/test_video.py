@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from fractions import Fraction
@@ -10,12 +11,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from segzoo.cli import run
-from segzoo.cli.films import film_name
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.prediction.film import video_suffix
+from segzoo.prediction.films import film_path
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.sources import find
 from segzoo.prediction.sources import video as reading
 from segzoo.prediction.sources.video import camera_input, is_video
 from segzoo.prediction.video import segment_video
@@ -365,11 +368,47 @@ def test_the_command_writes_masks_and_never_replaces_a_video_unasked(tmp_path, c
     assert set(np.unique(frames_of(tmp_path / "clip_mask.mkv", "gray")[0][0])) <= {0, 1}
     capsys.readouterr()
     assert run([*words, "--resume"]) == 0
-    assert "was done before" in capsys.readouterr().out
+    assert "1 were done before" in capsys.readouterr().out
     assert run(words) == 1
     assert "clip_mask.mkv exists" in capsys.readouterr().err
     assert run([*words, "--overwrite"]) == 0
 
 
 def test_what_is_written_for_a_camera_has_a_name_that_every_system_takes():
-    assert film_name("camera:/dev/video1", "mask") == "camera_dev_video1_mask.mkv"
+    (camera,) = find(["camera:/dev/video1"]).videos
+    assert film_path(Path("out"), camera, "mask") == Path("out/camera_dev_video1_mask.mkv")
+
+
+@pytest.mark.slow
+def test_a_folder_of_images_and_videos_is_one_run_with_one_record(tmp_path, capsys):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    (photos / "day").mkdir(parents=True)
+    Image.new("L", (32, 24)).save(photos / "still.png")
+    film(photos / "day/clip.mp4", frames=2)
+    (photos / "torn.mp4").write_bytes(b"no video")
+    assert run(words_for(photos, out)) == 1
+    assert "torn.mp4" in capsys.readouterr().err
+    names = {file.relative_to(out).as_posix() for file in out.rglob("*.*")}
+    assert names == {"manifest.jsonl", "still_mask.png", "still_overlay.png", "day/clip_overlay.mp4"}
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    told = {Path(line["input"]).name: line for line in lines}
+    assert set(told) == {"still.png", "clip.mp4", "torn.mp4"}
+    assert (told["clip.mp4"]["height"], told["clip.mp4"]["width"]) == SIZE
+    assert "error" in told["torn.mp4"]
+    (photos / "torn.mp4").unlink()
+    assert run([*words_for(photos, out), "--resume"]) == 0
+    assert "2 were done before" in capsys.readouterr().out
+    assert run([*words_for(photos, out), "--resume", "--every", "2"]) == 0
+    assert "clip.mp4: 1 frames" in capsys.readouterr().out
+
+
+def test_lists_and_patterns_name_videos_too(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("a/one.mp4", "two.avi", "two.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a/one.mp4\ncamera:0\n")
+    found = find([f"{tmp_path}/**/*.avi"], lists=[str(tmp_path / "list.txt")])
+    assert [video.name for video in found.videos] == ["two", "one", "camera_0"]
+    both = find([tmp_path])
+    assert [video.name for video in both.videos] == ["a/one", "two.avi"]
+    assert [image.name for image in both.images] == ["two.png"]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo.cli.films import film_output, segment_films
+from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.words import ManyValues, numbers, thresholds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from segzoo.prediction.job import Done
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.rendering import OutputOptions
-    from segzoo.prediction.sources import Source
-
-#: What bubbliiiing's program calls its ways to draw.
-_MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
+    from segzoo.prediction.sources import Source, VideoSource
 
 
 @click.command("predict", cls=ManyValues)
@@ -83,11 +83,11 @@ _MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
 @click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="As PATH.")
 @click.option("--output", "-o", "names", multiple=True, hidden=True, help="Of each mask.")
 @click.option("--classes", "-c", type=int, hidden=True, help="How many the weights tell apart.")
-@click.option("--mix", type=click.Choice(list(_MIX)), hidden=True, help="How to draw.")
+@click.option("--mix", type=click.Choice(list(MIX)), hidden=True, help="How to draw.")
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
 
-    PATH is an image, a folder that is searched for images, a pattern in quotes, a video, a camera, an
+    PATH is an image, a video, a folder that is searched for both, a pattern in quotes, a camera, an
     http(s) address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
     pixel (values are class indices, colours those of the classes) and NAME_overlay.png shows it on the
     image. manifest.jsonl tells what was done.
@@ -112,6 +112,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError
     from segzoo.prediction.sharing import parse_share
+    from segzoo.prediction.sources import find
 
     if options["any_size"]:
         from PIL import Image
@@ -120,48 +121,56 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     share = parse_share(options["shard"])
     outputs = [name.strip() for name in options["outputs"].split(",") if name.strip()]
     if options["mix"]:
-        outputs = [_MIX[options["mix"]]]
+        outputs = [MIX[options["mix"]]]
     look = _look(options)
-    sources, films, troubles = _found(words, options["lists"])
-    named = _named(sources, options["names"])
-    sources, films = share.of(sources), share.of(films)
-    film = film_output(outputs, save=not options["no_save"]) if films else None
-    if sources or films:
-        predictor = _predictor(options, sources)
-        troubles += _run(predictor, sources, outputs, look, named, options, part=share.name)
-        if film is not None:
-            troubles += segment_films(predictor, films, film, options)
+    found = find(words, lists=options["lists"])
+    troubles = list(found.troubles)
+    named = named_masks(found.images, options["names"])
+    images, videos = share.of(found.images), share.of(found.videos)
+    if videos and not images:
+        from segzoo.prediction.films import film_output
+
+        film_output(outputs, save=not options["no_save"])
+    if images or videos:
+        predictor = _predictor(options, images)
+        if named:
+            troubles += masks_to_names(predictor, images, named, look, options)
+        if videos or not named:
+            sources = [*([] if named else images), *videos]
+            troubles += _run(predictor, sources, outputs, look, options, part=share.name)
     if troubles:
         raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *troubles]))
 
 
 def _run(
     predictor: Predictor,
-    sources: list[Source],
+    sources: Sequence[Source | VideoSource],
     outputs: list[str],
     look: OutputOptions,
-    named: dict[str, str],
     options: dict[str, Any],
     *,
     part: str,
 ) -> list[str]:
+    from segzoo.prediction.films import FilmOptions
     from segzoo.prediction.job import Job
 
-    if not sources:
-        return []
-    if named:
-        return _to_names(predictor, sources, named, look, options)
     job = Job(
         predictor,
         options["out"],
         outputs=outputs,
         options=look,
-        settings=",".join(options["models"]),
         resume=options["resume"],
         part=part,
         batch=options["batch"],
         save=not options["no_save"],
         any_size=options["any_size"],
+        films=FilmOptions(
+            every=options["every"],
+            first=options["begin"],
+            last=options["end"],
+            tell=_warn,
+            progress=_progress(),
+        ),
     )
     troubles: list[str] = []
     skipped = 0
@@ -178,32 +187,19 @@ def _run(
     return troubles
 
 
-def _to_names(
-    predictor: Predictor,
-    sources: list[Source],
-    named: dict[str, str],
-    look: OutputOptions,
-    options: dict[str, Any],
-) -> list[str]:
-    """Write one mask per image under the name that was given for it, as milesial's program does."""
-    from pathlib import Path
+def _warn(text: str) -> None:
+    click.echo(text, err=True)
 
-    from segzoo.errors import SegzooError
-    from segzoo.prediction.rendering import write_output
 
-    troubles: list[str] = []
-    for source in sources:
-        try:
-            found = predictor(source.read())
-            path = Path(named[source.origin])
-            if not options["no_save"]:
-                write_output(found, path, "mask", look, source=source.origin)
-                click.echo(f"{source.origin}: {path}")
-            if options["show"]:
-                found.overlay(options["opacity"]).show(title=source.origin)
-        except SegzooError as error:
-            troubles.append(str(error))
-    return troubles
+def _progress() -> Callable[[int, int | None], None] | None:
+    """Return what shows people how far a video is; files and pipes get nothing of it."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, of: int | None) -> None:
+        click.echo(f"\r{done}{f' of {of}' if of else ''} frames\r", err=True, nl=False)
+
+    return show
 
 
 def _tell(done: Done) -> None:
@@ -247,7 +243,7 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
         smallest_object=options["smallest_object"],
         smallest_hole=options["smallest_hole"],
         calibration=calibration,
-        tell=lambda text: click.echo(text, err=True),
+        tell=_warn,
     )
 
 
@@ -255,48 +251,15 @@ def _weights(name: str, options: dict[str, Any]) -> Any:
     """Load weights, seen at another size and checked for the number of classes where that was said."""
     from dataclasses import replace
 
-    from segzoo.errors import OptionError
     from segzoo.prediction.plain import config_of
     from segzoo.specs import Resize
     from segzoo.weights import load
 
     model = load(name)
     config = config_of(model)
-    if options["classes"] not in (None, len(config.labels.classes), config.architecture.num_classes):
-        raise OptionError(
-            f"--classes {options['classes']}: {name} tells {len(config.labels.classes)} classes apart"
-        )
+    check_classes(options["classes"], name, config)
     if options["scale"] is not None:
         resize = None if options["scale"] == 1 else Resize(mode="scale", scale=options["scale"])
         preprocessing = replace(config.preprocessing, resize=resize)
         model.segzoo_config = replace(config, preprocessing=preprocessing)  # pyright: ignore[reportArgumentType]
     return model
-
-
-def _found(words: list[str], lists: tuple[str, ...]) -> tuple[list[Source], list[str], list[str]]:
-    """Return the images and the videos to segment, and what is wrong with the words that name none."""
-    from segzoo.errors import ImageError
-    from segzoo.prediction.sources import find_sources
-    from segzoo.prediction.sources.video import is_video
-
-    films = [word for word in words if is_video(word)]
-    good, troubles = [], []
-    for word in words:
-        if word in films:
-            continue
-        try:
-            if word != "-":
-                find_sources([word])
-            good.append(word)
-        except ImageError as error:
-            troubles.append(str(error))
-    return find_sources(good, lists=lists), films, troubles
-
-
-def _named(sources: list[Source], names: tuple[str, ...]) -> dict[str, str]:
-    """Return the file that each image's mask goes to, where they were given."""
-    if not names:
-        return {}
-    if len(names) != len(sources):
-        raise click.UsageError(f"-o names {len(names)} files for {len(sources)} images: name one for each")
-    return {source.origin: name for source, name in zip(sources, names, strict=True)}

@@ -1,4 +1,4 @@
-"""Many images in one run: read, segment, write what was asked for, record it, go on after a bad one."""
+"""Many images and videos in one run: segment, write what was asked for, record it, go on after a bad one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import refuse_existing, writable
+from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
 from segzoo.prediction.large import PICTURES, to_spare
 from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
-from segzoo.prediction.sources import FileSource
+from segzoo.prediction.sources import FileSource, VideoSource
 from segzoo.prediction.tiling import open_rows, open_sink
 
 if TYPE_CHECKING:
@@ -28,18 +29,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one image.
+    """What became of one image or video.
 
     Attributes:
         source: where it came from.
-        segmentation: what was found; ``None`` of an image that failed, was done before, or went by rows.
+        segmentation: what was found; ``None`` of a video, and of an image that failed, was done before, or
+            went by rows.
         written: the files.
         error: why there is none.
         skipped: whether an earlier run had done it.
         note: what a person should know.
     """
 
-    source: Source
+    source: Source | VideoSource
     segmentation: Segmentation | None = None
     written: tuple[Path, ...] = ()
     error: str = ""
@@ -76,12 +78,12 @@ class Job:
         out: the folder.
         outputs: names of what is written for each image, of `segzoo.prediction.rendering.OUTPUTS`.
         options: how that looks, and whether files that exist are replaced.
-        settings: what masks depend on besides image and outputs, for the manifest: the weights' name.
         resume: whether what an earlier run did and is whole is left as it is.
         part: sets apart the manifest of one of several runs that share the work.
         batch: how many images of one size are run together.
         save: whether anything is written at all.
         any_size: whether images of more pixels than Pillow takes for harmless are read.
+        films: which frames of videos are taken.
 
     Raises:
         OptionError: there is no such output.
@@ -95,23 +97,23 @@ class Job:
         *,
         outputs: Sequence[str] = ("mask", "overlay"),
         options: OutputOptions | None = None,
-        settings: str = "",
         resume: bool = False,
         part: str = "",
         batch: int = 1,
         save: bool = True,
         any_size: bool = False,
+        films: FilmOptions | None = None,
     ) -> None:
         self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
         self.options, self.save, self.resume = options or OutputOptions(), save, resume
         check_outputs(self.outputs, self.options)
-        self.keeps, self.any_size = "probabilities" in self.outputs, any_size
-        told = (
-            settings,
-            self.outputs,
-            predictor.engine.description,
-            str(replace(self.options, overwrite=False)),
+        self.keeps, self.any_size, self.films = (
+            "probabilities" in self.outputs,
+            any_size,
+            films or FilmOptions(),
         )
+        look = str(replace(self.options, overwrite=False))
+        told = (predictor.settings, self.outputs, look, self.films.settings)
         self.manifest: Manifest | None = None
         if save:
             writable(self.out)
@@ -120,23 +122,47 @@ class Job:
                 self.out, name, settings=repr(told), anew=self.options.overwrite and not resume
             )
 
-    def run(self, sources: Sequence[Source]) -> Iterator[Done]:
-        """Segment every source, in order; what goes wrong with one is told in its `Done`."""
-        fresh: list[Source] = []
+    def run(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
+        """Segment every source, images first; what goes wrong with one is told in its `Done`."""
+        images: list[Source] = []
+        videos: list[VideoSource] = []
         for source in sources:
             if self.resume and self.manifest is not None and self.manifest.has(source.origin, source.state()):
                 yield Done(source, skipped=True)
+            elif isinstance(source, VideoSource):
+                videos.append(source)
             else:
-                fresh.append(source)
+                images.append(source)
         stages = Stages(prepare=self._read, kind=_kind, infer=self._infer, finish=self._finish)
-        for outcome in run_stages(fresh, stages, batch=self.batch):
-            if outcome.result is not None:
-                yield outcome.result
-                continue
-            told = str(outcome.error)
-            if self.manifest is not None:
-                self.manifest.add(outcome.item.origin, state=outcome.item.state(), error=told)
-            yield Done(outcome.item, error=told)
+        for outcome in run_stages(images, stages, batch=self.batch):
+            yield outcome.result or self._failed(outcome.item, str(outcome.error))
+        for video in videos:
+            try:
+                yield self._film(video)
+            except SegzooError as error:
+                yield self._failed(video, str(error))
+
+    def _failed(self, source: Source | VideoSource, told: str) -> Done:
+        if self.manifest is not None:
+            self.manifest.add(source.origin, state=source.state(), error=told)
+        return Done(source, error=told)
+
+    def _film(self, source: VideoSource) -> Done:
+        state, output = source.state(), film_output(self.outputs, save=self.save)
+        found = write_film(
+            self.predictor,
+            source,
+            film_path(self.out, source, output),
+            output,
+            self.films,
+            opacity=self.options.opacity,
+            # What a camera showed cannot be had again.
+            overwrite=self.options.overwrite and not (source.is_camera and self.resume),
+        )
+        if self.manifest is not None:
+            told: dict[str, Any] = {"seconds": found.seconds, "size": found.size, "areas": found.areas}
+            self.manifest.add(source.origin, state=state, outputs=(found.path,), **told)
+        return Done(source, written=(found.path,), note=film_note(found))
 
     def _read(self, source: Source) -> _Read:
         began, state = time.perf_counter(), source.state()

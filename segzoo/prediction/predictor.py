@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     Picture = str | os.PathLike[str] | NDArray[Any] | Image.Image
 
 _log = logging.getLogger(__name__)
+#: Values of each tensor that tell one training from another.
+_SOME = 256
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Predictor:
     Attributes:
         config: of the weights.
         engine: what runs; its ``description`` says how.
+        settings: a text that is equal for predictors which give equal masks.
 
     Raises:
         UnknownNameError: there are no such weights.
@@ -147,6 +151,10 @@ class Predictor:
         if flips or turns or tuple(scales) != (1.0,):
             self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)
         tell(self.engine.description)
+        views = (tuple(flips), turns, tuple(scales))
+        cut = (self.config.threshold, self._thresholds, self._smallest)
+        known = [fingerprint(network) for network in networks]
+        self.settings = repr((known, self.config.preprocessing, self.engine.description, views, cut))
         self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
 
     def __call__(self, image: Picture, *, probabilities: bool = False) -> Segmentation:
@@ -211,6 +219,17 @@ class Predictor:
         if not self.cleans:
             return found
         return replace(found, mask=clean(found.mask, self.config.labels, **self._smallest))
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Return eight hexadecimal digits that tell trained networks apart, from some values of each tensor."""
+    found = 0
+    for name, tensor in network.state_dict().items():
+        some = tensor.detach().flatten()[:: max(1, tensor.numel() // _SOME)].float().cpu()
+        found = zlib.crc32(
+            some.numpy().tobytes(), zlib.crc32(f"{name} {tuple(tensor.shape)}".encode(), found)
+        )
+    return f"{found:08x}"
 
 
 def _pixels(image: Picture) -> NDArray[np.uint8]:

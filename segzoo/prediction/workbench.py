@@ -12,9 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segzoo.files import write_whole
 from segzoo.images import read
-from segzoo.machine import peak_flops
+from segzoo.machine import fast_dtype, peak_flops
 from segzoo.prediction.engines import make_engine
-from segzoo.prediction.engines.making import low_dtype
 from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.rendering.encoding import png_of_indices
@@ -89,7 +88,7 @@ class Bench:
         """Return the best that was seen yet in a precision, or 0 where the machine cannot multiply so."""
         kind = ""
         if precision != "exact":
-            low = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(low_dtype(self.device)[0], "")
+            low = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(fast_dtype(self.device)[0], "")
             kind = "int8" if precision == "fastest" else low
         try:
             # A machine with other work has slow moments; the best of all that were seen is its peak.

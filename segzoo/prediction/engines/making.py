@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from segzoo.blocks.convolution import check_choice
 from segzoo.errors import MissingExtraError
+from segzoo.machine import fast_dtype
 from segzoo.prediction.device import default_device, parse_device
 from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS
 from segzoo.prediction.engines.native import make_native
@@ -80,7 +81,7 @@ def _dtype(
 ) -> torch.dtype:
     if precision == "exact":
         return torch.float32
-    dtype, reason = low_dtype(device)
+    dtype, reason = fast_dtype(device)
     if dtype is torch.float32:
         tell(f'precision="{precision}": float32, {reason}')
     elif backend == "onnxruntime" and device.type == "cpu":
@@ -118,30 +119,6 @@ def _quantised(
     tell(f"8-bit integers give {share:.3%} of the {pixels} calibration pixels another class than float32")
     engine.description += f", {share:.3%} of calibration pixels differ"
     return engine
-
-
-def low_dtype(device: torch.device) -> tuple[torch.dtype, str]:
-    """Return what a device computes faster in than float32, else float32, and why."""
-    if device.type == "cuda":
-        if torch.cuda.get_device_capability(device) >= (8, 0):
-            return torch.bfloat16, "its tensor cores take bfloat16"
-        return torch.float16, "it has no bfloat16"
-    if device.type == "mps":
-        return torch.float16, "it is twice as fast"
-    if device.type == "cpu":
-        capabilities = _cpu_capabilities()
-        if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")):
-            return torch.bfloat16, "the CPU multiplies bfloat16"
-        return torch.float32, "the CPU has no instructions for bfloat16 (avx512_bf16)"
-    return torch.float32, f"it is not known what {device.type} is faster in"
-
-
-def _cpu_capabilities() -> dict[str, Any]:
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    if ask is not None:
-        return ask()
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return {"avx512_bf16": bool(known and known())}
 
 
 def _device(network: nn.Module, device: str | torch.device | None) -> torch.device:

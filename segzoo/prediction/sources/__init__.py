@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segzoo.prediction.sources.finding import find_sources
-from segzoo.prediction.sources.source import ArraySource, FileSource, Source, UrlSource
+from segzoo.prediction.sources.finding import Found, find, find_sources
+from segzoo.prediction.sources.source import ArraySource, FileSource, Source, UrlSource, VideoSource
 
-__all__ = ["ArraySource", "FileSource", "Source", "UrlSource", "find_sources"]
+__all__ = ["ArraySource", "FileSource", "Found", "Source", "UrlSource", "VideoSource", "find", "find_sources"]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import glob
+import re
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from segzoo.errors import ImageError
 from segzoo.images import SUFFIXES
-from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, pages_of
+from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
+from segzoo.prediction.sources.video import CAMERA, VIDEO_SUFFIXES, is_video
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from segzoo.prediction.sources.source import Source
 
@@ -24,20 +26,32 @@ if TYPE_CHECKING:
 _PAGED = (".tif", ".tiff")
 
 
-def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> list[Source]:
-    """Return what words and lists name, each thing once.
+@dataclass(frozen=True)
+class Found:
+    """What words and lists name, each thing once.
+
+    Attributes:
+        images: in order.
+        videos: files and cameras, in order.
+        troubles: what is wrong with the words that name nothing, a line each.
+    """
+
+    images: tuple[Source, ...]
+    videos: tuple[VideoSource, ...]
+    troubles: tuple[str, ...]
+
+
+def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> Found:
+    """Return what words and lists name.
 
     Args:
         words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, http and
-            https addresses, or ``-`` for an image on standard input. A file named by itself is taken
-            whatever its suffix. Each page of a TIFF is a source of its own.
+            https addresses, cameras such as ``camera:0``, or ``-`` for an image on standard input. A file
+            named by itself is taken whatever its suffix. Each page of a TIFF is a source of its own.
         lists: text files with one such word a line, or ``-`` for standard input.
-
-    Raises:
-        ImageError: a word names nothing; the text lists all such words.
     """
     troubles: list[str] = []
-    found: list[tuple[Path | str, Path]] = []
+    things: list[tuple[Path | str, Path]] = []
     named = list(map(str, words))
     for file in lists:
         try:
@@ -46,12 +60,27 @@ def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str
             troubles.append(str(error))
     for word in named:
         try:
-            found += _named(word)
+            things += _named(word)
         except ImageError as error:
             troubles.append(str(error))
-    if troubles:
-        raise ImageError("\n".join(troubles))
-    return _with_names(dict(found))
+    sources = _with_names(dict(things))
+    return Found(
+        images=tuple(one for one in sources if not isinstance(one, VideoSource)),
+        videos=tuple(one for one in sources if isinstance(one, VideoSource)),
+        troubles=tuple(troubles),
+    )
+
+
+def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> list[Source]:
+    """Return the images that words and lists name; see `find`.
+
+    Raises:
+        ImageError: a word names nothing; the text lists all such words.
+    """
+    found = find(words, lists=lists)
+    if found.troubles:
+        raise ImageError("\n".join(found.troubles))
+    return list(found.images)
 
 
 def _listed(file: str) -> list[str]:
@@ -66,14 +95,17 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
     """Return what a word names: each file or address, and the path below the output folder."""
     if word == "-":
         return [("-", Path("stdin"))]
+    if word.startswith(CAMERA):
+        return [(word, Path(re.sub(r"\W+", "_", word)))]
     if word.startswith(("http://", "https://")):
         name = PurePosixPath(unquote(urlsplit(word).path)).name
         return [(word, Path(name or "image"))]
     path = Path(word)
     if path.is_dir():
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+        known = SUFFIXES | VIDEO_SUFFIXES
+        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known and p.is_file()]
         if not inside:
-            raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))})")
+            raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))}) and no video")
         return [(p, p.relative_to(path)) for p in inside]
     if path.exists():
         return [(path, Path(path.name))]
@@ -95,10 +127,10 @@ def _common(files: list[Path]) -> Path:
     return max(shared, key=lambda folder: len(folder.parts))
 
 
-def _with_names(found: dict[Path | str, Path]) -> list[Source]:
+def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
     """Give each thing a name of its own: files that would share one keep their suffixes in it."""
     stems = Counter(str(inner.with_suffix("")) for inner in found.values())
-    sources: list[Source] = []
+    sources: list[Source | VideoSource] = []
     taken: Counter[str] = Counter()
     for where, inner in found.items():
         stem = str(inner.with_suffix(""))
@@ -110,9 +142,11 @@ def _with_names(found: dict[Path | str, Path]) -> list[Source]:
     return sources
 
 
-def _sources(where: Path | str, name: str) -> list[Source]:
+def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
     if where == "-":
         return [StreamSource(sys.stdin.buffer, name)]
+    if is_video(where):
+        return [VideoSource(str(where), name)]
     if isinstance(where, str):
         return [UrlSource(where, name)]
     whole = FileSource(where, name)

@@ -6,6 +6,7 @@ import io
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,9 +14,9 @@ from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
 from segzoo.images import as_image, from_pillow, opened, read
+from segzoo.prediction.sources.video import CAMERA
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import BinaryIO, Literal
 
     from numpy.typing import NDArray
@@ -76,11 +77,29 @@ class FileSource:
 
     def state(self) -> str:
         """Return the file's size and the time of its last change."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return ""
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        return _file_state(self.path)
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """A video file or a camera, which is read by `segzoo.prediction.video.segment_video`.
+
+    Attributes:
+        origin: the file, or ``camera:0``.
+        name: of what is written for it.
+    """
+
+    origin: str
+    name: str
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether it is no file: what it shows cannot be had again."""
+        return self.origin.startswith(CAMERA)
+
+    def state(self) -> str:
+        """Return the file's size and the time of its last change; nothing of a camera."""
+        return "" if self.is_camera else _file_state(Path(self.origin))
 
 
 @dataclass(frozen=True)
@@ -192,6 +211,14 @@ class StreamSource:
     def state(self) -> str:
         """Return nothing: a stream is read once."""
         return ""
+
+
+def _file_state(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:

@@ -1,0 +1,71 @@
+"""What ``segzoo predict`` understands of the options of milesial's and bubbliiiing's programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from segzoo.config import ModelConfig
+    from segzoo.prediction.predictor import Predictor
+    from segzoo.prediction.rendering import OutputOptions
+    from segzoo.prediction.sources import Source
+
+#: What bubbliiiing's program calls its ways to draw.
+MIX = {"blend": "overlay", "mask": "colour", "cutout": "cutout"}
+
+
+def check_classes(classes: int | None, name: str, config: ModelConfig) -> None:
+    """Hold ``--classes`` to the weights; one logit may be counted as one class or as two.
+
+    Raises:
+        OptionError: they tell another number apart.
+    """
+    from segzoo.errors import OptionError
+
+    told = len(config.labels.classes)
+    if classes not in (None, told, config.architecture.num_classes):
+        raise OptionError(f"--classes {classes}: {name} tells {told} classes apart")
+
+
+def named_masks(images: Sequence[Source], names: tuple[str, ...]) -> dict[str, str]:
+    """Return the file that each image's mask goes to, where ``-o`` named them.
+
+    Raises:
+        click.UsageError: there are more or fewer names than images.
+    """
+    if not names:
+        return {}
+    if len(names) != len(images):
+        raise click.UsageError(f"-o names {len(names)} files for {len(images)} images: name one for each")
+    return {image.origin: name for image, name in zip(images, names, strict=True)}
+
+
+def masks_to_names(
+    predictor: Predictor,
+    images: Sequence[Source],
+    named: Mapping[str, str],
+    look: OutputOptions,
+    options: Mapping[str, Any],
+) -> list[str]:
+    """Write one mask for each image under its name, as milesial's program does; return what went wrong."""
+    from segzoo.errors import SegzooError
+    from segzoo.prediction.rendering import write_output
+
+    troubles: list[str] = []
+    for image in images:
+        try:
+            found = predictor(image.read())
+            path = Path(named[image.origin])
+            if not options["no_save"]:
+                write_output(found, path, "mask", look, source=image.origin)
+                click.echo(f"{image.origin}: {path}")
+            if options["show"]:
+                found.overlay(options["opacity"]).show(title=image.origin)
+        except SegzooError as error:
+            troubles.append(str(error))
+    return troubles
