@@ -231,25 +231,32 @@ class Placement:
     width: int
 
 
+def placed(height: int, width: int, resize: Resize | None) -> tuple[tuple[int, int], Placement]:
+    """Return height and width of what a network sees of an image, and where the image lies in that."""
+    if resize is None:
+        return (height, width), Placement(0, 0, height, width)
+    if resize.mode == "stretch":
+        return (resize.height, resize.width), Placement(0, 0, resize.height, resize.width)
+    letterbox = resize.mode == "letterbox"
+    scale = min(resize.height / height, resize.width / width) if letterbox else resize.scale
+    new = max(int(height * scale), 1), max(int(width * scale), 1)
+    if not letterbox:
+        return new, Placement(0, 0, *new)
+    top, left = (resize.height - new[0]) // 2, (resize.width - new[1]) // 2
+    return (resize.height, resize.width), Placement(top, left, *new)
+
+
 def resized(image: NDArray[np.uint8], resize: Resize | None) -> tuple[NDArray[np.uint8], Placement]:
     """Bring ``(H, W, C)`` to the size of a `Resize` and say where the image then lies."""
-    height, width = image.shape[:2]
+    size, place = placed(*image.shape[:2], resize)
     if resize is None:
-        return image, Placement(0, 0, height, width)
-    if resize.mode == "scale":
-        new = max(int(height * resize.scale), 1), max(int(width * resize.scale), 1)
-    elif resize.mode == "stretch":
-        new = resize.height, resize.width
-    else:
-        scale = min(resize.height / height, resize.width / width)
-        new = max(int(height * scale), 1), max(int(width * scale), 1)
-    small = _resample(image, new[0], new[1], resize)
+        return image, place
+    small = _resample(image, place.height, place.width, resize)
     if resize.mode != "letterbox":
-        return small, Placement(0, 0, *new)
-    top, left = (resize.height - new[0]) // 2, (resize.width - new[1]) // 2
-    bars = np.full((resize.height, resize.width, image.shape[2]), resize.fill, np.uint8)
-    bars[top : top + new[0], left : left + new[1]] = small
-    return bars, Placement(top, left, *new)
+        return small, place
+    bars = np.full((*size, image.shape[2]), resize.fill, np.uint8)
+    bars[place.top : place.top + place.height, place.left : place.left + place.width] = small
+    return bars, place
 
 
 def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
