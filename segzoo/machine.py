@@ -1,4 +1,4 @@
-"""What this machine reaches at best, and the memory that was in use at the peak; imports torch."""
+"""What this machine computes fastest in and reaches at best, and its memory at the peak; imports torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import gc
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from torch import Tensor
 
 _KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 _STATUS = Path("/proc/self/status")
@@ -27,20 +27,51 @@ def peak_flops(device: torch.device, precision: str) -> float:
     """
     side = 1024 if device.type == "cpu" else 8192
     kind = _KINDS.get(precision, torch.float32)
+    product = _whole_product if kind is torch.int8 else torch.matmul
     if kind is torch.int8:
-        whole = torch.randint(-127, 128, (side, side), dtype=kind, device=device)
-        product: Callable[[], object] = lambda: torch.ops.aten._int_mm(whole, whole)  # noqa: E731
+        one = torch.randint(-127, 128, (side, side), dtype=kind, device=device)
     else:
         one = torch.randn(side, side, device=device).to(kind)
-        product = lambda: one @ one  # noqa: E731
     best = float("inf")
     for _ in range(5):
         wait(device)
         begun = time.perf_counter()
-        product()
+        product(one, one)
         wait(device)
         best = min(best, time.perf_counter() - begun)
     return 2 * side**3 / best
+
+
+def _whole_product(one: Tensor, other: Tensor) -> Tensor:
+    """Multiply matrices of 8-bit integers; the sums have 32 bits."""
+    return torch.ops.aten._int_mm(one, other)
+
+
+def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
+    """Return what a device computes faster in than float32, else float32, and why."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            if torch.cuda.is_bf16_supported(including_emulation=False):
+                return torch.bfloat16, "its tensor cores take bfloat16"
+        return torch.float16, "it has no bfloat16"
+    if device.type == "mps":
+        return torch.float16, "it is twice as fast"
+    if device.type == "npu":
+        return torch.bfloat16, "its cores take bfloat16"
+    if device.type == "cpu":
+        capabilities = _cpu_capabilities()
+        if any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")):
+            return torch.bfloat16, "the CPU multiplies bfloat16"
+        return torch.float32, "the CPU has no instructions for bfloat16 (avx512_bf16)"
+    return torch.float32, f"it is not known what {device.type} is faster in"
+
+
+def _cpu_capabilities() -> dict[str, Any]:
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is not None:
+        return ask()
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return {"avx512_bf16": bool(known and known())}
 
 
 def wait(device: torch.device) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 import segzoo
+from segzoo import machine
 from segzoo.errors import OptionError
-from segzoo.prediction.engines import make_engine, making, native, packing
+from segzoo.prediction.engines import make_engine, native, packing
 from segzoo.prediction.engines.folding import fold
 from segzoo.prediction.engines.joining import JoinedDecoder, JoinedStep
 from segzoo.prediction.engines.packing import PackedConv
@@ -90,7 +91,7 @@ def test_engines_of_one_logit_and_of_several_classes(num_classes: int) -> None:
 
 @pytest.mark.parametrize("name", ["transposed", "bilinear", "group"])
 def test_half_the_bits_stay_near_the_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "_cpu_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(machine, "_cpu_capabilities", lambda: {"avx512_bf16": True})
     network = made(**NETWORKS[name])
     engine = make_engine(network, precision="fast")
     assert 1e-4 < away(network, engine, 37, 50) < 0.1
@@ -98,7 +99,7 @@ def test_half_the_bits_stay_near_the_network(name: str, monkeypatch: pytest.Monk
 
 
 def test_a_cpu_without_bfloat16_computes_exactly_and_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "_cpu_capabilities", lambda: {"avx512_bf16": False})
+    monkeypatch.setattr(machine, "_cpu_capabilities", lambda: {"avx512_bf16": False})
     told: list[str] = []
     network = made(**NETWORKS["transposed"])
     engine = make_engine(network, precision="fast", tell=told.append)

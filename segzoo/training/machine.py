@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segzoo.errors import MissingExtraError, OptionError
+from segzoo.machine import fast_dtype
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -34,7 +35,7 @@ def make_accelerator(recipe: Recipe, *, trackers: Any = None) -> Accelerator:
     kind = device_kind(recipe.device)
     precision = recipe.precision
     if precision == "auto":
-        precision = "bf16" if fast_bf16(kind) else "no"
+        precision = "bf16" if fast_dtype(torch.device(kind))[0] is torch.bfloat16 else "no"
     if precision == "fp16" and kind == "cpu":
         raise OptionError(
             "precision='fp16' needs a GPU, and this training is on the CPU: say bf16, no, or auto"
@@ -81,13 +82,3 @@ def told_device(recipe: Recipe, accelerator: Accelerator) -> str:
     computed = {"no": "float32"}.get(precision, precision)
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
     return f"{device}{name}: {why}; {computed}{processes}"
-
-
-def fast_bf16(kind: str) -> bool:
-    """Whether this machine computes bfloat16 faster than float32."""
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if kind == "npu":
-        return True
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return kind == "cpu" and bool(supported and supported())
