@@ -22,7 +22,9 @@ def curves() -> Drawing:
         x = 12 + index * 40
         drawing.box(x, 12, 36, 26, fill="hit" if is_true else "plain", stroke="line")
         drawing.text(x + 18, 30, f"{chance:.2f}", anchor="middle", fill="bright" if is_true else "ink")
-    drawing.text(12, 58, "Blue pixels are truly of the class; the number is its probability.", size=12, fill="faint")
+    drawing.text(
+        12, 58, "Blue pixels are truly of the class; the number is its probability.", size=12, fill="faint"
+    )
     hits, falses = np.cumsum(true), np.cumsum(~true)
     recall, alarms = hits / true.sum(), falses / (~true).sum()
     _curve(drawing, 34, [(0, 0), *zip(alarms, recall, strict=True)], "false alarms", "recall")
@@ -44,6 +46,8 @@ def _area(name: str) -> float:
 def _curve(drawing: Drawing, x: float, points: list[tuple[float, float]], across: str, up: str) -> None:
     side, top = 146.0, 84.0
     drawing.box(x, top, side, side, fill="plain")
-    drawing.path([(x + right * side, top + (1 - high) * side) for right, high in points], stroke="hit", width=3)
+    drawing.path(
+        [(x + right * side, top + (1 - high) * side) for right, high in points], stroke="hit", width=3
+    )
     drawing.text(x, top - 6, f"{up} (up to 1)", size=12, fill="faint")
     drawing.text(x + side, top + side + 16, f"{across} (up to 1)", size=12, fill="faint", anchor="end")

@@ -80,7 +80,9 @@ class Drawing:
     ) -> None:
         """Write a line of words whose baseline is at ``y``."""
         # Spaces count where numbers stand below each other.
-        face = ' font-family="ui-monospace, Menlo, Consolas, monospace" style="white-space:pre"' if mono else ""
+        face = (
+            ' font-family="ui-monospace, Menlo, Consolas, monospace" style="white-space:pre"' if mono else ""
+        )
         weight = ' font-weight="600"' if bold else ""
         self._parts.append(
             f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" text-anchor="{anchor}" '

@@ -1,4 +1,4 @@
-"""The house: the rooms of segzoo, one floor for each layer that the import contract names in pyproject.toml."""
+"""The house: the rooms of segzoo, a floor for each layer of the import contract in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def floors() -> list[list[str]]:
 
 
 def annexe() -> list[str]:
-    """Return the rooms of the annexe: those that stand outside the layers, which know nothing of each other."""
+    """Return the rooms outside the layers, which know nothing of each other."""
     contract = next(one for one in _contracts() if one["type"] == "independence")
     return [module.removeprefix("segzoo.") for module in contract["modules"]]
 
@@ -57,8 +57,12 @@ def house() -> Drawing:
     drawing.arrow(x, top + 10, x, top + 84)
     drawing.text(x + 10, top + 40, "imports go", size=12, fill="faint")
     drawing.text(x + 10, top + 56, "down only", size=12, fill="faint")
-    drawing.text(12, ground + 24, "Below: torch, timm, Accelerate, safetensors, pluggy, ...", size=12, fill="faint")
-    drawing.text(12, ground + 44, "Dashed: strangers' plug-ins, which live in the annexe too.", size=12, fill="faint")
+    drawing.text(
+        12, ground + 24, "Below: torch, timm, Accelerate, safetensors, pluggy, ...", size=12, fill="faint"
+    )
+    drawing.text(
+        12, ground + 44, "Dashed: strangers' plug-ins, which live in the annexe too.", size=12, fill="faint"
+    )
     return drawing
 
 
@@ -78,8 +82,10 @@ def _annexe(drawing: Drawing, ground: float) -> None:
     left, width = _LEFT + _TOWER + 20, WIDTH - _LEFT - _TOWER - 32
     step = _FLOOR
     top = ground - step * (len(parts) + 2)
-    drawing.path([(left - 6, top), (left + width / 2, top - 34), (left + width + 6, top)], fill="roof", closed=True)
-    drawing.text(left + width / 2, top - 8, "parts", anchor="middle", fill="bright", bold=True)
+    drawing.path(
+        [(left - 6, top), (left + width / 2, top - 34), (left + width + 6, top)], fill="roof", closed=True
+    )
+    drawing.text(left + width / 2, top - 8, "annexe", anchor="middle", fill="bright", bold=True)
     for number, name in enumerate([*parts, "yours", _PARTS]):
         y = top + number * step
         yours, base = name == "yours", name == _PARTS

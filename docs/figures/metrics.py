@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from curves import curves
 from drawing import WIDTH, Drawing
-from masks import mask
+from drawn_masks import mask
 from panels import legend, lines, numbered, overlap
 from programs import programs
 
@@ -36,7 +36,9 @@ def pixels() -> Drawing:
     drawing = Drawing(352, "A prediction on its truth, pixel by pixel, and the scores that follow")
     predicted, true = both("predicted", "truth")
     overlap(drawing, (14, 14, 24), predicted, true)
-    tp, fp, fn = (int(np.count_nonzero(one)) for one in (predicted & true, predicted & ~true, true & ~predicted))
+    tp, fp, fn = (
+        int(np.count_nonzero(one)) for one in (predicted & true, predicted & ~true, true & ~predicted)
+    )
     tn = true.size - tp - fp - fn
     counts = [f"TP {tp:2}  in both", f"FP {fp:2}  predicted", f"FN {fn:2}  true", f"TN {tn:2}  in neither"]
     lines(drawing, 226, 50, counts)
@@ -55,7 +57,9 @@ def pixels() -> Drawing:
             f"accuracy    ({tp} + {tn}) / {true.size}         = {one['accuracy']:.3f}",
         ],
     )
-    drawing.text(14, 338, "Specificity and accuracy flatter: most pixels are background.", size=12, fill="faint")
+    drawing.text(
+        14, 338, "Specificity and accuracy flatter: most pixels are background.", size=12, fill="faint"
+    )
     return drawing
 
 
@@ -74,7 +78,9 @@ def averages() -> Drawing:
         x += 18 * true.shape[1] + 24
     legend(drawing, 14, 216)
     found = score("iou", *pairs)
-    lines(drawing, 14, 244, [f"per_image {found['per_image']:.3f}      pooled {found['pooled']:.3f}"], size=14)
+    lines(
+        drawing, 14, 244, [f"per_image {found['per_image']:.3f}      pooled {found['pooled']:.3f}"], size=14
+    )
     return drawing
 
 

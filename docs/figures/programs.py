@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drawing import Drawing
-from masks import mask
+from drawn_masks import mask
 
 from segzoo.parts import make_metric
 from segzoo.specs import numbered_labels

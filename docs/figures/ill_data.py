@@ -1,0 +1,187 @@
+"""Small folders of images and masks, each with something for the doctor to find."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8] | Image.Image
+
+HEIGHT, WIDTH, COUNT = 24, 32, 12
+#: EXIF's tag for how a camera was held, and its word for a quarter turn, and for a mirrored image.
+_ORIENTATION, TURNED, MIRRORED = 274, 6, 2
+
+
+def disc(number: int, value: int = 1) -> NDArray[np.uint8]:
+    """Return a disc, different for each number, on 0."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    row, column = 6 + number % 11, 7 + (5 * number) % 17
+    return ((rows - row) ** 2 + (columns - column) ** 2 <= 25).astype(np.uint8) * np.uint8(value)
+
+
+def photo(number: int) -> NDArray[np.uint8]:
+    """Return a coloured image with the disc in it."""
+    random = np.random.default_rng(number)
+    coarse = Image.fromarray(random.integers(20, 120, (5, 5, 3), np.uint8))
+    smooth = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    return np.where(disc(number)[..., None] > 0, np.uint8(230), smooth)
+
+
+def save(path: Path, pixels: Picture, *, turn: int = 1, pages: Sequence[Picture] = ()) -> None:
+    """Write an image; with a turn that a camera would have noted, or further pages."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[_ORIENTATION] = turn
+    more = [Image.fromarray(np.asarray(page)) for page in pages]
+    options = {"save_all": True, "append_images": more} if more else {"exif": exif} if turn != 1 else {}
+    image.save(path, **options)
+
+
+def folder(
+    root: Path,
+    mask: Callable[[int], Picture] = lambda number: disc(number, 255),
+    image: Callable[[int], Picture] = photo,
+    *,
+    images: str = "images/{}.png",
+    masks: str = "masks/{}.png",
+) -> Path:
+    """Write twelve images and masks below ``root``."""
+    for number in range(COUNT):
+        save(root / images.format(f"img.{number:02}"), image(number))
+        save(root / masks.format(f"img.{number:02}"), mask(number))
+    return root
+
+
+def badly_named(root: Path) -> None:
+    """Files without a partner, rivals, and files of other kinds."""
+    folder(root)
+    (root / "masks/img.03.png").unlink()
+    (root / "images/img.04.png").unlink()
+    save(root / "images/img.05.jpg", photo(5))
+    (root / "images/notes.txt").write_text("seen by Ann", encoding="utf-8")
+
+
+def stacked(root: Path) -> None:
+    """A stack of pages with as many of its mask, and one with fewer."""
+    folder(root)
+    for name, pages in (("whole", 3), ("short", 2)):
+        save(root / f"images/{name}.tif", photo(20), pages=[photo(21), photo(22)])
+        save(root / f"masks/{name}.tif", disc(20), pages=[disc(21), disc(22)][: pages - 1])
+
+
+def turned(root: Path) -> None:
+    """Images that a camera held upright: one whose mask was drawn before the turn, one that says nothing."""
+    folder(root)
+    save(root / "images/img.00.jpg", photo(0), turn=TURNED)
+    save(root / "images/img.01.jpg", photo(1), turn=MIRRORED)
+    for name in ("img.00", "img.01"):
+        (root / f"images/{name}.png").unlink()
+
+
+def unlike(root: Path) -> None:
+    """Masks of another size, a damaged file, several frames, and deep, grey and printed images."""
+    folder(root)
+    save(root / "masks/img.00.png", Image.fromarray(disc(0, 255)).resize((WIDTH * 2, HEIGHT * 2)))
+    (root / "images/img.01.png").write_bytes((root / "images/img.01.png").read_bytes()[:80])
+    save(root / "images/img.02.png", photo(2)[..., 0].astype(np.uint16) * np.uint16(16))
+    (root / "images/img.03.png").unlink()
+    save(root / "images/img.03.jpg", Image.fromarray(photo(3)).convert("CMYK"))
+    (root / "images/img.04.png").unlink()
+    save(root / "images/img.04.gif", photo(4), pages=[photo(5)])
+
+
+def doubled(root: Path) -> None:
+    """One image in two splits, one twice in a split, one almost the same in another."""
+    for split, numbers in (("train", range(8)), ("val", (0, 9, 10))):
+        for number in numbers:
+            save(root / f"{split}/images/{number}.png", photo(number))
+            save(root / f"{split}/masks/{number}.png", disc(number, 255))
+    save(root / "train/images/again.png", photo(3))
+    save(root / "train/masks/again.png", disc(3, 255))
+    save(root / "val/images/near.png", np.minimum(photo(5), 250) + np.uint8(2))
+    save(root / "val/masks/near.png", disc(5, 255))
+
+
+def unbalanced(root: Path) -> None:
+    """Four classes: one nowhere, one rare, one in training alone; some masks are empty."""
+    for split, numbers in (("train", range(8)), ("val", (8, 9))):
+        for number in numbers:
+            mask = disc(number, 4) if number % 4 else disc(number, 0)
+            if split == "train":
+                mask[0, :2] = 2
+            if number == 1:
+                mask[2, 2] = 1
+            save(root / f"{split}/images/{number}.png", photo(number))
+            save(root / f"{split}/masks/{number}.png", mask)
+
+
+def layered(root: Path) -> None:
+    """A file for each class of an image."""
+    for number in range(COUNT):
+        save(root / f"images/{number}.png", photo(number))
+        save(root / f"masks/cell/{number}.png", disc(number, 255))
+        save(root / f"masks/edge/{number}.png", disc(number + 3, 255))
+
+
+def membranes(root: Path) -> None:
+    """The layout of a registered data set."""
+    pages = [photo(n)[..., 0] for n in range(30)]
+    save(root / "train-volume.tif", pages[0], pages=pages[1:])
+    save(root / "train-labels.tif", disc(0, 255), pages=[disc(n, 255) for n in range(1, 30)])
+
+
+def smooth(number: int) -> NDArray[np.uint8]:
+    """Return a mask whose edges were resized smoothly."""
+    large = Image.fromarray(disc(number, 255)).resize((4 * WIDTH, 4 * HEIGHT))
+    return np.asarray(large.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+
+
+def coloured(number: int) -> NDArray[np.uint8]:
+    """Return a mask of three colours."""
+    colours = np.array([(0, 0, 0), (255, 0, 0)], np.uint8)[disc(number)]
+    colours[:3] = (0, 0, 255)
+    return colours
+
+
+def shuffled(number: int) -> Image.Image:
+    """Return a mask whose palette counts the same colours the other way round in every other file."""
+    odd = number % 2
+    image = Image.fromarray(disc(number) ^ np.uint8(odd))
+    image.putpalette([255, 255, 255, 0, 0, 0] if odd else [0, 0, 0, 255, 255, 255])
+    return image
+
+
+def counted(number: int) -> NDArray[np.uint16]:
+    """Return a mask in which every object has a number of its own."""
+    return (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % (290 + number)).astype(np.uint16)
+
+
+def with_void(number: int) -> NDArray[np.uint8]:
+    """Return a mask of three classes, with a strip that nobody could name."""
+    mask = disc(number)
+    mask[:2], mask[-3:, :5] = 255, 2
+    return mask
+
+
+def streets(number: int) -> NDArray[np.uint8]:
+    """Return a mask with the values 0 to 11, as CamVid's are."""
+    return np.repeat(np.arange(HEIGHT) // 2, WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8) + disc(number, 0)
+
+
+def odd_one(number: int) -> Picture:
+    """Return masks of which the last is a photograph."""
+    return photo(number) if number == COUNT - 1 else disc(number, 255)
+
+
+def floating(root: Path) -> None:
+    """Masks that are stored as numbers with a decimal point."""
+    folder(root, masks="masks/{}.tif", mask=lambda number: Image.fromarray(disc(number).astype(np.float32)))
