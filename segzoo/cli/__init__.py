@@ -42,6 +42,7 @@ COMMANDS = {
     "convert": "Convert another program's checkpoint to a segzoo folder.",
     "push": "Upload a segzoo folder to the Hugging Face Hub.",
     "plugins": "Show every plug-in that was found and what became of it.",
+    "doctor": "Look at this installation and this machine, and say what is wrong.",
 }
 
 #: What shells report for a program that was interrupted, and for one whose reader went away.

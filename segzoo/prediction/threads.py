@@ -18,11 +18,7 @@ _ASKED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 def usable_cores() -> int:
     """Return how many cores this process may keep busy: its affinity, capped by its groups' quotas."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        membership = _MEMBERSHIP.read_text()
-    except OSError:
-        membership = ""
-    quota = cgroup_cores(membership, CGROUPS)
+    quota = cgroup_cores(memberships(), CGROUPS)
     return max(1, affinity if quota is None else min(affinity, quota))
 
 
@@ -37,15 +33,41 @@ def cgroup_cores(membership: str, root: Path) -> int | None:
         ``None`` where no group has a quota.
     """
     quotas: list[float] = []
+    for version, group in group_folders(membership, root, "cpu"):
+        quota = _quota_v2(group) if version == 2 else _quota_v1(group)
+        quotas += [] if quota is None else [quota]
+    return max(1, -int(-min(quotas) // 1)) if quotas else None
+
+
+def memberships() -> str:
+    """Return what ``/proc/self/cgroup`` says, nothing where there are no control groups."""
+    try:
+        return _MEMBERSHIP.read_text()
+    except OSError:
+        return ""
+
+
+def group_folders(membership: str, root: Path, controller: str) -> list[tuple[int, Path]]:
+    """Return the folders of the control groups that may limit a process, and of those around them.
+
+    Args:
+        membership: what ``/proc/self/cgroup`` says.
+        root: where the groups are mounted.
+        controller: of version 1, ``cpu`` or ``memory``; version 2 has all in one folder.
+
+    Returns:
+        The version of the interface, 1 or 2, and the folder, which need not exist.
+    """
+    folders: list[tuple[int, Path]] = []
     for line in membership.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
-            quotas += [q for group in _upwards(root, path) if (q := _quota_v2(group)) is not None]
-        elif "cpu" in controllers.split(","):
-            for mount in (root / controllers, root / "cpu"):
-                quotas += [q for group in _upwards(mount, path) if (q := _quota_v1(group)) is not None]
-    return max(1, -int(-min(quotas) // 1)) if quotas else None
+            folders += [(2, group) for group in _upwards(root, path)]
+        elif controller in controllers.split(","):
+            mounts = dict.fromkeys((root / controllers, root / controller))
+            folders += [(1, group) for mount in mounts for group in _upwards(mount, path)]
+    return folders
 
 
 def use_cores() -> int:

@@ -17,7 +17,7 @@ from segzoo.cli.table import echo_json, table
 from segzoo.registry import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from segzoo.plugins import PluginRecord
 
@@ -46,7 +46,7 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     if as_json:
         echo_json([asdict(record) for record in records])
         return
-    click.echo(table([_row(record) for record in records], header=_HEADER))
+    click.echo(overview(records))
     for record in records:
         if record.error:
             click.echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
@@ -55,6 +55,11 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     for record in records if verbose else ():
         for line in _more(record):
             click.echo(f"\n{line}")
+
+
+def overview(records: Iterable[PluginRecord]) -> str:
+    """Return a table of what became of each plug-in."""
+    return table([_row(record) for record in records], header=_HEADER)
 
 
 def _row(record: PluginRecord) -> tuple[str, ...]:

@@ -1,0 +1,150 @@
+"""``segzoo doctor``: what segzoo finds on this machine, and what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segzoo.cli.table import echo_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for a bug report: it holds no secrets.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Look at this installation and this machine, and say what is wrong.
+
+    Shows versions and extras, the device that is chosen and why, cores and memory, caches, the environment
+    and plug-ins; then what is wrong, and what to do about it. Nothing is changed and nothing fetched. Images
+    and masks have a doctor of their own: `segzoo data check`.
+
+    The exit code is 1 where something stops segzoo from working, else 0.
+    """
+    from segzoo.health import examine
+
+    report = examine()
+    told = report.to_json()
+    if as_json:
+        echo_json(told)
+    else:
+        click.echo("\n\n".join(f"{name}\n{text}" for name, text in _sections(told) if text))
+        click.echo(f"\n{_verdict(told['findings'])}")
+    ctx.exit(0 if report.ok else 1)
+
+
+def _sections(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the heading and the text of each part; of one that could not be looked at, why."""
+    parts = {
+        "installation": _installation,
+        "packages": _packages,
+        "extras": _extras,
+        "machine": _machine,
+        "device": _device,
+        "caches": _caches,
+        "environment": _environment,
+        "plugins": _plugins,
+    }
+    for name, tell in parts.items():
+        facts = told[name]
+        yield name, f"  {facts['trouble']}" if facts.get("trouble") else tell(facts)
+
+
+def _installation(facts: Mapping[str, Any]) -> str:
+    return _rows(
+        [
+            ("segzoo", f"{facts['segzoo']}, {facts['imported_from']}"),
+            ("Python", f"{facts['python']}, {facts['executable']}"),
+            ("platform", facts["platform"]),
+        ]
+    )
+
+
+def _packages(facts: Mapping[str, Any]) -> str:
+    words = {True: "ok", False: "broken", None: "not tried"}
+    rows = []
+    for one in facts["required"]:
+        missing = one["version"] is None and not one["imports"]
+        version = "missing" if missing else one["version"] or "?"
+        rows.append((one["name"], version, "-" if missing else words[one["imports"]], one["needs"]))
+    return _rows(rows, header=("NAME", "VERSION", "IMPORTS", "NEEDED"))
+
+
+def _extras(facts: Mapping[str, Any]) -> str:
+    rows = []
+    for name, extra in facts.items():
+        there = ", ".join(f"{package} {version}" for package, version in extra["packages"].items())
+        missing = f"{f'has {there}; ' if there else ''}missing: {extra['install']}"
+        rows.append((name, there if extra["installed"] else missing))
+    return _rows(rows)
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    limit = facts["memory_limit_bytes"]
+    memory = f"{_size(facts['memory_bytes'])}, {_size(facts['free_memory_bytes'])} free"
+    return _rows(
+        [
+            ("cores", f"{facts['usable_cores']} of {facts['cores']} may be used"),
+            ("memory", memory + (f", limited to {_size(limit)}" if limit else "")),
+        ]
+    )
+
+
+def _device(facts: Mapping[str, Any]) -> str:
+    rows = [("chosen", f"{facts['chosen']}: {facts['why']}")]
+    for number, one in enumerate(facts["accelerators"]):
+        shown = f"{one['name']}, {_size(one['memory_bytes'])}, capability {one['capability']}"
+        rows.append((f"GPU {number}", shown))
+    instructions = ", ".join(facts["cpu"]["instructions"])
+    rows.append(("CPU", f"{facts['cpu']['name']}{f': {instructions}' if instructions else ''}"))
+    rows.append(("fast", f"{facts['fast']}: {facts['fast_why']}"))
+    rows.append(("threads", str(facts["threads"])))
+    return _rows(rows)
+
+
+def _caches(facts: Mapping[str, Any]) -> str:
+    rows = [(one["name"], _size(one["bytes"]), _state(one), one["folder"]) for one in facts["folders"]]
+    network = "switched off by the environment" if facts["offline"] else "may be used"
+    return f"{_rows(rows)}\n  network: {network}"
+
+
+def _state(cache: Mapping[str, Any]) -> str:
+    if not cache["writable"]:
+        return "not writable"
+    return "writable" if cache["exists"] else "not made yet"
+
+
+def _environment(facts: Mapping[str, Any]) -> str:
+    return _rows(list(facts["variables"].items())) or "  no variable that segzoo listens to is set"
+
+
+def _plugins(facts: Mapping[str, Any]) -> str:
+    from segzoo import zoo
+    from segzoo.cli.plugins import overview
+
+    return "\n".join(f"  {line}" for line in overview(zoo.plugins).splitlines())
+
+
+def _verdict(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is wrong, numbered, each with its cure."""
+    if not findings:
+        return "nothing is wrong"
+    lines = ["what is wrong"]
+    for number, one in enumerate(findings, start=1):
+        lines += [f"{number:>3}. {one['level']}: {one['text']}", f"     cure: {one['cure']}"]
+    errors = sum(one["level"] == "error" for one in findings)
+    counts = f"{errors} of {len(findings)} stop" if errors != 1 else f"1 of {len(findings)} stops"
+    return "\n".join([*lines, "", f"{counts} segzoo from working" if errors else "segzoo works all the same"])
+
+
+def _rows(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
+    return "\n".join(f"  {line}" for line in table(rows, header=header).splitlines()) if rows else ""
+
+
+def _size(size: int) -> str:
+    from segzoo.health.findings import told_bytes
+
+    return told_bytes(size)

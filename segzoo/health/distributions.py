@@ -1,0 +1,143 @@
+"""The distributions that are installed, however badly, and what segzoo needs of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import segzoo
+from segzoo.discovery import normalise
+
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
+_BOUND = re.compile(r"(>=|<=|==|<|>)\s*([\w.+*!]+)")
+_EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One installed copy of a distribution.
+
+    Attributes:
+        version: empty where its files do not say.
+        place: the folder that it is installed in.
+        source: the folder of an editable installation, else empty.
+    """
+
+    version: str
+    place: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What segzoo needs.
+
+    Attributes:
+        name: of the distribution, normalised.
+        bounds: such as ``>=2.6``; empty for any version.
+        extra: the extra that needs it; empty where segzoo always does.
+    """
+
+    name: str
+    bounds: str
+    extra: str = ""
+
+    def met(self, version: str) -> bool:
+        """Whether a version lies within the bounds; one that cannot be read is taken to."""
+        return all(_compare(version, *bound) for bound in _BOUND.findall(self.bounds))
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.bounds}"
+
+
+def installed() -> dict[str, list[Copy]]:
+    """Return the copies of every distribution on the path, by normalised name, the one in force first."""
+    found: dict[str, list[Copy]] = {}
+    for distribution in metadata.distributions():
+        name, version = _identity(distribution)
+        place = os.path.realpath(str(distribution.locate_file("")))
+        copy = Copy(version, place, _source(distribution))
+        known = found.setdefault(name, [])
+        if (version, place) not in [(one.version, one.place) for one in known]:
+            known.append(copy)
+    return found
+
+
+def requirements() -> list[Requirement]:
+    """Return what segzoo needs, as it was installed, or as the source tree says that it lies in."""
+    try:
+        lines = metadata.requires("segzoo") or []
+    except metadata.PackageNotFoundError:
+        lines = _of_source_tree()
+    return [_read(line) for line in lines]
+
+
+def _of_source_tree() -> list[str]:
+    file = Path(segzoo.__file__).parents[1] / "pyproject.toml"
+    if not file.is_file():
+        return []
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    optional = project.get("optional-dependencies", {})
+    extras = [f"{line}; extra == '{extra}'" for extra, lines in optional.items() for line in lines]
+    return [*project.get("dependencies", []), *extras]
+
+
+def _read(line: str) -> Requirement:
+    found = _REQUIREMENT.fullmatch(line.strip())
+    if found is None:
+        return Requirement(normalise(line), "")
+    name, bounds, marker = found.groups()
+    extra = _EXTRA.search(marker or "")
+    return Requirement(normalise(name), bounds.strip(), extra[1] if extra else "")
+
+
+def _compare(version: str, sign: str, bound: str) -> bool:
+    if not version or "*" in bound:
+        return True
+    one, other = _release(version), _release(bound)
+    length = max(len(one), len(other))
+    one, other = (parts + (0,) * (length - len(parts)) for parts in (one, other))
+    return {
+        ">=": one >= other,
+        "<=": one <= other,
+        "==": one == other,
+        "<": one < other,
+        ">": one > other,
+    }[sign]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with: ``2.6.0a0+git`` is (2, 6, 0)."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Return a distribution's normalised name and its version, from its files or from their folder's name."""
+    try:
+        said = distribution.metadata
+        name, version = said["Name"], said["Version"]
+        if name:
+            return normalise(name), version or ""
+    except Exception:  # whatever is wrong with its files, its folder has a name
+        name = None
+    folder = Path(str(getattr(distribution, "_path", "?"))).name
+    name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
+    return normalise(name), version
+
+
+def _source(distribution: metadata.Distribution) -> str:
+    import json
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        told = json.loads(distribution.read_text("direct_url.json") or "{}")
+        if told.get("dir_info", {}).get("editable"):
+            return os.path.realpath(unquote(urlsplit(told["url"]).path))
+    except Exception:
+        return ""
+    return ""

@@ -1,0 +1,111 @@
+"""Variables of the environment that segzoo and its engines listen to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from segzoo.discovery import normalise
+from segzoo.errors import did_you_mean
+from segzoo.health.distributions import installed
+from segzoo.health.findings import Findings, Part
+
+#: Every variable of segzoo's own, and what it says.
+SEGZOO = {
+    "SEGZOO_DATA": "the folder that holds data sets by name",
+    "SEGZOO_DEBUG": "whether errors come with their traceback",
+    "SEGZOO_DISABLE_PLUGINS": "distributions whose plug-ins are not loaded",
+    "SEGZOO_HOME": "the folder of fetched weights",
+    "SEGZOO_MIRROR": "the address that weights are fetched from instead",
+    "SEGZOO_OFFLINE": "whether nothing is fetched",
+    "SEGZOO_PLUGINS": "the only distributions whose plug-ins are loaded",
+    "SEGZOO_STRICT_PLUGINS": "whether the first plug-in that fails is an error",
+}
+
+#: Beginnings of the names of other variables that matter.
+_OTHERS = (
+    "ACCELERATE_",
+    "ASCEND_",
+    "CUDA_",
+    "HF_",
+    "HUGGINGFACE_",
+    "KAGGLE_",
+    "KMP_",
+    "LD_PRELOAD",
+    "MKL_",
+    "OMP_",
+    "PYTHONPATH",
+    "PYTORCH_",
+    "TORCH_",
+    "WANDB_",
+    "XDG_CACHE_HOME",
+)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "USERNAME")
+_YES, _NO = ("1", "ON", "YES", "TRUE"), ("", "0", "OFF", "NO", "FALSE")
+
+
+def look() -> Part:
+    """Say which variables are in force, and which of them say nothing that is understood."""
+    wrong = Findings("environment")
+    listed = {name: _shown(name, value) for name, value in sorted(os.environ.items()) if _matters(name)}
+    for name in os.environ:
+        if name.startswith("SEGZOO_") and name not in SEGZOO:
+            wrong.warn(
+                f"{name} is no variable of segzoo's{did_you_mean(name, SEGZOO)}",
+                f"unset it; there are {', '.join(SEGZOO)}",
+            )
+    _look_at_values(wrong)
+    return Part("environment", {"variables": listed}, tuple(wrong))
+
+
+def _look_at_values(wrong: Findings) -> None:
+    for name in ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE"):
+        value = os.environ.get(name, "")
+        if value.upper() not in (*_YES, *_NO):
+            wrong.warn(f"{name}={value!r} is not understood: files are fetched", f"say {name}=1, or unset it")
+    data = os.environ.get("SEGZOO_DATA")
+    if data is not None and not Path(data).is_dir():
+        wrong.warn(
+            f"SEGZOO_DATA={data!r} is no folder, so no data set is found by its name",
+            "set it to the folder that holds a folder of each data set, or unset it",
+        )
+    mirror = os.environ.get("SEGZOO_MIRROR", "")
+    if mirror and not mirror.startswith(("http://", "https://")):
+        wrong.error(
+            f"SEGZOO_MIRROR={_shown('', mirror)!r} is no address, so no weights can be fetched",
+            "set it to an address of the form https://host/path, or unset it",
+        )
+    for name in ("SEGZOO_PLUGINS", "SEGZOO_DISABLE_PLUGINS"):
+        _look_at_named(name, wrong)
+
+
+def _look_at_named(variable: str, wrong: Findings) -> None:
+    words = [word.strip() for word in os.environ.get(variable, "").split(",")]
+    known = installed()
+    for word in filter(None, words):
+        if normalise(word) not in known:
+            plugins = [name for name in known if name.startswith("segzoo")]
+            wrong.warn(
+                f"{variable} names {word!r}, and no distribution of that name is installed"
+                f"{did_you_mean(normalise(word), plugins)}",
+                f"mend {variable}: it lists names that pip knows, separated by commas",
+            )
+
+
+def _matters(name: str) -> bool:
+    return name.startswith(("SEGZOO_", *_OTHERS)) or name.upper() in _PROXIES
+
+
+def _shown(name: str, value: str) -> str:
+    """Return a value that may be shown to others: no secret, and no password in an address."""
+    if any(word in name.upper() for word in _SECRET):
+        return "(set, not shown)" if value else ""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return value
+    if parts.scheme and "@" in parts.netloc:
+        return parts._replace(netloc=f"(not shown)@{parts.netloc.rpartition('@')[2]}").geturl()
+    return value
