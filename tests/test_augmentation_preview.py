@@ -44,6 +44,7 @@ def test_each_image_has_a_row_of_its_variants(discs):
     assert (short == TINT).all(-1).sum() > 50
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_is_drawn(discs):
     words = ("--augment", "--count", "2", "crop=40")
     first = drawn(discs, *words)

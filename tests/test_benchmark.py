@@ -117,6 +117,7 @@ def test_every_engine_of_torch_is_measured(classes):
     assert all(one.engine for one in report.runs)
 
 
+@pytest.mark.slow
 def test_threads_are_as_asked_for_and_as_before_afterwards():
     before = torch.get_num_threads()
     assert benchmark(network(), runs=["eager"], size=(8, 8), threads=2, repeats=1, device=CPU).threads == 2

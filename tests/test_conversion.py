@@ -187,6 +187,7 @@ def test_every_tensor_that_differs_is_listed(changes, told, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_sizes_that_no_network_has_are_refused(tmp_path):
     for name, shape in (("zero", (0, 3, 3, 3)), ("flat", (64,)), ("huge", (30_000_000, 1, 1, 1))):
         torch.save(milesial(**{"inc.double_conv.0.weight": torch.zeros(shape)}), tmp_path / f"{name}.pth")
@@ -345,6 +346,7 @@ def test_the_command_refuses_with_one_message_and_the_right_code(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_tells_of_an_encoder_that_it_fills_a_model(tmp_path, capsys):
     from torchvision.models import mobilenet_v3_large
 

@@ -120,7 +120,7 @@ def test_an_option_that_makes_no_sense_is_one_sentence(arguments, message):
     ids=str,
 )
 def test_an_option_of_a_part_that_makes_no_sense_is_one_sentence(options, message):
-    with pytest.raises(OptionError, match=message):
+    with torch.device("meta"), pytest.raises(OptionError, match=message):
         segzoo.create("unet/vgg16", num_classes=2, **options)
 
 

@@ -169,6 +169,7 @@ def test_stats_shows_mean_std_and_classes(tmp_path: Path, capsys: pytest.Capture
     assert len(json.loads(capsys.readouterr().out)["mean"]) == 3
 
 
+@pytest.mark.slow
 def test_preview_draws_a_sheet_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = ill(tmp_path / "data"), tmp_path / "new/sheet.png"
     assert cli.run(["data", "preview", str(data), "--count", "2", "--out", str(out)]) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -136,6 +136,7 @@ def test_255_classes_are_told_apart_and_256_are_not():
         to_classes(everything, numbered_labels(256), "m.png")
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     values=arrays(np.uint8, (4, 5)),
     meaning=st.lists(st.integers(0, 255), min_size=2, max_size=9, unique=True),

@@ -24,13 +24,13 @@ GOLDENS = [
     pytest.param("bubbliiiing_vgg", containers.plain, "bubbliiiing", marks=slow),
     pytest.param("bubbliiiing_resnet50", containers.plain, "bubbliiiing", marks=slow),
     ("nested_unet", containers.plain, "pytorch-nested-unet"),
-    ("nested_unet", containers.ascend, "pytorch-nested-unet"),
-    ("nested_unet_deep", containers.plain, "pytorch-nested-unet"),
-    ("nested_plain_unet", containers.plain, "pytorch-nested-unet"),
+    pytest.param("nested_unet", containers.ascend, "pytorch-nested-unet", marks=slow),
+    pytest.param("nested_unet_deep", containers.plain, "pytorch-nested-unet", marks=slow),
+    pytest.param("nested_plain_unet", containers.plain, "pytorch-nested-unet", marks=slow),
     ("wzmiaomiao_unet", containers.with_training_state, "wzmiaomiao-unet"),
     pytest.param("wzmiaomiao_vgg16", containers.with_training_state, "wzmiaomiao-vgg16", marks=slow),
     ("wzmiaomiao_mobilenet", containers.with_training_state, "wzmiaomiao-mobilenet"),
-    ("mindspore_simple", containers.mindspore_in_training, "mindspore-unet-simple"),
+    pytest.param("mindspore_simple", containers.mindspore_in_training, "mindspore-unet-simple", marks=slow),
     ("mindspore_nested", containers.mindspore, "mindspore-unet-nested"),
 ]
 
@@ -66,6 +66,7 @@ def test_with_deep_supervision_forward_returns_the_last_output(tmp_path):
         assert golden.error(model(golden.images), "logits4") <= TOLERANCE
 
 
+@slow
 def test_the_network_of_valid_convolutions_computes_its_388_pixels_bare_and_every_pixel_mirrored(tmp_path):
     golden = Golden("mindspore_medical")
     model = converted(golden.tensors, containers.mindspore, tmp_path)
@@ -153,6 +154,7 @@ def test_a_folder_of_segmentation_models_pytorch_computes_its_logits(name, tmp_p
     assert max(errors(model, golden)) <= TOLERANCE
 
 
+@slow
 def test_a_bare_file_of_segmentation_models_pytorch_needs_to_be_told_its_encoder(tmp_path):
     golden = Golden("smp_resnet18")
     containers.plain(golden.tensors, tmp_path / "unet.pth")
@@ -165,7 +167,7 @@ def test_a_bare_file_of_segmentation_models_pytorch_needs_to_be_told_its_encoder
 @pytest.mark.parametrize(
     ("network", "encoder"),
     [
-        ("mobilenet_v3_large", "mobilenetv3_large_100"),
+        pytest.param("mobilenet_v3_large", "mobilenetv3_large_100", marks=slow),
         pytest.param("resnet50", "resnet50", marks=slow),
         pytest.param("vgg16", "vgg16", marks=slow),
         pytest.param("vgg16_bn", "vgg16_bn", marks=slow),

@@ -49,6 +49,7 @@ def batch(images):
     return Batch(pixels, masks, torch.arange(images))
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_so():
     told = []
     model, steps = stepper(2, told)

@@ -145,6 +145,7 @@ def test_resuming_nothing_is_an_error(squares, tmp_path):
         segzoo.train(small(squares, tmp_path), resume=True, progress=False)
 
 
+@pytest.mark.slow
 def test_deep_supervision_trains_every_head(squares, tmp_path):
     options = {"encoder": {"width": 4, "depth": 3}, "decoder": {"deep_supervision": True}}
     recipe = small(squares, tmp_path, model="nested/plain", model_options=options, epochs=1)
@@ -274,6 +275,7 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path):
         segzoo.train(recipe, progress=False)
 
 
+@pytest.mark.slow
 def test_a_mean_and_std_go_into_the_weights_config(squares, tmp_path):
     recipe = small(squares, tmp_path, epochs=1, mean=(0.1,), std=(0.2,))
     preprocessing = segzoo.load(segzoo.train(recipe, progress=False).folder).segzoo_config.preprocessing
@@ -315,6 +317,7 @@ def test_outside_a_field_of_view_nothing_is_trained_on():
     assert (masks == 255).sum() == 32
 
 
+@pytest.mark.slow
 def test_weights_trained_at_half_size_say_so_and_a_cache_on_disk_is_used(squares, tmp_path):
     options = {"scale": 0.5, "cache": str(tmp_path / "kept")}
     result = segzoo.train(small(squares, tmp_path, data_options=options, epochs=1), progress=False)
