@@ -20,7 +20,7 @@ import click
     help="What FILE does not say, such as scale=0.5; once per option.",
 )
 def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -> None:
-    r"""Convert another program's checkpoint to a segzoo folder.
+    """Convert another program's checkpoint to a segzoo folder.
 
     `segzoo list layouts` shows the programs whose files are known.
 
