@@ -19,7 +19,7 @@ from segzoo.errors import ImageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -33,7 +33,8 @@ ARRAY_SUFFIXES = frozenset({".npy", ".pt", ".pth"})
 #: Files that images and masks are read from.
 READABLE = SUFFIXES | ARRAY_SUFFIXES
 
-_RESAMPLING = {
+#: Pillow's method for an interpolation of a `Resize`.
+RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -62,6 +63,33 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
         return array if scale == 1 else from_pillow(_shrunk(Image.fromarray(array.squeeze()), scale))
     with opened(path, page) as image:
         return from_pillow(image if scale == 1 else _shrunk(image, scale))
+
+
+def read_reduced(
+    path: str | os.PathLike[str], resize: Resize | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read an image as `read` does, or smaller where a network sees it smaller anyway.
+
+    A JPEG is decoded at a half, a quarter or an eighth where that is enough for ``resize``, each pixel then
+    being the mean of those that it stands for.
+
+    Returns:
+        The array, and height and width of the whole image.
+
+    Raises:
+        ImageError: as `read`.
+    """
+    path = Path(path)
+    if not averages(resize) or holds_array(path):
+        pixels = read(path)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    with opened(path) as image:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) < 5
+        height, width = (image.height, image.width) if upright else (image.width, image.height)
+        place = placed(height, width, resize)[1]
+        wanted = (place.width, place.height) if upright else (place.height, place.width)
+        image.draft(image.mode, wanted)
+        return from_pillow(image), (height, width)
 
 
 @contextmanager
@@ -246,15 +274,34 @@ def placed(height: int, width: int, resize: Resize | None) -> tuple[tuple[int, i
     return (resize.height, resize.width), Placement(top, left, *new)
 
 
-def resized(image: NDArray[np.uint8], resize: Resize | None) -> tuple[NDArray[np.uint8], Placement]:
-    """Bring ``(H, W, C)`` to the size of a `Resize` and say where the image then lies."""
-    size, place = placed(*image.shape[:2], resize)
+def averages(resize: Resize | None) -> bool:
+    """Whether a smaller image is made of means of the larger one's pixels, so that the way hardly matters."""
+    return resize is not None and resize.antialias and resize.interpolation != "nearest"
+
+
+def resized(
+    image: NDArray[np.uint8],
+    resize: Resize | None,
+    *,
+    size: tuple[int, int] | None = None,
+    resample: Callable[[NDArray[np.uint8], int, int, Resize], NDArray[np.uint8]] | None = None,
+) -> tuple[NDArray[np.uint8], Placement]:
+    """Bring ``(H, W, C)`` to the size of a `Resize` and say where the image then lies.
+
+    Args:
+        image: uint8.
+        resize: how.
+        size: height and width that count as the image's, where it was read smaller (`read_reduced`).
+        resample: does it instead of Pillow: maps ``(H, W, C)`` to a height and a width.
+    """
+    height, width = size or image.shape[:2]
+    seen, place = placed(height, width, resize)
     if resize is None:
         return image, place
-    small = _resample(image, place.height, place.width, resize)
+    small = (resample or _resample)(image, place.height, place.width, resize)
     if resize.mode != "letterbox":
         return small, place
-    bars = np.full((*size, image.shape[2]), resize.fill, np.uint8)
+    bars = np.full((*seen, image.shape[2]), resize.fill, np.uint8)
     bars[place.top : place.top + place.height, place.left : place.left + place.width] = small
     return bars, place
 
@@ -281,12 +328,14 @@ def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
 def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize) -> NDArray[np.uint8]:
     if image.shape[:2] == (height, width):
         return image
+    if image.shape[2] == 3:
+        return np.asarray(_resample_plane(Image.fromarray(image), height, width, resize))
     planes = (Image.fromarray(image[..., channel]) for channel in range(image.shape[2]))
     return np.stack([np.asarray(_resample_plane(plane, height, width, resize)) for plane in planes], axis=-1)
 
 
 def _resample_plane(plane: Image.Image, height: int, width: int, resize: Resize) -> Image.Image:
-    method = _RESAMPLING[resize.interpolation]
+    method = RESAMPLING[resize.interpolation]
     if resize.antialias:
         return plane.resize((width, height), method)
     whole = (0, 0, plane.width, plane.height)

@@ -173,6 +173,8 @@ class Job:
             rows, plan = self._large(source)
             if plan is not None:
                 return _Read(source, began, state, rows=rows, plan=plan)
+            # A file that is handed over as such may be decoded at the size that the network sees.
+            return _Read(source, began, state, prepared=self.predictor.prepare(source.path))
         return _Read(source, began, state, prepared=self.predictor.prepare(source.read()))
 
     def _large(self, source: FileSource) -> tuple[RowSource | None, Plan | None]:

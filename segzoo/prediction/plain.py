@@ -65,7 +65,8 @@ def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool =
     was_training = model.training
     logits = model.eval()(images.to(parameter.device)).float()
     model.train(was_training)
-    return restored(logits[0], placement, image, config, probabilities=probabilities)
+    size = (image.shape[0], image.shape[1])
+    return restored(logits[0], placement, image, config, size=size, probabilities=probabilities)
 
 
 def config_of(model: nn.Module) -> ModelConfig:

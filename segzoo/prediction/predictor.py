@@ -6,6 +6,7 @@ import logging
 import os
 import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from segzoo.errors import OptionError
-from segzoo.images import as_image, read
+from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.large import Tiler, read_budget, refuse_probabilities
@@ -50,13 +51,15 @@ class Prepared:
     """An image on its way into the network: as a whole, or with the plan of its tiles.
 
     Attributes:
-        image: ``(H, W, C)`` uint8, upright.
+        image: ``(H, W, C)`` uint8, upright; or what reads it, where only a smaller one was read.
+        size: ``(H, W)`` of it.
         tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
         placement: where the image lies in the tensor.
         plan: how to run it in tiles.
     """
 
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
+    size: tuple[int, int]
     tensor: Tensor | None = None
     placement: Placement | None = None
     plan: Plan | None = None
@@ -75,7 +78,8 @@ class Predictor:
             ensemble, whose probabilities are averaged.
         device: where to compute; a GPU if there is one, unless told.
         precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (half the
-            bits, where the machine is faster with them) or ``fastest`` (8-bit integers).
+            bits, where the machine is faster with them) or ``fastest`` (8-bit integers). Both of these
+            also decode JPEGs no larger than the network needs, and resize to within 1 of 255.
         backend: ``torch``, ``compile``, ``openvino`` or ``onnxruntime``.
         memory: a promise: an image that would take more than ``"4GB"`` besides what the process holds is run
             in tiles. Without, images of more than 4 million pixels are run in tiles where they would take
@@ -131,6 +135,7 @@ class Predictor:
         self.config: ModelConfig = config_of(networks[0])
         if threshold is not None:
             self.config = replace(self.config, threshold=threshold)
+        self._exact = precision == "exact"
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
         # What cannot be cleaned is told now, not after the first image.
@@ -176,11 +181,18 @@ class Predictor:
 
     def prepare(self, image: Picture) -> Prepared:
         """Read and preprocess an image; errors as those of a call."""
-        pixels = _pixels(image)
+        if not self._exact and isinstance(image, str | os.PathLike):
+            pixels, size = read_reduced(image, self.config.preprocessing.resize)
+            if pixels.shape[:2] != size:
+                seen = network_input(pixels, self.config, size=size, exact=False)
+                return Prepared(partial(read, image), size, *seen)
+        else:
+            pixels = _pixels(image)
+        size = (pixels.shape[0], pixels.shape[1])
         plan = self.tiler.plan(*pixels.shape[:2], channels=pixels.shape[2], resident=pixels.nbytes)
         if plan is not None:
-            return Prepared(pixels, plan=plan)
-        return Prepared(pixels, *network_input(pixels, self.config))
+            return Prepared(pixels, size, plan=plan)
+        return Prepared(pixels, size, *network_input(pixels, self.config, exact=self._exact))
 
     @torch.inference_mode()
     def segment_prepared(
@@ -198,6 +210,7 @@ class Predictor:
 
     def _tiled(self, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.plan is not None
+        assert not callable(prepared.image)
         if probabilities:
             refuse_probabilities(prepared.plan)
         image = prepared.image
@@ -208,17 +221,23 @@ class Predictor:
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None
         wanted = probabilities or bool(self._thresholds)
-        found = restored(logits, prepared.placement, prepared.image, self.config, probabilities=wanted)
+        found = restored(
+            logits,
+            prepared.placement,
+            prepared.image,
+            self.config,
+            size=prepared.size,
+            probabilities=wanted,
+        )
         if self._thresholds and found.probabilities is not None:
             mask = choose_classes(found.probabilities, self._thresholds, threshold=self.config.threshold)
-            found = replace(found, mask=mask.astype("uint8"))
-        found = self._cleaned(found)
-        return found if probabilities else replace(found, probabilities=None)
+            found = found.with_mask(mask.astype("uint8"), probabilities=probabilities)
+        return self._cleaned(found)
 
     def _cleaned(self, found: Segmentation) -> Segmentation:
         if not self.cleans:
             return found
-        return replace(found, mask=clean(found.mask, self.config.labels, **self._smallest))
+        return found.with_mask(clean(found.mask, self.config.labels, **self._smallest))
 
 
 def fingerprint(network: nn.Module) -> str:

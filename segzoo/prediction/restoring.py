@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from segzoo.prediction.segmentation import Segmentation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -29,13 +31,22 @@ _BAND = 64
 def restored(
     logits: Tensor,
     placement: Placement,
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]],
     config: ModelConfig,
     *,
+    size: tuple[int, int],
     probabilities: bool = False,
 ) -> Segmentation:
-    """Return what logits ``(K, h, w)`` say of an image ``(H, W, C)``; probabilities where they are wanted."""
-    size = (image.shape[0], image.shape[1])
+    """Return what logits say of an image.
+
+    Args:
+        logits: ``(K, h, w)`` float32, of what the network saw.
+        placement: where the image lies in that.
+        image: ``(H, W, C)`` uint8, or what reads it.
+        config: of the network.
+        size: ``(H, W)`` of the image.
+        probabilities: whether they are wanted, too.
+    """
     if not probabilities:
         mask = to_mask(logits, placement, size, config)
         return Segmentation(mask=mask.cpu().numpy(), labels=config.labels, image=image)
@@ -66,7 +77,7 @@ def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config:
         score, level = inside[0], math.log(config.threshold / (1 - config.threshold))
     else:
         score, level = inside[1] - inside[0], 0.0
-    return (_resized(score[None], size)[0] > level).to(torch.uint8)
+    return (_resized(score[None], size)[0] > level).view(torch.uint8)
 
 
 def to_probabilities(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -20,10 +20,29 @@ from segzoo.prediction.rendering.painting import (
 from segzoo.prediction.rendering.polygons import trace_polygons
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels
+
+#: Classes that are counted one after the other.
+_FEW = 16
+
+
+class LateImage:
+    """An array ``(H, W, C)`` uint8, perhaps given as a function, which is asked when it is first wanted."""
+
+    def __get__(self, owner: Any, _: type | None = None) -> NDArray[np.uint8]:
+        if owner is None:
+            raise AttributeError("a field without default")
+        if callable(owner.__dict__["_image"]):
+            owner.__dict__["_image"] = owner.__dict__["_image"]()
+        return owner.__dict__["_image"]
+
+    def __set__(self, owner: Any, value: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]) -> None:
+        owner.__dict__["_image"] = value
 
 
 @dataclass(frozen=True)
@@ -36,21 +55,38 @@ class Segmentation:
     Attributes:
         mask: ``(H, W)`` uint8 class indices; uint16 where there are more than 256 classes.
         labels: names and colours of the classes.
-        image: ``(H, W, C)`` uint8, what was segmented, upright.
+        image: ``(H, W, C)`` uint8, what was segmented, upright; read when it is first asked for, where
+            the network saw a smaller one.
         probabilities: ``(num_classes, H, W)`` float32, in [0, 1], where they were asked for; a
             network with one logit gives those of class 1.
     """
 
     mask: NDArray[np.uint8]
     labels: Labels
-    image: NDArray[np.uint8]
+    image: LateImage = LateImage()
     probabilities: NDArray[np.float32] | None = None
+
+    def with_mask(self, mask: NDArray[np.uint8], *, probabilities: bool = True) -> Segmentation:
+        """Return the same with another mask, and perhaps without probabilities.
+
+        An image that was not read yet stays unread, unlike with `dataclasses.replace`.
+        """
+        return Segmentation(
+            mask=mask,
+            labels=self.labels,
+            image=self.__dict__["_image"],
+            probabilities=self.probabilities if probabilities else None,
+        )
 
     @property
     def areas(self) -> dict[str, int]:
         """The pixels of each class, by name."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(self.labels.classes))
-        return {name: int(count) for name, count in zip(self.labels.classes, counts, strict=False)}
+        classes = self.labels.classes
+        if len(classes) <= _FEW:
+            # Comparing takes eight bytes at a time and more; a histogram takes one.
+            return {name: int(np.count_nonzero(self.mask == index)) for index, name in enumerate(classes)}
+        counts = np.bincount(self.mask.ravel(), minlength=len(classes))
+        return {name: int(count) for name, count in zip(classes, counts, strict=False)}
 
     @property
     def shares(self) -> dict[str, float]:
