@@ -82,11 +82,19 @@ def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
     return {"kind": "weights", "name": name, **_of_config(config)}
 
 
-def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
-    """Return what weights say of themselves where they ship with a plug-in, else what their spec says."""
+def config_of(spec: WeightsSpec) -> ModelConfig | None:
+    """Return what weights say of themselves where they ship with a plug-in, else what their spec says.
+
+    Those of an encoder alone have no config.
+    """
     if spec.folder:
-        return _of_config(read_config(in_package(spec)))
-    return _of_config(declared(spec)) if spec.classes else {}
+        return read_config(in_package(spec))
+    return declared(spec) if spec.classes else None
+
+
+def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
+    config = config_of(spec)
+    return _of_config(config) if config is not None else {}
 
 
 def _of_recipe(spec: RecipeSpec) -> dict[str, Any]:

@@ -140,10 +140,11 @@ result = segzoo.predict("photo.jpg", model="{source}")
 model = segzoo.load("{source}")  # an ordinary torch.nn.Module: images in, logits out
 ```
 
-{_preprocessing(config.preprocessing)}"""
+{preprocessing_in_words(config.preprocessing)}"""
 
 
-def _preprocessing(known: Preprocessing) -> str:
+def preprocessing_in_words(known: Preprocessing) -> str:
+    """Return what happens to an image before the network sees it, in a sentence."""
     said = {"rgb": "RGB", "bgr": "BGR", "grey": "grey", "any": "as they are stored"}[known.channels]
     steps = [f"Channels are {said}"]
     if known.resize is not None:

@@ -1,0 +1,1 @@
+"""The pages of the zoo, written from the registry whenever the site is built."""

@@ -1,0 +1,223 @@
+"""What the pages of the zoo say, from where ``segzoo info`` and ``segzoo list`` have it; nothing is made up.
+
+Whatever a plug-in's code raises is kept as ``trouble``: a row then says so, and the page stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import segzoo
+from segzoo import zoo
+from segzoo.cli import facts
+from segzoo.errors import SegzooError
+from zoo_pages.measuring import SIZE, Measured, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segzoo.config import ModelConfig
+    from segzoo.plugins import PluginRecord
+    from segzoo.registry import Entry
+    from segzoo.specs import ModelSpec, WeightsSpec
+
+#: Encoders that the page of models shows below every decoder; any other of timm's goes too.
+ENCODERS = ("vgg16_bn", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One thing that a registry holds.
+
+    Attributes:
+        name: the shortest that means it.
+        entry: its spec and who brings it.
+        known: what ``segzoo info --json`` says.
+        trouble: why something is not known, in one line; empty where all is well.
+    """
+
+    name: str
+    entry: Entry[Any]
+    known: dict[str, Any]
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Part):
+    """A model; ``weights`` are the names of weights for it."""
+
+    measured: Measured
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """A decoder on an encoder; ``command`` is what builds it."""
+
+    name: str
+    decoder: str
+    encoder: str
+    owner: str
+    measured: Measured
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Part):
+    """Weights; ``config`` is what they are, which those of an encoder alone have none of."""
+
+    config: ModelConfig | None
+    measured: Measured
+    bytes: int
+    network: str
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shipped(self) -> bool:
+        """Whether they lie in a package, so that nothing is downloaded."""
+        return bool(self.entry.spec.folder)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SegzooError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def guarded(do: Callable[[], Any], default: Any) -> tuple[Any, str]:
+    """Return what ``do`` returns, or the default and what it raised, as strangers' code may."""
+    try:
+        return do(), ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit is no Exception
+        return default, one_line(error)
+
+
+def failed_plugins() -> list[PluginRecord]:
+    """Return the records of plug-ins that did not load."""
+    return [record for record in zoo.plugins if record.status != "ok"]
+
+
+def parts(kind: str) -> list[Part]:
+    """Return all that the registry of a kind holds, by name."""
+    found = sorted(zoo.registry(kind).items())
+    return [Part(name=name, entry=entry, **_known(entry)) for name, entry in found]
+
+
+@cache
+def models() -> list[Model]:
+    """Return every registered model."""
+    return [_model(name, entry) for name, entry in sorted(zoo.registry("models").items())]
+
+
+@cache
+def pairings() -> list[Pairing]:
+    """Return every decoder on each of `ENCODERS`."""
+    found = sorted(zoo.registry("decoders").items())
+    return [_pairing(name, entry.owner, encoder) for name, entry in found for encoder in ENCODERS]
+
+
+@cache
+def weights() -> list[Weights]:
+    """Return all registered weights."""
+    return [_weights(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
+
+
+def forget() -> None:
+    """Forget what was measured, since other plug-ins are there now."""
+    for one in (models, pairings, weights):
+        one.cache_clear()
+
+
+def _known(entry: Entry[Any]) -> dict[str, Any]:
+    known, trouble = guarded(lambda: facts.facts(entry), {})
+    return {"known": known, "trouble": trouble or known.get("trouble", "")}
+
+
+def _model(name: str, entry: Entry[ModelSpec]) -> Model:
+    known = _known(entry)
+    measured, trouble = guarded(lambda: _measured(entry.full_name), Measured())
+    known["trouble"] = known["trouble"] or trouble
+    names = {entry.full_name}
+    if not entry.spec.factory:
+        pair, _ = guarded(lambda: zoo.pair_of(entry).full_name, "")
+        names.add(pair)
+    return Model(name=name, entry=entry, measured=measured, weights=_weights_for(names), **known)
+
+
+def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
+    name = f"{decoder}/{encoder}"
+    measured, trouble = guarded(lambda: _measured(name), Measured())
+    full, _ = guarded(lambda: zoo.find_model(name).full_name, name)
+    measured = Measured(trouble=trouble) if trouble else measured
+    return Pairing(
+        name=name,
+        decoder=decoder,
+        encoder=encoder,
+        owner=owner,
+        measured=measured,
+        weights=_weights_for({full}),
+    )
+
+
+def _measured(name: str) -> Measured:
+    return measure(lambda: segzoo.create(name, num_classes=facts.CLASSES, in_channels=3, weights=None))
+
+
+def _weights_for(networks: set[str]) -> tuple[str, ...]:
+    return tuple(one.name for one in weights() if one.network in networks)
+
+
+def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:
+    from segzoo.weights.sources import in_package
+
+    spec = entry.spec
+    known = _known(entry)
+    config, _ = guarded(lambda: facts.config_of(spec), None)
+    size = spec.bytes
+    if spec.folder:
+        size, _ = guarded(lambda: (in_package(spec) / "model.safetensors").stat().st_size, 0)
+    measured, trouble = guarded(lambda: _measured_weights(entry, config), Measured())
+    known["trouble"] = known["trouble"] or trouble
+    network = config.architecture.name if config else ""
+    return Weights(
+        name=name,
+        entry=entry,
+        config=config,
+        measured=measured,
+        bytes=size,
+        network=network,
+        scores=_scores(config),
+        **known,
+    )
+
+
+def _measured_weights(entry: Entry[WeightsSpec], config: ModelConfig | None) -> Measured:
+    if config is None:  # of an encoder alone
+        encoder = zoo.find_encoder(zoo.registry("encoders").meant(entry.spec.model, entry.owner)).spec
+        return measure(lambda: segzoo.plugins.resolve(encoder.factory)(in_channels=3, **encoder.options))
+    channels = config.architecture.in_channels
+    return measure(lambda: segzoo.create(entry.full_name, weights=None), input_size(config), channels)
+
+
+def input_size(config: ModelConfig) -> tuple[int, int]:
+    """Return height and width of what the network sees: as its images are resized, or cropped in training."""
+    resize = config.preprocessing.resize
+    if resize is not None and resize.mode != "scale":
+        return resize.height, resize.width
+    recipe = config.provenance.get("recipe") or {}
+    augment = recipe.get("augment") or {}
+    crop = augment.get("crop", {}).get("size") or recipe.get("crop") or SIZE
+    return (crop, crop) if isinstance(crop, int) else tuple(crop)
+
+
+def _scores(config: ModelConfig | None) -> dict[str, Any]:
+    """Return what was measured on the part of the data that counts: ``{"images": 60, "iou": {...}}``."""
+    if config is None:
+        return {}
+    said = config.provenance
+    found = said.get(said.get("scored", ""), {})
+    return dict(found) if isinstance(found, dict) else {}

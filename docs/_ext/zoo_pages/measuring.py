@@ -1,0 +1,76 @@
+"""Parameters and arithmetic of a network, counted on torch's ``meta`` device: nothing is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+#: Height and width of the image that networks are compared at.
+SIZE = 256
+
+#: What the figures mean.
+CONTRACT = (
+    "floating point operations of one image in a forward pass, convolutions and matrix products; "
+    "a multiplication and an addition are two"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was counted; nothing where ``trouble`` says why.
+
+    Attributes:
+        parameters: numbers that are trained.
+        flops: of one image of ``size``; see `CONTRACT`.
+        size: height and width of that image.
+        stride: of the encoder's coarsest feature, where the network has an encoder.
+        trouble: why the figures are missing.
+    """
+
+    parameters: int = 0
+    flops: int = 0
+    size: tuple[int, int] = (SIZE, SIZE)
+    stride: int = 0
+    trouble: str = ""
+
+
+def measure(
+    make: Callable[[], nn.Module], size: tuple[int, int] = (SIZE, SIZE), channels: int = 3
+) -> Measured:
+    """Build a network and count.
+
+    Args:
+        make: builds it; whatever it raises, this does.
+        size: height and width of the image.
+        channels: of the image.
+    """
+    try:
+        device = "meta"
+        model = _built(make, device)
+    except (NotImplementedError, RuntimeError):
+        # Some code reads the values of its tensors, which meta tensors have none of.
+        device = "cpu"
+        model = _built(make, device)
+    image = torch.zeros(1, channels, *size, device=device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
+    strides = getattr(getattr(model, "encoder", model), "strides", None)
+    return Measured(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        flops=counter.get_total_flops(),
+        size=size,
+        stride=max(strides) if strides else 0,
+    )
+
+
+def _built(make: Callable[[], nn.Module], device: str) -> nn.Module:
+    with torch.device(device):
+        return make().eval()
