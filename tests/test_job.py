@@ -114,6 +114,8 @@ def test_another_number_of_classes_than_the_weights_have_is_an_error(photos, wei
         (["--scales", "a"], "list of numbers"),
         (["--shard", "9/8"], "3/8"),
         (["--memory", "much"], "memory"),
+        (["--only", "cell"], "there is no class 'cell'"),
+        (["--device", "gpu"], "torch knows no such device (this machine has cpu"),
     ],
 )
 def test_options_that_make_no_sense_say_so(photos, weights, tmp_path, capsys, words, told):

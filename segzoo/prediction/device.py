@@ -25,5 +25,13 @@ def parse_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        found = default_device()
+        others = "cpu" if found.type == "cpu" else f"cpu and {found.type}"
+        raise OptionError(f"device {name!r} cannot be used: {_reason(error)} (this machine has {others})") from error
     return device
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of what torch says, without its list of every device there ever was."""
+    text = str(error).splitlines()[0]
+    return "torch knows no such device" if "device string" in text else text.split(". ")[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import refuse_existing, writable
+from segzoo.prediction.classes import class_index
 from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
 from segzoo.prediction.large import PICTURES, to_spare
 from segzoo.prediction.manifest import Manifest
@@ -107,6 +108,8 @@ class Job:
         self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
         self.options, self.save, self.resume = options or OutputOptions(), save, resume
         check_outputs(self.outputs, self.options)
+        for name in self.options.classes:
+            class_index(predictor.config.labels, name)
         self.keeps, self.any_size, self.films = (
             "probabilities" in self.outputs,
             any_size,

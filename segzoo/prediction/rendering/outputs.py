@@ -37,7 +37,7 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
     for name in (*names, *options.suffixes):
         if name not in OUTPUTS:
             known = ", ".join(OUTPUTS)
-            raise OptionError(f"there is no output {name!r}{did_you_mean(name, OUTPUTS)}; there are {known}")
+            raise OptionError(f"there is no output {name!r}{did_you_mean(name, OUTPUTS)} (all: {known})")
     taken: dict[str, str] = {}
     for name in dict.fromkeys(names):
         suffix = _suffix(name, options)
