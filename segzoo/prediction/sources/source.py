@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
-from segzoo.errors import ImageError, OptionError
-from segzoo.images import as_image, from_pillow, opened, read
+from segzoo.errors import ImageError, MissingExtraError, OptionError
+from segzoo.images import as_image, count_pages, from_pillow, read
 from segzoo.prediction.sources.video import CAMERA
 
 if TYPE_CHECKING:
@@ -239,7 +239,6 @@ def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:
 def pages_of(path: Path) -> int:
     """Return how many pages a file has; 1 where it cannot be read, since reading it will tell why."""
     try:
-        with opened(path, 0) as image:
-            return int(getattr(image, "n_frames", 1))
-    except ImageError:
+        return count_pages(path)
+    except (ImageError, MissingExtraError):
         return 1

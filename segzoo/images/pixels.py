@@ -1,0 +1,89 @@
+"""Pillow images and arrays of any kind to ``(H, W, C)`` uint8, channels as a network expects them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from segzoo.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Preprocessing
+
+
+def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, turned upright."""
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)  # which copies an upright image too
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return to_uint8(np.asarray(image))[..., None]
+    grey = image.mode in ("1", "L", "LA", "La")
+    mode = "L" if grey else "RGB"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return pixels.reshape(image.height, image.width, -1)
+
+
+def as_image(image: NDArray[Any] | Image.Image) -> NDArray[np.uint8]:
+    """Return an array ``(H, W)``, ``(H, W, C)`` or a Pillow image as ``(H, W, C)`` uint8; alpha is dropped.
+
+    Raises:
+        ImageError: it has another shape, or no pixel.
+    """
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    array = np.asarray(image)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or 0 in array.shape:
+        raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {array.shape}")
+    if array.shape[2] in (2, 4):
+        array = array[..., :-1]
+    return to_uint8(array)
+
+
+def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale values to 0 to 255.
+
+    Integers are taken to use as many bits as their largest value needs, in steps of two from 8: files
+    of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to 1 are scaled by 255, larger
+    ones are taken as they are. False is 0 and true 255.
+
+    Raises:
+        ImageError: values are negative, not finite, or floats above 255.
+    """
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all() or low < 0:
+        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
+    if np.issubdtype(array.dtype, np.integer):
+        bits = next(b for b in range(8, 66, 2) if high < 2**b)
+        scale = 255 / (2**bits - 1)
+    elif high > 255:
+        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
+    else:
+        scale = 255 if high <= 1 else 1
+    return np.rint(array * scale).astype(np.uint8)
+
+
+def to_channels(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return ``(H, W, C)`` with the channels, in the order, that the network was trained on.
+
+    Raises:
+        ImageError: the image's channels cannot become those.
+    """
+    count = image.shape[2]
+    wanted = preprocessing.channels
+    if wanted == "any":
+        return image
+    if count not in (1, 3):
+        raise ImageError(f"an image with {count} channels cannot become {wanted}")
+    if wanted == "grey":
+        return image if count == 1 else np.asarray(Image.fromarray(image).convert("L"))[..., None]
+    colour = image if count == 3 else np.repeat(image, 3, axis=2)
+    return colour if wanted == "rgb" else colour[..., ::-1]

@@ -1,0 +1,190 @@
+"""Files to arrays."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from segzoo.errors import ImageError
+from segzoo.images.pixels import as_image, from_pillow
+from segzoo.images.sizes import averages, placed, scaled_size
+from segzoo.images.tiffs import TIFF_SUFFIXES, count_tiff_pages, read_tiff
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Resize
+
+_SUFFIXES = ".bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp"
+#: Suffixes that a folder is searched for; a file named by itself may have any.
+SUFFIXES = frozenset(_SUFFIXES.split())
+#: Suffixes of arrays: what ``numpy.save`` writes, and a tensor as ``torch.save`` does.
+ARRAY_SUFFIXES = frozenset({".npy", ".pt", ".pth"})
+#: Files that images and masks are read from.
+READABLE = SUFFIXES | ARRAY_SUFFIXES
+
+#: The first bytes of TIFF and BigTIFF files, of either byte order.
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None) -> NDArray[np.uint8]:
+    """Read an image file as ``(H, W, 3)`` or, if it is grey, ``(H, W, 1)``; uint8.
+
+    EXIF rotation is applied, palettes are looked up, transparency is dropped, CMYK becomes RGB, and
+    deeper images are scaled to 8 bits as `to_uint8` says. An array in a ``.npy``, ``.pt`` or
+    ``.pth`` file, and a TIFF that only tifffile reads, are taken as `as_image` says.
+
+    Args:
+        path: the file.
+        scale: what both sides are multiplied by, truncated; a JPEG is decoded at a half, a quarter or
+            an eighth where that is enough, and what remains is done bicubically.
+        page: which page of several, from 0; ``None`` reads the first, with a warning if there are more.
+
+    Raises:
+        ImageError: there is no such file, or it is empty, truncated or no image.
+        MissingExtraError: it is a TIFF that needs tifffile, which is not installed.
+    """
+    path = Path(path)
+    if holds_array(path) or _is_deep(path):
+        array = as_image(read_array(path) if holds_array(path) else read_tiff(path, page))
+        return array if scale == 1 else from_pillow(_shrunk(_picture(array, path), scale))
+    with opened(path, page) as image:
+        return from_pillow(image if scale == 1 else _shrunk(image, scale))
+
+
+def read_reduced(
+    path: str | os.PathLike[str], resize: Resize | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read an image as `read` does, or smaller where a network sees it smaller anyway.
+
+    A JPEG is decoded at a half, a quarter or an eighth where that is enough for ``resize``, each pixel then
+    being the mean of those that it stands for.
+
+    Returns:
+        The array, and height and width of the whole image.
+
+    Raises:
+        ImageError: as `read`.
+    """
+    path = Path(path)
+    if not averages(resize) or holds_array(path) or _is_deep(path):
+        pixels = read(path)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    with opened(path) as image:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) < 5
+        height, width = (image.height, image.width) if upright else (image.width, image.height)
+        place = placed(height, width, resize)[1]
+        wanted = (place.width, place.height) if upright else (place.height, place.width)
+        image.draft(image.mode, wanted)
+        return from_pillow(image), (height, width)
+
+
+@contextmanager
+def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
+    """Open an image file at a page, and name the file in whatever goes wrong while it is used.
+
+    Raises:
+        ImageError: as `read` says; also if there is no such page.
+    """
+    try:
+        with Image.open(path) as image:
+            if page is not None:
+                image.seek(page)
+            elif (pages := getattr(image, "n_frames", 1)) > 1:
+                warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=4)
+            yield image
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {path}") from error
+    except UnidentifiedImageError as error:
+        empty = path.stat().st_size == 0
+        reason = "the file is empty" if empty else "it holds no image in a format that Pillow knows"
+        raise ImageError(f"{path} cannot be read: {reason}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} is too large to decode at once: {error}") from error
+    except EOFError as error:
+        where = f"has no page {page}, or" if page else "is"
+        raise ImageError(f"{path} {where} cut short") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        # Pillow raises SyntaxError for broken PNG chunks.
+        raise ImageError(f"{path} is damaged or cut short: {error}") from error
+
+
+def count_pages(path: Path) -> int:
+    """Return how many pages an image file has; errors as `read`."""
+    if _is_deep(path):
+        return count_tiff_pages(path)
+    with opened(path, 0) as image:
+        return getattr(image, "n_frames", 1)
+
+
+def _is_deep(path: Path) -> bool:
+    """Whether a file is a TIFF of a kind that Pillow does not know."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return False
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in _TIFF_STARTS:
+                return False
+        Image.open(path).close()
+    except UnidentifiedImageError:
+        return True
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # reading it will say what is wrong
+    return False
+
+
+def _picture(array: NDArray[np.uint8], path: Path) -> Image.Image:
+    if array.shape[2] not in (1, 3):
+        raise ImageError(f"{path} has {array.shape[2]} channels: only images of 1 or 3 are made smaller")
+    return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
+
+
+def holds_array(path: Path) -> bool:
+    """Whether a file's suffix says that `read_array` reads it."""
+    return path.suffix.lower() in ARRAY_SUFFIXES
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read a ``.npy`` file, or a tensor in a ``.pt`` or ``.pth`` file: numbers only, never pickled objects.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        return np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else _read_tensor(path)
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {path}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
+
+
+def _read_tensor(path: Path) -> NDArray[Any]:
+    import torch  # only what torch wrote waits for it
+
+    try:
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError) as error:
+        raise ImageError(f"{path} holds no tensor that can be read without running code") from error
+    if not isinstance(tensor, torch.Tensor):
+        raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")
+    return tensor.numpy()
+
+
+def _shrunk(image: Image.Image, scale: float) -> Image.Image:
+    size = scaled_size(image.width, image.height, scale)
+    image.draft(image.mode, size)
+    if image.mode == "P":
+        # Between palette indices there is nothing.
+        image = image.convert("RGB")
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
