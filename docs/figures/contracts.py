@@ -1,0 +1,74 @@
+"""The page of contracts: the rules of every metric that segzoo brings, as the metrics state them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from segzoo import zoo
+from segzoo.metrics.contract import RULES
+from segzoo.parts import make_metric
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from segzoo.specs import MetricSpec
+
+LABELS = Labels(classes=("background", "cell"))
+
+_HEAD = """# Every metric's contract
+
+What `segzoo evaluate` prints beside each number, here for the two classes background and cell. With other
+labels the words differ: an `ignore_index` is named, and classes are listed.
+[What each metric means](metrics.md) explains them with figures.
+
+| rule | says |
+| --- | --- |
+| classes | which classes are averaged, and whether the background is one of them |
+| average | over what the mean is taken |
+| empty | what an image or a class scores where there is nothing |
+| ignored | which pixels count for nothing |
+| threshold | how probabilities became classes |
+| size | at which size masks are compared |
+
+<!-- written by `python docs/figures` from the metrics themselves -->
+"""
+
+
+_NEEDS = {
+    "probabilities": " Needs probabilities, so that masks in files cannot be scored by it.",
+    "instances": " Objects are the data set's, where it has them.",
+}
+
+
+def own() -> list[MetricSpec]:
+    """Return the specs of the metrics that segzoo itself brings, by name."""
+    entries = zoo.registry("metrics")
+    found = [entries.entry(name) for name in entries.names()]
+    return [entry.spec for entry in sorted(found, key=lambda one: one.spec.name) if entry.owner == "segzoo"]
+
+
+def page() -> str:
+    """Return the page."""
+    return _HEAD + "".join(map(_section, own()))
+
+
+def _section(spec: MetricSpec) -> str:
+    contract = make_metric(spec.name, LABELS).contract
+    measure, *rules = re.split(rf"; ({'|'.join(RULES)}): ", contract)
+    rows = "".join(
+        f"| {rule} | {_plain(text)} |\n" for rule, text in zip(rules[::2], rules[1::2], strict=True)
+    )
+    names = f" (also `{'`, `'.join(spec.aliases)}`)" if spec.aliases else ""
+    needs = "".join(_NEEDS[one] for one in spec.needs)
+    told = "" if measure == spec.summary else f"\n{_plain(_sentence(measure))}.\n"
+    head = f"\n## {spec.name}\n\n{_sentence(spec.summary)}{names}.{needs}\n{told}"
+    return f"{head}\n| rule | |\n| --- | --- |\n{rows}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _plain(text: str) -> str:
+    """Keep bars and stars from being Markdown."""
+    return re.sub(r"([|*_^])", r"\\\1", text)
