@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 #: Version of this interface; it grows when a hook or a spec changes in a way that breaks plug-ins.
 API_VERSION = 1
 
+#: Marks the functions of this module; plug-ins have no use for it.
 hookspec = pluggy.HookspecMarker("segzoo")
+#: Marks what a plug-in implements: ``@hookimpl`` above a function named like one of these hooks.
 hookimpl = pluggy.HookimplMarker("segzoo")
 
 

@@ -86,13 +86,21 @@ class Sample:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A sequence of samples with labels; decoding happens in ``__getitem__``."""
+    """A sequence of samples with labels; decoding happens in ``__getitem__``.
+
+    Attributes:
+        labels: the classes of its masks.
+    """
 
     labels: Labels
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return how many samples there are."""
+        ...
 
-    def __getitem__(self, index: int, /) -> Sample: ...
+    def __getitem__(self, index: int, /) -> Sample:
+        """Decode the sample at an index from 0."""
+        ...
 
 
 class Metric(Protocol):

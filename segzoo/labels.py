@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Sample
     from segzoo.specs import Labels
 
+#: Red, green and blue, 0 to 255 each.
 Colour = tuple[int, int, int]
 
 

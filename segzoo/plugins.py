@@ -69,6 +69,7 @@ SLOW = 1000.0
 # What stands before a colon in a name and is no distribution.
 _PREFIXES = ("hf-hub", "local-dir", "timm")
 
+#: What may have become of a plug-in; `PluginRecord` says what each means.
 Status = Literal["ok", "broken", "blocked", "incompatible", "shadowed"]
 
 

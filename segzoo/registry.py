@@ -19,7 +19,12 @@ S = TypeVar("S", bound=Spec)
 
 
 class Entry(NamedTuple, Generic[S]):
-    """A spec and the distribution that brought it."""
+    """A spec and the distribution that brought it.
+
+    Attributes:
+        spec: what was registered.
+        owner: the distribution's name, or ``segzoo``.
+    """
 
     spec: S
     owner: str
@@ -134,9 +139,11 @@ class Registry(Generic[S]):
         return f"no {self.kind} {verb} named {name!r}{close or ';'} {shows}{also}{self._footnote(name)}"
 
     def __contains__(self, name: object) -> bool:
+        """Whether a name, an alias or ``distribution:name`` stands for a spec, or for several."""
         return isinstance(name, str) and bool(self.find(name))
 
     def __len__(self) -> int:
+        """Return how many specs there are."""
         return len(self._entries)
 
 

@@ -34,14 +34,23 @@ if TYPE_CHECKING:
         WeightsSpec,
     )
 
+    #: From images to pyramids of features.
     encoders: Registry[EncoderSpec]
+    #: From pyramids of features to maps.
     decoders: Registry[DecoderSpec]
+    #: Whole networks, and pairs of decoder and encoder under a name.
     models: Registry[ModelSpec]
+    #: Trained weights, each with all that prediction needs.
     weights: Registry[WeightsSpec]
+    #: Images with their masks.
     datasets: Registry[DatasetSpec]
+    #: Scores with their contracts.
     metrics: Registry[MetricSpec]
+    #: What training minimises.
     losses: Registry[LossSpec]
+    #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
+    #: What became of each plug-in that was found, segzoo's own parts first.
     plugins: list[PluginRecord]
 
 #: The kinds of which a zoo holds a registry, in the order in which commands show them.
@@ -50,7 +59,12 @@ KINDS = tuple(plural(spec_type.kind) for spec_type in SPEC_TYPES)
 
 @dataclass(frozen=True)
 class Pair:
-    """A decoder and the encoder that feeds it."""
+    """A decoder and the encoder that feeds it.
+
+    Attributes:
+        decoder: its spec, and who brought it.
+        encoder: likewise.
+    """
 
     decoder: Entry[DecoderSpec]
     encoder: Entry[EncoderSpec]

@@ -96,6 +96,7 @@ class Pairs:
         return self.pairs[index].files
 
     def __len__(self) -> int:
+        """Return how many pairs there are."""
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:

@@ -14,6 +14,7 @@ from segzoo.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: The parts that a name may belong to.
 Split = Literal["train", "val", "test"]
 
 #: What folders of each part are called.

@@ -32,7 +32,14 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the image lies inside what the network sees: rows ``top`` to ``top + height``, and so on."""
+    """Where the image lies inside what the network sees.
+
+    Attributes:
+        top: its first row.
+        left: its first column.
+        height: how many rows it has.
+        width: how many columns.
+    """
 
     top: int
     left: int
