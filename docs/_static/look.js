@@ -1,0 +1,13 @@
+// What can be scrolled sideways must be reachable by the keyboard: code and tables that are wider than the page.
+(() => {
+  const mark = () => {
+    for (const box of document.querySelectorAll(".highlight pre, .table-wrapper, div.math")) {
+      const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+      if (scrolls) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  document.addEventListener("DOMContentLoaded", mark);
+  window.addEventListener("load", mark);
+  window.addEventListener("resize", mark);
+})();
