@@ -69,7 +69,10 @@ html_title = "segzoo"
 html_static_path = [name for name in ("_static",) if (HERE / name).is_dir()]
 html_css_files = sorted(path.name for path in HERE.glob("_static/look*.css"))
 html_theme_options = {
+html_favicon = "_static/mark.svg"
     "source_repository": "https://github.com/org/segzoo/",
+templates_path = ["_templates"]
     "source_branch": "main",
+html_js_files = sorted(path.name for path in HERE.glob("_static/look*.js"))
     "source_directory": "docs/",
 }
