@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/segzoo-*)
 READY := $(VENV)/.ready
+BROWSER := $(VENV)/.browser
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
@@ -17,7 +18,7 @@ docs: $(READY)  ## the documentation as a site; a warning is an error
 	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/docs docs dist/docs
 	@echo "the first page: $(CURDIR)/dist/docs/index.html"
 
-test: $(READY)  ## every test
+test: $(READY) $(BROWSER)  ## every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fast: $(READY)  ## the tests that take a minute
@@ -43,6 +44,11 @@ $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --group dev --editable ".[train]" $(addprefix --editable ./,$(PLUGINS))
 	$(BIN)/pyright --version  # the first call fetches what the tests then need no network for
 	@touch $@
+
+# What the tests of the site need beside Python. What cannot be had is told, and those tests alone are skipped.
+$(BROWSER): $(READY) tests/browser_setup.py tests/browser/package-lock.json
+	-$(BIN)/python -m pip install --quiet --group browser
+	@$(BIN)/python tests/browser_setup.py && touch $@ || true
 
 clean:
 	rm -rf $(VENV) demo build dist
