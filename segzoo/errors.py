@@ -41,47 +41,91 @@ __all__ = [
 
 
 class SegzooError(Exception):
-    """Base of every exception that segzoo raises on purpose; its text is meant for people."""
+    """Base of every exception that segzoo raises on purpose; its text is meant for people.
+
+    Catch it to catch them all, and show the text: it says what was wrong, what was expected and what
+    to do.
+    """
 
 
 class UsageError(SegzooError, ValueError):
-    """What was asked for cannot be done as asked."""
+    """What was asked for cannot be done as asked.
+
+    Change the call as the text says. Nothing was done yet, so it can be made again at once.
+    """
 
 
 class UnknownNameError(UsageError):
-    """No spec of the wanted kind has that name."""
+    """No spec of the wanted kind has that name.
+
+    Take one of the names that the text suggests, or look with ``segzoo list KIND``. Where a plug-in
+    should have brought it, ``segzoo plugins`` says whether that plug-in was loaded; where none is
+    installed, install it.
+    """
 
 
 class AmbiguousNameError(UsageError):
-    """More than one spec has that name."""
+    """More than one spec has that name.
+
+    Say whose: ``distribution:name``, as the text spells it out; or ``decoder/encoder`` with a slash
+    where a name can be divided in two ways.
+    """
 
 
 class OptionError(UsageError):
-    """An encoder, decoder, model or dataset has no such option, or not with that value."""
+    """An encoder, decoder, model or dataset has no such option, or not with that value.
+
+    Mend the option's name or value; the text names those that there are, and ``segzoo info NAME``
+    shows them with their defaults.
+    """
 
 
 class MissingExtraError(UsageError, ImportError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency is needed and not installed.
+
+    Run the line of ``pip install`` that the text ends with, such as ``pip install 'segzoo[video]'``.
+    """
 
 
 class FailureError(SegzooError, RuntimeError):
-    """The call was right, but a file, a plug-in or a machine was not."""
+    """The call was right, but a file, a plug-in or a machine was not.
+
+    Mend what the text names, which may be a path, a full disk or an address that does not answer, and
+    make the same call again; what was fetched or trained until then is kept where it can be.
+    """
 
 
 class PluginError(FailureError):
-    """A plug-in is broken, blocked, or breaks the contract of a hook."""
+    """A plug-in is broken, blocked, or breaks the contract of a hook.
+
+    ``segzoo plugins -v`` shows where it raised, and ``segzoo plugins check DIST`` which promise it
+    breaks. Until its author mends it, leave it out with ``SEGZOO_DISABLE_PLUGINS=DIST``.
+    """
 
 
 class WeightsError(FailureError):
-    """Weights are damaged, or belong to another network."""
+    """Weights are damaged, or belong to another network.
+
+    Where a hash differs, delete the file and fetch it again. Where tensors do not fit, load the folder
+    as it was saved, or convert the file of another program with ``segzoo convert``.
+    """
 
 
 class ImageError(FailureError):
-    """A file is not an image that can be read."""
+    """A file is not an image that can be read.
+
+    Open the file in a viewer: it may be empty, truncated or of a format that Pillow cannot read. Write
+    it anew as PNG or TIFF, or leave it out; ``segzoo data check DIR`` lists all such files of a
+    folder.
+    """
 
 
 class MaskError(ImageError):
-    """A file is not the mask that its labels promise."""
+    """A file is not the mask that its labels promise.
+
+    ``segzoo data check DIR`` says which values the masks hold and what to pass to ``segzoo train``;
+    with ``--fix OUT`` it writes a repaired copy.
+    """
 
 
 def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:
