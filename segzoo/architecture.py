@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from segzoo import zoo
-from segzoo.blocks.convolution import check_positive
 from segzoo.config import Architecture
 from segzoo.errors import OptionError, PluginError, UsageError, did_you_mean
+from segzoo.options import check_positive
 from segzoo.plugins import resolve
 from segzoo.segmenter import Segmenter
 from segzoo.specs import EncoderSpec, ModelSpec, PartSpec, WeightsSpec

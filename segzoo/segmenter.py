@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.convolution import check_flags, check_positive
 from segzoo.blocks.sizes import crop, is_symbolic, mirror
 from segzoo.errors import UsageError
+from segzoo.options import check_flags, check_positive
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segzoo.blocks.convolution import DoubleConv, check_positive, make_norm
+from segzoo.blocks.convolution import DoubleConv, make_norm
 from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
 from segzoo.blocks.upsampling import make_upsample
 from segzoo.errors import OptionError
+from segzoo.options import check_positive
 
 side = st.integers(1, 9)
 

@@ -6,15 +6,12 @@ from segzoo.blocks.convolution import (
     DoubleConv,
     Norm,
     Padding,
-    check_choice,
-    check_flags,
-    check_positive,
-    check_widths,
     make_activation,
     make_norm,
 )
 from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
 from segzoo.blocks.upsampling import Upsample, make_upsample
+from segzoo.options import check_choice, check_flags, check_positive, check_widths
 
 __all__ = [
     "Activation",

@@ -6,18 +6,21 @@ came with its many implementations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
 from segzoo.errors import OptionError
+from segzoo.options import check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: The norms that a block may have after a convolution.
 Norm = Literal["batch", "group", "instance"]
+#: What follows a norm; ``none`` passes values on.
 Activation = Literal["relu", "none"]
+#: Whether a 3x3 convolution keeps the size of a map, or takes a pixel from each side as the 2015 paper's.
 Padding = Literal["same", "valid"]
 
 
@@ -86,36 +89,3 @@ def make_activation(activation: Activation) -> nn.Module:
     """Return the activation layer; ``none`` passes values on."""
     check_choice("activation", activation, ("relu", "none"))
     return nn.ReLU(inplace=True) if activation == "relu" else nn.Identity()
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    """Return ``value`` if it is among the choices.
-
-    Raises:
-        OptionError: it is not; the text lists them.
-    """
-    if value not in choices:
-        raise OptionError(f"{name} must be {' or '.join(choices)}, got {value!r}")
-    return value
-
-
-def check_positive(**values: int) -> None:
-    """Raise `OptionError` unless every value is an integer of at least 1."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} must be an integer of at least 1, got {value!r}")
-
-
-def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    """Return ``widths`` as a tuple; raise `OptionError` unless it is a list of integers of at least 1."""
-    if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
-        raise OptionError(f"widths must be a list of channels, got {widths!r}")
-    check_positive(**{f"widths[{index}]": width for index, width in enumerate(widths)})
-    return tuple(widths)
-
-
-def check_flags(**values: bool) -> None:
-    """Raise `OptionError` unless every value is ``True`` or ``False``; a string such as "no" is neither."""
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            raise OptionError(f"{name} must be True or False, got {value!r}")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.convolution import check_choice, check_flags
+from segzoo.options import check_choice, check_flags
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: How a map is made twice as large: interpolated with aligned corners, or by a 2x2 transposed convolution.
 Upsample = Literal["bilinear", "transpose"]
 
 

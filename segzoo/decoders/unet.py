@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import nn
 
-from segzoo.blocks.convolution import (
-    Activation,
-    DoubleConv,
-    Norm,
-    Padding,
-    check_choice,
-    check_widths,
-)
+from segzoo.blocks.convolution import Activation, DoubleConv, Norm, Padding
 from segzoo.blocks.sizes import centre_crop, fit
 from segzoo.blocks.upsampling import Upsample, make_upsample
 from segzoo.errors import OptionError
+from segzoo.options import check_choice, check_widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.convolution import DoubleConv, Norm, Padding, check_positive, check_widths
+from segzoo.blocks.convolution import DoubleConv, Norm, Padding
 from segzoo.errors import OptionError
+from segzoo.options import check_positive, check_widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

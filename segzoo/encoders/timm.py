@@ -13,8 +13,8 @@ import timm
 import torch
 from torch import nn
 
-from segzoo.blocks.convolution import check_flags, check_positive
 from segzoo.errors import OptionError, WeightsError
+from segzoo.options import check_flags, check_positive
 from segzoo.specs import EncoderSpec
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from segzoo.blocks.convolution import DoubleConv, Norm, check_widths
+from segzoo.blocks.convolution import DoubleConv, Norm
 from segzoo.decoders.nearest import NearestDecoder
 from segzoo.encoders.timm import TimmEncoder
 from segzoo.errors import OptionError
+from segzoo.options import check_widths
 from segzoo.segmenter import Segmenter
 
 if TYPE_CHECKING:

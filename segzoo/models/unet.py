@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.blocks.convolution import Norm, Padding, check_choice, check_positive
 from segzoo.decoders.unet import UNetDecoder
 from segzoo.encoders.plain import PlainEncoder
 from segzoo.errors import OptionError
+from segzoo.options import check_choice, check_positive
 from segzoo.segmenter import Segmenter
 
 if TYPE_CHECKING:
+    from segzoo.blocks.convolution import Norm, Padding
     from segzoo.blocks.upsampling import Upsample
 
 

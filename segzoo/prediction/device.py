@@ -27,7 +27,8 @@ def parse_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         found = default_device()
         others = "cpu" if found.type == "cpu" else f"cpu and {found.type}"
-        raise OptionError(f"device {name!r} cannot be used: {_reason(error)} (this machine has {others})") from error
+        why = f"{_reason(error)} (this machine has {others})"
+        raise OptionError(f"device {name!r} cannot be used: {why}") from error
     return device
 
 

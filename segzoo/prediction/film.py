@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from segzoo.blocks.convolution import check_choice
 from segzoo.errors import FailureError, OptionError
+from segzoo.options import check_choice
 from segzoo.prediction.sources.video import load_av
 
 if TYPE_CHECKING:

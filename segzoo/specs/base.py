@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from segzoo.errors import OptionError, UsageError
+from segzoo.errors import UsageError
 
 if TYPE_CHECKING:
     from segzoo.specs.networks import ModelSpec
@@ -88,13 +88,6 @@ def check_factory(spec: PartSpec | ModelSpec) -> None:
         raise UsageError(
             f"{spec.kind} {spec.name!r}: factory {spec.factory!r} is not 'package.module:callable'"
         )
-
-
-def check_choice(owner: object, name: str, choices: tuple[str, ...]) -> None:
-    """Raise `OptionError` unless the attribute ``name`` holds one of ``choices``."""
-    value = getattr(owner, name)
-    if value not in choices:
-        raise OptionError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def field_names(cls: type) -> tuple[str, ...]:

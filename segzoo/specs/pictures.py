@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segzoo.errors import OptionError
-from segzoo.specs.base import check_choice
+from segzoo.options import check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class Resize:
     fill: int = 128
 
     def __post_init__(self) -> None:
-        check_choice(self, "mode", ("scale", "stretch", "letterbox"))
-        check_choice(self, "interpolation", ("nearest", "bilinear", "bicubic"))
-        check_choice(self, "restore", ("logits", "probabilities"))
+        check_choice("mode", self.mode, ("scale", "stretch", "letterbox"))
+        check_choice("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic"))
+        check_choice("restore", self.restore, ("logits", "probabilities"))
         if self.mode == "scale" and not 0 < self.scale <= 16:
             raise OptionError(f"resize scale must lie in (0, 16], got {self.scale}")
         if self.mode != "scale" and (self.height < 1 or self.width < 1):
@@ -65,7 +65,7 @@ class Preprocessing:
     resize: Resize | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self, "channels", ("rgb", "bgr", "grey", "any"))
+        check_choice("channels", self.channels, ("rgb", "bgr", "grey", "any"))
         if len(self.mean) != len(self.std) or not self.mean:
             raise OptionError(f"mean {self.mean} and std {self.std} need as many values, at least one")
         if any(not value > 0 for value in self.std):

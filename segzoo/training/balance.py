@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from segzoo.blocks.convolution import check_choice
 from segzoo.errors import OptionError
 from segzoo.labels import counted
+from segzoo.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

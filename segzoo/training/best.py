@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.blocks.convolution import check_positive
+from segzoo.options import check_positive
 from segzoo.training.checkpoints import remove
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from segzoo.blocks.convolution import check_positive
 from segzoo.errors import FailureError, WeightsError
+from segzoo.options import check_positive
 from segzoo.training.tree import from_json, to_json
 
 if TYPE_CHECKING:

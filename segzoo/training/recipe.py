@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from segzoo.blocks.convolution import check_choice, check_flags, check_positive
 from segzoo.errors import OptionError
+from segzoo.options import check_choice, check_flags, check_positive
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 

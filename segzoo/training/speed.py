@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segzoo.blocks.convolution import check_positive
 from segzoo.machine import forget_peak, peak_bytes, peak_flops
+from segzoo.options import check_positive
 from segzoo.training.data import Batch, make_loader
 from segzoo.training.fetching import fetched
 from segzoo.training.loss import training_loss

@@ -21,9 +21,9 @@ from torch import nn
 
 from segzoo import zoo
 from segzoo.architecture import altered, build
-from segzoo.blocks.convolution import check_flags
 from segzoo.config import ModelConfig, from_json, to_json
 from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError, WeightsError
+from segzoo.options import check_flags
 from segzoo.weights.sources import locate
 
 if TYPE_CHECKING:
