@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from segzoo.blocks.convolution import check_choice, check_positive
 from segzoo.errors import OptionError, SegzooError
 from segzoo.images import read
 from segzoo.machine import forget_peak, peak_bytes, used_bytes, wait
+from segzoo.options import check_choice, check_positive
 from segzoo.prediction.device import default_device
 from segzoo.prediction.engines import BACKENDS, PRECISIONS
 from segzoo.prediction.measures import AROUND, Latency, Measured, Report
