@@ -28,6 +28,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "reference",
 ]
 exclude_patterns = ["README.md", "_ext", "_static", "_templates", "inventories", "**/.ipynb_checkpoints"]
 
@@ -47,6 +48,8 @@ autodoc_mock_imports = [
     if find_spec(name) is None
 ]
 napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Optional attributes", "params_style")]
+default_role = "py:obj"  # docstrings name things in single backticks
 
 # The real inventory of names, or ours where that cannot be fetched; never the network if that is off.
 REAL = () if os.environ.get("SEGZOO_OFFLINE") else (None,)
@@ -66,13 +69,13 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "segzoo"
-html_static_path = [name for name in ("_static",) if (HERE / name).is_dir()]
-html_css_files = sorted(path.name for path in HERE.glob("_static/look*.css"))
-html_theme_options = {
 html_favicon = "_static/mark.svg"
-    "source_repository": "https://github.com/org/segzoo/",
+html_static_path = [name for name in ("_static",) if (HERE / name).is_dir()]
 templates_path = ["_templates"]
-    "source_branch": "main",
+html_css_files = sorted(path.name for path in HERE.glob("_static/look*.css"))
 html_js_files = sorted(path.name for path in HERE.glob("_static/look*.js"))
+html_theme_options = {
+    "source_repository": "https://github.com/org/segzoo/",
+    "source_branch": "main",
     "source_directory": "docs/",
 }

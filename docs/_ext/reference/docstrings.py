@@ -1,0 +1,104 @@
+"""What docstrings and the comments above constants say, as Markdown."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sphinx.pycode import ModuleAnalyzer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def first_line(thing: Any) -> str:
+    """Return the first paragraph of a docstring."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+
+
+def markdown(text: str) -> str:
+    """Return a sentence of a docstring as Markdown, in which code has one backtick."""
+    return text.replace("``", "`")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; bars in cells are told from those of the table."""
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def meanings(thing: Any, section: str = "Attributes") -> dict[str, str]:
+    """Return what a docstring's section says of each name, on one line."""
+    found = re.search(rf"^{section}:\n((?:[ \t]+.*\n?|\n)+)", inspect.getdoc(thing) or "", flags=re.MULTILINE)
+    told: dict[str, str] = {}
+    for entry in re.split(r"^    (?=\S)", found[1], flags=re.MULTILINE)[1:] if found else []:
+        names, _, meaning = entry.partition(": ")
+        told.update({name.strip(): " ".join(meaning.split()) for name in names.split(",")})
+    return told
+
+
+@cache
+def definition(module: str, name: str) -> tuple[str, ast.stmt]:
+    """Follow a constant through imports to where it is assigned: the module, and the statement there.
+
+    Raises:
+        LookupError: neither the module nor what it imports the name from assigns it.
+    """
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    for node in _statements(ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body):
+        if isinstance(node, ast.AnnAssign | ast.Assign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(one, ast.Name) and one.id == name for one in targets):
+                return module, node
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("segzoo"):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return definition(node.module or "", alias.name)
+    raise LookupError(f"{module} assigns no {name}")
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _statements(node.body)
+
+
+def comment(module: str, name: str) -> str:
+    """Return what the ``#:`` above a constant says, or nothing."""
+    place, _ = definition(module, name)
+    lines = ModuleAnalyzer.for_module(place).find_attr_docs().get(("", name), [])
+    return "\n".join(lines).strip()
+
+
+def docstring(path: str) -> str:
+    """Return what is said of a public name, ``"segzoo.blocks.Norm"`` or ``"segzoo.Segmentation.mask"``."""
+    parts = path.split(".")
+    for cut in range(len(parts), 0, -1):
+        module = ".".join(parts[:cut])
+        try:
+            thing: Any = import_module(module)
+        except ModuleNotFoundError:
+            continue
+        return _of_member(module, thing, parts[cut:])
+    raise LookupError(path)
+
+
+def _of_member(module: str, thing: Any, names: Sequence[str]) -> str:
+    owner = None
+    for name in names:
+        owner, thing = thing, inspect.getattr_static(thing, name, None) if owner else getattr(thing, name)
+    if inspect.ismodule(thing) or inspect.isclass(thing) or inspect.isroutine(thing):
+        return inspect.getdoc(thing) or ""
+    if inspect.isclass(owner):
+        in_class = meanings(owner).get(names[-1], "")
+        return in_class or (inspect.getdoc(thing) or "" if isinstance(thing, property) else "")
+    return comment(module, names[-1])

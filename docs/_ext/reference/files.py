@@ -1,0 +1,33 @@
+"""Tables of what files hold: the keys of ``config.json`` and the outputs of prediction."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
+
+from reference.docstrings import markdown, meanings, table
+from segzoo.config import ModelConfig
+from segzoo.prediction.rendering.kinds import OUTPUTS
+
+
+def config() -> str:
+    """Return the table of the keys of ``config.json``, those of nested objects too."""
+    first = ("`segzoo_format`", "the version of this format, a whole number")
+    return table(("key", "is"), [first, *_keys(ModelConfig, "")])
+
+
+def _keys(one: type[Any], before: str) -> list[tuple[str, str]]:
+    said, types, rows = meanings(one), get_type_hints(one), []
+    for item in fields(one):
+        rows.append((f"`{before}{item.name}`", markdown(said[item.name])))
+        hint = types[item.name]
+        inner = next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)
+        if isinstance(inner, type):
+            rows += _keys(inner, f"{before}{item.name}.")
+    return rows
+
+
+def outputs() -> str:
+    """Return the table of what ``--outputs`` may name."""
+    rows = [(f"`{one.name}`", f"`NAME{one.suffix}`", markdown(one.about)) for one in OUTPUTS.values()]
+    return table(("output", "file", "holds"), rows)

@@ -1,0 +1,67 @@
+"""Where names in docstrings and signatures lead: they are written as people say them, not in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sphinx.ext.intersphinx import missing_reference
+from sphinx.util.nodes import make_refnode
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element, reference
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+#: What modules call things of others that they import.
+_ELSEWHERE = {
+    "Any": "typing.Any",
+    "Callable": "collections.abc.Callable",
+    "Image.Image": "PIL.Image.Image",
+    "Iterable": "collections.abc.Iterable",
+    "Iterator": "collections.abc.Iterator",
+    "Literal": "typing.Literal",
+    "Mapping": "collections.abc.Mapping",
+    "NDArray": "numpy.typing.NDArray",
+    "Path": "pathlib.Path",
+    "Sequence": "collections.abc.Sequence",
+    "Tensor": "torch.Tensor",
+    "nn.Module": "torch.nn.Module",
+    "np.bool_": "numpy.bool",
+    "np.float32": "numpy.float32",
+    "np.int32": "numpy.int32",
+    "np.int64": "numpy.int64",
+    "np.uint8": "numpy.uint8",
+}
+
+
+def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element) -> reference | None:
+    """Return a link to what a name means that no object has in full, if it means anything."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    found = _ours(env, target)
+    if found:
+        place = env.domains.python_domain.objects[found]
+        return make_refnode(app.builder, node["refdoc"], place.docname, place.node_id, text, found)
+    if target in _ELSEWHERE:
+        node["reftarget"] = _ELSEWHERE[target]
+        for kind in ("class", "data"):
+            node["reftype"] = kind
+            link: Any = missing_reference(app, env, node, text)
+            if link is not None:
+                return link
+    return None
+
+
+def _ours(env: BuildEnvironment, target: str) -> str:
+    """Return the shortest full name that ends in what was said, where it can mean but one thing."""
+    last = target.rpartition(".")[2]
+    objects = env.domains.python_domain.objects
+    ends = (f".{last}",) if last[:1].isupper() else (f".{target}",)
+    found = [name for name in objects if name.endswith(ends) and not objects[name].aliased]
+    if not last[:1].isupper():
+        # A word such as `image` is many a thing's attribute; only what a module has is meant.
+        found = [name for name in found if objects[name].objtype in ("function", "module", "data")]
+    found.sort(key=lambda name: (name.count("."), len(name)))
+    return found[0] if found else ""

@@ -1,0 +1,61 @@
+"""The attributes that a class's docstring tells of, each with its type, its default and an anchor."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+
+
+def tell(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Replace a docstring's section of attributes by a description of each."""
+    if what != "class" or "Attributes:" not in lines:
+        return
+    start = lines.index("Attributes:")
+    end = next(
+        (n for n in range(start + 1, len(lines)) if lines[n].strip() and lines[n][0] != " "), len(lines)
+    )
+    lines[start:end] = _described(thing, lines[start + 1 : end])
+
+
+def _described(thing: type, section: list[str]) -> Iterator[str]:
+    types, defaults = _types(thing), _defaults(thing)
+    for line in section:
+        inside = line.removeprefix("    ")
+        if inside.strip() and not inside.startswith(" "):
+            names, _, meaning = inside.partition(":")
+            for one in names.split(","):
+                yield from ("", f".. py:attribute:: {one.strip()}")
+                if one.strip() in types:
+                    yield f"   :type: {types[one.strip()]}"
+                if one.strip() in defaults:
+                    yield f"   :value: {defaults[one.strip()]}"
+                yield from ("", f"   {meaning.strip()}")
+        else:
+            yield f"   {inside.strip()}" if inside.strip() else ""
+    yield ""
+
+
+def _types(thing: type) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for base in reversed(thing.__mro__):
+        found.update({name: str(one) for name, one in inspect.get_annotations(base).items()})
+    return found
+
+
+def _defaults(thing: type) -> dict[str, str]:
+    if not is_dataclass(thing):
+        return {}
+    given = {item.name: item for item in fields(thing)}
+    plain = {name: repr(item.default) for name, item in given.items() if item.default is not MISSING}
+    made = {
+        name: repr(item.default_factory())
+        for name, item in given.items()
+        if item.default_factory is not MISSING
+    }
+    return {name: text for name, text in {**plain, **made}.items() if len(text) < 60}
