@@ -1,0 +1,86 @@
+"""The pictures of README and of the first pages, computed by the weights that ship.
+
+    python docs/images/compute.py            # write them anew
+    python docs/images/compute.py --check    # say which are no longer what the weights compute
+
+`nuclei.png`, `tissue.png` and `smear.png` are images 48, 27 and 14 of the test part of the Data Science Bowl
+2018 (BBBC038, CC0), as `segzoo.parts.open_dataset("dsb2018", split="test")` counts them: the weights have
+never seen them. The masks and overlays beside them are what `segzoo predict` writes. `spots.png` is the
+example of docs/start/own-data.md, followed from its first line to its last, which takes half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+import segzoo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "start/own-data.md"
+NAMES = ("nuclei", "tissue", "smear")
+
+
+def pictures(name: str, model: str | nn.Module = "unet-nuclei") -> dict[str, Image.Image]:
+    """Return the mask and the overlay of an image, by file.
+
+    Args:
+        name: of the image, without its suffix.
+        model: weights by name, or loaded ones.
+    """
+    found = segzoo.predict(HERE / f"{name}.png", model=model)
+    return {f"{name}_mask.png": found.index_image(), f"{name}_overlay.png": found.overlay()}
+
+
+def difference(file: str, picture: Image.Image) -> float:
+    """Return the share of pixels that differ from the file's; 1 if there is none, or one of another size."""
+    if not (HERE / file).is_file():
+        return 1.0
+    old, new = (np.asarray(one.convert("RGB")) for one in (Image.open(HERE / file), picture))
+    return 1.0 if old.shape != new.shape else float((old != new).any(axis=2).mean())
+
+
+def spots() -> Image.Image:
+    """Follow the page on your own data; return the image that it predicts, the mask and the overlay."""
+    text = PAGE.read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[0]
+    train = re.findall(r"^\$ (segzoo train .*)$", text, re.MULTILINE)[0]
+    image = re.findall(r"^\$ segzoo predict (\S+)", text, re.MULTILINE)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+        subprocess.run([sys.executable, "-m", *train.split()], cwd=folder, check=True)
+        found = segzoo.predict(Path(folder) / image, model=f"{folder}/runs/unet")
+    sheet = found.sheet()
+    return sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST)
+
+
+def main() -> int:
+    """Write the pictures, or tell which would change."""
+    parser = argparse.ArgumentParser(description="compute the pictures of README and the first pages")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args().check
+    model = segzoo.load("unet-nuclei")
+    found = {file: picture for name in NAMES for file, picture in pictures(name, model).items()}
+    if not check:
+        found["spots.png"] = spots()
+    changed = [file for file, picture in found.items() if difference(file, picture) > 0]
+    for file in changed:
+        print(f"{file}: {'changed' if check else 'written'}")
+        if not check:
+            found[file].save(HERE / file, optimize=True)
+    return int(check and bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
