@@ -132,6 +132,8 @@ def test_an_image_larger_than_its_budget_goes_by_rows(weights, tmp_path):
     words = ["predict", str(tmp_path / "large.png"), "-m", weights, "--out", str(tmp_path / "masks")]
     assert run([*words, "--memory", "60MB"]) == 0
     mask = np.asarray(Image.open(tmp_path / "masks/large_mask.png"))
-    expected = segzoo.predict(np.asarray(image), model=segzoo.load(weights)).mask
-    assert (mask != expected).mean() < 1e-3
-    assert [path.name for path in (tmp_path / "masks").glob("*.png")] == ["large_mask.png"]
+    expected = segzoo.predict(np.asarray(image), model=segzoo.load(weights))
+    assert (mask != expected.mask).mean() < 1e-3
+    overlay = np.asarray(Image.open(tmp_path / "masks/large_overlay.png"))
+    assert (overlay != np.asarray(expected.overlay())).mean() < 5e-3
+    assert sum(lines(tmp_path / "masks")[0]["areas"].values()) == pytest.approx(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from textwrap import dedent
 
 import numpy as np
@@ -210,16 +209,6 @@ def test_a_plan_for_another_image_is_refused() -> None:
         segment_large(
             Eager(model), ArrayRows(picture(9, 9)), ArraySink(9, 9), config=config_of(model), plan=plan
         )
-
-
-def test_a_network_whose_images_are_resized_is_refused() -> None:
-    model = lively(2)
-    config = config_of(model)
-    half = segzoo.specs.Resize(mode="scale", scale=0.5)
-    config = replace(config, preprocessing=replace(config.preprocessing, resize=half))
-    plan = plan_tiles(measure(model), 9, 9, memory="1GB")
-    with pytest.raises(OptionError, match="resized"):
-        segment_large(Eager(model), ArrayRows(picture(9, 9)), ArraySink(9, 9), config=config, plan=plan)
 
 
 def test_an_engine_sees_few_shapes() -> None:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import FailureError, OptionError, SegzooError
+from segzoo.errors import SegzooError
 from segzoo.files import refuse_existing, writable
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
-from segzoo.prediction.large import PICTURES, to_spare
+from segzoo.prediction.large import RowJob
 from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.sources import FileSource, VideoSource
-from segzoo.prediction.tiling import open_rows, open_sink
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
-    from segzoo.prediction.tiling import Plan, RowSource
 
 
 @dataclass(frozen=True)
@@ -52,23 +50,22 @@ class Done:
 
 @dataclass(frozen=True)
 class _Read:
-    """An image on its way: prepared, or too large to be held, with its plan."""
+    """An image on its way: prepared, or too large to be held and on its way by rows."""
 
     source: Source
     began: float
     state: str
     prepared: Prepared | None = None
-    rows: RowSource | None = None
-    plan: Plan | None = None
+    rows: RowJob | None = None
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """An image that was segmented: what was found, or the file that its rows went to."""
+    """An image that was segmented: what was found, or of one by rows the share of each class."""
 
     read: _Read
     segmentation: Segmentation | None = None
-    streamed: Path | None = None
+    shares: dict[str, float] | None = None
 
 
 class Job:
@@ -173,61 +170,40 @@ class Job:
             for path in self._paths(source):
                 refuse_existing(path)
         if isinstance(source, FileSource) and source.page is None:
-            rows, plan = self._large(source)
-            if plan is not None:
-                return _Read(source, began, state, rows=rows, plan=plan)
+            rows = self._rows(source)
+            if rows is not None:
+                return _Read(source, began, state, rows=rows)
             # A file that is handed over as such may be decoded at the size that the network sees.
-            return _Read(source, began, state, prepared=self.predictor.prepare(source.path))
-        return _Read(source, began, state, prepared=self.predictor.prepare(source.read()))
+            prepared = self.predictor.prepare(source.path, probabilities=self.keeps)
+            return _Read(source, began, state, prepared=prepared)
+        prepared = self.predictor.prepare(source.read(), probabilities=self.keeps)
+        return _Read(source, began, state, prepared=prepared)
 
-    def _large(self, source: FileSource) -> tuple[RowSource | None, Plan | None]:
-        """Return the rows and the plan of an image that is too large to be held with all its pictures."""
-        tiler = self.predictor.tiler
-        if tiler.config.preprocessing.resize is not None:
-            return None, None
-        rows = open_rows(source.path, max_pixels=None if self.any_size else -1)
-        pictures = rows.height * rows.width * PICTURES
-        if pictures <= (to_spare() if tiler.memory is None else tiler.memory):
-            return None, None
-        size = (rows.height, rows.width)
-        return rows, tiler.plan(*size, channels=rows.channels, resident=rows.resident)
+    def _rows(self, source: FileSource) -> RowJob | None:
+        """Return the job of an image that is too large to be held with all its pictures."""
+        paths = dict(zip(self.outputs, self._paths(source), strict=True)) if self.save else {}
+        return RowJob.find(
+            self.predictor.tiler,
+            source.path,
+            paths,
+            self.options,
+            cleans=self.predictor.cleans,
+            any_size=self.any_size,
+        )
 
     def _infer(self, read: Sequence[_Read]) -> list[_Seen]:
         prepared = [one.prepared for one in read if one.prepared is not None]
         if not prepared:
-            return [_Seen(one, streamed=self._stream(one)) for one in read]
+            return [_Seen(one, shares=one.rows.run()) for one in read if one.rows is not None]
         found = self.predictor.segment_prepared(prepared, probabilities=self.keeps)
         return [_Seen(one, segmentation) for one, segmentation in zip(read, found, strict=True)]
 
-    def _stream(self, read: _Read) -> Path:
-        """Run an image by tiles, from the rows of its file to those of its mask's."""
-        rows, plan = read.rows, read.plan
-        assert rows is not None
-        assert plan is not None
-        if "mask" not in self.outputs or self.predictor.cleans or not self.save:
-            raise OptionError(
-                f"{read.source.origin} ({rows.height}x{rows.width}) goes by rows, which gives the mask as "
-                "the network finds it: ask for the output mask, without smallest objects or holes, or give "
-                "more memory"
-            )
-        path = self._paths(read.source)[self.outputs.index("mask")]
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FailureError(f"cannot write to {path.parent}: {error.strerror}") from error
-        labels = self.predictor.config.labels
-        with open_sink(path, rows.height, rows.width, labels, overwrite=self.options.overwrite) as sink:
-            self.predictor.tiler.run(rows, sink, plan)
-        return path
-
     def _finish(self, source: Source, seen: _Seen) -> Done:
-        if seen.streamed is not None:
-            assert seen.read.plan is not None
-            size = (seen.read.plan.height, seen.read.plan.width)
-            self._record(source, seen.read, (seen.streamed,), size, {})
-            left = ", ".join(name for name in self.outputs if name != "mask")
-            note = f"too large for {left}: the mask alone was written" if left else ""
-            return Done(source, written=(seen.streamed,), note=note)
+        if seen.read.rows is not None:
+            files, plan = tuple(seen.read.rows.outputs.values()), seen.read.rows.plan
+            self._record(source, seen.read, files, (plan.height, plan.width), seen.shares)
+            shown = [f"{name} {share:.1%}" for name, share in list((seen.shares or {}).items())[1:] if share]
+            return Done(source, written=files, note=", ".join(shown) or "background only")
         assert seen.segmentation is not None
         written: tuple[Path, ...] = ()
         if self.save:

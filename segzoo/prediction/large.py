@@ -14,19 +14,32 @@ from typing import TYPE_CHECKING
 import torch
 
 from segzoo.errors import OptionError
-from segzoo.images import Placement
-from segzoo.prediction.postprocessing import choose_classes
-from segzoo.prediction.restoring import chances_of, to_mask
-from segzoo.prediction.tiling import measure, parse_memory, plan_tiles, segment_large
+from segzoo.images import placed
+from segzoo.prediction.tiling import (
+    ArrayChances,
+    ArrayRows,
+    ArraySink,
+    measure,
+    open_rows,
+    parse_memory,
+    plan_tiles,
+    segment_large,
+)
+from segzoo.prediction.tiling.budget import told_memory
+from segzoo.prediction.tiling.outputs import RowOutputs, bytes_of_outputs, check_by_rows
+from segzoo.prediction.tiling.rows import WholeRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from torch import Tensor, nn
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
 
     from segzoo.config import ModelConfig
     from segzoo.prediction.engines import Engine
-    from segzoo.prediction.tiling import Plan, RowSink, RowSource, Traits
+    from segzoo.prediction.rendering import OutputOptions
+    from segzoo.prediction.tiling import Plan, RowSource, Traits
 
 #: Images of fewer pixels are run as a whole without a plan, unless a budget is named.
 SMALL = 4_000_000
@@ -59,7 +72,9 @@ class Tiler:
     tell: Callable[[str], None]
     _traits: Traits | None = None
 
-    def plan(self, height: int, width: int, *, channels: int, resident: int = 0) -> Plan | None:
+    def plan(
+        self, height: int, width: int, *, channels: int, resident: int = 0, probabilities: bool = False
+    ) -> Plan | None:
         """Return how to run an image in tiles; ``None`` where it is run as a whole.
 
         Args:
@@ -67,36 +82,186 @@ class Tiler:
             width: of the image.
             channels: of the image's file.
             resident: bytes that its source holds.
+            probabilities: whether they are wanted.
 
         Raises:
             OptionError: the budget is too small; the text tells the least one.
         """
-        if self.config.preprocessing.resize is not None:
-            return None  # the network sees a small image, whatever this one's size
-        if height * width < SMALL if self.memory is None else height * width * _MOST < self.memory:
+        size = placed(height, width, self.config.preprocessing.resize)[0]
+        seen = size[0] * size[1]
+        if self.memory is None:
+            small = max(height * width, seen) < SMALL
+        else:
+            small = seen * _MOST + self.held(height, width, probabilities=probabilities) < self.memory
+        if small:
             return None
-        if self._traits is None:
-            in_channels = self.config.architecture.in_channels
-            self._traits = measure(self.network, self.engine, in_channels=in_channels)
-        budget = to_spare() if self.memory is None else self.memory
-        plan = plan_tiles(self._traits, height, width, memory=budget, channels=channels, resident=resident)
-        if len(plan.rows) * len(plan.columns) == 1:
+        plan = self._planned(height, width, channels, resident, probabilities=probabilities)
+        if plan.single and plan.peak + self._beside(height, width) <= self.budget:
             return None
         self.tell(str(plan))
         return plan
 
-    @torch.inference_mode()
-    def run(self, rows: RowSource, sink: RowSink, plan: Plan) -> None:
-        """Segment an image by its plan; errors as `segzoo.prediction.tiling.segment_large`."""
-        segment_large(self.engine, rows, sink, config=self.config, plan=plan, decide=self._decide)
+    @property
+    def budget(self) -> int:
+        """Bytes that an image may take."""
+        return to_spare() if self.memory is None else self.memory
 
-    def _decide(self, logits: Tensor) -> Tensor:
-        if self.thresholds:
-            chances = chances_of(logits)
-            found = choose_classes(chances, self.thresholds, threshold=self.config.threshold)
-            return found.to(torch.uint8)
-        size = (int(logits.shape[1]), int(logits.shape[2]))
-        return to_mask(logits, Placement(0, 0, *size), size, self.config)
+    def held(self, height: int, width: int, *, probabilities: bool = False) -> int:
+        """Return the bytes that an image, its mask and the pictures of it take in memory."""
+        # Probabilities as floats, once more as they are written, and twice in the file's bytes.
+        chances = 12 * self.config.architecture.num_classes if probabilities else 0
+        return height * width * (PICTURES + chances)
+
+    def _beside(self, height: int, width: int) -> int:
+        """Return what it takes to resize an image as a whole, and its scores back to its size."""
+        resize, architecture = self.config.preprocessing.resize, self.config.architecture
+        if resize is None:
+            return 0
+        return height * width * (3 * architecture.in_channels + 12 * architecture.num_classes)
+
+    def _planned(self, height: int, width: int, channels: int, resident: int, *, probabilities: bool) -> Plan:
+        if self._traits is None:
+            in_channels = self.config.architecture.in_channels
+            self._traits = measure(self.network, self.engine, in_channels=in_channels)
+        return plan_tiles(
+            self._traits,
+            height,
+            width,
+            memory=self.budget,
+            channels=channels,
+            resident=resident,
+            resize=self.config.preprocessing.resize,
+            probabilities=probabilities or bool(self.thresholds),
+        )
+
+    def plan_rows(self, rows: RowSource, resident: int, *, probabilities: bool) -> Plan:
+        """Return how to run an image that goes by rows, and holds so many bytes besides; errors as `plan`."""
+        plan = self._planned(rows.height, rows.width, rows.channels, resident, probabilities=probabilities)
+        self.tell(str(plan))
+        return plan
+
+    @torch.inference_mode()
+    def run(
+        self, image: NDArray[np.uint8], plan: Plan, *, probabilities: bool = False
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+        """Segment an image ``(H, W, C)`` that is held, by its plan.
+
+        Returns:
+            The mask ``(H, W)``, and probabilities ``(K, H, W)`` where they are wanted.
+
+        Raises:
+            OptionError: the probabilities alone take more than the budget.
+            ImageError: the image has other channels than the network.
+        """
+        size, classes = (plan.height, plan.width), self.config.architecture.num_classes
+        needed = 4 * classes * size[0] * size[1] if probabilities else 0
+        if needed > self.budget:
+            raise OptionError(
+                f"the probabilities of {size[0]}x{size[1]} pixels are {told_memory(needed)}, and there is "
+                f"{told_memory(self.budget)}: write them to a file, by rows, with --outputs probabilities"
+            )
+        sink = ArraySink(*size)
+        chances = ArrayChances(classes, *size) if probabilities else None
+        segment_large(
+            self.engine,
+            ArrayRows(image),
+            sink,
+            config=self.config,
+            plan=plan,
+            thresholds=self.thresholds,
+            chances=chances,
+        )
+        return sink.mask, None if chances is None else chances.chances
+
+
+@dataclass
+class RowJob:
+    """An image that goes by rows, from its file to those of its outputs.
+
+    Attributes:
+        tiler: runs it.
+        path: the image's file.
+        rows: of the file.
+        outputs: the file of each output.
+        options: how outputs look.
+        plan: how it is run.
+    """
+
+    tiler: Tiler
+    path: Path
+    rows: RowSource
+    outputs: Mapping[str, Path]
+    options: OutputOptions
+    plan: Plan
+
+    @classmethod
+    def find(
+        cls,
+        tiler: Tiler,
+        path: Path,
+        outputs: Mapping[str, Path],
+        options: OutputOptions,
+        *,
+        cleans: bool = False,
+        any_size: bool = False,
+    ) -> RowJob | None:
+        """Return the job of an image that is too large to be held with what is written of it, or ``None``.
+
+        Args:
+            tiler: runs it.
+            path: the image's file.
+            outputs: the file of each output.
+            options: how outputs look.
+            cleans: whether small objects or holes go, which takes the whole mask.
+            any_size: whether images of more pixels than Pillow takes for harmless are read.
+
+        Raises:
+            ImageError: the file cannot be read.
+            OptionError: what is wanted cannot be made by rows, or the budget is too small.
+        """
+        rows = open_rows(path, max_pixels=None if any_size else -1)
+        height, width = rows.height, rows.width
+        keeps = "probabilities" in outputs
+        if max(tiler.held(height, width, probabilities=keeps), rows.resident) <= tiler.budget:
+            return None
+        if cleans:
+            raise OptionError(
+                f"{path} ({height}x{width}) is too large to be held, and small objects and holes are found "
+                "in the whole mask: leave out --smallest-object and --smallest-hole, or give more memory"
+            )
+        check_by_rows(outputs)
+        pictures = 0 if isinstance(rows, WholeRows) else len(outputs)
+        resident = rows.resident * (1 + pictures) + bytes_of_outputs(tuple(outputs), height, width, options)
+        plan = tiler.plan_rows(rows, resident, probabilities=keeps)
+        return cls(tiler, path, rows, outputs, options, plan)
+
+    @torch.inference_mode()
+    def run(self) -> dict[str, float]:
+        """Segment the image, write its outputs, and return the share of each class, by name.
+
+        Raises:
+            ImageError: the image is damaged.
+            FailureError: an output cannot be written.
+        """
+        tiler, rows = self.tiler, self.rows
+        size = rows.height, rows.width
+
+        def again() -> RowSource:
+            # What is decoded at once is there already; else a second reader keeps its own place.
+            return rows if isinstance(rows, WholeRows) else open_rows(self.path, max_pixels=None)
+
+        labels, logits = tiler.config.labels, tiler.config.architecture.num_classes
+        with RowOutputs(self.outputs, labels, logits, again, size, self.options) as sink:
+            segment_large(
+                tiler.engine,
+                rows,
+                sink,
+                config=tiler.config,
+                plan=self.plan,
+                thresholds=tiler.thresholds,
+                chances=sink.chances,
+            )
+        return sink.shares
 
 
 def to_spare() -> int:
@@ -120,11 +285,3 @@ def read_budget(memory: str | int | None) -> int | None:
         OptionError: it is no size.
     """
     return None if memory is None else parse_memory(memory)
-
-
-def refuse_probabilities(plan: Plan) -> None:
-    """Raise, since an image in tiles keeps its classes alone."""
-    raise OptionError(
-        f"probabilities are kept of whole images only, and {plan.height}x{plan.width} takes tiles: "
-        "give it more memory, or ask for the mask"
-    )

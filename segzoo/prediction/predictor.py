@@ -17,13 +17,12 @@ from segzoo.errors import OptionError
 from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.engines import make_engine
-from segzoo.prediction.large import Tiler, read_budget, refuse_probabilities
+from segzoo.prediction.large import Tiler, read_budget
 from segzoo.prediction.plain import config_of
 from segzoo.prediction.postprocessing import choose_classes, clean, read_thresholds
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.restoring import restored
 from segzoo.prediction.segmentation import Segmentation
-from segzoo.prediction.tiling import ArrayRows, ArraySink
 from segzoo.weights.folder import load
 
 if TYPE_CHECKING:
@@ -172,27 +171,29 @@ class Predictor:
         Raises:
             ImageError: it cannot be read, or has other channels than the network.
         """
-        return self.segment_prepared([self.prepare(image)], probabilities=probabilities)[0]
+        prepared = self.prepare(image, probabilities=probabilities)
+        return self.segment_prepared([prepared], probabilities=probabilities)[0]
 
     @property
     def cleans(self) -> bool:
         """Whether small objects or holes go, which needs the whole mask."""
         return any(self._smallest.values())
 
-    def prepare(self, image: Picture) -> Prepared:
-        """Read and preprocess an image; errors as those of a call."""
+    def prepare(self, image: Picture, *, probabilities: bool = False) -> Prepared:
+        """Read and preprocess an image, whose probabilities may be wanted; errors as those of a call."""
         if not self._exact and isinstance(image, str | os.PathLike):
             pixels, size = read_reduced(image, self.config.preprocessing.resize)
-            if pixels.shape[:2] != size:
-                seen = network_input(pixels, self.config, size=size, exact=False)
-                return Prepared(partial(read, image), size, *seen)
         else:
             pixels = _pixels(image)
-        size = (pixels.shape[0], pixels.shape[1])
-        plan = self.tiler.plan(*pixels.shape[:2], channels=pixels.shape[2], resident=pixels.nbytes)
+            size = pixels.shape[0], pixels.shape[1]
+        channels = pixels.shape[2]
+        resident = size[0] * size[1] * channels
+        plan = self.tiler.plan(*size, channels=channels, resident=resident, probabilities=probabilities)
+        reduced = pixels.shape[:2] != size
         if plan is not None:
-            return Prepared(pixels, size, plan=plan)
-        return Prepared(pixels, size, *network_input(pixels, self.config, exact=self._exact))
+            return Prepared(_pixels(image) if reduced else pixels, size, plan=plan)
+        seen = network_input(pixels, self.config, size=size, exact=self._exact)
+        return Prepared(partial(_pixels, image) if reduced else pixels, size, *seen)
 
     @torch.inference_mode()
     def segment_prepared(
@@ -211,12 +212,10 @@ class Predictor:
     def _tiled(self, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.plan is not None
         assert not callable(prepared.image)
-        if probabilities:
-            refuse_probabilities(prepared.plan)
         image = prepared.image
-        sink = ArraySink(image.shape[0], image.shape[1])
-        self.tiler.run(ArrayRows(image), sink, prepared.plan)
-        return self._cleaned(Segmentation(mask=sink.mask, labels=self.config.labels, image=image))
+        mask, chances = self.tiler.run(image, prepared.plan, probabilities=probabilities)
+        found = Segmentation(mask=mask, labels=self.config.labels, image=image, probabilities=chances)
+        return self._cleaned(found)
 
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from segzoo.errors import OptionError
+from segzoo.images import placed
 from segzoo.prediction.tiling.budget import parse_memory, told_memory
-from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.prediction.tiling.needs import Job, needed
 from segzoo.prediction.tiling.spans import cut, foresee, up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from segzoo.images import Placement
     from segzoo.prediction.tiling.spans import Span
     from segzoo.prediction.tiling.traits import Traits
+    from segzoo.specs import Resize
 
-#: What the interpreter, the allocator and the streams take besides what is counted.
-MARGIN = 16_000_000
 #: Sides of tiles that are tried, before they are rounded to the grid, and a few of its own.
 _SIDES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096, 6144, 8192)
 #: Below this side a tile is not worth its calls, if there is memory for more.
@@ -43,7 +44,8 @@ class Plan:
             overlap is as far as the network sees, or there is only one tile.
         peak: the most memory that it takes besides what the process held before, in bytes.
         parts: what makes up the peak, by name, in bytes.
-        computed: pixels that the network sees for each pixel of the image.
+        computed: pixels that the network computes for each that it sees.
+        resize: how the image is resized for the network, whose tiles are cut from what it sees.
         notes: what a person should know.
     """
 
@@ -57,26 +59,45 @@ class Plan:
     peak: int
     parts: dict[str, int]
     computed: float
+    resize: Resize | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Height and width of what the network sees of the image."""
+        return placed(self.height, self.width, self.resize)[0]
+
+    @property
+    def place(self) -> Placement:
+        """Where the image lies in that."""
+        return placed(self.height, self.width, self.resize)[1]
+
+    @property
+    def single(self) -> bool:
+        """Whether one tile is all."""
+        return len(self.rows) == len(self.columns) == 1
 
     @property
     def rows(self) -> tuple[Span, ...]:
         """The bands of tiles, from the top."""
-        return cut(self.height, self.tile[0], self.overlap, self.grid, smooth=not self.exact)
+        return cut(self.seen[0], self.tile[0], self.overlap, self.grid, smooth=not self.exact)
 
     @property
     def columns(self) -> tuple[Span, ...]:
         """The tiles of a band, from the left."""
-        return cut(self.width, self.tile[1], self.overlap, self.grid, smooth=not self.exact)
+        return cut(self.seen[1], self.tile[1], self.overlap, self.grid, smooth=not self.exact)
 
     def __str__(self) -> str:
         down, across = len(self.rows), len(self.columns)
         joined = "cut where both are exact" if self.exact else "mixed smoothly"
+        what = f"{self.height}x{self.width}"
+        if self.resize is not None:
+            what += f", seen as {self.seen[0]}x{self.seen[1]},"
         if down * across == 1:
-            how = f"{self.height}x{self.width} in one piece"
+            how = f"{what} in one piece"
         else:
             how = (
-                f"{self.height}x{self.width} in {down}x{across} tiles of {self.tile[0]}x{self.tile[1]},"
+                f"{what} in {down}x{across} tiles of {self.tile[0]}x{self.tile[1]},"
                 f" overlap {self.overlap} {joined}, {self.tile[0]} rows in memory,"
                 f" {self.computed:.2f} times the pixels"
             )
@@ -93,6 +114,8 @@ def plan_tiles(
     memory: str | int,
     channels: int | None = None,
     resident: int = 0,
+    resize: Resize | None = None,
+    probabilities: bool = False,
     tile: int | None = None,
     overlap: int | Literal["exact", "auto"] = "auto",
     batch: int | None = None,
@@ -108,7 +131,9 @@ def plan_tiles(
         width: of the image.
         memory: the budget: ``"4GB"``, ``"512MB"``, or bytes.
         channels: of the image's file; the network's where not told.
-        resident: bytes that its source holds (`RowSource.resident`).
+        resident: bytes that its source holds (`RowSource.resident`), and whatever is held besides.
+        resize: how the network's images are resized, by its preprocessing.
+        probabilities: whether those are made, to be kept or compared with thresholds.
         tile: the side of tiles, rounded up to the grid; chosen where not told.
         overlap: pixels that neighbours share, rounded up to the grid; ``"exact"``: as many as it takes for
             the result of the whole image; ``"auto"``: that, unless it makes the network see the image more
@@ -122,8 +147,8 @@ def plan_tiles(
     budget = parse_memory(memory)
     if height < 1 or width < 1:
         raise OptionError(f"an image of {height}x{width} has no pixel")
-    search = _Search(traits, height, width, channels or traits.in_channels, resident)
-    plans = list(search.plans(_tiles(traits, height, width, tile), overlap, batch))
+    job = Job(height, width, channels or traits.in_channels, resident, resize, probabilities)
+    plans = list(_Search(traits, job).plans(_tiles(traits, *job.seen, tile), overlap, batch))
     if not plans:
         raise OptionError(_impossible(traits, tile, overlap))
     fitting = [plan for plan in plans if plan.peak <= budget]
@@ -141,7 +166,7 @@ def _wanted(plans: list[Plan]) -> list[Plan]:
 
 
 def _best(plans: list[Plan]) -> Plan:
-    handy = [plan for plan in plans if min(plan.tile) >= min(_HANDY, plan.height, plan.width)] or plans
+    handy = [plan for plan in plans if min(plan.tile) >= min(_HANDY, *plan.seen)] or plans
     least = min(plan.computed for plan in handy)
     return min((plan for plan in handy if plan.computed <= _ALIKE * least), key=lambda plan: plan.peak)
 
@@ -164,23 +189,21 @@ def _tiles(traits: Traits, height: int, width: int, tile: int | None) -> list[tu
 @dataclass(frozen=True)
 class _Search:
     traits: Traits
-    height: int
-    width: int
-    channels: int
-    resident: int
+    job: Job
 
     def plans(
         self, tiles: list[tuple[int, int]], overlap: int | Literal["exact", "auto"], batch: int | None
     ) -> Iterator[Plan]:
+        height, width = self.job.seen
         for tile in tiles:
-            whole = tile[0] >= self.height and tile[1] >= self.width
+            whole = tile[0] >= height and tile[1] >= width
             overlaps = {0} if whole else self._overlaps(tile, overlap)
             for shared in overlaps:
                 yield self._plan(tile, shared, batch)
 
     def _overlaps(self, tile: tuple[int, int], overlap: int | Literal["exact", "auto"]) -> set[int]:
         traits = self.traits
-        cut_sides = [side for side, size in zip(tile, (self.height, self.width), strict=True) if side < size]
+        cut_sides = [side for side, size in zip(tile, self.job.seen, strict=True) if side < size]
         if isinstance(overlap, int):
             if overlap < 0:
                 raise OptionError(f"overlap must not be negative, got {overlap}")
@@ -192,22 +215,19 @@ class _Search:
         return {shared for shared in wanted if shared < min(cut_sides)}
 
     def _plan(self, tile: tuple[int, int], overlap: int, batch: int | None) -> Plan:
-        traits = self.traits
+        traits, job = self.traits, self.job
         smooth = traits.radius is None or overlap < 2 * traits.radius
         rows, columns = (
-            foresee(size, side, overlap, traits.grid)
-            for size, side in zip((self.height, self.width), tile, strict=True)
+            foresee(size, side, overlap, traits.grid) for size, side in zip(job.seen, tile, strict=True)
         )
         single = rows.count == columns.count == 1
         exact = single or not smooth
         tile = rows.longest, columns.longest
-        seen = rows.together * columns.together
         together = min(batch or self._batch(tile), columns.count)
-        parts = self._parts(tile, together, smooth and not single)
-        notes = () if exact else (self._note(overlap),)
+        parts = needed(traits, job, tile, together, smooth=smooth and not single)
         return Plan(
-            height=self.height,
-            width=self.width,
+            height=job.height,
+            width=job.width,
             tile=tile,
             overlap=overlap,
             grid=traits.grid,
@@ -215,29 +235,14 @@ class _Search:
             exact=exact,
             peak=sum(parts.values()),
             parts=parts,
-            computed=seen / (self.height * self.width),
-            notes=notes,
+            computed=rows.together * columns.together / (job.seen[0] * job.seen[1]),
+            resize=job.resize,
+            notes=() if exact else (self._note(overlap),),
         )
 
     def _batch(self, tile: tuple[int, int]) -> int:
         # A processor gains nothing from several; an accelerator is filled by about this many pixels.
         return 1 if self.traits.device == "cpu" else max(1, 2**21 // (tile[0] * tile[1]))
-
-    def _parts(self, tile: tuple[int, int], batch: int, smooth: bool) -> dict[str, int]:
-        traits, (rows, columns) = self.traits, tile
-        area = up(rows, traits.grid) * up(columns, traits.grid)
-        floats = 4 * area
-        # The input once more while it is put together; those logits once more while they are decided.
-        beside = batch * traits.in_channels * 2 * floats + traits.num_classes * 2 * floats + 10 * area
-        return {
-            "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
-            "tiles": beside,
-            "rows": (rows + 6 * min(READ_ROWS, rows)) * self.width * self.channels,
-            "mask": rows * self.width * 2,
-            "mixing": (rows + rows // 3 + READ_ROWS) * self.width * 4 * traits.num_classes if smooth else 0,
-            "source": self.resident,
-            "besides": MARGIN,
-        }
 
     def _note(self, overlap: int) -> str:
         radius = self.traits.radius

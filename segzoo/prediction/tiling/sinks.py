@@ -1,13 +1,12 @@
-"""Where the rows of a mask go: an array, or a file that gets its name when the last row is in it."""
+"""Where rows go: an array, or a file that gets its name when the last row is in it."""
 
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 import numpy as np
 
@@ -18,14 +17,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.specs import Labels
-
 
 class RowSink(Protocol):
     """Takes the rows of a mask from the top."""
 
     def write(self, rows: NDArray[np.uint8]) -> None:
         """Take the next rows, ``(n, width)``: class indices.
+
+        Raises:
+            FailureError: they cannot be written.
+        """
+        ...
+
+
+class ChanceSink(Protocol):
+    """Takes the rows of probabilities from the top."""
+
+    def write(self, rows: NDArray[np.float16]) -> None:
+        """Take the next rows, ``(K, n, width)``: the probability of each class.
 
         Raises:
             FailureError: they cannot be written.
@@ -46,6 +55,19 @@ class ArraySink:
         self._filled += len(rows)
 
 
+class ArrayChances:
+    """Probabilities in memory, ``(K, height, width)`` float32."""
+
+    def __init__(self, classes: int, height: int, width: int) -> None:
+        self.chances = np.zeros((classes, height, width), np.float32)
+        self._filled = 0
+
+    def write(self, rows: NDArray[np.float16]) -> None:
+        """Take the next rows, ``(K, n, width)``."""
+        self.chances[:, self._filled : self._filled + rows.shape[1]] = rows
+        self._filled += rows.shape[1]
+
+
 class FileSink:
     """A file that is written under another name beside its place, and renamed once it is whole.
 
@@ -53,10 +75,9 @@ class FileSink:
     that was there before as it was.
 
     Args:
-        path: the file; its folder exists.
+        path: the file; its folder is made.
         height: of the mask.
         width: of the mask.
-        labels: names and colours of the classes.
         overwrite: whether a file that is there may be replaced.
 
     Raises:
@@ -69,20 +90,21 @@ class FileSink:
         path: str | os.PathLike[str],
         height: int,
         width: int,
-        labels: Labels,
         *,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
-        self.height, self.width, self.labels = height, width, labels
+        self.height, self.width = height, width
         if self.path.exists() and not overwrite:
             raise OptionError(f"{self.path} is there already: name another, or allow it to be overwritten")
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        # As `segzoo.files.write_whole` calls what is not whole yet.
+        self._part = self.path.with_name(f".{token_hex(8)}.part")
         self._written = 0
 
     def __enter__(self) -> Self:
         with self._failures():
-            self._file = self._part.open("wb")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("xb")
             try:
                 self._begin(self._file)
             except BaseException:
@@ -90,19 +112,25 @@ class FileSink:
                 raise
         return self
 
-    def write(self, rows: NDArray[np.uint8]) -> None:
+    def write(self, rows: NDArray[Any]) -> None:
         """Take the next rows, ``(n, width)``: class indices.
 
         Raises:
             FailureError: the disk is full, for example.
         """
-        if rows.shape[1:] != (self.width,) or self._written + len(rows) > self.height:
+        count = rows.shape[-2]
+        if rows.shape != (*self.planes, count, self.width) or self._written + count > self.height:
             raise OptionError(
                 f"rows {rows.shape} after {self._written} do not fit {self.height}x{self.width}"
             )
         with self._failures():
             self._take(self._file, rows)
-        self._written += len(rows)
+        self._written += count
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """Axes of what is written before height and width."""
+        return ()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -130,7 +158,7 @@ class FileSink:
     def _begin(self, file: BinaryIO) -> None:
         raise NotImplementedError
 
-    def _take(self, file: BinaryIO, rows: NDArray[np.uint8]) -> None:
+    def _take(self, file: BinaryIO, rows: NDArray[Any]) -> None:
         raise NotImplementedError
 
     def _end(self, file: BinaryIO) -> None:
@@ -155,126 +183,61 @@ class NpySink(FileSink):
     """A mask as ``numpy.save`` writes one, ``(H, W)`` uint8."""
 
     def _begin(self, file: BinaryIO) -> None:
-        shape = {"descr": "|u1", "fortran_order": False, "shape": (self.height, self.width)}
-        np.lib.format.write_array_header_1_0(file, shape)
+        _header(file, "|u1", (self.height, self.width))
 
-    def _take(self, file: BinaryIO, rows: NDArray[np.uint8]) -> None:
+    def _take(self, file: BinaryIO, rows: NDArray[Any]) -> None:
         file.write(np.ascontiguousarray(rows).data)
 
     def _end(self, file: BinaryIO) -> None:
         pass
 
 
-class PngSink(FileSink):
-    """A palette image: values are class indices, of one bit for two classes and of eight for more."""
+class NpyChances(FileSink):
+    """Probabilities as ``numpy.save`` writes them, ``(K, H, W)`` float16: rows at their places in each plane.
 
-    def _begin(self, file: BinaryIO) -> None:
-        self._bits = 1 if len(self.labels.classes) <= 2 else 8
-        # Runs of equal bytes are nearly all that a mask holds, and to look for those alone is faster.
-        self._deflate = zlib.compressobj(6, strategy=zlib.Z_RLE)
-        file.write(b"\x89PNG\r\n\x1a\n")
-        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", self.width, self.height, self._bits, 3, 0, 0, 0))
-        _chunk(file, b"PLTE", bytes(value for colour in self.labels.colours for value in colour))
+    Written, not mapped into memory, where pages that wait for the disk would count.
 
-    def _take(self, file: BinaryIO, rows: NDArray[np.uint8]) -> None:
-        for top in range(0, len(rows), 64):
-            band = rows[top : top + 64]
-            band = np.packbits(band, axis=1) if self._bits == 1 else band
-            lines = np.zeros((len(band), band.shape[1] + 1), np.uint8)
-            lines[:, 1:] = band
-            if data := self._deflate.compress(lines.data):
-                _chunk(file, b"IDAT", data)
-
-    def _end(self, file: BinaryIO) -> None:
-        _chunk(file, b"IDAT", self._deflate.flush())
-        _chunk(file, b"IEND", b"")
-
-
-def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    file.write(struct.pack(">I", len(data)) + kind)
-    file.write(data)
-    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
-
-
-class TiffSink(FileSink):
-    """A palette TIFF of eight bits by strips (TIFF 6.0, section 5; deflated as in its supplement 2)."""
-
-    def _begin(self, file: BinaryIO) -> None:
-        file.write(b"II*\0\0\0\0\0")
-        self._strips: list[tuple[int, int]] = []
-        self._rest = np.empty((0, self.width), np.uint8)
-
-    def _take(self, file: BinaryIO, rows: NDArray[np.uint8]) -> None:
-        rows = np.concatenate([self._rest, rows])
-        whole = len(rows) // _STRIP * _STRIP
-        for top in range(0, whole, _STRIP):
-            self._strip(file, rows[top : top + _STRIP])
-        self._rest = rows[whole:].copy()
-
-    def _strip(self, file: BinaryIO, rows: NDArray[np.uint8]) -> None:
-        data = zlib.compress(np.ascontiguousarray(rows).data, 1)
-        if file.tell() + len(data) > 2**32 - 2**24:
-            raise FailureError(
-                f"{self.path} would exceed 4 GB, which a TIFF file cannot: write a .png or .npy"
-            )
-        self._strips.append((file.tell(), len(data)))
-        file.write(data)
-
-    def _end(self, file: BinaryIO) -> None:
-        if len(self._rest):
-            self._strip(file, self._rest)
-        file.write(b"\0" * (file.tell() % 2))
-        colours = np.zeros((256, 3), np.uint16)
-        colours[: len(self.labels.colours)] = np.array(self.labels.colours, np.uint16) * 257
-        offsets, counts = zip(*self._strips, strict=True)
-        # Tag, and values as four bytes (4) or as two (3).
-        fields: list[tuple[int, int, tuple[int, ...]]] = [
-            (256, 4, (self.width,)),
-            (257, 4, (self.height,)),
-            (258, 3, (8,)),
-            (259, 3, (8,)),
-            (262, 3, (3,)),
-            (273, 4, offsets),
-            (277, 3, (1,)),
-            (278, 4, (_STRIP,)),
-            (279, 4, counts),
-            (320, 3, tuple(colours.T.ravel().tolist())),
-        ]
-        _directory(file, fields)
-
-
-_STRIP = 64
-
-
-def _directory(file: BinaryIO, fields: list[tuple[int, int, tuple[int, ...]]]) -> None:
-    """Write the directory of a little-endian TIFF at the file's end, and its place into the header."""
-    entries = b""
-    for tag, kind, values in fields:
-        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
-        if len(packed) > 4:
-            place = file.tell()
-            file.write(packed + b"\0" * (len(packed) % 2))
-            packed = struct.pack("<I", place)
-        entries += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
-    place = file.tell()
-    file.write(struct.pack("<H", len(fields)) + entries + b"\0\0\0\0")
-    file.seek(4)
-    file.write(struct.pack("<I", place))
-
-
-#: The sink for a file's suffix.
-SINKS: dict[str, type[FileSink]] = {".png": PngSink, ".npy": NpySink, ".tif": TiffSink, ".tiff": TiffSink}
-
-
-def open_sink(
-    path: str | os.PathLike[str], height: int, width: int, labels: Labels, *, overwrite: bool = False
-) -> FileSink:
-    """Return the sink that a file's suffix asks for: ``.png``, ``.tif``, ``.tiff`` or ``.npy``.
+    Args:
+        path: the file; its folder is made.
+        classes: planes, one for each logit of the network.
+        height: of the image.
+        width: of the image.
+        overwrite: whether a file that is there may be replaced.
 
     Raises:
-        OptionError: a mask cannot be written by rows in that format, or the file is there already.
+        OptionError: the file is there already.
+        FailureError: it cannot be written.
     """
-    kind = SINKS.get(Path(path).suffix.lower())
-    if kind is None:
-        raise OptionError(f"{path}: a large mask is written by rows as {', '.join(sorted(SINKS))}")
-    return kind(path, height, width, labels, overwrite=overwrite)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        classes: int,
+        height: int,
+        width: int,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(path, height, width, overwrite=overwrite)
+        self._classes = classes
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """One for each logit."""
+        return (self._classes,)
+
+    def _begin(self, file: BinaryIO) -> None:
+        _header(file, "<f2", (self._classes, self.height, self.width))
+        self._start = file.tell()
+
+    def _take(self, file: BinaryIO, rows: NDArray[Any]) -> None:
+        for plane, values in enumerate(rows):
+            file.seek(self._start + (plane * self.height + self._written) * self.width * 2)
+            file.write(np.ascontiguousarray(values, "<f2").data)
+
+    def _end(self, file: BinaryIO) -> None:
+        pass
+
+
+def _header(file: BinaryIO, kind: str, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})

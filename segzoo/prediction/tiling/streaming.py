@@ -7,27 +7,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from segzoo.errors import ImageError, OptionError
-from segzoo.images import Placement, to_channels
+from segzoo.errors import OptionError
 from segzoo.prediction.preparing import normalised_tensor
-from segzoo.prediction.restoring import to_mask
+from segzoo.prediction.tiling.deciding import Decision, Enlarger
+from segzoo.prediction.tiling.resizing import seen_rows
 from segzoo.prediction.tiling.rows import READ_ROWS
 from segzoo.prediction.tiling.spans import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from segzoo.config import ModelConfig
     from segzoo.prediction.engines import Engine
+    from segzoo.prediction.tiling.deciding import Found
     from segzoo.prediction.tiling.plan import Plan
     from segzoo.prediction.tiling.rows import RowSource
-    from segzoo.prediction.tiling.sinks import RowSink
+    from segzoo.prediction.tiling.sinks import ChanceSink, RowSink
     from segzoo.prediction.tiling.spans import Span
 
-    Decide = Callable[[Tensor], Tensor]
+    Band = tuple[Span, NDArray[np.uint8]]
+    #: From logits ``(K, h, w)`` to one or more tensors ``(..., h, w)``.
+    Reduce = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 @torch.inference_mode()
@@ -38,7 +41,8 @@ def segment_large(
     *,
     config: ModelConfig,
     plan: Plan,
-    decide: Decide | None = None,
+    thresholds: Mapping[int, float] | None = None,
+    chances: ChanceSink | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Segment an image by the tiles of a plan; memory grows with its width, never with its height.
@@ -49,23 +53,22 @@ def segment_large(
         sink: takes the mask; its file is finished by whoever opened it.
         config: how the network predicts.
         plan: of `plan_tiles`, for this image.
-        decide: from logits ``(K, h, w)`` to classes ``(h, w)`` uint8; what the config says where not given.
+        thresholds: by class index; a class that has one is taken where its probability exceeds it.
+        chances: takes the probabilities, where somebody wants them.
         progress: told after each band how many rows of the mask are done.
 
     Raises:
-        OptionError: the plan is for another size, the network takes another number of channels, or its
-            preprocessing resizes images, which is not done by tiles.
-        ImageError: the image is damaged.
+        OptionError: the plan is for another size, or for another resizing.
+        ImageError: the image is damaged, or has other channels than the network.
         FailureError: the mask cannot be written.
     """
     _check(rows, config, plan)
-    decide = decide or _decider(config)
-    run = _Tiles(engine, config, plan)
-    bands = _bands(rows, run.rows)
+    decision = Decision(config, thresholds or {}, keeps=chances is not None)
     done = 0
-    parts = _cut_parts(run, bands, decide) if plan.exact else _mixed_parts(run, bands, decide)
-    for mask in parts:
-        sink.write(mask)
+    for mask, *kept in _found(engine, rows, config, plan, decision):
+        sink.write(mask.numpy())
+        if chances is not None:
+            chances.write(kept[0].numpy())
         done += len(mask)
         if progress is not None:
             progress(done)
@@ -76,23 +79,29 @@ def _check(rows: RowSource, config: ModelConfig, plan: Plan) -> None:
         raise OptionError(
             f"the plan is for {plan.height}x{plan.width}, the image is {rows.height}x{rows.width}"
         )
-    resize = config.preprocessing.resize
-    if resize is not None:
+    if plan.resize != config.preprocessing.resize:
         raise OptionError(
-            f"the network's images are resized ({resize.mode}) before it sees them, which is done with whole"
-            " images only: give it the memory for one piece, or resize the image and use a model without"
+            "the plan is for images that are resized in another way than this network's: make it with "
+            "resize=config.preprocessing.resize"
         )
 
 
-def _decider(config: ModelConfig) -> Decide:
-    def decide(logits: Tensor) -> Tensor:
-        size = (int(logits.shape[1]), int(logits.shape[2]))
-        return to_mask(logits, Placement(0, 0, *size), size, config)
+def _found(
+    engine: Engine, rows: RowSource, config: ModelConfig, plan: Plan, decision: Decision
+) -> Iterator[Found]:
+    """Yield what is found, from the top."""
+    run = _Tiles(engine, config, plan)
+    bands = _bands(seen_rows(rows, config), run.rows)
+    parts = _cut_parts if plan.exact else _mixed_parts
+    if plan.resize is None:
+        yield from parts(run, bands, lambda logits: decision.found(decision.scores(logits)))
+        return
+    enlarger = Enlarger(plan, decision)
+    for (scores,) in parts(run, bands, lambda logits: (decision.scores(logits),)):
+        yield from enlarger.enlarged(scores)
 
-    return decide
 
-
-def _bands(rows: RowSource, spans: Sequence[Span]) -> Iterator[tuple[Span, NDArray[np.uint8]]]:
+def _bands(rows: RowSource, spans: Sequence[Span]) -> Iterator[Band]:
     """Yield each band of tiles and its pixels, in one array that is used again and again."""
     tallest = max(span.length for span in spans)
     buffer = np.empty((tallest, rows.width, rows.channels), np.uint8)
@@ -114,13 +123,13 @@ class _Tiles:
     """Runs the tiles of a band."""
 
     def __init__(self, engine: Engine, config: ModelConfig, plan: Plan) -> None:
-        self._engine, self._config, self._plan = engine, config, plan
+        self._engine, self._preprocessing, self._batch = engine, config.preprocessing, plan.batch
         self.rows, self.columns = plan.rows, plan.columns
-        self.width = plan.width
+        self.width = plan.seen[1]
 
     def logits(self, band: NDArray[np.uint8]) -> Iterator[tuple[Span, Tensor]]:
         """Yield each tile of a band ``(h, W, C)`` with its logits ``(K, h, w)``."""
-        for group in _groups(self.columns, self._plan.batch):
+        for group in _groups(self.columns, self._batch):
             images = [self._prepared(band[:, span.start : span.stop]) for span in group]
             found = self._engine(images[0] if len(images) == 1 else torch.cat(images))
             del images
@@ -128,12 +137,7 @@ class _Tiles:
             del found
 
     def _prepared(self, pixels: NDArray[np.uint8]) -> Tensor:
-        preprocessing = self._config.preprocessing
-        channels = to_channels(pixels, preprocessing)
-        wanted = self._config.architecture.in_channels
-        if channels.shape[2] != wanted:
-            raise ImageError(f"the network takes {wanted} channels, the image has {channels.shape[2]}")
-        return normalised_tensor(channels, preprocessing)
+        return normalised_tensor(pixels, self._preprocessing)
 
 
 def _groups(spans: Sequence[Span], batch: int) -> Iterator[list[Span]]:
@@ -147,26 +151,25 @@ def _groups(spans: Sequence[Span], batch: int) -> Iterator[list[Span]]:
     yield group
 
 
-def _cut_parts(
-    run: _Tiles, bands: Iterator[tuple[Span, NDArray[np.uint8]]], decide: Decide
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the mask by bands; each tile decides on its core alone."""
+def _cut_parts(run: _Tiles, bands: Iterator[Band], reduce: Reduce) -> Iterator[tuple[Tensor, ...]]:
+    """Yield what is found by bands; each tile has a say on its core alone."""
     for span, band in bands:
         first, last = span.core
-        mask = np.empty((last - first, run.width), np.uint8)
+        whole: list[Tensor] = []
         for column, logits in run.logits(band):
             left, right = column.core
             core = logits[
                 :, first - span.start : last - span.start, left - column.start : right - column.start
             ]
-            mask[:, left:right] = decide(core).cpu().numpy()
-        yield mask
+            parts = reduce(core)
+            whole = whole or [torch.empty((*part.shape[:-1], run.width), dtype=part.dtype) for part in parts]
+            for one, part in zip(whole, parts, strict=True):
+                one[..., left:right] = part
+        yield tuple(whole)
 
 
-def _mixed_parts(
-    run: _Tiles, bands: Iterator[tuple[Span, NDArray[np.uint8]]], decide: Decide
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the mask by the rows that are final; logits are mixed by the weights of tiles."""
+def _mixed_parts(run: _Tiles, bands: Iterator[Band], reduce: Reduce) -> Iterator[tuple[Tensor, ...]]:
+    """Yield what is found by the rows that are final; logits are mixed by the weights of tiles."""
     spans = run.rows
     tallest = max(span.last - span.first for span in spans)
     sums = torch.empty(0)
@@ -182,7 +185,7 @@ def _mixed_parts(
             sums[:, :count, column.start : column.stop] += mixed
         final = (spans[index + 1].first if index + 1 < len(spans) else span.last) - span.first
         for row in range(0, final, READ_ROWS):
-            yield decide(sums[:, row : min(row + READ_ROWS, final)]).numpy()
+            yield reduce(sums[:, row : min(row + READ_ROWS, final)])
         carried = count - final
         sums[:, :carried] = sums[:, final:count].clone()
         sums[:, carried:] = 0

@@ -1,0 +1,195 @@
+"""Which outputs are written row by row, and how: for images that are too large to be held."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.files import write_whole
+from segzoo.prediction.classes import class_index
+from segzoo.prediction.rendering.documents import areas_to_csv
+from segzoo.prediction.rendering.painting import look_up
+from segzoo.prediction.tiling.png_sink import BinaryPng, PicturePng, PngSink, ValuesPng
+from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.prediction.tiling.sinks import NpyChances, NpySink
+from segzoo.prediction.tiling.tiff_sink import TiffSink
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from segzoo.prediction.rendering import OutputOptions
+    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.prediction.tiling.rows import RowSource
+    from segzoo.prediction.tiling.sinks import FileSink
+    from segzoo.specs import Labels
+
+    Kind = type[PngSink] | type[TiffSink]
+
+_PLAIN: Mapping[str, type[PngSink]] = {"mask": PngSink, "values": ValuesPng, "binary": BinaryPng}
+_DRAWN = ("colour", "overlay", "contours", "cutout", "sheet")
+#: Outputs that are written by rows, in the formats that they have there.
+BY_ROWS: Mapping[str, str] = {
+    **dict.fromkeys((*_PLAIN, *_DRAWN), ".png"), "probabilities": ".npy", "areas": ".csv",
+}  # fmt: skip
+#: Bytes a pixel of the rows that a picture is drawn of at a time.
+_PAINTED = 64
+
+
+def check_by_rows(paths: Mapping[str, Path]) -> None:
+    """Raise unless all outputs can be written by rows.
+
+    Args:
+        paths: the file of each output.
+
+    Raises:
+        OptionError: one cannot be; the text names those that can.
+    """
+    wrong = [name for name, path in paths.items() if path.suffix.lower() != BY_ROWS.get(name)]
+    if not wrong:
+        return
+    name = wrong[0]
+    what = f"{name} as {paths[name].suffix}" if name in BY_ROWS else name
+    known = ", ".join(f"{one} ({suffix})" for one, suffix in BY_ROWS.items())
+    raise OptionError(
+        f"the image is too large for {what}, which is made of all of it at once: leave it out, or give more "
+        f"memory. Written by rows are {known}"
+    )
+
+
+def bytes_of_outputs(names: Sequence[str], height: int, width: int, options: OutputOptions) -> int:
+    """Return the bytes that outputs take while they are written by rows, besides reading the image again."""
+    rows = min(height, READ_ROWS)
+    pictures = [_drawing(name, options, (height, width))[1] for name in names if name in _DRAWN]
+    wide = 3 if "sheet" in names else 1
+    return width * (4 * rows * len(names) + sum(_PAINTED * wide * (rows + 2 * reach) for reach in pictures))
+
+
+class RowOutputs:
+    """The files of one image, written together row by row; each gets its name when it is whole.
+
+    Use it as a context, as `segzoo.prediction.tiling.sinks.FileSink`.
+
+    Args:
+        paths: the file of each output.
+        labels: names and colours of the classes.
+        logits: of the network, for the probabilities.
+        image: opens the image's rows once more, for pictures.
+        size: of the image.
+        options: how outputs look.
+
+    Attributes:
+        chances: takes the probabilities, where they are wanted.
+
+    Raises:
+        OptionError: an output cannot be written by rows, or a file is there already.
+        FailureError: a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        labels: Labels,
+        logits: int,
+        image: Callable[[], RowSource],
+        size: tuple[int, int],
+        options: OutputOptions,
+    ) -> None:
+        check_by_rows(paths)
+        self._size, self._labels, self._areas_path = size, labels, paths.get("areas")
+        replaces = options.overwrite
+        self._sinks: list[FileSink] = []
+        for name, path in paths.items():
+            if name in _PLAIN:
+                self._sinks.append(_PLAIN[name](path, *size, labels, overwrite=replaces))
+            elif name in _DRAWN:
+                draw, reach = _drawing(name, options, size)
+                self._sinks.append(PicturePng(path, image(), labels, draw, reach=reach, overwrite=replaces))
+        self.chances: NpyChances | None = None
+        if "probabilities" in paths:
+            self.chances = NpyChances(paths["probabilities"], logits, *size, overwrite=replaces)
+        self._table = np.arange(256, dtype=np.uint8)
+        if options.classes:
+            keep = [class_index(labels, wanted) for wanted in options.classes]
+            self._table[:] = 0
+            self._table[keep] = keep
+        self._found, self._written = (np.zeros(256, np.int64) for _ in range(2))
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            for sink in (*self._sinks, *([self.chances] if self.chances else [])):
+                opened.enter_context(sink)
+            self._stack = opened.pop_all()
+        return self
+
+    def write(self, rows: NDArray[np.uint8]) -> None:
+        """Take the next rows of the mask, ``(n, width)``; errors as those of `FileSink.write`."""
+        for top in range(0, len(rows), READ_ROWS):
+            band = rows[top : top + READ_ROWS]
+            counts = np.bincount(band.ravel(), minlength=256)
+            self._found += counts
+            np.add.at(self._written, self._table, counts)
+            wanted = look_up(band, self._table)
+            for sink in self._sinks:
+                sink.write(wanted)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if kind is None and self._areas_path is not None:
+            # Of a mask, the table looks at nothing but how many pixels it has.
+            size = np.broadcast_to(np.uint8(0), self._size)
+            areas = self._named(self._written)
+            write_whole(self._areas_path, areas_to_csv(size, self._labels, areas))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the image that each class covers, by name, as far as it has come."""
+        return {name: count / max(1, self._found.sum()) for name, count in self._named(self._found).items()}
+
+    def _named(self, counts: NDArray[np.int64]) -> dict[str, int]:
+        return dict(zip(self._labels.classes, counts.tolist(), strict=False))
+
+
+def _drawing(
+    name: str, options: OutputOptions, size: tuple[int, int]
+) -> tuple[Callable[[Segmentation], Image.Image], int]:
+    """Return what draws a picture of a part of the image, and how many rows around the part it looks at."""
+    width = 1 if options.line_width is None else options.line_width
+    if name == "colour":
+        return lambda part: part.colour_image(), 0
+    if name == "cutout":
+        return lambda part: part.cutout(options.background), 0
+    if name == "contours":
+        thick = 1 + max(size) // 640 if options.line_width is None else width
+        return lambda part: part.contours(thick), thick
+    if name == "overlay":
+        return lambda part: part.overlay(options.opacity, line_width=width), width
+    return lambda part: part.sheet(options.opacity, line_width=width), width
+
+
+def open_sink(
+    path: str | os.PathLike[str], height: int, width: int, labels: Labels, *, overwrite: bool = False
+) -> FileSink:
+    """Return the sink for a mask that a file's suffix asks for: ``.png``, ``.tif``, ``.tiff`` or ``.npy``.
+
+    Raises:
+        OptionError: a mask cannot be written by rows in that format, or the file is there already.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        return NpySink(path, height, width, overwrite=overwrite)
+    kinds: dict[str, Kind] = {".png": PngSink, ".tif": TiffSink, ".tiff": TiffSink}
+    if suffix not in kinds:
+        raise OptionError(f"{path}: a large mask is written by rows as .npy, .png, .tif, .tiff")
+    return kinds[suffix](path, height, width, labels, overwrite=overwrite)

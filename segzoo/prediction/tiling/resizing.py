@@ -1,0 +1,240 @@
+"""An image by rows, as large as the network sees it: resized a few rows at a time.
+
+Pixels are those that `segzoo.images.resized` makes of the whole image. Pillow resamples along one side,
+rounds to bytes, and then along the other. Here Pillow goes along the rows of a band, and what goes along
+columns is done with Pillow's own arithmetic: weights in steps of 2 ** -22, summed as integers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from segzoo.errors import ImageError
+from segzoo.images import RESAMPLING, placed, to_channels
+from segzoo.prediction.tiling.rows import READ_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from segzoo.config import ModelConfig
+    from segzoo.prediction.tiling.rows import RowSource
+    from segzoo.specs import Preprocessing, Resize
+
+    Read = Callable[[int, int], NDArray[np.uint8]]
+
+#: Resized rows that are made together.
+_GROUP = 8
+#: Bits behind the point in Pillow's weights.
+_BITS = 22
+#: From this version on, Pillow goes along columns first where that takes much more off the image.
+_BY_GAIN = 13
+
+
+def seen_rows(rows: RowSource, config: ModelConfig) -> RowSource:
+    """Return an image's rows with the channels and at the size that a network sees, by its preprocessing."""
+    seen = _Channels(rows, config.preprocessing, config.architecture.in_channels)
+    resize = config.preprocessing.resize
+    return seen if resize is None else ResizedRows(seen, resize)
+
+
+class ResizedRows:
+    """Rows of a resized image, with bars above, below and beside it where it is letterboxed."""
+
+    def __init__(self, rows: RowSource, resize: Resize) -> None:
+        (self.height, self.width), self._place = placed(rows.height, rows.width, resize)
+        self.channels, self.resident = rows.channels, rows.resident
+        self._rows, self._resize = rows, resize
+        self._start()
+
+    def _start(self) -> None:
+        self._parts = _parts(self._rows, (self._place.height, self._place.width), self._resize)
+        self._position = 0
+        self._rest = np.empty((0, self._place.width, self.channels), np.uint8)
+
+    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return rows ``top`` to ``bottom``; begins again from the start if they lie above the last."""
+        place = self._place
+        found = np.full((bottom - top, self.width, self.channels), self._resize.fill, np.uint8)
+        first, last = max(top - place.top, 0), min(bottom - place.top, place.height)
+        if first < last:
+            where = slice(first + place.top - top, last + place.top - top)
+            found[where, place.left : place.left + place.width] = self._inside(first, last)
+        return found
+
+    def _inside(self, first: int, last: int) -> NDArray[np.uint8]:
+        if first < self._position:
+            self._start()
+        found = [self._rest]
+        have = self._position + len(self._rest)
+        while have < last:
+            if have <= first:
+                found, self._position = [], have
+            found.append(next(self._parts))
+            have += len(found[-1])
+        rows = found[0] if len(found) == 1 else np.concatenate(found)
+        begin, end = first - self._position, last - self._position
+        self._rest, self._position = rows[end:], last
+        return rows[begin:end]
+
+
+class _Channels:
+    """Rows with the channels that a network was trained on."""
+
+    def __init__(self, rows: RowSource, preprocessing: Preprocessing, channels: int) -> None:
+        self._rows, self._preprocessing = rows, preprocessing
+        self.height, self.width, self.resident = rows.height, rows.width, rows.resident
+        self.channels = channels
+
+    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        found = to_channels(self._rows.read(top, bottom), self._preprocessing)
+        if found.shape[2] != self.channels:
+            raise ImageError(f"the network takes {self.channels} channels, the image has {found.shape[2]}")
+        return found
+
+
+class _Window:
+    """Some neighbouring rows; those that are asked for again are not read again."""
+
+    def __init__(self, read: Read) -> None:
+        self._read, self._start, self._stop = read, 0, 0
+        self._rows: NDArray[np.uint8] | None = None
+
+    def rows(self, first: int, last: int) -> NDArray[np.uint8]:
+        kept = [] if self._rows is None else [self._rows[max(first - self._start, 0) :]]
+        if not self._start <= first <= self._stop:
+            kept, self._stop = [], first
+        for top in range(self._stop, last, READ_ROWS):
+            kept.append(self._read(top, min(top + READ_ROWS, last)))
+        self._rows = kept[0] if len(kept) == 1 else np.concatenate(kept)
+        self._start, self._stop = first, max(last, self._stop)
+        return self._rows[: last - first]
+
+
+def _parts(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[np.uint8]]:
+    """Yield the rows of the resized image, some at a time."""
+    if size == (rows.height, rows.width):
+        for top in range(0, rows.height, _GROUP):
+            yield rows.read(top, min(top + _GROUP, rows.height))
+    elif resize.interpolation == "nearest":
+        yield from _nearest(rows, size)
+    else:
+        yield from (_averaged if resize.antialias else _sampled)(rows, size, resize)
+
+
+def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[np.uint8]]:
+    """Bilinear or bicubic, where a smaller image averages over what it leaves out."""
+    height, along = size[0], _along_rows(size[1], RESAMPLING[resize.interpolation])
+    columns_first = _columns_first((rows.height, rows.width), size)
+    firsts, counts, weights = _weights(rows.height, height, resize.interpolation)
+    step = max(1, min(2 * _GROUP, _GROUP * rows.height // height))
+    sums, done = np.empty((0, 0)), 0
+    for top in range(0, rows.height, step):
+        band = rows.read(top, min(top + step, rows.height))
+        band = band if columns_first else _by_plane(band, along)
+        bottom = top + len(band)
+        touched = int(np.searchsorted(firsts, bottom))
+        table = _table(slice(done, touched), range(top, bottom), firsts, weights)
+        more = table @ band.reshape(len(band), -1).astype(np.float64)
+        if len(sums):
+            more[: len(sums)] += sums
+        ready = int(np.searchsorted(firsts + counts, bottom, side="right"))
+        if ready > done:
+            found = _rounded(more[: ready - done]).reshape(-1, *band.shape[1:])
+            yield _by_plane(found, along) if columns_first else found
+        sums, done = more[ready - done :], ready
+
+
+def _columns_first(have: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Whether Pillow, before it goes along rows, goes along columns: what is rounded in between differs."""
+    if wanted[0] >= have[0]:
+        return False
+    if int(PIL.__version__.split(".")[0]) < _BY_GAIN:
+        return have[0] > 100 * have[1]
+    return have[0] - wanted[0] > 2 * (have[1] - wanted[1]) and have[1] != wanted[1]
+
+
+def _table(
+    wanted: slice, band: range, firsts: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what each row of a band counts in each wanted row."""
+    places = np.arange(band.start, band.stop) - firsts[wanted, None]
+    inside = (places >= 0) & (places < weights.shape[1])
+    found = np.take_along_axis(weights[wanted], places.clip(0, weights.shape[1] - 1), axis=1)
+    return np.where(inside, found, 0.0)
+
+
+def _rounded(sums: NDArray[np.float64]) -> NDArray[np.uint8]:
+    # Sums of integers below 2 ** 53, which 64-bit floats hold exactly.
+    found = (sums + 2 ** (_BITS - 1)) * 2.0**-_BITS
+    return np.floor(found, out=found).clip(0, 255).astype(np.uint8)
+
+
+def _sampled(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[np.uint8]]:
+    """Bilinear or bicubic between the pixels around a place, however small the image becomes."""
+    (height, width), window = size, _Window(rows.read)
+    for row in range(height):
+        # One row at a time, whose place is told exactly: Pillow cuts off what is behind the point.
+        place = rows.height / height * (row + 0.5)
+        first = max(0, int(place - 0.5) - 2)
+        band = window.rows(first, min(rows.height, int(place - 0.5) + 4))
+        matrix = (rows.width / width, 0.0, 0.0, 0.0, 0.0, place - first)
+        yield _by_plane(band, _transform((width, 1), matrix, RESAMPLING[resize.interpolation]))
+
+
+def _along_rows(width: int, method: Image.Resampling) -> Callable[[Image.Image], Image.Image]:
+    return lambda plane: plane.resize((width, plane.height), method)
+
+
+def _transform(
+    size: tuple[int, int], matrix: tuple[float, ...], method: Image.Resampling
+) -> Callable[[Image.Image], Image.Image]:
+    return lambda plane: plane.transform(size, Image.Transform.AFFINE, matrix, method)
+
+
+def _nearest(rows: RowSource, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """The pixel that lies nearest."""
+    (height, width), window = size, _Window(rows.read)
+    steps = np.full(height, rows.height / height)
+    steps[0] /= 2
+    # Summed up step by step, as Pillow does, rounding errors and all.
+    picked = np.cumsum(steps).astype(np.int64).clip(max=rows.height - 1)
+    for top in range(0, height, _GROUP):
+        band = np.concatenate([window.rows(row, row + 1) for row in picked[top : top + _GROUP].tolist()])
+        yield _by_plane(band, _along_rows(width, Image.Resampling.NEAREST))
+
+
+def _by_plane(rows: NDArray[np.uint8], change: Callable[[Image.Image], Image.Image]) -> NDArray[np.uint8]:
+    planes = (Image.fromarray(rows[..., channel]) for channel in range(rows.shape[2]))
+    return np.stack([np.asarray(change(plane)) for plane in planes], axis=-1)
+
+
+def _weights(
+    have: int, wanted: int, interpolation: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return for each wanted row the first that it is made of, how many, and their weights as integers."""
+    scale = have / wanted
+    wide = max(scale, 1.0)
+    support = {"bilinear": 1.0, "bicubic": 2.0}[interpolation] * wide
+    centres = (np.arange(wanted) + 0.5) * scale
+    firsts = (centres - support + 0.5).astype(np.int64).clip(min=0)
+    counts = (centres + support + 0.5).astype(np.int64).clip(max=have) - firsts
+    places = np.arange(int(counts.max()))
+    away = np.abs((places + firsts[:, None] - centres[:, None] + 0.5) * (1 / wide))
+    found = _bicubic(away) if interpolation == "bicubic" else (1 - away).clip(min=0)
+    found[places >= counts[:, None]] = 0
+    # One after the other, as Pillow adds them.
+    found /= found.cumsum(axis=1)[:, -1:]
+    return firsts, counts, np.trunc(found * 2**_BITS + np.copysign(0.5, found))
+
+
+def _bicubic(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys, 1981, with a = -0.5."""
+    near = (1.5 * away - 2.5) * away * away + 1
+    far = (((away - 5) * away + 8) * away - 4) * -0.5
+    return np.where(away < 1, near, np.where(away < 2, far, 0.0))
