@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "reference",
+    "zoo_pages",
 ]
 exclude_patterns = ["README.md", "_ext", "_static", "_templates", "inventories", "**/.ipynb_checkpoints"]
 
@@ -38,6 +39,8 @@ nb_execution_mode = "off"  # the tests execute the notebooks and every code bloc
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 90
 # An extra that is not installed is stood in for, so that the pages of what needs it are the same.
 autodoc_mock_imports = [
     name

@@ -54,13 +54,14 @@ class Model(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """A decoder on an encoder; ``command`` is what builds it."""
+    """A decoder on an encoder; ``from_timm`` says whether only timm knows the encoder."""
 
     name: str
     decoder: str
     encoder: str
     owner: str
     measured: Measured
+    from_timm: bool = True
     weights: tuple[str, ...] = ()
 
 
@@ -122,8 +123,9 @@ def pairings() -> list[Pairing]:
 
 @cache
 def weights() -> list[Weights]:
-    """Return all registered weights."""
-    return [_weights(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
+    """Return all registered weights: those that ship first, those of encoders alone last."""
+    found = [_weights(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
+    return sorted(found, key=lambda one: (not one.shipped, not one.entry.spec.classes))
 
 
 def forget() -> None:
@@ -159,6 +161,7 @@ def _pairing(decoder: str, owner: str, encoder: str) -> Pairing:
         encoder=encoder,
         owner=owner,
         measured=measured,
+        from_timm=encoder not in zoo.registry("encoders"),
         weights=_weights_for({full}),
     )
 

@@ -1,0 +1,188 @@
+"""A section for each of the weights: what they see, what they are, what they reach, how to use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+from segzoo import zoo
+from segzoo.weights.card import preprocessing_in_words
+from zoo_pages import facts, words
+from zoo_pages.markup import anchor, code, definitions, html, link, paper, prose, refer
+from zoo_pages.networks import trouble
+from zoo_pages.pictures import picture_of
+from zoo_pages.scores import scores_of
+from zoo_pages.table import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from segzoo.config import ModelConfig
+
+
+def card(one: facts.Weights, docname: str) -> nodes.section:
+    """Return the section of weights."""
+    identity = anchor("weights", one.name)
+    section = nodes.section(ids=[identity], names=[one.name.lower()], classes=["zoo-card"])
+    section += nodes.title("", "", code(one.name))
+    if one.entry.spec.summary:
+        section += html("p", *prose(_sentence(one.entry.spec.summary)), classes=["zoo-summary"])
+    if one.trouble:
+        section += trouble(one.trouble)
+    section += picture_of(one)
+    section += definitions(_known(one, docname))
+    if one.config is not None:
+        section += _classes(one.config)
+    section += scores_of(one)
+    section += [html("p", html("strong", "Use"), classes=["zoo-heading"]), *_usage(one)]
+    section += _reproduction(one)
+    return section
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _known(one: facts.Weights, docname: str) -> Iterator[tuple[list[nodes.Node], list[nodes.Node]]]:
+    for term, said in _rows(one, docname):
+        if said:
+            yield [nodes.Text(term)], said
+
+
+def _rows(one: facts.Weights, docname: str) -> Iterator[tuple[str, list[nodes.Node]]]:
+    spec, config, measured = one.entry.spec, one.config, one.measured
+    yield "Network", _network(one)
+    yield "Parameters", _text(words.millions(measured.parameters)) if measured.parameters else _text(NOTHING)
+    if measured.parameters:
+        yield "GFLOPs", _text(f"{words.giga(measured.flops)} at {_size(one)}")
+    yield "File", _text(_file(one))
+    if spec.sha256:
+        yield "SHA-256", [code(spec.sha256)]
+    if config is not None:
+        yield (
+            "Input",
+            _text(f"{_channels(config)}. {preprocessing_in_words(config.preprocessing)}"),
+        )
+        if config.architecture.num_classes == 1:
+            yield "Threshold", _text(f"{config.threshold:g}")
+    yield "Data", _data(one, docname)
+    yield "Licence", _text(spec.licence or "not stated")
+    yield "Paper", [paper(spec.paper)] if spec.paper else []
+    yield "Homepage", [link(spec.homepage)] if spec.homepage else []
+    yield "Package", [code(one.entry.owner)]
+
+
+def _text(text: str) -> list[nodes.Node]:
+    return [nodes.Text(text)]
+
+
+def _channels(config: ModelConfig) -> str:
+    count = config.architecture.in_channels
+    return f"{count} channel{'s' if count > 1 else ''}"
+
+
+def _size(one: facts.Weights) -> str:
+    height, width = one.measured.size
+    resize = one.config.preprocessing.resize if one.config else None
+    why = "as its images are resized" if resize and resize.mode != "scale" else "any size goes"
+    if one.config and one.config.provenance.get("recipe") and why == "any size goes":
+        why = "as its images were cropped in training; any size goes"
+    return f"{height} x {width} pixels, {why}"
+
+
+def _network(one: facts.Weights) -> list[nodes.Node]:
+    if one.config is None:
+        return [nodes.Text("encoder "), code(one.entry.spec.model)]
+    architecture = one.config.architecture
+    options = {**architecture.options, **architecture.encoder, **architecture.decoder}
+    told = [
+        piece for name, value in options.items() for piece in (nodes.Text(", "), code(f"{name}={value!r}"))
+    ]
+    return [code(architecture.name), *told]
+
+
+def _file(one: facts.Weights) -> str:
+    if one.shipped:
+        return f"{words.megabytes(one.bytes)}, ships in the package"
+    size = words.megabytes(one.bytes) if one.bytes else "its size is not stated"
+    return f"downloaded at first use, {size}"
+
+
+def _data(one: facts.Weights, docname: str) -> list[nodes.Node]:
+    told = _text(one.entry.spec.data) if one.entry.spec.data else []
+    name = str(one.config.provenance.get("data", "")) if one.config else ""
+    if name in zoo.registry("datasets").names():
+        told += [nodes.Text(": " if told else ""), refer("datasets", name, docname)]
+    return told
+
+
+def _classes(config: ModelConfig) -> nodes.Node:
+    labels = config.labels
+    shown = [
+        html(
+            "li",
+            html(
+                "span", classes=["zoo-swatch"], style=f"background-color: {_hex(colour)}", aria_hidden="true"
+            ),
+            html("span", name),
+            " ",
+            code(_hex(colour)),
+        )
+        for name, colour in zip(labels.classes, labels.colours, strict=True)
+    ]
+    return html(
+        "div",
+        html("p", html("strong", f"{len(shown)} classes"), classes=["zoo-heading"]),
+        html("ul", *shown, classes=["zoo-classes"]),
+    )
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _usage(one: facts.Weights) -> Iterator[nodes.Node]:
+    name, owner = one.name, one.entry.owner
+    install = f"$ pip install segzoo {owner}\n" if owner != "segzoo" else "$ pip install segzoo\n"
+    if one.config is None:
+        network = f"unet/{one.entry.spec.model}"
+        text = f'import segzoo\n\nmodel = segzoo.create("{network}", num_classes=2, weights="{name}")'
+        yield _block(f"{install}$ segzoo train --data FOLDER --model {network} weights={name}", "console")
+        yield _block(text, "python")
+        return
+    yield _block(f"{install}$ segzoo predict photo.jpg --model {name}", "console")
+    yield _block(
+        "import segzoo\n\n"
+        f'result = segzoo.predict("photo.jpg", model="{name}")\n'
+        f'model = segzoo.create("{name}")  # a torch.nn.Module: images in, logits out',
+        "python",
+    )
+    hub = f'model = torch.hub.load("org/segzoo", "segzoo", "{name}")'
+    yield _block(f"import torch\n\n{hub}  # without installing segzoo", "python")
+
+
+def _block(text: str, language: str) -> nodes.Node:
+    return nodes.literal_block(text, text, language=language)
+
+
+def _reproduction(one: facts.Weights) -> list[nodes.Node]:
+    title = html("p", html("strong", "Make them again"), classes=["zoo-heading"])
+    provenance: Any = one.config.provenance if one.config else {}
+    if not provenance.get("recipe"):
+        told = "segzoo did not train them, so no command makes them again; what is known of that says "
+        return [title, html("p", told, code(f"segzoo reproduce {one.name}"), ".")]
+    data = f" --root path/to/{provenance['data']}" if provenance.get("data") else ""
+    lines = (
+        f"$ segzoo reproduce {one.name}                 # the commands that made them",
+        f"$ segzoo reproduce {one.name} --check{data}   # their scores now and then",
+        f"$ segzoo reproduce {one.name} --run{data}     # trained anew, scored, compared",
+    )
+    return [title, _block("\n".join(_aligned(lines)), "console")]
+
+
+def _aligned(lines: tuple[str, ...]) -> Iterator[str]:
+    split = [[piece.rstrip() for piece in line.split("#")] for line in lines]
+    width = max(len(command) for command, _ in split) + 2
+    for command, comment in split:
+        yield f"{command.ljust(width)}#{comment}"

@@ -1,0 +1,135 @@
+"""HTML elements as nodes of a document, so that links in them are checked and pictures are copied.
+
+Sphinx's own nodes lack what a page that is filtered needs: attributes for the program, labels for ears.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sphinx.application import Sphinx
+
+#: Elements that have no end.
+_EMPTY = frozenset({"input", "br"})
+
+
+class element(nodes.General, nodes.TextElement):  # noqa: N801 - docutils' way to name nodes
+    """An element of HTML; in other formats, what it holds.
+
+    It is one of text, since Sphinx puts links nowhere else.
+    """
+
+
+def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **attributes: Any) -> element:
+    """Return an element.
+
+    Args:
+        tag: its name.
+        children: nodes, or text.
+        classes: of the element.
+        attributes: ``data_sort`` is ``data-sort``, ``for_`` is ``for``; ``ids`` is a list of its own. What is
+            ``None`` or ``False`` is left out.
+    """
+    ids = attributes.pop("ids", [])
+    named = {
+        name.rstrip("_").replace("_", "-"): "" if value is True else str(value)
+        for name, value in attributes.items()
+        if value is not None and value is not False
+    }
+    made = element("", "", tag=tag, named=named, classes=list(classes), ids=list(ids))
+    made += [nodes.Text(child) if isinstance(child, str) else child for child in children]
+    return made
+
+
+def code(text: str) -> nodes.literal:
+    """Return a piece of code."""
+    return nodes.literal(text, text)
+
+
+def prose(text: str) -> list[nodes.Node]:
+    """Return the text of a docstring, in which code stands in two backticks or in one."""
+    pieces = re.split(r"``(.+?)``|`([^`]+)`", text)
+    found: list[nodes.Node] = []
+    for plain, two, one in zip(pieces[::3], [*pieces[1::3], None], [*pieces[2::3], None], strict=True):
+        found += [nodes.Text(plain)] if plain else []
+        found += [code(two or one or "")] if two or one else []
+    return found
+
+
+def link(address: str, text: str = "") -> nodes.Node:
+    """Return a link to a site; text alone where it is none that a browser should follow."""
+    if not re.match(r"https?://", address):
+        return nodes.Text(text or address)
+    return nodes.reference("", text or address, refuri=address, internal=False)
+
+
+def paper(said: str) -> nodes.Node:
+    """Return a link to what ``arXiv:1505.04597`` or ``doi:10.1000/1`` names; else the text."""
+    for prefix, site in (("arxiv:", "https://arxiv.org/abs/"), ("doi:", "https://doi.org/")):
+        if re.fullmatch(rf"{prefix}\S+", said, re.IGNORECASE):
+            return link(site + said[len(prefix) :], said)
+    return link(said)
+
+
+def refer(kind: str, name: str, docname: str) -> nodes.Node:
+    """Return a link to the row, or the section, of a thing in the zoo.
+
+    Args:
+        kind: of the thing, in the plural.
+        name: of it, as its row has it.
+        docname: of the page that holds the link.
+    """
+    target = label(kind, name)
+    found = pending_xref("", refdomain="std", reftype="ref", reftarget=target, refdoc=docname)
+    found["refexplicit"], found["refwarn"] = True, True
+    found += code(name)
+    return found
+
+
+def label(kind: str, name: str) -> str:
+    """Return what links call a thing of the zoo."""
+    return f"zoo-{kind}-{name.lower()}"
+
+
+def anchor(kind: str, name: str) -> str:
+    """Return the id of a thing on its page; weights have a section, which owns the name alone."""
+    return nodes.make_id(name if kind == "weights" else f"{kind} {name}")
+
+
+def details(summary: str, *content: nodes.Node) -> element:
+    """Return what a reader opens."""
+    return html("details", html("summary", summary), *content, classes=["zoo-details"])
+
+
+def definitions(pairs: Iterable[tuple[list[nodes.Node], list[nodes.Node]]]) -> element:
+    """Return terms and what is said of them."""
+    found = html("dl", classes=["zoo-terms"])
+    for term, said in pairs:
+        found += [html("dt", *term), html("dd", *said)]
+    return found
+
+
+def _open(self: Any, node: element) -> None:
+    self.body.append(self.starttag(node, node["tag"], "", **node["named"]))
+
+
+def _close(self: Any, node: element) -> None:
+    if node["tag"] not in _EMPTY:
+        self.body.append(f"</{node['tag']}>")
+
+
+def _pass(self: Any, node: element) -> None:
+    del self, node
+
+
+def add_to(app: Sphinx) -> None:
+    """Tell Sphinx how elements are written."""
+    others = dict.fromkeys(("latex", "text", "man", "texinfo"), (_pass, _pass))
+    app.add_node(element, html=(_open, _close), **others)

@@ -1,0 +1,193 @@
+"""The tables of data sets, metrics, losses, recipes and layouts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+
+from segzoo import zoo
+from segzoo.parts import make_metric
+from segzoo.specs import Labels
+from zoo_pages import facts
+from zoo_pages.markup import code, details, html, link, prose, refer
+from zoo_pages.networks import package, title
+from zoo_pages.table import NOTHING, Cell, Row, Table, cell
+
+if TYPE_CHECKING:
+    from segzoo.specs import DatasetSpec
+
+#: What the contracts of metrics are told for.
+_LABELS = Labels(classes=("background", "object"))
+
+
+def datasets(docname: str) -> Table:
+    """Return the table of data sets."""
+    del docname
+    return Table(
+        kind="datasets",
+        caption="Data sets: what they hold, on which terms, and how to get them",
+        columns=("Data set", "Classes", "Splits", "Terms", "How to get it", "Package"),
+        rows=[_dataset(one) for one in facts.parts("datasets")],
+        facets={"package": "Package", "class": "Class"},
+        flags={"fetched": "a command fetches it"},
+    )
+
+
+def _dataset(one: facts.Part) -> Row:
+    spec: DatasetSpec = one.entry.spec
+    classes = spec.labels.classes if spec.labels else ()
+    layout = [details("what its folder holds", html("p", *prose(spec.layout)))] if spec.layout else []
+    page = [html("p", link(spec.homepage, "Homepage"))] if link_of(spec.homepage) else []
+    named = details(f"{len(classes)} classes", html("p", ", ".join(classes))) if classes else "yours"
+    return Row(
+        name=one.name,
+        cells=(
+            title(one, *page, *layout),
+            cell(named, sort=len(classes) or None),
+            cell(", ".join(spec.splits)),
+            cell(spec.licence or "yours"),
+            _how(one.name, spec),
+            package(one.entry.owner),
+        ),
+        facets={"package": [one.entry.owner], "class": classes},
+        flags=["fetched"] if _fetched(spec) else [],
+    )
+
+
+def link_of(address: str) -> str:
+    """Return an address that a browser may follow, or nothing."""
+    return address if address.startswith(("http://", "https://")) else ""
+
+
+def _fetched(spec: DatasetSpec) -> bool:
+    return bool(spec.archives)
+
+
+def _how(name: str, spec: DatasetSpec) -> Cell:
+    if spec.archives:
+        return cell(code(f"segzoo data download {name} --out {name}"))
+    if spec.by_hand:
+        return cell("By hand: ", *prose(spec.by_hand))
+    return cell("You have it")
+
+
+def metrics(docname: str) -> Table:
+    """Return the table of metrics, with what each counts."""
+    del docname
+    return Table(
+        kind="metrics",
+        caption="Metrics, and what each counts where the classes are background and object",
+        columns=("Metric", "Contract", "Better", "Needs", "Package"),
+        rows=[_metric(one) for one in facts.parts("metrics")],
+        facets={"package": "Package", "needs": "Needs"},
+    )
+
+
+def _metric(one: facts.Part) -> Row:
+    spec = one.entry.spec
+    contract, trouble = facts.guarded(lambda: make_metric(one.entry.full_name, _LABELS).contract, "")
+    told = _contract(str(contract)) if contract else [f"not told here: {trouble or 'it states none'}"]
+    needs = ("masks", *spec.needs)
+    return Row(
+        name=one.name,
+        cells=(
+            title(one),
+            cell(*told),
+            cell("higher" if spec.higher_is_better else "lower"),
+            cell(", ".join(needs)),
+            package(one.entry.owner),
+        ),
+        facets={"package": [one.entry.owner], "needs": needs},
+    )
+
+
+def _contract(text: str) -> list[nodes.Node | str]:
+    first, _, rest = text.partition("; ")
+    lines = [html("li", line) for line in rest.split("; ") if line]
+    return [html("p", first), *([details("the whole contract", html("ul", *lines))] if lines else [])]
+
+
+def losses(docname: str) -> Table:
+    """Return the table of losses."""
+    del docname
+    return Table(
+        kind="losses",
+        caption="Losses",
+        columns=("Loss", "In a recipe", "Package"),
+        rows=[_loss(one) for one in facts.parts("losses")],
+        facets={"package": "Package"},
+    )
+
+
+def _loss(one: facts.Part) -> Row:
+    return Row(
+        name=one.name,
+        cells=(title(one), cell(code(f"loss={one.name}")), package(one.entry.owner)),
+        facets={"package": [one.entry.owner]},
+    )
+
+
+def recipes(docname: str) -> Table:
+    """Return the table of recipes, with what each file says."""
+    return Table(
+        kind="recipes",
+        caption="Recipes: how to train, as a file",
+        columns=("Recipe", "Data", "Model", "Whose settings", "Package"),
+        rows=[_recipe(one, docname) for one in facts.parts("recipes")],
+        facets={"package": "Package", "data": "Data"},
+    )
+
+
+def _recipe(one: facts.Part, docname: str) -> Row:
+    from segzoo.training.recipe_files import shipped_text
+
+    spec = one.entry.spec
+    text, trouble = facts.guarded(lambda: shipped_text(spec), "")
+    command = code(f"segzoo train {one.name}" + ("" if spec.data else " --data FOLDER"))
+    file = nodes.literal_block(text, text, language="toml") if text else html("p", trouble)
+    settings = one.known.get("settings", {})
+    model = settings.get("model", "") if isinstance(settings, dict) else ""
+    model = model.get("name", "") if isinstance(model, dict) else model
+    return Row(
+        name=one.name,
+        cells=(
+            title(one, html("p", command), details("the file", file)),
+            cell(_data(one, docname)),
+            cell(code(str(model)) if model else NOTHING),
+            cell(link(spec.homepage, spec.origin) if spec.origin else "segzoo's own"),
+            package(one.entry.owner),
+        ),
+        facets={"package": [one.entry.owner], "data": [spec.data or "yours"]},
+    )
+
+
+def _data(one: facts.Part, docname: str) -> nodes.Node:
+    data = one.entry.spec.data
+    name = zoo.registry("datasets").meant(data, one.entry.owner).rpartition(":")[2] if data else ""
+    if not name:
+        return nodes.Text("yours")
+    return refer("datasets", name, docname) if name in zoo.registry("datasets").names() else code(data)
+
+
+def layouts(docname: str) -> Table:
+    """Return the table of layouts of other programs' checkpoints."""
+    del docname
+    return Table(
+        kind="layouts",
+        caption="Layouts: checkpoints of other programs that segzoo reads",
+        columns=("Layout", "Recognised by these tensors", "Licence of the program", "Package"),
+        rows=[_layout(one) for one in facts.parts("layouts")],
+        facets={"package": "Package"},
+    )
+
+
+def _layout(one: facts.Part) -> Row:
+    spec = one.entry.spec
+    page = [html("p", link(spec.homepage, "The program"))] if link_of(spec.homepage) else []
+    marks = html("ul", *(html("li", code(mark)) for mark in spec.marks), classes=["zoo-names"])
+    return Row(
+        name=one.name,
+        cells=(title(one, *page), cell(marks), cell(spec.licence or "not stated"), package(one.entry.owner)),
+        facets={"package": [one.entry.owner]},
+    )

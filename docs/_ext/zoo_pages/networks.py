@@ -1,0 +1,269 @@
+"""The tables of models, weights, encoders and decoders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from zoo_pages import facts, words
+from zoo_pages.markup import anchor, code, html, paper, prose, refer
+from zoo_pages.options import options_of
+from zoo_pages.table import NOTHING, Row, Table, cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from docutils import nodes
+
+    from zoo_pages.measuring import Measured
+    from zoo_pages.table import Cell
+
+
+def heading(name: str, summary: str, *more: nodes.Node, aliases: Iterable[str] = ()) -> Cell:
+    """Return the cell that names a thing, with what it is below."""
+    named: list[nodes.Node | str] = [html("span", code(name), classes=["zoo-name"])]
+    others = [piece for alias in aliases for piece in (", ", code(alias))]
+    if others:
+        named.append(html("span", " or ", *others[1:], classes=["zoo-aliases"]))
+    said = [html("p", *prose(summary), classes=["zoo-summary"])] if summary else []
+    return cell(html("div", *named), *said, *more)
+
+
+def title(part: facts.Part, *more: nodes.Node) -> Cell:
+    """Return the cell that names a registered thing, with its options and what is wrong with it."""
+    spec = part.entry.spec
+    told = list(more)
+    if spec.paper:
+        told.append(html("p", "Paper: ", paper(spec.paper)))
+    told += options_of(part.known)
+    if part.trouble:
+        told.append(trouble(part.trouble))
+    return heading(part.name, spec.summary, *told, aliases=spec.aliases)
+
+
+def trouble(text: str) -> nodes.Node:
+    """Return what went wrong, as a row says it."""
+    return html("p", html("strong", "Not known: "), text, classes=["zoo-trouble"])
+
+
+def package(owner: str) -> Cell:
+    """Return the cell of the package that brings a thing."""
+    return cell(code(owner))
+
+
+def figures(measured: Measured, *, sized: bool = False) -> tuple[Cell, Cell]:
+    """Return the cells of parameters and operations; of the latter with the image's size, if that differs."""
+    if not measured.parameters:
+        return cell(NOTHING), cell(NOTHING)
+    at = f" at {words.size(measured.size)}" if sized else ""
+    return (
+        cell(words.millions(measured.parameters), sort=measured.parameters),
+        cell(f"{words.giga(measured.flops)}{at}", sort=measured.flops),
+    )
+
+
+def models(docname: str) -> Table:
+    """Return the table of models, and of decoders on encoders."""
+    rows = [_model(one, docname) for one in facts.models()] + [
+        _pairing(one, docname) for one in facts.pairings()
+    ]
+    return Table(
+        kind="models",
+        caption="Models: two classes, images of 256 x 256 pixels and three channels",
+        columns=("Model", "Parameters", "GFLOPs", "Stride", "Channels", "Weights", "Package"),
+        rows=rows,
+        facets={"kind": "Kind", "package": "Package", "stride": "Stride"},
+        flags={"weights": "with trained weights"},
+    )
+
+
+def _create(name: str, owner: str) -> list[nodes.Node]:
+    lines = [] if owner in ("segzoo", "timm") else [html("p", code(f"pip install {owner}"))]
+    return [html("p", code(f'segzoo.create("{name}", num_classes=2)')), *lines]
+
+
+def _model(one: facts.Model, docname: str) -> Row:
+    stride = one.measured.stride
+    return Row(
+        name=one.name,
+        cells=(
+            title(one, *_create(one.name, one.entry.owner)),
+            *figures(one.measured),
+            cell(str(stride), sort=stride) if stride else cell(NOTHING),
+            cell("any"),
+            cell(*_names("weights", one.weights, docname)),
+            package(one.entry.owner),
+        ),
+        facets={
+            "kind": ["model"],
+            "package": [one.entry.owner],
+            "stride": [str(stride)] if stride else [],
+        },
+        flags=["weights"] if one.weights else [],
+    )
+
+
+def _pairing(one: facts.Pairing, docname: str) -> Row:
+    told = [trouble(one.measured.trouble)] if one.measured.trouble else []
+    on = "timm's encoder" if one.from_timm else "the encoder"
+    stride = one.measured.stride
+    return Row(
+        name=one.name,
+        cells=(
+            heading(
+                one.name,
+                f"decoder `{one.decoder}` on {on} `{one.encoder}`",
+                *_create(one.name, one.owner),
+                *told,
+            ),
+            *figures(one.measured),
+            cell(str(stride), sort=stride) if stride else cell(NOTHING),
+            cell("any"),
+            cell(*_names("weights", one.weights, docname)),
+            package(one.owner),
+        ),
+        facets={
+            "kind": ["decoder on encoder"],
+            "package": [one.owner],
+            "stride": [str(stride)] if stride else [],
+        },
+        flags=["weights"] if one.weights else [],
+        linked=False,
+    )
+
+
+def _names(kind: str, names: Iterable[str], docname: str) -> list[nodes.Node | str]:
+    found = [html("li", refer(kind, name, docname)) for name in names]
+    return [html("ul", *found, classes=["zoo-names"])] if found else [NOTHING]
+
+
+def weights(docname: str) -> Table:
+    """Return the table of weights, whose rows belong to the sections below it."""
+    return Table(
+        kind="weights",
+        caption="Trained weights",
+        columns=("Weights", "Classes", "Parameters", "GFLOPs", "File", "Measured", "Licence"),
+        rows=[_weights(one, docname) for one in facts.weights()],
+        facets={"package": "Package", "class": "Class", "kind": "Kind"},
+        flags={"ships": "no download", "measured": "measured by segzoo"},
+    )
+
+
+def _weights(one: facts.Weights, docname: str) -> Row:
+    spec = one.entry.spec
+    classes = one.config.labels.classes if one.config else ()
+    told: list[nodes.Node] = [html("p", "From ", code(one.entry.owner))]
+    if one.trouble:
+        told.append(trouble(one.trouble))
+    summary = html("p", *prose(spec.summary), classes=["zoo-summary"])
+    name = html("div", html("span", refer("weights", one.name, docname), classes=["zoo-name"]))
+    return Row(
+        name=one.name,
+        cells=(
+            cell(name, summary, *told),
+            cell(_short(classes) if classes else "an encoder, no classes"),
+            *figures(one.measured, sized=True),
+            cell(_file(one), sort=one.bytes or None),
+            cell(*_best(one)),
+            cell(spec.licence or "not stated"),
+        ),
+        facets={
+            "package": [one.entry.owner],
+            "class": classes,
+            "kind": ["whole model" if classes else "encoder alone"],
+        },
+        flags=[flag for flag, fits in (("ships", one.shipped), ("measured", bool(one.scores))) if fits],
+        card=anchor("weights", one.name),
+    )
+
+
+def _short(classes: tuple[str, ...], most: int = 4) -> str:
+    more = len(classes) - most
+    return ", ".join(classes[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _file(one: facts.Weights) -> str:
+    size = f", {words.megabytes(one.bytes)}" if one.bytes else ""
+    return f"{'ships' if one.shipped else 'download'}{size}"
+
+
+def _best(one: facts.Weights) -> list[nodes.Node | str]:
+    found = [
+        html("p", f"{name} {value:.3f} {average.replace('_', ' ')}")
+        for name, metric in list(words.metrics(one.scores))[:1]
+        for average, value in words.values(metric)
+    ]
+    return list(found) or ["not by segzoo"]
+
+
+def encoders(docname: str) -> Table:
+    """Return the table of encoders."""
+    return Table(
+        kind="encoders",
+        caption="Encoders that plug-ins register; every backbone of timm that yields a pyramid goes too",
+        columns=("Encoder", "Parameters", "Channels of its features", "Strides", "Package"),
+        rows=[_encoder(one, docname) for one in facts.parts("encoders")],
+        facets={"package": "Package", "stride": "Coarsest stride"},
+        flags={"pretrained": "trained on request"},
+    )
+
+
+def _encoder(one: facts.Part, docname: str) -> Row:
+    spec = one.entry.spec
+    build = html("p", code(f'segzoo.create("unet/{one.name}", num_classes=2)'))
+    trained = [html("p", "ImageNet weights with ", code("pretrained=True"))] if spec.pretrained else []
+    found = [w.name for w in facts.weights() if w.config is None and _same(w, one)]
+    if found:
+        trained.append(html("p", "Weights: ", *_names("weights", found, docname)))
+    return Row(
+        name=one.name,
+        cells=(
+            title(one, build, *trained),
+            _parameters(one.known),
+            cell(" ".join(map(str, spec.channels))),
+            cell(" ".join(map(str, spec.strides)), sort=spec.strides[-1]),
+            package(one.entry.owner),
+        ),
+        facets={"package": [one.entry.owner], "stride": [str(spec.strides[-1])]},
+        flags=["pretrained"] if spec.pretrained else [],
+    )
+
+
+def _same(weights: facts.Weights, encoder: facts.Part) -> bool:
+    meant = zoo.registry("encoders").meant(weights.entry.spec.model, weights.entry.owner)
+    return meant in (encoder.name, encoder.entry.full_name)
+
+
+def _parameters(known: dict[str, Any]) -> Cell:
+    count = known.get("parameters", 0)
+    return cell(words.millions(count), sort=count) if count else cell(NOTHING)
+
+
+def decoders(docname: str) -> Table:
+    """Return the table of decoders."""
+    return Table(
+        kind="decoders",
+        caption="Decoders",
+        columns=("Decoder", "Parameters", "Encoder by itself", "Features", "Package"),
+        rows=[_decoder(one, docname) for one in facts.parts("decoders")],
+        facets={"package": "Package"},
+    )
+
+
+def _decoder(one: facts.Part, docname: str) -> Row:
+    spec = one.entry.spec
+    encoder = zoo.registry("encoders").meant(spec.encoder, one.entry.owner).rpartition(":")[2]
+    known = encoder in zoo.registry("encoders").names()
+    fits = f"at least {spec.min_features}" + (", each of twice the stride" if spec.halving else "")
+    build = html("p", code(f'segzoo.create("{one.name}/resnet50", num_classes=2)'))
+    return Row(
+        name=one.name,
+        cells=(
+            title(one, build),
+            _parameters(one.known),
+            cell(refer("encoders", encoder, docname) if known else code(encoder)),
+            cell(fits),
+            package(one.entry.owner),
+        ),
+        facets={"package": [one.entry.owner]},
+    )

@@ -1,0 +1,27 @@
+"""The options of a part, as ``segzoo info`` lists them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+from zoo_pages.markup import code, definitions, details, prose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def options_of(known: Mapping[str, Any]) -> list[nodes.Node]:
+    """Return what a reader opens to see the options, their defaults and meanings; nothing without any."""
+    takes = known.get("takes") or {}
+    if not takes:
+        return []
+    pairs = [(_term(name, said["default"]), prose(said["meaning"])) for name, said in takes.items()]
+    return [details(f"{len(takes)} option{'s' if len(takes) > 1 else ''}", definitions(pairs))]
+
+
+def _term(name: str, default: Any) -> list[nodes.Node]:
+    if default == "(required)":
+        return [code(name), nodes.Text(" (required)")]
+    return [code(f"{name}={default!r}")]

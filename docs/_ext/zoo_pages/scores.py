@@ -1,0 +1,87 @@
+"""The scores of weights, each with what it counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+from zoo_pages import words
+from zoo_pages.markup import definitions, details, html
+from zoo_pages.table import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from zoo_pages.facts import Weights
+
+
+def scores_of(one: Weights) -> list[nodes.Node]:
+    """Return the scores that are known of weights, and whose they are."""
+    found: list[nodes.Node] = []
+    provenance: Any = one.config.provenance if one.config else {}
+    if one.scores:
+        found += _measured(one.scores, provenance)
+    if isinstance(provenance.get("cross_validation"), dict):
+        found += _folds(provenance["cross_validation"])
+    if one.entry.spec.claimed:
+        found.append(html("p", html("strong", "Claimed by their authors: "), f"{one.entry.spec.claimed}."))
+    if not one.scores and one.config is not None:
+        found.append(html("p", "segzoo has not measured them."))
+    return [html("p", html("strong", "Scores"), classes=["zoo-heading"]), *found] if found else []
+
+
+def _measured(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[nodes.Node]:
+    where = f"{provenance.get('scored', 'test')} part of {provenance.get('data', 'its data')}"
+    caption = f"Measured by segzoo on {scores.get('images', 'the')} images, the {where}"
+    rows, contracts = [], []
+    for metric, said in words.metrics(scores):
+        contracts.append((metric, str(said["contract"])))
+        intervals = said.get("intervals") or {}
+        for average, value in words.values(said):
+            rows.append(
+                (metric, average.replace("_", " "), f"{value:.4f}", words.interval(intervals.get(average)))
+            )
+    found = [plain(caption, ("Metric", "Average", "Value", "95 % interval"), rows)] if rows else []
+    classes = scores.get("classes")
+    if isinstance(classes, dict) and classes:
+        found += _by_class(classes, contracts)
+    if scores.get("intervals by"):
+        found.append(html("p", f"Intervals: {scores['intervals by']}."))
+    return [*found, *_contracts(contracts)]
+
+
+def _by_class(classes: Mapping[str, Any], contracts: list[tuple[str, str]]) -> list[nodes.Node]:
+    said = {name: dict(words.values(one)) for name, one in classes.items() if isinstance(one, dict)}
+    columns = list(dict.fromkeys(metric for one in said.values() for metric in one))
+    rows = [
+        (name, *(f"{one[column]:.4f}" if column in one else "" for column in columns))
+        for name, one in said.items()
+    ]
+    contract = next((one.get("contract") for one in classes.values() if isinstance(one, dict)), None)
+    if contract:
+        contracts.append(("each class", str(contract)))
+    return [plain("Each class, of the pixels of all images", ("Class", *columns), rows)]
+
+
+def _folds(said: Mapping[str, Any]) -> list[nodes.Node]:
+    mean, deviation = said.get("mean"), said.get("deviation")
+    if not isinstance(mean, dict) or not isinstance(deviation, dict):
+        return []
+    spread = dict(words.values(deviation))
+    rows = [
+        (name.replace("_", " "), f"{value:.4f}", f"{spread[name]:.4f}" if name in spread else "")
+        for name, value in words.values(mean)
+    ]
+    table = plain("Cross-validation by segzoo", ("Metric", "Mean of the folds", "Standard deviation"), rows)
+    return [table, *_contracts([("folds", str(mean.get("contract", "")))])]
+
+
+def _contracts(contracts: Sequence[tuple[str, str]]) -> list[nodes.Node]:
+    told = [([nodes.Text(name)], [html("ul", *_lines(text))]) for name, text in contracts if text]
+    return [details("What these numbers count", definitions(told))] if told else []
+
+
+def _lines(contract: str) -> Iterator[nodes.Node]:
+    for line in contract.split("; "):
+        yield html("li", line)

@@ -1,0 +1,189 @@
+"""A table that can be filtered: a form, a line that counts, and rows that say what they are by.
+
+Without the program in ``zoo.js`` the form stays hidden and every row is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+
+from zoo_pages.markup import anchor, code, html
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from segzoo.plugins import PluginRecord
+    from zoo_pages.markup import element
+
+#: What a cell holds where nothing is known.
+NOTHING = "none"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell; ``sort`` is what its column is sorted by, where that is a number."""
+
+    content: tuple[nodes.Node | str, ...]
+    sort: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A thing in the zoo.
+
+    Attributes:
+        name: of it.
+        cells: one for each column; the first names it.
+        facets: what it is by each choice of the form; several values where several fit.
+        flags: which of the form's boxes fit it.
+        linked: whether other pages may link to the row itself.
+        card: the id of a section that belongs to it and is hidden with it.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+    linked: bool = True
+    card: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What a page shows of a kind.
+
+    Attributes:
+        kind: in the plural.
+        caption: what the table holds, in words.
+        columns: their titles.
+        rows: of the table.
+        facets: the form's choices, by name of the facet, and their labels.
+        flags: the form's boxes, by name of the flag, and their labels.
+    """
+
+    kind: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+    facets: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+
+def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
+    """Return a cell."""
+    return Cell(content, sort)
+
+
+def drawn(table: Table, failed: Sequence[PluginRecord]) -> list[nodes.Node]:
+    """Return the nodes of a table, with a row for each plug-in that did not load."""
+    count = html("p", f"{len(table.rows)} {table.kind}", classes=["zoo-count"], role="status")
+    return [html("div", _form(table), count, _region(table, failed), classes=["zoo"], data_zoo=table.kind)]
+
+
+def plain(
+    caption: str, columns: Sequence[str], rows: Sequence[Sequence[nodes.Node | str]], *, failed: int = 0
+) -> element:
+    """Return a table that is only read; the last ``failed`` rows say what went wrong."""
+    head = html("tr", *(html("th", column, scope="col") for column in columns))
+    body = [
+        html("tr", html("th", row[0], scope="row"), *(html("td", one) for one in row[1:])) for row in rows
+    ]
+    for row in body[len(body) - failed :]:
+        row["classes"].append("zoo-failed")
+    parts = (html("caption", caption), html("thead", head), html("tbody", *body))
+    grid = html("table", *parts, classes=["zoo-scores"])
+    return html("div", grid, classes=["zoo-scroll"], role="region", aria_label=caption, tabindex=0)
+
+
+def _form(table: Table) -> element:
+    fields = [_field(table, "text", "Search", html("input", type="search", autocomplete="off"))]
+    for facet, label in table.facets.items():
+        found = {value for row in table.rows for value in row.facets.get(facet, ())}
+        if len(found) > 1:
+            options = [
+                html("option", "any", value=""),
+                *(html("option", one, value=one) for one in _sorted(found)),
+            ]
+            fields.append(_field(table, facet, label, html("select", *options)))
+    for flag, label in table.flags.items():
+        if 0 < sum(flag in row.flags for row in table.rows) < len(table.rows):
+            fields.append(_field(table, flag, label, html("input", type="checkbox")))
+    clear = html("button", "Clear", type="reset", classes=["zoo-clear"])
+    return html(
+        *("form", *fields, clear),
+        classes=["zoo-form"],
+        role="search",
+        aria_label=f"Filter {table.kind}",
+        hidden=True,
+    )
+
+
+def _sorted(values: set[str]) -> list[str]:
+    numbers = all(value.isdecimal() for value in values)
+    return sorted(values, key=int if numbers else str.lower)
+
+
+def _field(table: Table, name: str, label: str, control: element) -> element:
+    identity = nodes.make_id(f"filter {table.kind} {name}")
+    control["ids"].append(identity)
+    control["named"] |= {"name": name}
+    named = html("label", label, for_=identity)
+    box = control["named"].get("type") == "checkbox"
+    parts = (control, named) if box else (named, control)
+    return html("div", *parts, classes=["zoo-field", *(["zoo-box"] if box else [])])
+
+
+def _region(table: Table, failed: Sequence[PluginRecord]) -> element:
+    heads = [html("th", title, scope="col", role="columnheader") for title in table.columns]
+    body = [_row(table, row) for row in table.rows] + [_failed(table, record) for record in failed]
+    grid = html(
+        "table",
+        html("caption", table.caption),
+        html("thead", html("tr", *heads, role="row"), role="rowgroup"),
+        html("tbody", *body, role="rowgroup"),
+        classes=["zoo-table"],
+        role="table",
+    )
+    return html("div", grid, classes=["zoo-scroll"], role="region", aria_label=table.caption, tabindex=0)
+
+
+def _row(table: Table, row: Row) -> element:
+    said = {"facets": dict(row.facets), "flags": list(row.flags)}
+    cells = [
+        html(
+            "th" if index == 0 else "td",
+            *one.content,
+            scope="row" if index == 0 else None,
+            role="rowheader" if index == 0 else "cell",
+            data_label=title,
+            data_sort=one.sort,
+            classes=["zoo-number"] if one.sort is not None else [],
+        )
+        for index, (title, one) in enumerate(zip(table.columns, row.cells, strict=True))
+    ]
+    return html(
+        "tr",
+        *cells,
+        role="row",
+        ids=[anchor(f"row-{table.kind}" if row.card else table.kind, row.name)],
+        data_zoo_row=json.dumps(said, ensure_ascii=False),
+        data_card=row.card or None,
+    )
+
+
+def _failed(table: Table, record: PluginRecord) -> element:
+    told = html(
+        "td",
+        html("strong", "Plug-in "),
+        code(record.distribution),
+        html("strong", f" {record.version} is {record.status}: "),
+        html("span", record.error),
+        html("span", f" What {table.kind} it brings is not known."),
+        colspan=len(table.columns),
+        role="cell",
+    )
+    return html("tr", told, role="row", classes=["zoo-failed"])

@@ -1,0 +1,25 @@
+"""The table of each kind, by its name in the plural."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo_pages import materials, networks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zoo_pages.table import Table
+
+#: From the name of the page that shows a table to the table.
+TABLES: dict[str, Callable[[str], Table]] = {
+    "models": networks.models,
+    "weights": networks.weights,
+    "encoders": networks.encoders,
+    "decoders": networks.decoders,
+    "datasets": materials.datasets,
+    "metrics": materials.metrics,
+    "losses": materials.losses,
+    "recipes": materials.recipes,
+    "layouts": materials.layouts,
+}

@@ -1,0 +1,109 @@
+// The tables of the zoo: filter them, count what is shown, sort them, and keep the filter in the page's address.
+(() => {
+  "use strict";
+
+  const READ = /^#([a-z]+)\?(.*)$/;
+
+  const setUp = (box) => {
+    const kind = box.dataset.zoo;
+    const form = box.querySelector("form");
+    const count = box.querySelector(".zoo-count");
+    const rows = [...box.querySelectorAll("tr[data-zoo-row]")].map((row) => {
+      const card = row.dataset.card ? document.getElementById(row.dataset.card) : null;
+      const entry = card && document.querySelector(`.toc-tree a[href="#${CSS.escape(card.id)}"]`);
+      const also = [card, entry && entry.closest("li")].filter(Boolean);
+      const text = [row, ...also].map((node) => node.textContent).join(" ").toLowerCase();
+      return { row, also, text, ...JSON.parse(row.dataset.zooRow) };
+    });
+
+    const chosen = () => [...new FormData(form)].filter(([, value]) => value.trim() !== "");
+
+    const fits = (one, [name, value]) => {
+      if (name === "text") return value.toLowerCase().split(/\s+/).every((word) => one.text.includes(word));
+      if (one.flags.includes(name)) return true;
+      return (one.facets[name] || []).includes(value);
+    };
+
+    const apply = () => {
+      const wanted = chosen();
+      let shown = 0;
+      for (const one of rows) {
+        const fine = wanted.every((wish) => fits(one, wish));
+        for (const node of [one.row, ...one.also]) node.hidden = !fine;
+        shown += fine;
+      }
+      const all = `${rows.length} ${kind}`;
+      const some = shown ? `${shown} of ${all} shown` : `None of ${all} fits`;
+      count.textContent = wanted.length ? some : all;
+      form.querySelector("button[type=reset]").disabled = !wanted.length;
+    };
+
+    const keep = () => {
+      const query = new URLSearchParams(chosen()).toString();
+      history.replaceState(null, "", query ? `#${kind}?${query}` : location.pathname + location.search);
+    };
+
+    const read = () => {
+      const [, about, query] = location.hash.match(READ) || [];
+      if (about === kind) {
+        form.reset();
+        for (const [name, value] of new URLSearchParams(query)) {
+          const field = form.elements.namedItem(name);
+          if (!field) continue;
+          if (field.type === "checkbox") field.checked = true;
+          else field.value = value;
+        }
+        apply();
+        box.scrollIntoView();
+        return;
+      }
+      // A link to something that the filter hides shows everything again.
+      const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      if (target && target.closest("[hidden]")) {
+        form.reset();
+        apply();
+        target.scrollIntoView();
+      }
+    };
+
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => { apply(); keep(); });
+    // The fields are empty only after the event.
+    form.addEventListener("reset", () => setTimeout(() => { apply(); keep(); form.elements.text.focus(); }));
+    window.addEventListener("hashchange", read);
+    form.hidden = false;
+    apply();
+    read();
+    sortable(box, rows.map((one) => one.row));
+  };
+
+  // A heading whose cells hold numbers becomes a button: up, down, and as it was.
+  const sortable = (box, rows) => {
+    const heads = [...box.querySelectorAll("thead th")];
+    const body = box.querySelector("tbody");
+    const failed = [...body.querySelectorAll(".zoo-failed")];
+    const next = { none: "ascending", ascending: "descending", descending: "none" };
+    heads.forEach((head, place) => {
+      const of = (row) => row.children[place].dataset.sort;
+      if (rows.filter((row) => of(row) !== undefined).length < 2) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "zoo-sort";
+      button.textContent = head.textContent;
+      head.replaceChildren(button);
+      head.setAttribute("aria-sort", "none");
+      button.addEventListener("click", () => {
+        const order = next[head.getAttribute("aria-sort")];
+        for (const other of heads) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none");
+        head.setAttribute("aria-sort", order);
+        const sign = order === "descending" ? -1 : 1;
+        // What has no number comes last, either way up.
+        const key = (row) => (of(row) === undefined ? Infinity : sign * Number(of(row)));
+        const sorted = order === "none" ? rows : [...rows].sort((a, b) => (key(a) === key(b) ? 0 : key(a) - key(b)));
+        body.append(...sorted, ...failed);
+      });
+    });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-zoo]").forEach(setUp));
+})();
