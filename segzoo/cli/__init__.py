@@ -43,6 +43,7 @@ COMMANDS = {
     "push": "Upload a segzoo folder to the Hugging Face Hub.",
     "plugins": "Show every plug-in that was found and what became of it.",
     "doctor": "Look at this installation and this machine, and say what is wrong.",
+    "completion": "Print the script that makes a shell complete commands, options and names.",
 }
 
 #: What shells report for a program that was interrupted, and for one whose reader went away.
@@ -133,6 +134,10 @@ def main() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on ``arguments`` (the program's own where ``None``); return the exit code."""
     told, warnings.showwarning = warnings.showwarning, _show_warning
+    if "_SEGZOO_COMPLETE" in os.environ:
+        from segzoo.cli.shells import register
+
+        register()
     try:
         code = command.main(arguments, prog_name="segzoo", standalone_mode=False)
         sys.stdout.flush()

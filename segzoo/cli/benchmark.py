@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
 
@@ -20,11 +21,12 @@ _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 
 @click.command("benchmark")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=offers.models)
 @click.option(
     "--run",
     "runs",
     multiple=True,
+    shell_complete=offers.runs,
     metavar="BACKEND:PRECISION",
     help="Such as openvino:fast, eager, or all; may be repeated [default: eager, torch:exact, torch:fast].",
 )
@@ -36,7 +38,11 @@ _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 )
 @click.option("--batch", default=1, show_default=True, help="Images that the network takes together.")
 @click.option("--threads", type=int, help="Of the CPU [default: the cores that the process may use].")
-@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option(
+    "--device",
+    shell_complete=offers.devices,
+    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+)
 @click.option("--repeats", default=20, show_default=True, help="How often each thing is measured, at most.")
 @click.option(
     "--seconds", default=20.0, show_default=True, help="No repetition begins later, once there are 3."

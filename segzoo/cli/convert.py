@@ -7,10 +7,17 @@ from typing import Any
 
 import click
 
+from segzoo.cli import offers
+
 
 @click.command("convert")
 @click.argument("file", type=click.Path())
-@click.option("--from", "layout", help="The program that wrote FILE [default: recognised from its tensors].")
+@click.option(
+    "--from",
+    "layout",
+    shell_complete=offers.layouts,
+    help="The program that wrote FILE [default: recognised from its tensors].",
+)
 @click.option("--out", required=True, type=click.Path(), help="The folder to write.")
 @click.option(
     "--option",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ class Request:
 
 
 @click.command("evaluate")
-@click.argument("model", required=False)
-@click.option("--data", help="A data set by name, or a folder with images/ and masks/.")
+@click.argument("model", required=False, shell_complete=offers.weights)
+@click.option(
+    "--data", shell_complete=offers.data, help="A data set by name, or a folder with images/ and masks/."
+)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", help="Which part of it [default: test].")
+@click.option("--split", shell_complete=offers.splits, help="Which part of it [default: test].")
 @click.option(
     "--data-option",
     "data_options",
@@ -63,7 +66,11 @@ class Request:
     "--ignore-index", type=click.IntRange(0, 255), help="Of masks in folders: the value that is not scored."
 )
 @click.option(
-    "--metric", "metrics", multiple=True, help="A metric by name; may be repeated [default: iou, dice]."
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=offers.metrics,
+    help="A metric by name; may be repeated [default: iou, dice].",
 )
 @click.option(
     "--resamples",
@@ -73,7 +80,11 @@ class Request:
     help="Of the bootstrap that gives intervals; 0 for none.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option(
+    "--device",
+    shell_complete=offers.devices,
+    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+)
 @click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
 @click.option("--report", type=click.Path(), help="A folder for report.html, images.csv and report.json.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")

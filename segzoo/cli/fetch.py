@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from segzoo.cli import offers
 from segzoo.errors import FailureError, SegzooError, UsageError
 
 
 @click.command("fetch")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=offers.fetchable)
 def command(names: tuple[str, ...]) -> None:
     """Fill the cache with weights ahead of time.
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from segzoo import zoo
+from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.errors import OptionError, UnknownNameError, did_you_mean
 
@@ -16,7 +17,7 @@ _LABELS = {"options": "built with", "scores": "measured", "claimed": "claimed by
 
 
 @click.command("info")
-@click.argument("name")
+@click.argument("name", shell_complete=offers.anything)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> None:
     """Show what a name stands for: its options, parameters, licence, scores.

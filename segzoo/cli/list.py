@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo import zoo
+from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _COLUMNS = {
 
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice(zoo.KINDS), metavar=f"[{'|'.join(zoo.KINDS)}]")
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=offers.of_kind)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each.")
 def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
     """List models, weights, encoders, decoders, datasets, metrics and more.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli import offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.words import ManyValues, numbers, thresholds
 
@@ -22,18 +23,34 @@ if TYPE_CHECKING:
 @click.command("predict", cls=ManyValues)
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="PATH...")
 @click.option(
-    "--model", "-m", "models", multiple=True, help="Weights by name or folder; several are averaged."
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    shell_complete=offers.weights,
+    help="Weights by name or folder; several are averaged.",
 )
 @click.option("--out", type=click.Path(), default="masks", show_default=True, help="Where the masks go.")
 @click.option(
     "--outputs",
+    shell_complete=offers.outputs,
     default="mask,overlay",
     show_default=True,
     help="What to write: mask, values, binary, colour, overlay, cutout, contours, sheet, probabilities, "
     "coco, geojson, areas.",
 )
-@click.option("--list", "lists", multiple=True, help="A file with a PATH a line; - is standard input.")
-@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option(
+    "--list",
+    "lists",
+    multiple=True,
+    shell_complete=offers.files,
+    help="A file with a PATH a line; - is standard input.",
+)
+@click.option(
+    "--device",
+    shell_complete=offers.devices,
+    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+)
 @click.option(
     "--precision",
     type=click.Choice(["exact", "fast", "fastest"]),
@@ -49,7 +66,10 @@ if TYPE_CHECKING:
     help="Who computes.",
 )
 @click.option(
-    "--calibrate", multiple=True, help="Images that --precision fastest measures [default: the first 8]."
+    "--calibrate",
+    multiple=True,
+    shell_complete=offers.files,
+    help="Images that --precision fastest measures [default: the first 8].",
 )
 @click.option("--memory", help="A promise such as 4GB: larger images are run in tiles.")
 @click.option(
@@ -61,7 +81,13 @@ if TYPE_CHECKING:
 @click.option(
     "--threshold", "--mask-threshold", "-t", type=float, help="Of the one class [default: the weights']."
 )
-@click.option("--class-threshold", multiple=True, metavar="CLASS=T", help="Of one class of several.")
+@click.option(
+    "--class-threshold",
+    multiple=True,
+    metavar="CLASS=T",
+    shell_complete=offers.class_thresholds,
+    help="Of one class of several.",
+)
 @click.option("--smallest-object", type=int, default=0, help="In pixels; smaller ones go.")
 @click.option("--smallest-hole", type=int, default=0, help="In pixels; smaller ones are filled.")
 @click.option(
@@ -73,7 +99,9 @@ if TYPE_CHECKING:
 )
 @click.option("--from", "begin", type=float, default=0.0, metavar="SECONDS", help="Where a video begins.")
 @click.option("--until", "end", type=float, metavar="SECONDS", help="Where a video ends.")
-@click.option("--only", multiple=True, metavar="CLASS", help="Show these classes alone.")
+@click.option(
+    "--only", multiple=True, metavar="CLASS", shell_complete=offers.classes, help="Show these classes alone."
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--any-size", is_flag=True, help="Read images of more pixels than Pillow takes for harmless.")
 @click.option("--resume", is_flag=True, help="Leave what an earlier run did, and is whole, as it is.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from segzoo.cli import offers
+
 
 @click.command("push")
-@click.argument("source", metavar="DIR")
+@click.argument("source", metavar="DIR", shell_complete=offers.weights)
 @click.argument("repo", metavar="ORG/NAME")
 @click.option("--revision", help="The branch to push to, made where it is missing.")
 @click.option("--private/--public", default=None, help="Who may see a new repository.")

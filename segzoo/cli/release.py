@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import click
 
+from segzoo.cli import offers
 from segzoo.cli.table import table
 
 
 @click.command("release")
 @click.argument("run", type=click.Path(exists=True, file_okay=False))
 @click.argument("target", type=click.Path(file_okay=False))
-@click.option("--data", default="", help="The data set, where it is not the one that the recipe names.")
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", "part", default="test", show_default=True, help="Which part of it scores them.")
 @click.option(
-    "--metric", "metrics", multiple=True, help="A metric by name; may be repeated [default: iou, dice]."
+    "--data",
+    default="",
+    shell_complete=offers.data,
+    help="The data set, where it is not the one that the recipe names.",
+)
+@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option(
+    "--split",
+    "part",
+    default="test",
+    show_default=True,
+    shell_complete=offers.splits,
+    help="Which part of it scores them.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=offers.metrics,
+    help="A metric by name; may be repeated [default: iou, dice].",
 )
 @click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
 @click.option("--licence", default="", help="Of the weights [default: the recipe's].")
 @click.option("--full", is_flag=True, help="Keep single precision, at twice the size.")
-@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option(
+    "--device",
+    shell_complete=offers.devices,
+    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+)
 def command(
     run: str,
     target: str,

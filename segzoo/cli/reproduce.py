@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
 
 if TYPE_CHECKING:
@@ -13,15 +14,29 @@ if TYPE_CHECKING:
 
 
 @click.command("reproduce")
-@click.argument("name")
+@click.argument("name", shell_complete=offers.weights)
 @click.option("--check", is_flag=True, help="Score the weights again and compare.")
 @click.option("--run", is_flag=True, help="Train them again, score what comes out and compare.")
-@click.option("--data", default="", help="A data set instead of the one that the recipe names.")
+@click.option(
+    "--data",
+    default="",
+    shell_complete=offers.data,
+    help="A data set instead of the one that the recipe names.",
+)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--out", default="", help="Where --run leaves its weights [default: runs/NAME].")
+@click.option(
+    "--out",
+    default="",
+    shell_complete=offers.folders,
+    help="Where --run leaves its weights [default: runs/NAME].",
+)
 @click.option("--resume", is_flag=True, help="Go on with the training that --out holds.")
 @click.option("--overwrite", is_flag=True, help="Delete the training that --out holds.")
-@click.option("--device", help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].")
+@click.option(
+    "--device",
+    shell_complete=offers.devices,
+    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     name: str,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo import zoo
+from segzoo.cli import offers
+from segzoo.cli.recipe_offers import recipe_words
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
 
@@ -25,20 +27,29 @@ _HOW = ("resume", "overwrite", "folds", "benchmark", "dry_run", "progress", "as_
 
 
 @click.command("train")
-@click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...")
-@click.option("--data", help="A data set by name, or a folder with images/ and masks/.")
+@click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
+@click.option(
+    "--data", shell_complete=offers.data, help="A data set by name, or a folder with images/ and masks/."
+)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--model", help="A model, decoder/encoder, or weights to go on from [default: unet].")
-@click.option("--weights", help="Weights to start from: every tensor that fits is taken.")
+@click.option(
+    "--model",
+    shell_complete=offers.models,
+    help="A model, decoder/encoder, or weights to go on from [default: unet].",
+)
+@click.option(
+    "--weights", shell_complete=offers.weights, help="Weights to start from: every tensor that fits is taken."
+)
 @click.option("--out", type=click.Path(), help="Where the weights go [default: runs/RECIPE or runs/MODEL].")
 @click.option("--epochs", type=int, help="How often every image is seen [default: 50].")
 @click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8].")
-@click.option("--device", help="auto, cpu, cuda, mps or npu [default: auto].")
+@click.option("--device", shell_complete=offers.devices, help="auto, cpu, cuda, mps or npu [default: auto].")
 @click.option(
     "--resume",
     is_flag=False,
     flag_value=_HERE,
     metavar="[FOLDER]",
+    shell_complete=offers.folders,
     help="Go on with the training in FOLDER [default: the recipe's out].",
 )
 @click.option("--overwrite", is_flag=True, help="Delete the training that the folder holds.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from segzoo.cli import offers
+
 
 @click.command("check")
-@click.argument("data", metavar="DIR|NAME")
+@click.argument("data", metavar="DIR|NAME", shell_complete=offers.data)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

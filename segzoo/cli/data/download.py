@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from segzoo.cli import offers
 from segzoo.cli.data.prepare import tell
 
 
 @click.command("download")
-@click.argument("name")
+@click.argument("name", shell_complete=offers.datasets)
 @click.option("--out", type=click.Path(), help="The folder that it becomes [default: NAME].")
 def command(name: str, out: str | None) -> None:
     """Fetch a data set whose terms allow it, and unpack it.

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segzoo.cli import offers
+
 if TYPE_CHECKING:
     from segzoo.preparation import Prepared
 
 
 @click.command("prepare")
-@click.argument("name")
+@click.argument("name", shell_complete=offers.datasets)
 @click.option(
     "--source",
     "sources",

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segzoo.cli import offers
+from segzoo.cli.recipe_offers import recipe_words
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,10 +18,10 @@ _IMAGES, _AUGMENTED = 24, 6
 
 
 @click.command("preview")
-@click.argument("data", metavar="DIR|NAME")
-@click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...")
+@click.argument("data", metavar="DIR|NAME", shell_complete=offers.data)
+@click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", help="Only this part of it [default: all].")
+@click.option("--split", shell_complete=offers.splits, help="Only this part of it [default: all].")
 @click.option(
     "--count",
     type=click.IntRange(1, 400),

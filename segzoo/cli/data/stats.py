@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from segzoo.cli import offers
+
 
 @click.command("stats")
-@click.argument("data", metavar="DIR|NAME")
+@click.argument("data", metavar="DIR|NAME", shell_complete=offers.data)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--sample", default=500, show_default=True, help="How many images to measure mean and std from."

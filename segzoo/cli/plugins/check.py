@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from segzoo import zoo
+from segzoo.cli import offers
 from segzoo.cli.table import echo_json
 from segzoo.discovery import in_folder
 from segzoo.errors import MissingExtraError, PluginError, UsageError
@@ -47,7 +48,7 @@ class Finding:
 
 
 @click.command("check")
-@click.argument("target", required=False, metavar="[DIST|PATH]")
+@click.argument("target", required=False, metavar="[DIST|PATH]", shell_complete=offers.plugins)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that was found.")
 @click.pass_context
 def command(ctx: click.Context, target: str | None, as_json: bool) -> None:

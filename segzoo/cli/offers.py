@@ -1,0 +1,235 @@
+"""What shells offer for the values of arguments and options. Nothing here imports torch.
+
+Each is given to click as ``shell_complete``. An offer never raises: people are in the middle of a line.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from click.shell_completion import CompletionItem
+
+from segzoo import zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import click
+
+    Offer = tuple[str, str]
+    Find = Callable[[click.Context, str], Iterable[Offer]]
+    Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[Any]]]
+
+#: The kinds of files that ``--outputs`` names; `segzoo.prediction.rendering.kinds` would take NumPy.
+OUTPUTS = ("mask", "values", "binary", "colour", "overlay", "cutout", "contours", "sheet")
+OUTPUTS = (*OUTPUTS, "probabilities", "coco", "geojson", "areas")
+
+_HOW = ("exact", "fast", "fastest")
+
+#: What ``segzoo benchmark --run`` measures.
+RUNS = ("eager", "all")
+RUNS = (*RUNS, *(f"torch:{how}" for how in _HOW), *(f"compile:{how}" for how in _HOW))
+RUNS = (*RUNS, *(f"openvino:{how}" for how in _HOW), *(f"onnxruntime:{how}" for how in _HOW))
+
+_DEVICES = ("cpu", "cuda", "cuda:0", "mps", "npu")
+
+
+def offering(paths: Literal["", "file", "dir"] = "") -> Callable[[Find], Complete]:
+    """Make of a function that finds words, and what they stand for, what click asks.
+
+    Args:
+        paths: what may stand in the place of a word.
+    """
+
+    def decorate(find: Find) -> Complete:
+        @wraps(find)
+        def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+            try:
+                found = [offer for offer in find(ctx, incomplete) if offer[0].startswith(incomplete)]
+            except Exception:
+                found = []
+            # Of what is offered twice, the first time counts.
+            items = [CompletionItem(word, help=about) for word, about in dict(reversed(found)).items()][::-1]
+            return [*([CompletionItem(incomplete, type=paths)] if paths else []), *items]
+
+        return complete
+
+    return decorate
+
+
+def _named(*kinds: str) -> Iterator[Offer]:
+    for kind in kinds:
+        for name, entry in sorted(zoo.registry(kind).items(), key=lambda item: item[0]):
+            yield name, entry.spec.summary
+            for alias in entry.spec.aliases:
+                yield alias, entry.spec.summary
+
+
+def _pairs(incomplete: str) -> Iterator[Offer]:
+    """Yield decoders on the encoders of plug-ins, once the decoder is there."""
+    for decoder, about in _named("decoders"):
+        begun = next((f"{decoder}{mark}" for mark in "/-" if incomplete.startswith(f"{decoder}{mark}")), "")
+        if begun:
+            yield from ((f"{begun}{encoder}", told) for encoder, told in _named("encoders"))
+        else:
+            yield f"{decoder}/", f"{about}, on any encoder"
+
+
+@offering("dir")
+def weights(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer weights, and folders."""
+    return _named("weights")
+
+
+@offering()
+def fetchable(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer weights that are fetched, and do not ship with a plug-in."""
+    there = zoo.registry("weights").items()
+    return ((name, entry.spec.summary) for name, entry in there if not entry.spec.folder)
+
+
+@offering("dir")
+def models(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer models, weights, decoders on encoders, and folders."""
+    return [*_named("models", "weights", "decoders"), *_pairs(incomplete)]
+
+
+@offering("dir")
+def anything(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer all that has a name, and folders."""
+    return [*_named(*zoo.KINDS), *_pairs(incomplete)]
+
+
+@offering()
+def of_kind(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer the names of the kind that was said."""
+    kind = ctx.params.get("kind")
+    return _named(kind) if kind in zoo.KINDS else ()
+
+
+@offering("dir")
+def data(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer data sets, and folders."""
+    return _named("datasets")
+
+
+@offering()
+def datasets(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer data sets."""
+    return _named("datasets")
+
+
+@offering()
+def metrics(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer metrics."""
+    return _named("metrics")
+
+
+@offering()
+def listed_metrics(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer metrics, separated by commas."""
+    return _listed(incomplete, _named("metrics"))
+
+
+@offering()
+def losses(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer losses."""
+    return _named("losses")
+
+
+@offering("file")
+def recipes(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer recipes, and files."""
+    return _named("recipes")
+
+
+@offering("dir")
+def folders(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer folders."""
+    return ()
+
+
+@offering()
+def layouts(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer the programs whose checkpoints are known."""
+    return _named("layouts")
+
+
+@offering()
+def outputs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer kinds of files, separated by commas."""
+    return _listed(incomplete, ((name, "") for name in OUTPUTS))
+
+
+@offering()
+def devices(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer devices that torch may have; only torch knows which of them are here."""
+    return ((name, "") for name in (*_DEVICES, *(["auto"] if ctx.info_name == "train" else [])))
+
+
+@offering()
+def splits(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer the parts that data sets have."""
+    return (("train", "to learn from"), ("val", "to choose by"), ("test", "to score with"))
+
+
+@offering()
+def runs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer what can be measured."""
+    return ((name, "") for name in RUNS)
+
+
+@offering("file")
+def files(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer files."""
+    return ()
+
+
+@offering("dir")
+def plugins(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer distributions that bring a plug-in, and folders."""
+    return ((record.distribution, record.version) for record in zoo.plugins)
+
+
+@offering()
+def cached(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer what the cache holds."""
+    from segzoo.weights.inventory import items
+
+    return ((item.name, item.kind) for item in items())
+
+
+@offering()
+def classes(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer the classes of the weights that were named before."""
+    return ((name, "") for name in _class_names(ctx))
+
+
+@offering()
+def class_thresholds(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer ``CLASS=`` of the weights that were named before."""
+    return ((f"{name}=", "") for name in _class_names(ctx))
+
+
+def _class_names(ctx: click.Context) -> Iterator[str]:
+    from segzoo.weights.sources import in_package
+
+    for name in ctx.params.get("models") or ():
+        entries = zoo.registry("weights").find(name)
+        spec = entries[0].spec if entries else None
+        if spec is not None and not spec.folder:
+            yield from spec.classes
+            continue
+        folder = Path(name) if spec is None else in_package(spec)
+        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        yield from told["labels"]["classes"]
+
+
+def _listed(incomplete: str, offers: Iterable[Offer]) -> Iterator[Offer]:
+    """Yield words after the last comma, with what stands before it, and none twice."""
+    before, comma, _ = incomplete.rpartition(",")
+    taken = before.split(",")
+    return ((f"{before}{comma}{word}", about) for word, about in offers if word not in taken)
