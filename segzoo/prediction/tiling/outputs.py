@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from segzoo.errors import OptionError
-from segzoo.files import write_whole
+from segzoo.files import refuse_existing, write_whole
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.rendering.documents import areas_to_csv
 from segzoo.prediction.rendering.painting import look_up
@@ -106,6 +106,8 @@ class RowOutputs:
         check_by_rows(paths)
         self._size, self._labels, self._areas_path = size, labels, paths.get("areas")
         replaces = options.overwrite
+        if self._areas_path is not None and not replaces:
+            refuse_existing(self._areas_path)
         self._sinks: list[FileSink] = []
         for name, path in paths.items():
             if name in _PLAIN:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from segzoo.errors import OptionError
 from segzoo.prediction.rendering.painting import look_up
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.tiling.rows import READ_ROWS
@@ -105,6 +106,8 @@ class ValuesPng(PngSink):
 
     def _begin(self, file: BinaryIO) -> None:
         values = self.labels.values or tuple(range(len(self.labels.classes)))
+        if not 0 <= min(values) <= max(values) <= 0xFFFF:
+            raise OptionError(f"a PNG holds values from 0 to 65535, those of the classes are {values}")
         self.bits, self.kind = 8 if max(values) < 256 else 16, _GREY
         self._table = np.zeros(max(len(values), 256), np.uint8 if self.bits == 8 else np.uint16)
         self._table[: len(values)] = values

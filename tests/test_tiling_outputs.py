@@ -1,0 +1,114 @@
+"""Outputs of large images, written by rows, are those of the whole image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segzoo.errors import FailureError, OptionError
+from segzoo.prediction.rendering import OUTPUTS, OutputOptions, write_outputs
+from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.tiling import ArrayRows
+from segzoo.prediction.tiling.outputs import BY_ROWS, RowOutputs, check_by_rows
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEIGHT, WIDTH = 150, 70
+LABELS = Labels(
+    classes=("background", "cat", "dog"),
+    palette=((0, 0, 0), (200, 10, 30), (20, 90, 255)),
+    values=(0, 9, 300),
+)
+PICTURES = ("colour", "overlay", "contours", "cutout", "sheet")
+
+
+def found() -> Segmentation:
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 3, (HEIGHT // 10, WIDTH // 10), np.uint8)
+    mask = coarse.repeat(10, axis=0).repeat(10, axis=1)
+    image = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    chances = random.random((3, HEIGHT, WIDTH), np.float32)
+    return Segmentation(mask=mask, labels=LABELS, image=image, probabilities=chances)
+
+
+def paths(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
+    return {name: folder / f"x{OUTPUTS[name].suffix}" for name in names}
+
+
+def outputs(folder: Path, names: tuple[str, ...], options: OutputOptions) -> RowOutputs:
+    image = found().image
+    return RowOutputs(paths(folder, names), LABELS, 3, lambda: ArrayRows(image), (HEIGHT, WIDTH), options)
+
+
+def fill(sink: RowOutputs, segmentation: Segmentation) -> None:
+    assert segmentation.probabilities is not None
+    for top, bottom in ((0, 1), (1, 3), (3, 70), (70, 71), (71, 150)):
+        sink.write(segmentation.mask[top:bottom])
+        if sink.chances is not None:
+            sink.chances.write(segmentation.probabilities[:, top:bottom].astype(np.float16))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OutputOptions(),
+        OutputOptions(line_width=3, opacity=0.8, classes=("dog",), background=(1, 2, 3)),
+        OutputOptions(line_width=0),
+    ],
+    ids=["plain", "chosen", "no-lines"],
+)
+def test_every_output_by_rows_is_that_of_the_whole_image(options: OutputOptions, tmp_path: Path) -> None:
+    whole, names = found(), tuple(BY_ROWS)
+    expected = write_outputs(whole, tmp_path / "whole" / "x", names, options)
+    with outputs(tmp_path / "rows", names, options) as sink:
+        fill(sink, whole)
+    for name, path in zip(names, expected, strict=True):
+        written = tmp_path / "rows" / path.name
+        if path.suffix == ".csv":
+            assert written.read_bytes() == path.read_bytes()
+        elif path.suffix == ".npy":
+            assert np.array_equal(np.load(written), np.load(path))
+        else:
+            with Image.open(written) as image, Image.open(path) as other:
+                assert image.mode == other.mode
+                assert np.array_equal(np.asarray(image), np.asarray(other)), name
+    assert sink.shares == pytest.approx(whole.shares)
+
+
+@pytest.mark.parametrize("name", ["coco", "geojson"])
+def test_what_takes_the_whole_mask_is_refused_and_the_text_names_what_does_not(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=rf"too large for {name}.*Written by rows are mask \(\.png\)"):
+        check_by_rows(paths(tmp_path, ("mask", name)))
+
+
+def test_a_picture_in_a_format_that_is_not_written_by_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"overlay as \.jpg"):
+        check_by_rows({"overlay": tmp_path / "x.jpg"})
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_ends_early_leaves_no_output(error: type[BaseException], tmp_path: Path) -> None:
+    def end_early() -> None:
+        with outputs(tmp_path, tuple(BY_ROWS), OutputOptions()) as sink:
+            sink.write(found().mask[:70])
+            raise error
+
+    with pytest.raises(error):
+        end_early()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_is_there_keeps_all_from_being_written(tmp_path: Path) -> None:
+    for name in ("x_areas.csv", "x_probabilities.npy"):
+        (tmp_path / name).write_text("old")
+        with pytest.raises((OptionError, FailureError), match="is there already|exists"):
+            outputs(tmp_path, ("mask", "areas", "probabilities"), OutputOptions())
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
