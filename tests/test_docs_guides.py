@@ -1,0 +1,132 @@
+"""The guides and the design say what the code does: figures, findings, contracts and rooms are its own."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+DOCS = ROOT / "docs"
+FIGURES = DOCS / "figures"
+PAGES = sorted([*(DOCS / "guides").glob("*.md"), *(DOCS / "design").glob("*.md")])
+COMMAND = "python docs/figures"
+
+sys.path.append(str(FIGURES))
+
+from contracts import own  # noqa: E402 - the scripts lie beside the pages
+from drawn_masks import DRAWN  # noqa: E402
+from files import FILES  # noqa: E402
+from findings import GROUPS, kinds  # noqa: E402
+from flows import IMAGE, NAME, STEP  # noqa: E402
+from house import annexe, floors, purpose  # noqa: E402
+
+
+def text_of(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def pictures(page):
+    """Return the alt text and the file of every picture on a page."""
+    return re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith("guides") else ()) for name in FILES],
+)
+def test_what_is_written_from_the_code_is_as_the_code_is_now(name):
+    path = DOCS / name
+    there = path.is_file() and path.read_text(encoding="utf-8") == FILES[name]()
+    assert there, f"docs/{name} is out of date: run `{COMMAND}` and look at it"
+
+
+def test_every_finding_of_the_doctor_has_its_section_and_no_other():
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(kinds()), f"docs/figures/findings.py: add a case, then `{COMMAND}`"
+    told = re.findall(r"^### (.*)$", text_of("guides/findings.md"), re.MULTILINE)
+    assert told == grouped
+
+
+def test_every_room_is_drawn_and_says_what_it_is_for():
+    drawn = text_of("design/images/house.svg")
+    for room in [*(name for names in floors() for name in names), *annexe()]:
+        assert f">{room}</text>" in drawn
+        assert purpose(room)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in (*NAME, *IMAGE, *STEP) if stage.where])
+def test_every_stage_of_a_way_is_where_the_drawing_says(stage):
+    path = ROOT.joinpath(*stage.where.split("."))
+    if path.is_dir() or path.with_suffix(".py").is_file():
+        return
+    module = path.parent.with_suffix(".py")
+    tree = ast.parse((module if module.is_file() else path.parent / "__init__.py").read_text("utf-8"))
+    names = {getattr(node, "name", None) for node in ast.walk(tree)}
+    assert path.name in names, f"docs/figures/flows.py: there is no {stage.where} any more"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_picture_is_there_and_described(page):
+    for described, target in pictures(page):
+        assert len(described) > 40, f"{page.name}: say what {target} shows"
+        assert (page.parent / target).is_file(), f"{page.name}: there is no {target}"
+
+
+@pytest.mark.parametrize("page", ["metrics.md", "evaluation.md"])
+def test_numbers_said_of_a_figure_are_in_it(page):
+    for described, target in pictures(DOCS / "guides" / page):
+        shown = " ".join(re.findall(r">([^<]+)</text>", text_of(f"guides/{target}")))
+        missing = [number for number in re.findall(r"\d\.\d+", described) if number not in shown]
+        assert not missing, f"docs/guides/{page}, {target}: not in the figure: {', '.join(missing)}"
+
+
+def test_the_masks_that_the_guide_counts_are_those_of_the_figures():
+    page = text_of("guides/metrics.md")
+    shown = {name for name, text in DRAWN.items() if text in page}
+    assert {"truth", "predicted", "square", "vessel", "trunk", "nuclei", "merged"} <= shown
+
+
+def test_every_metric_has_its_contract_and_is_explained():
+    explained, stated = text_of("guides/metrics.md"), text_of("guides/contracts.md")
+    for spec in own():
+        assert f"\n## {spec.name}\n" in stated
+        assert re.search(rf"\b{re.escape(spec.name)}\b", explained), f"docs/guides/metrics.md: {spec.name}"
+
+
+def test_every_setting_that_the_guide_of_data_names_is_an_option_of_folders():
+    from segzoo.datasets.folder import FolderDataset
+
+    known = set(inspect.signature(FolderDataset).parameters)
+    named = set(re.findall(r"\bdata\.(\w+)=", text_of("guides/data.md") + text_of("guides/findings.md")))
+    assert named <= known
+    assert known - named <= {"root", "split", "scale"}, "docs/guides/data.md does not tell of all"
+
+
+def test_every_variable_that_the_guide_of_hubs_names_is_read():
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "segzoo").rglob("*.py"))
+    named = set(re.findall(r"`([A-Z][A-Z_]{4,})[=`]", text_of("guides/hubs.md")))
+    assert {"SEGZOO_HOME", "SEGZOO_MIRROR", "SEGZOO_OFFLINE", "HF_ENDPOINT"} <= named
+    assert [name for name in sorted(named) if name not in source] == []
+
+
+@pytest.mark.parametrize("name", ["training/distributed.md"])
+def test_scripts_of_a_shell_are_understood_by_it(name):
+    shell = shutil.which("bash")
+    if shell is None:
+        pytest.skip("there is no bash here")
+    scripts = re.findall(r"^```bash\n(.*?)^```$", text_of(name), re.MULTILINE | re.DOTALL)
+    assert scripts
+    for script in scripts:
+        done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_page_names_a_place_of_one_machine(page):
+    assert not re.search(r"/(?:work|root|home|tmp)/", page.read_text(encoding="utf-8"))
