@@ -48,15 +48,20 @@ def test_another_library_gives_the_network_s_logits(backend: Any) -> None:
 
 
 @pytest.mark.slow
-def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told() -> None:
+def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     told: list[str] = []
     plain, taken = network(), images(16, 24)
     watched = os.environ.get("CI")
     engine = make_engine(plain, precision="fastest", calibration=[taken], tell=told.append)
     assert isinstance(engine, SizedEngine)
     assert 1e-4 < away(plain, engine(taken), taken) < 0.2
-    share = disagreement(engine, [taken])
-    assert f"{share:.3%} of the 384 calibration pixels" in told[-1]
+    share, pixels = disagreement(engine, [taken])
+    assert f"{share:.3%} of {pixels} calibration pixels" in told[-1]
+    assert pixels == 384
+    assert "made for images of 1x3x16x24, measured on 1" in told[0]
+    assert capfd.readouterr().out == ""
     assert f"{share:.3%}" in engine.description
     assert os.environ.get("CI") == watched
 

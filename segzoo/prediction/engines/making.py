@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segzoo.blocks.convolution import check_choice
 from segzoo.errors import MissingExtraError
 from segzoo.machine import fast_dtype
+from segzoo.options import check_choice
 from segzoo.prediction.device import default_device, parse_device
 from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS
 from segzoo.prediction.engines.native import make_native
@@ -109,14 +109,13 @@ def _quantised(
     except MissingExtraError as error:
         tell(f'precision="fastest" {instead}: {error}')
         return None
-    share = disagreement(engine, calibration)
+    share, pixels = disagreement(engine, calibration)
     if engine.failed:
         tell(f'precision="fastest" {instead}')
         return None
     if backend != "openvino":
         tell('precision="fastest": 8-bit integers run on OpenVINO')
-    pixels = sum(one.shape[0] * one.shape[-2] * one.shape[-1] for one in calibration)
-    tell(f"8-bit integers give {share:.3%} of the {pixels} calibration pixels another class than float32")
+    tell(f"8-bit integers give {share:.3%} of {pixels} calibration pixels another class than float32")
     engine.description += f", {share:.3%} of calibration pixels differ"
     return engine
 

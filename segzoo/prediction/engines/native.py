@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from segzoo.prediction.engines.folding import fold
+from segzoo.prediction.engines.graphs import Graphed
+from segzoo.prediction.engines.graphs import record as record_graph
 from segzoo.prediction.engines.joining import join
 from segzoo.prediction.engines.packing import pack
 from segzoo.prediction.engines.probing import deviation, probe
@@ -54,6 +56,8 @@ class NativeEngine:
         self.network, self.device, self.dtype = network, device, dtype
         self.description = description
         self._autocast = autocast
+        #: Images as the network takes them to logits; something else may run in its place.
+        self.run: Callable[[Tensor], Tensor] = self.compute
 
     # Not inference_mode, which gains nothing here: its tensors could not be added to in place afterwards.
     @torch.no_grad()
@@ -61,8 +65,12 @@ class NativeEngine:
         """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
         taken = torch.float32 if self._autocast else self.dtype
         x = images.to(self.device, taken, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        return self.run(x)
+
+    def compute(self, images: Tensor) -> Tensor:
+        """Map images of the network's type, on its device, to float32."""
         with self._precision():
-            return self.network(x).float()
+            return self.network(images).float()
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._autocast:
@@ -112,7 +120,10 @@ def make_native(
             # Rounding to half the bits would hide a mistake, float32 does not.
             if way.packed and way.dtype is not torch.float32:
                 _checked(_build(known, replace(way, dtype=torch.float32)), known)
-            return _checked(_build(known, way), known)
+            engine = _checked(_build(known, way), known)
+            if device.type == "cuda" and not way.autocast:
+                engine.run = Graphed(engine.compute, tell=tell, record=record_graph)
+            return engine
         # Whatever stands in the way of the one, the next may do; the last is the network itself.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -6,9 +6,10 @@ calibration images show.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
+#: Pixels of calibration images after which no further one is compared.
+ENOUGH = 2_000_000
+
+
 def make_openvino(
     network: nn.Module, *, dtype: torch.dtype, calibration: Sequence[Tensor], tell: Callable[[str], None]
 ) -> SizedEngine:
@@ -38,7 +43,7 @@ def make_openvino(
     Raises:
         MissingExtraError: OpenVINO, or NNCF where there are calibration images, is not installed.
     """
-    with _unwatched():
+    with _unheard():
         openvino = _openvino()
         nncf = _nncf() if calibration else None
     core = openvino.Core()
@@ -49,7 +54,10 @@ def make_openvino(
     }
 
     def make(plain: nn.Module, images: Tensor) -> Program:
-        with _unwatched():
+        if nncf is not None:
+            size, count = "x".join(map(str, images.shape)), len(calibration)
+            tell(f"8-bit integers are made for images of {size}, measured on {count}: this takes a while")
+        with _unheard():
             model = openvino.convert_model(torch.export.export(plain, (images,)))
             model.reshape(list(images.shape))
             if nncf is not None:
@@ -68,14 +76,19 @@ def make_openvino(
     )
 
 
-def disagreement(engine: SizedEngine, calibration: Sequence[Tensor]) -> float:
-    """Return the share of the pixels of ``calibration`` whose class is not that of float32."""
+def disagreement(engine: SizedEngine, calibration: Sequence[Tensor]) -> tuple[float, int]:
+    """Return the share of pixels whose class is not that of float32, and of how many.
+
+    Images of ``calibration`` are compared until there are enough pixels; the first always is.
+    """
     different = total = 0
     for images in calibration:
+        if total >= ENOUGH:
+            break
         found, expected = _classes(engine(images)), _classes(engine.exact(images))
         different += int((found != expected).sum())
         total += expected.numel()
-    return different / max(total, 1)
+    return different / max(total, 1), total
 
 
 def _classes(logits: Tensor) -> Tensor:
@@ -97,24 +110,31 @@ def _openvino() -> Any:
 
 
 def _nncf() -> Any:
+    loggers = logging.getLoggerClass()
+    # NNCF imports what warns of CUDA where there is none, and changes what loggers are.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     try:
         import nncf
     except ImportError as error:
         raise MissingExtraError("8-bit integers need NNCF: pip install 'segzoo[int8]'") from error
+    finally:
+        logging.setLoggerClass(loggers)
     nncf.set_log_level(logging.ERROR)
     return nncf
 
 
 @contextmanager
-def _unwatched() -> Iterator[None]:
-    """Keep both libraries from reporting what is done with them to their makers, as they do unasked.
+def _unheard() -> Iterator[None]:
+    """Keep both libraries from drawing bars on standard output, and from reporting home.
 
-    They have no switch for a program to set, but are silent where tests run.
+    They tell their makers what is done with them, unasked. There is no switch for a program to set, but
+    they do not where tests run.
     """
     before = os.environ.get("CI")
     os.environ["CI"] = "true"
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         if before is None:
             del os.environ["CI"]
