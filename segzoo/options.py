@@ -10,6 +10,11 @@ from segzoo.errors import OptionError
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is among the choices.
 
+    Args:
+        name: of the option, for the error.
+        value: as it was given.
+        choices: all that it may be.
+
     Raises:
         OptionError: it is not; the text lists them.
     """

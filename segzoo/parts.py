@@ -62,12 +62,23 @@ def _is_list(path: Path) -> bool:
 
 
 def make_metric(name: str, labels: Labels, **options: Any) -> Metric:
-    """Build a registered metric for masks with these labels; the options are the metric's own."""
+    """Build a registered metric for masks with these labels; the options are the metric's own.
+
+    Args:
+        name: a registered metric.
+        labels: of the masks.
+        **options: of the metric: ``segzoo info NAME`` shows them.
+    """
     return _build(zoo.registry("metrics").get(name), labels=labels, **options)
 
 
 def make_loss(name: str, **options: Any) -> Callable[..., Any]:
-    """Build a registered loss, a callable ``(logits, target) -> scalar``."""
+    """Build a registered loss, a callable ``(logits, target) -> scalar``.
+
+    Args:
+        name: a registered loss.
+        **options: of the loss: ``segzoo info NAME`` shows them.
+    """
     return _build(zoo.registry("losses").get(name), **options)
 
 

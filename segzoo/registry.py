@@ -55,7 +55,12 @@ class Registry(Generic[S]):
         return self.spec_type.kind
 
     def check(self, *specs: S, owner: str) -> None:
-        """Raise `PluginError` if ``owner`` would claim one name twice."""
+        """Raise `PluginError` if ``owner`` would claim one name twice.
+
+        Args:
+            *specs: that would be added.
+            owner: the distribution that brings them.
+        """
         claimed = {name for entry in self._entries if entry.owner == owner for name in _names(entry.spec)}
         for spec in specs:
             for name in _names(spec):
@@ -64,7 +69,12 @@ class Registry(Generic[S]):
                 claimed.add(name)
 
     def add(self, *specs: S, owner: str) -> None:
-        """Add specs under their names and aliases; errors as `check`."""
+        """Add specs under their names and aliases; errors as `check`.
+
+        Args:
+            *specs: of the registry's kind.
+            owner: the distribution that brings them.
+        """
         self.check(*specs, owner=owner)
         for spec in specs:
             entry = Entry(spec, owner)

@@ -25,7 +25,15 @@ Padding = Literal["same", "valid"]
 
 
 class ConvUnit(nn.Module):
-    """A 3x3 convolution, a norm and an activation; the convolution has a bias where there is no norm."""
+    """A 3x3 convolution, a norm and an activation; the convolution has a bias where there is no norm.
+
+    Args:
+        in_channels: of the map that comes in.
+        out_channels: of the map that goes out.
+        norm: what follows the convolution; ``None`` for nothing.
+        activation: what follows the norm.
+        padding: ``same`` keeps the size, ``valid`` takes a pixel from each side.
+    """
 
     def __init__(
         self,
@@ -48,7 +56,16 @@ class ConvUnit(nn.Module):
 
 
 class DoubleConv(nn.Module):
-    """Two `ConvUnit` in a row, the first ``mid_channels`` wide (``out_channels`` unless told)."""
+    """Two `ConvUnit` in a row, the first ``mid_channels`` wide (``out_channels`` unless told).
+
+    Args:
+        in_channels: of the map that comes in.
+        out_channels: of the map that goes out.
+        mid_channels: of the map between the two; ``out_channels`` unless told.
+        norm: as of `ConvUnit`.
+        activation: as of `ConvUnit`.
+        padding: as of `ConvUnit`.
+    """
 
     def __init__(
         self,

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def fit(x: Tensor, height: int, width: int) -> Tensor:
-    """Zero-pad the last two dimensions, or crop where larger; left and top get the smaller half."""
+    """Zero-pad the last two dimensions, or crop where larger; left and top get the smaller half.
+
+    Args:
+        x: ``(N, C, H, W)``.
+        height: of what is returned.
+        width: likewise.
+    """
     dy, dx = height - x.shape[-2], width - x.shape[-1]
     return F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
 
@@ -33,7 +39,13 @@ def is_symbolic(*sizes: int) -> bool:
 
 
 def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
-    """Return the middle of ``x``; the left and top lose the smaller half."""
+    """Return the middle of ``x``; the left and top lose the smaller half.
+
+    Args:
+        x: ``(..., H, W)``.
+        height: of what is returned.
+        width: likewise.
+    """
     return crop(x, height, width, (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2)
 
 

@@ -40,7 +40,14 @@ class Transposed(nn.Module):
 def make_upsample(
     upsample: Upsample, in_channels: int, out_channels: int, *, relu: bool = False
 ) -> tuple[nn.Module, int]:
-    """Return the layer and the channels that leave it: ``in_channels`` where it is bilinear."""
+    """Return the layer and the channels that leave it: ``in_channels`` where it is bilinear.
+
+    Args:
+        upsample: which of the two.
+        in_channels: of the map that comes in.
+        out_channels: of what leaves a transposed convolution.
+        relu: whether a ReLU follows the transposed convolution.
+    """
     check_choice("upsample", upsample, ("bilinear", "transpose"))
     check_flags(upsample_relu=relu)
     if upsample == "bilinear":

@@ -37,6 +37,12 @@ def hundredth_of(name: str) -> int:
 
 
 def check_split(data: str, split: str, known: Sequence[str]) -> None:
-    """Raise `OptionError` unless a data set has that part."""
+    """Raise `OptionError` unless a data set has that part.
+
+    Args:
+        data: what the data set is called, for the error.
+        split: that was asked for.
+        known: that there are.
+    """
     if split not in known:
         raise OptionError(f"{data} has the splits {', '.join(known)}, not {split!r}")

@@ -32,6 +32,10 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tupl
 
     The page is one file that asks nothing of any server. The table has a row per image.
 
+    Args:
+        evaluation: what `evaluate` or `score_predictions` returned.
+        folder: made where it is missing.
+
     Raises:
         FailureError: the folder cannot be written.
     """

@@ -92,6 +92,10 @@ def read_reduced(
 def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     """Open an image file at a page, and name the file in whatever goes wrong while it is used.
 
+    Args:
+        path: the file.
+        page: which of several, from 0; ``None`` opens the first, with a warning if there are more.
+
     Raises:
         ImageError: as `read` says; also if there is no such page.
     """

@@ -26,7 +26,13 @@ RESAMPLING = {
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """Return width and height times ``scale``, truncated, and at least 1."""
+    """Return width and height times ``scale``, truncated, and at least 1.
+
+    Args:
+        width: of the image.
+        height: of the image.
+        scale: what both are multiplied by.
+    """
     return max(int(width * scale), 1), max(int(height * scale), 1)
 
 
@@ -48,7 +54,13 @@ class Placement:
 
 
 def placed(height: int, width: int, resize: Resize | None) -> tuple[tuple[int, int], Placement]:
-    """Return height and width of what a network sees of an image, and where the image lies in that."""
+    """Return height and width of what a network sees of an image, and where the image lies in that.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        resize: how it is resized; ``None`` keeps its size.
+    """
     if resize is None:
         return (height, width), Placement(0, 0, height, width)
     if resize.mode == "stretch":
@@ -96,6 +108,10 @@ def resized(
 
 def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Return ``(C, H, W)`` float32: ``(value / 255 - mean) / std``.
+
+    Args:
+        image: ``(H, W, C)``, with the channels that the network wants.
+        preprocessing: which has mean and std.
 
     Raises:
         ImageError: mean and std are for another number of channels.

@@ -34,7 +34,12 @@ class Pixels(NamedTuple):
         return max(self.logits.shape[1], 2)
 
     def mean(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Return the mean over pixels that count of values ``(N, H, W)``; 0 where none does."""
+        """Return the mean over pixels that count of values ``(N, H, W)``; 0 where none does.
+
+        Args:
+            values: one for each pixel, such as its loss.
+            weights: ``(N, H, W)``, of a weighted mean; all 1 without.
+        """
         counts = self.valid.to(values.dtype) if weights is None else self.valid * weights
         total = counts.sum()
         return (values * counts).sum() / total.where(total > 0, torch.ones_like(total))
@@ -65,6 +70,11 @@ class Pixels(NamedTuple):
 
 def read_pixels(logits: Tensor, target: Tensor, ignore_index: int | None) -> Pixels:
     """Check logits ``(N, C, H, W)`` and class indices ``(N, H, W)``, and say which pixels count.
+
+    Args:
+        logits: of any floating-point type; what is returned is float32, or float64 as it was.
+        target: of any type of whole numbers.
+        ignore_index: the index that does not count, if any.
 
     Raises:
         OptionError: the shapes do not fit, or (where looking costs nothing, on a CPU) an index is not

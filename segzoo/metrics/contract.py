@@ -28,13 +28,23 @@ def describe_average(what: str) -> str:
 
 
 def scored_classes(labels: Labels, *, background: bool) -> tuple[int, ...]:
-    """Return the classes that are averaged: all but the ignored one, and class 0 only if asked for."""
+    """Return the classes that are averaged: all but the ignored one, and class 0 only if asked for.
+
+    Args:
+        labels: of the masks.
+        background: whether class 0 is averaged too.
+    """
     first = 0 if background else 1
     return tuple(index for index in range(first, len(labels.classes)) if index != labels.ignore_index)
 
 
 def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
-    """Name the averaged classes and say what becomes of the background, class 0."""
+    """Name the averaged classes and say what becomes of the background, class 0.
+
+    Args:
+        labels: of the masks.
+        classes: the indices that are averaged, as `scored_classes` returns them.
+    """
     names = [labels.classes[index] for index in classes]
     listed = ", ".join(names) if len(names) <= 8 else f"{len(names)} classes, {names[0]} to {names[-1]}"
     return f"{listed} ({labels.classes[0]} {'counted' if 0 in classes else 'left out'})"
@@ -56,6 +66,16 @@ def write_contract(
     threshold: str = AS_GIVEN,
     size: str = "that of the masks given",
 ) -> str:
-    """Return a contract: the measure, then ``rule: ...`` for each of `RULES`."""
+    """Return a contract: the measure, then ``rule: ...`` for each of `RULES`.
+
+    Args:
+        measure: the formula, such as ``iou = TP / (TP + FP + FN)``.
+        classes: which are averaged: `describe_classes` says it.
+        average: over what: `describe_average` says the two of most metrics.
+        empty: what becomes of a class that is in neither mask, or in one alone.
+        ignored: which pixels count for nothing: `describe_ignored` says it.
+        threshold: from which probability on a pixel is of a class.
+        size: at which size masks are compared.
+    """
     rules = zip(RULES, (classes, average, empty, ignored, threshold, size), strict=True)
     return "; ".join([measure, *(f"{rule}: {text}" for rule, text in rules)])

@@ -55,6 +55,14 @@ def check_image(
 ) -> Image:
     """Return the image that the arguments of ``update`` describe.
 
+    Args:
+        labels: of the classes.
+        prediction: ``(H, W)`` class indices.
+        target: ``(H, W)`` class indices, or ``labels.ignore_index``.
+        probabilities: as `segzoo.interfaces.Metric.update` takes them.
+        instances: likewise.
+        valid: ``(H, W)`` field of view.
+
     Raises:
         OptionError: the sizes differ, a mask holds no class indices or one that the labels lack, or
             probabilities have another number of classes.

@@ -70,6 +70,10 @@ class Segmentation:
         """Return the same with another mask, and perhaps without probabilities.
 
         An image that was not read yet stays unread, unlike with `dataclasses.replace`.
+
+        Args:
+            mask: ``(H, W)`` class indices.
+            probabilities: whether to keep those that there are.
         """
         return Segmentation(
             mask=mask,
@@ -135,7 +139,12 @@ class Segmentation:
         return Image.fromarray(cut_out(self.image, self.mask, background))
 
     def sheet(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
-        """Return the image, the colours of its classes and the overlay side by side."""
+        """Return the image, the colours of its classes and the overlay side by side.
+
+        Args:
+            opacity: of the overlay's tint, 0 to 1.
+            line_width: of its outlines, in pixels; 0 for none.
+        """
         overlay = self.overlay(opacity, line_width=line_width)
         colours = paint_classes(self.mask, self.labels.colours)
         return Image.fromarray(side_by_side(to_rgb(self.image), colours, np.asarray(overlay)))

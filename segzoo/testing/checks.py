@@ -120,6 +120,11 @@ def check_plugin(
 ) -> None:
     """Run every check of a distribution, and tell of all that fail; arguments as those of `every_check`.
 
+    Args:
+        distribution: what people install, such as ``segzoo-mine``.
+        arguments: what checks are given besides, by ``kind/name``, as `every_check` takes it.
+        expected_failures: why a check may fail, by its id.
+
     Raises:
         PluginError: promises are broken; the text lists them.
         UnknownNameError: no plug-in of that distribution is known.

@@ -92,6 +92,10 @@ class Transfer:
     def shape(self, name: str, rank: int = 4) -> tuple[int, ...]:
         """Return the shape of a tensor that decides what the network is.
 
+        Args:
+            name: of the tensor in the checkpoint.
+            rank: how many dimensions it must have.
+
         Raises:
             WeightsError: there is no such tensor, or it has another number of dimensions.
         """
@@ -120,7 +124,15 @@ class Transfer:
         self._put(source, target, tensor)
 
     def conv(self, source: str, target: str, *, up_first: int = 0, transposed: bool = False) -> None:
-        """Move a convolution that has a bias in the network; where the file has none it is zero."""
+        """Move a convolution that has a bias in the network; where the file has none it is zero.
+
+        Args:
+            source: its name in the checkpoint, without ``.weight``.
+            target: its name in the network.
+            up_first: as of `move`.
+            transposed: whether it is a transposed convolution, whose outputs are the second
+                dimension.
+        """
         self.move(f"{source}.weight", f"{target}.weight", up_first=up_first)
         bias, weight = f"{source}.bias", self._source.get(f"{source}.weight")
         if bias in self._source or weight is None:
@@ -130,7 +142,14 @@ class Transfer:
         self._put(f"{source}.weight", f"{target}.bias", torch.zeros(channels, dtype=torch.float32))
 
     def norm(self, source: str, target: str, *, bias: str = "", eps: float = _EPS) -> None:
-        """Move a batch norm; the tensor named ``bias``, if it exists, folds into its mean."""
+        """Move a batch norm; the tensor named ``bias``, if it exists, folds into its mean.
+
+        Args:
+            source: its name in the checkpoint, without ``.weight``.
+            target: its name in the network.
+            bias: the tensor of a convolution's bias before the norm.
+            eps: what the other program adds to the variance.
+        """
         names = self._norm_names
         for part in ("weight", "bias"):
             self.move(f"{source}.{names[part]}", f"{target}.{part}")
@@ -150,7 +169,15 @@ class Transfer:
             self._put(count, f"{target}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
     def unit(self, conv: str, norm: str, target: str, *, up_first: int = 0, eps: float = _EPS) -> None:
-        """Move a convolution and its batch norm to a `segzoo.blocks.convolution.ConvUnit`."""
+        """Move a convolution and its batch norm to a `segzoo.blocks.convolution.ConvUnit`.
+
+        Args:
+            conv: the convolution's name in the checkpoint.
+            norm: the norm's.
+            target: the unit's name in the network.
+            up_first: as of `move`.
+            eps: as of `norm`.
+        """
         self.move(f"{conv}.weight", f"{target}.conv.weight", up_first=up_first)
         self.norm(norm, f"{target}.norm", bias=f"{conv}.bias", eps=eps)
 
@@ -208,6 +235,11 @@ def _folded(mean: Tensor, shift: Tensor) -> Tensor:
 def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """Return an option's value if it is among the choices.
 
+    Args:
+        name: of the option, for the error.
+        value: as it was given.
+        choices: all that it may be.
+
     Raises:
         OptionError: it is not; the text lists them.
     """
@@ -218,6 +250,11 @@ def one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
 
 def number(name: str, value: Any, *, whole: bool = False) -> Any:
     """Return an option's value if it is a number above 0, and a whole one if that is asked.
+
+    Args:
+        name: of the option, for the error.
+        value: as it was given.
+        whole: whether it must be a whole number.
 
     Raises:
         OptionError: it is not.
