@@ -206,7 +206,7 @@ def test_what_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatc
 def test_where_nothing_can_be_compiled_torch_runs_the_network_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_compiler(_: object) -> None:
+    def no_compiler(_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler was found")
 
     monkeypatch.setattr(torch, "compile", no_compiler)

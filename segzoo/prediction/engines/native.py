@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The most by which an exact engine may differ on the random image; half the bits may by far more.
 TOLERANCE, LOW_TOLERANCE = 1e-5, 0.2
+#: Height and width of an image that programs are made with.
+USUAL = (256, 256)
 
 
 class NativeEngine:
@@ -120,6 +122,9 @@ def make_native(
             # Rounding to half the bits would hide a mistake, float32 does not.
             if way.packed and way.dtype is not torch.float32:
                 _checked(_build(known, replace(way, dtype=torch.float32)), known)
+            if way.compiled:
+                # What is compiled for a tiny image is compiled again when a larger one comes.
+                known.enlarge()
             engine = _checked(_build(known, way), known)
             if device.type == "cuda" and not way.autocast:
                 engine.run = Graphed(engine.compute, tell=tell, record=record_graph)
@@ -147,6 +152,13 @@ class Known:
         with float32_as_it_is(device):
             self.images, seen = probe(self._spare, record)
         self.expected, self.channels, self._chains = seen.output, seen.channels, seen.chains
+
+    def enlarge(self) -> None:
+        """Take an image of a usual size instead."""
+        shape = (*self.images.shape[:2], *USUAL)
+        self.images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        with torch.no_grad(), float32_as_it_is(self.device):
+            self.expected = self.copy()(self.images)
 
     def copy(self) -> nn.Module:
         """Return a copy in eval mode on the device."""
@@ -184,8 +196,8 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         pack(copy, chains, modules)
     copy.to(memory_format=torch.channels_last)
     if way.compiled:
-        # A program for all sizes is made when the second size comes.
-        copy = cast("nn.Module", torch.compile(copy))
+        # One program for all sizes: a minute for each new one would cost more than it ever gains.
+        copy = cast("nn.Module", torch.compile(copy, dynamic=True))
     return NativeEngine(
         copy,
         device=known.device,
