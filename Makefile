@@ -8,7 +8,7 @@ BROWSER := $(VENV)/.browser
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo docs test fast lint format template clean
+.PHONY: demo docs browse test fast lint format template clean
 
 demo: $(READY)  ## segment a microscopy image with the shipped weights
 	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo --overwrite
@@ -17,6 +17,9 @@ demo: $(READY)  ## segment a microscopy image with the shipped weights
 docs: $(READY)  ## the documentation as a site; a warning is an error
 	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/docs docs dist/docs
 	@echo "the first page: $(CURDIR)/dist/docs/index.html"
+
+browse: $(READY) $(BROWSER)  ## look at the site in a browser: at every page, if SEGZOO_EVERY_PAGE=1
+	$(BIN)/python -m pytest tests/test_site_in_browser.py
 
 test: $(READY) $(BROWSER)  ## every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
