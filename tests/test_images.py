@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
@@ -196,3 +197,17 @@ def test_impossible_preprocessing_is_refused():
             Resize(**wrong)
     with pytest.raises(OptionError, match="std must be above 0"):
         Preprocessing(std=(0.0,))
+
+
+def test_tensors_and_channels_first_are_taken_as_told():
+    array = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    planes = torch.from_numpy(array).permute(2, 0, 1)
+    assert np.array_equal(as_image(planes, layout="CHW"), array)
+    assert np.array_equal(as_image(planes.float() / 255, layout="CHW"), array)
+    near = as_image((planes.float() / 255).bfloat16(), layout="CHW")
+    assert np.abs(near.astype(int) - array).max() <= 1
+    assert np.array_equal(as_image(planes[0], layout="CHW"), array[..., :1])
+    with pytest.raises(ImageError, match=r"\(H, W\) or \(C, H, W\)"):
+        as_image(planes[None], layout="CHW")
+    with pytest.raises(OptionError, match="layout must be HWC or CHW"):
+        as_image(array, layout="chw")

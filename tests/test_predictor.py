@@ -136,3 +136,10 @@ def test_settings_are_equal_only_where_masks_are(model):
         segzoo.Predictor(model, smallest_object=9),
     ]
     assert len({same, *(other.settings for other in others)}) == 6
+
+
+def test_tensors_are_segmented_as_the_arrays_they_hold(model, image):
+    expected = segzoo.Predictor(model)(image).mask
+    tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)
+    assert np.array_equal(segzoo.Predictor(model)(tensor, layout="CHW").mask, expected)
+    assert np.array_equal(segzoo.predict(tensor / 255, model=model, layout="CHW").mask, expected)

@@ -115,5 +115,4 @@ def test_arrays_and_tensors_say_how_their_axes_are_ordered(dtype):
 def test_an_unknown_order_of_axes_is_an_error():
     with pytest.raises(OptionError, match="HWC or CHW"):
         ArraySource(np.zeros((2, 2, 3)), layout="WHC").read()
-    with pytest.raises(ImageError, match="three axes"):
-        ArraySource(np.zeros((2, 2)), layout="CHW").read()
+    assert ArraySource(np.zeros((2, 2)), layout="CHW").read().shape == (2, 2, 1)

@@ -5,7 +5,7 @@ Everything here is numpy and Pillow. Arrays are ``(H, W, C)``, uint8, channels i
 
 from __future__ import annotations
 
-from segzoo.images.pixels import as_image, from_pillow, to_channels, to_uint8
+from segzoo.images.pixels import Layout, as_image, from_pillow, to_channels, to_uint8
 from segzoo.images.reading import (
     ARRAY_SUFFIXES,
     READABLE,
@@ -32,6 +32,7 @@ __all__ = [
     "READABLE",
     "RESAMPLING",
     "SUFFIXES",
+    "Layout",
     "Placement",
     "as_image",
     "averages",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from segzoo.errors import ImageError
+from segzoo.options import check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from segzoo.specs import Preprocessing
+
+#: The order of an array's axes: rows, columns, channels, or channels first.
+Layout = Literal["HWC", "CHW"]
 
 
 def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
@@ -27,21 +32,41 @@ def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
     return pixels.reshape(image.height, image.width, -1)
 
 
-def as_image(image: NDArray[Any] | Image.Image) -> NDArray[np.uint8]:
-    """Return an array ``(H, W)``, ``(H, W, C)`` or a Pillow image as ``(H, W, C)`` uint8; alpha is dropped.
+def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[np.uint8]:
+    """Return an image as ``(H, W, C)`` uint8; alpha is dropped.
+
+    Args:
+        image: a Pillow image, or an array or a tensor on any device, ``(H, W)`` or as ``layout`` says; its
+            values are taken as `to_uint8` says.
+        layout: ``HWC``, or ``CHW`` for channels first, as torch has it.
 
     Raises:
-        ImageError: it has another shape, or no pixel.
+        ImageError: it has another shape, no pixel, or values out of range.
+        OptionError: there is no such layout.
     """
     if isinstance(image, Image.Image):
         return from_pillow(image)
-    array = np.asarray(image)
-    array = array[..., None] if array.ndim == 2 else array
-    if array.ndim != 3 or 0 in array.shape:
-        raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {array.shape}")
+    check_choice("layout", layout, get_args(Layout))
+    array = np.asarray(image) if isinstance(image, np.ndarray) else _from_tensor(image)
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        axes = ", ".join(layout)
+        raise ImageError(f"an image must be (H, W) or ({axes}) with at least one pixel, got {array.shape}")
+    if array.ndim == 2:
+        array = array[..., None]
+    elif layout == "CHW":
+        array = array.transpose(1, 2, 0)
     if array.shape[2] in (2, 4):
         array = array[..., :-1]
     return to_uint8(array)
+
+
+def _from_tensor(image: Any) -> NDArray[Any]:
+    """Return what is a tensor, on any device and of any type, or can become an array, as an array."""
+    if not hasattr(image, "detach"):
+        return np.asarray(image)
+    tensor = image.detach().cpu()
+    # numpy has no bfloat16.
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -73,6 +98,10 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def to_channels(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Return ``(H, W, C)`` with the channels, in the order, that the network was trained on.
+
+    Args:
+        image: ``(H, W, C)``, one channel or three in RGB order.
+        preprocessing: whose ``channels`` say which are wanted.
 
     Raises:
         ImageError: the image's channels cannot become those.

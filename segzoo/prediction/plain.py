@@ -21,24 +21,28 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
-    from torch import nn
+    from torch import Tensor, nn
 
+    from segzoo.images import Layout
     from segzoo.prediction.segmentation import Segmentation
 
 
 def predict(
-    image: str | os.PathLike[str] | NDArray[Any] | Image.Image,
+    image: str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image,
     *,
     model: str | nn.Module,
     device: str | torch.device | None = None,
+    layout: Layout = "HWC",
     probabilities: bool = False,
 ) -> Segmentation:
     """Segment one image.
 
     Args:
-        image: a file, a Pillow image, or an array ``(H, W)`` or ``(H, W, C)``, channels in RGB order.
+        image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels in
+            RGB order; values as `segzoo.images.to_uint8` takes them.
         model: weights by name or ``local-dir:path``, or a model that segzoo made.
         device: where to compute; the model's own device unless told.
+        layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
         probabilities: whether to keep them too, 4 bytes a pixel and class.
 
     Raises:
@@ -52,7 +56,7 @@ def predict(
     network = load(model) if isinstance(model, str) else model
     if device is not None:
         network.to(device)
-    pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image)
+    pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
     return segment(network, pixels, probabilities=probabilities)
 
 

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.config import ModelConfig
-    from segzoo.images import Placement
+    from segzoo.images import Layout, Placement
     from segzoo.prediction.engines import Backend, Engine, Precision
     from segzoo.prediction.tiling import Plan
 
-    #: A file, a Pillow image, or an array.
-    Picture = str | os.PathLike[str] | NDArray[Any] | Image.Image
+    #: A file, a Pillow image, an array or a tensor.
+    Picture = str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image
 
 _log = logging.getLogger(__name__)
 #: Values of each tensor that tell one training from another.
@@ -161,17 +161,22 @@ class Predictor:
         self.settings = repr((known, self.config.preprocessing, self.engine.description, views, cut))
         self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
 
-    def __call__(self, image: Picture, *, probabilities: bool = False) -> Segmentation:
+    def __call__(
+        self, image: Picture, *, layout: Layout = "HWC", probabilities: bool = False
+    ) -> Segmentation:
         """Segment one image.
 
         Args:
-            image: a file, a Pillow image, or an array ``(H, W)`` or ``(H, W, C)``, channels in RGB order.
+            image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels
+                in RGB order; values as `segzoo.images.to_uint8` takes them.
+            layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
             probabilities: whether to keep them too, 4 bytes a pixel and class.
 
         Raises:
             ImageError: it cannot be read, or has other channels than the network.
         """
-        prepared = self.prepare(image, probabilities=probabilities)
+        picture = image if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
+        prepared = self.prepare(picture, probabilities=probabilities)
         return self.segment_prepared([prepared], probabilities=probabilities)[0]
 
     @property
@@ -180,7 +185,12 @@ class Predictor:
         return any(self._smallest.values())
 
     def prepare(self, image: Picture, *, probabilities: bool = False) -> Prepared:
-        """Read and preprocess an image, whose probabilities may be wanted; errors as those of a call."""
+        """Read and preprocess an image, whose probabilities may be wanted; errors as those of a call.
+
+        Args:
+            image: as calling the predictor takes it.
+            probabilities: whether `segment_prepared` will be asked for them, which takes memory.
+        """
         if not self._exact and isinstance(image, str | os.PathLike):
             pixels, size = read_reduced(image, self.config.preprocessing.resize)
         else:
@@ -199,7 +209,12 @@ class Predictor:
     def segment_prepared(
         self, prepared: Sequence[Prepared], *, probabilities: bool = False
     ) -> list[Segmentation]:
-        """Segment prepared images that are all of one kind."""
+        """Segment prepared images that are all of one kind.
+
+        Args:
+            prepared: what `prepare` returned, of equal size, or one that is run in tiles.
+            probabilities: whether the results hold the probabilities of every class.
+        """
         if prepared[0].plan is not None:
             return [self._tiled(one, probabilities=probabilities) for one in prepared]
         tensors = [one.tensor for one in prepared if one.tensor is not None]

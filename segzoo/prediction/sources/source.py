@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from PIL import Image
 
-from segzoo.errors import ImageError, MissingExtraError, OptionError
+from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import as_image, count_pages, from_pillow, read
 from segzoo.prediction.sources.video import CAMERA
 
 if TYPE_CHECKING:
-    from typing import BinaryIO, Literal
+    from typing import BinaryIO
 
+    import numpy as np
     from numpy.typing import NDArray
+
+    from segzoo.images import Layout
 
 #: Bytes that an address may give; more is refused.
 LARGEST_DOWNLOAD = 512 * 1024**2
@@ -157,7 +159,7 @@ class ArraySource:
 
     array: Any = field(repr=False)
     name: str = "array"
-    layout: Literal["HWC", "CHW"] = "HWC"
+    layout: Layout = "HWC"
 
     @property
     def origin(self) -> str:
@@ -170,17 +172,7 @@ class ArraySource:
         Raises:
             ImageError: it has another shape, or values out of range.
         """
-        array = self.array
-        if hasattr(array, "detach"):
-            array = array.detach().cpu().numpy()
-        array = np.asarray(array)
-        if self.layout == "CHW":
-            if array.ndim != 3:
-                raise ImageError(f"layout CHW needs three axes, got {array.shape}")
-            array = array.transpose(1, 2, 0)
-        elif self.layout != "HWC":
-            raise OptionError(f"layout must be HWC or CHW, got {self.layout!r}")
-        return as_image(array)
+        return as_image(self.array, layout=self.layout)
 
     def state(self) -> str:
         """Return nothing: an array leaves no trace of its changes."""
