@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from segzoo.errors import OptionError, SegzooError
-from segzoo.images import read
 from segzoo.machine import forget_peak, peak_bytes, used_bytes, wait
 from segzoo.options import check_choice, check_positive
 from segzoo.prediction.device import default_device
@@ -147,7 +146,8 @@ def _measured(bench: Bench, name: str, limit: _Limit, *, fps: bool) -> Measured:
         warmup = time.perf_counter() - begun
         network = Latency.of(limit.times(lambda: _run(engine, bench)), len(bench.input))
         memory = max(0, peak_bytes(bench.device) - before)
-        files, around = _from_file_to_file(engine, bench, limit)
+        exact = precision == "exact"
+        files, around = _from_file_to_file(engine, bench, limit, exact=exact)
         found = Measured(
             name=name,
             engine=engine.description,
@@ -155,7 +155,7 @@ def _measured(bench: Bench, name: str, limit: _Limit, *, fps: bool) -> Measured:
             warmup_seconds=warmup,
             network=network,
             files=files,
-            overlapped_per_second=_overlapped(engine, bench, files.count),
+            overlapped_per_second=_overlapped(engine, bench, files.count, exact=exact),
             around=around,
             memory_bytes=memory,
             operations=bench.operations,
@@ -181,7 +181,9 @@ def _run(engine: Engine, bench: Bench) -> None:
     wait(bench.device)
 
 
-def _from_file_to_file(engine: Engine, bench: Bench, limit: _Limit) -> tuple[Latency, dict[str, float]]:
+def _from_file_to_file(
+    engine: Engine, bench: Bench, limit: _Limit, *, exact: bool
+) -> tuple[Latency, dict[str, float]]:
     """Segment the file over and over, one after the other; return medians of the parts, too."""
     parts: dict[str, list[float]] = {part: [] for part in (*AROUND, "network")}
 
@@ -192,9 +194,9 @@ def _from_file_to_file(engine: Engine, bench: Bench, limit: _Limit) -> tuple[Lat
 
     def once() -> None:
         now = time.perf_counter()
-        pixels = read(bench.file)
+        pixels, size = bench.read(exact=exact)
         now = timed("read", now)
-        _, tensor, _ = bench.prepared(pixels)
+        tensor, _ = bench.prepared(pixels, size, exact=exact)
         now = timed("preprocess", now)
         logits = engine(tensor)[0]
         wait(bench.device)
@@ -211,10 +213,10 @@ def _from_file_to_file(engine: Engine, bench: Bench, limit: _Limit) -> tuple[Lat
     return latency, {part: float(np.median(parts[part])) * 1e3 for part in AROUND}
 
 
-def _overlapped(engine: Engine, bench: Bench, count: int) -> float:
+def _overlapped(engine: Engine, bench: Bench, count: int, *, exact: bool) -> float:
     """Return images a second where reading and writing go on beside the network."""
     stages: Stages[int, Tensor, Tensor, None] = Stages(
-        prepare=lambda _: bench.prepared(read(bench.file))[1],
+        prepare=lambda _: bench.prepared(*bench.read(exact=exact), exact=exact)[0],
         kind=lambda tensor: tuple(tensor.shape),
         infer=lambda tensors: list(engine(torch.cat(list(tensors)))),
         finish=lambda _, logits: bench.write(bench.restore(logits)),

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from segzoo.files import write_whole
-from segzoo.images import read
+from segzoo.images import read, read_reduced
 from segzoo.machine import fast_dtype, peak_flops
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.plain import config_of
@@ -60,16 +60,25 @@ class Bench:
         parameter = next(network.parameters(), torch.empty(0))
         self.device = parameter.device
         self.file = image or _made_up(size, self.config.architecture.in_channels, folder)
-        self.shape, one, self.placement = self.prepared(read(self.file))
+        pixels, self.shape = self.read(exact=True)
+        one, self.placement = self.prepared(pixels, self.shape, exact=True)
         self.input = one.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(one.to(self.device))
         self.operations = float(counter.get_total_flops())
 
-    def prepared(self, pixels: NDArray[np.uint8]) -> tuple[tuple[int, int], Tensor, Placement]:
-        """Return the size of an image, the preprocessed image, and where it lies in that."""
-        tensor, placement = network_input(pixels, self.config)
-        return (pixels.shape[0], pixels.shape[1]), tensor, placement
+    def read(self, *, exact: bool) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Return the image's pixels, where not ``exact`` perhaps fewer, and the size of the whole."""
+        if not exact:
+            return read_reduced(self.file, self.config.preprocessing.resize)
+        pixels = read(self.file)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+
+    def prepared(
+        self, pixels: NDArray[np.uint8], size: tuple[int, int], *, exact: bool
+    ) -> tuple[Tensor, Placement]:
+        """Return the preprocessed image, and where the image lies in that."""
+        return network_input(pixels, self.config, size=size, exact=exact)
 
     def engine(self, backend: str, precision: str, tell: Callable[[str], None]) -> Engine:
         """Make what a run runs."""
