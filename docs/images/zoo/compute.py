@@ -1,0 +1,151 @@
+"""The pictures of the page of weights, computed by the weights that ship.
+
+    python docs/images/zoo/compute.py            # write them anew, and pictures.json, which the page reads
+    python docs/images/zoo/compute.py --check    # say which are no longer what the weights compute
+
+Nuclei are two images of the test part of the Data Science Bowl 2018 (BBBC038, CC0), which
+docs/images/compute.py names. Those of ISBI 2012 may not be passed on, so the membranes are a drawing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+import segzoo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+HERE = Path(__file__).resolve().parent
+_SIDE = 256
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of what weights see.
+
+    Attributes:
+        images: what they are shown.
+        alt: what the picture shows, for those who do not see it.
+        caption: below it.
+    """
+
+    images: Callable[[], list[Image.Image]]
+    alt: str
+    caption: str
+
+
+def nuclei() -> list[Image.Image]:
+    """Return a corner of bright nuclei on black, and stained tissue."""
+    bright = Image.open(HERE.parent / "nuclei.png").convert("RGB").crop((0, 0, 320, _SIDE))
+    return [bright, Image.open(HERE.parent / "tissue.png").convert("RGB")]
+
+
+def membranes() -> list[Image.Image]:
+    """Return a drawing: cells that dark membranes part, in noise, as electron microscopy shows them."""
+    random = np.random.default_rng(1)
+    centres = random.uniform(-20, _SIDE + 20, (70, 2))
+    down, right = np.mgrid[:_SIDE, :_SIDE]
+    down_bent, right_bent = (axis + _hills(random, 24, 5) + _hills(random, 8, 1.2) for axis in (down, right))
+    far = np.sort([np.hypot(down_bent - row, right_bent - column) for row, column in centres], axis=0)
+    membrane = np.exp(-(((far[1] - far[0]) / 4.4) ** 2))
+    grey = 185 + _hills(random, 16, 8) + _hills(random, 4, 12) - 115 * membrane
+    grey += random.normal(0, 14, grey.shape)
+    for row, column in random.uniform(0, _SIDE, (14, 2)):  # what floats in the cells
+        radius = random.uniform(4, 8)
+        apart = np.hypot((down - row) * random.uniform(0.7, 1.3), right - column)
+        grey -= 50 * np.exp(-(((apart - radius) / 2) ** 2)) + 30 * (apart < radius)
+    drawn = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    return [drawn.filter(ImageFilter.GaussianBlur(0.8))]
+
+
+def _hills(random: np.random.Generator, step: int, height: float) -> NDArray[np.float64]:
+    """Return smooth noise, whose hills lie ``step`` pixels apart."""
+    coarse = random.normal(size=(_SIDE // step + 3, _SIDE // step + 3)).astype(np.float32)
+    side = _SIDE + 3 * step
+    smooth = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC), np.float64)
+    return height * smooth[step : step + _SIDE, step : step + _SIDE]
+
+
+_NUCLEI = (
+    "Images of the test part of the Data Science Bowl 2018 (CC0), which the weights have never seen; the"
+    " masks; and both together."
+)
+_FINDS = (
+    "Bright nuclei on black, and purple nuclei in stained tissue; beside each image the mask that {} finds"
+)
+_DRAWN = (
+    "A drawing in the manner of electron microscopy, the mask, and both together. The images that the weights"
+    " were trained on may not be passed on."
+)
+
+#: By the full name of the weights.
+PICTURES = {
+    "segzoo-medical:unet-nuclei": Picture(nuclei, _FINDS.format("unet-nuclei"), _NUCLEI),
+    "segzoo-nested:nested-nuclei": Picture(nuclei, _FINDS.format("nested-nuclei"), _NUCLEI),
+    "segzoo-medical:unet-membranes": Picture(
+        membranes,
+        "Grey cells that dark membranes part; beside them the cells that unet-membranes finds, in orange",
+        _DRAWN,
+    ),
+}
+
+
+def computed(name: str) -> Image.Image:
+    """Return the picture of weights: a row for each image."""
+    rows = [segzoo.predict(image, model=name).sheet() for image in PICTURES[name].images()]
+    width, height = max(row.width for row in rows), sum(row.height + 8 for row in rows) - 8
+    sheet = Image.new("RGB", (width, height), "white")
+    top = 0
+    for row in rows:
+        sheet.paste(row.convert("RGB"), (0, top))
+        top += row.height + 8
+    return sheet
+
+
+def kept(name: str) -> Path:
+    """Return where the picture of weights lies."""
+    return HERE / f"{name.partition(':')[2]}.jpg"
+
+
+def same(name: str) -> bool:
+    """Return whether the picture that is kept is what the weights compute, but for what JPEG loses."""
+    if not kept(name).is_file():
+        return False
+    now, then = (np.asarray(one.convert("RGB"), np.int64) for one in (computed(name), Image.open(kept(name))))
+    return now.shape == then.shape and float((np.abs(now - then).max(axis=-1) > 96).mean()) < 0.002
+
+
+def write() -> None:
+    """Write every picture, and what the page says of it."""
+    said = {}
+    for name, one in PICTURES.items():
+        computed(name).save(kept(name), quality=90, subsampling=0, optimize=True)
+        said[name] = {"file": kept(name).name, "alt": one.alt, "caption": one.caption}
+    (HERE / "pictures.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    """Do what the options say."""
+    parser = argparse.ArgumentParser(description="compute the pictures of the page of weights")
+    parser.add_argument("--check", action="store_true", help="say which the weights no longer compute")
+    if not parser.parse_args().check:
+        write()
+        return 0
+    old = [kept(name).name for name in PICTURES if not same(name)]
+    print("\n".join(f"{name} is not what its weights compute" for name in old) or "all are as kept")
+    return 1 if old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
