@@ -106,6 +106,34 @@ def test_without_images_or_libraries_8_bits_give_way_to_16(
     assert engine.description.startswith("torch on cpu")
 
 
+def test_a_size_that_comes_seldom_is_not_worth_a_program_that_takes_long_to_make() -> None:
+    made: list[int] = []
+    told: list[str] = []
+    plain = network()
+
+    def make(_: nn.Module, taken: torch.Tensor) -> Any:
+        made.append(taken.shape[-1])
+        return lambda array: plain(torch.from_numpy(array)).numpy()
+
+    engine = SizedEngine(
+        plain,
+        make,
+        tolerance=1e-4,
+        description="another library",
+        tell=told.append,
+        meanwhile=torch.bfloat16,
+        patience=3,
+    )
+    for width in (16, 24, 32, 24):
+        taken = images(16, width)
+        assert away(plain, engine(taken), taken) < 0.1
+    assert made == [16]
+    assert told == [f"images of 1x3x16x{width}: torch in bfloat16 until 3 have come" for width in (24, 32)]
+    engine(images(16, 24))
+    assert made == [16, 24]
+    assert not engine.failed
+
+
 def test_where_there_is_no_program_for_a_size_torch_computes_it() -> None:
     told: list[str] = []
     plain = network()

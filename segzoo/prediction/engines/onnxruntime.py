@@ -49,10 +49,11 @@ def make_onnxruntime(network: nn.Module, *, tell: Callable[[str], None]) -> Size
 
 def _runtime() -> Any:
     try:
+        runtime = import_module("onnxruntime")
         for name in ("onnx", "onnxscript"):
             import_module(name)
-        return import_module("onnxruntime")
     except ImportError as error:
         raise MissingExtraError(
             f"ONNX Runtime needs {error.name}: pip install 'segzoo[onnxruntime]'"
         ) from error
+    return runtime

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import torch
 
 from segzoo.blocks.sizes import mirror
 from segzoo.errors import MissingExtraError
+from segzoo.machine import fast_dtype
 from segzoo.prediction.engines.sized import SizedEngine
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 #: Pixels of calibration images after which no further one is compared.
 ENOUGH = 2_000_000
+#: How often a size comes before it is made 8-bit integers of, if it is not the first.
+PATIENCE = 3
 
 
 def make_openvino(
@@ -66,6 +70,8 @@ def make_openvino(
             compiled = core.compile_model(model, "CPU", settings)
         return lambda array: compiled([array])[0]
 
+    # One size takes up to a minute to be made 8-bit integers of.
+    apart = {"meanwhile": fast_dtype(torch.device("cpu"))[0], "patience": PATIENCE} if calibration else {}
     kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
     return SizedEngine(
         network,
@@ -73,18 +79,22 @@ def make_openvino(
         tolerance=None if calibration else 1e-4 if dtype is torch.float32 else 0.2,
         description=f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {kind}, a program for each size",
         tell=tell,
+        **apart,
     )
 
 
 def disagreement(engine: SizedEngine, calibration: Sequence[Tensor]) -> tuple[float, int]:
     """Return the share of pixels whose class is not that of float32, and of how many.
 
-    Images of ``calibration`` are compared until there are enough pixels; the first always is.
+    Images of the commonest size in ``calibration`` are compared, until there are enough pixels.
     """
     different = total = 0
+    commonest = Counter(images.shape for images in calibration).most_common(1)[0][0]
     for images in calibration:
         if total >= ENOUGH:
             break
+        if images.shape != commonest:
+            continue
         found, expected = _classes(engine(images)), _classes(engine.exact(images))
         different += int((found != expected).sum())
         total += expected.numel()

@@ -1,8 +1,8 @@
-"""Engines of other libraries: a program for every size of image, made when the first of that size comes."""
+"""Engines of other libraries: a program for every size of image, made when images of that size come."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from segzoo.prediction.engines.native import copied, make_native
 from segzoo.prediction.engines.probing import deviation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ KEPT = 8
 class SizedEngine:
     """Runs programs of another library on the CPU; see `segzoo.prediction.engines.Engine`.
 
-    Where there is no program for a size, or it is wrong, torch computes, and that is told.
+    Where there is no program for a size yet, or it is wrong, torch computes, and that is told.
 
     Args:
         network: is not changed.
@@ -42,6 +42,8 @@ class SizedEngine:
             images of a size; ``None`` where they are not compared.
         description: one line.
         tell: hears what could not be done.
+        meanwhile: what torch computes in where there is no program.
+        patience: how often a size comes before it gets a program; the first one gets it at once.
 
     Attributes:
         exact: the engine of torch in float32 beside it.
@@ -56,12 +58,17 @@ class SizedEngine:
         tolerance: float | None,
         description: str,
         tell: Callable[[str], None],
+        meanwhile: torch.dtype = torch.float32,
+        patience: int = 1,
     ) -> None:
         self.device = torch.device("cpu")
         self.description = description
         self.exact: NativeEngine = make_native(network, device=self.device, dtype=torch.float32, tell=tell)
         self._make, self._tolerance, self._tell = make, tolerance, tell
         self._plain = copied(network, self.device)
+        self._meanwhile, self._patience = meanwhile, patience
+        self._otherwise: NativeEngine | None = None
+        self._seen: Counter[tuple[int, ...]] = Counter()
         self._programs: OrderedDict[tuple[int, ...], Program | None] = OrderedDict()
         self.failed = False
         self._lock = Lock()  # a program has one set of buffers
@@ -73,12 +80,17 @@ class SizedEngine:
         with self._lock:
             program = self._program(images)
             if program is None:
-                return self.exact(images)
+                return self._without(images)
             return torch.from_numpy(program(images.contiguous().numpy()))
 
     def _program(self, images: Tensor) -> Program | None:
         size = tuple(images.shape)
         if size not in self._programs:
+            self._seen[size] += 1
+            if self._programs and self._seen[size] < self._patience:
+                if self._seen[size] == 1:
+                    self._tell(f"images of {_told(size)}: {self._torch()} until {self._patience} have come")
+                return None
             self._programs[size] = self._checked(images)
             if len(self._programs) > KEPT:
                 self._programs.popitem(last=False)
@@ -97,7 +109,23 @@ class SizedEngine:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             self.failed = True
-            size = "x".join(map(str, images.shape))
-            self._tell(f"images of {size}: torch in float32 instead of {self.description} ({reason})")
+            size = _told(images.shape)
+            self._tell(f"images of {size}: {self._torch()} instead of {self.description} ({reason})")
             return None
         return program
+
+    def _without(self, images: Tensor) -> Tensor:
+        if self._meanwhile is torch.float32:
+            return self.exact(images)
+        if self._otherwise is None:
+            self._otherwise = make_native(
+                self._plain, device=self.device, dtype=self._meanwhile, tell=self._tell
+            )
+        return self._otherwise(images)
+
+    def _torch(self) -> str:
+        return f"torch in {str(self._meanwhile).removeprefix('torch.')}"
+
+
+def _told(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
