@@ -117,17 +117,16 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Return a distribution's normalised name and its version, from its files or from their folder's name."""
-    try:
-        said = distribution.metadata
-        name, version = said["Name"], said["Version"]
-        if name:
-            return normalise(name), version or ""
-    except Exception:  # whatever is wrong with its files, its folder has a name
-        name = None
+    """Return a distribution's normalised name and its version, from their folder's name or its files."""
     folder = Path(str(getattr(distribution, "_path", "?"))).name
     name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
-    return normalise(name), version
+    if version and folder.endswith(".dist-info"):
+        return normalise(name), version  # which is what the files say, and those take long to read
+    try:
+        said = distribution.metadata
+        return normalise(said["Name"] or name), said["Version"] or version
+    except Exception:  # whatever is wrong with them
+        return normalise(name), version
 
 
 def _source(distribution: metadata.Distribution) -> str:

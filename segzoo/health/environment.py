@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segzoo.discovery import normalise
-from segzoo.errors import did_you_mean
 from segzoo.health.distributions import installed
 from segzoo.health.findings import Findings, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Every variable of segzoo's own, and what it says.
 SEGZOO = {
@@ -53,7 +57,7 @@ def look() -> Part:
     for name in os.environ:
         if name.startswith("SEGZOO_") and name not in SEGZOO:
             wrong.warn(
-                f"{name} is no variable of segzoo's{did_you_mean(name, SEGZOO)}",
+                f"{name} is no variable of segzoo's{_near(name, SEGZOO)}",
                 f"unset it; there are {', '.join(SEGZOO)}",
             )
     _look_at_values(wrong)
@@ -89,9 +93,15 @@ def _look_at_named(variable: str, wrong: Findings) -> None:
             plugins = [name for name in known if name.startswith("segzoo")]
             wrong.warn(
                 f"{variable} names {word!r}, and no distribution of that name is installed"
-                f"{did_you_mean(normalise(word), plugins)}",
+                f"{_near(normalise(word), plugins)}",
                 f"mend {variable}: it lists names that pip knows, separated by commas",
             )
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """Return the nearest of names that begin alike, and are therefore all near to one another."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.8)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _matters(name: str) -> bool:

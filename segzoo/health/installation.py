@@ -42,10 +42,11 @@ def look() -> Part:
 
 def _look_at_copies(copies: Sequence[Copy], imported: str, wrong: Findings) -> None:
     if not copies:
+        source = (Path(imported).parent / "pyproject.toml").is_file()
+        unknown = "" if source else ", so it is not known what it needs"
         wrong.warn(
-            f"segzoo {segzoo.__version__} is imported from {imported} and not installed, so it is not known "
-            "which versions of other packages it needs",
-            f"pip install -e {Path(imported).parent}" if _is_source(imported) else "pip install segzoo",
+            f"segzoo {segzoo.__version__} is imported from {imported} and not installed{unknown}",
+            f"pip install -e {Path(imported).parent}" if source else "pip install segzoo",
         )
         return
     if len(copies) > 1:
@@ -184,10 +185,6 @@ def look_at_extras() -> Part:
             "install": f"pip install 'segzoo[{extra}]'",
         }
     return Part("extras", rows, tuple(wrong))
-
-
-def _is_source(imported: str) -> bool:
-    return (Path(imported).parent / "pyproject.toml").is_file()
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -115,7 +115,7 @@ def _replaced(told: Any, home: str) -> Any:
 
     if isinstance(told, str):
         # Not /rootfs for a home of /root, nor /mnt/root.
-        return re.sub(rf"(?<![\w/.-]){re.escape(home)}(?![\w.-])", "~", told)
+        return re.sub(rf"(?<![\w/.-]){re.escape(home)}(?![\w-]|\.\w)", "~", told)
     if isinstance(told, dict):
         return {key: _replaced(one, home) for key, one in told.items()}
     return [_replaced(one, home) for one in told] if isinstance(told, list) else told

@@ -51,7 +51,7 @@ def try_imports(*, patience: float) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", _CODE],
+            [sys.executable, *_flags(), "-P", "-c", _CODE],
             env=environment,
             capture_output=True,
             timeout=patience,
@@ -63,6 +63,12 @@ def try_imports(*, patience: float) -> dict[str, Any]:
     except OSError as error:
         output, ended, last = b"", f"is not possible: {error}", ""
     return _gathered(list(_told(output)), ended, last)
+
+
+def _flags() -> list[str]:
+    """Return what keeps that process from packages that this one does not see."""
+    flags = {"-S": sys.flags.no_site, "-s": sys.flags.no_user_site}
+    return [flag for flag, given in flags.items() if given]
 
 
 def _told(output: bytes) -> Iterator[dict[str, Any]]:
@@ -118,7 +124,7 @@ def look_at_device(tried: Mapping[str, Any]) -> Part:
     wrong = Findings("device")
     facts = dict(tried["device"])
     if not facts:
-        why = tried["device_error"] or "torch could not be tried"
+        why = tried["device_error"] or tried["errors"].get("torch") or "torch could not be tried"
         if tried["device_error"]:
             wrong.error(
                 f"torch is there and cannot compute: {why}",
