@@ -78,7 +78,7 @@ def _segmentation(path: Path) -> NDArray[np.uint8]:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    damage = (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MatReadError)
+    damage = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, MatReadError)
     try:
         data = loadmat(path, squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation
     except (*damage, zlib.error) as error:
