@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import weights_offers
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import UsageError
 
@@ -38,7 +38,7 @@ def list_command(as_json: bool) -> None:
 
 
 @command.command("prune")
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=offers.cached)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=weights_offers.cached)
 @click.option("--all", "everything", is_flag=True, help="Remove every file.")
 @click.option("--forget", is_flag=True, help="Forget the hashes too: the next file that comes is trusted.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")

@@ -5,9 +5,7 @@ Each is given to click as ``shell_complete``. An offer never raises: people are 
 
 from __future__ import annotations
 
-import json
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from click.shell_completion import CompletionItem
@@ -192,40 +190,6 @@ def files(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 def plugins(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer distributions that bring a plug-in, and folders."""
     return ((record.distribution, record.version) for record in zoo.plugins)
-
-
-@offering()
-def cached(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer what the cache holds."""
-    from segzoo.weights.inventory import items
-
-    return ((item.name, item.kind) for item in items())
-
-
-@offering()
-def classes(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer the classes of the weights that were named before."""
-    return ((name, "") for name in _class_names(ctx))
-
-
-@offering()
-def class_thresholds(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer ``CLASS=`` of the weights that were named before."""
-    return ((f"{name}=", "") for name in _class_names(ctx))
-
-
-def _class_names(ctx: click.Context) -> Iterator[str]:
-    from segzoo.weights.sources import in_package
-
-    for name in ctx.params.get("models") or ():
-        entries = zoo.registry("weights").find(name)
-        spec = entries[0].spec if entries else None
-        if spec is not None and not spec.folder:
-            yield from spec.classes
-            continue
-        folder = Path(name) if spec is None else in_package(spec)
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        yield from told["labels"]["classes"]
 
 
 def _listed(incomplete: str, offers: Iterable[Offer]) -> Iterator[Offer]:

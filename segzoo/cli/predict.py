@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import offers, weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.words import ManyValues, numbers, thresholds
 
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     "--class-threshold",
     multiple=True,
     metavar="CLASS=T",
-    shell_complete=offers.class_thresholds,
+    shell_complete=weights_offers.class_thresholds,
     help="Of one class of several.",
 )
 @click.option("--smallest-object", type=int, default=0, help="In pixels; smaller ones go.")
@@ -100,7 +100,11 @@ if TYPE_CHECKING:
 @click.option("--from", "begin", type=float, default=0.0, metavar="SECONDS", help="Where a video begins.")
 @click.option("--until", "end", type=float, metavar="SECONDS", help="Where a video ends.")
 @click.option(
-    "--only", multiple=True, metavar="CLASS", shell_complete=offers.classes, help="Show these classes alone."
+    "--only",
+    multiple=True,
+    metavar="CLASS",
+    shell_complete=weights_offers.classes,
+    help="Show these classes alone.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--any-size", is_flag=True, help="Read images of more pixels than Pillow takes for harmless.")
