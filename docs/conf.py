@@ -72,7 +72,7 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "segzoo"
-html_favicon = "_static/mark.svg"
+html_logo = html_favicon = "_static/mark.svg"
 html_static_path = [name for name in ("_static",) if (HERE / name).is_dir()]
 templates_path = ["_templates"]
 html_css_files = sorted(path.name for path in HERE.glob("_static/look*.css"))
