@@ -65,6 +65,28 @@ class Segmenter(nn.Module):
         padded = self._pad(images)
         return self._restore(self.head(self.decoder(self.encoder(padded))), images, padded)
 
+    def extra_repr(self) -> str:
+        """Return what ``repr`` says of the whole network before it lists its parts."""
+        config: ModelConfig | None = getattr(self, "segzoo_config", None)
+        name = f"{config.architecture.name}, " if config else ""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        logits = self.head.out_channels
+        return f"{name}{logits} logit{'s' if logits != 1 else ''}, {count:,} parameters"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: what the model is, what it expects, and what it reaches."""
+        from segzoo.notebooks.model import model_html
+
+        first = self.head.weight
+        return model_html(
+            type(self).__name__,
+            parameters=sum(parameter.numel() for parameter in self.parameters()),
+            logits=self.head.out_channels,
+            stride=self._coarsest,
+            where=f"{str(first.dtype).removeprefix('torch.')} on {first.device}",
+            config=getattr(self, "segzoo_config", None),
+        )
+
     def side_logits(self, images: Tensor) -> list[Tensor]:
         """Return the logits of every head, as deep supervision trains them; `forward`'s come last.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from segzoo.notebooks.segmentation import segmentation_html, shares_in_words, thumbnails
 from segzoo.prediction.postprocessing import find_instances
 from segzoo.prediction.rendering.painting import (
     cut_out,
@@ -80,6 +81,22 @@ class Segmentation:
             labels=self.labels,
             image=self.__dict__["_image"],
             probabilities=self.probabilities if probabilities else None,
+        )
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        return f"<Segmentation of {width} x {height} pixels: {shares_in_words(self.areas, most=6)}>"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: overlay, mask, and what covers how much."""
+        image, mask = thumbnails(self.image, self.mask)
+        small = Segmentation(mask, self.labels, image)
+        return segmentation_html(
+            small.overlay(),
+            small.index_image() if len(self.labels.colours) <= 256 else small.colour_image(),
+            size=(self.mask.shape[0], self.mask.shape[1]),
+            areas=self.areas,
+            colours=self.labels.colours,
         )
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__
+from segzoo.words import preprocessing_steps, stated_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,29 +58,8 @@ def model_card(
 
 def scores(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
     """Yield name, value and contract of every number below a mapping that states a ``contract``."""
-    for name, value, contract, _ in _found(provenance):
+    for name, value, contract, _ in stated_scores(provenance):
         yield name, value, contract
-
-
-def _found(provenance: Mapping[str, Any]) -> Iterator[tuple[str, float, str, str]]:
-    """Yield what `scores` does, and the interval in words where the mapping has ``intervals``."""
-    for key, value in provenance.items():
-        if not isinstance(value, Mapping):
-            continue
-        if "contract" not in value:
-            for name, number, contract, interval in _found(value):
-                yield f"{key} {name}".replace("_", " "), number, contract, interval
-            continue
-        intervals = value.get("intervals")
-        for name, number in value.items():
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                told = _interval(intervals.get(name) if isinstance(intervals, Mapping) else None)
-                yield f"{key} {name}".replace("_", " "), float(number), str(value["contract"]), told
-
-
-def _interval(ends: Any) -> str:
-    numbers = isinstance(ends, list | tuple) and all(isinstance(end, int | float) for end in ends)
-    return f" [{', '.join(f'{end:.4f}' for end in ends)}]" if numbers else ""
 
 
 def _metadata(config: ModelConfig, name: str) -> str:
@@ -145,20 +125,7 @@ model = segzoo.load("{source}")  # an ordinary torch.nn.Module: images in, logit
 
 def preprocessing_in_words(known: Preprocessing) -> str:
     """Return what happens to an image before the network sees it, in a sentence."""
-    said = {"rgb": "RGB", "bgr": "BGR", "grey": "grey", "any": "as they are stored"}[known.channels]
-    steps = [f"Channels are {said}"]
-    if known.resize is not None:
-        size = (
-            f"by {known.resize.scale:g}"
-            if known.resize.mode == "scale"
-            else f"to {known.resize.height} x {known.resize.width} ({known.resize.mode})"
-        )
-        steps.append(f"images are resized {size}, {known.resize.interpolation}")
-    steps.append("values are divided by 255")
-    if known.mean != (0.0,) or known.std != (1.0,):
-        mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
-        steps.append(f"less mean ({mean}), divided by std ({std})")
-    return "; ".join(steps) + ". `segzoo.predict` does all of it."
+    return f"{preprocessing_steps(known)}. `segzoo.predict` does all of it."
 
 
 def _classes(config: ModelConfig) -> str:
@@ -171,7 +138,7 @@ def _classes(config: ModelConfig) -> str:
 
 
 def _scores(config: ModelConfig) -> str:
-    found = list(_found(config.provenance))
+    found = list(stated_scores(config.provenance))
     claimed = config.provenance.get("claimed")
     lines = ["## Scores", ""] if found or claimed else []
     if found:

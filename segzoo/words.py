@@ -1,0 +1,67 @@
+"""What a model's config says, in words for people: its scores, its preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from segzoo.specs import Preprocessing
+
+
+class Score(NamedTuple):
+    """A number that a provenance states.
+
+    Attributes:
+        name: where it stands in the provenance: ``test iou per image``.
+        value: the number.
+        contract: what it counts.
+        interval: such as `` [0.8184, 0.8736]``, or nothing.
+    """
+
+    name: str
+    value: float
+    contract: str
+    interval: str
+
+
+def stated_scores(provenance: Mapping[str, Any]) -> Iterator[Score]:
+    """Yield every number below a mapping that states a ``contract``, with its interval."""
+    for key, value in provenance.items():
+        if not isinstance(value, Mapping):
+            continue
+        if "contract" not in value:
+            for one in stated_scores(value):
+                yield one._replace(name=f"{key} {one.name}".replace("_", " "))
+            continue
+        intervals = value.get("intervals")
+        for name, number in value.items():
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                told = _interval(intervals.get(name) if isinstance(intervals, Mapping) else None)
+                words = f"{key} {name}".replace("_", " ")
+                yield Score(words, float(number), str(value["contract"]), told)
+
+
+def _interval(ends: Any) -> str:
+    numbers = isinstance(ends, list | tuple) and all(isinstance(end, int | float) for end in ends)
+    return f" [{', '.join(f'{end:.4f}' for end in ends)}]" if numbers else ""
+
+
+def preprocessing_steps(known: Preprocessing) -> str:
+    """Return what happens to an image before the network sees it, in a sentence without its full stop."""
+    said = {"rgb": "RGB", "bgr": "BGR", "grey": "grey", "any": "as they are stored"}[known.channels]
+    steps = [f"Channels are {said}"]
+    if known.resize is not None:
+        size = (
+            f"by {known.resize.scale:g}"
+            if known.resize.mode == "scale"
+            else f"to {known.resize.height} x {known.resize.width} ({known.resize.mode})"
+        )
+        steps.append(f"images are resized {size}, {known.resize.interpolation}")
+    steps.append("values are divided by 255")
+    if known.mean != (0.0,) or known.std != (1.0,):
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
+        steps.append(f"less mean ({mean}), divided by std ({std})")
+    return "; ".join(steps)
