@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Picture = NDArray[np.uint8] | Image.Image
+    Picture = NDArray[np.uint8] | NDArray[np.uint16] | Image.Image
 
 HEIGHT, WIDTH, COUNT = 24, 32, 12
 #: EXIF's tag for how a camera was held, and its word for a quarter turn, and for a mirrored image.
@@ -42,8 +42,12 @@ def save(path: Path, pixels: Picture, *, turn: int = 1, pages: Sequence[Picture]
     exif = Image.Exif()
     exif[_ORIENTATION] = turn
     more = [Image.fromarray(np.asarray(page)) for page in pages]
-    options = {"save_all": True, "append_images": more} if more else {"exif": exif} if turn != 1 else {}
-    image.save(path, **options)
+    if more:
+        image.save(path, save_all=True, append_images=more)
+    elif turn != 1:
+        image.save(path, exif=exif)
+    else:
+        image.save(path)
 
 
 def folder(
