@@ -60,9 +60,9 @@ def _section(spec: MetricSpec) -> str:
     )
     names = f" (also `{'`, `'.join(spec.aliases)}`)" if spec.aliases else ""
     needs = "".join(_NEEDS[one] for one in spec.needs)
-    told = "" if measure == spec.summary else f"\n{_plain(_sentence(measure))}.\n"
+    told = "" if measure in (spec.summary, spec.name) else f"\n{_plain(_sentence(measure))}.\n"
     head = f"\n## {spec.name}\n\n{_sentence(spec.summary)}{names}.{needs}\n{told}"
-    return f"{head}\n| rule | |\n| --- | --- |\n{rows}"
+    return f"{head}\n| rule | says |\n| --- | --- |\n{rows}"
 
 
 def _sentence(text: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from curves import curves
 from drawing import WIDTH, Drawing
 from drawn_masks import mask
+from matrix import matrix
 from panels import legend, lines, numbered, overlap
 from programs import programs
 
@@ -200,6 +201,7 @@ def segments() -> Drawing:
 FIGURES = {
     "metrics-pixels": pixels,
     "metrics-averages": averages,
+    "metrics-matrix": matrix,
     "metrics-rims": rims,
     "metrics-distances": distances,
     "metrics-centrelines": centrelines,
