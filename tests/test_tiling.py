@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from textwrap import dedent
-
 import numpy as np
 import pytest
 import torch
@@ -217,36 +213,3 @@ def test_an_engine_sees_few_shapes() -> None:
     engine = Eager(model)
     segment_large(engine, ArrayRows(image), ArraySink(200, 200), config=config_of(model), plan=plan)
     assert len(engine.shapes) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("memory", ["100MB", "250MB"])
-def test_the_promise_about_memory_is_kept(memory: str) -> None:
-    code = f"""
-        from pathlib import Path
-        import numpy as np, torch, segzoo
-        from segzoo.prediction.plain import config_of
-        from segzoo.prediction.tiling import *
-        torch.set_num_threads(1)
-        model = segzoo.create("unet", num_classes=2, width=8).eval()
-        class Eager:
-            device = torch.device("cpu")
-            def __call__(self, images): return model(images)
-        class Made:
-            height, width, channels, resident = 700, 700, 3, 0
-            def read(self, top, bottom): return np.full((bottom - top, 700, 3), top % 256, np.uint8)
-        class Drop:
-            def write(self, rows): pass
-        def level(field):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
-        traits = measure(model)
-        before = level("VmRSS")
-        plan = plan_tiles(traits, 700, 700, memory="{memory}")
-        Path("/proc/self/clear_refs").write_text("5")
-        segment_large(Eager(), Made(), Drop(), config=config_of(model), plan=plan)
-        print(level("VmHWM") - before, plan.peak)
-    """
-    ran = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True)
-    grown, peak = map(int, ran.stdout.split())
-    assert grown <= peak <= parse_memory(memory)

@@ -108,7 +108,7 @@ def test_what_ends_early_leaves_no_output(error: type[BaseException], tmp_path: 
 def test_an_output_that_is_there_keeps_all_from_being_written(tmp_path: Path) -> None:
     for name in ("x_areas.csv", "x_probabilities.npy"):
         (tmp_path / name).write_text("old")
-        with pytest.raises((OptionError, FailureError), match="is there already|exists"):
+        with pytest.raises((OptionError, FailureError), match=r"is there already|exists"):
             outputs(tmp_path, ("mask", "areas", "probabilities"), OutputOptions())
         assert [path.name for path in tmp_path.iterdir()] == [name]
         (tmp_path / name).unlink()

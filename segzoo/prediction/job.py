@@ -112,6 +112,7 @@ class Job:
             any_size,
             films or FilmOptions(),
         )
+        predictor.tiler.shared = True
         look = str(replace(self.options, overwrite=False))
         told = (predictor.settings, self.outputs, look, self.films.settings)
         self.manifest: Manifest | None = None

@@ -47,6 +47,8 @@ SMALL = 4_000_000
 _MOST = 20_000
 #: The share of the memory to spare that a plan may take where nobody names a budget.
 _SHARE = 0.6
+#: Images that are held at most while one is segmented, itself included.
+_WAITING = 5
 #: Bytes a pixel that an image, its mask and the pictures of it take in memory.
 PICTURES = 48
 
@@ -62,6 +64,7 @@ class Tiler:
         thresholds: by class index.
         memory: the budget in bytes; ``None`` looks what is to spare.
         tell: is told each plan.
+        shared: whether other images are on their way at the same time: read, or written.
     """
 
     network: nn.Module
@@ -70,6 +73,7 @@ class Tiler:
     thresholds: Mapping[int, float]
     memory: int | None
     tell: Callable[[str], None]
+    shared: bool = False
     _traits: Traits | None = None
 
     def plan(
@@ -95,6 +99,9 @@ class Tiler:
             small = seen * _MOST + self.held(height, width, probabilities=probabilities) < self.memory
         if small:
             return None
+        if self.shared:
+            # While one is segmented, pictures of the one before are drawn, and a few wait.
+            resident = _WAITING * resident + self.held(height, width, probabilities=probabilities)
         plan = self._planned(height, width, channels, resident, probabilities=probabilities)
         if plan.single and plan.peak + self._beside(height, width) <= self.budget:
             return None
@@ -222,7 +229,8 @@ class RowJob:
         rows = open_rows(path, max_pixels=None if any_size else -1)
         height, width = rows.height, rows.width
         keeps = "probabilities" in outputs
-        if max(tiler.held(height, width, probabilities=keeps), rows.resident) <= tiler.budget:
+        held = tiler.held(height, width, probabilities=keeps)
+        if max((1 + tiler.shared) * held, rows.resident) <= tiler.budget:
             return None
         if cleans:
             raise OptionError(

@@ -1,6 +1,6 @@
 """What memory a forward takes: counted, and measured where the machine tells.
 
-Counted is what the network's tensors hold at the same time while it runs on a small image, plus what
+Counted is what the network's tensors hold at the same time while it runs on small images, plus what
 the largest operation may hold twice, since a convolution reorders what it reads and writes. Measured is by
 how much the process (Linux), or the accelerator's allocator, grew over its level before. The larger of the
 two counts, with a tenth more. Twice as much on a processor: what the C library's allocator keeps of tensors
@@ -20,12 +20,10 @@ from torch.utils._pytree import tree_leaves
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
-
-    from segzoo.prediction.engines import Engine
+    from torch import Tensor
 
 #: Side of the image that is measured.
-SIDE = 128
+SIDE = 64
 #: Side of the one before, which pays for what is made once.
 _FIRST = 32
 _GAPS = {"cpu": 2.0}
@@ -35,19 +33,26 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 def forward_bytes(
-    network: nn.Module, engine: Engine | None, in_channels: int, grid: int
+    run: Callable[[Tensor], Tensor], in_channels: int, grid: int, device: torch.device, counted: float
 ) -> tuple[int, float]:
-    """Return what a first forward takes whatever the size, and what any takes for each pixel, in bytes."""
-    device = engine.device if engine is not None else next(network.parameters(), torch.empty(0)).device
+    """Return what a first forward takes whatever the size, and what any takes for each pixel, in bytes.
+
+    Args:
+        run: the engine, or the network itself.
+        in_channels: of its images.
+        grid: of the network.
+        device: where it runs.
+        counted: bytes a pixel that its tensors hold, as `Count` finds them.
+    """
     first, second = (-(-side // grid) * grid for side in (_FIRST, SIDE))
-    counted = _counted(network, in_channels, second) / second**2
-    fixed, grown = _grown(engine or network, in_channels, (first, second), device)
-    per_pixel = max(counted, grown / second**2)
+    fixed, grown = _grown(run, in_channels, (first, second), device)
+    # What is made once, such as packed weights, was there the second time.
+    per_pixel = max(counted, (grown - fixed) / (second**2 - first**2))
     return fixed, _GAPS.get(device.type, _FEW_GAPS) * per_pixel
 
 
-class _Count(TorchDispatchMode):
-    """Adds up what tensors hold while they live; the most is ``peak``."""
+class Count(TorchDispatchMode):
+    """Adds up what tensors hold while they live; the most is ``peak``, in bytes, without what was there."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -81,15 +86,6 @@ class _Count(TorchDispatchMode):
     def _let_go(self, key: int, size: int) -> None:
         self.known.discard(key)
         self.held -= size
-
-
-def _counted(network: nn.Module, in_channels: int, side: int) -> int:
-    parameter = next(network.parameters(), torch.empty(0))
-    with torch.inference_mode():
-        images = torch.zeros(1, in_channels, side, side, device=parameter.device)
-        with _Count() as count:
-            network(images)
-    return count.peak + images.nbytes
 
 
 def _grown(

@@ -13,7 +13,7 @@ from segzoo.files import refuse_existing, write_whole
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.rendering.documents import areas_to_csv
 from segzoo.prediction.rendering.painting import look_up
-from segzoo.prediction.tiling.png_sink import BinaryPng, PicturePng, PngSink, ValuesPng
+from segzoo.prediction.tiling.png_sink import PAINT_ROWS, BinaryPng, PicturePng, PngSink, ValuesPng
 from segzoo.prediction.tiling.rows import READ_ROWS
 from segzoo.prediction.tiling.sinks import NpyChances, NpySink
 from segzoo.prediction.tiling.tiff_sink import TiffSink
@@ -41,7 +41,7 @@ BY_ROWS: Mapping[str, str] = {
     **dict.fromkeys((*_PLAIN, *_DRAWN), ".png"), "probabilities": ".npy", "areas": ".csv",
 }  # fmt: skip
 #: Bytes a pixel of the rows that a picture is drawn of at a time.
-_PAINTED = 64
+_PAINTED: Mapping[str, int] = {"colour": 16, "overlay": 40, "contours": 40, "cutout": 24, "sheet": 96}
 
 
 def check_by_rows(paths: Mapping[str, Path]) -> None:
@@ -67,10 +67,11 @@ def check_by_rows(paths: Mapping[str, Path]) -> None:
 
 def bytes_of_outputs(names: Sequence[str], height: int, width: int, options: OutputOptions) -> int:
     """Return the bytes that outputs take while they are written by rows, besides reading the image again."""
-    rows = min(height, READ_ROWS)
-    pictures = [_drawing(name, options, (height, width))[1] for name in names if name in _DRAWN]
-    wide = 3 if "sheet" in names else 1
-    return width * (4 * rows * len(names) + sum(_PAINTED * wide * (rows + 2 * reach) for reach in pictures))
+    bytes_a_column = 4 * READ_ROWS * len(names)
+    for name in set(names) & set(_DRAWN):
+        rows = PAINT_ROWS + 3 * _drawing(name, options, (height, width))[1]
+        bytes_a_column += _PAINTED[name] * min(rows, height)
+    return width * bytes_a_column
 
 
 class RowOutputs:

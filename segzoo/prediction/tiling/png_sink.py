@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from segzoo.prediction.tiling.rows import RowSource
     from segzoo.specs import Labels
 
+#: Rows of a picture that are drawn at a time.
+PAINT_ROWS = 32
 _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 
 
@@ -157,12 +159,13 @@ class PicturePng(PngSink):
         super()._begin(file)
 
     def _take(self, file: BinaryIO, rows: NDArray[Any]) -> None:
-        for top in range(0, len(rows), READ_ROWS):
-            self._mask = np.concatenate([self._mask, rows[top : top + READ_ROWS]])
+        for top in range(0, len(rows), PAINT_ROWS):
+            self._mask = np.concatenate([self._mask, rows[top : top + PAINT_ROWS]])
             self._paint(file, self._top + len(self._mask) - self._reach)
 
     def _end(self, file: BinaryIO) -> None:
-        self._paint(file, self.height)
+        while self._drawn < self.height:
+            self._paint(file, min(self._drawn + PAINT_ROWS, self.height))
         super()._end(file)
 
     def _paint(self, file: BinaryIO, bottom: int) -> None:

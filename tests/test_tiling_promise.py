@@ -1,0 +1,109 @@
+"""The promise about memory: what processes take beyond what they held, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segzoo.prediction.tiling import parse_memory
+
+#: Runs images through jobs, each in a process of its own, and tells by how much its memory grew at most.
+RUN = """
+    import json, os, sys
+    from dataclasses import replace
+    from pathlib import Path
+    import torch, segzoo
+    from segzoo.prediction import predictor
+    from segzoo.prediction.job import Job
+    from segzoo.prediction.plain import config_of
+    from segzoo.prediction.sources import find_sources
+    from segzoo.specs import Resize
+
+    def level(field):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+    def run(given):
+        torch.manual_seed(0)
+        model = segzoo.create("unet", num_classes=2, **given["network"]).eval()
+        resize = Resize(**given["resize"]) if given["resize"] else None
+        found = config_of(model)
+        found = replace(found, preprocessing=replace(found.preprocessing, resize=resize))
+        predictor.config_of = lambda network: found
+        told = []
+        ready = predictor.Predictor(model, memory=given["memory"], tell=told.append)
+        job = Job(ready, given["out"], outputs=given["outputs"])
+        before = level("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")
+        errors = [done.error for done in job.run(find_sources(given["images"])) if done.error]
+        return {"grown": level("VmHWM") - before, "errors": errors, "told": told}
+
+    torch.set_num_threads(1)
+    for given in json.loads(sys.argv[1]):
+        if not os.fork():
+            print(json.dumps(run(given)), flush=True)
+            os._exit(0)
+        os.wait()
+"""
+
+MIDDLE = {"width": 32, "depth": 4}
+SMALL = {"width": 4, "depth": 2}
+HALF = {"mode": "scale", "scale": 0.5}
+BOXED = {"mode": "letterbox", "height": 96, "width": 96}
+
+
+def pictures(folder: Path, count: int, size: int) -> list[str]:
+    random = np.random.default_rng(0)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for path in paths:
+        small = Image.fromarray(random.integers(0, 256, (size // 8, size // 8, 3), np.uint8))
+        small.resize((size, size), Image.Resampling.NEAREST).save(path)
+    return [str(path) for path in paths]
+
+
+#: By name: network, resizing, memory, outputs, how many images, and their side.
+CASES = {
+    "middle": (MIDDLE, None, "150MB", "mask,overlay", 1, 480),
+    "middle-half": (MIDDLE, HALF, "150MB", "mask,probabilities", 1, 960),
+    "by-rows": (SMALL, None, "60MB", "mask,overlay,probabilities", 1, 1400),
+    "boxed": (SMALL, BOXED, "60MB", "mask", 1, 2400),
+    "several": (SMALL, None, "200MB", "mask,overlay", 4, 1200),
+}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    given = []
+    for name, (network, resize, memory, outputs, count, size) in CASES.items():
+        folder = tmp_path_factory.mktemp(name)
+        given.append(
+            {
+                "network": network,
+                "resize": resize,
+                "memory": memory,
+                "outputs": outputs.split(","),
+                "images": pictures(folder, count, size),
+                "out": str(folder / "masks"),
+            }
+        )
+    command = [sys.executable, "-c", dedent(RUN), json.dumps(given)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = [json.loads(line) for line in told]
+    return {name: {**one, "given": all_} for name, one, all_ in zip(CASES, found, given, strict=True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_a_process_stays_below_the_memory_that_it_was_given(name: str, ran: dict[str, dict]) -> None:
+    found, given = ran[name], ran[name]["given"]
+    assert not found["errors"]
+    assert "at most" in found["told"][-1]
+    assert 0 < found["grown"] <= parse_memory(given["memory"])
+    assert len(list(Path(given["out"]).glob("*_mask.png"))) == len(given["images"])
