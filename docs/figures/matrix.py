@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LABELS = Labels(classes=("sky", "road", "car"))
-_COLOURS = ("glass", "stone", "extra")
+_COLOURS = ("glass", "wood", "extra")
 
 
 def matrix() -> Drawing:
@@ -32,12 +32,10 @@ def matrix() -> Drawing:
     other = {name: _one(name) for name in ("miou", "fw-iou", "mean-accuracy", "accuracy", "kappa", "mcc")}
     ious = " ".join(f"{name} {found[f'iou/{name}']:.3f}" for name in LABELS.classes)
     pairs = [f"{name:14}{value:.3f}" for name, value in other.items()]
-    lines(
-        drawing, 12, 310, [f"IoU  {ious}", *(f"{a}   {b}" for a, b in zip(pairs[:3], pairs[3:], strict=True))]
-    )
-    drawing.text(
-        12, 388, "The car is small: it counts a third of miou, little of fw-iou.", size=12, fill="faint"
-    )
+    rows = [f"{left}   {right}" for left, right in zip(pairs[:3], pairs[3:], strict=True)]
+    lines(drawing, 12, 306, [f"IoU           {ious}", *rows])
+    said = "The car is small: a third of miou, little of fw-iou and accuracy."
+    drawing.text(12, 386, said, size=12, fill="faint")
     return drawing
 
 
@@ -55,10 +53,10 @@ def _classes(drawing: Drawing, x: float, y: float, classes: NDArray[np.uint8]) -
 
 def _counts(drawing: Drawing, top: float, counts: NDArray[np.int64]) -> None:
     """Draw the matrix: a row for each true class, a column for each predicted one."""
-    left, wide, high = 100, 80, 28
+    left, wide, high = 110, 80, 28
     for number, name in enumerate(LABELS.classes):
         drawing.box(12, top + 24 + number * high, 14, 14, fill=_COLOURS[number])
-        drawing.text(32, top + 36 + number * high, name)
+        drawing.text(32, top + 36 + number * high, f"true {name}")
         drawing.text(left + (number + 0.5) * wide, top + 12, f"as {name}", anchor="middle", fill="faint")
     for (row, column), pixels in np.ndenumerate(counts):
         x, y = left + column * wide, top + 18 + row * high
