@@ -1,4 +1,4 @@
-"""The site in a real browser: pages without errors, readable by everybody, on a phone too; and what one clicks works.
+"""The site in a real browser: no errors, readable by everybody and on a phone, and what one clicks works.
 
 Each kind of page is looked at; ``SEGZOO_EVERY_PAGE=1`` looks at all, which takes minutes.
 """
@@ -99,6 +99,46 @@ def test_the_menu_of_a_phone_opens_and_leads_on(phone: Page) -> None:
     menu.get_by_role("link", name="Plug-ins", exact=True).tap()
     phone.wait_for_url(re.compile("/plugins/"))
     assert phone.locator("article h1").is_visible()
+
+
+def shown(page: Page) -> list[str]:
+    """The rows of the zoo's table that are seen."""
+    return page.eval_on_selector_all(
+        "tr[data-zoo-row]", "rows => rows.filter(row => row.checkVisibility()).map(row => row.dataset.card)"
+    )
+
+
+def test_filters_of_the_zoo_filter_and_stay_in_the_address(desk: Page) -> None:
+    desk.goto("/zoo/weights.html")
+    everything = shown(desk)
+    assert {"unet-nuclei", "unet-vgg-voc"} <= set(everything)
+    desk.get_by_label("no download").check()
+    ships = shown(desk)
+    assert "unet-nuclei" in ships
+    assert "unet-vgg-voc" not in ships
+    desk.get_by_label("Search", exact=True).locator("visible=true").last.fill("membranes")
+    assert shown(desk) == ["unet-membranes"]
+    assert desk.locator(".zoo-count").inner_text().startswith("1 ")
+
+    address = desk.url
+    assert "membranes" in address
+    desk.goto("/index.html")
+    desk.goto(address)
+    assert shown(desk) == ["unet-membranes"]
+    desk.get_by_role("button", name="Clear").click()
+    assert shown(desk) == everything
+
+
+def test_a_column_of_the_zoo_sorts(desk: Page) -> None:
+    desk.goto("/zoo/weights.html")
+    desk.get_by_role("button", name="Parameters").click()
+    numbers = desk.eval_on_selector_all(
+        "tr[data-zoo-row] td[data-label=Parameters][data-sort]",
+        "all => all.map(one => Number(one.dataset.sort))",
+    )
+    assert len(numbers) > 5
+    assert numbers in (sorted(numbers), sorted(numbers, reverse=True))
+    assert desk.locator("th[aria-sort]:not([aria-sort=none])").count() == 1
 
 
 def brightness(page: Page) -> float:
