@@ -15,6 +15,8 @@ import segzoo
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
+from reference.links import source as linkcode_resolve  # noqa: E402, F401 - what sphinx.ext.linkcode calls
+
 project = "segzoo"
 author = "The segzoo authors"
 copyright = "2026, The segzoo authors"  # noqa: A001 - Sphinx's name
@@ -25,7 +27,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.viewcode",
+    "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
     "reference",

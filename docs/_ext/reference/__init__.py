@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: What writes each kind: from the words after it to Markdown.
 WRITERS: dict[str, Callable[..., str]] = {
+    "module": api.module,
     "api": api.room,
     "hub": api.hub,
     "pytest": api.pytest_plugin,

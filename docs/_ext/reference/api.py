@@ -34,6 +34,11 @@ def room(module: str, *names: str) -> str:
     return _fenced(lines)
 
 
+def module(name: str) -> str:
+    """Return what makes a page that of a module, for pages that divide its names by sections."""
+    return _fenced([f".. py:module:: {name}"])
+
+
 def hub() -> str:
     """Return the entry points of hubconf.py, for ``torch.hub.load``."""
     names = [line.partition("(")[0] for line in sections()["torch.hub"]]

@@ -31,7 +31,7 @@ def every_command() -> str:
 
 
 def _section(path: str, one: click.Command) -> str:
-    context = click.Context(one, info_name=path, max_content_width=1000)
+    context = click.Context(one, info_name=path, terminal_width=1000, help_option_names=["-h", "--help"])
     usage = one.get_usage(context).removeprefix("Usage: ")
     lines = [
         f"({path.replace(' ', '-')})=",
@@ -44,7 +44,8 @@ def _section(path: str, one: click.Command) -> str:
         f"```{{program}} {path}\n```",
     ]
     for parameter in one.get_params(context):
-        if not getattr(parameter, "hidden", False):
+        # Every command has --help; it is told of once.
+        if not getattr(parameter, "hidden", False) and (path == "segzoo" or "--help" not in parameter.opts):
             lines += ["", _parameter(parameter, context)]
     return "\n".join(lines)
 
@@ -72,8 +73,7 @@ def _parameter(parameter: click.Parameter, context: click.Context) -> str:
     record = parameter.get_help_record(context)
     if isinstance(parameter, click.Argument) or record is None:
         # The paragraphs above say what arguments are.
-        name, text = parameter.make_metavar(context).strip("[]"), _taken(parameter)
-        name = re.sub(r"\].*|\s.*", "", name)
+        name, text = _argument(parameter, context), _taken(parameter)
     else:
         name, text = record[0].replace(" / ", ", "), _plain(record[1])
     if isinstance(parameter.type, click.Choice):
@@ -83,9 +83,15 @@ def _parameter(parameter: click.Parameter, context: click.Context) -> str:
     return f"```{{option}} {name}\n\n{text}\n```"
 
 
+def _argument(parameter: click.Parameter, context: click.Context) -> str:
+    if isinstance(parameter.type, click.Choice):
+        return (parameter.name or "").upper()
+    return ", ".join(word.strip("[].") for word in parameter.make_metavar(context).split())
+
+
 def _taken(parameter: click.Parameter) -> str:
     """Return whether an argument may be left out, or be given more than once."""
-    needed = "Required" if parameter.required else "May be left out"
+    needed = "Needed" if parameter.required else "May be left out"
     return f"{needed}; may be several." if parameter.nargs == -1 else f"{needed}."
 
 

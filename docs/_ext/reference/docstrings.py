@@ -79,6 +79,12 @@ def comment(module: str, name: str) -> str:
     return "\n".join(lines).strip()
 
 
+def _above(owner: type, name: str) -> str:
+    """Return what the ``#:`` above an attribute of a class says."""
+    lines = ModuleAnalyzer.for_module(owner.__module__).find_attr_docs().get((owner.__name__, name), [])
+    return "\n".join(lines).strip()
+
+
 def docstring(path: str) -> str:
     """Return what is said of a public name, ``"segzoo.blocks.Norm"`` or ``"segzoo.Segmentation.mask"``."""
     parts = path.split(".")
@@ -99,6 +105,6 @@ def _of_member(module: str, thing: Any, names: Sequence[str]) -> str:
     if inspect.ismodule(thing) or inspect.isclass(thing) or inspect.isroutine(thing):
         return inspect.getdoc(thing) or ""
     if inspect.isclass(owner):
-        in_class = meanings(owner).get(names[-1], "")
-        return in_class or (inspect.getdoc(thing) or "" if isinstance(thing, property) else "")
+        found = meanings(owner).get(names[-1], "") or (isinstance(thing, property) and inspect.getdoc(thing))
+        return found or _above(owner, names[-1])
     return comment(module, names[-1])

@@ -46,9 +46,8 @@ def _section(one: type[errors.SegzooError]) -> str:
     code = 2 if issubclass(one, errors.UsageError) else 1
     also = [base.__name__ for base in one.__mro__[1:] if base.__module__ == "builtins"]
     also = [name for name in also if name not in ("object", "BaseException", "Exception")]
-    builtin = f" It is also a `{'`, a `'.join(also)}`." if also else ""
+    builtin = f", which is a `{'` and a `'.join(also)}` too" if also else ""
     return (
         f"## {one.__name__}\n\n{markdown(first_line(one))}\n\n**What to do.** {cure(one)}\n\n"
-        f"The command leaves with exit code {code}.{builtin} "
-        f"{{py:exc}}`In the API <segzoo.errors.{one.__name__}>`."
+        f"In Python {{py:exc}}`segzoo.errors.{one.__name__}`{builtin}. Commands leave with exit code {code}."
     )

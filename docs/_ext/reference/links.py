@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sphinx.ext.intersphinx import missing_reference
@@ -33,6 +36,29 @@ _ELSEWHERE = {
     "np.int64": "numpy.int64",
     "np.uint8": "numpy.uint8",
 }
+
+
+_ROOT = Path(__file__).resolve().parents[3]
+_REPOSITORY = "https://github.com/org/segzoo/blob/main"
+
+
+def source(domain: str, info: dict[str, str]) -> str | None:
+    """Return the address of the lines that define an object, where it has lines of its own."""
+    if domain != "py":
+        return None
+    thing: Any = import_module(info["module"])
+    for name in info["fullname"].split("."):
+        thing = getattr(thing, name, None)
+    thing = thing.fget if isinstance(thing, property) else thing
+    if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+        return None
+    thing = inspect.unwrap(thing)
+    try:
+        file = Path(inspect.getfile(thing)).relative_to(_ROOT)
+        lines, first = inspect.getsourcelines(thing)
+    except (TypeError, OSError, ValueError):
+        return None
+    return f"{_REPOSITORY}/{file.as_posix()}#L{first}-L{first + len(lines) - 1}"
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element) -> reference | None:
