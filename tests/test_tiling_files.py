@@ -13,6 +13,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read
+from segzoo.prediction.sources import find_sources
 from segzoo.prediction.tiling import ArrayRows, open_rows, open_sink
 from segzoo.prediction.tiling.png import PngRows
 from segzoo.prediction.tiling.rows import FileRows, WholeRows
@@ -221,3 +222,27 @@ def test_a_file_that_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None
         open_sink(tmp_path / "mask.png", *SIZE, TWO)
     with pytest.raises(OptionError, match=r"\.npy, \.png"):
         open_sink(tmp_path / "mask.jpg", *SIZE, TWO)
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16), "compression": "zlib"}])
+def test_each_page_of_a_tiff_is_read_by_rows(options: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    pages = [values(3), 255 - values(3)]
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(page, photometric="rgb", **options)
+    for number, page in enumerate(pages):
+        assert np.array_equal(open_rows(path, page=number).read(0, 150), page)
+    with pytest.raises(ImageError, match=r"stack\.tif"):
+        open_rows(path, page=2)
+
+
+def test_a_pyramid_of_ome_tiff_is_one_image_read_at_its_finest_level(tmp_path: Path) -> None:
+    path = tmp_path / "slide.ome.tif"
+    fine = values(3)
+    with tifffile.TiffWriter(path, ome=True) as file:
+        options = {"photometric": "rgb", "tile": (16, 16), "compression": "zlib"}
+        file.write(fine, subifds=1, **options)
+        file.write(fine[::2, ::2], subfiletype=1, **options)
+    assert np.array_equal(by_bands(path, TiffRows), fine)
+    assert len(find_sources([path])) == 1

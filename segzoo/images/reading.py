@@ -15,6 +15,7 @@ from segzoo.errors import ImageError
 from segzoo.images.pixels import as_image, from_pillow
 from segzoo.images.sizes import averages, placed, scaled_size
 from segzoo.images.tiffs import TIFF_SUFFIXES, count_tiff_pages, read_tiff
+from segzoo.images.zarrs import holds_zarr, read_zarr
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +42,7 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
 
     EXIF rotation is applied, palettes are looked up, transparency is dropped, CMYK becomes RGB, and
     deeper images are scaled to 8 bits as `to_uint8` says. An array in a ``.npy``, ``.pt`` or
-    ``.pth`` file, and a TIFF that only tifffile reads, are taken as `as_image` says.
+    ``.pth`` file or in a folder of Zarr, and a TIFF that only tifffile reads, are taken as `as_image` says.
 
     Args:
         path: the file.
@@ -153,16 +154,21 @@ def _picture(array: NDArray[np.uint8], path: Path) -> Image.Image:
 
 
 def holds_array(path: Path) -> bool:
-    """Whether a file's suffix says that `read_array` reads it."""
-    return path.suffix.lower() in ARRAY_SUFFIXES
+    """Whether `read_array` reads a file, by its suffix, or a folder, by its being Zarr."""
+    return path.suffix.lower() in ARRAY_SUFFIXES or holds_zarr(path)
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """Read a ``.npy`` file, or a tensor in a ``.pt`` or ``.pth`` file: numbers only, never pickled objects.
+    """Read a ``.npy`` file, a tensor in a ``.pt`` or ``.pth`` file, or a folder of Zarr.
+
+    Numbers only, never pickled objects.
 
     Raises:
         ImageError: it cannot be read.
+        MissingExtraError: it is Zarr, and zarr is not installed.
     """
+    if holds_zarr(path):
+        return read_zarr(path)
     try:
         return np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else _read_tensor(path)
     except FileNotFoundError as error:

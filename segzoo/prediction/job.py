@@ -170,14 +170,13 @@ class Job:
         if self.save and not self.options.overwrite:
             for path in self._paths(source):
                 refuse_existing(path)
-        if isinstance(source, FileSource) and source.page is None:
+        if isinstance(source, FileSource):
             rows = self._rows(source)
             if rows is not None:
                 return _Read(source, began, state, rows=rows)
-            # A file that is handed over as such may be decoded at the size that the network sees.
-            prepared = self.predictor.prepare(source.path, probabilities=self.keeps)
-            return _Read(source, began, state, prepared=prepared)
-        prepared = self.predictor.prepare(source.read(), probabilities=self.keeps)
+        # A file that is handed over as such may be decoded at the size that the network sees.
+        image = source.path if isinstance(source, FileSource) and source.page is None else source.read()
+        prepared = self.predictor.prepare(image, probabilities=self.keeps)
         return _Read(source, began, state, prepared=prepared)
 
     def _rows(self, source: FileSource) -> RowJob | None:
@@ -188,6 +187,7 @@ class Job:
             source.path,
             paths,
             self.options,
+            page=source.page,
             cleans=self.predictor.cleans,
             any_size=self.any_size,
         )

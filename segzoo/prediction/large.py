@@ -188,6 +188,7 @@ class RowJob:
     Attributes:
         tiler: runs it.
         path: the image's file.
+        page: of the file, where it has several.
         rows: of the file.
         outputs: the file of each output.
         options: how outputs look.
@@ -196,6 +197,7 @@ class RowJob:
 
     tiler: Tiler
     path: Path
+    page: int | None
     rows: RowSource
     outputs: Mapping[str, Path]
     options: OutputOptions
@@ -209,6 +211,7 @@ class RowJob:
         outputs: Mapping[str, Path],
         options: OutputOptions,
         *,
+        page: int | None = None,
         cleans: bool = False,
         any_size: bool = False,
     ) -> RowJob | None:
@@ -219,6 +222,7 @@ class RowJob:
             path: the image's file.
             outputs: the file of each output.
             options: how outputs look.
+            page: of a file with several, from 0.
             cleans: whether small objects or holes go, which takes the whole mask.
             any_size: whether images of more pixels than Pillow takes for harmless are read.
 
@@ -226,7 +230,7 @@ class RowJob:
             ImageError: the file cannot be read.
             OptionError: what is wanted cannot be made by rows, or the budget is too small.
         """
-        rows = open_rows(path, max_pixels=None if any_size else -1)
+        rows = open_rows(path, page=page, max_pixels=None if any_size else -1)
         height, width = rows.height, rows.width
         keeps = "probabilities" in outputs
         held = tiler.held(height, width, probabilities=keeps)
@@ -241,7 +245,7 @@ class RowJob:
         pictures = 0 if isinstance(rows, WholeRows) else len(outputs)
         resident = rows.resident * (1 + pictures) + bytes_of_outputs(tuple(outputs), height, width, options)
         plan = tiler.plan_rows(rows, resident, probabilities=keeps)
-        return cls(tiler, path, rows, outputs, options, plan)
+        return cls(tiler, path, page, rows, outputs, options, plan)
 
     @torch.inference_mode()
     def run(self) -> dict[str, float]:
@@ -256,7 +260,9 @@ class RowJob:
 
         def again() -> RowSource:
             # What is decoded at once is there already; else a second reader keeps its own place.
-            return rows if isinstance(rows, WholeRows) else open_rows(self.path, max_pixels=None)
+            if isinstance(rows, WholeRows):
+                return rows
+            return open_rows(self.path, page=self.page, max_pixels=None)
 
         labels, logits = tiler.config.labels, tiler.config.architecture.num_classes
         with RowOutputs(self.outputs, labels, logits, again, size, self.options) as sink:

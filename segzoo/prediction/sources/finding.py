@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from segzoo.errors import ImageError
 from segzoo.images import SUFFIXES
+from segzoo.images.zarrs import ZARR_SUFFIX, holds_zarr
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
 from segzoo.prediction.sources.video import CAMERA, VIDEO_SUFFIXES, is_video
 
@@ -101,9 +102,12 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
         name = PurePosixPath(unquote(urlsplit(word).path)).name
         return [(word, Path(name or "image"))]
     path = Path(word)
+    if holds_zarr(path):
+        return [(path, Path(path.name))]
     if path.is_dir():
-        known = SUFFIXES | VIDEO_SUFFIXES
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known and p.is_file()]
+        known = SUFFIXES | VIDEO_SUFFIXES | {ZARR_SUFFIX}
+        named = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known]
+        inside = [p for p in named if p.is_file() or holds_zarr(p)]
         if not inside:
             raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))}) and no video")
         return [(p, p.relative_to(path)) for p in inside]
@@ -112,7 +116,7 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
     if any(sign in word for sign in "*?["):
         # Path.glob takes no absolute pattern.
         matched = [Path(one) for one in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
-        files = [one for one in matched if one.is_file()]
+        files = [one for one in matched if one.is_file() or holds_zarr(one)]
         if not files:
             raise ImageError(f"no file is like {word}")
         top = _common(files)

@@ -207,10 +207,13 @@ class StreamSource:
 
 def _file_state(path: Path) -> str:
     try:
-        status = path.stat()
+        # Of a folder that is one image, all that is in it.
+        files = path.rglob("*") if path.is_dir() else [path]
+        found = [file.stat() for file in files]
     except OSError:
         return ""
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    size = sum(status.st_size for status in found)
+    return f"{size}-{max((status.st_mtime_ns for status in found), default=0)}"
 
 
 def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Image files as sources of rows: ``.npy``, PNG and TIFF a few rows at a time, others decoded whole."""
+"""Image files as sources of rows: ``.npy``, PNG, TIFF and Zarr a few rows at a time, others decoded whole."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from PIL import ExifTags, Image
 
 from segzoo.errors import ImageError
 from segzoo.images import holds_array, opened, read_array
+from segzoo.images.zarrs import ZarrImage, holds_zarr
 from segzoo.prediction.tiling.png import SIGNATURE, PngRows, by_rows
-from segzoo.prediction.tiling.rows import ArrayRows, FileRows, WholeRows
+from segzoo.prediction.tiling.rows import ArrayRows, FileRows, WholeRows, ZarrRows
 
 if TYPE_CHECKING:
     import os
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_rows(path: str | os.PathLike[str], *, max_pixels: int | None = -1) -> RowSource:
+def open_rows(
+    path: str | os.PathLike[str], *, page: int | None = None, max_pixels: int | None = -1
+) -> RowSource:
     """Open an image file by rows, with the values that `segzoo.images.read` gives.
 
-    ``.npy`` files, PNG files that are not interlaced, and TIFF files (with the extra ``tiff``) are read as
-    far as they are needed. All else, also what EXIF says to turn, is decoded whole when its first row is
-    asked for, and holds `RowSource.resident` bytes.
+    ``.npy`` files, PNG files that are not interlaced, TIFF files (with the extra ``tiff``) and Zarr folders
+    (with the extra ``zarr``) are read as far as they are needed. All else, also what EXIF says to turn, is
+    decoded whole when its first row is asked for, and holds `RowSource.resident` bytes.
 
     Args:
         path: the file.
+        page: which of several, from 0; the first where not told.
         max_pixels: more than these are refused of compressed files; ``None``: any number. Twice Pillow's
             ``Image.MAX_IMAGE_PIXELS`` where not told, which is where Pillow refuses to decode, as it
             does whatever is told here with files that are decoded whole.
@@ -41,7 +45,7 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int | None = -1) -> R
     """
     path = Path(path)
     try:
-        rows = _opened(path)
+        rows = _opened(path, page)
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {path}") from error
     except OSError as error:
@@ -58,9 +62,11 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int | None = -1) -> R
     return rows
 
 
-def _opened(path: Path) -> RowSource:
+def _opened(path: Path, page: int | None) -> RowSource:
     if path.suffix.lower() == ".npy":
         return _npy_rows(path)
+    if holds_zarr(path):
+        return ZarrRows(ZarrImage(path))
     if holds_array(path):
         return ArrayRows(read_array(path))
     with path.open("rb") as file:
@@ -70,10 +76,10 @@ def _opened(path: Path) -> RowSource:
     if start[:4] in _TIFF and find_spec("tifffile"):
         from segzoo.prediction.tiling.tiff import tiff_rows
 
-        rows = tiff_rows(path)
+        rows = tiff_rows(path, page or 0)
         if rows is not None:
             return rows
-    return _whole_rows(path)
+    return _whole_rows(path, page)
 
 
 def _npy_rows(path: Path) -> RowSource:
@@ -86,9 +92,9 @@ def _npy_rows(path: Path) -> RowSource:
     return FileRows(path, mapped.offset, mapped.shape, mapped.dtype)
 
 
-def _whole_rows(path: Path) -> RowSource:
-    with opened(path) as image:
+def _whole_rows(path: Path, page: int | None) -> RowSource:
+    with opened(path, page) as image:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         grey = image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
         width, height = image.size[::-1] if turned else image.size
-    return WholeRows(path, height, width, 1 if grey else 3)
+    return WholeRows(path, height, width, 1 if grey else 3, page)

@@ -14,28 +14,34 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.images.zarrs import ZarrImage
+
 #: Rows that are read, or made from a file's bytes, at a time.
 READ_ROWS = 64
 
 
 class RowSource(Protocol):
-    """An image ``(height, width, channels)`` uint8 that is read from the top, some rows at a time.
-
-    Attributes:
-        height: rows, at least 1.
-        width: columns, at least 1.
-        channels: as `segzoo.images.read` would return: alpha is dropped, palettes are looked up.
-        resident: bytes that it holds, or will hold once it is read, whatever number of rows is asked for.
-    """
+    """An image ``(height, width, channels)`` uint8 that is read from the top, some rows at a time."""
 
     @property
-    def height(self) -> int: ...  # noqa: D102
+    def height(self) -> int:
+        """Rows, at least 1."""
+        ...
+
     @property
-    def width(self) -> int: ...  # noqa: D102
+    def width(self) -> int:
+        """Columns, at least 1."""
+        ...
+
     @property
-    def channels(self) -> int: ...  # noqa: D102
+    def channels(self) -> int:
+        """As `segzoo.images.read` would return: alpha is dropped, palettes are looked up."""
+        ...
+
     @property
-    def resident(self) -> int: ...  # noqa: D102
+    def resident(self) -> int:
+        """Bytes that it holds, or will hold once it is read, whatever number of rows is asked for."""
+        ...
 
     def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``.
@@ -123,6 +129,30 @@ class FileRows(Values):
         return found.reshape(bottom - top, *self._shape[1:])
 
 
+class ZarrRows(Values):
+    """A Zarr image; a row of chunks is decoded at a time, and kept while its rows are asked for."""
+
+    def __init__(self, image: ZarrImage) -> None:
+        super().__init__(image.shape, image.dtype)
+        self._image, self._first = image, -1
+        self._rows = np.empty((0, *image.shape[1:]), image.dtype)
+        # A row of chunks as it is kept, as it is put together, and as its chunks are decoded.
+        self.resident = 3 * min(image.tall, self.height) * self.width * image.shape[2] * image.dtype.itemsize
+
+    def values(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are stored."""
+        found, tall = [], self._image.tall
+        while top < bottom:
+            first = top // tall * tall
+            if first != self._first:
+                self._rows = np.empty((0, *self._rows.shape[1:]), self._dtype)
+                self._rows = self._image.rows(first, min(first + tall, self.height))
+                self._first = first
+            found.append(self._rows[top - first : bottom - first])
+            top += len(found[-1])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+
 def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
     """Return what `segzoo.images.to_uint8` multiplies values between ``low`` and ``high`` by.
 
@@ -141,8 +171,8 @@ def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
 class WholeRows:
     """A file in a format that is decoded at once, when its first row is asked for."""
 
-    def __init__(self, path: Path, height: int, width: int, channels: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, height: int, width: int, channels: int, page: int | None = None) -> None:
+        self._path, self._page = path, page
         self._array: NDArray[np.uint8] | None = None
         self.height, self.width, self.channels = height, width, channels
         # Pillow keeps colours in four bytes, hands them over as bytes, and copies once more to turn upright.
@@ -153,5 +183,5 @@ class WholeRows:
         if self._array is None:
             from segzoo.images import read
 
-            self._array = read(self._path)
+            self._array = read(self._path, page=self._page)
         return self._array[top:bottom]

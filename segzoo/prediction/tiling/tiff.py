@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _BLACK_IS_ZERO, _COLOURS = 1, 2
 
 
-def tiff_rows(path: Path) -> RowSource | None:
-    """Return the first page by rows, or ``None`` where it must be decoded whole: palettes, single bits."""
+def tiff_rows(path: Path, number: int = 0) -> RowSource | None:
+    """Return a page by rows, or ``None`` where it must be decoded whole: palettes, single bits."""
     try:
         with tifffile.TiffFile(path) as file:
-            page: Any = file.pages[0]
+            page: Any = file.pages[number]
             if not _plain(page):
                 return None
             dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
