@@ -8,9 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from conftest import ROOT
+from docs_code import blocks, words_of
+
+from segzoo.cli import run
 
 DOCS = ROOT / "docs"
 FIGURES = DOCS / "figures"
@@ -19,7 +23,8 @@ COMMAND = "python docs/figures"
 
 sys.path.append(str(FIGURES))
 
-from contracts import own  # noqa: E402 - the scripts lie beside the pages
+import ill_data as ill  # noqa: E402 - the scripts lie beside the pages
+from contracts import own  # noqa: E402
 from drawn_masks import DRAWN  # noqa: E402
 from files import FILES  # noqa: E402
 from findings import GROUPS, kinds  # noqa: E402
@@ -56,7 +61,7 @@ def test_every_finding_of_the_doctor_has_its_section_and_no_other():
 def test_every_room_is_drawn_and_says_what_it_is_for():
     drawn = text_of("design/images/house.svg")
     for room in [*(name for names in floors() for name in names), *annexe()]:
-        assert f">{room}</text>" in drawn
+        assert f">{room}</text>" in drawn, f"the room {room} is not in the drawing: `{COMMAND}`"
         assert purpose(room)
 
 
@@ -108,6 +113,67 @@ def test_every_setting_that_the_guide_of_data_names_is_an_option_of_folders():
     assert known - named <= {"root", "split", "scale"}, "docs/guides/data.md does not tell of all"
 
 
+def struck_out(number):
+    mask = ill.disc(number)
+    mask[:3] = 255
+    return mask
+
+
+def painted_over(number):
+    mask = ill.coloured(number)
+    mask[:3] = (224, 224, 192)
+    return mask
+
+
+#: A row of the guide's tables, what it says, and folders that it is said of.
+READ = {
+    "images and masks": ("", ill.folder),
+    "imgs and labels": ("", partial(ill.folder, images="imgs/{}.png", masks="labels/{}.png")),
+    "parts inside": ("", partial(ill.folder, images="images/train/{}.png", masks="masks/train/{}.png")),
+    "parts outside": (
+        "",
+        partial(ill.folder, images="valid/images/{}.png", masks="valid/masks/{}.png"),
+    ),
+    "other folders": (
+        "data.images=JPEGImages data.masks=SegmentationClass",
+        partial(ill.folder, images="JPEGImages/{}.png", masks="SegmentationClass/{}.png"),
+    ),
+    "_mask": ("", partial(ill.folder, masks="masks/{}_mask.png")),
+    "_gt": ("data.mask_suffix=_gt", partial(ill.folder, masks="masks/{}_gt.png")),
+    "a file a class": ("data.per_class=true data.classes=background,cell,edge", ill.layered),
+    "indices": ("data.classes=3", partial(ill.folder, mask=lambda n: ill.disc(n, 2))),
+    "names": ("data.classes=background,cell,edge", partial(ill.folder, mask=lambda n: ill.disc(n, 2))),
+    "other values": ("data.values=[0,128]", partial(ill.folder, mask=lambda n: ill.disc(n, 128))),
+    "colours": (
+        "data.palette=[[0,0,0],[255,0,0],[0,0,255]]",
+        partial(ill.folder, mask=ill.coloured),
+    ),
+    "void": ("data.ignore_index=255", partial(ill.folder, mask=struck_out)),
+    "colour of void": (
+        "data.ignore_colour=[224,224,192] data.ignore_index=255",
+        partial(ill.folder, mask=painted_over),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", READ)
+def test_what_the_guide_of_data_says_of_folders_and_masks_reads_them(row, tmp_path):
+    from segzoo.parts import open_dataset
+    from segzoo.training.reading import read_recipe
+
+    said, make = READ[row]
+    assert not said or said in text_of("guides/data.md")
+    make(tmp_path / "photos")
+    words = said.split() + (["data.palette=[[0,0,0],[255,0,0]]"] if "ignore_colour" in said else [])
+    told = read_recipe(None, words, data=str(tmp_path / "photos")).data_options
+    dataset = open_dataset(str(tmp_path / "photos"), split="all", **told)
+    found = set(dataset[0].mask.ravel().tolist())
+    assert len(dataset) == ill.COUNT
+    assert found <= {*range(len(dataset.labels.classes)), dataset.labels.ignore_index}
+    assert len(found) > 1
+
+
 def test_every_variable_that_the_guide_of_hubs_names_is_read():
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "segzoo").rglob("*.py"))
     named = set(re.findall(r"`([A-Z][A-Z_]{4,})[=`]", text_of("guides/hubs.md")))
@@ -125,6 +191,20 @@ def test_scripts_of_a_shell_are_understood_by_it(name):
     for script in scripts:
         done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["data", "evaluation", "in-practice"])
+def test_a_guide_runs_from_its_first_block_to_its_last(page, home, tmp_path, monkeypatch, capsys):
+    for picture in ("nuclei.png", "tissue.png"):
+        shutil.copy(DOCS / "images" / picture, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for block in blocks(DOCS / f"guides/{page}.md"):
+        if block.language == "python" and not block.reason:
+            exec(compile(block.text, str(block), "exec"), names)
+        for line in block.commands if block.language == "console" and not block.reason else ():
+            assert run(words_of(line)[1:]) == 0, f"{block}: {line}\n{capsys.readouterr().err}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
