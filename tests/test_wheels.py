@@ -1,18 +1,22 @@
-"""Wheels of segzoo and its plug-ins, built and installed into a fresh environment."""
+"""Wheels and sdists of segzoo and its plug-ins, built and installed into a fresh environment."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email import message_from_bytes
 from typing import TYPE_CHECKING
 
 import pytest
 from conftest import ROOT
+from markdown_it import MarkdownIt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from email.message import Message
     from pathlib import Path
 
     from conftest import Run
@@ -21,13 +25,43 @@ pytestmark = pytest.mark.slow
 PACKAGES = [ROOT, *sorted(ROOT.glob("plugins/segzoo-*"))]
 
 
+def build(folder: Path, out: Path, *kinds: str) -> None:
+    """Build what ``pip`` and ``python -m build`` would, of a source tree."""
+    chosen = [word for kind in kinds for word in ("--target", kind)]
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(out), *chosen]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    out = tmp_path_factory.mktemp("wheels")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist of every package."""
+    out = tmp_path_factory.mktemp("built")
     for package in PACKAGES:
-        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
-        subprocess.run([*command, str(package)], check=True, capture_output=True)
+        build(package, out, "sdist", "wheel")
+    return out
+
+
+@pytest.fixture(scope="module")
+def sdists(built: Path) -> list[Path]:
+    return sorted(built.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheels(sdists: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The wheels that come out of the sdists, which those get whose pip takes an sdist."""
+    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheels")
+    for sdist in sdists:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(sources, filter="data")
+        build(sources / sdist.name.removesuffix(".tar.gz"), out, "wheel")
     return sorted(out.glob("*.whl"))
+
+
+def metadata(wheel: Path) -> Message:
+    """What the index shows of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name))
 
 
 @pytest.fixture
@@ -60,6 +94,38 @@ def test_every_wheel_is_typed_and_carries_its_licence(wheels):
         assert any(name.endswith("/py.typed") for name in names), wheel.name
         assert any(name.endswith("/LICENSE") for name in names), wheel.name
         assert not any("/test_" in name for name in names), wheel.name
+
+
+def test_a_wheel_is_the_same_whether_built_from_the_repository_or_the_sdist(
+    built: Path, wheels: list[Path]
+) -> None:
+    direct = sorted(built.glob("*.whl"))
+    assert [wheel.name for wheel in direct] == [wheel.name for wheel in wheels]
+    for one, other in zip(direct, wheels, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_every_sdist_holds_tests_licence_and_readme_and_nothing_of_this_machine(sdists: list[Path]) -> None:
+    assert len(sdists) == len(PACKAGES)
+    for sdist in sdists:
+        with tarfile.open(sdist) as archive:
+            names = [member.name.partition("/")[2] for member in archive.getmembers()]
+        assert {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO"} <= set(names), sdist.name
+        assert any(name.startswith("tests/test_") for name in names), sdist.name
+        assert not [name for name in names if ".venv" in name or "__pycache__" in name], sdist.name
+
+
+def test_every_package_is_described_for_the_index(wheels: list[Path]) -> None:
+    for wheel in wheels:
+        told = metadata(wheel)
+        name, version = wheel.name.split("-")[:2]
+        assert (told["Name"].replace("-", "_"), told["Version"]) == (name, version)
+        assert told["License-Expression"] == "Apache-2.0"
+        assert told["Requires-Python"] == ">=3.11"
+        assert told["Summary"]
+        assert told["Description-Content-Type"] == "text/markdown"
+        page = MarkdownIt().render(told.get_payload())
+        assert page.startswith("<h1>"), name
 
 
 def test_segzoo_s_wheel_holds_what_new_plugins_are_written_from(wheels):
