@@ -96,7 +96,8 @@ def pages(site: Path) -> list[str]:
         return names
     folders: dict[str, list[str]] = {}
     for name in names:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
+        folder = "_modules" if name.startswith("_modules/") else name.rpartition("/")[0]
+        folders.setdefault(folder, []).append(name)
     chosen = set(folders.pop("", []))
     for inside in folders.values():
         indices = [name for name in inside if name.endswith("/index.html")]
