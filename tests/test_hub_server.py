@@ -10,6 +10,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+import huggingface_hub
 import pytest
 import torch
 from hub_server import TOKEN, Hub, Repository, serving_hub
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPO = "tiny/unet"
+#: Of clients that segzoo works with too, but not against an address that is given so late.
+late_address = pytest.mark.skipif(
+    int(huggingface_hub.__version__.partition(".")[0]) < 2,
+    reason="before 2.0 the client reads HF_ENDPOINT when it is imported, and continues no broken fetch",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +72,7 @@ def _logits(model: torch.nn.Module) -> torch.Tensor:
         return model(torch.linspace(0, 1, 3 * 8 * 9).reshape(1, 3, 8, 9))
 
 
+@late_address
 def test_what_is_pushed_is_loaded_back_with_the_same_logits(server: Hub, model: torch.nn.Module) -> None:
     done = segzoo.push(model, REPO)
     assert done.commit == server.repos[REPO].branches["main"]
@@ -78,6 +85,7 @@ def test_what_is_pushed_is_loaded_back_with_the_same_logits(server: Hub, model: 
     assert done.sha256 in card
 
 
+@late_address
 def test_a_folder_is_pushed_by_the_command_to_a_branch_with_a_sample(
     server: Hub, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +102,7 @@ def test_a_folder_is_pushed_by_the_command_to_a_branch_with_a_sample(
     assert f"hf-hub:{REPO}@{repo.branches['v1']}" in capsys.readouterr().out
 
 
+@late_address
 def test_a_folders_own_card_is_kept(server: Hub, folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: mit\n---\nmine\n")
     done = segzoo.push(folder, REPO)
@@ -170,6 +179,7 @@ def test_a_server_that_goes_away_midway_is_one_clear_message(server: Hub, folder
         segzoo.load(f"hf-hub:{REPO}")
 
 
+@late_address
 def test_a_connection_that_breaks_once_is_continued_by_the_client(server: Hub, folder: Path) -> None:
     _publish(server, folder)
     server.cut, server.cut_once = {"model.safetensors": 300}, True
@@ -265,6 +275,7 @@ def test_offline_loads_what_is_cached_and_else_says_what_to_fetch_by_hand(
     assert len(server.requests) == asked
 
 
+@late_address
 def test_a_hub_that_is_not_there_says_what_to_fetch_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(FailureError, match="cannot be reached"):
