@@ -6,6 +6,7 @@
 
   const setUp = (box) => {
     const kind = box.dataset.zoo;
+    const things = box.dataset.things;
     const form = box.querySelector("form");
     const count = box.querySelector(".zoo-count");
     const rows = [...box.querySelectorAll("tr[data-zoo-row]")].map((row) => {
@@ -15,6 +16,13 @@
       const text = [row, ...also].map((node) => node.textContent).join(" ").toLowerCase();
       return { row, also, text, ...JSON.parse(row.dataset.zooRow) };
     });
+
+    const empty = () => {
+      for (const field of form.elements) {
+        if (field.type === "checkbox") field.checked = false;
+        else field.value = "";
+      }
+    };
 
     const chosen = () => [...new FormData(form)].filter(([, value]) => value.trim() !== "");
 
@@ -32,7 +40,7 @@
         for (const node of [one.row, ...one.also]) node.hidden = !fine;
         shown += fine;
       }
-      const all = `${rows.length} ${kind}`;
+      const all = `${rows.length} ${things}`;
       const some = shown ? `${shown} of ${all} shown` : `None of ${all} fits`;
       count.textContent = wanted.length ? some : all;
       form.querySelector("button[type=reset]").disabled = !wanted.length;
@@ -46,7 +54,7 @@
     const read = () => {
       const [, about, query] = location.hash.match(READ) || [];
       if (about === kind) {
-        form.reset();
+        empty();
         for (const [name, value] of new URLSearchParams(query)) {
           const field = form.elements.namedItem(name);
           if (!field) continue;
@@ -60,7 +68,7 @@
       // A link to something that the filter hides shows everything again.
       const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
       if (target && target.closest("[hidden]")) {
-        form.reset();
+        empty();
         apply();
         target.scrollIntoView();
       }
@@ -68,8 +76,13 @@
 
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => { apply(); keep(); });
-    // The fields are empty only after the event.
-    form.addEventListener("reset", () => setTimeout(() => { apply(); keep(); form.elements.text.focus(); }));
+    form.addEventListener("reset", (event) => {
+      event.preventDefault();
+      empty();
+      apply();
+      keep();
+      form.elements.namedItem("text").focus();
+    });
     window.addEventListener("hashchange", read);
     form.hidden = false;
     apply();

@@ -60,10 +60,8 @@ def _rows(one: facts.Weights, docname: str) -> Iterator[tuple[str, list[nodes.No
     if spec.sha256:
         yield "SHA-256", [code(spec.sha256)]
     if config is not None:
-        yield (
-            "Input",
-            _text(f"{_channels(config)}. {preprocessing_in_words(config.preprocessing)}"),
-        )
+        yield "Channels", _text(str(config.architecture.in_channels))
+        yield "Input", prose(preprocessing_in_words(config.preprocessing))
         if config.architecture.num_classes == 1:
             yield "Threshold", _text(f"{config.threshold:g}")
     yield "Data", _data(one, docname)
@@ -77,11 +75,6 @@ def _text(text: str) -> list[nodes.Node]:
     return [nodes.Text(text)]
 
 
-def _channels(config: ModelConfig) -> str:
-    count = config.architecture.in_channels
-    return f"{count} channel{'s' if count > 1 else ''}"
-
-
 def _size(one: facts.Weights) -> str:
     height, width = one.measured.size
     resize = one.config.preprocessing.resize if one.config else None
@@ -93,7 +86,7 @@ def _size(one: facts.Weights) -> str:
 
 def _network(one: facts.Weights) -> list[nodes.Node]:
     if one.config is None:
-        return [nodes.Text("encoder "), code(one.entry.spec.model)]
+        return [nodes.Text("encoder " if one.of_encoder else ""), code(one.entry.spec.model)]
     architecture = one.config.architecture
     options = {**architecture.options, **architecture.encoder, **architecture.decoder}
     told = [
@@ -145,10 +138,10 @@ def _hex(colour: tuple[int, int, int]) -> str:
 def _usage(one: facts.Weights) -> Iterator[nodes.Node]:
     name, owner = one.name, one.entry.owner
     install = f"$ pip install segzoo {owner}\n" if owner != "segzoo" else "$ pip install segzoo\n"
-    if one.config is None:
+    if one.of_encoder:
         network = f"unet/{one.entry.spec.model}"
         text = f'import segzoo\n\nmodel = segzoo.create("{network}", num_classes=2, weights="{name}")'
-        yield _block(f"{install}$ segzoo train --data FOLDER --model {network} weights={name}", "console")
+        yield _block(f"{install}$ segzoo train --data FOLDER --model {network} --weights {name}", "console")
         yield _block(text, "python")
         return
     yield _block(f"{install}$ segzoo predict photo.jpg --model {name}", "console")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from segzoo.specs import ModelSpec, WeightsSpec
 
 #: Encoders that the page of models shows below every decoder; any other of timm's goes too.
-ENCODERS = ("vgg16_bn", "resnet18", "resnet50", "efficientnet_b0", "convnext_tiny")
+ENCODERS = ("resnet18", "resnet50", "efficientnet_b0", "convnext_tiny")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,16 @@ class Weights(Part):
     scores: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def of_encoder(self) -> bool:
+        """Whether they are those of an encoder alone."""
+        return not self.entry.spec.classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that they tell apart."""
+        return self.config.labels.classes if self.config else self.entry.spec.classes
+
+    @property
     def shipped(self) -> bool:
         """Whether they lie in a package, so that nothing is downloaded."""
         return bool(self.entry.spec.folder)
@@ -83,7 +93,8 @@ class Weights(Part):
 
 def one_line(error: BaseException) -> str:
     """Return an exception in one line."""
-    text = " ".join(str(error).split())
+    # What else is wrong, such as which plug-ins did not load, follows in lines of its own.
+    text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, SegzooError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
@@ -98,8 +109,8 @@ def guarded(do: Callable[[], Any], default: Any) -> tuple[Any, str]:
 
 
 def failed_plugins() -> list[PluginRecord]:
-    """Return the records of plug-ins that did not load."""
-    return [record for record in zoo.plugins if record.status != "ok"]
+    """Return the records of plug-ins that should have loaded and did not."""
+    return [record for record in zoo.plugins if record.status in ("broken", "incompatible")]
 
 
 def parts(kind: str) -> list[Part]:
@@ -136,7 +147,7 @@ def forget() -> None:
 
 def _known(entry: Entry[Any]) -> dict[str, Any]:
     known, trouble = guarded(lambda: facts.facts(entry), {})
-    return {"known": known, "trouble": trouble or known.get("trouble", "")}
+    return {"known": known, "trouble": trouble or known.get("trouble", "").partition("\n")[0]}
 
 
 def _model(name: str, entry: Entry[ModelSpec]) -> Model:
@@ -145,8 +156,7 @@ def _model(name: str, entry: Entry[ModelSpec]) -> Model:
     known["trouble"] = known["trouble"] or trouble
     names = {entry.full_name}
     if not entry.spec.factory:
-        pair, _ = guarded(lambda: zoo.pair_of(entry).full_name, "")
-        names.add(pair)
+        names.add(guarded(lambda: zoo.pair_of(entry).full_name, entry.full_name)[0])
     return Model(name=name, entry=entry, measured=measured, weights=_weights_for(names), **known)
 
 
@@ -199,7 +209,9 @@ def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:
 
 
 def _measured_weights(entry: Entry[WeightsSpec], config: ModelConfig | None) -> Measured:
-    if config is None:  # of an encoder alone
+    if config is None and entry.spec.classes:
+        return Measured()
+    if config is None:
         encoder = zoo.find_encoder(zoo.registry("encoders").meant(entry.spec.model, entry.owner)).spec
         return measure(lambda: segzoo.plugins.resolve(encoder.factory)(in_channels=3, **encoder.options))
     channels = config.architecture.in_channels

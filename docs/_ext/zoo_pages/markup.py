@@ -44,6 +44,7 @@ def html(tag: str, *children: nodes.Node | str, classes: Iterable[str] = (), **a
         if value is not None and value is not False
     }
     made = element("", "", tag=tag, named=named, classes=list(classes), ids=list(ids))
+    made["support_smartquotes"] = False  # what a registry says stands as it is
     made += [nodes.Text(child) if isinstance(child, str) else child for child in children]
     return made
 

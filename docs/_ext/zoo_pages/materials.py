@@ -11,7 +11,7 @@ from segzoo.parts import make_metric
 from segzoo.specs import Labels
 from zoo_pages import facts
 from zoo_pages.markup import code, details, html, link, prose, refer
-from zoo_pages.networks import package, title
+from zoo_pages.networks import title
 from zoo_pages.table import NOTHING, Cell, Row, Table, cell
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def datasets(docname: str) -> Table:
     return Table(
         kind="datasets",
         caption="Data sets: what they hold, on which terms, and how to get them",
-        columns=("Data set", "Classes", "Splits", "Terms", "How to get it", "Package"),
+        columns=("Data set", "Classes", "Splits", "Terms", "How to get it"),
         rows=[_dataset(one) for one in facts.parts("datasets")],
         facets={"package": "Package", "class": "Class"},
         flags={"fetched": "a command fetches it"},
@@ -39,7 +39,7 @@ def _dataset(one: facts.Part) -> Row:
     classes = spec.labels.classes if spec.labels else ()
     layout = [details("what its folder holds", html("p", *prose(spec.layout)))] if spec.layout else []
     page = [html("p", link(spec.homepage, "Homepage"))] if link_of(spec.homepage) else []
-    named = details(f"{len(classes)} classes", html("p", ", ".join(classes))) if classes else "yours"
+    named = details(str(len(classes)), html("p", ", ".join(classes))) if classes else "yours"
     return Row(
         name=one.name,
         cells=(
@@ -48,7 +48,6 @@ def _dataset(one: facts.Part) -> Row:
             cell(", ".join(spec.splits)),
             cell(spec.licence or "yours"),
             _how(one.name, spec),
-            package(one.entry.owner),
         ),
         facets={"package": [one.entry.owner], "class": classes},
         flags=["fetched"] if _fetched(spec) else [],
@@ -68,7 +67,7 @@ def _how(name: str, spec: DatasetSpec) -> Cell:
     if spec.archives:
         return cell(code(f"segzoo data download {name} --out {name}"))
     if spec.by_hand:
-        return cell("By hand: ", *prose(spec.by_hand))
+        return cell(html("span", "By hand: ", *prose(spec.by_hand), classes=["zoo-long"]))
     return cell("You have it")
 
 
@@ -78,7 +77,7 @@ def metrics(docname: str) -> Table:
     return Table(
         kind="metrics",
         caption="Metrics, and what each counts where the classes are background and object",
-        columns=("Metric", "Contract", "Better", "Needs", "Package"),
+        columns=("Metric", "Contract", "Better", "Needs"),
         rows=[_metric(one) for one in facts.parts("metrics")],
         facets={"package": "Package", "needs": "Needs"},
     )
@@ -96,7 +95,6 @@ def _metric(one: facts.Part) -> Row:
             cell(*told),
             cell("higher" if spec.higher_is_better else "lower"),
             cell(", ".join(needs)),
-            package(one.entry.owner),
         ),
         facets={"package": [one.entry.owner], "needs": needs},
     )
@@ -114,7 +112,7 @@ def losses(docname: str) -> Table:
     return Table(
         kind="losses",
         caption="Losses",
-        columns=("Loss", "In a recipe", "Package"),
+        columns=("Loss", "When training"),
         rows=[_loss(one) for one in facts.parts("losses")],
         facets={"package": "Package"},
     )
@@ -123,7 +121,7 @@ def losses(docname: str) -> Table:
 def _loss(one: facts.Part) -> Row:
     return Row(
         name=one.name,
-        cells=(title(one), cell(code(f"loss={one.name}")), package(one.entry.owner)),
+        cells=(title(one), cell(code(f"loss={one.name}"))),
         facets={"package": [one.entry.owner]},
     )
 
@@ -133,7 +131,7 @@ def recipes(docname: str) -> Table:
     return Table(
         kind="recipes",
         caption="Recipes: how to train, as a file",
-        columns=("Recipe", "Data", "Model", "Whose settings", "Package"),
+        columns=("Recipe", "Data", "Model", "Whose settings"),
         rows=[_recipe(one, docname) for one in facts.parts("recipes")],
         facets={"package": "Package", "data": "Data"},
     )
@@ -143,20 +141,19 @@ def _recipe(one: facts.Part, docname: str) -> Row:
     from segzoo.training.recipe_files import shipped_text
 
     spec = one.entry.spec
-    text, trouble = facts.guarded(lambda: shipped_text(spec), "")
+    text, _ = facts.guarded(lambda: shipped_text(spec), "")
     command = code(f"segzoo train {one.name}" + ("" if spec.data else " --data FOLDER"))
-    file = nodes.literal_block(text, text, language="toml") if text else html("p", trouble)
+    file = [details("the file", nodes.literal_block(text, text, language="toml"))] if text else []
     settings = one.known.get("settings", {})
     model = settings.get("model", "") if isinstance(settings, dict) else ""
     model = model.get("name", "") if isinstance(model, dict) else model
     return Row(
         name=one.name,
         cells=(
-            title(one, html("p", command), details("the file", file)),
+            title(one, html("p", command), *file),
             cell(_data(one, docname)),
             cell(code(str(model)) if model else NOTHING),
             cell(link(spec.homepage, spec.origin) if spec.origin else "segzoo's own"),
-            package(one.entry.owner),
         ),
         facets={"package": [one.entry.owner], "data": [spec.data or "yours"]},
     )
@@ -176,7 +173,7 @@ def layouts(docname: str) -> Table:
     return Table(
         kind="layouts",
         caption="Layouts: checkpoints of other programs that segzoo reads",
-        columns=("Layout", "Recognised by these tensors", "Licence of the program", "Package"),
+        columns=("Layout", "Recognised by these tensors", "Licence of the program"),
         rows=[_layout(one) for one in facts.parts("layouts")],
         facets={"package": "Package"},
     )
@@ -188,6 +185,6 @@ def _layout(one: facts.Part) -> Row:
     marks = html("ul", *(html("li", code(mark)) for mark in spec.marks), classes=["zoo-names"])
     return Row(
         name=one.name,
-        cells=(title(one, *page), cell(marks), cell(spec.licence or "not stated"), package(one.entry.owner)),
+        cells=(title(one, *page), cell(marks), cell(spec.licence or "not stated")),
         facets={"package": [one.entry.owner]},
     )

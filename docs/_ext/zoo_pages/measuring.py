@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from segzoo.errors import SegzooError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,12 +55,17 @@ def measure(
         channels: of the image.
     """
     try:
-        device = "meta"
-        model = _built(make, device)
-    except (NotImplementedError, RuntimeError):
+        return _counted(make, size, channels, "meta")
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, SegzooError):
+            raise
         # Some code reads the values of its tensors, which meta tensors have none of.
-        device = "cpu"
-        model = _built(make, device)
+        return _counted(make, size, channels, "cpu")
+
+
+def _counted(make: Callable[[], nn.Module], size: tuple[int, int], channels: int, device: str) -> Measured:
+    with torch.device(device):
+        model = make().eval()
     image = torch.zeros(1, channels, *size, device=device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
@@ -69,8 +76,3 @@ def measure(
         size=size,
         stride=max(strides) if strides else 0,
     )
-
-
-def _built(make: Callable[[], nn.Module], device: str) -> nn.Module:
-    with torch.device(device):
-        return make().eval()

@@ -32,9 +32,10 @@ def heading(name: str, summary: str, *more: nodes.Node, aliases: Iterable[str] =
 def title(part: facts.Part, *more: nodes.Node) -> Cell:
     """Return the cell that names a registered thing, with its options and what is wrong with it."""
     spec = part.entry.spec
-    told = list(more)
+    told = [origin(part.entry.owner)]
     if spec.paper:
         told.append(html("p", "Paper: ", paper(spec.paper)))
+    told += more
     told += options_of(part.known)
     if part.trouble:
         told.append(trouble(part.trouble))
@@ -43,12 +44,12 @@ def title(part: facts.Part, *more: nodes.Node) -> Cell:
 
 def trouble(text: str) -> nodes.Node:
     """Return what went wrong, as a row says it."""
-    return html("p", html("strong", "Not known: "), text, classes=["zoo-trouble"])
+    return html("p", html("strong", "Not known: "), *prose(text), classes=["zoo-trouble"])
 
 
-def package(owner: str) -> Cell:
-    """Return the cell of the package that brings a thing."""
-    return cell(code(owner))
+def origin(owner: str) -> nodes.Node:
+    """Return which package brings a thing."""
+    return html("p", "From ", code(owner))
 
 
 def figures(measured: Measured, *, sized: bool = False) -> tuple[Cell, Cell]:
@@ -70,16 +71,15 @@ def models(docname: str) -> Table:
     return Table(
         kind="models",
         caption="Models: two classes, images of 256 x 256 pixels and three channels",
-        columns=("Model", "Parameters", "GFLOPs", "Stride", "Channels", "Weights", "Package"),
+        columns=("Model", "Parameters", "GFLOPs", "Stride", "Channels", "Weights"),
         rows=rows,
         facets={"kind": "Kind", "package": "Package", "stride": "Stride"},
         flags={"weights": "with trained weights"},
     )
 
 
-def _create(name: str, owner: str) -> list[nodes.Node]:
-    lines = [] if owner in ("segzoo", "timm") else [html("p", code(f"pip install {owner}"))]
-    return [html("p", code(f'segzoo.create("{name}", num_classes=2)')), *lines]
+def _create(name: str) -> nodes.Node:
+    return html("p", code(f'segzoo.create("{name}", num_classes=2)'))
 
 
 def _model(one: facts.Model, docname: str) -> Row:
@@ -87,12 +87,11 @@ def _model(one: facts.Model, docname: str) -> Row:
     return Row(
         name=one.name,
         cells=(
-            title(one, *_create(one.name, one.entry.owner)),
+            title(one, _create(one.name)),
             *figures(one.measured),
             cell(str(stride), sort=stride) if stride else cell(NOTHING),
             cell("any"),
             cell(*_names("weights", one.weights, docname)),
-            package(one.entry.owner),
         ),
         facets={
             "kind": ["model"],
@@ -113,14 +112,14 @@ def _pairing(one: facts.Pairing, docname: str) -> Row:
             heading(
                 one.name,
                 f"decoder `{one.decoder}` on {on} `{one.encoder}`",
-                *_create(one.name, one.owner),
+                origin(one.owner),
+                _create(one.name),
                 *told,
             ),
             *figures(one.measured),
             cell(str(stride), sort=stride) if stride else cell(NOTHING),
             cell("any"),
             cell(*_names("weights", one.weights, docname)),
-            package(one.owner),
         ),
         facets={
             "kind": ["decoder on encoder"],
@@ -151,17 +150,14 @@ def weights(docname: str) -> Table:
 
 def _weights(one: facts.Weights, docname: str) -> Row:
     spec = one.entry.spec
-    classes = one.config.labels.classes if one.config else ()
-    told: list[nodes.Node] = [html("p", "From ", code(one.entry.owner))]
-    if one.trouble:
-        told.append(trouble(one.trouble))
+    told = [origin(one.entry.owner), *([trouble(one.trouble)] if one.trouble else [])]
     summary = html("p", *prose(spec.summary), classes=["zoo-summary"])
     name = html("div", html("span", refer("weights", one.name, docname), classes=["zoo-name"]))
     return Row(
         name=one.name,
         cells=(
             cell(name, summary, *told),
-            cell(_short(classes) if classes else "an encoder, no classes"),
+            cell("an encoder, no classes" if one.of_encoder else _short(one.classes)),
             *figures(one.measured, sized=True),
             cell(_file(one), sort=one.bytes or None),
             cell(*_best(one)),
@@ -169,8 +165,8 @@ def _weights(one: facts.Weights, docname: str) -> Row:
         ),
         facets={
             "package": [one.entry.owner],
-            "class": classes,
-            "kind": ["whole model" if classes else "encoder alone"],
+            "class": one.classes,
+            "kind": ["encoder alone" if one.of_encoder else "whole model"],
         },
         flags=[flag for flag, fits in (("ships", one.shipped), ("measured", bool(one.scores))) if fits],
         card=anchor("weights", one.name),
@@ -201,7 +197,7 @@ def encoders(docname: str) -> Table:
     return Table(
         kind="encoders",
         caption="Encoders that plug-ins register; every backbone of timm that yields a pyramid goes too",
-        columns=("Encoder", "Parameters", "Channels of its features", "Strides", "Package"),
+        columns=("Encoder", "Parameters", "Channels of its features", "Strides"),
         rows=[_encoder(one, docname) for one in facts.parts("encoders")],
         facets={"package": "Package", "stride": "Coarsest stride"},
         flags={"pretrained": "trained on request"},
@@ -210,7 +206,7 @@ def encoders(docname: str) -> Table:
 
 def _encoder(one: facts.Part, docname: str) -> Row:
     spec = one.entry.spec
-    build = html("p", code(f'segzoo.create("unet/{one.name}", num_classes=2)'))
+    build = _create(f"unet/{one.name}")
     trained = [html("p", "ImageNet weights with ", code("pretrained=True"))] if spec.pretrained else []
     found = [w.name for w in facts.weights() if w.config is None and _same(w, one)]
     if found:
@@ -222,7 +218,6 @@ def _encoder(one: facts.Part, docname: str) -> Row:
             _parameters(one.known),
             cell(" ".join(map(str, spec.channels))),
             cell(" ".join(map(str, spec.strides)), sort=spec.strides[-1]),
-            package(one.entry.owner),
         ),
         facets={"package": [one.entry.owner], "stride": [str(spec.strides[-1])]},
         flags=["pretrained"] if spec.pretrained else [],
@@ -244,7 +239,7 @@ def decoders(docname: str) -> Table:
     return Table(
         kind="decoders",
         caption="Decoders",
-        columns=("Decoder", "Parameters", "Encoder by itself", "Features", "Package"),
+        columns=("Decoder", "Parameters", "Encoder by itself", "Features"),
         rows=[_decoder(one, docname) for one in facts.parts("decoders")],
         facets={"package": "Package"},
     )
@@ -255,7 +250,7 @@ def _decoder(one: facts.Part, docname: str) -> Row:
     encoder = zoo.registry("encoders").meant(spec.encoder, one.entry.owner).rpartition(":")[2]
     known = encoder in zoo.registry("encoders").names()
     fits = f"at least {spec.min_features}" + (", each of twice the stride" if spec.halving else "")
-    build = html("p", code(f'segzoo.create("{one.name}/resnet50", num_classes=2)'))
+    build = _create(f"{one.name}/resnet50")
     return Row(
         name=one.name,
         cells=(
@@ -263,7 +258,6 @@ def _decoder(one: facts.Part, docname: str) -> Row:
             _parameters(one.known),
             cell(refer("encoders", encoder, docname) if known else code(encoder)),
             cell(fits),
-            package(one.entry.owner),
         ),
         facets={"package": [one.entry.owner]},
     )

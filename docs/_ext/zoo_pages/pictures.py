@@ -28,7 +28,9 @@ def picture_of(one: Weights) -> nodes.Node:
 
 
 def _why(one: Weights) -> str:
-    if one.config is None:
+    if one.trouble:
+        return "what they are is not known."
+    if one.of_encoder:
         return "they are an encoder's, which by itself segments nothing."
     if one.shipped:
         return "nobody has computed one yet."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from docutils import nodes
 
-from zoo_pages.markup import anchor, code, html
+from zoo_pages.markup import anchor, code, html, prose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +72,11 @@ class Table:
     facets: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def things(self) -> str:
+        """The kind in the plural, as people say it."""
+        return self.kind.replace("datasets", "data sets")
+
 
 def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
     """Return a cell."""
@@ -80,8 +85,9 @@ def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
 
 def drawn(table: Table, failed: Sequence[PluginRecord]) -> list[nodes.Node]:
     """Return the nodes of a table, with a row for each plug-in that did not load."""
-    count = html("p", f"{len(table.rows)} {table.kind}", classes=["zoo-count"], role="status")
-    return [html("div", _form(table), count, _region(table, failed), classes=["zoo"], data_zoo=table.kind)]
+    count = html("p", f"{len(table.rows)} {table.things}", classes=["zoo-count"], role="status")
+    told = {"data_zoo": table.kind, "data_things": table.things}
+    return [html("div", _form(table), count, _region(table, failed), classes=["zoo"], **told)]
 
 
 def plain(
@@ -117,7 +123,7 @@ def _form(table: Table) -> element:
         *("form", *fields, clear),
         classes=["zoo-form"],
         role="search",
-        aria_label=f"Filter {table.kind}",
+        aria_label=f"Filter {table.things}",
         hidden=True,
     )
 
@@ -181,8 +187,7 @@ def _failed(table: Table, record: PluginRecord) -> element:
         html("strong", "Plug-in "),
         code(record.distribution),
         html("strong", f" {record.version} is {record.status}: "),
-        html("span", record.error),
-        html("span", f" What {table.kind} it brings is not known."),
+        *prose(f"{record.error}. What {table.things} it brings is not known."),
         colspan=len(table.columns),
         role="cell",
     )
