@@ -92,6 +92,8 @@ def test_every_setting_in_a_table_of_another_program_is_a_key_of_ours(page, fold
         for said in re.findall(r"`('?[\w.]+=[^`]+)`", row[-1]):
             read_recipe(RECIPES[page], [word for word in shlex.split(said) if "FILE" not in word], **values)
             seen += 1
+        for said in re.findall(r"`(--model [^`]+=[^`]+)`", row[-1]):
+            assert complaint(f"segzoo train {RECIPES[page]} --data photos {said}") == ""
     assert seen >= 3, f"docs/coming-from/{page}: {seen} settings"
 
 

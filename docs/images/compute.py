@@ -47,7 +47,7 @@ def difference(file: str, picture: Image.Image) -> float:
     """Return the share of pixels that differ from the file's; 1 if there is none, or one of another size."""
     if not (HERE / file).is_file():
         return 1.0
-    old, new = (np.asarray(one.convert("RGB")) for one in (Image.open(HERE / file), picture))
+    old, new = (np.asarray(one.convert("RGBA")) for one in (Image.open(HERE / file), picture))
     return 1.0 if old.shape != new.shape else float((old != new).any(axis=2).mean())
 
 
@@ -61,8 +61,13 @@ def spots() -> Image.Image:
         subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
         subprocess.run([sys.executable, "-m", *train.split()], cwd=folder, check=True)
         found = segzoo.predict(Path(folder) / image, model=f"{folder}/runs/unet")
-    sheet = found.sheet()
-    return sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST)
+    parts = Image.fromarray(found.image), found.colour_image(), found.overlay()
+    width, height, gap = 2 * parts[0].width, 2 * parts[0].height, 16
+    # What lies between them is transparent, on light pages and on dark ones.
+    strip = Image.new("RGBA", (3 * width + 2 * gap, height))
+    for number, part in enumerate(parts):
+        strip.paste(part.resize((width, height), Image.Resampling.NEAREST), (number * (width + gap), 0))
+    return strip
 
 
 def main() -> int:
