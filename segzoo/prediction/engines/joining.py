@@ -23,7 +23,7 @@ from segzoo.prediction.engines.folding import replace
 from segzoo.prediction.engines.packing import PackedConv, can_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from segzoo.blocks.convolution import DoubleConv
     from segzoo.prediction.engines.recording import Chain
@@ -32,14 +32,22 @@ if TYPE_CHECKING:
 class JoinedUnits(nn.Module):
     """`segzoo.blocks.DoubleConv` of two maps side by side: the skip first where ``skip_first``."""
 
-    def __init__(self, convs: DoubleConv, above: int, *, relu: bool, skip_first: bool) -> None:
+    def __init__(
+        self,
+        convs: DoubleConv,
+        above: int,
+        *,
+        relu: bool,
+        skip_first: bool,
+        make: Callable[..., PackedConv],
+    ) -> None:
         super().__init__()
         conv = cast("nn.Conv2d", convs.first.conv)
         split = conv.in_channels - above if skip_first else above
         parts = [(0, split), (split, conv.in_channels)]
         skip, below = parts if skip_first else parts[::-1]
-        self.skip = PackedConv(conv, channels=skip, relu=False)
-        self.below = PackedConv(conv, channels=below, relu=relu, bias=False)
+        self.skip = make(conv, channels=skip, relu=False)
+        self.below = make(conv, channels=below, relu=relu, bias=False)
         # What was not folded or fused into the convolution.
         self.norm = convs.first.norm
         self.activation = nn.Identity() if relu else convs.first.activation
@@ -124,45 +132,60 @@ class JoinedDecoder(nn.Module):
         return maps.pop()
 
 
-def join(network: nn.Module, chains: Sequence[Chain], channels: dict[str, tuple[int, int]]) -> None:
+def join(
+    network: nn.Module,
+    chains: Sequence[Chain],
+    channels: dict[str, tuple[int, int]],
+    make: Callable[..., PackedConv] = PackedConv,
+) -> None:
     """Replace the decoders of segzoo's U-Nets in place.
 
     Args:
         network: batch norms folded.
         chains: its convolutions.
         channels: how many channels a step's map from below and its skip have, by the step's name.
+        make: packs a convolution, with the arguments of `PackedConv`.
     """
     relus = {chain.conv: chain.relu for chain in chains if chain.norm is None}
     for name, decoder in list(network.named_modules()):
         if type(decoder) is UNetDecoder:
             steps = [
-                _joined_step(f"{name}.steps.{index}", cast("Step", step), relus, channels)
+                _joined_step(f"{name}.steps.{index}", cast("Step", step), relus, channels, make)
                 for index, step in enumerate(decoder.steps)
             ]
             replace(network, name, JoinedDecoder(steps))
         elif type(decoder) is NearestDecoder:
-            replace(network, name, JoinedDecoder(_nearest_steps(name, decoder, relus)))
+            replace(network, name, JoinedDecoder(_nearest_steps(name, decoder, relus, make)))
 
 
 def _joined_step(
-    name: str, step: Step, relus: dict[str, str | None], channels: dict[str, tuple[int, int]]
+    name: str,
+    step: Step,
+    relus: dict[str, str | None],
+    channels: dict[str, tuple[int, int]],
+    make: Callable[..., PackedConv],
 ) -> nn.Module:
     conv = f"{name}.convs.first.conv"
     if name not in channels or conv not in relus or not can_pack(step.convs.first.conv):
         return PlainStep(step, nearest=False)
     above = cast("Any", step.convs.first.conv).in_channels - channels[name][1]
-    units = JoinedUnits(step.convs, above, relu=relus[conv] is not None, skip_first=True)
+    units = JoinedUnits(step.convs, above, relu=relus[conv] is not None, skip_first=True, make=make)
     return JoinedStep(step, units)
 
 
-def _nearest_steps(name: str, decoder: NearestDecoder, relus: dict[str, str | None]) -> list[nn.Module]:
+def _nearest_steps(
+    name: str,
+    decoder: NearestDecoder,
+    relus: dict[str, str | None],
+    make: Callable[..., PackedConv],
+) -> list[nn.Module]:
     steps: list[nn.Module] = []
     above: int | None = None
     for index, step in enumerate(cast("Any", decoder.steps)):
         conv = f"{name}.steps.{index}.first.conv"
         skips = above is not None and step.first.conv.in_channels > above
         if above is not None and skips and conv in relus and can_pack(step.first.conv):
-            units = JoinedUnits(step, above, relu=relus[conv] is not None, skip_first=False)
+            units = JoinedUnits(step, above, relu=relus[conv] is not None, skip_first=False, make=make)
             steps.append(JoinedNearestStep(units))
         else:
             steps.append(PlainStep(step, nearest=True))

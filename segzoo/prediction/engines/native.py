@@ -19,9 +19,10 @@ from segzoo.prediction.engines.folding import fold
 from segzoo.prediction.engines.graphs import Graphed
 from segzoo.prediction.engines.graphs import record as record_graph
 from segzoo.prediction.engines.joining import join
-from segzoo.prediction.engines.packing import pack
+from segzoo.prediction.engines.packing import PackedConv, pack
 from segzoo.prediction.engines.probing import deviation, probe
 from segzoo.prediction.engines.recording import record
+from segzoo.prediction.engines.winograd import WinogradConv, for_all_sizes, packed_conv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.engines.recording import Chain
 
 #: The most by which an exact engine may differ on the random image; half the bits may by far more.
-TOLERANCE, LOW_TOLERANCE = 1e-5, 0.2
+TOLERANCE, LOW_TOLERANCE = 3e-5, 0.2
 #: Height and width of an image that programs are made with.
 USUAL = (256, 256)
 
@@ -86,6 +87,7 @@ class _Way:
 
     folded: bool = True
     packed: bool = False
+    winograd: bool = False
     dtype: torch.dtype = torch.float32
     autocast: bool = False
     compiled: bool = False
@@ -95,6 +97,7 @@ class _Way:
         kind = str(self.dtype).removeprefix("torch.") + (" where torch chooses to" if self.autocast else "")
         made = ["channels last", *(["batch norms folded"] if self.folded else [])]
         made += ["weights packed, skips added instead of joined"] if self.packed else []
+        made += ["Winograd's convolutions where channels are many"] if self.winograd else []
         made += ["compiled"] if self.compiled else []
         return f"torch on {device}, {kind}: {', '.join(made)}"
 
@@ -106,6 +109,7 @@ def make_native(
     dtype: torch.dtype,
     tell: Callable[[str], None],
     compiled: bool = False,
+    frugal: bool = False,
 ) -> NativeEngine:
     """Make the fastest engine that agrees with ``network``; see `segzoo.prediction.engines.make_engine`.
 
@@ -115,9 +119,12 @@ def make_native(
         dtype: float32 for an exact engine, else what to compute in.
         tell: hears what could not be done.
         compiled: whether torch.compile makes a program of the network.
+        frugal: whether no weights are kept in a form that is faster but several times as large.
     """
     known = Known(network, device)
     for way in _ways(device, dtype, compiled=compiled):
+        if frugal and way.winograd:
+            continue
         try:
             # Rounding to half the bits would hide a mistake, float32 does not.
             if way.packed and way.dtype is not torch.float32:
@@ -179,7 +186,8 @@ def _ways(device: torch.device, dtype: torch.dtype, *, compiled: bool) -> list[_
     if compiled:
         return [_Way(dtype=dtype, compiled=True), *_ways(device, dtype, compiled=False)]
     cpu = device.type == "cpu"
-    exact = [*([_Way(packed=True)] if cpu else []), _Way(), _Way(folded=False)]
+    packing = [_Way(packed=True, winograd=True), _Way(packed=True)] if cpu else []
+    exact = [*packing, _Way(), _Way(folded=False)]
     if dtype is torch.float32:
         return exact
     packed = [_Way(packed=True, dtype=dtype)] if cpu else []
@@ -192,8 +200,11 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         _convert(copy, way.dtype)
     if way.packed:
         modules = dict(copy.named_modules())
-        join(copy, chains, known.channels)
-        pack(copy, chains, modules)
+        make = packed_conv if way.winograd else PackedConv
+        join(copy, chains, known.channels, make)
+        pack(copy, chains, modules, make)
+        if way.winograd and not any(isinstance(module, WinogradConv) for module in copy.modules()):
+            way = replace(way, winograd=False)
     copy.to(memory_format=torch.channels_last)
     if way.compiled:
         # One program for all sizes: a minute for each new one would cost more than it ever gains.
@@ -209,7 +220,8 @@ def _build(known: Known, way: _Way) -> NativeEngine:
 
 def _checked(engine: NativeEngine, known: Known) -> NativeEngine:
     limit = TOLERANCE if engine.dtype is torch.float32 else LOW_TOLERANCE
-    off = deviation(engine(known.images), known.expected)
+    with for_all_sizes(engine.network):
+        off = deviation(engine(known.images), known.expected)
     if off > limit:
         raise ValueError(f"logits differ by {off:.1e} of the largest, more than {limit:.0e}")
     return engine

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segzoo.prediction.engines.folding import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.prediction.engines.recording import Chain
 
@@ -83,13 +83,19 @@ def can_pack(conv: nn.Module) -> bool:
     return plain and cast("nn.Conv2d", conv).weight.dtype in _KINDS
 
 
-def pack(network: nn.Module, chains: Sequence[Chain], modules: Mapping[str, nn.Module]) -> None:
+def pack(
+    network: nn.Module,
+    chains: Sequence[Chain],
+    modules: Mapping[str, nn.Module],
+    make: Callable[..., PackedConv] = PackedConv,
+) -> None:
     """Pack every convolution that ran, with the ReLU that alone follows it, in place.
 
     Args:
         network: batch norms folded, maps perhaps joined.
         chains: its convolutions, under the names that they had before maps were joined.
         modules: what those names were.
+        make: packs one, with the arguments of `PackedConv`.
     """
     for chain in chains:
         places = {id(module): name for name, module in network.named_modules()}
@@ -99,7 +105,7 @@ def pack(network: nn.Module, chains: Sequence[Chain], modules: Mapping[str, nn.M
         relu = None if chain.relu is None else places.get(id(modules[chain.relu]))
         if relu is not None:
             replace(network, relu, nn.Identity())
-        packed = PackedConv(cast("nn.Conv2d", conv), relu=relu is not None)
+        packed = make(cast("nn.Conv2d", conv), relu=relu is not None)
         replace(network, places[id(conv)], packed)
     for name, module in list(network.named_modules()):
         if type(module) is nn.ConvTranspose2d and module.weight.dtype in _KINDS:

@@ -63,7 +63,9 @@ class SizedEngine:
     ) -> None:
         self.device = torch.device("cpu")
         self.description = description
-        self.exact: NativeEngine = make_native(network, device=self.device, dtype=torch.float32, tell=tell)
+        self.exact: NativeEngine = make_native(
+            network, device=self.device, dtype=torch.float32, tell=tell, frugal=True
+        )
         self._make, self._tolerance, self._tell = make, tolerance, tell
         self._plain = copied(network, self.device)
         self._meanwhile, self._patience = meanwhile, patience

@@ -1,0 +1,180 @@
+"""3x3 convolutions of many channels with fewer products, after Winograd.
+
+Paper: Lavin and Gray, 2016, arXiv:1509.09308, F(4x4, 3x3). Tiles of 6x6 pixels, which overlap by two, become
+36 values, each a weighted sum of all; these are multiplied by 36 matrices of transformed weights, and
+weighted sums of the products are 4x4 pixels of the result. That takes a quarter of the products of a direct
+convolution, but moves the maps to and fro, and pays where there are many channels.
+
+Weighted sums of tiles are products with a small matrix, so that all is matrix products in float32. A few
+tiles are treated at a time, whose values stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from segzoo.prediction.engines.packing import PackedConv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Channels of both maps below which a direct convolution is as fast.
+CHANNELS = 128
+#: Tiles of an image below which it is, too.
+TILES = 16
+#: Tiles that are treated together, about.
+TOGETHER = 256
+
+#: Values of a row of six pixels, of three weights, and a row of four results (the paper's B^T, G and A^T).
+_PIXELS = (
+    (4, 0, -5, 0, 1, 0),
+    (0, -4, -4, 1, 1, 0),
+    (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0),
+    (0, 2, -1, -2, 1, 0),
+    (0, 4, 0, -5, 0, 1),
+)
+_WEIGHTS = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+_RESULTS = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+#: Of the 36 values, the one whose share is the same in all 16 results: a bias goes there.
+_EVERYWHERE = 7
+
+
+def pays(conv: nn.Conv2d, *, channels: int) -> bool:
+    """Whether a convolution of ``channels`` input channels is of the kind that this is for."""
+    plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (1, 1)
+    # Weights on other devices and of fewer bits have faster ways.
+    here = conv.weight.device.type == "cpu" and conv.weight.dtype is torch.float32
+    same = conv.padding in (1, (1, 1)) and conv.groups == 1
+    return plain and here and same and min(channels, conv.out_channels) >= CHANNELS
+
+
+class WinogradConv(PackedConv):
+    """`PackedConv` of a 3x3 convolution with fewer products; small images are convolved directly."""
+
+    def __init__(
+        self, conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
+    ) -> None:
+        super().__init__(conv, relu=relu, channels=channels, bias=bias)
+        first, end = channels or (0, conv.in_channels)
+        weight = conv.weight.detach()[:, first:end]
+        self.least = TILES
+        self._values = _both(_WEIGHTS).mm(weight.permute(2, 3, 1, 0).reshape(9, -1))
+        self._values = self._values.view(36, end - first, conv.out_channels)
+        self._pixels, self._results = _both(_PIXELS), _both(_RESULTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map as the convolution and the activation do."""
+        if not self._fits(x):
+            return super().forward(x)
+        shape = (x.shape[0], self._values.shape[2], *x.shape[-2:])
+        result = torch.empty(shape, memory_format=torch.channels_last)
+        for some, found in self._bands(x, result):
+            if self._relu:
+                torch.clamp_min(found, 0, out=some)
+            else:
+                some.copy_(found)
+        return result
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """Add the convolution of ``x`` to ``total`` and apply the activation, both in place."""
+        if not self._fits(x) or not total.is_contiguous(memory_format=torch.channels_last):
+            return super().add_to(total, x)
+        for some, found in self._bands(x, total):
+            some.add_(found)
+            if self._relu:
+                some.relu_()
+        return total
+
+    def _fits(self, x: Tensor) -> bool:
+        enough = -(-x.shape[-2] // 4) * -(-x.shape[-1] // 4) >= self.least
+        return enough and x.is_contiguous(memory_format=torch.channels_last)
+
+    def _bands(self, x: Tensor, result: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pairs of a part of ``result`` and what the convolution gives there, of one shape."""
+        for image, target in zip(x.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1), strict=True):
+            yield from self._bands_of_one(image, target)
+
+    def _bands_of_one(self, image: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        height, width, channels = image.shape
+        down, across, kinds = -(-height // 4), -(-width // 4), self._values.shape[2]
+        rows = min(down, -(-TOGETHER // across))
+        band = image.new_zeros(4 * rows + 2, 4 * across + 2, channels)
+        one = image.new_empty(36 * rows * across * max(channels, kinds))
+        other = torch.empty_like(one)
+        for first in range(0, down, rows):
+            count = min(rows, down - first)
+            tiles = count * across
+            _cut(image, 4 * first - 1, band[: 4 * count + 2])
+            pixels = one[: 36 * tiles * channels].view(6, 6, count, across, channels)
+            pixels.copy_(_overlapping(band, count, across))
+            values = other[: 36 * tiles * channels]
+            torch.mm(self._pixels, pixels.view(36, -1), out=values.view(36, -1))
+            products = one[: 36 * tiles * kinds].view(36, tiles, kinds)
+            torch.bmm(values.view(36, tiles, channels), self._values, out=products)
+            if self._bias is not None:
+                products[_EVERYWHERE].add_(self._bias)
+            found = other[: 16 * tiles * kinds].view(16, -1)
+            torch.mm(self._results, products.view(36, -1), out=found)
+            # Rows of tiles, rows in a tile, columns of tiles, columns in a tile.
+            placed = found.view(4, 4, count, across, kinds).permute(2, 0, 3, 1, 4)
+            part = target[4 * first : 4 * (first + count)]
+            if part.shape[:2] == (4 * count, 4 * across):
+                yield part.view(placed.shape), placed
+            else:
+                whole = placed.reshape(4 * count, 4 * across, kinds)
+                yield part, whole[: part.shape[0], : part.shape[1]]
+
+
+def packed_conv(
+    conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
+) -> PackedConv:
+    """Return a `WinogradConv` where that is faster for large images, else a `PackedConv`; see there."""
+    first, end = channels or (0, conv.in_channels)
+    kind = WinogradConv if pays(conv, channels=end - first) else PackedConv
+    return kind(conv, relu=relu, channels=channels, bias=bias)
+
+
+@contextmanager
+def for_all_sizes(network: nn.Module) -> Iterator[None]:
+    """Convolve small images likewise, so that one shows what large ones would become."""
+    mine = [module for module in network.modules() if isinstance(module, WinogradConv)]
+    for module in mine:
+        module.least = 1
+    try:
+        yield
+    finally:
+        for module in mine:
+            module.least = TILES
+
+
+def _both(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
+    """Return what the matrix does to rows and then to columns, as one for all pixels of a tile."""
+    one = torch.tensor(matrix, dtype=torch.float64)
+    return torch.kron(one, one).float()
+
+
+def _cut(image: Tensor, top: int, band: Tensor) -> None:
+    """Copy rows from ``top`` on into ``band``, whose first column lies left of the image; zeros around it."""
+    height, width = image.shape[:2]
+    begin, end = max(top, 0), min(top + band.shape[0], height)
+    band[: begin - top].zero_()
+    band[begin - top : end - top, 1 : 1 + width] = image[begin:end]
+    band[end - top :].zero_()
+
+
+def _overlapping(band: Tensor, count: int, across: int) -> Tensor:
+    """Return a view of 6x6 pixels ``(6, 6, count, across, C)`` of tiles that begin every four."""
+    down, right, channel = band.stride()
+    return band.as_strided((6, 6, count, across, band.shape[2]), (down, right, 4 * down, 4 * right, channel))
