@@ -43,6 +43,7 @@ DEVICE = {
 WELL: Mapping[str, Any] = {
     "imported": list(trial.MODULES),
     "errors": {},
+    "files": {},
     "device": DEVICE,
     "device_error": "",
     "crash": (),
@@ -150,7 +151,15 @@ def test_a_part_that_cannot_be_looked_at_leaves_the_others_standing(
     assert cli.run(["doctor"]) == 0
     text = capsys.readouterr().out
     assert f"{part}\n  PermissionError: [Errno 13] no: '/somewhere'\n" in text
-    assert "1. warning: this part cannot be looked at: PermissionError" in text
+    assert f"1. warning: the part {part} cannot be looked at: PermissionError" in text
+
+
+def test_what_is_no_text_is_told_all_the_same(
+    well: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGZOO_DATA", "/a\udcff\nb")
+    assert cli.run(["doctor"]) == 0
+    assert r"""SEGZOO_DATA  '/a\\udcff\nb'""" in re.sub(" +", "  ", capsys.readouterr().out)
 
 
 def test_paths_below_the_home_folder_are_told_without_it() -> None:
@@ -230,6 +239,20 @@ def test_without_torch_in_a_clone_that_is_not_installed(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
+def test_where_even_what_loads_plugins_is_broken_the_rest_is_told(
+    site: Site, segzoo_command: Run, home: Path
+) -> None:
+    site.install("torch", BROKEN, version="2.6.0", entry_points="")
+    site.install("pluggy", "raise ImportError('no pluggy')", version="1.6.0", entry_points="")
+    done = segzoo_command("doctor")
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "error: pluggy 1.6.0 cannot be imported: ImportError: no pluggy\n" in done.stdout
+    assert "\nplugins\n  ImportError: no pluggy\n" in done.stdout
+    assert re.search(r"^  segzoo +0 MB  not made yet", done.stdout, re.MULTILINE)
+
+
 # -- installation
 
 
@@ -273,6 +296,20 @@ def test_a_version_that_is_too_old_is_an_error_for_what_is_needed_and_a_warning_
         "warning: accelerate 1.5.2 does not do for the extra 'train', which needs accelerate>=1.6 "
         "-> pip install --upgrade 'segzoo[train]'"
     ) in told(installation.look_at_extras())
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("", "warning: timm is imported from /here/timm.py, not from "),
+        ("ImportError: no", "where it is installed, and fails: ImportError: no -> rename /here/timm.py"),
+    ],
+)
+def test_a_file_that_has_the_name_of_a_package_is_told(error: str, text: str) -> None:
+    errors = {"timm": error} if error else {}
+    found = installation.look_at_packages({**WELL, "errors": errors, "files": {"timm": "/here/timm.py"}})
+    assert text in told(found)
+    assert len(found.findings) == 1
 
 
 def test_a_package_whose_files_do_not_say_its_version_is_survived(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +27,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     from segzoo.health import examine
 
+    if sys.stderr.isatty():
+        click.echo("importing torch and others in a process of their own ...", err=True)
     report = examine()
     told = report.to_json()
     if as_json:
@@ -118,7 +121,10 @@ def _state(cache: Mapping[str, Any]) -> str:
 
 
 def _environment(facts: Mapping[str, Any]) -> str:
-    return _rows(list(facts["variables"].items())) or "  no variable that segzoo listens to is set"
+    rows = [
+        (name, value if value.isprintable() else repr(value)) for name, value in facts["variables"].items()
+    ]
+    return _rows(rows) or "  no variable that segzoo listens to is set"
 
 
 def _plugins(facts: Mapping[str, Any]) -> str:

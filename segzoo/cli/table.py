@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo import zoo
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,6 +53,8 @@ def echo_json(data: Any) -> None:
 
 def warn_of_failed_plugins() -> None:
     """Say in a line each, on stderr, which plug-ins did not load, and which took long to."""
+    from segzoo import zoo
+
     for record in zoo.plugins:
         if record.status in ("broken", "incompatible"):
             click.echo(

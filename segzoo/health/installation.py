@@ -97,20 +97,16 @@ def look_at_packages(tried: Mapping[str, Any]) -> Part:
     wrong = Findings("packages")
     copies = installed()
     needed = [one for one in requirements() if not one.extra]
-    errors: Mapping[str, str] = tried["errors"]
-    rows = [_package(one, copies, errors, tried["imported"], wrong) for one in needed]
+    rows = [_package(one, copies, tried, wrong) for one in needed]
     if tried["crash"]:
         wrong.error(*tried["crash"])
     return Part("packages", {"required": rows}, tuple(wrong))
 
 
 def _package(
-    needed: Requirement,
-    copies: Mapping[str, Sequence[Copy]],
-    errors: Mapping[str, str],
-    imported: Sequence[str],
-    wrong: Findings,
+    needed: Requirement, copies: Mapping[str, Sequence[Copy]], tried: Mapping[str, Any], wrong: Findings
 ) -> dict[str, Any]:
+    errors, files, imported = tried["errors"], tried["files"], tried["imported"]
     found = copies.get(needed.name, ())
     version = found[0].version if found else None
     error = errors.get(needed.name, "")
@@ -127,7 +123,15 @@ def _package(
             f"{needed.name} is installed {len(found)} times: {places}",
             f"pip uninstall {needed.name} until none is left, then pip install '{needed}'",
         )
-    if error and version is not None and not _consequence(needed.name, errors):
+    if elsewhere := _elsewhere(found, files.get(needed.name)):
+        place = found[0].source or found[0].place
+        tell = wrong.error if error else wrong.warn
+        tell(
+            f"{needed.name} is imported from {elsewhere}, not from {place}, where it is "
+            f"installed{f', and fails: {error}' if error else ''}",
+            f"rename {elsewhere}, or take its folder off PYTHONPATH",
+        )
+    elif error and version is not None and not _consequence(needed.name, errors):
         wrong.error(f"{needed.name} {version} cannot be imported: {error}", _reinstall(needed))
     works = None if not error and needed.name not in imported else not error
     return {
@@ -137,6 +141,15 @@ def _package(
         "imports": works,
         "error": error,
     }
+
+
+def _elsewhere(copies: Sequence[Copy], file: str | None) -> str:
+    """Return the file of a module that is not the installed one, such as a file of that name at hand."""
+    places = [place for copy in copies for place in (copy.source, copy.place) if place]
+    if not file or not places:
+        return ""
+    inside = any(_inside(path, place) for path in (file, os.path.realpath(file)) for place in places)
+    return "" if inside else file
 
 
 def _consequence(name: str, errors: Mapping[str, str]) -> bool:

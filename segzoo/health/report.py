@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segzoo.health.findings import Finding, Part
@@ -55,20 +55,23 @@ def examine(*, patience: float = PATIENCE) -> Report:
         >>> report.ok
         True
     """
-    from segzoo.health import caches, environment, installation, plugins, processor, trial
-
-    tried = _Once(partial(trial.try_imports, patience=patience))
+    tried = _Once(lambda: _room("trial").try_imports(patience=patience))
     probes: dict[str, Callable[[], Part]] = {
-        "installation": installation.look,
-        "packages": lambda: installation.look_at_packages(tried()),
-        "extras": installation.look_at_extras,
-        "machine": processor.look,
-        "device": lambda: trial.look_at_device(tried()),
-        "caches": caches.look,
-        "environment": environment.look,
-        "plugins": plugins.look,
+        "installation": lambda: _room("installation").look(),
+        "packages": lambda: _room("installation").look_at_packages(tried()),
+        "extras": lambda: _room("installation").look_at_extras(),
+        "machine": lambda: _room("processor").look(),
+        "device": lambda: _room("trial").look_at_device(tried()),
+        "caches": lambda: _room("caches").look(),
+        "environment": lambda: _room("environment").look(),
+        "plugins": lambda: _room("plugins").look(),
     }
     return Report(tuple(_survived(name, probe) for name, probe in probes.items()))
+
+
+def _room(name: str) -> Any:
+    """Import a module of this room, which one broken package may prevent, and that of no other part."""
+    return import_module(f"segzoo.health.{name}")
 
 
 def _survived(name: str, probe: Callable[[], Part]) -> Part:
@@ -80,7 +83,7 @@ def _survived(name: str, probe: Callable[[], Part]) -> Part:
         finding = Finding(
             "warning",
             name,
-            f"this part cannot be looked at: {told}",
+            f"the part {name} cannot be looked at: {told}",
             "mend what the message names; if it is segzoo's own fault, report it with this text",
         )
         return Part(name, {"trouble": told}, (finding,))
@@ -106,14 +109,16 @@ def without_home(told: Any) -> Any:
     try:
         home = str(Path.home())
     except RuntimeError:  # there is none
-        return told
-    return _replaced(told, home) if len(home) > 1 else told
+        home = ""
+    return _replaced(told, home if len(home) > 1 else "\0")
 
 
 def _replaced(told: Any, home: str) -> Any:
     import re
 
     if isinstance(told, str):
+        # Names of files need not be text.
+        told = told.encode("utf-8", "backslashreplace").decode()
         # Not /rootfs for a home of /root, nor /mnt/root.
         return re.sub(rf"(?<![\w/.-]){re.escape(home)}(?![\w-]|\.\w)", "~", told)
     if isinstance(told, dict):

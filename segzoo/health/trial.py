@@ -45,8 +45,9 @@ def try_imports(*, patience: float) -> dict[str, Any]:
         patience: seconds after which it is given up.
 
     Returns:
-        ``imported`` (distributions), ``errors`` (by distribution, in a line), ``device`` (facts, or
-        nothing), ``device_error``, and ``crash``: what ended the process and its cure, or nothing.
+        ``imported`` (distributions), ``errors`` (by distribution, in a line), ``files`` (of the modules, by
+        distribution), ``device`` (facts, or nothing), ``device_error``, and ``crash``: what ended the
+        process and its cure, or nothing.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -81,7 +82,8 @@ def _told(output: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _gathered(told: list[dict[str, Any]], ended: str, last: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"imported": [], "errors": {}, "device": {}, "device_error": "", "crash": ()}
+    found: dict[str, Any] = {"imported": [], "errors": {}, "files": {}, "crash": ()}
+    found |= {"device": {}, "device_error": ""}
     begun = "starting Python"
     for line in told:
         begun = line.get("begin", begun)
@@ -89,6 +91,8 @@ def _gathered(told: list[dict[str, Any]], ended: str, last: str) -> dict[str, An
             found["imported"].append(line["imported"])
         if "failed" in line:
             found["errors"][line["failed"]] = line["error"]
+        if line.get("file"):
+            found["files"][line.get("imported") or line["failed"]] = line["file"]
         found["device"] |= line.get("device", {})
         found["device_error"] = line.get("device_error", found["device_error"])
     if not any("end" in line for line in told):
@@ -138,10 +142,11 @@ def look_at_device(tried: Mapping[str, Any]) -> Part:
             f"install a torch that is built for it, or hide it: {_hide(facts['chosen'])}",
         )
     elif facts["chosen"] == "cpu" and hardware and not facts.get("hidden"):
+        built = "the torch that is built for it, as https://pytorch.org/get-started/locally says"
+        wanted = "torch-npu" if "an Ascend NPU" in hardware else built
         wrong.warn(
             f"this machine has {' and '.join(hardware)}, and torch does not use it: {facts['why']}",
-            "install the torch that is built for it, as https://pytorch.org/get-started/locally says, and a "
-            "driver that is new enough",
+            f"install {wanted}, and a driver that is new enough",
         )
     return Part("device", facts, tuple(wrong))
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,9 @@ def main() -> None:
     for distribution, module in MODULES.items():
         _tell(begin=f"importing {module}")
         try:
-            import_module(module)
-            _tell(imported=distribution)
+            _tell(imported=distribution, file=import_module(module).__file__)
         except BaseException as error:  # a broken package may raise anything
-            _tell(failed=distribution, error=_line(error))
+            _tell(failed=distribution, error=_line(error), file=_place(module))
     if "torch" in sys.modules:
         _tell(begin="computing with torch")
         try:
@@ -38,6 +38,15 @@ def main() -> None:
         except BaseException as error:
             _tell(device_error=_line(error))
     _tell(end=True)
+
+
+def _place(module: str) -> str | None:
+    """Return the file of a module that cannot be imported."""
+    try:
+        found = find_spec(module.partition(".")[0])
+    except Exception:
+        return None
+    return found.origin if found else None
 
 
 def device_facts() -> dict[str, Any]:
