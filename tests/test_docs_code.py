@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,9 @@ from PIL import Image
 
 import segzoo
 from segzoo import cli, zoo
+
+sys.path.insert(0, str(ROOT / "docs/_ext"))
+from reference import docstrings, public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,3 +138,49 @@ def test_what_is_wrong_with_a_block_is_found() -> None:
     assert trouble(one("python", "for\n"))
     assert trouble(one("toml", "a = \n"))
     assert trouble(one("console", "$ segzoo train --data photos \\\n    epochs=3  # three\n")) == ""
+
+
+#: Examples in docstrings that are only read, and why.
+UNDONE = {
+    "segzoo.convert": "needs milesial's file",
+    "segzoo.evaluation.score_model": "needs the data set",
+    "segzoo.evaluation.score_predictions": "needs predictions of four classes",
+    "segzoo.testing.every_check": "needs a plug-in of yours",
+    "segzoo.train": "takes twenty epochs",
+    "segzoo.training.cross_validate": "takes five trainings",
+}
+
+
+class Outputs(doctest.OutputChecker):
+    """Compares what an example prints with what stands below it, where anything does."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return not want or super().check_output(want, got, optionflags)
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Yield the name and the docstring of everything public whose docstring holds an example."""
+    for module, room in public.rooms().items():
+        for name in room.names:
+            text = docstrings.docstring(f"{module}.{name}") if name not in room.same else ""
+            if ">>> " in text:
+                yield f"{module}.{name}", text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "text"), list(examples()), ids=lambda one: one.partition(" ")[0])
+def test_the_example_of_a_docstring_runs(path: str, text: str, reader: Path) -> None:
+    from segzoo import specs, testing
+
+    known = {**vars(specs), "segzoo": segzoo, "zoo": zoo, "torch": torch, "create": segzoo.create}
+    known |= {name: getattr(testing, name) for name in testing.__all__}
+    known["paths"] = ["nuclei.png", "tissue.png"]
+    test = doctest.DocTestParser().get_doctest(text, known, path, None, None)
+    if path in UNDONE:
+        for example in test.examples:
+            compile(example.source, path, "single")
+        return
+    said: list[str] = []
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    done = doctest.DocTestRunner(Outputs(), optionflags=options).run(test, out=said.append)
+    assert (done.attempted, done.failed) == (len(test.examples), 0), "".join(said)

@@ -65,5 +65,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", _outdated)
     # Before napoleon, which would make a list of them, without defaults.
     app.connect("autodoc-process-docstring", members.tell, priority=400)
+    app.connect("autodoc-process-signature", members.spell_out)
     app.connect("missing-reference", links.resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "Iterable": "collections.abc.Iterable",
     "Iterator": "collections.abc.Iterator",
     "Literal": "typing.Literal",
+    "Module": "torch.nn.Module",
     "Mapping": "collections.abc.Mapping",
     "NDArray": "numpy.typing.NDArray",
     "Path": "pathlib.Path",

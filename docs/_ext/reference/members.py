@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
+
+from reference.docstrings import definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sphinx.application import Sphinx
+
+
+def spell_out(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, arguments: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Replace short names that a module gives to types by what they stand for."""
+    module = getattr(inspect.unwrap(thing), "__module__", "") or ""
+    spelled = (_spelled(text, module) if text else text for text in (arguments, returned))
+    first, second = spelled
+    return first, second
+
+
+def _spelled(text: str, module: str) -> str:
+    return re.sub(r"(?<![\w.'\"])[A-Z]\w+(?![\w(])", lambda found: _alias(found[0], module), text)
+
+
+def _alias(name: str, module: str) -> str:
+    try:
+        _, node = definition(module, name)
+    except (LookupError, AssertionError):
+        return name
+    value = getattr(node, "value", None)
+    # What has a place of its own in the reference is better linked.
+    if not isinstance(value, ast.BinOp | ast.Subscript) or module.startswith("segzoo.blocks"):
+        return name
+    return ast.unparse(value)
 
 
 def tell(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
