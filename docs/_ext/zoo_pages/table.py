@@ -102,7 +102,8 @@ def plain(
         row["classes"].append("zoo-failed")
     parts = (html("caption", caption), html("thead", head), html("tbody", *body))
     grid = html("table", *parts, classes=["zoo-scores"])
-    return html("div", grid, classes=["zoo-scroll"], role="region", aria_label=caption, tabindex=0)
+    # A group and no region: a page may have many of them, and a region is a place to jump to.
+    return html("div", grid, classes=["zoo-scroll"], role="group", aria_label=caption, tabindex=0)
 
 
 def _form(table: Table) -> element:
