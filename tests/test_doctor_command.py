@@ -445,6 +445,17 @@ def test_every_variable_that_segzoo_reads_is_known() -> None:
     assert read - {"SEGZOO_COMPLETE"} == set(environment.SEGZOO)
 
 
+def test_every_variable_that_the_reference_lists_is_shown_where_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = (ROOT / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
+    names = re.findall(r"^```\{envvar\} (\w+)$", reference, re.MULTILINE)
+    assert len(names) > 20
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    assert set(names) <= set(environment.look().facts["variables"])
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("WANDB_API_KEY", "secret")

@@ -37,23 +37,24 @@ _BASH = r"""%(complete_func)s() {
         case "$kind" in
             plain) words+=("$value") ;;
             dir|file)
-                for path in $(compgen -${kind:0:1} -- "$value"); do
+                while IFS= read -r path; do
                     # As elsewhere, what is hidden is offered when it is asked for.
                     [[ "${path##*/}" == .* && "${value##*/}" != .* ]] || paths+=("$path")
-                done ;;
+                done < <(compgen "-${kind:0:1}" -- "$value") ;;
         esac
     done < <(_SEGZOO_LINE="${COMP_LINE:0:COMP_POINT}" _SEGZOO_BREAKS="$COMP_WORDBREAKS" \
         %(complete_var)s=bash_complete "$program" 2>/dev/null)
     if [[ ${#words[@]} == 0 ]]; then
         # Bash then quotes blanks, and ends folders in a slash; it would quote the = of a word, too.
-        compopt -o filenames
+        # The bash of macOS knows no compopt, and completes without.
+        compopt -o filenames 2>/dev/null
     else
         for path in "${!paths[@]}"; do
             if [[ -d "${paths[path]}" ]]; then paths[path]+=/; fi
         done
     fi
     COMPREPLY=("${paths[@]}" "${words[@]}")
-    if [[ ${#COMPREPLY[@]} == 1 && "${COMPREPLY[0]}" == *[=.,:/] ]]; then compopt -o nospace; fi
+    if [[ ${#COMPREPLY[@]} == 1 && "${COMPREPLY[0]}" == *[=.,:/] ]]; then compopt -o nospace 2>/dev/null; fi
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
     complete -F %(complete_func)s %(prog_name)s

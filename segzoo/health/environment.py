@@ -41,10 +41,12 @@ _OTHERS = (
     "OMP_",
     "PYTHONPATH",
     "PYTORCH_",
+    "SSL_CERT_",
     "TORCH_",
     "WANDB_",
     "XDG_CACHE_HOME",
 )
+_LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "USERNAME")
 _YES, _NO = ("1", "ON", "YES", "TRUE"), ("", "0", "OFF", "NO", "FALSE")
@@ -105,7 +107,7 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 
 def _matters(name: str) -> bool:
-    return name.startswith(("SEGZOO_", *_OTHERS)) or name.upper() in _PROXIES
+    return name.startswith(("SEGZOO_", *_OTHERS)) or name in _LAUNCHERS or name.upper() in _PROXIES
 
 
 def _shown(name: str, value: str) -> str:
