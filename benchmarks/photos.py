@@ -7,7 +7,8 @@ slows all alike.
 
 Printed, for the U-Net of 31 million weights and for segmentation_models_pytorch's on VGG16-BN and ResNet-50:
 seconds an image and the ratio; what is around the network, which is replaced by one that costs nothing;
-by how much memory a forward grows, in a process of its own; mask pixels that differ from the plain way's.
+by how much memory a forward grows, in a process of its own; mask pixels that differ from the plain way's,
+which is many where weights are random (agreement.py has real ones).
 
     python benchmarks/photos.py [--images 20] [--quick] [--networks unet smp-vgg16_bn smp-resnet50]
     python benchmarks/photos.py --device cuda --size 512x512 --scale 1 --images 400 --turn 100 --batch 8
