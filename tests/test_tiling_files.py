@@ -14,7 +14,7 @@ from PIL import Image
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read
 from segzoo.prediction.sources import find_sources
-from segzoo.prediction.tiling import ArrayRows, open_rows, open_sink
+from segzoo.prediction.tiling import ArrayRows, Traits, open_rows, open_sink, plan_tiles
 from segzoo.prediction.tiling.png import PngRows
 from segzoo.prediction.tiling.rows import FileRows, WholeRows
 from segzoo.prediction.tiling.sinks import NpySink
@@ -114,6 +114,24 @@ def test_a_tiff_that_cannot_be_read_by_rows_is_read_whole(tmp_path: Path) -> Non
     assert np.array_equal(by_bands(path, WholeRows), read(path))
 
 
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [
+        (values(5), {"photometric": "minisblack", "planarconfig": "contig"}),
+        (values(3) / np.float32(256), {"photometric": "rgb", "tile": (16, 16), "compression": "zlib"}),
+    ],
+    ids=["five-channels", "floats"],
+)
+def test_a_tiff_that_pillow_does_not_know_is_read_by_rows_too(
+    array: np.ndarray, options: dict[str, object], tmp_path: Path
+) -> None:
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, array.astype(np.float32) if array.dtype.kind == "f" else array, **options)
+    rows = open_rows(path)
+    assert not isinstance(rows, WholeRows)
+    assert np.array_equal(rows.read(0, 150), read(path))
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "bmp", "webp"])
 def test_other_formats_are_read_whole_and_say_what_they_hold(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"image.{suffix}"
@@ -148,10 +166,23 @@ def test_what_is_no_picture_is_told_of(tmp_path: Path) -> None:
         ArrayRows(np.full((3, 3), 300.0)).read(0, 3)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_counts_as_what_its_decoding_takes(progressive: bool, tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    PICTURES["colour"].save(path, progressive=progressive)
+    rows = open_rows(path)
+    # Pillow's four bytes a pixel, those that it hands over, and those that are made of them.
+    assert rows.resident == 150 * 37 * 10
+    least = 150 * 37 * 10 + 1_000_000
+    traits = Traits(in_channels=3, num_classes=2, grid=16, radius=16, bytes_per_pixel=10)
+    with pytest.raises(OptionError, match="1 MB for decoding the image, whatever the tiles"):
+        plan_tiles(traits, 150, 37, memory=least, channels=3, resident=rows.resident)
+
+
 def test_more_pixels_than_the_limit_are_refused_unless_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     PICTURES["grey"].save(path)
-    with pytest.raises(ImageError, match="raise max_pixels"):
+    with pytest.raises(ImageError, match="--any-size"):
         open_rows(path, max_pixels=1000)
     assert open_rows(path, max_pixels=None).height == 150
     np.save(tmp_path / "image.npy", values(1))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import segzoo
 from segzoo.prediction.tiling import parse_memory
 
 #: Runs images through jobs, each in a process of its own, and tells by how much its memory grew at most.
@@ -107,3 +111,57 @@ def test_a_process_stays_below_the_memory_that_it_was_given(name: str, ran: dict
     assert "at most" in found["told"][-1]
     assert 0 < found["grown"] <= parse_memory(given["memory"])
     assert len(list(Path(given["out"]).glob("*_mask.png"))) == len(given["images"])
+
+
+#: The command, heeding Ctrl-C even where a shell's background does not, and files of so many bytes at most.
+COMMAND = """
+    import resource, signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if int(sys.argv[1]):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+    del sys.argv[1]
+    from segzoo.cli import main
+    main()
+"""
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What segments one image by rows, and takes a while."""
+    folder = tmp_path_factory.mktemp("large")
+    torch.manual_seed(0)
+    weights = segzoo.save(segzoo.create("unet", num_classes=2, **SMALL), folder / "weights")
+    image = pictures(folder, 1, 2000)[0]
+    return ["predict", image, "-m", str(weights), "--memory", "60MB"]
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "manifest.jsonl")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_of_and_leaves_no_half_written_file(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", dedent(COMMAND), "1000000", *words, "--out", str(tmp_path)]
+    ran = subprocess.run([*command, "--outputs", "mask,probabilities"], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "cannot write" in ran.stderr
+    assert "0_probabilities.npy: File too large" in ran.stderr
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_midst_of_an_image_leaves_no_half_written_file(
+    words: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", dedent(COMMAND), "0", *words, "--out", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(3000):
+            if any(path.suffix == ".part" and path.stat().st_size for path in tmp_path.iterdir()):
+                break
+            time.sleep(0.02)
+        assert left_in(tmp_path) != []
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().endswith("interrupted")
+    assert left_in(tmp_path) == []

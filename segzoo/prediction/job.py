@@ -144,6 +144,7 @@ class Job:
                 yield self._failed(video, str(error))
 
     def _failed(self, source: Source | VideoSource, told: str) -> Done:
+        told = told if source.origin in told else f"{source.origin}: {told}"
         if self.manifest is not None:
             self.manifest.add(source.origin, state=source.state(), error=told)
         return Done(source, error=told)

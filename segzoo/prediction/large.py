@@ -26,7 +26,7 @@ from segzoo.prediction.tiling import (
     segment_large,
 )
 from segzoo.prediction.tiling.budget import told_memory
-from segzoo.prediction.tiling.outputs import RowOutputs, bytes_of_outputs, check_by_rows
+from segzoo.prediction.tiling.outputs import RowOutputs, bytes_of_outputs, check_by_rows, drawn
 from segzoo.prediction.tiling.rows import WholeRows
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ class Tiler:
             small = seen * _MOST + self.held(height, width, probabilities=probabilities) < self.memory
         if small:
             return None
-        if self.shared:
-            # While one is segmented, pictures of the one before are drawn, and a few wait.
-            resident = _WAITING * resident + self.held(height, width, probabilities=probabilities)
-        plan = self._planned(height, width, channels, resident, probabilities=probabilities)
+        # While one is segmented, pictures of the one before are drawn, and a few wait.
+        others = _WAITING * resident + self.held(height, width, probabilities=probabilities)
+        beside = others if self.shared else 0
+        plan = self._planned(height, width, channels, resident, beside, probabilities=probabilities)
         if plan.single and plan.peak + self._beside(height, width) <= self.budget:
             return None
         self.tell(str(plan))
@@ -126,7 +126,9 @@ class Tiler:
             return 0
         return height * width * (3 * architecture.in_channels + 12 * architecture.num_classes)
 
-    def _planned(self, height: int, width: int, channels: int, resident: int, *, probabilities: bool) -> Plan:
+    def _planned(
+        self, height: int, width: int, channels: int, resident: int, beside: int, *, probabilities: bool
+    ) -> Plan:
         if self._traits is None:
             in_channels = self.config.architecture.in_channels
             self._traits = measure(self.network, self.engine, in_channels=in_channels)
@@ -137,13 +139,15 @@ class Tiler:
             memory=self.budget,
             channels=channels,
             resident=resident,
+            beside=beside,
             resize=self.config.preprocessing.resize,
             probabilities=probabilities or bool(self.thresholds),
         )
 
-    def plan_rows(self, rows: RowSource, resident: int, *, probabilities: bool) -> Plan:
-        """Return how to run an image that goes by rows, and holds so many bytes besides; errors as `plan`."""
-        plan = self._planned(rows.height, rows.width, rows.channels, resident, probabilities=probabilities)
+    def plan_rows(self, rows: RowSource, beside: int, *, probabilities: bool) -> Plan:
+        """Return how to run an image by rows, whose outputs take so many bytes beside; errors as `plan`."""
+        size = rows.height, rows.width
+        plan = self._planned(*size, rows.channels, rows.resident, beside, probabilities=probabilities)
         self.tell(str(plan))
         return plan
 
@@ -242,9 +246,9 @@ class RowJob:
                 "in the whole mask: leave out --smallest-object and --smallest-hole, or give more memory"
             )
         check_by_rows(outputs)
-        pictures = 0 if isinstance(rows, WholeRows) else len(outputs)
-        resident = rows.resident * (1 + pictures) + bytes_of_outputs(tuple(outputs), height, width, options)
-        plan = tiler.plan_rows(rows, resident, probabilities=keeps)
+        pictures = 0 if isinstance(rows, WholeRows) else drawn(outputs)
+        beside = rows.resident * pictures + bytes_of_outputs(tuple(outputs), height, width, options)
+        plan = tiler.plan_rows(rows, beside, probabilities=keeps)
         return cls(tiler, path, page, rows, outputs, options, plan)
 
     @torch.inference_mode()

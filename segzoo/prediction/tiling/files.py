@@ -57,7 +57,7 @@ def open_rows(
     if max_pixels is not None and rows.height * rows.width > max_pixels:
         raise ImageError(
             f"{path} claims {rows.height}x{rows.width} pixels, above the limit of {max_pixels} that guards"
-            " against files made to exhaust a machine: raise max_pixels if you trust it"
+            " against files made to exhaust a machine: if you trust it, say --any-size, or raise max_pixels"
         )
     return rows
 
@@ -74,12 +74,23 @@ def _opened(path: Path, page: int | None) -> RowSource:
     if start == SIGNATURE and by_rows(path):
         return PngRows(path)
     if start[:4] in _TIFF and find_spec("tifffile"):
-        from segzoo.prediction.tiling.tiff import tiff_rows
-
-        rows = tiff_rows(path, page or 0)
-        if rows is not None:
-            return rows
+        return _tiff_rows(path, page)
     return _whole_rows(path, page)
+
+
+def _tiff_rows(path: Path, page: int | None) -> RowSource:
+    from segzoo.prediction.tiling.tiff import tiff_rows
+
+    rows = tiff_rows(path, page or 0)
+    if rows is not None:
+        return rows
+    try:
+        return _whole_rows(path, page)
+    except ImageError:
+        rows = tiff_rows(path, page or 0, deep=True)
+        if rows is None:
+            raise
+        return rows
 
 
 def _npy_rows(path: Path) -> RowSource:

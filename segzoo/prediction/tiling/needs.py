@@ -28,7 +28,8 @@ class Job:
         height: of the image.
         width: of the image.
         channels: of the image's file.
-        resident: bytes that are held besides, whatever the tiles: by the image's source, for example.
+        resident: bytes that the image's source holds.
+        beside: bytes that whatever else goes on at the same time takes.
         resize: how the network's images are resized.
         keeps: whether probabilities are made.
     """
@@ -37,6 +38,7 @@ class Job:
     width: int
     channels: int
     resident: int = 0
+    beside: int = 0
     resize: Resize | None = None
     keeps: bool = False
 
@@ -71,7 +73,7 @@ def needed(traits: Traits, job: Job, tile: tuple[int, int], batch: int, *, smoot
         "mask": rows * width * (2 + 2 * classes * job.keeps),
         "mixing": (rows + rows // 3 + READ_ROWS) * width * 4 * classes if smooth else 0,
         "image": job.resident,
-        "besides": MARGIN,
+        "besides": MARGIN + job.beside,
     }
     if job.resize is not None:
         parts |= {"mask": _enlarged(traits, job, rows), "resizing": _resized(traits, job)}

@@ -20,7 +20,7 @@ from segzoo.prediction.tiling.tiff_sink import TiffSink
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -63,6 +63,11 @@ def check_by_rows(paths: Mapping[str, Path]) -> None:
         f"the image is too large for {what}, which is made of all of it at once: leave it out, or give more "
         f"memory. Written by rows are {known}"
     )
+
+
+def drawn(names: Iterable[str]) -> int:
+    """Return how many outputs are pictures, for which the image is read once more."""
+    return len(set(names) & set(_DRAWN))
 
 
 def bytes_of_outputs(names: Sequence[str], height: int, width: int, options: OutputOptions) -> int:

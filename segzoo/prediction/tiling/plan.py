@@ -114,6 +114,7 @@ def plan_tiles(
     memory: str | int,
     channels: int | None = None,
     resident: int = 0,
+    beside: int = 0,
     resize: Resize | None = None,
     probabilities: bool = False,
     tile: int | None = None,
@@ -131,7 +132,8 @@ def plan_tiles(
         width: of the image.
         memory: the budget: ``"4GB"``, ``"512MB"``, or bytes.
         channels: of the image's file; the network's where not told.
-        resident: bytes that its source holds (`RowSource.resident`), and whatever is held besides.
+        resident: bytes that its source holds (`RowSource.resident`).
+        beside: bytes that whatever else goes on at the same time takes.
         resize: how the network's images are resized, by its preprocessing.
         probabilities: whether those are made, to be kept or compared with thresholds.
         tile: the side of tiles, rounded up to the grid; chosen where not told.
@@ -147,7 +149,7 @@ def plan_tiles(
     budget = parse_memory(memory)
     if height < 1 or width < 1:
         raise OptionError(f"an image of {height}x{width} has no pixel")
-    job = Job(height, width, channels or traits.in_channels, resident, resize, probabilities)
+    job = Job(height, width, channels or traits.in_channels, resident, beside, resize, probabilities)
     plans = list(_Search(traits, job).plans(_tiles(traits, *job.seen, tile), overlap, batch))
     if not plans:
         raise OptionError(_impossible(traits, tile, overlap))
@@ -268,9 +270,10 @@ def _impossible(traits: Traits, tile: int | None, overlap: int | str) -> str:
 
 
 def _too_small(least: Plan, budget: int, resident: int) -> str:
-    held = f", of which the image itself, which its format can only decode whole, is {told_memory(resident)}"
+    held = (
+        f", of which {told_memory(resident)} for decoding the image, whatever the tiles" if resident else ""
+    )
     return (
         f"memory of {told_memory(budget)} is too little for {least.height}x{least.width}: it needs at least"
-        f" {told_memory(least.peak)}{held if resident else ''}: tile {least.tile[0]}x{least.tile[1]}, overlap"
-        f" {least.overlap}"
+        f" {told_memory(least.peak)} (tile {least.tile[0]}x{least.tile[1]}, overlap {least.overlap}){held}"
     )

@@ -6,13 +6,14 @@ that tifffile decodes by itself, is read here; `tiff_rows` says so.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
 from segzoo.errors import ImageError
-from segzoo.prediction.tiling.rows import FileRows, Values
+from segzoo.prediction.tiling.rows import FileRows, Values, WholeRows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +25,24 @@ if TYPE_CHECKING:
 _BLACK_IS_ZERO, _COLOURS = 1, 2
 
 
-def tiff_rows(path: Path, number: int = 0) -> RowSource | None:
-    """Return a page by rows, or ``None`` where it must be decoded whole: palettes, single bits."""
+def tiff_rows(path: Path, number: int = 0, *, deep: bool = False) -> RowSource | None:
+    """Return a page by rows, or ``None`` where it must be decoded whole: palettes, single bits.
+
+    Args:
+        path: the file.
+        number: of the page.
+        deep: whether Pillow does not know it, so that `segzoo.images.read` takes its numbers as they are.
+
+    Raises:
+        ImageError: the file is damaged, or has no such page.
+    """
     try:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[number]
-            if not _plain(page):
-                return None
-            dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+            dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
+            if not (_joined(page) if deep else _plain(page)):
+                return _whole(path, shape, dtype, number) if deep else None
             if page.is_contiguous:
                 return FileRows(path, page.dataoffsets[0], shape, dtype)
             rows = TiffRows(path, file, page, shape)
@@ -45,18 +55,28 @@ def tiff_rows(path: Path, number: int = 0) -> RowSource | None:
     return rows
 
 
+def _whole(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], number: int) -> WholeRows:
+    rows = WholeRows(path, shape[0], shape[1], shape[2] - (shape[2] in (2, 4)), number)
+    # As it is decoded, in order, and on its way to bytes.
+    rows.resident = 3 * math.prod(shape) * max(dtype.itemsize, 8)
+    return rows
+
+
+def _joined(page: Any) -> bool:
+    """Whether the samples of a pixel lie together, each of whole bytes."""
+    return (
+        isinstance(page.bitspersample, int)
+        and page.bitspersample in (8, 16, 32)
+        and (page.planarconfig == 1 or page.samplesperpixel == 1)
+        and page.imagedepth == 1
+    )
+
+
 def _plain(page: Any) -> bool:
     turned = page.tags.get("Orientation")
     grey = page.photometric == _BLACK_IS_ZERO and page.samplesperpixel <= 2
     colours = page.photometric == _COLOURS and page.bitspersample == 8
-    whole_bytes = isinstance(page.bitspersample, int) and page.bitspersample in (8, 16, 32)
-    return (
-        (grey or colours)
-        and whole_bytes
-        and (page.planarconfig == 1 or page.samplesperpixel == 1)
-        and page.imagedepth == 1
-        and (turned is None or turned.value == 1)
-    )
+    return (grey or colours) and _joined(page) and (turned is None or turned.value == 1)
 
 
 class TiffRows(Values):
