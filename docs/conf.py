@@ -30,6 +30,7 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "readable",
     "reference",
     "zoo_pages",
 ]
