@@ -298,6 +298,14 @@ def test_a_version_that_is_too_old_is_an_error_for_what_is_needed_and_a_warning_
     ) in told(installation.look_at_extras())
 
 
+def test_two_versions_in_one_folder_are_told_and_one_further_down_the_path_is_not(site: Site) -> None:
+    install(site.folder, "timm", "9.0")
+    assert "times" not in told(installation.look_at_packages(WELL))
+    install(site.folder, "timm", "9.1")
+    found = told(installation.look_at_packages(WELL))
+    assert re.search(r"warning: timm is installed 2 times in .*site-packages, 9\.\d and 9\.\d", found)
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [

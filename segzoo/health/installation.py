@@ -117,10 +117,12 @@ def _package(
             f"{needed.name} {version} does not do: segzoo needs {needed.name}{needed.bounds}",
             f"pip install '{needed}'",
         )
-    if len(found) > 1:
-        places = " and ".join(f"{copy.version or '?'} in {copy.place}" for copy in found)
+    # Further down the path there may be another, which Python never sees; in one folder they are mixed.
+    mixed = [copy for copy in found if copy.place == found[0].place]
+    if len(mixed) > 1:
+        versions = " and ".join(copy.version or "?" for copy in mixed)
         wrong.warn(
-            f"{needed.name} is installed {len(found)} times: {places}",
+            f"{needed.name} is installed {len(mixed)} times in {mixed[0].place}, {versions}, in a mixture",
             f"pip uninstall {needed.name} until none is left, then pip install '{needed}'",
         )
     if elsewhere := _elsewhere(found, files.get(needed.name)):

@@ -33,7 +33,7 @@ def model_html(
     rows = [
         ("parameters", f"{parameters:,}"),
         ("stride", f"{stride} at the coarsest"),
-        ("held", escape(where)),
+        ("weights", escape(where)),
     ]
     if config is None:
         rows.append(("logits", str(logits)))
