@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sphinx.pycode import ModuleAnalyzer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 def first_line(thing: Any) -> str:
@@ -50,10 +50,7 @@ def definition(module: str, name: str) -> tuple[str, ast.stmt]:
     Raises:
         LookupError: neither the module nor what it imports the name from assigns it.
     """
-    spec = find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    for node in _statements(ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body):
+    for node in _statements(module):
         if isinstance(node, ast.AnnAssign | ast.Assign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(one, ast.Name) and one.id == name for one in targets):
@@ -65,11 +62,15 @@ def definition(module: str, name: str) -> tuple[str, ast.stmt]:
     raise LookupError(f"{module} assigns no {name}")
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for node in body:
-        yield node
-        if isinstance(node, ast.If):
-            yield from _statements(node.body)
+@cache
+def _statements(module: str) -> list[ast.stmt]:
+    """Return what stands at a module's top, and under an ``if`` there, such as ``if TYPE_CHECKING``."""
+    spec = find_spec(module) if module else None
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        return []
+    body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    inner = [one for node in body if isinstance(node, ast.If) for one in node.body]
+    return [*body, *inner]
 
 
 def comment(module: str, name: str) -> str:

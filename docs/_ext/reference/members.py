@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reference.docstrings import definition
@@ -30,10 +31,11 @@ def _spelled(text: str, module: str) -> str:
     return re.sub(r"(?<![\w.'\"])[A-Z]\w+(?![\w(])", lambda found: _alias(found[0], module), text)
 
 
+@cache
 def _alias(name: str, module: str) -> str:
     try:
         _, node = definition(module, name)
-    except (LookupError, AssertionError):
+    except LookupError:
         return name
     value = getattr(node, "value", None)
     # What has a place of its own in the reference is better linked.
