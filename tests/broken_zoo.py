@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -74,6 +75,26 @@ def wayward(*, num_classes, in_channels):
 """,
 }
 
+#: What configs of weights may say and no page understands.
+ODD = {
+    "odd": {"recipe": "burnt", "scored": ["test"], "test": "well"},
+    "odder": {
+        "scored": "test",
+        "test": {"iou": {"contract": 7, "per_image": 0.5, "intervals": ["low"]}, "classes": {"a": 3}},
+        "cross_validation": {"mean": {"x": 1, "contract": ""}, "deviation": {"x": "wide"}},
+    },
+    "oddest": {"scored": "test", "test": {"dice": {"contract": "of all", "per_image": 1, "intervals": 4}}},
+}
+
+_ODD = f"""{_HEAD}
+@hookimpl
+def segzoo_weights():
+    return [
+        WeightsSpec(name=name, folder=f"segzoo_odd:{{name}}", model="unet", classes=("background", "object"))
+        for name in {list(ODD)}
+    ]
+"""
+
 _CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "docs/_ext")!r})
@@ -105,6 +126,7 @@ def _build(folder: Path) -> None:
     packages.mkdir(parents=True)
     for distribution, code in PLUGINS.items():
         Site(packages).install(distribution, code)
+    _install_odd(packages)
     for part in ("zoo", "_static", "_templates", "images/zoo"):
         shutil.copytree(ROOT / "docs" / part, source / part)
     (source / "index.md").write_text("# Zoo\n\n```{toctree}\nzoo/index\n```\n", encoding="utf-8")
@@ -114,13 +136,25 @@ def _build(folder: Path) -> None:
     (folder / "done").touch()
 
 
+def _install_odd(packages: Path) -> None:
+    """Install a package whose weights are whole, but for what their configs say of where they come from."""
+    package = packages / "segzoo_odd"
+    (packages / f"{Site(packages).install('segzoo-odd', _ODD)}.py").unlink()
+    for name, provenance in ODD.items():
+        shutil.copytree(ROOT / "plugins/template/weights/src/segzoo_template/weights", package / name)
+        config = json.loads((package / name / "config.json").read_text(encoding="utf-8"))
+        config["provenance"] = provenance
+        (package / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (package / "__init__.py").write_text(_ODD, encoding="utf-8")
+
+
 def build(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Build the pages, or what has changed of them."""
     program = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", *options]
     packages = folder / "site-packages"
     variables = {
         "PYTHONPATH": str(packages),
-        "SEGZOO_PLUGINS": ",".join((*PLUGINS, "segzoo-medical")),
+        "SEGZOO_PLUGINS": ",".join((*PLUGINS, "segzoo-odd", "segzoo-medical")),
         "SEGZOO_OFFLINE": "1",
     }
     return subprocess.run(

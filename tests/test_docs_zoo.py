@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from broken_zoo import broken_zoo
+from broken_zoo import ODD, broken_zoo
 from browser import DESKTOP, PATIENCE, Watch, opened, served
 from conftest import ROOT
 from site_survey import look
@@ -249,13 +249,24 @@ def test_parts_that_are_well_stand_beside_those_that_fail(broken_zoo: Path) -> N
     assert "javascript:" not in "".join(re.findall(r"<a [^>]*>", page))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ODD))
+def test_weights_whose_config_makes_no_sense_have_a_row_and_a_section(broken_zoo: Path, name: str) -> None:
+    assert "ships" in row(broken_zoo, "weights", name) or "Not known" in row(broken_zoo, "weights", name)
+    page = (broken_zoo / "zoo/weights.html").read_text(encoding="utf-8")
+    (section,) = re.findall(rf'<section class="zoo-card" id="{name}">(.*?)</section>', page, flags=re.DOTALL)
+    assert "Not known" in text_of(section) or "Make them again" in text_of(section)
+
+
 @pytest.fixture(scope="module")
 def page(broken_zoo: Path) -> Iterator[Page]:
     """A page of a browser, at the address of the zoo with broken plug-ins."""
     with served(broken_zoo) as address, opened() as browser:
         context = browser.new_context(viewport=DESKTOP, base_url=address)
         context.set_default_timeout(PATIENCE)
-        yield context.new_page()
+        page = context.new_page()
+        page.goto("/zoo/index.html")
+        yield page
 
 
 def shown(page: Page) -> list[str]:

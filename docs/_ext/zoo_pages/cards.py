@@ -10,10 +10,9 @@ from segzoo import zoo
 from segzoo.weights.card import preprocessing_in_words
 from zoo_pages import facts, words
 from zoo_pages.markup import anchor, code, definitions, html, link, paper, prose, refer
-from zoo_pages.networks import trouble
 from zoo_pages.pictures import picture_of
 from zoo_pages.scores import scores_of
-from zoo_pages.table import NOTHING
+from zoo_pages.table import NOTHING, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def card(one: facts.Weights, docname: str) -> nodes.section:
-    """Return the section of weights."""
+    """Return the section of weights; where it cannot be made of what their config says, it says so."""
     identity = anchor("weights", one.name)
     section = nodes.section(ids=[identity], names=[one.name.lower()], classes=["zoo-card"])
     section += nodes.title("", "", code(one.name))
@@ -30,14 +29,20 @@ def card(one: facts.Weights, docname: str) -> nodes.section:
         section += html("p", *prose(_sentence(one.entry.spec.summary)), classes=["zoo-summary"])
     if one.trouble:
         section += trouble(one.trouble)
-    section += picture_of(one)
-    section += definitions(_known(one, docname))
-    if one.config is not None:
-        section += _classes(one.config)
-    section += scores_of(one)
-    section += [html("p", html("strong", "Use"), classes=["zoo-heading"]), *_usage(one)]
-    section += _reproduction(one)
+    content, why = facts.guarded(lambda: list(_content(one, docname)), [])
+    section += [trouble(why)] if why else content
     return section
+
+
+def _content(one: facts.Weights, docname: str) -> Iterator[nodes.Node]:
+    yield picture_of(one)
+    yield definitions(_known(one, docname))
+    if one.config is not None:
+        yield _classes(one.config)
+    yield from scores_of(one)
+    yield html("p", html("strong", "Use"), classes=["zoo-heading"])
+    yield from _usage(one)
+    yield from _reproduction(one)
 
 
 def _sentence(text: str) -> str:

@@ -135,7 +135,7 @@ def pairings() -> list[Pairing]:
 @cache
 def weights() -> list[Weights]:
     """Return all registered weights: those that ship first, those of encoders alone last."""
-    found = [_weights(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
+    found = [_weights_or_trouble(name, entry) for name, entry in sorted(zoo.registry("weights").items())]
     return sorted(found, key=lambda one: (not one.shipped, not one.entry.spec.classes))
 
 
@@ -182,6 +182,13 @@ def _measured(name: str) -> Measured:
 
 def _weights_for(networks: set[str]) -> tuple[str, ...]:
     return tuple(one.name for one in weights() if one.network in networks)
+
+
+def _weights_or_trouble(name: str, entry: Entry[WeightsSpec]) -> Weights:
+    """Return weights; where their config says what no program understands, that this is so."""
+    nothing = {"known": {}, "config": None, "measured": Measured(), "bytes": entry.spec.bytes, "network": ""}
+    found, trouble = guarded(lambda: _weights(name, entry), None)
+    return found or Weights(name=name, entry=entry, trouble=trouble, **nothing)
 
 
 def _weights(name: str, entry: Entry[WeightsSpec]) -> Weights:

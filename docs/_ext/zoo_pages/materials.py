@@ -12,7 +12,7 @@ from segzoo.specs import Labels
 from zoo_pages import facts
 from zoo_pages.markup import code, details, html, link, prose, refer
 from zoo_pages.networks import title
-from zoo_pages.table import NOTHING, Cell, Row, Table, cell
+from zoo_pages.table import NOTHING, Cell, Row, Table, cell, rows_of
 
 if TYPE_CHECKING:
     from segzoo.specs import DatasetSpec
@@ -24,11 +24,12 @@ _LABELS = Labels(classes=("background", "object"))
 def datasets(docname: str) -> Table:
     """Return the table of data sets."""
     del docname
+    columns = ("Data set", "Classes", "Splits", "Terms", "How to get it")
     return Table(
         kind="datasets",
         caption="Data sets: what they hold, on which terms, and how to get them",
-        columns=("Data set", "Classes", "Splits", "Terms", "How to get it"),
-        rows=[_dataset(one) for one in facts.parts("datasets")],
+        columns=columns,
+        rows=rows_of("datasets", _dataset, facts.parts("datasets"), len(columns)),
         facets={"package": "Package", "class": "Class"},
         flags={"fetched": "a command fetches it"},
     )
@@ -74,11 +75,12 @@ def _how(name: str, spec: DatasetSpec) -> Cell:
 def metrics(docname: str) -> Table:
     """Return the table of metrics, with what each counts."""
     del docname
+    columns = ("Metric", "Contract", "Better", "Needs")
     return Table(
         kind="metrics",
         caption="Metrics, and what each counts where the classes are background and object",
-        columns=("Metric", "Contract", "Better", "Needs"),
-        rows=[_metric(one) for one in facts.parts("metrics")],
+        columns=columns,
+        rows=rows_of("metrics", _metric, facts.parts("metrics"), len(columns)),
         facets={"package": "Package", "needs": "Needs"},
     )
 
@@ -109,11 +111,12 @@ def _contract(text: str) -> list[nodes.Node | str]:
 def losses(docname: str) -> Table:
     """Return the table of losses."""
     del docname
+    columns = ("Loss", "When training")
     return Table(
         kind="losses",
         caption="Losses",
-        columns=("Loss", "When training"),
-        rows=[_loss(one) for one in facts.parts("losses")],
+        columns=columns,
+        rows=rows_of("losses", _loss, facts.parts("losses"), len(columns)),
         facets={"package": "Package"},
     )
 
@@ -128,11 +131,12 @@ def _loss(one: facts.Part) -> Row:
 
 def recipes(docname: str) -> Table:
     """Return the table of recipes, with what each file says."""
+    columns = ("Recipe", "Data", "Model", "Whose settings")
     return Table(
         kind="recipes",
         caption="Recipes: how to train, as a file",
-        columns=("Recipe", "Data", "Model", "Whose settings"),
-        rows=[_recipe(one, docname) for one in facts.parts("recipes")],
+        columns=columns,
+        rows=rows_of("recipes", lambda one: _recipe(one, docname), facts.parts("recipes"), len(columns)),
         facets={"package": "Package", "data": "Data"},
     )
 
@@ -170,11 +174,12 @@ def _data(one: facts.Part, docname: str) -> nodes.Node:
 def layouts(docname: str) -> Table:
     """Return the table of layouts of other programs' checkpoints."""
     del docname
+    columns = ("Layout", "Recognised by these tensors", "Licence of the program")
     return Table(
         kind="layouts",
         caption="Layouts: checkpoints of other programs that segzoo reads",
-        columns=("Layout", "Recognised by these tensors", "Licence of the program"),
-        rows=[_layout(one) for one in facts.parts("layouts")],
+        columns=columns,
+        rows=rows_of("layouts", _layout, facts.parts("layouts"), len(columns)),
         facets={"package": "Package"},
     )
 

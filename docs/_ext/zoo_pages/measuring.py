@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 #: Height and width of the image that networks are compared at.
 SIZE = 256
 
-#: What the figures mean.
-CONTRACT = (
-    "floating point operations of one image in a forward pass, convolutions and matrix products; "
-    "a multiplication and an addition are two"
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -31,7 +25,8 @@ class Measured:
 
     Attributes:
         parameters: numbers that are trained.
-        flops: of one image of ``size``; see `CONTRACT`.
+        flops: floating point operations of one image of ``size`` in a forward pass, those of convolutions and
+            matrix products; a multiplication and an addition are two.
         size: height and width of that image.
         stride: of the encoder's coarsest feature, where the network has an encoder.
         trouble: why the figures are missing.

@@ -8,7 +8,7 @@ from segzoo import zoo
 from zoo_pages import facts, words
 from zoo_pages.markup import anchor, code, html, paper, prose, refer
 from zoo_pages.options import options_of
-from zoo_pages.table import NOTHING, Row, Table, cell
+from zoo_pages.table import NOTHING, Row, Table, cell, rows_of, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,11 +42,6 @@ def title(part: facts.Part, *more: nodes.Node) -> Cell:
     return heading(part.name, spec.summary, *told, aliases=spec.aliases)
 
 
-def trouble(text: str) -> nodes.Node:
-    """Return what went wrong, as a row says it."""
-    return html("p", html("strong", "Not known: "), *prose(text), classes=["zoo-trouble"])
-
-
 def origin(owner: str) -> nodes.Node:
     """Return which package brings a thing."""
     return html("p", "From ", code(owner))
@@ -65,13 +60,13 @@ def figures(measured: Measured, *, sized: bool = False) -> tuple[Cell, Cell]:
 
 def models(docname: str) -> Table:
     """Return the table of models, and of decoders on encoders."""
-    rows = [_model(one, docname) for one in facts.models()] + [
-        _pairing(one, docname) for one in facts.pairings()
-    ]
+    columns = ("Model", "Parameters", "GFLOPs", "Stride", "Channels", "Weights")
+    rows = rows_of("models", lambda one: _model(one, docname), facts.models(), len(columns))
+    rows += rows_of("models", lambda one: _pairing(one, docname), facts.pairings(), len(columns))
     return Table(
         kind="models",
         caption="Models: two classes, images of 256 x 256 pixels and three channels",
-        columns=("Model", "Parameters", "GFLOPs", "Stride", "Channels", "Weights"),
+        columns=columns,
         rows=rows,
         facets={"kind": "Kind", "package": "Package", "stride": "Stride"},
         flags={"weights": "with trained weights"},
@@ -138,11 +133,12 @@ def _names(kind: str, names: Iterable[str], docname: str) -> list[nodes.Node | s
 
 def weights(docname: str) -> Table:
     """Return the table of weights, whose rows belong to the sections below it."""
+    columns = ("Weights", "Classes", "Parameters", "GFLOPs", "File", "Measured", "Licence")
     return Table(
         kind="weights",
         caption="Trained weights",
-        columns=("Weights", "Classes", "Parameters", "GFLOPs", "File", "Measured", "Licence"),
-        rows=[_weights(one, docname) for one in facts.weights()],
+        columns=columns,
+        rows=rows_of("weights", lambda one: _weights(one, docname), facts.weights(), len(columns)),
         facets={"package": "Package", "class": "Class", "kind": "Kind"},
         flags={"ships": "no download", "measured": "measured by segzoo"},
     )
@@ -194,11 +190,12 @@ def _best(one: facts.Weights) -> list[nodes.Node | str]:
 
 def encoders(docname: str) -> Table:
     """Return the table of encoders."""
+    columns = ("Encoder", "Parameters", "Channels of its features", "Strides")
     return Table(
         kind="encoders",
         caption="Encoders that plug-ins register; every backbone of timm that yields a pyramid goes too",
-        columns=("Encoder", "Parameters", "Channels of its features", "Strides"),
-        rows=[_encoder(one, docname) for one in facts.parts("encoders")],
+        columns=columns,
+        rows=rows_of("encoders", lambda one: _encoder(one, docname), facts.parts("encoders"), len(columns)),
         facets={"package": "Package", "stride": "Coarsest stride"},
         flags={"pretrained": "trained on request"},
     )
@@ -236,11 +233,12 @@ def _parameters(known: dict[str, Any]) -> Cell:
 
 def decoders(docname: str) -> Table:
     """Return the table of decoders."""
+    columns = ("Decoder", "Parameters", "Encoder by itself", "Features")
     return Table(
         kind="decoders",
         caption="Decoders",
-        columns=("Decoder", "Parameters", "Encoder by itself", "Features"),
-        rows=[_decoder(one, docname) for one in facts.parts("decoders")],
+        columns=columns,
+        rows=rows_of("decoders", lambda one: _decoder(one, docname), facts.parts("decoders"), len(columns)),
         facets={"package": "Package"},
     )
 

@@ -74,7 +74,10 @@ def _folds(said: Mapping[str, Any]) -> list[nodes.Node]:
         for name, value in words.values(mean)
     ]
     table = plain("Cross-validation by segzoo", ("Metric", "Mean of the folds", "Standard deviation"), rows)
-    return [table, *_contracts([("folds", str(mean.get("contract", "")))])]
+    contracts = said.get("contracts")
+    told = [("folds", str(mean.get("contract", "")))]
+    told += [(name, str(text)) for name, text in contracts.items()] if isinstance(contracts, dict) else []
+    return [table, *_contracts(told)]
 
 
 def _contracts(contracts: Sequence[tuple[str, str]]) -> list[nodes.Node]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
+from zoo_pages.facts import guarded
 from zoo_pages.markup import anchor, code, html, prose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from segzoo.plugins import PluginRecord
     from zoo_pages.markup import element
@@ -81,6 +82,24 @@ class Table:
 def cell(*content: nodes.Node | str, sort: float | None = None) -> Cell:
     """Return a cell."""
     return Cell(content, sort)
+
+
+def rows_of(kind: str, make: Callable[[Any], Row], things: Iterable[Any], columns: int) -> list[Row]:
+    """Return a row for each thing; where it cannot be made of what a plug-in says, the row says so."""
+    rows = []
+    for thing in things:
+        row, why = guarded(lambda thing=thing: make(thing), None)
+        if row is None:
+            named = cell(html("span", code(thing.name), classes=["zoo-name"]), trouble(why))
+            card = anchor(kind, thing.name) if kind == "weights" else ""
+            row = Row(name=thing.name, cells=(named, *[cell(NOTHING)] * (columns - 1)), card=card)
+        rows.append(row)
+    return rows
+
+
+def trouble(text: str) -> nodes.Node:
+    """Return what went wrong, as a row says it."""
+    return html("p", html("strong", "Not known: "), *prose(text), classes=["zoo-trouble"])
 
 
 def drawn(table: Table, failed: Sequence[PluginRecord]) -> list[nodes.Node]:

@@ -43,5 +43,9 @@ def metrics(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 def values(metric: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the averages of a metric: ``per_image``, ``pooled``."""
     for name, value in metric.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if (
+            name not in ("contract", "intervals")
+            and isinstance(value, int | float)
+            and not isinstance(value, bool)
+        ):
             yield name, float(value)
