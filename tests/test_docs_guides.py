@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 from conftest import ROOT
-from docs_code import blocks, words_of
+from docs_code import blocks, complaint, words_of
 
 from segzoo.cli import run
 
@@ -191,6 +191,11 @@ def test_scripts_of_a_shell_are_understood_by_it(name):
     for script in scripts:
         done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        commands = re.findall(r"segzoo (?:train|predict) [^\n]*", script.replace("\\\n", " "))
+        for command in commands:
+            words = [word for word in words_of(command.rstrip()) if not word.startswith("$")]
+            assert complaint(words) == "", command
+        assert commands
 
 
 @pytest.mark.slow
