@@ -74,8 +74,8 @@ def pictures(folder: Path, count: int, size: int) -> list[str]:
 
 #: By name: network, resizing, memory, outputs, how many images, and their side.
 CASES = {
-    "middle": (MIDDLE, None, "150MB", "mask,overlay", 1, 480),
-    "middle-half": (MIDDLE, HALF, "150MB", "mask,probabilities", 1, 960),
+    "middle": (MIDDLE, None, "150MB", "mask,overlay", 1, 320),
+    "middle-half": (MIDDLE, HALF, "150MB", "mask,probabilities", 1, 640),
     "by-rows": (SMALL, None, "60MB", "mask,overlay,probabilities", 1, 1400),
     "boxed": (SMALL, BOXED, "60MB", "mask", 1, 2400),
     "several": (SMALL, None, "200MB", "mask,overlay", 4, 1200),
