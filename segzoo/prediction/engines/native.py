@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 #: The most by which an exact engine may differ on the random image; half the bits may by far more.
 TOLERANCE, LOW_TOLERANCE = 3e-5, 0.2
-#: Height and width of an image that programs are made with.
-USUAL = (256, 256)
+#: Height and width of an image that programs are made with; a square one would make them for squares alone.
+USUAL = (256, 320)
 
 
 class NativeEngine:
