@@ -66,7 +66,7 @@ def config_with(model: nn.Module, resize: Resize):
     return replace(config, preprocessing=replace(config.preprocessing, resize=resize))
 
 
-SIZES = [(1, 1), (1, 7), (7, 1), (33, 41), (150, 37)]
+SIZES = [(1, 1), (1, 7), (7, 1), (150, 37)]
 SHAPES = [
     *({"mode": "scale", "scale": scale} for scale in (0.5, 0.31, 0.9, 1.0, 1.7)),
     {"mode": "stretch", "height": 19, "width": 31},
@@ -77,19 +77,21 @@ SHAPES = [
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 def test_rows_of_a_resized_image_are_those_of_the_whole_to_the_last_bit(interpolation, antialias) -> None:
-    for size, shape, step in product(SIZES, SHAPES, (5, 64)):
+    for size, shape in product(SIZES, SHAPES):
         resize, image = Resize(interpolation=interpolation, antialias=antialias, **shape), picture(*size)
         whole = resized(image, resize)[0]
         rows = ResizedRows(ArrayRows(image), resize)
         assert (rows.height, rows.width) == whole.shape[:2]
-        for top in range(0, rows.height, step):
-            bottom = min(top + step, rows.height)
+        for top in range(0, rows.height, 23):
+            bottom = min(top + 23, rows.height)
             assert np.array_equal(rows.read(top, bottom), whole[top:bottom])
         assert np.array_equal(rows.read(0, 1), whole[:1])  # going back is possible
 
 
 @pytest.mark.parametrize(
-    "resize", [HALF, BOXED, Resize(mode="scale", scale=1.5)], ids=["half", "boxed", "up"]
+    "resize",
+    [HALF, BOXED, pytest.param(Resize(mode="scale", scale=1.5), marks=pytest.mark.slow)],
+    ids=["half", "boxed", "up"],
 )
 @pytest.mark.parametrize("classes", [1, 2, 4])
 def test_the_mask_of_a_resized_image_does_not_depend_on_the_tiles(classes: int, resize: Resize) -> None:

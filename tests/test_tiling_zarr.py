@@ -145,9 +145,9 @@ def test_a_zarr_image_is_segmented_as_the_same_pixels_are(tmp_path: Path) -> Non
     model = segzoo.create("unet", num_classes=2, width=4, depth=2)
     weights = str(segzoo.save(model, tmp_path / "weights"))
     small = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
-    pixels = np.asarray(Image.fromarray(small).resize((900, 1100), Image.Resampling.BICUBIC))
+    pixels = np.asarray(Image.fromarray(small).resize((500, 700), Image.Resampling.BICUBIC))
     path = ome(tmp_path / "slide.ome.zarr", pixels=pixels)
-    words = ["predict", str(path), "-m", weights, "--out", str(tmp_path / "masks"), "--memory", "60MB"]
+    words = ["predict", str(path), "-m", weights, "--out", str(tmp_path / "masks"), "--memory", "30MB"]
     assert run(words) == 0
     mask = np.asarray(Image.open(tmp_path / "masks/slide.ome_mask.png"))
     expected = segzoo.predict(pixels, model=segzoo.load(weights)).mask
