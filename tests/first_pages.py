@@ -52,7 +52,8 @@ class Page:
     @property
     def commands(self) -> list[str]:
         """What the page says people may type, as far as segzoo is in it."""
-        typed = [line for body in self.blocks("console") for line in re.findall(r"^\$ (.*)$", body, re.M)]
+        shown = "".join(self.blocks("console")).replace("\\\n", "")
+        typed = re.findall(r"^\$ (.*)$", shown, re.M)
         lines = [line for line in (*typed, *re.findall(r"`([^`\n]+)`", self.prose)) if "..." not in line]
         return [line for line in lines if re.search(r"^(\w+=\S+ )*(segzoo|torchrun .* segzoo) \w", line)]
 
