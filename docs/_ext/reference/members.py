@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 def spell_out(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, arguments: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Replace short names that a module gives to types by what they stand for."""
+    """Replace short names that a module gives to types by what they stand for; say defaults that are made."""
+    if what == "class" and getattr(thing, "_is_protocol", False):
+        return None, None  # nobody calls it
+    if arguments and what == "class" and is_dataclass(thing):
+        made = iter([repr(one.default_factory()) for one in fields(thing) if callable(one.default_factory)])
+        arguments = re.sub("<factory>", lambda _: next(made), arguments)
+        arguments = re.sub(r"~[a-z.]+\.(?=[A-Z])", "", arguments)
     module = getattr(inspect.unwrap(thing), "__module__", "") or ""
     spelled = (_spelled(text, module) if text else text for text in (arguments, returned))
     first, second = spelled
