@@ -168,7 +168,8 @@ def test_skips_are_added_instead_of_joined() -> None:
     assert JoinedDecoder in kinds
     assert kinds.count(JoinedStep) == 2
     assert nn.BatchNorm2d not in kinds
-    assert nn.Conv2d not in kinds
+    plain = [module for module in engine.network.modules() if type(module) is nn.Conv2d]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [module.kernel_size for module in plain] == [(1, 1)]
     assert PackedConv in kinds
 
 

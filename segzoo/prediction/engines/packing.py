@@ -78,9 +78,14 @@ class PackedTransposed(nn.Module):
 
 
 def can_pack(conv: nn.Module) -> bool:
-    """Whether a module is a convolution that the operators take as it is."""
+    """Whether a module is a convolution that the operators take as it is, and that gains by it.
+
+    Convolutions of 1x1 do not: which layout oneDNN wants hangs on the size of the map, and to bring many
+    channels from one into the other takes ten times as long as to convolve.
+    """
     plain = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-    return plain and cast("nn.Conv2d", conv).weight.dtype in _KINDS
+    known = cast("nn.Conv2d", conv)
+    return plain and known.weight.dtype in _KINDS and known.kernel_size != (1, 1)
 
 
 def pack(
