@@ -11,10 +11,10 @@ from segzoo.errors import SegzooError
 from segzoo.files import refuse_existing, writable
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
-from segzoo.prediction.large import RowJob
 from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
+from segzoo.prediction.rowwise import RowJob
 from segzoo.prediction.sources import FileSource, VideoSource
 
 if TYPE_CHECKING:
@@ -112,7 +112,6 @@ class Job:
             any_size,
             films or FilmOptions(),
         )
-        predictor.tiler.shared = True
         look = str(replace(self.options, overwrite=False))
         told = (predictor.settings, self.outputs, look, self.films.settings)
         self.manifest: Manifest | None = None
@@ -134,6 +133,7 @@ class Job:
                 videos.append(source)
             else:
                 images.append(source)
+        self.predictor.tiler.shared = len(images) > 1
         stages = Stages(prepare=self._read, kind=_kind, infer=self._infer, finish=self._finish)
         for outcome in run_stages(images, stages, batch=self.batch):
             yield outcome.result or self._failed(outcome.item, str(outcome.error))
