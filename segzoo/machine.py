@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -89,14 +90,20 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Return the memory at its peak: of the device, or of this process where that is the CPU."""
+    """Return the memory at its peak: of the device, or of this process where that is the CPU.
+
+    Windows does not tell that of a process, and it is 0.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError, StopIteration):
         return _status("VmHWM")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ImportError:
+        return 0
+    # macOS counts bytes, other systems kilobytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def used_bytes(device: torch.device) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import resource
 import signal
 from dataclasses import replace
 
@@ -249,6 +248,7 @@ def test_what_exists_is_replaced_on_request_only(tmp_path):
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     old = tmp_path / "a_overlay.png"
     old.write_text("old")
+    resource = pytest.importorskip("resource", reason="Windows limits no files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
