@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 UNIX = ("test_completion.py", "test_training_checkpoints.py", "test_training_crashes.py")
 collect_ignore = [] if os.name == "posix" else list(UNIX)
 
+__all__ = ["docs_site"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell's background job inherits that Ctrl-C is ignored, and would hand that on to what tests start.
 if threading.current_thread() is threading.main_thread():
