@@ -16,7 +16,8 @@ from conftest import ROOT, Site, run_process
 from segzoo import __version__, cli
 from segzoo.health import caches, environment, examine, installation, plugins, processor, report, trial
 from segzoo.health.distributions import Requirement, requirements
-from segzoo.prediction.memory import cgroup_memory, memory_here
+from segzoo.prediction import large
+from segzoo.prediction.memory import Memory, cgroup_memory, memory_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -400,6 +401,15 @@ def test_without_a_limit_there_is_none(tmp_path: Path) -> None:
     assert cgroup_memory("4:memory:/\n", tmp_path) == (None, 0)
     assert cgroup_memory("", tmp_path) == (None, 0)
     assert 0 < memory_here().room <= memory_here().total
+
+
+def test_a_plan_for_a_large_image_keeps_to_the_container_s_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = Memory(total=10**12, free=9 * 10**11, limit=4 * 10**9, used=10**9)
+    assert limited.room == 3 * 10**9
+    monkeypatch.setattr(large, "memory_here", lambda: limited)
+    assert large.to_spare() < 3 * 10**9
+    monkeypatch.setattr(large, "memory_here", lambda: Memory(0, 0))
+    assert large.to_spare() > 10**9
 
 
 def test_more_threads_than_cores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
