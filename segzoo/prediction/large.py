@@ -27,7 +27,6 @@ from segzoo.prediction.tiling.budget import told_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
