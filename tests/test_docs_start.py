@@ -109,6 +109,15 @@ def test_every_extra_and_every_plugin_is_told_with_what_it_brings():
         assert folder.name in told, f"docs/start/install.md: no row for {folder.name}"
 
 
+def test_every_entry_point_of_torch_hub_is_told():
+    source = ast.parse((ROOT / "hubconf.py").read_text(encoding="utf-8"))
+    names = {node.name for node in source.body if isinstance(node, ast.FunctionDef)}
+    text = Page(ROOT / "docs/start/first-mask.md").text
+    section = re.search(r"^## torch\.hub\n(.*?)^## ", text, re.DOTALL | re.M)
+    assert section is not None
+    assert {name for name in names if not name.startswith("_") and f"`{name}`" not in section[1]} == set()
+
+
 @pytest.mark.slow
 def test_the_page_on_your_own_data_leads_from_a_folder_to_a_score(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
