@@ -81,7 +81,9 @@ def _folds(said: Mapping[str, Any]) -> list[nodes.Node]:
 
 
 def _contracts(contracts: Sequence[tuple[str, str]]) -> list[nodes.Node]:
-    told = [([nodes.Text(name)], [html("ul", *_lines(text))]) for name, text in contracts if text]
+    told: list[tuple[list[nodes.Node], list[nodes.Node]]] = [
+        ([nodes.Text(name)], [html("ul", *_lines(text))]) for name, text in contracts if text
+    ]
     return [details("What these numbers count", definitions(told))] if told else []
 
 

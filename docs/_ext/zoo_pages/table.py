@@ -195,10 +195,17 @@ def _row(table: Table, row: Row) -> element:
         "tr",
         *cells,
         role="row",
-        ids=[anchor(f"row-{table.kind}" if row.card else table.kind, row.name)],
+        ids=[_identity(table, row)],
         data_zoo_row=json.dumps(said, ensure_ascii=False),
         data_card=row.card or None,
     )
+
+
+def _identity(table: Table, row: Row) -> str:
+    """Return the id of a row; a section has its own, and ``unet/vgg16`` is not ``unet-vgg16``."""
+    if row.card:
+        return anchor(f"row-{table.kind}", row.name)
+    return anchor(table.kind if row.linked else f"also-{table.kind}", row.name)
 
 
 def _failed(table: Table, record: PluginRecord) -> element:
