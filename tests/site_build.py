@@ -27,7 +27,7 @@ def build(
         env={**os.environ, "SEGZOO_OFFLINE": "1", **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
         check=False,
     )
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from dataclasses import fields
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ ROOMS = public.rooms()
 UNTOLD = {"CI", "COMP_CWORD", "COMP_WORDS"}
 
 
+@cache
 def page(name: str) -> str:
     """Return a page as it is before it is built, with what is written from the code."""
     text = (DOCS / name).read_text(encoding="utf-8")
