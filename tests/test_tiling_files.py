@@ -169,14 +169,25 @@ def test_what_is_no_picture_is_told_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_jpeg_counts_as_what_its_decoding_takes(progressive: bool, tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
-    PICTURES["colour"].save(path, progressive=progressive)
+    Image.new("RGB", (2000, 1000)).save(path, progressive=progressive)
     rows = open_rows(path)
     # Pillow's four bytes a pixel, those that it hands over, and those that are made of them.
-    assert rows.resident == 150 * 37 * 10
-    least = 150 * 37 * 10 + 1_000_000
+    assert rows.resident == 1000 * 2000 * 10
     traits = Traits(in_channels=3, num_classes=2, grid=16, radius=16, bytes_per_pixel=10)
-    with pytest.raises(OptionError, match="1 MB for decoding the image, whatever the tiles"):
-        plan_tiles(traits, 150, 37, memory=least, channels=3, resident=rows.resident)
+    with pytest.raises(OptionError, match=r"needs at least \d+ MB .* 20 MB for decoding the image") as caught:
+        plan_tiles(traits, 1000, 2000, memory="30MB", channels=3, resident=rows.resident)
+    least = str(caught.value).split("at least ")[1].split(" (")[0]
+    assert plan_tiles(traits, 1000, 2000, memory=least, channels=3, resident=rows.resident)
+
+
+def test_a_tiff_whose_tiles_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, values(1), photometric="minisblack", tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for side in ("TileWidth", "TileLength"):
+            file.pages[0].tags[side].overwrite(2**15)
+    with pytest.raises(ImageError, match="far larger than the image"):
+        open_rows(path)
 
 
 def test_more_pixels_than_the_limit_are_refused_unless_asked_for(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import segzoo
+from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, write_outputs
 from segzoo.prediction.segmentation import Segmentation
@@ -112,3 +115,18 @@ def test_an_output_that_is_there_keeps_all_from_being_written(tmp_path: Path) ->
             outputs(tmp_path, ("mask", "areas", "probabilities"), OutputOptions())
         assert [path.name for path in tmp_path.iterdir()] == [name]
         (tmp_path / name).unlink()
+
+
+def test_an_image_with_five_channels_is_refused_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    weights = segzoo.save(segzoo.create("unet", num_classes=2, width=2, depth=2), tmp_path / "weights")
+    np.save(tmp_path / "five.npy", np.zeros((300, 300, 5), np.uint8))
+    words = ["predict", str(tmp_path / "five.npy"), "-m", str(weights), "--out", str(tmp_path / "masks")]
+    for memory in ("4GB", "19MB"):  # whole, and by tiles
+        assert run([*words, "--memory", memory]) == 1
+        told = capsys.readouterr().err
+        assert "five.npy: " in told
+        assert "5 channels cannot become rgb" in told
+    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["manifest.jsonl"]

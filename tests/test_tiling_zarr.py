@@ -107,6 +107,13 @@ def test_a_chunk_that_is_damaged_is_told_of(tmp_path: Path) -> None:
         rows.read(32, 33)
 
 
+def test_a_chunk_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zarr"
+    zarr.create_array(path, shape=(8, 8), chunks=(2**17, 2**17), dtype="u1")
+    with pytest.raises(ImageError, match="far larger than the image"):
+        open_rows(path)
+
+
 def test_what_could_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.zarr"
     path.mkdir()

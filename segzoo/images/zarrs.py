@@ -5,6 +5,7 @@ Formats: Zarr 2 and 3; OME-NGFF 0.1 to 0.5 (``multiscales``).
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ _CODECS = (
     "adler32 astype bitround blosc bytes bz2 crc32 crc32c delta fixedscaleoffset fletcher32 gzip lz4 lzma "
     "packbits quantize sharding_indexed shuffle transpose zlib zstd"
 )
+#: Values of a chunk that may be more than the whole image has.
+_LARGEST_CHUNK = 2**24
 #: Most channels that an axis without a name is taken for.
 _CHANNELS = 4
 
@@ -86,6 +89,10 @@ class ZarrImage:
         sizes = dict(zip(self._axes, self._array.shape, strict=True))
         self.shape = sizes["y"], sizes["x"], sizes.get("c", 1)
         self.tall = int(chunks[self._axes.index("y")])
+        if math.prod(chunks) > _LARGEST_CHUNK and math.prod(chunks) > 4 * math.prod(self._array.shape):
+            raise ImageError(
+                f"{path} has chunks of {tuple(chunks)}, far larger than the image: it is damaged"
+            )
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``.

@@ -270,9 +270,9 @@ def _impossible(traits: Traits, tile: int | None, overlap: int | str) -> str:
 
 
 def _too_small(least: Plan, budget: int, resident: int) -> str:
-    held = (
-        f", of which {told_memory(resident)} for decoding the image, whatever the tiles" if resident else ""
-    )
+    held = ""
+    if 4 * resident > least.peak:
+        held = f", of which {told_memory(resident)} for decoding the image, whatever the tiles"
     return (
         f"memory of {told_memory(budget)} is too little for {least.height}x{least.width}: it needs at least"
         f" {told_memory(least.peak)} (tile {least.tile[0]}x{least.tile[1]}, overlap {least.overlap}){held}"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from segzoo.prediction.tiling.rows import RowSource
 
 _BLACK_IS_ZERO, _COLOURS = 1, 2
+#: Pixels of a tile that may be more than the whole image has.
+_LARGEST_TILE = 2**24
 
 
 def tiff_rows(path: Path, number: int = 0, *, deep: bool = False) -> RowSource | None:
@@ -43,6 +45,11 @@ def tiff_rows(path: Path, number: int = 0, *, deep: bool = False) -> RowSource |
             dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
             if not (_joined(page) if deep else _plain(page)):
                 return _whole(path, shape, dtype, number) if deep else None
+            tile = page.tilelength * page.tilewidth if page.is_tiled else 0
+            if tile > max(_LARGEST_TILE, 4 * shape[0] * shape[1]):
+                raise ValueError(
+                    f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image"
+                )
             if page.is_contiguous:
                 return FileRows(path, page.dataoffsets[0], shape, dtype)
             rows = TiffRows(path, file, page, shape)
