@@ -6,6 +6,7 @@ two differ, less is made of it, and that is told.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -207,6 +208,8 @@ def _build(known: Known, way: _Way) -> NativeEngine:
             way = replace(way, winograd=False)
     copy.to(memory_format=torch.channels_last)
     if way.compiled:
+        # Which warns of CUDA where there is none.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         # One program for all sizes: a minute for each new one would cost more than it ever gains.
         copy = cast("nn.Module", torch.compile(copy, dynamic=True))
     return NativeEngine(
