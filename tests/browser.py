@@ -27,7 +27,7 @@ OPTIONS = (
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 #: Milliseconds after which something that should be on a page is missing.
-PATIENCE = 20_000
+PATIENCE = 60_000
 
 
 class Quiet(SimpleHTTPRequestHandler):
