@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import browser_setup
 import pytest
-from browser import DESKTOP, PHONE, Watch, need_browser, opened, served
+from browser import DESKTOP, PATIENCE, PHONE, Watch, need_browser, opened, served
 from filelock import FileLock
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def survey(site: Path) -> list[Sight]:
     looks: dict[str, list[str]] = {}
     with served(site) as address, opened() as browser:
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
         watch = Watch(page)
         return [look(page, watch, address, name, looks) for name in pages(site)]
 
