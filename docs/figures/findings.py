@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "instances": (partial(ill.folder, mask=ill.counted), ("instances",)),
     "floats": (ill.floating, ("floats",)),
     "single": (partial(ill.folder, mask=lambda n: ill.disc(n, 0)), ("single",)),
-    "unclear": (partial(ill.folder, mask=ill.photo), ("unclear",)),
+    "unclear": (partial(ill.folder, mask=ill.noise), ("unclear",)),
     "balance": (ill.unbalanced, ("black", "missing-classes", "missing-in-split", "rare")),
     "doubled": (ill.doubled, ("copies-across-splits", "near-copies-across-splits", "copies")),
 }

@@ -164,6 +164,12 @@ def shuffled(number: int) -> Image.Image:
     return image
 
 
+def noise(number: int) -> NDArray[np.uint8]:
+    """Return a mask of as many colours as pixels, the same with every version of Pillow."""
+    places = np.arange(HEIGHT * WIDTH, dtype=np.uint32).reshape(HEIGHT, WIDTH) + np.uint32(number)
+    return np.stack([places % 251, places * 7 % 241, places * 13 % 239], axis=-1).astype(np.uint8)
+
+
 def counted(number: int) -> NDArray[np.uint16]:
     """Return a mask in which every object has a number of its own."""
     return (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % (290 + number)).astype(np.uint16)
