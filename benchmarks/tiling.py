@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,9 +38,10 @@ from segzoo.prediction.tiling import (
     plan_tiles,
     segment_large,
 )
-from segzoo.specs import Labels
+from segzoo.specs import Labels, Preprocessing, Resize
 
 TILE, MEMORY = 512, "2GB"
+HALF = Resize(mode="scale", scale=0.5)
 LABELS = Labels(classes=("background", "object"))
 CONFIG = ModelConfig(architecture=Architecture(name="none", num_classes=2), labels=LABELS)
 
@@ -62,15 +64,15 @@ def level(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def stream(path: Path, out: Path | None) -> int:
+def stream(path: Path, out: Path | None, resize: Resize | None = None) -> int:
     rows = open_rows(path, max_pixels=None)
-    model = network()
-    plan = plan_tiles(measure(model), rows.height, rows.width, memory=MEMORY, channels=rows.channels)
+    model, size = network(), (rows.height, rows.width)
+    plan = plan_tiles(measure(model), *size, memory=MEMORY, channels=rows.channels, resize=resize)
     print(plan, file=sys.stderr)
-    size = rows.height, rows.width
+    config = replace(CONFIG, preprocessing=Preprocessing(resize=resize))
 
     def fill(sink: RowSink) -> None:
-        segment_large(Eager(model), rows, sink, config=CONFIG, plan=plan)
+        segment_large(Eager(model), rows, sink, config=config, plan=plan)
 
     if out is None:
         array = ArraySink(*size)
@@ -97,7 +99,7 @@ def child(way: str, path: Path, out: Path | None) -> None:
         import_module("monai.inferers")
     Path("/proc/self/clear_refs").write_text("5")  # the mark begins anew
     before, start = level("VmRSS"), time.process_time()
-    told = monai(path) if way == "monai" else stream(path, out)
+    told = monai(path) if way == "monai" else stream(path, out, HALF if way == "half" else None)
     seconds = time.process_time() - start
     print(json.dumps({"seconds": seconds, "bytes": level("VmHWM") - before, "sum": told}))
 
@@ -120,7 +122,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=8000)
     parser.add_argument("--large", type=int, default=30000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--way", choices=["stream", "monai"])
+    parser.add_argument("--way", choices=["stream", "monai", "half"])
     parser.add_argument("--path", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -150,11 +152,13 @@ def main() -> None:
             print(f"masks hold {sums['stream']} and {sums['monai']} pixels of the object")
         if arguments.large:
             make(image, arguments.large)
-            large = run("stream", image, Path(folder) / "mask.png")
-            print(
-                f"{arguments.large}x{arguments.large} from .npy to PNG: {large['seconds']:.1f} s of a core, "
-                f"{large['bytes'] / 1e6:.0f} MB more, mask of {large['sum'] / 1e6:.0f} MB"
-            )
+            for way, seen in (("stream", ""), ("half", ", seen at half its size,")):
+                large = run(way, image, Path(folder) / f"{way}.png")
+                size = f"{arguments.large}x{arguments.large}"
+                print(
+                    f"{size}{seen} from .npy to PNG: {large['seconds']:.1f} s of a core, "
+                    f"{large['bytes'] / 1e6:.0f} MB more, mask of {large['sum'] / 1e6:.0f} MB"
+                )
     return None
 
 

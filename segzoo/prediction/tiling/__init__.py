@@ -1,10 +1,11 @@
 """Images larger than memory: tiles by a plan, rows in, rows of the mask out.
 
-rows = open_rows("slide.tif")
-plan = plan_tiles(measure(network), rows.height, rows.width, memory="4GB", channels=rows.channels,
-resident=rows.resident)
-with open_sink("mask.png", rows.height, rows.width, labels) as sink:
-segment_large(engine, rows, sink, config=config, plan=plan)
+Example:
+    >>> rows, resize = open_rows("slide.tif"), config.preprocessing.resize
+    >>> size, held = (rows.height, rows.width), {"channels": rows.channels, "resident": rows.resident}
+    >>> plan = plan_tiles(measure(network), *size, memory="4GB", resize=resize, **held)
+    >>> with open_sink("mask.png", *size, labels) as sink:
+    ...     segment_large(engine, rows, sink, config=config, plan=plan)
 """
 
 from __future__ import annotations
