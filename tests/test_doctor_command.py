@@ -294,7 +294,7 @@ def test_a_version_that_is_too_old_is_an_error_for_what_is_needed_and_a_warning_
         r"error: timm 0\.9\.16 does not do: segzoo needs (timm>=[\d.]+) -> pip install '\1'", told(part)
     )
     assert (
-        "warning: accelerate 1.5.2 does not do for the extra 'train', which needs accelerate>=1.6 "
+        "warning: accelerate 1.5.2 does not do for the extra 'train', which needs accelerate>=1.8 "
         "-> pip install --upgrade 'segzoo[train]'"
     ) in told(installation.look_at_extras())
 
