@@ -22,7 +22,7 @@ def spell_out(
 ) -> tuple[str | None, str | None]:
     """Replace short names that a module gives to types by what they stand for; say defaults that are made."""
     if what == "class" and getattr(thing, "_is_protocol", False):
-        return None, None  # nobody calls it
+        return "", None  # nobody calls it
     if arguments and what == "class" and is_dataclass(thing):
         made = iter([repr(one.default_factory()) for one in fields(thing) if callable(one.default_factory)])
         arguments = re.sub("<factory>", lambda _: next(made), arguments)
