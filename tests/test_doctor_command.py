@@ -293,10 +293,11 @@ def test_a_version_that_is_too_old_is_an_error_for_what_is_needed_and_a_warning_
     assert re.search(
         r"error: timm 0\.9\.16 does not do: segzoo needs (timm>=[\d.]+) -> pip install '\1'", told(part)
     )
-    assert (
-        "warning: accelerate 1.5.2 does not do for the extra 'train', which needs accelerate>=1.8 "
-        "-> pip install --upgrade 'segzoo[train]'"
-    ) in told(installation.look_at_extras())
+    assert re.search(
+        r"warning: accelerate 1\.5\.2 does not do for the extra 'train', which needs accelerate>=[\d.]+ "
+        r"-> pip install --upgrade 'segzoo\[train\]'",
+        told(installation.look_at_extras()),
+    )
 
 
 def test_two_versions_in_one_folder_are_told_and_one_further_down_the_path_is_not(site: Site) -> None:
