@@ -98,7 +98,8 @@ def pages(site: Path) -> list[str]:
     for name in names:
         folder = "_modules" if name.startswith("_modules/") else name.rpartition("/")[0]
         folders.setdefault(folder, []).append(name)
-    chosen = set(folders.pop("", []))
+    folders.pop("", None)
+    chosen = {"index.html", "search.html"}
     for inside in folders.values():
         indices = [name for name in inside if name.endswith("/index.html")]
         chosen |= {*indices, max(inside, key=lambda name: (site / name).stat().st_size)}
