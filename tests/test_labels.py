@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -143,6 +143,7 @@ def test_255_classes_are_told_apart_and_256_are_not():
     ignored=st.none() | st.integers(0, 255),
 )
 def test_lookup_gives_what_one_pass_for_each_value_gives(values, meaning, ignored):
+    assume(ignored is None or ignored >= len(meaning) or meaning[ignored] == ignored)
     labels = Labels(classes=tuple(map(str, meaning)), values=tuple(meaning), ignore_index=ignored)
     wanted = np.full(values.shape, -1)
     if ignored is not None:
@@ -178,3 +179,9 @@ def test_outside_the_field_of_view_nothing_counts():
     assert counted(sample, Labels(classes=("a", "b"), ignore_index=9)).tolist() == [[1, 9]]
     with pytest.raises(OptionError, match="a has a field of view"):
         counted(sample, BINARY)
+
+
+def test_what_is_ignored_shares_no_index_with_a_class():
+    with pytest.raises(OptionError, match="ignore_index 0 is the index of 'road', whose value in files is 1"):
+        Labels(classes=("road", "car"), values=(1, 2), ignore_index=0)
+    assert Labels(classes=("void", "car"), values=(0, 7), ignore_index=0).ignore_index == 0

@@ -143,3 +143,11 @@ def test_tensors_are_segmented_as_the_arrays_they_hold(model, image):
     tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)
     assert np.array_equal(segzoo.Predictor(model)(tensor, layout="CHW").mask, expected)
     assert np.array_equal(segzoo.predict(tensor / 255, model=model, layout="CHW").mask, expected)
+
+
+def test_a_folder_of_weights_is_a_model_as_text_or_as_a_path(model, image, tmp_path):
+    folder = segzoo.save(model, tmp_path / "unet")
+    expected = segzoo.predict(image, model=model).mask
+    for one in (folder, str(folder)):
+        assert np.array_equal(segzoo.predict(image, model=one).mask, expected)
+        assert differing(segzoo.Predictor(one)(image), segzoo.predict(image, model=one)) < 1e-3

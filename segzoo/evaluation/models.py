@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
 from tqdm import tqdm
 
 from segzoo.errors import OptionError
@@ -11,22 +12,20 @@ from segzoo.evaluation.cases import Case, named_metrics
 from segzoo.evaluation.tally import Tally, tally
 from segzoo.evaluation.writing import save_mask
 from segzoo.files import writable
-from segzoo.prediction.plain import config_of, segment
-from segzoo.weights.folder import load
+from segzoo.prediction.plain import config_of, loaded, segment
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from torch import nn
-
     from segzoo.evaluation.cases import NamedMetric
     from segzoo.evaluation.results import Evaluation, Score
     from segzoo.interfaces import Dataset, Sample
+    from segzoo.prediction.plain import Model
 
 
 def evaluate(
-    model: str | nn.Module,
+    model: Model,
     dataset: Dataset,
     *,
     metrics: Sequence[str] = ("iou", "dice"),
@@ -37,7 +36,7 @@ def evaluate(
     `segzoo.evaluation.score_model` finds more: scores per image and class, intervals, the worst images.
 
     Args:
-        model: weights by name or ``local-dir:path``, or a model that segzoo made.
+        model: weights by name, their folder, or a model that segzoo made.
         dataset: whose classes are the model's, such as `segzoo.parts.open_dataset` gives.
         metrics: names of registered metrics.
         progress: whether to show a bar.
@@ -45,13 +44,13 @@ def evaluate(
     Raises:
         OptionError: the data set is empty, or has other classes than the model.
     """
-    network = load(model) if isinstance(model, str) else model
+    network = loaded(model)
     counted = named_metrics(metrics, dataset.labels)
     return tally(_cases(network, dataset, counted, progress=progress), counted, dataset.labels)
 
 
 def score_model(
-    model: str | nn.Module,
+    model: Model,
     dataset: Dataset,
     *,
     metrics: Sequence[str] = ("iou", "dice"),
@@ -67,7 +66,7 @@ def score_model(
     """Score a model on a data set in full: in total, per class and image, with intervals.
 
     Args:
-        model: weights by name or ``local-dir:path``, or a model that segzoo made.
+        model: weights by name, their folder, or a model that segzoo made.
         dataset: whose classes are the model's, such as `segzoo.parts.open_dataset` gives.
         metrics: names of registered metrics; the worst images are those of the first.
         subject: what the model is called in the result; its name, or its network's.
@@ -88,7 +87,7 @@ def score_model(
         >>> found = segzoo.evaluation.score_model("unet-nuclei", test, metrics=["dice"])
         >>> found.classes[1].iou, found.classes[1].iou_interval
     """
-    network = load(model) if isinstance(model, str) else model
+    network = loaded(model)
     counted = named_metrics(metrics, dataset.labels)
     folder = None if save_predictions is None else writable(save_predictions)
     result = Tally(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
@@ -100,7 +99,7 @@ def score_model(
     about = {"network": config.architecture.name}
     if config.architecture.num_classes == 1:
         about["threshold"] = f"{config.threshold:g}"
-    subject = subject or (model if isinstance(model, str) else config.architecture.name)
+    subject = subject or (config.architecture.name if isinstance(model, nn.Module) else str(model))
     return result.result(subject=subject, data=data, split=split, about=about, resamples=resamples, seed=seed)
 
 

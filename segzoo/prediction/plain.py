@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
@@ -21,16 +22,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from segzoo.images import Layout
     from segzoo.prediction.segmentation import Segmentation
+
+#: Weights by name, their folder, or a model that segzoo made.
+Model = str | os.PathLike[str] | nn.Module
 
 
 def predict(
     image: str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image,
     *,
-    model: str | nn.Module,
+    model: Model,
     device: str | torch.device | None = None,
     layout: Layout = "HWC",
     probabilities: bool = False,
@@ -40,7 +44,7 @@ def predict(
     Args:
         image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels in
             RGB order; values as `segzoo.images.to_uint8` takes them.
-        model: weights by name or ``local-dir:path``, or a model that segzoo made.
+        model: weights by name, their folder, or a model that segzoo made.
         device: where to compute; the model's own device unless told.
         layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
         probabilities: whether to keep them too, 4 bytes a pixel and class.
@@ -53,7 +57,7 @@ def predict(
         >>> result = segzoo.predict("cells.png", model="unet-nuclei")
         >>> result.overlay().save("cells_overlay.png")
     """
-    network = load(model) if isinstance(model, str) else model
+    network = loaded(model)
     if device is not None:
         network.to(device)
     pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
@@ -71,6 +75,11 @@ def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool =
     model.train(was_training)
     size = (image.shape[0], image.shape[1])
     return restored(logits[0], placement, image, config, size=size, probabilities=probabilities)
+
+
+def loaded(model: Model) -> nn.Module:
+    """Return a model, loaded where it is a name or a folder; errors as `segzoo.load`."""
+    return model if isinstance(model, nn.Module) else load(model)
 
 
 def config_of(model: nn.Module) -> ModelConfig:

@@ -18,12 +18,11 @@ from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.large import Tiler, read_budget
-from segzoo.prediction.plain import config_of
+from segzoo.prediction.plain import Model, config_of, loaded
 from segzoo.prediction.postprocessing import choose_classes, clean, read_thresholds
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.restoring import restored
 from segzoo.prediction.segmentation import Segmentation
-from segzoo.weights.folder import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -73,7 +72,7 @@ class Predictor:
     """Weights ready for many images.
 
     Args:
-        model: weights by name or ``local-dir:path``, or a model that segzoo made; several are an
+        model: weights by name, their folder, or a model that segzoo made; several are an
             ensemble, whose probabilities are averaged.
         device: where to compute; a GPU if there is one, unless told.
         precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (half the
@@ -110,7 +109,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | nn.Module | Sequence[str | nn.Module],
+        model: Model | Sequence[Model],
         *,
         device: str | torch.device | None = None,
         precision: Precision = "exact",
@@ -126,8 +125,8 @@ class Predictor:
         calibration: Sequence[Picture] = (),
         tell: Callable[[str], None] = _log.info,
     ) -> None:
-        named = [model] if isinstance(model, str | nn.Module) else list(model)
-        networks = [load(one) if isinstance(one, str) else one for one in named]
+        named = [model] if isinstance(model, str | os.PathLike | nn.Module) else list(model)
+        networks = [loaded(one) for one in named]
         if not networks:
             raise OptionError("name at least one model")
         check_alike([config_of(network) for network in networks])

@@ -110,6 +110,17 @@ class Labels:
             raise OptionError(f"labels need one distinct pixel value a class, got {self.values}")
         if self.ignore_index is not None and not 0 <= self.ignore_index <= 255:
             raise OptionError(f"ignore_index must lie in 0 to 255, got {self.ignore_index}")
+        self._check_ignored()
+
+    def _check_ignored(self) -> None:
+        """Refuse an index that files would mean otherwise than masks do."""
+        index = self.ignore_index
+        if not self.values or index is None or index >= len(self.classes) or self.values[index] == index:
+            return
+        raise OptionError(
+            f"ignore_index {index} is the index of {self.classes[index]!r}, whose value in files is "
+            f"{self.values[index]}: what is ignored needs an index of its own, such as 255"
+        )
 
     @property
     def colours(self) -> tuple[tuple[int, int, int], ...]:
