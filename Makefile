@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/segzoo-*)
 READY := $(VENV)/.ready
+# A mask needs less than the tests do.
+DEMO := $(VENV)/.demo
 BROWSER := $(VENV)/.browser
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo docs browse test fast lint format template clean
 
-demo: $(READY)  ## segment a microscopy image with the shipped weights
+demo: $(DEMO)  ## segment a microscopy image with the shipped weights
 	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo --overwrite
 	@echo "the picture: $(CURDIR)/demo/nuclei_overlay.png"
 
@@ -41,12 +43,18 @@ template: $(READY)  ## write plugins/template anew
 	$(BIN)/python -m segzoo.scaffold plugins/template
 	$(BIN)/ruff format --check plugins/template
 
+$(DEMO): pyproject.toml plugins/segzoo-medical/pyproject.toml
+	@echo "installing segzoo, and PyTorch with it, into $(VENV): some minutes, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --editable ./plugins/segzoo-medical
+	@touch $@
+
 $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group dev --editable ".[train]" $(addprefix --editable ./,$(PLUGINS))
 	$(BIN)/pyright --version  # the first call fetches what the tests then need no network for
-	@touch $@
+	@touch $(DEMO) $@
 
 # What the tests of the site need beside Python. What cannot be had is told, and those tests alone are skipped.
 $(BROWSER): $(READY) tests/browser_setup.py tests/browser/package-lock.json
