@@ -11,7 +11,7 @@ from sphinx.ext.intersphinx import missing_reference
 from sphinx.util.nodes import make_refnode
 
 if TYPE_CHECKING:
-    from docutils.nodes import Element, reference
+    from docutils.nodes import TextElement, reference
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
@@ -62,7 +62,7 @@ def source(domain: str, info: dict[str, str]) -> str | None:
     return f"{_REPOSITORY}/{file.as_posix()}#L{first}-L{first + len(lines) - 1}"
 
 
-def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element) -> reference | None:
+def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: TextElement) -> reference | None:
     """Return a link to what a name means that no object has in full, if it means anything."""
     if node.get("refdomain") != "py":
         return None

@@ -27,7 +27,8 @@ def spell_out(
         made = iter([repr(one.default_factory()) for one in fields(thing) if callable(one.default_factory)])
         arguments = re.sub("<factory>", lambda _: next(made), arguments)
         arguments = re.sub(r"~[a-z.]+\.(?=[A-Z])", "", arguments)
-    module = getattr(inspect.unwrap(thing), "__module__", "") or ""
+    wrapped: Any = thing
+    module = getattr(inspect.unwrap(wrapped), "__module__", "") or ""
     spelled = (_spelled(text, module) if text else text for text in (arguments, returned))
     first, second = spelled
     return first, second
