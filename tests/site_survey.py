@@ -40,6 +40,13 @@ class Sight(TypedDict):
     seconds: float
 
 
+#: A page of each kind: cards, search, a notebook, filters, figures, signatures, options, tables, much code.
+KINDS = (
+    *("index.html", "search.html", "start/quickstart.html", "zoo/index.html", "zoo/weights.html"),
+    *("guides/metrics.html", "reference/api/segzoo.html", "reference/cli.html", "plugins/datasets.html"),
+    *("training/index.html", "prediction/index.html", "coming-from/milesial.html", "design/index.html"),
+)
+
 PICTURES = """() => [...document.querySelectorAll('img')]
     .filter(image => !(image.getAttribute('alt') || '').trim())
     .map(image => image.getAttribute('src'))"""
@@ -89,21 +96,13 @@ CONTRAST = f"""async (seen) => {{
 
 
 def pages(site: Path) -> list[str]:
-    """The pages to look at: the first and the longest of each folder, or all with ``SEGZOO_EVERY_PAGE=1``."""
+    """The pages to look at: one of each kind, or all with ``SEGZOO_EVERY_PAGE=1``."""
     names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
     names = [name for name in names if not name.startswith("_static/")]
     if os.environ.get("SEGZOO_EVERY_PAGE"):
         return names
-    folders: dict[str, list[str]] = {}
-    for name in names:
-        folder = "_modules" if name.startswith("_modules/") else name.rpartition("/")[0]
-        folders.setdefault(folder, []).append(name)
-    folders.pop("", None)
-    chosen = {"index.html", "search.html"}
-    for inside in folders.values():
-        indices = [name for name in inside if name.endswith("/index.html")]
-        chosen |= {*indices, max(inside, key=lambda name: (site / name).stat().st_size)}
-    return sorted(chosen)
+    assert set(KINDS) <= set(names), f"no page is named {sorted(set(KINDS) - set(names))}"
+    return list(KINDS)
 
 
 def look(page: Page, watch: Watch, address: str, name: str, looks: dict[str, list[str]]) -> Sight:
