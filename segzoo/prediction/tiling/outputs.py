@@ -133,10 +133,15 @@ class RowOutputs:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        with ExitStack() as opened:
-            for sink in (*self._sinks, *([self.chances] if self.chances else [])):
-                opened.enter_context(sink)
-            self._stack = opened.pop_all()
+        sinks = (*self._sinks, *([self.chances] if self.chances else []))
+        try:
+            for sink in sinks:
+                self._stack.enter_context(sink)
+        except BaseException:
+            # Ctrl-C may come between the opening of a file and its being known to be open.
+            for sink in sinks:
+                sink.drop()
+            raise
         return self
 
     def write(self, rows: NDArray[np.uint8]) -> None:

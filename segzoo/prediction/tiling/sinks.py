@@ -100,16 +100,17 @@ class FileSink:
         # As `segzoo.files.write_whole` calls what is not whole yet.
         self._part = self.path.with_name(f".{token_hex(8)}.part")
         self._written = 0
+        self._file: Any = None
 
     def __enter__(self) -> Self:
-        with self._failures():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("xb")
-            try:
+        try:
+            with self._failures():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._part.open("xb")
                 self._begin(self._file)
-            except BaseException:
-                self._drop()
-                raise
+        except BaseException:
+            self.drop()
+            raise
         return self
 
     def write(self, rows: NDArray[Any]) -> None:
@@ -144,11 +145,13 @@ class FileSink:
                     self._file.close()
                     os.replace(self._part, self.path)
         finally:
-            self._drop()
+            self.drop()
 
-    def _drop(self) -> None:
-        with suppress(OSError):
-            self._file.close()
+    def drop(self) -> None:
+        """Leave nothing of what is not whole."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
         with suppress(OSError):
             self._part.unlink()
 
