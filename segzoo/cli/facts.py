@@ -54,7 +54,8 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
             return {**known, "takes": _takes_pair(pair, preset), **_count(entry)}
         if isinstance(spec, PartSpec | ModelSpec):
             return {**known, "takes": _takes(spec), **_count(entry)}
-    except (SegzooError, ImportError, TypeError, ValueError, AttributeError) as error:
+    # A factory is a plug-in's: it may raise anything, or leave.
+    except (Exception, SystemExit) as error:
         known["trouble"] = f"{type(error).__name__}: {error}"
     return known
 
