@@ -60,7 +60,7 @@ def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told(
     share, pixels = disagreement(engine, [taken])
     assert f"{share:.3%} of {pixels} calibration pixels" in told[-1]
     assert pixels == 384
-    assert "made for images of 1x3x16x24, measured on 1" in told[0]
+    assert "made for images of 1x3x32x32, measured on 1" in told[0]
     assert capfd.readouterr().out == ""
     assert f"{share:.3%}" in engine.description
     assert os.environ.get("CI") == watched

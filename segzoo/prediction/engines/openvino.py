@@ -37,6 +37,8 @@ _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 ENOUGH = 2_000_000
 #: How often a size comes before it is made 8-bit integers of, if it is not the first.
 PATIENCE = 3
+#: Of the height and width of images that 8-bit integers are made for.
+MULTIPLE = 32
 
 
 def make_openvino(
@@ -70,8 +72,10 @@ def make_openvino(
             compiled = core.compile_model(model, "CPU", settings)
         return lambda array: compiled([array])[0]
 
-    # One size takes up to a minute to be made 8-bit integers of.
-    apart = {"meanwhile": fast_dtype(torch.device("cpu"))[0], "patience": PATIENCE} if calibration else {}
+    # One size takes up to a minute to be made 8-bit integers of; and where a network pads its maps, since
+    # a side is odd, OpenVINO goes back to float32 and takes twice the time.
+    low = fast_dtype(torch.device("cpu"))[0]
+    apart = {"meanwhile": low, "patience": PATIENCE, "multiple": MULTIPLE} if calibration else {}
     kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
     return SizedEngine(
         network,

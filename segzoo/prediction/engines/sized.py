@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from segzoo.blocks.sizes import mirror
 from segzoo.errors import FailureError
 from segzoo.prediction.engines.native import copied, make_native
 from segzoo.prediction.engines.probing import deviation
@@ -43,6 +44,7 @@ class SizedEngine:
         description: one line.
         tell: hears what could not be done.
         meanwhile: what torch computes in where there is no program.
+        multiple: images are mirrored below and to the right up to multiples of this height and width.
         patience: how often a size comes before it gets a program; the first one gets it at once.
 
     Attributes:
@@ -60,6 +62,7 @@ class SizedEngine:
         tell: Callable[[str], None],
         meanwhile: torch.dtype = torch.float32,
         patience: int = 1,
+        multiple: int = 1,
     ) -> None:
         self.device = torch.device("cpu")
         self.description = description
@@ -68,7 +71,7 @@ class SizedEngine:
         )
         self._make, self._tolerance, self._tell = make, tolerance, tell
         self._plain = copied(network, self.device)
-        self._meanwhile, self._patience = meanwhile, patience
+        self._meanwhile, self._patience, self._multiple = meanwhile, patience, multiple
         self._otherwise: NativeEngine | None = None
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._programs: OrderedDict[tuple[int, ...], Program | None] = OrderedDict()
@@ -80,10 +83,16 @@ class SizedEngine:
         """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""
         images = images.to(self.device, torch.float32)
         with self._lock:
-            program = self._program(images)
+            height, width = images.shape[-2:]
+            size = self._rounded(height), self._rounded(width)
+            taken = images if size == (height, width) else mirror(images, *size, 0, 0)
+            program = self._program(taken)
             if program is None:
                 return self._without(images)
-            return torch.from_numpy(program(images.contiguous().numpy()))
+            return torch.from_numpy(program(taken.contiguous().numpy()))[..., :height, :width]
+
+    def _rounded(self, side: int) -> int:
+        return -(-side // self._multiple) * self._multiple
 
     def _program(self, images: Tensor) -> Program | None:
         size = tuple(images.shape)
