@@ -69,3 +69,12 @@ def test_without_tifffile_the_line_that_installs_it_is_told(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'segzoo\[tiff\]'"):
         images.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("highest", [4095, 65535])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_colours_of_16_bits_are_scaled_by_the_bits_that_they_use(tmp_path, highest, planes):
+    pixels = RANDOM.integers(0, highest + 1, (20, 24, 3), np.uint16)
+    stored = pixels if planes == "contig" else pixels.transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes)
+    assert np.array_equal(images.read(tmp_path / "a.tif"), images.as_image(pixels))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLESPERPIXEL
 
 from segzoo.errors import ImageError
 from segzoo.images.pixels import as_image, from_pillow
@@ -132,19 +133,21 @@ def count_pages(path: Path) -> int:
 
 
 def _is_deep(path: Path) -> bool:
-    """Whether a file is a TIFF of a kind that Pillow does not know."""
+    """Whether a file is a TIFF that Pillow does not know, or takes for 8 bits where colours have more."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return False
     try:
         with path.open("rb") as file:
             if file.read(4) not in _TIFF_STARTS:
                 return False
-        Image.open(path).close()
+        with Image.open(path) as image:
+            tags = getattr(image, "tag_v2", {})
+            bits = tags.get(BITSPERSAMPLE, (1,))
+            return tags.get(SAMPLESPERPIXEL, 1) > 1 and max(bits) > 8
     except UnidentifiedImageError:
         return True
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False  # reading it will say what is wrong
-    return False
 
 
 def _picture(array: NDArray[np.uint8], path: Path) -> Image.Image:
