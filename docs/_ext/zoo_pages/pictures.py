@@ -1,4 +1,4 @@
-"""Pictures of what weights see, which ``python docs/images/zoo/compute.py`` computes and this repository keeps."""
+"""Pictures of what weights see, kept in this repository: ``python docs/images/zoo/compute.py`` made them."""
 
 from __future__ import annotations
 
