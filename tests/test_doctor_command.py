@@ -488,12 +488,29 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("me:secret@proxy.example.org:3128", "(not shown)@proxy.example.org:3128"),
+        ("http://me:sec#ret@proxy.example.org", "http://(not shown)@proxy.example.org"),
+        ("http://me:se@cret[1@proxy.example.org/x", "http://(not shown)@proxy.example.org/x"),
+        ("//me:secret@proxy.example.org", "//(not shown)@proxy.example.org"),
+        ("/mnt/team@work", "/mnt/team@work"),
+    ],
+)
+def test_a_password_is_not_shown_however_odd_its_address(
+    monkeypatch: pytest.MonkeyPatch, value: str, shown: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", value)
+    assert environment.look().facts["variables"]["HTTP_PROXY"] == shown
+
+
+@pytest.mark.parametrize(
     ("name", "value", "text"),
     [
         ("SEGZOO_HOEM", "x", "SEGZOO_HOEM is no variable of segzoo's; did you mean 'SEGZOO_HOME'?"),
         ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is not understood: files are fetched"),
         ("SEGZOO_DATA", "/no/such", "SEGZOO_DATA='/no/such' is no folder"),
-        ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='me:pw@host' is no address"),
+        ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='(not shown)@host' is no address"),
         ("SEGZOO_PLUGINS", "segzoo-medcal", "did you mean 'segzoo-medical'?"),
         ("SEGZOO_DISABLE_PLUGINS", "nothing", "SEGZOO_DISABLE_PLUGINS names 'nothing', and no distribution"),
     ],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from segzoo.discovery import normalise
 from segzoo.health.distributions import installed
@@ -49,6 +49,8 @@ _OTHERS = (
 _LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "USERNAME")
+# An address may lack its scheme, and a password may hold any character; a path has none.
+_PASSWORD = re.compile(r"^([\w+.-]*:?//|(?![/~.])).*@", flags=re.DOTALL)
 _YES, _NO = ("1", "ON", "YES", "TRUE"), ("", "0", "OFF", "NO", "FALSE")
 
 
@@ -114,10 +116,4 @@ def _shown(name: str, value: str) -> str:
     """Return a value that may be shown to others: no secret, and no password in an address."""
     if any(word in name.upper() for word in _SECRET):
         return "(set, not shown)" if value else ""
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return value
-    if parts.scheme and "@" in parts.netloc:
-        return parts._replace(netloc=f"(not shown)@{parts.netloc.rpartition('@')[2]}").geturl()
-    return value
+    return _PASSWORD.sub(r"\1(not shown)@", value)
