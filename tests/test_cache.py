@@ -138,7 +138,8 @@ def test_pruning_an_unknown_name_lists_close_ones(spec: WeightsSpec) -> None:
 
 def test_a_damaged_record_is_an_error_and_not_a_new_pin(spec: WeightsSpec) -> None:
     file = _put(spec.url)
-    for damage in ("{", "[]", json.dumps({"sha256": 3}), json.dumps({"url": "x", "sha256": "0" * 64})):
+    few, odd = {"url": "x", "sha256": "0" * 64}, {"url": "x", "bytes": "7", "sha256": "0", "pinned": True}
+    for damage in ("{", "[]", json.dumps({"sha256": 3}), json.dumps(few), json.dumps(odd)):
         file.with_name(f"{file.name}.json").write_text(damage)
         with pytest.raises(WeightsError, match=r"\.json"):
             cache.read_record(file)

@@ -21,10 +21,10 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 from urllib.parse import unquote, urlsplit
 
 from segzoo.errors import FailureError, UsageError, WeightsError
@@ -98,8 +98,12 @@ def read_record(file: Path) -> Record | None:
     data = read_json(_record_path(file))
     if data is None:
         return None
-    wanted = {item.name: type(item.default) for item in fields(Record)}
-    if not isinstance(data, dict) or set(data) != set(wanted) or not isinstance(data.get("sha256"), str):
+    wanted = get_type_hints(Record)
+    if not (
+        isinstance(data, dict)
+        and set(data) == set(wanted)
+        and all(isinstance(data[name], kind) for name, kind in wanted.items())
+    ):
         raise WeightsError(
             f"{_record_path(file)} is not a record of this cache: delete it, and the file is pinned anew"
         )
