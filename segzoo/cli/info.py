@@ -42,7 +42,8 @@ def _find(name: str) -> list[dict[str, Any]]:
 
     if entries:
         return [facts.facts(entry) for entry in entries]
-    if is_location(name) or Path(name).is_dir():
+    as_path = name.startswith(("/", "./", "../")) or (name and Path(name).is_dir())
+    if is_location(name) or as_path:
         return [facts.folder_facts(name, read_config(locate(name, only_config=True)))]
     found = _timm_encoder(name) if "/" not in name else None
     if found is not None:
