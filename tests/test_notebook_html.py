@@ -112,8 +112,9 @@ def test_names_are_escaped_wherever_they_stand() -> None:
 def test_classes_that_are_absent_are_folded_away() -> None:
     labels = Labels(classes=("background", "cat", "dog", "sheep"))
     page = shown(half(8, 8, labels=labels))
-    assert page.text.index("cat") < page.text.index("2 more classes that are not in this image")
+    assert page.text.index("cat") < page.text.index("2 more classes, not in this image")
     assert page.text.index("2 more classes") < page.text.index("dog")
+    assert "1 more class, not in this image" in shown(half(8, 1)).text
 
 
 def test_more_classes_than_a_palette_holds_are_shown_in_their_colours() -> None:

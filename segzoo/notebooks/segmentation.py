@@ -66,8 +66,9 @@ def _legend(areas: Mapping[str, int], colours: Sequence[Sequence[int]]) -> list[
     seen, header = max(1, min(there, MOST)), ("class", "pixels", "share")
     parts = [table(rows[:seen], header=header)]
     if rows[seen:]:
-        absent = "" if there > MOST else " that are not in this image"
-        parts.append(details(f"{len(rows) - seen} more classes{absent}", table(rows[seen:], header=header)))
+        more = "1 more class" if len(rows) == seen + 1 else f"{len(rows) - seen} more classes"
+        absent = "" if there > MOST else ", not in this image"
+        parts.append(details(f"{more}{absent}", table(rows[seen:], header=header)))
     return parts
 
 
