@@ -66,7 +66,10 @@ def _section(spec: MetricSpec) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Begin with a capital letter, but for formulas and for names such as mIoU, which stay as they are."""
+    first = text.partition(" ")[0]
+    as_it_is = " = " in text or first != first.lower()
+    return text if as_it_is else text[:1].upper() + text[1:]
 
 
 def _plain(text: str) -> str:
