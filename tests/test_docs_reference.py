@@ -26,7 +26,7 @@ from segzoo.training.keys import ALIASES
 from segzoo.training.recipe import Recipe
 
 sys.path.insert(0, str(ROOT / "docs/_ext"))
-from reference import WRITERS, commands, docstrings, exceptions, members, public
+from reference import commands, docstrings, exceptions, members, public, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,13 +41,7 @@ UNTOLD = {"CI", "COMP_CWORD", "COMP_WORDS"}
 @cache
 def page(name: str) -> str:
     """Return a page as it is before it is built, with what is written from the code."""
-    text = (DOCS / name).read_text(encoding="utf-8")
-    return re.sub(
-        r"^<!-- generated: (\w+)((?: [\w.]+)*) -->$",
-        lambda found: WRITERS[found[1]](*found[2].split()),
-        text,
-        flags=re.MULTILINE,
-    )
+    return written((DOCS / name).read_text(encoding="utf-8"))
 
 
 def inventory(site: Path) -> set[str]:
