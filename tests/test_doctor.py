@@ -262,7 +262,7 @@ def test_masks_of_another_size_are_told_from_turned_images(tmp_path: Path) -> No
     save(data / "images/img.03.png", Image.fromarray(picture(3)), exif=flipped)
     report = check_data(data)
     assert finding(report, "sizes").count == 2
-    assert "1 of them have the shape of the image" in finding(report, "sizes").advice
+    assert "1 of them has the shape of the image" in finding(report, "sizes").advice
     assert finding(report, "rotation").examples == ("images/img.02.png",)
     assert finding(report, "rotation-unclear").examples == ("images/img.03.png",)
 

@@ -101,7 +101,8 @@ def _missing(numbers: Statistics) -> Iterator[Finding]:
         yield Finding(
             kind="missing-classes",
             severity="warning",
-            what=f"{len(never)} of {len(numbers.classes)} classes occur in no mask: {', '.join(never[:8])}",
+            what=f"{len(never)} of {len(numbers.classes)} classes {'occurs' if len(never) == 1 else 'occur'} "
+            f"in no mask: {', '.join(never[:8])}",
             advice="A network cannot learn what it never sees. If the number of classes was guessed from the "
             "highest value, name the values that count: data.values=[...].",
         )

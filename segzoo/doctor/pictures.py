@@ -110,11 +110,20 @@ def _sizes(looks: Sequence[Look]) -> Iterator[Finding]:
     yield _found(
         ("sizes", "error", f"{many(len(differ), 'mask', 'are')} not as large as the image"),
         [f"{look.mask_path} {_by(look.mask.size)}, its image {_by(look.image.size)}" for look in differ],
-        f"Each pixel of an image needs one of its mask. {scaled:,} of them have the shape of the image; "
-        "the others were cut differently, or belong to another image."
-        if scaled
-        else "They were cut differently, or belong to another image: pair them anew.",
+        f"Each pixel of an image needs one of its mask. {_shaped(scaled, len(differ))}",
         " and ".join(part for part in (repaired, left) if part),
+    )
+
+
+def _shaped(scaled: int, count: int) -> str:
+    """Say how many of the masks that differ in size have the shape of their image."""
+    if not scaled:
+        return "They were cut differently, or belong to another image: pair them anew."
+    if scaled == count:
+        return f"{'It has' if count == 1 else 'They have'} the shape of the image, and can be resized."
+    return (
+        f"{scaled:,} of them {'has' if scaled == 1 else 'have'} the shape of the image; "
+        "the others were cut differently, or belong to another image."
     )
 
 

@@ -51,7 +51,8 @@ def twins(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             "near-copies-across-splits",
             "warning",
-            f"{many(len(near_across), 'pair')} of images in different splits are almost the same",
+            f"{many(len(near_across), 'pair')} of images in different splits "
+            f"{'is' if len(near_across) == 1 else 'are'} almost the same",
             "Frames of one film, neighbouring slices, or one image saved twice? Then keep them in one split, "
             "or validation will look better than it is.",
             looks,
