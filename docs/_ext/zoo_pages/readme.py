@@ -112,7 +112,7 @@ def _weights(one: facts.Weights, say: Callable[[str], str]) -> tuple[str, ...]:
         say(spec.summary),
         words.millions(measured.parameters),
         f"{words.giga(measured.flops)} ({words.size(measured.size)})",
-        f"{file}, {words.megabytes(one.bytes)}" if one.bytes else file,
+        f"{file}{say(', ')}{words.megabytes(one.bytes)}" if one.bytes else file,
         _measured(one, say),
         say(spec.licence),
         f"`{one.entry.owner}`",
@@ -125,9 +125,10 @@ def _measured(one: facts.Weights, say: Callable[[str], str]) -> str:
         averages = [
             f"{value:.3f} {say(average.replace('_', ' '))}" for average, value in words.values(metric)
         ]
-        told.append(f"{name} {', '.join(averages)}")
+        told.append(f"{name} {say(', ').join(averages)}")
     images = one.scores.get("images")
-    return "; ".join(told) + (f" ({images} {say('images')})" if told and images else "")
+    counted = f"{say(' (')}{images} {say('images')}{say(')')}" if told and images else ""
+    return say("; ").join(told) + counted
 
 
 def _table(header: Iterable[str], rows: Sequence[tuple[str, ...]]) -> str:
