@@ -7,9 +7,12 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image, ImageOps
 
 from segzoo import images
 from segzoo.errors import ImageError, MissingExtraError
+from segzoo.prediction.tiling import open_rows
+from segzoo.prediction.tiling.rows import WholeRows
 
 RANDOM = np.random.default_rng(0)
 
@@ -65,10 +68,11 @@ def test_a_damaged_tiff_is_named(tmp_path):
 
 
 def test_without_tifffile_the_line_that_installs_it_is_told(tmp_path, monkeypatch):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5)))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 3)), photometric="rgb")
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'segzoo\[tiff\]'"):
-        images.read(tmp_path / "a.tif")
+    for reads in (images.read, open_rows):
+        with pytest.raises(MissingExtraError, match=r"pip install 'segzoo\[tiff\]'"):
+            reads(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("highest", [4095, 65535])
@@ -78,3 +82,52 @@ def test_colours_of_16_bits_are_scaled_by_the_bits_that_they_use(tmp_path, highe
     stored = pixels if planes == "contig" else pixels.transpose(2, 0, 1)
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes)
     assert np.array_equal(images.read(tmp_path / "a.tif"), images.as_image(pixels))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_what_tifffile_decodes_is_turned_upright(tmp_path, orientation, planes):
+    pixels = RANDOM.integers(0, 256, (20, 24, 3), np.uint8)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    stored = pixels.astype(np.uint16) * 257
+    stored = stored if planes == "contig" else stored.transpose(2, 0, 1)
+    tags = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, extratags=tags)
+    assert np.array_equal(images.read(tmp_path / "a.tif"), images.as_image(upright.astype(np.uint16) * 257))
+
+
+def test_cmyk_of_16_bits_becomes_rgb(tmp_path):
+    inks = RANDOM.integers(0, 256, (20, 24, 4), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", inks.astype(np.uint16) * 257, photometric="separated")
+    expected = np.asarray(Image.fromarray(inks, "CMYK").convert("RGB"))
+    assert np.array_equal(images.read(tmp_path / "a.tif"), expected)
+
+
+def test_a_tiff_that_claims_what_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "a.tif"
+    stored = RANDOM.integers(0, 65536, (32, 32, 3), np.uint16)
+    tifffile.imwrite(file, stored, photometric="rgb", tile=(16, 16), compression="zlib")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(ImageError, match=r"a\.tif is too large to decode at once"):
+        images.read(file)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert np.array_equal(images.read(file), images.as_image(stored))
+    with tifffile.TiffFile(file, mode="r+") as opened:
+        for side in ("TileWidth", "TileLength"):
+            opened.pages[0].tags[side].overwrite(2**15)
+    with pytest.raises(ImageError, match="far larger than the image"):
+        images.read(file)
+
+
+def test_a_turned_image_of_16_bits_says_what_it_takes_to_decode_it_whole(tmp_path):
+    stored = RANDOM.integers(0, 65536, (20, 24, 3), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    rows = open_rows(tmp_path / "a.tif")
+    assert isinstance(rows, WholeRows)
+    assert (rows.height, rows.width, rows.channels) == (24, 20, 3)
+    assert rows.resident >= stored.size * 3 * 8  # floats of 64 bits, on their way to bytes
+    assert np.array_equal(rows.read(0, 24), images.read(tmp_path / "a.tif"))

@@ -119,10 +119,11 @@ def test_a_tiff_that_cannot_be_read_by_rows_is_read_whole(tmp_path: Path) -> Non
     [
         (values(5), {"photometric": "minisblack", "planarconfig": "contig"}),
         (values(3) / np.float32(256), {"photometric": "rgb", "tile": (16, 16), "compression": "zlib"}),
+        (values(3, 1000, np.uint16), {"photometric": "rgb", "compression": "zlib"}),
     ],
-    ids=["five-channels", "floats"],
+    ids=["five-channels", "floats", "deep"],
 )
-def test_a_tiff_that_pillow_does_not_know_is_read_by_rows_too(
+def test_a_tiff_that_pillow_does_not_know_in_full_is_read_by_rows_too(
     array: np.ndarray, options: dict[str, object], tmp_path: Path
 ) -> None:
     path = tmp_path / "image.tif"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLESPERPIXEL
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from segzoo.errors import ImageError
 from segzoo.images.pixels import as_image, from_pillow
 from segzoo.images.sizes import averages, placed, scaled_size
-from segzoo.images.tiffs import TIFF_SUFFIXES, count_tiff_pages, read_tiff
+from segzoo.images.tiffs import TIFF_STARTS, count_tiff_pages, read_tiff
 from segzoo.images.zarrs import holds_zarr, read_zarr
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ ARRAY_SUFFIXES = frozenset({".npy", ".pt", ".pth"})
 #: Files that images and masks are read from.
 READABLE = SUFFIXES | ARRAY_SUFFIXES
 
-#: The first bytes of TIFF and BigTIFF files, of either byte order.
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: What the tag of photometric interpretation says of red, green and blue.
+_RGB = 2
 
 
 def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None) -> NDArray[np.uint8]:
@@ -56,7 +56,7 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
         MissingExtraError: it is a TIFF that needs tifffile, which is not installed.
     """
     path = Path(path)
-    if holds_array(path) or _is_deep(path):
+    if holds_array(path) or is_deep(path):
         array = as_image(read_array(path) if holds_array(path) else read_tiff(path, page))
         return array if scale == 1 else from_pillow(_shrunk(_picture(array, path), scale))
     with opened(path, page) as image:
@@ -78,7 +78,7 @@ def read_reduced(
         ImageError: as `read`.
     """
     path = Path(path)
-    if not averages(resize) or holds_array(path) or _is_deep(path):
+    if not averages(resize) or holds_array(path) or is_deep(path):
         pixels = read(path)
         return pixels, (pixels.shape[0], pixels.shape[1])
     with opened(path) as image:
@@ -126,24 +126,22 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
 
 def count_pages(path: Path) -> int:
     """Return how many pages an image file has; errors as `read`."""
-    if _is_deep(path):
+    if is_deep(path):
         return count_tiff_pages(path)
     with opened(path, 0) as image:
         return getattr(image, "n_frames", 1)
 
 
-def _is_deep(path: Path) -> bool:
-    """Whether a file is a TIFF that Pillow does not know, or takes for 8 bits where colours have more."""
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        return False
+def is_deep(path: Path) -> bool:
+    """Whether a file is a TIFF that Pillow does not know, or takes for 8 bits where RGB has more."""
     try:
         with path.open("rb") as file:
-            if file.read(4) not in _TIFF_STARTS:
+            if file.read(4) not in TIFF_STARTS:
                 return False
         with Image.open(path) as image:
             tags = getattr(image, "tag_v2", {})
             bits = tags.get(BITSPERSAMPLE, (1,))
-            return tags.get(SAMPLESPERPIXEL, 1) > 1 and max(bits) > 8
+            return tags.get(PHOTOMETRIC_INTERPRETATION) == _RGB and max(bits) > 8
     except UnidentifiedImageError:
         return True
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

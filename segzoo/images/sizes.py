@@ -12,6 +12,7 @@ from segzoo.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -34,6 +35,19 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
         scale: what both are multiplied by.
     """
     return max(int(width * scale), 1), max(int(height * scale), 1)
+
+
+def check_pixels(path: Path, height: int, width: int) -> None:
+    """Refuse what Pillow would refuse to decode at once: more than twice its ``MAX_IMAGE_PIXELS``.
+
+    Raises:
+        ImageError: an image claims more pixels than that.
+    """
+    if Image.MAX_IMAGE_PIXELS is not None and height * width > 2 * Image.MAX_IMAGE_PIXELS:
+        raise ImageError(
+            f"{path} is too large to decode at once: it claims {height}x{width} pixels, above the limit of "
+            f"{2 * Image.MAX_IMAGE_PIXELS} that guards against files made to exhaust a machine"
+        )
 
 
 @dataclass(frozen=True)

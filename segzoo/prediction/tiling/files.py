@@ -11,6 +11,8 @@ from PIL import ExifTags, Image
 
 from segzoo.errors import ImageError
 from segzoo.images import holds_array, opened, read_array
+from segzoo.images.reading import is_deep
+from segzoo.images.tiffs import TIFF_STARTS, load_tifffile
 from segzoo.images.zarrs import ZarrImage, holds_zarr
 from segzoo.prediction.tiling.png import SIGNATURE, PngRows, by_rows
 from segzoo.prediction.tiling.rows import ArrayRows, FileRows, WholeRows, ZarrRows
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     import os
 
     from segzoo.prediction.tiling.rows import RowSource
-
-#: How a TIFF file begins: little or big endian, classic or BigTIFF.
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_rows(
@@ -42,6 +41,7 @@ def open_rows(
 
     Raises:
         ImageError: there is no such file, it is no image, or has too many pixels.
+        MissingExtraError: it takes an extra that is not installed.
     """
     path = Path(path)
     try:
@@ -73,24 +73,19 @@ def _opened(path: Path, page: int | None) -> RowSource:
         start = file.read(8)
     if start == SIGNATURE and by_rows(path):
         return PngRows(path)
-    if start[:4] in _TIFF and find_spec("tifffile"):
-        return _tiff_rows(path, page)
-    return _whole_rows(path, page)
+    return (_tiff_rows(path, page) if start[:4] in TIFF_STARTS else None) or _whole_rows(path, page)
 
 
-def _tiff_rows(path: Path, page: int | None) -> RowSource:
+def _tiff_rows(path: Path, page: int | None) -> RowSource | None:
+    """Return a TIFF by rows, or ``None`` where Pillow decodes it whole."""
+    deep = is_deep(path)
+    if deep:
+        load_tifffile()  # or say how to install it
+    if not find_spec("tifffile"):
+        return None
     from segzoo.prediction.tiling.tiff import tiff_rows
 
-    rows = tiff_rows(path, page or 0)
-    if rows is not None:
-        return rows
-    try:
-        return _whole_rows(path, page)
-    except ImageError:
-        rows = tiff_rows(path, page or 0, deep=True)
-        if rows is None:
-            raise
-        return rows
+    return tiff_rows(path, page or 0, deep=deep)
 
 
 def _npy_rows(path: Path) -> RowSource:

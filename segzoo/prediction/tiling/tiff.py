@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from segzoo.errors import ImageError
+from segzoo.images.tiffs import TURNED, check_tiles, orientation_of
 from segzoo.prediction.tiling.rows import FileRows, Values, WholeRows
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from segzoo.prediction.tiling.rows import RowSource
 
 _BLACK_IS_ZERO, _COLOURS = 1, 2
-#: Pixels of a tile that may be more than the whole image has.
-_LARGEST_TILE = 2**24
 
 
 def tiff_rows(path: Path, number: int = 0, *, deep: bool = False) -> RowSource | None:
@@ -33,7 +32,7 @@ def tiff_rows(path: Path, number: int = 0, *, deep: bool = False) -> RowSource |
     Args:
         path: the file.
         number: of the page.
-        deep: whether Pillow does not know it, so that `segzoo.images.read` takes its numbers as they are.
+        deep: whether `segzoo.images.read` leaves it to tifffile, which takes its numbers as they are.
 
     Raises:
         ImageError: the file is damaged, or has no such page.
@@ -43,47 +42,48 @@ def tiff_rows(path: Path, number: int = 0, *, deep: bool = False) -> RowSource |
             page: Any = file.pages[number]
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
             dtype = np.dtype(page.dtype).newbyteorder(file.byteorder)
+            check_tiles(page)
             if not (_joined(page) if deep else _plain(page)):
-                return _whole(path, shape, dtype, number) if deep else None
-            tile = page.tilelength * page.tilewidth if page.is_tiled else 0
-            if tile > max(_LARGEST_TILE, 4 * shape[0] * shape[1]):
-                raise ValueError(
-                    f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image"
-                )
+                return _whole(path, shape, dtype, number, orientation_of(page)) if deep else None
             if page.is_contiguous:
                 return FileRows(path, page.dataoffsets[0], shape, dtype)
             rows = TiffRows(path, file, page, shape)
             rows.values(0, 1)
     except ImageError:
+        if deep:
+            raise
         # What tifffile cannot decode, Pillow may.
         return None
-    except (tifffile.TiffFileError, ValueError, IndexError) as error:
+    except Exception as error:  # a TIFF can be wrong in as many ways as there are tags
         raise ImageError(f"{path} is damaged or cut short: {error}") from error
     return rows
 
 
-def _whole(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], number: int) -> WholeRows:
-    rows = WholeRows(path, shape[0], shape[1], shape[2] - (shape[2] in (2, 4)), number)
+def _whole(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], number: int, orientation: int
+) -> WholeRows:
+    height, width = shape[:2] if orientation < TURNED else shape[1::-1]
+    rows = WholeRows(path, height, width, shape[2] - (shape[2] in (2, 4)), number)
     # As it is decoded, in order, and on its way to bytes.
     rows.resident = 3 * math.prod(shape) * max(dtype.itemsize, 8)
     return rows
 
 
 def _joined(page: Any) -> bool:
-    """Whether the samples of a pixel lie together, each of whole bytes."""
+    """Whether the samples of a pixel lie together, each of whole bytes, and rows are in order."""
     return (
         isinstance(page.bitspersample, int)
         and page.bitspersample in (8, 16, 32)
         and (page.planarconfig == 1 or page.samplesperpixel == 1)
         and page.imagedepth == 1
+        and orientation_of(page) == 1
     )
 
 
 def _plain(page: Any) -> bool:
-    turned = page.tags.get("Orientation")
     grey = page.photometric == _BLACK_IS_ZERO and page.samplesperpixel <= 2
-    colours = page.photometric == _COLOURS and page.bitspersample == 8
-    return (grey or colours) and _joined(page) and (turned is None or turned.value == 1)
+    colours = page.photometric == _COLOURS and page.bitspersample == 8 and page.samplesperpixel <= 4
+    return (grey or colours) and _joined(page)
 
 
 class TiffRows(Values):
