@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -47,7 +48,7 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
     if isinstance(image, Image.Image):
         return from_pillow(image)
     check_choice("layout", layout, get_args(Layout))
-    array = np.asarray(image) if isinstance(image, np.ndarray) else _from_tensor(image)
+    array = np.asarray(image) if isinstance(image, np.ndarray) else from_tensor(image)
     if array.ndim not in (2, 3) or 0 in array.shape:
         axes = ", ".join(layout)
         raise ImageError(f"an image must be (H, W) or ({axes}) with at least one pixel, got {array.shape}")
@@ -60,7 +61,7 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
     return to_uint8(array)
 
 
-def _from_tensor(image: Any) -> NDArray[Any]:
+def from_tensor(image: Any) -> NDArray[Any]:
     """Return what is a tensor, on any device and of any type, or can become an array, as an array."""
     if not hasattr(image, "detach"):
         return np.asarray(image)
@@ -83,17 +84,23 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high]).all() or low < 0:
-        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
-    if np.issubdtype(array.dtype, np.integer):
-        bits = next(b for b in range(8, 66, 2) if high < 2**b)
-        scale = 255 / (2**bits - 1)
-    elif high > 255:
-        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
-    else:
-        scale = 255 if high <= 1 else 1
+    scale = scale_of_range(array.dtype, float(array.min()), float(array.max()))
     return np.rint(array * scale).astype(np.uint8)
+
+
+def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
+    """Return what `to_uint8` multiplies values between ``low`` and ``high`` by.
+
+    Raises:
+        ImageError: as it says.
+    """
+    if not math.isfinite(low) or not math.isfinite(high) or low < 0:
+        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
+    if np.issubdtype(dtype, np.integer):
+        return 255 / (2 ** next(bits for bits in range(8, 66, 2) if high < 2**bits) - 1)
+    if high > 255:
+        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
+    return 255 if high <= 1 else 1
 
 
 def to_channels(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError
-from segzoo.prediction.tiling.rows import READ_ROWS, scale_of_range
+from segzoo.images.pixels import scale_of_range
+from segzoo.prediction.tiling.rows import READ_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

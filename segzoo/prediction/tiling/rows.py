@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from segzoo.errors import ImageError
+from segzoo.images.pixels import scale_of_range
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,27 +146,12 @@ class ZarrRows(Values):
         while top < bottom:
             first = top // tall * tall
             if first != self._first:
-                self._rows = np.empty((0, *self._rows.shape[1:]), self._dtype)
+                self._rows, self._first = np.empty((0, *self._rows.shape[1:]), self._dtype), -1
                 self._rows = self._image.rows(first, min(first + tall, self.height))
                 self._first = first
             found.append(self._rows[top - first : bottom - first])
             top += len(found[-1])
         return found[0] if len(found) == 1 else np.concatenate(found)
-
-
-def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
-    """Return what `segzoo.images.to_uint8` multiplies values between ``low`` and ``high`` by.
-
-    Raises:
-        ImageError: as it says.
-    """
-    if not math.isfinite(low) or not math.isfinite(high) or low < 0:
-        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
-    if np.issubdtype(dtype, np.integer):
-        return 255 / (2 ** next(bits for bits in range(8, 66, 2) if high < 2**bits) - 1)
-    if high > 255:
-        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
-    return 255 if high <= 1 else 1
 
 
 class WholeRows:
