@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import ImageError, MissingExtraError
+from segzoo.images.sizes import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,14 +73,13 @@ class ZarrImage:
         zarr = load_zarr()
         try:
             self._array, names = _image(zarr.open(store=str(path), mode="r"), path)
-            allowed = _packings(self._array.metadata.to_dict())
+            unknown = sorted(_packings(self._array) - set(_CODECS.split()))
             chunks = self._array.chunks
         except ImageError:
             raise
         # What is wrong with a folder's metadata is told by zarr, json and the codecs, each in its way.
         except Exception as error:
             raise ImageError(f"{path} cannot be read as Zarr: {error}") from error
-        unknown = sorted(set(allowed) - set(_CODECS.split()))
         if unknown:
             raise ImageError(f"{path} is packed with {', '.join(unknown)}, which is not read")
         self.dtype = np.dtype(self._array.dtype)
@@ -113,8 +113,14 @@ class ZarrImage:
 
 
 def read_zarr(path: Path) -> NDArray[Any]:
-    """Return a Zarr image as ``(H, W, C)`` of its own type; errors as `ZarrImage`."""
+    """Return a Zarr image as ``(H, W, C)`` of its own type.
+
+    Raises:
+        ImageError: as `ZarrImage`; or it claims too many pixels to be decoded at once.
+        MissingExtraError: zarr is not installed.
+    """
     image = ZarrImage(path)
+    check_pixels(path, image.shape[0], image.shape[1])
     return image.rows(0, image.shape[0])
 
 
@@ -158,18 +164,25 @@ def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
     return axes
 
 
-def _packings(told: Any) -> Iterator[str]:
-    """Yield the names of all codecs in an array's metadata."""
+def _packings(array: Any) -> set[str]:
+    """Return the names of all codecs of an array."""
+    told = dict(array.metadata.to_dict())
+    told.pop("attributes", None)  # where anybody may write anything
+    return set(_codecs(told))
+
+
+def _codecs(told: Any) -> Iterator[str]:
+    """Yield the names of all codecs in metadata."""
     if isinstance(told, dict):
         for key, value in told.items():
             if key in ("codecs", "index_codecs", "filters", "compressor"):
                 for codec in value if isinstance(value, list | tuple) else [value]:
                     yield from _named(codec)
             else:
-                yield from _packings(value)
+                yield from _codecs(value)
     elif isinstance(told, list | tuple):
         for value in told:
-            yield from _packings(value)
+            yield from _codecs(value)
 
 
 def _named(codec: Any) -> Iterator[str]:
@@ -177,4 +190,4 @@ def _named(codec: Any) -> Iterator[str]:
         return
     told = codec if isinstance(codec, dict) else codec.get_config()
     yield str(told.get("id", told.get("name"))).removeprefix("numcodecs.")
-    yield from _packings(told.get("configuration", {}))
+    yield from _codecs(told.get("configuration", {}))
