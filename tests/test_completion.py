@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import subprocess
 import sys
 import sysconfig
 import time
@@ -20,7 +21,7 @@ import pytest
 from segzoo.cli import command, run
 from segzoo.cli.offers import OUTPUTS, RUNS
 from segzoo.cli.recipe_offers import CHOICES, KEYS
-from segzoo.cli.shells import INSTALL, SHELLS
+from segzoo.cli.shells import INSTALL, SHELLS, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,6 +293,17 @@ def test_to_complete_imports_nothing_heavy(python: Run, home: Path) -> None:
     assert done.stdout.splitlines()[-1] == "loaded"
     for part in ("nucleus", "mask,areas", "vgg16", "augment.crop.", "unet-nuclei", "milesial", "dsb2018"):
         assert part in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_beside_words_bash_offers_folders_quoted_so_that_nothing_in_their_names_runs(tmp_path: Path) -> None:
+    (tmp_path / "un $(touch made)").mkdir()
+    program = tmp_path / "segzoo"
+    program.write_text("#!/bin/sh\nprintf 'dir,un\\nplain,unet\\n'\n")
+    program.chmod(0o755)
+    code = f'{script("bash")}\n_segzoo_completion {program}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [r"un\ \$\(touch\ made\)/", "unet"]
 
 
 # -- real shells

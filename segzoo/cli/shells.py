@@ -51,6 +51,7 @@ _BASH = r"""%(complete_func)s() {
     else
         for path in "${!paths[@]}"; do
             if [[ -d "${paths[path]}" ]]; then paths[path]+=/; fi
+            paths[path]="$(printf %%q "${paths[path]}")"
         done
     fi
     COMPREPLY=("${paths[@]}" "${words[@]}")
