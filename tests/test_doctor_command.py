@@ -107,6 +107,19 @@ def test_text_tells_every_part_and_that_nothing_is_wrong(
     assert text.endswith("\nnothing is wrong\n")
 
 
+def test_a_cache_that_is_too_large_to_be_counted_is_told_to_be_larger(
+    well: None, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.mkdir()
+    for name in "abc":
+        (home / name).write_bytes(bytes(1_000_000))
+    assert cli.run(["doctor"]) == 0
+    assert re.search(r"^  segzoo +3 MB ", capsys.readouterr().out, re.MULTILINE)
+    monkeypatch.setattr(caches, "_MOST_FILES", 2)
+    assert cli.run(["doctor"]) == 0
+    assert re.search(r"^  segzoo +at least 2 MB ", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_findings_are_numbered_errors_first_each_with_its_cure_and_errors_give_exit_code_1(
     well: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,9 +109,13 @@ def _device(facts: Mapping[str, Any]) -> str:
 
 
 def _caches(facts: Mapping[str, Any]) -> str:
-    rows = [(one["name"], _size(one["bytes"]), _state(one), one["folder"]) for one in facts["folders"]]
+    rows = [(one["name"], _weight(one), _state(one), one["folder"]) for one in facts["folders"]]
     network = "switched off by the environment" if facts["offline"] else "may be used"
     return f"{_rows(rows)}\n  network: {network}"
+
+
+def _weight(cache: Mapping[str, Any]) -> str:
+    return f"{'' if cache['counted'] else 'at least '}{_size(cache['bytes'])}"
 
 
 def _state(cache: Mapping[str, Any]) -> str:
