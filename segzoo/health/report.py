@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segzoo.health.findings import Finding, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 #: Seconds after which the process that tries torch is given up.
 PATIENCE = 180.0
@@ -55,7 +56,7 @@ def examine(*, patience: float = PATIENCE) -> Report:
         >>> report.ok
         True
     """
-    tried = _Once(lambda: _room("trial").try_imports(patience=patience))
+    tried = cache(lambda: _room("trial").try_imports(patience=patience))
     probes: dict[str, Callable[[], Part]] = {
         "installation": lambda: _room("installation").look(),
         "packages": lambda: _room("installation").look_at_packages(tried()),
@@ -87,19 +88,6 @@ def _survived(name: str, probe: Callable[[], Part]) -> Part:
             "mend what the message names; if it is segzoo's own fault, report it with this text",
         )
         return Part(name, {"trouble": told}, (finding,))
-
-
-class _Once:
-    """Asks once, and gives the same answer, or raises the same error, ever after."""
-
-    def __init__(self, ask: Callable[[], Mapping[str, Any]]) -> None:
-        self._ask = ask
-        self._answer: Mapping[str, Any] | None = None
-
-    def __call__(self) -> Mapping[str, Any]:
-        if self._answer is None:
-            self._answer = self._ask()
-        return self._answer
 
 
 def without_home(told: Any) -> Any:
