@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,8 @@ from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
 from segzoo.images import as_image, normalised, read, resized, to_channels, to_uint8
+from segzoo.prediction.sources.source import decoded
+from segzoo.prediction.tiling import open_rows
 from segzoo.specs import Preprocessing, Resize
 
 RAMP = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4) * 10
@@ -211,3 +216,39 @@ def test_tensors_and_channels_first_are_taken_as_told():
         as_image(planes[None], layout="CHW")
     with pytest.raises(OptionError, match="layout must be HWC or CHW"):
         as_image(array, layout="chw")
+
+
+def header(text):
+    """Return the start of a .npy file whose header says ``text``."""
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode()
+
+
+SHAPED = "{{'descr': '|u1', 'fortran_order': False, 'shape': {}}}\n"
+
+
+@pytest.mark.parametrize("text", ["{'descr': (", SHAPED.format((2**70, 4)), SHAPED.format((10**9, 10**9))])
+def test_whatever_a_damaged_array_makes_numpy_raise_names_the_file(tmp_path, text):
+    (tmp_path / "a.npy").write_bytes(header(text) + b"1234")
+    for reads in (read, open_rows):
+        with pytest.raises(ImageError, match=r"a\.npy is no array"):
+            reads(tmp_path / "a.npy")
+
+
+def test_whatever_damaged_exif_makes_pillow_raise_names_the_file(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", exif=b"Exif\0\0II*\0")
+    with pytest.raises(ImageError, match=r"a\.png is damaged"):
+        read(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="the picture cannot be read"):
+        decoded(io.BytesIO((tmp_path / "a.png").read_bytes()), "the picture")
+
+
+def test_tensors_of_a_file_may_be_parameters_and_of_16_bits(tmp_path):
+    torch.save(torch.nn.Parameter(torch.full((4, 5), 0.5, dtype=torch.bfloat16)), tmp_path / "a.pt")
+    assert np.array_equal(read(tmp_path / "a.pt"), np.full((4, 5, 1), 128))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_a_tensor_without_a_number_for_each_pixel_is_refused_by_its_name(tmp_path):
+    torch.save(torch.eye(4).to_sparse(), tmp_path / "a.pt")
+    with pytest.raises(ImageError, match=r"a\.pt is no tensor"):
+        read(tmp_path / "a.pt")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
-from segzoo.errors import ImageError
-from segzoo.images.pixels import as_image, from_pillow
+from segzoo.errors import ImageError, SegzooError
+from segzoo.images.pixels import as_image, from_pillow, from_tensor
 from segzoo.images.sizes import averages, placed, scaled_size
 from segzoo.images.tiffs import TIFF_STARTS, count_tiff_pages, read_tiff
 from segzoo.images.zarrs import holds_zarr, read_zarr
@@ -119,9 +118,12 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     except EOFError as error:
         where = f"has no page {page}, or" if page else "is"
         raise ImageError(f"{path} {where} cut short") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow raises SyntaxError for broken PNG chunks.
-        raise ImageError(f"{path} is damaged or cut short: {error}") from error
+    except (SegzooError, Warning):
+        raise
+    except Exception as error:
+        # Pillow raises SyntaxError for broken PNG chunks, struct.error for broken EXIF, and more.
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{path} is damaged or cut short: {reason}") from error
 
 
 def count_pages(path: Path) -> int:
@@ -170,12 +172,16 @@ def read_array(path: Path) -> NDArray[Any]:
     """
     if holds_zarr(path):
         return read_zarr(path)
+    known = path.suffix.lower() == ".npy"
     try:
-        return np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else _read_tensor(path)
+        return np.load(path, allow_pickle=False) if known else _read_tensor(path)
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {path}") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
+    except (SegzooError, Warning):
+        raise
+    except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
+        what = "array of numbers as numpy.save writes it" if known else "tensor with a number for each pixel"
+        raise ImageError(f"{path} is no {what}: {error}") from error
 
 
 def _read_tensor(path: Path) -> NDArray[Any]:
@@ -183,11 +189,13 @@ def _read_tensor(path: Path) -> NDArray[Any]:
 
     try:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever comes out of a pickle that is damaged
         raise ImageError(f"{path} holds no tensor that can be read without running code") from error
     if not isinstance(tensor, torch.Tensor):
         raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")
-    return tensor.numpy()
+    return from_tensor(tensor)
 
 
 def _shrunk(image: Image.Image, scale: float) -> Image.Image:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
-from segzoo.errors import ImageError, MissingExtraError
+from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.images import as_image, count_pages, from_pillow, read
 from segzoo.prediction.sources.video import CAMERA
 
@@ -227,8 +227,10 @@ def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:
     try:
         with Image.open(content) as image:
             return from_pillow(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{where} cannot be read: {error}") from error
+    except (SegzooError, Warning):
+        raise
+    except Exception as error:  # as with files, Pillow raises anything
+        raise ImageError(f"{where} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def pages_of(path: Path) -> int:

@@ -91,7 +91,9 @@ def _tiff_rows(path: Path, page: int | None) -> RowSource | None:
 def _npy_rows(path: Path) -> RowSource:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
         raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
     if not mapped.flags.c_contiguous:
         return ArrayRows(mapped)
