@@ -27,8 +27,12 @@ def writable(folder: str | os.PathLike[str]) -> Path:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise `FailureError` if there is something at a path that nobody allowed to replace."""
-    if path.exists():
+    """Raise `FailureError` if there is something at a path that nobody allowed to replace, or cannot be."""
+    try:
+        there = path.exists()
+    except OSError as error:  # its name is too long
+        raise FailureError(f"cannot write {path}: {error.strerror or error}") from error
+    if there:
         raise FailureError(f"{path} exists: choose another folder, or replace it with --overwrite")
 
 

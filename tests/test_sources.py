@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from segzoo.errors import ImageError, OptionError
-from segzoo.prediction.sources import ArraySource, find_sources
+from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.files import refuse_existing, write_whole
+from segzoo.prediction.sources import ArraySource, find, find_sources
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -94,6 +95,23 @@ def test_an_address_is_fetched(photos):
 def test_all_words_that_name_nothing_are_told_at_once(photos):
     with pytest.raises(ImageError, match=r"(?s)no-list.*no file .*gone\.png.*no file is like .*x\*\.png"):
         find_sources([photos / "gone.png", f"{photos}/x*.png"], lists=["no-list"])
+
+
+def test_a_name_that_is_too_long_is_told_of_beside_what_is_found(photos):
+    found = find([*map(str, photos.rglob("*.png")), "x" * 300])
+    assert found.images
+    assert len(found.troubles) == 1
+    assert "x" * 300 in found.troubles[0]
+
+
+def written(path):
+    refuse_existing(path)
+    write_whole(path, b"")
+
+
+def test_an_output_whose_name_is_too_long_is_told_of(photos):
+    with pytest.raises(FailureError, match="File name too long"):
+        written(photos / ("x" * 300))
 
 
 def test_a_file_that_changes_has_another_state(photos):

@@ -64,6 +64,8 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
             things += _named(word)
         except ImageError as error:
             troubles.append(str(error))
+        except OSError as error:  # a folder that may not be looked into, a name that is too long
+            troubles.append(f"{word} cannot be looked up: {error.strerror or error}")
     sources = _with_names(dict(things))
     return Found(
         images=tuple(one for one in sources if not isinstance(one, VideoSource)),
