@@ -123,7 +123,10 @@ def test_every_size_down_to_a_single_pixel_is_segmented(model):
         assert predictor(np.zeros((*shape, 3), np.uint8)).mask.shape == shape
 
 
-def test_settings_are_equal_only_where_masks_are(model):
+def test_settings_are_equal_only_where_masks_are(model, monkeypatch):
+    # As on a machine that has nothing faster than float32.
+    slow = torch.float32, "there is nothing faster"
+    monkeypatch.setattr("segzoo.prediction.engines.making.fast_dtype", lambda device: slow)
     same = segzoo.Predictor(model).settings
     assert segzoo.Predictor(model).settings == same
     trained = copy.deepcopy(model)
@@ -134,8 +137,9 @@ def test_settings_are_equal_only_where_masks_are(model):
         segzoo.Predictor(model, flips=("horizontal",)),
         segzoo.Predictor(model, flips=("vertical",)),
         segzoo.Predictor(model, smallest_object=9),
+        segzoo.Predictor(model, precision="fast"),
     ]
-    assert len({same, *(other.settings for other in others)}) == 6
+    assert len({same, *(other.settings for other in others)}) == 7
 
 
 def test_tensors_are_segmented_as_the_arrays_they_hold(model, image):

@@ -155,7 +155,8 @@ class Predictor:
             self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)
         tell(self.engine.description)
         views = (tuple(flips), turns, tuple(scales))
-        cut = (self.config.threshold, self._thresholds, self._smallest)
+        # Also where the engine is the same: what is not exact reads its files smaller.
+        cut = (self._exact, self.config.threshold, self._thresholds, self._smallest)
         known = [fingerprint(network) for network in networks]
         self.settings = repr((known, self.config.preprocessing, self.engine.description, views, cut))
         self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
