@@ -51,6 +51,14 @@ def test_many_bands_of_tiles_join_without_a_seam(monkeypatch: pytest.MonkeyPatch
     assert off(WinogradConv(plain, relu=False)(x), plain(x)) < 2e-5
 
 
+@torch.no_grad()
+def test_what_torch_makes_tensors_of_unless_told_does_not_matter() -> None:
+    plain, x = conv(), maps(CHANNELS, 16, 16)
+    with torch.device("meta"):
+        found = WinogradConv(plain, relu=False)(x)
+    assert off(found, plain(x)) < 2e-5
+
+
 @pytest.mark.parametrize("size", [(32, 24), (33, 26)])
 @torch.no_grad()
 def test_what_is_added_to_a_map_is_added_in_place(size: tuple[int, int]) -> None:

@@ -79,7 +79,7 @@ class WinogradConv(PackedConv):
         if not self._fits(x):
             return super().forward(x)
         shape = (x.shape[0], self._values.shape[2], *x.shape[-2:])
-        result = torch.empty(shape, memory_format=torch.channels_last)
+        result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         for some, found in self._bands(x, result):
             if self._relu:
                 torch.clamp_min(found, 0, out=some)
@@ -161,7 +161,7 @@ def for_all_sizes(network: nn.Module) -> Iterator[None]:
 
 def _both(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
     """Return what the matrix does to rows and then to columns, as one for all pixels of a tile."""
-    one = torch.tensor(matrix, dtype=torch.float64)
+    one = torch.tensor(matrix, dtype=torch.float64, device="cpu")
     return torch.kron(one, one).float()
 
 
