@@ -209,7 +209,7 @@ STUCK = "import time; time.sleep(60)"
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        (BROKEN, "torch 2.6.0 cannot be imported: ImportError: libtorch_cpu.so: undefined symbol: _ZN2at"),
+        (BROKEN, "torch 2.9.0 cannot be imported: ImportError: libtorch_cpu.so: undefined symbol: _ZN2at"),
         (KILLED, "importing torch ends the process by SIGILL"),
         (ENDED, "importing torch ends the process with status 3"),
         (STUCK, "importing torch takes more than 3 s"),
@@ -218,7 +218,7 @@ STUCK = "import time; time.sleep(60)"
 )
 def test_a_broken_torch_is_one_error_with_its_cure(site: Site, home: Path, code: str, text: str) -> None:
     # Where torch fails for one reason, torchvision and timm do for the same, which is no news.
-    site.install("torch", code, version="2.6.0", entry_points="")
+    site.install("torch", code, version="2.9.0", entry_points="")
     found = examine(patience=3 if code == STUCK else 60)
     errors = [one for one in found.findings if one.level == "error"]
     assert [one.text for one in errors if "torch" in one.text] == [text]
@@ -257,7 +257,7 @@ def test_without_torch_in_a_clone_that_is_not_installed(tmp_path: Path) -> None:
 def test_where_even_what_loads_plugins_is_broken_the_rest_is_told(
     site: Site, segzoo_command: Run, home: Path
 ) -> None:
-    site.install("torch", BROKEN, version="2.6.0", entry_points="")
+    site.install("torch", BROKEN, version="2.9.0", entry_points="")
     site.install("pluggy", "raise ImportError('no pluggy')", version="1.6.0", entry_points="")
     done = segzoo_command("doctor")
     assert done.returncode == 1
