@@ -133,7 +133,10 @@ class Job:
                 videos.append(source)
             else:
                 images.append(source)
-        self.predictor.tiler.shared = len(images) > 1
+        tiler = self.predictor.tiler
+        tiler.shared = len(images) > 1
+        if tiler.shared and tiler.memory is not None:
+            tiler.measured()  # before others are on their way
         stages = Stages(prepare=self._read, kind=_kind, infer=self._infer, finish=self._finish)
         for outcome in run_stages(images, stages, batch=self.batch):
             yield outcome.result or self._failed(outcome.item, str(outcome.error))

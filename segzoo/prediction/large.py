@@ -123,14 +123,18 @@ class Tiler:
             return 0
         return height * width * (3 * architecture.in_channels + 12 * architecture.num_classes)
 
-    def _planned(
-        self, height: int, width: int, channels: int, resident: int, beside: int, *, probabilities: bool
-    ) -> Plan:
+    def measured(self) -> Traits:
+        """Measure the network, once; what other threads take meanwhile would be counted as its own."""
         if self._traits is None:
             in_channels = self.config.architecture.in_channels
             self._traits = measure(self.network, self.engine, in_channels=in_channels)
+        return self._traits
+
+    def _planned(
+        self, height: int, width: int, channels: int, resident: int, beside: int, *, probabilities: bool
+    ) -> Plan:
         return plan_tiles(
-            self._traits,
+            self.measured(),
             height,
             width,
             memory=self.budget,
