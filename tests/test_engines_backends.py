@@ -89,7 +89,7 @@ def test_a_missing_library_is_named_and_torch_goes_on(
     ("calibration", "missing", "reason"),
     [
         ([], (), "need images to be calibrated on"),
-        ([images(16, 16)], ("openvino", "nncf"), "pip install 'segzoo[openvino]'"),
+        ([images(16, 16)], ("openvino", "nncf"), "pip install 'segzoo[int8]'"),
     ],
 )
 def test_without_images_or_libraries_8_bits_give_way_to_16(

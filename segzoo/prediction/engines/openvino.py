@@ -50,7 +50,7 @@ def make_openvino(
         MissingExtraError: OpenVINO, or NNCF where there are calibration images, is not installed.
     """
     with _unheard():
-        openvino = _openvino()
+        openvino = _openvino("int8" if calibration else "openvino")
         nncf = _nncf() if calibration else None
     core = openvino.Core()
     settings = {
@@ -115,11 +115,11 @@ def _fitted(images: Tensor, like: Tensor) -> NDArray[np.float32]:
     return mirror(images.cpu()[which], like.shape[-2], like.shape[-1], 0, 0).numpy()
 
 
-def _openvino() -> Any:
+def _openvino(extra: str) -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise MissingExtraError("OpenVINO is missing: pip install 'segzoo[openvino]'") from error
+        raise MissingExtraError(f"OpenVINO is missing: pip install 'segzoo[{extra}]'") from error
     return openvino
 
 
