@@ -4,6 +4,15 @@
 
   const READ = /^#([a-z]+)\?(.*)$/;
 
+  // An address may hold a % that stands for nothing.
+  const decoded = (text) => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
+    }
+  };
+
   const setUp = (box) => {
     const kind = box.dataset.zoo;
     const things = box.dataset.things;
@@ -66,7 +75,7 @@
         return;
       }
       // A link to something that the filter hides shows everything again.
-      const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      const target = location.hash.length > 1 && document.getElementById(decoded(location.hash.slice(1)));
       if (target && target.closest("[hidden]")) {
         empty();
         apply();
