@@ -235,11 +235,7 @@ def _progress() -> Callable[[int, int | None], None] | None:
 
 
 def _tell(done: Done) -> None:
-    shares = ""
-    if done.segmentation is not None:
-        shown = [f"{name} {share:.1%}" for name, share in list(done.segmentation.shares.items())[1:] if share]
-        shares = ", ".join(shown) or "background only"
-    click.echo(f"{done.source.origin}: {shares or done.note or 'done'}")
+    click.echo(f"{done.source.origin}: {done.note}")
     for file in done.written:
         click.echo(f"  {file}")
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from segzoo.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from segzoo.specs import Labels
 
 
@@ -28,3 +30,9 @@ def class_index(labels: Labels, wanted: str | int) -> int:
     shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
     close = did_you_mean(str(wanted), classes)
     raise OptionError(f"there is no class {wanted!r}{close}; the {len(classes)} classes are {shown}")
+
+
+def found_in_words(shares: Mapping[str, float]) -> str:
+    """Return what was found beside the first class, the background, and how much of the picture it covers."""
+    shown = [f"{name} {share:.1%}" for name, share in list(shares.items())[1:] if share]
+    return ", ".join(shown) or "background only"

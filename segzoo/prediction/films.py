@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError
+from segzoo.prediction.classes import found_in_words
 from segzoo.prediction.film import video_suffix
 from segzoo.prediction.video import segment_video
 
@@ -94,5 +95,4 @@ def write_film(
 
 def film_note(found: VideoResult) -> str:
     """Return what people are told of a video: how many frames, and what is on them."""
-    shown = [f"{name} {share:.1%}" for name, share in list(found.areas.items())[1:] if share]
-    return f"{found.frames} frames, {', '.join(shown) or 'background only'}"
+    return f"{found.frames} frames, {found_in_words(found.areas)}"

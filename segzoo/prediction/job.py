@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import SegzooError
 from segzoo.files import refuse_existing, writable
-from segzoo.prediction.classes import class_index
+from segzoo.prediction.classes import class_index, found_in_words
 from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
 from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
@@ -37,7 +37,7 @@ class Done:
         written: the files.
         error: why there is none.
         skipped: whether an earlier run had done it.
-        note: what a person should know.
+        note: what was found, for people.
     """
 
     source: Source | VideoSource
@@ -207,8 +207,7 @@ class Job:
         if seen.read.rows is not None:
             files, plan = tuple(seen.read.rows.outputs.values()), seen.read.rows.plan
             self._record(source, seen.read, files, (plan.height, plan.width), seen.shares)
-            shown = [f"{name} {share:.1%}" for name, share in list((seen.shares or {}).items())[1:] if share]
-            return Done(source, written=files, note=", ".join(shown) or "background only")
+            return Done(source, written=files, note=found_in_words(seen.shares or {}))
         assert seen.segmentation is not None
         written: tuple[Path, ...] = ()
         if self.save:
@@ -216,7 +215,7 @@ class Job:
             written = write_outputs(seen.segmentation, stem, self.outputs, self.options, source=source.origin)
         height, width = seen.segmentation.mask.shape
         self._record(source, seen.read, written, (height, width), seen.segmentation.shares)
-        return Done(source, seen.segmentation, written)
+        return Done(source, seen.segmentation, written, note=found_in_words(seen.segmentation.shares))
 
     def _record(
         self, source: Source, read: _Read, written: tuple[Path, ...], size: tuple[int, int], areas: Any
