@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import builtin
 from segzoo.errors import PluginError
+from segzoo.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,11 +53,10 @@ def in_a_line(error: BaseException, value: str) -> str:
 def _text(error: BaseException) -> str:
     """Return what an exception says, fit to stand in a line of a terminal."""
     try:
-        line = " ".join(str(error).split())
+        line = printable(" ".join(str(error).split()))
     except Exception as another:
         return f"(and its text raises {type(another).__name__})"
-    told = "".join(letter if letter.isprintable() else "?" for letter in line[:_LONGEST])
-    return f"{told} ..." if len(line) > _LONGEST else told
+    return f"{line[:_LONGEST]} ..." if len(line) > _LONGEST else line
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     [
         (OptionError("no option 'a'"), 2, "error: no option 'a'\n"),
         (UsageError("wrong"), 2, "error: wrong\n"),
-        (FailureError("full\nlisted"), 1, "error: full\nlisted\n"),
+        (FailureError("full\nlisted"), 1, "error: full\n  listed\n"),
         (PermissionError(13, "Permission denied", "out.png"), 1, "error: out.png: Permission denied\n"),
         (OSError("no space"), 1, "error: no space\n"),
         (click.ClickException("Odd."), 1, "error: odd\n"),

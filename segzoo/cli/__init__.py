@@ -8,7 +8,9 @@ code 2 where the call was wrong and 1 where the world was, and a traceback only 
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -20,6 +22,7 @@ import click
 
 from segzoo import __version__
 from segzoo.errors import SegzooError, UsageError, did_you_mean
+from segzoo.printing import echo, echo_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +109,7 @@ class Program(LazyGroup):
             ctx.exit(PIPE_CLOSED)
         except (SegzooError, OSError):
             if ctx.params["debug"] or os.environ.get("SEGZOO_DEBUG", "") not in ("", "0"):
-                traceback.print_exc()
+                echo(traceback.format_exc(), err=True, nl=False)
             raise
 
 
@@ -123,7 +126,7 @@ class Program(LazyGroup):
 def command(ctx: click.Context, /, **_: bool) -> None:
     """Semantic segmentation: find, use, train and share models."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        echo(ctx.get_help())
 
 
 def main() -> None:
@@ -134,6 +137,7 @@ def main() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on ``arguments`` (the program's own where ``None``); return the exit code."""
     told, warnings.showwarning = warnings.showwarning, _show_warning
+    logged, logging.lastResort = logging.lastResort, _Log(logging.WARNING)
     if "_SEGZOO_COMPLETE" in os.environ:
         from segzoo.cli.shells import register
 
@@ -144,10 +148,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.ClickException, SegzooError, OSError) as error:
         code = _report(error)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         code = INTERRUPTED
     finally:
         warnings.showwarning = told
+        logging.lastResort = logged
     if code == PIPE_CLOSED:
         _drop_output()
     return code if isinstance(code, int) else 0
@@ -158,13 +163,13 @@ def _report(error: click.ClickException | SegzooError | OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return PIPE_CLOSED
     if isinstance(error, click.ClickException):
-        click.echo(f"error: {_lower(error.format_message())}", err=True)
+        echo_message("error", _lower(error.format_message()))
         context = getattr(error, "ctx", None)
         if context is not None:
-            click.echo(f"`{context.command_path} --help` shows how", err=True)
+            echo(f"`{context.command_path} --help` shows how", err=True)
         return error.exit_code
     told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-    click.echo(f"error: {told}", err=True)
+    echo_message("error", told)
     return 2 if isinstance(error, UsageError) else 1
 
 
@@ -182,7 +187,16 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Show a warning in one line: people at a command line did not write the code it points at."""
-    click.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    # Other libraries break their lines anywhere; what is no blank on a keyboard is shown by its number.
+    echo_message("warning", re.sub("[ \n\t]+", " ", str(message)).strip(" "))
+
+
+class _Log(logging.Handler):
+    """Shows what libraries log and nobody else handles; readers of images quote what a file holds."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message on stderr."""
+        echo_message("warning", record.getMessage())
 
 
 def _drop_output() -> None:

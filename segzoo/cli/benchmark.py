@@ -13,6 +13,7 @@ import click
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,19 +98,17 @@ def command(
             repeats=repeats,
             seconds=seconds,
             fps=fps,
-            progress=lambda name: click.echo(f"measuring {name}", err=True),
+            progress=lambda name: echo(f"measuring {name}", err=True),
         )
     if as_json:
         echo_json({"model": model, **report.to_json()})
         return
     if rows := report.rows():
-        click.echo(table(rows, header=HEADER))
-    click.echo("\n".join(report.remarks()))
+        echo(table(rows, header=HEADER))
+    echo("\n".join(report.remarks()))
     for run in report.runs:
         if run.fps is not None:
-            click.echo(
-                f"{run.name}: {run.fps:.4g} FPS as bubbliiiing's program counts (batch 1, 100 repetitions)"
-            )
+            echo(f"{run.name}: {run.fps:.4g} FPS as bubbliiiing's program counts (batch 1, 100 repetitions)")
 
 
 def _network(name: str, classes: int) -> nn.Module:

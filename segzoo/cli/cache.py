@@ -10,6 +10,7 @@ import click
 from segzoo.cli import weights_offers
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import UsageError
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +56,9 @@ def prune_command(names: tuple[str, ...], everything: bool, forget: bool, dry_ru
         raise UsageError("--forget needs the names of the weights whose hashes are to be forgotten, or --all")
     removed = prune(names, everything=everything, forget=forget, dry_run=dry_run)
     for item in removed:
-        click.echo(f"{'would remove' if dry_run else 'removed'}  {_size(item.bytes)}  {item.path}")
+        echo(f"{'would remove' if dry_run else 'removed'}  {_size(item.bytes)}  {item.path}")
     freed = _size(sum(item.bytes for item in removed))
-    click.echo(f"{freed} {'would be ' if dry_run else ''}freed" if removed else "nothing to remove")
+    echo(f"{freed} {'would be ' if dry_run else ''}freed" if removed else "nothing to remove")
 
 
 def _list(as_json: bool) -> None:
@@ -69,8 +70,8 @@ def _list(as_json: bool) -> None:
         echo_json([asdict(item) for item in found])
         return
     if found:
-        click.echo(table([_row(item) for item in found], header=("NAME", "KIND", "SIZE", "NEEDED", "SHA256")))
-    click.echo(f"{_total(found)} in {home()}")
+        echo(table([_row(item) for item in found], header=("NAME", "KIND", "SIZE", "NEEDED", "SHA256")))
+    echo(f"{_total(found)} in {home()}")
 
 
 def _row(item: Item) -> tuple[str, ...]:

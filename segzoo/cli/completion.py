@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from segzoo.printing import echo
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -20,4 +22,4 @@ def command(shell: str) -> None:
     """
     from segzoo.cli.shells import script
 
-    click.echo(script(shell), nl=False)
+    echo(script(shell), nl=False)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from segzoo.cli import offers
+from segzoo.printing import echo
 
 
 @click.command("convert")
@@ -43,11 +44,11 @@ def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -
         raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
     folder = convert(file, out, layout=layout, **given)
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    click.echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
+    echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
     if "segzoo_encoder" in told:
-        click.echo(f"next: segzoo.create(..., weights={str(folder)!r})")
+        echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
-        click.echo(f"next: segzoo predict IMAGES --model {folder}")
+        echo(f"next: segzoo predict IMAGES --model {folder}")
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli.table import echo_json, table
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,14 +29,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
     from segzoo.health import examine
 
     if sys.stderr.isatty():
-        click.echo("importing torch and others in a process of their own ...", err=True)
+        echo("importing torch and others in a process of their own ...", err=True)
     report = examine()
     told = report.to_json()
     if as_json:
         echo_json(told)
     else:
-        click.echo("\n\n".join(f"{name}\n{text}" for name, text in _sections(told) if text))
-        click.echo(f"\n{_verdict(told['findings'])}")
+        echo("\n\n".join(f"{name}\n{text}" for name, text in _sections(told) if text))
+        echo(f"\n{_verdict(told['findings'])}")
     ctx.exit(0 if report.ok else 1)
 
 
@@ -125,10 +126,7 @@ def _state(cache: Mapping[str, Any]) -> str:
 
 
 def _environment(facts: Mapping[str, Any]) -> str:
-    rows = [
-        (name, value if value.isprintable() else repr(value)) for name, value in facts["variables"].items()
-    ]
-    return _rows(rows) or "  no variable that segzoo listens to is set"
+    return _rows(list(facts["variables"].items())) or "  no variable that segzoo listens to is set"
 
 
 def _plugins(facts: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import click
 
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
+from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
     from segzoo.evaluation import Evaluation
@@ -118,7 +119,7 @@ def command(**options: Any) -> None:
         return
     _tell(evaluation)
     for path in written:
-        click.echo(f"wrote {path}")
+        echo(f"wrote {printable(path)}")
 
 
 def _check(request: Request) -> None:
@@ -248,17 +249,17 @@ def _tell(evaluation: Evaluation) -> None:
     from segzoo.evaluation.words import interval_text, number
 
     part = f", split {evaluation.split}" if evaluation.split else ""
-    click.echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images")
+    echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images")
     for score in evaluation.scores:
         intervals = evaluation.intervals.get(score.metric, {})
-        click.echo(f"\n{score.metric}")
+        echo(f"\n{score.metric}")
         rows = [
             (f"  {name}", number(value), interval_text(intervals.get(name)))
             for name, value in score.values.items()
         ]
-        click.echo(table(rows))
+        echo(table(rows))
         _tell_rule(score.contract)
-    click.echo()
+    echo()
     header = ("class", "images", "IoU", "[95 %]", "Dice", "precision", "recall")
     rows = [
         (
@@ -272,7 +273,7 @@ def _tell(evaluation: Evaluation) -> None:
         )
         for one in evaluation.classes
     ]
-    click.echo(table(rows, header=header))
+    echo(table(rows, header=header))
     _tell_rules(evaluation)
 
 
@@ -281,10 +282,10 @@ def _tell_rules(evaluation: Evaluation) -> None:
 
     _tell_rule(CLASS_CONTRACT)
     if evaluation.left_out:
-        click.echo(f"  {evaluation.left_out:,} pixels left out")
+        echo(f"  {evaluation.left_out:,} pixels left out")
     if evaluation.bootstrap.resamples:
-        click.echo(f"  [...]: {evaluation.bootstrap.words(len(evaluation.images))}")
+        echo(f"  [...]: {evaluation.bootstrap.words(len(evaluation.images))}")
 
 
 def _tell_rule(text: str) -> None:
-    click.echo(click.wrap_text(text, 100, initial_indent="  ", subsequent_indent="  "))
+    echo(click.wrap_text(text, 100, initial_indent="  ", subsequent_indent="  "))

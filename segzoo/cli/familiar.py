@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.printing import echo, printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -63,7 +65,7 @@ def masks_to_names(
             path = Path(named[image.origin])
             if not options["no_save"]:
                 write_output(found, path, "mask", look, source=image.origin)
-                click.echo(f"{image.origin}: {path}")
+                echo(f"{printable(image.origin)}: {printable(path)}")
             if options["show"]:
                 found.overlay(options["opacity"]).show(title=image.origin)
         except SegzooError as error:

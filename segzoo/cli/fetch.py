@@ -6,6 +6,7 @@ import click
 
 from segzoo.cli import offers
 from segzoo.errors import FailureError, SegzooError, UsageError
+from segzoo.printing import echo
 
 
 @click.command("fetch")
@@ -21,7 +22,7 @@ def command(names: tuple[str, ...]) -> None:
     failed: dict[str, SegzooError] = {}
     for name in dict.fromkeys(names):
         try:
-            click.echo(f"{name}\t{locate(name)}")
+            echo(f"{name}\t{locate(name)}")
         except SegzooError as error:
             failed[name] = error
     if not failed:

@@ -11,6 +11,7 @@ from segzoo import zoo
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.errors import OptionError, UnknownNameError, did_you_mean
+from segzoo.printing import echo
 
 # What a field is called where its own name would mislead.
 _LABELS = {"options": "built with", "scores": "measured", "claimed": "claimed by its authors"}
@@ -30,7 +31,7 @@ def command(name: str, as_json: bool) -> None:
     if as_json:
         echo_json(found)
     else:
-        click.echo("\n\n".join(_text(one) for one in found))
+        echo("\n\n".join(_text(one) for one in found))
 
 
 def _find(name: str) -> list[dict[str, Any]]:

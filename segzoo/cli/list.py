@@ -10,6 +10,7 @@ import click
 from segzoo import zoo
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from segzoo.registry import Entry
@@ -45,11 +46,9 @@ def command(kind: str | None, pattern: str | None, as_json: bool) -> None:
         echo_json([describe(name, entries[name]) for name in names])
         return
     if names:
-        click.echo(table([_row(kind, name, entries[name].spec) for name in names], header=_header(kind)))
+        echo(table([_row(kind, name, entries[name].spec) for name in names], header=_header(kind)))
     else:
-        click.echo(
-            f"none of {len(registry)} {kind} matches {pattern!r}" if pattern else f"no {kind}", err=True
-        )
+        echo(f"none of {len(registry)} {kind} matches {pattern!r}" if pattern else f"no {kind}", err=True)
 
 
 def describe(name: str, entry: Entry[Any]) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def _overview(as_json: bool) -> None:
     if as_json:
         echo_json(names)
         return
-    click.echo(table([(kind, str(len(found)), _some(found)) for kind, found in names.items()]))
+    echo(table([(kind, str(len(found)), _some(found)) for kind, found in names.items()]))
 
 
 def _some(names: list[str], limit: int = 6) -> str:

@@ -10,6 +10,7 @@ import click
 from segzoo.cli import offers, weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.words import ManyValues, numbers, thresholds
+from segzoo.printing import echo, echo_passing, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -171,7 +172,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
             sources = [*([] if named else images), *videos]
             troubles += _run(predictor, sources, outputs, look, options, part=share.name)
     if troubles:
-        raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *troubles]))
+        raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *map(printable, troubles)]))
 
 
 def _run(
@@ -215,12 +216,12 @@ def _run(
             if options["show"] and done.segmentation is not None:
                 done.segmentation.overlay(options["opacity"]).show(title=done.source.origin)
     if skipped:
-        click.echo(f"{skipped} were done before")
+        echo(f"{skipped} were done before")
     return troubles
 
 
 def _warn(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _progress() -> Callable[[int, int | None], None] | None:
@@ -229,15 +230,15 @@ def _progress() -> Callable[[int, int | None], None] | None:
         return None
 
     def show(done: int, of: int | None) -> None:
-        click.echo(f"\r{done}{f' of {of}' if of else ''} frames\r", err=True, nl=False)
+        echo_passing(f"{done}{f' of {of}' if of else ''} frames")
 
     return show
 
 
 def _tell(done: Done) -> None:
-    click.echo(f"{done.source.origin}: {done.note}")
+    echo(f"{printable(done.source.origin)}: {done.note}")
     for file in done.written:
-        click.echo(f"  {file}")
+        echo(f"  {printable(file)}")
 
 
 def _look(options: dict[str, Any]) -> OutputOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import offers
+from segzoo.printing import echo
 
 
 @click.command("push")
@@ -25,4 +26,4 @@ def command(
     from segzoo.weights.publication import push
 
     done = push(source, repo, revision=revision, private=private, sample=sample, message=message)
-    click.echo(f"{done.url}\ncommit  {done.commit}\nsha256  {done.sha256}\nsegzoo.load({done.source!r})")
+    echo(f"{done.url}\ncommit  {done.commit}\nsha256  {done.sha256}\nsegzoo.load({done.source!r})")

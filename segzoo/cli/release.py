@@ -6,6 +6,7 @@ import click
 
 from segzoo.cli import offers
 from segzoo.cli.table import table
+from segzoo.printing import echo
 
 
 @click.command("release")
@@ -85,5 +86,5 @@ def command(
         for score in found.scores
         for name, value in score.values.items()
     ]
-    click.echo(table(rows))
-    click.echo(f"{target}: model.safetensors, config.json and a card, README.md")
+    echo(table(rows))
+    echo(f"{target}: model.safetensors, config.json and a card, README.md")

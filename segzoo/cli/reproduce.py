@@ -8,6 +8,7 @@ import click
 
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from segzoo.training.reproduction import Origin, Reproduction
@@ -109,22 +110,22 @@ def _tell(origin: Origin) -> None:
     from segzoo.training.commands import shell
 
     for words in origin.commands:
-        click.echo(shell(words))
+        echo(shell(words))
     rows = [(f"  {key}", value) for key, value in origin.facts.items()]
     rows += [(f"  data {part}", checksum) for part, checksum in origin.checksums.items()]
     if rows:
-        click.echo(f"\n{table(rows)}")
+        echo(f"\n{table(rows)}")
     if origin.scores:
-        click.echo(f"\nstated, on the {origin.part} part:")
-        click.echo(table([(f"  {one.name}", f"{one.score:.4f}", _interval(one)) for one in origin.scores]))
+        echo(f"\nstated, on the {origin.part} part:")
+        echo(table([(f"  {one.name}", f"{one.score:.4f}", _interval(one)) for one in origin.scores]))
 
 
 def _tell_found(found: Reproduction) -> None:
-    click.echo(f"\nfound, of {found.subject}:")
+    echo(f"\nfound, of {found.subject}:")
     for one in found.data:
         told = "the same" if one.same else f"OTHER DATA, {one.found}"
         told = told if one.stated else "no checksum stated"
-        click.echo(f"  data {one.part}: {one.samples} samples, {told}")
+        echo(f"  data {one.part}: {one.samples} samples, {told}")
     rows = [
         (
             f"  {one.stated.name}",
@@ -134,8 +135,8 @@ def _tell_found(found: Reproduction) -> None:
         )
         for one in found.scores
     ]
-    click.echo(table(rows))
-    click.echo("reproduced" if found.reproduced else "NOT reproduced")
+    echo(table(rows))
+    echo("reproduced" if found.reproduced else "NOT reproduced")
 
 
 def _interval(one: Any) -> str:

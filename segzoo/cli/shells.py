@@ -20,6 +20,8 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from segzoo.printing import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -129,7 +131,12 @@ class _Whole(ShellComplete):
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         """Return what may follow; of ``--model=un`` whole words too."""
-        found = super().get_completions(args, incomplete)
+        found = [
+            CompletionItem(one.value, type=one.type, help=printable(one.help or ""))
+            for one in super().get_completions(args, incomplete)
+            # A name that cannot be shown as it is cannot be offered: spelled otherwise it is another.
+            if one.value == printable(one.value)
+        ]
         option, equals, _ = incomplete.partition("=")
         if not (equals and incomplete.startswith("-")):
             return found

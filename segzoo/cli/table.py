@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-import click
+from segzoo.printing import as_json, echo, echo_message, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +20,12 @@ def table(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), screen: 
     """Return rows as columns of equal width, two spaces apart.
 
     Args:
-        rows: of cells.
+        rows: of cells, each of which is shown as `printable` says.
         header: of the columns.
         screen: characters in a line, of which the last column keeps to its share; that of the terminal by
             default. Where output is no terminal but a file or a program, each row stays a line.
     """
-    lines = [header, *rows] if header else list(rows)
+    lines = [[printable(cell) for cell in row] for row in ([header, *rows] if header else rows)]
     widths = [max((len(cell) for cell in column), default=0) for column in zip(*lines, strict=True)]
     before = sum(widths[:-1]) + 2 * len(widths[:-1])
     room = (_screen() if screen is None else screen) - before
@@ -48,7 +47,7 @@ def _screen() -> int:
 
 def echo_json(data: Any) -> None:
     """Print data as JSON; what JSON lacks is written as text."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    echo(as_json(data, indent=2, default=str))
 
 
 def warn_of_failed_plugins() -> None:
@@ -57,10 +56,10 @@ def warn_of_failed_plugins() -> None:
 
     for record in zoo.plugins:
         if record.status in ("broken", "incompatible"):
-            click.echo(
-                f"warning: plug-in {record.distribution} is {record.status}: {record.error}; "
+            echo_message(
+                "warning",
+                f"plug-in {record.distribution} is {record.status}: {record.error}; "
                 "`segzoo plugins -v` shows more",
-                err=True,
             )
         elif record.slow:
-            click.echo(f"warning: plug-in {record.distribution}: {record.warnings[-1]}", err=True)
+            echo_message("warning", f"plug-in {record.distribution}: {record.warnings[-1]}")

@@ -14,6 +14,7 @@ from segzoo.cli import offers
 from segzoo.cli.recipe_offers import recipe_words
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from segzoo.training import Recipe, TrainingResult
@@ -127,9 +128,9 @@ def _train(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
         echo_json(_described(result))
         return
     took = f"{result.seconds / 60:.1f} min" if result.seconds >= 60 else f"{result.seconds:.0f} s"
-    click.echo(f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {took}")
-    click.echo(f"{result.folder}")
-    click.echo(f"next: segzoo predict IMAGES --model {result.folder}")
+    echo(f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {took}")
+    echo(f"{result.folder}")
+    echo(f"next: segzoo predict IMAGES --model {result.folder}")
 
 
 def _described(result: TrainingResult) -> dict[str, Any]:
@@ -153,9 +154,9 @@ def _folds(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
         echo_json(result.to_json())
         return
     header, rows = result.table()
-    click.echo(table(rows, header=header))
-    click.echo(result.contract)
-    click.echo(f"{result.folder}")
+    echo(table(rows, header=header))
+    echo(result.contract)
+    echo(f"{result.folder}")
 
 
 def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
@@ -167,7 +168,7 @@ def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
     if as_json:
         echo_json(result.to_json())
         return
-    click.echo(str(result))
+    echo(str(result))
 
 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
@@ -183,10 +184,10 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
         sizes = {"train": len(training), "val": len(validation), "parameters": parameters}
         echo_json({"recipe": asdict(recipe), **sizes, "classes": list(training.labels.classes)})
         return
-    click.echo(to_toml(recipe))
-    click.echo(f"# {len(training):,} images to train on, {len(validation):,} to validate with")
-    click.echo(f"# classes: {', '.join(training.labels.classes)}")
-    click.echo(f"# {recipe.model}: {parameters:,} parameters")
+    echo(to_toml(recipe))
+    echo(f"# {len(training):,} images to train on, {len(validation):,} to validate with")
+    echo(f"# classes: {', '.join(training.labels.classes)}")
+    echo(f"# {recipe.model}: {parameters:,} parameters")
 
 
 def _first_process() -> bool:

@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from segzoo.printing import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -116,7 +118,9 @@ class Report:
         total = sum(self.pairs.values())
         split = ", ".join(f"{name} {count:,}" for name, count in self.pairs.items())
         sizes = sizes_in_words(self.statistics.sizes)
-        return f"{self.data}: {total:,} images with masks" + (f" ({split})" if split else "") + sizes
+        return (
+            f"{printable(self.data)}: {total:,} images with masks" + (f" ({split})" if split else "") + sizes
+        )
 
     def _numbers(self) -> list[str]:
         return [block for block in (class_table(self.statistics), channel_line(self.statistics)) if block]
@@ -153,16 +157,16 @@ def _verdict_of_copy(copy: Report, left_out: int) -> str:
     told = f"{copy.data} is a repaired copy with {many(sum(copy.pairs.values()), 'image')} and masks{listed}."
     if copy.ok:
         return f"{told}\nIt was checked again, and nothing in it would stop training. Try:\n  {copy.command}"
-    rest = "\n".join(f"  {finding.what}" for finding in copy.errors)
+    rest = "\n".join(f"  {printable(finding.what)}" for finding in copy.errors)
     return f"{told}\nWhat could not be repaired:\n{rest}"
 
 
 def _told(finding: Finding) -> str:
     indent = " " * 9
-    lines = [f"{finding.severity:<9}{finding.what}"]
+    lines = [f"{finding.severity:<9}{printable(finding.what)}"]
     told = finding.advice + (f" --fix {finding.repaired}." if finding.repaired else "")
-    lines += textwrap.wrap(told, _WIDTH, initial_indent=indent, subsequent_indent=indent)
-    lines += [f"{indent}  {example}" for example in finding.examples[:_SHOWN]]
+    lines += textwrap.wrap(printable(told), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    lines += [f"{indent}  {printable(example)}" for example in finding.examples[:_SHOWN]]
     # A finding about pairs of files has fewer examples than files; only what is known is counted.
     more = finding.count - _SHOWN
     if len(finding.examples) > _SHOWN:
@@ -213,7 +217,7 @@ def class_table(statistics: Statistics) -> str:
     rows = [header]
     for index, name in enumerate(statistics.classes):
         shares = [f"{statistics.shares[split][index]:.2%}" for split in ("all", *splits)]
-        row = [name, *shares, f"{statistics.present['all'][index]:,}"]
+        row = [printable(name), *shares, f"{statistics.present['all'][index]:,}"]
         rows.append(row + ([f"{statistics.weights[index]:.2f}"] if statistics.weights else []))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = ["  ".join([row[0].ljust(widths[0]), *_right(row[1:], widths[1:])]) for row in rows]

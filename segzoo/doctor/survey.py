@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from segzoo.doctor.facts import ImageFacts, MaskFacts, look_at_image, look_at_mask, moments_of, sketch_of
 from segzoo.doctor.layout import SPLITS
 from segzoo.errors import SegzooError
 from segzoo.images import to_uint8
+from segzoo.printing import bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -133,9 +133,7 @@ def _digest(pixels: NDArray[np.uint8]) -> bytes:
 
 def _bar(looks: Iterable[Look], total: int, progress: bool) -> Iterable[Look]:
     # None shows the bar on terminals alone, so that no log is filled with it.
-    return tqdm(
-        looks, desc="check", unit="pair", total=total, disable=None if progress else True, leave=False
-    )
+    return bar(looks, what="check", unit="pair", total=total, shown=None if progress else False, leave=False)
 
 
 def splits_in(looks: Iterable[Look]) -> dict[str, int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.metrics.contract import RULES
+from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ def document(title: str, *, header: str, body: str, footer: str, style: str = ""
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{shared}{style}</style>\n</head>\n<body>\n"
+        f"<title>{markup(title)}</title>\n<style>\n{shared}{style}</style>\n</head>\n<body>\n"
         f"{header}\n<main>\n{body}\n</main>\n<footer>{footer}</footer>\n</body>\n</html>\n"
     )
 
@@ -43,7 +43,7 @@ def document(title: str, *, header: str, body: str, footer: str, style: str = ""
 def fact_list(facts: Mapping[str, str]) -> str:
     """Return facts by name, in rows as wide as the page."""
     listed = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
+        f"<div><dt>{markup(name)}</dt><dd>{markup(value)}</dd></div>" for name, value in facts.items()
     )
     return f'<dl class="facts">{listed}</dl>'
 
@@ -52,19 +52,19 @@ def contract_list(contract: str) -> str:
     """Return a contract with a line for each of its rules; one of another form as it is."""
     measure, *rules = re.split(rf"; ({'|'.join(RULES)}): ", contract)
     if not rules:
-        return f'<p class="rule">{escape(contract)}</p>'
+        return f'<p class="rule">{markup(contract)}</p>'
     lines = "".join(
-        f"<dt>{rule}</dt><dd>{escape(text)}</dd>" for rule, text in zip(rules[::2], rules[1::2], strict=True)
+        f"<dt>{rule}</dt><dd>{markup(text)}</dd>" for rule, text in zip(rules[::2], rules[1::2], strict=True)
     )
-    return f'<p class="rule">{escape(measure)}</p>\n<dl class="rule rules">{lines}</dl>'
+    return f'<p class="rule">{markup(measure)}</p>\n<dl class="rule rules">{lines}</dl>'
 
 
 def picture(panel: Panel) -> str:
     """Return a picture with its caption; its bytes are part of the page."""
     data = base64.b64encode(panel.data).decode("ascii")
     return (
-        f'<div><img src="data:{panel.media_type};base64,{data}" alt="{escape(panel.alt)}">'
-        f"<span>{escape(panel.caption)}</span></div>"
+        f'<div><img src="data:{panel.media_type};base64,{data}" alt="{markup(panel.alt)}">'
+        f"<span>{markup(panel.caption)}</span></div>"
     )
 
 
@@ -83,7 +83,7 @@ _NAME = ' class="name"'
 
 def legend(entries: Iterable[tuple[str, tuple[int, int, int]]]) -> str:
     """Return a line of coloured squares with their meanings."""
-    items = "".join(f"<li>{chip(colour)}{escape(name)}</li>" for name, colour in entries)
+    items = "".join(f"<li>{chip(colour)}{markup(name)}</li>" for name, colour in entries)
     return f'<ul class="legend">{items}</ul>'
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from segzoo.evaluation.elements import table
+from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from segzoo.evaluation.results import Evaluation
@@ -20,12 +20,12 @@ def confusion_section(evaluation: Evaluation) -> str:
     names, counts = evaluation.labels.classes, evaluation.confusion
     if len(names) > _WIDEST:
         return _largest_confusions(evaluation)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    head = "".join(f'<th scope="col">{markup(name)}</th>' for name in names)
     rows = []
     for name, row in zip(names, counts.tolist(), strict=True):
         total = sum(row)
         cells = "".join(_cell(pixels, total) for pixels in row)
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}<td>{total:,}</td></tr>')
+        rows.append(f'<tr><th scope="row">{markup(name)}</th>{cells}<td>{total:,}</td></tr>')
     return (
         '<section>\n<h2>Confusion matrix</h2>\n<div class="wide"><table class="confusion">'
         f'<thead><tr><th scope="col">truth \\ prediction</th>{head}<th scope="col">true pixels</th></tr>'
@@ -55,7 +55,7 @@ def _largest_confusions(evaluation: Evaluation) -> str:
     ]
     totals = counts.sum(axis=1)
     rows = [
-        (escape(names[true]), escape(names[found]), f"{pixels:,}", f"{pixels / totals[true]:.1%}")
+        (markup(names[true]), markup(names[found]), f"{pixels:,}", f"{pixels / totals[true]:.1%}")
         for pixels, true, found in sorted(pairs, reverse=True)[:_LISTED]
     ]
     header = ("truth", "predicted as", "pixels", "of the true pixels")

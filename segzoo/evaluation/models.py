@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import nn
-from tqdm import tqdm
 
 from segzoo.errors import OptionError
 from segzoo.evaluation.cases import Case, named_metrics
@@ -13,6 +12,7 @@ from segzoo.evaluation.tally import Tally, tally
 from segzoo.evaluation.writing import save_mask
 from segzoo.files import writable
 from segzoo.prediction.plain import config_of, loaded, segment
+from segzoo.printing import bar
 
 if TYPE_CHECKING:
     import os
@@ -115,7 +115,7 @@ def _cases(
     if not len(dataset):
         raise OptionError("the data set is empty: there is nothing to score")
     probabilities = any(metric.needs("probabilities") for metric in metrics)
-    for index in tqdm(range(len(dataset)), desc="evaluate", unit="image", disable=not progress):
+    for index in bar(range(len(dataset)), what="evaluate", unit="image", shown=progress):
         yield predicted(network, dataset[index], probabilities=probabilities)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING
 
 import segzoo
@@ -13,6 +12,7 @@ from segzoo.evaluation.pictures import ERROR_COLOURS
 from segzoo.evaluation.plots import histogram, interval_plot
 from segzoo.evaluation.results import CLASS_CONTRACT
 from segzoo.evaluation.words import interval_text, number
+from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from segzoo.evaluation.results import Evaluation, Score, WorstImage
@@ -26,7 +26,7 @@ def page(evaluation: Evaluation) -> str:
         f"{evaluation.subject} on {evaluation.data}",
         header=_header(evaluation),
         body="\n".join(filter(None, (section(evaluation) for section in sections))),
-        footer=f"Made by segzoo {escape(segzoo.__version__)}. The same numbers, and those of every image, "
+        footer=f"Made by segzoo {markup(segzoo.__version__)}. The same numbers, and those of every image, "
         "are in <code>report.json</code> and <code>images.csv</code>.",
     )
 
@@ -42,8 +42,8 @@ def _header(evaluation: Evaluation) -> str:
         **evaluation.about,
     }
     return (
-        f"<header>\n<h1>{escape(evaluation.subject)} <small>scored on {escape(evaluation.data)}"
-        f"{escape(part)}</small></h1>\n{fact_list(facts)}\n</header>"
+        f"<header>\n<h1>{markup(evaluation.subject)} <small>scored on {markup(evaluation.data)}"
+        f"{markup(part)}</small></h1>\n{fact_list(facts)}\n</header>"
     )
 
 
@@ -51,19 +51,19 @@ def _scores(evaluation: Evaluation) -> str:
     shown = "\n".join(_score(evaluation, score) for score in evaluation.scores)
     drawn = evaluation.bootstrap.words(len(evaluation.images))
     told = f"Brackets: {drawn}." if evaluation.bootstrap.resamples else ""
-    return f'<section>\n<h2>Scores</h2>\n{shown}\n<p class="rule">{escape(told)}</p>\n</section>'
+    return f'<section>\n<h2>Scores</h2>\n{shown}\n<p class="rule">{markup(told)}</p>\n</section>'
 
 
 def _score(evaluation: Evaluation, score: Score) -> str:
     intervals = evaluation.intervals.get(score.metric, {})
     rows = "".join(
-        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{number(value)}</td>"
+        f"<tr><td>{markup(name.replace('_', ' '))}</td><td>{number(value)}</td>"
         f"<td>{interval_text(intervals.get(name))}</td>"
         f'<td class="plot">{interval_plot(value, intervals.get(name))}</td></tr>'
         for name, value in score.values.items()
     )
     return (
-        f'<h3>{escape(score.metric)}</h3>\n<div class="wide"><table class="scores"><tbody>{rows}</tbody>'
+        f'<h3>{markup(score.metric)}</h3>\n<div class="wide"><table class="scores"><tbody>{rows}</tbody>'
         f"</table></div>\n{contract_list(score.contract)}"
     )
 
@@ -72,7 +72,7 @@ def _classes(evaluation: Evaluation) -> str:
     colours = dict(zip(evaluation.labels.classes, evaluation.labels.colours, strict=True))
     rows = [
         (
-            f"{chip(colours[one.name])}{escape(one.name)}",
+            f"{chip(colours[one.name])}{markup(one.name)}",
             number(one.iou),
             interval_text(one.iou_interval),
             number(one.dice),
@@ -88,7 +88,7 @@ def _classes(evaluation: Evaluation) -> str:
     header = ("class", *measured, "images", "true pixels", "predicted")
     return (
         f"<section>\n<h2>Classes</h2>\n{table(header, rows)}\n"
-        f'<p class="rule">{escape(_sentence(CLASS_CONTRACT))}</p>\n</section>'
+        f'<p class="rule">{markup(_sentence(CLASS_CONTRACT))}</p>\n</section>'
     )
 
 
@@ -121,7 +121,7 @@ def _worst(evaluation: Evaluation) -> str:
     cases = "\n".join(_case(image, column) for image in evaluation.worst)
     classes = legend(zip(evaluation.labels.classes, evaluation.labels.colours, strict=True))
     return (
-        f"<section>\n<h2>Worst images</h2>\n<p>Those with the {end} {escape(column)}, the worst first.</p>\n"
+        f"<section>\n<h2>Worst images</h2>\n<p>Those with the {end} {markup(column)}, the worst first.</p>\n"
         f"{classes}\n{legend(error_names(evaluation.labels))}\n{cases}\n</section>"
     )
 
@@ -142,8 +142,8 @@ def error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
 def _case(image: WorstImage, column: str) -> str:
     shown = "".join(map(picture, image.panels))
     return (
-        f'<figure class="case"><figcaption><strong>{escape(image.name)}</strong> '
-        f'<span class="muted">{escape(column)} {number(image.score)}</span></figcaption>'
+        f'<figure class="case"><figcaption><strong>{markup(image.name)}</strong> '
+        f'<span class="muted">{markup(column)} {number(image.score)}</span></figcaption>'
         f'<div class="panels">{shown}</div></figure>'
     )
 
@@ -152,13 +152,13 @@ def _all_images(evaluation: Evaluation) -> str:
     columns = list(dict.fromkeys(column for image in evaluation.images for column in image.scores))
     rows = [
         (
-            escape(image.name),
+            markup(image.name),
             f"{image.height} \N{MULTIPLICATION SIGN} {image.width}",
             *(number(image.scores.get(column, math.nan)) for column in columns),
         )
         for image in evaluation.images
     ]
-    shown = table(("image", "height \N{MULTIPLICATION SIGN} width", *map(escape, columns)), rows)
+    shown = table(("image", "height \N{MULTIPLICATION SIGN} width", *map(markup, columns)), rows)
     return (
         f"<section>\n<h2>All images</h2>\n<details><summary>{len(rows):,} images</summary>{shown}</details>\n"
         "</section>"

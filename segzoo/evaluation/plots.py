@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,8 @@ def histogram(name: str, values: Sequence[float]) -> str:
         )
     )
     return (
-        f'<figure><figcaption class="rule">{escape(told)}</figcaption>'
-        f'<svg viewBox="0 0 {left + wide + 6:.0f} {bottom + 24:.0f}" role="img" aria-label="{escape(told)}">'
+        f'<figure><figcaption class="rule">{markup(told)}</figcaption>'
+        f'<svg viewBox="0 0 {left + wide + 6:.0f} {bottom + 24:.0f}" role="img" aria-label="{markup(told)}">'
         f"{bars}"
         f'<path class="axis" d="M{left} {bottom}H{left + wide}"/>'
         f'<path class="mark" d="M{line:.1f} {top - 4}V{bottom}"/>'

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from segzoo.errors import MaskError, OptionError
 from segzoo.evaluation.cases import Case, named_metrics, size
@@ -16,6 +15,7 @@ from segzoo.evaluation.pairing import masks_in, pair
 from segzoo.evaluation.tally import Tally
 from segzoo.interfaces import Sample
 from segzoo.labels import read_mask, to_classes
+from segzoo.printing import bar
 from segzoo.specs import numbered_labels
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _cases(folder: Path, truths: Dataset | _Truths, *, progress: bool) -> Iterat
         raise OptionError("the data set is empty: there is nothing to score")
     where = str(folder), str(getattr(truths, "folder", "the data set"))
     partners = {theirs: ours for ours, theirs in pair(files, _names(truths), where=where)}
-    for index in tqdm(range(len(truths)), desc="evaluate", unit="image", disable=not progress):
+    for index in bar(range(len(truths)), what="evaluate", unit="image", shown=progress):
         sample = truths[index]
         path = files[partners[sample.name]]
         values = read_mask(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from PIL import Image
 from segzoo.errors import FailureError
 from segzoo.evaluation.page import page
 from segzoo.files import writable, write_whole
+from segzoo.printing import as_json, csv_cell
 
 if TYPE_CHECKING:
     import os
@@ -45,7 +45,7 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tupl
         write_whole(files[0], page(evaluation).encode())
         _write_table(evaluation, files[1])
         files[2].write_text(
-            json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            as_json(evaluation.to_json(), indent=2, allow_nan=False) + "\n",
             encoding="utf-8",
         )
     except OSError as error:
@@ -77,13 +77,8 @@ def _write_table(evaluation: Evaluation, path: Path) -> None:
     columns = list(dict.fromkeys(column for image in evaluation.images for column in image.scores))
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["image", "height", "width", "pixels counted", *columns])
+        rows.writerow(["image", "height", "width", "pixels counted", *map(csv_cell, columns)])
         for image in evaluation.images:
             scores = (image.scores.get(column, math.nan) for column in columns)
             values = ("" if math.isnan(value) else f"{value:.6g}" for value in scores)
-            rows.writerow([_cell(image.name), image.height, image.width, image.counted, *values])
-
-
-def _cell(name: str) -> str:
-    """Keep a spreadsheet from taking a file's name for a formula."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+            rows.writerow([csv_cell(image.name), image.height, image.width, image.counted, *values])

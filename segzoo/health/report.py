@@ -105,8 +105,6 @@ def _replaced(told: Any, home: str) -> Any:
     import re
 
     if isinstance(told, str):
-        # Names of files need not be text.
-        told = told.encode("utf-8", "backslashreplace").decode()
         # Not /rootfs for a home of /root, nor /mnt/root.
         return re.sub(rf"(?<![\w/.-]){re.escape(home)}(?![\w-]|\.\w)", "~", told)
     if isinstance(told, dict):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING
+
+from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,13 +29,13 @@ def card(*parts: str, label: str) -> str:
         label: what it is, for those who hear it.
     """
     style = "color: inherit; background: none; font-family: sans-serif; line-height: 1.4; max-width: 60em"
-    return f'<section aria-label="{escape(label)}" style="{style}">{"".join(parts)}</section>'
+    return f'<section aria-label="{markup(label)}" style="{style}">{"".join(parts)}</section>'
 
 
 def heading(text: str, about: str = "") -> str:
     """Return a line that says what is shown."""
-    more = f' <span style="opacity: 0.75">{escape(about)}</span>' if about else ""
-    return f'<p style="margin: 0 0 0.5em 0"><strong>{escape(text)}</strong>{more}</p>'
+    more = f' <span style="opacity: 0.75">{markup(about)}</span>' if about else ""
+    return f'<p style="margin: 0 0 0.5em 0"><strong>{markup(text)}</strong>{more}</p>'
 
 
 def picture(image: Image.Image, *, alt: str, caption: str, lossless: bool) -> str:
@@ -58,8 +59,8 @@ def picture(image: Image.Image, *, alt: str, caption: str, lossless: bool) -> st
     )
     return (
         '<figure style="display: inline-block; margin: 0 1em 0.5em 0; vertical-align: top">'
-        f'<img src="{source}" alt="{escape(alt)}" width="{width}" height="{height}" style="{style}">'
-        f'<figcaption style="opacity: 0.75">{escape(caption)}</figcaption></figure>'
+        f'<img src="{source}" alt="{markup(alt)}" width="{width}" height="{height}" style="{style}">'
+        f'<figcaption style="opacity: 0.75">{markup(caption)}</figcaption></figure>'
     )
 
 
@@ -81,8 +82,8 @@ def table(rows: Iterable[Sequence[str]], *, header: Sequence[str] = (), caption:
         header: of the columns, plain text.
         caption: above it, plain text.
     """
-    told = f'<caption style="text-align: left; opacity: 0.75">{escape(caption)}</caption>' if caption else ""
-    head = "".join(f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in header)
+    told = f'<caption style="text-align: left; opacity: 0.75">{markup(caption)}</caption>' if caption else ""
+    head = "".join(f'<th scope="col" style="{_CELL}">{markup(name)}</th>' for name in header)
     head = f"<thead><tr>{head}</tr></thead>" if header else ""
     lines = "".join(f"<tr>{_cells(row, named=not header)}</tr>" for row in rows)
     style = "border-collapse: collapse; margin: 0 0 0.5em 0; background: none; color: inherit"
@@ -91,7 +92,7 @@ def table(rows: Iterable[Sequence[str]], *, header: Sequence[str] = (), caption:
 
 def details(summary: str, inside: str) -> str:
     """Return what is seen when people ask for it."""
-    return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
+    return f"<details><summary>{markup(summary)}</summary>{inside}</details>"
 
 
 def _cells(row: Sequence[str], *, named: bool) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from segzoo.notebooks.elements import card, details, heading, swatch, table
+from segzoo.printing import markup
 from segzoo.words import preprocessing_steps, stated_scores
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def model_html(
     rows = [
         ("parameters", f"{parameters:,}"),
         ("stride", f"{stride} at the coarsest"),
-        ("weights", escape(where)),
+        ("weights", markup(where)),
     ]
     if config is None:
         rows.append(("logits", str(logits)))
@@ -42,13 +42,13 @@ def model_html(
     channels = config.architecture.in_channels
     rows[1:1] = [("images", f"{channels} channel{'s' if channels != 1 else ''}"), ("logits", str(logits))]
     rows.append(("classes", _classes(config)))
-    rows.append(("preprocessing", escape(preprocessing_steps(config.preprocessing))))
+    rows.append(("preprocessing", markup(preprocessing_steps(config.preprocessing))))
     if logits == 1:
         rows.append(("threshold", f"{config.threshold:g}"))
     if config.provenance.get("data"):
-        rows.append(("trained on", escape(str(config.provenance["data"]))))
+        rows.append(("trained on", markup(str(config.provenance["data"]))))
     if config.provenance:
-        rows.append(("licence", escape(config.licence or "not stated")))
+        rows.append(("licence", markup(config.licence or "not stated")))
     return card(heading(kind, name), table(rows), *_scores(config.provenance), label=f"{kind} {name}")
 
 
@@ -56,7 +56,7 @@ def _classes(config: ModelConfig) -> str:
     labels = config.labels
     named = list(zip(labels.classes, labels.colours, strict=True))
     shown = [
-        f'<span style="white-space: nowrap">{swatch(colour)}{escape(name)}</span>'
+        f'<span style="white-space: nowrap">{swatch(colour)}{markup(name)}</span>'
         for name, colour in named[:MOST]
     ]
     more = [f"{len(named) - MOST} more"] if len(named) > MOST else []
@@ -69,8 +69,8 @@ def _scores(provenance: Mapping[str, Any]) -> list[str]:
     for one in stated_scores(provenance):
         if " classes " in f" {one.name} ":
             continue
-        told = "as above" if one.contract == last else escape(one.contract)
-        rows.append((escape(one.name), f"{one.value:.4f}{escape(one.interval).replace(' ', '&nbsp;')}", told))
+        told = "as above" if one.contract == last else markup(one.contract)
+        rows.append((markup(one.name), f"{one.value:.4f}{markup(one.interval).replace(' ', '&nbsp;')}", told))
         last = one.contract
     claimed = provenance.get("claimed")
     parts = []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from segzoo.notebooks.elements import card, details, heading, picture, swatch, table
+from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def _legend(areas: Mapping[str, int], colours: Sequence[Sequence[int]]) -> list[
     whole = sum(areas.values()) or 1
     by_size = sorted(zip(areas.items(), colours, strict=False), key=lambda one: -one[0][1])
     rows = [
-        (f"{swatch(colour)}{escape(name)}", f"{count:,}", f"{100 * count / whole:.2f} %")
+        (f"{swatch(colour)}{markup(name)}", f"{count:,}", f"{100 * count / whole:.2f} %")
         for (name, count), colour in by_size
     ]
     there = sum(count > 0 for count in areas.values())

@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
+from segzoo.printing import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +93,7 @@ class Manifest:
         entry |= {"state": state, "settings": self.settings}
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                file.write(as_json(entry) + "\n")
         except OSError as failure:
             raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 

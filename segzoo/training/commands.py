@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from segzoo.printing import as_json
 from segzoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def shell(words: Sequence[str]) -> str:
 
 def _word(value: Any) -> str:
     bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in _TAKEN
-    return str(value) if bare else json.dumps(_plain(value), ensure_ascii=False)
+    return str(value) if bare else as_json(_plain(value))
 
 
 def _plain(value: Any) -> Any:

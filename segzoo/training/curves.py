@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from html import escape
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from segzoo.printing import markup
 from segzoo.training.charts import HEAD, HEIGHT, WIDTH, Dot, Mark, Point, Stroke, Words, lay_out, make_charts
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ def draw_curves(rows: Sequence[Mapping[str, float]], best: int | None) -> bytes:
 
 def _svg(chart: Chart) -> str:
     marks = "".join(map(_element, lay_out(chart)))
-    legend = "".join(f'<span class="{style}">{escape(text)}</span>' for text, style in chart.legend)
+    legend = "".join(f'<span class="{style}">{markup(text)}</span>' for text, style in chart.legend)
     return (
-        f"<figure><figcaption><strong>{escape(chart.title)}</strong>{legend}</figcaption>"
+        f"<figure><figcaption><strong>{markup(chart.title)}</strong>{legend}</figcaption>"
         f'<svg viewBox="0 {HEAD:.0f} {WIDTH:.0f} {HEIGHT - HEAD:.0f}" role="img" '
-        f'aria-label="{escape(chart.told)}">{marks}</svg></figure>'
+        f'aria-label="{markup(chart.told)}">{marks}</svg></figure>'
     )
 
 
@@ -124,7 +124,7 @@ def _element(mark: Mark) -> str:
         return f'<circle class="{mark.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
     return (
         f'<text class="{mark.style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{mark.anchor}">'
-        f"{escape(mark.text)}</text>"
+        f"{markup(mark.text)}</text>"
     )
 
 

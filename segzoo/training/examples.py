@@ -18,6 +18,7 @@ from segzoo.errors import FailureError
 from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned
 from segzoo.evaluation.results import Panel
 from segzoo.files import write_whole
+from segzoo.printing import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -206,7 +207,7 @@ class Gallery:
                 self._file(number, f"{epoch:05}.png").unlink(missing_ok=True)
         scores = {str(one): self._scores[one] for one in self.epochs}
         told = {"names": self._names if scores else [], "measure": self._measure, "scores": scores}
-        write_whole(self.folder / _INDEX, (json.dumps(told, ensure_ascii=False) + "\n").encode())
+        write_whole(self.folder / _INDEX, (as_json(told) + "\n").encode())
 
     def _read(self) -> None:
         path = self.folder / _INDEX

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.evaluation.results import CLASS_CONTRACT
 from segzoo.evaluation.words import number
+from segzoo.printing import csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +132,7 @@ class CrossValidation:
         """Return a table with a line for each fold, and one each for mean and deviation."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["fold", "part", "images", "epoch", "seconds", *self.columns])
+        writer.writerow(["fold", "part", "images", "epoch", "seconds", *map(csv_cell, self.columns)])
         for fold in self.folds:
             told = [fold.number, fold.part, fold.images, fold.epoch, round(fold.seconds, 1)]
             writer.writerow([*told, *fold.columns.values()])

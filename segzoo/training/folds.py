@@ -21,6 +21,7 @@ from segzoo.evaluation.models import score_model
 from segzoo.files import write_whole
 from segzoo.plugins import resolve
 from segzoo.prediction.device import parse_device
+from segzoo.printing import as_json
 from segzoo.training.differences import differences
 from segzoo.training.fold_results import CLASS_SCORES, CrossValidation, Fold
 from segzoo.training.loop import train
@@ -216,4 +217,4 @@ def _scores(plan: _Plan) -> dict[str, Any]:
 
 
 def _json(data: object) -> bytes:
-    return (json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n").encode()
+    return (as_json(data, indent=2, default=str) + "\n").encode()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
 from segzoo.files import writable, write_whole
+from segzoo.printing import as_json, printable
 from segzoo.training.curves import draw_curves
 from segzoo.training.examples import Example, Gallery
 from segzoo.training.report import Story, report_page
@@ -214,7 +215,7 @@ def _plain(value: Any) -> float:
 
 def _json_line(row: Mapping[str, float]) -> str:
     told = {name: value if math.isfinite(value) else None for name, value in row.items()}
-    return json.dumps(told, ensure_ascii=False) + "\n"
+    return as_json(told) + "\n"
 
 
 def _cell(value: float | None) -> str:
@@ -225,7 +226,7 @@ def _cell(value: float | None) -> str:
 
 def _csv_line(cells: Sequence[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow(map(printable, cells))
     return line.getvalue()
 
 

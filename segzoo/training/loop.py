@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from segzoo.errors import FailureError, OptionError
+from segzoo.printing import bar, echo_beside_bars, printable
 from segzoo.training.interruption import Interruption
 from segzoo.training.machine import make_accelerator
 from segzoo.training.reading import make_recipe
@@ -19,6 +17,8 @@ from segzoo.training.tracking import make_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tqdm import tqdm
 
     from segzoo.training.recipe import Recipe
 
@@ -113,15 +113,17 @@ class _Bar:
             self._bar.close()
 
     def write(self, text: str) -> None:
-        tqdm.write(text, file=sys.stderr)  # what is printed at the end may be read by programs
+        echo_beside_bars(text)  # what is printed at the end may be read by programs
 
     def show(self, step: int, steps: int, text: str) -> None:
         if not self._shown:
             return
         if self._bar is None:
-            self._bar = tqdm(desc="train", unit="step", total=steps, initial=step, dynamic_ncols=True)
+            self._bar = bar(
+                what="train", unit="step", shown=True, total=steps, initial=step, dynamic_ncols=True
+            )
         self._bar.n = step
-        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.set_postfix_str(printable(text), refresh=False)
         self._bar.update(0)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from segzoo.evaluation.elements import contract_list, document, fact_list, legen
 from segzoo.evaluation.page import error_names
 from segzoo.evaluation.pictures import panels
 from segzoo.evaluation.words import number
+from segzoo.printing import markup
 from segzoo.training.charts import short
 from segzoo.training.curves import STYLE, curves_as_svg
 from segzoo.training.examples import DICE, NOT_COUNTED
@@ -81,7 +81,7 @@ def report_page(story: Story) -> str:
         f"{model} trained on {data}",
         header=_header(story, model, data),
         body="\n".join(filter(None, (section(story) for section in sections))),
-        footer=f"Made by segzoo {escape(segzoo.__version__)}. The same numbers are in "
+        footer=f"Made by segzoo {markup(segzoo.__version__)}. The same numbers are in "
         "<code>metrics.csv</code> and <code>history.jsonl</code>.",
         style=style + STYLE,
     )
@@ -111,7 +111,7 @@ def _header(story: Story, model: str, data: str) -> str:
         facts["time"] = duration(seconds)
     facts |= {"classes": str(len(story.labels.classes)), **story.facts}
     return (
-        f"<header>\n<h1>{escape(model)} <small>trained on {escape(data)}</small></h1>\n"
+        f"<header>\n<h1>{markup(model)} <small>trained on {markup(data)}</small></h1>\n"
         f"{fact_list(facts)}\n</header>"
     )
 
@@ -143,14 +143,14 @@ def _scores(story: Story) -> str:
     parts = []
     for metric, values in by_metric.items():
         rows = [
-            (escape(_said(column.partition("_")[2] or column)), number(value), _last(story, column))
+            (markup(_said(column.partition("_")[2] or column)), number(value), _last(story, column))
             for column, value in values
         ]
         contract = contract_list(story.contracts[metric]) if metric in story.contracts else ""
-        parts.append(f"<h3>{escape(metric)}</h3>\n{table(('', 'best', 'latest'), rows)}\n{contract}")
+        parts.append(f"<h3>{markup(metric)}</h3>\n{table(('', 'best', 'latest'), rows)}\n{contract}")
     joined = "\n".join(parts)
     chosen = f"Best is epoch {story.best_epoch}, by {_said(story.best)}; its weights are those in the folder."
-    return f"<section>\n<h2>Scores in validation</h2>\n<p>{escape(chosen)}</p>\n{joined}\n</section>"
+    return f"<section>\n<h2>Scores in validation</h2>\n<p>{markup(chosen)}</p>\n{joined}\n</section>"
 
 
 def _last(story: Story, column: str) -> str:
@@ -179,11 +179,11 @@ def _example(story: Story, shown: Shown) -> str:
     on_top = "".join(map(picture, panels(case, shown.target != NOT_COUNTED, story.labels)))
     told = f"epoch {chosen}"
     if chosen in shown.scores:
-        told += f", {escape(shown.measure)} {number(shown.scores[chosen])}"
+        told += f", {markup(shown.measure)} {number(shown.scores[chosen])}"
     steps = "" if len(epochs) == 1 else "".join(_step(story, shown, epoch) for epoch in epochs)
     strip = f'<details open><summary>by epoch</summary><div class="strip">{steps}</div></details>'
     return (
-        f'<figure class="case"><figcaption><strong>{escape(shown.name)}</strong> '
+        f'<figure class="case"><figcaption><strong>{markup(shown.name)}</strong> '
         f'<span class="muted">{told}</span></figcaption><div class="panels">{on_top}</div>'
         f"{strip if steps else ''}</figure>"
     )
@@ -210,15 +210,15 @@ def _use(story: Story) -> str:
     )
     return (
         "<section>\n<h2>Use</h2>\n<p>The folder holds the best weights and all that they need: their "
-        f"preprocessing, classes and colours.</p>\n<pre>{escape(commands)}</pre>\n"
-        f"<pre>{escape(python)}</pre>\n</section>"
+        f"preprocessing, classes and colours.</p>\n<pre>{markup(commands)}</pre>\n"
+        f"<pre>{markup(python)}</pre>\n</section>"
     )
 
 
 def _recipe(story: Story) -> str:
     if not story.recipe.strip():
         return ""
-    return f"<section>\n<h2>Recipe</h2>\n<pre>{escape(story.recipe.strip())}</pre>\n</section>"
+    return f"<section>\n<h2>Recipe</h2>\n<pre>{markup(story.recipe.strip())}</pre>\n</section>"
 
 
 def _epochs(story: Story) -> str:
@@ -227,7 +227,7 @@ def _epochs(story: Story) -> str:
     columns = list(dict.fromkeys(column for row in story.rows for column in row))
     listed = story.rows[-_LISTED:]
     rows = [[_cell(column, row.get(column, math.nan)) for column in columns] for row in listed]
-    shown = table([escape(_said(column)) for column in columns], rows)
+    shown = table([markup(_said(column)) for column in columns], rows)
     many = f"{len(story.rows):,} epochs"
     told = many if len(listed) == len(story.rows) else f"the last {_LISTED} of {many}"
     return f"<section>\n<h2>All epochs</h2>\n<details><summary>{told}</summary>{shown}</details>\n</section>"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import OptionError
+from segzoo.printing import printable
 from segzoo.training.keys import GROUPS, PARTS, PLAIN
 from segzoo.training.recipe_files import NULL
 
@@ -57,7 +58,7 @@ def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text("a key", key)
 
 
 def _value(key: str, value: Any) -> str:
@@ -74,7 +75,7 @@ def _value(key: str, value: Any) -> str:
             raise OptionError(
                 f"{key} is the word {NULL!r}, which stands for no value in a recipe: say another"
             )
-        return _text(value)
+        return _text(key, value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(key, one) for one in value)}]"
     if isinstance(value, Mapping):
@@ -86,6 +87,14 @@ def _value(key: str, value: Any) -> str:
     )
 
 
-def _text(text: str) -> str:
+def _text(key: str, text: str) -> str:
     # JSON's escapes are TOML's, which also wants one for the character that deletes.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    quoted = json.dumps(text, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(
+            f"{key} is {printable(text)!r}, a name that is not UTF-8, which no recipe can hold: rename the "
+            "file or folder"
+        ) from error
+    return "".join(one if printable(one) == one else f"\\U{ord(one):08x}" for one in quoted)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from urllib.parse import unquote, urlsplit
 
 from segzoo.errors import FailureError, UsageError, WeightsError
+from segzoo.printing import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +140,7 @@ def write_json(path: Path, data: Any) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(as_json(data, indent=2) + "\n", encoding="utf-8")
         os.replace(part, path)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
+from segzoo.printing import bar
 from segzoo.weights import cache
 from segzoo.weights.transport import AgainError, RangeError, Reply, ask, mirrored
 
@@ -116,28 +116,19 @@ def _make_room(part: Path, reply: Reply) -> None:
 
 def _write(reply: Reply, part: Path, name: str) -> None:
     """Append the body to the part, or begin it anew; `AgainError` if less came than was promised."""
-    from tqdm import tqdm
-
     with (
         cache.writing(part),
         # Unbuffered: what has come survives a kill.
         part.open("r+b" if reply.start else "wb", buffering=0) as stream,
-        # `disable=None` keeps the bar out of files and pipes.
-        tqdm(
-            total=reply.total,
-            initial=reply.start,
-            desc=name,
-            unit="B",
-            unit_scale=True,
-            file=sys.stderr,
-            disable=None,
-        ) as bar,
+        bar(
+            what=name, unit="B", shown=None, total=reply.total, initial=reply.start, unit_scale=True
+        ) as shown,
     ):
         stream.seek(reply.start)
         stream.truncate()
         for chunk in reply.chunks():
             stream.write(chunk)
-            bar.update(len(chunk))
+            shown.update(len(chunk))
         os.fsync(stream.fileno())
         reached = stream.tell()
     if reply.total is not None and reached < reply.total:

@@ -24,6 +24,7 @@ from segzoo.architecture import altered, build
 from segzoo.config import ModelConfig, from_json, to_json
 from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError, WeightsError
 from segzoo.options import check_flags
+from segzoo.printing import as_json
 from segzoo.weights.sources import locate
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
     told, part = (folder / f".{name}.{os.getpid()}" for name in (CONFIG, TENSORS))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        told.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        told.write_text(as_json(config, indent=2) + "\n", encoding="utf-8")
         save_file(dict(tensors), part, metadata={"format": "pt"})
         part.chmod(told.stat().st_mode)  # safetensors makes files that others may not read
         os.replace(part, folder / TENSORS)

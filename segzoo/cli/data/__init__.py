@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import LazyGroup
+from segzoo.printing import echo
 
 #: Every subcommand and its line in ``segzoo data --help``.
 COMMANDS = {
@@ -25,4 +26,4 @@ COMMANDS = {
 def command(ctx: click.Context) -> None:
     """Fetch, unpack, check and look at data sets."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        echo(ctx.get_help())

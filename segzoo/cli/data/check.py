@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import offers
+from segzoo.printing import echo
 
 
 @click.command("check")
@@ -34,6 +35,6 @@ def command(ctx: click.Context, data: str, root: str | None, fix: str | None, as
     if as_json:
         echo_json(report.to_json())
     else:
-        click.echo(str(report))
+        echo(str(report))
     last = report.repaired or report
     ctx.exit(0 if last.ok else 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import offers
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from segzoo.preparation import Prepared
@@ -37,5 +38,5 @@ def command(name: str, sources: tuple[str, ...], out: str) -> None:
 def tell(name: str, prepared: Prepared) -> None:
     """Say what a data set holds."""
     parts = ", ".join(f"{split} {count}" for split, count in prepared.samples.items() if count)
-    click.echo(f"{prepared.folder}: {prepared.files:,} files; {parts or 'opens with options only'}")
-    click.echo(f"next: segzoo train --data {name} --root {prepared.folder}")
+    echo(f"{prepared.folder}: {prepared.files:,} files; {parts or 'opens with options only'}")
+    echo(f"next: segzoo train --data {name} --root {prepared.folder}")

@@ -8,6 +8,7 @@ import click
 
 from segzoo.cli import offers
 from segzoo.cli.recipe_offers import recipe_words
+from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,7 @@ def command(
         raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
     vary = _vary(data, settings, variants, seed) if augment else None
     shown = count or (_AUGMENTED if augment else _IMAGES)
-    click.echo(preview(data, root=root, split=split, count=shown, out=out, vary=vary))
+    echo(preview(data, root=root, split=split, count=shown, out=out, vary=vary))
 
 
 def _vary(data: str, settings: Sequence[str], variants: int, seed: int) -> Vary:

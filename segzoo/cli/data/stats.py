@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import offers
+from segzoo.printing import echo
 
 
 @click.command("stats")
@@ -29,11 +30,9 @@ def command(data: str, root: str | None, sample: int, as_json: bool) -> None:
     if as_json:
         echo_json(report.to_json()["statistics"])
         return
-    click.echo(
-        f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}"
-    )
+    echo(f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}")
     for block in (channel_line(numbers), class_table(numbers)):
         if block:
-            click.echo(f"\n{block}")
+            echo(f"\n{block}")
     if not report.ok:
-        click.echo(f"\n{len(report.errors)} errors were found: `segzoo data check {data}` tells of them")
+        echo(f"\n{len(report.errors)} errors were found: `segzoo data check {data}` tells of them")

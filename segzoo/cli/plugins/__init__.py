@@ -14,6 +14,7 @@ import click
 from segzoo import zoo
 from segzoo.cli import LazyGroup
 from segzoo.cli.table import echo_json, table
+from segzoo.printing import echo
 from segzoo.registry import plural
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     if as_json:
         echo_json([asdict(record) for record in records])
         return
-    click.echo(overview(records))
+    echo(overview(records))
     for record in records:
         if record.error:
-            click.echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
+            echo(f"\n{record.distribution} ({record.name}) is {record.status}: {record.error}")
         for warning in record.warnings:
-            click.echo(f"\n{record.distribution} ({record.name}): {warning}")
+            echo(f"\n{record.distribution} ({record.name}): {warning}")
     for record in records if verbose else ():
         for line in _more(record):
-            click.echo(f"\n{line}")
+            echo(f"\n{line}")
 
 
 def overview(records: Iterable[PluginRecord]) -> str:

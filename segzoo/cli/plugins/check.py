@@ -16,6 +16,7 @@ from segzoo.cli import offers
 from segzoo.cli.table import echo_json
 from segzoo.discovery import in_folder
 from segzoo.errors import MissingExtraError, PluginError, UsageError
+from segzoo.printing import echo, printable
 from segzoo.testing.checks import every_check
 
 if TYPE_CHECKING:
@@ -63,22 +64,22 @@ def command(ctx: click.Context, target: str | None, as_json: bool) -> None:
     forbidden = {one.distribution: one.error for one in zoo.plugins if one.status == "blocked" and not target}
     plan = [(owner, [] if owner in forbidden else every_check(owner)) for owner in _owners(target)]
     if not plan:
-        click.echo("there is no plug-in but segzoo's own: `segzoo plugins check segzoo`", err=True)
+        echo("there is no plug-in but segzoo's own: `segzoo plugins check segzoo`", err=True)
     findings = []
     widths = _widths([check for _, checks in plan for check in checks])
     for owner, checks in plan:
         if not as_json:
-            click.echo(f"{owner}\n{_line(_HEADER, widths)}")
+            echo(f"{owner}\n{_line(_HEADER, widths)}")
         for finding in _findings(owner, checks, forbidden.get(owner, "")):
             findings.append(finding)
             if not as_json:
-                click.echo(_line(_row(finding), widths))
+                echo(_line(_row(finding), widths))
         if not as_json:
-            click.echo()
+            echo()
     if as_json:
         echo_json([asdict(finding) for finding in findings])
     elif findings:
-        click.echo(_summary(findings))
+        echo(_summary(findings))
     if any(finding.result == "failed" for finding in findings):
         ctx.exit(1)
 
@@ -165,7 +166,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return "  ".join(printable(cell).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _summary(findings: Sequence[Finding]) -> str:

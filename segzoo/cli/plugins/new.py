@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from segzoo import scaffold
+from segzoo.printing import echo
 
 
 @click.command("new")
@@ -32,8 +33,8 @@ def command(name: str, kind: str, parent: Path) -> None:
     scaffold.check_free(names, kind)
     folder = parent / names.distribution
     for file in scaffold.write(names, kind, folder):
-        click.echo(file)
-    click.echo(
+        echo(file)
+    echo(
         f"\nnow `pip install --editable {folder}`,\n"
         f"and `pytest {folder}` or `segzoo plugins check {names.distribution}`",
         err=True,

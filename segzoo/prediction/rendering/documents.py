@@ -6,12 +6,12 @@ Polygons are in pixels: x to the right, y down, from the top left corner of the 
 from __future__ import annotations
 
 import csv
-import json
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo.prediction.rendering.polygons import trace_polygons
 from segzoo.prediction.rendering.runs import compress_runs, count_runs
+from segzoo.printing import as_json, csv_cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ def to_geojson(instances: Instances, labels: Labels) -> dict[str, Any]:
 
 def to_json(data: dict[str, Any]) -> bytes:
     """Return the text of a JSON file."""
-    return (json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    return (as_json(data, separators=(",", ":")) + "\n").encode()
 
 
 def areas_to_csv(mask: NDArray[np.uint8], labels: Labels, areas: dict[str, int]) -> bytes:
@@ -103,15 +103,10 @@ def areas_to_csv(mask: NDArray[np.uint8], labels: Labels, areas: dict[str, int])
     rows = csv.writer(table)
     rows.writerow(["class", "index", "pixels", "share"])
     for index, name in enumerate(labels.classes):
-        rows.writerow([_cell(name), index, areas[name], f"{areas[name] / mask.size:.6g}"])
+        rows.writerow([csv_cell(name), index, areas[name], f"{areas[name] / mask.size:.6g}"])
     return table.getvalue().encode()
 
 
 def _closed(ring: NDArray[np.int64]) -> list[list[int]]:
     points = ring.tolist()
     return [*points, points[0]]
-
-
-def _cell(name: str) -> str:
-    """Keep a spreadsheet from taking a class name, which came with weights, for a formula."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
