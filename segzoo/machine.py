@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 _KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
@@ -46,6 +49,36 @@ def peak_flops(device: torch.device, precision: str) -> float:
 def _whole_product(one: Tensor, other: Tensor) -> Tensor:
     """Multiply matrices of 8-bit integers; the sums have 32 bits."""
     return torch.ops.aten._int_mm(one, other)
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return torch's counter of floating-point operations, with grouped convolutions counted right.
+
+    torch 2.13 and earlier count the gradient of a grouped convolution's weights as that of a dense one: a
+    depthwise convolution of 96 channels as 96 times what it computes.
+    """
+    return FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward}
+    )
+
+
+def _convolution_backward(
+    grad_shape: Sequence[int],
+    x_shape: Sequence[int],
+    w_shape: Sequence[int],
+    _bias: Any,
+    _stride: Any,
+    _padding: Any,
+    _dilation: Any,
+    transposed: bool,
+    _output_padding: Any,
+    _groups: int,
+    output_mask: Sequence[bool],
+    **_: Any,
+) -> int:
+    """Count a convolution's backward pass: each of its two gradients costs as much as the forward pass."""
+    forward = conv_flop_count(list(x_shape), list(w_shape), list(grad_shape), transposed=transposed)
+    return forward * sum(map(bool, output_mask[:2]))
 
 
 def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from segzoo.cli import run
-from segzoo.training import Recipe
+from segzoo.errors import FailureError
+from segzoo.machine import flop_counter
+from segzoo.training import Recipe, speed
 from segzoo.training.speed import PARTS, measure
 
 
@@ -63,6 +68,44 @@ def test_the_operations_counted_are_those_of_the_convolutions(pictures, tmp_path
         )
         counted.append(measure(recipe, steps=1, warmup=1).flops)
     assert counted[1] == 2 * counted[0]
+
+
+def test_the_backward_pass_of_a_convolution_counts_twice_its_forward_pass():
+    kinds = {
+        "dense": nn.Conv2d(8, 12, 3),
+        "strided": nn.Conv2d(8, 12, 3, stride=2),
+        "grouped": nn.Conv2d(8, 12, 3, groups=4),
+        "depthwise": nn.Conv2d(8, 8, 3, groups=8, padding=1),
+        "transposed": nn.ConvTranspose2d(8, 12, 2, stride=2),
+        "grouped and transposed": nn.ConvTranspose2d(8, 12, 2, stride=2, groups=2),
+    }
+    for name, layer in kinds.items():
+        images = torch.rand(2, 8, 9, 11, requires_grad=True)
+        with flop_counter() as forward:
+            made = layer(images)
+        with flop_counter() as backward:
+            made.sum().backward()
+        groups = layer.groups
+        pixels = math.prod((images if "transposed" in name else made).shape[2:])
+        by_hand = 2 * 2 * pixels * 8 * 12 * math.prod(layer.kernel_size) // groups
+        if name == "depthwise":
+            by_hand = 2 * 2 * pixels * 8 * 9
+        assert (name, forward.get_total_flops()) == (name, by_hand)
+        assert (name, backward.get_total_flops()) == (name, 2 * by_hand)
+
+
+def test_a_step_that_seems_faster_than_the_machine_is_an_error(monkeypatch, pictures, tmp_path):
+    monkeypatch.setattr(speed, "peak_flops", lambda device, precision: 1.0)
+    options = {"width": 2, "depth": 2}
+    recipe = Recipe(
+        data=str(pictures),
+        model_options=options,
+        augment={"crop": {"size": 16}},
+        device="cpu",
+        out=str(tmp_path / "run"),
+    )
+    with pytest.raises(FailureError, match="which cannot be"):
+        measure(recipe, steps=1, warmup=1)
 
 
 @pytest.mark.slow

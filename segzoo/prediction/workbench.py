@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
 from segzoo.files import write_whole
 from segzoo.images import read, read_reduced
-from segzoo.machine import fast_dtype, peak_flops
+from segzoo.machine import fast_dtype, flop_counter, peak_flops
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
@@ -63,7 +62,7 @@ class Bench:
         pixels, self.shape = self.read(exact=True)
         one, self.placement = self.prepared(pixels, self.shape, exact=True)
         self.input = one.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode(), flop_counter() as counter:
             network(one.to(self.device))
         self.operations = float(counter.get_total_flops())
 

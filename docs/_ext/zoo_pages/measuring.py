@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from segzoo.errors import SegzooError
+from segzoo.machine import flop_counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def _counted(make: Callable[[], nn.Module], size: tuple[int, int], channels: int
     with torch.device(device):
         model = make().eval()
     image = torch.zeros(1, channels, *size, device=device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), flop_counter() as counter:
         model(image)
     strides = getattr(getattr(model, "encoder", model), "strides", None)
     return Measured(
