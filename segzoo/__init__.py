@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from segzoo.doctor import check_data
     from segzoo.evaluation import evaluate
     from segzoo.hooks import hookimpl
+    from segzoo.listing import (
+        list_datasets,
+        list_decoders,
+        list_encoders,
+        list_losses,
+        list_metrics,
+        list_models,
+        list_recipes,
+        list_weights,
+    )
     from segzoo.prediction import Predictor, Segmentation, predict
     from segzoo.segmenter import Segmenter
     from segzoo.training import train
@@ -36,6 +46,14 @@ _WHERE = {
     "hookimpl": "segzoo.hooks",
     "hooks": "",
     "interfaces": "",
+    "list_datasets": "segzoo.listing",
+    "list_decoders": "segzoo.listing",
+    "list_encoders": "segzoo.listing",
+    "list_losses": "segzoo.listing",
+    "list_metrics": "segzoo.listing",
+    "list_models": "segzoo.listing",
+    "list_recipes": "segzoo.listing",
+    "list_weights": "segzoo.listing",
     "load": "segzoo.weights",
     "predict": "segzoo.prediction",
     "push": "segzoo.weights",
@@ -58,6 +76,14 @@ __all__ = [
     "hookimpl",
     "hooks",
     "interfaces",
+    "list_datasets",
+    "list_decoders",
+    "list_encoders",
+    "list_losses",
+    "list_metrics",
+    "list_models",
+    "list_recipes",
+    "list_weights",
     "load",
     "predict",
     "push",

@@ -127,13 +127,11 @@ class Registry(Generic[S]):
 
     def match(self, pattern: str) -> list[str]:
         """Return the names that match a shell pattern (``unet-*``), or contain ``pattern`` if it has none."""
-        wild = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
-        matched = (
+        return sorted(
             name
             for name, entry in self.items()
-            if any(fnmatchcase(one, wild) for one in (name, *entry.spec.aliases))
+            if any(matches(one, pattern) for one in (name, *entry.spec.aliases))
         )
-        return sorted(matched)
 
     def unknown(self, name: str, also: str = "") -> str:
         """Return what to say of a name that is unknown, with close matches.
@@ -174,6 +172,11 @@ def clashes(registries: Iterable[Registry[Any]]) -> dict[str, list[str]]:
 def _cut(lines: list[str], most: int = 5) -> list[str]:
     more = len(lines) - most
     return [*lines[:most], f"{more} more of its names are claimed by others too"] if more > 0 else lines
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a name matches a shell pattern (``unet-*``), or contains ``pattern`` if it has none."""
+    return fnmatchcase(name, pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*")
 
 
 def plural(kind: str) -> str:
