@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 import segzoo
 from segzoo.prediction.engines import make_engine
@@ -152,3 +153,18 @@ def test_where_there_is_no_program_for_a_size_torch_computes_it() -> None:
     assert engine.failed
     assert [line.split(":")[0] for line in told] == ["images of 1x3x16x20", "images of 1x3x16x24"]
     assert "no rule for this operation" in told[0]
+
+
+@pytest.mark.slow
+def test_torch_compile_makes_one_program_for_single_images_and_one_for_batches(monkeypatch):
+    counter = CompileCounter()
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda model, **options: compiled(model, backend=counter, **options)
+    )
+    torch.compiler.reset()
+    engine = make_engine(segzoo.create("unet", num_classes=2, width=4, depth=2), backend="compile")
+    for height, width in ((256, 256), (257, 301), (120, 640)):
+        for batch in (1, 2, 3):
+            engine(torch.rand(batch, 3, height, width))
+    assert counter.frame_count == 2

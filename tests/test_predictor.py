@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -155,3 +158,19 @@ def test_a_folder_of_weights_is_a_model_as_text_or_as_a_path(model, image, tmp_p
     for one in (folder, str(folder)):
         assert np.array_equal(segzoo.predict(image, model=one).mask, expected)
         assert differing(segzoo.Predictor(one)(image), segzoo.predict(image, model=one)) < 1e-3
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_a_predictor_can_be_pickled_and_copied(model, image, precision):
+    predictor = segzoo.Predictor(model, precision=precision, threshold=0.4, flips=["horizontal"])
+    expected = predictor(image)
+    for again in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):
+        assert again.settings == predictor.settings
+        assert np.array_equal(again(image).mask, expected.mask)
+
+
+def test_a_predictor_works_in_the_processes_of_a_pool(image):
+    predictor = segzoo.Predictor("unet-nuclei")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = pool.submit(predictor, image).result()
+    assert np.array_equal(found.mask, predictor(image).mask)

@@ -126,6 +126,22 @@ class Predictor:
         tell: Callable[[str], None] = _log.info,
     ) -> None:
         named = [model] if isinstance(model, str | os.PathLike | nn.Module) else list(model)
+        # What another process or a copy makes this predictor of again: engines cannot travel.
+        self._models = named
+        self._options: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "backend": backend,
+            "memory": memory,
+            "flips": flips,
+            "turns": turns,
+            "scales": scales,
+            "threshold": threshold,
+            "thresholds": thresholds,
+            "smallest_object": smallest_object,
+            "smallest_hole": smallest_hole,
+            "calibration": calibration if precision == "fastest" else (),
+        }
         networks = [loaded(one) for one in named]
         if not networks:
             raise OptionError("name at least one model")
@@ -178,6 +194,14 @@ class Predictor:
         picture = image if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
         prepared = self.prepare(picture, probabilities=probabilities)
         return self.segment_prepared([prepared], probabilities=probabilities)[0]
+
+    def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[Any, ...]]:
+        """Pickle and copy as models and options, of which the predictor is made again.
+
+        Models that were given by name are loaded by name again. ``tell`` stays behind: what another process
+        has to say goes to its log.
+        """
+        return _made_again, (self._models, self._options, self.settings)
 
     @property
     def cleans(self) -> bool:
@@ -252,6 +276,13 @@ class Predictor:
         if not self.cleans:
             return found
         return found.with_mask(clean(found.mask, self.config.labels, **self._smallest))
+
+
+def _made_again(models: Sequence[Model], options: Mapping[str, Any], settings: str) -> Predictor:
+    made = Predictor(models, **options)
+    if made.settings != settings:
+        _log.warning("a predictor was made again with other settings: %s, it was %s", made.settings, settings)
+    return made
 
 
 def fingerprint(network: nn.Module) -> str:

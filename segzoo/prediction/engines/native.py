@@ -210,7 +210,9 @@ def _build(known: Known, way: _Way) -> NativeEngine:
     if way.compiled:
         # Which warns of CUDA where there is none.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        # One program for all sizes: a minute for each new one would cost more than it ever gains.
+        # A program for all sizes: a minute for each new one would cost more than it ever gains. torch still
+        # compiles once for single images, once for batches, and anew for small images (about 100 x 100),
+        # which its convolutions compute in another way.
         copy = cast("nn.Module", torch.compile(copy, dynamic=True))
     return NativeEngine(
         copy,
