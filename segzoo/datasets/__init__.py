@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from segzoo.datasets.matching import match
     from segzoo.datasets.pairs import Pair, Pairs, find_root
     from segzoo.datasets.splits import Split, check_split, hundredth_of, split_of
+    from segzoo.datasets.zips import Zip
 
 # Imported when first used: a list of what there is needs none of it.
 _WHERE = {
     "Pair": "pairs",
     "Pairs": "pairs",
     "Split": "splits",
+    "Zip": "zips",
     "check_split": "splits",
     "find_root": "pairs",
     "hundredth_of": "splits",
@@ -29,6 +31,7 @@ __all__ = [
     "Pair",
     "Pairs",
     "Split",
+    "Zip",
     "check_split",
     "find_root",
     "hundredth_of",

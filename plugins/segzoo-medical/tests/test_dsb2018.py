@@ -82,7 +82,7 @@ def test_a_data_set_travels_to_another_process(root):
 
 def test_a_broken_archive_is_named(tmp_path):
     (tmp_path / "stage1_train.zip").write_bytes(b"PK\3\4 but no more")
-    with pytest.raises(FailureError, match=r"stage1_train\.zip is not a readable zip"):
+    with pytest.raises(FailureError, match=r"stage1_train\.zip is damaged: it is cut short"):
         DSB2018(tmp_path)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from segzoo.datasets import check_split, split_of
+from segzoo.datasets import Zip, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError
 from segzoo.interfaces import Sample
 from segzoo_medical import NUCLEI
@@ -74,9 +73,11 @@ class DSB2018:
         try:
             with Image.open(io.BytesIO(self._bytes(file))) as image:
                 return np.asarray(image.convert(mode))
+        except FailureError as error:
+            raise ImageError(str(error)) from error
         except FileNotFoundError as error:
             raise ImageError(f"{file} is gone: put it back, or open the data set anew") from error
-        except (OSError, SyntaxError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, SyntaxError, ValueError, KeyError, zlib.error) as error:
             raise ImageError(f"{file} cannot be read: {error}") from error
 
 
@@ -97,8 +98,8 @@ def _index(source: Path) -> tuple[dict[str, str], dict[str, list[str]], Callable
         files = [str(path.relative_to(source)) for path in source.glob("*/*/*.png")]
         read = _FolderReader(source)
     else:
-        read = _ZipReader(source)
-        files = read.files()
+        archive = Zip(source)
+        read, files = archive.read, archive.files()
     images: dict[str, str] = {}
     masks: dict[str, list[str]] = {}
     for file in sorted(files):
@@ -121,28 +122,3 @@ class _FolderReader:
 
     def __call__(self, file: str) -> bytes:
         return (self.folder / file).read_bytes()
-
-
-class _ZipReader:
-    """Reads from an archive that each process opens for itself, since a file position cannot be shared."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._archive: zipfile.ZipFile | None = None
-
-    def __call__(self, file: str) -> bytes:
-        return self._open().read(file)
-
-    def files(self) -> list[str]:
-        return self._open().namelist()
-
-    def _open(self) -> zipfile.ZipFile:
-        if self._archive is None:
-            try:
-                self._archive = zipfile.ZipFile(self.path)
-            except (OSError, zipfile.BadZipFile) as error:
-                raise FailureError(f"{self.path} is not a readable zip archive: {error}") from error
-        return self._archive
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "_archive": None}
