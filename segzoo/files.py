@@ -1,13 +1,65 @@
-"""Files that are there whole or not at all, and folders that can be written."""
+"""Files that can be read, files that are there whole or not at all, and folders that can be written."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
 from segzoo.errors import FailureError
+
+#: What is no file, though it has a name in a folder: reading it may wait for ever, or never end.
+_KINDS = {
+    stat.S_IFDIR: (errno.EISDIR, "it is a folder"),
+    stat.S_IFIFO: (errno.EINVAL, "it is a pipe, not a file"),
+    stat.S_IFSOCK: (errno.EINVAL, "it is a socket, not a file"),
+    stat.S_IFCHR: (errno.EINVAL, "it is a device, not a file"),
+    stat.S_IFBLK: (errno.EINVAL, "it is a device, not a file"),
+}
+
+
+def regular(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file, or of a link to one, that can be opened and read to an end.
+
+    Call it before a file that others named is opened: opening a pipe waits for who writes into it, and a
+    device such as ``/dev/zero`` has no end.
+
+    Raises:
+        OSError: there is no such file, or it is a folder, a pipe, a socket or a device; ``strerror`` says so.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a zero byte, or half a character, in its name
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    number, told = _KINDS.get(stat.S_IFMT(mode), (0, ""))
+    if told:
+        raise OSError(number, told, str(path))
+    return path
+
+
+def read_words(path: str | os.PathLike[str]) -> str:
+    """Return the text of a list that names files, such as ``ls`` or a spreadsheet writes it.
+
+    Names need not be UTF-8: what is not is kept as Python keeps it in the names of files.
+
+    Raises:
+        OSError: it cannot be read; see `regular`.
+    """
+    return as_words(regular(path).read_bytes())
+
+
+def as_words(data: bytes) -> str:
+    """Return bytes as `read_words` does."""
+    return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+
+
+def lines_of(text: str) -> list[str]:
+    r"""Return the lines of a text, which end at ``\n`` or ``\r\n``: names may hold U+2028 and the like."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def writable(folder: str | os.PathLike[str]) -> Path:

@@ -61,7 +61,7 @@ def test_a_list_names_what_words_do(photos, monkeypatch):
     listed = photos.parent / "list.txt"
     listed.write_text(f"# two of them\n{photos / 'b.png'}\n\n{photos / 'a.bmp'}\n")
     assert named(find_sources([], lists=[str(listed)])) == {"b": 2, "a": 4}
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{photos / 'a.png'}\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{photos / 'a.png'}\n".encode())))
     assert named(find_sources([], lists=["-"])) == {"a": 1}
 
 

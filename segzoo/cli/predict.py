@@ -143,7 +143,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
-    from segzoo.errors import FailureError
+    from segzoo.errors import FailureError, MissingExtraError
     from segzoo.prediction.sharing import parse_share
     from segzoo.prediction.sources import find
 
@@ -170,7 +170,12 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
             troubles += masks_to_names(predictor, images, named, look, options)
         if videos or not named:
             sources = [*([] if named else images), *videos]
-            troubles += _run(predictor, sources, outputs, look, options, part=share.name)
+            try:
+                troubles += _run(predictor, sources, outputs, look, options, part=share.name)
+            except MissingExtraError as error:
+                if not troubles:
+                    raise
+                troubles.append(str(error))
     if troubles:
         raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *map(printable, troubles)]))
 
@@ -184,6 +189,7 @@ def _run(
     *,
     part: str,
 ) -> list[str]:
+    from segzoo.errors import MissingExtraError
     from segzoo.prediction.films import FilmOptions
     from segzoo.prediction.job import Job
 
@@ -206,17 +212,21 @@ def _run(
         ),
     )
     troubles: list[str] = []
+    missing: set[str] = set()
     skipped = 0
     for done in job.run(sources):
         skipped += done.skipped
         if done.error:
             troubles.append(done.error)
+            missing.add(done.missing)
         elif not done.skipped:
             _tell(done)
             if options["show"] and done.segmentation is not None:
                 done.segmentation.overlay(options["opacity"]).show(title=done.source.origin)
     if skipped:
         echo(f"{skipped} were done before")
+    if len(troubles) == len(sources) and "" not in missing:
+        raise MissingExtraError("; ".join(sorted(missing)))
     return troubles
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from segzoo.errors import ImageError, SegzooError
+from segzoo.files import regular
 from segzoo.images.pixels import as_image, from_pillow, from_tensor
-from segzoo.images.sizes import averages, placed, scaled_size
+from segzoo.images.sizes import averages, check_pixels, placed, scaled_size
 from segzoo.images.tiffs import TIFF_STARTS, count_tiff_pages, read_tiff
 from segzoo.images.zarrs import holds_zarr, read_zarr
 
@@ -56,8 +58,9 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
     """
     path = Path(path)
     if holds_array(path) or is_deep(path):
-        array = as_image(read_array(path) if holds_array(path) else read_tiff(path, page))
-        return array if scale == 1 else from_pillow(_shrunk(_picture(array, path), scale))
+        with naming(path):
+            array = as_image(read_array(path) if holds_array(path) else read_tiff(path, page))
+            return array if scale == 1 else from_pillow(_shrunk(_picture(array, path), scale))
     with opened(path, page) as image:
         return from_pillow(image if scale == 1 else _shrunk(image, scale))
 
@@ -100,15 +103,34 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     Raises:
         ImageError: as `read` says; also if there is no such page.
     """
+    with naming(path, page), Image.open(regular(path)) as image:
+        if page is not None:
+            image.seek(page)
+        elif (pages := getattr(image, "n_frames", 1)) > 1:
+            warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=5)
+        yield image
+
+
+@contextmanager
+def naming(path: Path, page: int | None = None) -> Iterator[None]:
+    """Make whatever goes wrong while an image file is read an `ImageError` that names the file.
+
+    Pillow raises SyntaxError for broken PNG chunks and struct.error for broken EXIF, numpy TokenError and
+    OverflowError for headers, tifffile and zarr what their codecs raise: there is no list of it all.
+
+    Args:
+        path: the file.
+        page: which of several is read.
+
+    Raises:
+        ImageError: as `read` says.
+        MissingExtraError: as it was raised.
+    """
     try:
-        with Image.open(path) as image:
-            if page is not None:
-                image.seek(page)
-            elif (pages := getattr(image, "n_frames", 1)) > 1:
-                warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=4)
-            yield image
+        yield
     except FileNotFoundError as error:
-        raise ImageError(f"there is no file {path}") from error
+        told = f"{path} is a link to what is not there" if path.is_symlink() else f"there is no file {path}"
+        raise ImageError(told) from error
     except UnidentifiedImageError as error:
         empty = path.stat().st_size == 0
         reason = "the file is empty" if empty else "it holds no image in a format that Pillow knows"
@@ -118,12 +140,25 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     except EOFError as error:
         where = f"has no page {page}, or" if page else "is"
         raise ImageError(f"{path} {where} cut short") from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{path} does not fit in memory: cut it into tiles, or free memory ({error or 'none is left'})"
+        ) from error
+    except ImageError as error:
+        if str(path) in str(error):
+            raise
+        raise ImageError(f"{path}: {error}") from error
     except (SegzooError, Warning):
         raise
     except Exception as error:
-        # Pillow raises SyntaxError for broken PNG chunks, struct.error for broken EXIF, and more.
-        reason = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.strerror:  # the system's word, not the reader's
+            raise ImageError(f"{path} cannot be read: {_lower(error.strerror)}") from error
+        reason = str(error).strip() or type(error).__name__
         raise ImageError(f"{path} is damaged or cut short: {reason}") from error
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def count_pages(path: Path) -> int:
@@ -137,7 +172,7 @@ def count_pages(path: Path) -> int:
 def is_deep(path: Path) -> bool:
     """Whether a file is a TIFF that Pillow does not know, or takes for 8 bits where RGB has more."""
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             if file.read(4) not in TIFF_STARTS:
                 return False
         with Image.open(path) as image:
@@ -146,7 +181,7 @@ def is_deep(path: Path) -> bool:
             return tags.get(PHOTOMETRIC_INTERPRETATION) == _RGB and max(bits) > 8
     except UnidentifiedImageError:
         return True
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:
         return False  # reading it will say what is wrong
 
 
@@ -171,31 +206,90 @@ def read_array(path: Path) -> NDArray[Any]:
         MissingExtraError: it is Zarr, and zarr is not installed.
     """
     if holds_zarr(path):
-        return read_zarr(path)
-    known = path.suffix.lower() == ".npy"
-    try:
-        return np.load(path, allow_pickle=False) if known else _read_tensor(path)
-    except FileNotFoundError as error:
-        raise ImageError(f"there is no file {path}") from error
-    except (SegzooError, Warning):
-        raise
-    except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
-        what = "array of numbers as numpy.save writes it" if known else "tensor with a number for each pixel"
-        raise ImageError(f"{path} is no {what}: {error}") from error
+        with naming(path):
+            return read_zarr(path)
+    if path.suffix.lower() == ".npy":
+        return np.array(map_array(path))
+    with naming(path):
+        return check_numbers(_read_tensor(regular(path)), path)
+
+
+def map_array(path: Path) -> np.memmap[Any, Any]:
+    """Return the array of a ``.npy`` file without reading its values, which are all numbers.
+
+    Raises:
+        ImageError: it is none, or shorter than its header says.
+    """
+    with naming(path):
+        regular(path)
+        try:
+            # Mapped, a header that claims more than the file holds is refused, and takes no memory.
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError:
+            raise
+        except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
+            if not path.stat().st_size:
+                raise ImageError(f"{path} cannot be read: the file is empty") from error
+            raise ImageError(
+                f"{path} is no array of numbers as numpy.save writes it, or is cut short: {error}"
+            ) from error
+        if not isinstance(mapped, np.memmap):
+            mapped.close()
+            raise ImageError(
+                f"{path} holds several arrays as numpy.savez writes them, not one: save each alone"
+            )
+        check_numbers(mapped, path)
+    return mapped
+
+
+def check_numbers(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return an array as it is if its values are real numbers, or true and false.
+
+    Raises:
+        ImageError: they are words, dates, records, complex or others.
+    """
+    if array.dtype.kind not in "biuf":
+        raise ImageError(
+            f"{path} holds values of type {array.dtype}: a pixel is an integer, a float or a bool"
+        )
+    return array
 
 
 def _read_tensor(path: Path) -> NDArray[Any]:
     import torch  # only what torch wrote waits for it
 
+    _check_stored(path)
     try:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # whatever comes out of a pickle that is damaged
         raise ImageError(f"{path} holds no tensor that can be read without running code") from error
     if not isinstance(tensor, torch.Tensor):
         raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ImageError(
+            f"{path} is no tensor with a number for each pixel: it is {tensor.layout}, {tensor.dtype}, on "
+            f"{tensor.device}"
+        )
+    if tensor.numel() * tensor.element_size() > path.stat().st_size:
+        # A tensor that repeats one value takes no room in its file: no more than of an image is believed.
+        check_pixels(path, *(*tensor.shape, 1, 1)[:2])
     return from_tensor(tensor)
+
+
+def _check_stored(path: Path) -> None:
+    """Refuse a tensor that its file unpacks to more than an image may have; torch.save never packs.
+
+    Raises:
+        ImageError: it does.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as packed:
+        size = sum(entry.file_size for entry in packed.infolist())
+    if size > path.stat().st_size:
+        check_pixels(path, size, 1)
 
 
 def _shrunk(image: Image.Image, scale: float) -> Image.Image:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import ImageError, MissingExtraError
+from segzoo.files import regular
 from segzoo.images.sizes import check_pixels
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def read_tiff(path: Path, page: int | None = None) -> NDArray[Any]:
     """
     tifffile = load_tifffile()
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(regular(path)) as file:
             found = file.pages[page or 0]
             check_pixels(path, found.imagelength, found.imagewidth)
             check_tiles(found)
             pixels, axes, orientation = found.asarray(), found.axes, orientation_of(found)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except IndexError as error:
         where = f"has no page {page}, or" if page else "is damaged or"
@@ -88,7 +89,7 @@ def count_tiff_pages(path: Path) -> int:
     """Return how many pages a TIFF has; errors as `read_tiff`."""
     tifffile = load_tifffile()
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(regular(path)) as file:
             return len(file.pages)
     except Exception as error:
         raise ImageError(f"{path} cannot be read: {error}") from error

@@ -6,17 +6,19 @@ Formats: Zarr 2 and 3; OME-NGFF 0.1 to 0.5 (``multiscales``).
 from __future__ import annotations
 
 import math
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segzoo.errors import ImageError, MissingExtraError
+from segzoo.files import regular
 from segzoo.images.sizes import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -36,7 +38,10 @@ _CHANNELS = 4
 
 def holds_zarr(path: Path) -> bool:
     """Whether a path is a folder that holds a Zarr array or group."""
-    return path.is_dir() and any((path / sign).is_file() for sign in _SIGNS)
+    try:
+        return path.is_dir() and any((path / sign).is_file() for sign in _SIGNS)
+    except OSError:  # it may not be looked at, or its name is too long: opening it will say so
+        return False
 
 
 def load_zarr() -> Any:
@@ -72,6 +77,7 @@ class ZarrImage:
         self._path = path
         zarr = load_zarr()
         try:
+            _check_files(path)
             self._array, names = _image(zarr.open(store=str(path), mode="r"), path)
             unknown = sorted(_packings(self._array) - set(_CODECS.split()))
             chunks = self._array.chunks
@@ -110,6 +116,16 @@ class ZarrImage:
         kept = [axis for axis in self._axes if axis in "yxc"]
         found = found if "c" in kept else found[..., None]
         return found.transpose([[*kept, "c"].index(axis) for axis in "yxc"])
+
+
+def _check_files(folder: Path) -> None:
+    """Raise `ImageError` if one of the files of a Zarr folder is none: its codec would wait for it."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                regular(Path(where, name))
+            except OSError as error:
+                raise ImageError(f"{folder} is damaged: {name} in it: {error.strerror}") from error
 
 
 def read_zarr(path: Path) -> NDArray[Any]:

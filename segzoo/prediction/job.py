@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import SegzooError
+from segzoo.errors import MissingExtraError, SegzooError
 from segzoo.files import refuse_existing, writable
 from segzoo.prediction.classes import class_index, found_in_words
 from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
@@ -36,6 +36,7 @@ class Done:
             went by rows.
         written: the files.
         error: why there is none.
+        missing: the extra that reading it takes, where that is why.
         skipped: whether an earlier run had done it.
         note: what was found, for people.
     """
@@ -44,6 +45,7 @@ class Done:
     segmentation: Segmentation | None = None
     written: tuple[Path, ...] = ()
     error: str = ""
+    missing: str = ""
     skipped: bool = False
     note: str = ""
 
@@ -139,18 +141,18 @@ class Job:
             tiler.measured()  # before others are on their way
         stages = Stages(prepare=self._read, kind=_kind, infer=self._infer, finish=self._finish)
         for outcome in run_stages(images, stages, batch=self.batch):
-            yield outcome.result or self._failed(outcome.item, str(outcome.error))
+            yield outcome.result or self._failed(outcome.item, outcome.error)
         for video in videos:
             try:
                 yield self._film(video)
             except SegzooError as error:
-                yield self._failed(video, str(error))
+                yield self._failed(video, error)
 
-    def _failed(self, source: Source | VideoSource, told: str) -> Done:
-        told = told if source.origin in told else f"{source.origin}: {told}"
+    def _failed(self, source: Source | VideoSource, error: SegzooError | None) -> Done:
+        told = str(error) if source.origin in str(error) else f"{source.origin}: {error}"
         if self.manifest is not None:
             self.manifest.add(source.origin, state=source.state(), error=told)
-        return Done(source, error=told)
+        return Done(source, error=told, missing=str(error) if isinstance(error, MissingExtraError) else "")
 
     def _film(self, source: VideoSource) -> Done:
         state, output = source.state(), film_output(self.outputs, save=self.save)

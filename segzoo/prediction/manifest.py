@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
+from segzoo.files import lines_of
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Manifest:
             raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 
     def _read(self, text: str) -> None:
-        for line in text.splitlines():
+        for line in lines_of(text):
             try:
                 entry = json.loads(line)
                 if "outputs" in entry:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import os
 import re
 import sys
 from collections import Counter
@@ -12,19 +14,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from segzoo.errors import ImageError
+from segzoo.files import as_words, lines_of, read_words
 from segzoo.images import SUFFIXES
 from segzoo.images.zarrs import ZARR_SUFFIX, holds_zarr
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
 from segzoo.prediction.sources.video import CAMERA, VIDEO_SUFFIXES, is_video
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Sequence
 
     from segzoo.prediction.sources.source import Source
 
 #: Files of these suffixes may hold several pages, each an image.
 _PAGED = (".tif", ".tiff")
+#: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
+_LONGEST = 215
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,18 @@ def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str
 
 def _listed(file: str) -> list[str]:
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImageError(f"the list {file} cannot be read: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        text = as_words(sys.stdin.buffer.read()) if file == "-" else read_words(file)
+    except OSError as error:
+        told = error.strerror or error
+        raise ImageError(
+            f"the list {file} cannot be read: {told}; `--list -` reads standard input"
+        ) from error
+    return [_word(line) for line in lines_of(text) if line.strip() and not line.startswith("#")]
+
+
+def _word(line: str) -> str:
+    """Return what a line names: blanks around it are a slip of the hand, unless a name has them."""
+    return line if os.path.lexists(line) else line.strip()
 
 
 def _named(word: str) -> list[tuple[Path | str, Path]]:
@@ -102,28 +114,36 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
         return [(word, Path(re.sub(r"\W+", "_", word)))]
     if word.startswith(("http://", "https://")):
         name = PurePosixPath(unquote(urlsplit(word).path)).name
-        return [(word, Path(name or "image"))]
+        return [(word, Path(name if name.strip(".") else "image"))]
     path = Path(word)
     if holds_zarr(path):
         return [(path, Path(path.name))]
     if path.is_dir():
         known = SUFFIXES | VIDEO_SUFFIXES | {ZARR_SUFFIX}
         named = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known]
-        inside = [p for p in named if p.is_file() or holds_zarr(p)]
+        # What is no file, such as a pipe, is taken too: reading it says so.
+        inside = [p for p in named if not _is_folder(p) or holds_zarr(p) or p.suffix.lower() == ZARR_SUFFIX]
         if not inside:
             raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))}) and no video")
         return [(p, p.relative_to(path)) for p in inside]
-    if path.exists():
+    if os.path.lexists(path):
         return [(path, Path(path.name))]
     if any(sign in word for sign in "*?["):
         # Path.glob takes no absolute pattern.
         matched = [Path(one) for one in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
-        files = [one for one in matched if one.is_file() or holds_zarr(one)]
+        files = [one for one in matched if not _is_folder(one) or holds_zarr(one)]
         if not files:
             raise ImageError(f"no file is like {word}")
         top = _common(files)
         return [(one, one.relative_to(top)) for one in files]
     raise ImageError(f"there is no file {path}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it may not be looked at; reading it will say so
+        return False
 
 
 def _common(files: list[Path]) -> Path:
@@ -135,17 +155,35 @@ def _common(files: list[Path]) -> Path:
 
 def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
     """Give each thing a name of its own: files that would share one keep their suffixes in it."""
-    stems = Counter(str(inner.with_suffix("")) for inner in found.values())
+    stems = Counter(map(_stem, found.values()))
     sources: list[Source | VideoSource] = []
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for where, inner in found.items():
-        stem = str(inner.with_suffix(""))
+        stem = _stem(inner)
         name = stem if stems[stem] == 1 else str(inner)
-        taken[name] += 1
-        if taken[name] > 1:
-            name = f"{name}_{taken[name]}"
+        number, name = 1, _short(name)
+        first = name
+        while name in taken:
+            number += 1
+            name = f"{first}_{number}"
+        taken.add(name)
         sources += _sources(where, name)
     return sources
+
+
+def _stem(inner: Path) -> str:
+    """Return a name without its suffix, but never ``.`` or ``..``, which are folders: ``..png`` stays."""
+    return str(inner.parent / inner.stem if inner.stem.strip(".") else inner)
+
+
+def _short(name: str) -> str:
+    """Return a name that what is written for it can have: endings such as ``_mask.png`` are added to it."""
+    folder, last = os.path.split(name)
+    data = os.fsencode(last)
+    if len(data) <= _LONGEST:
+        return name
+    kept = data[: _LONGEST - 9].decode("utf-8", "ignore")
+    return os.path.join(folder, f"{kept}~{hashlib.sha256(data).hexdigest()[:8]}")  # noqa: PTH118
 
 
 def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import ImageError, MissingExtraError, OptionError
+from segzoo.files import regular
 
 if TYPE_CHECKING:
     import os
@@ -190,8 +191,13 @@ class Video:
         self.container.close()
 
     def _opened(self) -> InputContainer:
-        if not self.is_camera and not Path(self.word).is_file():
-            raise ImageError(f"there is no file {self.word}")
+        try:
+            if not self.is_camera:
+                regular(self.word)
+        except FileNotFoundError as error:
+            raise ImageError(f"there is no file {self.word}") from error
+        except OSError as error:
+            raise ImageError(f"{self.word} cannot be read as a video: {error.strerror}") from error
         try:
             if not self.is_camera:
                 return self._av.open(self.word, metadata_errors="replace")

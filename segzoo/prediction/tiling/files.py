@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import ExifTags, Image
 
 from segzoo.errors import ImageError
+from segzoo.files import regular
 from segzoo.images import holds_array, opened, read_array
-from segzoo.images.reading import is_deep
+from segzoo.images.reading import is_deep, map_array, naming
 from segzoo.images.tiffs import TIFF_STARTS, load_tifffile
 from segzoo.images.zarrs import ZarrImage, holds_zarr
 from segzoo.prediction.tiling.png import SIGNATURE, PngRows, by_rows
@@ -44,12 +44,8 @@ def open_rows(
         MissingExtraError: it takes an extra that is not installed.
     """
     path = Path(path)
-    try:
+    with naming(path, page):
         rows = _opened(path, page)
-    except FileNotFoundError as error:
-        raise ImageError(f"there is no file {path}") from error
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
     if max_pixels == -1:
         max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
     if isinstance(rows, ArrayRows | FileRows):
@@ -69,7 +65,7 @@ def _opened(path: Path, page: int | None) -> RowSource:
         return ZarrRows(ZarrImage(path))
     if holds_array(path):
         return ArrayRows(read_array(path))
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         start = file.read(8)
     if start == SIGNATURE and by_rows(path):
         return PngRows(path)
@@ -89,12 +85,7 @@ def _tiff_rows(path: Path, page: int | None) -> RowSource | None:
 
 
 def _npy_rows(path: Path) -> RowSource:
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
-        raise ImageError(f"{path} is no array of numbers as numpy.save writes it: {error}") from error
+    mapped = map_array(path)
     if not mapped.flags.c_contiguous:
         return ArrayRows(mapped)
     return FileRows(path, mapped.offset, mapped.shape, mapped.dtype)

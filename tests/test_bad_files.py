@@ -1,0 +1,255 @@
+"""One bad file never stops a folder, whatever its name is and whatever is bad about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from bad_files import NAMES, images, mutations, named, strange_arrays, write_bad
+from PIL import Image
+
+import segzoo
+from segzoo.cli import run
+from segzoo.errors import ImageError, MaskError
+from segzoo.files import as_words, lines_of, regular
+from segzoo.images import read, tiffs
+from segzoo.images.zarrs import load_zarr
+from segzoo.labels import read_mask
+from segzoo.prediction.sources import find
+from segzoo.prediction.tiling.files import open_rows
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder of an untrained U-Net's weights."""
+    torch.manual_seed(0)
+    model = segzoo.create("unet", num_classes=2, width=2, depth=2)
+    return str(segzoo.save(model, tmp_path_factory.mktemp("weights") / "unet"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with a good image under each odd name."""
+    (tmp_path / "photos").mkdir()
+    for name in NAMES:
+        Image.fromarray(PICTURE).save(tmp_path / "photo.png")
+        (tmp_path / "photo.png").rename(named(tmp_path / "photos", name))
+    return tmp_path / "photos"
+
+
+# -- what can be opened
+
+
+def test_only_what_is_a_file_is_opened(tmp_path):
+    bad = write_bad(tmp_path / "bad")
+    Image.fromarray(PICTURE).save(tmp_path / "good.png")
+    (tmp_path / "link.png").symlink_to("good.png")
+    assert regular(tmp_path / "link.png") == tmp_path / "link.png"
+    assert read(tmp_path / "link.png").shape == (20, 24, 3)
+    for name in bad:
+        for reader, kind in ((read, ImageError), (read_mask, MaskError), (open_rows, ImageError)):
+            if reader is open_rows and name in ("cut.png", "iccp.png", "ztxt.png"):
+                continue  # which reads what it needs, when it needs it
+            with pytest.raises(kind, match=name.replace(".", r"\.")):
+                reader(tmp_path / "bad" / name)
+    for odd in ("a\0b.png", "a\ud800.png"):
+        with pytest.raises(OSError, match="no file can have this name"):
+            regular(odd)
+
+
+@pytest.mark.parametrize("name", strange_arrays())
+def test_an_array_that_is_no_image_is_an_error_with_its_name(tmp_path, name):
+    np.save(tmp_path / "a.npy", strange_arrays()[name])
+    with pytest.raises(ImageError, match=r"a\.npy"):
+        read(tmp_path / "a.npy")
+    if name not in ("negative", "nan"):
+        with pytest.raises(MaskError, match=r"a\.npy"):
+            read_mask(tmp_path / "a.npy")
+        with pytest.raises(ImageError, match=r"a\.npy"):
+            open_rows(tmp_path / "a.npy")
+
+
+def test_a_header_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path):
+    np.save(tmp_path / "a.npy", PICTURE)
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data.replace(b"(20, 24, 3), }      ", b"(90000, 90000, 3), }"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for reader in (read, read_mask, open_rows):
+        with pytest.raises(ImageError, match=r"a\.npy is no array of numbers .* or is cut short"):
+            reader(tmp_path / "a.npy")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 20_000
+
+
+def test_several_arrays_under_the_name_of_one_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", a=PICTURE)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(ImageError, match=r"a\.npy holds several arrays"):
+        read(tmp_path / "a.npy")
+
+
+def test_a_tensor_that_its_file_does_not_hold_is_refused_unless_any_size_may_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    torch.save(torch.zeros(1, dtype=torch.uint8).expand(40_000, 40_000), tmp_path / "wide.pt")
+    torch.save(torch.zeros(200, 200, dtype=torch.uint8), tmp_path / "long.pt")
+    assert read(tmp_path / "long.pt").shape == (200, 200, 1)
+    with (
+        zipfile.ZipFile(tmp_path / "long.pt") as stored,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w") as packed,
+    ):
+        for entry in stored.infolist():
+            packed.writestr(entry.filename, stored.read(entry), zipfile.ZIP_DEFLATED)
+    for name in ("wide.pt", "packed.pt"):
+        with pytest.raises(ImageError, match=rf"{name} is too large to decode at once"):
+            read(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    torch.save(torch.zeros(1, dtype=torch.uint8).expand(40, 40), tmp_path / "small.pt")
+    assert read(tmp_path / "small.pt").shape == (40, 40, 1)
+
+
+def test_a_pipe_among_the_chunks_of_zarr_is_told(tmp_path):
+    array = load_zarr().create_array(store=str(tmp_path / "a.zarr"), data=PICTURE)
+    assert array.shape == read(tmp_path / "a.zarr").shape
+    chunk = next(
+        path for path in (tmp_path / "a.zarr").rglob("*") if path.is_file() and path.suffix != ".json"
+    )
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(ImageError, match=r"a\.zarr is damaged: .* it is a pipe"):
+        read(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("suffix", images())
+def test_a_mutated_image_is_read_or_an_error_that_names_it(tmp_path, suffix):
+    path = tmp_path / f"image{suffix}"
+    outcomes = set()
+    for data in mutations(images()[suffix], 60, seed=len(suffix)):
+        path.write_bytes(data)
+        for reader in (read, read_mask, open_rows):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    found = reader(path)
+                    outcomes.add("read")
+                    if reader is open_rows:
+                        found.read(0, min(found.height, 8))
+                except ImageError as error:
+                    outcomes.add("refused" if str(path) in str(error) else str(error))
+    assert outcomes == {"read", "refused"}
+
+
+def test_what_does_not_fit_in_memory_is_told(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    Image.fromarray(PICTURE).save(tmp_path / "a.png")
+    monkeypatch.setattr("segzoo.images.reading.from_pillow", full)
+    with pytest.raises(ImageError, match=r"a\.png does not fit in memory"):
+        read(tmp_path / "a.png")
+
+
+def test_what_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied", "a.png")
+
+    Image.fromarray(PICTURE).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "open", forbidden)
+    with pytest.raises(ImageError, match=r"a\.png cannot be read: permission denied"):
+        read(tmp_path / "a.png")
+
+
+# -- lists of names
+
+
+def test_lines_of_a_list_end_where_lines_end_and_not_within_names():
+    assert lines_of("a\u2028b\n\x85c\r\n\x1cd\r") == ["a\u2028b", "\x85c", "\x1cd"]
+    assert lines_of("") == []
+    assert os.fsencode(as_words(b"\xef\xbb\xbfcaf\xe9\n")) == b"caf\xe9\n"
+
+
+def test_a_list_may_hold_every_name_but_one_with_a_line_feed(photos, tmp_path):
+    wanted = [name for name in NAMES if b"\n" not in name and b"\r" not in name]
+    paths = [os.fsencode(named(photos, name)) for name in wanted]
+    (tmp_path / "list").write_bytes(b"# images\n" + b"\r\n".join(paths))
+    found = find([], lists=[str(tmp_path / "list")])
+    assert [os.fsencode(one.path) for one in found.images] == paths
+    assert found.troubles == ()
+
+
+# -- segzoo predict
+
+
+def test_every_name_is_predicted_and_known_again(photos, weights, tmp_path, capsys):
+    bad = write_bad(photos)
+    words = [
+        "predict",
+        str(photos),
+        "-m",
+        weights,
+        "--out",
+        str(tmp_path / "masks"),
+        "--outputs",
+        "mask,coco",
+    ]
+    assert run(words) == 1
+    out, err = capsys.readouterr()
+    assert f"error: {len(bad)} could not be segmented:" in err
+    assert all(f"{photos}/{name}" in err for name in bad)
+    assert len(list((tmp_path / "masks").glob("*_mask.png"))) == len(NAMES)
+    assert not set(out + err) & {"\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\udce9", "\r"}
+    assert run([*words, "--resume"]) == 1
+    assert f"{len(NAMES)} were done before" in capsys.readouterr().out
+    lines = (tmp_path / "masks/manifest.jsonl").read_bytes().decode().split("\n")[:-1]
+    assert {json.loads(line)["input"] for line in lines} >= {str(named(photos, name)) for name in NAMES}
+
+
+def test_no_name_leads_out_of_the_output_folder(weights, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("..png", "...png", "....png", ".png.png"):
+        Image.fromarray(PICTURE).save(tmp_path / "photos" / "a.png")
+        (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / name)
+    before = set(tmp_path.iterdir())
+    assert (
+        run(
+            [
+                "predict",
+                str(tmp_path / "photos"),
+                "-m",
+                weights,
+                "--out",
+                str(tmp_path / "out"),
+                "--outputs",
+                "mask",
+            ]
+        )
+        == 0
+    )
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "out"}
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 4
+    names = {one.name for one in find(["http://a/%2e%2e", "http://b/..", "http://c/"]).images}
+    assert not names & {"", ".", ".."}
+    assert len(names) == 3
+
+
+def test_an_extra_that_every_image_takes_is_told_once(weights, tmp_path, monkeypatch, capsys):
+    import tifffile
+
+    (tmp_path / "deep").mkdir()
+    for number in range(3):
+        tifffile.imwrite(tmp_path / "deep" / f"{number}.tif", PICTURE.astype(np.float32))
+    monkeypatch.setattr(tiffs, "import_module", lambda name: __import__("no_such_module"))
+    words = ["predict", str(tmp_path / "deep"), "-m", weights, "--out", str(tmp_path / "out")]
+    assert run(words) == 2
+    assert capsys.readouterr().err.count("pip install") == 1
+    Image.fromarray(PICTURE).save(tmp_path / "deep" / "a.png")
+    assert run(words) == 1
+    out, err = capsys.readouterr()
+    assert "a.png" in out
+    assert all(f"{number}.tif" in err for number in range(3))
