@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 # A mask needs less than the tests do.
 DEMO := $(VENV)/.demo
 BROWSER := $(VENV)/.browser
+# A distribution called segzoo is this one under its earlier name, or another program whose package is called segzoo
+# too. Its files are removed before ours are installed: afterwards they would take ours along.
+UNNAME := $(BIN)/python -m pip uninstall -qq --yes --disable-pip-version-check segzoo
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
@@ -46,12 +49,14 @@ template: $(READY)  ## write plugins/template anew
 $(DEMO): pyproject.toml plugins/segzoo-medical/pyproject.toml
 	@echo "installing segzoo, and PyTorch with it, into $(VENV): some minutes, once"
 	@$(PYTHON) -m venv $(VENV)
+	@$(UNNAME)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --editable ./plugins/segzoo-medical
 	@touch $@
 
 $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(UNNAME)
 	$(BIN)/python -m pip install --quiet --group dev --editable ".[train]" $(addprefix --editable ./,$(PLUGINS))
 	$(BIN)/pyright --version  # the first call fetches what the tests then need no network for
 	@touch $(DEMO) $@

@@ -179,6 +179,12 @@ def _package() -> ModuleType:
             loaded = _import_module("segzoo")
         finally:
             _sys.path.remove(str(_ROOT))
+    elif "create" not in getattr(loaded, "__all__", ()):
+        raise ImportError(
+            f"{loaded.__file__ or list(loaded.__path__)} is already imported as segzoo and is another "
+            f"program's, and one process can hold only one. Start a new process that calls torch.hub.load "
+            f"before it imports segzoo"
+        )
     elif not _is_ours(loaded) and loaded.__version__ != _own_version():
         raise ImportError(
             f"segzoo {loaded.__version__} from {_place(loaded)} is already imported, but this torch.hub "
@@ -207,16 +213,18 @@ def _own_version() -> str:
 
 def _tell_of_another_installed() -> None:
     """Warn that the clone is used where another version is installed."""
-    try:
-        other = _metadata.distribution("segzoo")
-    except _metadata.PackageNotFoundError:
-        return
-    if other.version != _own_version() and not _is_editable_install_of_clone(other):
-        _warnings.warn(
-            f"segzoo {other.version} is installed, but this process now uses segzoo {_own_version()} from "
-            f"the torch.hub repository in {_ROOT}; `import segzoo` gives the latter, too",
-            stacklevel=4,
-        )
+    # segzoo on PyPI is another program, whose package this process could not import any more either.
+    for name in ("segmentation-zoo", "segzoo"):
+        try:
+            other = _metadata.distribution(name)
+        except _metadata.PackageNotFoundError:
+            continue
+        if other.version != _own_version() and not _is_editable_install_of_clone(other):
+            _warnings.warn(
+                f"{name} {other.version} is installed, but this process now uses segzoo {_own_version()} "
+                f"from the torch.hub repository in {_ROOT}; `import segzoo` gives the latter, too",
+                stacklevel=4,
+            )
 
 
 def _is_editable_install_of_clone(other: _metadata.Distribution) -> bool:

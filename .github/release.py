@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def versions(root: Path = ROOT) -> dict[str, tuple[str, str]]:
     """The folder and the version of each package, by its name."""
     own = re.search(r'^__version__ = "(.+)"$', (root / "segzoo/__init__.py").read_text("utf-8"), re.MULTILINE)
-    found = {"segzoo": (".", own.group(1) if own else "")}
+    found = {"segmentation-zoo": (".", own.group(1) if own else "")}
     for file in sorted(root.glob("plugins/segzoo-*/pyproject.toml")):
         project = tomllib.loads(file.read_text("utf-8"))["project"]
         found[project["name"]] = (file.parent.relative_to(root).as_posix(), project["version"])
@@ -41,5 +41,5 @@ def folder_of(tag: str, root: Path = ROOT) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("give one tag, such as segzoo-v0.1.0")
+        sys.exit("give one tag, such as segmentation-zoo-v0.1.0")
     print(f"folder={folder_of(sys.argv[1])}")

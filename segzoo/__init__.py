@@ -98,9 +98,20 @@ def __getattr__(name: str) -> Any:
     where = _WHERE.get(name)
     if where is None:
         raise AttributeError(f"module 'segzoo' has no attribute {name!r}")
-    value = getattr(import_module(where), name) if where else import_module(f"segzoo.{name}")
+    try:
+        value = getattr(import_module(where), name) if where else import_module(f"segzoo.{name}")
+    except ImportError as error:
+        raise _explained(error) from error
     globals()[name] = value
     return value
+
+
+def _explained(error: ImportError) -> ImportError:
+    """Return an error that also says that another program's files are in the way, where that is so."""
+    from segzoo.distribution import damage
+
+    told = damage() if (error.name or "").partition(".")[0] == "segzoo" else ""
+    return type(error)(f"{error}; {told}", name=error.name, path=error.path) if told else error
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from segzoo.cli import main
+import sys
+
+from segzoo.distribution import displacement
 
 if __name__ == "__main__":
+    # Half of segzoo may lie beside another program's files: then no command would do what it says.
+    if told := displacement():
+        sys.exit(f"error: {told}")
+    from segzoo.cli import main
+
     main()

@@ -19,6 +19,7 @@ from importlib.util import module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segzoo.distribution import OWNER, owner_of
 from segzoo.errors import PluginError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Candidate:
 
     Attributes:
         name: of its entry point.
-        distribution: the package that people install, its name normalised.
+        distribution: the package that people install, its name normalised; ``segzoo`` for segzoo itself.
         version: of the distribution.
         load: imports it and returns the module or object that implements the hooks.
         value: what its entry point names.
@@ -102,13 +103,13 @@ def _identity(distribution: metadata.Distribution) -> tuple[str, str, str]:
     try:
         said = distribution.metadata  # parsed anew whenever it is asked for
         if said["Name"] and said["Version"]:
-            return normalise(said["Name"]), said["Version"], ""
+            return owner_of(normalise(said["Name"])), said["Version"], ""
     except (KeyError, TypeError, AttributeError):  # there is no METADATA, or it lacks one of them
         pass
     # The folder of the metadata is named after both.
     folder = Path(str(getattr(distribution, "_path", "?"))).name
     name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
-    return normalise(name), version, "its METADATA lacks name or version: install it anew"
+    return owner_of(normalise(name)), version, "its METADATA lacks name or version: install it anew"
 
 
 def _entry_points(distribution: metadata.Distribution) -> tuple[list[metadata.EntryPoint], str]:
@@ -147,7 +148,7 @@ def _in_project(file: Path) -> Iterator[Candidate]:
 
     project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
     source = file.parent / "src" if (file.parent / "src").is_dir() else file.parent
-    distribution = normalise(str(project.get("name", file.parent.name)))
+    distribution = owner_of(normalise(str(project.get("name", file.parent.name))))
     version = str(project.get("version", ""))
     points = project.get("entry-points", {}).get(ENTRY_POINT_GROUP, {})
     for name, value in points.items():
@@ -216,7 +217,7 @@ def strict() -> bool:
 
 def blocked(distribution: str) -> str:
     """Return why the environment forbids a distribution, or nothing where it does not."""
-    if distribution == "segzoo":
+    if distribution == OWNER:
         return ""
     if distribution in _listed("SEGZOO_DISABLE_PLUGINS"):
         return "named by SEGZOO_DISABLE_PLUGINS"
@@ -232,7 +233,7 @@ def _listed(variable: str) -> frozenset[str]:
 @lru_cache(maxsize=2)
 def _names(listed: str) -> frozenset[str]:
     # Asked for every plug-in anew, and of a long list it would take longer than loading them.
-    return frozenset(normalise(part.strip()) for part in listed.split(",") if part.strip())
+    return frozenset(owner_of(normalise(part.strip())) for part in listed.split(",") if part.strip())
 
 
 def _raiser(message: str) -> Callable[[], Any]:

@@ -21,6 +21,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from segzoo.distribution import extra_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -83,7 +85,8 @@ class OptionError(UsageError):
 class MissingExtraError(UsageError, ImportError):
     """An optional dependency is needed and not installed.
 
-    Run the line of ``pip install`` that the text ends with, such as ``pip install 'segzoo[video]'``.
+    Run the line of ``pip install`` that the text ends with, such as
+    ``pip install 'segmentation-zoo[video]'``.
     """
 
 
@@ -126,6 +129,16 @@ class MaskError(ImageError):
     ``segzoo data check DIR`` says which values the masks hold and what to pass to ``segzoo train``;
     with ``--fix OUT`` it writes a repaired copy.
     """
+
+
+def missing_extra(needs: str, extra: str) -> MissingExtraError:
+    """Return the error that ends with the line which installs one of segzoo's own extras.
+
+    Args:
+        needs: what needs which package, such as ``videos need PyAV``.
+        extra: the extra that brings the package.
+    """
+    return MissingExtraError(f"{needs}: {extra_line(extra)}")
 
 
 def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:

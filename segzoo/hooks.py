@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from segzoo.distribution import displacement
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
         RecipeSpec,
         WeightsSpec,
     )
+
+# Every plug-in and the zoo import this. Where the package is another program's, no other module would say so.
+if _told := displacement():
+    raise ImportError(_told, name="segzoo")
 
 #: Version of this interface; it grows when a hook or a spec changes in a way that breaks plug-ins.
 API_VERSION = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from segzoo.distribution import owner_of
 from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
 from segzoo.specs import Spec
 
@@ -86,7 +87,7 @@ class Registry(Generic[S]):
         """Return every entry that ``name`` may mean: none, one, or one per plug-in that claims it."""
         owner, colon, short = name.rpartition(":")
         entries = self._by_name.get(short, [])
-        return [entry for entry in entries if not colon or entry.owner == owner]
+        return [entry for entry in entries if not colon or entry.owner == owner_of(owner)]
 
     def entry(self, name: str) -> Entry[S]:
         """Return the entry that ``name``, an alias or ``distribution:name``, stands for.

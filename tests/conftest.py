@@ -145,7 +145,7 @@ def bare_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     for kind in ("purelib", "platlib"):
         for entry in Path(sysconfig.get_path(kind)).iterdir():
-            ours = entry.name.startswith(("segzoo", "_editable", "__editable"))
+            ours = entry.name.startswith(("segzoo", "segmentation_zoo", "_editable", "__editable"))
             if not ours and entry.suffix != ".pth" and not (folder / entry.name).exists():
                 (folder / entry.name).symlink_to(entry)
     return folder

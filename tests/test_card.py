@@ -77,7 +77,7 @@ def test_a_number_stands_beside_its_interval_and_a_contract_is_told_once() -> No
 def test_a_card_of_registered_weights_says_their_name_and_their_plugin() -> None:
     text = model_card(CONFIG, name="unet-nuclei", plugin="segzoo-medical")
     assert "# unet-nuclei\n" in text
-    assert "pip install segzoo segzoo-nested segzoo-medical\n" in text
+    assert "\npip install segmentation-zoo segzoo-nested segzoo-medical\n" in text
     assert "segzoo predict photo.jpg --model unet-nuclei" in text
 
 
@@ -89,7 +89,7 @@ def test_a_number_without_a_contract_is_not_shown() -> None:
 
 def test_the_snippet_installs_the_plugins_that_the_network_needs() -> None:
     text = model_card(CONFIG, repo="org/nuclei")
-    assert "pip install segzoo segzoo-nested\n" in text
+    assert "\npip install segmentation-zoo segzoo-nested\n" in text
     assert 'segzoo.load("hf-hub:org/nuclei")' in text
     assert "segzoo predict photo.jpg --model hf-hub:org/nuclei" in text
 

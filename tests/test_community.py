@@ -119,7 +119,7 @@ def segzoo_requires() -> str:
 
 def test_a_tag_releases_the_package_that_it_names():
     done = subprocess.run(
-        [sys.executable, str(RELEASE), f"segzoo-v{segzoo.__version__}"],
+        [sys.executable, str(RELEASE), f"segmentation-zoo-v{segzoo.__version__}"],
         capture_output=True,
         text=True,
         check=True,
@@ -257,4 +257,6 @@ def test_the_changelog_and_the_plugins_know_this_version():
     major, minor, *_ = segzoo.__version__.split(".")
     for package in PACKAGES:
         project = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
-        assert f"segzoo>={major}.{minor}.0,<{major}.{int(minor) + 1}" in project["dependencies"], package.name
+        assert f"segmentation-zoo>={major}.{minor}.0,<{major}.{int(minor) + 1}" in project["dependencies"], (
+            package.name
+        )

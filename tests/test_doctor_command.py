@@ -235,7 +235,7 @@ def test_without_torch_in_a_clone_that_is_not_installed(tmp_path: Path) -> None:
     folder = tmp_path / "packages"
     folder.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.startswith(("torch", "segzoo", "_editable", "__editable")):
+        if not entry.name.startswith(("torch", "segzoo", "segmentation_zoo", "_editable", "__editable")):
             (folder / entry.name).symlink_to(entry)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SEGZOO_")}
     path = os.pathsep.join([str(folder), str(ROOT)])
@@ -272,15 +272,15 @@ def test_where_even_what_loads_plugins_is_broken_the_rest_is_told(
 
 def install(folder: Path, name: str, version: str) -> None:
     """Leave the files that say that a distribution is installed, and no code."""
-    info = folder / f"{name}-{version}.dist-info"
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
 def test_two_installations_of_segzoo_are_told_with_their_places(site: Site) -> None:
-    install(site.folder, "segzoo", "0.0.9")
+    install(site.folder, "segmentation-zoo", "0.0.9")
     assert re.search(
-        r"segzoo is installed 2 times: 0\.0\.9 in .*site-packages; .* -> pip uninstall",
+        r"segmentation-zoo is installed 2 times: 0\.0\.9 in .*site-packages; .* -> pip uninstall",
         told(installation.look()),
     )
 
@@ -308,7 +308,7 @@ def test_a_version_that_is_too_old_is_an_error_for_what_is_needed_and_a_warning_
     )
     assert re.search(
         r"warning: accelerate 1\.5\.2 does not do for the extra 'train', which needs accelerate>=[\d.]+ "
-        r"-> pip install --upgrade 'segzoo\[train\]'",
+        r"-> pip install --upgrade 'segmentation-zoo\[train\]'",
         told(installation.look_at_extras()),
     )
 

@@ -70,8 +70,8 @@ def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told(
 @pytest.mark.parametrize(
     ("backend", "module", "line"),
     [
-        ("openvino", "openvino", "pip install 'segzoo[openvino]'"),
-        ("onnxruntime", "onnxruntime", "pip install 'segzoo[onnxruntime]'"),
+        ("openvino", "openvino", "pip install 'segmentation-zoo[openvino]'"),
+        ("onnxruntime", "onnxruntime", "pip install 'segmentation-zoo[onnxruntime]'"),
     ],
 )
 def test_a_missing_library_is_named_and_torch_goes_on(
@@ -90,7 +90,7 @@ def test_a_missing_library_is_named_and_torch_goes_on(
     ("calibration", "missing", "reason"),
     [
         ([], (), "need images to be calibrated on"),
-        ([images(16, 16)], ("openvino", "nncf"), "pip install 'segzoo[int8]'"),
+        ([images(16, 16)], ("openvino", "nncf"), "pip install 'segmentation-zoo[int8]'"),
     ],
 )
 def test_without_images_or_libraries_8_bits_give_way_to_16(

@@ -124,12 +124,27 @@ def test_another_version_that_is_already_imported_is_named_with_what_to_do(
     bare_python: Run, clone: Path, site: Site
 ) -> None:
     (site.folder / "segzoo").mkdir()
-    (site.folder / "segzoo" / "__init__.py").write_text("__version__ = '99.1'\n")
+    (site.folder / "segzoo" / "__init__.py").write_text("__version__ = '99.1'\n__all__ = ['create']\n")
     done = bare_python("-c", script(clone, "import segzoo; load('unet')"), PYTHONPATH=str(site.folder))
     assert done.returncode == 1
     told = done.stderr.strip().splitlines()[-1]
     for part in ("99.1", str(site.folder / "segzoo"), segzoo.__version__, str(clone), "new process"):
         assert part in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", [{"__init__.py": ""}, {"main.py": ""}], ids=["package", "namespace"])
+def test_another_program_s_package_that_is_already_imported_is_told_apart_from_another_version(
+    bare_python: Run, clone: Path, site: Site, files: dict[str, str]
+) -> None:
+    (site.folder / "segzoo").mkdir()
+    for name, text in files.items():
+        (site.folder / "segzoo" / name).write_text(text)
+    done = bare_python("-c", script(clone, "import segzoo; load('unet')"), PYTHONPATH=str(site.folder))
+    assert done.returncode == 1
+    told = done.stderr.strip().splitlines()[-1]
+    assert "is already imported as segzoo and is another program's" in told
+    assert str(site.folder / "segzoo") in told
 
 
 @pytest.mark.slow
@@ -148,15 +163,16 @@ def test_the_same_version_imported_from_elsewhere_is_used_and_gains_the_clone_s_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["segmentation-zoo", "segzoo"])
 def test_a_clone_works_where_another_version_is_installed_and_says_which_is_used(
-    bare_python: Run, clone: Path, site: Site
+    bare_python: Run, clone: Path, site: Site, name: str
 ) -> None:
-    site.install("segzoo", "", version="99.1", entry_points="")
+    site.install(name, "", version="99.1", entry_points="")
     code = "load('unet', width=4); import segzoo; print(segzoo.__version__)"
     done = bare_python("-c", script(clone, code), PYTHONPATH=str(site.folder))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == segzoo.__version__
-    assert re.search(rf"segzoo 99\.1 is installed, .* now uses segzoo {segzoo.__version__}", done.stderr)
+    assert re.search(rf"{name} 99\.1 is installed, .* now uses segzoo {segzoo.__version__}", done.stderr)
 
 
 @pytest.mark.slow

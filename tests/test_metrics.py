@@ -100,7 +100,7 @@ def test_a_metric_cannot_need_what_nobody_supplies():
 
 def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
-    with pytest.raises(MissingExtraError, match=r"SciPy.*segzoo\[metrics\]"):
+    with pytest.raises(MissingExtraError, match=r"SciPy.*segmentation-zoo\[metrics\]"):
         make_metric("hd95", BINARY)
 
 

@@ -150,7 +150,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 ) -> None:
     path = array(tmp_path / "a.zarr", PIXELS)
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(MissingExtraError, match=r"segzoo\[zarr\]"):
+    with pytest.raises(MissingExtraError, match=r"segmentation-zoo\[zarr\]"):
         open_rows(path)
 
 

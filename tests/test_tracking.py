@@ -71,7 +71,7 @@ def test_an_unknown_tracker_is_an_error_that_names_the_known(tmp_path):
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_a_tracker_that_is_not_installed_says_what_to_install(name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'segzoo\[{name}\]'"):
+    with pytest.raises(MissingExtraError, match=rf"pip install 'segmentation-zoo\[{name}\]'"):
         make_trackers([name], tmp_path)
 
 

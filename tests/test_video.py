@@ -338,7 +338,7 @@ def test_a_camera_that_is_not_there_is_told(tmp_path):
 
 def test_without_pyav_the_line_that_installs_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'segzoo\[video\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'segmentation-zoo\[video\]'"):
         segment_video(bright, tmp_path / "clip.mp4", tmp_path / "out.mp4")
 
 

@@ -129,7 +129,7 @@ def test_every_package_is_described_for_the_index(wheels: list[Path]) -> None:
 
 
 def test_segzoo_s_wheel_holds_what_new_plugins_are_written_from(wheels):
-    (own,) = (wheel for wheel in wheels if wheel.name.startswith("segzoo-"))
+    (own,) = (wheel for wheel in wheels if wheel.name.startswith("segmentation_zoo-"))
     files = (path for path in (ROOT / "segzoo/scaffold/templates").rglob("*") if path.is_file())
     wanted = {path.relative_to(ROOT).as_posix() for path in files}
     assert wanted
@@ -176,7 +176,7 @@ def test_each_wheel_of_ours_is_enough_beside_segzoo_s(
     wheels: list[Path], bare_python: Run, tmp_path: Path, name: str
 ) -> None:
     # What its models and weights name must come from itself or from segzoo; and it is light to list.
-    wanted = [w for w in wheels if w.name.startswith((f"{name.replace('-', '_')}-", "segzoo-"))]
+    wanted = [w for w in wheels if w.name.startswith((f"{name.replace('-', '_')}-", "segmentation_zoo-"))]
     assert len(wanted) == 2
     for wheel in wanted:
         zipfile.ZipFile(wheel).extractall(tmp_path / "installed")

@@ -22,7 +22,7 @@ build-backend = "hatchling.build"
 [project]
 name = "{name}"
 version = "1.0"
-dependencies = ["segzoo"]
+dependencies = ["segmentation-zoo"]
 
 [project.entry-points."segzoo.plugins"]
 {short} = "{package}"
@@ -48,7 +48,9 @@ def build(package: Path, out: Path) -> Path:
     """Build a wheel with the tools that are installed here, asking no index."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
     subprocess.run(command, cwd=package, check=True, capture_output=True)
-    (wheel,) = out.glob(f"{'segzoo' if package == ROOT else package.name.replace('-', '_')}-[0-9]*.whl")
+    (wheel,) = out.glob(
+        f"{'segmentation_zoo' if package == ROOT else package.name.replace('-', '_')}-[0-9]*.whl"
+    )
     return wheel
 
 

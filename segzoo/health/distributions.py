@@ -11,6 +11,7 @@ from pathlib import Path
 
 import segzoo
 from segzoo.discovery import normalise
+from segzoo.distribution import PROJECT, origin, source_folder
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
 _BOUND = re.compile(r"(>=|<=|==|<|>)\s*([\w.+*!]+)")
@@ -60,7 +61,7 @@ def installed() -> dict[str, list[Copy]]:
     for distribution in metadata.distributions():
         name, version = _identity(distribution)
         place = os.path.realpath(str(distribution.locate_file("")))
-        copy = Copy(version, place, _source(distribution))
+        copy = Copy(version, place, source_folder(origin(distribution)))
         known = found.setdefault(name, [])
         if (version, place) not in [(one.version, one.place) for one in known]:
             known.append(copy)
@@ -70,7 +71,7 @@ def installed() -> dict[str, list[Copy]]:
 def requirements() -> list[Requirement]:
     """Return what segzoo needs, as it was installed, or as the source tree says that it lies in."""
     try:
-        lines = metadata.requires("segzoo") or []
+        lines = metadata.requires(PROJECT) or []
     except metadata.PackageNotFoundError:
         lines = _of_source_tree()
     return [_read(line) for line in lines]
@@ -127,16 +128,3 @@ def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
         return normalise(said["Name"] or name), said["Version"] or version
     except Exception:  # whatever is wrong with them
         return normalise(name), version
-
-
-def _source(distribution: metadata.Distribution) -> str:
-    import json
-    from urllib.parse import unquote, urlsplit
-
-    try:
-        told = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if told.get("dir_info", {}).get("editable"):
-            return os.path.realpath(unquote(urlsplit(told["url"]).path))
-    except Exception:
-        return ""
-    return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.discovery import normalise
+from segzoo.distribution import OWNER, PROJECT, owner_of
 from segzoo.health.distributions import installed
 from segzoo.health.findings import Findings, Part
 
@@ -93,8 +94,8 @@ def _look_at_named(variable: str, wrong: Findings) -> None:
     words = [word.strip() for word in os.environ.get(variable, "").split(",")]
     known = installed()
     for word in filter(None, words):
-        if normalise(word) not in known:
-            plugins = [name for name in known if name.startswith("segzoo")]
+        if owner_of(normalise(word)) not in (*known, OWNER):
+            plugins = [PROJECT, *(name for name in known if name.startswith(OWNER))]
             wrong.warn(
                 f"{variable} names {word!r}, and no distribution of that name is installed"
                 f"{_near(normalise(word), plugins)}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import segzoo
+from segzoo.distribution import OWNER, PROJECT, cure, extra_line, namesakes, reinstall_line
 from segzoo.health.distributions import installed, requirements
 from segzoo.health.findings import Findings, Part
 from segzoo.health.trial import MODULES
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def look() -> Part:
     """Say which segzoo runs, in which Python, and whether another is in the way."""
     wrong = Findings("installation")
-    copies = installed().get("segzoo", [])
+    copies = installed().get(PROJECT, [])
     imported = str(Path(segzoo.__file__).resolve().parent)
     facts = {
         "segzoo": segzoo.__version__,
@@ -36,6 +37,7 @@ def look() -> Part:
         "command": shutil.which("segzoo") or "",
     }
     _look_at_copies(copies, imported, wrong)
+    _look_at_namesakes(copies, wrong)
     _look_at_command(facts["command"], wrong)
     return Part("installation", facts, tuple(wrong))
 
@@ -46,14 +48,14 @@ def _look_at_copies(copies: Sequence[Copy], imported: str, wrong: Findings) -> N
         unknown = "" if source else ", so it is not known what it needs"
         wrong.warn(
             f"segzoo {segzoo.__version__} is imported from {imported} and not installed{unknown}",
-            f"pip install -e {Path(imported).parent}" if source else "pip install segzoo",
+            f"pip install -e {Path(imported).parent}" if source else reinstall_line(),
         )
         return
     if len(copies) > 1:
         places = "; ".join(f"{copy.version or '?'} in {copy.source or copy.place}" for copy in copies)
         wrong.warn(
-            f"segzoo is installed {len(copies)} times: {places}; the first hides the others",
-            "pip uninstall segzoo until none is left, then install it once",
+            f"{PROJECT} is installed {len(copies)} times: {places}; the first hides the others",
+            f"pip uninstall {PROJECT} until none is left, then install it once",
         )
     first = copies[0]
     place = first.source or first.place
@@ -66,8 +68,35 @@ def _look_at_copies(copies: Sequence[Copy], imported: str, wrong: Findings) -> N
         wrong.warn(
             f"segzoo is {segzoo.__version__} and was installed as {first.version}: what was read of its "
             "requirements and plug-ins may be old",
-            f"pip install -e {first.source}" if first.source else "pip install --force-reinstall segzoo",
+            reinstall_line(),
         )
+
+
+def _look_at_namesakes(copies: Sequence[Copy], wrong: Findings) -> None:
+    """Tell of distributions called ``segzoo``: another program, or segzoo under its earlier name."""
+    for one in namesakes():
+        called = f"{OWNER} {one.version}".strip()
+        if one.own:
+            wrong.warn(
+                f"{called} in {one.place} is an earlier installation of this program, which pip now calls "
+                f"{PROJECT}: uninstalling it later removes files that both have",
+                cure(),
+            )
+            continue
+        # One further down the path is never seen; one in the same folder is mixed with segzoo.
+        hidden = bool(copies) and _rank(copies[0].place) < _rank(one.place)
+        tell = wrong.warn if hidden else wrong.error
+        tell(
+            f"{called} in {one.place} is another program whose package is also called {OWNER}: installing it "
+            f"replaces files of {PROJECT}, and uninstalling it removes them",
+            cure(),
+        )
+
+
+def _rank(place: str) -> int:
+    """Return how early Python looks into a folder."""
+    path = [os.path.realpath(folder) for folder in sys.path]
+    return path.index(place) if place in path else len(path)
 
 
 def _look_at_command(command: str, wrong: Findings) -> None:
@@ -191,13 +220,13 @@ def look_at_extras() -> Part:
         for one in old:
             wrong.warn(
                 f"{one.name} {found[one.name]} does not do for the extra {extra!r}, which needs {one}",
-                f"pip install --upgrade 'segzoo[{extra}]'",
+                extra_line(extra, upgrade=True),
             )
         rows[extra] = {
             "installed": len(found) == len(needed) and not old,
             "packages": found,
             "missing": [str(one) for one in needed if one.name not in found],
-            "install": f"pip install 'segzoo[{extra}]'",
+            "install": extra_line(extra),
         }
     return Part("extras", rows, tuple(wrong))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.discovery import strict
+from segzoo.distribution import PROJECT, project_of, reinstall_line
 from segzoo.errors import PluginError
 from segzoo.health.findings import Findings, Part
 from segzoo.weights.sources import in_package
@@ -46,11 +47,11 @@ def _look_at(record: PluginRecord, wrong: Findings) -> None:
     cures = {
         "broken": f"mend it, `pip install --upgrade {record.distribution}`, or "
         f"SEGZOO_DISABLE_PLUGINS={record.distribution}; `segzoo plugins -v` shows where it raised",
-        "incompatible": "pip install --upgrade segzoo",
+        "incompatible": f"pip install --upgrade {PROJECT}",
         "shadowed": f"pip uninstall {record.distribution} until none is left, then install it once",
     }
     if record.distribution == "segzoo" and record.status != "ok":
-        wrong.error(f"segzoo's own {name} is {record.status}: {record.error}", "install segzoo anew")
+        wrong.error(f"segzoo's own {name} is {record.status}: {record.error}", reinstall_line())
     elif record.status in cures:
         wrong.warn(f"{name} is {record.status}: {record.error}", cures[record.status])
     for warning in record.warnings:
@@ -62,7 +63,7 @@ def _look_at_weights(wrong: Findings) -> None:
     for name, entry in zoo.registry("weights").items():
         if not entry.spec.folder:
             continue
-        cure = f"pip install --force-reinstall {entry.owner}; in a clone, `git lfs pull`"
+        cure = f"pip install --force-reinstall {project_of(entry.owner)}; in a clone, `git lfs pull`"
         try:
             folder = in_package(entry.spec)
         except (PluginError, ImportError) as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import ImageError, MissingExtraError
+from segzoo.errors import ImageError, missing_extra
 from segzoo.files import regular
 from segzoo.images.sizes import check_pixels
 
@@ -37,7 +37,7 @@ def load_tifffile() -> Any:
     try:
         return import_module("tifffile")
     except ImportError as error:
-        raise MissingExtraError("this TIFF needs tifffile: pip install 'segzoo[tiff]'") from error
+        raise missing_extra("this TIFF needs tifffile", "tiff") from error
 
 
 def read_tiff(path: Path, page: int | None = None) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import ImageError, MissingExtraError
+from segzoo.errors import ImageError, missing_extra
 from segzoo.files import regular
 from segzoo.images.sizes import check_pixels
 
@@ -53,7 +53,7 @@ def load_zarr() -> Any:
     try:
         return import_module("zarr")
     except ImportError as error:
-        raise MissingExtraError("Zarr needs zarr: pip install 'segzoo[zarr]'") from error
+        raise missing_extra("Zarr needs zarr", "zarr") from error
 
 
 class ZarrImage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from segzoo.errors import MissingExtraError
+from segzoo.errors import missing_extra
 
 
 def load_ndimage() -> Any:
@@ -22,4 +22,4 @@ def _load(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtraError(f"this metric needs {name}: pip install 'segzoo[metrics]'") from error
+        raise missing_extra(f"this metric needs {name}", "metrics") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo.errors import MissingExtraError, OptionError
+from segzoo.errors import OptionError, missing_extra
 from segzoo.machine import fast_dtype
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def make_accelerator(recipe: Recipe, *, trackers: Any = None) -> Accelerator:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
     except ImportError as error:
-        raise MissingExtraError("training needs Accelerate: pip install 'segzoo[train]'") from error
+        raise missing_extra("training needs Accelerate", "train") from error
     kind = device_kind(recipe.device)
     precision = recipe.precision
     if precision == "auto":

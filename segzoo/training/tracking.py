@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import FailureError, MissingExtraError, OptionError, did_you_mean
+from segzoo.errors import FailureError, OptionError, did_you_mean, missing_extra
 from segzoo.evaluation.pictures import shrunk, thinned
 from segzoo.files import writable
 from segzoo.prediction.segmentation import Segmentation
@@ -59,7 +59,7 @@ def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
             try:
                 importlib.import_module(module)
             except ImportError as error:
-                raise MissingExtraError(f"the tracker {name} needs pip install 'segzoo[{name}]'") from error
+                raise missing_extra(f"the tracker {name} needs {module}", name) from error
     return [_tracker(name, out) for name in wanted]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__
+from segzoo.distribution import install_lines
 from segzoo.words import preprocessing_steps, stated_scores
 
 if TYPE_CHECKING:
@@ -105,11 +106,12 @@ def _about(config: ModelConfig) -> str:
 
 def _usage(config: ModelConfig, source: str, plugin: str) -> str:
     needed = dict.fromkeys((*config.architecture.requires, plugin))
-    plugins = [name for name in needed if name not in ("", "segzoo", "timm")]
+    plugins = [name for name in needed if name not in ("", "timm")]
+    install = "\n".join(install_lines(*plugins))
     return f"""## Use it
 
 ```sh
-pip install {" ".join(["segzoo", *plugins])}
+{install}
 segzoo predict photo.jpg --model {source}
 ```
 

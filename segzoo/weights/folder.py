@@ -22,6 +22,7 @@ from torch import nn
 from segzoo import zoo
 from segzoo.architecture import altered, build
 from segzoo.config import ModelConfig, from_json, to_json
+from segzoo.distribution import owner_of, requirement
 from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError, WeightsError
 from segzoo.options import check_flags
 from segzoo.printing import as_json
@@ -251,7 +252,9 @@ def _hinting(requires: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except (UnknownNameError, WeightsError) as error:
-        hint = _missing(requires) + _older(requires)
+        # People may name segzoo by its distribution; its parts are registered under one name.
+        needed = {owner_of(name): version for name, version in requires.items()}
+        hint = _missing(needed) + _older(needed)
         if not hint:
             raise
         raise type(error)(f"{error}{hint}") from error
@@ -261,7 +264,7 @@ def _missing(requires: Mapping[str, str]) -> str:
     present = {record.distribution for record in zoo.plugins if record.status == "ok"}
     # The file may come from anyone, and people paste what they are told to: names and versions only.
     absent = [
-        f"'{name}>={version}'"
+        f"'{requirement(name, bounds=f'>={version}')}'"
         for name, version in requires.items()
         if name not in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
     ]
@@ -275,7 +278,7 @@ def _older(requires: Mapping[str, str]) -> str:
     present = {record.distribution: record.version for record in zoo.plugins if record.status == "ok"}
     older = [
         f"\nthe folder was made with {name} {version}, and {present[name]} is installed: "
-        f"pip install '{name}>={version}'"
+        f"pip install '{requirement(name, bounds=f'>={version}')}'"
         for name, version in requires.items()
         if name in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
         if _release(present[name]) < _release(version)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 from segzoo import zoo
+from segzoo.distribution import install_lines, project_of
 from segzoo.weights.card import preprocessing_in_words
 from zoo_pages import facts, words
 from zoo_pages.markup import anchor, code, definitions, html, link, paper, prose, refer
@@ -73,7 +74,7 @@ def _rows(one: facts.Weights, docname: str) -> Iterator[tuple[str, list[nodes.No
     yield "Licence", _text(spec.licence or "not stated")
     yield "Paper", [paper(spec.paper)] if spec.paper else []
     yield "Homepage", [link(spec.homepage)] if spec.homepage else []
-    yield "Package", [code(one.entry.owner)]
+    yield "Package", [code(project_of(one.entry.owner))]
 
 
 def _text(text: str) -> list[nodes.Node]:
@@ -142,7 +143,8 @@ def _hex(colour: tuple[int, int, int]) -> str:
 
 def _usage(one: facts.Weights) -> Iterator[nodes.Node]:
     name, owner = one.name, one.entry.owner
-    install = f"$ pip install segzoo {owner}\n" if owner != "segzoo" else "$ pip install segzoo\n"
+    note, install = install_lines(owner)
+    install = f"{note}\n$ {install}\n"
     if one.of_encoder:
         network = f"unet/{one.entry.spec.model}"
         text = f'import segzoo\n\nmodel = segzoo.create("{network}", num_classes=2, weights="{name}")'

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 
 from segzoo import zoo
+from segzoo.distribution import project_of
 from segzoo.parts import make_metric
 from segzoo.specs import Labels
 from zoo_pages import facts
@@ -50,7 +51,7 @@ def _dataset(one: facts.Part) -> Row:
             cell(spec.licence or "yours"),
             _how(one.name, spec),
         ),
-        facets={"package": [one.entry.owner], "class": classes},
+        facets={"package": [project_of(one.entry.owner)], "class": classes},
         flags=["fetched"] if _fetched(spec) else [],
     )
 
@@ -98,7 +99,7 @@ def _metric(one: facts.Part) -> Row:
             cell("higher" if spec.higher_is_better else "lower"),
             cell(", ".join(needs)),
         ),
-        facets={"package": [one.entry.owner], "needs": needs},
+        facets={"package": [project_of(one.entry.owner)], "needs": needs},
     )
 
 
@@ -125,7 +126,7 @@ def _loss(one: facts.Part) -> Row:
     return Row(
         name=one.name,
         cells=(title(one), cell(code(f"loss={one.name}"))),
-        facets={"package": [one.entry.owner]},
+        facets={"package": [project_of(one.entry.owner)]},
     )
 
 
@@ -159,7 +160,7 @@ def _recipe(one: facts.Part, docname: str) -> Row:
             cell(code(str(model)) if model else NOTHING),
             cell(link(spec.homepage, spec.origin) if spec.origin else "segzoo's own"),
         ),
-        facets={"package": [one.entry.owner], "data": [spec.data or "yours"]},
+        facets={"package": [project_of(one.entry.owner)], "data": [spec.data or "yours"]},
     )
 
 
@@ -191,5 +192,5 @@ def _layout(one: facts.Part) -> Row:
     return Row(
         name=one.name,
         cells=(title(one, *page), cell(marks), cell(spec.licence or "not stated")),
-        facets={"package": [one.entry.owner]},
+        facets={"package": [project_of(one.entry.owner)]},
     )

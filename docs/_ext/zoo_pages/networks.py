@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
+from segzoo.distribution import project_of
 from zoo_pages import facts, words
 from zoo_pages.markup import anchor, code, html, paper, prose, refer
 from zoo_pages.options import options_of
@@ -44,7 +45,7 @@ def title(part: facts.Part, *more: nodes.Node) -> Cell:
 
 def origin(owner: str) -> nodes.Node:
     """Return which package brings a thing."""
-    return html("p", "From ", code(owner))
+    return html("p", "From ", code(project_of(owner)))
 
 
 def figures(measured: Measured, *, sized: bool = False) -> tuple[Cell, Cell]:
@@ -90,7 +91,7 @@ def _model(one: facts.Model, docname: str) -> Row:
         ),
         facets={
             "kind": ["model"],
-            "package": [one.entry.owner],
+            "package": [project_of(one.entry.owner)],
             "stride": [str(stride)] if stride else [],
         },
         flags=["weights"] if one.weights else [],
@@ -118,7 +119,7 @@ def _pairing(one: facts.Pairing, docname: str) -> Row:
         ),
         facets={
             "kind": ["decoder on encoder"],
-            "package": [one.owner],
+            "package": [project_of(one.owner)],
             "stride": [str(stride)] if stride else [],
         },
         flags=["weights"] if one.weights else [],
@@ -160,7 +161,7 @@ def _weights(one: facts.Weights, docname: str) -> Row:
             cell(spec.licence or "not stated"),
         ),
         facets={
-            "package": [one.entry.owner],
+            "package": [project_of(one.entry.owner)],
             "class": one.classes,
             "kind": ["encoder alone" if one.of_encoder else "whole model"],
         },
@@ -216,7 +217,7 @@ def _encoder(one: facts.Part, docname: str) -> Row:
             cell(" ".join(map(str, spec.channels))),
             cell(" ".join(map(str, spec.strides)), sort=spec.strides[-1]),
         ),
-        facets={"package": [one.entry.owner], "stride": [str(spec.strides[-1])]},
+        facets={"package": [project_of(one.entry.owner)], "stride": [str(spec.strides[-1])]},
         flags=["pretrained"] if spec.pretrained else [],
     )
 
@@ -257,5 +258,5 @@ def _decoder(one: facts.Part, docname: str) -> Row:
             cell(refer("encoders", encoder, docname) if known else code(encoder)),
             cell(fits),
         ),
-        facets={"package": [one.entry.owner]},
+        facets={"package": [project_of(one.entry.owner)]},
     )

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segzoo.distribution import OWNER, project_of
 from zoo_pages import facts, words
 from zoo_pages.measuring import SIZE
 
@@ -92,14 +93,14 @@ def texts() -> set[str]:
 
 def _packages() -> set[str]:
     """Return the distributions of this repository, so that nobody's other plug-ins get into its files."""
-    return {"segzoo", *(folder.name for folder in (ROOT / "plugins").glob("segzoo-*"))}
+    return {OWNER, *(folder.name for folder in (ROOT / "plugins").glob("segzoo-*"))}
 
 
 def _model(one: facts.Model, say: Callable[[str], str]) -> tuple[str, ...]:
     if one.trouble:
         raise RuntimeError(f"model {one.name}: {one.trouble}")
     figures = (words.millions(one.measured.parameters), words.giga(one.measured.flops))
-    return (f"`{one.name}`", say(one.entry.spec.summary), *figures, f"`{one.entry.owner}`")
+    return (f"`{one.name}`", say(one.entry.spec.summary), *figures, f"`{project_of(one.entry.owner)}`")
 
 
 def _weights(one: facts.Weights, say: Callable[[str], str]) -> tuple[str, ...]:
@@ -115,7 +116,7 @@ def _weights(one: facts.Weights, say: Callable[[str], str]) -> tuple[str, ...]:
         f"{file}{say(', ')}{words.megabytes(one.bytes)}" if one.bytes else file,
         _measured(one, say),
         say(spec.licence),
-        f"`{one.entry.owner}`",
+        f"`{project_of(one.entry.owner)}`",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo.errors import MissingExtraError
+from segzoo.errors import missing_extra
 from segzoo.prediction.engines.sized import SizedEngine
 
 if TYPE_CHECKING:
@@ -53,7 +53,5 @@ def _runtime() -> Any:
         for name in ("onnx", "onnxscript"):
             import_module(name)
     except ImportError as error:
-        raise MissingExtraError(
-            f"ONNX Runtime needs {error.name}: pip install 'segzoo[onnxruntime]'"
-        ) from error
+        raise missing_extra(f"ONNX Runtime needs {error.name}", "onnxruntime") from error
     return runtime

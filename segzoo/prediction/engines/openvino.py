@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segzoo.blocks.sizes import mirror
-from segzoo.errors import MissingExtraError
+from segzoo.errors import missing_extra
 from segzoo.machine import fast_dtype
 from segzoo.prediction.engines.sized import SizedEngine
 
@@ -119,7 +119,7 @@ def _openvino(extra: str) -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise MissingExtraError(f"OpenVINO is missing: pip install 'segzoo[{extra}]'") from error
+        raise missing_extra("OpenVINO is missing", extra) from error
     return openvino
 
 
@@ -130,7 +130,7 @@ def _nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        raise MissingExtraError("8-bit integers need NNCF: pip install 'segzoo[int8]'") from error
+        raise missing_extra("8-bit integers need NNCF", "int8") from error
     finally:
         logging.setLoggerClass(loggers)
     nncf.set_log_level(logging.ERROR)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import ImageError, MissingExtraError, OptionError
+from segzoo.errors import ImageError, OptionError, missing_extra
 from segzoo.files import regular
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def load_av() -> Any:
     try:
         return import_module("av")
     except ImportError as error:
-        raise MissingExtraError("videos need PyAV: pip install 'segzoo[video]'") from error
+        raise missing_extra("videos need PyAV", "video") from error
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from segzoo.hooks import hookimpl
+try:
+    from segzoo.hooks import hookimpl
+except ModuleNotFoundError as error:
+    if error.name == "segzoo.hooks":
+        error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
+    raise
 from segzoo.specs import Archive, DatasetSpec, Labels, LayoutSpec, RecipeSpec, WeightsSpec
 from segzoo_carvana.catalogue import WEIGHTS
 
