@@ -9,11 +9,12 @@ from torch import nn
 from segzoo.errors import FailureError
 from segzoo.losses.deep_supervision import DeepSupervision
 from segzoo.parts import make_loss
+from segzoo.prediction.shortage import is_short_of_memory
 from segzoo.training import Recipe
 from segzoo.training.data import Batch
 from segzoo.training.freezing import Freezing
 from segzoo.training.machine import make_accelerator
-from segzoo.training.step import Stepper, is_short_of_memory
+from segzoo.training.step import Stepper
 
 
 class Greedy(nn.Module):

@@ -13,9 +13,10 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from segzoo.errors import FailureError
+from segzoo.prediction.shortage import is_short_of_memory, release_memory, told_shortage
 from segzoo.training.processes import any_of, most_of
 from segzoo.training.randomness import random_state, restore_random
-from segzoo.training.step import is_short_of_memory, release_memory, too_large
+from segzoo.training.step import too_large
 
 if TYPE_CHECKING:
     from segzoo.training.data import Augmented, Batches
@@ -93,7 +94,7 @@ def _tried(stepper: Stepper, shape: tuple[int, int, int, int], parts: int) -> st
     except (RuntimeError, MemoryError) as error:
         if not is_short_of_memory(error):
             raise
-        return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        return told_shortage(error)
     finally:
         for norm in norms:
             norm.train()

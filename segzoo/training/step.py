@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from segzoo.errors import FailureError
+from segzoo.prediction.shortage import is_short_of_memory, release_memory, told_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from segzoo.training.data import Batch
     from segzoo.training.freezing import Freezing
     from segzoo.training.recipe import Recipe
-
-#: What libraries say when memory is short, beside `torch.OutOfMemoryError`.
-_SHORT = ("can't allocate memory", "out of memory", "could not create a memory object", "bad_alloc")
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Stepper:
             except (RuntimeError, MemoryError) as error:
                 if not is_short_of_memory(error):
                     raise
-                told = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+                told = told_shortage(error)
             # Outside the handler, whose traceback would keep every activation alive.
             self._divide(len(batch.images), told)
 
@@ -166,23 +163,9 @@ class Clock:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begun
 
 
-def is_short_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _SHORT)
-
-
 def too_large(told: str) -> str:
     """Return what to say where not even one image fits."""
     return (
         f"not even one image fits the memory ({told}): make augment.crop.size smaller, or say "
         "checkpointing=true or precision=bf16"
     )
-
-
-def release_memory() -> None:
-    """Give back what is no longer used."""
-    gc.collect()
-    if torch.accelerator.is_available():
-        torch.accelerator.memory.empty_cache()
