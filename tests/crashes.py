@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,14 +76,16 @@ class Blow(NamedTuple):
     Attributes:
         what: ``SIGKILL``, ``SIGINT`` or ``SIGTERM``; ``group SIGINT`` for all its processes, as a terminal
             sends it; ``worker`` for the death of one that loads data; ``full`` for a disk that takes no more;
-            ``nan`` for a weight that is no number any more.
+            ``nan`` for a weight that is no number any more; ``short`` for memory that ends.
         step: after which optimizer step, counted in this process.
         saving: whether it comes in the middle of the first save after that step.
+        validating: whether it comes before the second image of the first validation after that step.
     """
 
     what: str
     step: int
     saving: bool = False
+    validating: bool = False
 
 
 def program(words: list[str], blow: Blow | None = None, path: str = "") -> int:
@@ -98,17 +100,25 @@ def program(words: list[str], blow: Blow | None = None, path: str = "") -> int:
 
 
 def _prepare(blow: Blow) -> None:
+    from segzoo.training import validation
     from segzoo.training.checkpoints import Checkpoints
     from segzoo.training.trainee import Trainee
 
-    stepped, save, fsync = Trainee.stepped, Checkpoints.save, os.fsync
-    steps = 0
+    stepped, save, fsync, predicted = Trainee.stepped, Checkpoints.save, os.fsync, validation.predicted
+    steps = images = 0
+
+    def strike_when_validating(*arguments: Any, **options: Any) -> Any:
+        nonlocal images
+        images += steps >= blow.step
+        if images == 2 and blow.validating:
+            _strike(blow.what)
+        return predicted(*arguments, **options)
 
     def strike_when_stepped(self: Trainee) -> None:
         nonlocal steps
         stepped(self)
         steps += 1
-        if steps == blow.step and not blow.saving:
+        if steps == blow.step and not (blow.saving or blow.validating):
             if blow.what == "nan":
                 next(self.model.parameters()).data.fill_(float("nan"))
             else:
@@ -124,6 +134,7 @@ def _prepare(blow: Blow) -> None:
             _strike(blow.what)
         fsync(handle)
 
+    validation.predicted = strike_when_validating
     Trainee.stepped, Checkpoints.save, os.fsync = (
         strike_when_stepped,
         strike_before_saving,
@@ -135,6 +146,8 @@ def _strike(what: str) -> None:
     if what == "full":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    elif what == "short":
+        os.environ["GREEDY"] = "1"
     elif what == "worker":
         children = multiprocessing.active_children()
         os.kill(children[0].pid or 0, signal.SIGKILL)

@@ -38,7 +38,25 @@ def dots(tmp_path_factory):
     return root
 
 
-def train(dots, out, *words, processes=1):
+#: The program, in which the second process is killed, or finds no memory, where it first validates.
+STRUCK = """
+import os, signal, sys, torch
+from segzoo import cli
+from segzoo.training import validation
+
+predicted = validation.predicted
+
+def struck(*arguments, **options):
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL) if {kill} else torch.empty(1 << 55)
+    return predicted(*arguments, **options)
+
+validation.predicted = struck
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+def train(dots, out, *words, processes=1, program=("-m", "segzoo"), fails=False):
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -53,10 +71,12 @@ def train(dots, out, *words, processes=1):
         "crop=32",
         "batch_size=4",
     ]
-    command = [*launcher, "-m", "segzoo", "train", *said, "epochs=2", *words]
+    command = [*launcher, *program, "train", *said, "epochs=2", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert (done.returncode != 0) == fails, done.stderr[-2000:]
+    if fails:
+        return done.stderr
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 
@@ -91,3 +111,17 @@ def test_divided_weights_are_whole_where_they_are_saved(dots, alone, tmp_path):
     assert np.allclose(curves(alone[0]), curves(shared), atol=1e-4)
     one, two = (segzoo.load(folder).state_dict() for folder in (alone[1], tmp_path / "two"))
     assert all(torch.allclose(one[key], two[key], atol=1e-4) for key in one)
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_two_processes_of_which_one_is_lost_in_validation_go_on_from_the_epoch(dots, alone, tmp_path, kill):
+    program = tmp_path / "struck.py"
+    program.write_text(STRUCK.format(kill=kill))
+    out, words = tmp_path / "two", [*PLAIN, "average=0.9"]
+    told = train(dots, out, *words, processes=2, program=(program,), fails=True)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000005"]
+    if not kill:
+        assert "epoch 1 cannot be validated: val/1 (32x32 pixels): memory ran out" in told
+        assert "segzoo train --resume" in told
+    shared = train(dots, out, *words, "--resume", processes=2)
+    assert np.allclose(curves(alone[0]), curves(shared), atol=1e-4)

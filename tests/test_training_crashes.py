@@ -19,6 +19,7 @@ from PIL import Image
 
 #: A plug-in's network that draws random numbers from every generator there is.
 RESTLESS = """
+    import os
     import random
 
     from segzoo.hooks import hookimpl
@@ -30,6 +31,7 @@ RESTLESS = """
 
     def make(num_classes, in_channels, width=4):
         import numpy as np
+        import torch
         from torch import nn
 
         class Restless(nn.Module):
@@ -42,6 +44,8 @@ RESTLESS = """
 
             def forward(self, x):
                 x = self.norm(self.conv(x)).relu()
+                if "GREEDY" in os.environ:
+                    torch.empty(1 << 55)
                 if self.training:
                     x = self.drop(x) * (1 + random.random()) + np.random.normal(0, 0.1)
                 return self.head(x)
@@ -107,10 +111,10 @@ def steps(place: Path, out: str) -> list[int]:
     return sorted(int(path.name.removeprefix("step-")) for path in (place / out / "checkpoints").iterdir())
 
 
-def assert_same_end(place: Path, out: str) -> None:
+def assert_same_end(place: Path, out: str, undisturbed: str = "run") -> None:
     """The run in ``out`` left what the undisturbed one left, to the last bit, but for times."""
-    one, other = place / "run", place / out
-    assert steps(place, out) == steps(place, "run")
+    one, other = place / undisturbed, place / out
+    assert steps(place, out) == steps(place, undisturbed)
     last = f"checkpoints/step-{steps(place, out)[-1]:08d}"
     for name in (f"{last}/tensors.safetensors", "model.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
@@ -171,6 +175,62 @@ def test_ctrl_c_after_the_last_step_of_an_epoch_loses_neither_validation_nor_ste
     ended = resume(place, "between")
     assert ended.code == 0, ended.text
     assert_same_end(place, "between")
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_killed_while_it_validates_it_validates_this_epoch_first_and_ends_with_the_same_weights(epoch, place):
+    out = f"validating{epoch}"
+    ended = train(place, out, blow=Blow("SIGKILL", epoch * EPOCH, validating=True))
+    assert ended.code == -signal.SIGKILL
+    assert steps(place, out)[-1] == epoch * EPOCH
+    ended = resume(place, out)
+    assert ended.code == 0, ended.text
+    assert f"goes on in epoch {epoch} of 4, after step {epoch * EPOCH} of {4 * EPOCH}" in ended.text
+    assert_same_end(place, out)
+
+
+def test_a_validation_that_runs_out_of_memory_is_told_and_its_epoch_is_saved(place):
+    ended = train(place, "short", blow=Blow("short", 2 * EPOCH, validating=True))
+    assert ended.code == 1, ended.text
+    assert "Traceback" not in ended.text
+    told = " ".join(ended.text.split())
+    assert "error: epoch 2 cannot be validated: " in told
+    assert "32x32 pixels" in told
+    assert "can't allocate memory" in told
+    assert "saved in short/checkpoints/step-00000008" in told
+    assert "segzoo train --resume short" in told
+    assert steps(place, "short") == [EPOCH, 2 * EPOCH]
+    ended = resume(place, "short")
+    assert ended.code == 0, ended.text
+    assert_same_end(place, "short")
+
+
+def test_an_epoch_that_was_to_have_no_checkpoint_has_one_where_memory_ends_in_its_validation(place):
+    ended = train(place, "rare", "save_every=4", blow=Blow("short", 2 * EPOCH, validating=True))
+    assert ended.code == 1, ended.text
+    assert steps(place, "rare") == [2 * EPOCH]
+    ended = resume(place, "rare")
+    assert ended.code == 0, ended.text
+    assert (place / "rare/model.safetensors").read_bytes() == (place / "run/model.safetensors").read_bytes()
+
+
+def test_steps_that_end_within_an_epoch_are_not_done_again_after_a_kill_in_validation(place):
+    words = (f"steps={2 * EPOCH - 1}",)
+    assert train(place, "counted", *words).code == 0
+    ended = train(place, "recounted", *words, blow=Blow("SIGKILL", 2 * EPOCH - 1, validating=True))
+    assert ended.code == -signal.SIGKILL
+    assert resume(place, "recounted").code == 0
+    assert_same_end(place, "recounted", "counted")
+
+
+def test_patience_that_ends_with_a_killed_validation_ends_a_resumed_training_too(place):
+    words = ("patience=1", "lr=1e-9", "average=0", "metrics=iou", "epochs=6")
+    assert train(place, "patient", *words).code == 0
+    last = steps(place, "patient")[-1]
+    assert last < 6 * EPOCH
+    assert train(place, "patient-killed", *words, blow=Blow("SIGKILL", last, validating=True)).code < 0
+    assert resume(place, "patient-killed").code == 0
+    assert_same_end(place, "patient-killed", "patient")
 
 
 def test_a_disk_that_fills_while_it_saves_leaves_the_earlier_checkpoint_to_go_on_from(place):

@@ -11,7 +11,9 @@ from segzoo.evaluation.cases import Case, named_metrics
 from segzoo.evaluation.tally import Tally, tally
 from segzoo.evaluation.writing import save_mask
 from segzoo.files import writable
-from segzoo.prediction.plain import config_of, loaded, segment
+from segzoo.prediction.frugal import FrugalPredictor
+from segzoo.prediction.plain import config_of, loaded
+from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.printing import bar
 
 if TYPE_CHECKING:
@@ -115,13 +117,21 @@ def _cases(
     if not len(dataset):
         raise OptionError("the data set is empty: there is nothing to score")
     probabilities = any(metric.needs("probabilities") for metric in metrics)
+    predictor = FrugalPredictor(network)
     for index in bar(range(len(dataset)), what="evaluate", unit="image", shown=progress):
-        yield predicted(network, dataset[index], probabilities=probabilities)
+        yield predicted(predictor, dataset[index], probabilities=probabilities)
 
 
-def predicted(network: nn.Module, sample: Sample, *, probabilities: bool) -> Case:
-    """Predict a sample at its own size, and return the prediction with the truth."""
-    found = segment(network, sample.image, probabilities=probabilities)
+def predicted(predictor: FrugalPredictor, sample: Sample, *, probabilities: bool) -> Case:
+    """Predict a sample at its own size, and return the prediction with the truth.
+
+    Raises:
+        MemoryShortageError: the image does not fit the memory; the text names it.
+    """
+    try:
+        found = predictor(sample.image, probabilities=probabilities)
+    except MemoryShortageError as error:
+        raise MemoryShortageError(f"{sample.name}: {error}") from error
     return Case(
         name=sample.name,
         prediction=found.mask,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: Images of fewer pixels are run as a whole without a plan, unless a budget is named.
 SMALL = 4_000_000
 #: Bytes a pixel that no network here comes near: below a budget by that much, an image needs no plan.
-_MOST = 20_000
+MOST = 20_000
 #: The share of the memory to spare that a plan may take where nobody names a budget.
 _SHARE = 0.6
 #: Bytes that are taken to be free where the system does not say.
@@ -93,7 +93,7 @@ class Tiler:
         if self.memory is None:
             small = max(height * width, seen) < SMALL
         else:
-            small = seen * _MOST + self.held(height, width, probabilities=probabilities) < self.memory
+            small = seen * MOST + self.held(height, width, probabilities=probabilities) < self.memory
         if small:
             return None
         # While one is segmented, pictures of the one before are drawn, and a few wait.
@@ -186,8 +186,15 @@ class Tiler:
         return sink.mask, None if chances is None else chances.chances
 
 
-def to_spare() -> int:
-    """Return the bytes that a plan may take where nobody named a budget: a share of the room there is."""
+def to_spare(device: torch.device | None = None) -> int:
+    """Return the bytes that a plan may take where nobody named a budget: a share of the room there is.
+
+    Args:
+        device: whose memory is meant; that of the machine where it has none of its own.
+    """
+    if device is not None and device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int((torch.cuda.mem_get_info(device)[0] + kept) * _SHARE)
     memory = memory_here()
     return int((memory.room if memory.total else _UNKNOWN) * _SHARE)
 

@@ -34,3 +34,20 @@ def told_divergence(problem: str, epoch: int, names: Sequence[str], recipe: Reci
         f"{problem} in epoch {epoch}, with {', '.join(names)}: look at these images and masks, or lower the "
         f"learning rate (lr={recipe.learning_rate / 10:g}), or say precision=no.{last}"
     )
+
+
+def told_large_validation(short: str, epoch: int, recipe: Recipe, saved: Path | None) -> str:
+    """Say that memory is too small to validate, that the epoch is saved, and what may help.
+
+    Args:
+        short: which image does not fit, and why.
+        epoch: that was to be validated.
+        recipe: of the training.
+        saved: the epoch's checkpoint; ``None`` in a process that writes none.
+    """
+    where = saved or f"{recipe.out}/checkpoints"
+    return (
+        f"epoch {epoch} cannot be validated: {short}. Its steps are saved in {where}. Free memory, or take a "
+        f"machine with more, and go on: segzoo train --resume {recipe.out} validates this epoch first. Or "
+        "begin anew with images that validate at half their size: resize.mode=scale resize.scale=0.5"
+    )

@@ -120,6 +120,15 @@ def any_of(accelerator: Accelerator, flag: bool) -> bool:
     return bool(cast("Any", accelerator.reduce(told, reduction="sum")) > 0)
 
 
+def first_of(accelerator: Accelerator, told: str) -> str:
+    """Return the first text of all processes that is not empty; all must ask."""
+    if accelerator.num_processes == 1:
+        return told
+    from accelerate.utils import gather_object
+
+    return next(filter(None, gather_object([told])), "")
+
+
 def most_of(accelerator: Accelerator, count: int) -> int:
     """Return the greatest count of all processes; all must ask."""
     told = torch.tensor([count], device=accelerator.device)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import segzoo
 from segzoo.errors import FailureError, OptionError
+from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.training.balance import absent, class_pixels
 from segzoo.training.checkpoints import Checkpoints
 from segzoo.training.data import make_loader
 from segzoo.training.differences import differences, fingerprint
-from segzoo.training.failures import not_finite, told_divergence
+from segzoo.training.failures import not_finite, told_divergence, told_large_validation
 from segzoo.training.fetching import fetched
 from segzoo.training.fitting import fit_processes
 from segzoo.training.loss import training_loss
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from segzoo.training.data import Augmented
     from segzoo.training.interruption import Interruption
     from segzoo.training.recipe import Recipe
+    from segzoo.training.validation import Validation
 
 #: The folder of checkpoints within a run's folder.
 CHECKPOINTS = "checkpoints"
@@ -94,7 +96,7 @@ class Run:
         self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
         self.steps = recipe.steps or recipe.epochs * self.batches.steps
         self.trainee.follow_schedule(recipe, steps=self.steps, steps_per_epoch=self.batches.steps)
-        self.validator = Validator(recipe, self.evaluated, accelerator)
+        self.validator = Validator(recipe, self.evaluated, accelerator, tell=tell)
         self.stepper = Stepper(
             self.trainee.model,
             self.trainee.optimizer,
@@ -121,7 +123,8 @@ class Run:
         """Train to the end.
 
         Raises:
-            FailureError: the loss is no longer finite, or a process or the disk failed.
+            FailureError: the loss is no longer finite, an image that validates does not fit the memory, or
+                a process or the disk failed.
             KeyboardInterrupt: somebody pressed Ctrl-C; a checkpoint has been written.
         """
         self._begun = time.perf_counter() - self.seconds
@@ -182,7 +185,9 @@ class Run:
         if told:
             self.tell(told)
         waiting, last = time.perf_counter(), None
-        for batch in fetched(self.loader, self.recipe):
+        # Nothing is left of an epoch whose checkpoint was written before its validation.
+        trained = self.totals.steps >= self.batches.steps or self.step >= self.steps
+        for batch in () if trained else fetched(self.loader, self.recipe):
             begun = time.perf_counter()
             self._rate = self.trainee.optimizer.param_groups[0]["lr"]
             step = self.stepper.step(batch)
@@ -211,8 +216,9 @@ class Run:
         }
         self._tell_absent()
         last, found = self.epoch == self.epochs, None
+        due = self.epoch % self.recipe.save_every == 0 or last
         if self.epoch % self.recipe.validate_every == 0 or last:
-            found = self.validator.validate(self.trainee.settle())
+            found = self._validate(due=due)
             entry |= found.columns()
             self.trainee.schedule.evaluated(entry[self.validator.column], self.validator.higher_is_better)
         now = time.perf_counter() - self._begun
@@ -221,17 +227,38 @@ class Run:
         self.outputs.epoch(entry, found, seconds=now)
         self.epoch += 1
         self.totals.clear()
-        if (self.epoch - 1) % self.recipe.save_every == 0 or last:
-            self._save()
+        if due:
+            self._save(self.seconds)
 
-    def _save(self) -> Path | None:
+    def _validate(self, *, due: bool) -> Validation:
+        """Validate the epoch, whose steps are saved before that.
+
+        Nothing catches what a system does that is out of memory: it kills the process.
+
+        Args:
+            due: whether this epoch has a checkpoint; if not, one is written where memory is short.
+        """
+        seconds = time.perf_counter() - self._begun
+        saved = self._save(seconds) if due else None
+        try:
+            return self.validator.validate(self.trainee.settle())
+        except MemoryShortageError as error:
+            if not due:
+                saved = self._save(seconds)
+            raise MemoryShortageError(
+                told_large_validation(str(error), self.epoch, self.recipe, saved)
+            ) from None
+
+    def _save(self, seconds: float) -> Path | None:
         random = random_state()
         every = [random]
         if self.accelerator.num_processes > 1:
             from accelerate.utils import gather_object
 
             every = gather_object([random])
-        trainee = self.trainee.state()
+        trainee, totals = self.trainee.state(), self.totals.state()
+        # One loss for all, however many processes go on with it.
+        totals["loss"] = mean_of(self.accelerator, totals["loss"])
         if not self.accelerator.is_main_process:
             return None
         state = {
@@ -240,10 +267,10 @@ class Run:
             "data": self._data(),
             "epoch": self.epoch,
             "step": self.step,
-            "seconds": self.seconds,
+            "seconds": seconds,
             "rate": self._rate,
             "accumulate": self.stepper.accumulate,
-            "totals": self.totals.state(),
+            "totals": totals,
             "trainee": trainee,
             "outputs": self.outputs.state(),
             "random": every,
@@ -252,8 +279,7 @@ class Run:
 
     def _stop(self) -> None:
         """Write a checkpoint of this step and leave."""
-        self.seconds = time.perf_counter() - self._begun
-        self._save()
+        self._save(time.perf_counter() - self._begun)
         self.tell(
             f"stopped after step {self.step} of {self.steps}; a checkpoint is written. Go on with: "
             f"segzoo train --resume {self.out}"

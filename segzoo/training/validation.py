@@ -1,17 +1,29 @@
-"""Validation: every process scores its part of the images, and the counts are merged."""
+"""Validation: every process scores its part of the images, and the counts are merged.
+
+A process that runs out of memory says so when all are done with their images: none waits for another that
+has stopped.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError
 from segzoo.evaluation.cases import named_metrics
 from segzoo.evaluation.models import predicted
 from segzoo.evaluation.results import Score
+from segzoo.prediction.frugal import FrugalPredictor
+from segzoo.prediction.shortage import (
+    MemoryShortageError,
+    is_short_of_memory,
+    release_memory,
+    told_shortage,
+)
+from segzoo.training.processes import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from accelerate import Accelerator
     from torch import nn
@@ -50,14 +62,18 @@ class Validator:
         recipe: says which metrics count, and by which value the best weights are chosen.
         dataset: at least one image, with labels.
         accelerator: the processes that share the work.
+        tell: called with one message for each size of images that is cut into tiles.
 
     Raises:
         UnknownNameError: there is no such metric.
         OptionError: ``best`` names a metric or a value that is not counted.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator) -> None:
-        self.dataset, self.accelerator = dataset, accelerator
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator, *, tell: Callable[[str], None]
+    ) -> None:
+        self.dataset, self.accelerator, self._tell = dataset, accelerator, tell
+        self._predictor: FrugalPredictor | None = None
         self.metrics = named_metrics(recipe.metrics, dataset.labels)
         self._choice = _choice(recipe.best, self.metrics)
         count = len(dataset)
@@ -75,22 +91,49 @@ class Validator:
         return f"{metric.name}_{value}"
 
     def validate(self, network: nn.Module) -> Validation:
-        """Predict every image at its own size and score the masks; the same result on every process."""
+        """Predict every image at its own size and score the masks; the same result on every process.
+
+        Raises:
+            MemoryShortageError: an image does not fit the memory of a process; every process raises it.
+        """
+        if self._predictor is None or self._predictor.network is not network:
+            self._predictor = FrugalPredictor(network, tell=self._tell)
         totals: list[Metric] = [metric.fresh() for metric in self.metrics]
-        probabilities = any(metric.needs("probabilities") for metric in self.metrics)
         shown: list[tuple[int, Case]] = []
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        short = ""
         for index in range(rank, len(self.dataset), processes):
-            case = self._case(network, index, probabilities=probabilities)
-            for metric, total in zip(self.metrics, totals, strict=True):
-                metric.count(total, case)
-            if index in self._shown:
-                shown.append((index, case))
+            short = self._counted(self._predictor, index, totals, shown)
+            if short:
+                break
+        short = first_of(self.accelerator, short)
+        if short:
+            release_memory()
+            raise MemoryShortageError(short)
         return self._merged(totals, shown)
 
-    def _case(self, network: nn.Module, index: int, *, probabilities: bool) -> Case:
-        with self.accelerator.autocast():
-            return predicted(network, self.dataset[index], probabilities=probabilities)
+    def _counted(
+        self, predictor: FrugalPredictor, index: int, totals: list[Metric], shown: list[tuple[int, Case]]
+    ) -> str:
+        """Predict one image and count it; return what is short of memory, nothing where all is well."""
+        name = f"image {index}"
+        probabilities = any(metric.needs("probabilities") for metric in self.metrics)
+        try:
+            sample = self.dataset[index]
+            name = f"{sample.name} ({sample.image.shape[0]}x{sample.image.shape[1]} pixels)"
+            with self.accelerator.autocast():
+                case = predicted(predictor, sample, probabilities=probabilities)
+            for metric, total in zip(self.metrics, totals, strict=True):
+                metric.count(total, case)
+        except MemoryShortageError as error:
+            return str(error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_short_of_memory(error):
+                raise
+            return f"{name}: memory ran out ({told_shortage(error)})"
+        if index in self._shown:
+            shown.append((index, replace(case, probabilities=None)))
+        return ""
 
     def _merged(self, totals: list[Metric], shown: list[tuple[int, Case]]) -> Validation:
         if self.accelerator.num_processes > 1:
