@@ -18,6 +18,7 @@ has never heard of segzoo's exceptions catches what it expects to catch.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from segzoo.distribution import extra_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from os import PathLike
 
 __all__ = [
     "AmbiguousNameError",
@@ -153,3 +155,18 @@ def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:
     if not close:
         return f"; {told}" if told else ""
     return f"; did you mean {' or '.join(repr(match) for match in close)}? {told}".rstrip()
+
+
+def is_address(text: str) -> bool:
+    """Whether a text begins as an address does, whether or not it can be fetched: ``http://``, ``s3://``."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", text, re.IGNORECASE) is not None
+
+
+def no_address(word: str | PathLike[str], instead: str = "download the file, and name it") -> str:
+    """Return what an error adds about something that is not there and is an address, or nothing.
+
+    Args:
+        word: what was named; a path has lost one of the slashes.
+        instead: what to do.
+    """
+    return f"; an address is not fetched here: {instead}" if is_address(str(word)) else ""

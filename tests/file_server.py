@@ -37,6 +37,8 @@ class FileServer:
     #: Seconds between pieces of 64 kB.
     delay: float = 0.0
     content_type: str = "application/octet-stream"
+    #: Sent with every file.
+    headers: dict[str, str] = field(default_factory=dict)
     redirect: dict[str, str] = field(default_factory=dict)
     #: (path, Range header) of every request.
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -90,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, content: bytes) -> None:
         state = self.server_state
         etag = f'"{hashlib.md5(content).hexdigest()}"'
-        headers = {"Content-Type": state.content_type}
+        headers = {"Content-Type": state.content_type, **state.headers}
         if state.etag:
             headers["ETag"] = etag
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

@@ -68,6 +68,12 @@ class Hub:
     gone: bool = False
     #: A status for every request of the API.
     status: int = 0
+    #: Of that status.
+    headers: dict[str, str] = field(default_factory=dict)
+    #: Whether a login page of the network answers every request instead, and says that all is well.
+    portal: bool = False
+    #: Whether every request is sent back to where it came from.
+    circle: bool = False
     #: Called with the path before a file is resolved, such as to move a branch.
     before_resolve: Any = None
     requests: list[str] = field(default_factory=list)
@@ -129,8 +135,14 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.gone:
             self.close_connection = True
             return
+        if hub.portal:
+            self.answer(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
+            return
+        if hub.circle:
+            self.answer(302, b"", {"Location": self.path})
+            return
         if hub.status:
-            self.answer(hub.status, {})
+            self.answer(hub.status, {}, hub.headers)
             return
         method = "GET" if self.command == "HEAD" else self.command
         for wanted, pattern, name in self.routes:

@@ -162,7 +162,7 @@ def test_carvana_comes_from_kaggle_with_the_person_s_credentials(tmp_path, monke
         download("carvana", tmp_path / "cars")
     monkeypatch.setenv("KAGGLE_USERNAME", "ann")
     monkeypatch.setenv("KAGGLE_KEY", "secret")
-    monkeypatch.setattr("segzoo.weights.download._pause", lambda *_: None)
+    monkeypatch.setattr("segzoo.http.Patience.wait", lambda *_, **__: None)
     server.cuts.append(1000)  # the store breaks off once, and is asked for the rest
     ready = download("carvana", tmp_path / "cars")
     assert ready.files == 60

@@ -16,8 +16,8 @@ import pytest
 from file_server import FileServer, serving
 
 from segzoo.errors import FailureError, WeightsError
+from segzoo.http import Policy
 from segzoo.weights import cache
-from segzoo.weights.download import Policy
 from segzoo.weights.fetch import fetch
 
 if TYPE_CHECKING:

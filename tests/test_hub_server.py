@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,7 @@ from hub_server import TOKEN, Hub, Repository, serving_hub
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, UnknownNameError, UsageError, WeightsError
+from segzoo.http import Policy
 from segzoo.specs import WeightsSpec
 from segzoo.weights import cache, hub
 from segzoo.weights.sources import folder_of
@@ -306,16 +308,86 @@ def test_a_gated_repository_says_how_to_get_in(
         segzoo.load(f"hf-hub:{REPO}")
 
 
-@pytest.mark.parametrize(("status", "advice"), [(429, "too many requests"), (500, "try again later")])
-def test_a_hub_that_refuses_is_reported_with_its_status(
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "hf auth login"),
+        (403, "may be gated"),
+        (404, "mind the spelling"),
+        (410, "the Hub refuses"),
+        (429, "Try again later"),
+        (500, "Try again later"),
+        (502, "Try again later"),
+        (503, "Try again later"),
+    ],
+)
+def test_a_hub_that_refuses_is_told_with_its_status_its_address_and_what_to_do(
     server: Hub, folder: Path, status: int, advice: str
 ) -> None:
     _publish(server, folder)
     server.status = status
-    with pytest.raises(FailureError) as caught:
+    with pytest.raises(FailureError, match=rf"HTTP {status} [A-Z](.|\n)*{advice}") as caught:
         segzoo.load(f"hf-hub:{REPO}")
-    assert str(status) in str(caught.value)
-    assert advice in str(caught.value) or "cannot be reached" in str(caught.value)
+    assert f"{server.url}/{REPO}" in str(caught.value)
+    assert "reached" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_hub_that_wants_an_hour_is_asked_once_and_told(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    server.status, server.headers = 429, {"Retry-After": "3600"}
+    with pytest.raises(FailureError, match=r"HTTP 429.*wait for 3600 s\. Try again then"):
+        segzoo.load(f"hf-hub:{REPO}")
+    assert len(server.requests) == 1
+
+
+def test_a_hub_that_is_busy_for_a_moment_is_asked_again(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    server.status, server.headers = 503, {"Retry-After": "0"}
+
+    def better(_: float) -> None:
+        server.status = 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", better)
+        assert segzoo.load(f"hf-hub:{REPO}")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [("portal", "is not a Hugging Face Hub: a login page"), ("circle", "from one address to another")],
+)
+def test_a_login_page_and_a_circle_of_redirections_are_told_as_such(
+    server: Hub, folder: Path, trouble: str, told: str
+) -> None:
+    _publish(server, folder)
+    setattr(server, trouble, True)
+    with pytest.raises(FailureError, match=told):
+        segzoo.load(f"hf-hub:{REPO}")
+
+
+@late_address
+def test_a_hub_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "_POLICY", Policy(attempts=2, pause=0.001, timeout=0.1))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(FailureError, match="did not answer in time, 2 times in a row"):
+            segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_what_is_cached_needs_no_hub_that_works(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    segzoo.load(f"hf-hub:{REPO}")
+    server.status = 503
+    assert segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_an_address_of_a_hub_that_is_none_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
+    with pytest.raises(UsageError, match=r"HF_ENDPOINT=huggingface\.co"):
+        segzoo.load(f"hf-hub:{REPO}")
 
 
 def test_a_config_with_unknown_keys_is_refused(server: Hub, folder: Path) -> None:

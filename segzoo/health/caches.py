@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import SegzooError
 from segzoo.health.findings import Findings, Part, told_bytes
+from segzoo.http import offline
 from segzoo.weights import cache
-from segzoo.weights.fetch import offline, torch_file
+from segzoo.weights.fetch import torch_file
 from segzoo.weights.hub import client_cache
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _MOST_FILES = 200_000
 def look() -> Part:
     """Say where fetched files are kept, whether that can be written, and whether anything is fetched."""
     wrong = Findings("caches")
-    switched_off = offline()
+    switched_off = bool(offline())
     folders = {
         "segzoo": (cache.home(), "SEGZOO_HOME"),
         "hugging face": (client_cache(), "HF_HOME"),

@@ -12,6 +12,7 @@ from segzoo.discovery import normalise
 from segzoo.distribution import OWNER, PROJECT, owner_of
 from segzoo.health.distributions import installed
 from segzoo.health.findings import Findings, Part
+from segzoo.http import SWITCHES, YES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +53,7 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "USERNAME")
 # An address may lack its scheme, and a password may hold any character; a path has none.
 _PASSWORD = re.compile(r"^([\w+.-]*:?//|(?![/~.])).*@", flags=re.DOTALL)
-_YES, _NO = ("1", "ON", "YES", "TRUE"), ("", "0", "OFF", "NO", "FALSE")
+_NO = ("", "0", "OFF", "NO", "FALSE")
 
 
 def look() -> Part:
@@ -70,9 +71,9 @@ def look() -> Part:
 
 
 def _look_at_values(wrong: Findings) -> None:
-    for name in ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE"):
+    for name in SWITCHES:
         value = os.environ.get(name, "")
-        if value.upper() not in (*_YES, *_NO):
+        if value.upper() not in (*YES, *_NO):
             wrong.warn(f"{name}={value!r} is not understood: files are fetched", f"say {name}=1, or unset it")
     data = os.environ.get("SEGZOO_DATA")
     if data is not None and not Path(data).is_dir():

@@ -18,16 +18,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
-from urllib.parse import unquote, urlsplit
 
-from segzoo.errors import FailureError, UsageError, WeightsError
+from segzoo.errors import FailureError, WeightsError
+from segzoo.http import mirror_path
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 #: Beside a converted folder's own files: the hashes of them, written when it was made.
 SEAL = "seal.json"
-
-#: What no file's name holds here, so that every file system takes it.
-_ODD = re.compile(r"[^\w.+,=@~()-]")
 
 
 def home() -> Path:
@@ -55,22 +51,6 @@ def user_cache() -> Path:
 def file_for(url: str) -> Path:
     """Return where the file at ``url`` is kept, by host and path; a query goes into the name."""
     return home() / "files" / mirror_path(url)
-
-
-def mirror_path(url: str) -> str:
-    """Return ``host/path`` of a URL as a path on disk, in which nothing climbs out of a folder.
-
-    Raises:
-        UsageError: it is not the address of a file on the web.
-    """
-    parts = urlsplit(url)
-    steps = [_ODD.sub("_", step) for step in unquote(parts.path).split("/") if step.strip(". ")]
-    host = parts.netloc.rpartition("@")[2].lower()
-    if parts.scheme not in ("http", "https") or not host.strip(".") or not steps:
-        raise UsageError(f"{url!r} is not the address of a file: only http://host/path and https are fetched")
-    if parts.query:
-        steps[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{steps[-1]}"
-    return "/".join([_ODD.sub("_", host), *steps])
 
 
 @dataclass(frozen=True, kw_only=True)

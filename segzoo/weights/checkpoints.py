@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from segzoo.errors import WeightsError
+from segzoo.errors import WeightsError, no_address
 from segzoo.weights import pickles
 from segzoo.weights.mindspore import read_mindspore
 
@@ -80,7 +80,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             return _read_folder(path)
         return _read_file(path)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}{no_address(path)}") from error
 
 
 def _read_file(path: Path) -> Checkpoint:

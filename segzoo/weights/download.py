@@ -7,82 +7,49 @@ that two versions are never joined (If-Range, RFC 9110, 13.1.5).
 from __future__ import annotations
 
 import os
-import random
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from segzoo import http
 from segzoo.errors import FailureError
+from segzoo.http import AgainError, Patience, RangeError, Reply, ask
 from segzoo.printing import bar
 from segzoo.weights import cache
-from segzoo.weights.transport import AgainError, RangeError, Reply, ask, mirrored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from segzoo.http import Policy
 
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """How long to try.
-
-    Attributes:
-        attempts: failures in a row without a new byte before giving up.
-        pause: seconds after the first failure; doubled after each, up to ``longest``.
-        longest: seconds that are waited at most, even if the server asks for more.
-        timeout: seconds without an answer or a byte after which an attempt has failed.
-    """
-
-    attempts: int = 5
-    pause: float = 1.0
-    longest: float = 60.0
-    timeout: float = 30.0
+#: Bytes that are taken of a file whose size nobody tells.
+LARGEST_UNTOLD = 16 * 1024**3
 
 
-def download(url: str, part: Path, *, name: str, trusted: bool, policy: Policy) -> None:
+def download(
+    url: str, part: Path, *, name: str, trusted: bool, policy: Policy, most: int | None = None
+) -> None:
     """Fetch until the part is whole, continuing it after each failure.
 
     Args:
-        url: http or https.
+        url: http or https; where the file is asked for, which may be a mirror.
         part: what has come so far; its folder exists.
         name: for the progress bar.
         trusted: whether a known hash will tell if the parts do not belong together.
         policy: how long to try.
+        most: bytes that the file may have; ``None``: what the server tells.
 
     Raises:
-        FailureError: the server refuses, or keeps failing; the text says what to do.
+        FailureError: the server refuses, keeps failing, or gives more; the text says what to do.
     """
-    failures, furthest = 0, 0
+    patience = Patience(url, policy, advice=", or name a mirror in SEGZOO_MIRROR")
     while True:
         try:
-            _continue(url, part, name=name, trusted=trusted, policy=policy)
+            _continue(url, part, name=name, trusted=trusted, policy=policy, most=most)
             return
         except AgainError as again:
-            reached = part.stat().st_size if part.exists() else 0
-            failures = 1 if reached > furthest else failures + 1
-            furthest = max(furthest, reached)
-            _pause(url, again, failures, policy, reached)
+            patience.wait(again, reached=part.stat().st_size if part.exists() else 0)
 
 
-def _pause(url: str, again: AgainError, failures: int, policy: Policy, reached: int) -> None:
-    kept = f" {reached:,} bytes have come and are kept: the next attempt continues there." if reached else ""
-    if again.wait is not None and again.wait > policy.longest:
-        raise FailureError(
-            f"{mirrored(url)}: {again}; the server asks to wait for {again.wait:.0f} s. Try again then.{kept}"
-        ) from again
-    if failures >= policy.attempts:
-        raise FailureError(
-            f"{mirrored(url)}: {again}, {failures} times in a row. Try again later, or name a mirror in"
-            f" SEGZOO_MIRROR.{kept}"
-        ) from again
-    if again.wait is not None:
-        time.sleep(again.wait)
-    else:
-        # Spread by chance, lest many machines that failed together come back together.
-        backoff = min(policy.pause * 2 ** (failures - 1), policy.longest)
-        time.sleep(backoff * random.uniform(0.75, 1.25))
-
-
-def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy) -> None:
+def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy, most: int | None) -> None:
     """Make one attempt, from where the last one ended if the server still has that version."""
     start = part.stat().st_size if part.exists() else 0
     notes = cache.read_json(_notes(part)) or {}
@@ -99,9 +66,23 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy)
     if reply.start not in (0, start) or (reply.start and version and reply.version not in ("", version)):
         discard(part)
         raise AgainError("the server sent another part of the file than it was asked for")
+    limit = most if reply.total is None or most is not None else reply.total
+    limit = LARGEST_UNTOLD if limit is None else limit
+    if (reply.total or 0) > limit:
+        raise _too_large(url, part, limit)
     _make_room(part, reply)
     cache.write_json(_notes(part), {"url": url, "version": reply.version, "total": reply.total})
-    _write(reply, part, name)
+    if _write(reply, part, name, limit) > limit:
+        raise _too_large(url, part, limit)
+
+
+def _too_large(url: str, part: Path, limit: int) -> FailureError:
+    discard(part)
+    return FailureError(
+        f"{http.shown(url)} gives more than the {limit / 1e6:,.0f} MB that are expected of it, and was not kept:"
+        " it is not the file that it should be, or has been replaced. Look for its new place, or fetch it by"
+        " hand"
+    )
 
 
 def _make_room(part: Path, reply: Reply) -> None:
@@ -114,8 +95,8 @@ def _make_room(part: Path, reply: Reply) -> None:
         )
 
 
-def _write(reply: Reply, part: Path, name: str) -> None:
-    """Append the body to the part, or begin it anew; `AgainError` if less came than was promised."""
+def _write(reply: Reply, part: Path, name: str, limit: int) -> int:
+    """Append the body to the part, or begin it anew; stop above ``limit``. Return the part's size."""
     with (
         cache.writing(part),
         # Unbuffered: what has come survives a kill.
@@ -129,13 +110,10 @@ def _write(reply: Reply, part: Path, name: str) -> None:
         for chunk in reply.chunks():
             stream.write(chunk)
             shown.update(len(chunk))
+            if stream.tell() > limit:
+                break
         os.fsync(stream.fileno())
-        reached = stream.tell()
-    if reply.total is not None and reached < reply.total:
-        raise AgainError(f"the connection was closed after {reached:,} of {reply.total:,} bytes")
-    if reply.total is not None and reached > reply.total:
-        discard(part)
-        raise AgainError(f"the server sent {reached:,} bytes of a file of {reply.total:,}")
+        return stream.tell()
 
 
 def discard(part: Path) -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segzoo.errors import FailureError, WeightsError
+from segzoo.http import Policy, mirrored, offline, shown
 from segzoo.weights import cache
 from segzoo.weights.cache import Record
-from segzoo.weights.download import Policy, discard, download, part_of
-from segzoo.weights.transport import mirrored
+from segzoo.weights.download import discard, download, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,14 +52,6 @@ def fetch(url: str, *, name: str = "", sha256: str = "", size: int = 0, policy: 
     for expected in _hashes(file, sha256):
         cache.check(file, expected, name=name)
     return file
-
-
-def offline() -> bool:
-    """Whether the environment forbids the network: ``SEGZOO_OFFLINE`` or ``HF_HUB_OFFLINE``."""
-    return any(
-        os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE")
-        for variable in ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE")
-    )
 
 
 def torch_file(url: str) -> Path:
@@ -101,22 +93,25 @@ def _copy(source: Path, target: Path) -> None:
 
 def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Policy) -> None:
     if offline():
-        raise FailureError(by_hand(url, file, name, "the network is switched off by the environment"))
+        raise FailureError(by_hand(url, file, name))
     expected = _hashes(file, sha256)
     part = part_of(file)
     with cache.writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    resumed = part.exists()
-    download(url, part, name=name, trusted=any(len(one) == 64 for one in expected), policy=policy)
+    resumed, at = part.exists(), mirrored(url)
+    # What people say of a size is about, so twice as much is what it cannot be.
+    most = 2 * size + 2**20 if size else None
+    trusted = any(len(one) == 64 for one in expected)
+    download(at, part, name=name, trusted=trusted, policy=policy, most=most)
     if resumed and _wrong(part, expected):
         # Two versions of the file may have been joined: once more, from the beginning.
         discard(part)
-        download(url, part, name=name, trusted=False, policy=policy)
+        download(at, part, name=name, trusted=False, policy=policy, most=most)
     wrong = _wrong(part, expected) or _implausible(part, size if not expected else 0)
     if wrong:
         discard(part)
         raise WeightsError(
-            f"{name}: what came from {mirrored(url)} {wrong}. It was damaged on the way or has been replaced"
+            f"{name}: what came from {shown(at)} {wrong}. It was damaged on the way or has been replaced"
             f" and was not kept. Try again; if the new file is to be trusted:"
             f" `segzoo cache prune --forget {name}`"
         )
@@ -128,13 +123,13 @@ def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Pol
         discard(part)
 
 
-def by_hand(url: str, file: Path, name: str, why: str) -> str:
-    """Return the sentence that says which file to fetch by hand and where to put it."""
+def by_hand(url: str, file: Path, name: str) -> str:
+    """Return the sentence that says which file to fetch by hand where the network is switched off."""
     theirs = torch_file(url)
     also = f"\ntorch.hub has a file of that name: if it is the one, copy {theirs}" if theirs.is_file() else ""
     return (
-        f"{name} is not in the cache, and {why}: fetch\n  {url}\non another machine and put it at\n  {file}"
-        f"{also}"
+        f"{name} is not in the cache, and the network is switched off by {offline()}: unset that variable, or"
+        f" fetch\n  {url}\non another machine and put it at\n  {file}{also}"
     )
 
 

@@ -17,20 +17,33 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from segzoo import __version__
 from segzoo.errors import FailureError, UsageError, WeightsError
+from segzoo.http import (
+    PASSING,
+    AgainError,
+    Patience,
+    Policy,
+    checked,
+    offline,
+    refusing_offline,
+    seconds_to_wait,
+    shown,
+    status_in_words,
+)
 from segzoo.weights import cache
-from segzoo.weights.fetch import offline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = "hf-hub:"
+_HUB = "https://huggingface.co"
 CONFIG, TENSORS = "config.json", "model.safetensors"
 _PLACE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w][\w./+-]*))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_POLICY = Policy(attempts=3, timeout=15.0)
 
 
 @dataclass(frozen=True)
@@ -86,8 +99,16 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
 
 
 def endpoint() -> str | None:
-    """Return ``HF_ENDPOINT`` as it is now; the client reads it once, when it is imported."""
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    """Return ``HF_ENDPOINT`` as it is now; the client reads it once, when it is imported.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    said = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    try:
+        return checked(said).rstrip("/") if said else None
+    except UsageError as error:
+        raise UsageError(f"HF_ENDPOINT={shown(said)}: {error}") from error
 
 
 def client_cache() -> Path:
@@ -108,7 +129,10 @@ def _resolve(place: Place) -> tuple[str, Path]:
 def _download(place: Place, filename: str) -> Path:
     from huggingface_hub import hf_hub_download
 
-    with told(place, filename):
+    if not offline() and not _is_cached(place, filename):
+        _ask_before(place, filename)
+    # The client asks the Hub about its caller even where it is told to read its cache alone.
+    with refusing_offline(f"{filename} of {place} was not fetched"), told(place, filename):
         path = hf_hub_download(
             place.repo,
             filename,
@@ -117,9 +141,48 @@ def _download(place: Place, filename: str) -> Path:
             cache_dir=client_cache(),
             library_name="segzoo",
             library_version=__version__,
-            local_files_only=offline(),
+            local_files_only=bool(offline()),
         )
     return Path(path)
+
+
+def _is_cached(place: Place, filename: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(place.repo, filename, cache_dir=client_cache(), revision=place.revision)
+    return isinstance(found, str)
+
+
+def _ask_before(place: Place, filename: str) -> None:
+    """Ask for what the Hub says of a file that is to be fetched, and tell what is wrong with the answer.
+
+    The client itself would wait for as long as a server says, and call most refusals a lost connection.
+
+    Raises:
+        FailureError: the file will not come; the text says what to do.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(place.repo, filename, revision=place.revision, endpoint=endpoint())
+    patience = Patience(url, _POLICY)
+    while True:
+        try:
+            with told(place, filename, passing=True):
+                found = get_hf_file_metadata(
+                    url, timeout=_POLICY.timeout, library_name="segzoo", library_version=__version__
+                )
+            break
+        except AgainError as again:
+            patience.wait(again)
+    if not found.commit_hash or not found.etag:
+        raise FailureError(
+            f"{place}: {filename}: what answers at {shown(url)} is not a Hugging Face Hub: a login page of"
+            " your network, a proxy, or another server in HF_ENDPOINT. Open the address in a browser to see"
+        )
+    if url.startswith("https:") and not str(found.location).startswith("https:"):
+        raise FailureError(
+            f"{shown(url)} leads to {shown(str(found.location))}, which is less safe: it is not followed"
+        )
 
 
 class _Known:
@@ -208,8 +271,15 @@ def _check_blob(file: Path, what: str) -> None:
 
 
 @contextmanager
-def told(place: Place, what: str) -> Iterator[None]:
-    """Turn what the client raises into errors that say what to do."""
+def told(place: Place, what: str, *, writes: bool = False, passing: bool = False) -> Iterator[None]:
+    """Turn what the client raises into errors that say what to do.
+
+    Args:
+        place: the repository.
+        what: the file that is wanted, or what is done to the repository.
+        writes: whether the repository is changed.
+        passing: whether what a later request may mend is an `AgainError`.
+    """
     from huggingface_hub import errors
 
     # The client has been built on three HTTP libraries; this is the one that it is built on now.
@@ -218,7 +288,8 @@ def told(place: Place, what: str) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:
         raise FailureError(
-            f"{place} is gated: ask for access on its page, then `hf auth login` or set HF_TOKEN"
+            f"{place} is gated: ask for access on its page, {_page(place)}, then `hf auth login` or set"
+            " HF_TOKEN"
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise FailureError(
@@ -228,42 +299,76 @@ def told(place: Place, what: str) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise FailureError(f"{place}: the repository has no branch, tag or commit of that name") from error
     except errors.LocalEntryNotFoundError as error:
-        raise FailureError(_by_hand(place, what, error)) from error
+        raise FailureError(_by_hand(place, what, error.__cause__ or error)) from error
     except errors.EntryNotFoundError as error:
         raise FailureError(
             f"{place} holds no {what}, so it is not a repository of segzoo's: it needs {CONFIG} and"
             f" {TENSORS}, as `segzoo push` writes them"
         ) from error
     except (OSError, http_error, ValueError) as error:
-        raise _failed(place, what, error) from error
+        _fail(place, what, error, writes=writes, passing=passing)
 
 
-def _failed(place: Place, what: str, error: Any) -> FailureError:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is not None:
-        advice = {
-            401: "log in with `hf auth login`, or set HF_TOKEN",
-            403: "your token may not do this: make one that may write, and `hf auth login`",
-            429: "too many requests: wait some minutes, or log in for a higher limit",
-        }.get(status, "try again later")
-        return FailureError(f"{place}: {what}: HTTP {status}: {advice}\n{_line(error)}")
+def _fail(place: Place, what: str, error: Any, *, writes: bool, passing: bool) -> NoReturn:
+    response = getattr(error, "response", None)
+    if response is not None:
+        _refused(place, what, response, error, writes=writes, passing=passing)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-        return FailureError(
+        raise FailureError(
             f"{place}: {what} cannot be written to {client_cache()}: {error.strerror}. Set HF_HOME to a"
             " folder that you may write to and that has room"
-        )
+        ) from error
     if "onsistency check" in str(error):
-        return FailureError(f"{place}: {what} came truncated and was not kept: try again\n{_line(error)}")
-    return FailureError(f"{place}: {what}: the Hub could not be reached, or went away: {_line(error)}")
+        raise FailureError(
+            f"{place}: {what} came truncated, or of another size than the Hub says, and was not kept: try"
+            f" again\n{_line(error)}"
+        ) from error
+    kind = type(error).__name__
+    if kind == "TooManyRedirects":
+        raise FailureError(
+            f"{place}: {what}: {_page(place)} leads from one address to another and to no file. Is"
+            " HF_ENDPOINT right? Does your network want a login?"
+        ) from error
+    if passing and "Timeout" in kind:
+        raise AgainError("the server did not answer in time") from error
+    if writes:
+        raise FailureError(
+            f"{place}: {what}: the Hub could not be reached, or went away: {_line(error)}"
+        ) from error
+    raise FailureError(_by_hand(place, what, error)) from error
 
 
-def _by_hand(place: Place, what: str, error: Exception) -> str:
-    why = "the network is switched off by the environment" if offline() else "the Hub cannot be reached"
-    base = endpoint() or "https://huggingface.co"
-    reason = "" if offline() else f"\n{_line(error.__cause__ or error)}"
+def _refused(
+    place: Place, what: str, response: Any, error: Exception, *, writes: bool, passing: bool
+) -> NoReturn:
+    """Raise what a status means."""
+    status = int(response.status_code)
+    wait = seconds_to_wait(str(response.headers.get("Retry-After", "")))
+    if passing and status in PASSING:
+        raise AgainError(status_in_words(status), wait) from error
+    later = f"wait {wait:.0f} s" if wait else "wait some minutes"
+    writing = "your token may not do this: make one that may write, and `hf auth login`"
+    reading = "the repository may be gated, or your token may not read it: open its page, and `hf auth login`"
+    advice = {
+        401: "log in with `hf auth login`, or set HF_TOKEN",
+        403: writing if writes else reading,
+        404: "there is no such file or repository: mind the spelling, and see that HF_ENDPOINT names a Hub",
+        429: f"too many requests: {later}, or log in for a higher limit",
+    }.get(status, f"the Hub has trouble: {later}, and try again" if status >= 500 else "the Hub refuses")
+    raise FailureError(f"{place}: {what}: {status_in_words(status)} at {_page(place)}: {advice}") from error
+
+
+def _page(place: Place) -> str:
+    return f"{endpoint() or _HUB}/{place.repo}"
+
+
+def _by_hand(place: Place, what: str, error: BaseException) -> str:
+    switch = offline()
+    why = f"the network is switched off by {switch}" if switch else "the Hub cannot be reached, or went away"
+    reason = "" if switch else f"\n{_line(error)}"
     return (
         f"{what} of {place} is not in the cache, and {why}: on another machine, fetch {CONFIG} and {TENSORS}"
-        f" from\n  {base}/{place.repo}/tree/{place.revision}\ninto one folder, bring it here, and say"
+        f" from\n  {_page(place)}/tree/{place.revision}\ninto one folder, bring it here, and say"
         f" local-dir:FOLDER{reason}"
     )
 

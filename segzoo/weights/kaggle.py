@@ -1,8 +1,9 @@
 """Files of Kaggle's competitions, with the person's own credentials.
 
 Kaggle answers with the signed address of a store; that one is fetched without credentials, resumed
-where it breaks as any other file. The credentials are those of Kaggle's own program: KAGGLE_USERNAME and
-KAGGLE_KEY, or ``kaggle.json`` in KAGGLE_CONFIG_DIR or ``~/.kaggle``.
+where it breaks as any other file. A mirror (SEGZOO_MIRROR) is asked instead of Kaggle, without credentials.
+Those are the ones of Kaggle's own program: KAGGLE_USERNAME and KAGGLE_KEY, or ``kaggle.json`` in
+KAGGLE_CONFIG_DIR or ``~/.kaggle``.
 """
 
 from __future__ import annotations
@@ -10,17 +11,15 @@ from __future__ import annotations
 import base64
 import json
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-from segzoo import __version__
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, OptionError, UsageError
+from segzoo.http import AgainError, Patience, Policy, destination, mirror_address, mirrored, offline
 from segzoo.weights import cache
 from segzoo.weights.cache import Record
-from segzoo.weights.download import Policy, discard, download, part_of
-from segzoo.weights.fetch import by_hand, offline
+from segzoo.weights.download import discard, download, part_of
+from segzoo.weights.fetch import by_hand
 
 _API = "https://www.kaggle.com/api/v1"
 _HOW = (
@@ -49,7 +48,7 @@ def fetch_from_kaggle(address: str, *, sha256: str = "", policy: Policy | None =
         record = cache.read_record(file)
         if not file.is_file():
             if offline():
-                raise FailureError(by_hand(url, file, name, "the network is switched off by the environment"))
+                raise FailureError(by_hand(url, file, name))
             _obtain(url, contest, file, name, policy or Policy())
         if record is None:
             found = cache.sha256_of(file)
@@ -84,7 +83,7 @@ def _obtain(url: str, contest: str, file: Path, name: str, policy: Policy) -> No
     part = part_of(file)
     with cache.writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    stored = _stored_at(url, contest, policy)
+    stored = mirrored(url) if mirror_address() else _stored_at(url, contest, policy)
     # The signed address changes each time, so what came before is trusted to the store's ETag alone.
     download(stored, part, name=name, trusted=False, policy=policy)
     with cache.writing(file):
@@ -94,35 +93,20 @@ def _obtain(url: str, contest: str, file: Path, name: str, policy: Policy) -> No
 
 def _stored_at(url: str, contest: str, policy: Policy) -> str:
     """Ask Kaggle where the file is stored."""
-    asked = url.replace(_API, os.environ.get("KAGGLE_API_ENDPOINT", _API).rstrip("/"), 1)
+    api = os.environ.get("KAGGLE_API_ENDPOINT", _API).rstrip("/")
+    asked = url.replace(_API, api, 1)
     login = base64.b64encode(":".join(credentials()).encode()).decode()
-    headers = {"Authorization": f"Basic {login}", "User-Agent": f"segzoo/{__version__}"}
-    opener = urllib.request.build_opener(_Stay)
-    try:
-        with opener.open(urllib.request.Request(asked, headers=headers), timeout=policy.timeout) as response:
-            raise FailureError(f"{asked} did not lead to a file (HTTP {response.status}): fetch it by hand")
-    except urllib.error.HTTPError as error:
-        error.close()
-        where = error.headers.get("Location", "")
-        # Never from https to http.
-        safe = where.startswith("https://") or (where.startswith("http://") and asked.startswith("http://"))
-        if error.code in (301, 302, 303, 307, 308) and safe:
-            return where
-        raise FailureError(f"{asked}: HTTP {error.code}: {_advice(error.code, contest)}") from error
-    except OSError as error:
-        raise FailureError(f"{asked} cannot be reached: {error}. Try again later") from error
-
-
-def _advice(code: int, contest: str) -> str:
-    if code == 401:
-        return f"Kaggle does not know that name and key. {_HOW}"
-    if code == 403:
-        return f"accept the competition's rules first: https://www.kaggle.com/c/{contest}/rules"
-    return "Kaggle refuses; fetch it by hand, then: segzoo data prepare"
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows nothing, so that no credentials reach the store."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
-        """Return nothing: the redirection is what was asked for."""
+    advice = {
+        401: f"Kaggle does not know that name and key. {_HOW}",
+        403: f"accept the competition's rules first: https://www.kaggle.com/c/{contest}/rules",
+        404: "Kaggle has no such file (any more): fetch it by hand, then: segzoo data prepare",
+    }
+    patience = Patience(asked, policy)
+    while True:
+        try:
+            headers = {"Authorization": f"Basic {login}"}
+            return destination(asked, headers=headers, timeout=policy.timeout, advice=advice)
+        except AgainError as again:
+            patience.wait(again)
+        except UsageError as error:
+            raise FailureError(f"KAGGLE_API_ENDPOINT={api}: {error}") from error

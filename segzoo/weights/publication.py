@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__
 from segzoo.errors import UsageError
+from segzoo.http import refuse_offline
 from segzoo.weights import cache
 from segzoo.weights.card import model_card
 from segzoo.weights.folder import load, read_config, save
@@ -73,11 +74,12 @@ def push(
     Raises:
         UsageError: ``repo`` is not ``org/name``, the sample is no picture, or segzoo did not make the model.
         WeightsError: the folder is damaged; nothing was uploaded.
-        FailureError: the Hub refuses or goes away; the text says what to do.
+        FailureError: the Hub refuses or goes away, or the network is switched off; the text says what to do.
     """
     place = parse(repo)
     if "@" in repo:
         raise UsageError(f"{repo!r}: say the branch to push to as revision={place.revision!r}")
+    refuse_offline(f"nothing was pushed to {place.repo}")
     picture = _picture(sample)
     with tempfile.TemporaryDirectory(prefix="segzoo-push-") as scratch:
         folder = _folder(model, Path(scratch))
@@ -107,7 +109,7 @@ def _upload(
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api: Any = HfApi(endpoint=endpoint(), token=token, library_name="segzoo", library_version=__version__)
-    with told(Place(repo, revision or "main"), "the upload"):
+    with told(Place(repo, revision or "main"), "the upload", writes=True):
         url = api.create_repo(repo, private=private, exist_ok=True)
         if revision is not None:
             api.create_branch(repo, branch=revision, exist_ok=True)

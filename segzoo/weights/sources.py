@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
-from segzoo.errors import PluginError, UnknownNameError, WeightsError
+from segzoo.errors import PluginError, UnknownNameError, WeightsError, no_address
 from segzoo.weights import converted, hub
 
 if TYPE_CHECKING:
@@ -41,7 +41,15 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         return folder_of(registered.get(text))
     if Path(text).is_dir():
         return Path(text)
-    raise UnknownNameError(registered.unknown(text, also=", and there is no folder of that name"))
+    raise UnknownNameError(
+        registered.unknown(text, also=f", and there is no folder of that name{_instead(text)}")
+    )
+
+
+def _instead(text: str) -> str:
+    return no_address(
+        text, "say hf-hub:ORG/NAME, or download the checkpoint and make a folder of it with `segzoo convert`"
+    )
 
 
 def folder_of(spec: WeightsSpec) -> Path:

@@ -9,12 +9,12 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from segzoo.errors import ImageError
+from segzoo.errors import ImageError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
+from segzoo.http import file_name, shown
 from segzoo.images import SUFFIXES
 from segzoo.images.zarrs import ZARR_SUFFIX, holds_zarr
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
@@ -112,10 +112,9 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
         return [("-", Path("stdin"))]
     if word.startswith(CAMERA):
         return [(word, Path(re.sub(r"\W+", "_", word)))]
-    if word.startswith(("http://", "https://")):
-        name = PurePosixPath(unquote(urlsplit(word).path)).name
-        return [(word, Path(name if name.strip(".") else "image"))]
     path = Path(word)
+    if is_address(word) and not os.path.lexists(word):
+        return [(word, Path(_name_of_address(word)))]
     if holds_zarr(path):
         return [(path, Path(path.name))]
     if path.is_dir():
@@ -144,6 +143,19 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # it may not be looked at; reading it will say so
         return False
+
+
+def _name_of_address(word: str) -> str:
+    """Return what the image at an address is called."""
+    try:
+        name = file_name(word) or "image"
+    except UsageError as error:
+        raise ImageError(str(error)) from error
+    if is_video(name):
+        raise ImageError(
+            f"{shown(word)} is a video, and of addresses only images are read: fetch it, and name the file"
+        )
+    return name
 
 
 def _common(files: list[Path]) -> Path:
@@ -189,10 +201,10 @@ def _short(name: str) -> str:
 def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
     if where == "-":
         return [StreamSource(sys.stdin.buffer, name)]
-    if is_video(where):
-        return [VideoSource(str(where), name)]
-    if isinstance(where, str):
+    if isinstance(where, str) and is_address(where):
         return [UrlSource(where, name)]
+    if isinstance(where, str) or is_video(where):
+        return [VideoSource(str(where), name)]
     whole = FileSource(where, name)
     pages = pages_of(where) if where.suffix.lower() in _PAGED else 1
     if pages == 1:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from segzoo.errors import ImageError, MissingExtraError, SegzooError
+from segzoo.http import Policy
+from segzoo.http import read as fetched
 from segzoo.images import as_image, count_pages, from_pillow, read
 from segzoo.prediction.sources.video import CAMERA
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from segzoo.images import Layout
 
-#: Bytes that an address may give; more is refused.
+#: Bytes that an address may give; more is refused, unless images of any size are read.
 LARGEST_DOWNLOAD = 512 * 1024**2
-_TIMEOUT = 30.0
+#: There may be thousands of addresses, and a server that is gone answers none.
+_POLICY = Policy(attempts=3, pause=0.5, longest=20.0)
 
 
 class Source(Protocol):
@@ -125,21 +126,15 @@ class UrlSource:
         """Fetch and decode the image.
 
         Raises:
-            ImageError: the address gives no image, or too large a one.
+            ImageError: the address gives no image, or too large a one, or the network is switched off.
         """
-        asked = urllib.request.Request(self.url, headers={"User-Agent": "segzoo"})
+        # Who lifts Pillow's limit, as --any-size does, trusts what comes.
+        most = None if Image.MAX_IMAGE_PIXELS is None else LARGEST_DOWNLOAD
+        lift = "say --any-size if you trust it, or fetch it by hand"
         try:
-            with urllib.request.urlopen(asked, timeout=_TIMEOUT) as answer:
-                content = answer.read(LARGEST_DOWNLOAD + 1)
-        except urllib.error.HTTPError as error:
-            raise ImageError(f"{self.url} cannot be fetched: HTTP {error.code}, {error.reason}") from error
-        except (OSError, ValueError) as error:
-            reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            raise ImageError(f"{self.url} cannot be fetched: {reason}") from error
-        if len(content) > LARGEST_DOWNLOAD:
-            raise ImageError(
-                f"{self.url} gives more than {LARGEST_DOWNLOAD // 1024**2} MB: fetch it yourself"
-            )
+            content = fetched(self.url, most=most, lift=lift, policy=_POLICY)
+        except SegzooError as error:
+            raise ImageError(str(error)) from error
         return decoded(io.BytesIO(content), self.url)
 
     def state(self) -> str:

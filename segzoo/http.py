@@ -1,0 +1,672 @@
+"""HTTP for all of segzoo: the only module that speaks it.
+
+It decides whether the network may be used, what an address is, which redirections are followed, how long
+and how often segzoo tries, how much it takes, and what each refusal means. `segzoo.weights.hub` uses the
+client of the Hugging Face Hub, and asks here for these decisions.
+
+Underneath is the standard library's client, since segzoo needs nothing else of one: it honours
+``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE``. Only http and https are spoken, never
+http after https, and nothing that comes is decompressed.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import http.client
+import os
+import random
+import re
+import socket
+import ssl
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
+
+from segzoo import __version__
+from segzoo.errors import FailureError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: Variables that switch the network off.
+SWITCHES = ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE")
+#: What such a variable says to do so, in capitals.
+YES = ("1", "ON", "YES", "TRUE")
+
+#: Statuses that a server gives today and not in a minute (RFC 9110, RFC 6585).
+PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
+_MOVED = frozenset((301, 302, 303, 307, 308))
+_MOST_REDIRECTIONS = 10
+#: Headers that are for one server and no other.
+_SECRETS = ("Authorization", "Cookie")
+#: Small, so that a slow line loses little when it breaks.
+_CHUNK = 1 << 16
+#: Bytes below which a server that sends them in ``timeout`` seconds is taken for one that hangs.
+_LEAST = 1024
+#: Files that are compressed themselves, which servers like to call a compressed transfer.
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".br", ".z")
+
+_LONGEST_ADDRESS = 8192
+_LONGEST_NAME = 160
+#: What no file's name holds, so that every file system takes it.
+_ODD = re.compile(r"[^\w.+,=@~()-]")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
+
+
+class AgainError(Exception):
+    """The request failed in a way that a later one may not.
+
+    Attributes:
+        wait: seconds after which the server wants to be asked again, if it said so.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class RangeError(AgainError):
+    """The file does not reach as far as what was asked for."""
+
+
+# -- Whether the network may be used
+
+
+def offline() -> str:
+    """Return what switches the network off, such as ``SEGZOO_OFFLINE=1``; nothing where it may be used."""
+    said = ((variable, os.environ.get(variable, "")) for variable in SWITCHES)
+    return next((f"{variable}={value}" for variable, value in said if value.upper() in YES), "")
+
+
+def refuse_offline(wanted: str) -> None:
+    """Raise `FailureError` where the network is switched off.
+
+    Args:
+        wanted: what would use it, as the first half of a sentence: ``"http://host/a.png was not fetched"``.
+    """
+    if offline():
+        raise FailureError(_switched_off(wanted))
+
+
+@contextmanager
+def refusing_offline(wanted: str) -> Iterator[None]:
+    """Keep other libraries from the network where it is switched off: timm, torch.hub, plug-ins.
+
+    The Hub's client then takes what is in its cache. Whatever else connects in this thread gets an error.
+
+    Args:
+        wanted: what would use the network, as in `refuse_offline`.
+
+    Raises:
+        FailureError: something connects to another machine.
+    """
+    if not offline():
+        yield
+        return
+    from huggingface_hub import constants
+
+    _listen()
+    token = _FORBIDDEN.set(_switched_off(wanted))
+    # The client reads the variable once, when it is imported, and knows nothing of ours.
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+        _FORBIDDEN.reset(token)
+
+
+#: Why this thread may not connect; empty where it may.
+_FORBIDDEN: ContextVar[str] = ContextVar("_FORBIDDEN", default="")
+
+
+@cache
+def _listen() -> None:
+    """Have the interpreter ask before any connection; it asks for ever, so only where it has to (PEP 578)."""
+    forbidden = _FORBIDDEN
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+            return
+        # Sockets that have a path instead of an address stay on this machine.
+        if forbidden.get() and (event != "socket.connect" or isinstance(arguments[1], tuple)):
+            raise FailureError(forbidden.get())
+
+    sys.addaudithook(hook)
+
+
+def _switched_off(wanted: str) -> str:
+    return f"{wanted}: the network is switched off by {offline()}. Unset that variable to use it"
+
+
+# -- Addresses
+
+
+def checked(url: str) -> str:
+    """Return an address as servers are asked for it: ASCII, without a fragment.
+
+    Raises:
+        UsageError: it is no address, or one that is not fetched; the text says why.
+    """
+
+    def refuse(why: str) -> NoReturn:
+        raise UsageError(
+            f"{shown(url)!r} is not the address of a file that can be fetched: {why}. Expected http://HOST/PATH"
+            " or https://HOST/PATH"
+        )
+
+    if len(url) > _LONGEST_ADDRESS:
+        refuse(f"it has {len(url):,} characters, more than {_LONGEST_ADDRESS:,}")
+    if not url.isprintable():
+        refuse("it holds control characters")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if ":" not in host:
+            host = host.encode("idna").decode() if host else ""
+    except ValueError as error:
+        refuse(str(error).partition(" (")[0])
+    if parts.scheme not in ("http", "https"):
+        refuse("only http and https are fetched")
+    if "@" in parts.netloc:
+        refuse("it holds a name or a password, which segzoo does not send. Fetch the file by hand")
+    if not host:
+        refuse("it names no host")
+    if ":" not in host and not _HOST.fullmatch(host):
+        refuse("its host is no name and no number")
+    if port == 0:
+        refuse("there is no port 0")
+    netloc = f"[{host}]" if ":" in host else host
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
+    query = quote(parts.query, safe="/%:@!$&'()*+,;=~?[]")
+    return urlunsplit((parts.scheme, netloc if port is None else f"{netloc}:{port}", path, query, ""))
+
+
+def shown(url: str) -> str:
+    """Return an address as people are shown it: no password, no control characters, not too long."""
+    text = re.sub(r"//[^/?#]*@", "//(not shown)@", url)
+    text = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:400]
+    )
+    return text if len(text) <= 400 and len(url) <= 400 else f"{text[:200]}..."
+
+
+def file_name(url: str) -> str:
+    """Return what the file at an address is called, as any file system takes it; nothing where none is named.
+
+    Raises:
+        UsageError: as `checked`.
+    """
+    checked(url)
+    steps = _steps(urlsplit(url))
+    return steps[-1] if steps else ""
+
+
+def mirror_path(url: str) -> str:
+    """Return ``host/path`` of an address as a path on disk, in which nothing climbs out of a folder.
+
+    A query goes into the name. Mirrors and the cache have this shape.
+
+    Raises:
+        UsageError: it is not the address of a file.
+    """
+    checked(url)
+    parts = urlsplit(url)
+    steps = _steps(parts)
+    if not steps:
+        raise UsageError(f"{shown(url)!r} is not the address of a file: it names a host alone")
+    if parts.query:
+        steps[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{steps[-1]}"
+    path = "/".join([_ODD.sub("_", parts.netloc.lower()), *steps])
+    if len(os.fsencode(path)) > 2000:
+        raise UsageError(
+            f"{shown(url)!r} is not the address of a file that can be kept: its path is too long"
+        )
+    return path
+
+
+def _steps(parts: SplitResult) -> list[str]:
+    """Return the names of folders and file in an address's path."""
+    steps = [_ODD.sub("_", step) for step in unquote(parts.path).split("/") if step.strip(". ")]
+    return [step if len(step.encode()) <= _LONGEST_NAME else _shortened(step) for step in steps]
+
+
+def _shortened(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    kept = f"{dot}{suffix}" if stem and len(suffix) < 12 else ""
+    return (
+        f"{name.encode()[:80].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}{kept}"
+    )
+
+
+def mirrored(url: str) -> str:
+    """Return where ``url`` is fetched from: ``SEGZOO_MIRROR/host/path`` if that is set, else itself.
+
+    Raises:
+        FailureError: the mirror's address cannot be fetched from.
+    """
+    mirror = mirror_address()
+    return f"{mirror}/{quote(mirror_path(url))}" if mirror else url
+
+
+def mirror_address() -> str:
+    """Return ``SEGZOO_MIRROR``, without a slash at its end; nothing where it is not set.
+
+    Raises:
+        FailureError: it is neither http nor https, or no address.
+    """
+    mirror = os.environ.get("SEGZOO_MIRROR", "").rstrip("/")
+    try:
+        return mirror and checked(mirror).rstrip("/")
+    except UsageError as error:
+        raise FailureError(
+            f"SEGZOO_MIRROR={shown(mirror)} is not an address of the form http://... or https://...: {error}"
+        ) from error
+
+
+# -- One request
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered to a request for a file from byte ``start`` on.
+
+    Attributes:
+        start: the byte that its body begins with; 0 where it ignored what was asked.
+        total: size of the whole file, ``None`` where the server does not say.
+        version: what names this version of the file, ``""`` where nothing does.
+    """
+
+    start: int
+    total: int | None
+    version: str
+    _response: http.client.HTTPResponse
+    _timeout: float
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body; `AgainError` where it breaks off, or where next to nothing comes."""
+        at, came, since = self.start, 0, time.monotonic()
+        try:
+            # Not `read`, which returns nothing until all of a chunk has come.
+            while chunk := self._response.read1(_CHUNK):
+                at, came = at + len(chunk), came + len(chunk)
+                yield chunk
+                seconds = time.monotonic() - since
+                if seconds > self._timeout:
+                    if came < _LEAST:
+                        raise AgainError(f"the server sends next to nothing: {came} bytes in {seconds:.0f} s")
+                    came, since = 0, time.monotonic()
+        except (OSError, http.client.HTTPException) as error:
+            raise AgainError(_told(error)) from error
+        finally:
+            self._response.close()
+        if self.total is not None and at < self.total:
+            raise AgainError(f"the connection was closed after {at:,} of {self.total:,} bytes")
+
+
+def ask(
+    url: str,
+    *,
+    start: int = 0,
+    version: str = "",
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+) -> Reply:
+    """Request a file from byte ``start`` on, if it is still of that version, else from its beginning.
+
+    Redirections are followed; what is secret in ``headers`` stays with the first server.
+
+    Args:
+        url: http or https.
+        start: bytes that are there already.
+        version: of those bytes, as an earlier `Reply` said.
+        headers: to send beside segzoo's own.
+        timeout: seconds without an answer or a byte.
+
+    Raises:
+        AgainError: it may work later.
+        FailureError: it will not; the text says what to do.
+        UsageError: it is not an address that can be fetched.
+    """
+    headers = dict(headers or {})
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if version:
+            headers["If-Range"] = version
+    first = at = checked(url)
+    for _ in range(_MOST_REDIRECTIONS + 1):
+        response = _respond(at, headers, timeout)
+        if response.status not in _MOVED:
+            return _reply(at, response, start, timeout)
+        response.close()
+        further = _further(at, response)
+        if urlsplit(further)[:2] != urlsplit(at)[:2]:
+            headers = {name: value for name, value in headers.items() if name not in _SECRETS}
+        at = further
+    raise FailureError(
+        f"{shown(first)} leads from one address to another, more than {_MOST_REDIRECTIONS} times, and to no"
+        " file. Open it in a browser to see"
+    )
+
+
+def destination(url: str, *, headers: Mapping[str, str], timeout: float, advice: Mapping[int, str]) -> str:
+    """Return where an address leads without going there, so that the headers reach the first server alone.
+
+    Args:
+        url: http or https.
+        headers: to send beside segzoo's own.
+        timeout: seconds without an answer or a byte.
+        advice: what to do where the server refuses, by status.
+
+    Raises:
+        AgainError: it may work later.
+        FailureError: it leads nowhere.
+    """
+    at = checked(url)
+    response = _respond(at, headers, timeout)
+    response.close()
+    if response.status in _MOVED:
+        return _further(at, response)
+    if response.status == 200:
+        raise FailureError(f"{shown(at)} did not lead to a file (HTTP 200): fetch it by hand")
+    raise _refused(at, response, advice)
+
+
+def _further(url: str, response: http.client.HTTPResponse) -> str:
+    """Return where a redirection leads, if that is no less safe than where it comes from."""
+    try:
+        place = urljoin(url, response.headers.get("Location", ""))
+        target = checked(place)
+    except ValueError as error:
+        raise FailureError(f"{shown(url)} leads to where it is not followed: {error}") from error
+    if url.startswith("https:") and not target.startswith("https:"):
+        raise FailureError(f"{shown(url)} leads to {shown(place)}, which is less safe: it is not followed")
+    return target
+
+
+class _Prompt(http.client.HTTPConnection):
+    """A connection that gives up a head which comes too slowly, however often a byte of it comes."""
+
+    _late = False
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        timer = threading.Timer(self.timeout or 30.0, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()
+        except (OSError, http.client.HTTPException):
+            if self._late:
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+        if self._late:
+            raise TimeoutError
+        return response
+
+    def _cut(self) -> None:
+        self._late = True
+        with suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _SafePrompt(_Prompt, http.client.HTTPSConnection):
+    pass
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Prompt, req)
+
+
+class _Safe(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SafePrompt, req)
+
+
+def _respond(url: str, headers: Mapping[str, str], timeout: float) -> http.client.HTTPResponse:
+    """Return whatever a server answers to one request, redirections and refusals too."""
+    refuse_offline(f"{shown(url)} was not fetched")
+    # Not build_opener, whose openers also read file:, ftp: and data: addresses.
+    opener = urllib.request.OpenerDirector()
+    try:
+        for handler in (urllib.request.ProxyHandler, urllib.request.UnknownHandler, _Plain, _Safe):
+            opener.add_handler(handler())
+        own = {"User-Agent": f"segzoo/{__version__}", "Accept-Encoding": "identity"}
+        return opener.open(urllib.request.Request(url, headers={**own, **headers}), timeout=timeout)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _unreachable(url, error) from error
+
+
+def _reply(url: str, response: http.client.HTTPResponse, start: int, timeout: float) -> Reply:
+    """Return the answer of a server that gives the file."""
+    try:
+        if response.status == 416 and start:
+            raise RangeError("the file is shorter than what has come of it")
+        if response.status not in (200, 206):
+            raise _refused(url, response)
+        _refuse_other(url, response)
+        total, first = _number(response.headers.get("Content-Length", "")), 0
+        if response.status == 206:
+            match = re.fullmatch(
+                r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", response.headers.get("Content-Range", "")
+            )
+            if match is None:
+                raise AgainError("the server sent a part of the file and did not say which")
+            first, total = int(match[1]), _number(match[2])
+    except BaseException:
+        response.close()
+        raise
+    etag = response.headers.get("ETag", "")
+    # A weak tag may stand for files that differ, so it cannot join two parts.
+    version = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    return Reply(first, total, version, response, timeout)
+
+
+def _refuse_other(url: str, response: http.client.HTTPResponse) -> None:
+    """Raise `FailureError` where an answer is not the file itself."""
+    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise FailureError(
+            f"{shown(url)} is a web page, not a file: a login page of your network, or of the site, came"
+            " instead. Open it in a browser to see"
+        )
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity") and not urlsplit(url).path.lower().endswith(_COMPRESSED):
+        raise FailureError(
+            f"{shown(url)} comes compressed, which was not asked for, and is not unpacked. Fetch it by hand"
+        )
+
+
+def _number(text: str) -> int | None:
+    """Return a number that a server tells, ``None`` where it tells none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
+
+
+def _refused(
+    url: str, response: http.client.HTTPResponse, special: Mapping[int, str] | None = None
+) -> Exception:
+    code = response.status
+    told = status_in_words(code)
+    if code in PASSING:
+        return AgainError(told, seconds_to_wait(response.headers.get("Retry-After", "")))
+    advice = {
+        401: "it wants a login, which segzoo does not send: fetch it by hand",
+        403: "the server refuses: the file may not be public any more, or your network's address is blocked",
+        404: "there is no such file (any more): look for its new place",
+        407: "the proxy wants a login: set HTTPS_PROXY=http://user:password@host:port",
+        410: "the file was withdrawn",
+        451: "the file may not be served where you are",
+        511: "your network wants a login: open a page in a browser first",
+    }.get(code, "the server refuses, or does not speak HTTP as expected: open it in a browser to see")
+    mirror = os.environ.get("SEGZOO_MIRROR", "").rstrip("/")
+    if code == 404 and mirror and url.startswith(mirror):
+        advice = "the mirror does not have it: put it there, or unset SEGZOO_MIRROR"
+    return FailureError(f"{shown(url)}: {told}: {(special or {}).get(code, advice)}")
+
+
+def status_in_words(code: int) -> str:
+    """Return a status with its standard name; what a server calls it is not shown."""
+    try:
+        return f"HTTP {code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"HTTP {code}"
+
+
+def seconds_to_wait(text: str) -> float | None:
+    """Return what ``Retry-After`` says in seconds or as a date (RFC 9110, 10.2.3), ``None`` for nothing."""
+    seconds = _number(text)
+    if seconds is not None:
+        return float(seconds)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _unreachable(url: str, error: Exception) -> Exception:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return FailureError(
+            f"{shown(url)}: its certificate cannot be verified ({reason.verify_message}): behind a proxy that"
+            " opens connections, set SSL_CERT_FILE to its certificate"
+        )
+    if isinstance(reason, socket.gaierror):
+        return FailureError(
+            f"{shown(url)}: the name of the host cannot be resolved: no network? Set HTTPS_PROXY for a proxy,"
+            " SEGZOO_MIRROR for a mirror"
+        )
+    if isinstance(reason, http.client.BadStatusLine | http.client.UnknownProtocol) and not isinstance(
+        reason, http.client.RemoteDisconnected
+    ):
+        return FailureError(f"{shown(url)}: what answers there does not speak HTTP")
+    if isinstance(reason, ValueError | http.client.InvalidURL) and not isinstance(reason, OSError):
+        # The address was checked before.
+        return FailureError(
+            f"{shown(url)} cannot be asked for by way of the proxy in HTTP_PROXY or HTTPS_PROXY: {reason}"
+        )
+    return AgainError(_told(reason))
+
+
+def _told(error: object) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time"
+    if isinstance(error, ConnectionResetError | http.client.RemoteDisconnected):
+        return "the server closed the connection"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection was closed early"
+    if isinstance(error, http.client.HTTPException):
+        return f"the server's answer is not understood ({type(error).__name__})"
+    return str(error) or type(error).__name__
+
+
+# -- Several requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How long to try.
+
+    Attributes:
+        attempts: failures in a row without a new byte before giving up.
+        pause: seconds after the first failure; doubled after each, up to ``longest``.
+        longest: seconds that are waited at most, even if the server asks for more.
+        timeout: seconds without an answer or a byte after which an attempt has failed.
+    """
+
+    attempts: int = 5
+    pause: float = 1.0
+    longest: float = 60.0
+    timeout: float = 30.0
+
+
+class Patience:
+    """Waits between the attempts at one address, and gives up in time.
+
+    Args:
+        url: what is asked for, for messages.
+        policy: how long to try.
+        advice: what to do beside trying again later.
+    """
+
+    def __init__(self, url: str, policy: Policy, *, advice: str = "") -> None:
+        self.url, self.policy, self.advice = url, policy, advice
+        self._failures, self._furthest = 0, 0
+
+    def wait(self, again: AgainError, *, reached: int = 0) -> None:
+        """Wait until the next attempt.
+
+        Args:
+            again: why one is needed.
+            reached: bytes that have come and are kept.
+
+        Raises:
+            FailureError: there have been enough, or the server wants to be left alone for longer.
+        """
+        self._failures = 1 if reached > self._furthest else self._failures + 1
+        self._furthest = max(self._furthest, reached)
+        kept = (
+            f" {reached:,} bytes have come and are kept: the next attempt continues there." if reached else ""
+        )
+        if again.wait is not None and again.wait > self.policy.longest:
+            raise FailureError(
+                f"{shown(self.url)}: {again}; the server asks to wait for {again.wait:.0f} s. Try again"
+                f" then.{kept}"
+            ) from again
+        if self._failures >= self.policy.attempts:
+            times = f", {self._failures} times in a row" if self._failures > 1 else ""
+            raise FailureError(
+                f"{shown(self.url)}: {again}{times}. Try again later{self.advice}.{kept}"
+            ) from again
+        if again.wait is not None:
+            time.sleep(again.wait)
+        else:
+            # Spread by chance, lest many machines that failed together come back together.
+            backoff = min(self.policy.pause * 2 ** (self._failures - 1), self.policy.longest)
+            time.sleep(backoff * random.uniform(0.75, 1.25))
+
+
+def read(url: str, *, most: int | None, lift: str = "", policy: Policy | None = None) -> bytes:
+    """Return all that an address gives, in memory.
+
+    Args:
+        url: http or https.
+        most: bytes that are taken at most; any number where ``None``.
+        lift: how a person says that more may come, for the error.
+        policy: how long to try.
+
+    Raises:
+        FailureError: it gives nothing, or more; the text says what to do.
+        UsageError: it is not an address that can be fetched.
+    """
+    policy = policy or Policy()
+    patience = Patience(url, policy)
+    while True:
+        try:
+            reply = ask(url, timeout=policy.timeout)
+            body = bytearray()
+            _refuse_more(url, reply.total or 0, most, lift)
+            for chunk in reply.chunks():
+                body += chunk
+                _refuse_more(url, len(body), most, lift)
+            return bytes(body)
+        except AgainError as again:
+            patience.wait(again)
+
+
+def _refuse_more(url: str, size: int, most: int | None, lift: str) -> None:
+    if most is not None and size > most:
+        raise FailureError(
+            f"{shown(url)} gives more than {most / 1024**2:,.0f} MB, the limit that guards against files"
+            f" made to exhaust a machine: {lift or 'fetch it by hand'}"
+        )
