@@ -17,6 +17,7 @@ from torch import nn
 from segzoo import zoo
 from segzoo.config import Architecture
 from segzoo.errors import OptionError, PluginError, UsageError, did_you_mean
+from segzoo.http import refusing_offline
 from segzoo.options import check_positive
 from segzoo.plugins import resolve
 from segzoo.segmenter import Segmenter
@@ -176,12 +177,8 @@ def _plan_model(
 def _build_model(found: Any, architecture: Architecture) -> nn.Module:
     if architecture.encoder or architecture.decoder:
         raise OptionError(f"{architecture.name!r} takes no options for an encoder or a decoder")
-    model = resolve(found.spec.factory)(
-        num_classes=architecture.num_classes,
-        in_channels=architecture.in_channels,
-        **architecture.options,
-    )
-    return _module(model, f"model {found.full_name!r}")
+    given = {"num_classes": architecture.num_classes, "in_channels": architecture.in_channels}
+    return _built(found.spec.factory, f"model {found.full_name!r}", {**given, **architecture.options})
 
 
 def _make(
@@ -189,10 +186,13 @@ def _make(
 ) -> nn.Module:
     what = f"{entry.spec.kind} {entry.full_name!r}"
     _check_options(options, _option_names(entry.spec), what)
-    return _module(resolve(entry.spec.factory)(**entry.spec.options, **given, **options), what)
+    return _built(entry.spec.factory, what, {**entry.spec.options, **given, **options})
 
 
-def _module(made: object, what: str) -> nn.Module:
+def _built(factory: str, what: str, options: Mapping[str, Any]) -> nn.Module:
+    """Call a factory, which may want to fetch pretrained weights."""
+    with refusing_offline(f"{what} was not built, since it fetches"):
+        made: object = resolve(factory)(**options)
     if not isinstance(made, nn.Module):
         raise PluginError(f"{what}: its factory returned {type(made).__name__}, not an nn.Module")
     return made

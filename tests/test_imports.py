@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -75,3 +76,40 @@ def test_import_contracts_are_kept() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+def test_one_module_speaks_http_and_the_rooms_of_the_hub_its_client() -> None:
+    speaks = {
+        "urllib.request",
+        "urllib.error",
+        "http.client",
+        "requests",
+        "httpx",
+        "aiohttp",
+        "urllib3",
+        "ftplib",
+    }
+    allowed = {
+        "segzoo/http.py": {"urllib.request", "urllib.error", "http.client", "huggingface_hub"},
+        "segzoo/weights/hub.py": {"huggingface_hub"},
+        "segzoo/weights/publication.py": {"huggingface_hub"},
+        "segzoo/weights/card.py": {"huggingface_hub"},
+    }
+    found: dict[str, set[str]] = {}
+    for file in [*ROOT.glob("segzoo/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py"), ROOT / "hubconf.py"]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+            else:
+                continue
+            spoken = names & speaks | {
+                "huggingface_hub" for name in names if name.startswith("huggingface_hub")
+            }
+            spoken |= {
+                name for name in names if name.endswith(("load_state_dict_from_url", "download_url_to_file"))
+            }
+            if spoken:
+                found.setdefault(file.relative_to(ROOT).as_posix(), set()).update(spoken)
+    assert found == allowed

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from segzoo.errors import OptionError, WeightsError
+from segzoo.http import refuse_offline, refusing_offline
 from segzoo.options import check_flags, check_positive
 from segzoo.specs import EncoderSpec
 
@@ -102,12 +103,17 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
     config = timm.get_pretrained_cfg(backbone)
     if config is None or not config.has_weights:
         raise OptionError(f"timm has no pretrained weights for {backbone!r}: leave pretrained out")
+    weights = f"the pretrained weights of timm's {backbone!r}"
     try:
-        return _create(backbone, options)
+        with refusing_offline(f"{weights} were not fetched"):
+            return _create(backbone, options)
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        refuse_offline(
+            f"{weights} could not be read from the caches of the Hugging Face Hub and of torch.hub"
+        )
         raise WeightsError(
-            f"the pretrained weights of timm's {backbone!r} could not be fetched or read ({reason}); "
+            f"{weights} could not be fetched or read ({reason}); "
             "check the connection or the cache, or leave pretrained out"
         ) from error
 

@@ -19,6 +19,7 @@ import numpy as np
 from segzoo.errors import FailureError, OptionError, did_you_mean, missing_extra
 from segzoo.evaluation.pictures import shrunk, thinned
 from segzoo.files import writable
+from segzoo.http import offline
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import numbered_labels
 from segzoo.training.distributions import distributions
@@ -234,7 +235,10 @@ def _offline() -> str:
     """Say why Weights & Biases cannot be online; nothing where it can, or where a person chose."""
     import wandb
 
-    if os.environ.get("WANDB_MODE"):
+    chosen = os.environ.get("WANDB_MODE", "")
+    if offline() and chosen not in ("offline", "disabled", "dryrun"):
+        return f"the network is switched off by {offline()}"
+    if chosen:
         return ""
     try:
         return "" if wandb.login(prompt=False, verify=True) else "no account is logged in"
