@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
-from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError
+from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, no_address
 from segzoo.interfaces import Dataset
 from segzoo.plugins import resolve
 
@@ -43,7 +43,9 @@ def open_dataset(
     if data not in registered and (Path(data).is_dir() or _is_list(Path(data))):
         data, root = "folder", data
     if data not in registered:
-        raise UnknownNameError(registered.unknown(data, also=", and there is no folder of that name"))
+        raise UnknownNameError(
+            registered.unknown(data, also=f", and there is no folder of that name{no_address(data)}")
+        )
     spec = registered.get(data)
     place = _root(spec.name, root)
     made = _build(spec, place, split=split, **options)

@@ -15,7 +15,14 @@ from importlib import invalidate_caches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segzoo.discovery import check_allowed, refusing
-from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
+from segzoo.errors import (
+    AmbiguousNameError,
+    PluginError,
+    UnknownNameError,
+    did_you_mean,
+    is_address,
+    no_address,
+)
 from segzoo.plugins import SPEC_TYPES, Contribution, PluginRecord, collect, strict
 from segzoo.registry import Entry, Registry, clashes, plural
 
@@ -218,6 +225,9 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     if named:
         return named[0]
     decoders = registry("decoders")
+    if is_address(name):
+        how = no_address(name, "say a name, a folder, local-dir:PATH or hf-hub:ORG/NAME")
+        raise UnknownNameError(f"no model or weights are named {name!r}{how}")
     if "/" in name:
         decoder, _, encoder = name.partition("/")
         return Pair(decoders.entry(decoder), find_encoder(encoder))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from segzoo.datasets import tars, zips
 from segzoo.datasets.compressed import Limits, Tally, foreign
 from segzoo.datasets.entries import folded, is_junk, refusal, steps
-from segzoo.errors import FailureError
+from segzoo.errors import FailureError, no_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,7 +81,7 @@ def unpack_into(source: Path, folder: Path, limits: Limits) -> int:
         raise FailureError(
             f"{source} is no regular file: name an archive"
             if source.exists()
-            else f"there is no archive {source}"
+            else f"there is no archive {source}{no_address(source)}"
         )
     tally = Tally(source, limits)
     for entry in _entries(source, tally):

@@ -14,7 +14,14 @@ from PIL import Image
 
 from segzoo import zoo
 from segzoo.doctor.layout import SPLITS, Layout, read_layout
-from segzoo.errors import FailureError, ImageError, SegzooError, UnknownNameError, did_you_mean
+from segzoo.errors import (
+    FailureError,
+    ImageError,
+    SegzooError,
+    UnknownNameError,
+    did_you_mean,
+    no_address,
+)
 from segzoo.images import SUFFIXES
 from segzoo.parts import open_dataset
 
@@ -71,6 +78,7 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
         raise UnknownNameError(
             f"there is neither a folder nor a data set {data!r}"
             + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
+            + no_address(data)
         )
     layout = read_layout(folder)
     if not layout.found:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
-from segzoo.errors import ImageError, SegzooError
+from segzoo.errors import ImageError, SegzooError, no_address
 from segzoo.files import regular
 from segzoo.images.pixels import as_image, from_pillow, from_tensor
 from segzoo.images.sizes import averages, check_pixels, placed, scaled_size
@@ -129,8 +129,9 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        told = f"{path} is a link to what is not there" if path.is_symlink() else f"there is no file {path}"
-        raise ImageError(told) from error
+        link = path.is_symlink()
+        told = f"{path} is a link to what is not there" if link else f"there is no file {path}"
+        raise ImageError(f"{told}{no_address(path)}") from error
     except UnidentifiedImageError as error:
         empty = path.stat().st_size == 0
         reason = "the file is empty" if empty else "it holds no image in a format that Pillow knows"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segzoo import zoo
-from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError
+from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, no_address
 from segzoo.training.keys import TABLES, shown
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UnknownNameError(
-            f"there is no recipe {path}; `segzoo list recipes` shows those with names"
+            f"there is no recipe {path}; `segzoo list recipes` shows those with names{no_address(path)}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise FailureError(f"{path} cannot be read as text: {error}") from error
