@@ -34,6 +34,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 
 from segzoo import __version__
 from segzoo.errors import FailureError, UsageError
+from segzoo.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -194,10 +195,7 @@ def checked(url: str) -> str:
 
 def shown(url: str) -> str:
     """Return an address as people are shown it: no password, no control characters, not too long."""
-    text = re.sub(r"//[^/?#]*@", "//(not shown)@", url)
-    text = "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:400]
-    )
+    text = printable(re.sub(r"//[^/?#]*@", "//(not shown)@", url[:1000]))
     return text if len(text) <= 400 and len(url) <= 400 else f"{text[:200]}..."
 
 

@@ -79,9 +79,9 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy,
 def _too_large(url: str, part: Path, limit: int) -> FailureError:
     discard(part)
     return FailureError(
-        f"{http.shown(url)} gives more than the {limit / 1e6:,.0f} MB that are expected of it, and was not kept:"
-        " it is not the file that it should be, or has been replaced. Look for its new place, or fetch it by"
-        " hand"
+        f"{http.shown(url)} gives more than the {limit / 1e6:,.0f} MB that are expected of it, and was not"
+        " kept: it is not the file that it should be, or has been replaced. Look for its new place, or fetch"
+        " it by hand"
     )
 
 
