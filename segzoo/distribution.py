@@ -131,11 +131,11 @@ def reinstall_line() -> str:
         told = {"url": REPOSITORY, "vcs_info": {"vcs": "git"}}
     if source := source_folder(told):
         return f"pip install --no-deps -e {shlex.quote(source)}"
-    what = PROJECT
-    if told:
-        version_control = told.get("vcs_info")
-        kind = f"{version_control.get('vcs', 'git')}+" if isinstance(version_control, dict) else ""
-        what = f"{PROJECT} @ {kind}{told['url']}"
+    what = told.get("url", PROJECT)
+    if isinstance(control := told.get("vcs_info"), dict):
+        # Without "NAME @", which pip's parser refuses before a repository on this disk.
+        revision = control.get("requested_revision")
+        what = f"{control.get('vcs', 'git')}+{what}{f'@{revision}' if revision else ''}"
     return f"pip install --force-reinstall --no-deps {shlex.quote(what)}"
 
 

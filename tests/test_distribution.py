@@ -16,6 +16,7 @@ from segzoo import zoo
 from segzoo.distribution import PROJECT, install_lines, namesakes, reinstall_line, requirement
 from segzoo.errors import missing_extra
 from segzoo.health import installation
+from segzoo.testing import every_check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +100,10 @@ def test_segzoo_s_own_parts_keep_their_prefix_and_are_found_by_the_distribution_
     assert found.full_name == zoo.find_model(f"segzoo:{name}").full_name
 
 
+def test_the_checks_of_segzoo_s_own_parts_are_found_by_either_name() -> None:
+    assert [one.id for one in every_check("Segmentation_Zoo")] == [one.id for one in every_check("segzoo")]
+
+
 # -- the other program beside segzoo
 
 
@@ -142,12 +147,12 @@ def test_another_program_further_down_the_path_is_a_warning(
         ({}, "--force-reinstall --no-deps segmentation-zoo"),
         ({"url": "file:///a%20b", "dir_info": {"editable": True}}, "--no-deps -e '/a b'"),
         (
-            {"url": "https://host/it", "vcs_info": {"vcs": "git", "commit_id": "0"}},
-            "--force-reinstall --no-deps 'segmentation-zoo @ git+https://host/it'",
+            {"url": "https://host/it", "vcs_info": {"vcs": "git", "requested_revision": "v1"}},
+            "--force-reinstall --no-deps git+https://host/it@v1",
         ),
         (
             {"url": "file:///w.whl", "archive_info": {}},
-            "--force-reinstall --no-deps 'segmentation-zoo @ file:///w.whl'",
+            "--force-reinstall --no-deps file:///w.whl",
         ),
         ([], "--force-reinstall --no-deps segmentation-zoo"),
     ],
@@ -203,7 +208,7 @@ for one in installation.look().findings:
     print(f"{one.level}: {one.text} -> {one.cure}")
 """
 REPLACED = "segzoo 1.0.13 is another program, whose files replaced some or all of those of segmentation-zoo"
-CURE = "pip uninstall --yes segzoo && pip install --force-reinstall --no-deps 'segmentation-zoo @ file://"
+CURE = "pip uninstall --yes segzoo && pip install --force-reinstall --no-deps file://"
 
 
 @pytest.mark.slow
@@ -228,7 +233,8 @@ def test_a_stranger_installed_over_segzoo_is_told_by_every_command_and_import(
     environment.pip("uninstall", "--quiet", "--yes", "segzoo")
     told = failure(environment, "-m", "segzoo", "list")
     assert re.search(
-        r"has lost its __init__\.py.*: pip install --force-reinstall --no-deps 'segmentation", told
+        r"has lost its __init__\.py.*: pip install --force-reinstall --no-deps file://.*segmentation_zoo",
+        told,
     )
     environment.install("--force-reinstall", wheels["own"])
     assert environment.run("segzoo", "list", "models").returncode == 0

@@ -275,14 +275,16 @@ def test_a_plugin_that_is_not_installed_is_named_with_the_command_to_install_it(
         segzoo.load(folder)
 
 
+@pytest.mark.parametrize("name", ["segzoo", "segmentation-zoo"])
 @pytest.mark.parametrize(("made", "older"), [("999.1", True), ("0.0.0", False), ("9" * 5000, False)])
-def test_a_folder_that_does_not_load_tells_of_plugins_older_than_it(folder, made, older):
-    _edit(folder, architecture__requires={"segzoo": made})
+def test_a_folder_that_does_not_load_tells_of_plugins_older_than_it(folder, made, older, name):
+    _edit(folder, architecture__requires={name: made})
     segzoo.load(folder)
     (folder / TENSORS).write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="cannot be read as safetensors") as caught:
         segzoo.load(folder)
-    told = f"the folder was made with segzoo {made}, and {segzoo.__version__} is installed: pip install"
+    told = f"the folder was made with segzoo {made}, and {segzoo.__version__} is installed: "
+    told += f"pip install 'segmentation-zoo>={made}'"
     assert (told in str(caught.value)) == older
 
 

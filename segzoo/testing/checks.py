@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.discovery import normalise
+from segzoo.distribution import owner_of
 from segzoo.errors import PluginError, UnknownNameError, UsageError, did_you_mean
 from segzoo.testing.listing import check_listing
 from segzoo.testing.promises import checking
@@ -147,7 +148,7 @@ def _entries(distribution: str | None) -> Iterator[tuple[str, str, Entry[Any]]]:
         for _, entry in zoo.registry(kind).items():
             if distribution is None:
                 yield entry.full_name, entry.full_name, entry
-            elif entry.owner == normalise(distribution):
+            elif entry.owner == owner_of(normalise(distribution)):
                 yield entry.spec.name, entry.full_name, entry
 
 
@@ -181,7 +182,7 @@ def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) ->
 def _whole(distribution: str | None) -> Iterator[Check]:
     """Yield what a distribution promises as a whole."""
     known = Counter(record.distribution for record in zoo.plugins)
-    owners = list(known) if distribution is None else [normalise(distribution)]
+    owners = list(known) if distribution is None else [owner_of(normalise(distribution))]
     for owner in owners:
         if owner not in known:
             shown = ", ".join(sorted(known)) or "none"
