@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from segzoo import json_text
 from segzoo.cli import offers
 from segzoo.printing import echo
 
@@ -43,7 +43,7 @@ def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -
     if clash:
         raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
     folder = convert(file, out, layout=layout, **given)
-    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told = json_text.read(folder / "config.json")
     echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
     if "segzoo_encoder" in told:
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
@@ -57,8 +57,8 @@ def _pair(text: str) -> tuple[str, Any]:
     if not (key and equals):
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--option")
     try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
+        return key, json_text.parse(value)
+    except json_text.JsonError:
         return key, value
 
 

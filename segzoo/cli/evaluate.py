@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo import json_text
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
 from segzoo.printing import echo, printable
@@ -208,8 +208,8 @@ def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
                 click.get_current_context(),
             )
         try:
-            options[key] = json.loads(text)
-        except json.JSONDecodeError:
+            options[key] = json_text.parse(text)
+        except json_text.JsonError:
             options[key] = text
     return options
 

@@ -5,11 +5,10 @@ Apart from the other offers, since `segzoo list` imports those and may import no
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.cli.offers import offering
 from segzoo.weights.inventory import items
 from segzoo.weights.sources import in_package
@@ -48,5 +47,5 @@ def _class_names(ctx: click.Context) -> Iterator[str]:
             yield from spec.classes
             continue
         folder = Path(name) if spec is None else in_package(spec)
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        told = json_text.read(folder / "config.json")
         yield from told["labels"]["classes"]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import from_pillow, read
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "all")
 IGNORED, BACKGROUND = "__ignore__", "_background_"
 _IGNORE_INDEX = 255
+#: Bytes of a file, which may hold its image too.
+_MOST_BYTES = 1 << 30
 #: Pixels across a point, and across a line.
 _WIDTH = 10
 #: How many files are looked into for labels when none are named.
@@ -168,7 +170,7 @@ def _ask(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json_text.read(path, most=_MOST_BYTES)
     except FileNotFoundError as error:
         raise MaskError(f"there is no {path} any more: put it back, or open the data set anew") from error
     except (OSError, ValueError) as error:

@@ -8,9 +8,9 @@ the list's folder.
 from __future__ import annotations
 
 import csv
-import json
 from typing import TYPE_CHECKING, Any
 
+from segzoo import json_text
 from segzoo.datasets.pairs import Pair
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import FailureError
@@ -30,7 +30,7 @@ def listed(path: Path) -> list[tuple[str, Pair]]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        rows = _json_rows(json.loads(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
+        rows = _json_rows(json_text.parse(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise FailureError(f"{path} is no list of pairs: {error}") from error
     if not rows:

@@ -10,9 +10,9 @@ A failed image has ``error`` in place of outputs and areas.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from segzoo import json_text
 from segzoo.errors import FailureError
 from segzoo.files import lines_of
 from segzoo.printing import as_json
@@ -101,7 +101,7 @@ class Manifest:
     def _read(self, text: str) -> None:
         for line in lines_of(text):
             try:
-                entry = json.loads(line)
+                entry = json_text.parse(line)
                 if "outputs" in entry:
                     self._done[entry["input"]] = {key: entry[key] for key in ("state", "settings", "outputs")}
             except (ValueError, KeyError, TypeError):

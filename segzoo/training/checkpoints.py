@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from segzoo import json_text
 from segzoo.errors import FailureError, WeightsError
 from segzoo.options import check_positive
 from segzoo.training.tree import from_json, to_json
@@ -245,7 +246,7 @@ def _damage(path: Path) -> str | None:
 
 
 def _read(path: Path) -> State:
-    told = json.loads((path / STATE).read_text(encoding="utf-8"))
+    told = json_text.read(path / STATE)
     if told["version"] != VERSION:
         raise WeightsError(
             f"{path}: the layout of this checkpoint has the number {told['version']}, "

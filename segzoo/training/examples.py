@@ -6,7 +6,6 @@ Kept as small files in the run's folder, so that a training that is resumed stil
 from __future__ import annotations
 
 import io
-import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from segzoo import json_text
 from segzoo.errors import FailureError
 from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned
 from segzoo.evaluation.results import Panel
@@ -212,7 +212,7 @@ class Gallery:
     def _read(self) -> None:
         path = self.folder / _INDEX
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            told = json_text.read(path)
             self._names, self._measure = [str(name) for name in told["names"]], str(told["measure"])
             self._scores = {int(epoch): dict(scores) for epoch, scores in told["scores"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -9,13 +9,12 @@ it is scored on the part that validated, which also chose the epoch, so that the
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation.models import score_model
 from segzoo.files import write_whole
@@ -165,7 +164,7 @@ def _finished(plan: _Plan) -> Fold | None:
     """Return what a fold scored that was finished before."""
     path = plan.folder / FILE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json_text.read(path)
         recipe, fold = told["recipe"], Fold.from_json(plan.folder, told["fold"])
     except FileNotFoundError:
         return None

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from segzoo import json_text
 from segzoo.errors import FailureError
 from segzoo.files import writable, write_whole
 from segzoo.printing import as_json, printable
@@ -195,7 +195,7 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            told = json.loads(line)
+            told = json_text.parse(line)
             told["epoch"] = int(told["epoch"])
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):

@@ -7,7 +7,6 @@ after they were rounded to half precision. A plug-in's author calls it once, and
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import segzoo
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, UsageError
 from segzoo.evaluation.models import score_model
@@ -182,6 +181,6 @@ def _folds(run: Path) -> dict[str, Any]:
     if not run.name.startswith("fold-") or not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_text.read(path)
     except (OSError, ValueError) as error:
         raise FailureError(f"{path} cannot be read: {error}") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError, OptionError
 
@@ -93,7 +93,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     if path.suffix.lower() != ".json":
         raise OptionError(f"split.file must be {_FORMS}, got {str(path)!r}")
     try:
-        data = json.loads(_text(path))
+        data = json_text.parse(_text(path))
     except ValueError as error:
         raise FailureError(f"{path} is no JSON: {error}") from error
     rows = list(_json_rows(data))

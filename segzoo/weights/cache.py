@@ -16,7 +16,6 @@ file, so that a file without a published hash is held to its first hash when it 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from segzoo import json_text
 from segzoo.errors import FailureError, WeightsError
 from segzoo.http import mirror_path
 from segzoo.printing import as_json
@@ -108,7 +108,7 @@ def read_json(path: Path) -> Any:
         WeightsError: it is not JSON, or cannot be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_text.read(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

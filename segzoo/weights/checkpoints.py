@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import json
 import struct
 import warnings
 import zipfile
@@ -24,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from segzoo import json_text
 from segzoo.errors import WeightsError, no_address
 from segzoo.weights import pickles
 from segzoo.weights.mindspore import read_mindspore
@@ -121,8 +121,8 @@ def _read_folder(path: Path) -> Checkpoint:
         if not file.is_file():
             raise WeightsError(f"folder {path} holds no {file.name}; name a file, or a folder with both")
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+        settings = json_text.read(config)
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{config} is not JSON: {error}") from error
     if not isinstance(settings, dict):
         raise WeightsError(f"{config} must hold an object, got {type(settings).__name__}")

@@ -6,20 +6,17 @@ a model's, but its config says ``segzoo_encoder``, and no model is loaded from i
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.errors import WeightsError
 from segzoo.plugins import resolve
 from segzoo.specs import Preprocessing, field_names
-from segzoo.weights.folder import CONFIG, TENSORS, check_fit
+from segzoo.weights.folder import CONFIG, TENSORS, check_fit, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,8 +61,8 @@ def empty_encoder(name: str, *, in_channels: int, options: Mapping[str, Any]) ->
 def is_encoder(folder: Path) -> bool:
     """Whether a folder holds an encoder rather than a model; one that cannot be read holds neither."""
     try:
-        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = json_text.read(folder / CONFIG)
+    except (OSError, json_text.JsonError):
         return False
     return isinstance(data, dict) and "segzoo_encoder" in data
 
@@ -82,10 +79,7 @@ def fill_encoder(model: nn.Module, folder: Path) -> None:
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise WeightsError(f"{folder} holds an encoder's weights, and {type(model).__name__} has no encoder")
-    try:
-        tensors = load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{folder / TENSORS} cannot be read as safetensors: {error}") from error
+    tensors = read_tensors(folder / TENSORS)
     wanted = encoder.state_dict()
     check_fit(wanted, {name: t for name, t in tensors.items() if name in wanted}, str(folder))
     encoder.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
@@ -99,8 +93,8 @@ def read_encoder_config(folder: Path) -> Mapping[str, Any]:
     """
     path = folder / CONFIG
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json_text.read(path)
+    except (OSError, json_text.JsonError) as error:
         raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
     if not isinstance(data, dict) or data.get("segzoo_encoder") != FORMAT_VERSION:
         raise WeightsError(

@@ -9,11 +9,11 @@ KAGGLE_CONFIG_DIR or ``~/.kaggle``.
 from __future__ import annotations
 
 import base64
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from segzoo import json_text
 from segzoo.errors import FailureError, OptionError, UsageError
 from segzoo.http import AgainError, Patience, Policy, destination, mirror_address, mirrored, offline
 from segzoo.weights import cache
@@ -71,7 +71,7 @@ def credentials() -> tuple[str, str]:
     folder = os.environ.get("KAGGLE_CONFIG_DIR")
     path = (Path(folder) if folder else Path.home() / ".kaggle") / "kaggle.json"
     try:
-        said: Any = json.loads(path.read_text(encoding="utf-8"))
+        said: Any = json_text.read(path)
         return str(said["username"]), str(said["key"])
     except FileNotFoundError as error:
         raise OptionError(_HOW) from error
