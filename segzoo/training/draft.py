@@ -16,6 +16,7 @@ from segzoo.training.keys import (
     TABLES,
     Path,
     canonical,
+    check_numbers,
     plain_value,
     shown,
     typed,
@@ -99,6 +100,7 @@ class Draft:
 
     def _set(self, path: Path, setting: Setting) -> None:
         key, value, first = ".".join(setting.path), setting.value, path[0]
+        check_numbers(key, value)
         if first in PLAIN and len(path) == 1:
             as_text = setting.raw is not None and isinstance(getattr(Recipe, first, ""), str | None)
             self.values[first] = plain_value(first, setting.raw if as_text else value, written=key)

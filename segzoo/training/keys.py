@@ -7,6 +7,7 @@ words that people look for first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -73,6 +74,18 @@ def canonical(path: Path) -> Path:
     return path
 
 
+def check_numbers(key: str, value: Any) -> None:
+    """Raise `OptionError` if a value holds NaN or infinity."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            check_numbers(f"{key}.{name}", one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            check_numbers(key, one)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise OptionError(f"{key}: numbers must be finite, got {value}")
+
+
 def plain_value(key: str, value: Any, *, written: str = "") -> Any:
     """Return the value of a plain key in the type of its field.
 
@@ -100,7 +113,7 @@ def typed(key: str, value: Any, wanted: type, example: Any) -> Any:
     Raises:
         OptionError: it is of another type; the text gives an example.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = _is_number(value)
     if wanted is float and number:
         return float(value)
     if wanted is int and number and float(value).is_integer():
@@ -121,12 +134,16 @@ def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
     if isinstance(value, str) and kind is float:
         value = [_number(one) for one in value.split(",")]
     values = list(value) if isinstance(value, list | tuple) else [value]
-    right = (int, float) if kind is float else (str,)
-    if any(isinstance(one, bool) or not isinstance(one, right) for one in values):
+    if not all(_is_number(one) if kind is float else isinstance(one, str) for one in values):
         raise OptionError(
             f"{key} must be a list of {told}, such as {key} = {shown(example)}, got {shown(value)}"
         )
     return tuple(kind(one) for one in values)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that computers count with: no flag, finite, of at most 64 bits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1 << 63
 
 
 def _number(text: str) -> float | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -11,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, no_address
 from segzoo.training.keys import TABLES, shown
 
@@ -125,7 +124,9 @@ def settings_of(recipe: RecipeText) -> list[Setting]:
     """
     try:
         tables = tomllib.loads(recipe.text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise OptionError(f"{recipe.name}: its lists lie too deep in each other") from error
+    except ValueError as error:  # a number of thousands of digits is no error of tomllib's
         raise OptionError(_broken(recipe, str(error))) from error
     lines = _lines(recipe.text)
     found = []
@@ -209,14 +210,14 @@ def settings_of_words(words: Iterable[str]) -> list[Setting]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return json_text.parse(text)
+    except json_text.JsonError:
         pass
     if re.fullmatch(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
         return float(text)
     try:
         found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     value = found["value"]
     fit = len(found) == 1 and isinstance(value, bool | int | float | str | list | dict)
