@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from segzoo import zoo
+from segzoo.allocation import Allocation, AllocationError, machine_bytes
 from segzoo.config import Architecture
-from segzoo.errors import OptionError, PluginError, UsageError, did_you_mean
+from segzoo.errors import OptionError, PluginError, SegzooError, UsageError, did_you_mean
 from segzoo.http import refusing_offline
-from segzoo.options import check_positive
+from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.plugins import resolve
 from segzoo.segmenter import Segmenter
 from segzoo.specs import EncoderSpec, ModelSpec, PartSpec, WeightsSpec
@@ -59,7 +60,8 @@ def plan(
         OptionError: no part has such an option, or a number is out of range.
         UnknownNameError: there is no such model, encoder or decoder.
     """
-    check_positive(num_classes=num_classes, in_channels=in_channels)
+    check_integer("num_classes", num_classes, 1, MOST_CHANNELS)
+    check_integer("in_channels", in_channels, 1, MOST_CHANNELS)
     _check_choices(encoder=encoder, decoder=decoder)
     found = zoo.find_model(name)
     pair = _pair(found, name, encoder, decoder)
@@ -92,17 +94,49 @@ def altered(architecture: Architecture, **options: Any) -> Architecture:
     return replace(architecture, options={**architecture.options, **options})
 
 
-def build(architecture: Architecture) -> nn.Module:
+def build(architecture: Architecture, *, most: int | None = None) -> nn.Module:
     """Build the network that an architecture describes, with fresh weights.
 
+    Args:
+        architecture: what to build.
+        most: bytes of memory that its tensors may take; those of the machine where ``None``.
+
     Raises:
-        OptionError: it gives a part an option that the part does not have, or a value that it refuses.
-        PluginError: a factory does not exist or returns something else than it promised.
+        OptionError: it gives a part an option that the part does not have, or a value that it refuses;
+            or the network would take more memory than it may.
+        PluginError: a factory does not exist, fails by itself, or returns something else than it promised.
         UnknownNameError: a plug-in that brings a part is not installed.
     """
-    check_positive(num_classes=architecture.num_classes, in_channels=architecture.in_channels)
     found = zoo.find_model(architecture.name)
     _check_options(architecture.options, _model_options(found), repr(architecture.name))
+    try:
+        with Allocation(machine_bytes() if most is None else most):
+            return _network(found, architecture)
+    except AllocationError as error:
+        raise OptionError(f"{_asked(architecture)} cannot be built: {error}") from error
+    except (SegzooError, NotImplementedError):
+        raise
+    except (ImportError, SyntaxError) as error:
+        raise PluginError(f"{architecture.name!r} cannot be built: {_told(error)}") from error
+    except Exception as error:  # whatever a part makes of options that it does not check
+        raise OptionError(f"{_asked(architecture)} cannot be built: {_told(error)}") from error
+
+
+def _asked(architecture: Architecture) -> str:
+    """Return what was asked for, shortened."""
+    given = {"num_classes": architecture.num_classes, "in_channels": architecture.in_channels}
+    parts = {"encoder": architecture.encoder, "decoder": architecture.decoder}
+    given |= {**architecture.options, **{part: options for part, options in parts.items() if options}}
+    told = ", ".join(f"{name}={shown(value)}" for name, value in given.items())
+    return f"{architecture.name!r} with {told}"
+
+
+def _told(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _network(found: Any, architecture: Architecture) -> nn.Module:
     if not isinstance(found, zoo.Pair):
         return _build_model(found, architecture)
     encoder = _make(found.encoder, architecture.encoder, in_channels=architecture.in_channels)
@@ -251,7 +285,9 @@ def _check_options(options: Mapping[str, Any], known: list[str], what: str) -> N
     for name in options:
         if name not in known:
             takes = ", ".join(dict.fromkeys(known)) or "none"
-            raise OptionError(f"{what} has no option {name!r}{did_you_mean(name, known)} (it takes {takes})")
+            raise OptionError(
+                f"{what} has no option {shown(name)}{did_you_mean(name[:99], known)} (it takes {takes})"
+            )
 
 
 def _versions(*owners: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ registered, and unknown keys are errors.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, WeightsError, did_you_mean
+from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
 from segzoo.specs import Labels, Preprocessing
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ T = TypeVar("T", bound="DataclassInstance")
 
 #: Version of the folder format; a folder of a later one is refused by name.
 FORMAT_VERSION = 1
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,17 @@ class Architecture:
     encoder: Mapping[str, Any] = field(default_factory=dict)
     decoder: Mapping[str, Any] = field(default_factory=dict)
     requires: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_integer("num_classes", self.num_classes, 1, MOST_CHANNELS)
+        check_integer("in_channels", self.in_channels, 1, MOST_CHANNELS)
+        for name, version in self.requires.items():
+            known = isinstance(name, str) and _DISTRIBUTION.fullmatch(name)
+            if not known or not isinstance(version, str) or not _VERSION.fullmatch(version):
+                raise OptionError(
+                    "requires must name distributions and their versions, such as "
+                    f'{{"segzoo-nested": "0.1.0"}}, got {name!r}: {shown(version)}'
+                )
 
     def without_pretraining(self) -> Architecture:
         """Return the architecture of weights that are at hand: nothing is fetched to build it."""
@@ -83,6 +99,13 @@ class ModelConfig:
                 f"labels name {classes} classes, but a network with num_classes={logits} tells "
                 f"{max(logits, 2)} apart"
             )
+        given, channels = len(self.preprocessing.mean), self.architecture.in_channels
+        if given not in (1, channels):
+            raise OptionError(
+                f"preprocessing has mean and std for {given} channels, but the network has "
+                f"in_channels={channels}"
+            )
+        check_number("threshold", self.threshold)
         if not 0 < self.threshold < 1:
             raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
 
@@ -110,9 +133,9 @@ def from_json(data: object, where: str) -> ModelConfig:
     if not isinstance(data, dict) or "segzoo_format" not in data:
         raise WeightsError(f"{where} is not a segzoo config: it has no key 'segzoo_format'")
     version = data["segzoo_format"]
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise WeightsError(
-            f"{where} has format {version!r}, this segzoo reads format {FORMAT_VERSION}: upgrade segzoo"
+            f"{where} has format {shown(version)}, this segzoo reads format {FORMAT_VERSION}: upgrade segzoo"
         )
     rest = {key: value for key, value in data.items() if key != "segzoo_format"}
     return _read(ModelConfig, rest, where, "")
@@ -120,12 +143,12 @@ def from_json(data: object, where: str) -> ModelConfig:
 
 def _read(cls: type[T], data: object, where: str, path: str) -> T:
     if not isinstance(data, dict):
-        raise WeightsError(f"{where}: {path or 'the file'} must be an object, got {data!r}")
+        raise WeightsError(f"{where}: {path or 'the file'} must be an object, got {shown(data)}")
     known = {item.name: item for item in fields(cls)}
     unknown = [key for key in data if key not in known]
     if unknown:
         close = did_you_mean(unknown[0], known)
-        raise WeightsError(f"{where}: unknown key {path + unknown[0]!r}{close}")
+        raise WeightsError(f"{where}: unknown key {shown(path + unknown[0])}{close}")
     needed = [n for n, i in known.items() if i.default is MISSING and i.default_factory is MISSING]
     missing = [name for name in needed if name not in data]
     if missing:
@@ -148,14 +171,28 @@ def _value(wanted: Any, value: Any, where: str, path: str) -> Any:
         return _read(wanted, value, where, f"{path}.")
     if origin is tuple:
         if not isinstance(value, list):
-            raise WeightsError(f"{where}: {path} must be a list, got {value!r}")
+            raise WeightsError(f"{where}: {path} must be a list, got {shown(value)}")
         inner = arguments[0]
         if arguments[-1] is not ... and len(arguments) != len(value):
-            raise WeightsError(f"{where}: {path} must hold {len(arguments)} values, got {value!r}")
+            raise WeightsError(f"{where}: {path} must hold {len(arguments)} values, got {shown(value)}")
         return tuple(_value(inner, one, where, f"{path}[{index}]") for index, one in enumerate(value))
     plain = {Mapping: dict, typing.Literal: str}.get(origin, wanted)
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise WeightsError(f"{where}: {path} is too large a number") from None
+    if isinstance(value, str) and not _is_text(value):
+        raise WeightsError(f"{where}: {path} holds half a character (a lone surrogate): {shown(value)}")
     if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
-        raise WeightsError(f"{where}: {path} must be of type {plain.__name__}, got {value!r}")
+        raise WeightsError(f"{where}: {path} must be of type {plain.__name__}, got {shown(value)}")
     return value
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word can be written: labels and licences are, into files of all kinds."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -76,7 +76,7 @@ def create(
         trained = replace(config, architecture=config.architecture.without_pretraining())
         model.segzoo_config = trained  # pyright: ignore[reportArgumentType]
         return model
-    model = empty(config)
+    model = empty(config, folder / TENSORS)
     fill(model, folder / TENSORS)
     return model.eval()
 
@@ -142,9 +142,14 @@ def _changed(
         decoder=_altered(old.decoder, decoder) if pair else decoder,
         options={**old.options, **options},
     )
-    same = architecture.num_classes == old.num_classes
-    labels = stored.labels if same else numbered_labels(architecture.num_classes)
-    return replace(stored, architecture=architecture, labels=labels)
+    changes: dict[str, Any] = {"architecture": architecture}
+    if architecture.num_classes != old.num_classes:
+        changes["labels"] = numbered_labels(architecture.num_classes)
+    if architecture.in_channels != old.in_channels:
+        # Mean and std were those of other channels.
+        plain = default_preprocessing(architecture.in_channels)
+        changes["preprocessing"] = replace(plain, resize=stored.preprocessing.resize)
+    return replace(stored, **changes)
 
 
 def _altered(old: Mapping[str, Any], choice: Choice) -> Choice:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Sequence
+from typing import Any
 
 from segzoo.errors import OptionError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+
+#: Channels of a map, and so the classes of a mask, whose indices are 16-bit.
+MOST_CHANNELS = 65_535
+
+#: Steps of a decoder; each halves or doubles a map, so that no image has as many as this.
+_MOST_WIDTHS = 64
+
+
+def shown(value: object) -> str:
+    """Return how a value is written, shortened where it is long: it may be a stranger's."""
+    return _SHORT.repr(value)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -18,9 +35,9 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     Raises:
         OptionError: it is not; the text lists them.
     """
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         known = " or ".join(choices) if len(choices) < 3 else f"one of {', '.join(choices)}"
-        raise OptionError(f"{name} must be {known}, got {value!r}")
+        raise OptionError(f"{name} must be {known}, got {shown(value)}")
     return value
 
 
@@ -28,13 +45,29 @@ def check_positive(**values: int) -> None:
     """Raise `OptionError` unless every value is an integer of at least 1."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} must be an integer of at least 1, got {value!r}")
+            raise OptionError(f"{name} must be an integer of at least 1, got {shown(value)}")
+
+
+def check_integer(name: str, value: object, low: int, high: int) -> None:
+    """Raise `OptionError` unless a value is an integer from ``low`` to ``high``; a flag is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionError(f"{name} must be an integer from {low:,} to {high:,}, got {shown(value)}")
+
+
+def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
+    """Raise `OptionError` unless a value is a finite number from ``low`` to ``high``; a flag is none."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or value in (math.inf, -math.inf):
+        bounds = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"
+        raise OptionError(f"{name} must be a finite number{bounds}, got {shown(value)}")
 
 
 def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     """Return ``widths`` as a tuple; raise `OptionError` unless it is a list of integers of at least 1."""
     if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
-        raise OptionError(f"widths must be a list of channels, got {widths!r}")
+        raise OptionError(f"widths must be a list of channels, got {shown(widths)}")
+    if len(widths) > _MOST_WIDTHS:
+        raise OptionError(f"widths must be at most {_MOST_WIDTHS} channels, one a step, got {len(widths):,}")
     check_positive(**{f"widths[{index}]": width for index, width in enumerate(widths)})
     return tuple(widths)
 
@@ -43,4 +76,4 @@ def check_flags(**values: bool) -> None:
     """Raise `OptionError` unless every value is ``True`` or ``False``; a string such as "no" is neither."""
     for name, value in values.items():
         if not isinstance(value, bool):
-            raise OptionError(f"{name} must be True or False, got {value!r}")
+            raise OptionError(f"{name} must be True or False, got {shown(value)}")

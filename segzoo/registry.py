@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from segzoo.distribution import owner_of
 from segzoo.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
+from segzoo.options import shown
 from segzoo.specs import Spec
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Registry(Generic[S]):
         many = plural(self.kind)
         verb = "are" if many == self.kind else "is"
         shows = f"`segzoo list {many}` shows all {len(self._entries)}"
-        return f"no {self.kind} {verb} named {name!r}{close or ';'} {shows}{also}{self._footnote(name)}"
+        return f"no {self.kind} {verb} named {shown(name)}{close or ';'} {shows}{also}{self._footnote(name)}"
 
     def __contains__(self, name: object) -> bool:
         """Whether a name, an alias or ``distribution:name`` stands for a spec, or for several."""

@@ -23,6 +23,7 @@ from segzoo.errors import (
     is_address,
     no_address,
 )
+from segzoo.options import shown
 from segzoo.plugins import SPEC_TYPES, Contribution, PluginRecord, collect, strict
 from segzoo.registry import Entry, Registry, clashes, plural
 
@@ -264,7 +265,7 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
     if found is None:
         hint = did_you_mean(name, [*encoders.names(), *timm_names()])
         raise UnknownNameError(
-            f"no encoder is named {name!r}, by a plug-in or by timm{hint or ';'} "
+            f"no encoder is named {shown(name)}, by a plug-in or by timm{hint or ';'} "
             f"`segzoo list encoders` shows all {len(encoders)} of plug-ins{_footnote(name)}"
         )
     return found
@@ -303,8 +304,9 @@ def _unknown_model(name: str) -> str:
     known += [f"{d}-{encoder}" for d in decoders if name.startswith(f"{d}-") for encoder in timm_names()]
     hint = did_you_mean(name, known)
     return (
-        f"no model or weights are named {name!r}{hint or ';'} `segzoo list models` and `segzoo list weights` "
-        f"show what there is, any `decoder/encoder` goes too, and `pip install` of a plug-in adds more"
+        f"no model or weights are named {shown(name)}{hint or ';'} `segzoo list models` and "
+        "`segzoo list weights` show what there is, any `decoder/encoder` goes too, and `pip install` of a "
+        "plug-in adds more"
         f"{_footnote(name)}"
     )
 

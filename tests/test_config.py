@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segzoo import json_text
 from segzoo.config import Architecture, ModelConfig, from_json, to_json
 from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import Labels, Preprocessing, Resize
 
 words = st.text(max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
+versions = st.dictionaries(
+    st.sampled_from(["segzoo", "segmentation-zoo", "segzoo-nested", "A.b_c"]),
+    st.sampled_from(["0.1.0", "1!2.0rc1+cu118", "0+unknown"]),
+)
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
@@ -25,22 +32,23 @@ colour = st.tuples(*[st.integers(0, 255)] * 3)
 
 @st.composite
 def configs(draw):
-    classes = tuple(draw(st.lists(words, min_size=2, max_size=5)))
-    one = st.lists(st.floats(0.01, 1), min_size=1, max_size=4)
-    std = tuple(draw(one))
+    classes = tuple(draw(st.lists(names, min_size=2, max_size=5, unique=True)))
+    in_channels = draw(st.integers(1, 20))
+    given = draw(st.sampled_from([1, in_channels]))
+    std = tuple(draw(st.lists(st.floats(0.01, 1), min_size=given, max_size=given)))
     return ModelConfig(
         architecture=Architecture(
-            name=draw(words),
+            name=draw(names),
             num_classes=len(classes),
-            in_channels=draw(st.integers(1, 20)),
+            in_channels=in_channels,
             options=draw(options),
             encoder=draw(options),
             decoder=draw(options),
-            requires=draw(st.dictionaries(words, words, max_size=2)),
+            requires=draw(versions),
         ),
         preprocessing=Preprocessing(
             channels=draw(st.sampled_from(["rgb", "bgr", "grey", "any"])),
-            mean=tuple(draw(st.lists(numbers, min_size=len(std), max_size=len(std)))),
+            mean=tuple(draw(st.lists(st.floats(-2, 2), min_size=len(std), max_size=len(std)))),
             std=std,
             resize=draw(st.none() | st.just(Resize(mode="scale", scale=0.5))),
         ),
@@ -50,7 +58,7 @@ def configs(draw):
             ignore_index=draw(st.none() | st.integers(0, 255)),
         ),
         threshold=draw(st.floats(0.01, 0.99)),
-        licence=draw(words),
+        licence=draw(names),
         provenance=draw(options),
     )
 
@@ -95,6 +103,42 @@ def _data(**changes):
         ({"architecture__options": []}, "architecture.options must be of type dict"),
         ({"threshold": None}, "threshold must be of type float, got None"),
         ({"threshold": 1}, "threshold must lie between 0 and 1"),
+        ({"threshold": 10**400}, "threshold is too large a number"),
+        (
+            {"architecture__num_classes": 10**12},
+            "architecture: num_classes must be an integer from 1 to 65,535",
+        ),
+        ({"architecture__in_channels": 0}, "architecture: in_channels must be an integer from 1 to 65,535"),
+        ({"architecture__requires": {"segzoo": 5}}, "architecture: requires must name distributions"),
+        ({"architecture__requires": {"segzoo": "1' -i evil"}}, "architecture: requires must name"),
+        ({"architecture__requires": {"x' ; reboot '": "1"}}, "architecture: requires must name"),
+        ({"labels__classes": ["a", "a"]}, r"labels: classes\[0\] and classes\[1\] have one name, 'a'"),
+        ({"labels__classes": ["a", " "]}, r"labels: classes\[1\] must be a name, got ' '"),
+        ({"labels__classes": ["a", "\ud800"]}, r"labels.classes\[1\] holds half a character"),
+        ({"labels__palette": [[0, 0, 0], [0, 256, 0]]}, r"labels: palette\[1\] \(green\) must be an integer"),
+        ({"labels__palette": [[0, 0, -1], [0, 0, 0]]}, r"labels: palette\[0\] \(blue\) must be an integer"),
+        ({"labels__values": [0, 70_000]}, r"labels: values\[1\] must be an integer from 0 to 65,535"),
+        ({"labels__ignore_index": 256}, "labels: ignore_index must be an integer from 0 to 255"),
+        (
+            {"preprocessing__mean": [0.0, 0.0], "preprocessing__std": [1.0, 1.0]},
+            "for 2 channels, but the netw",
+        ),
+        ({"preprocessing__mean": [1e300]}, r"preprocessing: mean\[0\] must be a finite number from"),
+        ({"preprocessing__std": [1e-300]}, "preprocessing: std must be above 0"),
+        ({"preprocessing__resize": {"mode": "scale", "scale": 0}}, "resize: resize scale must lie in"),
+        (
+            {"preprocessing__resize": {"mode": "letterbox", "height": 9, "width": 9, "fill": 256}},
+            "resize fill",
+        ),
+        (
+            {"preprocessing__resize": {"mode": "stretch", "height": 10**9, "width": 9}},
+            "resize height must be",
+        ),
+        ({"preprocessing__resize": {"mode": "stretch", "height": 9, "width": 0}}, "resize width must be"),
+        (
+            {"preprocessing__resize": {"mode": "stretch", "height": 32_000, "width": 32_000}},
+            "pixels, the most",
+        ),
         ({"labels__classes": "ab"}, "labels.classes must be a list"),
         ({"labels__classes": ["a", 2]}, r"labels.classes\[1\] must be of type str"),
         ({"labels__classes": ["a", "b", "c"]}, "labels name 3 classes"),
@@ -102,6 +146,8 @@ def _data(**changes):
         ({"preprocessing__channels": "rbg"}, "channels must be one of"),
         ({"preprocessing__std": [0.0]}, "std must be above 0"),
         ({"segzoo_format": 2}, "upgrade segzoo"),
+        ({"segzoo_format": True}, "upgrade segzoo"),
+        ({"k" * 100_000: 1}, r"^.{0,400}$"),
     ],
     ids=str,
 )
@@ -139,3 +185,41 @@ def test_an_architecture_without_pretraining_keeps_everything_else():
     old = Architecture(name="unet/vgg16", num_classes=2, encoder={"pretrained": True, "depth": 4})
     assert old.without_pretraining().encoder == {"depth": 4}
     assert old.without_pretraining().name == old.name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"a": NaN}', "NaN is not JSON: numbers must be finite"),
+        (b'{"a": [-Infinity]}', "-Infinity is not JSON"),
+        (b'{"a": 1e400}', "1e400 is too large a number"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "5000 digits"),
+        (b'{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice in one object"),
+        (b"[" * 100_000, "levels deep"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "levels deep"),
+        (b'"\xff"', "utf-8"),
+        (b"{} {}", "Extra data"),
+        (b"", "Expecting value"),
+    ],
+    ids=range(10),
+)
+def test_json_that_strangers_wrote_is_strict(text, message):
+    with pytest.raises(json_text.JsonError, match=message):
+        json_text.parse(text)
+
+
+def test_json_may_begin_with_a_byte_order_mark_and_hold_names_of_files_that_are_not_utf8():
+    assert json_text.parse(b'\xef\xbb\xbf{"a": "\\udce9"}') == {"a": "\udce9"}
+
+
+def test_a_json_file_that_is_huge_or_no_file_is_refused_at_once(tmp_path):
+    huge, pipe = tmp_path / "huge.json", tmp_path / "pipe.json"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    os.mkfifo(pipe)
+    with pytest.raises(json_text.JsonError, match="larger than 64 MB"):
+        json_text.read(huge)
+    with pytest.raises(json_text.JsonError, match="not an ordinary file"):
+        json_text.read(pipe)
+    with pytest.raises(OSError, match="Is a directory"):
+        json_text.read(tmp_path)

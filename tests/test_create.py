@@ -81,10 +81,10 @@ def test_an_option_goes_to_every_part_that_has_it_and_a_mapping_to_one():
     ("arguments", "message"),
     [
         ({}, "say how many classes"),
-        ({"num_classes": 0}, "num_classes must be an integer of at least 1, got 0"),
+        ({"num_classes": 0}, "num_classes must be an integer from 1 to 65,535, got 0"),
         ({"num_classes": 2.0}, "num_classes must be an integer"),
         ({"num_classes": True}, "num_classes must be an integer"),
-        ({"num_classes": 2, "in_channels": 0}, "in_channels must be an integer of at least 1, got 0"),
+        ({"num_classes": 2, "in_channels": 0}, "in_channels must be an integer from 1 to 65,535, got 0"),
         ({"num_classes": 2, "in_channels": "3"}, "in_channels must be an integer"),
         ({"num_classes": 2, "depth": 1}, "depth must be at least 2"),
         ({"num_classes": 2, "depth": 10**7}, "12 is the most"),

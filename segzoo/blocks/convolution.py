@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import nn
 
 from segzoo.errors import OptionError
-from segzoo.options import check_choice
+from segzoo.options import check_choice, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,7 +99,7 @@ def make_norm(norm: Norm | None, channels: int) -> nn.Module:
         case "instance":
             return nn.InstanceNorm2d(channels, affine=True)
         case _:
-            raise OptionError(f"norm must be batch, group, instance or None, got {norm!r}")
+            raise OptionError(f"norm must be batch, group, instance or None, got {shown(norm)}")
 
 
 def make_activation(activation: Activation) -> nn.Module:

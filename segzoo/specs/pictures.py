@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segzoo.errors import OptionError
-from segzoo.options import check_choice
+from segzoo.options import MOST_CHANNELS, check_choice, check_integer, check_number, shown
+
+#: Pixels of what images may be stretched to, on a side and in all; larger images are for tiles.
+_LARGEST_SIDE, _MOST_PIXELS = 32_768, 1 << 25
+
+#: Largest size of a mean or std: values are divided by 255 before, so that theirs lie about 1.
+_LARGEST_VALUE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +47,17 @@ class Resize:
         check_choice("mode", self.mode, ("scale", "stretch", "letterbox"))
         check_choice("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic"))
         check_choice("restore", self.restore, ("logits", "probabilities"))
-        if self.mode == "scale" and not 0 < self.scale <= 16:
+        check_number("resize scale", self.scale)
+        if not 0 < self.scale <= 16:
             raise OptionError(f"resize scale must lie in (0, 16], got {self.scale}")
-        if self.mode != "scale" and (self.height < 1 or self.width < 1):
-            raise OptionError(f"resize mode {self.mode!r} needs a height and a width of at least 1")
+        check_integer("resize fill", self.fill, 0, 255)
+        least = 0 if self.mode == "scale" else 1
+        check_integer("resize height", self.height, least, _LARGEST_SIDE)
+        check_integer("resize width", self.width, least, _LARGEST_SIDE)
+        if self.height * self.width > _MOST_PIXELS:
+            raise OptionError(
+                f"resize to {self.height} x {self.width} has more than {_MOST_PIXELS:,} pixels, the most"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +80,17 @@ class Preprocessing:
     def __post_init__(self) -> None:
         check_choice("channels", self.channels, ("rgb", "bgr", "grey", "any"))
         if len(self.mean) != len(self.std) or not self.mean:
-            raise OptionError(f"mean {self.mean} and std {self.std} need as many values, at least one")
-        if any(not value > 0 for value in self.std):
-            raise OptionError(f"std must be above 0 in every channel, got {self.std}")
+            raise OptionError(
+                f"mean and std need as many values, at least one, got {len(self.mean)} and {len(self.std)}"
+            )
+        for index, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            check_number(f"mean[{index}]", mean, -_LARGEST_VALUE, _LARGEST_VALUE)
+            check_number(f"std[{index}]", std, 0, _LARGEST_VALUE)
+            # Less than the smallest step of 16 bits would turn each image into huge numbers.
+            if std < 1e-6:
+                raise OptionError(
+                    f"std must be above 0 in every channel, at least 1e-6; std[{index}] is {std}"
+                )
 
 
 #: Colours for classes that bring none, far apart for most eyes; the first is the background's.
@@ -106,11 +127,36 @@ class Labels:
             raise OptionError(f"labels need at least two classes (background is one), got {self.classes}")
         if self.palette and len(self.palette) != len(self.classes):
             raise OptionError(f"labels have {len(self.classes)} classes and {len(self.palette)} colours")
-        if self.values and len(set(self.values)) != len(self.classes):
-            raise OptionError(f"labels need one distinct pixel value a class, got {self.values}")
-        if self.ignore_index is not None and not 0 <= self.ignore_index <= 255:
-            raise OptionError(f"ignore_index must lie in 0 to 255, got {self.ignore_index}")
+        if self.values and (
+            len(self.values) != len(self.classes) or len(set(self.values)) != len(self.classes)
+        ):
+            raise OptionError(f"labels need one distinct pixel value a class, got {shown(self.values)}")
+        for index, value in enumerate(self.values):
+            check_integer(f"values[{index}]", value, 0, MOST_CHANNELS)
+        if self.ignore_index is not None:
+            # Up to 255 classes leave a byte free for what is ignored; beyond, masks have 16 bits.
+            most = 255 if len(self.classes) <= 255 else MOST_CHANNELS
+            check_integer("ignore_index", self.ignore_index, 0, most)
+        self._check_names()
+        self._check_palette()
         self._check_ignored()
+
+    def _check_names(self) -> None:
+        if len(self.classes) > MOST_CHANNELS:
+            raise OptionError(f"labels name {len(self.classes):,} classes; {MOST_CHANNELS:,} are the most")
+        first: dict[str, int] = {}
+        for index, name in enumerate(self.classes):
+            if not isinstance(name, str) or not name.strip():
+                raise OptionError(f"classes[{index}] must be a name, got {name!r}")
+            if first.setdefault(name, index) != index:
+                raise OptionError(f"classes[{first[name]}] and classes[{index}] have one name, {name!r}")
+
+    def _check_palette(self) -> None:
+        for index, colour in enumerate(self.palette):
+            if len(colour) != 3:
+                raise OptionError(f"palette[{index}] must be (red, green, blue), got {colour!r}")
+            for channel, level in zip(("red", "green", "blue"), colour, strict=True):
+                check_integer(f"palette[{index}] ({channel})", level, 0, 255)
 
     def _check_ignored(self) -> None:
         """Refuse an index that files would mean otherwise than masks do."""

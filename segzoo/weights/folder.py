@@ -6,7 +6,6 @@ file, so that the weights are read when they are first used and there is no seco
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -19,11 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.architecture import altered, build
 from segzoo.config import ModelConfig, from_json, to_json
 from segzoo.distribution import owner_of, requirement
-from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError, WeightsError
+from segzoo.errors import (
+    FailureError,
+    OptionError,
+    SegzooError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+)
 from segzoo.options import check_flags
 from segzoo.printing import as_json
 from segzoo.weights.sources import locate
@@ -39,6 +45,9 @@ M = TypeVar("M", bound="nn.Module")
 
 TENSORS = "model.safetensors"
 CONFIG = "config.json"
+
+#: Bytes that a network may compute for itself while it is built, beyond its weights.
+_SLACK = 256 << 20
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [A-Za-z0-9][A-Za-z0-9.+!-]*")
 
@@ -115,12 +124,12 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
     check_flags(**({} if mirror is None else {"mirror": mirror}))
     folder = locate(source)
     config = read_config(folder)
-    with _hinting(config.architecture.requires):
+    with _hinting(config.architecture.requires, folder / CONFIG):
         if mirror is not None:
             config = replace(config, architecture=altered(config.architecture, mirror=mirror))
         try:
-            model = empty(config)
-        except (OptionError, TypeError) as error:
+            model = empty(config, folder / TENSORS)
+        except OptionError as error:
             raise WeightsError(f"{folder / CONFIG}: this network cannot be built: {error}") from error
         fill(model, folder / TENSORS)
     return model.eval()
@@ -134,26 +143,60 @@ def read_config(folder: Path) -> ModelConfig:
     """
     path = folder / CONFIG
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+        data = json_text.read(path)
     except OSError as error:
         raise WeightsError(f"{folder} holds no readable {CONFIG}: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not JSON: {error}") from error
+    except json_text.JsonError as error:
+        raise WeightsError(f"{path} is not JSON that segzoo reads: {error}") from error
+    return from_json(data, str(path))
 
 
-def empty(config: ModelConfig) -> nn.Module:
+def empty(config: ModelConfig, file: Path | None = None) -> nn.Module:
     """Build a config's network on the meta device, for `fill`; on the CPU where it cannot be built there.
 
-    Nothing is fetched, since the weights will come from a file. Errors as `segzoo.architecture.build`.
+    Nothing is fetched, since the weights will come from a file.
+
+    Args:
+        config: whose network to build.
+        file: the tensors that it will be filled with. Where the network must be built on the CPU, it is
+            held to them: a config that asks for more memory than its weights explain is refused before
+            that is allocated.
+
+    Raises:
+        OptionError: the network cannot be built, or would take more memory than it may.
+        WeightsError: ``file`` is damaged, or its tensors are not the network's.
     """
     architecture = config.architecture.without_pretraining()
-    model = _on_meta(architecture)
-    if model is None:
+    model, whole = _on_meta(architecture)
+    if not whole:
         # It computes while it is built; what it draws is overwritten, so nobody's seed is used up.
         with torch.random.fork_rng(devices=[]):
-            model = build(architecture)
-    model.segzoo_config = replace(config, architecture=architecture)  # pyright: ignore[reportArgumentType]
-    return model
+            model = build(architecture, most=None if file is None else _most(model, file))
+    model.segzoo_config = replace(config, architecture=architecture)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
+    return model  # pyright: ignore[reportReturnType]
+
+
+def _most(model: nn.Module | None, file: Path) -> int:
+    """Return the bytes that a network may take which is to be filled with a file's tensors."""
+    tensors = read_tensors(file)
+    if model is not None:
+        check_fit(model.state_dict(), tensors, str(file))
+        buffers = (buffer for _, buffer in model.named_buffers())
+        return _SLACK + 4 * sum(one.nbytes for one in (*model.parameters(), *buffers))
+    # Half precision is widened, and what is computed once may be drawn before it is.
+    return _SLACK + 4 * sum(tensor.numel() * 4 for tensor in tensors.values())
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, mapped.
+
+    Raises:
+        WeightsError: it cannot be read as such.
+    """
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file} cannot be read as safetensors: {error}") from error
 
 
 def fill(model: nn.Module, file: Path) -> None:
@@ -162,10 +205,7 @@ def fill(model: nn.Module, file: Path) -> None:
     Raises:
         WeightsError: the file is damaged, or its tensors are not exactly the model's.
     """
-    try:
-        tensors = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{file} cannot be read as safetensors: {error}") from error
+    tensors = read_tensors(file)
     wanted = model.state_dict()
     check_fit(wanted, tensors, str(file))
     # A file in half precision is widened: CPUs compute in single precision.
@@ -227,15 +267,24 @@ def _stored(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     return stored
 
 
-def _on_meta(architecture: Architecture) -> nn.Module | None:
+def _on_meta(architecture: Architecture) -> tuple[nn.Module | None, bool]:
+    """Return the network without memory, and whether that is all of it.
+
+    It is not where it computes while it is built: then there is none, or it lacks what it computed.
+    """
     try:
         with torch.device("meta"):
             model = build(architecture)
-    except (NotImplementedError, RuntimeError):
-        return None
+    except NotImplementedError:
+        return None, False
+    except OptionError as error:
+        cause = error.__cause__
+        if isinstance(cause, RuntimeError) and not isinstance(cause, SegzooError):
+            return None, False
+        raise
     names = model.state_dict()
     derived = [name for name, buffer in model.named_buffers() if buffer.is_meta and name not in names]
-    return None if derived or _loose_tensors(model) else model
+    return model, not (derived or _loose_tensors(model))
 
 
 def _loose_tensors(model: nn.Module) -> bool:
@@ -247,17 +296,18 @@ def _loose_tensors(model: nn.Module) -> bool:
 
 
 @contextmanager
-def _hinting(requires: Mapping[str, str]) -> Iterator[None]:
-    """Add to an error about a network which plug-in to install, or which is older than the folder's."""
+def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
+    """Add to an error about a network which plug-in to install, or which is older than the folder's.
+
+    A name that nothing has was not said by the person but by ``file``, which is named.
+    """
     try:
         yield
     except (UnknownNameError, WeightsError) as error:
         # People may name segzoo by its distribution; its parts are registered under one name.
         needed = {owner_of(name): version for name, version in requires.items()}
-        hint = _missing(needed) + _older(needed)
-        if not hint:
-            raise
-        raise type(error)(f"{error}{hint}") from error
+        where = f"{file}: " if isinstance(error, UnknownNameError) else ""
+        raise type(error)(f"{where}{error}{_missing(needed)}{_older(needed)}") from error
 
 
 def _missing(requires: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from segzoo.blocks import Activation, DoubleConv, Norm, Upsample, check_positive, make_upsample
+from segzoo.blocks import Activation, DoubleConv, Norm, Upsample, check_widths, make_upsample
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ class NestedDecoder(nn.Module):
         self.depth = len(channels) - 1
         if widths is None:
             widths = [min(c, 32 * s) for c, s in zip(channels[:-1], strides, strict=False)]
+        widths = check_widths(widths)
         if len(widths) != self.depth:
             raise OptionError(
                 f"widths {tuple(widths)} are {len(widths)} levels; an encoder of {len(channels)} features "
                 f"needs {self.depth}, one for each but the deepest"
             )
-        check_positive(**{f"widths[{level}]": width for level, width in enumerate(widths)})
         rows = [[c] + [w] * self.depth for c, w in zip(channels, (*widths, 0), strict=True)]
         self.nodes = nn.ModuleDict(
             {
