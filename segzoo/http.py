@@ -14,6 +14,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import http.client
+import io
 import os
 import random
 import re
@@ -119,16 +120,26 @@ def refusing_offline(wanted: str) -> Iterator[None]:
     _listen()
     token = _FORBIDDEN.set(_switched_off(wanted))
     # The client reads the variable once, when it is imported, and knows nothing of ours.
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    with _LOCK:
+        if not _BEFORE:
+            _BEFORE.append(constants.HF_HUB_OFFLINE)
+        _BEFORE.append(True)
+        constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
         _FORBIDDEN.reset(token)
+        with _LOCK:
+            _BEFORE.pop()
+            if len(_BEFORE) == 1:
+                constants.HF_HUB_OFFLINE = _BEFORE.pop()
 
 
 #: Why this thread may not connect; empty where it may.
 _FORBIDDEN: ContextVar[str] = ContextVar("_FORBIDDEN", default="")
+#: What the Hub's client was told first, and an element for each thread that keeps it from the network.
+_BEFORE: list[bool] = []
+_LOCK = threading.Lock()
 
 
 @cache
@@ -382,8 +393,11 @@ def destination(url: str, *, headers: Mapping[str, str], timeout: float, advice:
 
 def _further(url: str, response: http.client.HTTPResponse) -> str:
     """Return where a redirection leads, if that is no less safe than where it comes from."""
+    place = response.headers.get("Location", "")
+    if not place:
+        raise FailureError(f"{shown(url)} leads to where it is not followed: the server does not say where")
     try:
-        place = urljoin(url, response.headers.get("Location", ""))
+        place = urljoin(url, place)
         target = checked(place)
     except ValueError as error:
         raise FailureError(f"{shown(url)} leads to where it is not followed: {error}") from error
@@ -634,8 +648,8 @@ class Patience:
             time.sleep(backoff * random.uniform(0.75, 1.25))
 
 
-def read(url: str, *, most: int | None, lift: str = "", policy: Policy | None = None) -> bytes:
-    """Return all that an address gives, in memory.
+def read(url: str, *, most: int | None, lift: str = "", policy: Policy | None = None) -> io.BytesIO:
+    """Return all that an address gives, in memory and at its beginning.
 
     Args:
         url: http or https.
@@ -652,12 +666,13 @@ def read(url: str, *, most: int | None, lift: str = "", policy: Policy | None = 
     while True:
         try:
             reply = ask(url, timeout=policy.timeout)
-            body = bytearray()
+            body = io.BytesIO()
             _refuse_more(url, reply.total or 0, most, lift)
             for chunk in reply.chunks():
-                body += chunk
-                _refuse_more(url, len(body), most, lift)
-            return bytes(body)
+                body.write(chunk)
+                _refuse_more(url, body.tell(), most, lift)
+            body.seek(0)
+            return body
         except AgainError as again:
             patience.wait(again)
 

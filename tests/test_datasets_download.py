@@ -190,6 +190,36 @@ def test_what_kaggle_refuses_says_what_to_do(tmp_path, monkeypatch, server, stat
         download("carvana", tmp_path / "cars")
 
 
+@pytest.mark.parametrize(
+    ("refusals", "told"),
+    [
+        ([(429, {"Retry-After": "3600"})], r"HTTP 429 .*wait for 3600 s"),
+        ([(503, {})] * 5, r"HTTP 503 .*5 times in a row"),
+        ([(200, {"Content-Type": "text/html"})], r"did not lead to a file"),
+        ([(302, {"Location": "file:///etc/hostname"})], r"not followed"),
+        ([(302, {"Location": "http://[::1"})], r"not followed"),
+        ([(302, {})], r"not followed"),
+    ],
+)
+def test_what_kaggle_or_the_network_answers_instead_is_told(tmp_path, monkeypatch, server, refusals, told):
+    kaggle(monkeypatch, server)
+    monkeypatch.setenv("KAGGLE_USERNAME", "ann")
+    monkeypatch.setenv("KAGGLE_KEY", "secret")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    server.refusals += refusals
+    with pytest.raises(FailureError, match=rf"^{server.url}/api.*{told}"):
+        download("carvana", tmp_path / "cars")
+
+
+def test_a_mirror_serves_kaggle_s_files_without_a_login(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("SEGZOO_MIRROR", f"{server.url}/mirror")
+    for name, content in (("train_hq.zip", IMAGES), ("train_masks.zip", MASKS)):
+        path = f"api/v1/competitions/data/download/carvana-image-masking-challenge/{name}"
+        server.files[f"/mirror/www.kaggle.com/{path}"] = content
+    assert download("carvana", tmp_path / "cars").files == 60
+    assert set(server.logins) == {""}
+
+
 def test_without_a_network_kaggle_is_not_asked(tmp_path, monkeypatch, server):
     kaggle(monkeypatch, server)
     monkeypatch.setenv("SEGZOO_OFFLINE", "1")

@@ -126,6 +126,14 @@ def test_a_server_that_tells_no_length_is_read_to_its_end(server: FileServer) ->
     assert fetch(_url(server), policy=QUICK).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("length_error", [0, None])
+def test_an_empty_file_is_not_kept(server: FileServer, home: Path, length_error: int | None) -> None:
+    server.files["/models/it.pth"], server.length_error = b"", length_error
+    with pytest.raises(FailureError, match="sent an empty file, 3 times in a row"):
+        fetch(_url(server), policy=QUICK)
+    assert not cache.file_for(_url(server)).exists()
+
+
 def test_a_corrupt_body_of_the_right_size_is_refused_and_not_kept(server: FileServer, home: Path) -> None:
     server.corrupt = True
     with pytest.raises(WeightsError, match=rf"hashes to \w+, expected {SHA256}") as caught:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
 import pytest
@@ -123,6 +123,27 @@ def test_pushing_without_the_right_token_says_how_to_get_one(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     with pytest.raises(FailureError, match=r"HTTP 403.*token may not do this"):
+        segzoo.push(folder, REPO)
+
+
+@late_address
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        ({"status": 401}, r"HTTP 401 .*hf auth login"),
+        ({"status": 429, "headers": {"Retry-After": "3600"}}, r"HTTP 429 .*wait 3600 s"),
+        ({"status": 500}, r"HTTP 500 .*the Hub has trouble"),
+        ({"portal": True}, r"is not a Hugging Face Hub: a login page"),
+        ({"circle": True}, r"from one address to another"),
+        ({"gone": True}, r"could not be reached, or went away"),
+    ],
+)
+def test_a_push_that_fails_says_what_the_hub_answered(
+    server: Hub, folder: Path, trouble: dict[str, Any], told: str
+) -> None:
+    for name, value in trouble.items():
+        setattr(server, name, value)
+    with pytest.raises(FailureError, match=rf"{REPO}@main: the upload: .*{told}"):
         segzoo.push(folder, REPO)
 
 

@@ -6,13 +6,15 @@ import importlib.util
 import socket
 import sys
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import timm
 import torch
 from conftest import ROOT
 from file_server import serving
 from PIL import Image
+from safetensors.torch import save_file
 
 import segzoo
 from segzoo import http, zoo
@@ -123,6 +125,25 @@ def test_completion_offers_what_could_be_fetched(
 def test_pretrained_encoders_come_from_the_cache_or_not_at_all(connections: list[object]) -> None:
     with pytest.raises(FailureError, match=r"weights of timm's 'vgg16'.*switched off by SEGZOO_OFFLINE=1"):
         segzoo.create("unet-vgg", num_classes=2, pretrained=True)
+    assert connections == []
+
+
+def test_pretrained_weights_that_the_hubs_client_has_are_used(
+    connections: list[object], tmp_path: Path
+) -> None:
+    made = timm.create_model("test_resnet")
+    config = timm.get_pretrained_cfg("test_resnet")
+    assert config is not None
+    folder = tmp_path / "hf" / "hub" / f"models--{config.hf_hub_id.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(made.state_dict(), folder / "snapshots" / ("0" * 40) / "model.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        # The client reads its variables when it is imported.
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+        model: Any = segzoo.create("unet/timm:test_resnet", num_classes=2, pretrained=True)
+    assert torch.equal(model.encoder.backbone.conv1[0].weight, made.conv1[0].weight)
     assert connections == []
 
 

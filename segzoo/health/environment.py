@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from segzoo.discovery import normalise
 from segzoo.distribution import OWNER, PROJECT, owner_of
+from segzoo.errors import FailureError
 from segzoo.health.distributions import installed
 from segzoo.health.findings import Findings, Part
-from segzoo.http import SWITCHES, YES
+from segzoo.http import SWITCHES, YES, mirror_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,10 +83,12 @@ def _look_at_values(wrong: Findings) -> None:
             "set it to the folder that holds a folder of each data set, or unset it",
         )
     mirror = os.environ.get("SEGZOO_MIRROR", "")
-    if mirror and not mirror.startswith(("http://", "https://")):
+    try:
+        mirror_address()
+    except FailureError:
         wrong.error(
             f"SEGZOO_MIRROR={_shown('', mirror)!r} is no address, so no weights can be fetched",
-            "set it to an address of the form https://host/path, or unset it",
+            "set it to an address of the form https://host/path without a login, or unset it",
         )
     for name in ("SEGZOO_PLUGINS", "SEGZOO_DISABLE_PLUGINS"):
         _look_at_named(name, wrong)

@@ -72,8 +72,11 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy,
         raise _too_large(url, part, limit)
     _make_room(part, reply)
     cache.write_json(_notes(part), {"url": url, "version": reply.version, "total": reply.total})
-    if _write(reply, part, name, limit) > limit:
+    size = _write(reply, part, name, limit)
+    if size > limit:
         raise _too_large(url, part, limit)
+    if not size:
+        raise AgainError("the server sent an empty file")
 
 
 def _too_large(url: str, part: Path, limit: int) -> FailureError:

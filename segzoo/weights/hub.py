@@ -329,6 +329,11 @@ def _fail(place: Place, what: str, error: Any, *, writes: bool, passing: bool) -
             f"{place}: {what}: {_page(place)} leads from one address to another and to no file. Is"
             " HF_ENDPOINT right? Does your network want a login?"
         ) from error
+    if isinstance(error, ValueError) and "JSON" in kind:
+        raise FailureError(
+            f"{place}: {what}: what answers at {_page(place)} is not a Hugging Face Hub: a login page of your"
+            " network, a proxy, or another server in HF_ENDPOINT. Open the address in a browser to see"
+        ) from error
     if passing and "Timeout" in kind:
         raise AgainError("the server did not answer in time") from error
     if writes:

@@ -135,7 +135,7 @@ class UrlSource:
             content = fetched(self.url, most=most, lift=lift, policy=_POLICY)
         except SegzooError as error:
             raise ImageError(str(error)) from error
-        return decoded(io.BytesIO(content), self.url)
+        return decoded(content, self.url)
 
     def state(self) -> str:
         """Return nothing: the address may give another image any time."""
@@ -224,6 +224,10 @@ def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:
             return from_pillow(image)
     except (SegzooError, Warning):
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{where} is too large to decode: {error}; say --any-size if you trust it"
+        ) from error
     except Exception as error:  # as with files, Pillow raises anything
         raise ImageError(f"{where} cannot be read: {str(error) or type(error).__name__}") from error
 
