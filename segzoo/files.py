@@ -57,6 +57,11 @@ def as_words(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
+def name_bytes(name: str) -> bytes:
+    """Return the bytes of a name, for a hash: those of UTF-8, whatever half characters it holds."""
+    return name.encode("utf-8", "backslashreplace")
+
+
 def lines_of(text: str) -> list[str]:
     r"""Return the lines of a text, which end at ``\n`` or ``\r\n``: names may hold U+2028 and the like."""
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from bad_files import NAMES, images, mutations, named, strange_arrays, write_bad
+from doctor_data import disc, folder, picture
 from PIL import Image
 
 import segzoo
@@ -21,6 +22,7 @@ from segzoo.files import as_words, lines_of, regular
 from segzoo.images import read, tiffs
 from segzoo.images.zarrs import load_zarr
 from segzoo.labels import read_mask
+from segzoo.parts import open_dataset
 from segzoo.prediction.sources import find
 from segzoo.prediction.tiling.files import open_rows
 
@@ -243,7 +245,7 @@ def test_an_extra_that_every_image_takes_is_told_once(weights, tmp_path, monkeyp
 
     (tmp_path / "deep").mkdir()
     for number in range(3):
-        tifffile.imwrite(tmp_path / "deep" / f"{number}.tif", PICTURE.astype(np.float32))
+        tifffile.imwrite(tmp_path / "deep" / f"{number}.tif", np.float32(PICTURE), photometric="rgb")
     monkeypatch.setattr(tiffs, "import_module", lambda name: __import__("no_such_module"))
     words = ["predict", str(tmp_path / "deep"), "-m", weights, "--out", str(tmp_path / "out")]
     assert run(words) == 2
@@ -253,3 +255,142 @@ def test_an_extra_that_every_image_takes_is_told_once(weights, tmp_path, monkeyp
     out, err = capsys.readouterr()
     assert "a.png" in out
     assert all(f"{number}.tif" in err for number in range(3))
+
+
+# -- data sets
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A data set with a good pair under each odd name, and under enough plain ones for every split."""
+    root = folder(tmp_path / "data")
+    for number, name in enumerate(NAMES):
+        for part, pixels in (("images", picture(number)), ("masks", disc(number))):
+            Image.fromarray(pixels).save(tmp_path / "one.png")
+            (tmp_path / "one.png").rename(named(root / part, name))
+    return root
+
+
+def add_bad(root):
+    """Give each bad image a good mask; return their names."""
+    bad = {name for name in write_bad(root / "images") if name.endswith(".png")}
+    for path in (root / "images").iterdir():
+        if path.suffix == ".tif":
+            path.unlink()
+    for name in bad:
+        Image.fromarray(disc(0)).save(root / "masks" / name)
+    return bad
+
+
+def without_controls(text):
+    return not set(text) & {"\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\udce9"}
+
+
+def test_the_doctor_looks_at_every_name_and_names_every_bad_file(pairs, tmp_path, capsys):
+    total = len(NAMES) + 12
+    assert run(["data", "stats", str(pairs)]) == 0
+    assert f"{total} images with masks" in capsys.readouterr().out
+    bad = add_bad(pairs)
+    assert run(["data", "check", str(pairs), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    damaged = next(one for one in found["findings"] if one["kind"] == "damaged")
+    assert {line.partition(":")[0] for line in damaged["examples"]} == {f"images/{name}" for name in bad}
+    assert run(["data", "check", str(pairs), "--fix", str(tmp_path / "fixed")]) == 0
+    assert without_controls(capsys.readouterr().out)
+    assert without_controls((tmp_path / "fixed/REPAIRS.txt").read_text(encoding="utf-8"))
+    kept = {path.name for path in (tmp_path / "fixed/images").iterdir()}
+    assert kept == {path.name for path in (pairs / "images").iterdir()} - bad - {"folder.zarr", "broken.zarr"}
+    assert run(["data", "stats", str(pairs)]) == 1
+    out, err = capsys.readouterr()
+    assert f"{len(bad)} files cannot be read, and not in these numbers" in err
+    assert "channel mean" in out
+    assert run(["data", "preview", str(pairs), "--count", "99", "--out", str(tmp_path / "sheet.png")]) == 1
+    err = capsys.readouterr().err
+    assert all(f"images/{name}: " in err for name in bad)
+    assert Image.open(tmp_path / "sheet.png").width > 100
+
+
+def test_evaluation_scores_every_name_and_names_what_it_left_out(pairs, weights, tmp_path, capsys):
+    words = ["evaluate", weights, "--data", str(pairs), "--split", "all"]
+    assert run([*words, "--save-predictions", str(tmp_path / "masks")]) == 0
+    before = capsys.readouterr().out
+    assert f"{len(NAMES) + 12} images" in before
+    truth, masks = ["--data", str(pairs), "--split", "all"], str(tmp_path / "masks")
+    assert run(["evaluate", "--predictions", masks, *truth]) == 0
+    capsys.readouterr()
+    bad = add_bad(pairs)
+    assert run([*words, "--report", str(tmp_path / "report")]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(before)
+    assert f"{len(bad)} could not be scored" in err
+    assert all(f"images/{name}" in err for name in bad)
+    told = json.loads((tmp_path / "report/report.json").read_text(encoding="utf-8"))
+    assert len(told["unscored"]) == len(bad)
+    assert {os.fsencode(one["name"]) for one in told["images"]} >= set(NAMES)
+    page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    assert without_controls(page)
+    assert "images that cannot be read" in page
+    assert without_controls((tmp_path / "report/images.csv").read_text(encoding="utf-8"))
+    # A prediction that is none is left out as well; where all are, nothing is scored.
+    (tmp_path / "masks/img.00.png").unlink()
+    os.mkfifo(tmp_path / "masks/img.00.png")
+    for name in bad:
+        (pairs / "masks" / name).unlink()
+        (pairs / "images" / name).unlink()
+    assert run(["evaluate", "--predictions", masks, *truth]) == 1
+    assert "img.00.png cannot be read: it is a pipe" in capsys.readouterr().err
+
+
+def test_training_knows_every_name_and_tells_before_it_begins_what_cannot_be_opened(pairs, tmp_path, capsys):
+    words = ["train", "--data", str(pairs), "model=unet", "model.width=2", "model.depth=2", "epochs=1"]
+    words += ["crop=16", "batch_size=8", "device=cpu", f"out={tmp_path / 'run'}"]
+    lists = [tmp_path / "train.txt", tmp_path / "val.txt"]
+    kept = [name for name in NAMES if b"\n" not in name and b"\r" not in name]
+    lists[0].write_bytes(b"\n".join([*kept, b"img.00"]))
+    lists[1].write_bytes(b"img.01\nimg.02\r\n")
+    assert run([*words, f"split.file={lists[0]},{lists[1]}"]) == 0
+    out, err = capsys.readouterr()
+    assert without_controls(out + err)
+    bad = add_bad(pairs)
+    words += ["split.share=0.2", "--overwrite"]
+    assert run(words) == 1
+    err = capsys.readouterr().err
+    for name in bad & {"pipe.png", "device.png", "broken.png", "loop.png", "socket.png"}:
+        assert f"images/{name} cannot be read: " in err
+        (pairs / "images" / name).unlink()
+        (pairs / "masks" / name).unlink()
+    assert run(words) == 1
+    err = capsys.readouterr().err
+    assert "error: " in err
+    assert any(f"images/{name}" in err for name in bad)
+
+
+def test_a_tiff_that_takes_tifffile_is_one_bad_file_unless_all_are(tmp_path, monkeypatch, capsys):
+    import tifffile
+
+    root = folder(tmp_path / "data")
+    for number in (0, 1):
+        (root / "images" / f"img.0{number}.png").unlink()
+        deep = picture(number).astype(np.uint16) * 16
+        tifffile.imwrite(root / "images" / f"img.0{number}.tif", deep, photometric="rgb")
+    assert run(["data", "check", str(root)]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(tiffs, "import_module", lambda name: __import__("no_such_module"))
+    assert run(["data", "check", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert out.count("this TIFF needs tifffile: pip install") == 2
+    assert "class" in out
+    for path in (root / "images").glob("*.png"):
+        path.unlink()
+        (root / "masks" / path.name).unlink()
+    assert run(["data", "check", str(root)]) == 2
+    assert capsys.readouterr().err.count("pip install") == 1
+
+
+def test_a_link_to_a_folder_that_it_lies_in_adds_no_samples(tmp_path, capsys):
+    root = folder(tmp_path / "data")
+    for part in ("images", "masks"):
+        (root / part / "again").symlink_to(root / part)
+    assert len(open_dataset("folder", root=root, split="all")) == 12
+    assert run(["data", "stats", str(root)]) == 0
+    assert "12 images with masks" in capsys.readouterr().out

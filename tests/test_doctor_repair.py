@@ -178,7 +178,9 @@ def test_preview_draws_a_sheet_and_says_where(tmp_path: Path, capsys: pytest.Cap
         few = sheet.size
         # The foreground's colour is on it, in the legend and in the masks.
         assert sum(count for count, colour in sheet.getcolors(1 << 24) or [] if colour == (230, 159, 0)) > 50
-    assert cli.run(["data", "preview", str(data), "--count", "7", "--out", str(out)]) == 0
+    # One of these is empty, which is told, and the others are drawn.
+    assert cli.run(["data", "preview", str(data), "--count", "7", "--out", str(out)]) == 1
+    assert "img.03.png: the file is empty" in capsys.readouterr().err
     with Image.open(out) as sheet:
         assert sheet.height > few[1]
     assert cli.run(["data", "preview", str(data), "--split", "third", "--out", str(out)]) == 2

@@ -100,7 +100,8 @@ def command(**options: Any) -> None:
     MODEL is weights by name, or a folder that training left. Every score comes with its contract:
     which pixels and classes it counts, how it averages, and what an empty mask scores. In brackets
     is the interval that holds 95 % of the scores of resampled images. Predictions are images of one
-    value a pixel or .npy arrays, named like their truths; scoring them needs no torch.
+    value a pixel or .npy arrays, named like their truths; scoring them needs no torch. Files that
+    cannot be read are left out and listed at the end; the exit code is then 1.
     """
     request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
     _check(request)
@@ -116,10 +117,15 @@ def command(**options: Any) -> None:
         written = write_report(evaluation, request.report)
     if request.as_json:
         echo_json(evaluation.to_json())
-        return
-    _tell(evaluation)
-    for path in written:
-        echo(f"wrote {printable(path)}")
+    else:
+        _tell(evaluation)
+        for path in written:
+            echo(f"wrote {printable(path)}")
+    if evaluation.unscored:
+        from segzoo.errors import FailureError
+
+        told = f"{len(evaluation.unscored)} could not be scored, and are not in these numbers:"
+        raise FailureError("\n".join([told, *map(printable, evaluation.unscored)]))
 
 
 def _check(request: Request) -> None:
@@ -158,6 +164,7 @@ def _score(request: Request) -> Evaluation:
         "seed": request.seed,
         "worst": WORST if request.report else 0,
         "progress": not request.as_json,
+        "keep_going": True,
     }
     if request.predictions and request.truth:
         from segzoo.evaluation import score_predictions

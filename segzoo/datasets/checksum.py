@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.files import name_bytes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def data_checksum(dataset: Dataset) -> str:
     compressed; it does on every pixel of images, masks and fields of view. All samples are decoded for it.
     """
     lines = sorted(_line(dataset[index]) for index in range(len(dataset)))
-    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(name_bytes(''.join(lines))).hexdigest()}"
 
 
 def _line(sample: Sample) -> str:

@@ -16,7 +16,7 @@ from segzoo.datasets.listed import listed
 from segzoo.datasets.matching import match, match_layers
 from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import count_pages
 from segzoo.specs import Labels
 
@@ -145,10 +145,13 @@ def slices(pair: Pair) -> list[Pair]:
     """
     if pair.image.suffix.lower() not in (".tif", ".tiff") or isinstance(pair.mask, tuple):
         return [pair]
-    pages = count_pages(pair.image)
+    try:
+        pages = count_pages(pair.image)
+        others = pages if pages == 1 else count_pages(pair.mask)
+    except (ImageError, MissingExtraError):
+        return [pair]  # one bad file is no reason not to open the others; reading it says what is wrong
     if pages == 1:
         return [pair]
-    others = count_pages(pair.mask)
     if pages != others:
         raise FailureError(
             f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"

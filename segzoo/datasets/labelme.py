@@ -10,7 +10,6 @@ The files: https://github.com/wkentaro/labelme
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import math
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from PIL import Image, ImageDraw
 from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
+from segzoo.files import lines_of, read_words
 from segzoo.images import from_pillow, read
 from segzoo.interfaces import Sample
 from segzoo.specs import Labels
@@ -155,7 +155,7 @@ def _divided(root: Path) -> list[tuple[str, Path]]:
 def _told(root: Path) -> tuple[str, ...]:
     for name in ("labels.txt", "class_names.txt"):
         if (root / name).is_file():
-            lines = (root / name).read_text(encoding="utf-8-sig").splitlines()
+            lines = lines_of(read_words(root / name))
             return tuple(line.strip() for line in lines if line.strip())
     return ()
 
@@ -174,7 +174,8 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise MaskError(f"there is no {path} any more: put it back, or open the data set anew") from error
     except (OSError, ValueError) as error:
-        raise MaskError(f"{path} cannot be read as JSON: {error}") from error
+        told = getattr(error, "strerror", None) or error
+        raise MaskError(f"{path} cannot be read as JSON: {told}") from error
     shapes = data.get("shapes") if isinstance(data, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise MaskError(f"{path} is no file of labelme's: it has no list of shapes. Move it away")
@@ -186,7 +187,7 @@ def _image(path: Path, data: dict[str, Any]) -> NDArray[np.uint8]:
         try:
             with Image.open(io.BytesIO(base64.b64decode(data["imageData"]))) as image:
                 return from_pillow(image)
-        except (OSError, SyntaxError, ValueError, TypeError, binascii.Error) as error:
+        except Exception as error:  # there is no list of what readers raise
             raise ImageError(f"{path}: the image inside is damaged: {error}") from error
     name = str(data.get("imagePath", "")).replace("\\", "/")
     beside = path.parent / name

@@ -8,12 +8,14 @@ the list's folder.
 from __future__ import annotations
 
 import csv
+import io
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
 from segzoo.datasets.pairs import Pair
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import FailureError
+from segzoo.files import lines_of, read_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +31,11 @@ def listed(path: Path) -> list[tuple[str, Pair]]:
         FailureError: it cannot be read, or names files that do not exist; the text says which line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_words(path)
         rows = _json_rows(json_text.parse(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except OSError as error:
+        raise FailureError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (csv.Error, ValueError) as error:
         raise FailureError(f"{path} is no list of pairs: {error}") from error
     if not rows:
         raise FailureError(f"{path} lists no pairs")
@@ -39,9 +43,10 @@ def listed(path: Path) -> list[tuple[str, Pair]]:
 
 
 def _csv_rows(text: str) -> list[dict[str, str]]:
-    lines = text.splitlines()
+    lines = lines_of(text)
     dialect = csv.Sniffer().sniff(lines[0], ",;\t") if lines else csv.excel
-    reader = csv.DictReader(lines, dialect=dialect)
+    # Fields in quotes may hold ends of lines.
+    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=dialect)
     missing = {"image", "mask"} - set(reader.fieldnames or ())
     if missing:
         raise ValueError(f"its first line must name the columns image and mask, not {lines[:1]}")

@@ -10,7 +10,7 @@ from segzoo.errors import FailureError
 from segzoo.images import READABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
@@ -73,7 +73,7 @@ def by_name(folder: Path) -> dict[str, Path]:
         FailureError: two files have one name.
     """
     named: dict[str, Path] = {}
-    for path in sorted(_files(folder)):
+    for path in sorted(path for path in visible(folder) if path.suffix.lower() in READABLE):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in named:
             raise FailureError(
@@ -94,10 +94,19 @@ def check_alone(root: Path, alone: Sequence[Path]) -> None:
         )
 
 
-def _files(folder: Path) -> Iterable[Path]:
+def visible(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and in those below it, but folders and what is hidden.
+
+    Links to folders are followed, but not into one that they lie in.
+    """
     for where, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            # macOS leaves ._a.png beside a.png.
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE:  # noqa: PTH122
-                yield Path(where, name)
+        here = Path(where).resolve()
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_up(here, name)]
+        # macOS leaves ._a.png beside a.png.
+        yield from (Path(where, name) for name in names if not name.startswith("."))
+
+
+def _leads_up(here: Path, name: str) -> bool:
+    """Whether a folder is a link to one that it lies in, so that there is no end to what is below it."""
+    inner = here / name
+    return inner.is_symlink() and here.is_relative_to(inner.resolve())

@@ -9,6 +9,7 @@ A plug-in's data set finds its files, says so with `Pair`, and returns `Pairs`::
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ class Pairs:
         try:
             return self._sample(pair)
         except ImageError as error:
-            gone = next((path for path in pair.files if not path.exists()), None)
+            gone = next((path for path in pair.files if not os.path.lexists(path)), None)
             if gone is None:
                 raise
             raise ImageError(

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Literal
 
 from segzoo.errors import OptionError
+from segzoo.files import name_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ def split_of(name: str) -> Split:
 
 def hundredth_of(name: str) -> int:
     """Return 0 to 99, from the SHA-256 of a name."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
+    return int.from_bytes(hashlib.sha256(name_bytes(name)).digest()[:8], "big") % 100
 
 
 def check_split(data: str, split: str, known: Sequence[str]) -> None:

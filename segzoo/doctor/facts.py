@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from segzoo.errors import ImageError
-from segzoo.images import from_pillow, holds_array, read_array
+from segzoo.errors import ImageError, MissingExtraError
+from segzoo.files import regular
+from segzoo.images import as_image, from_pillow, holds_array, read_array
+from segzoo.images.reading import is_deep
+from segzoo.images.tiffs import read_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +62,7 @@ class ImageFacts:
         sketch: ``(32, 32)`` uint8, the image in small and grey.
         moments: ``(C, 2)``: mean and mean square of values in [0, 1]; only of images in the sample.
         problem: why it cannot be read; all else is then meaningless.
+        extra: how to install what reading it takes, where that is why.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -71,6 +75,7 @@ class ImageFacts:
     sketch: NDArray[np.uint8] | None = None
     moments: NDArray[np.float64] | None = None
     problem: str = ""
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class MaskFacts:
         whole: whether all values are stored as whole numbers.
         objects: the highest number where the values are 0 to n without a gap; else 0.
         problem: why it cannot be read; all else is then meaningless.
+        extra: how to install what reading it takes, where that is why.
     """
 
     size: tuple[int, int] = (0, 0)
@@ -103,6 +109,7 @@ class MaskFacts:
     whole: bool = True
     objects: int = 0
     problem: str = ""
+    extra: str = ""
 
 
 def look_at_image(path: Path, *, measure: bool, page: int | None = None) -> ImageFacts:
@@ -132,12 +139,14 @@ def _guarded(
         problem = "it is too large to decode at once; cut it into tiles"
     except ImageError as error:
         problem = str(error)
+    except MissingExtraError as error:
+        return facts(problem=str(error), extra=str(error))
     except MemoryError:
         problem = "it does not fit in memory; cut it into tiles"
-    except OSError as error:
-        problem = error.strerror.lower() if error.strerror else f"it is damaged or cut short ({error})"
-    except (SyntaxError, ValueError, EOFError) as error:
-        problem = f"it is damaged or cut short ({error})"
+    except Exception as error:  # there is no list of what readers raise (segzoo.images.reading.naming)
+        system = error.strerror if isinstance(error, OSError) else None
+        told = str(error) or type(error).__name__
+        problem = system.lower() if system else f"it is damaged or cut short ({told})"
     return facts(problem=problem)
 
 
@@ -148,12 +157,16 @@ def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]
         image = array_image(path)
         yield image, _digest(image.tobytes())
         return
+    if is_deep(path):
+        image = picture_of(read_tiff(path, page), path)
+        yield image, _digest(image.tobytes())
+        return
     if page is not None:
-        with Image.open(path) as image:
+        with Image.open(regular(path)) as image:
             image.seek(page)
             yield image, _digest(image.tobytes())
         return
-    data = path.read_bytes()
+    data = regular(path).read_bytes()
     if not data:
         raise ImageError("the file is empty")
     with Image.open(io.BytesIO(data)) as image:
@@ -166,11 +179,21 @@ def array_image(path: Path) -> Image.Image:
     Raises:
         ImageError: it is neither ``(H, W)`` nor ``(H, W, C)``, or its numbers are of a strange kind.
     """
-    array = read_array(path)
+    return picture_of(read_array(path), path)
+
+
+def picture_of(array: NDArray[Any], path: Path) -> Image.Image:
+    """Return numbers as an image of the same values; colours of more than 8 bits as training sees them.
+
+    Raises:
+        ImageError: as `array_image`.
+    """
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):
         array = array.astype(np.int32)
     try:
+        if array.ndim == 3 and array.dtype != np.uint8:
+            array = as_image(array)
         return Image.fromarray(array.astype(np.float32) if array.dtype.kind == "f" else array)
     except (TypeError, ValueError) as error:
         raise ImageError(f"an array of {array.shape} {array.dtype} values is no image") from error

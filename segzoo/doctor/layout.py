@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segzoo.datasets.listed import listed
+from segzoo.datasets.matching import visible
 from segzoo.datasets.splits import FOLDERS, split_of
-from segzoo.errors import ImageError
+from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import READABLE, count_pages
 
 #: Names of folders in the order of preference; those that training knows come first.
@@ -214,18 +215,15 @@ def _pages(pair: Pair, layout: Layout) -> list[Pair]:
         pages = count_pages(pair.image)
         if pages == 1 or count_pages(pair.mask) != pages:
             return [pair]
-    except ImageError:
-        return [pair]
+    except (ImageError, MissingExtraError):
+        return [pair]  # looking at it will say what is wrong
     layout.stacks += 1
     return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in range(pages)]
 
 
 def _by_name(folder: Path, layout: Layout) -> dict[str, Path]:
     named: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        # macOS leaves ._a.png beside a.png; training passes over hidden files too.
-        if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.is_dir():
-            continue
+    for path in sorted(visible(folder)):
         if path.suffix.lower() not in READABLE:
             layout.ignored.append(path)
             continue

@@ -15,7 +15,7 @@ from segzoo.doctor.repair import class_mask
 from segzoo.doctor.sheet import Cell, draw_sheet
 from segzoo.doctor.source import find_source
 from segzoo.doctor.survey import in_sample, look_at_pairs
-from segzoo.errors import FailureError, OptionError, SegzooError
+from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import as_image, read
 from segzoo.specs import Labels
 
@@ -48,6 +48,7 @@ def preview(
     count: int = 24,
     out: str | os.PathLike[str] | None = None,
     vary: Vary | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw a contact sheet of images with their masks, and return where it is.
 
@@ -60,6 +61,7 @@ def preview(
         vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
             further images with theirs; it is also told the mask's value for void, or ``None`` where the
             data set ignores nothing.
+        tell: called with each sample of the sheet whose files cannot be read, and why.
 
     Raises:
         OptionError: there is no such split.
@@ -76,6 +78,9 @@ def preview(
         datasets = _of_split(source.datasets, split)
         cells, labels, total = _cells_of_samples(datasets, count)
         ignoring = next(iter(datasets.values())).labels.ignore_index is not None
+    for cell in cells:
+        if cell.image is None and tell is not None:
+            tell(f"{cell.name}: {cell.why or cell.trouble}")
     path = Path(out if out is not None else f"{_name(source)}_preview.png")
     title = f"{_name(source)}" + (f", {split}" if split else "")
     told = ", ".join(f"{name} {number:,}" for name, number in total.items() if number)
@@ -145,8 +150,13 @@ def with_void(labels: Labels) -> Labels:
 
 def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:
     if not look.readable:
-        return Cell(look.name, look.split, None, None, "cannot be read")
-    image = read(look.image_path, page=look.page)
+        which = look.image_path if look.image.problem else look.mask_path
+        why = f"{which}: {look.image.problem or look.mask.problem}"
+        return Cell(look.name, look.split, None, None, "cannot be read", why=why)
+    try:
+        image = read(look.image_path, page=look.page)
+    except (ImageError, MissingExtraError) as error:
+        return Cell(look.name, look.split, None, None, "cannot be read", why=str(error))
     if not fits(look.mask, meaning):
         return Cell(look.name, look.split, image, None, "mask is unclear")
     trouble = ""
@@ -171,7 +181,7 @@ def _cells_of_samples(
             name, index = keys[position]
             try:
                 sample = datasets[name][index]
-            except (SegzooError, OSError) as error:
+            except Exception as error:  # whatever the code of a data set raises
                 yield Cell(f"{name} {index}", name, None, None, str(error))
                 continue
             mask = _void_last(sample.mask, known.ignore_index, labels)

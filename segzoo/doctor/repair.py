@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo.doctor.facts import array_image, upright
+from segzoo.doctor.facts import array_image, picture_of, upright
 from segzoo.doctor.layout import SPLITS
 from segzoo.doctor.meaning import VOID, fits
 from segzoo.doctor.pictures import same_shape, turned_with_image
 from segzoo.doctor.survey import shown
-from segzoo.errors import FailureError, OptionError
-from segzoo.images import holds_array
+from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.images import holds_array, opened
+from segzoo.images.reading import is_deep
+from segzoo.images.tiffs import read_tiff
+from segzoo.printing import printable
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -78,7 +82,10 @@ def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         for look, folder, name in _places(layout, good):
-            _write(look, part / folder, name, meaning, done)
+            try:
+                _write(look, part / folder, name, meaning, done)
+            except ImageError as error:  # what was read before is no longer, or cannot be turned
+                done.left_out.append(str(error))
         _write_list(part, done)
         if out.exists():
             out.rmdir()
@@ -149,9 +156,8 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
 
 
 def _upright_image(look: Look) -> Image.Image:
-    with warnings.catch_warnings(), Image.open(look.image_path) as image:
+    with warnings.catch_warnings(), opened(Path(look.image_path), look.page or 0) as image:
         warnings.simplefilter("ignore")
-        image.seek(look.page or 0)
         turned = upright(image.convert("RGB") if image.mode in _NOT_IN_PNG else image, look.image.turn).copy()
     # Else the tag that has just been obeyed would be written, and obeyed again.
     turned.info.clear()
@@ -164,14 +170,18 @@ def class_mask(look: Look, meaning: Meaning) -> Image.Image:
     path = Path(look.mask_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with array_image(path) if holds_array(path) else Image.open(path) as image:
-            if look.page is not None:
-                image.seek(look.page)
+        with _mask_opened(path, look.page) as image:
             mask = Image.fromarray(_classes(image, look, meaning))
     if turned_with_image(look):
         mask = upright(mask, look.image.turn)
     height, width = look.image.size
     return mask if mask.size == (width, height) else mask.resize((width, height), Image.Resampling.NEAREST)
+
+
+def _mask_opened(path: Path, page: int | None) -> AbstractContextManager[Image.Image]:
+    if holds_array(path):
+        return array_image(path)
+    return picture_of(read_tiff(path, page), path) if is_deep(path) else opened(path, page)
 
 
 def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uint8]:
@@ -220,4 +230,4 @@ def _write_list(folder: Path, done: Repair) -> None:
         f"changed images ({len(done.changed)}):",
     ]
     lines += [*done.changed, "", "All masks were written again as class indices."]
-    (folder / LIST).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / LIST).write_text("\n".join(map(printable, lines)) + "\n", encoding="utf-8")

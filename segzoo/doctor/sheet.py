@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ class Cell:
         mask: ``(H, W)`` class indices, if they are known.
         trouble: what is wrong with it, in two or three words.
         like: the image whose levels decide whether it is brightened, where they are not its own.
+        why: why it cannot be read, with the file.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Cell:
     mask: NDArray[np.uint8] | None
     trouble: str = ""
     like: NDArray[np.uint8] | None = None
+    why: str = ""
 
 
 def draw_sheet(
@@ -62,8 +65,8 @@ def draw_sheet(
     height = top + rows * (_CELL + _CAPTION + _GAP) + _MARGIN - _GAP
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, 26), _fitted(title, _font(30), width - 2 * _MARGIN), _INK, _font(30))
-    pen.text((_MARGIN, 66), _fitted(subtitle, _font(15), width - 2 * _MARGIN), _FAINT, _font(15))
+    pen.text((_MARGIN, 26), _fitted(printable(title), _font(30), width - 2 * _MARGIN), _INK, _font(30))
+    pen.text((_MARGIN, 66), _fitted(printable(subtitle), _font(15), width - 2 * _MARGIN), _FAINT, _font(15))
     for row, x, colour, name in legend:
         y = 94 + 26 * row
         pen.rounded_rectangle((_MARGIN + x, y, _MARGIN + x + 14, y + 14), 4, colour)
@@ -86,9 +89,9 @@ def _draw_cell(
         ImageDraw.Draw(corners).rounded_rectangle((0, 0, picture.width - 1, picture.height - 1), 8, 255)
         sheet.paste(picture, place, corners)
     said = cell.trouble or cell.split
-    tag = _fitted(said, _font(12), _CELL // 2)
+    tag = _fitted(printable(said), _font(12), _CELL // 2)
     room = _CELL - pen.textlength(tag, _font(12)) - 10
-    pen.text((x + 2, y + _CELL + 6), _fitted(cell.name, _font(13), room), _INK, _font(13))
+    pen.text((x + 2, y + _CELL + 6), _fitted(printable(cell.name), _font(13), room), _INK, _font(13))
     pen.text((x + _CELL - 2, y + _CELL + 7), tag, _ALARM if cell.trouble else _FAINT, _font(12), anchor="ra")
 
 
@@ -128,7 +131,7 @@ def _legend(cells: Sequence[Cell], labels: Labels, width: int) -> list[tuple[int
     void = len(labels.classes) - 1
     occurs = any(cell.mask is not None and (cell.mask == void).any() for cell in cells)
     last = void + 1 if occurs else void
-    entries = list(zip(labels.classes, labels.colours, strict=True))[1:last]
+    entries = list(zip(map(printable, labels.classes), labels.colours, strict=True))[1:last]
     more = len(entries) - _MOST_IN_LEGEND
     shown = [("#{:02x}{:02x}{:02x}".format(*colour), name) for name, colour in entries[:_MOST_IN_LEGEND]]
     if more > 0:

@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from segzoo import zoo
 from segzoo.doctor.layout import SPLITS, Layout, read_layout
 from segzoo.errors import (
     FailureError,
     ImageError,
+    MissingExtraError,
     SegzooError,
     UnknownNameError,
     did_you_mean,
     no_address,
 )
-from segzoo.images import SUFFIXES
+from segzoo.images import SUFFIXES, count_pages
 from segzoo.parts import open_dataset
 
 if TYPE_CHECKING:
@@ -145,9 +144,8 @@ def _hint(folder: Path) -> str:
 
 def _pages(path: Path) -> int:
     try:
-        with Image.open(path) as image:
-            return getattr(image, "n_frames", 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return count_pages(path)
+    except (ImageError, MissingExtraError):
         return 0
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from segzoo.doctor.facts import ImageFacts, MaskFacts, look_at_image, look_at_mask, moments_of, sketch_of
 from segzoo.doctor.layout import SPLITS
-from segzoo.errors import SegzooError
+from segzoo.errors import MissingExtraError
 from segzoo.images import to_uint8
 from segzoo.printing import bar
 
@@ -63,7 +63,11 @@ def in_sample(total: int, sample: int) -> frozenset[int]:
 
 
 def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list[Look]:
-    """Open every pair once, in threads: decoding runs outside Python's lock."""
+    """Open every pair once, in threads: decoding runs outside Python's lock.
+
+    Raises:
+        MissingExtraError: every pair takes an extra that is not installed.
+    """
     measured = in_sample(len(pairs), sample)
 
     def look(index: int) -> Look:
@@ -75,7 +79,11 @@ def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers) as pool:
         found = _ahead(pool, look, len(pairs), 4 * workers)
-        return list(_bar(found, len(pairs), progress))
+        looks = list(_bar(found, len(pairs), progress))
+    extras = [look.image.extra or look.mask.extra for look in looks]
+    if extras and all(extras):
+        raise MissingExtraError("; ".join(sorted(set(extras))))
+    return looks
 
 
 def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ahead: int) -> Iterator[Look]:
@@ -104,9 +112,11 @@ def _sample(dataset: Dataset, split: str, index: int, measure: bool) -> Look:
     try:
         sample = dataset[index]
         pixels = to_uint8(sample.image)
-    except (SegzooError, OSError, ValueError) as error:
+    except Exception as error:  # whatever the code of a data set raises
         name = f"{split} {index}"
-        return Look(name, split, name, name, ImageFacts(problem=str(error)), MaskFacts())
+        return Look(
+            name, split, name, name, ImageFacts(problem=str(error) or type(error).__name__), MaskFacts()
+        )
     size = (pixels.shape[0], pixels.shape[1])
     pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     colour = pixels[..., :3] if pixels.ndim == 3 else pixels

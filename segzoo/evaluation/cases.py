@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo import zoo
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.parts import make_metric
+from segzoo.printing import bar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -112,6 +113,38 @@ def named_metrics(names: Sequence[str], labels: Labels) -> list[NamedMetric]:
     if not names:
         raise OptionError("name at least one metric; `segzoo list metrics` shows all")
     return [NamedMetric(name, labels) for name in dict.fromkeys(names)]
+
+
+def every_case(
+    count: int, case: Callable[[int], Case], *, progress: bool, unscored: list[str] | None
+) -> Iterator[Case]:
+    """Yield the case of every index, with a progress bar.
+
+    Args:
+        count: how many there are.
+        case: returns that of an index.
+        progress: whether the bar is shown.
+        unscored: where told, a case whose files cannot be read is left out, and why is added here.
+
+    Raises:
+        ImageError: a file cannot be read, and ``unscored`` is not told, or that is so of every case.
+        MissingExtraError: likewise, where reading it takes an extra that is not installed.
+    """
+    first: ImageError | MissingExtraError | None = None
+    done = 0
+    for index in bar(range(count), what="evaluate", unit="image", shown=progress):
+        try:
+            found = case(index)
+        except (ImageError, MissingExtraError) as error:
+            if unscored is None:
+                raise
+            unscored.append(str(error))
+            first = first or error
+            continue
+        done += 1
+        yield found
+    if first is not None and not done:
+        raise first
 
 
 def size(array: NDArray[Any]) -> str:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from segzoo.errors import OptionError
-from segzoo.evaluation.cases import Case, named_metrics
+from segzoo.evaluation.cases import Case, every_case, named_metrics
 from segzoo.evaluation.tally import Tally, tally
 from segzoo.evaluation.writing import save_mask
 from segzoo.files import writable
 from segzoo.prediction.frugal import FrugalPredictor
 from segzoo.prediction.plain import config_of, loaded
 from segzoo.prediction.shortage import MemoryShortageError
-from segzoo.printing import bar
 
 if TYPE_CHECKING:
     import os
@@ -63,6 +62,7 @@ def score_model(
     resamples: int = 1000,
     seed: int = 0,
     save_predictions: str | os.PathLike[str] | None = None,
+    keep_going: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Score a model on a data set in full: in total, per class and image, with intervals.
@@ -78,6 +78,8 @@ def score_model(
         resamples: of the bootstrap; 0 for no intervals.
         seed: of the bootstrap.
         save_predictions: a folder for the predicted masks, one palette PNG per image.
+        keep_going: whether a sample whose files cannot be read is left out and told in
+            `Evaluation.unscored`, unless that is so of all; else the first is an error.
         progress: whether to show a bar.
 
     Raises:
@@ -93,7 +95,8 @@ def score_model(
     counted = named_metrics(metrics, dataset.labels)
     folder = None if save_predictions is None else writable(save_predictions)
     result = Tally(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
-    for case in _cases(network, dataset, counted, progress=progress):
+    unscored: list[str] | None = [] if keep_going else None
+    for case in _cases(network, dataset, counted, progress=progress, unscored=unscored):
         if folder is not None:
             save_mask(case.prediction, dataset.labels, folder, case.name)
         result.add(case)
@@ -102,11 +105,24 @@ def score_model(
     if config.architecture.num_classes == 1:
         about["threshold"] = f"{config.threshold:g}"
     subject = subject or (config.architecture.name if isinstance(model, nn.Module) else str(model))
-    return result.result(subject=subject, data=data, split=split, about=about, resamples=resamples, seed=seed)
+    return result.result(
+        subject=subject,
+        data=data,
+        split=split,
+        about=about,
+        resamples=resamples,
+        seed=seed,
+        unscored=unscored or (),
+    )
 
 
 def _cases(
-    network: nn.Module, dataset: Dataset, metrics: Sequence[NamedMetric], *, progress: bool
+    network: nn.Module,
+    dataset: Dataset,
+    metrics: Sequence[NamedMetric],
+    *,
+    progress: bool,
+    unscored: list[str] | None = None,
 ) -> Iterator[Case]:
     ours, theirs = config_of(network).labels.classes, dataset.labels.classes
     if len(ours) != len(theirs):
@@ -118,8 +134,12 @@ def _cases(
         raise OptionError("the data set is empty: there is nothing to score")
     probabilities = any(metric.needs("probabilities") for metric in metrics)
     predictor = FrugalPredictor(network)
-    for index in bar(range(len(dataset)), what="evaluate", unit="image", shown=progress):
-        yield predicted(predictor, dataset[index], probabilities=probabilities)
+    yield from every_case(
+        len(dataset),
+        lambda index: predicted(predictor, dataset[index], probabilities=probabilities),
+        progress=progress,
+        unscored=unscored,
+    )
 
 
 def predicted(predictor: FrugalPredictor, sample: Sample, *, probabilities: bool) -> Case:

@@ -38,6 +38,7 @@ def _header(evaluation: Evaluation) -> str:
         "images": f"{len(evaluation.images):,}",
         "classes": str(len(evaluation.labels.classes)),
         "pixels scored": f"{pixels:,}",
+        **({"images that cannot be read": f"{len(evaluation.unscored):,}"} if evaluation.unscored else {}),
         **({"pixels left out": f"{evaluation.left_out:,}"} if evaluation.left_out else {}),
         **evaluation.about,
     }

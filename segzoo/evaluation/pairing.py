@@ -34,7 +34,8 @@ def masks_in(folder: Path) -> dict[str, Path]:
         raise FailureError(f"there is no folder {folder}")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in READABLE or not path.is_file() or _is_hidden(path, folder):
+        # What is no file, such as a pipe, is paired too: reading it says so.
+        if path.suffix.lower() not in READABLE or path.is_dir() or _is_hidden(path, folder):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:

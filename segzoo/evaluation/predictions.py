@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import MaskError, OptionError
-from segzoo.evaluation.cases import Case, named_metrics, size
+from segzoo.evaluation.cases import Case, every_case, named_metrics, size
 from segzoo.evaluation.pairing import masks_in, pair
 from segzoo.evaluation.tally import Tally
 from segzoo.interfaces import Sample
 from segzoo.labels import read_mask, to_classes
-from segzoo.printing import bar
 from segzoo.specs import numbered_labels
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ def score_predictions(
     worst: int = 0,
     resamples: int = 1000,
     seed: int = 0,
+    keep_going: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Score a folder of predicted masks, one file per image, against their truths.
@@ -57,6 +57,8 @@ def score_predictions(
         worst: of how many images to keep pictures.
         resamples: of the bootstrap; 0 for no intervals.
         seed: of the bootstrap.
+        keep_going: whether a pair of which a file cannot be read or does not fit is left out and told in
+            `Evaluation.unscored`, unless that is so of all; else the first is an error.
         progress: whether to show a bar.
 
     Raises:
@@ -74,7 +76,8 @@ def score_predictions(
     counted = named_metrics(metrics, truths.labels)
     _check_needs(counted, folder)
     result = Tally(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
-    for case in _cases(folder, truths, progress=progress):
+    unscored: list[str] | None = [] if keep_going else None
+    for case in _cases(folder, truths, progress=progress, unscored=unscored):
         result.add(case)
     return result.result(
         subject=str(predictions),
@@ -83,6 +86,7 @@ def score_predictions(
         about={"predictions": "masks from files"},
         resamples=resamples,
         seed=seed,
+        unscored=unscored or (),
     )
 
 
@@ -103,13 +107,16 @@ class _Truths:
         return Sample(image=np.empty((0, 0), np.uint8), mask=mask, name=name)
 
 
-def _cases(folder: Path, truths: Dataset | _Truths, *, progress: bool) -> Iterator[Case]:
+def _cases(
+    folder: Path, truths: Dataset | _Truths, *, progress: bool, unscored: list[str] | None
+) -> Iterator[Case]:
     files = masks_in(folder)
     if not len(truths):
         raise OptionError("the data set is empty: there is nothing to score")
     where = str(folder), str(getattr(truths, "folder", "the data set"))
     partners = {theirs: ours for ours, theirs in pair(files, _names(truths), where=where)}
-    for index in bar(range(len(truths)), what="evaluate", unit="image", shown=progress):
+
+    def case(index: int) -> Case:
         sample = truths[index]
         path = files[partners[sample.name]]
         values = read_mask(path)
@@ -118,7 +125,7 @@ def _cases(folder: Path, truths: Dataset | _Truths, *, progress: bool) -> Iterat
                 f"{path} is {size(values)}, the truth of {sample.name} is {size(sample.mask)} "
                 "(height x width): resize the prediction to the truth, with nearest"
             )
-        yield Case(
+        return Case(
             name=sample.name,
             prediction=_classes(values, sample.mask, truths.labels, str(path)),
             target=sample.mask,
@@ -126,6 +133,8 @@ def _cases(folder: Path, truths: Dataset | _Truths, *, progress: bool) -> Iterat
             valid=sample.field_of_view,
             instances=None if sample.instances is None else (None, sample.instances),
         )
+
+    yield from every_case(len(truths), case, progress=progress, unscored=unscored)
 
 
 def _names(truths: Dataset | _Truths) -> list[str]:

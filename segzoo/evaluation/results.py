@@ -156,6 +156,7 @@ class Evaluation:
         confusion: ``(classes, classes)`` int64 counts of pixels, rows the truth, columns the prediction.
         worst: the worst images, the worst first, where pictures were asked for.
         bootstrap: how the intervals were made.
+        unscored: why samples are left out whose files cannot be read; the scores are those of the others.
     """
 
     subject: str
@@ -171,6 +172,7 @@ class Evaluation:
     confusion: NDArray[np.int64] = field(repr=False)
     worst: tuple[WorstImage, ...] = ()
     bootstrap: Bootstrap
+    unscored: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> int:
@@ -198,6 +200,7 @@ class Evaluation:
                 "pixels": self.confusion.tolist(),
             },
             "pixels_left_out": self.left_out,
+            "unscored": list(self.unscored),
             "images": [asdict(image) for image in self.images],
             "worst": [{"name": one.name, "score": one.score} for one in self.worst],
         }

@@ -82,6 +82,7 @@ class Tally:
         about: Mapping[str, str],
         resamples: int,
         seed: int,
+        unscored: Sequence[str] = (),
     ) -> Evaluation:
         """Return what was found, with intervals from ``resamples`` resamples."""
         groups = min(len(self._images), GROUPS)
@@ -103,6 +104,7 @@ class Tally:
             confusion=self._confusion,
             worst=self._worst.images(),
             bootstrap=Bootstrap(len(drawn), seed, 0.95, groups),
+            unscored=tuple(unscored),
         )
 
     def _intervals(self, metric: NamedMetric, drawn: NDArray[np.int64]) -> dict[str, Interval]:

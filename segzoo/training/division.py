@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError
+from segzoo.files import name_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,4 +109,4 @@ def _chance(name: str, seed: int) -> float:
 
 
 def _digest(name: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
+    return hashlib.sha256(name_bytes(f"{seed}\n{name}")).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError, OptionError
+from segzoo.files import lines_of, read_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -115,28 +117,28 @@ def _json_rows(data: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _table(path: Path, column: str) -> list[tuple[str, str]]:
-    lines = _text(path).splitlines()
+    text = _text(path)
+    lines = lines_of(text)
     try:
         dialect: Any = csv.Sniffer().sniff(lines[0], ",;\t")
-        reader = csv.DictReader(lines, dialect=dialect)
+        reader = csv.DictReader(io.StringIO(text, newline=""), dialect=dialect)
         if {"name", column} - set(reader.fieldnames or ()):
             raise ValueError(f"its first line is {lines[0]!r}")
-        return [((row["name"] or "").strip(), (row[column] or "").strip()) for row in reader]
+        return [(row["name"] or "", (row[column] or "").strip()) for row in reader]
     except (csv.Error, ValueError, IndexError) as error:
         told = str(error) if lines else "it is empty"
         raise FailureError(f"{path} must be a CSV with the columns name and {column}: {told}") from error
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+    return [line for line in lines_of(_text(path)) if line.strip()]
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise FailureError(f"{path} cannot be read: {told}") from error
+        return read_words(path)
+    except OSError as error:
+        raise FailureError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _matched(
@@ -147,6 +149,8 @@ def _matched(
     said: dict[str, str] = {}
     unknown: list[str] = []
     for name, value in rows:
+        # Blanks around a name are a slip of the hand, unless the data has them.
+        name = name if name in known else name.strip()
         spelled = name if name in known else re.sub(r"\.[A-Za-z]{2,4}\d?$", "", name)
         if spelled not in known:
             unknown.append(name)

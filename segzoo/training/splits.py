@@ -24,13 +24,17 @@ from segzoo import zoo
 from segzoo.datasets.cached import Cached
 from segzoo.datasets.chosen import Chosen
 from segzoo.datasets.splits import FOLDERS, split_of
-from segzoo.errors import OptionError, did_you_mean
+from segzoo.errors import ImageError, OptionError, did_you_mean
+from segzoo.files import regular
+from segzoo.images import count_pages
+from segzoo.images.zarrs import holds_zarr
 from segzoo.parts import open_dataset
 from segzoo.training.division import FOLD_ORDERS, SHARE_ORDERS, validating_fold, validating_share
 from segzoo.training.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from segzoo.interfaces import Dataset
     from segzoo.training.recipe import Recipe
@@ -51,9 +55,39 @@ def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
     Where samples are kept is the person's choice if ``data_options`` has ``cache``.
 
     Raises:
+        ImageError: something that is no file has the name of one, or a TIFF cannot be opened; the text lists
+            all of them.
+        MissingExtraError: a TIFF takes tifffile, which is not installed.
         OptionError: a key of ``split`` is unknown, out of range, or excludes another; or a side is empty.
         FailureError: a file of ``split`` cannot be read, or does not fit the data.
     """
+    opened = _opened(recipe)
+    _check_files(opened)
+    return opened
+
+
+def _check_files(datasets: Sequence[Any]) -> None:
+    """Look whether files can be opened, before hours are spent; damage inside is found when they are read."""
+    bad: dict[Path, str] = {}
+    for dataset in datasets:
+        for index in range(len(dataset)) if hasattr(dataset, "files") else ():
+            for path in dataset.files(index):
+                try:
+                    if not holds_zarr(path):
+                        regular(path)
+                    if path.suffix.lower() in (".tif", ".tiff"):
+                        count_pages(path)
+                except ImageError as error:
+                    bad[path] = str(error)
+                except OSError as error:
+                    bad[path] = f"{path} cannot be read: {error.strerror or error}"
+    if bad:
+        raise ImageError(
+            "\n".join([*bad.values(), "`segzoo data check DIR --fix OUT` leaves such files out"])
+        )
+
+
+def _opened(recipe: Recipe) -> tuple[Dataset, Dataset]:
     split = recipe.split
     check_split_options(split)
     if not split or _by_parts(split):

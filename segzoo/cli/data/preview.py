@@ -8,7 +8,7 @@ import click
 
 from segzoo.cli import offers
 from segzoo.cli.recipe_offers import recipe_words
-from segzoo.printing import echo
+from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,12 +57,16 @@ def command(
     segzoo data preview photos --augment recipe.toml augment.rotate.degrees=30
     """
     from segzoo.doctor.preview import preview
+    from segzoo.errors import FailureError
 
     if settings and not augment:
         raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
     vary = _vary(data, settings, variants, seed) if augment else None
     shown = count or (_AUGMENTED if augment else _IMAGES)
-    echo(preview(data, root=root, split=split, count=shown, out=out, vary=vary))
+    bad: list[str] = []
+    echo(printable(preview(data, root=root, split=split, count=shown, out=out, vary=vary, tell=bad.append)))
+    if bad:
+        raise FailureError("\n".join([f"{len(bad)} of the samples cannot be read:", *map(printable, bad)]))
 
 
 def _vary(data: str, settings: Sequence[str], variants: int, seed: int) -> Vary:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from segzoo.cli import offers
-from segzoo.printing import echo
+from segzoo.printing import echo, printable
+
+if TYPE_CHECKING:
+    from segzoo.doctor.report import Report
 
 
 @click.command("stats")
@@ -23,16 +28,26 @@ def command(data: str, root: str | None, sample: int, as_json: bool) -> None:
     """
     from segzoo.cli.table import echo_json
     from segzoo.doctor import check_data
-    from segzoo.doctor.report import channel_line, class_table, sizes_in_words
+    from segzoo.errors import FailureError
 
     report = check_data(data, root=root, sample=sample, progress=True)
-    numbers = report.statistics
     if as_json:
         echo_json(report.to_json()["statistics"])
-        return
+    else:
+        _tell(report)
+    damage = next((finding for finding in report.findings if finding.kind == "damaged"), None)
+    if damage is not None:
+        told = [f"{damage.what}, and not in these numbers:", *map(printable, damage.examples)]
+        raise FailureError("\n".join(told))
+
+
+def _tell(report: Report) -> None:
+    from segzoo.doctor.report import channel_line, class_table, sizes_in_words
+
+    numbers = report.statistics
     echo(f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}")
     for block in (channel_line(numbers), class_table(numbers)):
         if block:
             echo(f"\n{block}")
     if not report.ok:
-        echo(f"\n{len(report.errors)} errors were found: `segzoo data check {data}` tells of them")
+        echo(f"\n{len(report.errors)} errors were found: `segzoo data check {report.data}` tells of them")
