@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import os
 import pathlib
 import pickle
+import random
+import socket
 import struct
 import tarfile
 import zipfile
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from goldens import containers
@@ -228,10 +233,21 @@ def test_an_absurd_size_in_an_old_file_is_refused(tmp_path):
         read_checkpoint(tmp_path / "a.pth")
 
 
-@pytest.mark.parametrize("tensor", [torch.eye(3).to_sparse(), torch.empty(3, device="meta")])
-def test_tensors_that_are_no_plain_numbers_are_refused(tensor, tmp_path):
-    torch.save({"a": tensor}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="'a' is sparse, quantised or empty"):
+@pytest.mark.filterwarnings("ignore:.*(nested|quantize)")
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: torch.eye(3).to_sparse(),
+        lambda: torch.eye(3).to_sparse_csr(),
+        lambda: torch.empty(3, device="meta"),
+        lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    ],
+    ids=["sparse", "sparse rows", "meta", "quantised", "nested"],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused(made, tmp_path):
+    torch.save({"a": made()}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="'a' is sparse, nested, quantised or empty"):
         read_checkpoint(tmp_path / "a.pth")
 
 
@@ -361,3 +377,88 @@ def test_a_damaged_torch_file_is_read_or_refused_and_nothing_else(at, byte, zipp
     file.write_bytes(data)
     with contextlib.suppress(WeightsError):
         read_checkpoint(file)
+
+
+def test_types_that_networks_do_not_compute_with_are_refused(tmp_path):
+    for kind in (torch.complex64, torch.float8_e4m3fn, torch.uint16):
+        torch.save({"a": torch.ones(3).to(kind)}, tmp_path / "a.pth")
+        with pytest.raises(WeightsError, match=rf"'a' is of type {str(kind)[6:]}, which no network"):
+            read_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_name_of_thousands_of_letters_is_refused_in_a_short_sentence(tmp_path):
+    torch.save({"a" * 5000: torch.ones(3)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="name has 5,000 letters") as caught:
+        read_checkpoint(tmp_path / "a.pth")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_flipped_bit_in_a_zipped_file_is_refused_or_changes_nothing(tmp_path):
+    file, draw, refused = tmp_path / "a.pth", random.Random(1), 0
+    torch.save({"a": torch.arange(600.0)}, file)
+    whole = file.read_bytes()
+    for _ in range(120):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        file.write_bytes(damaged)
+        try:
+            read = read_checkpoint(file).tensors
+        except WeightsError as error:
+            refused += str(file) in str(error)
+        else:
+            assert torch.equal(read["a"], torch.arange(600.0))
+            refused += 1
+    assert refused == 120
+
+
+def test_a_file_that_was_written_without_checksums_is_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(TENSORS, tmp_path / "a.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert same(read_checkpoint(tmp_path / "a.pth").tensors)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a device", "socket"])
+def test_what_is_no_file_is_refused_at_once(kind, tmp_path, monkeypatch):
+    file = tmp_path / "a.pth"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "socket":
+        monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as one:
+            one.bind("a.pth")
+    elif kind == "device":
+        file = pathlib.Path("/dev/zero")
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(
+        WeightsError, match=rf"{file.name} cannot be read: it is a (pipe|device|socket), not a"
+    ):
+        read_checkpoint(file)
+
+
+def test_state_dicts_that_hold_themselves_are_read_or_refused(tmp_path):
+    state = {**TENSORS, "extra": [], "args": argparse.Namespace()}
+    state["extra"].append(state)
+    state["args"].args = state["args"]
+    torch.save(state, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert same(checkpoint.tensors)
+    assert set(checkpoint.left_out) == {"extra", "args"}
+    inner = {}
+    inner["model"] = inner
+    torch.save(inner, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"holds no tensors; its keys are \['model'\]"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("dims", [(0, 1 << 69), (1,) * 100, (1 << 62, 0)])
+def test_a_mindspore_tensor_of_absurd_dimensions_is_refused(dims, tmp_path):
+    shapeless = SimpleNamespace(
+        shape=dims, dtype=torch.float32, numpy=lambda: np.ones(math.prod(dims) and 1, "f")
+    )
+    (tmp_path / "a.ckpt").write_bytes(containers.value("a", shapeless))
+    with pytest.raises(WeightsError, match=r"tensor 'a' says it is"):
+        read_checkpoint(tmp_path / "a.ckpt")

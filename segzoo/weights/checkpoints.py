@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import struct
 import warnings
 import zipfile
 from collections.abc import Mapping, Sized
@@ -25,6 +24,7 @@ from safetensors.torch import load_file
 
 from segzoo import json_text
 from segzoo.errors import WeightsError, no_address
+from segzoo.files import regular
 from segzoo.weights import pickles
 from segzoo.weights.mindspore import read_mindspore
 
@@ -39,6 +39,13 @@ _INNER = ("state_dict", "model_state_dict", "model_state", "model", "net", "netw
 _PREFIXES = ("module.", "_orig_mod.")
 #: Data beside the tensors larger than this is not a checkpoint's.
 _MOST_PICKLE = 64 << 20
+#: Types of numbers that networks here compute with, once they are widened.
+_NUMBERS = frozenset(
+    {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8}
+    | {torch.int8, torch.int16, torch.int32, torch.int64}
+)
+#: Characters of a tensor's name.
+_LONGEST_NAME = 500
 #: Plain data beside the tensors is kept up to so many items and characters, nested so deep.
 _MOST_PLAIN, _DEEPEST_PLAIN = 100_000, 8
 
@@ -84,7 +91,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _read_file(path: Path) -> Checkpoint:
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         head = file.read(1024)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -164,7 +171,9 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged table fails in many ways
         raise WeightsError(f"{path} is cut short or damaged: {error}") from error
     names = [member.filename for member in members]
     if any("/code/" in name for name in names):
@@ -179,6 +188,23 @@ def _check_zip(path: Path) -> None:
         )
     if any(m.file_size > _MOST_PICKLE for m in members if m.filename.endswith(".pkl")):
         raise WeightsError(f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes")
+    _check_sums(path, members)
+
+
+def _check_sums(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse a zip whose members do not have their checksums, which torch does not look at."""
+    if not any(member.CRC for member in members):
+        return  # written without, by torch.serialization.set_crc32_options(False)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in members:
+                with archive.open(member) as stream:
+                    while stream.read(1 << 20):
+                        pass
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header fails in many ways
+        raise WeightsError(f"{path} is damaged: {error}; fetch or copy it again") from error
 
 
 def _torch_load(path: Path, *, zipped: bool) -> object:
@@ -286,8 +312,18 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Refuse tensors that are no plain memory, or that claim to be larger than the file that holds them."""
     size, total = path.stat().st_size, 0
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise WeightsError(f"{path}: tensor {name!r} is sparse, quantised or empty, not plain numbers")
+        if len(name) > _LONGEST_NAME:
+            raise WeightsError(f"{path}: a tensor's name has {len(name):,} letters; it begins {name[:60]!r}")
+        plain = tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized)
+        if not plain or tensor.device.type != "cpu":
+            raise WeightsError(
+                f"{path}: tensor {name!r} is sparse, nested, quantised or empty, not plain numbers"
+            )
+        if tensor.dtype not in _NUMBERS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(
+                f"{path}: tensor {name!r} is of type {kind}, which no network here computes with"
+            )
         claimed = tensor.numel() * tensor.element_size()
         total += claimed
         # One number repeated by strides of zero fills any memory once it is copied.

@@ -34,6 +34,8 @@ _TYPES = {
     "UInt8": np.uint8,
     "Bool": np.bool_,
 }
+#: Networks have tensors of up to five dimensions, numpy takes 64.
+_MOST_DIMS, _LARGEST_DIM = 16, 1 << 40
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 #: What training writes beside the network: an optimizer's moments are named after the network's tensors.
@@ -124,8 +126,10 @@ def _header(data: mmap.mmap, span: Span) -> tuple[tuple[int, ...], str, Span]:
 
 def _check_size(name: str, dims: tuple[int, ...], kind: str, spans: list[Span]) -> None:
     size = sum(end - start for start, end in spans)
-    if _count(dims, spans, kind) * np.dtype(_TYPES[kind]).itemsize != size:
-        raise WeightsError(f"tensor {name!r} says it is {dims} of {kind}, and holds {size} bytes")
+    # Dimensions of 0 would hide the others.
+    claimed = _count(dims, spans, kind) * np.dtype(_TYPES[kind]).itemsize
+    if claimed != size or len(dims) > _MOST_DIMS or max(dims, default=0) > _LARGEST_DIM:
+        raise WeightsError(f"tensor {name!r} says it is {dims[:20]} of {kind}, and holds {size} bytes")
 
 
 def _count(dims: tuple[int, ...], spans: list[Span], kind: str) -> int:
