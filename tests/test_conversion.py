@@ -9,12 +9,15 @@ import pytest
 import torch
 from goldens import containers
 from goldens.golden import Golden
+from safetensors.torch import save_file
 
 import segzoo
 from segzoo import cli
 from segzoo.errors import FailureError, OptionError, UnknownNameError, WeightsError
 from segzoo.specs import Labels, Preprocessing, Resize
+from segzoo.weights.checkpoints import Checkpoint
 from segzoo.weights.folder import read_config
+from segzoo.weights.layouts.smp import smp_unet
 
 
 def milesial(**changes):
@@ -353,3 +356,122 @@ def test_the_command_tells_of_an_encoder_that_it_fills_a_model(tmp_path, capsys)
     torch.save(mobilenet_v3_large().state_dict(), tmp_path / "a.pth")
     assert cli.run(["convert", str(tmp_path / "a.pth"), "--out", str(tmp_path / "out")]) == 0
     assert "encoder timm:mobilenetv3_large_100" in capsys.readouterr().out
+
+
+# -- tensors as programs leave them
+
+
+def test_tensors_that_share_memory_or_lie_in_another_order_are_converted(tmp_path):
+    state = {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in milesial().items()
+    }
+    norms = [name for name in state if name.endswith("running_var")]
+    state[norms[1].replace("running_var", "weight")] = state[norms[1]]
+    torch.save(state, tmp_path / "a.pth")
+    torch.save({name: tensor.clone().contiguous() for name, tensor in state.items()}, tmp_path / "b.pth")
+    first, second = (segzoo.load(segzoo.convert(tmp_path / f"{n}.pth", tmp_path / n)) for n in "ab")
+    assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+
+
+def test_numbers_beside_the_tensors_that_json_lacks_are_left_out(tmp_path):
+    state = {
+        **milesial(),
+        "lr": float("nan"),
+        "best": float("inf"),
+        "epoch": 3,
+        "mask_values": [0, float("nan")],
+    }
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"a\.pth: mask_values must hold 2 numbers"):
+        segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
+    torch.save({**state, "mask_values": [0, 255]}, tmp_path / "a.pth")
+    told = config(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))
+    assert told["provenance"]["beside_the_tensors"] == {"epoch": 3, "mask_values": [0, 255]}
+
+
+# -- programs with a sigmoid for each class
+
+
+def nested(classes):
+    """A small checkpoint of 4uiiurz1's UNet++, trained with `--num_classes`."""
+    tensors = containers.small(Golden("nested_unet"))
+    for name in ("final.weight", "final.bias"):
+        tensors[name] = torch.cat([tensors[name] - 10 * n for n in range(classes)])
+    return tensors
+
+
+def test_a_network_with_a_sigmoid_for_each_class_is_refused_unless_its_other_mask_is_accepted(
+    tmp_path, capsys
+):
+    torch.save(nested(3), tmp_path / "a.pth")
+    asked = ["convert", str(tmp_path / "a.pth"), "--out", str(tmp_path / "out")]
+    assert cli.run(asked) == 2
+    told = capsys.readouterr().err
+    assert "a.pth is multi-label: its program gives each of the 3 classes a sigmoid of its own" in told
+    assert "--option multilabel=argmax" in told
+    assert not (tmp_path / "out").exists()
+    assert cli.run([*asked, "--option", "multilabel=argmax"]) == 0
+    assert "note: the program has a sigmoid for each class" in capsys.readouterr().out
+    origin = config(tmp_path / "out")["provenance"]
+    assert origin["layout_options"] == {"multilabel": "argmax"}
+    with pytest.raises(OptionError, match="multilabel must be None or 'argmax'"):
+        segzoo.convert(tmp_path / "a.pth", tmp_path / "out", multilabel="or")
+
+
+def test_one_class_and_one_class_a_pixel_need_no_such_word(checkpoint, tmp_path):
+    torch.save(nested(1), tmp_path / "a.pth")
+    assert "notes" not in config(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))["provenance"]
+    with pytest.raises(OptionError, match=r"gives each pixel one class.*leave out multilabel"):
+        segzoo.convert(checkpoint, tmp_path / "out", multilabel="argmax")
+
+
+def test_a_folder_that_an_older_version_made_of_one_is_told_apart(tmp_path, recwarn):
+    torch.save(nested(2), tmp_path / "a.pth")
+    out = segzoo.convert(tmp_path / "a.pth", tmp_path / "out", multilabel="argmax")
+    segzoo.load(out)
+    assert not [one for one in recwarn if "sigmoid" in str(one.message)]
+    told = config(out)
+    del told["provenance"]["layout_options"], told["provenance"]["notes"]
+    (out / "config.json").write_text(json.dumps(told))
+    with pytest.warns(
+        UserWarning, match="converted by an older segzoo from a network with a sigmoid for each"
+    ):
+        segzoo.load(out)
+
+
+@pytest.fixture(scope="module")
+def smp():
+    return Golden("smp_resnet18")
+
+
+@pytest.mark.parametrize(
+    ("extras", "rule"),
+    [
+        ({"config": {"activation": "sigmoid"}}, "sigmoids"),
+        ({"config": {"activation": "softmax2d"}}, "softmax"),
+        ({"config": {"activation": None}}, "unknown"),
+        ({"config": {"mode": "multilabel"}}, "sigmoids"),
+        ({"hyper_parameters": {"loss_mode": "MULTILABEL_MODE"}}, "sigmoids"),
+        ({"mode": "multiclass"}, "softmax"),
+        ({"mode": 5, "args": {"task": None}}, "unknown"),
+    ],
+)
+def test_how_a_network_of_smp_was_trained_is_read_where_it_is_said(smp, extras, rule):
+    checkpoint = Checkpoint(tensors=smp.tensors, extras=extras, file="a.pth")
+    assert smp_unet(checkpoint, encoder="resnet18").rule == rule
+
+
+def test_a_folder_of_smp_says_what_was_assumed_or_is_refused(smp, tmp_path):
+    (tmp_path / "smp").mkdir()
+    save_file(smp.tensors, tmp_path / "smp/model.safetensors")
+    for activation, told in ((None, "does not say how its 3 classes are decided"), ("sigmoid", None)):
+        (tmp_path / "smp/config.json").write_text(
+            json.dumps({**smp.about["config"], "activation": activation})
+        )
+        if told:
+            notes = config(segzoo.convert(tmp_path / "smp", tmp_path / "out"))["provenance"]["notes"]
+            assert told in notes[0]
+        else:
+            with pytest.raises(OptionError, match="is multi-label"):
+                segzoo.convert(tmp_path / "smp", tmp_path / "out")

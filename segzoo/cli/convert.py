@@ -45,6 +45,8 @@ def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -
     folder = convert(file, out, layout=layout, **given)
     told = json_text.read(folder / "config.json")
     echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
+    for note in told["provenance"].get("notes", ()):
+        echo(f"note: {note}")
     if "segzoo_encoder" in told:
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:

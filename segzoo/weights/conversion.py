@@ -7,10 +7,11 @@ every tensor's shape; what does not fit to the last tensor is refused.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo import zoo
 from segzoo.config import ModelConfig, to_json
@@ -20,10 +21,11 @@ from segzoo.specs import Labels, numbered_labels
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
 from segzoo.weights.folder import empty, write
+from segzoo.weights.layouts import one_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from segzoo.registry import Entry
     from segzoo.specs import LayoutSpec, Preprocessing
@@ -41,6 +43,7 @@ def convert(
     preprocessing: Preprocessing | None = None,
     licence: str = "",
     provenance: Mapping[str, Any] | None = None,
+    multilabel: Literal["argmax"] | None = None,
     **options: Any,
 ) -> Path:
     """Convert a checkpoint of another program to a segzoo folder.
@@ -54,6 +57,8 @@ def convert(
         preprocessing: instead of the program's own.
         licence: of the weights, instead of what the layout says.
         provenance: more to record of where they come from.
+        multilabel: what becomes of a network that has a sigmoid for each of several classes, whose masks
+            overlap: ``"argmax"`` gives each pixel the class of the largest logit. ``None`` refuses it.
         **options: of the layout: what its files do not say, such as ``scale=0.5``.
 
     Returns:
@@ -63,7 +68,7 @@ def convert(
         WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
             tensors that differ.
         UnknownNameError: there is no such layout.
-        OptionError: the layout has no such option, or ``out`` is ``file``.
+        OptionError: the layout has no such option, ``out`` is ``file``, or ``multilabel`` must be said.
         FailureError: the folder cannot be written.
 
     Example:
@@ -78,6 +83,9 @@ def convert(
     else:
         entry = zoo.registry("layouts").entry(layout)
         conversion = _converted(entry, checkpoint, options)
+    conversion = _decided(entry, conversion, multilabel)
+    if multilabel:
+        options = {**options, "multilabel": multilabel}
     conversion = replace(
         conversion,
         labels=labels or conversion.labels,
@@ -139,6 +147,36 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
             f"{sum(map(len, troubles))} tensors:\n  " + "\n  ".join(lines)
         )
     return conversion
+
+
+def _decided(entry: Entry[LayoutSpec], conversion: Conversion, multilabel: str | None) -> Conversion:
+    """Return a conversion whose masks are the program's, or whose difference from them was accepted.
+
+    Equal logits with another rule are another mask, and a mask here gives each pixel one class.
+    """
+    one_of("multilabel", multilabel, (None, "argmax"))
+    file, classes = conversion.transfer.file, conversion.architecture.num_classes
+    if multilabel and conversion.rule == "softmax":
+        raise OptionError(
+            f"{file} gives each pixel one class, as layout {entry.full_name!r} says: leave out multilabel"
+        )
+    if conversion.part != "model" or classes == 1 or conversion.rule == "softmax":
+        return conversion
+    if conversion.rule == "unknown":
+        note = (
+            f"{file} does not say how its {classes} classes are decided: taken as one class a pixel, the "
+            "largest logit. Where it was trained multi-label, with a sigmoid for each class, its masks differ"
+        )
+        return conversion if multilabel else replace(conversion, notes=(*conversion.notes, note))
+    if not multilabel:
+        raise OptionError(
+            f"{file} is multi-label: its program gives each of the {classes} classes a sigmoid of its own, "
+            "so that classes overlap and a pixel may have none. Masks here give each pixel one class, so the "
+            "same logits would make another mask. To have the class of the largest logit everywhere, pass "
+            "multilabel='argmax' (--option multilabel=argmax)"
+        )
+    note = "the program has a sigmoid for each class; here each pixel has the class of the largest logit"
+    return replace(conversion, notes=(*conversion.notes, note))
 
 
 def _cut(lines: list[str]) -> list[str]:
@@ -224,15 +262,24 @@ def _tellable(extras: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in extras.items():
         if key == "args" and isinstance(value, dict):
             told[key] = {name: one for name, one in value.items() if _is_word(one)}
-        elif _is_word(value) or key == "mask_values":
+        elif _is_word(value) or (key == "mask_values" and isinstance(value, list) and _are_numbers(value)):
             told[key] = value
     return told
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether these are finite numbers, or lists of such."""
+    return all(_are_numbers(one) if isinstance(one, list | tuple) else _is_number(one) for one in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _is_word(value: object) -> bool:
     if isinstance(value, str):
         return len(value) < 100 and not any(mark in value for mark in "/\\")
-    return isinstance(value, int | float)
+    return _is_number(value)
 
 
 def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:

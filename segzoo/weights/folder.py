@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +97,7 @@ def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         told.write_text(as_json(config, indent=2) + "\n", encoding="utf-8")
-        save_file(dict(tensors), part, metadata={"format": "pt"})
+        save_file(_apart(tensors), part, metadata={"format": "pt"})
         part.chmod(told.stat().st_mode)  # safetensors makes files that others may not read
         os.replace(part, folder / TENSORS)
         os.replace(told, folder / CONFIG)
@@ -124,6 +125,12 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
     check_flags(**({} if mirror is None else {"mirror": mirror}))
     folder = locate(source)
     config = read_config(folder)
+    if _was_multilabel(config):
+        warnings.warn(
+            f"{folder} was converted by an older segzoo from a network with a sigmoid for each class: its "
+            "masks give each pixel one class, and are not the program's. Convert it again to settle that",
+            stacklevel=2,
+        )
     with _hinting(config.architecture.requires, folder / CONFIG):
         if mirror is not None:
             config = replace(config, architecture=altered(config.architecture, mirror=mirror))
@@ -133,6 +140,16 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
             raise WeightsError(f"{folder / CONFIG}: this network cannot be built: {error}") from error
         fill(model, folder / TENSORS)
     return model.eval()
+
+
+def _was_multilabel(config: ModelConfig) -> bool:
+    """Whether a folder was converted from a multi-label network before `segzoo.convert` refused that."""
+    origin = config.provenance
+    layout, options, notes = (origin.get(key) for key in ("layout", "layout_options", "notes"))
+    if config.architecture.num_classes == 1 or (isinstance(options, dict) and "multilabel" in options):
+        return False
+    sigmoids = isinstance(notes, list) and "the program applies 'sigmoid' to the logits" in notes
+    return layout == "segzoo-nested:pytorch-nested-unet" or (layout == "segzoo:smp-unet" and sigmoids)
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -255,16 +272,23 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _stored(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Return a model's tensors as safetensors takes them: contiguous, on the CPU, none sharing storage."""
-    stored: dict[str, Tensor] = {}
+    """Return a model's tensors as they are stored: on the CPU, in the type that is wanted."""
+    return {
+        name: tensor.detach().to("cpu", dtype if dtype and tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors takes them: contiguous, none sharing storage."""
+    apart: dict[str, Tensor] = {}
     taken: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        tensor = tensor.detach().to("cpu", dtype if dtype and tensor.is_floating_point() else tensor.dtype)
-        tensor = tensor.contiguous()
-        storage = tensor.untyped_storage().data_ptr()
-        stored[name] = tensor.clone() if storage in taken else tensor
+    for name, tensor in tensors.items():
+        whole = tensor.resolve_neg().contiguous()
+        storage = whole.untyped_storage().data_ptr()
+        apart[name] = whole.clone() if storage in taken else whole
         taken.add(storage)
-    return stored
+    return apart
 
 
 def _on_meta(architecture: Architecture) -> tuple[nn.Module | None, bool]:

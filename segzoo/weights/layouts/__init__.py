@@ -53,6 +53,9 @@ class Conversion:
         preprocessing: what the program does to an image.
         labels: the classes, where the file or the program names them.
         threshold: above which probability one logit means foreground.
+        rule: how the program makes classes of several logits: ``"softmax"`` gives each pixel one class,
+            ``"sigmoids"`` decides each class by itself, so that classes overlap and a pixel may have none;
+            ``"unknown"`` where the file does not say.
         licence: of the weights, where known.
         notes: what the program does and segzoo does not repeat, in sentences.
     """
@@ -63,6 +66,7 @@ class Conversion:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     labels: Labels | None = None
     threshold: float = 0.5
+    rule: Literal["softmax", "sigmoids", "unknown"] = "softmax"
     licence: str = ""
     notes: tuple[str, ...] = ()
 
@@ -260,6 +264,6 @@ def number(name: str, value: Any, *, whole: bool = False) -> Any:
         OptionError: it is not.
     """
     kinds = int if whole else int | float
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise OptionError(f"{name} must be a {'whole ' if whole else ''}number above 0, got {value!r}")
     return value

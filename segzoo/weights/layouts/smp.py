@@ -7,7 +7,7 @@ ResNeXts, the VGGs, and timm's (``tu-...``) whose features lie at strides 2 to 3
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import timm
 
@@ -29,6 +29,11 @@ _KNOWN = {
     "decoder_interpolation": ("nearest",),
     "aux_params": (None,),
 }
+
+#: Where trainings say which of the program's losses they took, beside the tensors.
+_MODES = ("mode", "loss_mode", "task", "problem_type")
+#: Activations, and modes of losses, that give each pixel one class.
+_ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
 
 
 def smp_unet(checkpoint: Checkpoint, *, encoder: str | None = None) -> Conversion:
@@ -66,8 +71,22 @@ def smp_unet(checkpoint: Checkpoint, *, encoder: str | None = None) -> Conversio
         architecture=architecture,
         transfer=moves,
         preprocessing=_preprocessing(in_channels, config.get("encoder_weights")),
+        rule=_rule(checkpoint),
         notes=(f"the program applies {activation!r} to the logits",) if activation else (),
     )
+
+
+def _rule(checkpoint: Checkpoint) -> Literal["softmax", "sigmoids", "unknown"]:
+    """Return how the program decides several classes, by its activation or what lies beside the tensors."""
+    config: Mapping[str, Any] = checkpoint.extras.get("config", {})
+    said = [config.get("activation")]
+    for key, value in checkpoint.extras.items():
+        settings = value if isinstance(value, dict) else {key: value}
+        said += [settings[name] for name in _MODES if name in settings]
+    words = [re.sub(r"[^a-z]", "", one.lower()) for one in said if isinstance(one, str)]
+    if any(word.startswith(("sigmoid", "multilabel")) for word in words):
+        return "sigmoids"
+    return "softmax" if any(word.startswith(_ONE_CLASS) for word in words) else "unknown"
 
 
 def _backbone(name: str, file: str) -> str:

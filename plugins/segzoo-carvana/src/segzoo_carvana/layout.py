@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import WeightsError
+from segzoo.errors import UsageError, WeightsError
 from segzoo.specs import Labels, Resize, default_preprocessing, numbered_labels
 from segzoo.weights.layouts import Conversion, Transfer, number, plan
 
@@ -53,7 +53,7 @@ def milesial(checkpoint: Checkpoint, *, scale: float = 0.5, threshold: float = 0
         architecture=architecture,
         transfer=moves,
         preprocessing=replace(default_preprocessing(in_channels), resize=resize),
-        labels=_labels(checkpoint.extras.get("mask_values"), num_classes),
+        labels=_labels(checkpoint, num_classes),
         threshold=threshold,
         notes=("the program divides by 255 only where a value of the image exceeds 1",),
     )
@@ -64,19 +64,25 @@ def _double(moves: Transfer, source: str, target: str) -> None:
     moves.unit(f"{source}.3", f"{source}.4", f"{target}.second")
 
 
-def _labels(mask_values: Any, num_classes: int) -> Labels | None:
+def _labels(checkpoint: Checkpoint, num_classes: int) -> Labels | None:
     """Return the labels that ``mask_values`` means: one number, or one colour, for each class."""
+    mask_values = checkpoint.extras.get("mask_values")
     if mask_values is None:
         return None
     values: Sequence[Any] = mask_values if isinstance(mask_values, list | tuple) else ()
     names = numbered_labels(num_classes).classes
-    if len(values) == len(names) and all(isinstance(value, int) for value in values):
-        # [0, 1] is what files say whose masks were never looked at.
-        return Labels(classes=names, values=() if list(values) == list(range(len(values))) else tuple(values))
-    if len(values) == len(names) and all(_is_colour(value) for value in values):
-        return Labels(classes=names, palette=tuple(tuple(value[:3]) for value in values))
+    try:
+        if len(values) == len(names) and all(isinstance(value, int) for value in values):
+            # [0, 1] is what files say whose masks were never looked at.
+            numbered = list(values) == list(range(len(values)))
+            return Labels(classes=names, values=() if numbered else tuple(values))
+        if len(values) == len(names) and all(_is_colour(value) for value in values):
+            return Labels(classes=names, palette=tuple(tuple(value[:3]) for value in values))
+    except UsageError as error:
+        raise WeightsError(f"{checkpoint.file}: its mask_values are no labels: {error}") from error
     raise WeightsError(
-        f"mask_values must hold {len(names)} numbers or colours, one for each class, got {mask_values!r}"
+        f"{checkpoint.file}: mask_values must hold {len(names)} numbers or colours, one for each class, got "
+        f"{repr(mask_values)[:100]}"
     )
 
 

@@ -2,7 +2,8 @@
 
 Node ``x[i][j]`` is called ``conv{i}_{j}``; its convolutions have biases in front of batch norms. Images are
 read as BGR, normalised with ImageNet's mean and standard deviation in that order, and then divided by
-255 once more. The Ascend port's files differ in their container alone.
+255 once more. Each class has a sigmoid of its own, and there is no background. The Ascend port's files
+differ in their container alone.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def pytorch_nested_unet(checkpoint: Checkpoint, *, size: int = 96, threshold: fl
         transfer=moves,
         preprocessing=preprocessing(in_channels, size),
         threshold=threshold,
+        rule="sigmoids",
     )
 
 
