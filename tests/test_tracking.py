@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import sys
 import warnings
@@ -208,4 +209,22 @@ def test_with_an_account_but_no_network_wandb_is_offline(tmp_path, wandb, monkey
     wandb.teardown()
     with pytest.warns(UserWarning, match="offline, as its server did not let us in"):
         tracked(tmp_path / "run", ["wandb"], steps=(1,))
+    assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 1
+
+
+@pytest.mark.slow
+def test_wandb_is_offline_where_the_network_is_switched_off(tmp_path, wandb, monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        for name, value in (("API_KEY", "0" * 40), ("MODE", "online")):
+            monkeypatch.setenv(f"WANDB_{name}", value)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("SEGZOO_OFFLINE", "1")
+        wandb.teardown()
+        with pytest.warns(UserWarning, match="offline, as the network is switched off by SEGZOO_OFFLINE=1"):
+            tracked(tmp_path / "run", ["wandb"], steps=(1,))
+        with pytest.raises(BlockingIOError):  # nobody has connected
+            listener.accept()
     assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 1
