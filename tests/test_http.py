@@ -212,6 +212,10 @@ def test_what_is_no_address_of_an_image_is_one_line_that_says_why(word: str) -> 
     assert told.startswith(("'http", "'HTTP", "'ftp", "'file", "'s3", "http"))
 
 
+def test_a_pattern_that_no_file_can_be_like_is_told() -> None:
+    assert find(["ht\x00tp://[:1]:80/*.png"]).troubles
+
+
 def test_an_address_is_asked_for_in_the_letters_that_servers_know() -> None:
     asked = http.checked("HTTP://B\u00fccher.example:8080/\u00e4 b%20.png?q=\u00fc&x#part")
     assert asked == "http://xn--bcher-kva.example:8080/%C3%A4%20b%20.png?q=%C3%BC&x"

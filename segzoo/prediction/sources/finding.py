@@ -70,6 +70,8 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
             troubles.append(str(error))
         except OSError as error:  # a folder that may not be looked into, a name that is too long
             troubles.append(f"{word} cannot be looked up: {error.strerror or error}")
+        except ValueError:  # a pattern that holds a zero byte
+            troubles.append(f"{word} cannot be looked up: no file can have this name")
     sources = _with_names(dict(things))
     return Found(
         images=tuple(one for one in sources if not isinstance(one, VideoSource)),
