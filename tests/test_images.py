@@ -252,3 +252,12 @@ def test_a_tensor_without_a_number_for_each_pixel_is_refused_by_its_name(tmp_pat
     torch.save(torch.eye(4).to_sparse(), tmp_path / "a.pt")
     with pytest.raises(ImageError, match=r"a\.pt is no tensor"):
         read(tmp_path / "a.pt")
+
+
+def test_a_flipped_bit_in_a_tensor_is_damage(tmp_path):
+    torch.save(torch.zeros(30, 40, dtype=torch.uint8), tmp_path / "a.pt")
+    data = bytearray((tmp_path / "a.pt").read_bytes())
+    data[data.index(bytes(1000)) + 500] ^= 4
+    (tmp_path / "a.pt").write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.pt is damaged or cut short: Bad CRC-32"):
+        read(tmp_path / "a.pt")

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from segzoo.errors import ImageError, SegzooError, no_address
-from segzoo.files import regular
+from segzoo.files import check_zip_sums, regular
 from segzoo.images.pixels import as_image, from_pillow, from_tensor
 from segzoo.images.sizes import averages, check_pixels, placed, scaled_size
 from segzoo.images.tiffs import TIFF_STARTS, count_tiff_pages, read_tiff
@@ -284,6 +284,7 @@ def _check_stored(path: Path) -> None:
 
     Raises:
         ImageError: it does.
+        ValueError: a checksum in it differs.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -291,6 +292,7 @@ def _check_stored(path: Path) -> None:
         size = sum(entry.file_size for entry in packed.infolist())
     if size > path.stat().st_size:
         check_pixels(path, size, 1)
+    check_zip_sums(path)
 
 
 def _shrunk(image: Image.Image, scale: float) -> Image.Image:

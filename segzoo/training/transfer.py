@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from segzoo.errors import WeightsError
 from segzoo.weights.checkpoints import read_checkpoint
 from segzoo.weights.conversion import convert, recognise
 from segzoo.weights.encoders import is_encoder, read_encoder_config
-from segzoo.weights.folder import TENSORS, read_config
+from segzoo.weights.folder import TENSORS, read_config, read_tensors
 from segzoo.weights.sources import locate
 
 if TYPE_CHECKING:
@@ -117,14 +115,12 @@ def _opened(source: str) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
     if not recognise(checkpoint):
         return checkpoint.tensors, None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        return _of_folder(convert(path, Path(folder) / "converted"))
+        # A training begins with the tensors, and decides classes by a rule of its own.
+        return _of_folder(convert(path, Path(folder) / "converted", multilabel="argmax"))
 
 
 def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
-    try:
-        tensors = load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{folder / TENSORS} cannot be read as safetensors: {error}") from error
+    tensors = read_tensors(folder / TENSORS)
     if is_encoder(folder):
         read_encoder_config(folder)
         return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 
 from segzoo import json_text
 from segzoo.errors import WeightsError, no_address
-from segzoo.files import regular
+from segzoo.files import check_zip_sums, regular
 from segzoo.weights import pickles
 from segzoo.weights.mindspore import read_mindspore
 
@@ -188,22 +188,9 @@ def _check_zip(path: Path) -> None:
         )
     if any(m.file_size > _MOST_PICKLE for m in members if m.filename.endswith(".pkl")):
         raise WeightsError(f"{path} holds a pickle of more than {_MOST_PICKLE:,} bytes")
-    _check_sums(path, members)
-
-
-def _check_sums(path: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Refuse a zip whose members do not have their checksums, which torch does not look at."""
-    if not any(member.CRC for member in members):
-        return  # written without, by torch.serialization.set_crc32_options(False)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in members:
-                with archive.open(member) as stream:
-                    while stream.read(1 << 20):
-                        pass
-    except OSError:
-        raise
-    except Exception as error:  # a damaged header fails in many ways
+        check_zip_sums(path)
+    except ValueError as error:
         raise WeightsError(f"{path} is damaged: {error}; fetch or copy it again") from error
 
 

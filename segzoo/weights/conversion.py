@@ -58,7 +58,8 @@ def convert(
         licence: of the weights, instead of what the layout says.
         provenance: more to record of where they come from.
         multilabel: what becomes of a network that has a sigmoid for each of several classes, whose masks
-            overlap: ``"argmax"`` gives each pixel the class of the largest logit. ``None`` refuses it.
+            overlap: ``"argmax"`` gives each pixel the class of the largest logit, as other networks do;
+            ``None`` refuses it.
         **options: of the layout: what its files do not say, such as ``scale=0.5``.
 
     Returns:
@@ -83,7 +84,7 @@ def convert(
     else:
         entry = zoo.registry("layouts").entry(layout)
         conversion = _converted(entry, checkpoint, options)
-    conversion = _decided(entry, conversion, multilabel)
+    conversion = _decided(conversion, multilabel)
     if multilabel:
         options = {**options, "multilabel": multilabel}
     conversion = replace(
@@ -149,17 +150,13 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
     return conversion
 
 
-def _decided(entry: Entry[LayoutSpec], conversion: Conversion, multilabel: str | None) -> Conversion:
+def _decided(conversion: Conversion, multilabel: str | None) -> Conversion:
     """Return a conversion whose masks are the program's, or whose difference from them was accepted.
 
     Equal logits with another rule are another mask, and a mask here gives each pixel one class.
     """
     one_of("multilabel", multilabel, (None, "argmax"))
     file, classes = conversion.transfer.file, conversion.architecture.num_classes
-    if multilabel and conversion.rule == "softmax":
-        raise OptionError(
-            f"{file} gives each pixel one class, as layout {entry.full_name!r} says: leave out multilabel"
-        )
     if conversion.part != "model" or classes == 1 or conversion.rule == "softmax":
         return conversion
     if conversion.rule == "unknown":

@@ -31,6 +31,7 @@ from segzoo.errors import (
     UsageError,
     WeightsError,
 )
+from segzoo.files import regular
 from segzoo.options import check_flags
 from segzoo.printing import as_json
 from segzoo.weights.sources import locate
@@ -211,8 +212,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         WeightsError: it cannot be read as such.
     """
     try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
+        return load_file(regular(file))
+    except OSError as error:
+        raise WeightsError(f"{file} cannot be read as safetensors: {error.strerror or error}") from error
+    except Exception as error:  # safetensors raises KeyError for types that torch lacks, and more
         raise WeightsError(f"{file} cannot be read as safetensors: {error}") from error
 
 
