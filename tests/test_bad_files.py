@@ -23,6 +23,7 @@ from segzoo.images import read, tiffs
 from segzoo.images.zarrs import load_zarr
 from segzoo.labels import read_mask
 from segzoo.parts import open_dataset
+from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.sources import find
 from segzoo.prediction.tiling.files import open_rows
 
@@ -394,3 +395,29 @@ def test_a_link_to_a_folder_that_it_lies_in_adds_no_samples(tmp_path, capsys):
     assert len(open_dataset("folder", root=root, split="all")) == 12
     assert run(["data", "stats", str(root)]) == 0
     assert "12 images with masks" in capsys.readouterr().out
+
+
+def test_an_image_that_does_not_fit_the_memory_is_one_bad_file(weights, tmp_path, monkeypatch, capsys):
+    (tmp_path / "photos").mkdir()
+    for name, side in (("a", 20), ("b", 24), ("c", 28)):
+        Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+    segment = Predictor.segment_prepared
+
+    def short(self, prepared, **options):
+        if prepared[0].size[0] == 24:
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"
+            )
+        return segment(self, prepared, **options)
+
+    monkeypatch.setattr(Predictor, "segment_prepared", short)
+    assert run(["predict", str(tmp_path / "photos"), "-m", weights, "--out", str(tmp_path / "out")]) == 1
+    assert "b.png: it does not fit the memory" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").glob("*_mask.png")} == {"a_mask.png", "c_mask.png"}
+
+
+@pytest.mark.parametrize("words", [["train", "{}"], ["predict", "--list", "{}", "-m", "{w}", "--no-save"]])
+def test_what_is_read_as_text_must_be_a_file(words, weights, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.toml")
+    assert run([word.format(tmp_path / "pipe.toml", w=weights) for word in words]) == 1
+    assert "it is a pipe, not a file" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo import zoo
-from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
+from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.parts import make_metric
 from segzoo.printing import bar
 
@@ -124,18 +124,19 @@ def every_case(
         count: how many there are.
         case: returns that of an index.
         progress: whether the bar is shown.
-        unscored: where told, a case whose files cannot be read is left out, and why is added here.
+        unscored: where told, a case whose files cannot be read, or that does not fit the memory, is left
+            out, and why is added here.
 
     Raises:
-        ImageError: a file cannot be read, and ``unscored`` is not told, or that is so of every case.
+        FailureError: a file cannot be read, and ``unscored`` is not told, or that is so of every case.
         MissingExtraError: likewise, where reading it takes an extra that is not installed.
     """
-    first: ImageError | MissingExtraError | None = None
+    first: FailureError | MissingExtraError | None = None
     done = 0
     for index in bar(range(count), what="evaluate", unit="image", shown=progress):
         try:
             found = case(index)
-        except (ImageError, MissingExtraError) as error:
+        except (FailureError, MissingExtraError) as error:
             if unscored is None:
                 raise
             unscored.append(str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from segzoo.errors import MissingExtraError, SegzooError
 from segzoo.files import refuse_existing, writable
@@ -15,15 +15,24 @@ from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.rowwise import RowJob
+from segzoo.prediction.shortage import (
+    MemoryShortageError,
+    is_short_of_memory,
+    release_memory,
+    told_shortage,
+)
 from segzoo.prediction.sources import FileSource, VideoSource
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,12 @@ class Job:
         tiler.shared = len(images) > 1
         if tiler.shared and tiler.memory is not None:
             tiler.measured()  # before others are on their way
-        stages = Stages(prepare=self._read, kind=_kind, infer=self._infer, finish=self._finish)
+        stages = Stages(
+            prepare=_within_memory(self._read),
+            kind=_kind,
+            infer=_within_memory(self._infer),
+            finish=_within_memory(self._finish),
+        )
         for outcome in run_stages(images, stages, batch=self.batch):
             yield outcome.result or self._failed(outcome.item, outcome.error)
         for video in videos:
@@ -232,6 +246,22 @@ class Job:
         stem = self.out / source.name
         suffixes = [self.options.suffixes.get(name, OUTPUTS[name].suffix) for name in self.outputs]
         return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+
+
+def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Return a stage whose lack of memory is the trouble of the images that it was given, not of the run."""
+
+    def guarded(*given: Given.args, **named: Given.kwargs) -> Made:
+        try:
+            return stage(*given, **named)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, SegzooError) or not is_short_of_memory(error):
+                raise
+            told = told_shortage(error)
+        release_memory()
+        raise MemoryShortageError(f"it does not fit the memory ({told}): --memory 2GB cuts it into tiles")
+
+    return guarded
 
 
 def _kind(read: _Read) -> Hashable:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
 from segzoo.errors import FailureError
-from segzoo.files import lines_of
+from segzoo.files import lines_of, regular
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Manifest:
             if anew:
                 self.path.unlink(missing_ok=True)
             elif self.path.exists():
-                text = self.path.read_text(encoding="utf-8")
+                text = regular(self.path).read_text(encoding="utf-8")
                 self._read(text)
                 if text and not text.endswith("\n"):
                     self.path.write_text(text + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segzoo import json_text, zoo
 from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, no_address
+from segzoo.files import regular
 from segzoo.training.keys import TABLES, shown
 
 if TYPE_CHECKING:
@@ -107,13 +108,14 @@ def shipped_text(spec: RecipeSpec) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return regular(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UnknownNameError(
             f"there is no recipe {path}; `segzoo list recipes` shows those with names{no_address(path)}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise FailureError(f"{path} cannot be read as text: {error}") from error
+        told = getattr(error, "strerror", None) or error
+        raise FailureError(f"{path} cannot be read as text: {told}") from error
 
 
 def settings_of(recipe: RecipeText) -> list[Setting]:

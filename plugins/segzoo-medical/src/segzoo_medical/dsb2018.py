@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -77,7 +76,7 @@ class DSB2018:
             raise ImageError(str(error)) from error
         except FileNotFoundError as error:
             raise ImageError(f"{file} is gone: put it back, or open the data set anew") from error
-        except (OSError, SyntaxError, ValueError, KeyError, zlib.error) as error:
+        except Exception as error:  # there is no list of what Pillow raises
             raise ImageError(f"{file} cannot be read: {error}") from error
 
 
