@@ -23,6 +23,7 @@ import click
 from segzoo import __version__
 from segzoo.errors import SegzooError, UsageError, did_you_mean
 from segzoo.printing import echo, echo_message
+from segzoo.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,8 +50,8 @@ COMMANDS = {
     "completion": "Print the script that makes a shell complete commands, options and names.",
 }
 
-#: What shells report for a program that was interrupted, and for one whose reader went away.
-INTERRUPTED, PIPE_CLOSED = 130, 141
+#: What shells report for a program that was interrupted, whose reader went away, that was asked to end.
+INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143
 
 
 class LazyGroup(click.Group):
@@ -143,13 +144,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
         register()
     try:
-        code = command.main(arguments, prog_name="segzoo", standalone_mode=False)
+        with stoppable():
+            code = command.main(arguments, prog_name="segzoo", standalone_mode=False)
         sys.stdout.flush()
     except (click.ClickException, SegzooError, OSError) as error:
         code = _report(error)
-    except (click.Abort, KeyboardInterrupt):
-        echo("interrupted", err=True)
-        code = INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        stopped = error if isinstance(error, Stopped) else error.__cause__
+        code = 128 + stopped.signal if isinstance(stopped, Stopped) else INTERRUPTED
+        echo("terminated" if code == TERMINATED else "interrupted", err=True)
     finally:
         warnings.showwarning = told
         logging.lastResort = logged

@@ -1,0 +1,49 @@
+"""A request to end, SIGTERM or a closed terminal, unwinds a command as Ctrl-C does: nothing half is left."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end.
+
+    Attributes:
+        signal: that asked; shells report a process that it ended by 128 and its number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise `Stopped` in the main thread where SIGTERM or SIGHUP comes; a second one ends the process.
+
+    A signal that somebody else handles, or ignores as ``nohup`` does, is left to them.
+    """
+    changed: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _stop)
+                changed.append(number)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
