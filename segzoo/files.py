@@ -1,16 +1,45 @@
-"""Files that can be read, files that are there whole or not at all, and folders that can be written."""
+"""Files that can be read, files and folders that are there whole or not at all, and what may be replaced.
+
+**Whole.** What is written lies under a hidden name beside its place, ``.segzoo-0123456789abcdef.part``, and
+gets its name when it is whole. Whatever ends the writing, a full disk, Ctrl-C or SIGTERM, removes the part.
+Downloads alone are written to ``NAME.part`` in the cache, since they are to be found and resumed.
+
+**Stale.** A killed process cannot remove its parts. Each part is locked by whoever writes it, and the system
+gives the lock back when that process ends, so a part whose lock can be taken has no living writer. The next
+run that writes into the folder removes those.
+
+**Replaced.** A file that exists is replaced only where the caller says ``overwrite``, or where a record says
+that an earlier run wrote this very file. A file that is read is never replaced. `refuse_taken` asks before
+the work begins, `whole_files` when a file gets its name.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import stat
+import sys
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    #: Device, inode, size and time of the last change.
+    _Facts = tuple[int, int, int, int]
 
 #: What is no file, though it has a name in a folder: reading it may wait for ever, or never end.
 _KINDS = {
@@ -20,6 +49,35 @@ _KINDS = {
     stat.S_IFCHR: (errno.EINVAL, "it is a device, not a file"),
     stat.S_IFBLK: (errno.EINVAL, "it is a device, not a file"),
 }
+#: What a part is called. It is short, as the name that it gets may be as long as the file system takes.
+_PART = re.compile(r"\.segzoo-[0-9a-f]{16}\.part")
+#: In the folder of a folder's part: what is locked, and what becomes the folder.
+_LOCK, _WHOLE = "lock", "whole"
+#: Windows lets nobody read the locked byte, so it is one that no file here has.
+_FAR_BYTE = 2**31 - 2
+#: How many of the files in the way are listed.
+_LISTED = 3
+#: Up to so many files are looked up one by one; of more, their folders are listed.
+_FEW = 1000
+#: Folders from which this process has removed stale parts.
+_swept: set[str] = set()
+
+NAME_ANOTHER = "choose another folder, or replace it with --overwrite"
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What a run knows of its files.
+
+    Attributes:
+        owns: whether a file that exists was written by an earlier run and has not changed since, so that
+            it may be replaced.
+        naming: called with the part of each file before the first of them gets its name, so that a record
+            can be written that holds even if the process ends in between.
+    """
+
+    owns: Callable[[Path], bool]
+    naming: Callable[[Mapping[Path, Path]], None]
 
 
 def regular(path: str | os.PathLike[str]) -> Path:
@@ -91,48 +149,451 @@ def lines_of(text: str) -> list[str]:
 
 
 def writable(folder: str | os.PathLike[str]) -> Path:
-    """Make a folder.
+    """Make a folder, and remove stale parts from it.
 
     Raises:
         FailureError: nothing can be written into it; better said before an hour of work than after.
     """
     folder = Path(folder)
-    try:
+    with writing(folder, what="cannot write to"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FailureError(f"cannot write to {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise FailureError(f"cannot write to {folder}: permission denied")
+    sweep(folder)
     return folder
+
+
+@contextmanager
+def writing(path: Path, advice: Callable[[], str] = str, *, what: str = "cannot write") -> Iterator[None]:
+    """Turn what the disk refuses into a `FailureError` that names the path.
+
+    Args:
+        path: what is being written.
+        advice: returns what to do; called when something went wrong.
+        what: begins the text.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FailureError(f"{what} {path}: {error.strerror or error}{advice()}") from error
+
+
+def refuse_taken(
+    paths: Iterable[Path],
+    *,
+    overwrite: bool = False,
+    owns: Callable[[Path], bool] | None = None,
+    inputs: Iterable[Path] = (),
+    advice: str = NAME_ANOTHER,
+) -> None:
+    """Raise `FailureError` if writing files would replace what must stay.
+
+    Args:
+        paths: of the files that will be written.
+        overwrite: whether files that exist may be replaced.
+        owns: whether a file that exists may be replaced all the same; see `Keeping`.
+        inputs: files that are read. None of them is ever replaced, under whatever name it is reached.
+        advice: what to do about files that exist.
+
+    Raises:
+        FailureError: a file exists, is read, is read-only, or is a folder; or two files have one path.
+    """
+    paths = list(paths)
+    known: set[Path] = set()
+    for path in paths:
+        if path in known:
+            raise FailureError(f"{path} would be written twice: rename one of the images that it is made of")
+        known.add(path)
+    taken = _existing(paths)
+    if not taken:
+        return
+    read = {_identity(path) for path in inputs} - {None}
+    reasons: dict[str, list[Path]] = {}
+    for path in taken:
+        if read and _identity(path) in read:
+            raise FailureError(
+                f"{path} is read, so it cannot be written too: choose another name for the output"
+            )
+        owned = owns is not None and owns(path)
+        reason = "" if owned else _in_the_way(path, overwrite=overwrite)
+        if reason:
+            reasons.setdefault(reason, []).append(path)
+    for reason, found in reasons.items():
+        raise FailureError(_refusal(found, reason, advice))
 
 
 def refuse_existing(path: Path) -> None:
     """Raise `FailureError` if there is something at a path that nobody allowed to replace, or cannot be."""
-    try:
-        there = path.exists()
-    except OSError as error:  # its name is too long
-        raise FailureError(f"cannot write {path}: {error.strerror or error}") from error
-    if there:
-        raise FailureError(f"{path} exists: choose another folder, or replace it with --overwrite")
+    with writing(path):
+        path.exists()  # which says where a name is too long
+    refuse_taken([path])
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True) -> None:
+    """Raise `FailureError` if files that are read lie in the folder that is written to.
+
+    The next run would take what this one wrote for what it reads.
+
+    Args:
+        folder: that is written to.
+        inputs: files that are read.
+        below: whether they must not lie in the folders below it either.
+    """
+    for parent, path in {path.parent: path for path in inputs}.items():
+        if lies_in(parent, folder) if below else _identity(parent) == _identity(folder) is not None:
+            raise FailureError(
+                f"{folder} holds files that are read, such as {path}: what is written there would be taken "
+                "for one of them by the next run. Choose another folder"
+            )
+
+
+def lies_in(place: Path, folder: Path) -> bool:
+    """Whether a folder is another or lies in it, under whatever names; neither need exist."""
+    wanted = _identity(folder)
+    real = Path(os.path.realpath(place))
+    return wanted is not None and any(_identity(one) == wanted for one in (real, *real.parents))
+
+
+@contextmanager
+def whole_file(
+    path: Path,
+    *,
+    overwrite: bool = False,
+    keeping: Keeping | None = None,
+    advice: Callable[[], str] = str,
+) -> Iterator[Path]:
+    """Give the path of an empty file to write into, which becomes ``path`` if the block succeeds.
+
+    Arguments and errors as those of `whole_files`.
+    """
+    with whole_files([path], overwrite=overwrite, keeping=keeping, advice=advice) as (part,):
+        yield part
+
+
+@contextmanager
+def whole_files(
+    paths: Sequence[Path],
+    *,
+    overwrite: bool = False,
+    keeping: Keeping | None = None,
+    advice: Callable[[], str] = str,
+) -> Iterator[tuple[Path, ...]]:
+    """Give an empty file to write into for each path, in its folder, which is made.
+
+    When the block succeeds they get their names, one right after the other. Else nothing is left of them,
+    and what was under the names before is as it was. A symbolic link is replaced, not what it points to.
+
+    Args:
+        paths: of the files.
+        overwrite: whether files that are there may be replaced.
+        keeping: which of them may be replaced all the same, and who is told before they get their names.
+        advice: as that of `writing`.
+
+    Raises:
+        FailureError: the disk refuses a file or its name, or a file is there and may not be replaced. What
+            the block raises is left as it is; see `writing`.
+    """
+    with ExitStack() as stack:
+        parts: list[_FilePart] = []
+        for path in paths:
+            with writing(path, advice):
+                parts.append(stack.enter_context(_file_part(path.parent)))
+        yield tuple(part.path for part in parts)
+        replaced: dict[Path, _Facts] = {}
+        for path in paths:
+            if keeping is not None and os.path.lexists(path) and keeping.owns(path):
+                replaced[path] = _facts(path)
+            else:
+                _refuse(path, _in_the_way(path, overwrite=overwrite))
+        if keeping is not None:
+            keeping.naming({path: part.path for path, part in zip(paths, parts, strict=True)})
+        for path, part in zip(paths, parts, strict=True):
+            with writing(path, advice):
+                same = path in replaced and _facts(path) == replaced[path]
+                part.name(path, overwrite=overwrite or same)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write into, which becomes ``folder`` if the block succeeds.
+
+    Raises:
+        FailureError: there is something at ``folder`` other than an empty folder.
+        OSError: the disk refuses; see `writing`.
+    """
+    refuse_used(folder)
+    place = Path(os.path.realpath(folder))
+    with part_folder(place.parent) as part:
+        yield part
+        if place.exists():
+            place.rmdir()
+        part.rename(place)
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise `FailureError` if there is something at a path other than an empty folder."""
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise FailureError(f"{folder} is there already and not empty: name another folder, or remove it")
+
+
+@contextmanager
+def part_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty hidden folder in ``folder``, which is made; what is left in it at the end is removed.
+
+    Raises:
+        OSError: the disk refuses; see `writing`.
+    """
+    with _made(folder):
+        part, handle = _new_folder_part(folder)
+        try:
+            whole = part / _WHOLE
+            whole.mkdir()
+            yield whole
+        finally:
+            shutil.rmtree(part / _WHOLE, ignore_errors=True)
+            os.close(handle)
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def give_name(part: Path, path: Path) -> None:
+    """Give a file in a `part_folder` its name, in place of a file that has it; errors as `whole_files`."""
+    with writing(path):
+        _refuse(path, _in_the_way(path, overwrite=True))
+        os.replace(part, path)
+
+
+def write_whole(path: Path, data: bytes, *, overwrite: bool = True, keeping: Keeping | None = None) -> None:
     """Write a file under a passing name in its folder, which is made, and give it its name when it is whole.
 
     Whatever ends the writing, a full disk or Ctrl-C, leaves what was under the name before, or nothing.
 
     Raises:
-        FailureError: it cannot be written.
+        FailureError: it cannot be written, or is there and may not be replaced.
     """
-    # A dot hides it from who lists the folder; the token keeps writers apart, and short what may be long.
-    part = path.with_name(f".{token_hex(8)}.part")
+    with writing(path), whole_file(path, overwrite=overwrite, keeping=keeping) as part:
+        part.write_bytes(data)
+
+
+def sweep(folder: Path) -> None:
+    """Remove parts from a folder that no living process writes; what cannot be removed stays."""
+    _swept.add(os.path.abspath(folder))  # noqa: PTH100
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
-            file.write(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise FailureError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
+        with os.scandir(folder) as entries:
+            parts = [entry for entry in entries if is_part(Path(entry.name))]
+    except OSError:
+        return
+    for entry in parts:
         with suppress(OSError):
-            part.unlink()
+            if entry.is_dir(follow_symlinks=False):
+                _sweep_folder(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                _sweep_file(Path(entry.path))
+
+
+def is_part(path: Path) -> bool:
+    """Whether a path has the name of a part."""
+    return _PART.fullmatch(path.name) is not None
+
+
+class _FilePart:
+    """An empty file that this process holds the lock of."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path, self._handle = path, handle
+
+    def name(self, path: Path, *, overwrite: bool) -> None:
+        """Give it its name."""
+        replaces = os.path.lexists(path)
+        if replaces:
+            _refuse(path, _in_the_way(path, overwrite=overwrite))
+        if sys.platform == "win32":
+            self.drop_lock()  # what is open cannot be renamed there
+        if replaces:
+            os.replace(self.path, path)
+            return
+        try:
+            # Unlike a renaming, this replaces nothing that has appeared in the meantime.
+            os.link(self.path, path)
+        except OSError as error:
+            # FAT and some network file systems know no second name of a file.
+            if error.errno == errno.EEXIST or os.path.lexists(path):
+                _refuse(path, "exists")
+            os.replace(self.path, path)
+
+    def drop_lock(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+@contextmanager
+def _file_part(folder: Path) -> Iterator[_FilePart]:
+    with _made(folder):
+        while True:
+            path = folder / _part_name(folder)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            part = _FilePart(path, handle)
+            if _held(handle, path):
+                break
+            part.drop_lock()
+        try:
+            yield part
+        finally:
+            if sys.platform == "win32":
+                part.drop_lock()
+            with suppress(OSError):
+                path.unlink()
+            part.drop_lock()
+
+
+def _new_folder_part(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = folder / _part_name(folder)
+        path.mkdir()
+        lock = path / _LOCK
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileNotFoundError:  # another process took it for stale before it was locked
+            continue
+        if _held(handle, lock):
+            return path, handle
+        os.close(handle)
+
+
+def _part_name(folder: Path) -> str:
+    if os.path.abspath(folder) not in _swept:  # noqa: PTH100
+        sweep(folder)
+    return f".segzoo-{token_hex(8)}.part"
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder; those that were made are removed again if the block fails and they are empty."""
+    missing: list[Path] = []
+    for place in (folder, *folder.parents):
+        if place.exists():
+            break
+        missing.append(place)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for place in missing:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
+def _held(handle: int, path: Path) -> bool:
+    """Lock a part that was just made; return whether it is ours, and was not removed before it was locked."""
+    if _lock(handle) is False:
+        return False
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except OSError:
+        return False
+
+
+def _lock(handle: int) -> bool | None:
+    """Take the lock on an open file; ``False`` where another has it, ``None`` where there are no locks."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, _FAR_BYTE, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            os.lseek(handle, 0, os.SEEK_SET)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
+    return True
+
+
+def _sweep_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        # A lock that can be taken and a name that is still this file's: nobody writes it.
+        stale = _lock(handle) and os.path.samestat(os.fstat(handle), path.lstat())
+        if stale and sys.platform != "win32":
+            path.unlink()
+    finally:
+        os.close(handle)
+    if stale and sys.platform == "win32":
+        path.unlink()
+
+
+def _sweep_folder(path: Path) -> None:
+    lock = path / _LOCK
+    try:
+        handle = os.open(lock, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        path.rmdir()  # which fails unless it is empty: it was killed before it was locked
+        return
+    try:
+        if not _lock(handle):
+            return
+        # The lock goes last: what a second kill leaves is found again.
+        shutil.rmtree(path / _WHOLE, ignore_errors=True)
+    finally:
+        os.close(handle)
+    lock.unlink()
+    path.rmdir()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, under whatever name; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _existing(paths: Sequence[Path]) -> list[Path]:
+    """Return those paths at which there is something."""
+    if len(paths) <= _FEW:
+        return [path for path in paths if os.path.lexists(path)]
+    names: dict[Path, set[str]] = {}
+    for folder in {path.parent for path in paths}:
+        try:
+            names[folder] = set(os.listdir(folder))  # noqa: PTH208
+        except OSError:
+            names[folder] = set()
+    return [path for path in paths if path.name in names[path.parent]]
+
+
+def _facts(path: Path) -> _Facts:
+    """Return what changes when a file does."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _in_the_way(path: Path, *, overwrite: bool) -> str:
+    """Return why a file that exists may not be replaced; nothing where it may be, or there is none."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    if not overwrite:
+        return "exists"
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        return "is a device or a pipe"
+    return "" if mode & stat.S_IWUSR else "is read-only"
+
+
+def _refuse(path: Path, reason: str) -> None:
+    if reason:
+        raise FailureError(_refusal([path], reason, NAME_ANOTHER))
+
+
+def _refusal(paths: Sequence[Path], reason: str, advice: str) -> str:
+    told = advice if reason == "exists" else "choose another folder or name"
+    if len(paths) == 1:
+        return f"{paths[0]} {reason}: {told}"
+    shown = "".join(f"\n  {path}" for path in paths[:_LISTED])
+    more = "\n  ..." if len(paths) > _LISTED else ""
+    many = {"exists": "exist already", "is a folder": "are folders", "is read-only": "are read-only"}.get(
+        reason, reason
+    )
+    return f"{len(paths)} of the files that would be written {many}:{shown}{more}\n{told}"

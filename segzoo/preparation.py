@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
-from segzoo.datasets.unpack import Limits, new_folder, unpack_into
+from segzoo.datasets.unpack import Limits, unpack_into
 from segzoo.errors import FailureError, OptionError
+from segzoo.files import refuse_used, whole_folder, writing
 from segzoo.parts import open_dataset
 from segzoo.weights.fetch import fetch
 from segzoo.weights.kaggle import fetch_from_kaggle
@@ -58,7 +59,7 @@ def prepare(
     """
     spec = zoo.registry("datasets").get(name)
     folder = Path(out)
-    with new_folder(folder) as part:
+    with writing(folder), whole_folder(folder) as part:
         files = sum(unpack_into(Path(source), part, limits or Limits()) for source in sources)
         samples = _samples(name, spec, part, folder)
     return Prepared(folder, files, samples)
@@ -80,8 +81,7 @@ def download(name: str, out: str | os.PathLike[str]) -> Prepared:
             f" segzoo data prepare {name} --source ARCHIVE --out DIR"
         )
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FailureError(f"{folder} is there already and not empty: name another folder, or remove it")
+    refuse_used(folder)
     return prepare(name, [_fetched(archive) for archive in spec.archives], out)
 
 

@@ -264,13 +264,13 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     assert old.read_text() == "old"
 
 
-def test_stopping_while_a_file_is_written_leaves_nothing_of_it(tmp_path, monkeypatch):
+def test_stopping_while_files_get_their_names_leaves_nothing_half(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("os.replace", stop)
+    monkeypatch.setattr("os.link", stop)
     with pytest.raises(KeyboardInterrupt):
-        write_outputs(segmented(), tmp_path / "a", ["mask"])
+        write_outputs(segmented(), tmp_path / "a", ["mask", "overlay"])
     assert not list(tmp_path.iterdir())
 
 

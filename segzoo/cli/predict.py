@@ -109,7 +109,12 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--any-size", is_flag=True, help="Read images of more pixels than Pillow takes for harmless.")
-@click.option("--resume", is_flag=True, help="Leave what an earlier run did, and is whole, as it is.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Skip images that are already done. Of files that exist, only those that an earlier run wrote and "
+    "nobody has changed since are replaced.",
+)
 @click.option("--shard", metavar="K/N", help="Take every N-th image, from the K-th on.")
 @click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in a viewer.")
 @click.option("--no-save", "-n", is_flag=True, help="Write nothing.")
@@ -257,8 +262,7 @@ def _look(options: dict[str, Any]) -> OutputOptions:
     return OutputOptions(
         opacity=options["opacity"],
         classes=tuple(options["only"]),
-        # What was done before and has changed since is to be replaced.
-        overwrite=options["overwrite"] or options["resume"],
+        overwrite=options["overwrite"],
     )
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import FailureError
+from segzoo.files import whole_file, writing
 from segzoo.interfaces import Sample
 
 if TYPE_CHECKING:
+    import os
+
     from segzoo.interfaces import Dataset
 
 _ARRAYS = ("image", "mask", "field_of_view", "instances")
@@ -100,15 +99,12 @@ def _read(path: Path) -> Sample | None:
 
 def _write(path: Path, sample: Sample) -> None:
     arrays = {key: getattr(sample, key) for key in _ARRAYS if getattr(sample, key) is not None}
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npz")
-    try:
+
+    def advice() -> str:
+        return ". Make room or name another folder: cache=..."
+
+    with writing(path.parent, advice, what=f"cannot keep {sample.name} in"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, allow_pickle=False, name=np.array(sample.name), **arrays)
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise FailureError(
-            f"cannot keep {sample.name} in {path.parent}: {error.strerror or error}. Make room or name"
-            " another folder: cache=..."
-        ) from error
+        # An open file, as NumPy would change the suffix of a path.
+        with whole_file(path, overwrite=True, advice=advice) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, name=np.array(sample.name), **arrays)

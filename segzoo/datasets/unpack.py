@@ -8,16 +8,14 @@ while it is written, in a folder that becomes the wanted one only when all is we
 from __future__ import annotations
 
 import errno
-import secrets
-import shutil
 import zipfile
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from segzoo.datasets import tars, zips
 from segzoo.datasets.compressed import Limits, Tally, foreign
 from segzoo.datasets.entries import folded, is_junk, refusal, steps
 from segzoo.errors import FailureError, no_address
+from segzoo.files import whole_folder, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,35 +42,8 @@ def unpack(sources: Sequence[Path], folder: Path, limits: Limits | None = None) 
         FailureError: an archive cannot be read, breaks a limit, or holds what it must not; nothing is left
             behind then.
     """
-    with new_folder(folder) as part:
+    with writing(folder), whole_folder(folder) as part:
         return sum(unpack_into(source, part, limits or Limits()) for source in sources)
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder, which becomes ``folder`` if the block succeeds and else is removed.
-
-    Raises:
-        FailureError: there is something at ``folder``, or the disk refuses.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FailureError(f"{folder} is there already and not empty: name another folder, or remove it")
-    place = folder.resolve()  # a link to an empty folder stays a link
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-    made = [above for above in part.parents if not above.exists()]
-    try:
-        part.mkdir(parents=True)
-        yield part
-        if place.exists():
-            place.rmdir()
-        part.rename(place)
-    except OSError as error:
-        raise FailureError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        with suppress(OSError):  # one that holds something stays
-            for above in made:
-                above.rmdir()
 
 
 def unpack_into(source: Path, folder: Path, limits: Limits) -> int:

@@ -5,7 +5,6 @@ The copy is written beside its final place and moved there when it is complete.
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from segzoo.doctor.meaning import VOID, fits
 from segzoo.doctor.pictures import same_shape, turned_with_image
 from segzoo.doctor.survey import shown
 from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.files import whole_folder, writing
 from segzoo.images import holds_array, opened
 from segzoo.images.reading import is_deep
 from segzoo.images.tiffs import read_tiff
@@ -79,21 +79,13 @@ def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -
             f"{layout.root}: there is no pair that could be repaired, so nothing was written; "
             f"`segzoo data check {layout.root}` says why"
         )
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with writing(out, what="cannot write the repaired copy"), whole_folder(out) as part:
         for look, folder, name in _places(layout, good):
             try:
                 _write(look, part / folder, name, meaning, done)
             except ImageError as error:  # what was read before is no longer, or cannot be turned
                 done.left_out.append(str(error))
         _write_list(part, done)
-        if out.exists():
-            out.rmdir()
-        part.replace(out)
-    except OSError as error:
-        raise FailureError(f"the repaired copy {out} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return done
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from segzoo.errors import FailureError, OptionError
+from segzoo.files import Keeping, whole_file
 from segzoo.options import check_choice
 from segzoo.prediction.sources.video import load_av
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     import numpy as np
@@ -76,17 +77,28 @@ class Film:
         video: whose rate, time stamps and sound it gets.
         output: what its frames are.
         tell: hears why there is no sound, where there could be.
+        overwrite: whether a file that is there may be replaced.
 
     Attributes:
         frames: written so far.
         sound: whether it has the source's sound.
     """
 
-    def __init__(self, path: Path, video: Video, *, output: VideoOutput, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        video: Video,
+        *,
+        output: VideoOutput,
+        tell: Callable[[str], None],
+        overwrite: bool = False,
+    ) -> None:
         self.path, self.frames, self.sound = path, 0, video.sound is not None
         self._video, self._output, self._tell = video, output, tell
         self._av = load_av()
-        self._part = path.with_name(f".{path.name}.{os.getpid()}")
+        self._overwrite = overwrite
+        self._keeping: Keeping | None = None
+        self._whole, self._part = ExitStack(), Path()
         self._file: OutputContainer | None = None
         self._pictures: VideoStream | None = None
         self._voice: Any = None
@@ -140,8 +152,11 @@ class Film:
         except (self._av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error) from error
 
-    def close(self) -> None:
+    def close(self, keeping: Keeping | None = None) -> None:
         """Write what the encoder still holds, and give the file its name.
+
+        Args:
+            keeping: as that of `segzoo.files.whole_files`.
 
         Raises:
             FailureError: it cannot be written.
@@ -151,21 +166,31 @@ class Film:
         try:
             self._file.mux(self._pictures.encode(None))
             self._file.close()
-            os.replace(self._part, self.path)
         except (self._av.FFmpegError, OSError, ValueError) as error:
             self.discard()
             raise self._failure(error) from error
+        self._keeping = keeping
+        self._whole.close()
 
     def discard(self) -> None:
         """Leave nothing of it."""
+        self._shut()
+        dropped = KeyboardInterrupt()  # any error tells the part that it is not to get its name
+        with suppress(KeyboardInterrupt):
+            self._whole.__exit__(type(dropped), dropped, None)
+
+    def _shut(self) -> None:
         if self._file is not None:
             with suppress(self._av.FFmpegError, OSError, ValueError):
                 self._file.close()
-        with suppress(OSError):
-            self._part.unlink()
 
     def _open(self, picture: NDArray[np.uint8]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        later = Keeping(
+            owns=lambda path: self._keeping is not None and self._keeping.owns(path),
+            naming=lambda parts: None if self._keeping is None else self._keeping.naming(parts),
+        )
+        whole = whole_file(self.path, overwrite=self._overwrite, keeping=later)
+        self._part = self._whole.enter_context(whole)
         if self._video.sound is not None:
             try:
                 self._begin(picture, sound=True)
@@ -178,7 +203,7 @@ class Film:
                 self._tell(
                     f"the sound ({kind}) is left out, since {self.path.suffix} cannot hold it: {reason}"
                 )
-                self.discard()
+                self._shut()
         self._begin(picture, sound=False)
 
     def _begin(self, picture: NDArray[np.uint8], *, sound: bool) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from segzoo.files import Keeping
     from segzoo.prediction.film import VideoOutput
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.sources import VideoSource
@@ -76,6 +77,7 @@ def write_film(
     *,
     opacity: float,
     overwrite: bool,
+    keeping: Callable[[VideoResult], Keeping] | None = None,
 ) -> VideoResult:
     """Segment a video and write it; errors as `segzoo.prediction.video.segment_video`."""
     return segment_video(
@@ -88,6 +90,7 @@ def write_film(
         first=options.first,
         last=options.last,
         overwrite=overwrite,
+        keeping=keeping,
         tell=options.tell,
         progress=options.progress,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from segzoo.errors import MissingExtraError, SegzooError
-from segzoo.files import refuse_existing, writable
+from segzoo.errors import MissingExtraError, OptionError, SegzooError
+from segzoo.files import Keeping, refuse_taken, sweep, writable
 from segzoo.prediction.classes import class_index, found_in_words
 from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
 from segzoo.prediction.manifest import Manifest
@@ -21,15 +22,26 @@ from segzoo.prediction.shortage import (
     release_memory,
     told_shortage,
 )
-from segzoo.prediction.sources import FileSource, VideoSource
+from segzoo.prediction.sources import FileSource, VideoSource, files_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
+    from segzoo.prediction.video import VideoResult
+
+#: What to do about files that are in the way.
+_ADVICE = (
+    "name another folder with --out, let --resume leave what an earlier run did, or replace them with "
+    "--overwrite"
+)
+_ADVICE_RESUMING = (
+    "no earlier run wrote that, or it has changed since: name another folder with --out, rename it, or "
+    "replace it with --overwrite"
+)
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -76,7 +88,7 @@ class _Seen:
 
     read: _Read
     segmentation: Segmentation | None = None
-    shares: dict[str, float] | None = None
+    shares: Mapping[str, float] | None = None
 
 
 class Job:
@@ -87,7 +99,8 @@ class Job:
         out: the folder.
         outputs: names of what is written for each image, of `segzoo.prediction.rendering.OUTPUTS`.
         options: how that looks, and whether files that exist are replaced.
-        resume: whether what an earlier run did and is whole is left as it is.
+        resume: whether what an earlier run did and is whole is left as it is. Of files that exist, those that
+            an earlier run wrote and nobody has changed since may be replaced.
         part: sets apart the manifest of one of several runs that share the work.
         batch: how many images of one size are run together.
         save: whether anything is written at all.
@@ -129,21 +142,28 @@ class Job:
         if save:
             writable(self.out)
             name = f"manifest{part}.jsonl"
-            self.manifest = Manifest(
-                self.out, name, settings=repr(told), anew=self.options.overwrite and not resume
-            )
+            anew = self.options.overwrite and not resume
+            self.manifest = Manifest(self.out, name, settings=repr(told), anew=anew)
 
     def run(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
-        """Segment every source, images first; what goes wrong with one is told in its `Done`."""
+        """Segment every source, images first; what goes wrong with one is told in its `Done`.
+
+        Raises:
+            FailureError: a file that would be written exists and may not be replaced; nothing was done.
+        """
         images: list[Source] = []
         videos: list[VideoSource] = []
+        done: list[Done] = []
         for source in sources:
             if self.resume and self.manifest is not None and self.manifest.has(source.origin, source.state()):
-                yield Done(source, skipped=True)
+                done.append(Done(source, skipped=True))
             elif isinstance(source, VideoSource):
                 videos.append(source)
             else:
                 images.append(source)
+        if self.save:
+            self._refuse([*images, *videos], sources)
+        yield from done
         tiler = self.predictor.tiler
         tiler.shared = len(images) > 1
         if tiler.shared and tiler.memory is not None:
@@ -168,8 +188,37 @@ class Job:
             self.manifest.add(source.origin, state=source.state(), error=told)
         return Done(source, error=told, missing=str(error) if isinstance(error, MissingExtraError) else "")
 
+    def _refuse(self, ahead: Sequence[Source | VideoSource], sources: Sequence[Source | VideoSource]) -> None:
+        """Raise `FailureError` where what is written would replace what it may not."""
+        paths: list[Path] = []
+        shot: list[Path] = []
+        for one in ahead:
+            with suppress(OptionError):  # a video that cannot be written as what was asked for says so itself
+                camera = isinstance(one, VideoSource) and one.is_camera
+                (shot if camera else paths).extend(self._paths(one))
+        for folder in {path.parent for path in (*paths, *shot)}:
+            sweep(folder)
+        told: dict[str, Any] = {"overwrite": self.options.overwrite, "inputs": files_of(sources)}
+        told["advice"] = _ADVICE_RESUMING if self.resume else _ADVICE
+        refuse_taken(paths, owns=self._owns, **told)
+        # What a camera showed cannot be had again, so nothing that an earlier run wrote is replaced.
+        refuse_taken(shot, **told)
+
+    def _owns(self, path: Path) -> bool:
+        return self.resume and self.manifest is not None and self.manifest.owns(path)
+
     def _film(self, source: VideoSource) -> Done:
         state, output = source.state(), film_output(self.outputs, save=self.save)
+
+        def keeping(found: VideoResult) -> Keeping:
+            told: dict[str, Any] = {"seconds": found.seconds, "size": found.size, "areas": found.areas}
+
+            def naming(parts: Mapping[Path, Path]) -> None:
+                if self.manifest is not None:
+                    self.manifest.add(source.origin, state=state, outputs=tuple(parts), parts=parts, **told)
+
+            return Keeping(lambda path: not source.is_camera and self._owns(path), naming)
+
         found = write_film(
             self.predictor,
             source,
@@ -177,19 +226,15 @@ class Job:
             output,
             self.films,
             opacity=self.options.opacity,
-            # What a camera showed cannot be had again.
-            overwrite=self.options.overwrite and not (source.is_camera and self.resume),
+            overwrite=self.options.overwrite,
+            keeping=keeping,
         )
-        if self.manifest is not None:
-            told: dict[str, Any] = {"seconds": found.seconds, "size": found.size, "areas": found.areas}
-            self.manifest.add(source.origin, state=state, outputs=(found.path,), **told)
         return Done(source, written=(found.path,), note=film_note(found))
 
     def _read(self, source: Source) -> _Read:
         began, state = time.perf_counter(), source.state()
-        if self.save and not self.options.overwrite:
-            for path in self._paths(source):
-                refuse_existing(path)
+        if self.save:  # once more, as it may be long since the run began
+            refuse_taken(self._paths(source), overwrite=self.options.overwrite, owns=self._owns)
         if isinstance(source, FileSource):
             rows = self._rows(source)
             if rows is not None:
@@ -215,34 +260,52 @@ class Job:
     def _infer(self, read: Sequence[_Read]) -> list[_Seen]:
         prepared = [one.prepared for one in read if one.prepared is not None]
         if not prepared:
-            return [_Seen(one, shares=one.rows.run()) for one in read if one.rows is not None]
+            return [_Seen(one, shares=self._run_rows(one, one.rows)) for one in read if one.rows is not None]
         found = self.predictor.segment_prepared(prepared, probabilities=self.keeps)
         return [_Seen(one, segmentation) for one, segmentation in zip(read, found, strict=True)]
 
+    def _run_rows(self, read: _Read, rows: RowJob) -> Mapping[str, float]:
+        size = rows.plan.height, rows.plan.width
+        return rows.run(self._keeping(read, size, lambda: rows.shares))
+
     def _finish(self, source: Source, seen: _Seen) -> Done:
         if seen.read.rows is not None:
-            files, plan = tuple(seen.read.rows.outputs.values()), seen.read.rows.plan
-            self._record(source, seen.read, files, (plan.height, plan.width), seen.shares)
+            files = tuple(seen.read.rows.outputs.values())
             return Done(source, written=files, note=found_in_words(seen.shares or {}))
         assert seen.segmentation is not None
         written: tuple[Path, ...] = ()
         if self.save:
-            stem = self.out / source.name
-            written = write_outputs(seen.segmentation, stem, self.outputs, self.options, source=source.origin)
-        height, width = seen.segmentation.mask.shape
-        self._record(source, seen.read, written, (height, width), seen.segmentation.shares)
+            stem, shares = self.out / source.name, seen.segmentation.shares
+            height, width = seen.segmentation.mask.shape
+            keeping = self._keeping(seen.read, (height, width), lambda: shares)
+            written = write_outputs(
+                seen.segmentation, stem, self.outputs, self.options, source=source.origin, keeping=keeping
+            )
         return Done(source, seen.segmentation, written, note=found_in_words(seen.segmentation.shares))
 
-    def _record(
-        self, source: Source, read: _Read, written: tuple[Path, ...], size: tuple[int, int], areas: Any
-    ) -> None:
-        if self.manifest is not None:
-            seconds = time.perf_counter() - read.began
-            self.manifest.add(
-                source.origin, state=read.state, outputs=written, seconds=seconds, size=size, areas=areas
-            )
+    def _keeping(
+        self, read: _Read, size: tuple[int, int], areas: Callable[[], Mapping[str, float]]
+    ) -> Keeping:
+        """Return what records an image before its files get their names."""
 
-    def _paths(self, source: Source) -> list[Path]:
+        def naming(parts: Mapping[Path, Path]) -> None:
+            if self.manifest is not None:
+                seconds = time.perf_counter() - read.began
+                self.manifest.add(
+                    read.source.origin,
+                    state=read.state,
+                    outputs=tuple(parts),
+                    parts=parts,
+                    seconds=seconds,
+                    size=size,
+                    areas=areas(),
+                )
+
+        return Keeping(self._owns, naming)
+
+    def _paths(self, source: Source | VideoSource) -> list[Path]:
+        if isinstance(source, VideoSource):
+            return [film_path(self.out, source, film_output(self.outputs, save=self.save))]
         stem = self.out / source.name
         suffixes = [self.options.suffixes.get(name, OUTPUTS[name].suffix) for name in self.outputs]
         return [stem.with_name(stem.name + suffix) for suffix in suffixes]

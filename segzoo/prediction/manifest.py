@@ -2,28 +2,39 @@
 
 ::
 
-    {"input": "photos/a.jpg", "outputs": {"a_mask.png": 812}, "seconds": 0.21, "height": 1280, "width": 1918,
-     "areas": {"background": 0.71, "car": 0.29}, "state": "...", "settings": "..."}
+    {"input": "photos/a.jpg", "outputs": {"a_mask.png": 812}, "times": {"a_mask.png": 1790000000000000000},
+     "seconds": 0.21, "height": 1280, "width": 1918, "areas": {"background": 0.71, "car": 0.29},
+     "state": "...", "settings": "..."}
 
-A failed image has ``error`` in place of outputs and areas.
+``outputs`` are the files with their sizes, ``times`` when they were last changed, in nanoseconds. A line is
+there before its files get their names, so that a run that was killed knows them again. A failed image has
+``error`` in place of outputs and areas.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
 from segzoo.errors import FailureError
-from segzoo.files import lines_of, regular
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+#: How the first line begins, and how long it may be.
+_BEGINS, _LONGEST = b'{"input": ', 1 << 20
+#: What the manifests of runs are called: one, or one for each of the runs that share the work.
+MANIFEST = "manifest{part}.jsonl"
 
 
 class Manifest:
     """The record of a run below its output folder.
+
+    Other runs may write to it at the same time.
 
     Args:
         folder: that the masks go to.
@@ -32,7 +43,7 @@ class Manifest:
         anew: whether what is recorded already is dropped; else the record is continued.
 
     Raises:
-        FailureError: the file cannot be read or written.
+        FailureError: the file cannot be read or written, or is somebody else's.
     """
 
     def __init__(
@@ -40,16 +51,23 @@ class Manifest:
     ) -> None:
         self.folder, self.path, self.settings = folder, folder / name, settings
         self._done: dict[str, Mapping[str, Any]] = {}
+        #: Size and time of every file that a line names.
+        self._files: dict[str, tuple[int, int]] = {}
+        self._read_to = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(self.path) and not _is_manifest(self.path):
+                raise FailureError(
+                    f"{self.path} is not the record of a run of segzoo: choose another folder, or rename it"
+                )
             if anew:
                 self.path.unlink(missing_ok=True)
             elif self.path.exists():
-                text = regular(self.path).read_text(encoding="utf-8")
-                self._read(text)
-                if text and not text.endswith("\n"):
-                    self.path.write_text(text + "\n", encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+                self._refresh()
+                if self._read_to < self.path.stat().st_size:  # a line that a crash cut off
+                    self._append(b"\n")
+                    self._refresh()
+        except OSError as error:
             raise FailureError(f"the manifest {self.path} cannot be used: {error}") from error
 
     def has(self, origin: str, state: str) -> bool:
@@ -57,7 +75,16 @@ class Manifest:
         entry = self._done.get(origin)
         if entry is None or not state or (entry["state"], entry["settings"]) != (state, self.settings):
             return False
-        return all(_size(self.folder / name) == size for name, size in entry["outputs"].items())
+        return all(_facts(self.folder / name)[0] == size for name, size in entry["outputs"].items())
+
+    def owns(self, path: Path) -> bool:
+        """Whether a run wrote the file at a path, and nobody has changed it since."""
+        try:
+            self._refresh()  # another run may have written it meanwhile
+            known = self._files.get(path.relative_to(self.folder).as_posix())
+        except (OSError, ValueError):
+            return False
+        return known is not None and not path.is_symlink() and _facts(path) == known
 
     def add(
         self,
@@ -65,6 +92,7 @@ class Manifest:
         *,
         state: str = "",
         outputs: Sequence[Path] = (),
+        parts: Mapping[Path, Path] | None = None,
         seconds: float = 0.0,
         size: tuple[int, int] = (0, 0),
         areas: Mapping[str, float] | None = None,
@@ -75,7 +103,8 @@ class Manifest:
         Args:
             origin: the image, as its source says.
             state: of the source, before it was read.
-            outputs: the files that were written, below the folder.
+            outputs: the files that are written, below the folder.
+            parts: where each of them lies as long as it has no name.
             seconds: that it took.
             size: ``(height, width)`` of the image.
             areas: the share of the image that each class covers.
@@ -88,28 +117,88 @@ class Manifest:
         if error:
             entry |= {"error": error}
         else:
-            written = {path.relative_to(self.folder).as_posix(): _size(path) for path in outputs}
-            entry |= {"outputs": written, "seconds": round(seconds, 4), "height": size[0], "width": size[1]}
+            parts = parts or {}
+            facts = {
+                path.relative_to(self.folder).as_posix(): _facts(parts.get(path, path)) for path in outputs
+            }
+            entry |= {"outputs": {name: size for name, (size, _) in facts.items()}}
+            entry |= {"times": {name: time for name, (_, time) in facts.items()}}
+            entry |= {"seconds": round(seconds, 4), "height": size[0], "width": size[1]}
             entry |= {"areas": {name: round(share, 6) for name, share in (areas or {}).items()}}
         entry |= {"state": state, "settings": self.settings}
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(as_json(entry) + "\n")
+            self._append((as_json(entry) + "\n").encode())
         except OSError as failure:
             raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 
-    def _read(self, text: str) -> None:
-        for line in lines_of(text):
+    def _append(self, line: bytes) -> None:
+        """Add to the file in one go, so that lines of several processes do not mix."""
+        with self.path.open("ab", buffering=0) as file:
+            file.write(line)
+
+    def _refresh(self) -> None:
+        """Read the whole lines that have come since the last time."""
+        with self.path.open("rb") as file:
+            file.seek(self._read_to)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for entry in _entries(whole):
             try:
-                entry = json_text.parse(line)
-                if "outputs" in entry:
-                    self._done[entry["input"]] = {key: entry[key] for key in ("state", "settings", "outputs")}
-            except (ValueError, KeyError, TypeError):
-                continue  # a line that a crash cut off
+                origin, outputs, times = entry["input"], entry.get("outputs"), entry.get("times", {})
+                self._done.pop(origin, None)  # it failed this time
+                if outputs is not None:
+                    self._done[origin] = {key: entry[key] for key in ("state", "settings", "outputs")}
+                    self._files |= {name: (outputs[name], times[name]) for name in outputs if name in times}
+            except (KeyError, TypeError, AttributeError):
+                continue
 
 
-def _size(path: Path) -> int:
+def written_into(folder: Path) -> set[Path]:
+    """Return the files in and below a folder that the manifests in it list, whether or not they are there."""
+    found: set[Path] = set()
+    before, after = MANIFEST.split("{part}")
+    for path in folder.glob(f"{before}*{after}"):
+        try:
+            entries = list(_entries(path.read_bytes())) if _is_manifest(path) else []
+        except OSError:
+            continue
+        for entry in entries:
+            outputs = entry.get("outputs")
+            found |= (
+                {folder / name for name in outputs if isinstance(name, str)}
+                if isinstance(outputs, dict)
+                else set()
+            )
+    return found
+
+
+def _entries(lines: bytes) -> Iterator[dict[str, Any]]:
+    """Yield what whole lines say, but for those that a crash cut off."""
+    for line in lines.split(b"\n"):
+        try:
+            entry = json_text.parse(line.decode())
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is the record of a run: empty, or its first line is of that kind, or was cut off."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
+    with path.open("rb") as file:
+        first = file.readline(_LONGEST)
+    if not first.endswith(b"\n"):
+        return not first or first.startswith(_BEGINS)
+    return any({"input", "settings"} <= entry.keys() for entry in _entries(first))
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    """Return a file's size and when it was last changed."""
     try:
-        return path.stat().st_size
+        found = path.stat()
     except OSError:
-        return -1
+        return -1, -1
+    return found.st_size, found.st_mtime_ns

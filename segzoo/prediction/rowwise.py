@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from segzoo.files import Keeping
     from segzoo.prediction.large import Tiler
     from segzoo.prediction.rendering import OutputOptions
     from segzoo.prediction.tiling import Plan, RowSource
@@ -33,6 +34,7 @@ class RowJob:
         outputs: the file of each output.
         options: how outputs look.
         plan: how it is run.
+        shares: of the image that each class covers, by name, once it was run.
     """
 
     tiler: Tiler
@@ -42,6 +44,7 @@ class RowJob:
     outputs: Mapping[str, Path]
     options: OutputOptions
     plan: Plan
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def find(
@@ -88,8 +91,12 @@ class RowJob:
         return cls(tiler, path, page, rows, outputs, options, plan)
 
     @torch.inference_mode()
-    def run(self) -> dict[str, float]:
+    def run(self, keeping: Keeping | None = None) -> Mapping[str, float]:
         """Segment the image, write its outputs, and return the share of each class, by name.
+
+        Args:
+            keeping: what an earlier run wrote, and who is told before the files get their names; it then
+                finds the shares in `shares`.
 
         Raises:
             ImageError: the image is damaged.
@@ -105,7 +112,7 @@ class RowJob:
             return open_rows(self.path, page=self.page, max_pixels=None)
 
         labels, logits = tiler.config.labels, tiler.config.architecture.num_classes
-        with RowOutputs(self.outputs, labels, logits, again, size, self.options) as sink:
+        with RowOutputs(self.outputs, labels, logits, again, size, self.options, keeping) as sink:
             segment_large(
                 tiler.engine,
                 rows,
@@ -115,7 +122,8 @@ class RowJob:
                 thresholds=tiler.thresholds,
                 chances=sink.chances,
             )
-        return sink.shares
+            self.shares = sink.shares
+        return self.shares
 
 
 def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool) -> None:

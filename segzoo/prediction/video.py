@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import ImageError, OptionError
+from segzoo.errors import ImageError
+from segzoo.files import refuse_taken
 from segzoo.prediction.film import Film, VideoOutput, check_film
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.sources.video import Video
+from segzoo.stopping import Stopped
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from numpy.typing import NDArray
 
+    from segzoo.files import Keeping
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources.video import Shot
 
@@ -79,6 +82,7 @@ def segment_video(
     first: float = 0.0,
     last: float | None = None,
     overwrite: bool = False,
+    keeping: Callable[[VideoResult], Keeping] | None = None,
     tell: Callable[[str], None] = _log.warning,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> VideoResult:
@@ -94,14 +98,15 @@ def segment_video(
         first: seconds of the source to begin at; they become 0.
         last: seconds of the source to end at.
         overwrite: whether ``out`` may exist.
+        keeping: returns what a record knows of ``out``, and is given the result before ``out`` gets its name.
         tell: hears, a line each, of broken frames, and of sound that cannot be copied.
         progress: hears how many frames are written, and of how many, where that is known.
 
     Raises:
         MissingExtraError: PyAV is not installed.
         ImageError: the source cannot be read, or not one frame of it.
-        OptionError: an option is out of range, or ``out`` exists or is the source.
-        FailureError: ``out`` cannot be written; nothing is left of it.
+        OptionError: an option is out of range.
+        FailureError: ``out`` exists, is the source, or cannot be written; nothing is left of it.
 
     Example:
         >>> model = segzoo.load("unet-nuclei")
@@ -109,37 +114,43 @@ def segment_video(
     """
     begun, out = time.perf_counter(), Path(out)
     check_film(out, output)
-    _check_place(out, source, overwrite=overwrite)
+    if keeping is None:
+        refuse_taken([out], overwrite=overwrite, inputs=[Path(source)])
     video = Video(source, every=every, first=first, last=last)
-    job = _Job(predict, video, Film(out, video, output=output, tell=tell), output, opacity)
-    interrupted = False
+    job = _Job(
+        predict, video, Film(out, video, output=output, tell=tell, overwrite=overwrite), output, opacity
+    )
+    ended: KeyboardInterrupt | None = None
     try:
         try:
             job.run(tell, progress)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             if not video.is_camera or not job.film.frames:
                 raise
-            interrupted = True
+            ended = error
         if not job.film.frames:
             raise ImageError(f"no frame of {source} can be read{_reasons(video)}")
-        job.film.close()
+        pixels = sum(job.areas.values())
+        result = VideoResult(
+            source=str(source),
+            path=out,
+            frames=job.film.frames,
+            broken=tuple(video.broken),
+            size=job.size,
+            areas={name: share / pixels for name, share in job.areas.items()},
+            sound=job.film.sound,
+            seconds=time.perf_counter() - begun,
+            interrupted=ended is not None,
+        )
+        job.film.close(keeping and keeping(result))
     except BaseException:
         job.film.discard()
         raise
     finally:
         video.close()
-    pixels = sum(job.areas.values())
-    return VideoResult(
-        source=str(source),
-        path=out,
-        frames=job.film.frames,
-        broken=tuple(video.broken),
-        size=job.size,
-        areas={name: share / pixels for name, share in job.areas.items()},
-        sound=job.film.sound,
-        seconds=time.perf_counter() - begun,
-        interrupted=interrupted,
-    )
+    if isinstance(ended, Stopped):  # unlike Ctrl-C, SIGTERM means the whole run
+        raise ended
+    return result
 
 
 class _Job:
@@ -203,14 +214,6 @@ class _Job:
         if self.output == "mask":
             return np.ascontiguousarray(segmentation.mask)
         return np.ascontiguousarray(segmentation.overlay(self.opacity))
-
-
-def _check_place(out: Path, source: str | os.PathLike[str], *, overwrite: bool) -> None:
-    if out.exists():
-        if Path(source).exists() and out.samefile(source):
-            raise OptionError(f"{out} is the video that is read: choose another name to write to")
-        if not overwrite:
-            raise OptionError(f"{out} exists: choose another name, or overwrite it")
 
 
 def _reasons(video: Video) -> str:

@@ -8,8 +8,6 @@ Words with a dollar sign in them are filled in by `string.Template`. What comes 
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 from segzoo import __version__, zoo
 from segzoo.discovery import normalise
 from segzoo.errors import UsageError
+from segzoo.files import whole_folder, writing
 from segzoo.hooks import API_VERSION
 from segzoo.registry import plural
 
@@ -95,20 +94,15 @@ def write(names: Naming, kind: str, folder: Path) -> list[Path]:
 
     Raises:
         UsageError: the folder exists and is not empty.
-        OSError: it cannot be written.
+        FailureError: it cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists already: choose another name, or another place with --dir")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     rendered = render(names, kind)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{names.distribution}-") as beside:
-        made = Path(beside) / "package"
+    with writing(folder), whole_folder(folder) as part:
         for path, content in rendered.items():
-            (made / path).parent.mkdir(parents=True, exist_ok=True)
-            (made / path).write_bytes(content)
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(made, folder)
+            (part / path).parent.mkdir(parents=True, exist_ok=True)
+            (part / path).write_bytes(content)
     return [folder / path for path in rendered]
 
 

@@ -2,8 +2,9 @@
 
 A checkpoint is a folder, ``step-00000123``, of three files: ``state.json`` (plain data),
 ``tensors.safetensors`` (its tensors; see `segzoo.training.tree`) and ``SHA256SUMS``, which ``sha256sum -c``
-checks too. It is written under a hidden name, brought to the disk, and then renamed; only then are older
-ones deleted, and under a hidden name again. What a crash leaves under hidden names goes at the next save.
+checks too. It is written as a part (`segzoo.files`), brought to the disk, and then renamed; only then are
+older ones deleted, and under a hidden name again. What a crash leaves under hidden names goes at the next
+save.
 One process writes to a folder at a time.
 """
 
@@ -25,6 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from segzoo import json_text
 from segzoo.errors import FailureError, WeightsError
+from segzoo.files import part_folder, sweep
 from segzoo.options import check_positive
 from segzoo.training.tree import from_json, to_json
 
@@ -80,19 +82,13 @@ class Checkpoints:
         """
         data, tensors = to_json(state)
         final = self.folder / f"step-{step:08d}"
-        part = self.folder / f".{final.name}.{secrets.token_hex(4)}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            part.mkdir()
-            _write(part, {"version": VERSION, "step": step, "state": data}, tensors)
-            _put(part, final)
+            with part_folder(self.folder) as part:
+                self._sweep()
+                _write(part, {"version": VERSION, "step": step, "state": data}, tensors)
+                _put(part, final)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(part, ignore_errors=True)
             raise FailureError(self._not_saved(final, error, _size(tensors))) from error
-        except BaseException:  # Ctrl-C: nothing half-written stays
-            shutil.rmtree(part, ignore_errors=True)
-            raise
         self._thin_out(step)
         return final
 
@@ -135,6 +131,7 @@ class Checkpoints:
 
     def _sweep(self) -> None:
         """Delete what crashes have left, and give a checkpoint that was being replaced its name back."""
+        sweep(self.folder)
         for path in self.folder.iterdir():
             match = _REPLACED.fullmatch(path.name)
             if match is not None and not (self.folder / match[1]).exists():

@@ -4,7 +4,8 @@ Below the cache's home (``SEGZOO_HOME``, else ``segzoo`` below ``XDG_CACHE_HOME`
 
     files/HOST/PATH            a file as it was fetched; put one there by hand and it is used
     files/HOST/PATH.json       its record: where it came from, its size and sha256
-    files/HOST/PATH.part       as much of it as has come; resumed by the next attempt
+    files/HOST/PATH.part       as much of it as has come; resumed by the next attempt, which is why it is
+                               not called as the parts of `segzoo.files`
     folders/NAME-KEY/          a file converted to a segzoo folder
     hub/ORG--NAME.json         commits and hashes of a Hugging Face repository
     locks/                     held while a file is fetched or converted
@@ -24,13 +25,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from segzoo import json_text
-from segzoo.errors import FailureError, WeightsError
+from segzoo import files, json_text
+from segzoo.errors import WeightsError
 from segzoo.http import mirror_path
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 #: Beside a converted folder's own files: the hashes of them, written when it was made.
 SEAL = "seal.json"
@@ -117,24 +119,21 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file beside its place and rename it; errors as `writing`."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path), files.whole_file(path, overwrite=True, advice=advice) as part:
         part.write_text(as_json(data, indent=2) + "\n", encoding="utf-8")
-        os.replace(part, path)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> AbstractContextManager[None]:
     """Turn what the disk refuses into a `FailureError` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FailureError(
-            f"cannot write {path}: {reason}. Set SEGZOO_HOME to a folder that you may write to and that has"
-            f" room (now {home()}, {free(home()) / 1e6:,.0f} MB free)"
-        ) from error
+    return files.writing(path, advice)
+
+
+def advice() -> str:
+    """Return what to do where the cache cannot be written."""
+    return (
+        ". Set SEGZOO_HOME to a folder that you may write to and that has"
+        f" room (now {home()}, {free(home()) / 1e6:,.0f} MB free)"
+    )
 
 
 def free(folder: Path) -> int:
@@ -197,8 +196,8 @@ def check(file: Path, expected: str, *, name: str) -> str:
 
 def seal(folder: Path, **facts: str) -> None:
     """Write down the hashes of a folder's files, for `check_seal`, and what made them."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
-    write_json(folder / SEAL, {**facts, "files": {path.name: sha256_of(path) for path in files}})
+    found = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
+    write_json(folder / SEAL, {**facts, "files": {path.name: sha256_of(path) for path in found}})
 
 
 def read_seal(folder: Path) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__, zoo
 from segzoo.errors import OptionError
+from segzoo.files import whole_folder
 from segzoo.specs import Labels, default_preprocessing
 from segzoo.weights import cache
 from segzoo.weights.fetch import fetch
@@ -137,10 +136,7 @@ def _version_of_layout(layout: str) -> str:
 def _convert(spec: WeightsSpec, file: Path, folder: Path) -> None:
     from segzoo.weights.conversion import convert
 
-    part = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        with cache.writing(part):
-            part.mkdir(parents=True, exist_ok=True)
+    with cache.writing(folder), whole_folder(folder) as part:
         convert(
             file,
             part,
@@ -152,10 +148,6 @@ def _convert(spec: WeightsSpec, file: Path, folder: Path) -> None:
             **spec.layout_options,
         )
         cache.seal(part, name=spec.name, source=spec.url, segzoo=__version__)
-        with cache.writing(folder):
-            os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _labels(spec: WeightsSpec) -> Labels:

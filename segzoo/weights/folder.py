@@ -6,10 +6,9 @@ file, so that the weights are read when they are first used and there is no seco
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,12 +30,13 @@ from segzoo.errors import (
     UsageError,
     WeightsError,
 )
-from segzoo.files import regular
+from segzoo.files import give_name, part_folder, regular
 from segzoo.options import check_flags
 from segzoo.printing import as_json
 from segzoo.weights.sources import locate
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from torch import Tensor
@@ -47,6 +47,7 @@ M = TypeVar("M", bound="nn.Module")
 
 TENSORS = "model.safetensors"
 CONFIG = "config.json"
+FILES = (TENSORS, CONFIG)
 
 #: Bytes that a network may compute for itself while it is built, beyond its weights.
 _SLACK = 256 << 20
@@ -94,18 +95,15 @@ def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
     Raises:
         FailureError: the folder cannot be written.
     """
-    told, part = (folder / f".{name}.{os.getpid()}" for name in (CONFIG, TENSORS))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        told.write_text(as_json(config, indent=2) + "\n", encoding="utf-8")
-        save_file(_apart(tensors), part, metadata={"format": "pt"})
-        part.chmod(told.stat().st_mode)  # safetensors makes files that others may not read
-        os.replace(part, folder / TENSORS)
-        os.replace(told, folder / CONFIG)
+        with part_folder(folder) as part:
+            told, stored = part / CONFIG, part / TENSORS
+            told.write_text(as_json(config, indent=2) + "\n", encoding="utf-8")
+            save_file(_apart(tensors), stored, metadata={"format": "pt"})
+            stored.chmod(told.stat().st_mode)  # safetensors makes files that others may not read
+            give_name(stored, folder / TENSORS)
+            give_name(told, folder / CONFIG)
     except (OSError, SafetensorError) as error:
-        for left in (told, part):
-            with suppress(OSError):
-                left.unlink()
         raise FailureError(f"cannot write the model to {folder}: {error}") from error
     return folder
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from segzoo import zoo
+from segzoo import files, zoo
 from segzoo.errors import SegzooError, UnknownNameError, did_you_mean
 from segzoo.weights import cache
 from segzoo.weights.converted import folder_for
@@ -142,7 +142,9 @@ def _record(file: Path) -> cache.Record | None:
 
 def _folders() -> Iterator[Item]:
     current = set(_current().values())
-    for path in sorted((cache.home() / "folders").glob("*")):
+    folders = cache.home() / "folders"
+    files.sweep(folders)
+    for path in sorted(one for one in folders.glob("*") if not files.is_part(one)):
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         name = str(cache.read_seal(path).get("name") or path.name)
         yield Item(kind="folder", name=name, path=path, bytes=size, needed=path in current)

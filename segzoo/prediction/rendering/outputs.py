@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segzoo.errors import FailureError, OptionError, did_you_mean
-from segzoo.files import refuse_existing, write_whole
+from segzoo.files import refuse_taken, whole_files, writing
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.rendering.kinds import OUTPUTS, Job, Output
 from segzoo.prediction.rendering.options import OutputOptions
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from segzoo.files import Keeping
     from segzoo.prediction.segmentation import Segmentation
 
 
@@ -55,8 +56,9 @@ def write_outputs(
     options: OutputOptions | None = None,
     *,
     source: str = "",
+    keeping: Keeping | None = None,
 ) -> tuple[Path, ...]:
-    """Write a segmentation as files beside each other, each whole or not at all.
+    """Write a segmentation as files beside each other, all of them whole or none.
 
     Args:
         segmentation: what was found.
@@ -64,6 +66,7 @@ def write_outputs(
         names: of `OUTPUTS`.
         options: how they look.
         source: the name of the image, told to programs that read COCO; the stem's unless told.
+        keeping: what an earlier run wrote, and who is told before the files get their names.
 
     Returns:
         The files, in the order of the names.
@@ -76,12 +79,11 @@ def write_outputs(
     check_outputs(names, options)
     names = tuple(dict.fromkeys(names))
     paths = tuple(stem.with_name(stem.name + _suffix(name, options)) for name in names)
-    if not options.overwrite:
-        for path in paths:
-            refuse_existing(path)
+    refuse_taken(paths, overwrite=options.overwrite, owns=keeping and keeping.owns)
     wanted = _only(segmentation, options)
-    for name, path in zip(names, paths, strict=True):
-        _write(wanted, path, OUTPUTS[name], options, source or stem.name)
+    with whole_files(paths, overwrite=options.overwrite, keeping=keeping) as parts:
+        for name, path, part in zip(names, paths, parts, strict=True):
+            _write(wanted, path, part, OUTPUTS[name], options, source or stem.name)
     return paths
 
 
@@ -100,14 +102,14 @@ def write_output(
     """
     options = options or OutputOptions()
     check_outputs([name])
-    if not options.overwrite:
-        refuse_existing(path)
-    _write(_only(segmentation, options), path, OUTPUTS[name], options, source or path.name)
+    refuse_taken([path], overwrite=options.overwrite)
+    with whole_files([path], overwrite=options.overwrite) as (part,):
+        _write(_only(segmentation, options), path, part, OUTPUTS[name], options, source or path.name)
     return path
 
 
 def _write(
-    segmentation: Segmentation, path: Path, output: Output, options: OutputOptions, source: str
+    segmentation: Segmentation, path: Path, part: Path, output: Output, options: OutputOptions, source: str
 ) -> None:
     job = Job(segmentation, options, _format(output, path), source)
     try:
@@ -115,7 +117,8 @@ def _write(
     except OSError as error:
         # Pillow's codecs say so of pictures that are too large for their format.
         raise FailureError(f"cannot write {path}: {error}") from error
-    write_whole(path, data)
+    with writing(path):
+        part.write_bytes(data)
 
 
 def _suffix(name: str, options: OutputOptions) -> str:

@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from segzoo.prediction.sources.finding import Found, find, find_sources
-from segzoo.prediction.sources.source import ArraySource, FileSource, Source, UrlSource, VideoSource
+from segzoo.prediction.sources.source import (
+    ArraySource,
+    FileSource,
+    Source,
+    UrlSource,
+    VideoSource,
+    files_of,
+)
 
-__all__ = ["ArraySource", "FileSource", "Found", "Source", "UrlSource", "VideoSource", "find", "find_sources"]
+__all__ = [
+    "ArraySource",
+    "FileSource",
+    "Found",
+    "Source",
+    "UrlSource",
+    "VideoSource",
+    "files_of",
+    "find",
+    "find_sources",
+]

@@ -16,6 +16,7 @@ from segzoo.images import as_image, count_pages, from_pillow, read
 from segzoo.prediction.sources.video import CAMERA
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
     import numpy as np
@@ -198,6 +199,12 @@ class StreamSource:
     def state(self) -> str:
         """Return nothing: a stream is read once."""
         return ""
+
+
+def files_of(sources: Sequence[Source | VideoSource]) -> list[Path]:
+    """Return the files that sources are read from; what comes from elsewhere has none."""
+    files = [one.path for one in sources if isinstance(one, FileSource)]
+    return files + [Path(one.origin) for one in sources if isinstance(one, VideoSource) and not one.is_camera]
 
 
 def _file_state(path: Path) -> str:

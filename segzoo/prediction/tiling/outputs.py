@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from segzoo.errors import OptionError
-from segzoo.files import refuse_existing, write_whole
+from segzoo.files import Keeping, refuse_existing, whole_files, writing
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.rendering.documents import areas_to_csv
 from segzoo.prediction.rendering.painting import look_up
@@ -91,6 +91,7 @@ class RowOutputs:
         image: opens the image's rows once more, for pictures.
         size: of the image.
         options: how outputs look.
+        keeping: what an earlier run wrote, and who is told before the files get their names.
 
     Attributes:
         chances: takes the probabilities, where they are wanted.
@@ -108,12 +109,16 @@ class RowOutputs:
         image: Callable[[], RowSource],
         size: tuple[int, int],
         options: OutputOptions,
+        keeping: Keeping | None = None,
     ) -> None:
         check_by_rows(paths)
-        self._size, self._labels, self._areas_path = size, labels, paths.get("areas")
-        replaces = options.overwrite
-        if self._areas_path is not None and not replaces:
-            refuse_existing(self._areas_path)
+        self._paths, self._overwrite, self._keeping = paths, options.overwrite, keeping
+        self._size, self._labels, self._areas = size, labels, None
+        replaces = (
+            options.overwrite or keeping is not None
+        )  # of which each file is asked when it gets its name
+        if "areas" in paths and not replaces:
+            refuse_existing(paths["areas"])
         self._sinks: list[FileSink] = []
         for name, path in paths.items():
             if name in _PLAIN:
@@ -134,14 +139,15 @@ class RowOutputs:
 
     def __enter__(self) -> Self:
         sinks = (*self._sinks, *([self.chances] if self.chances else []))
-        try:
+        paths = [*self._paths.values()]
+        with ExitStack() as stack:
+            whole = whole_files(paths, overwrite=self._overwrite, keeping=self._keeping)
+            parts = dict(zip(paths, stack.enter_context(whole), strict=True))
             for sink in sinks:
-                self._stack.enter_context(sink)
-        except BaseException:
-            # Ctrl-C may come between the opening of a file and its being known to be open.
-            for sink in sinks:
-                sink.drop()
-            raise
+                sink.part = parts[sink.path]
+                stack.enter_context(sink)
+            self._areas = parts[self._paths["areas"]] if "areas" in self._paths else None
+            self._stack = stack.pop_all()
         return self
 
     def write(self, rows: NDArray[np.uint8]) -> None:
@@ -158,12 +164,15 @@ class RowOutputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
-        if kind is None and self._areas_path is not None:
-            # Of a mask, the table looks at nothing but how many pixels it has.
-            size = np.broadcast_to(np.uint8(0), self._size)
-            areas = self._named(self._written)
-            write_whole(self._areas_path, areas_to_csv(size, self._labels, areas))
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            if self._areas is not None:
+                # Of a mask, the table looks at nothing but how many pixels it has.
+                size = np.broadcast_to(np.uint8(0), self._size)
+                with writing(self._paths["areas"]):
+                    self._areas.write_bytes(areas_to_csv(size, self._labels, self._named(self._written)))
 
     @property
     def shares(self) -> dict[str, float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 import numpy as np
 
 from segzoo.errors import FailureError, OptionError
+from segzoo.files import whole_file, writing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -80,10 +80,16 @@ class FileSink:
         width: of the mask.
         overwrite: whether a file that is there may be replaced.
 
+    Attributes:
+        part: where it is written until it is whole, where somebody else gives it its name; see
+            `segzoo.files.whole_files`.
+
     Raises:
         OptionError: the file is there already.
         FailureError: it cannot be written.
     """
+
+    part: Path | None = None
 
     def __init__(
         self,
@@ -95,22 +101,19 @@ class FileSink:
     ) -> None:
         self.path = Path(path)
         self.height, self.width = height, width
-        if self.path.exists() and not overwrite:
+        if os.path.lexists(self.path) and not overwrite:
             raise OptionError(f"{self.path} is there already: name another, or allow it to be overwritten")
-        # As `segzoo.files.write_whole` calls what is not whole yet.
-        self._part = self.path.with_name(f".{token_hex(8)}.part")
+        self._overwrite = overwrite
+        self._stack = ExitStack()
         self._written = 0
         self._file: Any = None
 
     def __enter__(self) -> Self:
-        try:
-            with self._failures():
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._part.open("xb")
-                self._begin(self._file)
-        except BaseException:
-            self.drop()
-            raise
+        with writing(self.path), ExitStack() as stack:
+            part = self.part or stack.enter_context(whole_file(self.path, overwrite=self._overwrite))
+            self._file = stack.enter_context(part.open("wb"))
+            self._begin(self._file)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, rows: NDArray[Any]) -> None:
@@ -124,7 +127,7 @@ class FileSink:
             raise OptionError(
                 f"rows {rows.shape} after {self._written} do not fit {self.height}x{self.width}"
             )
-        with self._failures():
+        with writing(self.path):
             self._take(self._file, rows)
         self._written += count
 
@@ -136,27 +139,14 @@ class FileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                if self._written < self.height:
-                    raise FailureError(f"{self.path} got {self._written} of {self.height} rows")
-                with self._failures():
-                    self._end(self._file)
-                    self._file.close()
-                    os.replace(self._part, self.path)
-        finally:
-            self.drop()
-
-    def drop(self) -> None:
-        """Leave nothing of what is not whole."""
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-        with suppress(OSError):
-            self._part.unlink()
-
-    def _failures(self) -> _Failures:
-        return _Failures(self.path)
+        if error is not None:
+            with suppress(OSError):  # what a full disk has refused, it refuses once more
+                self._stack.__exit__(kind, error, trace)
+            return
+        with writing(self.path), self._stack:
+            if self._written < self.height:
+                raise FailureError(f"{self.path} got {self._written} of {self.height} rows")
+            self._end(self._file)
 
     def _begin(self, file: BinaryIO) -> None:
         raise NotImplementedError
@@ -166,20 +156,6 @@ class FileSink:
 
     def _end(self, file: BinaryIO) -> None:
         raise NotImplementedError
-
-
-class _Failures:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError):
-            raise FailureError(f"cannot write {self._path}: {error.strerror or error}") from error
 
 
 class NpySink(FileSink):
