@@ -40,8 +40,7 @@ def open_dataset(
         FailureError: the root does not hold the data.
     """
     registered = zoo.registry("datasets")
-    if data not in registered and (Path(data).is_dir() or _is_list(Path(data))):
-        data, root = "folder", data
+    data, root = _named(data, root)
     if data not in registered:
         raise UnknownNameError(
             registered.unknown(data, also=f", and there is no folder of that name{no_address(data)}")
@@ -57,6 +56,20 @@ def open_dataset(
 
     key = repr((spec.factory, str(place.resolve()), split, sorted({**spec.options, **options}.items())))
     return Cached(made, None if cache is True else cache, key=key)
+
+
+def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder that a data set lies in; arguments and errors as those of `open_dataset`."""
+    data, root = _named(data, root)
+    place = _root(data, root)
+    return place.parent if place.is_file() else place
+
+
+def _named(data: str, root: str | os.PathLike[str] | None) -> tuple[str, str | os.PathLike[str] | None]:
+    """Return the registered data set, and its root, that a folder or a list stands for."""
+    if data not in zoo.registry("datasets") and (Path(data).is_dir() or _is_list(Path(data))):
+        return "folder", data
+    return data, root
 
 
 def _is_list(path: Path) -> bool:

@@ -422,7 +422,7 @@ def test_a_network_with_a_sigmoid_for_each_class_is_refused_unless_its_other_mas
 def test_one_class_and_one_class_a_pixel_need_no_such_word(checkpoint, tmp_path):
     torch.save(nested(1), tmp_path / "a.pth")
     assert "notes" not in config(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))["provenance"]
-    segzoo.convert(checkpoint, tmp_path / "out", multilabel="argmax")  # it is so already
+    segzoo.convert(checkpoint, tmp_path / "other", multilabel="argmax")  # it is so already
 
 
 def test_a_folder_that_an_older_version_made_of_one_is_told_apart(tmp_path, recwarn):

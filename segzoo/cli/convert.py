@@ -20,6 +20,7 @@ from segzoo.printing import echo
     help="The program that wrote FILE [default: recognised from its tensors].",
 )
 @click.option("--out", required=True, type=click.Path(), help="The folder to write.")
+@click.option("--overwrite", is_flag=True, help="Replace the model that the folder holds.")
 @click.option(
     "--option",
     "options",
@@ -27,7 +28,7 @@ from segzoo.printing import echo
     metavar="KEY=VALUE",
     help="What FILE does not say, such as scale=0.5; once per option.",
 )
-def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -> None:
+def command(file: str, layout: str | None, out: str, overwrite: bool, options: tuple[str, ...]) -> None:
     """Convert another program's checkpoint to a segzoo folder.
 
     `segzoo list layouts` shows the programs whose files are known.
@@ -39,10 +40,12 @@ def command(file: str, layout: str | None, out: str, options: tuple[str, ...]) -
     from segzoo.weights.conversion import convert
 
     given = dict(_pair(text) for text in options)
-    clash = sorted(given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance"})
+    clash = sorted(
+        given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance", "overwrite"}
+    )
     if clash:
         raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
-    folder = convert(file, out, layout=layout, **given)
+    folder = convert(file, out, layout=layout, overwrite=overwrite, **given)
     told = json_text.read(folder / "config.json")
     echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
     for note in told["provenance"].get("notes", ()):

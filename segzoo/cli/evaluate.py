@@ -41,6 +41,7 @@ class Request:
     device: str | None
     save_predictions: str | None
     report: str | None
+    overwrite: bool
     as_json: bool
 
 
@@ -88,6 +89,11 @@ class Request:
 )
 @click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
 @click.option("--report", type=click.Path(), help="A folder for report.html, images.csv and report.json.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace masks and reports that exist; inside the data set's own folder nothing is replaced.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(**options: Any) -> None:
     """Score a model, or a folder of predictions.
@@ -106,15 +112,17 @@ def command(**options: Any) -> None:
     request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
     _check(request)
     if request.report:
-        from segzoo.files import writable
+        from segzoo.evaluation.writing import report_files
+        from segzoo.files import refuse_taken, writable
 
+        refuse_taken(report_files(request.report), overwrite=request.overwrite)
         writable(request.report)
     evaluation = _score(request)
     written: tuple[Path, ...] = ()
     if request.report:
         from segzoo.evaluation import write_report
 
-        written = write_report(evaluation, request.report)
+        written = write_report(evaluation, request.report, overwrite=request.overwrite)
     if request.as_json:
         echo_json(evaluation.to_json())
     else:
@@ -188,8 +196,17 @@ def _score(request: Request) -> Evaluation:
         _dataset(request, names),
         subject=request.model,
         save_predictions=request.save_predictions,
+        overwrite=request.overwrite and not _in_data(request),
         **shared,
     )
+
+
+def _in_data(request: Request) -> bool:
+    """Whether masks go into the data set's own folder, where what exists may be the truth."""
+    from segzoo.files import lies_in
+    from segzoo.parts import place_of
+
+    return lies_in(Path(str(request.save_predictions)), place_of(str(request.data), request.root))
 
 
 def _dataset(request: Request, classes: tuple[str, ...]) -> Dataset:

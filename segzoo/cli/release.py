@@ -37,6 +37,7 @@ from segzoo.printing import echo
 @click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
 @click.option("--licence", default="", help="Of the weights [default: the recipe's].")
 @click.option("--full", is_flag=True, help="Keep single precision, at twice the size.")
+@click.option("--overwrite", is_flag=True, help="Replace weights and a card that TARGET holds.")
 @click.option(
     "--device",
     shell_complete=offers.devices,
@@ -52,6 +53,7 @@ def command(
     machine: str,
     licence: str,
     full: bool,
+    overwrite: bool,
     device: str | None,
 ) -> None:
     """Turn a training's folder into weights that ship with a plug-in.
@@ -79,6 +81,7 @@ def command(
         licence=licence,
         dtype=torch.float32 if full else torch.float16,
         device=device,
+        overwrite=overwrite,
         progress=True,
     )
     rows = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from segzoo.doctor.layout import SPLITS
 from segzoo.doctor.meaning import VOID, Meaning, fits, interpret
@@ -16,6 +19,7 @@ from segzoo.doctor.sheet import Cell, draw_sheet
 from segzoo.doctor.source import find_source
 from segzoo.doctor.survey import in_sample, look_at_pairs
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
+from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
 from segzoo.images import as_image, read
 from segzoo.specs import Labels
 
@@ -36,6 +40,9 @@ T = TypeVar("T")
 
 #: Masks from which it is judged what their values mean; `check_data` judges over all of them.
 _JUDGED = 200
+#: Tells a sheet that was drawn here from other pictures: beside it stands a hash of the pixels.
+_MARK = "segzoo sheet"
+_ADVICE = "name another picture with --out, or replace it with --overwrite"
 _GREY = (150, 150, 150)
 _EMPTY = Cell("", "", None, None)
 
@@ -47,6 +54,7 @@ def preview(
     split: str | None = None,
     count: int = 24,
     out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     vary: Vary | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
@@ -57,17 +65,24 @@ def preview(
         root: where a registered data set lies.
         split: only this part of it.
         count: how many images, at most.
-        out: the picture; ``NAME_preview.png`` in the working folder where ``None``.
+        out: the picture; ``NAME_preview.png`` in the working folder where ``None``. It must not lie beside
+            images or masks of the data set.
+        overwrite: whether a file that is there may be replaced; a PNG that was drawn here always is.
         vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
             further images with theirs; it is also told the mask's value for void, or ``None`` where the
             data set ignores nothing.
         tell: called with each sample of the sheet whose files cannot be read, and why.
 
     Raises:
-        OptionError: there is no such split.
-        FailureError: there is nothing to show, or the picture cannot be written.
+        OptionError: there is no such split, or a picture has no such suffix.
+        FailureError: there is nothing to show, or the picture cannot be written, or is there already.
     """
     source = find_source(os.fspath(data), root)
+    path = Path(out if out is not None else f"{_name(source)}_preview.png")
+    kind = _format(path)
+    inputs = _files(source)
+    refuse_taken([path], overwrite=overwrite, owns=_is_sheet, inputs=inputs, advice=_ADVICE)
+    keep_apart(path.parent, inputs, below=False)
     if source.layout is not None:
         pairs = _of_split(
             {name: [p for p in source.layout.pairs if p.split == name] for name in SPLITS}, split
@@ -81,7 +96,6 @@ def preview(
     for cell in cells:
         if cell.image is None and tell is not None:
             tell(f"{cell.name}: {cell.why or cell.trouble}")
-    path = Path(out if out is not None else f"{_name(source)}_preview.png")
     title = f"{_name(source)}" + (f", {split}" if split else "")
     told = ", ".join(f"{name} {number:,}" for name, number in total.items() if number)
     subtitle = f"{sum(total.values()):,} images with masks ({told})"
@@ -92,12 +106,29 @@ def preview(
         rows = [_varied(cell, vary, len(labels.classes) - 1 if ignoring else None) for cell in cells]
         columns = max(map(len, rows))
         cells = [cell for row in rows for cell in (*row, *[_EMPTY] * (columns - len(row)))]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw_sheet(title, subtitle, cells, labels, columns=columns).save(path)
-    except (OSError, ValueError) as error:
-        raise FailureError(f"the picture {path} cannot be written: {error}") from error
+    sheet = draw_sheet(title, subtitle, cells, labels, columns=columns)
+    keeping = Keeping(owns=_is_sheet, naming=lambda parts: None)
+    mark = PngInfo()
+    mark.add_text(_MARK, _digest(sheet))
+    with (
+        writing(path, what="cannot write the picture"),
+        whole_file(path, overwrite=overwrite, keeping=keeping) as part,
+    ):
+        sheet.save(part, kind, **({"pnginfo": mark} if kind == "PNG" else {}))
     return path
+
+
+def _is_sheet(path: Path) -> bool:
+    """Whether a file is a sheet that was drawn here, and nobody has changed a pixel of it since."""
+    try:
+        with Image.open(regular(path)) as sheet:
+            return _MARK in sheet.info and sheet.info[_MARK] == _digest(sheet)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def _digest(picture: Image.Image) -> str:
+    return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
 def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
@@ -106,6 +137,26 @@ def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
         return [cell]
     variants = enumerate(vary(cell.image, cell.mask, void), start=1)
     return [cell, *(Cell("", f"variant {number}", *pair, like=cell.image) for number, pair in variants)]
+
+
+def _format(path: Path) -> str:
+    """Return Pillow's name of the format that a picture's name asks for."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise OptionError(f"{path} names no picture: give it a suffix such as .png or .jpg")
+    return kind
+
+
+def _files(source: Source) -> list[Path]:
+    """Return the images and masks of a data set, as far as it tells them."""
+    layout = source.layout
+    if layout is not None:
+        paired = [file for pair in layout.pairs for file in (pair.image, pair.mask)]
+        return [*paired, *layout.images, *layout.masks, *(file for file, _ in layout.ambiguous)]
+    told = [(dataset, getattr(dataset, "files", None)) for dataset in source.datasets.values()]
+    return [
+        file for dataset, files in told if files is not None for i in range(len(dataset)) for file in files(i)
+    ]
 
 
 def _name(source: Source) -> str:

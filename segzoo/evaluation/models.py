@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -9,8 +10,8 @@ from torch import nn
 from segzoo.errors import OptionError
 from segzoo.evaluation.cases import Case, every_case, named_metrics
 from segzoo.evaluation.tally import Tally, tally
-from segzoo.evaluation.writing import save_mask
-from segzoo.files import writable
+from segzoo.evaluation.writing import mask_path, save_mask
+from segzoo.files import keep_apart, refuse_taken, writable
 from segzoo.prediction.frugal import FrugalPredictor
 from segzoo.prediction.plain import config_of, loaded
 from segzoo.prediction.shortage import MemoryShortageError
@@ -62,6 +63,7 @@ def score_model(
     resamples: int = 1000,
     seed: int = 0,
     save_predictions: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     keep_going: bool = False,
     progress: bool = False,
 ) -> Evaluation:
@@ -77,14 +79,16 @@ def score_model(
         worst: of how many images to keep pictures.
         resamples: of the bootstrap; 0 for no intervals.
         seed: of the bootstrap.
-        save_predictions: a folder for the predicted masks, one palette PNG per image.
+        save_predictions: a folder for the predicted masks, one palette PNG per image. It must not hold files
+            of the data set.
+        overwrite: whether masks that are there may be replaced.
         keep_going: whether a sample whose files cannot be read is left out and told in
             `Evaluation.unscored`, unless that is so of all; else the first is an error.
         progress: whether to show a bar.
 
     Raises:
         OptionError: the data set is empty, or has other classes than the model.
-        FailureError: a mask cannot be written, or does not fit its image.
+        FailureError: a mask cannot be written, is there already, or does not fit its image.
 
     Example:
         >>> test = open_dataset("dsb2018", root="dsb2018", split="test")
@@ -93,12 +97,12 @@ def score_model(
     """
     network = loaded(model)
     counted = named_metrics(metrics, dataset.labels)
-    folder = None if save_predictions is None else writable(save_predictions)
+    folder = None if save_predictions is None else _place(save_predictions, dataset, overwrite=overwrite)
     result = Tally(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
     for case in _cases(network, dataset, counted, progress=progress, unscored=unscored):
         if folder is not None:
-            save_mask(case.prediction, dataset.labels, folder, case.name)
+            save_mask(case.prediction, dataset.labels, folder, case.name, overwrite=overwrite)
         result.add(case)
     config = config_of(network)
     about = {"network": config.architecture.name}
@@ -114,6 +118,16 @@ def score_model(
         seed=seed,
         unscored=unscored or (),
     )
+
+
+def _place(save_predictions: str | os.PathLike[str], dataset: Dataset, *, overwrite: bool) -> Path:
+    """Return the folder for masks, in which none of them replaces what must stay."""
+    folder, files = Path(save_predictions), getattr(dataset, "files", None)
+    inputs = [file for index in range(len(dataset)) for file in files(index)] if files is not None else []
+    keep_apart(folder, inputs)
+    names = getattr(dataset, "names", None) or ()
+    refuse_taken([mask_path(folder, name) for name in names], overwrite=overwrite, inputs=inputs)
+    return writable(folder)
 
 
 def _cases(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError
 from segzoo.evaluation.page import page
-from segzoo.files import writable, write_whole
+from segzoo.files import refuse_taken, whole_file, whole_files, writable, writing
 from segzoo.printing import as_json, csv_cell
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 PAGE, TABLE, DATA = "report.html", "images.csv", "report.json"
 
 
-def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+def write_report(
+    evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False
+) -> tuple[Path, ...]:
     """Write ``report.html``, ``images.csv`` and ``report.json`` into a folder; return their paths.
 
     The page is one file that asks nothing of any server. The table has a row per image.
@@ -35,50 +38,65 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> tupl
     Args:
         evaluation: what `evaluate` or `score_predictions` returned.
         folder: made where it is missing.
+        overwrite: whether files of these names may be replaced.
 
     Raises:
-        FailureError: the folder cannot be written.
+        FailureError: the folder cannot be written, or holds such a file already.
     """
-    folder = writable(folder)
-    files = tuple(folder / name for name in (PAGE, TABLE, DATA))
-    try:
-        write_whole(files[0], page(evaluation).encode())
-        _write_table(evaluation, files[1])
-        files[2].write_text(
-            as_json(evaluation.to_json(), indent=2, allow_nan=False) + "\n",
-            encoding="utf-8",
-        )
-    except OSError as error:
-        raise FailureError(f"cannot write {error.filename}: {error.strerror}") from error
+    files = report_files(writable(folder))
+    refuse_taken(files, overwrite=overwrite)
+    with whole_files(files, overwrite=overwrite) as parts:
+        texts = page(evaluation), _table(evaluation), _json(evaluation)
+        for path, part, text in zip(files, parts, texts, strict=True):
+            with writing(path):
+                part.write_bytes(text.encode())
     return files
 
 
-def save_mask(mask: NDArray[np.uint8], labels: Labels, folder: Path, name: str) -> Path:
+def report_files(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the files of a report in a folder."""
+    return tuple(Path(folder) / name for name in (PAGE, TABLE, DATA))
+
+
+def save_mask(
+    mask: NDArray[np.uint8], labels: Labels, folder: Path, name: str, *, overwrite: bool = False
+) -> Path:
     """Write class indices as ``FOLDER/NAME.png`` with the colours of the classes.
 
     Raises:
-        FailureError: the file cannot be written, or its name leads out of the folder.
+        FailureError: the file cannot be written, is there already, or its name leads out of the folder.
+    """
+    path = mask_path(folder, name)
+    picture = Image.fromarray(mask)
+    picture.putpalette([value for colour in labels.colours for value in colour])
+    with writing(path), whole_file(path, overwrite=overwrite) as part:
+        picture.save(part, "PNG")
+    return path
+
+
+def mask_path(folder: Path, name: str) -> Path:
+    """Return where the mask of an image goes.
+
+    Raises:
+        FailureError: the image's name leads out of the folder.
     """
     inner = PurePosixPath(name)
     if inner.is_absolute() or ".." in inner.parts or not inner.name:
         raise FailureError(f"the image name {name!r} cannot name a file in {folder}")
-    path = folder / inner.parent / f"{inner.name}.png"
-    picture = Image.fromarray(mask)
-    picture.putpalette([value for colour in labels.colours for value in colour])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-    except OSError as error:
-        raise FailureError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    return folder / inner.parent / f"{inner.name}.png"
 
 
-def _write_table(evaluation: Evaluation, path: Path) -> None:
+def _json(evaluation: Evaluation) -> str:
+    return as_json(evaluation.to_json(), indent=2, allow_nan=False) + "\n"
+
+
+def _table(evaluation: Evaluation) -> str:
     columns = list(dict.fromkeys(column for image in evaluation.images for column in image.scores))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "height", "width", "pixels counted", *map(csv_cell, columns)])
-        for image in evaluation.images:
-            scores = (image.scores.get(column, math.nan) for column in columns)
-            values = ("" if math.isnan(value) else f"{value:.6g}" for value in scores)
-            rows.writerow([csv_cell(image.name), image.height, image.width, image.counted, *values])
+    file = io.StringIO(newline="")
+    rows = csv.writer(file)
+    rows.writerow(["image", "height", "width", "pixels counted", *map(csv_cell, columns)])
+    for image in evaluation.images:
+        scores = (image.scores.get(column, math.nan) for column in columns)
+        values = ("" if math.isnan(value) else f"{value:.6g}" for value in scores)
+        rows.writerow([csv_cell(image.name), image.height, image.width, image.counted, *values])
+    return file.getvalue()

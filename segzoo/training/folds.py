@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import json_text, zoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation.models import score_model
-from segzoo.files import write_whole
+from segzoo.files import refuse_taken, write_whole
 from segzoo.plugins import resolve
 from segzoo.prediction.device import parse_device
 from segzoo.printing import as_json
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: The file in a fold's folder that says that it is finished.
 FILE = "fold.json"
 
+#: What tells the scores of all folds.
+TABLES = ("folds.json", "folds.csv")
 #: More folds of a data set than this are not asked for.
 _MOST = 100
 
@@ -85,6 +87,9 @@ def cross_validate(
     writes = int(os.environ.get("RANK", "0")) == 0
     if writes and not resume and not overwrite:
         _check_unused(plans)
+        refuse_taken(
+            [Path(recipe.out) / name for name in TABLES], advice="choose another folder with out=..."
+        )
     folds: list[Fold] = []
     for plan in plans:
         known = _finished(plan) if resume else None
@@ -93,8 +98,8 @@ def cross_validate(
         folds.append(known)
     result = CrossValidation(Path(recipe.out), tuple(folds))
     if writes:
-        write_whole(result.folder / "folds.json", _json(result.to_json()))
-        write_whole(result.folder / "folds.csv", result.to_csv().encode())
+        for name, data in zip(TABLES, (_json(result.to_json()), result.to_csv().encode()), strict=True):
+            write_whole(result.folder / name, data)
     return result
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError, OptionError
+from segzoo.files import refuse_taken
 from segzoo.printing import bar, echo_beside_bars, printable
 from segzoo.training.interruption import Interruption
+from segzoo.training.journal import EXAMPLES, LINES, TABLE
 from segzoo.training.machine import make_accelerator
 from segzoo.training.reading import make_recipe
 from segzoo.training.run import CHECKPOINTS, Run
@@ -135,6 +137,10 @@ def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make the folder, and see that no training is lost and the one to resume is there."""
     if resume and not (out / CHECKPOINTS).is_dir():
         raise OptionError(f"there is no training to resume in {out}: it has no folder {CHECKPOINTS}")
+    if not (out / CHECKPOINTS).is_dir():
+        # It is no training's folder, so what has the name of something that a training writes is somebody's.
+        names = (*_FILES, *_FOLDERS, TABLE, LINES, EXAMPLES)
+        refuse_taken([out / name for name in names], advice="choose another folder with out=...")
     if _begun(out) and not resume and not overwrite:
         raise OptionError(
             f"{out} holds a training already: resume it (--resume), name another folder (out=...), or let it "

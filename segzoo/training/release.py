@@ -20,7 +20,7 @@ from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, UsageError
 from segzoo.evaluation.models import score_model
 from segzoo.evaluation.results import CLASS_CONTRACT
-from segzoo.files import write_whole
+from segzoo.files import refuse_taken, write_whole
 from segzoo.prediction.device import parse_device
 from segzoo.prediction.plain import config_of
 from segzoo.training.outputs import machine as this_machine
@@ -28,11 +28,11 @@ from segzoo.training.record import SCORED, recipe_of
 from segzoo.training.scored import open_part
 from segzoo.weights.cache import sha256_of
 from segzoo.weights.card import model_card
-from segzoo.weights.folder import TENSORS, load, read_config, save
+from segzoo.weights.folder import FILES, TENSORS, load, read_config, save
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
@@ -55,13 +55,15 @@ def release(
     dtype: torch.dtype = torch.float16,
     resamples: int = 1000,
     device: str | None = None,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Write weights to ship, and score them.
 
     Args:
         run: the folder of a training, or weights that were released before, to be scored anew.
-        target: the folder for the weights; created where it is missing, and it may be ``run``.
+        target: the folder for the weights; created where it is missing. It may be ``run`` where that was
+            released before, to be scored anew, and else with ``overwrite``.
         data: the data set, where it is not the one that the recipe names; a folder's path.
         root: where a registered data set lies.
         part: what scores: ``test``, or ``val`` where the data has no test part.
@@ -71,6 +73,7 @@ def release(
         dtype: of the weights.
         resamples: of the bootstrap over images that gives intervals.
         device: where to score.
+        overwrite: whether weights and a card that the target holds may be replaced.
         progress: whether to show a bar.
 
     Returns:
@@ -79,13 +82,15 @@ def release(
     Raises:
         UsageError: ``run`` holds no weights with a recipe.
         OptionError: the data has no such part.
-        FailureError: the target cannot be written.
+        FailureError: the target cannot be written, or holds weights or a card already.
 
     Example:
         >>> release("runs/nuclei", "src/mine/weights/nuclei", root="dsb2018", machine="one H200, 20 minutes")
     """
     run, target = Path(run), Path(target)
     _check_run(run)
+    files = [target / name for name in (*FILES, CARD)]
+    refuse_taken(files, overwrite=overwrite, owns=_released_before(run, target))
     recipe = recipe_of(str(run), read_config(run).provenance, data=data, root=root)
     folds = _folds(run)
     parts = {name: open_part(recipe, name) for name in dict.fromkeys(("train", "val", part))}
@@ -124,16 +129,31 @@ def write_card(target: Path, name: str = "") -> Path:
         target: the folder.
         name: under which a plug-in registers them; the folder's own where empty.
     """
+    write_whole(target / CARD, _card(target, name).encode())
+    return target / CARD
+
+
+def _card(target: Path, name: str = "") -> str:
     name = name or target.name
     owners = [entry.owner for entry in zoo.registry("weights").find(name)]
-    text = model_card(
+    return model_card(
         read_config(target),
         name=name if owners else "",
         plugin=owners[0] if owners else "",
         sha256=sha256_of(target / TENSORS),
     )
-    write_whole(target / CARD, text.encode())
-    return target / CARD
+
+
+def _released_before(run: Path, target: Path) -> Callable[[Path], bool]:
+    """Return which files of the target were released from it before, and are scored anew where they lie."""
+    if not target.is_dir() or not run.samefile(target) or SCORED not in read_config(run).provenance:
+        return lambda path: False
+
+    def owns(path: Path) -> bool:
+        # A card that somebody has written or edited is theirs.
+        return path.name != CARD or path.read_text(encoding="utf-8") == _card(target)
+
+    return owns
 
 
 def _check_run(run: Path) -> None:

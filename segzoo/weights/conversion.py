@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from segzoo import zoo
 from segzoo.config import ModelConfig, to_json
 from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
+from segzoo.files import refuse_taken
 from segzoo.plugins import resolve
 from segzoo.specs import Labels, numbered_labels
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
-from segzoo.weights.folder import empty, write
+from segzoo.weights.folder import FILES, empty, write
 from segzoo.weights.layouts import one_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def convert(
     licence: str = "",
     provenance: Mapping[str, Any] | None = None,
     multilabel: Literal["argmax"] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Path:
     """Convert a checkpoint of another program to a segzoo folder.
@@ -60,6 +62,7 @@ def convert(
         multilabel: what becomes of a network that has a sigmoid for each of several classes, whose masks
             overlap: ``"argmax"`` gives each pixel the class of the largest logit, as other networks do;
             ``None`` refuses it.
+        overwrite: whether the weights that ``out`` holds may be replaced; never those of ``file``.
         **options: of the layout: what its files do not say, such as ``scale=0.5``.
 
     Returns:
@@ -70,7 +73,7 @@ def convert(
             tensors that differ.
         UnknownNameError: there is no such layout.
         OptionError: the layout has no such option, ``out`` is ``file``, or ``multilabel`` must be said.
-        FailureError: the folder cannot be written.
+        FailureError: the folder cannot be written, or holds a model already.
 
     Example:
         >>> convert("unet_carvana_scale0.5_epoch2.pth", "unet-carvana", scale=0.5)
@@ -93,6 +96,8 @@ def convert(
         preprocessing=preprocessing or conversion.preprocessing,
         licence=licence or conversion.licence,
     )
+    inputs = [Path(file), *(Path(file) / name for name in FILES)]
+    refuse_taken([Path(out) / name for name in FILES], overwrite=overwrite, inputs=inputs)
     origin = {**_origin(entry, checkpoint, conversion, options), **(provenance or {})}
     return write(conversion.transfer.tensors, _config(conversion, origin), Path(out))
 

@@ -29,6 +29,7 @@ _IMAGES, _AUGMENTED = 24, 6
     help=f"How many images [default: {_IMAGES}; {_AUGMENTED} with --augment].",
 )
 @click.option("--out", type=click.Path(), help="The picture [default: NAME_preview.png].")
+@click.option("--overwrite", is_flag=True, help="Replace a picture that exists.")
 @click.option("--augment", is_flag=True, help="Draw beside each image what training makes of it.")
 @click.option(
     "--variants", default=4, show_default=True, type=click.IntRange(1, 20), help="How many of each, with it."
@@ -41,6 +42,7 @@ def command(
     split: str | None,
     count: int | None,
     out: str | None,
+    overwrite: bool,
     augment: bool,
     variants: int,
     seed: int,
@@ -64,7 +66,10 @@ def command(
     vary = _vary(data, settings, variants, seed) if augment else None
     shown = count or (_AUGMENTED if augment else _IMAGES)
     bad: list[str] = []
-    echo(printable(preview(data, root=root, split=split, count=shown, out=out, vary=vary, tell=bad.append)))
+    sheet = preview(
+        data, root=root, split=split, count=shown, out=out, overwrite=overwrite, vary=vary, tell=bad.append
+    )
+    echo(printable(sheet))
     if bad:
         raise FailureError("\n".join([f"{len(bad)} of the samples cannot be read:", *map(printable, bad)]))
 
