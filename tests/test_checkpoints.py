@@ -439,6 +439,18 @@ def test_what_is_no_file_is_refused_at_once(kind, tmp_path, monkeypatch):
         read_checkpoint(file)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_of_a_million_empty_containers_is_refused_before_it_is_read(zipped, tmp_path):
+    spam, file = b"\x80\x02" + b"}" * 600_000, tmp_path / "a.pth"
+    if zipped:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a/data.pkl", spam)
+    else:
+        file.write_bytes(spam)
+    with pytest.raises(WeightsError, match=r"a\.pth has a pickle of more parts than any network"):
+        read_checkpoint(file)
+
+
 def test_state_dicts_that_hold_themselves_are_read_or_refused(tmp_path):
     state = {**TENSORS, "extra": [], "args": argparse.Namespace()}
     state["extra"].append(state)

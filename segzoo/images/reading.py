@@ -35,6 +35,9 @@ ARRAY_SUFFIXES = frozenset({".npy", ".pt", ".pth"})
 #: Files that images and masks are read from.
 READABLE = SUFFIXES | ARRAY_SUFFIXES
 
+#: Bytes that say which tensor a file holds, beside its values: about 200.
+_MOST_PICKLE = 1 << 20
+
 #: What the tag of photometric interpretation says of red, green and blue.
 _RGB = 2
 
@@ -289,7 +292,10 @@ def _check_stored(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as packed:
-        size = sum(entry.file_size for entry in packed.infolist())
+        entries = packed.infolist()
+    if any(entry.file_size > _MOST_PICKLE for entry in entries if entry.filename.endswith(".pkl")):
+        raise ImageError(f"{path} holds more than a tensor")  # its parts would take far more memory
+    size = sum(entry.file_size for entry in entries)
     if size > path.stat().st_size:
         check_pixels(path, size, 1)
     check_zip_sums(path)

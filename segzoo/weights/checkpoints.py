@@ -14,9 +14,10 @@ import io
 import warnings
 import zipfile
 from collections.abc import Mapping, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -30,6 +31,7 @@ from segzoo.weights.mindspore import read_mindspore
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -196,6 +198,11 @@ def _check_zip(path: Path) -> None:
 
 def _torch_load(path: Path, *, zipped: bool) -> object:
     """Read with ``weights_only=True``; there is no second attempt."""
+    with _pickled(path, zipped=zipped) as (stream, count):
+        if pickles.is_overlong(stream, pickles=count):
+            raise WeightsError(
+                f"{path} has a pickle of more parts than any network: it is made to exhaust memory"
+            )
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd about a file an error tells, or nothing
@@ -220,15 +227,24 @@ def _reason(error: Exception) -> str:
 
 def _asked_for(path: Path, *, zipped: bool) -> list[str]:
     """Return what a file's pickle asks for beyond tensors; nothing where it is too damaged to tell."""
+    with _pickled(path, zipped=zipped) as (stream, count):
+        return pickles.asked_for(stream, pickles=count)
+
+
+@contextmanager
+def _pickled(path: Path, *, zipped: bool) -> Iterator[tuple[IO[bytes], int]]:
+    """Give the stream of a file's pickles, and how many there are; nothing where it is too damaged."""
     if not zipped:
         with path.open("rb") as file:
-            return pickles.asked_for(file)
+            yield file, pickles.LEGACY_PICKLES
+        return
     try:
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            return pickles.asked_for(io.BytesIO(archive.read(name)), pickles=1)
-    except Exception:  # a damaged zip fails in many ways, and it has been refused already
-        return []
+            data = archive.read(name)
+    except Exception:  # a damaged zip fails in many ways: torch's reader will
+        data = b""
+    yield io.BytesIO(data), 1
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

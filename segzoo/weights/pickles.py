@@ -37,10 +37,33 @@ _CONTAINERS = frozenset(
 )
 
 #: A torch file without a zip around it is a magic number, a version, a note, the data and the keys.
-_LEGACY_PICKLES = 5
+LEGACY_PICKLES = 5
+
+#: Instructions of a pickle: a tensor takes about 30. Those that make containers take 300 bytes of memory
+#: for one byte of the file.
+_MOST_INSTRUCTIONS, _MOST_CONTAINERS = 2_000_000, 500_000
+_MAKES = frozenset(
+    ("EMPTY_DICT", "EMPTY_LIST", "EMPTY_SET", "EMPTY_TUPLE", "MARK")
+    + ("TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ")
+)
 
 
-def asked_for(stream: IO[bytes], *, pickles: int = _LEGACY_PICKLES) -> list[str]:
+def is_overlong(stream: IO[bytes], *, pickles: int = LEGACY_PICKLES) -> bool:
+    """Whether a stream of pickles has more instructions than a checkpoint's, made to fill memory or time."""
+    instructions = containers = 0
+    for _ in range(pickles):
+        try:
+            for opcode, _argument, _place in pickletools.genops(stream):
+                instructions += 1
+                containers += opcode.name in _MAKES
+                if instructions > _MOST_INSTRUCTIONS or containers > _MOST_CONTAINERS:
+                    return True
+        except Exception:  # reading it will say what is wrong
+            break
+    return False
+
+
+def asked_for(stream: IO[bytes], *, pickles: int = LEGACY_PICKLES) -> list[str]:
     """Return the functions and classes, as ``module.name``, that a stream of pickles wants beyond tensors."""
     found: list[str] = []
     for _ in range(pickles):
