@@ -71,14 +71,14 @@ class Sample:
 
     Attributes:
         image: ``(H, W)`` or ``(H, W, C)``, uint8 or uint16, channels in RGB order.
-        mask: ``(H, W)`` uint8 class indices.
+        mask: ``(H, W)`` class indices of the labels' ``index_type``: uint8, or uint16 beyond 256 classes.
         name: identifies the sample within its data set; stable between machines.
         field_of_view: ``(H, W)`` bool; pixels outside are neither trained on nor scored.
         instances: ``(H, W)`` uint16 or int32, 0 for none, else the number of the object.
     """
 
     image: NDArray[Any]
-    mask: NDArray[np.uint8]
+    mask: NDArray[Any]
     name: str
     field_of_view: NDArray[np.bool_] | None = None
     instances: NDArray[Any] | None = None
@@ -114,8 +114,8 @@ class Metric(Protocol):
 
     def update(
         self,
-        prediction: NDArray[np.uint8],
-        target: NDArray[np.uint8],
+        prediction: NDArray[Any],
+        target: NDArray[Any],
         *,
         probabilities: NDArray[np.float32] | None = None,
         instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,

@@ -92,7 +92,7 @@ def _nearest(size: int, wanted: int) -> NDArray[np.intp]:
 
 def to_classes(
     values: NDArray[Any], labels: Labels, where: str, *, ignore_colour: Colour | None = None
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     """Map a mask's values to class indices; a two-class mask may also hold 0 and 255.
 
     Args:
@@ -103,7 +103,8 @@ def to_classes(
         ignore_colour: the colour of pixels that count for nothing.
 
     Returns:
-        ``(H, W)``, in which pixels that count for nothing are ``labels.ignore_index``.
+        ``(H, W)`` of ``labels.index_type``, in which pixels that count for nothing are
+        ``labels.ignore_index``.
 
     Raises:
         MaskError: a value stands for no class; the text says which values and what would help.
@@ -119,15 +120,15 @@ def to_classes(
     if values.dtype != np.uint8:
         values = _narrow(values, where)
     meaning, ignored = _meaning(labels)
-    classes = _looked_up(values, meaning, ignored)
+    classes = _looked_up(values, meaning, ignored, labels.index_type)
     if classes is None and not labels.values and len(labels.classes) == 2:
-        classes = _looked_up(values, (0, 255), ignored)
+        classes = _looked_up(values, (0, 255), ignored, labels.index_type)
     if classes is None:
         raise MaskError(_strange(values, meaning, ignored, labels, where))
     return classes
 
 
-def counted(sample: Sample, labels: Labels) -> NDArray[np.uint8]:
+def counted(sample: Sample, labels: Labels) -> NDArray[Any]:
     """Return the mask of a sample with ``labels.ignore_index`` outside its field of view.
 
     Raises:
@@ -137,9 +138,11 @@ def counted(sample: Sample, labels: Labels) -> NDArray[np.uint8]:
         return sample.mask
     if labels.ignore_index is None:
         raise OptionError(
-            f"{sample.name} has a field of view, so its labels need an ignore_index, such as 255"
+            f"{sample.name} has a field of view, so its labels need an ignore_index, such as "
+            f"{labels.unused_index}"
         )
-    return np.where(sample.field_of_view, sample.mask, np.uint8(labels.ignore_index))
+    ignored = np.array(labels.ignore_index, labels.index_type)
+    return np.where(sample.field_of_view, sample.mask, ignored)
 
 
 def _meaning(labels: Labels) -> tuple[tuple[int, ...], int | None]:
@@ -158,10 +161,13 @@ def _narrow(values: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def _looked_up(
-    values: NDArray[Any], meaning: tuple[int, ...], ignored: int | None
-) -> NDArray[np.uint8] | None:
+    values: NDArray[Any], meaning: tuple[int, ...], ignored: int | None, kind: str
+) -> NDArray[Any] | None:
     """Return the class of each value, or ``None`` if one stands for no class."""
     strange = _unused(len(meaning), ignored)
+    if strange > 255 or kind != "uint8":
+        classes = _table(1 << 16, meaning, ignored, strange)[values]
+        return None if (classes == strange).any() else classes.astype(kind, copy=False)
     if values.dtype == np.uint8:
         table = _table(256, meaning, ignored, strange).tobytes()
         # Several times as fast as indexing, which would first make each value a 64-bit index.
@@ -172,8 +178,8 @@ def _looked_up(
 
 
 @lru_cache(maxsize=64)
-def _table(size: int, meaning: tuple[int, ...], ignored: int | None, strange: int) -> NDArray[np.uint8]:
-    table = np.full(size, strange, np.uint8)
+def _table(size: int, meaning: tuple[int, ...], ignored: int | None, strange: int) -> NDArray[Any]:
+    table = np.full(size, strange, np.uint8 if max(strange, ignored or 0) < 256 else np.int32)
     if ignored is not None:
         table[ignored] = ignored
     for index, value in enumerate(meaning):
@@ -183,11 +189,12 @@ def _table(size: int, meaning: tuple[int, ...], ignored: int | None, strange: in
 
 
 def _unused(classes: int, ignored: int | None) -> int:
-    """Return a byte that is neither a class nor ignored."""
+    """Return a number that is neither a class nor ignored: a byte where there is one."""
     for byte in range(255, classes - 1, -1):
         if byte != ignored:
             return byte
-    raise OptionError(f"a mask tells at most 255 classes apart, not {classes}")
+    # Beyond all that masks hold: `_table` has more than 16 bits.
+    return 1 << 16
 
 
 def _strange(
@@ -198,20 +205,25 @@ def _strange(
     shown = ", ".join(map(str, strange[:8])) + (", ..." if len(strange) > 8 else "")
     told = (
         f"{where} holds the values {shown}, which stand for none of the {len(labels.classes)} classes "
-        f"{', '.join(labels.classes)}: name more classes, or say values=[...], the value of each"
+        f"{_names(labels)}: name more classes, or say values=[...], the value of each"
     )
     if len(strange) > 8:
         told += ". So many come of blurred edges or of JPEG: `segzoo data check DIR --fix OUT` repairs masks"
     return told
 
 
+def _names(labels: Labels) -> str:
+    shown = ", ".join(labels.classes[:20])
+    return shown if len(labels.classes) <= 20 else f"{shown}, ..."
+
+
 def _from_colours(
     colours: NDArray[Any], labels: Labels, where: str, ignore_colour: Colour | None
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     if not labels.palette:
         raise MaskError(f"{where} holds colours: say which colour is which class: palette=[[0,0,0],...]")
     if ignore_colour is not None and labels.ignore_index is None:
-        raise OptionError("an ignore_colour needs an ignore_index, such as 255")
+        raise OptionError(f"an ignore_colour needs an ignore_index, such as {labels.unused_index}")
     strange = _unused(len(labels.classes), labels.ignore_index)
     palette = tuple(tuple(colour) for colour in labels.palette)
     table = _colour_table(palette, ignore_colour, labels.ignore_index, strange)
@@ -226,15 +238,15 @@ def _from_colours(
             f"{', ...' if len(missing) > 4 else ''}. Add them to palette, or as ignore_colour; many that are"
             " nearly alike come of JPEG or of blurred edges"
         )
-    return classes
+    return classes.astype(labels.index_type, copy=False)
 
 
 @lru_cache(maxsize=2)
 def _colour_table(
     palette: tuple[Colour, ...], ignored: Colour | None, ignore_index: int | None, strange: int
-) -> NDArray[np.uint8]:
-    """Return the class of every colour: 16 MB, since a search among the colours is slower."""
-    table = np.full(1 << 24, strange, np.uint8)
+) -> NDArray[Any]:
+    """Return the class of every colour: 16 MB or more, since a search among the colours is slower."""
+    table = np.full(1 << 24, strange, np.uint8 if max(strange, ignore_index or 0) < 256 else np.int32)
     if ignored is not None and ignore_index is not None:
         table[_code(ignored)] = ignore_index
     for index, colour in enumerate(palette):

@@ -129,11 +129,10 @@ def test_many_strange_values_point_to_blurred_edges():
         to_classes(np.arange(256, dtype=np.uint8).reshape(16, 16), BINARY, "m.png")
 
 
-def test_255_classes_are_told_apart_and_256_are_not():
-    everything = np.arange(255, dtype=np.uint8)[None]
-    assert np.array_equal(to_classes(everything, numbered_labels(255), "m.png"), everything)
-    with pytest.raises(OptionError, match="at most 255"):
-        to_classes(everything, numbered_labels(256), "m.png")
+@pytest.mark.parametrize("classes", [255, 256])
+def test_as_many_classes_as_a_byte_counts_are_told_apart(classes):
+    everything = np.arange(classes, dtype=np.uint8)[None]
+    assert np.array_equal(to_classes(everything, numbered_labels(classes), "m.png"), everything)
 
 
 @settings(max_examples=40, deadline=None)

@@ -71,12 +71,6 @@ def test_values_are_those_of_the_training_masks(tmp_path, values):
     assert np.array_equal(to_classes(read, result.labels, "a"), result.mask)
 
 
-def test_values_that_a_picture_cannot_hold_are_refused(tmp_path):
-    result = segmented(replace(BINARY, values=(0, 70_000)))
-    with pytest.raises(OptionError, match="0 to 65535"):
-        write_outputs(result, tmp_path / "a", ["values"])
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_binary_is_white_where_any_class_but_background_is(tmp_path, size):
     result = segmented(labels_of(3), size)

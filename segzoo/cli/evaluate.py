@@ -65,7 +65,7 @@ class Request:
     "--classes", help="Of masks in folders: how many, or names with commas [default: the model's, else 2]."
 )
 @click.option(
-    "--ignore-index", type=click.IntRange(0, 255), help="Of masks in folders: the value that is not scored."
+    "--ignore-index", type=click.IntRange(0, 65535), help="Of masks in folders: the value that is not scored."
 )
 @click.option(
     "--metric",
@@ -259,9 +259,9 @@ def _class_names(request: Request) -> tuple[str, ...]:
     if not request.classes:
         return ()
     if request.classes.isdecimal():
-        if not 2 <= int(request.classes) <= 255:
+        if not 2 <= int(request.classes[:9]) <= 65535:
             raise click.UsageError(
-                f"--classes {request.classes}: from 2, of which background is one, to 255",
+                f"--classes {request.classes}: from 2, of which background is one, to 65,535",
                 click.get_current_context(),
             )
         return numbered_labels(int(request.classes)).classes

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test", "all")
 IGNORED, BACKGROUND = "__ignore__", "_background_"
-_IGNORE_INDEX = 255
 #: Bytes of a file, which may hold its image too.
 _MOST_BYTES = 1 << 30
 #: Pixels across a point, and across a line.
@@ -69,7 +68,8 @@ def labelme(
     if isinstance(classes, str):
         raise OptionError(f"classes must be a list of labels, such as [{classes!r}]")
     inner = tuple(name for name in names if name not in (IGNORED, BACKGROUND))
-    labels = Labels(classes=("background", *inner), ignore_index=_IGNORE_INDEX)
+    labels = Labels(classes=("background", *inner))
+    labels = replace(labels, ignore_index=labels.unused_index)
     chosen = [path for part, path in files if split in ("all", part)]
     if not chosen:
         raise OptionError(f"the split {split!r} of {root} is empty: none of its {len(files)} files is in it")
@@ -104,7 +104,7 @@ class LabelmeDataset:
         data = _read(path)
         image = _image(path, data)
         size = image.shape[:2]
-        mask, instances = np.zeros(size, np.uint8), np.zeros(size, np.int32)
+        mask, instances = np.zeros(size, self.labels.index_type), np.zeros(size, np.int32)
         objects: dict[tuple[str, Any], int] = {}
         for number, shape in enumerate(data["shapes"]):
             one = _shape(path, number, shape)
@@ -119,7 +119,7 @@ class LabelmeDataset:
 
     def _class(self, path: Path, label: str) -> int:
         if label == IGNORED:
-            return _IGNORE_INDEX
+            return self.labels.unused_index
         if label == BACKGROUND:
             return 0
         if label not in self.labels.classes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -130,7 +130,7 @@ class Pairs:
         sample = Sample(image=image, mask=mask, name=pair.name, field_of_view=seen)
         return Sample(image=image, mask=counted(sample, self.labels), name=pair.name, field_of_view=seen)
 
-    def _mask(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _mask(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[Any]:
         if isinstance(pair.mask, tuple):
             return self._layered(pair.mask, pair.image, shape)
         if pair.mask_pages:
@@ -146,9 +146,9 @@ class Pairs:
         image: Path,
         shape: tuple[int, ...],
         pages: bool = False,
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[Any]:
         """Put the masks of single classes on one another."""
-        mask = np.zeros(shape, np.uint8)
+        mask = np.zeros(shape, self.labels.index_type)
         for number, (index, path) in enumerate(layers):
             layer = read_mask(path, scale=self.scale, page=number if pages else None)
             _check_size(path, layer.shape, image, shape)

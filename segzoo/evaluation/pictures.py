@@ -28,9 +28,6 @@ ERROR_COLOURS = {
     "not counted": (150, 150, 150),
 }
 
-#: What stands for pixels that do not count in the picture of a mask.
-_NOT_COUNTED = 255
-
 
 def panels(case: Case, counted: NDArray[np.bool_], labels: Labels) -> tuple[Panel, ...]:
     """Return the pictures of a case.
@@ -50,7 +47,7 @@ def panels(case: Case, counted: NDArray[np.bool_], labels: Labels) -> tuple[Pane
         ("prediction", prediction, case.prediction),
     ):
         told = f"{case.name}: the {caption}: {shares(full[counted], labels)}"
-        drawn = np.where(counts, mask, np.uint8(_NOT_COUNTED))
+        drawn = without(mask, ~counts, labels)
         shown.append(Panel(caption, told, *encode_mask(drawn, labels)))
     errors = error_map(target, prediction, counts)
     told = _errors(error_map(case.target, case.prediction, counted))
@@ -89,12 +86,24 @@ def shrunk(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.asarray(small)
 
 
-def encode_mask(mask: NDArray[np.uint8], labels: Labels) -> tuple[str, bytes]:
-    """Return the media type and bytes of a palette image of class indices; 255 is grey, for not counted."""
-    colours = [value for colour in labels.colours for value in colour][: 3 * _NOT_COUNTED]
-    colours += [0] * (3 * _NOT_COUNTED - len(colours)) + list(ERROR_COLOURS["not counted"])
-    picture = Image.fromarray(mask)
-    picture.putpalette(colours)
+def without(mask: NDArray[Any], outside: NDArray[np.bool_], labels: Labels) -> NDArray[Any]:
+    """Return class indices in which pixels that do not count are the labels' unused index."""
+    unused = labels.unused_index
+    return np.where(outside, np.array(unused, np.uint8 if unused < 256 else np.uint16), mask)
+
+
+def encode_mask(mask: NDArray[Any], labels: Labels) -> tuple[str, bytes]:
+    """Return the media type and bytes of a picture of class indices; what does not count is grey.
+
+    It has a palette, so that its values are the indices; for more than 255 classes it is in colours.
+    """
+    unused, grey = labels.unused_index, ERROR_COLOURS["not counted"]
+    if unused > 255:
+        table = np.array([*labels.colours, grey], np.uint8)
+        return _encoded(Image.fromarray(table[np.minimum(mask, len(table) - 1)]), "PNG", optimize=True)
+    colours = [value for colour in labels.colours for value in colour]
+    picture = Image.fromarray(mask.astype(np.uint8, copy=False))
+    picture.putpalette([*colours, *[0] * (3 * unused - len(colours)), *grey])
     return _encoded(picture, "PNG", optimize=True)
 
 

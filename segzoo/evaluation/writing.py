@@ -6,19 +6,17 @@ import csv
 import io
 import math
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
 from segzoo.evaluation.page import page
 from segzoo.files import refuse_taken, whole_file, whole_files, writable, writing
+from segzoo.prediction.rendering.encoding import png_of_indices
 from segzoo.printing import as_json, csv_cell
 
 if TYPE_CHECKING:
     import os
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from segzoo.evaluation.results import Evaluation
@@ -59,18 +57,18 @@ def report_files(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def save_mask(
-    mask: NDArray[np.uint8], labels: Labels, folder: Path, name: str, *, overwrite: bool = False
+    mask: NDArray[Any], labels: Labels, folder: Path, name: str, *, overwrite: bool = False
 ) -> Path:
     """Write class indices as ``FOLDER/NAME.png`` with the colours of the classes.
+
+    More than 256 classes have no palette: their indices are grey of 16 bits.
 
     Raises:
         FailureError: the file cannot be written, is there already, or its name leads out of the folder.
     """
     path = mask_path(folder, name)
-    picture = Image.fromarray(mask)
-    picture.putpalette([value for colour in labels.colours for value in colour])
     with writing(path), whole_file(path, overwrite=overwrite) as part:
-        picture.save(part, "PNG")
+        part.write_bytes(png_of_indices(mask, labels.colours))
     return path
 
 

@@ -7,10 +7,11 @@ counting pixels; where a mask is not, pixels are counted, in blocks that stay in
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.metrics.counting import Counted
 from segzoo.metrics.rates import summary
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 
+#: Classes that a confusion matrix may have, which then takes 128 MB.
+MOST_CLASSES = 4096
+
 
 def count_confusion(image: Image) -> NDArray[np.int64]:
     """Return how many pixels of each class were predicted as each: ``[true class, predicted class]``.
@@ -33,8 +37,8 @@ def count_confusion(image: Image) -> NDArray[np.int64]:
 
 
 def confusion_matrix(
-    prediction: NDArray[np.uint8],
-    target: NDArray[np.uint8],
+    prediction: NDArray[Any],
+    target: NDArray[Any],
     num_classes: int,
     counted: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
@@ -43,16 +47,17 @@ def confusion_matrix(
     Args:
         prediction: class indices below ``num_classes``, any shape.
         target: class indices of the same shape; below ``num_classes`` where they are counted.
-        num_classes: at most 256.
+        num_classes: at most `MOST_CLASSES`.
         counted: which pixels to count; all where ``None``.
     """
+    check_countable(num_classes)
     if num_classes == 2 and counted is None:
         return _count_binary(prediction, target)
     bins = num_classes * num_classes
     dtype = np.uint16 if bins < 1 << 16 else np.uint32
     index = target.astype(dtype)
     index *= dtype(num_classes)
-    index += prediction
+    index += prediction.astype(dtype, copy=False)
     if counted is not None:
         # One bin more takes what does not count.
         index = np.where(counted, index, dtype(bins))
@@ -60,9 +65,17 @@ def confusion_matrix(
     return counts[:bins].reshape(num_classes, num_classes)
 
 
-def _count_binary(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.int64]:
-    predicted = np.ascontiguousarray(prediction).view(np.bool_)
-    true = np.ascontiguousarray(target).view(np.bool_)
+def check_countable(num_classes: int) -> None:
+    """Raise `OptionError` where a confusion matrix would not fit into memory."""
+    if num_classes > MOST_CLASSES:
+        raise OptionError(
+            f"scores of {num_classes:,} classes need a confusion matrix of as many rows and columns; "
+            f"{MOST_CLASSES:,} classes are the most that are scored"
+        )
+
+
+def _count_binary(prediction: NDArray[Any], target: NDArray[Any]) -> NDArray[np.int64]:
+    predicted, true = (np.ascontiguousarray(mask, np.uint8).view(np.bool_) for mask in (prediction, target))
     both = np.count_nonzero(predicted & true)
     positives, truths = np.count_nonzero(predicted), np.count_nonzero(true)
     neither = prediction.size - positives - truths + both

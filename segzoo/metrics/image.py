@@ -21,16 +21,16 @@ class Image:
 
     Attributes:
         labels: the classes.
-        prediction: ``(H, W)`` uint8 class indices, below the number of classes.
-        target: ``(H, W)`` uint8 class indices, or ``labels.ignore_index``.
+        prediction: ``(H, W)`` class indices, uint8 or uint16, below the number of classes.
+        target: ``(H, W)`` class indices, uint8 or uint16, or ``labels.ignore_index``.
         counted: ``(H, W)`` bool, the pixels that are scored; ``None`` where all are.
         probabilities: ``(num_classes, H, W)`` float32, if given; made so from ``(1, H, W)``.
         instances: predicted and true objects, if given.
     """
 
     labels: Labels
-    prediction: NDArray[np.uint8]
-    target: NDArray[np.uint8]
+    prediction: NDArray[Any]
+    target: NDArray[Any]
     counted: NDArray[np.bool_] | None = None
     probabilities: NDArray[np.float32] | None = None
     instances: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None)
@@ -67,7 +67,9 @@ def check_image(
         OptionError: the sizes differ, a mask holds no class indices or one that the labels lack, or
             probabilities have another number of classes.
     """
-    prediction, target = _indices(prediction, "prediction"), _indices(target, "target")
+    prediction, target = (
+        _indices(mask, name, labels) for mask, name in ((prediction, "prediction"), (target, "target"))
+    )
     shape = target.shape
     if prediction.shape != shape:
         raise OptionError(
@@ -93,23 +95,26 @@ def check_image(
     return Image(labels, prediction, target, counted, probabilities, instances or (None, None))
 
 
-def _indices(mask: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _indices(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise OptionError(f"the {name} has the shape {mask.shape}; one image's class indices are (H, W)")
-    if mask.dtype == np.uint8:
+    if mask.dtype == np.uint8 or mask.dtype == labels.index_type:
         return mask
     if mask.dtype.kind not in "iub":
-        raise OptionError(f"the {name} holds {mask.dtype}; class indices are uint8: apply a threshold first")
-    if mask.size and not 0 <= int(mask.min()) <= int(mask.max()) <= 255:
         raise OptionError(
-            f"the {name} holds {mask.min()} to {mask.max()}; class indices lie in 0 to 255: "
-            "say ignored pixels as ignore_index=255"
+            f"the {name} holds {mask.dtype}; class indices are {labels.index_type}: apply a threshold first"
         )
-    return mask.astype(np.uint8)
+    most = np.iinfo(labels.index_type).max
+    if mask.size and not 0 <= int(mask.min()) <= int(mask.max()) <= most:
+        raise OptionError(
+            f"the {name} holds {mask.min()} to {mask.max()}; class indices lie in 0 to {most}: "
+            f"say ignored pixels as ignore_index={labels.unused_index}"
+        )
+    return mask.astype(labels.index_type)
 
 
-def _check_range(labels: Labels, mask: NDArray[np.uint8], name: str, ignored: int | None) -> None:
+def _check_range(labels: Labels, mask: NDArray[Any], name: str, ignored: int | None) -> None:
     count = len(labels.classes)
     if not mask.size or int(mask.max()) < count:
         return

@@ -82,7 +82,7 @@ def _components(mask: NDArray[np.bool_], connectivity: int) -> NDArray[Any]:
 
 def _given(
     objects: NDArray[Any],
-    classes: NDArray[np.uint8] | None,
+    classes: NDArray[Any] | None,
     index: int,
     counted: NDArray[np.bool_] | None,
 ) -> NDArray[Any]:
@@ -91,7 +91,7 @@ def _given(
     if classes is None:
         return objects
     known, numbers = np.unique(objects, return_inverse=True)
-    votes = np.zeros((known.size, 256), np.int64)
+    votes = np.zeros((known.size, int(classes.max(initial=0)) + 1), np.int64)
     np.add.at(votes, (numbers.ravel(), classes.ravel()), 1)
     # Class 0 has no objects, so that an instance on the background falls to its next class.
     votes[:, 0] = 0

@@ -112,9 +112,10 @@ class Tiler:
 
     def held(self, height: int, width: int, *, probabilities: bool = False) -> int:
         """Return the bytes that an image, its mask and the pictures of it take in memory."""
+        wide = 0 if self.config.labels.index_type == "uint8" else 8
         # Probabilities as floats, once more as they are written, and twice in the file's bytes.
         chances = 12 * self.config.architecture.num_classes if probabilities else 0
-        return height * width * (PICTURES + chances)
+        return height * width * (PICTURES + wide + chances)
 
     def _beside(self, height: int, width: int) -> int:
         """Return what it takes to resize an image as a whole, and its scores back to its size."""

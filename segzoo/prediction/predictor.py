@@ -269,7 +269,7 @@ class Predictor:
         )
         if self._thresholds and found.probabilities is not None:
             mask = choose_classes(found.probabilities, self._thresholds, threshold=self.config.threshold)
-            found = found.with_mask(mask.astype("uint8"), probabilities=probabilities)
+            found = found.with_mask(mask.astype(self.config.labels.index_type), probabilities=probabilities)
         return self._cleaned(found)
 
     def _cleaned(self, found: Segmentation) -> Segmentation:

@@ -60,7 +60,7 @@ def restored(
 
 
 def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config: ModelConfig) -> Tensor:
-    """Return the class of every pixel, ``(H, W)`` uint8.
+    """Return the class of every pixel, ``(H, W)`` of the labels' `segzoo.specs.Labels.index_type`.
 
     Args:
         logits: ``(K, h, w)`` float32, of what the network saw.
@@ -70,14 +70,15 @@ def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config:
     """
     inside = _inside(logits, placement)
     if len(inside) > 2:
-        return _largest(chances_of(inside) if _resizes_chances(config) else inside, size)
+        scores = chances_of(inside) if _resizes_chances(config) else inside
+        return _largest(scores, size, index_type(config))
     if _resizes_chances(config):
         score, level = chances_of(inside)[-1], config.threshold if len(inside) == 1 else 0.5
     elif len(inside) == 1:
         score, level = inside[0], math.log(config.threshold / (1 - config.threshold))
     else:
         score, level = inside[1] - inside[0], 0.0
-    return (_resized(score[None], size)[0] > level).view(torch.uint8)
+    return (_resized(score[None], size)[0] > level).view(torch.uint8).to(index_type(config))
 
 
 def to_probabilities(
@@ -91,10 +92,15 @@ def to_probabilities(
 
 
 def decide(probabilities: Tensor, config: ModelConfig) -> Tensor:
-    """Return the class of every pixel, ``(H, W)`` uint8, of probabilities ``(K, H, W)``."""
+    """Return the class of every pixel, as `to_mask`, of probabilities ``(K, H, W)``."""
     if len(probabilities) == 1:
-        return (probabilities[0] > config.threshold).to(torch.uint8)
-    return probabilities.argmax(dim=0).to(torch.uint8)
+        return (probabilities[0] > config.threshold).to(index_type(config))
+    return probabilities.argmax(dim=0).to(index_type(config))
+
+
+def index_type(config: ModelConfig) -> torch.dtype:
+    """Return torch's type of a network's masks, which its labels decide."""
+    return getattr(torch, config.labels.index_type)
 
 
 def _inside(logits: Tensor, placement: Placement) -> Tensor:
@@ -109,18 +115,18 @@ def _resized(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
 
 
-def _largest(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the class with the largest score, ``(H, W)`` uint8, of scores resized to ``size``."""
+def _largest(scores: Tensor, size: tuple[int, int], kind: torch.dtype) -> Tensor:
+    """Return the class with the largest score, ``(H, W)`` of a type, of scores resized to ``size``."""
     if scores.shape[-2:] == size:
-        return scores.argmax(dim=0).to(torch.uint8)
+        return scores.argmax(dim=0).to(kind)
     height, width = size
-    mask = torch.empty(size, dtype=torch.uint8, device=scores.device)
+    mask = torch.empty(size, dtype=kind, device=scores.device)
     above, below, weight = _rows(scores.shape[1], height, scores.device)
     for first in range(0, height, _BAND):
         band = slice(first, first + _BAND)
         mixed = torch.lerp(scores[:, above[band]], scores[:, below[band]], weight[band, None])
         wide = F.interpolate(mixed[None], (mixed.shape[1], width), mode="bilinear", align_corners=False)[0]
-        mask[band] = wide.argmax(dim=0)
+        mask[band] = wide.argmax(dim=0).to(kind)
     return mask
 
 

@@ -54,7 +54,7 @@ class Segmentation:
     than 3 by their first 3.
 
     Attributes:
-        mask: ``(H, W)`` uint8 class indices; uint16 where there are more than 256 classes.
+        mask: ``(H, W)`` class indices: uint8, or uint16 where there are more than 256 classes.
         labels: names and colours of the classes.
         image: ``(H, W, C)`` uint8, what was segmented, upright; read when it is first asked for, where
             the network saw a smaller one.
@@ -122,7 +122,7 @@ class Segmentation:
         colours = self.labels.colours
         if len(colours) > 256:
             return Image.fromarray(self.mask.astype(np.uint16))
-        image = Image.fromarray(self.mask)
+        image = Image.fromarray(self.mask.astype(np.uint8, copy=False))
         image.putpalette([value for colour in colours for value in colour])
         return image
 

@@ -135,8 +135,7 @@ class Labels:
             check_integer(f"values[{index}]", value, 0, MOST_CHANNELS)
         if self.ignore_index is not None:
             # Up to 255 classes leave a byte free for what is ignored; beyond, masks have 16 bits.
-            most = 255 if len(self.classes) <= 255 else MOST_CHANNELS
-            check_integer("ignore_index", self.ignore_index, 0, most)
+            check_integer("ignore_index", self.ignore_index, 0, self.unused_index)
         self._check_names()
         self._check_palette()
         self._check_ignored()
@@ -165,8 +164,18 @@ class Labels:
             return
         raise OptionError(
             f"ignore_index {index} is the index of {self.classes[index]!r}, whose value in files is "
-            f"{self.values[index]}: what is ignored needs an index of its own, such as 255"
+            f"{self.values[index]}: what is ignored needs an index of its own, such as {self.unused_index}"
         )
+
+    @property
+    def index_type(self) -> Literal["uint8", "uint16"]:
+        """The type of masks: 8 bits while each class, and what is ignored, fits into them."""
+        return "uint8" if max(len(self.classes) - 1, self.ignore_index or 0) < 256 else "uint16"
+
+    @property
+    def unused_index(self) -> int:
+        """An index that no class has: 255, or 65,535 where there are more than 255 classes."""
+        return 255 if len(self.classes) <= 255 else MOST_CHANNELS
 
     @property
     def colours(self) -> tuple[tuple[int, int, int], ...]:

@@ -183,8 +183,8 @@ def _check_sample(sample: Sample, labels: Labels, what: str) -> None:
     promise(isinstance(sample.name, str) and bool(sample.name), f"{what} must have a name")
     promise(image.dtype in (np.uint8, np.uint16), f"{what}: its image is {image.dtype}, not uint8 or uint16")
     promise(
-        mask.dtype == np.uint8 and mask.ndim == 2,
-        f"{what}: its mask is {mask.dtype} {size}, not uint8 (H, W)",
+        mask.dtype == labels.index_type and mask.ndim == 2,
+        f"{what}: its mask is {mask.dtype} {size}, not {labels.index_type} (H, W)",
     )
     promise(
         image.ndim in (2, 3) and image.shape[:2] == size and 0 not in image.shape,

@@ -20,8 +20,8 @@ class Example:
     """What `segzoo.interfaces.Metric.update` is given of one image.
 
     Attributes:
-        prediction: ``(H, W)`` uint8 class indices.
-        target: ``(H, W)`` uint8 class indices, or ``labels.ignore_index``.
+        prediction: ``(H, W)`` class indices.
+        target: ``(H, W)`` class indices, or ``labels.ignore_index``.
         probabilities: ``(num_classes, H, W)`` float32 that sum to 1; the largest is the prediction's.
         instances: predicted and true objects, ``(H, W)`` int32, 0 for none.
         valid: ``(H, W)`` bool, the field of view.

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Method = Literal["median", "inverse"]
 
+#: Classes without a pixel that are named.
+_NAMED = 10
+
 
 @dataclass(frozen=True)
 class ClassCounts:
@@ -81,7 +84,7 @@ def count_classes(dataset: Dataset) -> ClassCounts:
     pixels, areas = np.zeros((2, classes), np.int64)
     for index in range(len(dataset)):
         mask = counted(dataset[index], dataset.labels)
-        here = np.bincount(mask.reshape(-1), minlength=256)
+        here = np.bincount(mask.reshape(-1), minlength=max(classes, (dataset.labels.ignore_index or 0) + 1))
         if dataset.labels.ignore_index is not None:
             here[dataset.labels.ignore_index] = 0
         here = here[:classes]
@@ -95,7 +98,7 @@ def absent(labels: Labels, pixels: Sequence[int]) -> str:
     gone = [name for name, count in zip(labels.classes, pixels, strict=True) if not count]
     if not gone:
         return ""
-    names = ", ".join(repr(name) for name in gone)
+    names = ", ".join(repr(name) for name in gone[:_NAMED]) + (", ..." if len(gone) > _NAMED else "")
     occur, them = ("occurs", "it") if len(gone) == 1 else ("occur", "them")
     return (
         f"{len(gone)} of {len(labels.classes)} classes ({names}) {occur} in no training image, so the "

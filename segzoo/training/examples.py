@@ -15,9 +15,10 @@ from PIL import Image
 
 from segzoo import json_text
 from segzoo.errors import FailureError
-from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned
+from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned, without
 from segzoo.evaluation.results import Panel
 from segzoo.files import write_whole
+from segzoo.prediction.rendering.encoding import png_of_values
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ LONGEST = 256
 #: Of how many evaluations pictures are kept: the first, the best, the latest, and some in between.
 KEPT = 8
 
-#: In stored masks, pixels that do not count.
-NOT_COUNTED = 255
-
 #: The rule of the Dice of one image.
 DICE = (
     "Dice of one image = mean over the classes but background that either mask holds, 1 where neither holds "
@@ -54,16 +52,16 @@ class Example:
     Attributes:
         name: of the image in its data set.
         image: ``(H, W, C)`` or ``(H, W)`` uint8.
-        target: ``(H, W)`` uint8 class indices, or ``labels.ignore_index``.
-        prediction: ``(H, W)`` uint8 class indices.
+        target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
+        prediction: ``(H, W)`` class indices.
         score: of this image alone; NaN where there is none.
         measure: what the score is.
     """
 
     name: str
     image: NDArray[Any] = field(repr=False)
-    target: NDArray[np.uint8] = field(repr=False)
-    prediction: NDArray[np.uint8] = field(repr=False)
+    target: NDArray[Any] = field(repr=False)
+    prediction: NDArray[Any] = field(repr=False)
     score: float = math.nan
     measure: str = "score"
 
@@ -71,7 +69,7 @@ class Example:
     def of(cls, case: Case, labels: Labels) -> Example:
         """Return a case of an evaluation as an example, scored by its Dice as `DICE` says."""
         counted = case.counted(labels)
-        target = np.where(counted, case.target, np.uint8(NOT_COUNTED))
+        target = without(case.target, ~counted, labels)
         image = np.zeros((*target.shape, 3), np.uint8) if case.image is None else case.image
         score = _dice(case.prediction[counted], case.target[counted], len(labels.classes))
         return cls(case.name, image, target, case.prediction, score, "Dice")
@@ -84,29 +82,29 @@ class Shown:
     Attributes:
         name: of the image.
         image: ``(H, W, 3)`` uint8.
-        target: ``(H, W)`` uint8, in which `NOT_COUNTED` marks pixels that do not count.
-        predictions: PNG files of masks by epoch, in which `NOT_COUNTED` marks the same pixels.
+        target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
+        predictions: PNG files of masks by epoch, in which it marks the same pixels.
         scores: of this image by epoch, where there are any.
         measure: what they are.
     """
 
     name: str
     image: NDArray[np.uint8]
-    target: NDArray[np.uint8]
+    target: NDArray[Any]
     predictions: dict[int, bytes]
     scores: dict[int, float]
     measure: str
 
-    def mask(self, epoch: int) -> NDArray[np.uint8]:
+    def mask(self, epoch: int) -> NDArray[Any]:
         """Return what was predicted after an epoch, ``(H, W)``."""
         return np.asarray(Image.open(io.BytesIO(self.predictions[epoch])))
 
     def prediction(self, epoch: int, labels: Labels, caption: str) -> Panel:
         """Return the picture of what was predicted after an epoch."""
         mask = self.mask(epoch)
-        told = shares(mask[mask != NOT_COUNTED], labels)
+        told = shares(mask[mask != labels.unused_index], labels)
         alt = f"{self.name}: the prediction after epoch {epoch}: {told}"
-        return Panel(caption, alt, "image/png", self.predictions[epoch])
+        return Panel(caption, alt, *encode_mask(mask, labels))
 
 
 class Gallery:
@@ -171,9 +169,9 @@ class Gallery:
         rows, columns = thinned(example.target.shape, LONGEST)
         grid = np.ix_(rows, columns)
         small = example.target[grid]
-        outside = (small == NOT_COUNTED) | (small == self.labels.ignore_index)
+        outside = (small == self.labels.unused_index) | (small == self.labels.ignore_index)
         truth, found = (
-            encode_mask(np.where(outside, np.uint8(NOT_COUNTED), mask[grid]), self.labels)[1]
+            self._encoded(without(mask[grid], outside, self.labels))
             for mask in (example.target, example.prediction)
         )
         if example.name not in self._names:
@@ -183,6 +181,11 @@ class Gallery:
             write_whole(self._file(number, "image.jpg"), picture)
             write_whole(self._file(number, "truth.png"), truth)
         write_whole(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
+
+    def _encoded(self, mask: NDArray[Any]) -> bytes:
+        """Return the file that keeps a mask: the picture of it, where that holds its indices."""
+        many = self.labels.unused_index > 255
+        return png_of_values(mask.astype(np.uint16)) if many else encode_mask(mask, self.labels)[1]
 
     def _shown(self, number: int) -> Shown | None:
         name = self._names[number]

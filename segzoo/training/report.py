@@ -17,7 +17,7 @@ from segzoo.evaluation.words import number
 from segzoo.printing import markup
 from segzoo.training.charts import short
 from segzoo.training.curves import STYLE, curves_as_svg
-from segzoo.training.examples import DICE, NOT_COUNTED
+from segzoo.training.examples import DICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -176,7 +176,7 @@ def _example(story: Story, shown: Shown) -> str:
     chosen = story.best_epoch if story.best_epoch in shown.predictions else epochs[-1]
     assert chosen is not None
     case = Case(shown.name, shown.mask(chosen), shown.target, image=shown.image)
-    on_top = "".join(map(picture, panels(case, shown.target != NOT_COUNTED, story.labels)))
+    on_top = "".join(map(picture, panels(case, shown.target != story.labels.unused_index, story.labels)))
     told = f"epoch {chosen}"
     if chosen in shown.scores:
         told += f", {markup(shown.measure)} {number(shown.scores[chosen])}"

@@ -47,7 +47,9 @@ class Totals:
         self._loss += step.loss
         self.waited += waited
         self.took += took
-        counts = torch.bincount(batch.masks.flatten(), minlength=256)
+        # Of 16 bits torch counts nothing.
+        masks = batch.masks.flatten()
+        counts = torch.bincount(masks if masks.itemsize == 1 else masks.int(), minlength=len(self.pixels))
         self.pixels += counts[: len(self.pixels)]
 
     def rates(self, batch_size: int) -> dict[str, float]:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import FailureError, OptionError, did_you_mean, missing_extra
-from segzoo.evaluation.pictures import shrunk, thinned
+from segzoo.evaluation.pictures import shrunk, thinned, without
 from segzoo.files import writable
 from segzoo.http import offline
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import numbered_labels
 from segzoo.training.distributions import distributions
-from segzoo.training.examples import LONGEST, NOT_COUNTED
+from segzoo.training.examples import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -178,13 +178,14 @@ class Tracking:
         """Return the labels, or numbered ones for as many classes as the masks hold."""
         if self.labels is not None:
             return self.labels
-        known = [mask[mask < NOT_COUNTED].max(initial=1) for mask in (example.target, example.prediction)]
-        return numbered_labels(int(max(known)) + 1)
+        masks = example.target, example.prediction
+        unused = np.iinfo(np.result_type(*masks)).max
+        return numbered_labels(int(max(mask[mask < unused].max(initial=1) for mask in masks)) + 1)
 
     def _drawn(self, example: Example) -> tuple[NDArray[np.uint8], ...]:
         labels = self._named(example)
         image, *masks = _small(example, labels)
-        plain = [np.where(mask == NOT_COUNTED, np.uint8(0), mask) for mask in masks]
+        plain = [np.where(mask == labels.unused_index, mask.dtype.type(0), mask) for mask in masks]
         overlays = [
             np.asarray(Segmentation(mask=mask, labels=labels, image=image).overlay()) for mask in plain
         ]
@@ -196,7 +197,7 @@ class Tracking:
 
         labels = self._named(example)
         image, target, prediction = _small(example, labels)
-        names = {**dict(enumerate(labels.classes)), NOT_COUNTED: "not counted"}
+        names = {**dict(enumerate(labels.classes)), labels.unused_index: "not counted"}
         masks = {
             "truth": {"mask_data": target, "class_labels": names},
             "prediction": {"mask_data": prediction, "class_labels": names},
@@ -268,10 +269,10 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bo
 def _small(
     example: Example, labels: Labels
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return image, truth and prediction with sides of at most 256; 255 marks what does not count."""
+    """Return image, truth and prediction with sides of at most 256; an unused index does not count."""
     rows, columns = thinned(example.target.shape, LONGEST)
     grid = np.ix_(rows, columns)
     target, prediction = example.target[grid], example.prediction[grid]
-    outside = (target == NOT_COUNTED) | (target == labels.ignore_index)
-    shown = [np.where(outside, np.uint8(NOT_COUNTED), mask) for mask in (target, prediction)]
+    outside = (target == labels.unused_index) | (target == labels.ignore_index)
+    shown = [without(mask, outside, labels) for mask in (target, prediction)]
     return shrunk(example.image, target.shape), shown[0], shown[1]

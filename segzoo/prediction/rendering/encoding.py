@@ -49,8 +49,12 @@ def png_of_values(values: NDArray[Any]) -> bytes:
     """Return a grey PNG of ``(H, W)`` uint8 or uint16."""
     if values.dtype == np.uint8:
         return _png(values, values.shape[1], 8, _GREY)
-    rows = np.ascontiguousarray(values.astype(">u2")).view(np.uint8)
-    return _png(rows, values.shape[1], 16, _GREY)
+    return _png(big_endian(values), values.shape[1], 16, _GREY)
+
+
+def big_endian(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the bytes of values ``(H, W)`` as PNG has 16 bits, ``(H, 2 W)``."""
+    return np.ascontiguousarray(values.astype(">u2")).view(np.uint8)
 
 
 def encode_picture(pixels: NDArray[np.uint8], suffix: str, *, quality: int = 90) -> bytes:

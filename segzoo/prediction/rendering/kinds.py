@@ -72,8 +72,6 @@ def _values(job: Job) -> bytes:
     """Write the values that stood for the classes in the masks that the network learnt from."""
     labels, mask = job.segmentation.labels, job.segmentation.mask
     values = labels.values or tuple(range(len(labels.classes)))
-    if not 0 <= min(values) <= max(values) <= 0xFFFF:
-        raise OptionError(f"a PNG holds values from 0 to 65535, those of the classes are {values}")
     table = np.zeros(max(len(values), 256), np.uint8 if max(values) < 256 else np.uint16)
     table[: len(values)] = values
     return png_of_values(look_up(mask, table))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from segzoo.prediction.postprocessing import choose_classes
-from segzoo.prediction.restoring import chances_of
+from segzoo.prediction.restoring import chances_of, index_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.prediction.tiling.plan import Plan
 
-    #: Rows of what was found: classes ``(n, width)`` uint8, and where they are kept probabilities
-    #: ``(K, n, width)`` float16.
+    #: Rows of what was found: classes ``(n, width)`` of the labels' type, and where they are kept
+    #: probabilities ``(K, n, width)`` float16.
     Found = tuple[Tensor, ...]
 
 #: Rows that are enlarged and decided on together.
@@ -59,13 +59,13 @@ class Decision:
 
     def found(self, scores: Tensor) -> Found:
         """Return what scores at the image's size say."""
-        classes = self.config.architecture.num_classes
+        classes, kind = self.config.architecture.num_classes, index_type(self.config)
         if not self.keeps and not self.thresholds:
             if classes > 2:
-                return (scores.argmax(dim=0).to(torch.uint8),)
-            return ((scores[0] > self._level(classes)).to(torch.uint8),)
+                return (scores.argmax(dim=0).to(kind),)
+            return ((scores[0] > self._level(classes)).to(kind),)
         chances = scores if self._enlarges_chances else chances_of(scores)
-        mask = choose_classes(chances, self.thresholds, threshold=self.config.threshold).to(torch.uint8)
+        mask = choose_classes(chances, self.thresholds, threshold=self.config.threshold).to(kind)
         return (mask, chances.to(torch.float16)) if self.keeps else (mask,)
 
     @property

@@ -70,7 +70,7 @@ def needed(traits: Traits, job: Job, tile: tuple[int, int], batch: int, *, smoot
         "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
         "tiles": beside,
         "rows": held + read,
-        "mask": rows * width * (2 + 2 * classes * job.keeps),
+        "mask": rows * width * ((2 if classes <= 256 else 4) + 2 * classes * job.keeps),
         "mixing": (rows + rows // 3 + READ_ROWS) * width * 4 * classes if smooth else 0,
         "image": job.resident,
         "besides": MARGIN + job.beside,

@@ -129,12 +129,13 @@ class RowOutputs:
         self.chances: NpyChances | None = None
         if "probabilities" in paths:
             self.chances = NpyChances(paths["probabilities"], logits, *size, overwrite=replaces)
-        self._table = np.arange(256, dtype=np.uint8)
+        many = max(256, len(labels.classes))
+        self._table = np.arange(many, dtype=labels.index_type)
         if options.classes:
             keep = [class_index(labels, wanted) for wanted in options.classes]
             self._table[:] = 0
             self._table[keep] = keep
-        self._found, self._written = (np.zeros(256, np.int64) for _ in range(2))
+        self._found, self._written = (np.zeros(many, np.int64) for _ in range(2))
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -154,7 +155,7 @@ class RowOutputs:
         """Take the next rows of the mask, ``(n, width)``; errors as those of `FileSink.write`."""
         for top in range(0, len(rows), READ_ROWS):
             band = rows[top : top + READ_ROWS]
-            counts = np.bincount(band.ravel(), minlength=256)
+            counts = np.bincount(band.ravel(), minlength=len(self._table))
             self._found += counts
             np.add.at(self._written, self._table, counts)
             wanted = look_up(band, self._table)
@@ -210,7 +211,7 @@ def open_sink(
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".npy":
-        return NpySink(path, height, width, overwrite=overwrite)
+        return NpySink(path, height, width, kind=labels.index_type, overwrite=overwrite)
     kinds: dict[str, Kind] = {".png": PngSink, ".tif": TiffSink, ".tiff": TiffSink}
     if suffix not in kinds:
         raise OptionError(f"{path}: a large mask is written by rows as .npy, .png, .tif, .tiff")

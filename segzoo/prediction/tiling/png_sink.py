@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from segzoo.errors import OptionError
+from segzoo.prediction.rendering.encoding import big_endian
 from segzoo.prediction.rendering.painting import look_up
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.tiling.rows import READ_ROWS
@@ -35,7 +35,7 @@ _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 class PngSink(FileSink):
     """A PNG of rows as they come: a palette image of class indices, or what else rows are made into.
 
-    Two classes take one bit a pixel, more take eight.
+    Two classes take one bit a pixel, more take eight; more than 256 have no palette and are grey of 16 bits.
 
     Args:
         path: the file; its folder is made.
@@ -61,11 +61,15 @@ class PngSink(FileSink):
         super().__init__(path, height, width, overwrite=overwrite)
         self.labels = labels
         self.bits, self.kind = 1 if len(labels.classes) <= 2 else 8, _PALETTE
+        if len(labels.classes) > 256:
+            self.bits, self.kind = 16, _GREY
         self.png_width = width
 
     def lines(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the bytes of a few rows of the picture, ``(n, bytes)``."""
-        return np.packbits(rows, axis=1) if self.bits == 1 else rows
+        if self.bits == 16:
+            return big_endian(rows)
+        return np.packbits(rows, axis=1) if self.bits == 1 else rows.astype(np.uint8, copy=False)
 
     def _begin(self, file: BinaryIO) -> None:
         # Runs of equal bytes are nearly all that a mask holds, and to look for those alone is faster.
@@ -108,8 +112,6 @@ class ValuesPng(PngSink):
 
     def _begin(self, file: BinaryIO) -> None:
         values = self.labels.values or tuple(range(len(self.labels.classes)))
-        if not 0 <= min(values) <= max(values) <= 0xFFFF:
-            raise OptionError(f"a PNG holds values from 0 to 65535, those of the classes are {values}")
         self.bits, self.kind = 8 if max(values) < 256 else 16, _GREY
         self._table = np.zeros(max(len(values), 256), np.uint8 if self.bits == 8 else np.uint16)
         self._table[: len(values)] = values
@@ -118,7 +120,7 @@ class ValuesPng(PngSink):
     def lines(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the bytes of a few rows."""
         values = look_up(rows, self._table)
-        return values if self.bits == 8 else np.ascontiguousarray(values.astype(">u2")).view(np.uint8)
+        return values if self.bits == 8 else big_endian(values)
 
 
 class PicturePng(PngSink):
@@ -152,9 +154,10 @@ class PicturePng(PngSink):
 
     def _begin(self, file: BinaryIO) -> None:
         one = np.zeros((1, self.width, self._image.channels), np.uint8)
-        drawn = np.asarray(self._draw(Segmentation(one[..., 0], self.labels, one)))
+        mask = np.zeros((1, self.width), self.labels.index_type)
+        drawn = np.asarray(self._draw(Segmentation(mask, self.labels, one)))
         self.bits, self.kind, self.png_width = 8, _RGB if drawn.shape[2] == 3 else _RGBA, drawn.shape[1]
-        self._mask, self._top, self._drawn = one[:0, :, 0], 0, 0
+        self._mask, self._top, self._drawn = mask[:0], 0, 0
         self._above = np.zeros((1, drawn.shape[1] * drawn.shape[2]), np.uint8)
         super()._begin(file)
 

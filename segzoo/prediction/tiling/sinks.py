@@ -43,14 +43,16 @@ class ChanceSink(Protocol):
 
 
 class ArraySink:
-    """A mask in memory."""
+    """A mask in memory, of the type of its rows."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.mask = np.zeros((height, width), np.uint8)
+        self.mask: NDArray[Any] = np.zeros((height, width), np.uint8)
         self._filled = 0
 
     def write(self, rows: NDArray[np.uint8]) -> None:
         """Take the next rows, ``(n, width)``."""
+        if rows.dtype.itemsize > self.mask.itemsize:
+            self.mask = self.mask.astype(rows.dtype)
         self.mask[self._filled : self._filled + len(rows)] = rows
         self._filled += len(rows)
 
@@ -159,13 +161,39 @@ class FileSink:
 
 
 class NpySink(FileSink):
-    """A mask as ``numpy.save`` writes one, ``(H, W)`` uint8."""
+    """A mask as ``numpy.save`` writes one, ``(H, W)`` uint8, or little-endian uint16.
+
+    Args:
+        path: the file; its folder is made.
+        height: of the mask.
+        width: of the mask.
+        kind: ``uint8`` or ``uint16``, as labels say it.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        OptionError: the file is there already.
+        FailureError: it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        height: int,
+        width: int,
+        *,
+        kind: str = "uint8",
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(path, height, width, overwrite=overwrite)
+        self._kind = "|u1" if kind == "uint8" else "<u2"
 
     def _begin(self, file: BinaryIO) -> None:
-        _header(file, "|u1", (self.height, self.width))
+        _header(file, self._kind, (self.height, self.width))
 
     def _take(self, file: BinaryIO, rows: NDArray[Any]) -> None:
-        file.write(np.ascontiguousarray(rows).data)
+        if not np.can_cast(rows.dtype, self._kind):
+            raise OptionError(f"{self.path} has rows of {rows.dtype}: say kind={rows.dtype.name!r}")
+        file.write(np.ascontiguousarray(rows, self._kind).data)
 
     def _end(self, file: BinaryIO) -> None:
         pass

@@ -23,7 +23,7 @@ _STRIP = 64
 
 
 class TiffSink(FileSink):
-    """A palette TIFF of eight bits by strips.
+    """A palette TIFF of eight bits by strips; grey of 16 bits where there are more than 256 classes.
 
     Args:
         path: the file; its folder is made.
@@ -48,14 +48,15 @@ class TiffSink(FileSink):
     ) -> None:
         super().__init__(path, height, width, overwrite=overwrite)
         self.labels = labels
+        self._kind = np.dtype("<u2" if len(labels.classes) > 256 else "|u1")
 
     def _begin(self, file: BinaryIO) -> None:
         file.write(b"II*\0\0\0\0\0")
         self._strips: list[tuple[int, int]] = []
-        self._rest = np.empty((0, self.width), np.uint8)
+        self._rest = np.empty((0, self.width), self._kind)
 
     def _take(self, file: BinaryIO, rows: NDArray[Any]) -> None:
-        rows = np.concatenate([self._rest, rows])
+        rows = np.concatenate([self._rest, rows.astype(self._kind, copy=False)])
         whole = len(rows) // _STRIP * _STRIP
         for top in range(0, whole, _STRIP):
             self._strip(file, rows[top : top + _STRIP])
@@ -74,22 +75,23 @@ class TiffSink(FileSink):
         if len(self._rest):
             self._strip(file, self._rest)
         file.write(b"\0" * (file.tell() % 2))
-        colours = np.zeros((256, 3), np.uint16)
-        colours[: len(self.labels.colours)] = np.array(self.labels.colours, np.uint16) * 257
         offsets, counts = zip(*self._strips, strict=True)
         # Tag, and values as four bytes (4) or as two (3).
         fields: list[tuple[int, int, tuple[int, ...]]] = [
             (256, 4, (self.width,)),
             (257, 4, (self.height,)),
-            (258, 3, (8,)),
+            (258, 3, (8 * self._kind.itemsize,)),
             (259, 3, (8,)),
-            (262, 3, (3,)),
+            (262, 3, (3 if self._kind.itemsize == 1 else 1,)),
             (273, 4, offsets),
             (277, 3, (1,)),
             (278, 4, (_STRIP,)),
             (279, 4, counts),
-            (320, 3, tuple(colours.T.ravel().tolist())),
         ]
+        if self._kind.itemsize == 1:
+            colours = np.zeros((256, 3), np.uint16)
+            colours[: len(self.labels.colours)] = np.array(self.labels.colours, np.uint16) * 257
+            fields.append((320, 3, tuple(colours.T.ravel().tolist())))
         _directory(file, fields)
 
 

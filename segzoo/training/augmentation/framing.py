@@ -104,7 +104,7 @@ def outside_value(outside: str, ignore: int | None) -> int:
 
 def pasted(pixels: Bytes, size: tuple[int, ...], starts: list[int], value: int) -> Bytes:
     """Return the window of ``size`` from ``starts``, which may be negative, filled up with ``value``."""
-    canvas = np.full((*size, *pixels.shape[2:]), value, np.uint8)
+    canvas = np.full((*size, *pixels.shape[2:]), value, pixels.dtype)
     here, there = [], []
     for start, side, whole in zip(starts, size, pixels.shape, strict=False):
         first, last = max(start, 0), min(start + side, whole)

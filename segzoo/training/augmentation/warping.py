@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import cos, radians, sin
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
@@ -14,7 +15,6 @@ from segzoo.training.augmentation.resizing import writable
 from segzoo.training.augmentation.step import Step, uniform
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from segzoo.training.augmentation.step import Bytes, Pair
@@ -61,10 +61,11 @@ def warped(image: Bytes, mask: Bytes, rows: Tensor, columns: Tensor, ignore: int
     grid = torch.stack((across, down), dim=-1)[None]
     pixels = torch.from_numpy(writable(image)).movedim(-1, 0).to(torch.float32, copy=True)[None].contiguous()
     pixels = grid_sample(pixels, grid, "bilinear", "reflection", align_corners=False)
-    classes = torch.from_numpy(writable(mask))[None, None].float()
+    classes = torch.from_numpy(writable(mask).astype(np.float32))[None, None]
     classes = grid_sample(classes, grid, "nearest", "reflection", align_corners=False)
     image = pixels[0].round_().clamp_(0, 255).byte().movedim(0, -1).contiguous().numpy()
-    mask = classes[0, 0].round_().byte().numpy()
+    # Floats hold indices of 16 bits exactly.
+    mask = classes[0, 0].round_().int().numpy().astype(mask.dtype)
     if ignore is not None:
         outside = ((across.abs() > 1) | (down.abs() > 1)).numpy()
         image[outside], mask[outside] = 0, ignore
