@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from segzoo.errors import OptionError
@@ -56,10 +57,28 @@ def check_integer(name: str, value: object, low: int, high: int) -> None:
 
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
     """Raise `OptionError` unless a value is a finite number from ``low`` to ``high``; a flag is none."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high or value in (math.inf, -math.inf):
-        bounds = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"
+    if not is_number(value) or not low <= value <= high:
+        bounds = f" from {low:g} to {high:g}"
+        if math.isinf(high):
+            bounds = "" if math.isinf(low) else f" of at least {low:g}"
         raise OptionError(f"{name} must be a finite number{bounds}, got {shown(value)}")
+
+
+def check_weights(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Return ``values`` as a tuple; raise `OptionError` unless it lists finite numbers of at least 0."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not listed or not values or not all(is_number(one) and one >= 0 for one in values):
+        raise OptionError(
+            f"{name} must be a list of numbers of at least 0, such as [0.5, 1], got {shown(values)}"
+        )
+    return tuple(values)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number or an integer of at most 64 bits; a flag is none."""
+    if isinstance(value, bool):
+        return False
+    return abs(value) < 1 << 63 if isinstance(value, int) else isinstance(value, float) and isfinite(value)
 
 
 def check_widths(widths: Sequence[int]) -> tuple[int, ...]:

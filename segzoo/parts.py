@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
-from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, no_address
+from segzoo.errors import FailureError, OptionError, PluginError, SegzooError, UnknownNameError, no_address
 from segzoo.interfaces import Dataset
+from segzoo.options import shown
 from segzoo.plugins import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from segzoo.interfaces import Metric
     from segzoo.specs import Labels, PartSpec
+
+#: What a part is given besides options of people.
+_OURS = ("labels", "split", "ignore_index")
 
 
 def open_dataset(
@@ -45,6 +49,8 @@ def open_dataset(
         raise UnknownNameError(
             registered.unknown(data, also=f", and there is no folder of that name{no_address(data)}")
         )
+    if not isinstance(cache, bool | str | os.PathLike) or cache == "":
+        raise OptionError(f"cache must be true, false or a folder, got {shown(cache)}")
     spec = registered.get(data)
     place = _root(spec.name, root)
     made = _build(spec, place, split=split, **options)
@@ -98,10 +104,23 @@ def make_loss(name: str, **options: Any) -> Callable[..., Any]:
 
 
 def _build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
+    factory = resolve(spec.factory)
     try:
-        return resolve(spec.factory)(*arguments, **{**spec.options, **options})
+        return factory(*arguments, **{**spec.options, **options})
     except TypeError as error:
-        raise OptionError(f"{spec.kind} {spec.name!r}: {error}") from error
+        raise OptionError(f"{spec.kind} {spec.name!r}: {error}{_told(options)}") from error
+    except (AttributeError, ArithmeticError, LookupError, ValueError) as error:
+        # What a part makes of options that it does not check; without any, it is the part's own fault.
+        if isinstance(error, SegzooError) or not options:
+            raise
+        told = f"{type(error).__name__}: {error}{_told(options)}"
+        raise OptionError(f"{spec.kind} {spec.name!r}: {told}") from error
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    """Return which options a part was given, to stand behind what it says of one of them."""
+    given = ", ".join(f"{key}={shown(value)}" for key, value in options.items() if key not in _OURS)
+    return f" (with {given})" if given else ""
 
 
 def _root(name: str, root: str | os.PathLike[str] | None) -> Path:

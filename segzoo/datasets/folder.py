@@ -8,6 +8,7 @@ of those names; without any, the split is by a hash of the name: of a hundred, 8
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,11 @@ from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import count_pages
+from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
 
 SPLITS = ("train", "val", "test", "all")
 _IMAGES, _MASKS = ("images", "imgs"), ("masks", "labels")
@@ -204,7 +205,12 @@ def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
 def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
     if isinstance(classes, str):  # "background,cell", as a command line says it; no name for each letter
         return tuple(name.strip() for name in classes.split(","))
-    return tuple(f"class {i}" for i in range(classes)) if isinstance(classes, int) else tuple(classes)
+    if isinstance(classes, int):
+        check_integer("classes", classes, 1, MOST_CHANNELS)
+        return tuple(f"class {i}" for i in range(classes))
+    if not isinstance(classes, Sequence) or not all(isinstance(name, str) for name in classes):
+        raise OptionError(f"classes must be names, or how many there are, got {shown(classes)}")
+    return tuple(classes)
 
 
 def _colour(colour: Sequence[int]) -> tuple[int, int, int]:

@@ -19,6 +19,7 @@ from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import read
 from segzoo.interfaces import Sample
 from segzoo.labels import counted, read_mask, to_classes
+from segzoo.options import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +81,7 @@ class Pairs:
         scale: float = 1.0,
         ignore_colour: Colour | None = None,
     ) -> None:
-        if not 0 < scale <= 1:
+        if not is_number(scale) or not 0 < scale <= 1:
             raise OptionError(f"scale must lie above 0 and be at most 1, got {scale}")
         self.labels, self.scale = labels, scale
         self.pairs = list(pairs)

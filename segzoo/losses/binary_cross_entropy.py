@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segzoo.losses.pixels import read_pixels
+from segzoo.options import check_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ class BinaryCrossEntropy(nn.Module):
 
     def __init__(self, *, ignore_index: int | None = None, positive_weight: float = 1.0) -> None:
         super().__init__()
+        check_number("positive_weight", positive_weight, 0)
         self.ignore_index, self.positive_weight = ignore_index, positive_weight
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 
 from segzoo.errors import OptionError
 from segzoo.losses.pixels import Pixels, read_pixels
+from segzoo.options import check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +34,12 @@ class CrossEntropy(nn.Module):
         binary_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        if binary_weights is not None and len(binary_weights) != 2:
-            raise OptionError(f"binary_weights must be two numbers, got {tuple(binary_weights)}")
         self.ignore_index = ignore_index
-        self.weights = None if weights is None else tuple(weights)
-        self.binary_weights = None if binary_weights is None else tuple(binary_weights)
+        self.weights = None if weights is None else check_weights("weights", weights)
+        two = None if binary_weights is None else check_weights("binary_weights", binary_weights)
+        if two is not None and len(two) != 2:
+            raise OptionError(f"binary_weights must be two numbers, got {two}")
+        self.binary_weights = two
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels.

@@ -11,6 +11,7 @@ from torch import nn
 
 from segzoo.losses.overlap import divide, soft_overlap
 from segzoo.losses.pixels import check_smoothing, read_pixels
+from segzoo.options import check_flags
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,7 @@ class Dice(nn.Module):
     ) -> None:
         super().__init__()
         check_smoothing(smoothing)
+        check_flags(background=background, per_image=per_image, together=together, independent=independent)
         self.ignore_index, self.smoothing = ignore_index, smoothing
         self.background, self.per_image = background, per_image
         self.together, self.independent = together, independent

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from segzoo.errors import OptionError
 from segzoo.losses.cross_entropy import pixel_entropy
 from segzoo.losses.pixels import read_pixels
+from segzoo.options import check_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,8 @@ class Focal(nn.Module):
 
     def __init__(self, *, ignore_index: int | None = None, gamma: float = 2.0, alpha: float = 1.0) -> None:
         super().__init__()
-        if not gamma >= 0:
-            raise OptionError(f"gamma must be 0 or above, got {gamma}")
+        check_number("gamma", gamma, 0)
+        check_number("alpha", alpha, 0)
         self.ignore_index, self.gamma, self.alpha = ignore_index, gamma, alpha
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from segzoo.losses.pixels import Pixels, read_pixels
+from segzoo.options import check_flags
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,7 @@ class LovaszHinge(nn.Module):
 
     def __init__(self, *, ignore_index: int | None = None, per_image: bool = False) -> None:
         super().__init__()
+        check_flags(per_image=per_image)
         self.ignore_index, self.per_image = ignore_index, per_image
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -55,6 +57,7 @@ class LovaszSoftmax(nn.Module):
         self, *, ignore_index: int | None = None, per_image: bool = False, background: bool = True
     ) -> None:
         super().__init__()
+        check_flags(per_image=per_image, background=background)
         self.ignore_index, self.per_image, self.background = ignore_index, per_image, background
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from segzoo.errors import OptionError
+from segzoo.options import check_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,6 +104,5 @@ def read_pixels(logits: Tensor, target: Tensor, ignore_index: int | None) -> Pix
 
 
 def check_smoothing(smoothing: float) -> None:
-    """Raise `OptionError` unless smoothing is 0 or above."""
-    if not smoothing >= 0:
-        raise OptionError(f"smoothing must be 0 or above, got {smoothing}")
+    """Raise `OptionError` unless smoothing is a finite number of at least 0."""
+    check_number("smoothing", smoothing, 0)

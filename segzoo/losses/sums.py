@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,9 +15,10 @@ from segzoo.losses.dice import Dice
 from segzoo.losses.focal import Focal
 from segzoo.losses.lovasz import LovaszHinge, LovaszSoftmax
 from segzoo.losses.tversky import Tversky
+from segzoo.options import check_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -103,10 +105,14 @@ def sum_of(*, terms: Sequence[Mapping[str, Any]], ignore_index: int | None = Non
     """
     losses, weights = [], []
     for term in terms:
+        if not isinstance(term, Mapping):
+            raise OptionError(f"a term must be a table with a loss and its weight, got {term!r}")
         options = dict(term)
         kind = options.pop("loss", None)
         if kind not in _KINDS:
             raise OptionError(f"a term's loss must be one of {', '.join(_KINDS)}, got {kind!r}")
-        weights.append(float(options.pop("weight", 1.0)))
+        weight = options.pop("weight", 1.0)
+        check_number("weight", weight, 0)
+        weights.append(float(weight))
         losses.append(_KINDS[kind](ignore_index=ignore_index, **options))
     return Sum(losses, weights)

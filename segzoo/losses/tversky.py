@@ -12,6 +12,7 @@ from torch import nn
 from segzoo.errors import OptionError
 from segzoo.losses.overlap import divide, soft_overlap
 from segzoo.losses.pixels import check_smoothing, read_pixels
+from segzoo.options import check_flags, check_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,8 +45,11 @@ class Tversky(nn.Module):
     ) -> None:
         super().__init__()
         check_smoothing(smoothing)
-        if not (alpha >= 0 and beta >= 0 and alpha + beta > 0):
-            raise OptionError(f"alpha and beta must be 0 or above, and one above, got {alpha} and {beta}")
+        check_number("alpha", alpha, 0)
+        check_number("beta", beta, 0)
+        if not alpha + beta:
+            raise OptionError("alpha and beta must not both be 0")
+        check_flags(background=background, per_image=per_image)
         self.ignore_index, self.smoothing = ignore_index, smoothing
         self.alpha, self.beta = alpha, beta
         self.background, self.per_image = background, per_image

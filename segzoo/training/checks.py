@@ -78,7 +78,7 @@ def _resize(recipe: Recipe) -> None:
 
 
 def _model(recipe: Recipe) -> None:
-    options = {"num_classes": 2, **recipe.model_options}
+    options = dict(recipe.model_options)
     options.pop("weights", None)
     try:
         if is_location(located(recipe.model)):
@@ -94,8 +94,9 @@ def _model(recipe: Recipe) -> None:
 
 
 def _numbers(options: dict[str, Any]) -> dict[str, int]:
-    """Take the numbers of classes and channels out of the options."""
-    return {key: options.pop(key) for key in ("num_classes", "in_channels") if options.get(key) is not None}
+    """Take the numbers of classes and channels out of the options; without one, the data says it."""
+    found = {key: options.pop(key, None) for key in ("num_classes", "in_channels")}
+    return {"num_classes": 2, **{key: value for key, value in found.items() if value is not None}}
 
 
 def _augment(recipe: Recipe) -> None:

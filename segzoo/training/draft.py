@@ -123,7 +123,7 @@ class Draft:
             return
         if isinstance(value, Mapping) and len(path) == 1:
             self.values[options] = {}
-            for name, one in value.items():
+            for name, one in _mapping(key, value).items():
                 self._set(canonical((part, name)), Setting((part, name), one, setting.where))
             return
         name = value if setting.raw is None or isinstance(value, str) else setting.raw
@@ -175,6 +175,8 @@ def _options(table: str) -> str:
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise OptionError(f"{key} must be a table of options, such as {{size = 256}}, got {shown(value)}")
+    if not all(isinstance(name, str) for name in value):
+        raise OptionError(f"{key} must be a table whose keys are words, got {shown(value)}")
     return value
 
 

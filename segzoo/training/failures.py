@@ -51,3 +51,18 @@ def told_large_validation(short: str, epoch: int, recipe: Recipe, saved: Path | 
         f"machine with more, and go on: segzoo train --resume {recipe.out} validates this epoch first. Or "
         "begin anew with images that validate at half their size: resize.mode=scale resize.scale=0.5"
     )
+
+
+def told_short_memory(short: str, recipe: Recipe, kept: Path | None) -> str:
+    """Say that memory ran out anywhere but in a step or a validation, and what may help.
+
+    Args:
+        short: what the system said.
+        recipe: of the training.
+        kept: the last checkpoint, if there is one.
+    """
+    last = f" {kept} is whole; go on from it: segzoo train --resume {recipe.out}" if kept else ""
+    return (
+        f"memory ran out ({short}): say data.cache=false, which keeps no decoded image, fewer workers, "
+        f"a smaller augment.crop.size or a smaller model.{last}"
+    )

@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from segzoo.errors import OptionError, did_you_mean
+from segzoo.options import is_number
 from segzoo.training.recipe import Recipe
 
 Path = tuple[str, ...]
@@ -113,7 +114,7 @@ def typed(key: str, value: Any, wanted: type, example: Any) -> Any:
     Raises:
         OptionError: it is of another type; the text gives an example.
     """
-    number = _is_number(value)
+    number = is_number(value)
     if wanted is float and number:
         return float(value)
     if wanted is int and number and float(value).is_integer():
@@ -134,16 +135,11 @@ def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
     if isinstance(value, str) and kind is float:
         value = [_number(one) for one in value.split(",")]
     values = list(value) if isinstance(value, list | tuple) else [value]
-    if not all(_is_number(one) if kind is float else isinstance(one, str) for one in values):
+    if not all(is_number(one) if kind is float else isinstance(one, str) for one in values):
         raise OptionError(
             f"{key} must be a list of {told}, such as {key} = {shown(example)}, got {shown(value)}"
         )
     return tuple(kind(one) for one in values)
-
-
-def _is_number(value: object) -> bool:
-    """Whether a value is a number that computers count with: no flag, finite, of at most 64 bits."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1 << 63
 
 
 def _number(text: str) -> float | str:

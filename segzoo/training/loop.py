@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import refuse_taken
+from segzoo.prediction.shortage import is_short_of_memory, told_shortage
 from segzoo.printing import bar, echo_beside_bars, printable
+from segzoo.training.failures import told_short_memory
 from segzoo.training.interruption import Interruption
 from segzoo.training.journal import EXAMPLES, LINES, TABLE
 from segzoo.training.machine import make_accelerator
@@ -18,7 +22,7 @@ from segzoo.training.run import CHECKPOINTS, Run
 from segzoo.training.tracking import make_trackers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Set
 
     from tqdm import tqdm
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 #: What a training leaves beside its checkpoints and its journal, which begins anew by itself.
 _FOLDERS = ("best", "tensorboard")
 _FILES = ("config.json", "model.safetensors", "curves.png", "report.html", "recipe.toml")
+_PARTS = (*_FILES, *_FOLDERS, TABLE, LINES, EXAMPLES)
+_ALL = (*_PARTS, CHECKPOINTS, "wandb")
 
 
 @dataclass(frozen=True)
@@ -81,19 +87,30 @@ def train(
     """
     if recipe is None or values:
         recipe = make_recipe(values, base=recipe)
-    accelerator = make_accelerator(recipe, trackers=make_trackers(recipe.trackers, Path(recipe.out)))
+    out = Path(recipe.out)
+    accelerator = make_accelerator(recipe, trackers=make_trackers(recipe.trackers, out))
+    before = _there(out)
     if accelerator.is_main_process:
-        _prepare(Path(recipe.out), resume=resume, overwrite=overwrite)
+        _prepare(out, resume=resume, overwrite=overwrite)
     accelerator.wait_for_everyone()
     told = progress and accelerator.is_main_process
-    with Interruption() as interruption, _Bar(shown=told) as bar:
-        run = Run(recipe, accelerator, interruption, tell=bar.write if told else _nothing, show=bar.show)
-        if resume:
-            run.restore()
-        elif accelerator.is_main_process:
-            # Only now, as all that the recipe asks for is there: a slip must not cost the training before.
-            _clear(run.out)
-        run.follow()
+    run: Run | None = None
+    try:
+        with Interruption() as interruption, _Bar(shown=told) as bar:
+            run = Run(recipe, accelerator, interruption, tell=bar.write if told else _nothing, show=bar.show)
+            if resume:
+                run.restore()
+            elif accelerator.is_main_process:
+                # Only now, as all that the recipe asks for is there: a slip costs no earlier training.
+                _clear(run.out)
+            run.follow()
+    except BaseException as error:
+        if accelerator.is_main_process and not resume and (run is None or not run.step):
+            _take_back(out, before)
+        if is_short_of_memory(error) and not isinstance(error, SegzooError):
+            kept = None if run is None else run.checkpoints.latest()
+            raise FailureError(told_short_memory(told_shortage(error), recipe, kept)) from error
+        raise
     best = run.best
     return TrainingResult(
         run.out, best.score, best.epoch, run.seconds, run.validator.column, dict(best.scores)
@@ -139,8 +156,7 @@ def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise OptionError(f"there is no training to resume in {out}: it has no folder {CHECKPOINTS}")
     if not (out / CHECKPOINTS).is_dir():
         # It is no training's folder, so what has the name of something that a training writes is somebody's.
-        names = (*_FILES, *_FOLDERS, TABLE, LINES, EXAMPLES)
-        refuse_taken([out / name for name in names], advice="choose another folder with out=...")
+        refuse_taken([out / name for name in _PARTS], advice="choose another folder with out=...")
     if _begun(out) and not resume and not overwrite:
         raise OptionError(
             f"{out} holds a training already: resume it (--resume), name another folder (out=...), or let it "
@@ -164,6 +180,23 @@ def _clear(out: Path) -> None:
         (out / CHECKPOINTS).mkdir(exist_ok=True)
     except OSError as error:
         raise FailureError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _there(out: Path) -> set[Path]:
+    """Return what there is of what a training makes: its folder, those above it, and its parts."""
+    return {path for path in (out, *out.parents, *(out / name for name in _ALL)) if os.path.lexists(path)}
+
+
+def _take_back(out: Path, before: Set[Path]) -> None:
+    """Delete what a training made that failed before its first step."""
+    with suppress(OSError):
+        for path in [out / name for name in _ALL if out / name not in before]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        for folder in [path for path in (out, *out.parents) if path not in before]:
+            folder.rmdir()  # which what others put there prevents
 
 
 def _begun(out: Path) -> bool:

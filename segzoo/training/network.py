@@ -31,7 +31,8 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     classes = len(training.labels.classes)
     options: dict[str, Any] = dict(recipe.model_options)
     # Two classes need one logit.
-    options.setdefault("num_classes", 1 if classes == 2 else classes)
+    if options.get("num_classes") is None:
+        options["num_classes"] = 1 if classes == 2 else classes
     if recipe.weights:
         # Those are taken as far as they fit; of a model that is weights itself, only the network is meant.
         options.setdefault("weights", None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import OptionError, did_you_mean
+from segzoo.options import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,9 @@ def read_options(
 
 
 def check_range(key: str, value: float, least: float, most: float, *, below: bool = False) -> None:
-    """Raise `OptionError` unless a number lies from ``least`` to ``most``, or ``below`` it."""
+    """Raise `OptionError` unless a finite number lies from ``least`` to ``most``, or ``below`` it."""
+    if not is_number(value):
+        raise OptionError(f"{key} must be a finite number, got {value!r}")
     if not least <= value <= most or (below and value == most):
         end = f"and below {most:g}" if below else f"and {most:g} or less"
         limits = f"{least:g} or more" + ("" if most == float("inf") else f" {end}")
@@ -56,17 +58,13 @@ def _check_type(key: str, value: object, default: object) -> None:
     if isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "true or false"
     elif isinstance(default, tuple):
-        fits = isinstance(value, list | tuple) and all(map(_is_number, value))
+        fits = isinstance(value, list | tuple) and all(map(is_number, value))
         wanted = "a list of numbers"
     elif isinstance(default, str):
         fits, wanted = isinstance(value, str), f"a word such as {default!r}"
     elif isinstance(default, int):
         fits, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"
     else:
-        fits, wanted = _is_number(value) or (value is None and default is None), "a number"
+        fits, wanted = is_number(value) or (value is None and default is None), "a number"
     if not fits:
         raise OptionError(f"{key} must be {wanted}, got {value!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -6,6 +6,7 @@ error names the key, and the file and line where there is one.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,4 +111,4 @@ def _name_folder(draft: Draft, names: Sequence[str]) -> None:
     if ("out",) in draft.origins:
         return
     name = Path(names[0]).stem if names and Path(names[0]).stem != "recipe" else draft.values["model"]
-    draft.values["out"] = f"runs/{name.replace('/', '-').replace(':', '-')}"
+    draft.values["out"] = "runs/" + re.sub(r"[/:\0]", "-", name)

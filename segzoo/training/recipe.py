@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from segzoo.errors import OptionError
-from segzoo.options import check_choice, check_flags, check_positive
+from segzoo.options import check_choice, check_flags, check_integer, check_number, is_number
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 
@@ -18,6 +19,18 @@ AUGMENT: Mapping[str, Mapping[str, Any]] = {
     "flip": {},
     "color": {"strength": 0.3},
 }
+
+
+#: The most of whatever is counted: epochs, images a step, checkpoints. Steps may be a thousand times as many.
+MOST = 1_000_000
+#: The most processes that load data: each takes memory, and a machine has only so many.
+MOST_WORKERS = 1024
+#: The largest seed that every generator of random numbers takes.
+LARGEST_SEED = 2**63 - 1
+
+#: What counts at least 1, and what may be 0 for none.
+_COUNTS = ("epochs", "batch_size", "accumulate", "validate_every", "save_every", "keep", "keep_best")
+_COUNTS_OR_NONE = ("rate_batch", "freeze", "patience")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +146,17 @@ class Recipe:
         for item in fields(self):
             # Files hold lists where Python may say tuples; of both comes the same recipe.
             object.__setattr__(self, item.name, frozen(getattr(self, item.name)))
-        check_positive(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            accumulate=self.accumulate,
-            validate_every=self.validate_every,
-            save_every=self.save_every,
-            keep=self.keep,
-            keep_best=self.keep_best,
-        )
+            _check_type(item.name, getattr(self, item.name), item.type)
+        for least, names in ((1, _COUNTS), (0, _COUNTS_OR_NONE)):
+            for name in names:
+                check_integer(name, getattr(self, name), least, MOST)
+        check_integer("steps", self.steps, 0, 1000 * MOST)
+        check_integer("workers", self.workers, 0, MOST_WORKERS)
+        check_integer("seed", self.seed, 0, LARGEST_SEED)
+        check_number("clip", self.clip, 0)
+        check_number("encoder_rate", self.encoder_rate, 0)
+        if "\0" in self.out or not self.out.strip():
+            raise OptionError(f"out must name a folder, such as runs/unet, got {self.out!r}")
         check_flags(
             channels_last=self.channels_last,
             compile=self.compile,
@@ -151,21 +166,39 @@ class Recipe:
         )
         check_choice("precision", self.precision, ("auto", "no", "bf16", "fp16"))
         check_choice("supervision", self.supervision, ("mean", "sum"))
-        for name in ("steps", "rate_batch", "freeze", "patience", "workers", "clip", "encoder_rate"):
-            if not getattr(self, name) >= 0:
-                raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if len(self.mean) != len(self.std):
             raise OptionError(f"mean and std go together: got mean={self.mean} and std={self.std}")
-        if not self.learning_rate > 0:
-            raise OptionError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if not 0 <= self.average < 1:
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if not all(is_number(one) and (one > 0 or name == "mean") for one in values):
+                above = " above 0" if name == "std" else ""
+                raise OptionError(f"{name} must be a list of finite numbers{above}, got {list(values)}")
+        if not is_number(self.learning_rate) or self.learning_rate <= 0:
+            raise OptionError(f"learning_rate must be above 0 and finite, got {self.learning_rate!r}")
+        if not is_number(self.average) or not 0 <= self.average < 1:
             raise OptionError(f"average is a decay such as 0.999, below 1, or 0 for none, got {self.average}")
         if not self.metrics:
             raise OptionError("metrics must name at least one metric, such as ['dice']")
 
 
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    """Raise `OptionError` where a word, a table or a list is something else; numbers have ranges, too."""
+    kind = str(annotation).partition("[")[0].partition(" ")[0]
+    fits, wanted = {
+        "str": (isinstance(value, str) or (value is None and name == "root"), "a word"),
+        "Mapping": (isinstance(value, Mapping) and all(isinstance(key, str) for key in value), "a table"),
+        "tuple": (isinstance(value, tuple), "a list"),
+    }.get(kind, (True, ""))
+    if fits and annotation == "tuple[str, ...]":
+        fits, wanted = all(isinstance(one, str) for one in value or ()), "a list of names"
+    if not fits:
+        raise OptionError(f"{name} must be {wanted}, got {value!r}")
+
+
 def frozen(value: Any) -> Any:
-    """Return a value whose lists are tuples, at any depth."""
+    """Return a value whose lists are tuples, at any depth; a path is its text."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Mapping):
         return {key: frozen(one) for key, one in value.items()}
     return tuple(frozen(one) for one in value) if isinstance(value, list | tuple) else value

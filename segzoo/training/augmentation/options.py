@@ -12,6 +12,7 @@ from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, did_you_mean
+from segzoo.options import is_number
 
 if TYPE_CHECKING:
     from segzoo.training.augmentation.step import Step
@@ -21,6 +22,9 @@ S = TypeVar("S", bound="Step")
 Reader = Callable[[str, Any], T]
 Interval = tuple[float, float]
 Size = tuple[int, int]
+
+#: The longest side of what a step makes, in pixels: that of the largest JPEG.
+LONGEST = 65_535
 
 
 def option(read: Reader[T], default: Any) -> T:
@@ -60,25 +64,26 @@ def read_share(key: str, value: Any) -> float:
 
 def read_number(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> float:
     """Read a finite number from ``low`` to ``high``."""
-    wrong = isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
-    if wrong or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high:
         raise OptionError(f"{key} must be a number{_between(low, high)}, got {value!r}")
     return float(value)
 
 
-def read_whole(key: str, value: Any, *, low: int) -> int:
-    """Read an integer of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise OptionError(f"{key} must be an integer of at least {low}, got {value!r}")
+def read_whole(key: str, value: Any, *, low: int, high: int = LONGEST) -> int:
+    """Read an integer from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionError(f"{key} must be an integer of at least {low} and at most {high}, got {value!r}")
     return value
 
 
 def read_size(key: str, value: Any) -> Size:
     """Read ``side``, or ``[height, width]``, in pixels."""
     sides = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
-    if len(sides) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
-        raise OptionError(f"{key} must be a side in pixels, such as 256, or [height, width], got {value!r}")
-    return int(sides[0]), int(sides[1])
+    whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool)]
+    if len(sides) != 2 or len(whole) != 2 or not all(1 <= side <= LONGEST for side in whole):
+        told = f"such as 256, or [height, width], at most {LONGEST}"
+        raise OptionError(f"{key} must be a side in pixels, {told}, got {value!r}")
+    return whole[0], whole[1]
 
 
 def read_interval(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> Interval:
