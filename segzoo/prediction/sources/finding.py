@@ -203,7 +203,7 @@ def _short(name: str) -> str:
 def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
     if where == "-":
         return [StreamSource(sys.stdin.buffer, name)]
-    if isinstance(where, str) and is_address(where):
+    if isinstance(where, str) and not where.startswith(CAMERA):
         return [UrlSource(where, name)]
     if isinstance(where, str) or is_video(where):
         return [VideoSource(str(where), name)]
