@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -261,3 +262,15 @@ def test_a_flipped_bit_in_a_tensor_is_damage(tmp_path):
     (tmp_path / "a.pt").write_bytes(data)
     with pytest.raises(ImageError, match=r"a\.pt is damaged or cut short: Bad CRC-32"):
         read(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_that_is_more_than_a_tensor_is_refused_before_it_takes_memory(zipped, tmp_path):
+    spam, file = b"\x80\x02" + b"}" * 1_200_000, tmp_path / "a.pt"
+    if zipped:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a/data.pkl", spam)
+    else:
+        file.write_bytes(spam)
+    with pytest.raises(ImageError, match=r"a\.pt holds more than a tensor"):
+        read(file)

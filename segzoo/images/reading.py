@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
+from segzoo import pickles
 from segzoo.errors import ImageError, SegzooError, no_address
 from segzoo.files import check_zip_sums, regular
 from segzoo.images.pixels import as_image, from_pillow, from_tensor
@@ -290,6 +291,9 @@ def _check_stored(path: Path) -> None:
         ValueError: a checksum in it differs.
     """
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if pickles.is_overlong(file):
+                raise ImageError(f"{path} holds more than a tensor")
         return
     with zipfile.ZipFile(path) as packed:
         entries = packed.infolist()

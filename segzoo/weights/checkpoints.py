@@ -23,10 +23,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from segzoo import json_text
+from segzoo import json_text, pickles
 from segzoo.errors import WeightsError, no_address
 from segzoo.files import check_zip_sums, regular
-from segzoo.weights import pickles
 from segzoo.weights.mindspore import read_mindspore
 
 if TYPE_CHECKING:
