@@ -134,3 +134,51 @@ def test_an_unknown_order_of_axes_is_an_error():
     with pytest.raises(OptionError, match="HWC or CHW"):
         ArraySource(np.zeros((2, 2, 3)), layout="WHC").read()
     assert ArraySource(np.zeros((2, 2)), layout="CHW").read().shape == (2, 2, 1)
+
+
+def laid_out(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        (["images/a.jpg", "masks/a.png"], {"images/a"}),
+        (["val/images/a.jpg", "val/labels/a.png", "b.jpg"], {"val/images/a", "b"}),
+        (["images/train/a.jpg", "masks/train/a.png"], {"images/train/a"}),
+        (["JPEGImages/a.jpg", "SegmentationClass/a.png", "SegmentationObject/a.png"], {"JPEGImages/a"}),
+        (["imagesTr/a.jpg", "labelsTr/a.png"], {"imagesTr/a"}),
+        (["train/a.jpg", "train_masks/a_mask.gif", "test/b.jpg"], {"train/a", "test/b"}),
+        (["a.jpg", "a_mask.png", "b.jpg", "b-labels.png", "b_maskara.jpg"], {"a", "b", "b_maskara"}),
+        (["a.jpg", "b.jpg", "masks/a.png", "masks/b_mask.png", "more/c.jpg"], {"a", "b", "more/c"}),
+        (["a/images/1_training.tif", "a/1st_manual/1_manual1.gif", "a/mask/1.gif"], {"a/images/1_training"}),
+    ],
+)  # fmt: skip
+def test_a_folder_laid_out_as_a_data_set_gives_its_images_and_says_what_it_left_out(tmp_path, names, left):
+    root = laid_out(tmp_path / "photos", *names)
+    for words in (str(root), f"{root}/**/*.*"):
+        found = find([words])
+        assert {str(source.path.relative_to(root).with_suffix("")) for source in found.images} == left
+        (note,) = found.notes
+        assert "left out" in note
+        assert "name their folder or files" in note
+
+
+@pytest.mark.parametrize(
+    ("names", "word", "count"),
+    [
+        (["masks/a.png", "masks/b.png"], "", 2),  # nothing else that could be meant
+        (["images/a.jpg", "masks/a.png"], "masks", 1),  # named by somebody
+        (["images/a.jpg", "masks/a.png"], "masks/*.png", 1),
+        (["a.jpg", "a_mask.png"], "*_mask.png", 1),
+        (["masks/carnival.jpg", "people/b.jpg"], "", 2),  # no image of that name, no folder of images
+        (["labels/label 1.jpg", "bottles.jpg"], "", 2),
+    ],
+)
+def test_what_only_may_be_a_mask_or_was_named_is_an_image(tmp_path, names, word, count):
+    root = laid_out(tmp_path / "photos", *names)
+    found = find([str(root / word)])
+    assert (len(found.images), found.notes) == (count, ())

@@ -92,7 +92,7 @@ class Request:
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace masks and reports that exist; inside the data set's own folder nothing is replaced.",
+    help="Replace masks and reports that exist, but nothing in the data set's own folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(**options: Any) -> None:
@@ -188,6 +188,8 @@ def _score(request: Request) -> Evaluation:
     from segzoo.prediction.plain import config_of
     from segzoo.weights import load
 
+    if request.save_predictions:
+        _check_place(request)
     device = parse_device(request.device)
     network = load(str(request.model)).to(device)
     names = _class_names(request) or config_of(network).labels.classes
@@ -196,17 +198,19 @@ def _score(request: Request) -> Evaluation:
         _dataset(request, names),
         subject=request.model,
         save_predictions=request.save_predictions,
-        overwrite=request.overwrite and not _in_data(request),
+        overwrite=request.overwrite,
         **shared,
     )
 
 
-def _in_data(request: Request) -> bool:
-    """Whether masks go into the data set's own folder, where what exists may be the truth."""
-    from segzoo.files import lies_in
+def _check_place(request: Request) -> None:
+    """Refuse a folder for masks in the data set's own that is not empty: what it holds may be the truth."""
+    from segzoo.files import lies_in, refuse_used
     from segzoo.parts import place_of
 
-    return lies_in(Path(str(request.save_predictions)), place_of(str(request.data), request.root))
+    folder = Path(str(request.save_predictions))
+    if lies_in(folder, place_of(str(request.data), request.root)):
+        refuse_used(folder)
 
 
 def _dataset(request: Request, classes: tuple[str, ...]) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -126,7 +127,9 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
 
     PATH is an image, a video, a folder that is searched for both, a pattern in quotes, a camera, an
-    http(s) address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
+    http(s) address, or - for an image on standard input. A folder or pattern gives no masks of a data set
+    that is laid out there, and nothing that an earlier run wrote; what is left out is said, and segmented
+    where it is named itself. --out must not hold the images that are searched, but may lie among them. For each, NAME_mask.png holds the class of every
     pixel (values are class indices, colours those of the classes) and NAME_overlay.png shows it on the
     image. manifest.jsonl tells what was done.
 
@@ -149,6 +152,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError
+    from segzoo.files import keep_apart
     from segzoo.prediction.sharing import parse_share
     from segzoo.prediction.sources import find
 
@@ -162,6 +166,8 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         outputs = [MIX[options["mix"]]]
     look = _look(options)
     found = find(words, lists=options["lists"])
+    for note in found.notes:
+        _warn(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
     images, videos = share.of(found.images), share.of(found.videos)
@@ -169,6 +175,8 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         from segzoo.prediction.films import film_output
 
         film_output(outputs, save=not options["no_save"])
+    if not (named or options["no_save"]):
+        keep_apart(Path(options["out"]), found.searched)
     if images or videos:
         predictor = _predictor(options, images)
         if named:

@@ -12,21 +12,14 @@ from pathlib import Path
 
 from segzoo.datasets.listed import listed
 from segzoo.datasets.matching import visible
+from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, MORE_MASKS, TOGETHER
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import READABLE, count_pages
 
-#: Names of folders in the order of preference; those that training knows come first.
-IMAGES, MASKS = ("images", "imgs"), ("masks", "labels")
-_MORE_IMAGES = ("image", "img", "jpegimages", "pictures", "photos", "inputs", "originals")
-_MORE_MASKS = (
-    *("mask", "label", "annotations", "annotation", "gt", "groundtruth", "ground_truth"),
-    *("segmentationclass", "segmentation", "segmentations", "targets", "labelstr"),
-)
 SPLITS = ("train", "val", "test")
 LISTS = ("pairs.csv", "pairs.json")
 _SPLIT_OF = {word: split for split, words in FOLDERS.items() for word in words}
-_TOGETHER = ("_mask", "_label", "_seg", "_gt")
 MASK_SUFFIX = "_mask"
 _MOST_LAYERS = 32
 
@@ -142,7 +135,7 @@ def _pair_folders(root: Path, layout: Layout) -> bool:
 
 
 def _two_folders(root: Path, layout: Layout) -> tuple[Path, Path] | None:
-    images, masks = _named(root, IMAGES, _MORE_IMAGES), _named(root, MASKS, _MORE_MASKS)
+    images, masks = _named(root, IMAGES, MORE_IMAGES), _named(root, MASKS, MORE_MASKS)
     if images is None or masks is None:
         return None
     layout.image_folder = "" if images.name in IMAGES else images.name
@@ -153,7 +146,7 @@ def _two_folders(root: Path, layout: Layout) -> tuple[Path, Path] | None:
 def _pair_together(root: Path, layout: Layout) -> None:
     """Pair ``a.jpg`` with ``a_mask.png`` in one and the same folder."""
     everything = _by_name(root, layout)
-    masks = {name: path for name, path in everything.items() if name.endswith(_TOGETHER)}
+    masks = {name: path for name, path in everything.items() if name.endswith(TOGETHER)}
     if masks:
         layout.together = True
         _match({name: path for name, path in everything.items() if name not in masks}, masks, "", layout)

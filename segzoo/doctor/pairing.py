@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.doctor.layout import IMAGES, MASK_SUFFIX, MASKS, SPLITS
+from segzoo.datasets.naming import IMAGES, MASKS
+from segzoo.doctor.layout import MASK_SUFFIX, SPLITS
 from segzoo.doctor.report import Finding, Severity, many
 from segzoo.doctor.survey import shown
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import logging
 import os
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segzoo.datasets.naming import masks_among
 from segzoo.errors import ImageError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import SUFFIXES
 from segzoo.images.zarrs import ZARR_SUFFIX, holds_zarr
+from segzoo.prediction.manifest import written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
 from segzoo.prediction.sources.video import CAMERA, VIDEO_SUFFIXES, is_video
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.sources.source import Source
 
+_log = logging.getLogger(__name__)
 #: Files of these suffixes may hold several pages, each an image.
 _PAGED = (".tif", ".tiff")
 #: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
@@ -39,11 +43,52 @@ class Found:
         images: in order.
         videos: files and cameras, in order.
         troubles: what is wrong with the words that name nothing, a line each.
+        notes: what searches left out, and how to have it all the same, a line each.
+        searched: the files that searches came upon, but for those that runs of segzoo wrote.
     """
 
     images: tuple[Source, ...]
     videos: tuple[VideoSource, ...]
     troubles: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    searched: tuple[Path, ...] = ()
+
+
+@dataclass
+class _Search:
+    """What the words of one call come upon; see `Found`."""
+
+    notes: list[str] = field(default_factory=list)
+    searched: list[Path] = field(default_factory=list)
+
+    def kept(self, files: list[Path], root: Path) -> list[Path]:
+        """Return the files of a search that are images: no masks, and nothing that a run of segzoo wrote."""
+        parents = {file.parent for file in files}
+        folders = {folder for parent in parents for folder in (parent, *parent.parents)}
+        ours = {path for folder in folders if folder.is_relative_to(root) for path in written_into(folder)}
+        masks = masks_among([file for file in files if file not in ours], root)
+        theirs = {file for found in masks.values() for file in found}
+        kept = [file for file in files if file not in ours and file not in theirs]
+        if not kept:  # there is nothing else that could be meant
+            self.searched += files
+            return files
+        self.searched += [file for file in files if file not in ours]
+        told = [_left_out(found, place, root, "mask") for place, found in masks.items()]
+        written = [file for file in files if file in ours]
+        if written:
+            shared = _common(written)
+            told.append(f"{_left_out(written, shared, root, 'file')} that segzoo wrote")
+        if told:
+            self.notes.append(
+                f"{root}: left out {', '.join(told)}; to segment them too, name their folder or files"
+            )
+        return kept
+
+
+def _left_out(files: list[Path], place: Path, root: Path, what: str) -> str:
+    inner = place.relative_to(root).as_posix()
+    where = f"in {inner}" if inner != "." else f"such as {files[0].relative_to(root).as_posix()}"
+    return f"{len(files):,} {what}{'s' if len(files) > 1 else ''} {where}"
 
 
 def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> Found:
@@ -52,7 +97,9 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
     Args:
         words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, http and
             https addresses, cameras such as ``camera:0``, or ``-`` for an image on standard input. A file
-            named by itself is taken whatever its suffix. Each page of a TIFF is a source of its own.
+            named by itself is taken whatever its suffix. Each page of a TIFF is a source of its own. Folders
+            and patterns give no masks of a data set that is laid out in them, and nothing that a manifest
+            there lists as written.
         lists: text files with one such word a line, or ``-`` for standard input.
     """
     troubles: list[str] = []
@@ -63,9 +110,10 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
             named += _listed(file)
         except ImageError as error:
             troubles.append(str(error))
+    search = _Search()
     for word in named:
         try:
-            things += _named(word)
+            things += _named(word, search)
         except ImageError as error:
             troubles.append(str(error))
         except OSError as error:  # a folder that may not be looked into, a name that is too long
@@ -77,6 +125,8 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
         images=tuple(one for one in sources if not isinstance(one, VideoSource)),
         videos=tuple(one for one in sources if isinstance(one, VideoSource)),
         troubles=tuple(troubles),
+        notes=tuple(search.notes),
+        searched=tuple(search.searched),
     )
 
 
@@ -89,6 +139,8 @@ def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str
     found = find(words, lists=lists)
     if found.troubles:
         raise ImageError("\n".join(found.troubles))
+    for note in found.notes:
+        _log.warning(note)
     return list(found.images)
 
 
@@ -108,7 +160,7 @@ def _word(line: str) -> str:
     return line if os.path.lexists(line) else line.strip()
 
 
-def _named(word: str) -> list[tuple[Path | str, Path]]:
+def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
     """Return what a word names: each file or address, and the path below the output folder."""
     if word == "-":
         return [("-", Path("stdin"))]
@@ -126,7 +178,7 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
         inside = [p for p in named if not _is_folder(p) or holds_zarr(p) or p.suffix.lower() == ZARR_SUFFIX]
         if not inside:
             raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))}) and no video")
-        return [(p, p.relative_to(path)) for p in inside]
+        return [(p, p.relative_to(path)) for p in search.kept(inside, path)]
     if os.path.lexists(path):
         return [(path, Path(path.name))]
     if any(sign in word for sign in "*?["):
@@ -136,7 +188,7 @@ def _named(word: str) -> list[tuple[Path | str, Path]]:
         if not files:
             raise ImageError(f"no file is like {word}")
         top = _common(files)
-        return [(one, one.relative_to(top)) for one in files]
+        return [(one, one.relative_to(top)) for one in search.kept(files, top)]
     raise ImageError(f"there is no file {path}")
 
 

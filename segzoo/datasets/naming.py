@@ -1,0 +1,102 @@
+"""What folders and files of images and of masks are called, in data sets that people have."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: Names of folders in the order of preference; those that training knows come first.
+IMAGES, MASKS = ("images", "imgs"), ("masks", "labels")
+MORE_IMAGES = ("image", "img", "jpegimages", "pictures", "photos", "inputs", "originals")
+MORE_MASKS = (
+    *("mask", "label", "annotations", "annotation", "gt", "groundtruth", "ground_truth"),
+    *("segmentationclass", "segmentation", "segmentations", "targets", "labelstr"),
+)
+#: Folders that lie beside masks, or hold those of a second observer.
+_BESIDE_MASKS = ("segmentationobject", "1st_manual", "2nd_manual")
+#: What a mask's name has after its image's, where both lie in one folder.
+TOGETHER = ("_mask", "_label", "_seg", "_gt")
+_WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot"))
+_BREAK = re.compile(r"[-_. ]+|(?<=[a-z0-9])(?=[A-Z])")
+
+
+def masks_among(files: Iterable[Path], root: Path) -> dict[Path, list[Path]]:
+    """Return those of the files below a folder whose names, and those around them, say that they are masks.
+
+    They lie in a folder for masks beside one for images (``images`` and ``masks``, ``train`` and
+    ``train_masks``), in one whose files are called like those beside it (``a.jpg`` and ``masks/a.png``), or
+    beside their image (``a.jpg`` and ``a_mask.png``).
+
+    Args:
+        files: below ``root``, in order.
+        root: the folder; what it is called itself says nothing, since it was named by somebody.
+
+    Returns:
+        Of each folder, the masks in and below it, or beside their images in it.
+    """
+    inside: dict[Path, list[Path]] = defaultdict(list)
+    folders: dict[Path, set[str]] = defaultdict(set)
+    for file in files:
+        inside[file.parent].append(file)
+    for folder in inside:
+        for place in (folder, *folder.parents):
+            if place == root:
+                break
+            folders[place.parent].add(place.name)
+    stems = {folder: {file.stem for file in there} for folder, there in inside.items()}
+    homes = {place: _mask_folders(names, stems, place) for place, names in folders.items()}
+    found: dict[Path, list[Path]] = defaultdict(list)
+    for folder, there in inside.items():
+        above = [place for place in (folder, *folder.parents) if place.name in homes.get(place.parent, ())]
+        home = next((place for place in above if place.is_relative_to(root) and place != root), None)
+        if home is not None:
+            found[home] += there
+            continue
+        beside = [file for file in there if _image_of(file.stem, stems[folder])]
+        if beside:
+            found[folder] += beside
+    return dict(found)
+
+
+def _mask_folders(names: set[str], stems: dict[Path, set[str]], place: Path) -> set[str]:
+    """Return which of the folders in one place are for masks."""
+    sides = {name: _side(name) for name in names}
+    images = {rest for is_mask, rest in sides.values() if not is_mask}
+    found = set()
+    for name, (is_mask, rest) in sides.items():
+        if is_mask and (rest in images or _alike(stems.get(place / name, set()), stems.get(place, set()))):
+            found.add(name)
+    return found
+
+
+def _side(name: str) -> tuple[bool, str]:
+    """Return whether a folder is for masks, and what its name says besides."""
+    words = [word.lower() for word in _BREAK.split(name) if word]
+    if name.lower() in _BESIDE_MASKS or (name.lower() in (*MASKS, *MORE_MASKS) and words[0] not in MASKS):
+        return True, ""
+    if name.lower() in MORE_IMAGES:
+        return False, ""
+    rest = [word for word in words if word not in _WORDS]
+    if len(rest) < len(words):
+        return True, "_".join(rest)
+    return False, "_".join(word for word in words if word not in (*IMAGES, *MORE_IMAGES))
+
+
+def _alike(masks: set[str], images: set[str]) -> bool:
+    """Whether at least half of the masks are called like an image."""
+    called = sum(1 for stem in masks if stem in images or _image_of(stem, images))
+    return bool(masks) and 2 * called >= len(masks)
+
+
+def _image_of(stem: str, stems: set[str]) -> str:
+    """Return the image that a mask's name begins with: ``a`` of ``a_mask``; nothing where it is no mask's."""
+    for cut in _BREAK.finditer(stem):
+        before, after = stem[: cut.start()], stem[cut.end() :]
+        if before in stems and any(word.lower() in _WORDS for word in _BREAK.split(after)):
+            return before
+    return ""
