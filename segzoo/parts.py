@@ -65,7 +65,12 @@ def open_dataset(
 
 
 def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder that a data set lies in; arguments and errors as those of `open_dataset`."""
+    """Return the folder that a data set lies in; errors as those of `open_dataset`.
+
+    Args:
+        data: as that of `open_dataset`.
+        root: as that of `open_dataset`.
+    """
     data, root = _named(data, root)
     place = _root(data, root)
     return place.parent if place.is_file() else place
