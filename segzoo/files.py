@@ -38,9 +38,6 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    #: Device, inode, size and time of the last change.
-    _Facts = tuple[int, int, int, int]
-
 #: What is no file, though it has a name in a folder: reading it may wait for ever, or never end.
 _KINDS = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder"),
@@ -214,8 +211,7 @@ def refuse_taken(
             raise FailureError(
                 f"{path} is read, so it cannot be written too: choose another name for the output"
             )
-        owned = owns is not None and owns(path)
-        reason = "" if owned else _in_the_way(path, overwrite=overwrite)
+        reason = _in_the_way(path, overwrite=overwrite, owns=owns)
         if reason:
             reasons.setdefault(reason, []).append(path)
     for reason, found in reasons.items():
@@ -299,18 +295,14 @@ def whole_files(
             with writing(path, advice):
                 parts.append(stack.enter_context(_file_part(path.parent)))
         yield tuple(part.path for part in parts)
-        replaced: dict[Path, _Facts] = {}
+        owns = None if keeping is None else keeping.owns
         for path in paths:
-            if keeping is not None and os.path.lexists(path) and keeping.owns(path):
-                replaced[path] = _facts(path)
-            else:
-                _refuse(path, _in_the_way(path, overwrite=overwrite))
+            _refuse(path, _in_the_way(path, overwrite=overwrite, owns=owns))
         if keeping is not None:
             keeping.naming({path: part.path for path, part in zip(paths, parts, strict=True)})
         for path, part in zip(paths, parts, strict=True):
             with writing(path, advice):
-                same = path in replaced and _facts(path) == replaced[path]
-                part.name(path, overwrite=overwrite or same)
+                part.name(path, overwrite=overwrite, owns=owns)
 
 
 @contextmanager
@@ -401,24 +393,21 @@ class _FilePart:
     def __init__(self, path: Path, handle: int) -> None:
         self.path, self._handle = path, handle
 
-    def name(self, path: Path, *, overwrite: bool) -> None:
+    def name(self, path: Path, *, overwrite: bool, owns: Callable[[Path], bool] | None) -> None:
         """Give it its name."""
-        replaces = os.path.lexists(path)
-        if replaces:
-            _refuse(path, _in_the_way(path, overwrite=overwrite))
         if sys.platform == "win32":
             self.drop_lock()  # what is open cannot be renamed there
-        if replaces:
-            os.replace(self.path, path)
-            return
-        try:
-            # Unlike a renaming, this replaces nothing that has appeared in the meantime.
-            os.link(self.path, path)
-        except OSError as error:
-            # FAT and some network file systems know no second name of a file.
-            if error.errno == errno.EEXIST or os.path.lexists(path):
-                _refuse(path, "exists")
-            os.replace(self.path, path)
+        if not os.path.lexists(path):
+            try:
+                # Unlike a renaming, this replaces nothing that has appeared in the meantime.
+                os.link(self.path, path)
+                return
+            except OSError:
+                # FAT and some network file systems know no second name of a file. If it is a refusal of the
+                # disk or something that has just appeared, what follows says so.
+                pass
+        _refuse(path, _in_the_way(path, overwrite=overwrite, owns=owns))
+        os.replace(self.path, path)
 
     def drop_lock(self) -> None:
         if self._handle >= 0:
@@ -561,13 +550,7 @@ def _existing(paths: Sequence[Path]) -> list[Path]:
     return [path for path in paths if path.name in names[path.parent]]
 
 
-def _facts(path: Path) -> _Facts:
-    """Return what changes when a file does."""
-    found = path.lstat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _in_the_way(path: Path, *, overwrite: bool) -> str:
+def _in_the_way(path: Path, *, overwrite: bool, owns: Callable[[Path], bool] | None = None) -> str:
     """Return why a file that exists may not be replaced; nothing where it may be, or there is none."""
     try:
         mode = path.lstat().st_mode
@@ -575,6 +558,8 @@ def _in_the_way(path: Path, *, overwrite: bool) -> str:
         return ""
     if stat.S_ISDIR(mode):
         return "is a folder"
+    if owns is not None and owns(path):
+        return ""
     if not overwrite:
         return "exists"
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):

@@ -51,8 +51,9 @@ class Manifest:
     ) -> None:
         self.folder, self.path, self.settings = folder, folder / name, settings
         self._done: dict[str, Mapping[str, Any]] = {}
-        #: Size and time of every file that a line names.
-        self._files: dict[str, tuple[int, int]] = {}
+        #: Sizes and times of every file that a line names: of several runs, the last line need not be of the
+        #: one that gave the file its name last.
+        self._files: dict[str, set[tuple[int, int]]] = {}
         self._read_to = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,10 +82,10 @@ class Manifest:
         """Whether a run wrote the file at a path, and nobody has changed it since."""
         try:
             self._refresh()  # another run may have written it meanwhile
-            known = self._files.get(path.relative_to(self.folder).as_posix())
+            known = self._files.get(path.relative_to(self.folder).as_posix(), set())
         except (OSError, ValueError):
             return False
-        return known is not None and not path.is_symlink() and _facts(path) == known
+        return not path.is_symlink() and _facts(path) in known
 
     def add(
         self,
@@ -149,7 +150,8 @@ class Manifest:
                 self._done.pop(origin, None)  # it failed this time
                 if outputs is not None:
                     self._done[origin] = {key: entry[key] for key in ("state", "settings", "outputs")}
-                    self._files |= {name: (outputs[name], times[name]) for name in outputs if name in times}
+                    for name in outputs.keys() & times.keys():
+                        self._files.setdefault(name, set()).add((outputs[name], times[name]))
             except (KeyError, TypeError, AttributeError):
                 continue
 
