@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
-from segzoo.errors import FailureError, OptionError, PluginError, SegzooError, UnknownNameError, no_address
+from segzoo.errors import (
+    FailureError,
+    OptionError,
+    PluginError,
+    SegzooError,
+    UnknownNameError,
+    did_you_mean,
+    no_address,
+)
 from segzoo.interfaces import Dataset
 from segzoo.options import shown
 from segzoo.plugins import resolve
@@ -108,8 +117,27 @@ def make_loss(name: str, **options: Any) -> Callable[..., Any]:
     return _build(zoo.registry("losses").get(name), **options)
 
 
+def _check_known(spec: PartSpec, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise `OptionError` that names an option which a part does not have, with those that are close."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # what is written in C need not say
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    known = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    for name in options:
+        if name not in known and name not in _OURS:
+            takes = ", ".join(one for one in known if one not in ("root", "labels")) or "none"
+            close = did_you_mean(name[:99], known)
+            raise OptionError(
+                f"{spec.kind} {spec.name!r} has no option {shown(name)}{close} (it takes {takes})"
+            )
+
+
 def _build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
     factory = resolve(spec.factory)
+    _check_known(spec, factory, options)
     try:
         return factory(*arguments, **{**spec.options, **options})
     except TypeError as error:

@@ -158,7 +158,7 @@ def test_the_command_scores_folders_and_leaves_a_report(folders, tmp_path, capsy
         (["--predictions", "p", "--truth", "t", "--device", "cpu"], "--device goes"),
         (["--predictions", "p", "--truth", "t", "--classes", "1"], "--classes 1"),
         (["unet-nuclei", "--data", "dsb2018", "--classes", "3"], "'dsb2018' has its own"),
-        (["--predictions", "p", "--data", ".", "--data-option", "values"], "write key=value"),
+        (["--predictions", "p", "--data", ".", "--data-option", "values"], "'values' is not KEY=VALUE"),
     ],
 )
 def test_options_that_do_not_go_together_are_told_apart(arguments, told, capsys):

@@ -143,7 +143,7 @@ def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("-net", "decoder", "no such option"),
         ("../net", "decoder", "cannot name a package"),
         ("käse", "decoder", "cannot name a package"),
-        ("", "decoder", "'' cannot name a package"),
+        ("", "decoder", "'NAME': the word is empty"),
         ("a" * 41, "decoder", "40 are the most"),
         ("segzoo", "decoder", "a part of segzoo itself"),
         ("timm", "encoder", "a part of segzoo itself"),

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from segzoo import __version__
+from segzoo.cli.words import guarded
 from segzoo.errors import SegzooError, UsageError, did_you_mean
 from segzoo.printing import echo, echo_message
 from segzoo.stopping import Stopped, stoppable
@@ -74,7 +75,7 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        return import_module(f"{self.package}.{cmd_name}").command
+        return guarded(import_module(f"{self.package}.{cmd_name}").command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -12,13 +12,15 @@ import click
 
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
+from segzoo.cli.words import naming
 from segzoo.errors import OptionError
+from segzoo.options import shown
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from torch import nn
 
-_SIZE = re.compile(r"(\d+)(?:x(\d+))?")
+_SIZE = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?")
 
 
 @click.command("benchmark")
@@ -37,18 +39,44 @@ _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
     type=click.Path(exists=True, dir_okay=False),
     help="A file to segment instead of a made-up one.",
 )
-@click.option("--batch", default=1, show_default=True, help="Images that the network takes together.")
-@click.option("--threads", type=int, help="Of the CPU [default: the cores that the process may use].")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 65_536),
+    default=1,
+    show_default=True,
+    help="Images that the network takes together.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 4096),
+    help="Of the CPU [default: the cores that the process may use].",
+)
 @click.option(
     "--device",
     shell_complete=offers.devices,
     help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
 )
-@click.option("--repeats", default=20, show_default=True, help="How often each thing is measured, at most.")
 @click.option(
-    "--seconds", default=20.0, show_default=True, help="No repetition begins later, once there are 3."
+    "--repeats",
+    type=click.IntRange(1, 10**6),
+    default=20,
+    show_default=True,
+    help="How often each thing is measured, at most.",
 )
-@click.option("--classes", default=2, show_default=True, help="Of a model that has no weights.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 10**6),
+    default=20.0,
+    show_default=True,
+    help="No repetition begins later, once there are 3.",
+)
+@click.option(
+    "--classes",
+    type=click.IntRange(1, 65_535),
+    default=2,
+    show_default=True,
+    help="Of a model that has no weights.",
+)
 @click.option("--fps", is_flag=True, help="Add what the bubbliiiing program calls FPS.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -79,12 +107,17 @@ def command(
     image that is preprocessed as the weights' config says: neither reading nor the way back to the image's
     size are in it, as in bubbliiiing's program, which runs what is called eager here.
     """
-    height_width = _read_size(size)
-    from segzoo.prediction.benchmark import ALL_RUNS, DEFAULT_RUNS, benchmark
+    from segzoo.prediction.benchmark import ALL_RUNS, DEFAULT_RUNS, benchmark, check_size, parse_run
     from segzoo.prediction.device import parse_device
     from segzoo.prediction.measures import HEADER
 
-    names = ALL_RUNS if "all" in runs else tuple(dict.fromkeys(runs)) or DEFAULT_RUNS
+    with naming("--size"):
+        height_width = _read_size(size)
+        check_size(height_width)
+    names = ALL_RUNS if "all" in runs else runs or DEFAULT_RUNS
+    with naming("--run"):
+        for name in names:
+            parse_run(name)
     # Some libraries print while they compile or quantise, and standard output is for the figures.
     with redirect_stdout(sys.stderr):
         report = benchmark(
@@ -126,5 +159,5 @@ def _network(name: str, classes: int) -> nn.Module:
 def _read_size(text: str) -> tuple[int, int]:
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise OptionError(f"size must be such as 480x640, height x width, got {text!r}")
+        raise OptionError(f"size must be such as 480x640, height x width, got {shown(text)}")
     return int(found[1]), int(found[2] or found[1])

@@ -8,6 +8,7 @@ import click
 
 from segzoo import json_text
 from segzoo.cli import offers
+from segzoo.cli.words import pairs_of
 from segzoo.printing import echo
 
 
@@ -39,7 +40,8 @@ def command(file: str, layout: str | None, out: str, overwrite: bool, options: t
     """
     from segzoo.weights.conversion import convert
 
-    given = dict(_pair(text) for text in options)
+    pairs = pairs_of("--option", options, "scale=0.5")
+    given = {key: _value(text) for key, text in pairs.items()}
     clash = sorted(
         given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance", "overwrite"}
     )
@@ -56,15 +58,12 @@ def command(file: str, layout: str | None, out: str, overwrite: bool, options: t
         echo(f"next: segzoo predict IMAGES --model {folder}")
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    """Split ``KEY=VALUE``; a value that is JSON (a number, true, a list) is taken as that."""
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--option")
+def _value(text: str) -> Any:
+    """Return a value: JSON (a number, true, a list) where it is that, else the word."""
     try:
-        return key, json_text.parse(value)
+        return json_text.parse(text)
     except json_text.JsonError:
-        return key, value
+        return text
 
 
 def _network(config: dict[str, Any]) -> str:

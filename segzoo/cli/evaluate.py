@@ -11,6 +11,7 @@ import click
 from segzoo import json_text
 from segzoo.cli import offers
 from segzoo.cli.table import echo_json, table
+from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Request:
 )
 @click.option(
     "--resamples",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 100_000),
     default=1000,
     show_default=True,
     help="Of the bootstrap that gives intervals; 0 for none.",
@@ -228,13 +229,7 @@ def _dataset(request: Request, classes: tuple[str, ...]) -> Dataset:
 def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
     """Read ``key=value``; a value is JSON where it can be read so, else a word."""
     options: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise click.UsageError(
-                f"--data-option {setting!r}: write key=value, such as values=[0,128]",
-                click.get_current_context(),
-            )
+    for key, text in pairs_of("--data-option", settings, "values=[0,128]").items():
         try:
             options[key] = json_text.parse(text)
         except json_text.JsonError:
@@ -269,7 +264,7 @@ def _class_names(request: Request) -> tuple[str, ...]:
                 click.get_current_context(),
             )
         return numbered_labels(int(request.classes)).classes
-    return tuple(name.strip() for name in request.classes.split(","))
+    return words_of("--classes", request.classes)
 
 
 def _tell(evaluation: Evaluation) -> None:

@@ -44,6 +44,9 @@ def named_masks(images: Sequence[Source], names: tuple[str, ...]) -> dict[str, s
         return {}
     if len(names) != len(images):
         raise click.UsageError(f"-o names {len(names)} files for {len(images)} images: name one for each")
+    wrong = next((name for name in names if not name.lower().endswith(".png")), None)
+    if wrong is not None:
+        raise click.BadParameter(f"a mask is written as .png, not as {wrong!r}", param_hint="'-o'")
     return {image.origin: name for image, name in zip(images, names, strict=True)}
 
 

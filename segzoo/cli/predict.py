@@ -10,7 +10,7 @@ import click
 
 from segzoo.cli import offers, weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
-from segzoo.cli.words import ManyValues, numbers, thresholds
+from segzoo.cli.words import ManyValues, naming, numbers, thresholds, words_of
 from segzoo.printing import echo, echo_passing, printable
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.rendering import OutputOptions
     from segzoo.prediction.sources import Source, VideoSource
+    from segzoo.specs import Labels
+
+
+#: Pixels that an object or a hole may have, which is more than images have.
+PIXELS = click.IntRange(0, 10**12)
 
 
 @click.command("predict", cls=ManyValues)
@@ -75,13 +80,21 @@ if TYPE_CHECKING:
 )
 @click.option("--memory", help="A promise such as 4GB: larger images are run in tiles.")
 @click.option(
-    "--batch", type=click.IntRange(1), default=1, show_default=True, help="Images of one size together."
+    "--batch",
+    type=click.IntRange(1, 65_536),
+    default=1,
+    show_default=True,
+    help="Images of one size together.",
 )
 @click.option("--flips", is_flag=True, help="Average over the mirrored images too.")
 @click.option("--turns", is_flag=True, help="Average over right-angle turns too.")
 @click.option("--scales", help="Average over sizes such as 0.75,1,1.25.")
 @click.option(
-    "--threshold", "--mask-threshold", "-t", type=float, help="Of the one class [default: the weights']."
+    "--threshold",
+    "--mask-threshold",
+    "-t",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Of the one class [default: the weights'].",
 )
 @click.option(
     "--class-threshold",
@@ -90,17 +103,24 @@ if TYPE_CHECKING:
     shell_complete=weights_offers.class_thresholds,
     help="Of one class of several.",
 )
-@click.option("--smallest-object", type=int, default=0, help="In pixels; smaller ones go.")
-@click.option("--smallest-hole", type=int, default=0, help="In pixels; smaller ones are filled.")
+@click.option("--smallest-object", type=PIXELS, default=0, help="In pixels; smaller ones go.")
+@click.option("--smallest-hole", type=PIXELS, default=0, help="In pixels; smaller ones are filled.")
 @click.option(
-    "--scale", "-s", type=float, help="Size at which the network sees images, instead of the weights'."
+    "--scale",
+    "-s",
+    type=click.FloatRange(0, 16, min_open=True),
+    help="Size at which the network sees images, instead of the weights'.",
 )
-@click.option("--opacity", type=float, default=0.35, show_default=True, help="Of overlays.")
+@click.option("--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Of overlays.")
 @click.option(
-    "--every", type=click.IntRange(1), default=1, metavar="N", help="Of a video, take one frame of N."
+    "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Of a video, take one frame of N."
 )
-@click.option("--from", "begin", type=float, default=0.0, metavar="SECONDS", help="Where a video begins.")
-@click.option("--until", "end", type=float, metavar="SECONDS", help="Where a video ends.")
+@click.option(
+    "--from", "begin", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Where a video begins."
+)
+@click.option(
+    "--until", "end", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Where a video ends."
+)
 @click.option(
     "--only",
     multiple=True,
@@ -121,7 +141,9 @@ if TYPE_CHECKING:
 @click.option("--no-save", "-n", is_flag=True, help="Write nothing.")
 @click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="As PATH.")
 @click.option("--output", "-o", "names", multiple=True, hidden=True, help="Of each mask.")
-@click.option("--classes", "-c", type=int, hidden=True, help="How many the weights tell apart.")
+@click.option(
+    "--classes", "-c", type=click.IntRange(1, 65_535), hidden=True, help="How many the weights tell apart."
+)
 @click.option("--mix", type=click.Choice(list(MIX)), hidden=True, help="How to draw.")
 def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
@@ -153,8 +175,9 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
-    from segzoo.errors import FailureError, MissingExtraError
+    from segzoo.errors import FailureError, MissingExtraError, OptionError
     from segzoo.files import keep_apart
+    from segzoo.prediction.rendering import OUTPUTS
     from segzoo.prediction.sharing import parse_share
     from segzoo.prediction.sources import find
 
@@ -162,10 +185,13 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         from PIL import Image
 
         Image.MAX_IMAGE_PIXELS = None
-    share = parse_share(options["shard"])
-    outputs = [name.strip() for name in options["outputs"].split(",") if name.strip()]
+    with naming("--shard"):
+        share = parse_share(options["shard"])
+    outputs = list(words_of("--outputs", options["outputs"], OUTPUTS))
     if options["mix"]:
         outputs = [MIX[options["mix"]]]
+    if options["end"] is not None and options["end"] <= options["begin"]:
+        raise OptionError(f"--until {options['end']:g} lies before --from {options['begin']:g}")
     look = _look(options)
     found = find(words, lists=options["lists"])
     for note in found.notes:
@@ -282,8 +308,10 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
     calibration: list[Any] = list(options["calibrate"])
     if options["precision"] == "fastest" and not calibration:
         calibration = [source.read() for source in sources[:8]]
+    models = [_weights(name, options) for name in options["models"]]
+    cuts = _checked(models[0].segzoo_config.labels, options)
     return Predictor(
-        [_weights(name, options) for name in options["models"]],
+        models,
         device=options["device"],
         precision=options["precision"],
         backend=options["backend"],
@@ -292,12 +320,29 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
         turns=options["turns"],
         scales=numbers(options["scales"]),
         threshold=options["threshold"],
-        thresholds=thresholds(options["class_threshold"]),
+        thresholds=cuts,
         smallest_object=options["smallest_object"],
         smallest_hole=options["smallest_hole"],
         calibration=calibration,
         tell=_warn,
     )
+
+
+def _checked(labels: Labels, options: dict[str, Any]) -> dict[str | int, float]:
+    """Return the thresholds by class, once all options that name classes or sizes are known to be right."""
+    from segzoo.prediction.classes import class_index
+    from segzoo.prediction.large import read_budget
+    from segzoo.prediction.postprocessing import read_thresholds
+
+    cuts = thresholds(options["class_threshold"])
+    with naming("--class-threshold"):
+        read_thresholds(labels, cuts)
+    with naming("--only"):
+        for name in options["only"]:
+            class_index(labels, name)
+    with naming("--memory"):
+        read_budget(options["memory"])
+    return cuts
 
 
 def _weights(name: str, options: dict[str, Any]) -> Any:
@@ -308,7 +353,8 @@ def _weights(name: str, options: dict[str, Any]) -> Any:
     from segzoo.specs import Resize
     from segzoo.weights import load
 
-    model = load(name)
+    with naming("--model"):
+        model = load(name)
     config = config_of(model)
     check_classes(options["classes"], name, config)
     if options["scale"] is not None:

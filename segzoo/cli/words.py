@@ -1,8 +1,122 @@
-"""Words of the command line that click has no type for."""
+"""Words of the command line: what click has no type for, and what no option takes."""
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from segzoo.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Callback = Callable[[click.Context, click.Parameter, Any], Any]
+
+#: Beyond this no program counts, and libraries raise what they like.
+_MOST = (1 << 63) - 1
+
+
+def guarded(command: click.Command) -> click.Command:
+    """Return the command, each of whose options refuses words that none can mean.
+
+    These are an empty word, where the option has another default; NaN and infinity; an integer of more than
+    64 bits; and the same word twice where an option may be repeated.
+    """
+    for parameter in command.params:
+        before: Any = parameter.callback
+        if not isinstance(before, _Guard):
+            parameter.callback = _Guard(before)
+    return command
+
+
+class _Guard:
+    """A callback of click's, before the parameter's own."""
+
+    def __init__(self, then: Callback | None) -> None:
+        self._then = then
+
+    def __call__(self, context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        many = isinstance(value, tuple)
+        for one in value if many else (value,):
+            told = _fault(one, blank=parameter.default == "")
+            if told:
+                raise click.BadParameter(told, context, parameter)
+        if many and isinstance(parameter, click.Option) and not parameter.hidden:
+            twice = next((one for index, one in enumerate(value) if one in value[:index]), None)
+            if twice is not None:
+                raise click.BadParameter(f"{twice!r} stands twice", context, parameter)
+        return value if self._then is None else self._then(context, parameter, value)
+
+
+def _fault(value: Any, *, blank: bool) -> str:
+    """Return what is wrong with a word whatever it is for; nothing where it may be right."""
+    if isinstance(value, str) and not value.strip() and not blank:
+        return "the word is empty"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no finite number"
+    if isinstance(value, int) and abs(value) > _MOST:
+        return "the number has more than 64 bits"
+    return ""
+
+
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Put an option's name before what is wrong with its value, where the error does not tell it."""
+    try:
+        yield
+    except UsageError as error:
+        if option in str(error):
+            raise
+        raise type(error)(f"{option}: {error}") from error
+
+
+def words_of(option: str, text: str, known: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Read ``a,b,c``.
+
+    Args:
+        option: which is said so, for errors.
+        text: as it was said.
+        known: every word that may be meant; any where ``None``.
+
+    Raises:
+        click.BadParameter: a word is empty, stands twice, or is none of those known.
+    """
+    words = tuple(word.strip() for word in text.split(","))
+    for index, word in enumerate(words):
+        if not word:
+            raise click.BadParameter(f"{_cut(text)!r} holds an empty word", param_hint=f"'{option}'")
+        if word in words[:index]:
+            raise click.BadParameter(f"{_cut(word)!r} stands twice", param_hint=f"'{option}'")
+        if known is not None and word not in known:
+            close = did_you_mean(_cut(word), known)
+            told = f"{_cut(word)!r} is none{close or ';'} there are {', '.join(known)}"
+            raise click.BadParameter(told, param_hint=f"'{option}'")
+    return words
+
+
+def pairs_of(option: str, settings: tuple[str, ...], example: str) -> dict[str, str]:
+    """Read ``KEY=VALUE`` words.
+
+    Raises:
+        click.BadParameter: a word is no such pair, or a key stands twice.
+    """
+    found: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            told = f"{_cut(setting)!r} is not KEY=VALUE, such as {example}"
+            raise click.BadParameter(told, param_hint=f"'{option}'")
+        if key in found:
+            raise click.BadParameter(f"the key {_cut(key)!r} stands twice", param_hint=f"'{option}'")
+        found[key] = value
+    return found
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= 100 else f"{word[:100]}..."
 
 
 class ManyValues(click.Command):
@@ -28,9 +142,10 @@ def numbers(text: str | None) -> tuple[float, ...]:
     if text is None:
         return (1.0,)
     try:
-        return tuple(float(word) for word in text.split(","))
+        return tuple(float(word) for word in words_of("--scales", text))
     except ValueError as error:
-        raise click.UsageError(f"--scales is a list of numbers such as 0.75,1,1.25, got {text!r}") from error
+        told = f"it is a list of numbers such as 0.75,1,1.25, got {_cut(text)!r}"
+        raise click.BadParameter(told, param_hint="'--scales'") from error
 
 
 def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
@@ -38,10 +153,15 @@ def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
     found: dict[str | int, float] = {}
     for word in words:
         name, _, value = word.rpartition("=")
+        if name in found:
+            raise click.BadParameter(
+                f"the class {_cut(name)!r} stands twice", param_hint="'--class-threshold'"
+            )
         try:
             found[name] = float(value)
-        except ValueError as error:
-            raise click.UsageError(
-                f"--class-threshold is CLASS=NUMBER such as car=0.4, got {word!r}"
-            ) from error
+        except ValueError:
+            name = ""
+        if not name:
+            told = f"it is CLASS=NUMBER such as car=0.4, got {_cut(word)!r}"
+            raise click.BadParameter(told, param_hint="'--class-threshold'")
     return found

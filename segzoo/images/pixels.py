@@ -63,11 +63,15 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
 
 def from_tensor(image: Any) -> NDArray[Any]:
     """Return what is a tensor, on any device and of any type, or can become an array, as an array."""
-    if not hasattr(image, "detach"):
-        return np.asarray(image)
-    tensor = image.detach().cpu()
-    # numpy has no bfloat16.
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    try:
+        if not hasattr(image, "detach"):
+            return np.asarray(image)
+        tensor = image.detach().cpu()
+        # numpy has no bfloat16.
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; sparse tensors, or without values
+        told = str(error).partition("\n")[0]
+        raise ImageError(f"{type(image).__name__} is no array of pixels: {told}") from error
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -78,12 +82,14 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     ones are taken as they are. False is 0 and true 255.
 
     Raises:
-        ImageError: values are negative, not finite, or floats above 255.
+        ImageError: values are no numbers, negative, not finite, or floats above 255.
     """
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype.kind not in "iuf":
+        raise ImageError(f"pixels are integers, floats, or true and false, got an array of {array.dtype}")
     scale = scale_of_range(array.dtype, float(array.min()), float(array.max()))
     return np.rint(array * scale).astype(np.uint8)
 

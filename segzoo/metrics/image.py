@@ -139,6 +139,8 @@ def _check_probabilities(
             f" or (1, {shape[0]}, {shape[1]})" if count == 2 else ""
         )
         raise OptionError(f"probabilities have the shape {probabilities.shape}, the masks need {wanted}")
+    if probabilities.dtype.kind not in "fiub":
+        raise OptionError(f"probabilities must be numbers, got an array of {probabilities.dtype}")
     probabilities = probabilities.astype(np.float32, copy=False)
     if channels != count:
         probabilities = np.concatenate([1 - probabilities, probabilities])

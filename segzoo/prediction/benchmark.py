@@ -15,7 +15,7 @@ import torch
 
 from segzoo.errors import OptionError, SegzooError
 from segzoo.machine import forget_peak, peak_bytes, used_bytes, wait
-from segzoo.options import check_choice, check_positive
+from segzoo.options import check_choice, check_integer, check_number, shown
 from segzoo.prediction.device import default_device
 from segzoo.prediction.engines import BACKENDS, PRECISIONS
 from segzoo.prediction.measures import AROUND, Latency, Measured, Report
@@ -38,6 +38,8 @@ ALL_RUNS = (
 )
 #: Of what the bubbliiiing program calls FPS.
 FPS_REPEATS = 100
+#: Pixels of a made-up image.
+_MOST_PIXELS = 1 << 28
 #: Repetitions at the least, however long they take.
 _LEAST = 3
 
@@ -80,9 +82,15 @@ def benchmark(
         >>> report.runs[0].network.p50
         41.2
     """
-    check_positive(batch=batch, repeats=repeats, height=size[0], width=size[1])
-    if threads is not None:
-        check_positive(threads=threads)
+    for name, value, most in (
+        ("batch", batch, 65_536),
+        ("repeats", repeats, 10**6),
+        ("threads", threads, 4096),
+    ):
+        if value is not None:
+            check_integer(name, value, 1, most)
+    check_number("seconds", seconds, 0, 10**6)
+    check_size(size)
     for name in runs:
         parse_run(name)
     network.to(device or default_device()).eval()
@@ -104,13 +112,21 @@ def benchmark(
         )
 
 
+def check_size(size: tuple[int, int]) -> None:
+    """Raise `OptionError` unless an image of this height and width can be made up."""
+    for name, side in zip(("height", "width"), size, strict=True):
+        check_integer(f"the {name} of size", side, 1, 65_536)
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise OptionError(f"size {size[0]}x{size[1]} has more than {_MOST_PIXELS:,} pixels, the most")
+
+
 def parse_run(name: str) -> tuple[str, str]:
     """Return backend and precision of ``backend:precision``; raise `OptionError` where there are no such."""
     if name == EAGER:
         return EAGER, "exact"
     backend, _, precision = name.partition(":")
     if backend not in BACKENDS:
-        raise OptionError(f"a run is eager, or such as torch:fast, got {name!r}")
+        raise OptionError(f"a run is eager, or such as torch:fast, got {shown(name)}")
     check_choice("precision", precision or "exact", PRECISIONS)
     return backend, precision or "exact"
 

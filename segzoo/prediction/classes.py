@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError, did_you_mean
+from segzoo.options import shown as short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +23,14 @@ def class_index(labels: Labels, wanted: str | int) -> int:
     if isinstance(wanted, str) and wanted in classes:
         return classes.index(wanted)
     try:
-        index = int(wanted)
+        index = int(wanted) if isinstance(wanted, str | int) else -1
     except ValueError:
         index = -1
     if 0 <= index < len(classes):
         return index
     shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
-    close = did_you_mean(str(wanted), classes)
-    raise OptionError(f"there is no class {wanted!r}{close}; the {len(classes)} classes are {shown}")
+    close = did_you_mean(str(wanted)[:99], classes) or ";"
+    raise OptionError(f"there is no class {short(wanted)}{close} the {len(classes)} classes are {shown}")
 
 
 def found_in_words(shares: Mapping[str, float]) -> str:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from segzoo.errors import OptionError
+from segzoo.options import check_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +63,8 @@ class Augmented:
         wrong = [flip for flip in flips if flip not in _FLIPS]
         if wrong:
             raise OptionError(f"flips are horizontal and vertical, not {wrong[0]!r}")
+        for index, scale in enumerate(scales):
+            check_number(f"scales[{index}]", scale)
         if not scales or not all(0 < scale <= 16 for scale in scales):
             raise OptionError(f"scales must lie in (0, 16], at least one, got {tuple(scales)}")
         self.engine = engine

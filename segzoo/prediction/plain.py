@@ -14,6 +14,7 @@ from torch import nn
 from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
 from segzoo.images import as_image, read
+from segzoo.prediction.device import parse_device
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.restoring import restored
 from segzoo.weights.folder import load
@@ -59,7 +60,7 @@ def predict(
     """
     network = loaded(model)
     if device is not None:
-        network.to(device)
+        network.to(parse_device(device))
     pixels = read(image) if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
     return segment(network, pixels, probabilities=probabilities)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from segzoo.errors import OptionError
+from segzoo.options import check_integer, check_number, shown
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.components import check_connectivity, find_components
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.components import Components
     from segzoo.specs import Labels
+
+
+#: Pixels of the smallest object or hole that may be asked for; no image has as many.
+MOST_PIXELS = 1 << 48
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,9 @@ def read_thresholds(labels: Labels, thresholds: Mapping[str | int, float]) -> di
     """
     found: dict[int, float] = {}
     for name, value in thresholds.items():
+        check_number(f"the threshold of class {shown(name)}", value)
         if not 0 < value < 1:
-            raise OptionError(f"the threshold of class {name!r} must lie between 0 and 1, got {value}")
+            raise OptionError(f"the threshold of class {shown(name)} must lie between 0 and 1, got {value}")
         found[class_index(labels, name)] = float(value)
     return found
 
@@ -172,8 +178,7 @@ def _sizes(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.
         index = class_index(labels, name)
         if index == 0:
             raise OptionError(f"{name!r} is background: name the class that has the objects or the holes")
-        if size < 0:
-            raise OptionError(f"the smallest size of class {name!r} must not be negative, got {size}")
+        check_integer(f"the smallest size of class {name!r}", size, 0, MOST_PIXELS)
         sizes[index] = size
     return sizes
 

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from segzoo.errors import OptionError
+from segzoo.options import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 T = TypeVar("T")
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,14 @@ def parse_share(text: str | None) -> Share:
         OptionError: the text is no such part.
     """
     if text is None:
-        count = int(os.environ.get("WORLD_SIZE", "1"))
-        return Share(int(os.environ.get("RANK", "0")), count)
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
+        rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+        if not (_NUMBER.fullmatch(rank) and _NUMBER.fullmatch(size) and int(rank) < int(size)):
+            raise OptionError(
+                f"RANK={shown(rank)} and WORLD_SIZE={shown(size)}, which a launcher sets, must be a number "
+                "from 0 and how many there are: unset them, or say --shard 3/8"
+            )
+        return Share(int(rank), int(size))
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise OptionError(f"shard must be such as 3/8, the third of eight, got {text!r}")
+        raise OptionError(f"shard must be such as 3/8, the third of eight, got {shown(text)}")
     return Share(int(found[1]) - 1, int(found[2]))

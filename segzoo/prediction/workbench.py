@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segzoo.allocation import machine_bytes
+from segzoo.errors import OptionError
 from segzoo.files import write_whole
 from segzoo.images import read, read_reduced
 from segzoo.machine import fast_dtype, flop_counter, peak_flops
@@ -61,6 +63,10 @@ class Bench:
         self.file = image or _made_up(size, self.config.architecture.in_channels, folder)
         pixels, self.shape = self.read(exact=True)
         one, self.placement = self.prepared(pixels, self.shape, exact=True)
+        if batch * one.nbytes > machine_bytes():
+            raise OptionError(
+                f"batch={batch}: so many images of {self.shape[0]}x{self.shape[1]} fit no memory"
+            )
         self.input = one.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), flop_counter() as counter:
             network(one.to(self.device))

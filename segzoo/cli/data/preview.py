@@ -34,7 +34,13 @@ _IMAGES, _AUGMENTED = 24, 6
 @click.option(
     "--variants", default=4, show_default=True, type=click.IntRange(1, 20), help="How many of each, with it."
 )
-@click.option("--seed", default=0, show_default=True, help="Of what is drawn at random, with it.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of what is drawn at random, with it.",
+)
 def command(
     data: str,
     settings: tuple[str, ...],

@@ -18,12 +18,12 @@ from segzoo.printing import echo
 @click.option(
     "--dir",
     "parent",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
+    type=click.Path(file_okay=False),
+    default=".",
     show_default="the current folder",
     help="Where to put the package's folder.",
 )
-def command(name: str, kind: str, parent: Path) -> None:
+def command(name: str, kind: str, parent: str) -> None:
     """Write a new plug-in that installs and passes its own tests.
 
     The package is called segzoo-NAME, and what it brings NAME. Its code is an example to be exchanged for
@@ -31,7 +31,7 @@ def command(name: str, kind: str, parent: Path) -> None:
     """
     names = scaffold.naming(name)
     scaffold.check_free(names, kind)
-    folder = parent / names.distribution
+    folder = Path(parent) / names.distribution
     for file in scaffold.write(names, kind, folder):
         echo(file)
     echo(

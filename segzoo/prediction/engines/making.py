@@ -124,4 +124,4 @@ def _device(network: nn.Module, device: str | torch.device | None) -> torch.devi
     if device is None:
         parameter = next(network.parameters(), None)
         return default_device() if parameter is None else parameter.device
-    return parse_device(device) if isinstance(device, str) else device
+    return parse_device(device)

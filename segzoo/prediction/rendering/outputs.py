@@ -14,6 +14,7 @@ import numpy as np
 
 from segzoo.errors import FailureError, OptionError, did_you_mean
 from segzoo.files import refuse_taken, whole_files, writing
+from segzoo.options import shown
 from segzoo.prediction.classes import class_index
 from segzoo.prediction.rendering.kinds import OUTPUTS, Job, Output
 from segzoo.prediction.rendering.options import OutputOptions
@@ -37,8 +38,8 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
     options = options or OutputOptions()
     for name in (*names, *options.suffixes):
         if name not in OUTPUTS:
-            known = ", ".join(OUTPUTS)
-            raise OptionError(f"there is no output {name!r}{did_you_mean(name, OUTPUTS)} (all: {known})")
+            close, known = did_you_mean(name[:99], OUTPUTS), ", ".join(OUTPUTS)
+            raise OptionError(f"there is no output {shown(name)}{close} (all: {known})")
     taken: dict[str, str] = {}
     for name in dict.fromkeys(names):
         suffix = _suffix(name, options)

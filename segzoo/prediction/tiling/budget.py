@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 from segzoo.errors import OptionError
+from segzoo.options import shown
 
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{letter}{tail}": 1000**power for power, letter in enumerate("kmgt", 1) for tail in ("", "b")}
 _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
+
+_MOST = 10**18
 
 
 def parse_memory(text: str | int) -> int:
@@ -26,11 +29,11 @@ def parse_memory(text: str | int) -> int:
     else:
         found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
         if not found or found[2] not in _UNITS:
-            raise OptionError(f"memory {text!r} is no size: write it as 4GB, 512MB or a number of bytes")
-        size = int(float(found[1]) * _UNITS[found[2]])
-    if size < 1:
-        raise OptionError(f"memory must be above 0, got {text!r}")
-    return size
+            raise OptionError(f"memory {shown(text)} is no size: write it as 4GB, 512MB or a number of bytes")
+        size = float(found[1]) * _UNITS[found[2]]
+    if not 1 <= size <= _MOST:
+        raise OptionError(f"memory must lie in 1 byte to 1 EB, got {shown(text)}")
+    return int(size)
 
 
 def told_memory(size: float) -> str:

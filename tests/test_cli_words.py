@@ -1,0 +1,210 @@
+"""Words that no option of any command takes: each is told with its option, before work begins."""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import segzoo
+from segzoo import cli
+from segzoo.cli.words import pairs_of, words_of
+from segzoo.errors import ImageError, OptionError
+from segzoo.images import as_image
+from segzoo.prediction.benchmark import benchmark
+from segzoo.prediction.postprocessing import clean, read_thresholds
+from segzoo.prediction.sharing import parse_share
+from segzoo.prediction.tiling import parse_memory
+from segzoo.specs import numbered_labels
+
+HUGE = "99999999999999999999"
+
+
+def _options(command, path=()):
+    """Yield every option that takes a word, of a command and those below it."""
+    context = click.Context(command)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            yield from _options(command.get_command(context, name), (*path, name))
+    for one in command.params:
+        if isinstance(one, click.Option) and not (one.is_flag or one.count):
+            yield pytest.param(context, one, id=" ".join([*path, max(one.opts, key=len)]))
+
+
+EVERY = list(_options(cli.command))
+
+
+def _refused(context, option, *words):
+    with pytest.raises(click.BadParameter) as caught:
+        option.handle_parse_result(context, {option.name: words if option.multiple else words[0]}, [])
+    assert max(option.opts, key=len) in caught.value.format_message() or option.opts[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(("context", "option"), EVERY)
+def test_no_option_takes_an_empty_word(context, option):
+    if option.default == "":
+        pytest.skip("nothing is what it is without")
+    for word in ("", " "):
+        _refused(context, option, word)
+
+
+@pytest.mark.parametrize(
+    ("context", "option"),
+    [one for one in EVERY if isinstance(one.values[1].type, (click.types.FloatParamType, click.FloatRange))],
+)
+def test_no_number_may_be_nan_or_infinite(context, option):
+    for word in ("nan", "inf", "-inf", "1e400"):
+        _refused(context, option, word)
+
+
+@pytest.mark.parametrize(
+    ("context", "option"),
+    [one for one in EVERY if isinstance(one.values[1].type, (click.types.IntParamType, click.IntRange))],
+)
+def test_no_whole_number_is_larger_than_any_computer_counts(context, option):
+    for word in (HUGE, f"-{HUGE}", "1.5", "nan"):
+        _refused(context, option, word)
+
+
+@pytest.mark.parametrize(
+    ("context", "option"), [one for one in EVERY if one.values[1].multiple and not one.values[1].hidden]
+)
+def test_no_option_takes_one_word_twice(context, option):
+    word = next(iter(option.type.choices)) if isinstance(option.type, click.Choice) else "a=1"
+    _refused(context, option, word, word)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("words")
+    torch.manual_seed(0)
+    segzoo.save(segzoo.create("unet", num_classes=2, width=2, depth=2), folder / "w")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "a.png")
+    return folder
+
+
+PREDICT = ["predict", "a.png", "--model", "w", "--device", "cpu", "--no-save"]
+BENCHMARK = ["benchmark", "w", "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([*PREDICT, "--smallest-hole", HUGE], "--smallest-hole"),
+        ([*PREDICT, "--smallest-object", "-1"], "--smallest-object"),
+        ([*PREDICT, "--outputs", ""], "--outputs"),
+        ([*PREDICT, "--outputs", ","], "'--outputs': ',' holds an empty word"),
+        ([*PREDICT, "--outputs", "mask,mask"], "'--outputs': 'mask' stands twice"),
+        ([*PREDICT, "--outputs", "masks"], "'--outputs': 'masks' is none; did you mean 'mask'?"),
+        ([*PREDICT, "--scales", "1,nan"], "scales[1] must be a finite number"),
+        ([*PREDICT, "--scales", "1,1"], "'--scales': '1' stands twice"),
+        ([*PREDICT, "--class-threshold", "0.5"], "--class-threshold"),
+        ([*PREDICT, "--class-threshold", "class 1=nan"], "--class-threshold"),
+        (
+            [*PREDICT, "--class-threshold", "clas 1=0.5"],
+            "--class-threshold: there is no class 'clas 1'; did",
+        ),
+        ([*PREDICT, "--threshold", "1"], "--threshold"),
+        ([*PREDICT, "--only", "clas 1"], "--only: there is no class 'clas 1'; did you mean 'class 1'?"),
+        ([*PREDICT, "--memory", "9" * 400], "memory must lie in 1 byte to 1 EB"),
+        ([*PREDICT, "--shard", "0/3"], "--shard: shard must be such as 3/8"),
+        ([*PREDICT, "--from", "-1"], "--from"),
+        ([*PREDICT, "--from", "5", "--until", "4"], "--until 4 lies before --from 5"),
+        ([*PREDICT, "--model", "w"], "'--model' / '-m': 'w' stands twice"),
+        ([*PREDICT, "-o", "a.jpg"], "'-o': a mask is written as .png, not as 'a.jpg'"),
+        (["predict", "a.png", "--model", "w", "--device", "meta"], "device 'meta' cannot be used"),
+        (["predict", "a.png", "--model", "w", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        ([*BENCHMARK[:2], "--device", "meta"], "device 'meta' cannot be used"),
+        ([*BENCHMARK, "--size", "9999999x9999999"], "--size"),
+        ([*BENCHMARK, "--size", "0x8"], "the height of size must be an integer from 1"),
+        ([*BENCHMARK, "--size", HUGE], "--size"),
+        ([*BENCHMARK, "--seconds", "nan"], "--seconds"),
+        ([*BENCHMARK, "--seconds", "-1"], "--seconds"),
+        ([*BENCHMARK, "--threads", HUGE], "--threads"),
+        ([*BENCHMARK, "--run", "torhc:fast"], "--run: a run is eager, or such as torch:fast"),
+        ([*BENCHMARK, "--classes", "0"], "--classes"),
+        (["evaluate", "w", "--data", ".", "--classes", "a,a"], "'--classes': 'a' stands twice"),
+        (["evaluate", "w", "--data", ".", "--classes", "a,,b"], "'--classes': 'a,,b' holds an empty word"),
+        (["evaluate", "w", "--data", ".", "--data-option", "x"], "'--data-option': 'x' is not KEY=VALUE"),
+        (
+            ["evaluate", "w", "--data", ".", "--data-option", "scal=2"],
+            "no option 'scal'; did you mean 'scale'",
+        ),
+        (["evaluate", "w", "--data", ".", "--resamples", HUGE], "--resamples"),
+        (["convert", "a.png", "--out", "c", "--option", "=1"], "'--option': '=1' is not KEY=VALUE"),
+        (["data", "preview", ".", "--seed", "-1"], "--seed"),
+        (["benchmark", ""], "MODEL"),
+    ],
+    ids=lambda value: " ".join(value[-2:])[:40] if isinstance(value, list) else "",
+)
+def test_a_word_that_makes_no_sense_is_told_with_its_option(place, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(place)
+    assert cli.run(words) == 2
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "Traceback" not in shown
+    assert sorted(path.name for path in place.iterdir()) == ["a.png", "w"]
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.array([[1, "a"]], object),
+        np.array([["a", "b"]]),
+        np.zeros((2, 2), complex),
+        np.zeros((2, 2), "datetime64[s]"),
+        np.zeros((2, 2), [("x", "u1")]),
+        np.array([[b"a", b"b"]]),
+        np.array([[0.5, np.nan]]),
+        np.array([[0.5, np.inf]]),
+        torch.zeros(2, 2, device="meta"),
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, 2, dtype=torch.complex64),
+        [[1], [2, 3]],
+        None,
+        "x",
+    ],
+    ids=lambda one: str(getattr(one, "dtype", type(one).__name__)),
+)
+def test_what_holds_no_pixels_is_no_image(place, pixels):
+    with pytest.raises(ImageError):
+        as_image(pixels)
+    with pytest.raises(ImageError):
+        segzoo.predict(pixels, model=place / "w")
+
+
+def test_python_callers_are_held_to_the_same_ranges(place):
+    mask, labels = np.zeros((2, 2), np.uint8), numbered_labels(2)
+    for size in (10**30, -1, 1.5, True):
+        with pytest.raises(OptionError, match="the smallest size of class 1 must be an integer from 0"):
+            clean(mask, labels, smallest_hole={1: size})
+    for value in (float("nan"), 0, 1, "x"):
+        with pytest.raises(OptionError, match="the threshold of class 1 must"):
+            read_thresholds(labels, {1: value})
+    for wanted in (None, 1.5, "9" * 5000):
+        with pytest.raises(OptionError, match="there is no class"):
+            read_thresholds(labels, {wanted: 0.5})
+    for text in ("nan", "inf", "1e5", "0", -1, True, "9" * 5000):
+        with pytest.raises(OptionError, match="memory"):
+            parse_memory(text)
+    with pytest.raises(OptionError, match="seconds must be a finite number"):
+        benchmark(segzoo.load(place / "w"), seconds=float("nan"))
+    with pytest.raises(OptionError, match="device 'meta' cannot be used"):
+        segzoo.predict(np.zeros((2, 2), np.uint8), model=place / "w", device="meta")
+    with pytest.raises(OptionError, match="device device"):
+        segzoo.Predictor(place / "w", device=torch.device("meta"))
+
+
+def test_what_a_launcher_set_wrongly_is_told(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    with pytest.raises(OptionError, match="WORLD_SIZE='many'"):
+        parse_share(None)
+
+
+def test_lists_and_pairs_are_split_as_they_are_written():
+    assert words_of("--outputs", "a, b") == ("a", "b")
+    assert pairs_of("--option", ("a=b=c", "d="), "x=1") == {"a": "b=c", "d": ""}
+    with pytest.raises(click.BadParameter, match="the key 'a' stands twice"):
+        pairs_of("--option", ("a=1", "a=2"), "x=1")
