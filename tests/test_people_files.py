@@ -69,6 +69,10 @@ def test_resuming_replaces_nothing_where_no_run_has_written(data, weights, tmp_p
     (tmp_path / "0_mask.png").write_bytes(b"by hand")
     assert predict(data / "test/images/0.png", "--out", tmp_path, "--resume", weights=weights) == 1
     assert (tmp_path / "0_mask.png").read_bytes() == b"by hand"
+    capsys.readouterr()
+    # Said before weights are fetched: these there are not.
+    assert predict(data / "test/images/0.png", "--out", tmp_path, weights="no-such-weights") == 1
+    assert "0_mask.png exists" in capsys.readouterr().err
     assert predict(data / "test/images/0.png", "--out", tmp_path, "--overwrite", weights=weights) == 0
     assert (tmp_path / "0_mask.png").read_bytes() != b"by hand"
 

@@ -59,13 +59,8 @@ def masks_to_names(
 ) -> list[str]:
     """Write one mask for each image under its name, as milesial's program does; return what went wrong."""
     from segzoo.errors import SegzooError
-    from segzoo.files import refuse_taken
     from segzoo.prediction.rendering import write_output
-    from segzoo.prediction.sources import files_of
 
-    if not options["no_save"]:
-        paths = [Path(named[image.origin]) for image in images]
-        refuse_taken(paths, overwrite=look.overwrite, inputs=files_of(images))
     troubles: list[str] = []
     for image in images:
         try:

@@ -14,12 +14,12 @@ from segzoo.cli.words import ManyValues, naming, numbers, thresholds, words_of
 from segzoo.printing import echo, echo_passing, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.prediction.job import Done
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.rendering import OutputOptions
-    from segzoo.prediction.sources import Source, VideoSource
+    from segzoo.prediction.sources import Found, Source, VideoSource
     from segzoo.specs import Labels
 
 
@@ -176,7 +176,6 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
-    from segzoo.files import keep_apart
     from segzoo.prediction.rendering import OUTPUTS
     from segzoo.prediction.sharing import parse_share
     from segzoo.prediction.sources import find
@@ -203,8 +202,8 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         from segzoo.prediction.films import film_output
 
         film_output(outputs, save=not options["no_save"])
-    if not (named or options["no_save"]):
-        keep_apart(Path(options["out"]), found.searched)
+    if not options["no_save"]:
+        _check_places(found, images, videos, named, outputs, look, options)
     if images or videos:
         predictor = _predictor(options, images)
         if named:
@@ -219,6 +218,30 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
                 troubles.append(str(error))
     if troubles:
         raise FailureError("\n".join([f"{len(troubles)} could not be segmented:", *map(printable, troubles)]))
+
+
+def _check_places(
+    found: Found,
+    images: Sequence[Source],
+    videos: Sequence[VideoSource],
+    named: Mapping[str, str],
+    outputs: list[str],
+    look: OutputOptions,
+    options: dict[str, Any],
+) -> None:
+    """Refuse, before weights are fetched, what would replace files or be taken for images by the next run."""
+    from segzoo.files import keep_apart, refuse_taken
+    from segzoo.prediction.job import refuse_outputs
+    from segzoo.prediction.sources import files_of
+
+    inputs, out = [*found.images, *found.videos], Path(options["out"])
+    if named:
+        paths = [Path(named[image.origin]) for image in images]
+        refuse_taken(paths, overwrite=look.overwrite, inputs=files_of(inputs))
+        return
+    keep_apart(out, found.searched)
+    if not options["resume"]:  # else it takes the manifest, and the weights, to say which files are ours
+        refuse_outputs(out, [*images, *videos], outputs, look, inputs=inputs)
 
 
 def _run(

@@ -162,7 +162,16 @@ class Job:
             else:
                 images.append(source)
         if self.save:
-            self._refuse([*images, *videos], sources)
+            ahead = [*images, *videos]
+            refuse_outputs(
+                self.out,
+                ahead,
+                self.outputs,
+                self.options,
+                inputs=sources,
+                owns=self._owns,
+                resume=self.resume,
+            )
         yield from done
         tiler = self.predictor.tiler
         tiler.shared = len(images) > 1
@@ -187,22 +196,6 @@ class Job:
         if self.manifest is not None:
             self.manifest.add(source.origin, state=source.state(), error=told)
         return Done(source, error=told, missing=str(error) if isinstance(error, MissingExtraError) else "")
-
-    def _refuse(self, ahead: Sequence[Source | VideoSource], sources: Sequence[Source | VideoSource]) -> None:
-        """Raise `FailureError` where what is written would replace what it may not."""
-        paths: list[Path] = []
-        shot: list[Path] = []
-        for one in ahead:
-            with suppress(OptionError):  # a video that cannot be written as what was asked for says so itself
-                camera = isinstance(one, VideoSource) and one.is_camera
-                (shot if camera else paths).extend(self._paths(one))
-        for folder in {path.parent for path in (*paths, *shot)}:
-            sweep(folder)
-        told: dict[str, Any] = {"overwrite": self.options.overwrite, "inputs": files_of(sources)}
-        told["advice"] = _ADVICE_RESUMING if self.resume else _ADVICE
-        refuse_taken(paths, owns=self._owns, **told)
-        # What a camera showed cannot be had again, so nothing that an earlier run wrote is replaced.
-        refuse_taken(shot, **told)
 
     def _owns(self, path: Path) -> bool:
         return self.resume and self.manifest is not None and self.manifest.owns(path)
@@ -304,11 +297,58 @@ class Job:
         return Keeping(self._owns, naming)
 
     def _paths(self, source: Source | VideoSource) -> list[Path]:
-        if isinstance(source, VideoSource):
-            return [film_path(self.out, source, film_output(self.outputs, save=self.save))]
-        stem = self.out / source.name
-        suffixes = [self.options.suffixes.get(name, OUTPUTS[name].suffix) for name in self.outputs]
-        return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+        return _output_paths(self.out, source, self.outputs, self.options)
+
+
+def refuse_outputs(
+    out: Path,
+    ahead: Sequence[Source | VideoSource],
+    outputs: Sequence[str],
+    options: OutputOptions,
+    *,
+    inputs: Sequence[Source | VideoSource],
+    owns: Callable[[Path], bool] | None = None,
+    resume: bool = False,
+) -> None:
+    """Raise where what is written for sources would replace what must stay; remove stale parts beside it.
+
+    Args:
+        out: the folder.
+        ahead: the sources that are to be segmented.
+        outputs: what is written for each.
+        options: how, and whether files that exist may be replaced.
+        inputs: all sources, of which none is ever replaced.
+        owns: whether an earlier run wrote a file; see `segzoo.files.Keeping`.
+        resume: whether that was asked for, for the text.
+
+    Raises:
+        OptionError: the outputs cannot be written together.
+        FailureError: a file exists and may not be replaced, or is read.
+    """
+    check_outputs(outputs, options)
+    paths: list[Path] = []
+    shot: list[Path] = []
+    for one in ahead:
+        with suppress(OptionError):  # a video that cannot be written as what was asked for says so itself
+            camera = isinstance(one, VideoSource) and one.is_camera
+            (shot if camera else paths).extend(_output_paths(out, one, outputs, options))
+    for folder in {path.parent for path in (*paths, *shot)}:
+        sweep(folder)
+    told: dict[str, Any] = {"overwrite": options.overwrite, "inputs": files_of(inputs)}
+    told["advice"] = _ADVICE_RESUMING if resume else _ADVICE
+    refuse_taken(paths, owns=owns, **told)
+    # What a camera showed cannot be had again, so nothing that an earlier run wrote is replaced.
+    refuse_taken(shot, **told)
+
+
+def _output_paths(
+    out: Path, source: Source | VideoSource, outputs: Sequence[str], options: OutputOptions
+) -> list[Path]:
+    if isinstance(source, VideoSource):
+        return [film_path(out, source, film_output(outputs))]
+    stem = out / source.name
+    suffixes = [options.suffixes.get(name, OUTPUTS[name].suffix) for name in outputs]
+    return [stem.with_name(stem.name + suffix) for suffix in suffixes]
 
 
 def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
