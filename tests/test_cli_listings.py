@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from segzoo import cli, zoo
+from segzoo import cli, create, save, zoo
 from segzoo.cli.table import table
 
 if TYPE_CHECKING:
@@ -116,6 +116,22 @@ def test_info_of_a_pair_and_of_a_timm_encoder(capsys: pytest.CaptureFixture[str]
     assert (pair["decoder"], pair["encoder"]) == ("segzoo:unet", "timm:resnet18")
     (encoder,) = info(capsys, "resnet18")
     assert (encoder["parameters"], encoder["strides"]) == (11_176_512, [2, 4, 8, 16, 32])
+
+
+def test_info_names_the_folder_whose_network_cannot_be_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save(create("unet", num_classes=1, width=2), tmp_path / "mine")
+    file = folder / "config.json"
+    whole = file.read_text()
+    for odd, told in (('"width": -1', "width must be"), ('"width": 10000000000', "memory"), ('"wide": 2', "wide")):
+        file.write_text(whole.replace('"width": 2', odd))
+        assert cli.run(["info", str(folder)]) == 1
+        assert f"{folder}: its network cannot be built" in (error := capsys.readouterr().err)
+        assert told in error
+    file.write_text(whole.replace("segzoo:unet", "segzoo:nothing"))
+    assert cli.run(["info", str(folder)]) == 2
+    assert f"{folder}: no model" in capsys.readouterr().err
 
 
 def test_info_shows_options_as_a_named_pair_presets_them(capsys: pytest.CaptureFixture[str]) -> None:

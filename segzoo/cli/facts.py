@@ -12,7 +12,7 @@ import torch
 
 from segzoo import zoo
 from segzoo.architecture import build, plan
-from segzoo.errors import SegzooError
+from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
 from segzoo.plugins import resolve
 from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, RecipeSpec, WeightsSpec
 from segzoo.weights.converted import declared
@@ -79,8 +79,18 @@ def pair_facts(pair: zoo.Pair) -> dict[str, Any]:
 
 
 def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
-    """Return what a folder of weights says about itself."""
-    return {"kind": "weights", "name": name, **_of_config(config)}
+    """Return what a folder of weights says about itself.
+
+    Raises:
+        UnknownNameError: nothing that is installed has its network.
+        WeightsError: its network cannot be built.
+    """
+    try:
+        return {"kind": "weights", "name": name, **_of_config(config)}
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{name}: {error}") from error
+    except OptionError as error:
+        raise WeightsError(f"{name}: its network cannot be built: {error}") from error
 
 
 def config_of(spec: WeightsSpec) -> ModelConfig | None:
