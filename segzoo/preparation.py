@@ -61,7 +61,7 @@ def prepare(
     folder = Path(out)
     with writing(folder), whole_folder(folder) as part:
         files = sum(unpack_into(Path(source), part, limits or Limits()) for source in sources)
-        samples = _samples(name, spec, part, folder)
+        samples = _samples(name, spec, part, folder, sources)
     return Prepared(folder, files, samples)
 
 
@@ -107,7 +107,9 @@ def _check_md5(file: Path, expected: str, url: str) -> None:
         )
 
 
-def _samples(name: str, spec: DatasetSpec, part: Path, folder: Path) -> dict[str, int]:
+def _samples(
+    name: str, spec: DatasetSpec, part: Path, folder: Path, sources: Sequence[str | os.PathLike[str]]
+) -> dict[str, int]:
     counts, refusals = {}, []
     for split in spec.splits:
         try:
@@ -117,5 +119,6 @@ def _samples(name: str, spec: DatasetSpec, part: Path, folder: Path) -> dict[str
         except FailureError as error:
             refusals.append(str(error).replace(str(part), str(folder)))
     if not counts:
-        raise FailureError(f"the archives do not hold {name!r}: {refusals[0]}. Expected: {spec.layout}")
+        archives = ", ".join(map(str, sources))
+        raise FailureError(f"{archives} does not hold {name!r}: {refusals[0]}. Expected: {spec.layout}")
     return counts

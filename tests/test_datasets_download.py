@@ -100,7 +100,7 @@ def test_archives_become_a_data_set_that_opens(tmp_path, capsys):
 def test_an_archive_of_something_else_leaves_nothing_and_says_what_was_expected(tmp_path):
     (tmp_path / "a.zip").write_bytes(MASKS)
     with pytest.raises(
-        FailureError, match=r"do not hold 'carvana': .*cars holds no Carvana.*Expected: train_hq"
+        FailureError, match=r"a.zip does not hold 'carvana': .*cars holds no Carvana.*Expected: train_hq"
     ):
         prepare("carvana", [tmp_path / "a.zip"], tmp_path / "cars")
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
