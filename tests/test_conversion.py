@@ -216,6 +216,12 @@ def test_a_folder_is_not_converted_onto_itself(tmp_path):
         segzoo.convert(tmp_path, tmp_path)
 
 
+def test_a_link_that_leads_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "a.pth").symlink_to("a.pth")
+    with pytest.raises(WeightsError, match=r"a\.pth cannot be read"):
+        segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
+
+
 def test_a_file_of_another_network_is_told_its_first_differences_from_the_closest_layout(tmp_path):
     from torchvision.models import resnet18
 

@@ -128,6 +128,10 @@ def test_a_copy_is_never_written_into_the_data_or_over_anything(tmp_path: Path) 
     with pytest.raises(OptionError, match="exists already"):
         check_data(data, fix=tmp_path / "used")
     shutil.rmtree(tmp_path / "used")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(FailureError, match="loop is there already"):
+        check_data(data, fix=tmp_path / "loop")
+    (tmp_path / "loop").unlink()
     (tmp_path / "link").unlink()
     assert fingerprint(tmp_path) == before
 

@@ -162,7 +162,7 @@ def _files(source: Source) -> list[Path]:
 def _name(source: Source) -> str:
     if source.layout is None and not source.options:
         return source.data
-    path = Path(source.data).resolve()
+    path = Path(os.path.realpath(source.data))
     return path.stem if path.is_file() else path.name
 
 

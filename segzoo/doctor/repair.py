@@ -5,6 +5,7 @@ The copy is written beside its final place and moved there when it is complete.
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ def check_out(out: Path, root: Path) -> None:
     Raises:
         OptionError: ``out`` is the original, lies in it or holds it, or is not empty.
     """
-    here, there = out.resolve(), (root.parent if root.is_file() else root).resolve()
+    # Not Path.resolve, which raises RuntimeError where a link leads to itself.
+    here, there = (Path(os.path.realpath(one)) for one in (out, root.parent if root.is_file() else root))
     if here == there or here.is_relative_to(there) or there.is_relative_to(here):
         raise OptionError(
             f"--fix {out} would write into the data that is to be repaired, {root}: name a folder beside it"

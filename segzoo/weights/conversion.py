@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from segzoo.weights.folder import FILES, empty, write
 from segzoo.weights.layouts import one_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from segzoo.registry import Entry
@@ -79,7 +79,8 @@ def convert(
         >>> convert("unet_carvana_scale0.5_epoch2.pth", "unet-carvana", scale=0.5)
         PosixPath('unet-carvana')
     """
-    if Path(file).resolve() == Path(out).resolve():
+    # Not Path.resolve, which raises RuntimeError where a link leads to itself.
+    if os.path.realpath(file) == os.path.realpath(out):
         raise OptionError(f"{out} is the folder to convert: write the new one beside it")
     checkpoint = read_checkpoint(file)
     if layout is None:
