@@ -133,8 +133,9 @@ def test_the_command_scores_folders_and_leaves_a_report(folders, tmp_path, capsy
     report = tmp_path / "report"
     common = ["evaluate", "--predictions", str(folders[0]), "--truth", str(folders[1]), "--resamples", "20"]
     assert run([*common, "--classes", "background,a,b,c", "--report", str(report)]) == 0
-    told = capsys.readouterr().out
+    told, beside = capsys.readouterr()
     assert "5 images" in told
+    assert not beside, "a bar is for a terminal alone"
     assert "background left out" in " ".join(told.split())
     assert sorted(path.name for path in report.iterdir()) == ["images.csv", "report.html", "report.json"]
     assert run([*common, "--classes", "4", "--metric", "miou", "--json"]) == 0

@@ -123,7 +123,7 @@ def every_case(
     Args:
         count: how many there are.
         case: returns that of an index.
-        progress: whether the bar is shown.
+        progress: whether the bar is shown, on a terminal alone.
         unscored: where told, a case whose files cannot be read, or that does not fit the memory, is left
             out, and why is added here.
 
@@ -133,7 +133,7 @@ def every_case(
     """
     first: FailureError | MissingExtraError | None = None
     done = 0
-    for index in bar(range(count), what="evaluate", unit="image", shown=progress):
+    for index in bar(range(count), what="evaluate", unit="image", shown=None if progress else False):
         try:
             found = case(index)
         except (FailureError, MissingExtraError) as error:
