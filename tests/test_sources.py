@@ -73,6 +73,13 @@ def test_standard_input_is_an_image(photos, monkeypatch):
     assert named(find_sources(["-"])) == {"stdin": 2}
 
 
+def test_a_tiff_without_pages_is_a_source_that_cannot_be_read(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(4))
+    (source,) = find_sources([tmp_path / "a.tif"])
+    with pytest.raises(ImageError, match=r"a\.tif"):
+        source.read()
+
+
 def test_each_page_of_a_stack_is_a_source(tmp_path):
     stack = save(tmp_path / "stack.tif", 10, pages=11)
     found = find_sources([stack])

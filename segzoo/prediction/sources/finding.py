@@ -261,7 +261,7 @@ def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
         return [VideoSource(str(where), name)]
     whole = FileSource(where, name)
     pages = pages_of(where) if where.suffix.lower() in _PAGED else 1
-    if pages == 1:
+    if pages <= 1:  # a TIFF without pages is one image that cannot be read
         return [whole]
     digits = len(str(pages - 1))
     return [replace(whole, name=f"{name}_{page:0{digits}d}", page=page) for page in range(pages)]
