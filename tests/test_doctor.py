@@ -243,6 +243,15 @@ def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> 
     assert not trains(str(data))
 
 
+def test_a_file_that_is_no_image_is_not_read_to_its_end(tmp_path: Path) -> None:
+    data = folder(tmp_path / "data")
+    with (data / f"images/{NAMES[0]}.png").open("wb") as file:
+        file.truncate(50_000_000_000)
+    (told,) = finding(check_data(data), "damaged").examples
+    assert NAMES[0] in told
+    assert "no image in a format" in told
+
+
 def test_an_image_too_large_to_decode_is_a_finding_and_not_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

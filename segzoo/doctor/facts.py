@@ -6,7 +6,6 @@ Facts are small, so that those of ten thousand files fit in memory; pixels are n
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 import warnings
 from contextlib import contextmanager
@@ -152,7 +151,7 @@ def _guarded(
 
 @contextmanager
 def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open an image and the digest of its bytes; the file is read once."""
+    """Open an image and return it with the digest of its bytes; pixels are decoded by the caller."""
     if holds_array(path):
         image = array_image(path)
         yield image, _digest(image.tobytes())
@@ -166,11 +165,13 @@ def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]
             image.seek(page)
             yield image, _digest(image.tobytes())
         return
-    data = regular(path).read_bytes()
-    if not data:
-        raise ImageError("the file is empty")
-    with Image.open(io.BytesIO(data)) as image:
-        yield image, _digest(data)
+    with regular(path).open("rb") as file:
+        if not file.read(1):
+            raise ImageError("the file is empty")
+        file.seek(0)
+        # Opened first: what is no image is not read to its end, which may be far away.
+        with Image.open(path) as image:
+            yield image, hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
 def array_image(path: Path) -> Image.Image:
