@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -241,10 +241,10 @@ def _cells_of_samples(
     return list(cells()), labels, total
 
 
-def _void_last(mask: NDArray[np.uint8], ignore: int | None, labels: Labels) -> NDArray[np.uint8]:
+def _void_last(mask: NDArray[Any], ignore: int | None, labels: Labels) -> NDArray[Any]:
     """Return a mask in which void, and whatever else is no class, has the number of the last class."""
     last = len(labels.classes) - 1
     strange = mask >= last
     if ignore is not None:
         strange |= mask == ignore
-    return np.where(strange, np.uint8(last), mask)
+    return np.where(strange, np.array(last, np.uint8 if last < 256 else np.uint16), mask)

@@ -146,7 +146,8 @@ def _broken(recipe: RecipeText, told: str) -> str:
     quotes = ""
     if re.fullmatch(r"[\w.-]+\s*=\s*[A-Za-z].*", line):
         quotes = ': words stand in quotes, as in model = "unet"'
-    return f"{recipe.name}, line {number}: {line!r} is no TOML ({told}){quotes}"
+    said = repr(line) if len(line) < 200 else f"{line[:200]!r}..."
+    return f"{recipe.name}, line {number}: {said} is no TOML ({told}){quotes}"
 
 
 def _flat(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
