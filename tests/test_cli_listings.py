@@ -198,7 +198,7 @@ def test_info_of_an_unknown_name_lists_close_ones_and_failed_plugins(
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("", "are named ''"), ("/no/such/folder", "there is no folder of that name"), ("./x", "no folder")],
+    [("", "'NAME': the word is empty"), ("/no/such/folder", "there is no folder of that name"), ("./x", "no folder")],
 )
 def test_info_of_no_name_and_of_a_path_to_nothing_say_so(
     name: str, told: str, capsys: pytest.CaptureFixture[str]

@@ -44,7 +44,7 @@ _SIDES = (1024, 2048, 4096)
 #: Sides that are tried one after the other where memory ran out nevertheless.
 _LAST = (1024, 512, 256)
 #: A budget that limits nothing, for tiles whose side is given.
-_ANY = 1 << 62
+_ANY = 10**18
 
 
 class FrugalPredictor:
