@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import segzoo
-from segzoo.parts import open_dataset
+from segzoo.build import open_dataset
 from segzoo.prediction.plain import segment
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from segzoo.build import open_dataset
 from segzoo.images import normalised
-from segzoo.parts import open_dataset
 from segzoo.specs import Preprocessing
 
 if TYPE_CHECKING:

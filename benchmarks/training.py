@@ -70,8 +70,8 @@ def by_hand(network: str, precision: str, args: argparse.Namespace) -> dict[str,
     import torch
 
     import segzoo
+    from segzoo.build import make_loss
     from segzoo.machine import forget_peak, peak_bytes
-    from segzoo.parts import make_loss
 
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     if network == "unet":

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from segzoo import errors, hooks, interfaces, specs, zoo
     from segzoo.creation import create
-    from segzoo.doctor import check_data
+    from segzoo.data_check import check_data
     from segzoo.evaluation import evaluate
     from segzoo.hooks import hookimpl
     from segzoo.listing import (
@@ -38,7 +38,7 @@ _WHERE = {
     "Predictor": "segzoo.prediction",
     "Segmentation": "segzoo.prediction",
     "Segmenter": "segzoo.segmenter",
-    "check_data": "segzoo.doctor",
+    "check_data": "segzoo.data_check",
     "convert": "segzoo.weights.conversion",
     "create": "segzoo.creation",
     "errors": "",

@@ -13,7 +13,8 @@ from segzoo.errors import OptionError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
 from segzoo.weights.encoders import fill_encoder, is_encoder
-from segzoo.weights.folder import TENSORS, empty, fill, load, read_config
+from segzoo.weights.folder import TENSORS, empty, fill, read_config
+from segzoo.weights.loading import load
 from segzoo.weights.sources import folder_of, is_location, locate
 
 if TYPE_CHECKING:

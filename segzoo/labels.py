@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo.errors import ImageError, MaskError, OptionError
+from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import holds_array, opened, read_array, scaled_size
+from segzoo.options import shown as short
+
+__all__ = ["Colour", "counted", "read_mask", "to_classes"]
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from segzoo.interfaces import Sample
     from segzoo.specs import Labels
+
 
 #: Red, green and blue, 0 to 255 each.
 Colour = tuple[int, int, int]
@@ -257,3 +262,32 @@ def _colour_table(
 def _code(colour: Colour) -> int:
     red, green, blue = colour
     return red << 16 | green << 8 | blue
+
+
+# Classes as people name them: by name, or by index.
+
+
+def class_index(labels: Labels, wanted: str | int) -> int:
+    """Return the index of a class that is given by its name, or by its index, also as text.
+
+    Raises:
+        OptionError: there is no such class.
+    """
+    classes = labels.classes
+    if isinstance(wanted, str) and wanted in classes:
+        return classes.index(wanted)
+    try:
+        index = int(wanted) if isinstance(wanted, str | int) else -1
+    except ValueError:
+        index = -1
+    if 0 <= index < len(classes):
+        return index
+    shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+    close = did_you_mean(str(wanted)[:99], classes) or ";"
+    raise OptionError(f"there is no class {short(wanted)}{close} the {len(classes)} classes are {shown}")
+
+
+def found_in_words(shares: Mapping[str, float]) -> str:
+    """Return what was found beside the first class, the background, and how much of the picture it covers."""
+    shown = [f"{name} {share:.1%}" for name, share in list(shares.items())[1:] if share]
+    return ", ".join(shown) or "background only"

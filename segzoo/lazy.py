@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,34 @@ def lazy_names(
 
     Args:
         package: its ``__name__``.
-        where: the module in it of each name.
+        where: the module of each name: one in the package, or a full dotted name.
     """
 
     def get(name: str) -> Any:
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{where[name]}"), name)
+        value = getattr(
+            import_module(full if (full := where[name]).startswith("segzoo.") else f"{package}.{full}"), name
+        )
         setattr(sys.modules[package], name, value)
         return value
 
     return get, lambda: list(sys.modules[package].__all__)
+
+
+def moved_names(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` for a module that has another name now.
+
+    Args:
+        old: its old name, under which it still answers, with a warning.
+        new: the module that it became.
+    """
+
+    def get(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {old!r} has no attribute {name!r}")
+        value = getattr(import_module(new), name)
+        warnings.warn(f"{old} is {new} now: import {name} from there", DeprecationWarning, stacklevel=2)
+        return value
+
+    return get, lambda: [name for name in dir(import_module(new)) if not name.startswith("_")]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
+from segzoo.build import open_dataset
 from segzoo.datasets.unpack import Limits, unpack_into
 from segzoo.errors import FailureError, OptionError
 from segzoo.files import refuse_used, whole_folder, writing
-from segzoo.parts import open_dataset
 from segzoo.weights.fetch import fetch
 from segzoo.weights.kaggle import fetch_from_kaggle
 

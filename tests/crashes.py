@@ -100,11 +100,11 @@ def program(words: list[str], blow: Blow | None = None, path: str = "") -> int:
 
 
 def _prepare(blow: Blow) -> None:
-    from segzoo.training import validation
     from segzoo.training.checkpoints import Checkpoints
-    from segzoo.training.trainee import Trainee
+    from segzoo.training.loop import validation
+    from segzoo.training.loop.state import TrainState
 
-    stepped, save, fsync, predicted = Trainee.stepped, Checkpoints.save, os.fsync, validation.predicted
+    stepped, save, fsync, predicted = TrainState.stepped, Checkpoints.save, os.fsync, validation.predicted
     steps = images = 0
 
     def strike_when_validating(*arguments: Any, **options: Any) -> Any:
@@ -114,7 +114,7 @@ def _prepare(blow: Blow) -> None:
             _strike(blow.what)
         return predicted(*arguments, **options)
 
-    def strike_when_stepped(self: Trainee) -> None:
+    def strike_when_stepped(self: TrainState) -> None:
         nonlocal steps
         stepped(self)
         steps += 1
@@ -135,7 +135,7 @@ def _prepare(blow: Blow) -> None:
         fsync(handle)
 
     validation.predicted = strike_when_validating
-    Trainee.stepped, Checkpoints.save, os.fsync = (
+    TrainState.stepped, Checkpoints.save, os.fsync = (
         strike_when_stepped,
         strike_before_saving,
         strike_when_written,

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segzoo.errors import OptionError
 from segzoo.training.augmentation import STEPS, make_augmentation
-from segzoo.training.recipe import AUGMENT
+from segzoo.training.recipe.schema import AUGMENT
 
 IGNORE = 255
 #: Options under which each step moves pixels as far as its tests' images of some 60 pixels bear.

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segzoo import cli
-from segzoo.doctor.preview import preview
+from segzoo.data_check.preview import preview
 
 TINT = (230, 159, 0)
 

@@ -16,13 +16,13 @@ from doctor_data import disc, folder, picture
 from PIL import Image
 
 import segzoo
+from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import ImageError, MaskError
 from segzoo.files import as_words, lines_of, regular
 from segzoo.images import read, tiffs
 from segzoo.images.zarrs import load_zarr
 from segzoo.labels import read_mask
-from segzoo.parts import open_dataset
 from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.sources import find
 from segzoo.prediction.tiling.files import open_rows

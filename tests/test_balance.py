@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from segzoo.build import make_loss
 from segzoo.errors import OptionError
 from segzoo.interfaces import Sample
-from segzoo.parts import make_loss
 from segzoo.specs import Labels
-from segzoo.training.balance import absent, balanced_weights, class_pixels, count_classes, weigh
+from segzoo.training.data.class_weights import absent, balanced_weights, class_pixels, count_classes, weigh
 
 
 class Samples:

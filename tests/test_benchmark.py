@@ -14,8 +14,7 @@ from segzoo.cli import run
 from segzoo.errors import OptionError
 from segzoo.machine import peak_bytes, peak_flops, used_bytes
 from segzoo.prediction import benchmark as module
-from segzoo.prediction.benchmark import ALL_RUNS, benchmark, parse_run
-from segzoo.prediction.measures import AROUND, HEADER, Latency
+from segzoo.prediction.benchmark import ALL_RUNS, AROUND, HEADER, Latency, benchmark, parse_run
 
 CPU = torch.device("cpu")
 
@@ -24,7 +23,7 @@ CPU = torch.device("cpu")
 def known_machine(monkeypatch):
     """A machine whose peak and memory are known, which spares the tests to measure them."""
     monkeypatch.setattr("segzoo.prediction.benchmark.used_bytes", lambda device: 0)
-    monkeypatch.setattr("segzoo.prediction.workbench.peak_flops", lambda device, precision: 1e12)
+    monkeypatch.setattr("segzoo.prediction.benchmark.peak_flops", lambda device, precision: 1e12)
 
 
 def network(**options):
@@ -88,7 +87,7 @@ def test_a_run_that_fails_is_told_and_the_others_have_their_figures(monkeypatch)
         tell("the calibration was short")
         raise RuntimeError("out of memory\nand more")
 
-    monkeypatch.setattr("segzoo.prediction.workbench.make_engine", broken)
+    monkeypatch.setattr("segzoo.prediction.benchmark.make_engine", broken)
     report = benchmark(network(), runs=["torch:fastest", "eager"], size=(16, 16), repeats=1, device=CPU)
     assert report.runs[0].error == "out of memory"
     assert report.runs[0].notes == ("the calibration was short",)
@@ -192,7 +191,7 @@ def test_what_libraries_print_meanwhile_is_not_among_the_figures(capsys, monkeyp
 
 def test_the_peak_is_the_best_that_was_seen_during_all_runs(monkeypatch):
     peaks = iter([1e9, 5e9, 2e9, 3e9, 4e9, 1e9])
-    monkeypatch.setattr("segzoo.prediction.workbench.peak_flops", lambda device, precision: next(peaks))
+    monkeypatch.setattr("segzoo.prediction.benchmark.peak_flops", lambda device, precision: next(peaks))
     report = benchmark(network(), runs=["eager", "eager"], size=(8, 8), repeats=1, device=CPU)
     assert [one.peak for one in report.runs] == [5e9, 5e9]
 

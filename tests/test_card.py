@@ -10,8 +10,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from segzoo.config import Architecture, ModelConfig
+from segzoo.publishing.card import model_card, scores
 from segzoo.specs import Labels, Preprocessing, Resize
-from segzoo.weights.card import model_card, scores
 
 if TYPE_CHECKING:
     from pathlib import Path

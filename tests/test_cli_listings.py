@@ -124,7 +124,11 @@ def test_info_names_the_folder_whose_network_cannot_be_built(
     folder = save(create("unet", num_classes=1, width=2), tmp_path / "mine")
     file = folder / "config.json"
     whole = file.read_text()
-    for odd, told in (('"width": -1', "width must be"), ('"width": 10000000000', "memory"), ('"wide": 2', "wide")):
+    for odd, told in (
+        ('"width": -1', "width must be"),
+        ('"width": 10000000000', "memory"),
+        ('"wide": 2', "wide"),
+    ):
         file.write_text(whole.replace('"width": 2', odd))
         assert cli.run(["info", str(folder)]) == 1
         assert f"{folder}: its network cannot be built" in (error := capsys.readouterr().err)
@@ -198,7 +202,11 @@ def test_info_of_an_unknown_name_lists_close_ones_and_failed_plugins(
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("", "'NAME': the word is empty"), ("/no/such/folder", "there is no folder of that name"), ("./x", "no folder")],
+    [
+        ("", "'NAME': the word is empty"),
+        ("/no/such/folder", "there is no folder of that name"),
+        ("./x", "no folder"),
+    ],
 )
 def test_info_of_no_name_and_of_a_path_to_nothing_say_so(
     name: str, told: str, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segzoo.cli import run
-from segzoo.training.reading import read_recipe
+from segzoo.training.recipe.reading import read_recipe
 
 TINY = """\
 epochs = 1

@@ -19,8 +19,8 @@ import click
 import pytest
 
 from segzoo.cli import command, run
-from segzoo.cli.offers import OUTPUTS, RUNS
-from segzoo.cli.recipe_offers import CHOICES, KEYS
+from segzoo.cli.completions import OUTPUTS, RUNS
+from segzoo.cli.recipe_completions import CHOICES, KEYS
 from segzoo.cli.shells import INSTALL, SHELLS, script
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def test_an_option_that_takes_names_offers_them_in_every_command() -> None:
 
 
 def keys() -> str:
-    from segzoo.training.keys import all_keys
+    from segzoo.training.recipe.keys import all_keys
 
     return "".join(f"{key}\n" for key in sorted(set(all_keys())))
 
@@ -207,9 +207,9 @@ def test_outputs_and_runs_are_those_of_prediction() -> None:
 @pytest.mark.slow
 def test_the_values_of_keys_are_those_that_recipes_take() -> None:
     from segzoo.specs import Resize
-    from segzoo.training.optimizers import OPTIMIZERS
-    from segzoo.training.recipe import Recipe
-    from segzoo.training.schedules import SCHEDULES
+    from segzoo.training.optim.optimizers import OPTIMIZERS
+    from segzoo.training.optim.schedules import SCHEDULES
+    from segzoo.training.recipe.schema import Recipe
 
     hints = get_type_hints(Recipe)
     flags = [item.name for item in fields(Recipe) if hints[item.name] is bool]

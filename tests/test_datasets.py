@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from segzoo import zoo
+from segzoo.build import open_dataset
 from segzoo.datasets.folder import FolderDataset
 from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, UsageError
 from segzoo.interfaces import Sample
-from segzoo.parts import open_dataset
 from segzoo.specs import Archive, Labels
 from segzoo.testing import check_dataset
 

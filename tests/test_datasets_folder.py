@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from test_datasets import write, write_pair
 
+from segzoo.build import open_dataset
 from segzoo.datasets.folder import FolderDataset
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.interfaces import Dataset
-from segzoo.parts import open_dataset
 
 
 def names(dataset):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segzoo.build import open_dataset
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
-from segzoo.parts import open_dataset
 
 SQUARE = [[2, 2], [7, 2], [7, 7], [2, 7]]
 

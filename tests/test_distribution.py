@@ -15,7 +15,7 @@ from third_party import Environment, build
 from segzoo import zoo
 from segzoo.distribution import PROJECT, install_lines, namesakes, reinstall_line, requirement
 from segzoo.errors import missing_extra
-from segzoo.health import installation
+from segzoo.installation import installation
 from segzoo.testing import every_check
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def failure(environment: Environment, *arguments: str) -> str:
 
 
 FINDINGS = """
-from segzoo.health import installation
+from segzoo.installation import installation
 for one in installation.look().findings:
     print(f"{one.level}: {one.text} -> {one.cure}")
 """

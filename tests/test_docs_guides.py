@@ -159,8 +159,8 @@ READ = {
 @pytest.mark.slow
 @pytest.mark.parametrize("row", READ)
 def test_what_the_guide_of_data_says_of_folders_and_masks_reads_them(row, tmp_path):
-    from segzoo.parts import open_dataset
-    from segzoo.training.reading import read_recipe
+    from segzoo.build import open_dataset
+    from segzoo.training.recipe.reading import read_recipe
 
     said, make = READ[row]
     assert not said or said in text_of("guides/data.md")

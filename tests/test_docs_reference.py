@@ -22,8 +22,8 @@ from segzoo import cli, errors
 from segzoo.config import ModelConfig
 from segzoo.evaluation.writing import DATA, PAGE, TABLE
 from segzoo.prediction.rendering import OUTPUTS
-from segzoo.training.keys import ALIASES
-from segzoo.training.recipe import Recipe
+from segzoo.training.recipe.keys import ALIASES
+from segzoo.training.recipe.schema import Recipe
 
 sys.path.insert(0, str(ROOT / "docs/_ext"))
 from reference import commands, docstrings, exceptions, members, public, written

@@ -18,7 +18,7 @@ from segzoo.cli import command as program
 from segzoo.cli import run
 from segzoo.cli.train import _HOW, _recipe
 from segzoo.errors import SegzooError
-from segzoo.training.reading import read_recipe
+from segzoo.training.recipe.reading import read_recipe
 
 
 @pytest.fixture

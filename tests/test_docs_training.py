@@ -23,13 +23,13 @@ from segzoo.cli.train import command as train_command
 from segzoo.errors import SegzooError
 from segzoo.specs import Resize
 from segzoo.training.augmentation import STEPS
-from segzoo.training.keys import ALIASES
-from segzoo.training.optimizers import OPTIMIZERS
-from segzoo.training.reading import read_recipe
-from segzoo.training.recipe import AUGMENT, Recipe
-from segzoo.training.run import _MAY_DIFFER
-from segzoo.training.schedules import SCHEDULES
-from segzoo.training.splits import _KEYS as SPLIT_KEYS
+from segzoo.training.data.splits import _KEYS as SPLIT_KEYS
+from segzoo.training.loop.trainer import _MAY_DIFFER
+from segzoo.training.optim.optimizers import OPTIMIZERS
+from segzoo.training.optim.schedules import SCHEDULES
+from segzoo.training.recipe.keys import ALIASES
+from segzoo.training.recipe.reading import read_recipe
+from segzoo.training.recipe.schema import AUGMENT, Recipe
 
 DOCS = Path(__file__).resolve().parents[1] / "docs/training"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -137,7 +137,7 @@ def test_every_key_of_a_recipe_is_told_with_its_type_and_default():
 
 def test_every_alias_is_told_with_its_key():
     found = {alias: cells[0].strip("`") for alias, cells in rows("recipes.md", under="Aliases").items()}
-    assert found == ALIASES, "docs/training/recipes.md, Aliases: not those of segzoo.training.keys"
+    assert found == ALIASES, "docs/training/recipes.md, Aliases: not those of segzoo.training.recipe.keys"
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from doctor_data import HEIGHT, NAMES, WIDTH, disc, folder, picture, save
 from PIL import Image
 
 import segzoo
-from segzoo.doctor import Report, check_data
+from segzoo.build import open_dataset
+from segzoo.data_check import Report, check_data
 from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
-from segzoo.parts import open_dataset
-from segzoo.training.reading import read_recipe
+from segzoo.training.recipe.reading import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def kinds(report: Report, severity: str | None = None) -> set[str]:
     return {found.kind for found in report.findings if severity in (None, found.severity)}
 
 
-def finding(report: Report, kind: str) -> segzoo.doctor.Finding:
+def finding(report: Report, kind: str) -> segzoo.data_check.Finding:
     return next(found for found in report.findings if found.kind == kind)
 
 

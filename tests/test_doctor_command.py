@@ -14,17 +14,17 @@ import pytest
 from conftest import ROOT, Site, run_process
 
 from segzoo import __version__, cli
-from segzoo.health import caches, environment, examine, installation, plugins, processor, report, trial
-from segzoo.health.distributions import Requirement, requirements
-from segzoo.prediction import large
-from segzoo.prediction.memory import Memory, cgroup_memory, memory_here
+from segzoo.installation import caches, environment, examine, installation, plugins, processor, report, trial
+from segzoo.installation.distributions import Requirement, requirements
+from segzoo.machine import Memory, cgroup_memory, memory_here
+from segzoo.prediction.tiling import planner as large
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from conftest import Run
 
-    from segzoo.health import Part
+    from segzoo.installation import Part
 
 DEVICE = {
     "chosen": "cpu",

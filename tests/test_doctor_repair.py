@@ -15,9 +15,9 @@ from PIL import Image
 from test_doctor import MASKS, coloured, options_of, trains
 
 from segzoo import cli
-from segzoo.doctor import check_data
+from segzoo.build import open_dataset
+from segzoo.data_check import check_data
 from segzoo.errors import FailureError, OptionError
-from segzoo.parts import open_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,7 +193,7 @@ def test_preview_draws_a_sheet_and_says_where(tmp_path: Path, capsys: pytest.Cap
 def test_the_doctor_needs_no_torch(tmp_path: Path, python: Run) -> None:
     data = folder(tmp_path / "data")
     code = (
-        "import sys; from segzoo.doctor.preview import preview; import segzoo\n"
+        "import sys; from segzoo.data_check.preview import preview; import segzoo\n"
         f"data, out = {str(data)!r}, {str(tmp_path / 'a.png')!r}\n"
         "print(segzoo.check_data(data).ok, preview(data, out=out, count=1).name)\n"
         "print('torch' in sys.modules)"

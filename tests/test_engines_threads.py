@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from segzoo.prediction import threads
+from segzoo import machine as threads
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ import segzoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation import score_model, score_predictions
 from segzoo.evaluation.bootstrap import draws, mean_interval, percentiles
-from segzoo.evaluation.cases import Case, named_metrics
-from segzoo.evaluation.tally import GROUPS, Tally, columns, tally
+from segzoo.evaluation.evaluator import GROUPS, Evaluator, columns, tally
+from segzoo.evaluation.samples import ScoredSample, named_metrics
 from segzoo.interfaces import Sample
 from segzoo.specs import Labels, numbered_labels
 
@@ -30,12 +30,12 @@ def masks(number: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return np.where(wrong, random.integers(0, classes, truth.shape), truth).astype(np.uint8), truth
 
 
-def cases(count: int) -> list[Case]:
-    return [Case(f"image {number}", *masks(number)) for number in range(count)]
+def cases(count: int) -> list[ScoredSample]:
+    return [ScoredSample(f"image {number}", *masks(number)) for number in range(count)]
 
 
 def counted(count: int, *, metrics=("iou", "dice"), resamples=200, seed=0, **options):
-    result = Tally(named_metrics(metrics, THREE), THREE, **options)
+    result = Evaluator(named_metrics(metrics, THREE), THREE, **options)
     for case in cases(count):
         result.add(case)
     return result.result(subject="m", data="d", split=None, about={}, resamples=resamples, seed=seed)
@@ -109,10 +109,10 @@ def test_ignored_pixels_and_those_out_of_view_count_nowhere():
     wild_prediction[:5] = 2
     results = []
     for case in (
-        Case("x", prediction[5:], truth[5:]),
-        Case("x", wild_prediction, wild_truth, valid=view),
+        ScoredSample("x", prediction[5:], truth[5:]),
+        ScoredSample("x", wild_prediction, wild_truth, valid=view),
     ):
-        result = Tally(named_metrics(["iou"], THREE), THREE)
+        result = Evaluator(named_metrics(["iou"], THREE), THREE)
         result.add(case)
         results.append(result.result(subject="m", data="d", split=None, about={}, resamples=0, seed=0))
     assert results[0].scores == results[1].scores
@@ -159,8 +159,8 @@ def test_one_image_has_no_interval():
 
 def test_a_class_that_nothing_holds_has_no_score_and_json_says_null():
     labels = numbered_labels(4)
-    result = Tally(named_metrics(["iou"], labels), labels)
-    result.add(Case("x", *masks(0)))
+    result = Evaluator(named_metrics(["iou"], labels), labels)
+    result.add(ScoredSample("x", *masks(0)))
     found = result.result(subject="m", data="d", split=None, about={}, resamples=0, seed=0)
     assert math.isnan(found.classes[3].iou)
     told = json.loads(json.dumps(found.to_json(), allow_nan=False))
@@ -177,7 +177,7 @@ def test_columns_are_named_by_metric_and_value_where_there_are_several():
 
 def test_masks_of_two_sizes_are_refused_by_the_name_of_the_image():
     with pytest.raises(FailureError, match=r"cell 7: the prediction is 3x4, the truth 4x3"):
-        Case("cell 7", np.zeros((3, 4), np.uint8), np.zeros((4, 3), np.uint8))
+        ScoredSample("cell 7", np.zeros((3, 4), np.uint8), np.zeros((4, 3), np.uint8))
 
 
 def test_a_model_is_scored_within_the_field_of_view_and_its_masks_are_saved(model, tmp_path):

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from segzoo.evaluation import write_report
-from segzoo.evaluation.cases import Case, named_metrics
+from segzoo.evaluation.evaluator import Evaluator
+from segzoo.evaluation.page import histogram, interval_plot
 from segzoo.evaluation.pictures import LONGEST, error_map
-from segzoo.evaluation.plots import histogram, interval_plot
 from segzoo.evaluation.results import Interval
-from segzoo.evaluation.tally import Tally
+from segzoo.evaluation.samples import ScoredSample, named_metrics
 from segzoo.specs import Labels, numbered_labels
 
 HOSTILE = '<script>alert("1")</script>'
@@ -47,13 +47,13 @@ class Page(HTMLParser):
 
 
 def evaluation(labels: Labels, count: int = 4, *, shape=(40, 500), image=True, name=HOSTILE):
-    result = Tally(named_metrics(["iou", "dice"], labels), labels, worst=2)
+    result = Evaluator(named_metrics(["iou", "dice"], labels), labels, worst=2)
     for number in range(count):
         random = np.random.default_rng(number)
         truth = random.integers(0, len(labels.classes), shape, np.uint8)
         found = np.where(random.random(shape) < 0.3, 0, truth).astype(np.uint8)
         picture = random.integers(0, 65535, shape, np.uint16) if image else None
-        result.add(Case(f"{name}{number}", found, truth, image=picture))
+        result.add(ScoredSample(f"{name}{number}", found, truth, image=picture))
     return result.result(subject=HOSTILE, data="d & d", split="test", about={}, resamples=20, seed=0)
 
 
@@ -128,9 +128,9 @@ def test_many_classes_are_shown_by_their_largest_confusions(tmp_path):
 
 def test_a_single_perfect_image_makes_a_page_too(tmp_path):
     labels = numbered_labels(2)
-    result = Tally(named_metrics(["iou", "hd95"], labels), labels, worst=3)
+    result = Evaluator(named_metrics(["iou", "hd95"], labels), labels, worst=3)
     mask = np.eye(6, dtype=np.uint8)
-    result.add(Case("only", mask, mask))
+    result.add(ScoredSample("only", mask, mask))
     found = result.result(subject="m", data="d", split=None, about={}, resamples=100, seed=0)
     assert not Page(write_report(found, tmp_path)[0].read_text()).open
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from segzoo.build import make_loss
 from segzoo.errors import FailureError
 from segzoo.losses.deep_supervision import DeepSupervision
-from segzoo.parts import make_loss
 from segzoo.training import Recipe
 from segzoo.training.fitting import fit_memory
-from segzoo.training.freezing import Freezing
-from segzoo.training.machine import make_accelerator
-from segzoo.training.step import Stepper
+from segzoo.training.loop.accelerator import make_accelerator
+from segzoo.training.loop.step import TrainStep
+from segzoo.training.optim.freezing import Freezing
 
 #: What two processes run; the second has the memory for one image, the first for four.
 PROGRAM = """
@@ -53,7 +53,7 @@ def stepper(fits, told, *, prepare=False, fewer=False):
     optimizer = accelerator.prepare(torch.optim.SGD(model.parameters(), 0.1))
     called = accelerator.prepare_model(model) if prepare else model
     loss, freezing = DeepSupervision(make_loss("ce")), Freezing(model, 0)
-    return Stepper(called, optimizer, loss, accelerator, recipe, freezing=freezing, tell=told.append)
+    return TrainStep(called, optimizer, loss, accelerator, recipe, freezing=freezing, tell=told.append)
 
 
 @pytest.mark.slow

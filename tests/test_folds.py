@@ -15,8 +15,7 @@ from PIL import Image
 import segzoo
 from segzoo.errors import OptionError
 from segzoo.training import Recipe, folds
-from segzoo.training.fold_results import CrossValidation, Fold
-from segzoo.training.folds import cross_validate, own_folds
+from segzoo.training.folds import CrossValidation, Fold, cross_validate, own_folds
 
 
 def squares(root: Path, count: int = 6) -> Path:

@@ -8,9 +8,9 @@ from torch import distributed, nn
 
 import segzoo
 from segzoo.errors import OptionError
-from segzoo.training.freezing import Freezing
-from segzoo.training.optimizers import make_optimizer
-from segzoo.training.recipe import Recipe
+from segzoo.training.optim.freezing import Freezing
+from segzoo.training.optim.optimizers import make_optimizer
+from segzoo.training.recipe.schema import Recipe
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ from PIL import Image
 from test_evaluation_page import Page
 
 from segzoo.errors import FailureError
-from segzoo.evaluation.cases import Case
+from segzoo.evaluation.samples import ScoredSample
 from segzoo.specs import Labels
-from segzoo.training.charts import HEIGHT, WIDTH, Dot, Stroke, lay_out, make_charts
-from segzoo.training.curves import draw_curves
-from segzoo.training.examples import KEPT, LONGEST, thin
-from segzoo.training.journal import Example, Journal
-from segzoo.training.progress import progress_text
-from segzoo.training.report import duration
+from segzoo.training.loop.trainer import progress_text
+from segzoo.training.report.charts import HEIGHT, WIDTH, Dot, Stroke, lay_out, make_charts
+from segzoo.training.report.drawing import draw_curves
+from segzoo.training.report.examples import KEPT, LONGEST, thin
+from segzoo.training.report.history import Example, Journal
+from segzoo.training.report.page import duration
 
 HOSTILE = '<script>alert("1")</script>'
 LABELS = Labels(classes=("background", HOSTILE), ignore_index=255)
@@ -264,10 +264,10 @@ def test_an_example_is_scored_by_the_dice_of_what_counts():
     prediction = np.array([[0, 1, 0, 2], [1, 1, 2, 1]], np.uint8)
     valid = np.array([[1, 1, 1, 1], [1, 0, 1, 1]], np.bool_)
     labels = Labels(classes=("background", "a", "b", "c"), ignore_index=255)
-    found = Example.of(Case("x", prediction, target, valid=valid), labels)
+    found = Example.of(ScoredSample("x", prediction, target, valid=valid), labels)
     assert found.score == pytest.approx((2 * 1 / (2 + 2) + 1) / 2)
     assert found.target[1].tolist() == [0, 255, 2, 255]
-    nothing = Example.of(Case("x", np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8)), labels)
+    nothing = Example.of(ScoredSample("x", np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8)), labels)
     assert nothing.score == 1
 
 

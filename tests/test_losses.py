@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from segzoo import zoo
+from segzoo.build import make_loss
 from segzoo.errors import OptionError
 from segzoo.losses.cross_entropy import CrossEntropy
 from segzoo.losses.deep_supervision import DeepSupervision
@@ -17,7 +18,6 @@ from segzoo.losses.focal import Focal
 from segzoo.losses.lovasz import LovaszHinge, LovaszSoftmax
 from segzoo.losses.sums import Sum, cross_entropy_dice, sum_of
 from segzoo.losses.tversky import Tversky
-from segzoo.parts import make_loss
 
 ALL = sorted(zoo.losses.names())
 

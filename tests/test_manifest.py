@@ -8,7 +8,7 @@ import pytest
 
 from segzoo.errors import FailureError, OptionError
 from segzoo.prediction.manifest import Manifest
-from segzoo.prediction.sharing import Share, parse_share
+from segzoo.prediction.sources.finding import Share, parse_share
 
 
 def filled(folder, **settings):

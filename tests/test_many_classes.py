@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 
 import segzoo
+from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import MaskError, OptionError
 from segzoo.evaluation import score_model, score_predictions
 from segzoo.labels import read_mask, to_classes
 from segzoo.metrics.confusion import MOST_CLASSES, confusion_matrix
-from segzoo.parts import open_dataset
 from segzoo.prediction.rendering import OUTPUTS
 from segzoo.prediction.tiling import open_sink
 from segzoo.specs import Labels, numbered_labels
 from segzoo.training.augmentation import make_augmentation
-from segzoo.training.balance import class_pixels
+from segzoo.training.data.class_weights import class_pixels
 
 CLASSES, WANTED = 300, 290
 NAME = f"class {WANTED}"

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torchmetrics.functional import classification as reference
 
 from segzoo import zoo
+from segzoo.build import make_metric
 from segzoo.errors import MissingExtraError, OptionError, UsageError
 from segzoo.metrics.confusion import confusion_matrix
 from segzoo.metrics.contract import RULES
 from segzoo.metrics.rates import kappa, mcc
-from segzoo.parts import make_metric
 from segzoo.specs import Labels, MetricSpec, numbered_labels
 
 BINARY = Labels(classes=("background", "cell"))
@@ -106,7 +106,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatc
 
 def test_scoring_masks_needs_no_torch():
     code = (
-        "import sys, numpy; from segzoo.parts import make_metric; from segzoo.specs import numbered_labels; "
+        "import sys, numpy; from segzoo.build import make_metric; from segzoo.specs import numbered_labels; "
         "mask = numpy.eye(3, dtype=numpy.uint8); metric = make_metric('dice', numbered_labels(2)); "
         "metric.update(mask, mask); print(metric.compute()['pooled'], 'torch' in sys.modules)"
     )

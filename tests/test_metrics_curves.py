@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from segzoo.parts import make_metric
+from segzoo.build import make_metric
 from segzoo.specs import Labels, numbered_labels
 
 BINARY = Labels(classes=("background", "vessel"))

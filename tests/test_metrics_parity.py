@@ -9,7 +9,7 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.segmentation import MeanIoU
 
-from segzoo.parts import make_metric
+from segzoo.build import make_metric
 from segzoo.specs import Labels, numbered_labels
 
 CLASSES = 4

@@ -13,8 +13,8 @@ from scipy import ndimage
 from skimage.metrics import hausdorff_distance, variation_of_information
 from torchmetrics.functional.detection import panoptic_quality as reference_quality
 
+from segzoo.build import make_metric
 from segzoo.metrics.surface import _surface
-from segzoo.parts import make_metric
 from segzoo.specs import Labels, numbered_labels
 
 BINARY = Labels(classes=("background", "cell"))

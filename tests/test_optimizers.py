@@ -8,8 +8,8 @@ from torch import nn
 
 import segzoo
 from segzoo.errors import OptionError
-from segzoo.training.optimizers import OPTIMIZERS, make_optimizer
-from segzoo.training.recipe import Recipe
+from segzoo.training.optim.optimizers import OPTIMIZERS, make_optimizer
+from segzoo.training.recipe.schema import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ PUBLIC = (
     "segzoo.weights.layouts",
     "segzoo.images",
     "segzoo.labels",
-    "segzoo.parts",
+    "segzoo.build",
 )
 PACKAGES = sorted((*ROOT.glob("plugins/segzoo-*/src/*"), *ROOT.glob("plugins/template/*/src/*")))
 

@@ -11,8 +11,13 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from segzoo.errors import OptionError
-from segzoo.prediction.components import find_components
-from segzoo.prediction.postprocessing import choose_classes, clean, find_instances, read_thresholds
+from segzoo.prediction.postprocessing import (
+    choose_classes,
+    clean,
+    find_components,
+    find_instances,
+    read_thresholds,
+)
 from segzoo.specs import Labels
 
 BINARY = Labels(classes=("background", "cell"))

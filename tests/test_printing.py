@@ -23,13 +23,13 @@ from segzoo.cli.table import table
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation.elements import document
 from segzoo.printing import as_json, bar, echo, echo_message, echo_passing, markup, printable
-from segzoo.training.recipe import Recipe
-from segzoo.training.writing import to_toml
+from segzoo.training.recipe.schema import Recipe
+from segzoo.training.recipe.writing import to_toml
 
 HOSTILE = "a\x1b]0;owned\x07b\rc\x9b31md\x7fe\u202ef\u2028g\udce9h\ufeff"
 SHOWN = r"a\x1b]0;owned\x07b\rc\x9b31md\x7fe\u202ef\u2028g\udce9h\ufeff"
 # Code of plug-ins speaks for itself (watch); two processes speak to one another (tried, listing).
-ELSEWHERE = {"printing.py", "watch.py", "health/tried.py", "testing/listing.py"}
+ELSEWHERE = {"printing.py", "plugins.py", "installation/tried.py", "testing/listing.py"}
 
 # Of the lone surrogates, names of files hold the second half alone.
 ANY = st.characters(codec="utf-8") | st.characters(

@@ -29,7 +29,7 @@ COMMAND = "python tests/test_public_api.py --write"
 
 #: Modules for those who use segzoo from Python, besides those for plug-ins.
 FOR_PEOPLE = (
-    "segzoo.doctor",
+    "segzoo.data_check",
     "segzoo.evaluation",
     "segzoo.prediction",
     "segzoo.training",
@@ -46,7 +46,7 @@ CHOSEN = {
     "segzoo.registry": ("Registry", "Entry"),
     "segzoo.plugins": ("PluginRecord", "Status"),
     "segzoo.config": ("FORMAT_VERSION", "Architecture", "ModelConfig"),
-    "segzoo.training.keys": ("PARTS", "GROUPS", "ABOUT", "ALIASES"),
+    "segzoo.training.recipe.keys": ("PARTS", "GROUPS", "ABOUT", "ALIASES"),
 }
 
 ADVICE = f"""

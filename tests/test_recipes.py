@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
 from segzoo.training import Recipe
-from segzoo.training.commands import settings as words_of
-from segzoo.training.reading import make_recipe, read_recipe
-from segzoo.training.recipe import AUGMENT
-from segzoo.training.writing import to_toml
+from segzoo.training.recipe.reading import make_recipe, read_recipe
+from segzoo.training.recipe.schema import AUGMENT
+from segzoo.training.recipe.writing import settings as words_of
+from segzoo.training.recipe.writing import to_toml
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ _OPTIONS = st.dictionaries(_NAME.filter(lambda name: name not in ("lr", "root"))
 @given(options=_OPTIONS, words=_TEXT, number=st.floats(1e-30, 1e18), augment=st.booleans())
 def test_what_is_written_is_read_to_an_equal_recipe(tmp_path, monkeypatch, options, words, number, augment):
     # Which options a model takes is another test's business.
-    monkeypatch.setattr("segzoo.training.reading.check_recipe", lambda *_: None)
+    monkeypatch.setattr("segzoo.training.recipe.reading.check_recipe", lambda *_: None)
     values = {
         "model_options": options,
         "licence": words,

@@ -14,10 +14,10 @@ from segzoo import cli, zoo
 from segzoo.errors import FailureError, UsageError
 from segzoo.plugins import resolve
 from segzoo.training import Recipe, train
-from segzoo.training.keys import ALIASES, all_keys
-from segzoo.training.optimizers import OPTIMIZERS
-from segzoo.training.reading import make_recipe, read_recipe
-from segzoo.training.schedules import SCHEDULES
+from segzoo.training.optim.optimizers import OPTIMIZERS
+from segzoo.training.optim.schedules import SCHEDULES
+from segzoo.training.recipe.keys import ALIASES, all_keys
+from segzoo.training.recipe.reading import make_recipe, read_recipe
 
 WORDS = [
     *("-1", "0", "1e9", "99999999999999999999", "9" * 5000, "-0.5", "1.5", "nan", "inf", "-inf", "1e400"),
@@ -153,7 +153,7 @@ def test_a_training_that_cannot_begin_leaves_a_folder_of_people_as_it_was(photos
 
 
 def test_memory_that_ends_while_images_are_loaded_is_told(photos, monkeypatch) -> None:
-    from segzoo.training.data import Augmented
+    from segzoo.training.data.loader import Augmented
 
     def short(self, key):
         raise MemoryError

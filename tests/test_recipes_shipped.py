@@ -9,15 +9,15 @@ import torch
 
 from segzoo import zoo
 from segzoo.architecture import build, plan
+from segzoo.build import make_loss, make_metric
 from segzoo.errors import PluginError, UsageError
-from segzoo.parts import make_loss, make_metric
 from segzoo.specs import Labels, RecipeSpec
 from segzoo.training.augmentation import make_augmentation
-from segzoo.training.optimizers import make_optimizer
-from segzoo.training.reading import read_recipe
-from segzoo.training.recipe_files import shipped_text
-from segzoo.training.schedules import make_schedule
-from segzoo.training.writing import to_toml
+from segzoo.training.optim.optimizers import make_optimizer
+from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.recipe.files import shipped_text
+from segzoo.training.recipe.reading import read_recipe
+from segzoo.training.recipe.writing import to_toml
 
 NAMES = zoo.registry("recipes").names()
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from segzoo.prediction.postprocessing import find_instances
 from segzoo.prediction.rendering import OutputOptions, write_outputs
+from segzoo.prediction.rendering.documents import compress_runs, count_runs
 from segzoo.prediction.rendering.polygons import trace_polygons
-from segzoo.prediction.rendering.runs import compress_runs, count_runs
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
 

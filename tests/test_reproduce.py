@@ -13,18 +13,18 @@ import torch
 from PIL import Image
 
 import segzoo
+from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, OptionError, UsageError
 from segzoo.interfaces import Sample
-from segzoo.parts import open_dataset
+from segzoo.publishing.provenance import provenance_of
+from segzoo.publishing.release import release
+from segzoo.publishing.reproduce import check, origin_of, rerun
 from segzoo.specs import Labels
 from segzoo.training import Recipe
-from segzoo.training.commands import settings, shell, train_command
-from segzoo.training.reading import read_recipe
-from segzoo.training.record import provenance_of
-from segzoo.training.release import release
-from segzoo.training.reproduction import check, origin_of, rerun
+from segzoo.training.recipe.reading import read_recipe
+from segzoo.training.recipe.writing import settings, shell, train_command
 from segzoo.weights.folder import read_config, save
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 import segzoo
 from segzoo.images import Placement, normalised
+from segzoo.prediction.decision import decide, to_mask, to_probabilities
 from segzoo.prediction.preparing import normalised_tensor
-from segzoo.prediction.restoring import decide, to_mask, to_probabilities
 from segzoo.specs import Preprocessing, Resize
 
 SIZE = (150, 211)

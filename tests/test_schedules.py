@@ -12,8 +12,8 @@ from hypothesis import strategies as some
 from torch.optim import lr_scheduler as theirs
 
 from segzoo.errors import OptionError
-from segzoo.training.recipe import Recipe
-from segzoo.training.schedules import SCHEDULES, make_schedule
+from segzoo.training.optim.schedules import SCHEDULES, make_schedule
+from segzoo.training.recipe.schema import Recipe
 
 RATE = 0.1
 

@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segzoo.build import open_dataset
 from segzoo.datasets.chosen import Chosen
 from segzoo.errors import FailureError, OptionError
-from segzoo.parts import open_dataset
 from segzoo.training import Recipe
-from segzoo.training.division import validating_fold, validating_share
-from segzoo.training.splits import open_splits
+from segzoo.training.data.splits import open_splits, validating_fold, validating_share
 
 if TYPE_CHECKING:
     from segzoo.interfaces import Dataset

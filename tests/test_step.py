@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from segzoo.build import make_loss
 from segzoo.errors import FailureError
 from segzoo.losses.deep_supervision import DeepSupervision
-from segzoo.parts import make_loss
 from segzoo.prediction.shortage import is_short_of_memory
 from segzoo.training import Recipe
-from segzoo.training.data import Batch
-from segzoo.training.freezing import Freezing
-from segzoo.training.machine import make_accelerator
-from segzoo.training.step import Stepper
+from segzoo.training.data.loader import Batch
+from segzoo.training.loop.accelerator import make_accelerator
+from segzoo.training.loop.step import TrainStep
+from segzoo.training.optim.freezing import Freezing
 
 
 class Greedy(nn.Module):
@@ -40,7 +40,7 @@ def stepper(fits, told, **recipe):
     prepared = accelerator.prepare(optimizer)
     loss = DeepSupervision(make_loss("ce"))
     freezing = Freezing(model, 0)
-    return model, Stepper(model, prepared, loss, accelerator, chosen, freezing=freezing, tell=told.append)
+    return model, TrainStep(model, prepared, loss, accelerator, chosen, freezing=freezing, tell=told.append)
 
 
 def batch(images):

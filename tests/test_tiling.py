@@ -13,17 +13,17 @@ from segzoo.prediction.plain import config_of
 from segzoo.prediction.tiling import (
     ArrayRows,
     ArraySink,
-    Traits,
+    NetworkProfile,
     measure,
     parse_memory,
     plan_tiles,
     segment_large,
 )
-from segzoo.prediction.tiling.spans import cut, foresee, weights
-from segzoo.prediction.tiling.traits import radius_of
+from segzoo.prediction.tiling.layout import cut, foresee, weights
+from segzoo.prediction.tiling.profile import radius_of
 
 #: As the U-Net of 31 million weights was measured.
-UNET = Traits(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)
+UNET = NetworkProfile(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)
 #: Logits of tiles may differ from those of the whole image by this share of the largest.
 TOLERANCE = 1e-5
 

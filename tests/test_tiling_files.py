@@ -14,7 +14,7 @@ from PIL import Image
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read
 from segzoo.prediction.sources import find_sources
-from segzoo.prediction.tiling import ArrayRows, Traits, open_rows, open_sink, plan_tiles
+from segzoo.prediction.tiling import ArrayRows, NetworkProfile, open_rows, open_sink, plan_tiles
 from segzoo.prediction.tiling.png import PngRows
 from segzoo.prediction.tiling.rows import FileRows, WholeRows
 from segzoo.prediction.tiling.sinks import NpySink
@@ -174,7 +174,7 @@ def test_a_jpeg_counts_as_what_its_decoding_takes(progressive: bool, tmp_path: P
     rows = open_rows(path)
     # Pillow's four bytes a pixel, those that it hands over, and those that are made of them.
     assert rows.resident == 1000 * 2000 * 10
-    traits = Traits(in_channels=3, num_classes=2, grid=16, radius=16, bytes_per_pixel=10)
+    traits = NetworkProfile(in_channels=3, num_classes=2, grid=16, radius=16, bytes_per_pixel=10)
     with pytest.raises(OptionError, match=r"needs at least \d+ MB .* 20 MB for decoding the image") as caught:
         plan_tiles(traits, 1000, 2000, memory="30MB", channels=3, resident=rows.resident)
     least = str(caught.value).split("at least ")[1].split(" (")[0]

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 import segzoo
 from segzoo.errors import OptionError
 from segzoo.images import resized
+from segzoo.prediction.decision import decide, to_mask, to_probabilities
 from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
-from segzoo.prediction.restoring import decide, to_mask, to_probabilities
 from segzoo.prediction.tiling import (
     ArrayChances,
     ArrayRows,
     ArraySink,
-    Traits,
+    NetworkProfile,
     measure,
     plan_tiles,
     segment_large,
@@ -30,7 +30,7 @@ from segzoo.specs import Resize
 
 HALF = Resize(mode="scale", scale=0.5)
 BOXED = Resize(mode="letterbox", height=48, width=64, interpolation="bilinear", restore="probabilities")
-UNET = Traits(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)
+UNET = NetworkProfile(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)
 
 
 class Eager:

@@ -14,8 +14,8 @@ import torch
 
 from segzoo.errors import MissingExtraError, OptionError
 from segzoo.specs import Labels
-from segzoo.training.examples import Example
-from segzoo.training.tracking import Tracking, make_trackers
+from segzoo.training.report.examples import Example
+from segzoo.training.report.trackers import Tracking, make_trackers
 
 accelerate = pytest.importorskip("accelerate")
 LABELS = Labels(classes=("background", "cell"), ignore_index=255)

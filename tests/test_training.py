@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 
 import segzoo
+from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError, UsageError, WeightsError
 from segzoo.interfaces import Sample
-from segzoo.parts import open_dataset
 from segzoo.specs import Labels, Preprocessing
 from segzoo.training import Recipe
-from segzoo.training.data import Batches, make_loader
+from segzoo.training.data.loader import Batches, make_loader
+from segzoo.training.data.splits import open_splits
 from segzoo.training.network import make_network
-from segzoo.training.splits import open_splits
 from segzoo.training.transfer import transfer
 from segzoo.weights.folder import save
 

@@ -21,10 +21,9 @@ from hypothesis.extra import numpy as arrays
 from safetensors.torch import load, load_file, save
 
 from segzoo.errors import FailureError, OptionError, UsageError, WeightsError
-from segzoo.training.best import Best
-from segzoo.training.checkpoints import Checkpoints
+from segzoo.training.checkpoints import Checkpoints, from_json, to_json
+from segzoo.training.outputs import Best
 from segzoo.training.randomness import random_state, restore_random, seed_everything
-from segzoo.training.tree import from_json, to_json
 
 LEAVES = (
     st.none()

@@ -15,13 +15,12 @@ from PIL import Image
 
 from segzoo.cli import run
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
-from segzoo.prediction.film import video_suffix
-from segzoo.prediction.films import film_path
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.sources import find
-from segzoo.prediction.sources import video as reading
-from segzoo.prediction.sources.video import camera_input, is_video
-from segzoo.prediction.video import segment_video
+from segzoo.prediction.video import reader as reading
+from segzoo.prediction.video.reader import camera_input, is_video
+from segzoo.prediction.video.segment import segment_video, video_path
+from segzoo.prediction.video.writer import video_suffix
 from segzoo.specs import Labels
 
 LABELS = Labels(classes=("background", "bright"), palette=((0, 0, 0), (255, 0, 0)))
@@ -381,7 +380,7 @@ def test_the_command_writes_masks_and_never_replaces_a_video_unasked(tmp_path, c
 
 def test_what_is_written_for_a_camera_has_a_name_that_every_system_takes():
     (camera,) = find(["camera:/dev/video1"]).videos
-    assert film_path(Path("out"), camera, "mask") == Path("out/camera_dev_video1_mask.mkv")
+    assert video_path(Path("out"), camera, "mask") == Path("out/camera_dev_video1_mask.mkv")
 
 
 @pytest.mark.slow

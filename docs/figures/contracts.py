@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
+from segzoo.build import make_metric
 from segzoo.metrics.contract import RULES
-from segzoo.parts import make_metric
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 from drawing import Drawing
 from panels import lines
 
-from segzoo.parts import make_metric
+from segzoo.build import make_metric
 from segzoo.specs import numbered_labels
 
 #: Ten pixels: their true class, and the probability of class 1 that a network gave.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import ill_data as ill
 import numpy as np
 
-from segzoo import doctor
+from segzoo import data_check as doctor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from segzoo.doctor import Finding
+    from segzoo.data_check import Finding
 
 #: Settings and commands in what the doctor says.
 _CODE = re.compile(

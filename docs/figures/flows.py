@@ -64,22 +64,24 @@ IMAGE = (
 )
 
 STEP = (
-    Stage("which images", "segzoo.training.splits", "by name and seed: the same division on every machine"),
+    Stage(
+        "which images", "segzoo.training.data.splits", "by name and seed: the same division on every machine"
+    ),
     Stage(
         "an image varied",
         "segzoo.training.augmentation",
         "image and mask together; seed, epoch and sample decide",
     ),
-    Stage("a batch", "segzoo.training.data", "of all processes together; each takes its share"),
-    Stage("a loss", "segzoo.training.step", "forward and backward; in parts where memory is short"),
+    Stage("a batch", "segzoo.training.data.loader", "of all processes together; each takes its share"),
+    Stage("a loss", "segzoo.training.loop.step", "forward and backward; in parts where memory is short"),
     Stage(
         "new weights",
-        "segzoo.training.optimizers",
+        "segzoo.training.optim.optimizers",
         "clip, update, average; the rate is a closed form of the step",
     ),
     Stage(
         "a score",
-        "segzoo.training.validation",
+        "segzoo.training.loop.validation",
         "each epoch, at the images' own size; the best weights are kept",
     ),
     Stage("a checkpoint", "segzoo.training.checkpoints", "JSON and safetensors, whole or not at all"),

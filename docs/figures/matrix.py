@@ -9,7 +9,7 @@ from drawing import Drawing
 from drawn_masks import mask
 from panels import lines
 
-from segzoo.parts import make_metric
+from segzoo.build import make_metric
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:

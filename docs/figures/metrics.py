@@ -13,9 +13,9 @@ from matrix import matrix
 from panels import legend, lines, numbered, overlap
 from programs import programs
 
+from segzoo.build import make_metric
 from segzoo.metrics.boundary import _rim
 from segzoo.metrics.extras import load_morphology, load_ndimage
-from segzoo.parts import make_metric
 from segzoo.specs import numbered_labels
 
 

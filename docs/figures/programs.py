@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from drawing import Drawing
 from drawn_masks import mask
 
-from segzoo.parts import make_metric
+from segzoo.build import make_metric
 from segzoo.specs import numbered_labels
 
 if TYPE_CHECKING:

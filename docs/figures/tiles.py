@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drawing import Drawing
 
-from segzoo.prediction.tiling.spans import cut
+from segzoo.prediction.tiling.layout import cut
 
 _HEIGHT, _WIDTH, _TILE, _OVERLAP, _GRID = 248, 396, 144, 64, 16
 

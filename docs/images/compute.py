@@ -4,7 +4,7 @@
     python docs/images/compute.py --check    # say which are no longer what the weights compute
 
 `nuclei.png`, `tissue.png` and `smear.png` are images 48, 27 and 14 of the test part of the Data Science Bowl
-2018 (BBBC038, CC0), as `segzoo.parts.open_dataset("dsb2018", split="test")` counts them: the weights have
+2018 (BBBC038, CC0), as `segzoo.build.open_dataset("dsb2018", split="test")` counts them: the weights have
 never seen them. The masks and overlays beside them are what `segzoo predict` writes. `spots.png` is the
 example of docs/start/own-data.md, followed from its first line to its last, which takes half a minute.
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table
 from segzoo.cli.words import naming
 from segzoo.errors import OptionError
@@ -107,9 +107,8 @@ def command(
     image that is preprocessed as the weights' config says: neither reading nor the way back to the image's
     size are in it, as in bubbliiiing's program, which runs what is called eager here.
     """
-    from segzoo.prediction.benchmark import ALL_RUNS, DEFAULT_RUNS, benchmark, check_size, parse_run
-    from segzoo.prediction.device import parse_device
-    from segzoo.prediction.measures import HEADER
+    from segzoo.machine import parse_device
+    from segzoo.prediction.benchmark import ALL_RUNS, DEFAULT_RUNS, HEADER, benchmark, check_size, parse_run
 
     with naming("--size"):
         height_width = _read_size(size)

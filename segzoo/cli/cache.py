@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segzoo.cli import weights_offers
+from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import UsageError
 from segzoo.printing import echo

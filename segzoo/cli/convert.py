@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from segzoo import json_text
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.words import pairs_of
 from segzoo.printing import echo
 

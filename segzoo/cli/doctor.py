@@ -26,7 +26,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
     The exit code is 1 where something stops segzoo from working, else 0.
     """
-    from segzoo.health import examine
+    from segzoo.installation import examine
 
     if sys.stderr.isatty():
         echo("importing torch and others in a process of their own ...", err=True)
@@ -153,6 +153,6 @@ def _rows(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
 
 
 def _size(size: int) -> str:
-    from segzoo.health.findings import told_bytes
+    from segzoo.installation.findings import told_bytes
 
     return told_bytes(size)

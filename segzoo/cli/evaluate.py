@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo import json_text
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table
 from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import echo, printable
@@ -185,7 +185,7 @@ def _score(request: Request) -> Evaluation:
 
         return score_predictions(request.predictions, _dataset(request, _class_names(request)), **shared)
     from segzoo.evaluation.models import score_model
-    from segzoo.prediction.device import parse_device
+    from segzoo.machine import parse_device
     from segzoo.prediction.plain import config_of
     from segzoo.weights import load
 
@@ -206,8 +206,8 @@ def _score(request: Request) -> Evaluation:
 
 def _check_place(request: Request) -> None:
     """Refuse a folder for masks in the data set's own that is not empty: what it holds may be the truth."""
+    from segzoo.build import place_of
     from segzoo.files import lies_in, refuse_used
-    from segzoo.parts import place_of
 
     folder = Path(str(request.save_predictions))
     if lies_in(folder, place_of(str(request.data), request.root)):
@@ -215,7 +215,7 @@ def _check_place(request: Request) -> None:
 
 
 def _dataset(request: Request, classes: tuple[str, ...]) -> Dataset:
-    from segzoo.parts import open_dataset
+    from segzoo.build import open_dataset
 
     data = str(request.data)
     options: dict[str, Any] = {}
@@ -269,7 +269,7 @@ def _class_names(request: Request) -> tuple[str, ...]:
 
 def _tell(evaluation: Evaluation) -> None:
     """Print the scores, their contracts, and a table of the classes."""
-    from segzoo.evaluation.words import interval_text, number
+    from segzoo.evaluation.results import format_number, interval_text
 
     part = f", split {evaluation.split}" if evaluation.split else ""
     echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images")
@@ -277,7 +277,7 @@ def _tell(evaluation: Evaluation) -> None:
         intervals = evaluation.intervals.get(score.metric, {})
         echo(f"\n{score.metric}")
         rows = [
-            (f"  {name}", number(value), interval_text(intervals.get(name)))
+            (f"  {name}", format_number(value), interval_text(intervals.get(name)))
             for name, value in score.values.items()
         ]
         echo(table(rows))
@@ -288,11 +288,11 @@ def _tell(evaluation: Evaluation) -> None:
         (
             one.name,
             str(one.images),
-            number(one.iou),
+            format_number(one.iou),
             interval_text(one.iou_interval),
-            number(one.dice),
-            number(one.precision),
-            number(one.recall),
+            format_number(one.dice),
+            format_number(one.precision),
+            format_number(one.recall),
         )
         for one in evaluation.classes
     ]

@@ -110,7 +110,7 @@ def _of_weights(spec: WeightsSpec) -> dict[str, Any]:
 
 def _of_recipe(spec: RecipeSpec) -> dict[str, Any]:
     """Return what a recipe's file says, but for what its spec says too."""
-    from segzoo.training.recipe_files import shipped_text
+    from segzoo.training.recipe.files import shipped_text
 
     said = tomllib.loads(shipped_text(spec))
     if isinstance(said.get("augment"), dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.errors import FailureError, SegzooError, UsageError
 from segzoo.printing import echo
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from segzoo import zoo
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.errors import OptionError, UnknownNameError, did_you_mean
 from segzoo.printing import echo

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo import zoo
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
 from segzoo.printing import echo
 

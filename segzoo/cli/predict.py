@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo.cli import offers, weights_offers
+from segzoo.cli import completions as offers
+from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.words import ManyValues, naming, numbers, thresholds, words_of
 from segzoo.printing import echo, echo_passing, printable
@@ -177,8 +178,8 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
     from segzoo.prediction.rendering import OUTPUTS
-    from segzoo.prediction.sharing import parse_share
     from segzoo.prediction.sources import find
+    from segzoo.prediction.sources.finding import parse_share
 
     if options["any_size"]:
         from PIL import Image
@@ -199,9 +200,9 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     named = named_masks(found.images, options["names"])
     images, videos = share.of(found.images), share.of(found.videos)
     if videos and not images:
-        from segzoo.prediction.films import film_output
+        from segzoo.prediction.video.segment import video_output
 
-        film_output(outputs, save=not options["no_save"])
+        video_output(outputs, save=not options["no_save"])
     if not options["no_save"]:
         _check_places(found, images, videos, named, outputs, look, options)
     if images or videos:
@@ -254,8 +255,8 @@ def _run(
     part: str,
 ) -> list[str]:
     from segzoo.errors import MissingExtraError
-    from segzoo.prediction.films import FilmOptions
     from segzoo.prediction.job import Job
+    from segzoo.prediction.video.segment import VideoOptions
 
     job = Job(
         predictor,
@@ -267,7 +268,7 @@ def _run(
         batch=options["batch"],
         save=not options["no_save"],
         any_size=options["any_size"],
-        films=FilmOptions(
+        films=VideoOptions(
             every=options["every"],
             first=options["begin"],
             last=options["end"],
@@ -353,9 +354,9 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
 
 def _checked(labels: Labels, options: dict[str, Any]) -> dict[str | int, float]:
     """Return the thresholds by class, once all options that name classes or sizes are known to be right."""
-    from segzoo.prediction.classes import class_index
-    from segzoo.prediction.large import read_budget
+    from segzoo.labels import class_index
     from segzoo.prediction.postprocessing import read_thresholds
+    from segzoo.prediction.tiling.planner import read_budget
 
     cuts = thresholds(options["class_threshold"])
     with naming("--class-threshold"):

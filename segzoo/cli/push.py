@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.printing import echo
 
 
@@ -23,7 +23,7 @@ def command(
     DIR is a folder with config.json and model.safetensors, or the name of weights. A model card is written
     from the config unless DIR has a README.md. Log in first with `hf auth login`, or set HF_TOKEN.
     """
-    from segzoo.weights.publication import push
+    from segzoo.publishing.push import push
 
     done = push(source, repo, revision=revision, private=private, sample=sample, message=message)
     echo(f"{done.url}\ncommit  {done.commit}\nsha256  {done.sha256}\nsegzoo.load({done.source!r})")

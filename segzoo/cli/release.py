@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import table
 from segzoo.printing import echo
 
@@ -67,8 +67,8 @@ def command(
     """
     import torch
 
-    from segzoo.evaluation.words import interval_text, number
-    from segzoo.training.release import release
+    from segzoo.evaluation.results import format_number, interval_text
+    from segzoo.publishing.release import release
 
     found = release(
         run,
@@ -85,7 +85,11 @@ def command(
         progress=True,
     )
     rows = [
-        (f"{score.metric} {name}", number(value), interval_text(found.intervals[score.metric].get(name)))
+        (
+            f"{score.metric} {name}",
+            format_number(value),
+            interval_text(found.intervals[score.metric].get(name)),
+        )
         for score in found.scores
         for name, value in score.values.items()
     ]

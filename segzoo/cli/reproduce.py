@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
-    from segzoo.training.reproduction import Origin, Reproduction
+    from segzoo.publishing.reproduce import Origin, Reproduction
 
 
 @click.command("reproduce")
@@ -62,7 +62,7 @@ def command(
     its pixels. The exit code is 0 where every score lies in the interval that the weights state and
     the data is the same, else 1.
     """
-    from segzoo.training import reproduction
+    from segzoo.publishing import reproduce as reproduction
 
     if check and run:
         raise click.UsageError("--check scores the weights as they are, --run trains them anew: choose one")
@@ -93,7 +93,7 @@ def command(
 def _json(origin: Origin) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from segzoo.training.commands import shell
+    from segzoo.training.recipe.writing import shell
 
     return {
         "name": origin.name,
@@ -107,7 +107,7 @@ def _json(origin: Origin) -> dict[str, Any]:
 
 
 def _tell(origin: Origin) -> None:
-    from segzoo.training.commands import shell
+    from segzoo.training.recipe.writing import shell
 
     for words in origin.commands:
         echo(shell(words))

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo import zoo
-from segzoo.cli import offers
-from segzoo.cli.recipe_offers import recipe_words
+from segzoo.cli import completions as offers
+from segzoo.cli.recipe_completions import recipe_words
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from segzoo.training import Recipe, TrainingResult
-    from segzoo.training.fold_results import CrossValidation
+    from segzoo.training.folds import CrossValidation
 
 # Stands for --resume without a folder, which no folder is called.
 _HERE = "\0"
@@ -97,7 +97,7 @@ def _check_pairs(how: dict[str, Any]) -> None:
 
 def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) -> Recipe:
     """Return the recipe that the words and options of the command line stand for."""
-    from segzoo.training.reading import read_recipe
+    from segzoo.training.recipe.reading import read_recipe
 
     folder = resume if resume not in (None, _HERE) and Path(resume).is_dir() else None
     if resume not in (None, _HERE) and folder is None:
@@ -173,9 +173,9 @@ def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
     """Print the recipe as TOML, and as comments what was found of data and model; or all as JSON."""
+    from segzoo.training.data.splits import open_splits
     from segzoo.training.network import make_network
-    from segzoo.training.splits import open_splits
-    from segzoo.training.writing import to_toml
+    from segzoo.training.recipe.writing import to_toml
 
     training, validation = open_splits(recipe)
     model = make_network(recipe, training)

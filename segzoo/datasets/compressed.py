@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass
-class Tally:
+class Evaluator:
     """Counts what one archive unpacks to, and refuses too much.
 
     Attributes:

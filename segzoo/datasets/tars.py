@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from segzoo.datasets.compressed import Tally
+    from segzoo.datasets.compressed import Evaluator
 
 _BLOCK = tarfile.BLOCKSIZE
 #: Extended headers hold names and times; longer ones are made to fill memory.
@@ -36,7 +36,7 @@ def is_tar(head: bytes) -> bool:
         return False
 
 
-def entries(source: Path, tally: Tally) -> Iterator[Entry]:
+def entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     """Yield the entries of a tar archive of any compression, and see that all of it was right.
 
     Raises:
@@ -49,7 +49,7 @@ def entries(source: Path, tally: Tally) -> Iterator[Entry]:
         yield from _entries(stream, tally, compressed=is_compressed(head))
 
 
-def _entries(stream: _Stream, tally: Tally, *, compressed: bool) -> Iterator[Entry]:
+def _entries(stream: _Stream, tally: Evaluator, *, compressed: bool) -> Iterator[Entry]:
     source, last, extended = tally.source, "", {}
     while any(block := stream.take(_BLOCK, "its end is missing")):
         tally.entered()
@@ -126,7 +126,7 @@ def _records(data: bytes, source: Path, *, everywhere: bool) -> dict[str, str]:
 class _Stream:
     """Bytes that come in pieces, given in others."""
 
-    def __init__(self, pieces: Iterator[bytes], tally: Tally) -> None:
+    def __init__(self, pieces: Iterator[bytes], tally: Evaluator) -> None:
         self._pieces, self._tally = pieces, tally
         self._waiting = memoryview(b"")
 

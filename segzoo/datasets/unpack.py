@@ -12,7 +12,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from segzoo.datasets import tars, zips
-from segzoo.datasets.compressed import Limits, Tally, foreign
+from segzoo.datasets.compressed import Evaluator, Limits, foreign
 from segzoo.datasets.entries import folded, is_junk, refusal, steps
 from segzoo.errors import FailureError, no_address
 from segzoo.files import whole_folder, writing
@@ -54,7 +54,7 @@ def unpack_into(source: Path, folder: Path, limits: Limits) -> int:
             if source.exists()
             else f"there is no archive {source}{no_address(source)}"
         )
-    tally = Tally(source, limits)
+    tally = Evaluator(source, limits)
     for entry in _entries(source, tally):
         if entry.pieces is None:
             steps(source, entry.name, folder=True)
@@ -66,7 +66,7 @@ def unpack_into(source: Path, folder: Path, limits: Limits) -> int:
     return tally.files
 
 
-def _entries(source: Path, tally: Tally) -> Iterator[Entry]:
+def _entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     try:
         with source.open("rb") as file:
             head = file.read(512)
@@ -82,7 +82,7 @@ def _entries(source: Path, tally: Tally) -> Iterator[Entry]:
     raise FailureError(f"{source} is neither a zip nor a tar archive, or is cut short: fetch it again")
 
 
-def _write(entry: Entry, pieces: Iterator[bytes], folder: Path, tally: Tally) -> None:
+def _write(entry: Entry, pieces: Iterator[bytes], folder: Path, tally: Evaluator) -> None:
     parts = steps(tally.source, entry.name)
     if (name := folded(parts)) in tally.names:
         what = "is there twice, or once more in another case"

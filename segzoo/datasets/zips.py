@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING
 from segzoo.datasets.compressed import (
     PIECE,
     Decompressor,
+    Evaluator,
     Inflate,
     Limits,
-    Tally,
     damaged,
     decompressed,
     lzma_alone,
@@ -69,7 +69,7 @@ class Zip:
         return self._table.read(name)
 
 
-def entries(source: Path, tally: Tally) -> Iterator[Entry]:
+def entries(source: Path, tally: Evaluator) -> Iterator[Entry]:
     """Yield the entries of a zip archive; errors as `Zip`, or that it unpacks to too much."""
     table = _Table(source, tally)
     for info in table.infos.values():
@@ -84,7 +84,7 @@ class _Table:
         tally: counts what it unpacks to; ``None`` counts entries alone.
     """
 
-    def __init__(self, source: Path, tally: Tally | None) -> None:
+    def __init__(self, source: Path, tally: Evaluator | None) -> None:
         self._source, self._tally = source, tally
         try:
             with source.open("rb") as file:
@@ -102,7 +102,7 @@ class _Table:
 
     def _read_table(self, file: IO[bytes]) -> tuple[dict[str, zipfile.ZipInfo], int]:
         """Return the entries by name, and where the table of them begins."""
-        table = _count(file, self._source, self._tally or Tally(self._source, Limits()))
+        table = _count(file, self._source, self._tally or Evaluator(self._source, Limits()))
         try:
             with zipfile.ZipFile(file) as archive:
                 infos = archive.infolist()
@@ -233,7 +233,7 @@ def _check(source: Path, info: zipfile.ZipInfo) -> None:
         )
 
 
-def _count(file: IO[bytes], source: Path, tally: Tally) -> int:
+def _count(file: IO[bytes], source: Path, tally: Evaluator) -> int:
     """Count the entries of a table before all of it is read into memory; return where it begins."""
     size = file.seek(0, 2)
     first = max(size - (1 << 16) - 100, 0)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from segzoo.errors import OptionError
-from segzoo.evaluation.cases import Case, every_case, named_metrics
-from segzoo.evaluation.tally import Tally, tally
+from segzoo.evaluation.evaluator import Evaluator, tally
+from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.writing import mask_path, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
 from segzoo.prediction.frugal import FrugalPredictor
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from segzoo.evaluation.cases import NamedMetric
     from segzoo.evaluation.results import Evaluation, Score
+    from segzoo.evaluation.samples import NamedMetric
     from segzoo.interfaces import Dataset, Sample
     from segzoo.prediction.plain import Model
 
@@ -39,7 +39,7 @@ def evaluate(
 
     Args:
         model: weights by name, their folder, or a model that segzoo made.
-        dataset: whose classes are the model's, such as `segzoo.parts.open_dataset` gives.
+        dataset: whose classes are the model's, such as `segzoo.build.open_dataset` gives.
         metrics: names of registered metrics.
         progress: whether to show a bar.
 
@@ -71,7 +71,7 @@ def score_model(
 
     Args:
         model: weights by name, their folder, or a model that segzoo made.
-        dataset: whose classes are the model's, such as `segzoo.parts.open_dataset` gives.
+        dataset: whose classes are the model's, such as `segzoo.build.open_dataset` gives.
         metrics: names of registered metrics; the worst images are those of the first.
         subject: what the model is called in the result; its name, or its network's.
         data: what the data set is called in the result.
@@ -98,7 +98,7 @@ def score_model(
     network = loaded(model)
     counted = named_metrics(metrics, dataset.labels)
     folder = None if save_predictions is None else _place(save_predictions, dataset, overwrite=overwrite)
-    result = Tally(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
+    result = Evaluator(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
     for case in _cases(network, dataset, counted, progress=progress, unscored=unscored):
         if folder is not None:
@@ -137,7 +137,7 @@ def _cases(
     *,
     progress: bool,
     unscored: list[str] | None = None,
-) -> Iterator[Case]:
+) -> Iterator[ScoredSample]:
     ours, theirs = config_of(network).labels.classes, dataset.labels.classes
     if len(ours) != len(theirs):
         raise OptionError(
@@ -156,7 +156,7 @@ def _cases(
     )
 
 
-def predicted(predictor: FrugalPredictor, sample: Sample, *, probabilities: bool) -> Case:
+def predicted(predictor: FrugalPredictor, sample: Sample, *, probabilities: bool) -> ScoredSample:
     """Predict a sample at its own size, and return the prediction with the truth.
 
     Raises:
@@ -166,7 +166,7 @@ def predicted(predictor: FrugalPredictor, sample: Sample, *, probabilities: bool
         found = predictor(sample.image, probabilities=probabilities)
     except MemoryShortageError as error:
         raise MemoryShortageError(f"{sample.name}: {error}") from error
-    return Case(
+    return ScoredSample(
         name=sample.name,
         prediction=found.mask,
         target=sample.mask,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 import segzoo
 from segzoo.evaluation.elements import chip, contract_list, document, fact_list, legend, picture, table
-from segzoo.evaluation.matrix import confusion_section
 from segzoo.evaluation.pictures import ERROR_COLOURS
-from segzoo.evaluation.plots import histogram, interval_plot
-from segzoo.evaluation.results import CLASS_CONTRACT
-from segzoo.evaluation.words import interval_text, number
+from segzoo.evaluation.results import CLASS_CONTRACT, format_number, interval_text
 from segzoo.printing import markup
 
 if TYPE_CHECKING:
-    from segzoo.evaluation.results import Evaluation, Score, WorstImage
+    from collections.abc import Sequence
+
+    from segzoo.evaluation.results import Evaluation, Interval, Score, WorstImage
     from segzoo.specs import Labels
 
 
@@ -58,7 +60,7 @@ def _scores(evaluation: Evaluation) -> str:
 def _score(evaluation: Evaluation, score: Score) -> str:
     intervals = evaluation.intervals.get(score.metric, {})
     rows = "".join(
-        f"<tr><td>{markup(name.replace('_', ' '))}</td><td>{number(value)}</td>"
+        f"<tr><td>{markup(name.replace('_', ' '))}</td><td>{format_number(value)}</td>"
         f"<td>{interval_text(intervals.get(name))}</td>"
         f'<td class="plot">{interval_plot(value, intervals.get(name))}</td></tr>'
         for name, value in score.values.items()
@@ -74,11 +76,11 @@ def _classes(evaluation: Evaluation) -> str:
     rows = [
         (
             f"{chip(colours[one.name])}{markup(one.name)}",
-            number(one.iou),
+            format_number(one.iou),
             interval_text(one.iou_interval),
-            number(one.dice),
-            number(one.precision),
-            number(one.recall),
+            format_number(one.dice),
+            format_number(one.precision),
+            format_number(one.recall),
             f"{one.images:,}",
             f"{one.truth:,}",
             f"{one.predicted:,}",
@@ -144,7 +146,7 @@ def _case(image: WorstImage, column: str) -> str:
     shown = "".join(map(picture, image.panels))
     return (
         f'<figure class="case"><figcaption><strong>{markup(image.name)}</strong> '
-        f'<span class="muted">{markup(column)} {number(image.score)}</span></figcaption>'
+        f'<span class="muted">{markup(column)} {format_number(image.score)}</span></figcaption>'
         f'<div class="panels">{shown}</div></figure>'
     )
 
@@ -155,7 +157,7 @@ def _all_images(evaluation: Evaluation) -> str:
         (
             markup(image.name),
             f"{image.height} \N{MULTIPLICATION SIGN} {image.width}",
-            *(number(image.scores.get(column, math.nan)) for column in columns),
+            *(format_number(image.scores.get(column, math.nan)) for column in columns),
         )
         for image in evaluation.images
     ]
@@ -168,3 +170,123 @@ def _all_images(evaluation: Evaluation) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
+
+
+# The confusion matrix as a part of the page.
+
+#: A matrix of more classes is too wide to read; its largest confusions are listed instead.
+_WIDEST = 32
+_LISTED = 20
+
+
+def confusion_section(evaluation: Evaluation) -> str:
+    """Return the matrix in per cent of the true pixels, or its largest entries where it is too wide."""
+    names, counts = evaluation.labels.classes, evaluation.confusion
+    if len(names) > _WIDEST:
+        return _largest_confusions(evaluation)
+    head = "".join(f'<th scope="col">{markup(name)}</th>' for name in names)
+    rows = []
+    for name, row in zip(names, counts.tolist(), strict=True):
+        total = sum(row)
+        cells = "".join(_cell(pixels, total) for pixels in row)
+        rows.append(f'<tr><th scope="row">{markup(name)}</th>{cells}<td>{total:,}</td></tr>')
+    return (
+        '<section>\n<h2>Confusion matrix</h2>\n<div class="wide"><table class="confusion">'
+        f'<thead><tr><th scope="col">truth \\ prediction</th>{head}<th scope="col">true pixels</th></tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>\n"
+        '<p class="rule">Each row tells what became of the true pixels of a class, in per cent of them.</p>\n'
+        "</section>"
+    )
+
+
+def _cell(pixels: int, total: int) -> str:
+    if not total:
+        return '<td class="muted">\N{EN DASH}</td>'
+    share = pixels / total
+    full = ' class="full"' if share > 0.6 else ""
+    # What is rare is told from what never happened.
+    text = f"{share:.1%}" if pixels == 0 or share >= 0.0005 else "&lt;0.1%"
+    return f'<td{full} style="--share:{share:.3f}" title="{pixels:,} pixels">{text}</td>'
+
+
+def _largest_confusions(evaluation: Evaluation) -> str:
+    names, counts = evaluation.labels.classes, evaluation.confusion
+    pairs = [
+        (int(counts[true, found]), true, found)
+        for true in range(len(names))
+        for found in range(len(names))
+        if true != found and counts[true, found]
+    ]
+    totals = counts.sum(axis=1)
+    rows = [
+        (markup(names[true]), markup(names[found]), f"{pixels:,}", f"{pixels / totals[true]:.1%}")
+        for pixels, true, found in sorted(pairs, reverse=True)[:_LISTED]
+    ]
+    header = ("truth", "predicted as", "pixels", "of the true pixels")
+    return (
+        f"<section>\n<h2>Largest confusions</h2>\n{table(header, rows)}\n"
+        f'<p class="rule">The matrix of all {len(names)} classes is in report.json.</p>\n</section>'
+    )
+
+
+# Small drawings for the page, as SVG inside it.
+
+_BINS = 20
+
+
+def interval_plot(value: float, interval: Interval | None) -> str:
+    """Return a line from 0 to 1 with the interval and the value on it; nothing for other scores."""
+    if interval is None or not 0 <= min(value, interval.low) <= max(value, interval.high) <= 1:
+        return ""
+    low, high, middle = (4 + 152 * part for part in (interval.low, interval.high, value))
+    return (
+        '<svg width="160" height="14" viewBox="0 0 160 14" aria-hidden="true">'
+        '<path class="axis" d="M4 7H156M4 3V11M156 3V11"/>'
+        f'<path class="span" d="M{low:.1f} 7H{max(high, low + 1):.1f}"/>'
+        f'<circle class="bar" cx="{middle:.1f}" cy="7" r="3.5"/></svg>'
+    )
+
+
+def histogram(name: str, values: Sequence[float]) -> str:
+    """Return a figure of how many images have which score; a dashed line marks the median.
+
+    Args:
+        name: of the score.
+        values: finite, at least one.
+    """
+    low, high = min(values), max(values)
+    first, last = (0.0, 1.0) if low >= 0 and high <= 1 else (low, max(high, low + 1e-9))
+    counts, _ = np.histogram(values, bins=_BINS, range=(first, last))
+    tallest, middle = int(counts.max()), median(values)
+    wide, tall, left, top = 360.0, 120.0, 34.0, 8.0
+    bars = "".join(
+        f'<rect class="bar" x="{left + i * wide / _BINS + 1:.1f}" y="{top + tall * (1 - n / tallest):.1f}" '
+        f'width="{wide / _BINS - 2:.1f}" height="{tall * n / tallest:.1f}"/>'
+        for i, n in enumerate(counts.tolist())
+        if n
+    )
+    line = left + wide * (middle - first) / (last - first)
+    ends = f"lowest {_short(low)}, median {_short(middle)}, highest {_short(high)}"
+    told = f"{name} of {len(values)} images: {ends}"
+    bottom = top + tall
+    numbers = "".join(
+        f'<text x="{left + wide * share:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{_short(text)}</text>'
+        for share, anchor, text in (
+            (0, "start", first),
+            (0.5, "middle", (first + last) / 2),
+            (1, "end", last),
+        )
+    )
+    return (
+        f'<figure><figcaption class="rule">{markup(told)}</figcaption>'
+        f'<svg viewBox="0 0 {left + wide + 6:.0f} {bottom + 24:.0f}" role="img" aria-label="{markup(told)}">'
+        f"{bars}"
+        f'<path class="axis" d="M{left} {bottom}H{left + wide}"/>'
+        f'<path class="mark" d="M{line:.1f} {top - 4}V{bottom}"/>'
+        f'<text x="{left - 6}" y="{top + 9}" text-anchor="end">{tallest}</text>'
+        f'<text x="{left - 6}" y="{bottom}" text-anchor="end">0</text>{numbers}</svg></figure>'
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

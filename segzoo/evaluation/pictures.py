@@ -14,7 +14,7 @@ from segzoo.images import as_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from segzoo.evaluation.cases import Case
+    from segzoo.evaluation.samples import ScoredSample
     from segzoo.specs import Labels
 
 #: Longest side of a picture, in pixels.
@@ -29,7 +29,7 @@ ERROR_COLOURS = {
 }
 
 
-def panels(case: Case, counted: NDArray[np.bool_], labels: Labels) -> tuple[Panel, ...]:
+def panels(case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> tuple[Panel, ...]:
     """Return the pictures of a case.
 
     Args:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import MaskError, OptionError
-from segzoo.evaluation.cases import Case, every_case, named_metrics, size
+from segzoo.evaluation.evaluator import Evaluator
 from segzoo.evaluation.pairing import masks_in, pair
-from segzoo.evaluation.tally import Tally
+from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics, size
 from segzoo.interfaces import Sample
 from segzoo.labels import read_mask, to_classes
 from segzoo.specs import numbered_labels
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.evaluation.cases import NamedMetric
     from segzoo.evaluation.results import Evaluation
+    from segzoo.evaluation.samples import NamedMetric
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
 
@@ -75,7 +75,7 @@ def score_predictions(
     truths = _Truths(Path(truth), labels) if isinstance(truth, str | os.PathLike) else truth
     counted = named_metrics(metrics, truths.labels)
     _check_needs(counted, folder)
-    result = Tally(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
+    result = Evaluator(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
     for case in _cases(folder, truths, progress=progress, unscored=unscored):
         result.add(case)
@@ -109,14 +109,14 @@ class _Truths:
 
 def _cases(
     folder: Path, truths: Dataset | _Truths, *, progress: bool, unscored: list[str] | None
-) -> Iterator[Case]:
+) -> Iterator[ScoredSample]:
     files = masks_in(folder)
     if not len(truths):
         raise OptionError("the data set is empty: there is nothing to score")
     where = str(folder), str(getattr(truths, "folder", "the data set"))
     partners = {theirs: ours for ours, theirs in pair(files, _names(truths), where=where)}
 
-    def case(index: int) -> Case:
+    def case(index: int) -> ScoredSample:
         sample = truths[index]
         path = files[partners[sample.name]]
         values = read_mask(path)
@@ -125,7 +125,7 @@ def _cases(
                 f"{path} is {size(values)}, the truth of {sample.name} is {size(sample.mask)} "
                 "(height x width): resize the prediction to the truth, with nearest"
             )
-        return Case(
+        return ScoredSample(
             name=sample.name,
             prediction=_classes(values, sample.mask, truths.labels, str(path)),
             target=sample.mask,

@@ -220,3 +220,18 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+# Scores in words, for pages and terminals alike.
+
+
+def format_number(value: float) -> str:
+    """Return a score as people read it: four decimals, or two from 10 on, and a dash for none."""
+    if math.isnan(value):
+        return "\N{EN DASH}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return ``[low, high]``, or nothing."""
+    return "" if interval is None else f"[{format_number(interval.low)}, {format_number(interval.high)}]"

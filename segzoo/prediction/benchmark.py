@@ -5,29 +5,167 @@ from __future__ import annotations
 import itertools
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 
+from segzoo.allocation import machine_bytes
 from segzoo.errors import OptionError, SegzooError
-from segzoo.machine import forget_peak, peak_bytes, used_bytes, wait
+from segzoo.files import write_whole
+from segzoo.images import read, read_reduced
+from segzoo.machine import (
+    default_device,
+    fast_dtype,
+    flop_counter,
+    forget_peak,
+    peak_bytes,
+    peak_flops,
+    used_bytes,
+    wait,
+)
 from segzoo.options import check_choice, check_integer, check_number, shown
-from segzoo.prediction.device import default_device
-from segzoo.prediction.engines import BACKENDS, PRECISIONS
-from segzoo.prediction.measures import AROUND, Latency, Measured, Report
+from segzoo.prediction.decision import to_mask
+from segzoo.prediction.engines import BACKENDS, PRECISIONS, make_engine
 from segzoo.prediction.pipeline import Stages, run_stages
-from segzoo.prediction.workbench import EAGER, Bench
+from segzoo.prediction.plain import config_of
+from segzoo.prediction.preparing import network_input
+from segzoo.prediction.rendering.encoding import png_of_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from segzoo.prediction.engines import Engine
+    from segzoo.config import ModelConfig
+    from segzoo.images import Placement
+    from segzoo.prediction.engines import Backend, Engine, Precision
+
+
+# What all runs of a benchmark share: a network, an image in a file, and what is done with the two.
+
+#: PyTorch as it is, float32: what the others are held against.
+EAGER = "eager"
+
+
+class Bench:
+    """What every run has in common: the network, its image as a file, and what becomes of that.
+
+    Args:
+        network: on its device.
+        image: a file, or nothing to make a picture up.
+        size: of that.
+        folder: to write into.
+        batch: images in `input`.
+
+    Attributes:
+        shape: height and width of the image.
+        placement: where it lies in what the network sees.
+        input: the image preprocessed, so many times.
+        operations: floating-point operations for one image.
+    """
+
+    def __init__(
+        self, network: nn.Module, image: Path | None, size: tuple[int, int], folder: Path, batch: int
+    ) -> None:
+        self.network, self._folder, self._numbers = network, folder, count()
+        self._peaks: dict[str, float] = {}
+        self.config: ModelConfig = config_of(network)
+        parameter = next(network.parameters(), torch.empty(0))
+        self.device = parameter.device
+        self.file = image or _made_up(size, self.config.architecture.in_channels, folder)
+        pixels, self.shape = self.read(exact=True)
+        one, self.placement = self.prepared(pixels, self.shape, exact=True)
+        if batch * one.nbytes > machine_bytes():
+            raise OptionError(
+                f"batch={batch}: so many images of {self.shape[0]}x{self.shape[1]} fit no memory"
+            )
+        self.input = one.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), flop_counter() as counter:
+            network(one.to(self.device))
+        self.operations = float(counter.get_total_flops())
+
+    def read(self, *, exact: bool) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Return the image's pixels, where not ``exact`` perhaps fewer, and the size of the whole."""
+        if not exact:
+            return read_reduced(self.file, self.config.preprocessing.resize)
+        pixels = read(self.file)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+
+    def prepared(
+        self, pixels: NDArray[np.uint8], size: tuple[int, int], *, exact: bool
+    ) -> tuple[Tensor, Placement]:
+        """Return the preprocessed image, and where the image lies in that."""
+        return network_input(pixels, self.config, size=size, exact=exact)
+
+    def engine(self, backend: str, precision: str, tell: Callable[[str], None]) -> Engine:
+        """Make what a run runs."""
+        if backend == EAGER:
+            return _Eager(self.network, self.device)
+        return make_engine(
+            self.network,
+            device=self.device,
+            precision=cast("Precision", precision),
+            backend=cast("Backend", backend),
+            calibration=[self.input[:1]] if precision == "fastest" else (),
+            tell=tell,
+        )
+
+    def peak(self, precision: str) -> float:
+        """Return the best that was seen yet in a precision, or 0 where the machine cannot multiply so."""
+        kind = ""
+        if precision != "exact":
+            low = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(fast_dtype(self.device)[0], "")
+            kind = "int8" if precision == "fastest" else low
+        try:
+            # A machine with other work has slow moments; the best of all that were seen is its peak.
+            self._peaks[kind] = max(self._peaks.get(kind, 0.0), peak_flops(self.device, kind))
+        except RuntimeError:
+            return 0.0
+        return self._peaks[kind]
+
+    def restore(self, logits: Tensor) -> NDArray[np.uint8]:
+        """Return the mask at the image's size."""
+        return to_mask(logits, self.placement, self.shape, self.config).cpu().numpy()
+
+    def write(self, mask: NDArray[np.uint8]) -> None:
+        """Write a mask as ``segzoo predict`` does."""
+        # Always a new file: some file systems wait for the disk where an old one is replaced.
+        data = png_of_indices(mask, self.config.labels.colours)
+        write_whole(self._folder / f"mask_{next(self._numbers)}.png", data)
+
+
+class _Eager:
+    """The network as PyTorch runs it."""
+
+    description = "PyTorch as it is, float32"
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        self.network, self.device = network, device
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.network(images.to(self.device)).float()
+
+
+def _made_up(size: tuple[int, int], channels: int, folder: Path) -> Path:
+    """Write a picture with some detail, as photographs have it, and return its file."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (-(-size[0] // 16), -(-size[1] // 16), channels), np.uint8)
+    fine = random.integers(-8, 9, (*size, channels))
+    pixels = coarse.repeat(16, axis=0).repeat(16, axis=1)[: size[0], : size[1]] + fine
+    pixels = pixels.clip(0, 255).astype(np.uint8)
+    if channels not in (1, 3):
+        np.save(folder / "image.npy", pixels)
+        return folder / "image.npy"
+    Image.fromarray(pixels.squeeze()).save(folder / "image.jpg", quality=90)
+    return folder / "image.jpg"
+
 
 #: What runs unless told otherwise: all that needs no extra and no compiler.
 DEFAULT_RUNS = (EAGER, "torch:exact", "torch:fast")
@@ -279,3 +417,161 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+# What a benchmark of prediction found, as numbers and as text.
+
+#: What is done with an image besides running the network, in its order.
+AROUND = ("read", "preprocess", "restore", "write")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long something took, over and over.
+
+    Attributes:
+        count: how often it was measured.
+        p50: the median, in milliseconds.
+        p90: the time that nine of ten stay below.
+        p99: the time that 99 of a hundred stay below.
+        images_per_second: of all repetitions together.
+    """
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    images_per_second: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], images: int = 1) -> Latency:
+        """Summarise repetitions that took ``images`` images each."""
+        p50, p90, p99 = (float(value) * 1e3 for value in np.percentile(seconds, (50, 90, 99)))
+        return cls(len(seconds), p50, p90, p99, images * len(seconds) / sum(seconds))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one way to run a network reached.
+
+    Attributes:
+        name: of the way, such as ``torch:fast``.
+        engine: what was chosen and why.
+        notes: what could not be had, and what was measured when the engine was made.
+        warmup_seconds: to make the engine and run it for the first time.
+        network: the network alone, a batch at a time, its input in memory.
+        files: one image after the other, from a file to a mask in a file.
+        overlapped_per_second: images a second where one is read while another is segmented and a third
+            is written, as ``segzoo predict`` does it.
+        around: medians in milliseconds of what an image needs besides the network.
+        memory_bytes: by how much the memory grew at its peak, with the engine's own copy of the weights; of
+            the device where it has its own, else of this process.
+        operations: floating-point operations for one image; of convolutions and products.
+        peak: operations a second that a large matrix product reaches here in this precision.
+        share: of that peak which the network reaches.
+        fps: what the bubbliiiing program calls so, where it was asked for.
+        error: why there are no figures.
+    """
+
+    name: str
+    engine: str = ""
+    notes: tuple[str, ...] = ()
+    warmup_seconds: float = 0.0
+    network: Latency | None = None
+    files: Latency | None = None
+    overlapped_per_second: float = 0.0
+    around: Mapping[str, float] = field(default_factory=dict)
+    memory_bytes: int = 0
+    operations: float = 0.0
+    peak: float = 0.0
+    share: float = 0.0
+    fps: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `segzoo.prediction.benchmark.benchmark` found.
+
+    Attributes:
+        device: where it ran.
+        threads: of the CPU that torch used.
+        batch: images that the network took together.
+        image: height and width of the image.
+        seen: height and width of what the network saw of it.
+        runs: in the order in which they were asked for.
+    """
+
+    device: str
+    threads: int
+    batch: int
+    image: tuple[int, int]
+    seen: tuple[int, int]
+    runs: tuple[Measured, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        return asdict(self)
+
+    def rows(self) -> list[list[str]]:
+        """Return a row of text for each run with figures, as `HEADER` names them."""
+        return [_row(run) for run in self.runs if run.network is not None]
+
+    def remarks(self) -> list[str]:
+        """Return, a line each, what the table does not say."""
+        lines = [
+            f"{self.device}, {self.threads} threads; images of {_size(self.image)}, seen by the network as "
+            f"{_size(self.seen)}, {self.batch} at a time"
+        ]
+        for run in self.runs:
+            lines.append(f"{run.name}: {run.error or run.engine}")
+            lines += [f"  {note}" for note in run.notes]
+            if run.network is None:
+                continue
+            around = ", ".join(f"{name} {run.around[name]:.1f}" for name in AROUND)
+            lines.append(
+                f"  ready after {run.warmup_seconds:.2f} s; ms around the network: {around}; "
+                f"{run.operations / 1e9:.4g} GFLOP an image, {run.peak / 1e9:,.0f} GFLOP/s at best"
+            )
+        return lines
+
+
+#: Of the columns of `Report.rows`.
+HEADER = (
+    "run",
+    "images/s",
+    "p50 ms",
+    "p90",
+    "p99",
+    "with files",
+    "p50 ms",
+    "p90",
+    "p99",
+    "overlapped",
+    "memory",
+    "of peak",
+)
+
+
+def _row(run: Measured) -> list[str]:
+    assert run.network is not None
+    assert run.files is not None
+    return [
+        run.name,
+        *_latency(run.network),
+        *_latency(run.files),
+        f"{run.overlapped_per_second:.4g}",
+        f"{run.memory_bytes / 1e6:,.0f} MB",
+        f"{run.share:.0%}",
+    ]
+
+
+def _latency(latency: Latency) -> list[str]:
+    return [
+        f"{latency.images_per_second:.4g}",
+        *(f"{ms:.4g}" for ms in (latency.p50, latency.p90, latency.p99)),
+    ]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,8 +1,8 @@
 """A network as it is, for image after image: whole where it fits the memory, by tiles where it does not.
 
-Validation and evaluation predict so. Of an image above `segzoo.prediction.large.SMALL` pixels the tiles have
-a side of their own rather than one that follows from the memory to spare, wherever they give the result of
-the whole image: a score, and a training that is resumed, must not depend on what else the machine does.
+Validation and evaluation predict so. Of an image above `segzoo.prediction.tiling.planner.SMALL` pixels the
+tiles have a side of their own rather than one that follows from the memory to spare, wherever they give the
+result of the whole image: a score, and a resumed run, must not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from segzoo.errors import OptionError
 from segzoo.images import placed
 from segzoo.prediction.engines.native import NativeEngine
-from segzoo.prediction.large import MOST, SMALL, Tiler, to_spare
 from segzoo.prediction.plain import config_of, segment
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.shortage import (
@@ -26,6 +25,7 @@ from segzoo.prediction.shortage import (
     told_shortage,
 )
 from segzoo.prediction.tiling import plan_tiles
+from segzoo.prediction.tiling.planner import MOST, SMALL, Tiler, to_spare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from segzoo.prediction.tiling import Plan, Traits
+    from segzoo.prediction.tiling import NetworkProfile, Plan
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class FrugalPredictor:
         except OptionError as error:
             raise MemoryShortageError(f"an image of {height}x{width} pixels is too large: {error}") from error
 
-    def _traits(self) -> Traits | None:
+    def _traits(self) -> NetworkProfile | None:
         """Measure the network, once; ``None`` where it cannot be, as it takes images of one size, say."""
         if self._measurable:
             try:

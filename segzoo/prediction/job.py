@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from segzoo.errors import MissingExtraError, OptionError, SegzooError
 from segzoo.files import Keeping, refuse_taken, sweep, writable
-from segzoo.prediction.classes import class_index, found_in_words
-from segzoo.prediction.films import FilmOptions, film_note, film_output, film_path, write_film
+from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.manifest import Manifest
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
-from segzoo.prediction.rowwise import RowJob
 from segzoo.prediction.shortage import (
     MemoryShortageError,
     is_short_of_memory,
@@ -23,6 +21,8 @@ from segzoo.prediction.shortage import (
     told_shortage,
 )
 from segzoo.prediction.sources import FileSource, VideoSource, files_of
+from segzoo.prediction.tiling.file_job import RowJob
+from segzoo.prediction.video.segment import VideoOptions, video_note, video_output, video_path, write_video
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
-    from segzoo.prediction.video import VideoResult
+    from segzoo.prediction.video.segment import VideoResult
 
 #: What to do about files that are in the way.
 _ADVICE = (
@@ -124,7 +124,7 @@ class Job:
         batch: int = 1,
         save: bool = True,
         any_size: bool = False,
-        films: FilmOptions | None = None,
+        films: VideoOptions | None = None,
     ) -> None:
         self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
         self.options, self.save, self.resume = options or OutputOptions(), save, resume
@@ -134,7 +134,7 @@ class Job:
         self.keeps, self.any_size, self.films = (
             "probabilities" in self.outputs,
             any_size,
-            films or FilmOptions(),
+            films or VideoOptions(),
         )
         look = str(replace(self.options, overwrite=False))
         told = (predictor.settings, self.outputs, look, self.films.settings)
@@ -201,7 +201,7 @@ class Job:
         return self.resume and self.manifest is not None and self.manifest.owns(path)
 
     def _film(self, source: VideoSource) -> Done:
-        state, output = source.state(), film_output(self.outputs, save=self.save)
+        state, output = source.state(), video_output(self.outputs, save=self.save)
 
         def keeping(found: VideoResult) -> Keeping:
             told: dict[str, Any] = {"seconds": found.seconds, "size": found.size, "areas": found.areas}
@@ -212,17 +212,17 @@ class Job:
 
             return Keeping(lambda path: not source.is_camera and self._owns(path), naming)
 
-        found = write_film(
+        found = write_video(
             self.predictor,
             source,
-            film_path(self.out, source, output),
+            video_path(self.out, source, output),
             output,
             self.films,
             opacity=self.options.opacity,
             overwrite=self.options.overwrite,
             keeping=keeping,
         )
-        return Done(source, written=(found.path,), note=film_note(found))
+        return Done(source, written=(found.path,), note=video_note(found))
 
     def _read(self, source: Source) -> _Read:
         began, state = time.perf_counter(), source.state()
@@ -345,7 +345,7 @@ def _output_paths(
     out: Path, source: Source | VideoSource, outputs: Sequence[str], options: OutputOptions
 ) -> list[Path]:
     if isinstance(source, VideoSource):
-        return [film_path(out, source, film_output(outputs))]
+        return [video_path(out, source, video_output(outputs))]
     stem = out / source.name
     suffixes = [options.suffixes.get(name, OUTPUTS[name].suffix) for name in outputs]
     return [stem.with_name(stem.name + suffix) for suffix in suffixes]

@@ -14,10 +14,10 @@ from torch import nn
 from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
 from segzoo.images import as_image, read
-from segzoo.prediction.device import parse_device
+from segzoo.machine import parse_device
+from segzoo.prediction.decision import restored
 from segzoo.prediction.preparing import network_input
-from segzoo.prediction.restoring import restored
-from segzoo.weights.folder import load
+from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
     import numpy as np

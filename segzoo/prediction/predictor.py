@@ -16,13 +16,13 @@ from torch import nn
 from segzoo.errors import OptionError
 from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
+from segzoo.prediction.decision import restored
 from segzoo.prediction.engines import make_engine
-from segzoo.prediction.large import Tiler, read_budget
 from segzoo.prediction.plain import Model, config_of, loaded
 from segzoo.prediction.postprocessing import choose_classes, clean, read_thresholds
 from segzoo.prediction.preparing import network_input
-from segzoo.prediction.restoring import restored
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.tiling.planner import Tiler, read_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -17,7 +17,7 @@ from segzoo.testing.promises import keep, promise, seeded
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.conversion import convert, recognise
 from segzoo.weights.encoders import is_encoder
-from segzoo.weights.folder import load
+from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

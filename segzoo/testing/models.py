@@ -24,7 +24,8 @@ from segzoo.testing.promises import (
     promise_one_like_many,
     seeded,
 )
-from segzoo.weights.folder import load, save
+from segzoo.weights.folder import save
+from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

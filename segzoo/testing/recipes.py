@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from segzoo import zoo
 from segzoo.specs import RecipeSpec
 from segzoo.testing.promises import keep, promise
-from segzoo.training.reading import read_recipe
-from segzoo.training.recipe_files import shipped_text
+from segzoo.training.recipe.files import shipped_text
+from segzoo.training.recipe.reading import read_recipe
 
 if TYPE_CHECKING:
     from segzoo.testing.promises import Promises

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segzoo.training.entry import TrainingResult, train
     from segzoo.training.folds import CrossValidation, cross_validate
-    from segzoo.training.loop import TrainingResult, train
-    from segzoo.training.recipe import Recipe
+    from segzoo.training.recipe.schema import Recipe
 
 __all__ = ["CrossValidation", "Recipe", "TrainingResult", "cross_validate", "train"]
 
 _WHERE = {
     "CrossValidation": "folds",
-    "Recipe": "recipe",
-    "TrainingResult": "loop",
+    "Recipe": "recipe.schema",
+    "TrainingResult": "entry",
     "cross_validate": "folds",
-    "train": "loop",
+    "train": "entry",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

@@ -14,19 +14,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from segzoo.errors import FailureError
 from segzoo.prediction.shortage import is_short_of_memory, release_memory, told_shortage
-from segzoo.training.processes import any_of, most_of
+from segzoo.training.loop.distributed import any_of, most_of
+from segzoo.training.loop.step import too_large
 from segzoo.training.randomness import random_state, restore_random
-from segzoo.training.step import too_large
 
 if TYPE_CHECKING:
-    from segzoo.training.data import Augmented, Batches
-    from segzoo.training.step import Stepper
+    from segzoo.training.data.loader import Augmented, Batches
+    from segzoo.training.loop.step import TrainStep
 
 #: Tensors of the size of the weights that an optimizer may keep from its first step on.
 _KEPT = 2
 
 
-def fit_processes(stepper: Stepper, data: Augmented, batches: Batches, channels: int) -> None:
+def fit_processes(stepper: TrainStep, data: Augmented, batches: Batches, channels: int) -> None:
     """Let several processes with accelerators try a step; nothing is tried elsewhere.
 
     Args:
@@ -43,7 +43,7 @@ def fit_processes(stepper: Stepper, data: Augmented, batches: Batches, channels:
         fit_memory(stepper, (batches.batch_size // processes, channels, *size))
 
 
-def fit_memory(stepper: Stepper, shape: tuple[int, int, int, int]) -> None:
+def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int]) -> None:
     """Set the parts in which every process takes its share of a batch; all call it before the first step.
 
     Weights, statistics and random numbers are as they were before.
@@ -75,7 +75,7 @@ def fit_memory(stepper: Stepper, shape: tuple[int, int, int, int]) -> None:
         )
 
 
-def _tried(stepper: Stepper, shape: tuple[int, int, int, int], parts: int) -> str:
+def _tried(stepper: TrainStep, shape: tuple[int, int, int, int], parts: int) -> str:
     """Go forward and backward with the largest part; return what was said where memory is short."""
     # Neither the wrapper of data parallel processes nor a batch norm in training, which wait for the others.
     model: torch.nn.Module = getattr(stepper.model, "module", stepper.model)

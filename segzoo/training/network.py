@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.interfaces import Dataset, Sample
-    from segzoo.training.recipe import Recipe
+    from segzoo.training.recipe.schema import Recipe
 
 
 def make_network(recipe: Recipe, training: Dataset) -> nn.Module:

@@ -16,22 +16,21 @@ import torch
 from segzoo.errors import FailureError
 from segzoo.machine import flop_counter, forget_peak, peak_bytes, peak_flops
 from segzoo.options import check_positive
-from segzoo.training.data import Batch, make_loader
-from segzoo.training.fetching import fetched
-from segzoo.training.loss import training_loss
-from segzoo.training.machine import make_accelerator, told_device
-from segzoo.training.processes import mean_of
-from segzoo.training.splits import open_splits
-from segzoo.training.step import Stepper
-from segzoo.training.trainee import Trainee
+from segzoo.training.data.loader import Batch, fetched, make_loader
+from segzoo.training.data.splits import open_splits
+from segzoo.training.loop.accelerator import make_accelerator, told_device
+from segzoo.training.loop.distributed import mean_of
+from segzoo.training.loop.state import TrainState
+from segzoo.training.loop.step import TrainStep
+from segzoo.training.loop.trainer import training_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from torch.utils.data import DataLoader
 
-    from segzoo.training.data import Batches
-    from segzoo.training.recipe import Recipe
+    from segzoo.training.data.loader import Batches
+    from segzoo.training.recipe.schema import Recipe
 
 #: Parts of a step, in their order.
 PARTS = ("data", "forward", "backward", "optimizer")
@@ -101,7 +100,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     accelerator = make_accelerator(recipe)
     torch.manual_seed(recipe.seed)
     training, _ = open_splits(recipe)
-    trainee = Trainee(recipe, accelerator, training, tell=_nothing)
+    trainee = TrainState(recipe, accelerator, training, tell=_nothing)
     loader, batches = make_loader(
         training,
         recipe,
@@ -111,7 +110,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     )
     trainee.follow_schedule(recipe, steps=steps + warmup, steps_per_epoch=batches.steps)
     loss = training_loss(recipe, training)
-    stepper = Stepper(
+    stepper = TrainStep(
         trainee.model,
         trainee.optimizer,
         loss,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.weights.folder import load, save
-    from segzoo.weights.publication import push
+    from segzoo.publishing.push import push
+    from segzoo.weights.folder import save
+    from segzoo.weights.loading import load
 
-_WHERE = {"load": "folder", "push": "publication", "save": "folder"}
+_WHERE = {"load": "loading", "push": "segzoo.publishing.push", "save": "folder"}
 
 __all__ = ["load", "push", "save"]
 

@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reference.docstrings import first_line, markdown, meanings, table
 from segzoo.training.augmentation import STEPS
-from segzoo.training.keys import ALIASES, PARTS, shown
-from segzoo.training.optimizers import OPTIMIZERS
-from segzoo.training.recipe import AUGMENT, Recipe
-from segzoo.training.schedules import SCHEDULES
+from segzoo.training.optim.optimizers import OPTIMIZERS
+from segzoo.training.optim.schedules import SCHEDULES
+from segzoo.training.recipe.keys import ALIASES, PARTS, shown
+from segzoo.training.recipe.schema import AUGMENT, Recipe
 
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "word"}
 _NONE = "\N{EN DASH}"

@@ -8,7 +8,7 @@ from docutils import nodes
 
 from segzoo import zoo
 from segzoo.distribution import install_lines, project_of
-from segzoo.weights.card import preprocessing_in_words
+from segzoo.publishing.card import preprocessing_in_words
 from zoo_pages import facts, words
 from zoo_pages.markup import anchor, code, definitions, html, link, paper, prose, refer
 from zoo_pages.pictures import picture_of

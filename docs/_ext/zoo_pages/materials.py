@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 
 from segzoo import zoo
+from segzoo.build import make_metric
 from segzoo.distribution import project_of
-from segzoo.parts import make_metric
 from segzoo.specs import Labels
 from zoo_pages import facts
 from zoo_pages.markup import code, details, html, link, prose, refer
@@ -143,7 +143,7 @@ def recipes(docname: str) -> Table:
 
 
 def _recipe(one: facts.Part, docname: str) -> Row:
-    from segzoo.training.recipe_files import shipped_text
+    from segzoo.training.recipe.files import shipped_text
 
     spec = one.entry.spec
     text, _ = facts.guarded(lambda: shipped_text(spec), "")

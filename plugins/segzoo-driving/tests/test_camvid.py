@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError
-from segzoo.parts import open_dataset
 from segzoo.testing import check_dataset
 
 

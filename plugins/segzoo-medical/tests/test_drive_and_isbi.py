@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segzoo.build import open_dataset
 from segzoo.errors import FailureError, OptionError
-from segzoo.parts import open_dataset
 from segzoo.testing import check_dataset
 
 needs_data = pytest.mark.skipif(

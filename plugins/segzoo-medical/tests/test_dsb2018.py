@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import segzoo
+from segzoo.build import open_dataset
 from segzoo.errors import FailureError, ImageError
 from segzoo.interfaces import Dataset
-from segzoo.parts import open_dataset
 from segzoo.testing import check_dataset
 from segzoo_medical.dsb2018 import DSB2018, split_of
 

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from segzoo import zoo
+from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError, OptionError
-from segzoo.parts import open_dataset
 from segzoo.testing import check_dataset
 from segzoo_voc.labels import VOC, VOID
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.printing import echo
 
 
@@ -29,7 +29,7 @@ def command(ctx: click.Context, data: str, root: str | None, fix: str | None, as
     segzoo data check dsb2018 --json
     """
     from segzoo.cli.table import echo_json
-    from segzoo.doctor import check_data
+    from segzoo.data_check import check_data
 
     report = check_data(data, root=root, fix=fix, progress=True)
     if as_json:

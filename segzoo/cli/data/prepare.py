@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.printing import echo
 
 if TYPE_CHECKING:

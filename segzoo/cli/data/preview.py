@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segzoo.cli import offers
-from segzoo.cli.recipe_offers import recipe_words
+from segzoo.cli import completions as offers
+from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segzoo.doctor.preview import Vary
+    from segzoo.data_check.preview import Vary
 
 _IMAGES, _AUGMENTED = 24, 6
 
@@ -64,7 +64,7 @@ def command(
     segzoo data preview photos --augment
     segzoo data preview photos --augment recipe.toml augment.rotate.degrees=30
     """
-    from segzoo.doctor.preview import preview
+    from segzoo.data_check.preview import preview
     from segzoo.errors import FailureError
 
     if settings and not augment:
@@ -87,7 +87,7 @@ def _vary(data: str, settings: Sequence[str], variants: int, seed: int) -> Vary:
     import numpy as np
 
     from segzoo.training.augmentation import make_augmentation
-    from segzoo.training.reading import read_recipe
+    from segzoo.training.recipe.reading import read_recipe
 
     named = bool(settings) and "=" not in settings[0]
     recipe = read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)

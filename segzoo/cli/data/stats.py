@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
-    from segzoo.doctor.report import Report
+    from segzoo.data_check.report import Report
 
 
 @click.command("stats")
@@ -27,7 +27,7 @@ def command(data: str, root: str | None, sample: int, as_json: bool) -> None:
     each class in the pixels with weights that make up for it, 1 / sqrt(share) scaled to a mean of 1.
     """
     from segzoo.cli.table import echo_json
-    from segzoo.doctor import check_data
+    from segzoo.data_check import check_data
     from segzoo.errors import FailureError
 
     report = check_data(data, root=root, sample=sample, progress=True)
@@ -42,7 +42,7 @@ def command(data: str, root: str | None, sample: int, as_json: bool) -> None:
 
 
 def _tell(report: Report) -> None:
-    from segzoo.doctor.report import channel_line, class_table, sizes_in_words
+    from segzoo.data_check.report import channel_line, class_table, sizes_in_words
 
     numbers = report.statistics
     echo(f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}")

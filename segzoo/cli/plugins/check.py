@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from segzoo import zoo
-from segzoo.cli import offers
+from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json
 from segzoo.discovery import in_folder
 from segzoo.errors import MissingExtraError, PluginError, UsageError

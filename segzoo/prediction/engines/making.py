@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from segzoo.errors import MissingExtraError
-from segzoo.machine import fast_dtype
+from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
-from segzoo.prediction.device import default_device, parse_device
 from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
 from segzoo.prediction.engines.openvino import disagreement, make_openvino
-from segzoo.prediction.threads import use_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

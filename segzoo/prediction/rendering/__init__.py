@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from segzoo.prediction.rendering.kinds import OUTPUTS, Output
-from segzoo.prediction.rendering.options import OutputOptions
+from segzoo.prediction.rendering.kinds import OUTPUTS, Output, OutputOptions
 from segzoo.prediction.rendering.outputs import check_outputs, write_output, write_outputs
 
 __all__ = ["OUTPUTS", "Output", "OutputOptions", "check_outputs", "write_output", "write_outputs"]

@@ -9,16 +9,17 @@ import csv
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from segzoo.prediction.rendering.polygons import trace_polygons
-from segzoo.prediction.rendering.runs import compress_runs, count_runs
 from segzoo.printing import as_json, csv_cell
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels
+
 
 _PIXELS = "pixels; x to the right, y down, from the top left corner of the image"
 
@@ -110,3 +111,64 @@ def areas_to_csv(mask: NDArray[np.uint8], labels: Labels, areas: dict[str, int])
 def _closed(ring: NDArray[np.int64]) -> list[list[int]]:
     points = ring.tolist()
     return [*points, points[0]]
+
+
+# Objects as COCO writes them in run-length encoding, for all objects of an image in one pass.
+#
+# Pixels are counted column by column; counts are of pixels outside, inside, outside, ... in turns. COCO's
+# compressed form writes each count, from the fourth on as the difference to the last but one, in
+# digits of five bits, least first, each as a character from ``0`` on; a sixth bit says that more follow.
+# Source: the data format of the COCO data set (cocodataset.org) and of its API.
+
+#: Digits that a count of 32 bits and its sign need.
+_DIGITS = 7
+
+
+def count_runs(numbers: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """Return the counts of object 1, 2, ...
+
+    Args:
+        numbers: ``(H, W)`` the object of each pixel, 0 where there is none; no number is left out.
+    """
+    flat = numbers.ravel(order="F")
+    breaks = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([np.zeros(1, np.int64), breaks])[: flat.size]
+    ends = np.append(breaks, flat.size)[: flat.size]
+    owners = flat[starts]
+    inside = np.flatnonzero(owners)
+    inside = inside[np.argsort(owners[inside], kind="stable")]
+    starts, ends, owners = starts[inside], ends[inside], owners[inside]
+    if not len(owners):
+        return []
+    first = np.append(True, owners[1:] != owners[:-1])
+    last = np.append(owners[1:] != owners[:-1], True)
+    outside = starts - np.where(first, 0, np.append(0, ends[:-1]))
+    rest = np.where(last, flat.size - ends, 0)
+    # Outside, inside, and after an object's last run what is left of the image, if anything is.
+    triples = np.stack([outside, ends - starts, rest], axis=1)
+    wanted = np.ones(triples.shape, np.bool_)
+    wanted[:, 2] = rest > 0
+    sizes = np.add.reduceat(wanted.sum(axis=1), np.flatnonzero(first))
+    return np.split(triples[wanted], np.cumsum(sizes)[:-1])
+
+
+def compress_runs(counts: list[NDArray[np.int64]]) -> list[str]:
+    """Return the counts of each object as COCO's string."""
+    if not counts:
+        return []
+    values = [np.concatenate([one[:3], one[3:] - one[1:-2]]) for one in counts]
+    left = np.concatenate(values)
+    digits = np.zeros((len(left), _DIGITS), np.uint8)
+    used = np.zeros(digits.shape, np.bool_)
+    more = np.ones(len(left), np.bool_)
+    for place in range(_DIGITS):
+        used[:, place] = more
+        digit = left & 31
+        left = left >> 5
+        # The last digit's highest bit is the sign.
+        more = more & np.where(digit & 16, left != -1, left != 0)
+        digits[:, place] = digit + 32 * more + 48
+    text = digits[used].tobytes().decode("ascii")
+    sizes = np.array([len(one) for one in values])
+    ends = np.cumsum(used.sum(axis=1))[np.cumsum(sizes) - 1].tolist()
+    return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]

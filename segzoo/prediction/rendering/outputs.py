@@ -14,10 +14,9 @@ import numpy as np
 
 from segzoo.errors import FailureError, OptionError, did_you_mean
 from segzoo.files import refuse_taken, whole_files, writing
+from segzoo.labels import class_index
 from segzoo.options import shown
-from segzoo.prediction.classes import class_index
-from segzoo.prediction.rendering.kinds import OUTPUTS, Job, Output
-from segzoo.prediction.rendering.options import OutputOptions
+from segzoo.prediction.rendering.kinds import OUTPUTS, Job, Output, OutputOptions
 from segzoo.prediction.rendering.painting import look_up
 
 if TYPE_CHECKING:

@@ -11,22 +11,24 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from segzoo.datasets.naming import masks_among
-from segzoo.errors import ImageError, UsageError, is_address
+from segzoo.errors import ImageError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import SUFFIXES
 from segzoo.images.zarrs import ZARR_SUFFIX, holds_zarr
+from segzoo.options import shown as shown_value
 from segzoo.prediction.manifest import written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
-from segzoo.prediction.sources.video import CAMERA, VIDEO_SUFFIXES, is_video
+from segzoo.prediction.video.reader import CAMERA, VIDEO_SUFFIXES, is_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from segzoo.prediction.sources.source import Source
+
 
 _log = logging.getLogger(__name__)
 #: Files of these suffixes may hold several pages, each an image.
@@ -265,3 +267,56 @@ def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
         return [whole]
     digits = len(str(pages - 1))
     return [replace(whole, name=f"{name}_{page:0{digits}d}", page=page) for page in range(pages)]
+
+
+# Which part of a long list one of several runs takes.
+#
+# ``3/8`` is the third of eight, counted from 1. Processes that Accelerate's launcher or ``torchrun`` started
+# share by themselves.
+
+T = TypeVar("T")
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several equal parts.
+
+    Attributes:
+        index: from 0.
+        count: how many parts there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, everything: Sequence[T]) -> list[T]:
+        """Return every ``count``-th element, so that parts of a list sorted by size are alike."""
+        return list(everything[self.index :: self.count])
+
+    @property
+    def name(self) -> str:
+        """Return what sets files of this part apart; empty where there is one part."""
+        return f"-{self.index + 1}-of-{self.count}" if self.count > 1 else ""
+
+
+def parse_share(text: str | None) -> Share:
+    """Read ``3/8``; without a text, what a launcher has put into the environment.
+
+    Raises:
+        OptionError: the text is no such part.
+    """
+    if text is None:
+        rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+        if not (_NUMBER.fullmatch(rank) and _NUMBER.fullmatch(size) and int(rank) < int(size)):
+            raise OptionError(
+                f"RANK={shown_value(rank)} and WORLD_SIZE={shown_value(size)}, which a launcher sets, must "
+                "be a number from 0 and how many there are: unset them, or say --shard 3/8"
+            )
+        return Share(int(rank), int(size))
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise OptionError(f"shard must be such as 3/8, the third of eight, got {shown_value(text)}")
+    return Share(int(found[1]) - 1, int(found[2]))

@@ -13,7 +13,7 @@ from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.http import Policy
 from segzoo.http import read as fetched
 from segzoo.images import as_image, count_pages, from_pillow, read
-from segzoo.prediction.sources.video import CAMERA
+from segzoo.prediction.video.reader import CAMERA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video file or a camera, which is read by `segzoo.prediction.video.segment_video`.
+    """A video file or a camera, which is read by `segzoo.prediction.video.segment.segment_video`.
 
     Attributes:
         origin: the file, or ``camera:0``.

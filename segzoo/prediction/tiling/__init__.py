@@ -10,14 +10,13 @@ Example:
 
 from __future__ import annotations
 
-from segzoo.prediction.tiling.budget import parse_memory, told_memory
 from segzoo.prediction.tiling.files import open_rows
 from segzoo.prediction.tiling.outputs import open_sink
-from segzoo.prediction.tiling.plan import Plan, plan_tiles
+from segzoo.prediction.tiling.plan import Plan, parse_memory, plan_tiles, told_memory
+from segzoo.prediction.tiling.profile import NetworkProfile, measure
 from segzoo.prediction.tiling.rows import ArrayRows, RowSource
 from segzoo.prediction.tiling.sinks import ArrayChances, ArraySink, ChanceSink, RowSink
 from segzoo.prediction.tiling.streaming import segment_large
-from segzoo.prediction.tiling.traits import Traits, measure
 
 __all__ = [
     "ArrayChances",
@@ -27,7 +26,7 @@ __all__ = [
     "Plan",
     "RowSink",
     "RowSource",
-    "Traits",
+    "NetworkProfile",
     "measure",
     "open_rows",
     "open_sink",

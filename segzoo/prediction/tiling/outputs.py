@@ -10,10 +10,10 @@ import numpy as np
 
 from segzoo.errors import OptionError
 from segzoo.files import Keeping, refuse_existing, whole_files, writing
-from segzoo.prediction.classes import class_index
+from segzoo.labels import class_index
 from segzoo.prediction.rendering.documents import areas_to_csv
 from segzoo.prediction.rendering.painting import look_up
-from segzoo.prediction.tiling.png_sink import PAINT_ROWS, BinaryPng, PicturePng, PngSink, ValuesPng
+from segzoo.prediction.tiling.png import PAINT_ROWS, BinaryPng, PicturePng, PngSink, ValuesPng
 from segzoo.prediction.tiling.rows import READ_ROWS
 from segzoo.prediction.tiling.sinks import NpyChances, NpySink
 from segzoo.prediction.tiling.tiff_sink import TiffSink

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from segzoo.errors import OptionError
 from segzoo.images import placed
-from segzoo.prediction.tiling.budget import parse_memory, told_memory
-from segzoo.prediction.tiling.needs import Job, needed
-from segzoo.prediction.tiling.spans import cut, foresee, up
+from segzoo.options import shown
+from segzoo.prediction.decision import ENLARGED_ROWS
+from segzoo.prediction.tiling.layout import cut, foresee, up
+from segzoo.prediction.tiling.rows import READ_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from segzoo.images import Placement
-    from segzoo.prediction.tiling.spans import Span
-    from segzoo.prediction.tiling.traits import Traits
+    from segzoo.prediction.tiling.layout import Span
+    from segzoo.prediction.tiling.profile import NetworkProfile
     from segzoo.specs import Resize
+
 
 #: Sides of tiles that are tried, before they are rounded to the grid, and a few of its own.
 _SIDES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096, 6144, 8192)
@@ -107,7 +110,7 @@ class Plan:
 
 
 def plan_tiles(
-    traits: Traits,
+    traits: NetworkProfile,
     height: int,
     width: int,
     *,
@@ -173,7 +176,7 @@ def _best(plans: list[Plan]) -> Plan:
     return min((plan for plan in handy if plan.computed <= _ALIKE * least), key=lambda plan: plan.peak)
 
 
-def _tiles(traits: Traits, height: int, width: int, tile: int | None) -> list[tuple[int, int]]:
+def _tiles(traits: NetworkProfile, height: int, width: int, tile: int | None) -> list[tuple[int, int]]:
     """Return rows and columns of the tiles to try."""
     grid = traits.grid
     if tile is not None:
@@ -190,7 +193,7 @@ def _tiles(traits: Traits, height: int, width: int, tile: int | None) -> list[tu
 
 @dataclass(frozen=True)
 class _Search:
-    traits: Traits
+    traits: NetworkProfile
     job: Job
 
     def plans(
@@ -259,7 +262,7 @@ class _Search:
         )
 
 
-def _impossible(traits: Traits, tile: int | None, overlap: int | str) -> str:
+def _impossible(traits: NetworkProfile, tile: int | None, overlap: int | str) -> str:
     if overlap == "exact" and traits.radius is None:
         return (
             "the network looks at the whole image (global pooling, attention or normalisation over maps), so"
@@ -277,3 +280,124 @@ def _too_small(least: Plan, budget: int, resident: int) -> str:
         f"memory of {told_memory(budget)} is too little for {least.height}x{least.width}: it needs at least"
         f" {told_memory(least.peak)} (tile {least.tile[0]}x{least.tile[1]}, overlap {least.overlap}){held}"
     )
+
+
+# What memory an image takes that is run in tiles, part by part, before anything is run.
+
+#: What the interpreter, the allocator and the streams take besides what is counted.
+MARGIN = 16_000_000
+#: Bytes that resizing takes for each value of a row: bytes become sums in 64 bits, of some rows at once.
+_RESIZED = 600
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is planned for.
+
+    Attributes:
+        height: of the image.
+        width: of the image.
+        channels: of the image's file.
+        resident: bytes that the image's source holds.
+        beside: bytes that whatever else goes on at the same time takes.
+        resize: how the network's images are resized.
+        keeps: whether probabilities are made.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resident: int = 0
+    beside: int = 0
+    resize: Resize | None = None
+    keeps: bool = False
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Height and width of what the network sees."""
+        return placed(self.height, self.width, self.resize)[0]
+
+
+def needed(
+    traits: NetworkProfile, job: Job, tile: tuple[int, int], batch: int, *, smooth: bool
+) -> dict[str, int]:
+    """Return by name the bytes that tiles take.
+
+    Args:
+        traits: of the network.
+        job: the image, and what is wanted of it.
+        tile: rows and columns of the largest.
+        batch: tiles at a time.
+        smooth: whether tiles are mixed.
+    """
+    rows, columns = tile
+    classes, width = traits.num_classes, job.seen[1]
+    area = up(rows, traits.grid) * up(columns, traits.grid)
+    floats = 4 * area
+    # The input once more while it is put together; those logits once more while they are decided.
+    beside = batch * traits.in_channels * 2 * floats + classes * (5 if job.keeps else 2) * floats + 10 * area
+    held = rows * width * traits.in_channels
+    read = 6 * min(READ_ROWS, job.height) * job.width * max(job.channels, traits.in_channels)
+    parts = {
+        "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
+        "tiles": beside,
+        "rows": held + read,
+        "mask": rows * width * ((2 if classes <= 256 else 4) + 2 * classes * job.keeps),
+        "mixing": (rows + rows // 3 + READ_ROWS) * width * 4 * classes if smooth else 0,
+        "image": job.resident,
+        "besides": MARGIN + job.beside,
+    }
+    if job.resize is not None:
+        parts |= {"mask": _enlarged(traits, job, rows), "resizing": _resized(traits, job)}
+    return parts
+
+
+def _resized(traits: NetworkProfile, job: Job) -> int:
+    width = max(job.width, job.seen[1])
+    return (_RESIZED + 4 * READ_ROWS) * width * traits.in_channels
+
+
+def _enlarged(traits: NetworkProfile, job: Job, rows: int) -> int:
+    """Return what scores take, of all columns of a band, and those that are enlarged."""
+    scores = traits.num_classes if job.keeps or traits.num_classes > 2 else 1
+    small = 4 * scores * job.seen[1] * (rows + 6 * ENLARGED_ROWS)
+    each = 8 * scores + 4 + (10 * traits.num_classes if job.keeps else 0)
+    return small + ENLARGED_ROWS * job.width * each
+
+
+# Sizes of memory as people write them.
+
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{letter}{tail}": 1000**power for power, letter in enumerate("kmgt", 1) for tail in ("", "b")}
+_UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
+
+_MOST = 10**18
+
+
+def parse_memory(text: str | int) -> int:
+    """Return a number of bytes: of ``"4GB"``, ``"512 MB"``, ``"1.5GiB"``, or a number as it is.
+
+    Raises:
+        OptionError: it is no size, or not above 0.
+
+    Example:
+        >>> parse_memory("1.5GB")
+        1500000000
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        size = text
+    else:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
+        if not found or found[2] not in _UNITS:
+            raise OptionError(f"memory {shown(text)} is no size: write it as 4GB, 512MB or a number of bytes")
+        size = float(found[1]) * _UNITS[found[2]]
+    if not 1 <= size <= _MOST:
+        raise OptionError(f"memory must lie in 1 byte to 1 EB, got {shown(text)}")
+    return int(size)
+
+
+def told_memory(size: float) -> str:
+    """Return a number of bytes for people, rounded up: ``310 MB``, ``1.24 GB``."""
+    if size >= 1e9:
+        return f"{-(-size // 1e7) / 100:.2f} GB"
+    return f"{-(-size // 1e6):.0f} MB"

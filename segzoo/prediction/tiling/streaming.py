@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from segzoo.errors import OptionError
+from segzoo.prediction.decision import Decision, Enlarger
 from segzoo.prediction.preparing import normalised_tensor
-from segzoo.prediction.tiling.deciding import Decision, Enlarger
+from segzoo.prediction.tiling.layout import weights
 from segzoo.prediction.tiling.resizing import seen_rows
 from segzoo.prediction.tiling.rows import READ_ROWS
-from segzoo.prediction.tiling.spans import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.config import ModelConfig
+    from segzoo.prediction.decision import Found
     from segzoo.prediction.engines import Engine
-    from segzoo.prediction.tiling.deciding import Found
+    from segzoo.prediction.tiling.layout import Span
     from segzoo.prediction.tiling.plan import Plan
     from segzoo.prediction.tiling.rows import RowSource
     from segzoo.prediction.tiling.sinks import ChanceSink, RowSink
-    from segzoo.prediction.tiling.spans import Span
 
     Band = tuple[Span, NDArray[np.uint8]]
     #: From logits ``(K, h, w)`` to one or more tensors ``(..., h, w)``.

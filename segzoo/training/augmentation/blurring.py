@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from segzoo.training.augmentation.options import option, read_interval, read_share
-from segzoo.training.augmentation.resizing import writable
-from segzoo.training.augmentation.step import Step, uniform
+from segzoo.training.augmentation.sizes import writable
+from segzoo.training.augmentation.step import Step, option, read_interval, read_share, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor

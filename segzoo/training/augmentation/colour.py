@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.training.augmentation.hue import recoloured, to_hsv, to_rgb
-from segzoo.training.augmentation.options import option, read_limit, read_number, read_share
-from segzoo.training.augmentation.step import Step, uniform
-from segzoo.training.augmentation.tone import LEVELS, LUMA, mapped, mean_grey
+from segzoo.training.augmentation.step import (
+    Step,
+    log_uniform,
+    option,
+    read_choice,
+    read_factors,
+    read_limit,
+    read_number,
+    read_share,
+    uniform,
+)
 
 if TYPE_CHECKING:
-    from segzoo.training.augmentation.hue import Plane
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from segzoo.training.augmentation.step import Bytes
+
+    Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,3 +151,138 @@ class Grey(Step):
             return image
         grey = np.rint(np.tensordot(image, LUMA, 1)).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
+
+
+# Hue, saturation and value, as arrays ``(H, W)`` float32.
+#
+# torchvision changes hue too, but takes five times as long for it on one core, and has neither the shifts of
+# saturation and value nor the multiplied hue that recipes ask for.
+
+#: Pixels in a band: a plane of it is 128 KB.
+_BAND = 1 << 15
+
+
+def to_hsv(planes: Plane) -> tuple[Plane, Plane, Plane]:
+    """Return hue in sixths of a turn, saturation in [0, 1] and value of red, green and blue ``(3, H, W)``.
+
+    Hue lies in [0, 6), with red 0, green 2 and blue 4; grey has hue 0.
+    """
+    red, green, blue = planes
+    value = np.maximum(np.maximum(red, green), blue)
+    chroma = value - np.minimum(np.minimum(red, green), blue)
+    share = 1 / np.maximum(chroma, 1e-3)
+    hue = np.where(
+        value == red,
+        (green - blue) * share,
+        np.where(value == green, (blue - red) * share + 2, (red - green) * share + 4),
+    )
+    return np.where(hue < 0, hue + 6, hue), chroma / np.maximum(value, 1e-3), value
+
+
+def to_rgb(hue: Plane, saturation: Plane, value: Plane) -> Plane:
+    """Return red, green and blue ``(3, H, W)``; hue may be any number of sixths of a turn."""
+    hue = hue - 6 * np.floor(hue * np.float32(1 / 6))
+    chroma = value * saturation
+    least = value - chroma
+    planes = np.empty((3, *hue.shape), np.float32)
+    ramps = np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)
+    for channel, ramp in enumerate(ramps):
+        np.multiply(ramp.clip(0, 1, out=ramp), chroma, out=planes[channel])
+    planes += least
+    return planes
+
+
+def recoloured(image: Bytes, change: Callable[[Plane], Plane]) -> Bytes:
+    """Return an image ``(H, W, 3)`` changed pixel by pixel, in bands that stay in a core's cache.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        change: of ``(3, rows, W)`` float32 from 0 to 255, to as much.
+    """
+    height, width = image.shape[:2]
+    rows = max(_BAND // width, 1)
+    out = np.empty(image.shape, np.uint8)
+    for first in range(0, height, rows):
+        band = slice(first, first + rows)
+        planes = np.ascontiguousarray(image[band].transpose(2, 0, 1)).astype(np.float32)
+        for channel, plane in enumerate(change(planes)):
+            plane += np.float32(0.5)
+            out[band, :, channel] = plane
+    return out
+
+
+# Brightness, contrast and gamma: a table of 256 levels, the same for all channels.
+
+LEVELS = np.arange(256, dtype=np.float32)
+#: What red, green and blue weigh in a grey level (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness(Step):
+    """The same added to every pixel.
+
+    Attributes:
+        limit: most that is added or taken away, or ``[least, most]``, where white is 1.
+        probability: how often it is done.
+    """
+
+    limit: tuple[float, float] = option(read_limit(1), 0.2)
+    probability: float = option(read_share, 1.0)
+
+    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+        """Return the image, brighter or darker."""
+        return mapped(image, LEVELS + 255 * uniform(random, self.limit))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast(Step):
+    """Differences multiplied: from the image's mean grey level, or from black.
+
+    Attributes:
+        limit: most by which the factor differs from 1, or ``[least, most]``.
+        about: ``mean`` or ``black``, which stays as it is.
+        probability: how often it is done.
+    """
+
+    limit: tuple[float, float] = option(read_limit(1), 0.2)
+    about: str = option(read_choice("mean", "black"), "mean")
+    probability: float = option(read_share, 1.0)
+
+    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+        """Return the image with more contrast or less."""
+        still = mean_grey(image) if self.about == "mean" else 0.0
+        return mapped(image, still + (1 + uniform(random, self.limit)) * (LEVELS - still))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gamma(Step):
+    """Pixels, where white is 1, to the power of gamma.
+
+    Attributes:
+        gamma: least and greatest; twice is as likely as half.
+        probability: how often it is done.
+    """
+
+    gamma: tuple[float, float] = option(read_factors, (0.7, 1.5))
+    probability: float = option(read_share, 1.0)
+
+    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+        """Return the image, its middle levels darker or brighter."""
+        return mapped(image, 255 * (LEVELS / 255) ** log_uniform(random, self.gamma))
+
+
+def mapped(image: Bytes, levels: NDArray[np.floating[Any]]) -> Bytes:
+    """Return the image with each level replaced, rounded and held between 0 and 255."""
+    table = np.rint(levels.clip(0, 255)).astype(np.uint8).tobytes()
+    # Several times as fast as indexing, which would first make each level a 64-bit index.
+    return np.frombuffer(bytearray(image.tobytes().translate(table)), np.uint8).reshape(image.shape)
+
+
+def mean_grey(image: Bytes) -> float:
+    """Return the mean grey level: of red, green and blue by weight, of other channels alike."""
+    height, width, channels = image.shape
+    # A sum over whole rows first: NumPy sums over the few channels of a pixel ten times slower.
+    totals = np.ascontiguousarray(image).reshape(height, -1).sum(0, dtype=np.uint32)
+    means = totals.reshape(width, channels).sum(0) / (height * width)
+    return float(means @ LUMA) if channels == 3 else float(means.mean())

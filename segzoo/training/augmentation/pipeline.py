@@ -10,21 +10,23 @@ import numpy as np
 
 from segzoo.errors import OptionError, did_you_mean
 from segzoo.training.augmentation.blurring import Blur, Noise
-from segzoo.training.augmentation.colour import Color, Grey, Hsv, HueSaturationValue
-from segzoo.training.augmentation.elastic import Elastic, ElasticSmooth
-from segzoo.training.augmentation.framing import Crop
-from segzoo.training.augmentation.geometry import Flip, Turn
-from segzoo.training.augmentation.options import read_share, read_step, read_table
-from segzoo.training.augmentation.sizes import Letterbox, Place, Resize, ResizeShort
-from segzoo.training.augmentation.step import Step
-from segzoo.training.augmentation.tone import Brightness, Contrast, Gamma
-from segzoo.training.augmentation.warping import Rotate
+from segzoo.training.augmentation.colour import (
+    Brightness,
+    Color,
+    Contrast,
+    Gamma,
+    Grey,
+    Hsv,
+    HueSaturationValue,
+)
+from segzoo.training.augmentation.geometry import Elastic, ElasticSmooth, Flip, Rotate, Turn
+from segzoo.training.augmentation.sizes import Crop, Letterbox, Place, Resize, ResizeShort
+from segzoo.training.augmentation.step import Step, read_share, read_step, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segzoo.training.augmentation.options import Size
-    from segzoo.training.augmentation.step import Bytes, Pair
+    from segzoo.training.augmentation.step import Bytes, Pair, Size
 
 #: Every step by the name that a recipe gives it; ``one_of`` is another, of steps in place of options.
 STEPS: Mapping[str, type[Step]] = {

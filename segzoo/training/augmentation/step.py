@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from segzoo.errors import OptionError, did_you_mean
+from segzoo.options import is_number
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from segzoo.training.augmentation.options import Size
 
     Bytes = NDArray[np.uint8]
     Pair = tuple[Bytes, Bytes]
@@ -61,3 +64,143 @@ def log_uniform(random: np.random.Generator, interval: tuple[float, float]) -> f
     """Draw a factor between two, so that twice is as likely as half."""
     low, high = interval
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+
+# Options of steps: what a recipe may say, read into values that a step can work with.
+#
+# An option is a field of a step's dataclass, declared with the function that reads it. A reader is given the
+# dotted key, for errors, and what the recipe says.
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Step")
+Reader = Callable[[str, Any], T]
+Interval = tuple[float, float]
+Size = tuple[int, int]
+
+#: The longest side of what a step makes, in pixels: that of the largest JPEG.
+LONGEST = 65_535
+
+
+def option(read: Reader[T], default: Any) -> T:
+    """Declare a field of a step: how it is read, and what a recipe would write for its default."""
+    value: Any = field(default=read("default", default), metadata={"read": read})
+    return value
+
+
+def read_step(key: str, kind: type[S], options: Any) -> S:
+    """Make a step of what a recipe says beneath ``key``.
+
+    Raises:
+        OptionError: the step has no such option, or not with that value.
+    """
+    table = read_table(key, options)
+    readers = {item.name: item.metadata["read"] for item in fields(kind)}
+    values = {}
+    for name, value in table.items():
+        if name not in readers:
+            told = f"{key} has {', '.join(readers)}"
+            raise OptionError(f"{key}.{name} is no option{did_you_mean(name, readers, told)}")
+        values[name] = readers[name](f"{key}.{name}", value)
+    return kind(**values)
+
+
+def read_table(key: str, value: Any) -> Mapping[str, Any]:
+    """Return the options beneath ``key``; raise `OptionError` if they are no table."""
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{key} must be a table of options, such as [{key}], got {value!r}")
+    return value
+
+
+def read_share(key: str, value: Any) -> float:
+    """Read a number from 0 to 1."""
+    return read_number(key, value, low=0, high=1)
+
+
+def read_number(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """Read a finite number from ``low`` to ``high``."""
+    if not is_number(value) or not low <= value <= high:
+        raise OptionError(f"{key} must be a number{_between(low, high)}, got {value!r}")
+    return float(value)
+
+
+def read_whole(key: str, value: Any, *, low: int, high: int = LONGEST) -> int:
+    """Read an integer from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionError(f"{key} must be an integer of at least {low} and at most {high}, got {value!r}")
+    return value
+
+
+def read_size(key: str, value: Any) -> Size:
+    """Read ``side``, or ``[height, width]``, in pixels."""
+    sides = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool)]
+    if len(sides) != 2 or len(whole) != 2 or not all(1 <= side <= LONGEST for side in whole):
+        told = f"such as 256, or [height, width], at most {LONGEST}"
+        raise OptionError(f"{key} must be a side in pixels, {told}, got {value!r}")
+    return whole[0], whole[1]
+
+
+def read_interval(key: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> Interval:
+    """Read ``[least, most]``, or one number that stands for both."""
+    ends = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(ends) != 2:
+        raise OptionError(f"{key} must be [least, most] or one number, got {value!r}")
+    least, most = (read_number(key, end, low=low, high=high) for end in ends)
+    if least > most:
+        raise OptionError(f"{key} must be [least, most], the smaller first, got {value!r}")
+    return least, most
+
+
+def read_factors(key: str, value: Any) -> Interval:
+    """Read ``[least, most]`` factors, from 0.01 to 100."""
+    return read_interval(key, value, low=0.01, high=100)
+
+
+def read_sides(key: str, value: Any) -> Size:
+    """Read ``[least, most]`` pixels, or one number that stands for both."""
+    ends = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(ends) != 2:
+        raise OptionError(f"{key} must be [least, most] pixels or one number, got {value!r}")
+    least, most = (read_whole(key, end, low=1) for end in ends)
+    if least > most:
+        raise OptionError(f"{key} must be [least, most], the smaller first, got {value!r}")
+    return least, most
+
+
+def read_limit(most: float) -> Reader[Interval]:
+    """Return a reader of ``[least, most]``, or of one number that stands for as much either way."""
+
+    def read(key: str, value: Any) -> Interval:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return read_interval(key, value, low=-most, high=most)
+        limit = read_number(key, value, low=0, high=most)
+        return -limit, limit
+
+    return read
+
+
+def read_choice(*choices: str) -> Reader[Any]:
+    """Return a reader of one word of several."""
+
+    def read(key: str, value: Any) -> str:
+        if value not in choices:
+            close = did_you_mean(value, choices) if isinstance(value, str) else ""
+            raise OptionError(f"{key} must be {' or '.join(choices)}, got {value!r}{close}")
+        return value
+
+    return read
+
+
+def read_grey(key: str, value: Any) -> int:
+    """Read a grey level, from 0 to 255."""
+    if read_whole(key, value, low=0) > 255:
+        raise OptionError(f"{key} must be a grey level from 0 to 255, got {value!r}")
+    return value
+
+
+def _between(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    if math.isinf(high):
+        return f" of at least {low:g}"
+    return f" from {low:g} to {high:g}"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segzoo.parts import make_loss
+from segzoo.build import make_loss
 from segzoo.testing import check_loss
 
 

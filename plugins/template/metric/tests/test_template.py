@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segzoo.parts import make_metric
+from segzoo.build import make_metric
 from segzoo.specs import numbered_labels
 from segzoo.testing import check_metric
 

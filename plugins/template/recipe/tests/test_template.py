@@ -1,7 +1,7 @@
 """The recipe keeps segzoo's contract, and says what it is said to say."""
 
 from segzoo.testing import check_recipe
-from segzoo.training.reading import read_recipe
+from segzoo.training.recipe.reading import read_recipe
 
 
 def test_the_recipe_keeps_its_contract():

@@ -1,0 +1,167 @@
+"""Data sets, metrics and losses, built by name."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from segzoo.errors import (
+    FailureError,
+    OptionError,
+    PluginError,
+    SegzooError,
+    UnknownNameError,
+    did_you_mean,
+    no_address,
+)
+from segzoo.interfaces import Dataset
+from segzoo.options import shown
+from segzoo.plugins import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from segzoo.interfaces import Metric
+    from segzoo.specs import Labels, PartSpec
+
+#: What a part is given besides options of people.
+_OURS = ("labels", "split", "ignore_index")
+
+
+def open_dataset(
+    data: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    cache: bool | str | os.PathLike[str] = False,
+    **options: Any,
+) -> Dataset:
+    """Open a data set.
+
+    Args:
+        data: a registered data set, a folder of images and masks, or a list of them (.csv, .json).
+        root: where a registered one lies; by default the folder of its name in ``$SEGZOO_DATA``.
+        split: which part of it.
+        cache: whether to keep decoded samples in memory; or the folder to keep them in on disk.
+        **options: of the data set.
+
+    Raises:
+        UnknownNameError: ``data`` is neither a name nor a folder or list.
+        FailureError: the root does not hold the data.
+    """
+    registered = zoo.registry("datasets")
+    data, root = _named(data, root)
+    if data not in registered:
+        raise UnknownNameError(
+            registered.unknown(data, also=f", and there is no folder of that name{no_address(data)}")
+        )
+    if not isinstance(cache, bool | str | os.PathLike) or cache == "":
+        raise OptionError(f"cache must be true, false or a folder, got {shown(cache)}")
+    spec = registered.get(data)
+    place = _root(spec.name, root)
+    made = _build(spec, place, split=split, **options)
+    if not isinstance(made, Dataset):
+        raise PluginError(f"data set {spec.name!r}: {type(made).__name__} has no labels, length or items")
+    if cache is False:
+        return made
+    from segzoo.datasets.cached import Cached
+
+    key = repr((spec.factory, str(place.resolve()), split, sorted({**spec.options, **options}.items())))
+    return Cached(made, None if cache is True else cache, key=key)
+
+
+def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder that a data set lies in; errors as those of `open_dataset`.
+
+    Args:
+        data: as that of `open_dataset`.
+        root: as that of `open_dataset`.
+    """
+    data, root = _named(data, root)
+    place = _root(data, root)
+    return place.parent if place.is_file() else place
+
+
+def _named(data: str, root: str | os.PathLike[str] | None) -> tuple[str, str | os.PathLike[str] | None]:
+    """Return the registered data set, and its root, that a folder or a list stands for."""
+    if data not in zoo.registry("datasets") and (Path(data).is_dir() or _is_list(Path(data))):
+        return "folder", data
+    return data, root
+
+
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".json") and path.is_file()
+
+
+def make_metric(name: str, labels: Labels, **options: Any) -> Metric:
+    """Build a registered metric for masks with these labels; the options are the metric's own.
+
+    Args:
+        name: a registered metric.
+        labels: of the masks.
+        **options: of the metric: ``segzoo info NAME`` shows them.
+    """
+    return _build(zoo.registry("metrics").get(name), labels=labels, **options)
+
+
+def make_loss(name: str, **options: Any) -> Callable[..., Any]:
+    """Build a registered loss, a callable ``(logits, target) -> scalar``.
+
+    Args:
+        name: a registered loss.
+        **options: of the loss: ``segzoo info NAME`` shows them.
+    """
+    return _build(zoo.registry("losses").get(name), **options)
+
+
+def _check_known(spec: PartSpec, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise `OptionError` that names an option which a part does not have, with those that are close."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # what is written in C need not say
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    known = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    for name in options:
+        if name not in known and name not in _OURS:
+            takes = ", ".join(one for one in known if one not in ("root", "labels")) or "none"
+            close = did_you_mean(name[:99], known)
+            raise OptionError(
+                f"{spec.kind} {spec.name!r} has no option {shown(name)}{close} (it takes {takes})"
+            )
+
+
+def _build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
+    factory = resolve(spec.factory)
+    _check_known(spec, factory, options)
+    try:
+        return factory(*arguments, **{**spec.options, **options})
+    except TypeError as error:
+        raise OptionError(f"{spec.kind} {spec.name!r}: {error}{_told(options)}") from error
+    except (AttributeError, ArithmeticError, LookupError, ValueError) as error:
+        # What a part makes of options that it does not check; without any, it is the part's own fault.
+        if isinstance(error, SegzooError) or not options:
+            raise
+        told = f"{type(error).__name__}: {error}{_told(options)}"
+        raise OptionError(f"{spec.kind} {spec.name!r}: {told}") from error
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    """Return which options a part was given, to stand behind what it says of one of them."""
+    given = ", ".join(f"{key}={shown(value)}" for key, value in options.items() if key not in _OURS)
+    return f" (with {given})" if given else ""
+
+
+def _root(name: str, root: str | os.PathLike[str] | None) -> Path:
+    if root is None and "SEGZOO_DATA" in os.environ:
+        root = Path(os.environ["SEGZOO_DATA"]) / name
+    if root is None:
+        raise OptionError(f"say where {name!r} lies: root=..., --root, or $SEGZOO_DATA/{name}")
+    root = Path(root)
+    if not root.exists():
+        raise FailureError(f"there is no {root}")
+    return root

@@ -1,0 +1,84 @@
+"""What shells offer where a recipe and ``KEY=VALUE`` stand. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from click.shell_completion import CompletionItem
+
+from segzoo.cli import completions as offers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import click
+
+#: Every key of a recipe, a line each; ``python tests/test_completion.py --write`` writes it anew.
+KEYS = Path(__file__).with_name("recipe_keys.txt")
+
+_YES_NO = ("true", "false")
+
+#: The values of keys that have few.
+CHOICES = {
+    "channels_last": _YES_NO,
+    "checkpointing": _YES_NO,
+    "compile": _YES_NO,
+    "device": ("auto", "cpu", "cuda", "mps", "npu"),
+    "optimizer": ("adamw", "adam", "sgd", "rmsprop"),
+    "precision": ("auto", "no", "bf16", "fp16"),
+    "resize.mode": ("letterbox", "scale", "stretch"),
+    "schedule": ("cosine", "polynomial", "step", "multistep", "plateau", "constant"),
+    "shard": _YES_NO,
+    "supervision": ("mean", "sum"),
+    "sync_batchnorm": _YES_NO,
+    "trackers": ("tensorboard", "wandb"),
+}
+
+#: Keys whose values have names, or are folders.
+_NAMED = {
+    "best": offers.metrics,
+    "data": offers.data,
+    "loss": offers.losses,
+    "metrics": offers.listed_metrics,
+    "model": offers.models,
+    "out": offers.folders,
+    "root": offers.folders,
+    "weights": offers.weights,
+}
+
+
+def recipe_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Offer recipes and files, where none was said yet, and keys; after ``KEY=`` its values."""
+    key, equals, value = incomplete.partition("=")
+    if equals:
+        found = _values(ctx, param, key.removesuffix(".name"), value)
+        return [CompletionItem(f"{key}={one.value}", type=one.type, help=one.help) for one in found]
+    words: Sequence[str] = ctx.params.get(param.name or "") or ()
+    keys = [CompletionItem(word) for word in _keys(incomplete)]
+    if any("=" not in word for word in words):
+        return keys
+    return [*offers.recipes(ctx, param, incomplete), *keys]
+
+
+def _values(
+    ctx: click.Context, param: click.Parameter, key: str, value: str
+) -> Iterable[CompletionItem[Any]]:
+    if key in _NAMED:
+        return _NAMED[key](ctx, param, value)
+    return [CompletionItem(one) for one in CHOICES.get(key, ()) if one.startswith(value)]
+
+
+def _keys(incomplete: str) -> Iterator[str]:
+    """Yield keys with ``=``, up to the next dot."""
+    try:
+        keys = KEYS.read_text(encoding="utf-8").split()
+    except OSError:
+        return
+    shown = dict.fromkeys(_shown(key, len(incomplete)) for key in keys if key.startswith(incomplete))
+    yield from (word for word in shown if word)
+
+
+def _shown(key: str, begun: int) -> str:
+    rest, dot, _ = key[begun:].partition(".")
+    return f"{key[:begun]}{rest}{dot or '='}"

@@ -1,0 +1,59 @@
+"""Masks of two classes whose edges were blurred, by JPEG or by drawing: many values near two."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from segzoo.data_check.facts import MaskFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
+_NEAR, _SHARE = 24, 0.85
+_BRIGHTEST = 255
+
+Peaks = tuple[int, int]
+
+
+def peaks(mask: MaskFacts) -> Peaks | None:
+    """Return the two values that a blurred two-class mask was drawn with, or ``None`` for a crisp mask.
+
+    Blurred is a mask of many values most of which lie near two, one dark and one bright, and whose
+    other values are spread over the whole range between them (drawn edges) or over both ends (JPEG).
+    """
+    if mask.distinct <= 2 or not mask.values or max(mask.values) > 255:
+        return None
+    dark = {value: count for value, count in mask.values.items() if value < 96}
+    bright = {value: count for value, count in mask.values.items() if value >= 128}
+    if not dark or not bright:
+        # An empty mask that JPEG has touched holds 0, 1, 2 ...: nothing tells it from class indices.
+        return (0, _BRIGHTEST) if mask.format == "JPEG" and max(mask.values) < _NEAR else None
+    low, high = max(dark, key=dark.__getitem__), max(bright, key=bright.__getitem__)
+    if share_near(mask, (low, high)) < _SHARE or low > 64:
+        return None
+    return (low, high) if _spread(mask, low, high) else None
+
+
+def share_near(mask: MaskFacts, both: Peaks) -> float:
+    """Return the share of pixels whose value lies near one of two peaks."""
+    near = sum(n for value, n in mask.values.items() if min(abs(value - peak) for peak in both) <= _NEAR)
+    return near / sum(mask.values.values())
+
+
+def _spread(mask: MaskFacts, low: int, high: int) -> bool:
+    between = [value for value in mask.values if low < value < high]
+    quarters = {4 * (value - low) // (high - low) for value in between}
+    drawn = len(quarters) >= 3 and len(between) > 6
+    both_ends = sum(high - _NEAR <= value for value in mask.values) > 2
+    ends = both_ends and sum(value <= low + _NEAR for value in mask.values) > 2
+    return drawn or ends or (mask.format == "JPEG" and mask.distinct > 2)
+
+
+def together(masks: Sequence[MaskFacts]) -> MaskFacts:
+    """Return all masks as one, since a small mask alone shows too little of what blurred it."""
+    values: Counter[int] = Counter()
+    for mask in masks:
+        values.update(mask.values)
+    return MaskFacts(values=dict(values), distinct=len(values))

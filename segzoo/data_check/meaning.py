@@ -1,0 +1,279 @@
+"""What the values of masks mean, judged over all masks of a data set together.
+
+One mask alone cannot say it: 0 and 255 may be background and cell, or background and void. Values are
+therefore gathered from all masks first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from segzoo.data_check.blur import peaks, share_near, together
+from segzoo.data_check.facts import MOST_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from segzoo.data_check.blur import Peaks
+    from segzoo.data_check.facts import MaskFacts
+    from segzoo.specs import Labels
+
+Kind = Literal[
+    "indices",  # 0, 1, 2, ...
+    "binary",  # 0 and 255, or 0 and 1
+    "values",  # a few other values, such as 0, 85, 170, or labels that begin at 1
+    "smeared",  # two classes whose edges were blurred, by JPEG or by drawing
+    "colours",  # a colour per class
+    "palettes",  # a colour per class, but values that stand for other colours in each file
+    "instances",  # a number per object
+    "single",  # the same value everywhere
+    "floats",  # numbers with a decimal point
+    "unclear",
+    "none",  # no mask could be read
+]
+
+VOID = 255
+_MOST_CLASSES, _MOST_COLOURS = 64, 64
+#: The share of masks that must agree before the others are called odd.
+_MAJORITY = 0.8
+#: The share that must lie near the peaks in a single mask of a blurred set.
+_BLURRED = 0.7
+#: Below so many values in all, they are rather classes than blur.
+_FEW = 16
+#: Where all other values are at most this, 255 is void: some classes of a longer list, such as Pascal's.
+_LOW = 40
+#: Blur gives most of its values less than this share of the pixels.
+_RARE = 1e-3
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How the masks of a data set say classes.
+
+    Attributes:
+        kind: what they hold.
+        names: of the classes.
+        values: the value of each class, where it is not the class's index.
+        colours: the colour of each class, where masks hold colours.
+        ignore: the value of pixels that count for nothing.
+        peaks: the two values that blurred masks were drawn with.
+    """
+
+    kind: Kind
+    names: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    colours: tuple[Colour, ...] = ()
+    ignore: int | None = None
+    peaks: Peaks | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `segzoo train` can be told what the masks mean, and the files stay as they are."""
+        return self.kind in ("indices", "binary", "values", "colours")
+
+    @property
+    def known(self) -> bool:
+        """Whether each pixel's class is known, so that shares can be counted and copies repaired."""
+        return self.trainable or self.kind in ("smeared", "palettes", "instances", "floats")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What to tell `segzoo train` of masks as they are, ``data.classes=...`` and so on."""
+        if self.colours:
+            return (f"data.palette={json.dumps(self.colours, separators=(',', ':'))}",)
+        values = (f"data.values=[{','.join(map(str, self.values))}]",) if self.values else ()
+        return (*options(len(self.names), self.ignore), *values)
+
+    def shares(self, mask: MaskFacts) -> Counter[int | None]:
+        """Return the pixels of each class in a mask; ``None`` for void and for what has no meaning."""
+        counts: Counter[int | None] = Counter()
+        if self.colours:
+            table = {colour: index for index, colour in enumerate(self.colours)}
+            for colour, count in coloured(mask).items():
+                counts[table.get(colour)] += count
+            return counts
+        table = self.table(mask)
+        for value, count in mask.values.items():
+            counts[table.get(value)] += count
+        return counts
+
+    def table(self, mask: MaskFacts) -> dict[int, int]:
+        """Return the class of each value in a mask; values that are missing are void."""
+        found = set(mask.values)
+        if self.kind == "instances":
+            return {value: int(value > 0) for value in found}
+        if self.kind == "smeared":
+            low, high = (0, 1) if max(found, default=0) <= 1 else peaks(mask) or self.peaks or (0, VOID)
+            return {value: int(2 * value > low + high) for value in found}
+        if self.kind in ("binary", "floats") and found <= {0, VOID} and self.ignore is None:
+            return {0: 0, VOID: 1}
+        meaning = self.values or range(len(self.names))
+        return {value: index for index, value in enumerate(meaning) if value != self.ignore}
+
+
+def options(classes: int, ignore: int | None) -> tuple[str, ...]:
+    """Return what `segzoo train` is told of masks that hold class indices."""
+    told = [f"data.classes={classes}"] if classes > 2 else []
+    return (*told, *([f"data.ignore_index={ignore}"] if ignore is not None else []))
+
+
+def meaning_of_labels(labels: Labels) -> Meaning:
+    """Return the meaning of a registered data set's masks, which are class indices already."""
+    return Meaning("indices", names=labels.classes, ignore=labels.ignore_index)
+
+
+def interpret(masks: Sequence[MaskFacts]) -> Meaning:
+    """Judge what the values of these masks mean; a few that fit to no others are left aside."""
+    masks = [mask for mask in masks if not mask.problem]
+    meaning = _judge(masks)
+    if meaning.kind != "unclear":
+        return meaning
+    sober = [mask for mask in masks if _sober(mask)]
+    return _judge(sober) if len(sober) >= max(_MAJORITY * len(masks), 1) else meaning
+
+
+def fits(mask: MaskFacts, meaning: Meaning) -> bool:
+    """Whether every pixel of a mask means a class, or void."""
+    if mask.problem or not meaning.known:
+        return False
+    if meaning.colours:
+        here = coloured(mask)
+        return bool(here) and set(here) <= set(meaning.colours)
+    if mask.coloured or not mask.values:
+        return False
+    if meaning.peaks and mask.distinct > 2:
+        return share_near(mask, meaning.peaks) >= _BLURRED
+    table = meaning.table(mask)
+    return all(value in table or value == meaning.ignore for value in mask.values)
+
+
+def _sober(mask: MaskFacts) -> bool:
+    if mask.coloured:
+        return 0 < len(mask.colours) <= _MOST_COLOURS
+    return bool(mask.values) and (mask.distinct <= _MOST_CLASSES // 2 or peaks(mask) is not None)
+
+
+def _judge(masks: Sequence[MaskFacts]) -> Meaning:
+    if not masks:
+        return Meaning("none")
+    if any(mask.coloured for mask in masks) or mixed_palettes(masks):
+        return _colours(masks)
+    if any(not mask.whole for mask in masks):
+        inner = _values(masks)
+        return Meaning("floats", inner.names, inner.values, (), inner.ignore) if inner.trainable else inner
+    return _instances(masks) or _values(masks)
+
+
+def _values(masks: Sequence[MaskFacts]) -> Meaning:
+    union = together(masks)
+    both = peaks(union)
+    most = sum(mask.distinct > 2 for mask in masks) >= len(masks) / 2
+    if both and most and union.distinct > _FEW:
+        return Meaning("smeared", names=_names(2), peaks=both)
+    smeared = [mask for mask in masks if peaks(mask)]
+    crisp = [mask for mask in masks if not peaks(mask)]
+    if any(not mask.values or mask.distinct > MOST_VALUES for mask in masks):
+        return Meaning("unclear")
+    # JPEG invents values; of more than two classes none can be told from what it invented.
+    if any(mask.format == "JPEG" and mask.distinct > 2 for mask in crisp):
+        return Meaning("unclear")
+    found = sorted({value for mask in crisp for value in mask.values})
+    if smeared:
+        # 0 and 1 saved as JPEG are lost: nothing bright is left to tell from.
+        bright = any(max(mask.values) >= VOID // 2 for mask in smeared)
+        two = set(found) <= {0, 1} or set(found) <= {0, max(found)}
+        both = peaks(max(smeared, key=lambda mask: max(mask.values)))
+        return Meaning("smeared", _names(2), peaks=both) if two and bright else Meaning("unclear")
+    if len(found) == 1:
+        return Meaning("single", names=_names(2))
+    if set(found) <= {0, 1, VOID}:
+        void = any({1, VOID} <= set(mask.values) for mask in masks)
+        return Meaning("indices" if void or VOID not in found else "binary", _names(2), ignore=_void(void))
+    return _several(found) if _clear(union, found) else Meaning("unclear")
+
+
+def _clear(union: MaskFacts, found: list[int]) -> bool:
+    """Whether so many values, with gaps between them, are classes: blur makes many that are rare each."""
+    if len(found) <= _FEW // 2 or max(found) < _MOST_CLASSES or len(found) > max(found) / 2:
+        return True
+    counts = sorted(union.values.values())
+    return counts[len(counts) // 2] >= _RARE * sum(counts)
+
+
+def _several(found: list[int]) -> Meaning:
+    """Judge values of which at least one is neither 0, 1 nor 255."""
+    classes = [value for value in found if value != VOID]
+    void, low, high = VOID in found, classes[0], classes[-1]
+    dense = len(classes) >= (high + 1) / 2 and high < VOID - 1 and len(classes) > 1
+    if low >= 1 and dense and len(classes) == high - low + 1 == high:
+        return Meaning("values", _names(len(classes), first=1), tuple(classes), ignore=_void(void))
+    if dense and len(classes) > 2 and (low == 0 or high <= _MOST_CLASSES):
+        return Meaning("indices", _names(high + 1), ignore=_void(void))
+    if void and len(classes) > 1 and high <= _LOW:
+        return Meaning("values", _names(len(classes)), tuple(classes), ignore=VOID)
+    if len(found) <= _MOST_CLASSES:
+        return Meaning("values", _names(len(found)), tuple(found))
+    return Meaning("unclear")
+
+
+def _void(void: bool) -> int | None:
+    return VOID if void else None
+
+
+def _names(count: int, first: int = 0) -> tuple[str, ...]:
+    if count == 2 and not first:
+        return ("background", "foreground")
+    return tuple(f"class {index}" for index in range(count))
+
+
+def _instances(masks: Sequence[MaskFacts]) -> Meaning | None:
+    """Recognise masks that number objects: in each, 0 to n without a gap, n differing and large."""
+    numbered = [mask for mask in masks if mask.values != {0: mask.size[0] * mask.size[1]}]
+    if not all(mask.objects for mask in numbered):
+        return None
+    highest = {mask.objects for mask in numbered}
+    if max(highest, default=0) <= _MOST_CLASSES // 2 or (len(highest) < 2 < len(numbered)):
+        return None
+    return Meaning("instances", _names(2))
+
+
+def mixed_palettes(masks: Iterable[MaskFacts]) -> bool:
+    """Whether one value stands for different colours in different palette files."""
+    colour_of: dict[int, Colour] = {}
+    for mask in masks:
+        for value, colour in mask.palette.items():
+            if colour_of.setdefault(value, colour) != colour:
+                return True
+    return False
+
+
+def coloured(mask: MaskFacts) -> Mapping[Colour, int]:
+    """Return the pixels of each colour of any kind of 8-bit mask; empty where it has too many."""
+    if mask.colours or mask.coloured:
+        return mask.colours
+    counts: Counter[Colour] = Counter()
+    for value, count in mask.values.items():
+        grey = 255 if mask.mode == "1" and value else value
+        counts[mask.palette.get(value, (grey, grey, grey))] += count
+    return counts
+
+
+def _colours(masks: Sequence[MaskFacts]) -> Meaning:
+    found: set[Colour] = set()
+    for mask in masks:
+        here = coloured(mask)
+        found |= set(here)
+        if not here or len(found) > _MOST_COLOURS:
+            return Meaning("unclear")
+    # Black first, as it is background almost everywhere; then by colour, so that every machine agrees.
+    colours = tuple(sorted(found))
+    if len(colours) < 2:
+        return Meaning("single", names=_names(2))
+    # Training takes a grey file at its values, so its colours must not be looked up.
+    plain = all(mask.coloured or set(mask.values) <= {0} for mask in masks) and colours[0] == (0, 0, 0)
+    names = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)
+    return Meaning("colours" if plain else "palettes", names=names, colours=colours)

@@ -1,0 +1,250 @@
+"""What a contact sheet shows: some images of a data set with their masks, evenly chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from segzoo.data_check.layout import SPLITS
+from segzoo.data_check.meaning import VOID, Meaning, fits, interpret
+from segzoo.data_check.pictures import same_shape, turned_with_image
+from segzoo.data_check.repair import class_mask
+from segzoo.data_check.sheet import Cell, draw_sheet
+from segzoo.data_check.source import find_source
+from segzoo.data_check.survey import in_sample, look_at_pairs
+from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
+from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
+from segzoo.images import as_image, read
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.data_check.layout import Pair
+    from segzoo.data_check.source import Source
+    from segzoo.data_check.survey import Look
+    from segzoo.interfaces import Dataset
+
+    Bytes = NDArray[np.uint8]
+    Vary = Callable[[Bytes, Bytes, int | None], Iterable[tuple[Bytes, Bytes]]]
+
+T = TypeVar("T")
+
+#: Masks from which it is judged what their values mean; `check_data` judges over all of them.
+_JUDGED = 200
+#: Tells a sheet that was drawn here from other pictures: beside it stands a hash of the pixels.
+_MARK = "segzoo sheet"
+_ADVICE = "name another picture with --out, or replace it with --overwrite"
+_GREY = (150, 150, 150)
+_EMPTY = Cell("", "", None, None)
+
+
+def preview(
+    data: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    count: int = 24,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    vary: Vary | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """Draw a contact sheet of images with their masks, and return where it is.
+
+    Args:
+        data: a folder of images and masks, or a registered data set.
+        root: where a registered data set lies.
+        split: only this part of it.
+        count: how many images, at most.
+        out: the picture; ``NAME_preview.png`` in the working folder where ``None``. It must not lie beside
+            images or masks of the data set.
+        overwrite: whether a file that is there may be replaced; a PNG that was drawn here always is.
+        vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
+            further images with theirs; it is also told the mask's value for void, or ``None`` where the
+            data set ignores nothing.
+        tell: called with each sample of the sheet whose files cannot be read, and why.
+
+    Raises:
+        OptionError: there is no such split, or a picture has no such suffix.
+        FailureError: there is nothing to show, or the picture cannot be written, or is there already.
+    """
+    source = find_source(os.fspath(data), root)
+    path = Path(out if out is not None else f"{_name(source)}_preview.png")
+    kind = _format(path)
+    inputs = _files(source)
+    refuse_taken([path], overwrite=overwrite, owns=_is_sheet, inputs=inputs, advice=_ADVICE)
+    keep_apart(path.parent, inputs, below=False)
+    if source.layout is not None:
+        pairs = _of_split(
+            {name: [p for p in source.layout.pairs if p.split == name] for name in SPLITS}, split
+        )
+        cells, labels, total = _cells_of_pairs(pairs, count)
+        ignoring = True
+    else:
+        datasets = _of_split(source.datasets, split)
+        cells, labels, total = _cells_of_samples(datasets, count)
+        ignoring = next(iter(datasets.values())).labels.ignore_index is not None
+    for cell in cells:
+        if cell.image is None and tell is not None:
+            tell(f"{cell.name}: {cell.why or cell.trouble}")
+    title = f"{_name(source)}" + (f", {split}" if split else "")
+    told = ", ".join(f"{name} {number:,}" for name, number in total.items() if number)
+    subtitle = f"{sum(total.values()):,} images with masks ({told})"
+    if len(cells) < sum(total.values()):
+        subtitle += f", {len(cells)} of them here"
+    columns = None
+    if vary is not None:
+        rows = [_varied(cell, vary, len(labels.classes) - 1 if ignoring else None) for cell in cells]
+        columns = max(map(len, rows))
+        cells = [cell for row in rows for cell in (*row, *[_EMPTY] * (columns - len(row)))]
+    sheet = draw_sheet(title, subtitle, cells, labels, columns=columns)
+    keeping = Keeping(owns=_is_sheet, naming=lambda parts: None)
+    mark = PngInfo()
+    mark.add_text(_MARK, _digest(sheet))
+    with (
+        writing(path, what="cannot write the picture"),
+        whole_file(path, overwrite=overwrite, keeping=keeping) as part,
+    ):
+        sheet.save(part, kind, **({"pnginfo": mark} if kind == "PNG" else {}))
+    return path
+
+
+def _is_sheet(path: Path) -> bool:
+    """Whether a file is a sheet that was drawn here, and nobody has changed a pixel of it since."""
+    try:
+        with Image.open(regular(path)) as sheet:
+            return _MARK in sheet.info and sheet.info[_MARK] == _digest(sheet)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def _digest(picture: Image.Image) -> str:
+    return hashlib.sha256(picture.tobytes()).hexdigest()
+
+
+def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
+    """Return a cell, and beside it what becomes of it."""
+    if cell.image is None or cell.mask is None or cell.mask.shape != cell.image.shape[:2]:
+        return [cell]
+    variants = enumerate(vary(cell.image, cell.mask, void), start=1)
+    return [cell, *(Cell("", f"variant {number}", *pair, like=cell.image) for number, pair in variants)]
+
+
+def _format(path: Path) -> str:
+    """Return Pillow's name of the format that a picture's name asks for."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise OptionError(f"{path} names no picture: give it a suffix such as .png or .jpg")
+    return kind
+
+
+def _files(source: Source) -> list[Path]:
+    """Return the images and masks of a data set, as far as it tells them."""
+    layout = source.layout
+    if layout is not None:
+        paired = [file for pair in layout.pairs for file in (pair.image, pair.mask)]
+        return [*paired, *layout.images, *layout.masks, *(file for file, _ in layout.ambiguous)]
+    told = [(dataset, getattr(dataset, "files", None)) for dataset in source.datasets.values()]
+    return [
+        file for dataset, files in told if files is not None for i in range(len(dataset)) for file in files(i)
+    ]
+
+
+def _name(source: Source) -> str:
+    if source.layout is None and not source.options:
+        return source.data
+    path = Path(os.path.realpath(source.data))
+    return path.stem if path.is_file() else path.name
+
+
+def _of_split(parts: Mapping[str, T], split: str | None) -> dict[str, T]:
+    if split is not None and split not in parts:
+        raise OptionError(f"there is no split {split!r}; there are {', '.join(parts)}")
+    return {name: part for name, part in parts.items() if split in (None, name)}
+
+
+def _cells_of_pairs(
+    parts: Mapping[str, Sequence[Pair]], count: int
+) -> tuple[list[Cell], Labels, dict[str, int]]:
+    pairs = [pair for part in parts.values() for pair in part]
+    if not pairs:
+        raise FailureError("there is no image with a mask to show; `segzoo data check` says why")
+    shown = sorted(in_sample(len(pairs), count))
+    judged = sorted({*shown, *in_sample(len(pairs), _JUDGED)})
+    looks = dict(
+        zip(judged, look_at_pairs([pairs[i] for i in judged], sample=0, progress=False), strict=True)
+    )
+    meaning = interpret([look.mask for look in looks.values()])
+    names = meaning.names or ("background", "foreground")
+    labels = with_void(Labels(classes=names, palette=_palette(meaning)))
+    cells = [_cell(looks[index], meaning, labels) for index in shown]
+    return cells, labels, {name: len(part) for name, part in parts.items()}
+
+
+def _palette(meaning: Meaning) -> tuple[tuple[int, int, int], ...]:
+    return meaning.colours if len(meaning.colours) == len(meaning.names) else ()
+
+
+def with_void(labels: Labels) -> Labels:
+    """Return labels with one class more, grey, that stands for pixels that count for nothing."""
+    return Labels(classes=(*labels.classes, "void"), palette=(*labels.colours, _GREY))
+
+
+def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:
+    if not look.readable:
+        which = look.image_path if look.image.problem else look.mask_path
+        why = f"{which}: {look.image.problem or look.mask.problem}"
+        return Cell(look.name, look.split, None, None, "cannot be read", why=why)
+    try:
+        image = read(look.image_path, page=look.page)
+    except (ImageError, MissingExtraError) as error:
+        return Cell(look.name, look.split, None, None, "cannot be read", why=str(error))
+    if not fits(look.mask, meaning):
+        return Cell(look.name, look.split, image, None, "mask is unclear")
+    trouble = ""
+    if look.mask.size != look.image.size and not turned_with_image(look):
+        trouble = "sizes differ" if same_shape(look) else "shapes differ"
+    mask = np.asarray(class_mask(look, meaning))
+    return Cell(look.name, look.split, image, _void_last(mask, VOID, labels), trouble)
+
+
+def _cells_of_samples(
+    datasets: Mapping[str, Dataset], count: int
+) -> tuple[list[Cell], Labels, dict[str, int]]:
+    total = {name: len(dataset) for name, dataset in datasets.items()}
+    keys = [(name, index) for name, length in total.items() for index in range(length)]
+    if not keys:
+        raise FailureError("the data set is empty: there is nothing to show")
+    known = next(iter(datasets.values())).labels
+    labels = with_void(known)
+
+    def cells() -> Iterator[Cell]:
+        for position in sorted(in_sample(len(keys), count)):
+            name, index = keys[position]
+            try:
+                sample = datasets[name][index]
+            except Exception as error:  # whatever the code of a data set raises
+                yield Cell(f"{name} {index}", name, None, None, str(error))
+                continue
+            mask = _void_last(sample.mask, known.ignore_index, labels)
+            yield Cell(sample.name, name, as_image(sample.image), mask)
+
+    return list(cells()), labels, total
+
+
+def _void_last(mask: NDArray[Any], ignore: int | None, labels: Labels) -> NDArray[Any]:
+    """Return a mask in which void, and whatever else is no class, has the number of the last class."""
+    last = len(labels.classes) - 1
+    strange = mask >= last
+    if ignore is not None:
+        strange |= mask == ignore
+    return np.where(strange, np.array(last, np.uint8 if last < 256 else np.uint16), mask)

@@ -1,0 +1,227 @@
+"""A repaired copy: masks of class indices, images upright, and nothing that does not pair.
+
+The copy is written beside its final place and moved there when it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from segzoo.data_check.facts import array_image, picture_of, upright
+from segzoo.data_check.layout import SPLITS
+from segzoo.data_check.meaning import VOID, fits
+from segzoo.data_check.pictures import same_shape, turned_with_image
+from segzoo.data_check.survey import shown
+from segzoo.errors import FailureError, ImageError, OptionError
+from segzoo.files import whole_folder, writing
+from segzoo.images import holds_array, opened
+from segzoo.images.reading import is_deep
+from segzoo.images.tiffs import read_tiff
+from segzoo.printing import printable
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from segzoo.data_check.layout import Layout
+    from segzoo.data_check.meaning import Meaning
+    from segzoo.data_check.survey import Look
+
+_VOID_COLOUR = (224, 224, 192)
+_NOT_IN_PNG = ("CMYK", "YCbCr", "LAB", "HSV", "F")
+LIST = "REPAIRS.txt"
+
+
+@dataclass
+class Repair:
+    """What became of each file: what the copy lacks, and what it holds in another form."""
+
+    left_out: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def check_out(out: Path, root: Path) -> None:
+    """Refuse a place for the copy that would touch the original, or anything else that is there.
+
+    Raises:
+        OptionError: ``out`` is the original, lies in it or holds it, or is not empty.
+    """
+    # Not Path.resolve, which raises RuntimeError where a link leads to itself.
+    here, there = (Path(os.path.realpath(one)) for one in (out, root.parent if root.is_file() else root))
+    if here == there or here.is_relative_to(there) or there.is_relative_to(here):
+        raise OptionError(
+            f"--fix {out} would write into the data that is to be repaired, {root}: name a folder beside it"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OptionError(f"--fix {out} exists already: name a new folder, or take it away first")
+
+
+def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -> Repair:
+    """Write a repaired copy to ``out``, which `check_out` has approved.
+
+    Raises:
+        FailureError: no pair can be repaired, or the copy cannot be written.
+    """
+    done = Repair()
+    _list_unpaired(layout, done)
+    good = [look for look in looks if _reason(look, meaning, done, layout.root)]
+    if not good:
+        raise FailureError(
+            f"{layout.root}: there is no pair that could be repaired, so nothing was written; "
+            f"`segzoo data check {layout.root}` says why"
+        )
+    with writing(out, what="cannot write the repaired copy"), whole_folder(out) as part:
+        for look, folder, name in _places(layout, good):
+            try:
+                _write(look, part / folder, name, meaning, done)
+            except ImageError as error:  # what was read before is no longer, or cannot be turned
+                done.left_out.append(str(error))
+        _write_list(part, done)
+    return done
+
+
+def _list_unpaired(layout: Layout, done: Repair) -> None:
+    rivals = [path for path, _ in layout.ambiguous]
+    for reason, paths in (
+        ("has no mask", layout.images),
+        ("has no image", layout.masks),
+        ("has a rival of the same name", rivals),
+    ):
+        done.left_out += [f"{shown(path, layout.root)}: {reason}" for path in paths]
+
+
+def _reason(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
+    """Return whether a pair can be in the copy; list it as left out where it cannot."""
+    if look.image.problem or look.mask.problem:
+        which = look.image_path if look.image.problem else look.mask_path
+        reason = f"{shown(which, root)} cannot be read: {look.image.problem or look.mask.problem}"
+    elif not fits(look.mask, meaning):
+        reason = "what its values mean is unclear"
+    elif look.mask.size != look.image.size and not turned_with_image(look) and not same_shape(look):
+        reason = "image and mask are of different shapes"
+    else:
+        return True
+    image, mask = (shown(path, root) for path in (look.image_path, look.mask_path))
+    done.left_out.append(f"{image} and {mask}: {reason}")
+    return False
+
+
+def _places(layout: Layout, looks: Sequence[Look]) -> list[tuple[Look, str, str]]:
+    """Return each pair with the folder and the name it gets; splits that are empty are made."""
+    counts = {split: sum(look.split == split for look in looks) for split in SPLITS}
+    if counts["train"] and counts["val"]:
+        return [(look, look.split if layout.divided else "", look.name) for look in looks]
+    rest = [look for look in looks if look.split != "test"] if layout.divided else [*looks]
+    kept = set(rest)
+    test = [look for look in looks if look not in kept]
+    if len(rest) < 2:
+        rest, test = [*looks], []
+    # Every tenth by name, from the first on, so that there is at least one.
+    placed = [(look, "val" if i % 10 == 0 and len(rest) > 1 else "train") for i, look in enumerate(rest)]
+    return [(look, split, look.name) for look, split in [*placed, *((look, "test") for look in test)]]
+
+
+def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) -> None:
+    source = Path(look.image_path)
+    paged = look.page is None and look.image.frames > 1
+    again = look.image.turn != 1 or paged or look.page is not None
+    image = folder / "images" / (name + (".png" if again else source.suffix))
+    mask = folder / "masks" / f"{name}.png"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    if again:
+        _upright_image(look).save(image)
+        why = "one page of it" if look.page is not None else "the first page" if paged else "turned upright"
+        done.changed.append(f"{look.image_path} is {image.relative_to(folder)}: {why}")
+    else:
+        shutil.copyfile(source, image)
+    indexed(class_mask(look, meaning), meaning).save(mask)
+
+
+def _upright_image(look: Look) -> Image.Image:
+    with warnings.catch_warnings(), opened(Path(look.image_path), look.page or 0) as image:
+        warnings.simplefilter("ignore")
+        turned = upright(image.convert("RGB") if image.mode in _NOT_IN_PNG else image, look.image.turn).copy()
+    # Else the tag that has just been obeyed would be written, and obeyed again.
+    turned.info.clear()
+    turned.getexif().clear()
+    return turned
+
+
+def class_mask(look: Look, meaning: Meaning) -> Image.Image:
+    """Return a mask as class indices, turned and sized like its image."""
+    path = Path(look.mask_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _mask_opened(path, look.page) as image:
+            mask = Image.fromarray(_classes(image, look, meaning))
+    if turned_with_image(look):
+        mask = upright(mask, look.image.turn)
+    height, width = look.image.size
+    return mask if mask.size == (width, height) else mask.resize((width, height), Image.Resampling.NEAREST)
+
+
+def _mask_opened(path: Path, page: int | None) -> AbstractContextManager[Image.Image]:
+    if holds_array(path):
+        return array_image(path)
+    return picture_of(read_tiff(path, page), path) if is_deep(path) else opened(path, page)
+
+
+def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uint8]:
+    if meaning.colours:
+        grey = image.convert("L") if image.mode in ("1", "L") else image
+        return _by_table(_packed(np.asarray(grey.convert("RGB"))), _colour_table(meaning))
+    if image.mode in ("RGB", "RGBA", "LA", "CMYK"):
+        image = image.convert("RGB").getchannel(0)
+    array = np.asarray(image).astype(np.uint8) if image.mode == "1" else np.asarray(image)
+    if meaning.kind == "instances":
+        return (array > 0).astype(np.uint8)
+    return _by_table(array.astype(np.int64), meaning.table(look.mask))
+
+
+def _by_table(array: NDArray[np.int64], table: dict[int, int]) -> NDArray[np.uint8]:
+    keys = np.array(sorted(table), np.int64)
+    classes = np.array([table[int(key)] for key in keys], np.uint8)
+    place = np.minimum(np.searchsorted(keys, array), len(keys) - 1)
+    return np.where(keys[place] == array, classes[place], VOID).astype(np.uint8)
+
+
+def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
+    wide = colours.astype(np.int64)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def _colour_table(meaning: Meaning) -> dict[int, int]:
+    return {red << 16 | green << 8 | blue: i for i, (red, green, blue) in enumerate(meaning.colours)}
+
+
+def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
+    """Give class indices a palette, so that viewers show colours instead of almost black."""
+    colours: list[Any] = [(0, 0, 0)] * 256
+    palette = meaning.colours or Labels(classes=meaning.names).colours
+    colours[: len(palette)] = palette
+    colours[VOID] = _VOID_COLOUR
+    mask.putpalette([value for colour in colours for value in colour])
+    return mask
+
+
+def _write_list(folder: Path, done: Repair) -> None:
+    lines = [
+        f"left out ({len(done.left_out)}):",
+        *done.left_out,
+        "",
+        f"changed images ({len(done.changed)}):",
+    ]
+    lines += [*done.changed, "", "All masks were written again as class indices."]
+    (folder / LIST).write_text("\n".join(map(printable, lines)) + "\n", encoding="utf-8")

@@ -1,0 +1,183 @@
+"""What ``segzoo data`` is pointed at: a folder of images and masks, or a registered data set.
+
+A folder that is laid out as a registered data set is, such as an unpacked archive, is looked at as that.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segzoo import zoo
+from segzoo.build import open_dataset
+from segzoo.data_check.layout import SPLITS, Layout, read_layout
+from segzoo.errors import (
+    FailureError,
+    ImageError,
+    MissingExtraError,
+    SegzooError,
+    UnknownNameError,
+    did_you_mean,
+    no_address,
+)
+from segzoo.images import SUFFIXES, count_pages
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from segzoo.interfaces import Dataset
+
+FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is looked at.
+
+    Attributes:
+        data: as ``segzoo train --data`` takes it.
+        root: where it lies; empty where the environment says it.
+        layout: of a folder of images and masks.
+        datasets: the splits of a registered data set.
+        guessed: whether the data set was recognised rather than named.
+        options: what `segzoo train` must be told.
+    """
+
+    data: str
+    root: str = ""
+    layout: Layout | None = None
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    guessed: bool = False
+    options: tuple[str, ...] = ()
+
+
+def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source:
+    """Return what ``data`` names.
+
+    Raises:
+        UnknownNameError: it is neither a registered data set nor a folder.
+        FailureError: it is a file, or a folder in which nothing is recognised.
+    """
+    registered = zoo.registry("datasets")
+    if data in registered:
+        name = registered.get(data).name
+        if name != FOLDER:
+            return Source(data, str(root or ""), datasets=_open(data, root))
+        data, root = str(root or data), None
+    folder = Path(data)
+    if folder.is_file() and folder.suffix.lower() in (".csv", ".json"):
+        return Source(data, layout=read_layout(folder))
+    if folder.is_file():
+        return _of_file(folder)
+    if not folder.is_dir():
+        names = registered.names()
+        raise UnknownNameError(
+            f"there is neither a folder nor a data set {data!r}"
+            + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
+            + no_address(data)
+        )
+    layout = read_layout(folder)
+    if not layout.found:
+        return _recognised(folder)
+    return _layered(data, layout) or Source(data, layout=layout)
+
+
+def _layered(data: str, layout: Layout) -> Source | None:
+    """Return the samples of a folder whose classes have mask files of their own, if it opens so."""
+    if not layout.layers:
+        return None
+    classes = ["background", *layout.layers]
+    told = {"per_class": True, "classes": classes, "images": layout.image_folder, "masks": layout.mask_folder}
+    opened: dict[str, Dataset] = {}
+    for split in SPLITS:
+        try:
+            opened[split] = open_dataset(FOLDER, root=data, split=split, **told)
+        except FailureError:
+            continue
+    said = f"data.classes={json.dumps(classes, separators=(',', ':'))}"
+    options = (*layout.options, "data.per_class=true", said)
+    return Source(data, datasets=opened, options=options) if {"train", "val"} <= set(opened) else None
+
+
+def _of_file(path: Path) -> Source:
+    """Return the data set that a file is, such as an archive."""
+    found = _matching(path)
+    if found is None:
+        raise FailureError(
+            f"{path} is a file: name the folder that holds the images and the masks; an archive is "
+            "unpacked by `segzoo data prepare`"
+        )
+    return found
+
+
+def _recognised(folder: Path) -> Source:
+    found = _matching(folder)
+    if found is not None:
+        return found
+    if not any(folder.iterdir()):
+        raise FailureError(f"{folder} is empty: it should hold a folder images and a folder masks")
+    raise FailureError(
+        f"{folder} holds no images with masks that segzoo recognises: it needs a folder images (or imgs) "
+        f"and a folder masks (or labels) with files of the same names.{_hint(folder)}"
+    )
+
+
+def _hint(folder: Path) -> str:
+    """Say what there is instead."""
+    parts = sorted(path.name for path in folder.iterdir())
+    shown = f" There is: {', '.join(parts[:8])}{', ...' if len(parts) > 8 else ''}."
+    stacks = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix.lower() in SUFFIXES and _pages(path) > 1
+    ]
+    if stacks:
+        shown += (
+            f" {' and '.join(stacks[:2])} hold several pages, as stacks of slices do: save each slice of the "
+            "images and of the masks as a file of its own"
+        )
+    return shown
+
+
+def _pages(path: Path) -> int:
+    try:
+        return count_pages(path)
+    except (ImageError, MissingExtraError):
+        return 0
+
+
+def _matching(root: Path) -> Source | None:
+    """Return the one registered data set that opens at ``root``, if it is one."""
+    found = []
+    registered = zoo.registry("datasets")
+    for name in registered.names():
+        if name == FOLDER:
+            continue
+        try:
+            datasets = _open(name, root)
+        except (SegzooError, OSError, ValueError, TypeError):
+            continue
+        if any(len(dataset) for dataset in datasets.values()):
+            found.append(Source(name, str(root), datasets=datasets, guessed=True))
+    return found[0] if len(found) == 1 else None
+
+
+def _open(name: str, root: str | os.PathLike[str] | None) -> dict[str, Dataset]:
+    """Open the splits of a data set that share no image: train, val and test, else whatever there is."""
+    splits = zoo.registry("datasets").get(name).splits
+    chosen = [split for split in SPLITS if split in splits] or [s for s in splits if s != "all"] or ["all"]
+    opened: dict[str, Dataset] = {}
+    refused: Exception | None = None
+    for split in chosen:
+        try:
+            opened[split] = open_dataset(name, root=root, split=split)
+        except ImageError:
+            raise
+        except FailureError as error:
+            refused = error
+    if not opened and refused is not None:
+        raise refused
+    return opened

@@ -1,0 +1,159 @@
+"""One pass over the pairs: the facts of every image and mask, and nothing that grows with pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from segzoo.data_check.facts import ImageFacts, MaskFacts, look_at_image, look_at_mask, moments_of, sketch_of
+from segzoo.data_check.layout import SPLITS
+from segzoo.errors import MissingExtraError
+from segzoo.images import to_uint8
+from segzoo.printing import bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from segzoo.data_check.layout import Pair
+    from segzoo.interfaces import Dataset
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """The facts of one pair.
+
+    Attributes:
+        name: of the sample.
+        split: it belongs to.
+        image_path: of its image, or how its data set calls it.
+        mask_path: of its mask.
+        image: facts of the image.
+        mask: facts of the mask.
+        page: of both files, where they are stacks.
+    """
+
+    name: str
+    split: str
+    image_path: str
+    mask_path: str
+    image: ImageFacts
+    mask: MaskFacts
+    page: int | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether both files could be read."""
+        return not (self.image.problem or self.mask.problem)
+
+
+def in_sample(total: int, sample: int) -> frozenset[int]:
+    """Return at most ``sample`` positions in a row of ``total``, evenly spread."""
+    return frozenset(np.linspace(0, max(total - 1, 0), min(total, sample)).round().astype(int).tolist())
+
+
+def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list[Look]:
+    """Open every pair once, in threads: decoding runs outside Python's lock.
+
+    Raises:
+        MissingExtraError: every pair takes an extra that is not installed.
+    """
+    measured = in_sample(len(pairs), sample)
+
+    def look(index: int) -> Look:
+        pair = pairs[index]
+        image = look_at_image(pair.image, measure=index in measured, page=pair.page)
+        mask = look_at_mask(pair.mask, page=pair.page)
+        return Look(pair.name, pair.split, str(pair.image), str(pair.mask), image, mask, pair.page)
+
+    workers = min(os.cpu_count() or 1, 8)
+    with ThreadPoolExecutor(workers) as pool:
+        found = _ahead(pool, look, len(pairs), 4 * workers)
+        looks = list(_bar(found, len(pairs), progress))
+    extras = [look.image.extra or look.mask.extra for look in looks]
+    if extras and all(extras):
+        raise MissingExtraError("; ".join(sorted(set(extras))))
+    return looks
+
+
+def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ahead: int) -> Iterator[Look]:
+    """Yield the results in order, with no more than ``ahead`` of them waiting."""
+    waiting: deque[Future[Look]] = deque()
+    for index in range(total):
+        waiting.append(pool.submit(look, index))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: bool) -> list[Look]:
+    """Take every sample of a registered data set's splits once."""
+    keys = [(split, index) for split, dataset in datasets.items() for index in range(len(dataset))]
+    measured = in_sample(len(keys), sample)
+    looks = (
+        _sample(datasets[split], split, index, position in measured)
+        for position, (split, index) in enumerate(keys)
+    )
+    return list(_bar(looks, len(keys), progress))
+
+
+def _sample(dataset: Dataset, split: str, index: int, measure: bool) -> Look:
+    try:
+        sample = dataset[index]
+        pixels = to_uint8(sample.image)
+    except Exception as error:  # whatever the code of a data set raises
+        name = f"{split} {index}"
+        return Look(
+            name, split, name, name, ImageFacts(problem=str(error) or type(error).__name__), MaskFacts()
+        )
+    size = (pixels.shape[0], pixels.shape[1])
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    colour = pixels[..., :3] if pixels.ndim == 3 else pixels
+    image = Image.fromarray(np.ascontiguousarray(colour))
+    facts = ImageFacts(
+        size=size,
+        stored=size,
+        mode="L" if pixels.ndim == 2 else "RGB" if pixels.shape[2] == 3 else f"{pixels.shape[2]} channels",
+        digest=_digest(pixels),
+        sketch=sketch_of(image),
+        moments=moments_of(image) if measure else None,
+    )
+    counts = np.bincount(sample.mask.ravel(), minlength=1)
+    values = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    mask = MaskFacts(
+        size=(sample.mask.shape[0], sample.mask.shape[1]), mode="L", values=values, distinct=len(values)
+    )
+    return Look(sample.name, split, sample.name, sample.name, facts, mask)
+
+
+def _digest(pixels: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=16).digest()
+
+
+def _bar(looks: Iterable[Look], total: int, progress: bool) -> Iterable[Look]:
+    # None shows the bar on terminals alone, so that no log is filled with it.
+    return bar(looks, what="check", unit="pair", total=total, shown=None if progress else False, leave=False)
+
+
+def splits_in(looks: Iterable[Look]) -> dict[str, int]:
+    """Return how many pairs each split has, in the order train, val, test, others."""
+    names = [look.split for look in looks]
+    order = [*SPLITS, *sorted(set(names) - set(SPLITS))]
+    return {name: names.count(name) for name in order if name in names}
+
+
+def shown(path: Path | str, root: Path) -> str:
+    """Return a path as it lies below the root."""
+    path = Path(path)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -1,0 +1,216 @@
+"""Findings about the values of masks: what they mean, in words, and what to pass to training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segzoo.data_check.meaning import VOID, fits, mixed_palettes
+from segzoo.data_check.report import Finding, many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from segzoo.data_check.meaning import Meaning
+    from segzoo.data_check.survey import Look
+
+_SHOWN = 20
+
+
+def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
+    """Tell what the masks of a folder hold."""
+    looks = [look for look in looks if not look.mask.problem]
+    if not looks:
+        return
+    odd = [look for look in looks if meaning.known and not fits(look.mask, meaning)]
+    strange = set(odd)
+    even = [look for look in looks if look not in strange]
+    if meaning.trainable:
+        yield from _trainable(even, meaning)
+    elif meaning.kind != "none":
+        yield _TOLD[meaning.kind](even, meaning)
+    if odd:
+        yield _error(
+            "odd-masks",
+            f"{many(len(odd), 'mask', 'hold')} something else than all the others",
+            "Training stops at the first of them. They may be photographs, or drawn otherwise.",
+            [f"{look.mask_path}: {_what(look)}" for look in odd],
+            "leaves them out with their images",
+        )
+
+
+def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
+    found = sorted({value for look in looks for value in look.mask.values})
+    passed = f" Pass {' '.join(meaning.options)}." if meaning.options else ""
+    if meaning.kind == "colours":
+        yield Finding(
+            kind="colours",
+            severity="warning",
+            what=f"masks hold {len(meaning.colours)} colours, a colour per class",
+            advice="Training must be told the colours in the order of the classes, here from dark to bright: "
+            f"{_numbered(meaning)}. If one of them means void, take it out and pass it as "
+            f"data.ignore_colour, with data.ignore_index={VOID}.",
+            repaired="numbers the colours in that order",
+            count=len(looks),
+        )
+        return
+    if meaning.kind == "binary":
+        both = 1 in found
+        yield _note(
+            "binary",
+            f"masks hold {'0 and 255, others 0 and 1' if both else '0 and 255'}: background and foreground",
+            "That is understood as it is.",
+        )
+    elif meaning.kind == "values":
+        first = meaning.values[0] == 1
+        what = (
+            f"classes are counted from 1, and 0 never occurs: {_list(found)}"
+            if first
+            else (f"masks hold the values {_list(found)}, which are no class indices")
+        )
+        yield Finding(
+            kind="one-based" if first else "values",
+            severity="warning",
+            what=what,
+            advice=f"Training must be told which value is which class, in the order of the classes.{passed}",
+            repaired=f"writes 0 to {len(meaning.names) - 1} instead",
+            count=len(looks),
+        )
+    else:
+        classes = len(meaning.names)
+        black = max(found) < 32 and not any(look.mask.palette for look in looks)
+        told = "They look black in most viewers, which is right." if black else "That is understood."
+        yield _note(
+            "indices", f"masks hold class indices: {classes} classes, 0 to {classes - 1}", told + passed
+        )
+    if meaning.ignore is not None:
+        yield _note(
+            "void",
+            f"the value {VOID} is taken as void: pixels that nobody could name",
+            "Beside class indices it is hardly ever a class. Such pixels are not trained on, nor scored.",
+        )
+    if found == list(range(12)):
+        yield _note(
+            "camvid",
+            "there are exactly the values 0 to 11",
+            "If this is CamVid, 11 is void and no class: pass data.classes=11 data.ignore_index=11.",
+        )
+
+
+def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    blurred = [look for look in looks if look.mask.distinct > 2]
+    jpeg = sum(look.mask.format == "JPEG" for look in blurred)
+    why = "they were saved as JPEG" if jpeg == len(blurred) else "their edges were drawn or resized smoothly"
+    low, high = meaning.peaks or (0, VOID)
+    return _error(
+        "smeared",
+        f"{many(len(blurred), 'mask', 'hold')} grey values between {low} and {high}: {why}",
+        "A mask needs one exact value a class. These clearly show two classes, so that a threshold half-way "
+        "gives them back. Save masks as PNG, and resize them without smoothing (nearest neighbour).",
+        [f"{look.mask_path}: {look.mask.distinct} values" for look in blurred],
+        "sets each pixel to the nearer of the two",
+    )
+
+
+def _palettes(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    mixed = mixed_palettes(look.mask for look in looks)
+    what = (
+        "the palettes of the masks differ: one value is different colours in different files"
+        if mixed
+        else f"some masks hold colours ({len(meaning.colours)} in all), others values or palettes"
+    )
+    return _error(
+        "palettes",
+        what,
+        "Training reads the values, and colours are only for the eye. The colours are what was meant.",
+        [look.mask_path for look in looks if look.mask.palette or look.mask.coloured],
+        f"numbers the colours: {_numbered(meaning)}",
+    )
+
+
+def _numbered(meaning: Meaning) -> str:
+    return ", ".join(f"{i} {name}" for i, name in enumerate(meaning.names[:12]))
+
+
+def _instances(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    most = max(look.mask.objects for look in looks)
+    return _error(
+        "instances",
+        f"each object has a number of its own, up to {most}",
+        "Training needs classes: every object of a kind the same number. If these numbers are classes "
+        f"after all, pass data.classes={most + 1}.",
+        [f"{look.mask_path}: {look.mask.objects} objects" for look in looks if look.mask.objects == most],
+        "writes 1 wherever there is an object",
+    )
+
+
+def _single(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    value = next((value for look in looks for value in look.mask.values), 0)
+    return _error(
+        "single",
+        f"every mask holds nothing but the value {value}",
+        "There is nothing to learn to tell apart. Were the masks exported properly? Some programs draw "
+        "into the transparency or into a layer that was not saved.",
+        [look.mask_path for look in looks],
+    )
+
+
+def _floats(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    odd = [look.mask_path for look in looks if not look.mask.whole]
+    return _error(
+        "floats",
+        f"{many(len(odd), 'mask', 'are')} stored as floating-point numbers",
+        "Training needs whole numbers. These are whole in value, and only stored otherwise.",
+        odd,
+        "stores them as whole numbers",
+    )
+
+
+def _unclear(looks: Sequence[Look], meaning: Meaning) -> Finding:
+    many = sorted(looks, key=lambda look: -look.mask.distinct)
+    return _error(
+        "unclear",
+        f"what the masks mean is unclear: one holds {_what(many[0])}",
+        "A mask holds few values, one a class, with nothing in between. These may be photographs, "
+        "probabilities, or masks of several classes that were saved as JPEG or resized smoothly, which "
+        "cannot be undone. Save them again as PNG from the program that made them.",
+        [f"{look.mask_path}: {_what(look)}" for look in many],
+    )
+
+
+_TOLD = {
+    "smeared": _smeared,
+    "palettes": _palettes,
+    "instances": _instances,
+    "single": _single,
+    "floats": _floats,
+    "unclear": _unclear,
+}
+
+
+def _what(look: Look) -> str:
+    noun = "colours" if look.mask.coloured else "values"
+    return f"{_many(look.mask.distinct)} {noun}"
+
+
+def _many(distinct: int) -> str:
+    return "more than 4,096" if distinct > 4096 else f"{distinct:,}"
+
+
+def _list(found: Sequence[int]) -> str:
+    return ", ".join(map(str, found[:12])) + (", ..." if len(found) > 12 else "")
+
+
+def _note(kind: str, what: str, advice: str) -> Finding:
+    return Finding(kind=kind, severity="note", what=what, advice=advice)
+
+
+def _error(kind: str, what: str, advice: str, examples: Sequence[str], repaired: str = "") -> Finding:
+    return Finding(
+        kind=kind,
+        severity="error",
+        what=what,
+        advice=advice,
+        count=len(examples),
+        examples=tuple(examples[:_SHOWN]),
+        repaired=repaired,
+    )

@@ -1,0 +1,7 @@
+"""The old name of `segzoo.data_check`, which goes on working for the period of deprecation."""
+
+from __future__ import annotations
+
+from segzoo.lazy import moved_names
+
+__getattr__, __dir__ = moved_names(__name__, "segzoo.data_check")

@@ -1,0 +1,210 @@
+"""One pass over the cases: every metric in total and per image, the confusion matrix, the worst images."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segzoo.evaluation.bootstrap import draws, mean_interval, metric_intervals, percentiles
+from segzoo.evaluation.pictures import panels
+from segzoo.evaluation.results import Bootstrap, ClassScore, Evaluation, ImageScore, Score, WorstImage
+from segzoo.metrics.confusion import confusion_matrix
+from segzoo.metrics.rates import rate, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.evaluation.results import Interval, Panel
+    from segzoo.evaluation.samples import NamedMetric, ScoredSample
+    from segzoo.interfaces import Metric
+    from segzoo.specs import Labels
+
+#: Images beyond so many are joined to groups for the bootstrap, so that its cost is bounded.
+GROUPS = 200
+
+
+class Evaluator:
+    """Counts cases one by one.
+
+    Args:
+        metrics: by the first of them the worst images are found.
+        labels: of the masks.
+        worst: of how many images to keep pictures.
+        bootstrap: whether to keep what intervals need.
+    """
+
+    def __init__(
+        self, metrics: Sequence[NamedMetric], labels: Labels, *, worst: int = 0, bootstrap: bool = True
+    ) -> None:
+        self.metrics, self.labels = metrics, labels
+        self._keeps_groups = bootstrap
+        self._totals = {metric.name: metric.fresh() for metric in metrics}
+        self._groups: dict[str, list[Metric]] = {metric.name: [] for metric in metrics}
+        classes = len(labels.classes)
+        self._confusion = np.zeros((classes, classes), np.int64)
+        #: Right, true and predicted pixels of every class, by group.
+        self._pixels: list[NDArray[np.int64]] = []
+        self._occurs = np.zeros(classes, np.int64)
+        self._images: list[ImageScore] = []
+        self._worst = _Worst(worst, metrics[0].spec.higher_is_better)
+
+    def add(self, case: ScoredSample) -> None:
+        """Count one case."""
+        number, scores = len(self._images), {}
+        for metric in self.metrics:
+            counter = metric.fresh()
+            metric.count(counter, case)
+            self._totals[metric.name].merge(counter)
+            scores |= columns(metric.name, counter.compute())
+            if self._keeps_groups and metric.is_light:
+                _add_to_group(self._groups[metric.name], number, counter)
+        counted = case.counted(self.labels)
+        everything = bool(counted.all())
+        matrix = confusion_matrix(
+            case.prediction, case.target, len(self.labels.classes), None if everything else counted
+        )
+        self._count_classes(number, matrix)
+        height, width = case.target.shape
+        self._images.append(ImageScore(case.name, height, width, int(counted.sum()), scores))
+        self._worst.add(next(iter(scores.values()), math.nan), case, counted, self.labels)
+
+    def result(
+        self,
+        *,
+        subject: str,
+        data: str,
+        split: str | None,
+        about: Mapping[str, str],
+        resamples: int,
+        seed: int,
+        unscored: Sequence[str] = (),
+    ) -> Evaluation:
+        """Return what was found, with intervals from ``resamples`` resamples."""
+        groups = min(len(self._images), GROUPS)
+        drawn = draws(groups, resamples if self._keeps_groups else 0, seed)
+        column = next(iter(self._images[0].scores), self.metrics[0].name)
+        return Evaluation(
+            subject=subject,
+            data=data,
+            split=split,
+            labels=self.labels,
+            about=about,
+            scores=tuple(
+                Score(name, dict(total.compute()), total.contract) for name, total in self._totals.items()
+            ),
+            intervals={metric.name: self._intervals(metric, drawn) for metric in self.metrics},
+            images=tuple(self._images),
+            order=(column, self.metrics[0].spec.higher_is_better),
+            classes=self._classes(drawn),
+            confusion=self._confusion,
+            worst=self._worst.images(),
+            bootstrap=Bootstrap(len(drawn), seed, 0.95, groups),
+            unscored=tuple(unscored),
+        )
+
+    def _intervals(self, metric: NamedMetric, drawn: NDArray[np.int64]) -> dict[str, Interval]:
+        if metric.is_light:
+            return metric_intervals(self._groups[metric.name], metric.fresh, drawn)
+        values = np.array([image.scores.get(metric.name, math.nan) for image in self._images])
+        total = self._totals[metric.name].compute().get("per_image", math.nan)
+        return mean_interval(values, total, drawn)
+
+    def _count_classes(self, number: int, matrix: NDArray[np.int64]) -> None:
+        self._confusion += matrix
+        self._occurs += matrix.sum(axis=1) > 0
+        pixels = np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)])
+        if number < GROUPS:
+            self._pixels.append(pixels)
+        else:
+            self._pixels[number % GROUPS] += pixels
+
+    def _classes(self, drawn: NDArray[np.int64]) -> tuple[ClassScore, ...]:
+        _, truth, predicted = np.sum(self._pixels, axis=0)
+        intervals = self._class_intervals(drawn)
+        rates = [
+            rate(measure, self._confusion).tolist() for measure in ("iou", "dice", "precision", "recall")
+        ]
+        return tuple(
+            ClassScore(
+                name,
+                int(self._occurs[index]),
+                int(truth[index]),
+                int(predicted[index]),
+                *(values[index] for values in rates),
+                iou_interval=intervals[index],
+            )
+            for index, name in enumerate(self.labels.classes)
+            if index != self.labels.ignore_index
+        )
+
+    def _class_intervals(self, drawn: NDArray[np.int64]) -> list[Interval | None]:
+        """Return the interval of every class's IoU: sums over resamples are one matrix product."""
+        if not len(drawn):
+            return [None] * len(self.labels.classes)
+        right, truth, predicted = np.tensordot(drawn, np.stack(self._pixels), axes=1).transpose(1, 0, 2)
+        iou = ratio(right, truth + predicted - right)
+        return [percentiles(iou[:, index]) for index in range(iou.shape[1])]
+
+
+class _Worst:
+    """Keeps pictures of the images with the worst scores, and of no others."""
+
+    def __init__(self, keep: int, higher_is_better: bool) -> None:
+        self._keep, self._sign = keep, -1 if higher_is_better else 1
+        #: Badness, minus the order of arrival, and what to keep; the least bad comes first.
+        self._heap: list[tuple[float, int, WorstImage]] = []
+        self._seen = 0
+
+    def add(self, score: float, case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> None:
+        self._seen += 1
+        badness = self._sign * score
+        if not self._keep or math.isnan(badness):
+            return
+        if len(self._heap) == self._keep and badness <= self._heap[0][0]:
+            return
+        shown: tuple[Panel, ...] = panels(case, counted, labels)
+        entry = (badness, -self._seen, WorstImage(case.name, score, shown))
+        (heapq.heappush if len(self._heap) < self._keep else heapq.heapreplace)(self._heap, entry)
+
+    def images(self) -> tuple[WorstImage, ...]:
+        return tuple(image for _, _, image in sorted(self._heap, key=lambda e: (-e[0], -e[1])))
+
+
+def _add_to_group(groups: list[Metric], number: int, counter: Metric) -> None:
+    if number < GROUPS:
+        groups.append(counter)
+    else:
+        groups[number % GROUPS].merge(counter)
+
+
+def tally(cases: Iterable[ScoredSample], metrics: Sequence[NamedMetric], labels: Labels) -> list[Score]:
+    """Count the metrics alone, as a training does every epoch."""
+    totals = [metric.fresh() for metric in metrics]
+    for case in cases:
+        for metric, total in zip(metrics, totals, strict=True):
+            metric.count(total, case)
+    return [
+        Score(metric.name, dict(total.compute()), total.contract)
+        for metric, total in zip(metrics, totals, strict=True)
+    ]
+
+
+def columns(metric: str, values: Mapping[str, float]) -> dict[str, float]:
+    """Return what one image scored, by column: ``dice``, or ``name value`` where a metric has several.
+
+    Of a metric that averages over images in two ways, only ``per_image`` says something of one image.
+    """
+    if "per_image" in values:
+        return {metric: float(values["per_image"])} | {
+            f"{metric} {name}": float(value)
+            for name, value in values.items()
+            if name not in ("per_image", "pooled")
+        }
+    if len(values) == 1:
+        return {metric: float(next(iter(values.values())))}
+    return {f"{metric} {name}": float(value) for name, value in values.items()}

@@ -1,0 +1,54 @@
+"""Cores and memory that this process may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from segzoo.installation.findings import Findings, Part, told_bytes
+from segzoo.machine import memory_here, usable_cores
+
+#: Bytes of memory with which segzoo is known to work: torch alone takes 0.3 GB.
+LEAST = 1_000_000_000
+
+#: Bytes that processes which load data hand batches over in.
+LEAST_SHARED = 256_000_000
+
+_SHARED = Path("/dev/shm")
+_ASKED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def look() -> Part:
+    """Say how many cores and how much memory there are, and how many this process may use."""
+    wrong = Findings("machine")
+    cores, memory = usable_cores(), memory_here()
+    shared = shutil.disk_usage(_SHARED).total if _SHARED.is_dir() else None
+    facts = {
+        "cores": os.cpu_count() or 1,
+        "usable_cores": cores,
+        "memory_bytes": memory.total,
+        "memory_limit_bytes": memory.limit,
+        "free_memory_bytes": memory.room,
+        "shared_memory_bytes": shared,
+    }
+    for name in _ASKED:
+        asked = os.environ.get(name, "")
+        if asked.isdecimal() and int(asked) > cores:
+            wrong.warn(
+                f"{name}={asked} asks for more threads than the {cores} cores that this process may use, "
+                "and they wait for each other",
+                f"unset {name}, or set it to {cores}",
+            )
+    if 0 < memory.room < LEAST:
+        wrong.warn(
+            f"this process may take {told_bytes(memory.room)} more memory",
+            "close other programs, or ask for a larger limit; large images are predicted within "
+            "--memory 500MB",
+        )
+    if shared is not None and shared < LEAST_SHARED:
+        wrong.warn(
+            f"{_SHARED} holds {told_bytes(shared)}: training with workers above 0 may end with a bus error",
+            "leave workers at 0, or start the container with --shm-size=2g",
+        )
+    return Part("machine", facts, tuple(wrong))

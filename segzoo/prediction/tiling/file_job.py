@@ -1,0 +1,135 @@
+"""Images that are too large to be held: from the rows of their files to those of their outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from segzoo.errors import OptionError
+from segzoo.prediction.tiling import open_rows, segment_large
+from segzoo.prediction.tiling.outputs import RowOutputs, bytes_of_outputs, check_by_rows, drawn
+from segzoo.prediction.tiling.rows import WholeRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from segzoo.files import Keeping
+    from segzoo.prediction.rendering import OutputOptions
+    from segzoo.prediction.tiling import Plan, RowSource
+    from segzoo.prediction.tiling.planner import Tiler
+
+
+@dataclass
+class RowJob:
+    """An image that goes by rows, from its file to those of its outputs.
+
+    Attributes:
+        tiler: runs it.
+        path: the image's file.
+        page: of the file, where it has several.
+        rows: of the file.
+        outputs: the file of each output.
+        options: how outputs look.
+        plan: how it is run.
+        shares: of the image that each class covers, by name, once it was run.
+    """
+
+    tiler: Tiler
+    path: Path
+    page: int | None
+    rows: RowSource
+    outputs: Mapping[str, Path]
+    options: OutputOptions
+    plan: Plan
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def find(
+        cls,
+        tiler: Tiler,
+        path: Path,
+        outputs: Mapping[str, Path],
+        options: OutputOptions,
+        *,
+        page: int | None = None,
+        cleans: bool = False,
+        any_size: bool = False,
+    ) -> RowJob | None:
+        """Return the job of an image that is too large to be held with what is written of it, or ``None``.
+
+        Args:
+            tiler: runs it.
+            path: the image's file.
+            outputs: the file of each output.
+            options: how outputs look.
+            page: of a file with several, from 0.
+            cleans: whether small objects or holes go, which takes the whole mask.
+            any_size: whether images of more pixels than Pillow takes for harmless are read.
+
+        Raises:
+            ImageError: the file cannot be read.
+            OptionError: what is wanted cannot be made by rows, or the budget is too small.
+        """
+        rows = open_rows(path, page=page, max_pixels=None if any_size else -1)
+        height, width = rows.height, rows.width
+        keeps = "probabilities" in outputs
+        held = tiler.held(height, width, probabilities=keeps)
+        if max((1 + tiler.shared) * held, rows.resident) <= tiler.budget:
+            return None
+        try:
+            _check_by_rows(f"{path} ({height}x{width})", outputs, cleans=cleans)
+        except OptionError:
+            if held <= tiler.budget:
+                return None
+            raise
+        pictures = 0 if isinstance(rows, WholeRows) else drawn(outputs)
+        beside = rows.resident * pictures + bytes_of_outputs(tuple(outputs), height, width, options)
+        plan = tiler.plan_rows(rows, beside, probabilities=keeps)
+        return cls(tiler, path, page, rows, outputs, options, plan)
+
+    @torch.inference_mode()
+    def run(self, keeping: Keeping | None = None) -> Mapping[str, float]:
+        """Segment the image, write its outputs, and return the share of each class, by name.
+
+        Args:
+            keeping: what an earlier run wrote, and who is told before the files get their names; it then
+                finds the shares in `shares`.
+
+        Raises:
+            ImageError: the image is damaged.
+            FailureError: an output cannot be written.
+        """
+        tiler, rows = self.tiler, self.rows
+        size = rows.height, rows.width
+
+        def again() -> RowSource:
+            # What is decoded at once is there already; else a second reader keeps its own place.
+            if isinstance(rows, WholeRows):
+                return rows
+            return open_rows(self.path, page=self.page, max_pixels=None)
+
+        labels, logits = tiler.config.labels, tiler.config.architecture.num_classes
+        with RowOutputs(self.outputs, labels, logits, again, size, self.options, keeping) as sink:
+            segment_large(
+                tiler.engine,
+                rows,
+                sink,
+                config=tiler.config,
+                plan=self.plan,
+                thresholds=tiler.thresholds,
+                chances=sink.chances,
+            )
+            self.shares = sink.shares
+        return self.shares
+
+
+def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool) -> None:
+    if cleans:
+        raise OptionError(
+            f"{image} is too large to be held, and small objects and holes are found in the whole mask: "
+            "leave out --smallest-object and --smallest-hole, or give more memory"
+        )
+    check_by_rows(outputs)

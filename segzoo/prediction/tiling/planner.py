@@ -1,0 +1,209 @@
+"""When an image is too large for the memory: tiles instead of the whole, and rows instead of files.
+
+Small images are never measured. A large one is planned for a budget, which is most of what the machine
+has to spare unless somebody names another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from segzoo.errors import OptionError
+from segzoo.images import placed
+from segzoo.machine import memory_here
+from segzoo.prediction.tiling import (
+    ArrayChances,
+    ArrayRows,
+    ArraySink,
+    measure,
+    parse_memory,
+    plan_tiles,
+    segment_large,
+)
+from segzoo.prediction.tiling.plan import told_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from segzoo.config import ModelConfig
+    from segzoo.prediction.engines import Engine
+    from segzoo.prediction.tiling import NetworkProfile, Plan, RowSource
+
+#: Images of fewer pixels are run as a whole without a plan, unless a budget is named.
+SMALL = 4_000_000
+#: Bytes a pixel that no network here comes near: below a budget by that much, an image needs no plan.
+MOST = 20_000
+#: The share of the memory to spare that a plan may take where nobody names a budget.
+_SHARE = 0.6
+#: Bytes that are taken to be free where the system does not say.
+_UNKNOWN = 4 * 10**9
+#: Images that are held at most while one is segmented, itself included.
+_WAITING = 5
+#: Bytes a pixel that an image, its mask and the pictures of it take in memory.
+PICTURES = 48
+
+
+@dataclass
+class Tiler:
+    """Plans large images and runs them by tiles.
+
+    Attributes:
+        network: as it was loaded; it is measured when the first large image comes.
+        engine: what runs it.
+        config: how it predicts.
+        thresholds: by class index.
+        memory: the budget in bytes; ``None`` looks what is to spare.
+        tell: is told each plan.
+        shared: whether other images are on their way at the same time: read, or written.
+    """
+
+    network: nn.Module
+    engine: Engine
+    config: ModelConfig
+    thresholds: Mapping[int, float]
+    memory: int | None
+    tell: Callable[[str], None]
+    shared: bool = False
+    _traits: NetworkProfile | None = None
+
+    def plan(
+        self, height: int, width: int, *, channels: int, resident: int = 0, probabilities: bool = False
+    ) -> Plan | None:
+        """Return how to run an image in tiles; ``None`` where it is run as a whole.
+
+        Args:
+            height: of the image.
+            width: of the image.
+            channels: of the image's file.
+            resident: bytes that its source holds.
+            probabilities: whether they are wanted.
+
+        Raises:
+            OptionError: the budget is too small; the text tells the least one.
+        """
+        size = placed(height, width, self.config.preprocessing.resize)[0]
+        seen = size[0] * size[1]
+        if self.memory is None:
+            small = max(height * width, seen) < SMALL
+        else:
+            small = seen * MOST + self.held(height, width, probabilities=probabilities) < self.memory
+        if small:
+            return None
+        # While one is segmented, pictures of the one before are drawn, and a few wait.
+        others = _WAITING * resident + self.held(height, width, probabilities=probabilities)
+        beside = others if self.shared else 0
+        plan = self._planned(height, width, channels, resident, beside, probabilities=probabilities)
+        if plan.single and plan.peak + self._beside(height, width) <= self.budget:
+            return None
+        self.tell(str(plan))
+        return plan
+
+    @property
+    def budget(self) -> int:
+        """Bytes that an image may take."""
+        return to_spare() if self.memory is None else self.memory
+
+    def held(self, height: int, width: int, *, probabilities: bool = False) -> int:
+        """Return the bytes that an image, its mask and the pictures of it take in memory."""
+        wide = 0 if self.config.labels.index_type == "uint8" else 8
+        # Probabilities as floats, once more as they are written, and twice in the file's bytes.
+        chances = 12 * self.config.architecture.num_classes if probabilities else 0
+        return height * width * (PICTURES + wide + chances)
+
+    def _beside(self, height: int, width: int) -> int:
+        """Return what it takes to resize an image as a whole, and its scores back to its size."""
+        resize, architecture = self.config.preprocessing.resize, self.config.architecture
+        if resize is None:
+            return 0
+        return height * width * (3 * architecture.in_channels + 12 * architecture.num_classes)
+
+    def measured(self) -> NetworkProfile:
+        """Measure the network, once; what other threads take meanwhile would be counted as its own."""
+        if self._traits is None:
+            in_channels = self.config.architecture.in_channels
+            self._traits = measure(self.network, self.engine, in_channels=in_channels)
+        return self._traits
+
+    def _planned(
+        self, height: int, width: int, channels: int, resident: int, beside: int, *, probabilities: bool
+    ) -> Plan:
+        return plan_tiles(
+            self.measured(),
+            height,
+            width,
+            memory=self.budget,
+            channels=channels,
+            resident=resident,
+            beside=beside,
+            resize=self.config.preprocessing.resize,
+            probabilities=probabilities or bool(self.thresholds),
+        )
+
+    def plan_rows(self, rows: RowSource, beside: int, *, probabilities: bool) -> Plan:
+        """Return how to run an image by rows, whose outputs take so many bytes beside; errors as `plan`."""
+        size = rows.height, rows.width
+        plan = self._planned(*size, rows.channels, rows.resident, beside, probabilities=probabilities)
+        self.tell(str(plan))
+        return plan
+
+    @torch.inference_mode()
+    def run(
+        self, image: NDArray[np.uint8], plan: Plan, *, probabilities: bool = False
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+        """Segment an image ``(H, W, C)`` that is held, by its plan.
+
+        Returns:
+            The mask ``(H, W)``, and probabilities ``(K, H, W)`` where they are wanted.
+
+        Raises:
+            OptionError: the probabilities alone take more than the budget.
+            ImageError: the image has other channels than the network.
+        """
+        size, classes = (plan.height, plan.width), self.config.architecture.num_classes
+        needed = 4 * classes * size[0] * size[1] if probabilities else 0
+        if needed > self.budget:
+            raise OptionError(
+                f"the probabilities of {size[0]}x{size[1]} pixels are {told_memory(needed)}, and there is "
+                f"{told_memory(self.budget)}: write them to a file, by rows, with --outputs probabilities"
+            )
+        sink = ArraySink(*size)
+        chances = ArrayChances(classes, *size) if probabilities else None
+        segment_large(
+            self.engine,
+            ArrayRows(image),
+            sink,
+            config=self.config,
+            plan=plan,
+            thresholds=self.thresholds,
+            chances=chances,
+        )
+        return sink.mask, None if chances is None else chances.chances
+
+
+def to_spare(device: torch.device | None = None) -> int:
+    """Return the bytes that a plan may take where nobody named a budget: a share of the room there is.
+
+    Args:
+        device: whose memory is meant; that of the machine where it has none of its own.
+    """
+    if device is not None and device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int((torch.cuda.mem_get_info(device)[0] + kept) * _SHARE)
+    memory = memory_here()
+    return int((memory.room if memory.total else _UNKNOWN) * _SHARE)
+
+
+def read_budget(memory: str | int | None) -> int | None:
+    """Return a budget in bytes.
+
+    Raises:
+        OptionError: it is no size.
+    """
+    return None if memory is None else parse_memory(memory)

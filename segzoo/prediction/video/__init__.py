@@ -1,0 +1,1 @@
+"""Videos: frames in, a mask for each frame, a video out."""

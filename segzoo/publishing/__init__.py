@@ -1,0 +1,1 @@
+"""From a run to weights that others use: cards, provenance, releases, the Hub."""

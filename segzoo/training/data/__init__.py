@@ -1,0 +1,1 @@
+"""What training reads: splits, class weights and the loader."""

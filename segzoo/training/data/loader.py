@@ -1,0 +1,229 @@
+"""Samples to batches: the same for a seed, an epoch and a sample, whoever loads them.
+
+A batch is that of all processes together, and each process takes its part of it, so that a recipe
+means the same on one device and on eight.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from multiprocessing import active_children
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from segzoo.errors import FailureError, OptionError, SegzooError
+from segzoo.images import normalised, to_channels
+from segzoo.labels import counted
+from segzoo.training.augmentation import make_augmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from segzoo import interfaces
+    from segzoo.specs import Preprocessing
+    from segzoo.training.recipe.schema import Recipe
+
+
+class Batch(NamedTuple):
+    """What one process trains on in one step.
+
+    Attributes:
+        images: ``(N, C, H, W)`` float32, preprocessed.
+        masks: ``(N, H, W)`` uint8, as bytes travel faster between processes and to the device.
+        indices: ``(N,)`` of the samples in their data set.
+    """
+
+    images: Tensor
+    masks: Tensor
+    indices: Tensor
+
+
+class Batches(Sampler[list[tuple[int, int]]]):
+    """Every index once an epoch, shuffled by seed and epoch; of each batch, one process's part.
+
+    What is left over at the end of an epoch, where it is less than a batch, is left out, unless it is all
+    there is.
+
+    Args:
+        size: how many samples there are.
+        batch_size: samples a step, of all processes together.
+        seed: of the order.
+        rank: which process this is.
+        processes: how many there are.
+
+    Attributes:
+        epoch: the epoch that is drawn next.
+        start: the batch that it begins with; batches before it were seen before a crash.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, *, seed: int = 0, rank: int = 0, processes: int = 1
+    ) -> None:
+        if min(batch_size, size) < processes:
+            raise OptionError(
+                f"{processes} processes need at least one image each in a step: got batch_size={batch_size} "
+                f"and {size} images; start fewer processes or say batch_size={processes}"
+            )
+        if batch_size % processes:
+            raise OptionError(
+                f"batch_size={batch_size} cannot be shared by {processes} processes: say "
+                f"batch_size={max(batch_size // processes, 1) * processes}"
+            )
+        # A batch of all there is must still be shared evenly, or one process would wait for the others.
+        self.batch_size = min(batch_size, size - size % processes)
+        self.size, self.seed, self.rank, self.processes = size, seed, rank, processes
+        self.epoch, self.start = 0, 0
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        return self.size // self.batch_size
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
+        share = self.batch_size // self.processes
+        for number in range(self.start, self.steps):
+            first = number * self.batch_size + self.rank * share
+            yield [(self.epoch, int(index)) for index in order[first : first + share]]
+
+
+class Augmented(Dataset[Batch]):
+    """Samples after augmentation, as `Batch` describes them, without the first axis."""
+
+    def __init__(self, dataset: interfaces.Dataset, recipe: Recipe, preprocessing: Preprocessing) -> None:
+        self.dataset, self.seed, self.preprocessing = dataset, recipe.seed, preprocessing
+        self.augment = make_augmentation(recipe.augment, ignore_index=dataset.labels.ignore_index)
+        if self.augment.size is None and recipe.batch_size > 1:
+            raise OptionError(
+                "augment gives images of different sizes, which cannot be one batch: end it with crop, "
+                "resize or letterbox, or say batch_size=1"
+            )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """Return sample ``index`` as it is in ``epoch``, given as ``(epoch, index)``."""
+        epoch, index = key
+        sample = self.dataset[index]
+        random = np.random.default_rng([self.seed, epoch, index])
+        image = to_channels(sample.image, self.preprocessing)
+        mask = counted(sample, self.dataset.labels)
+        image, mask = self.augment(image, mask, random)
+        pixels = torch.from_numpy(normalised(np.ascontiguousarray(image), self.preprocessing))
+        return Batch(pixels, torch.from_numpy(np.ascontiguousarray(mask)), torch.tensor(index))
+
+
+def make_loader(
+    dataset: interfaces.Dataset,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+) -> tuple[DataLoader[Batch], Batches]:
+    """Return batches of this process, and the sampler whose ``epoch`` must be set before each pass.
+
+    Raises:
+        OptionError: the processes cannot share a batch, or augmentation gives no fixed size.
+    """
+    batches = Batches(len(dataset), recipe.batch_size, seed=recipe.seed, rank=rank, processes=processes)
+    loader = DataLoader(
+        Augmented(dataset, recipe, preprocessing),
+        batch_sampler=batches,
+        num_workers=recipe.workers,
+        pin_memory=torch.cuda.is_available(),
+        # Workers that stay would go on with the epoch and the start that they were made with.
+        persistent_workers=False,
+        worker_init_fn=leave_signals,
+        # The loader draws a seed for its workers, which must not disturb the network's own numbers.
+        generator=torch.Generator().manual_seed(recipe.seed),
+    )
+    return loader, batches
+
+
+# Batches from the processes that load them, and what it means when one of those is lost.
+#
+# PyTorch raises an error about a lost process wherever the main one happens to be, in the middle of a save
+# too. Here it is raised where the next batch is asked for, so that whatever was begun is brought to its end.
+
+
+def fetched(loader: DataLoader[Batch], recipe: Recipe) -> Iterator[Batch]:
+    """Give the batches of an epoch, and end the processes that loaded them.
+
+    Raises:
+        FailureError: a process that loads data was killed; or what a sample's reader raised, as it would
+            be without such processes.
+    """
+    before = set(active_children())
+    iterator = iter(loader)
+    workers = set(active_children()) - before
+    _look_only_when_asked()
+    try:
+        yield from _batches(iterator, recipe)
+    finally:
+        # Those of an epoch that was not finished; they would not obey the loader, see `leave_signals`.
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+def _batches(iterator: Iterator[Batch], recipe: Recipe) -> Iterator[Batch]:
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except SegzooError as error:
+            raise _bare(error) from None
+        except (RuntimeError, OSError, EOFError) as error:
+            if not _lost(error, recipe):
+                raise
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise FailureError(
+                f"a process that loads data was killed, most often because memory ran out ({told}): say "
+                f"workers={recipe.workers // 2}, or data.cache=false, and resume: "
+                f"segzoo train --resume {recipe.out}"
+            ) from error
+        yield batch
+
+
+def leave_signals(worker: int) -> None:
+    """Have a process that loads data ignore Ctrl-C and requests to stop, which all of a group get.
+
+    The main process acts on them, after the step in hand, and then ends its workers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _look_only_when_asked() -> None:
+    """Take back the handler that raises at any moment; the loader looks for lost processes by itself."""
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _lost(error: BaseException, recipe: Recipe) -> bool:
+    """Whether an error means that a process is gone: torch's own words, or a pipe without its other end."""
+    text = str(error)
+    if not recipe.workers or text.startswith("Caught "):  # by a worker that lives and has told of it
+        return False
+    return "DataLoader worker" in text or isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+
+
+def _bare(error: SegzooError) -> SegzooError:
+    """Return a worker's error without the traceback that torch writes into its text."""
+    text = str(error)
+    if not text.startswith("Caught "):
+        return error
+    kind = type(error)
+    return kind(text.rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].rstrip())

@@ -1,0 +1,386 @@
+"""How a recipe's data is divided into what trains and what validates.
+
+Without ``split`` these are the data set's own ``train`` and ``val``. With it, samples are divided by a share,
+by folds, or as a file says, or two of the data set's own parts are taken as they are:
+
+    [split]
+    share = 0.1            # of the samples; order = "shuffled", "hash" or "contiguous"
+    folds = 5, fold = 0    # order = "contiguous" or "shuffled"
+    train = "trainaug"     # a part, or several; and val = "val", which both are "train" and "val" if not said
+    file = "split.csv"     # columns name and split; or JSON; or "train.txt, val.txt", a name in each line
+    group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV
+    seed = 0               # of what is shuffled
+    of = "train"           # which of the data set's own parts is divided; or several, "train, val"
+
+What ``of`` leaves out stays unseen, so a data set's own ``test`` is never trained on unless it is named. A
+folder that nobody has divided is divided as a whole, and so is what a file names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from segzoo.build import open_dataset
+from segzoo.datasets.cached import Cached
+from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.errors import ImageError, OptionError, did_you_mean
+from segzoo.files import name_bytes, regular
+from segzoo.images import count_pages
+from segzoo.images.zarrs import holds_zarr
+from segzoo.training.data.split_files import read_groups, read_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from segzoo.interfaces import Dataset
+    from segzoo.training.recipe.schema import Recipe
+
+
+#: What goes with each way of dividing.
+_WAYS = {
+    "share": ("of", "order", "seed", "group"),
+    "folds": ("fold", "of", "order", "seed", "group"),
+    "file": ("of",),
+    "train": ("val",),
+}
+_KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
+
+
+def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """Open what trains and what validates, each sample kept in memory once it is decoded.
+
+    Where samples are kept is the person's choice if ``data_options`` has ``cache``.
+
+    Raises:
+        ImageError: something that is no file has the name of one, or a TIFF cannot be opened; the text lists
+            all of them.
+        MissingExtraError: a TIFF takes tifffile, which is not installed.
+        OptionError: a key of ``split`` is unknown, out of range, or excludes another; or a side is empty.
+        FailureError: a file of ``split`` cannot be read, or does not fit the data.
+    """
+    opened = _opened(recipe)
+    _check_files(opened)
+    return opened
+
+
+def _check_files(datasets: Sequence[Any]) -> None:
+    """Look whether files can be opened, before hours are spent; damage inside is found when they are read."""
+    bad: dict[Path, str] = {}
+    for dataset in datasets:
+        for index in range(len(dataset)) if hasattr(dataset, "files") else ():
+            for path in dataset.files(index):
+                try:
+                    if not holds_zarr(path):
+                        regular(path)
+                    if path.suffix.lower() in (".tif", ".tiff"):
+                        count_pages(path)
+                except ImageError as error:
+                    bad[path] = str(error)
+                except OSError as error:
+                    bad[path] = f"{path} cannot be read: {error.strerror or error}"
+    if bad:
+        raise ImageError(
+            "\n".join([*bad.values(), "`segzoo data check DIR --fix OUT` leaves such files out"])
+        )
+
+
+def _opened(recipe: Recipe) -> tuple[Dataset, Dataset]:
+    split = recipe.split
+    check_split_options(split)
+    if not split or _by_parts(split):
+        training, validation = (_together(recipe, split.get(side, side)) for side in ("train", "val"))
+        return training, validation
+    opened = [_own(recipe, part) for part in _divided(recipe)]
+    places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
+    # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
+    names = Chosen([bare for bare, _ in opened], places).names
+    sides = _sides(split, names)
+    kept = [dataset for _, dataset in opened]
+    training, validation = (
+        Chosen(kept, [place for place, side in zip(places, sides, strict=True) if side == wanted])
+        for wanted in ("train", "val")
+    )
+    return training, validation
+
+
+def _by_parts(split: Mapping[str, Any]) -> bool:
+    """Whether the data set's own parts are taken as they are."""
+    return "train" in split or "val" in split
+
+
+def _together(recipe: Recipe, parts: str | Sequence[str]) -> Dataset:
+    """Return one part of the data set, or several as one."""
+    opened = [_own(recipe, part)[1] for part in _listed(parts)]
+    if len(opened) == 1:
+        return opened[0]
+    places = [(part, index) for part, dataset in enumerate(opened) for index in range(len(dataset))]
+    return Chosen(opened, places)
+
+
+def _listed(parts: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, parts.split(",")))) if isinstance(parts, str) else tuple(parts)
+
+
+def check_split_options(split: Mapping[str, Any]) -> None:
+    """Raise `OptionError` unless the keys of ``split`` are known, fit one another, and hold what they may."""
+    for key in split:
+        if key not in _KEYS:
+            told = f"known are {', '.join(_KEYS)}"
+            raise OptionError(f"split.{key} is unknown{did_you_mean(key, _KEYS, told)}")
+    ways = [key for key in _WAYS if key in split or (key == "train" and "val" in split)]
+    if split and len(ways) != 1:
+        if not ways:
+            needs = "split.folds" if "fold" in split else "split.share, split.folds or split.file"
+            raise OptionError(f"split.{next(iter(split))} says nothing without {needs}")
+        said = [way if way in split else "val" for way in ways]
+        raise OptionError(" and ".join(f"split.{way}" for way in said) + " exclude one another: keep one")
+    for key in split:
+        if key not in (*ways, *_WAYS[ways[0]]):
+            raise OptionError(f"split.{key} does not go with split.{ways[0]}: leave one of the two out")
+    for key, value in split.items():
+        _check_value(key, value, split)
+    both = {*_listed(split.get("train", "train"))} & {*_listed(split.get("val", "val"))}
+    if both and _by_parts(split):
+        raise OptionError(f"split.train and split.val both name {min(both)!r}: name other parts")
+    if ways and "seed" in split and _order(split) == "contiguous":
+        raise OptionError(
+            "split.seed changes nothing where split.order is 'contiguous': leave one of the two out"
+        )
+
+
+def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
+    orders = FOLD_ORDERS if "folds" in split else SHARE_ORDERS
+    folds: Any = split.get("folds")
+    right, wanted = {
+        "share": (_number(value) and 0 < value < 1, "a number between 0 and 1, such as 0.1"),
+        "folds": (_whole(value, 2), "a whole number of 2 or more"),
+        "fold": (
+            _whole(value) and _whole(folds) and value < folds,
+            f"one of 0 to {folds - 1}, as split.folds is {folds}" if _whole(folds) else "a whole number",
+        ),
+        "order": (value in orders, " or ".join(map(repr, orders))),
+        "seed": (_whole(value), "a whole number of 0 or more"),
+        "group": (_word(value), "a regular expression with one group, or a CSV file"),
+        "of": (_word(value) or _words(value), "a split of the data set, or a list of them"),
+        "train": (_word(value) or _words(value), "a split of the data set, or a list of them"),
+        "val": (_word(value) or _words(value), "a split of the data set, or a list of them"),
+        "file": (bool(value), "a CSV or JSON file, or two files of names"),
+    }[key]
+    if not right:
+        raise OptionError(f"split.{key} must be {wanted}, got {value!r}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _word(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(_word, value))
+
+
+def _order(split: Mapping[str, Any]) -> str:
+    return split.get("order", "contiguous" if "folds" in split else "shuffled")
+
+
+def _sides(split: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return ``train``, ``val`` or ``test`` for each name."""
+    if "file" in split:
+        return read_split(split["file"], names)
+    groups = read_groups(split["group"], names) if "group" in split else list(names)
+    order, seed = _order(split), split.get("seed", 0)
+    if "share" in split:
+        validates = validating_share(groups, split["share"], order, seed)
+    else:
+        validates = validating_fold(groups, split["folds"], split.get("fold", 0), order, seed)
+    return ["val" if one else "train" for one in validates]
+
+
+def _divided(recipe: Recipe) -> Sequence[str]:
+    """Return the data set's own parts whose samples are divided."""
+    of = recipe.split.get("of")
+    if of is not None:
+        return _listed(of)
+    if "file" not in recipe.split:
+        return ("all",) if _nobody_divided(recipe) else ("train",)
+    try:
+        _bare(recipe, "all")
+    except OptionError:
+        own = zoo.registry("datasets").get(recipe.data).splits
+        return [part for part in FOLDERS if part in own] or ("train",)
+    return ("all",)
+
+
+def _nobody_divided(recipe: Recipe) -> bool:
+    """Whether the data is a folder or list that falls apart by the hash of names alone."""
+    registered = zoo.registry("datasets")
+    if recipe.data in registered and registered.get(recipe.data).name not in ("folder", "labelme"):
+        return False
+    everything = _names(_bare(recipe, "all"))
+    try:
+        training = _names(_bare(recipe, "train"))
+    except OptionError:  # it is empty
+        training = []
+    words = {word for spelled in FOLDERS.values() for word in spelled}
+    if any(name.partition("/")[0] in words for name in everything):
+        return False
+    # Pages of one stack keep together, by the name of the stack.
+    keys: tuple[Callable[[str], str], ...] = (str, lambda name: name.rpartition("/")[0])
+    return any(training == [name for name in everything if split_of(key(name)) == "train"] for key in keys)
+
+
+def _names(dataset: Dataset) -> list[str]:
+    return Chosen([dataset], [(0, index) for index in range(len(dataset))]).names
+
+
+def _own(recipe: Recipe, part: str) -> tuple[Dataset, Dataset]:
+    """Return a part as the data set gives it, and as what keeps its samples."""
+    bare = _bare(recipe, part)
+    if not len(bare):
+        raise OptionError(f"the split {part!r} of {recipe.data!r} is empty: it needs at least one image")
+    # Who says where samples are kept, or that they are not, has reasons to keep them from memory.
+    if "cache" in recipe.data_options:
+        return bare, open_dataset(recipe.data, root=recipe.root, split=part, **recipe.data_options)
+    return bare, Cached(bare)
+
+
+def _bare(recipe: Recipe, part: str) -> Dataset:
+    options = {key: value for key, value in recipe.data_options.items() if key != "cache"}
+    return open_dataset(recipe.data, root=recipe.root, split=part, **options)
+
+
+# Which samples train and which validate: decided by their names alone.
+#
+# Chance is a hash of a seed and a name, not a generator: the division is the same on every machine, with
+# every version of NumPy, in whatever order a disk lists files. Samples of one group, such as the slices of
+# one patient, are never divided.
+
+#: By what order a share and a fold are cut off.
+SHARE_ORDERS = ("shuffled", "hash", "contiguous")
+FOLD_ORDERS = ("contiguous", "shuffled")
+
+
+def validating_share(groups: Sequence[str], share: float, order: str, seed: int) -> list[bool]:
+    """Say of every sample whether it validates.
+
+    Args:
+        groups: of each sample: what keeps together; its name where it stands alone.
+        share: of the samples that validate, above 0 and below 1.
+        order: ``shuffled`` takes the share exactly, by chance; ``hash`` takes each group by its own name
+            alone, so that a new image moves no other one, and the share is met on average; ``contiguous``
+            takes the last ones.
+        seed: of the chance.
+
+    Raises:
+        OptionError: one of the two sides would be empty.
+    """
+    if order == "hash":
+        chosen = {group for group in groups if _chance(group, seed) < share}
+    else:
+        units = list(dict.fromkeys(groups))
+        units = units[::-1] if order == "contiguous" else _shuffled(units, seed)
+        # One is left to train, however large the share.
+        chosen = set(_first(units[:-1] or units, Counter(groups), share * len(groups)))
+    validates = [group in chosen for group in groups]
+    if all(validates) or not any(validates):
+        side = "training" if all(validates) else "validation"
+        kinds = len(set(groups))
+        what = f"{len(groups)} samples" + ("" if kinds == len(groups) else f" in {kinds} groups")
+        advice = (
+            "; a hash decides for each sample alone: split.order='shuffled' takes the share exactly"
+            if order == "hash" and kinds > 1
+            else ": at least two are needed"
+        )
+        raise OptionError(f"split.share={share:g} leaves nothing for {side}, of {what}{advice}")
+    return validates
+
+
+def validating_fold(groups: Sequence[str], folds: int, fold: int, order: str, seed: int) -> list[bool]:
+    """Say of every sample whether it is in fold ``fold``, which validates.
+
+    Folds differ by one sample at most, the first ones being larger; with groups, by as little as their
+    order allows.
+
+    Raises:
+        OptionError: there are fewer groups than folds.
+    """
+    units = list(dict.fromkeys(groups))
+    if folds > len(units):
+        what = "samples" if len(units) == len(groups) else f"groups, of {len(groups)} samples"
+        raise OptionError(f"split.folds={folds} is too many: there are {len(units)} {what}")
+    if order == "shuffled":
+        units = _shuffled(units, seed)
+    chosen = set(_cut(units, Counter(groups), folds)[fold])
+    return [group in chosen for group in groups]
+
+
+def _cut(units: list[str], sizes: Counter[str], folds: int) -> list[list[str]]:
+    """Cut units into consecutive folds of nearly as many samples, none empty."""
+    cut: list[list[str]] = []
+    rest = list(units)
+    for left in range(folds, 1, -1):
+        wanted = -(-sum(sizes[unit] for unit in rest) // left)
+        most = rest[: len(rest) - left + 1]
+        taken = max(_first(most, sizes, wanted), most[:1], key=len)
+        cut.append(taken)
+        rest = rest[len(taken) :]
+    return [*cut, rest]
+
+
+def _first(units: Sequence[str], sizes: Counter[str], wanted: float) -> list[str]:
+    """Return the first units whose samples come closest to as many as are wanted, at least one unit."""
+    taken, count = list(units[:1]), sizes[units[0]] if units else 0
+    for unit in units[1:]:
+        if abs(count + sizes[unit] - wanted) >= abs(count - wanted):
+            break
+        taken.append(unit)
+        count += sizes[unit]
+    return taken
+
+
+def _shuffled(units: Sequence[str], seed: int) -> list[str]:
+    return sorted(units, key=lambda unit: (_digest(unit, seed), unit))
+
+
+def _chance(name: str, seed: int) -> float:
+    return int.from_bytes(_digest(name, seed)[:8], "big") / 2**64
+
+
+def _digest(name: str, seed: int) -> bytes:
+    return hashlib.sha256(name_bytes(f"{seed}\n{name}")).digest()
+
+
+# Parts of a recipe's data, opened to be scored rather than trained on.
+
+#: Options of how samples come into memory, which those who score decide anew.
+_LOADING = ("cache", "scale")
+
+
+def open_part(recipe: Recipe, part: str) -> Dataset:
+    """Open a part of a recipe's data at the size that its files have, and keep nothing in memory.
+
+    Args:
+        recipe: whose ``train`` and ``val`` are as its ``split`` divides them.
+        part: those, or another split of the data set.
+
+    Raises:
+        OptionError: there is no such part, or it is empty.
+    """
+    options = {key: value for key, value in recipe.data_options.items() if key not in _LOADING}
+    if recipe.split and part in ("train", "val"):
+        sides = open_splits(replace(recipe, data_options={**options, "cache": False}))
+        return sides[("train", "val").index(part)]
+    return open_dataset(recipe.data, root=recipe.root, split=part, **options)

@@ -1,0 +1,1 @@
+"""The training loop: one step, one epoch, one run, on one device or many."""

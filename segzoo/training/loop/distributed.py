@@ -1,0 +1,142 @@
+"""What several processes share: weights in whole or in parts, and one mind about stopping.
+
+Data parallel processes hold the same weights; sharded ones (FSDP, Zhao et al., 2023, arXiv:2304.11277) a
+part each, which is put together here whenever weights are validated or saved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+from segzoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from accelerate import Accelerator
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from segzoo.training.recipe.schema import Recipe
+
+
+def sharded(model: nn.Module, recipe: Recipe, accelerator: Accelerator) -> bool:
+    """Divide a model among the processes where the recipe wants it; return whether that was done.
+
+    Raises:
+        OptionError: there is one process only, or the precision needs a loss scale.
+    """
+    if not recipe.shard:
+        return False
+    if accelerator.num_processes == 1:
+        raise OptionError(
+            "shard=true divides the network among processes, and there is one: start more with "
+            "`torchrun --nproc-per-node 2 -m segzoo train ...`"
+        )
+    if accelerator.mixed_precision == "fp16":
+        raise OptionError("shard=true and precision='fp16' do not go together: say precision='bf16'")
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    for stage in stages(model):
+        fully_shard(stage, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return True
+
+
+def stages(model: nn.Module) -> list[nn.Module]:
+    """Return the parts of a model that are called one after the other, and hold most of its weights."""
+    network = cast("nn.Module", getattr(model, "network", model))
+    parts = [getattr(network, name) for name in ("encoder", "decoder") if hasattr(network, name)]
+    return [stage for part in parts or [network] for stage in _children(part)]
+
+
+def _children(part: nn.Module) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    for child in part.children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            found += _children(child)
+        elif any(True for _ in child.parameters()):
+            found.append(child)
+    return found
+
+
+def own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return what this process holds of the network's weights: all of them, or its parts."""
+    inner = getattr(model, "module", model)
+    return cast("nn.Module", inner.network).state_dict()
+
+
+def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors put together from all processes' parts; every process must ask."""
+    return {
+        name: cast("Any", tensor).full_tensor() if hasattr(tensor, "full_tensor") else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def load_whole(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give whole weights to a model that may be divided."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    inner = getattr(model, "module", model)
+    if not torch.distributed.is_initialized():
+        cast("nn.Module", inner.network).load_state_dict(tensors)
+        return
+    set_model_state_dict(
+        cast("nn.Module", inner.network), dict(tensors), options=StateDictOptions(full_state_dict=True)
+    )
+
+
+def optimizer_state(model: nn.Module, optimizer: Optimizer, *, divided: bool) -> dict[str, Any]:
+    """Return the optimizer's state, whole; every process must ask."""
+    if not divided:
+        return optimizer.state_dict()
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return dict(get_optimizer_state_dict(model, optimizer, options=options))
+
+
+def load_optimizer(model: nn.Module, optimizer: Optimizer, state: dict[str, Any], *, divided: bool) -> None:
+    """Give an optimizer the state that `optimizer_state` returned."""
+    if not divided:
+        optimizer.load_state_dict(state)
+        return
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
+
+    set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(full_state_dict=True))
+
+
+def any_of(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether any process says so; all must ask."""
+    if accelerator.num_processes == 1:
+        return flag
+    told = torch.tensor(float(flag), device=accelerator.device)
+    return bool(cast("Any", accelerator.reduce(told, reduction="sum")) > 0)
+
+
+def first_of(accelerator: Accelerator, told: str) -> str:
+    """Return the first text of all processes that is not empty; all must ask."""
+    if accelerator.num_processes == 1:
+        return told
+    from accelerate.utils import gather_object
+
+    return next(filter(None, gather_object([told])), "")
+
+
+def most_of(accelerator: Accelerator, count: int) -> int:
+    """Return the greatest count of all processes; all must ask."""
+    told = torch.tensor([count], device=accelerator.device)
+    return int(cast("Any", accelerator.gather(told)).max())
+
+
+def mean_of(accelerator: Accelerator, value: Tensor) -> Tensor:
+    """Return the mean of a number over the processes; all must ask."""
+    return (
+        value if accelerator.num_processes == 1 else cast("Any", accelerator.reduce(value, reduction="mean"))
+    )

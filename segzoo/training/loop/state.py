@@ -1,0 +1,260 @@
+"""What a training changes: the network, its optimizer, the schedule, the moving average.
+
+Its state, whole whatever the number of processes, is what a checkpoint keeps.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from segzoo.prediction.plain import config_of
+from segzoo.training.loop.distributed import (
+    load_optimizer,
+    load_whole,
+    optimizer_state,
+    own_tensors,
+    sharded,
+    stages,
+    whole,
+)
+from segzoo.training.network import make_network
+from segzoo.training.optim.freezing import Freezing
+from segzoo.training.optim.optimizers import make_optimizer
+from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.transfer import transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from accelerate import Accelerator
+    from torch import Tensor
+
+    from segzoo.config import ModelConfig
+    from segzoo.interfaces import Dataset
+    from segzoo.training.recipe.schema import Recipe
+
+
+class TrainState:
+    """The network in training and all that steps change.
+
+    Args:
+        recipe: what to build.
+        accelerator: where, and with how many others.
+        training: the data, for its classes.
+        tell: is told what start weights gave.
+
+    Attributes:
+        model: what is called in training; gives a list of logits.
+        snapshot: a network of its own, with the weights to validate and to save; see `settle`.
+        config: the network's, as the training knows it.
+    """
+
+    def __init__(
+        self, recipe: Recipe, accelerator: Accelerator, training: Dataset, *, tell: Callable[[str], None]
+    ) -> None:
+        self.accelerator = accelerator
+        network = make_network(recipe, training)
+        if recipe.weights:
+            tell(transfer(network, recipe.weights).text())
+        self.config: ModelConfig = config_of(network)
+        # What is to be divided among processes must be contiguous; images need not.
+        last = recipe.channels_last and not recipe.shard
+        layout: Any = torch.channels_last if last else torch.contiguous_format
+        network = cast("Any", network).to(accelerator.device, memory_format=layout)
+        self.snapshot = copy.deepcopy(network).eval()
+        alone = accelerator.num_processes == 1
+        if recipe.checkpointing:
+            recompute(network)
+        model: nn.Module = Supervised(network)
+        if recipe.sync_batchnorm and not alone:
+            model = _synchronised(model, accelerator, tell)
+        self.divided = sharded(model, recipe, accelerator)
+        # After sharding, which gives the network other parameters.
+        self.freezing = Freezing(network, recipe.freeze, toggle=alone)
+        if recipe.compile:
+            model.compile()
+        # A model that is divided already is not to be wrapped for data parallel processes.
+        self.model: nn.Module = accelerator.prepare_model(model, evaluation_mode=self.divided)
+        self.optimizer: Any = accelerator.prepare(
+            make_optimizer(network, recipe, batch_size=recipe.batch_size)
+        )
+        self.averages = Averages(own_tensors(model), recipe.average) if recipe.average else None
+        self._bare = model
+
+    def follow_schedule(self, recipe: Recipe, *, steps: int, steps_per_epoch: int) -> None:
+        """Begin the schedule of a training of so many steps."""
+        self.schedule = make_schedule(
+            self.optimizer.optimizer, recipe, steps=steps, steps_per_epoch=steps_per_epoch
+        )
+
+    def stepped(self) -> None:
+        """Follow the optimizer's step with the schedule and the average."""
+        # A step that a loss scale skipped changed nothing.
+        if not self.accelerator.optimizer_step_was_skipped:
+            self.schedule.step()
+        if self.averages is not None:
+            self.averages.update(own_tensors(self._bare))
+
+    def settle(self) -> nn.Module:
+        """Return the network with the weights that validation sees; every process must ask."""
+        self.snapshot.load_state_dict(whole(self._settled()))
+        return self.snapshot
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that steps change; every process must ask."""
+        scaler = self.accelerator.scaler
+        return {
+            "model": whole(own_tensors(self._bare)),
+            "averages": None if self.averages is None else whole(self.averages.state),
+            "averaged": 0 if self.averages is None else self.averages.steps,
+            "optimizer": optimizer_state(self._bare, self.optimizer.optimizer, divided=self.divided),
+            "schedule": self.schedule.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned, on any number of processes."""
+        if self.averages is not None:
+            self._restore_averages(state)
+        load_whole(self._bare, state["model"])
+        optimizer = self.optimizer.optimizer
+        load_optimizer(self._bare, optimizer, state["optimizer"], divided=self.divided)
+        self.schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def config_with(self, **changes: Any) -> ModelConfig:
+        """Return the network's config with some values changed."""
+        return replace(self.config, **changes)
+
+    def _settled(self) -> dict[str, Tensor]:
+        return own_tensors(self._bare) if self.averages is None else self.averages.state
+
+    def _restore_averages(self, state: Mapping[str, Any]) -> None:
+        assert self.averages is not None
+        # The model divides what is whole; the average then takes its own parts from it.
+        load_whole(self._bare, state["averages"])
+        self.averages = Averages(own_tensors(self._bare), self.averages.decay)
+        self.averages.steps = state["averaged"]
+
+
+def _synchronised(model: nn.Module, accelerator: Accelerator, tell: Callable[[str], None]) -> nn.Module:
+    """Return the model with batch norms that see the images of all processes, where torch has such."""
+    if accelerator.device.type != "cpu":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        tell(
+            "batch norms see the images of one process only, as torch synchronises them on accelerators "
+            "alone: sync_batchnorm=true changes nothing here"
+        )
+    return model
+
+
+# The network as training sees it: one module whose call gives every output that has a loss.
+#
+# Processes exchange gradients after the call of a wrapped module, so all heads must be inside it.
+
+
+class Supervised(nn.Module):
+    """A network, and the side heads where it is deeply supervised.
+
+    Args:
+        network: images ``(N, C, H, W)`` to logits ``(N, num_classes, H, W)``.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return all logits to train on, that of the network itself last."""
+        if len(getattr(self.network, "side_heads", ())):
+            return cast("Any", self.network).side_logits(images)
+        return [self.network(images)]
+
+
+# A moving average of the weights: what is validated and saved is steadier than what is trained.
+#
+# Source: Polyak and Juditsky, 1992, doi:10.1137/0330046; the decay is smaller in the first steps, so
+# that the beginning is forgotten.
+
+
+class Averages:
+    """The moving average of a state dict; of numbers that are not floating-point, the latest.
+
+    Args:
+        state: the tensors to follow.
+        decay: how much of the average a step keeps, in the long run; in [0, 1).
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.state = {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    @torch.no_grad()
+    def update(self, state: Mapping[str, Tensor]) -> None:
+        """Take one step towards ``state``."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, average in self.state.items():
+            if average.is_floating_point():
+                average.lerp_(state[name].detach().to(average.dtype), 1 - decay)
+            else:
+                average.copy_(state[name])
+
+
+# Gradient checkpointing: activations are computed again in the backward pass rather than kept.
+#
+# Paper: Chen et al., 2016, arXiv:1604.06174. The second computation leaves the running statistics of batch
+# norms alone, so that a training with it gives the very weights of one without.
+
+
+def recompute(network: nn.Module) -> int:
+    """Let every stage of a network be computed again in the backward pass; return how many there are.
+
+    A stage is a direct child of the encoder or the decoder, or of the network where it has neither; of a
+    list of modules, each.
+    """
+    found = stages(network)
+    for stage in found:
+        _wrap(stage)
+    return len(found)
+
+
+def _wrap(stage: nn.Module) -> None:
+    plain = stage.forward
+
+    def forward(*arguments: Any) -> Any:
+        if not stage.training:
+            return plain(*arguments)
+        return checkpoint(
+            plain,
+            *arguments,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), _statistics_rest(stage)),
+        )
+
+    stage.forward = forward
+
+
+@contextmanager
+def _statistics_rest(stage: nn.Module) -> Iterator[None]:
+    norms = [m for m in stage.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, momentum, tracked in momenta:
+            norm.momentum = momentum
+            norm.num_batches_tracked = tracked

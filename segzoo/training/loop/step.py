@@ -1,0 +1,171 @@
+"""One step of the optimizer: forward, loss, backward, update; in smaller parts where memory is short."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from segzoo.errors import FailureError
+from segzoo.prediction.shortage import is_short_of_memory, release_memory, told_shortage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from accelerate import Accelerator
+    from torch import Tensor, nn
+
+    from segzoo.training.data.loader import Batch
+    from segzoo.training.optim.freezing import Freezing
+    from segzoo.training.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step found.
+
+    Attributes:
+        loss: mean over this process's images, on the device.
+        norm: of the gradient before clipping, on the device; ``None`` where nothing is clipped.
+        indices: of the samples.
+    """
+
+    loss: Tensor
+    norm: Tensor | None
+    indices: Tensor
+
+
+class TrainStep:
+    """Takes steps with one model, optimizer and loss.
+
+    Args:
+        model: as Accelerate prepared it; gives a list of logits.
+        optimizer: likewise.
+        loss: ``(list of logits, masks) -> scalar``.
+        accelerator: scales, synchronises and clips.
+        recipe: says into how many parts a batch is divided, and where gradients are clipped.
+        freezing: whose gradients are dropped.
+        tell: is told when a batch is divided further.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        loss: Callable[[list[Tensor], Tensor], Tensor],
+        accelerator: Accelerator,
+        recipe: Recipe,
+        *,
+        freezing: Freezing,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.model, self.optimizer, self.loss, self.accelerator = model, optimizer, loss, accelerator
+        self.recipe, self.freezing, self.tell = recipe, freezing, tell
+        self.accumulate = recipe.accumulate
+        #: Seconds of each part of the last step, where somebody wants to know.
+        self.clock = Clock(accelerator.device)
+
+    def step(self, batch: Batch) -> Step:
+        """Train on a batch; where memory is short, divide it, say so, and try again.
+
+        Raises:
+            FailureError: not even a single image fits the memory.
+        """
+        while True:
+            try:
+                return self._step(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_short_of_memory(error):
+                    raise
+                told = told_shortage(error)
+            # Outside the handler, whose traceback would keep every activation alive.
+            self._divide(len(batch.images), told)
+
+    def _step(self, batch: Batch) -> Step:
+        total = torch.zeros((), device=self.accelerator.device)
+        pieces = min(self.accumulate, len(batch.images))
+        parts = list(zip(*(tensor.tensor_split(pieces) for tensor in batch[:2]), strict=True))
+        for number, (images, masks) in enumerate(parts):
+            with self._synchronised(last=number == len(parts) - 1):
+                total += self._backward(images, masks, share=len(images) / len(batch.images))
+        norm = self._update()
+        return Step(total, norm, batch.indices)
+
+    def _backward(self, images: Tensor, masks: Tensor, *, share: float) -> Tensor:
+        device = self.accelerator.device
+        layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
+        images = images.to(device, non_blocking=True, memory_format=layout)
+        masks = masks.to(device, non_blocking=True).long()
+        with self.clock("forward"):
+            loss = self.loss(self.model(images), masks) * share
+        with self.clock("backward"):
+            self.accelerator.backward(loss)
+        return loss.detach()
+
+    def _update(self) -> Tensor | None:
+        with self.clock("optimizer"):
+            self.freezing.drop_gradients()
+            norm = None
+            if self.recipe.clip:
+                norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return cast("Tensor | None", norm)
+
+    def _synchronised(self, *, last: bool) -> AbstractContextManager[Any]:
+        """Gradients travel between processes once a step, after its last part."""
+        if last or self.accelerator.num_processes == 1:
+            return nullcontext()
+        return self.accelerator.no_sync(self.model)
+
+    def _divide(self, images: int, told: str) -> None:
+        if self.accelerator.num_processes > 1:
+            raise FailureError(
+                f"a process ran out of memory ({told}), and the others wait for it: begin again with "
+                f"accumulate={self.accumulate * 2}"
+            )
+        if self.accumulate >= images:
+            raise FailureError(too_large(told))
+        self.accumulate *= 2
+        self.optimizer.zero_grad()
+        release_memory()
+        self.tell(
+            f"memory is short ({told}): every batch of {images} is now taken in {self.accumulate} parts, "
+            "with the same result a step but for batch norms"
+        )
+
+
+class Clock:
+    """Sums the seconds of named parts of a step; costs nothing until it runs.
+
+    Args:
+        device: which is waited for at the end of every part.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.runs = device, False
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, part: str) -> AbstractContextManager[None]:
+        """Count the time within as that of ``part``."""
+        return self._measured(part) if self.runs else nullcontext()
+
+    @contextmanager
+    def _measured(self, part: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begun
+
+
+def too_large(told: str) -> str:
+    """Return what to say where not even one image fits."""
+    return (
+        f"not even one image fits the memory ({told}): make augment.crop.size smaller, or say "
+        "checkpointing=true or precision=bf16"
+    )

@@ -1,0 +1,500 @@
+"""One training from its first step to its last, or from a checkpoint on.
+
+All that a step depends on is in the checkpoint, so that a training that was killed ends with the very
+weights of one that was not (on one process and one machine).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+import segzoo
+from segzoo.build import make_loss
+from segzoo.errors import FailureError, OptionError
+from segzoo.losses.deep_supervision import DeepSupervision
+from segzoo.prediction.shortage import MemoryShortageError
+from segzoo.training.checkpoints import Checkpoints
+from segzoo.training.data.class_weights import absent, balanced_weights, class_pixels
+from segzoo.training.data.loader import fetched, make_loader
+from segzoo.training.data.splits import open_splits
+from segzoo.training.differences import differences, fingerprint
+from segzoo.training.fitting import fit_processes
+from segzoo.training.loop.accelerator import told_device
+from segzoo.training.loop.distributed import any_of, mean_of
+from segzoo.training.loop.state import TrainState
+from segzoo.training.loop.step import Step, TrainStep
+from segzoo.training.loop.validation import Validator
+from segzoo.training.outputs import Outputs
+from segzoo.training.randomness import random_state, restore_random, seed_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from accelerate import Accelerator
+
+    from segzoo.interfaces import Dataset
+    from segzoo.training.data.loader import Augmented, Batch
+    from segzoo.training.loop.signals import Interruption
+    from segzoo.training.loop.validation import Validation
+    from segzoo.training.recipe.schema import Recipe
+
+
+#: The folder of checkpoints within a run's folder.
+CHECKPOINTS = "checkpoints"
+
+#: What may be another in a training that goes on: it changes where and how, not what comes out.
+_MAY_DIFFER = (
+    "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
+    "shard", "licence",
+)  # fmt: skip
+
+
+class Run:
+    """A training.
+
+    Args:
+        recipe: what to do.
+        accelerator: where, and with how many others.
+        interruption: is asked after every step whether to stop.
+        tell: is told what happens, in sentences.
+        show: is told how far it is: step, steps in all, and a few words.
+
+    Raises:
+        OptionError: the recipe does not fit its data.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        interruption: Interruption,
+        *,
+        tell: Callable[[str], None],
+        show: Callable[[int, int, str], None],
+    ) -> None:
+        self.recipe, self.accelerator, self.interruption = recipe, accelerator, interruption
+        self.tell, self.show = tell, show
+        self.out = Path(recipe.out)
+        tell(f"device {told_device(recipe, accelerator)}")
+        seed_everything(recipe.seed)
+        self.training, self.evaluated = open_splits(recipe)
+        self.trainee = TrainState(recipe, accelerator, self.training, tell=tell)
+        self.loader, self.batches = make_loader(
+            self.training,
+            recipe,
+            self.trainee.config.preprocessing,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
+        self.steps = recipe.steps or recipe.epochs * self.batches.steps
+        self.trainee.follow_schedule(recipe, steps=self.steps, steps_per_epoch=self.batches.steps)
+        self.validator = Validator(recipe, self.evaluated, accelerator, tell=tell)
+        self.stepper = TrainStep(
+            self.trainee.model,
+            self.trainee.optimizer,
+            training_loss(recipe, self.training),
+            accelerator,
+            recipe,
+            freezing=self.trainee.freezing,
+            tell=tell,
+        )
+        self.checkpoints = Checkpoints(self.out / CHECKPOINTS, recipe.keep)
+        self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
+        # From here on processes may draw different numbers, as their images differ.
+        seed_everything(recipe.seed + accelerator.process_index)
+        self.epoch, self.step, self.seconds = 1, 0, 0.0
+        self._rate, self._shown = math.nan, -math.inf
+        self.totals = EpochStats(len(self.training.labels.classes), accelerator.device)
+
+    @property
+    def best(self) -> Any:
+        """The best validation so far: its ``score``, ``epoch`` and ``scores``."""
+        return self.outputs.best
+
+    def follow(self) -> None:
+        """Train to the end.
+
+        Raises:
+            FailureError: the loss is no longer finite, an image that validates does not fit the memory, or
+                a process or the disk failed.
+            KeyboardInterrupt: somebody pressed Ctrl-C; a checkpoint has been written.
+        """
+        self._begun = time.perf_counter() - self.seconds
+        self.outputs.begin(told_device(self.recipe, self.accelerator))
+        # Divided weights are put together by all processes at once, so that none can try alone.
+        if not self.trainee.divided:
+            channels = self.trainee.config.architecture.in_channels
+            fit_processes(self.stepper, cast("Augmented", self.loader.dataset), self.batches, channels)
+        try:
+            while self.epoch <= self.epochs and not self._patience_is_over():
+                self._train_epoch()
+                self._finish_epoch()
+        except BaseException:
+            # What went wrong is to be told, not what else it keeps from being written.
+            with suppress(FailureError, OSError):
+                self.outputs.end()
+            raise
+        self.outputs.end()
+        self.seconds = time.perf_counter() - self._begun
+
+    def restore(self) -> None:
+        """Go on from the latest checkpoint.
+
+        Raises:
+            OptionError: it is that of another recipe or other data; the text lists the differences.
+            WeightsError: it is damaged.
+        """
+        latest = self.checkpoints.latest()
+        if latest is None:
+            self.tell("no checkpoint was written yet: begins anew")
+            return
+        state = self.checkpoints.load(latest)
+        found = differences(state["recipe"], asdict(self.recipe), ignore=_MAY_DIFFER, ordered=("augment",))
+        found += differences(state["data"], self._data())
+        if found:
+            raise OptionError(
+                f"{self.out} holds another training, which this cannot go on with: {'; '.join(found)}. "
+                f"Resume with the same recipe, or begin anew from its weights: weights={self.out} and "
+                "another out"
+            )
+        self.trainee.restore(state["trainee"])
+        self.totals.restore(state["totals"])
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self._rate = state["rate"]
+        self.stepper.accumulate = max(self.stepper.accumulate, state["accumulate"])
+        self.outputs.restore(state["outputs"], before=self.epoch)
+        every = state["random"]
+        restore_random(every[min(self.accelerator.process_index, len(every) - 1)])
+        if self.epoch > self.epochs:
+            self.tell(f"the training in {self.out} is finished: nothing is left to do")
+            return
+        self.tell(f"goes on in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}")
+
+    def _train_epoch(self) -> None:
+        self.batches.epoch, self.batches.start = self.epoch, self.totals.steps
+        self.trainee.model.train()
+        told = self.trainee.freezing.begin(self.epoch)
+        if told:
+            self.tell(told)
+        waiting, last = time.perf_counter(), None
+        # Nothing is left of an epoch whose checkpoint was written before its validation.
+        trained = self.totals.steps >= self.batches.steps or self.step >= self.steps
+        for batch in () if trained else fetched(self.loader, self.recipe):
+            begun = time.perf_counter()
+            self._rate = self.trainee.optimizer.param_groups[0]["lr"]
+            step = self.stepper.step(batch)
+            self.trainee.stepped()
+            # Only now, as the device was not done with the step before until here.
+            self._check(last)
+            last = step
+            self.step += 1
+            self.totals.add(batch, step, waited=begun - waiting, took=time.perf_counter() - begun)
+            self._show()
+            waiting = time.perf_counter()
+            if any_of(self.accelerator, self.interruption.signal is not None):
+                self._check(last)
+                self._stop()
+            if self.step >= self.steps:
+                break
+        self._check(last)
+
+    def _finish_epoch(self) -> None:
+        entry: dict[str, Any] = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": float(mean_of(self.accelerator, self.totals.loss)),
+            "learning_rate": self._rate,
+            **self.totals.rates(self.batches.batch_size),
+        }
+        self._tell_absent()
+        last, found = self.epoch == self.epochs, None
+        due = self.epoch % self.recipe.save_every == 0 or last
+        if self.epoch % self.recipe.validate_every == 0 or last:
+            found = self._validate(due=due)
+            entry |= found.columns()
+            self.trainee.schedule.evaluated(entry[self.validator.column], self.validator.higher_is_better)
+        now = time.perf_counter() - self._begun
+        entry["seconds"] = round(now - self.seconds, 2)
+        self.seconds = now
+        self.outputs.epoch(entry, found, seconds=now)
+        self.epoch += 1
+        self.totals.clear()
+        if due:
+            self._save(self.seconds)
+
+    def _validate(self, *, due: bool) -> Validation:
+        """Validate the epoch, whose steps are saved before that.
+
+        Nothing catches what a system does that is out of memory: it kills the process.
+
+        Args:
+            due: whether this epoch has a checkpoint; if not, one is written where memory is short.
+        """
+        seconds = time.perf_counter() - self._begun
+        saved = self._save(seconds) if due else None
+        try:
+            return self.validator.validate(self.trainee.settle())
+        except MemoryShortageError as error:
+            if not due:
+                saved = self._save(seconds)
+            raise MemoryShortageError(
+                told_large_validation(str(error), self.epoch, self.recipe, saved)
+            ) from None
+
+    def _save(self, seconds: float) -> Path | None:
+        random = random_state()
+        every = [random]
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            every = gather_object([random])
+        trainee, totals = self.trainee.state(), self.totals.state()
+        # One loss for all, however many processes go on with it.
+        totals["loss"] = mean_of(self.accelerator, totals["loss"])
+        if not self.accelerator.is_main_process:
+            return None
+        state = {
+            "segzoo": segzoo.__version__,
+            "recipe": asdict(self.recipe),
+            "data": self._data(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": seconds,
+            "rate": self._rate,
+            "accumulate": self.stepper.accumulate,
+            "totals": totals,
+            "trainee": trainee,
+            "outputs": self.outputs.state(),
+            "random": every,
+        }
+        return self.checkpoints.save(self.step, state)
+
+    def _stop(self) -> None:
+        """Write a checkpoint of this step and leave."""
+        self._save(time.perf_counter() - self._begun)
+        self.tell(
+            f"stopped after step {self.step} of {self.steps}; a checkpoint is written. Go on with: "
+            f"segzoo train --resume {self.out}"
+        )
+        if self.interruption.signal is signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    def _check(self, step: Step | None) -> None:
+        """Stop where a step's loss or gradient is no longer finite."""
+        # A loss scale (fp16) skips steps of infinite gradients by itself.
+        problem = None if step is None else not_finite(step, scaled=self.accelerator.scaler is not None)
+        if step is None or problem is None:
+            return
+        names = [self.training[int(index)].name for index in step.indices]
+        kept = self.checkpoints.latest()
+        raise FailureError(told_divergence(problem, self.epoch, names, self.recipe, kept))
+
+    def _data(self) -> dict[str, Any]:
+        return {"train": fingerprint(self.training), "val": fingerprint(self.evaluated)}
+
+    def _patience_is_over(self) -> bool:
+        over = bool(self.recipe.patience) and self.outputs.without_gain >= self.recipe.patience
+        if over:
+            self.tell(f"no better {self.validator.column} in {self.recipe.patience} validations: stops")
+        return over
+
+    def _tell_absent(self) -> None:
+        """Warn of classes that no training image has; counted in full only where the crops had none."""
+        if self.epoch == 1 and not bool(self.totals.pixels.all()):
+            told = absent(self.training.labels, class_pixels(self.training))
+            if told:
+                self.tell(f"warning: {told}")
+
+    def _show(self) -> None:
+        # Reading the loss waits for the device, so the bar is not drawn after every step.
+        now = time.perf_counter()
+        if now - self._shown < 0.2 and self.step < self.steps:
+            return
+        self._shown = now
+        rates = self.totals.rates(self.batches.batch_size)
+        best = self.best.score if self.best.epoch else None
+        text = progress_text(float(self.totals.loss), self._rate, **rates, best=best)
+        self.show(self.step, self.steps, text)
+
+
+# The loss that a recipe asks for, on every output that the network is trained on.
+
+
+def training_loss(recipe: Recipe, training: Dataset) -> DeepSupervision:
+    """Build the loss; ``weights="balanced"`` counts the classes of the training images first.
+
+    Raises:
+        UnknownNameError: there is no such loss.
+        OptionError: it has no such option, or not with that value.
+    """
+    options = dict(recipe.loss_options)
+    if options.get("weights") == "balanced":
+        options["weights"] = balanced_weights(training)
+    loss = make_loss(recipe.loss, ignore_index=training.labels.ignore_index, **options)
+    return DeepSupervision(loss, reduction=recipe.supervision)
+
+
+# What a training says when it cannot go on.
+
+
+def not_finite(step: Step, *, scaled: bool) -> str | None:
+    """Return what is no longer finite in a step; ``None`` where all is well.
+
+    Args:
+        step: whose numbers are read, which waits for the device.
+        scaled: whether a loss scale takes care of infinite gradients.
+    """
+    loss = float(step.loss)
+    if not math.isfinite(loss):
+        return f"the loss became {loss}"
+    norm = 0.0 if step.norm is None or scaled else float(step.norm)
+    return None if math.isfinite(norm) else f"the gradient's norm became {norm}"
+
+
+def told_divergence(problem: str, epoch: int, names: Sequence[str], recipe: Recipe, kept: Path | None) -> str:
+    """Say what became of a training whose numbers are no longer finite, and what may help."""
+    last = f" The last good checkpoint is {kept}." if kept else ""
+    return (
+        f"{problem} in epoch {epoch}, with {', '.join(names)}: look at these images and masks, or lower the "
+        f"learning rate (lr={recipe.learning_rate / 10:g}), or say precision=no.{last}"
+    )
+
+
+def told_large_validation(short: str, epoch: int, recipe: Recipe, saved: Path | None) -> str:
+    """Say that memory is too small to validate, that the epoch is saved, and what may help.
+
+    Args:
+        short: which image does not fit, and why.
+        epoch: that was to be validated.
+        recipe: of the training.
+        saved: the epoch's checkpoint; ``None`` in a process that writes none.
+    """
+    where = saved or f"{recipe.out}/checkpoints"
+    return (
+        f"epoch {epoch} cannot be validated: {short}. Its steps are saved in {where}. Free memory, or take a "
+        f"machine with more, and go on: segzoo train --resume {recipe.out} validates this epoch first. Or "
+        "begin anew with images that validate at half their size: resize.mode=scale resize.scale=0.5"
+    )
+
+
+def told_short_memory(short: str, recipe: Recipe, kept: Path | None) -> str:
+    """Say that memory ran out anywhere but in a step or a validation, and what may help.
+
+    Args:
+        short: what the system said.
+        recipe: of the training.
+        kept: the last checkpoint, if there is one.
+    """
+    last = f" {kept} is whole; go on from it: segzoo train --resume {recipe.out}" if kept else ""
+    return (
+        f"memory ran out ({short}): say data.cache=false, which keeps no decoded image, fewer workers, "
+        f"a smaller augment.crop.size or a smaller model.{last}"
+    )
+
+
+# What the bar of a training says beside its length.
+
+
+def progress_text(
+    loss: float,
+    learning_rate: float,
+    images_per_second: float,
+    images_per_second_computing: float,
+    best: float | None = None,
+) -> str:
+    """Return the text of a moment.
+
+    Args:
+        loss: mean of the last steps.
+        learning_rate: of the next step.
+        images_per_second: by the clock.
+        images_per_second_computing: without the time in which the device waited for data.
+        best: score so far; ``None`` before the first validation.
+
+    Example:
+        >>> progress_text(0.4123, 1e-3, 31.2, 33.04, 0.81)
+        'loss 0.412, lr 1.0e-03, 31.2 images/s (33.0 without loading), best 0.8100'
+    """
+    speed = f"{_rate(images_per_second)} images/s"
+    if math.isfinite(images_per_second_computing):
+        speed += f" ({_rate(images_per_second_computing)} without loading)"
+    parts = [f"loss {loss:.3f}", f"lr {learning_rate:.1e}", speed]
+    if best is not None and math.isfinite(best):
+        parts.append(f"best {best:.4f}")
+    return ", ".join(parts)
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# What an epoch adds up to while it runs: loss, images, seconds, pixels of each class.
+
+
+class EpochStats:
+    """Sums over the steps of an epoch, of this process.
+
+    Args:
+        classes: how many there are.
+        device: of the losses, so that adding them waits for nothing.
+
+    Attributes:
+        steps: how many steps were added.
+        pixels: ``(classes,)``, of the masks after augmentation.
+    """
+
+    def __init__(self, classes: int, device: torch.device) -> None:
+        self._device = device
+        self.pixels = torch.zeros(classes, dtype=torch.int64)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin an epoch."""
+        self.steps, self.waited, self.took = 0, 0.0, 0.0
+        self._loss = torch.zeros((), device=self._device)
+        self.pixels.zero_()
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """Mean of the steps."""
+        return self._loss / max(self.steps, 1)
+
+    def add(self, batch: Batch, step: Step, *, waited: float, took: float) -> None:
+        """Add a step that waited for its batch and then took so many seconds."""
+        self.steps += 1
+        self._loss += step.loss
+        self.waited += waited
+        self.took += took
+        # Of 16 bits torch counts nothing.
+        masks = batch.masks.flatten()
+        counts = torch.bincount(masks if masks.itemsize == 1 else masks.int(), minlength=len(self.pixels))
+        self.pixels += counts[: len(self.pixels)]
+
+    def rates(self, batch_size: int) -> dict[str, float]:
+        """Return images per second, with the wait for data and without."""
+        images = self.steps * batch_size
+        return {
+            "images_per_second": images / max(self.took + self.waited, 1e-9),
+            "images_per_second_computing": images / max(self.took, 1e-9),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes."""
+        kept = {"steps": self.steps, "waited": self.waited, "took": self.took}
+        return {**kept, "loss": self._loss.clone(), "pixels": self.pixels.clone()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with an epoch."""
+        self.steps, self.waited, self.took = state["steps"], state["waited"], state["took"]
+        self._loss = state["loss"].to(self._device)
+        self.pixels = state["pixels"]

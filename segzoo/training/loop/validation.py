@@ -1,0 +1,169 @@
+"""Validation: every process scores its part of the images, and the counts are merged.
+
+A process that runs out of memory says so when all are done with their images: none waits for another that
+has stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from segzoo.errors import OptionError
+from segzoo.evaluation.models import predicted
+from segzoo.evaluation.results import Score
+from segzoo.evaluation.samples import named_metrics
+from segzoo.prediction.frugal import FrugalPredictor
+from segzoo.prediction.shortage import (
+    MemoryShortageError,
+    is_short_of_memory,
+    release_memory,
+    told_shortage,
+)
+from segzoo.training.loop.distributed import first_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from accelerate import Accelerator
+    from torch import nn
+
+    from segzoo.evaluation.samples import NamedMetric, ScoredSample
+    from segzoo.interfaces import Dataset, Metric
+    from segzoo.training.recipe.schema import Recipe
+
+#: Of how many validation images the report shows predictions.
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found.
+
+    Attributes:
+        scores: of every metric, with its contract.
+        shown: a few cases, the same images every time.
+    """
+
+    scores: list[Score]
+    shown: list[ScoredSample]
+
+    def columns(self) -> dict[str, float]:
+        """Return every value by ``metric_value``."""
+        return {
+            f"{score.metric}_{name}": value for score in self.scores for name, value in score.values.items()
+        }
+
+
+class Validator:
+    """Scores networks on one data set.
+
+    Args:
+        recipe: says which metrics count, and by which value the best weights are chosen.
+        dataset: at least one image, with labels.
+        accelerator: the processes that share the work.
+        tell: called with one message for each size of images that is cut into tiles.
+
+    Raises:
+        UnknownNameError: there is no such metric.
+        OptionError: ``best`` names a metric or a value that is not counted.
+    """
+
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator, *, tell: Callable[[str], None]
+    ) -> None:
+        self.dataset, self.accelerator, self._tell = dataset, accelerator, tell
+        self._predictor: FrugalPredictor | None = None
+        self.metrics = named_metrics(recipe.metrics, dataset.labels)
+        self._choice = _choice(recipe.best, self.metrics)
+        count = len(dataset)
+        self._shown = {number * count // SHOWN for number in range(SHOWN)}
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way is up, of the value that the best weights are chosen by."""
+        return self._choice[0].spec.higher_is_better
+
+    @property
+    def column(self) -> str:
+        """The column of that value."""
+        metric, value = self._choice
+        return f"{metric.name}_{value}"
+
+    def validate(self, network: nn.Module) -> Validation:
+        """Predict every image at its own size and score the masks; the same result on every process.
+
+        Raises:
+            MemoryShortageError: an image does not fit the memory of a process; every process raises it.
+        """
+        if self._predictor is None or self._predictor.network is not network:
+            self._predictor = FrugalPredictor(network, tell=self._tell)
+        totals: list[Metric] = [metric.fresh() for metric in self.metrics]
+        shown: list[tuple[int, ScoredSample]] = []
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        short = ""
+        for index in range(rank, len(self.dataset), processes):
+            short = self._counted(self._predictor, index, totals, shown)
+            if short:
+                break
+        short = first_of(self.accelerator, short)
+        if short:
+            release_memory()
+            raise MemoryShortageError(short)
+        return self._merged(totals, shown)
+
+    def _counted(
+        self,
+        predictor: FrugalPredictor,
+        index: int,
+        totals: list[Metric],
+        shown: list[tuple[int, ScoredSample]],
+    ) -> str:
+        """Predict one image and count it; return what is short of memory, nothing where all is well."""
+        name = f"image {index}"
+        probabilities = any(metric.needs("probabilities") for metric in self.metrics)
+        try:
+            sample = self.dataset[index]
+            name = f"{sample.name} ({sample.image.shape[0]}x{sample.image.shape[1]} pixels)"
+            with self.accelerator.autocast():
+                case = predicted(predictor, sample, probabilities=probabilities)
+            for metric, total in zip(self.metrics, totals, strict=True):
+                metric.count(total, case)
+        except MemoryShortageError as error:
+            return str(error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_short_of_memory(error):
+                raise
+            return f"{name}: memory ran out ({told_shortage(error)})"
+        if index in self._shown:
+            shown.append((index, replace(case, probabilities=None)))
+        return ""
+
+    def _merged(self, totals: list[Metric], shown: list[tuple[int, ScoredSample]]) -> Validation:
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            parts = gather_object([(totals, shown)])
+            totals, shown = parts[0][0], [pair for _, pairs in parts for pair in pairs]
+            for others, _ in parts[1:]:
+                for total, other in zip(totals, others, strict=True):
+                    total.merge(other)
+        scores = [
+            Score(metric.name, dict(total.compute()), total.contract)
+            for metric, total in zip(self.metrics, totals, strict=True)
+        ]
+        return Validation(scores, [case for _, case in sorted(shown, key=lambda pair: pair[0])])
+
+
+def _choice(best: str, metrics: Sequence[NamedMetric]) -> tuple[NamedMetric, str]:
+    """Return the metric and the name of its value that ``metric.value`` asks for."""
+    name, _, value = best.partition(".")
+    named = {metric.name: metric for metric in metrics}
+    if not name:
+        name = metrics[0].name
+    if name not in named:
+        raise OptionError(f"best={best!r} is not among the metrics, {', '.join(named)}: add it to metrics")
+    values = list(named[name].fresh().compute())
+    if value and value not in values:
+        raise OptionError(f"best={best!r}: {name} has no value {value!r}; it has {', '.join(values)}")
+    return named[name], value or values[0]

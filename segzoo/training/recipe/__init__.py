@@ -1,0 +1,1 @@
+"""Recipes: their keys, files, checks and how they are read and written."""

@@ -1,0 +1,185 @@
+"""The keys of a recipe: what they are called in files and words, and of which type their values are.
+
+A recipe has plain keys (``epochs``) and parts, each a name with options (``model`` and
+``model.width``); ``augment`` has steps, each with options (``augment.crop.size``). Aliases are the
+words that people look for first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from segzoo.errors import OptionError, did_you_mean
+from segzoo.options import is_number
+from segzoo.training.recipe.schema import Recipe
+
+KeyPath = tuple[str, ...]
+
+#: What has a name and options; of each, the field that holds the options is ``<part>_options``.
+PARTS = ("data", "model", "loss", "optimizer", "schedule")
+
+#: What holds nothing but options.
+GROUPS = ("split", "resize")
+
+#: What may be written as a table.
+TABLES = (*PARTS, *GROUPS, "augment")
+
+#: Keys of a file that say something about the recipe itself.
+ABOUT = ("base", "summary", "origin")
+
+#: Other words for a key.
+ALIASES: Mapping[str, str] = {
+    "lr": "learning_rate",
+    "optimizer.lr": "learning_rate",
+    "optimizer.learning_rate": "learning_rate",
+    "data.root": "root",
+    "crop": "augment.crop.size",
+    "scale": "augment.crop.scale",
+    "jitter": "augment.color.strength",
+    "weight_decay": "optimizer.weight_decay",
+    "momentum": "optimizer.momentum",
+    "warmup": "schedule.warmup",
+}
+
+_FIELDS: Mapping[str, Field[Any]] = {item.name: item for item in fields(Recipe)}
+
+#: Plain keys, whose values are no tables.
+PLAIN = tuple(name for name in _FIELDS if name not in TABLES and name.removesuffix("_options") not in PARTS)
+
+#: What to show where a field's default is no good example.
+_EXAMPLES: Mapping[str, Any] = {
+    "data": "photos",
+    "root": "DSB2018",
+    "weights": "unet-nuclei",
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "best": "dice.per_image",
+    "trackers": ("tensorboard",),
+    "licence": "CC-BY-4.0",
+}
+
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def canonical(path: KeyPath) -> KeyPath:
+    """Return the path that a written one stands for: aliases and ``model_options`` are other words."""
+    alias = ALIASES.get(".".join(path))
+    if alias is not None:
+        return tuple(alias.split("."))
+    part = path[0].removesuffix("_options")
+    if path[0] != part and part in PARTS and len(path) > 1:
+        return (part, *path[1:])
+    return path
+
+
+def check_numbers(key: str, value: Any) -> None:
+    """Raise `OptionError` if a value holds NaN or infinity."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            check_numbers(f"{key}.{name}", one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            check_numbers(key, one)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise OptionError(f"{key}: numbers must be finite, got {value}")
+
+
+def plain_value(key: str, value: Any, *, written: str = "") -> Any:
+    """Return the value of a plain key in the type of its field.
+
+    Args:
+        key: a name of `PLAIN`.
+        value: as it was written.
+        written: what the key was called, where that is another word.
+
+    Raises:
+        OptionError: the value is of another type; the text gives an example.
+    """
+    default = _FIELDS[key].default
+    example = _EXAMPLES.get(key, default)
+    if isinstance(default, tuple):
+        return _listed(written or key, value, example)
+    if value is None and key == "root":
+        return None
+    wanted = str if default is None or default is MISSING else type(default)
+    return typed(written or key, value, wanted, example)
+
+
+def typed(key: str, value: Any, wanted: type, example: Any) -> Any:
+    """Return a value as a ``bool``, ``int``, ``float`` or ``str``.
+
+    Raises:
+        OptionError: it is of another type; the text gives an example.
+    """
+    number = is_number(value)
+    if wanted is float and number:
+        return float(value)
+    if wanted is int and number and float(value).is_integer():
+        return int(value)
+    if wanted in (bool, str) and isinstance(value, wanted):
+        return value
+    raise OptionError(
+        f"{key} must be {_WANTED[wanted]}, such as {key} = {shown(example)}, got {shown(value)}"
+    )
+
+
+def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list of numbers or of names, which may be given as one of them."""
+    kind: type = type(example[0])
+    told = "numbers" if kind is float else "names"
+    if isinstance(value, str) and kind is str:
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    if isinstance(value, str) and kind is float:
+        value = [_number(one) for one in value.split(",")]
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not all(is_number(one) if kind is float else isinstance(one, str) for one in values):
+        raise OptionError(
+            f"{key} must be a list of {told}, such as {key} = {shown(example)}, got {shown(value)}"
+        )
+    return tuple(kind(one) for one in values)
+
+
+def _number(text: str) -> float | str:
+    """Return the number that a text says, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def shown(value: Any) -> str:
+    """Return a value as a file would hold it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(shown(one) for one in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {shown(one)}' for key, one in value.items())}}}"
+    return "null" if value is None else str(value)
+
+
+def unknown(path: KeyPath) -> str:
+    """Return what to say of a key that no recipe has, with the nearest valid one."""
+    key = ".".join(path)
+    hint = did_you_mean(key, all_keys()) or "; `segzoo train --data DIR --dry-run` prints every key"
+    return f"no recipe has a key {key!r}{hint}"
+
+
+def all_keys() -> list[str]:
+    """Return every key that is known by itself, in its dotted form: the options of other parts are theirs."""
+    from segzoo.training.augmentation import STEPS
+    from segzoo.training.optim.optimizers import OPTIMIZERS
+    from segzoo.training.optim.schedules import SCHEDULES
+
+    keys = [*PLAIN, *TABLES, *ALIASES, *(f"{part}.name" for part in PARTS)]
+    for part, tables in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        keys += dict.fromkeys(f"{part}.{option}" for options in tables.values() for option in options)
+    keys.append("augment.one_of")
+    for step, kind in STEPS.items():
+        keys += [f"augment.{step}", *(f"augment.{step}.{item.name.rstrip('_')}" for item in fields(kind))]
+    return keys

@@ -1,0 +1,291 @@
+"""Recipes read: TOML files, shipped recipes, ``key=value`` words and Python's keyword values.
+
+Later ones win: the recipe that a file names as its ``base``, the file, the words, the values. Every
+error names the key, and the file and line where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import OptionError
+from segzoo.training.recipe.checks import check_recipe
+from segzoo.training.recipe.files import (
+    RecipeText,
+    Setting,
+    find_recipe,
+    settings_of,
+    settings_of_values,
+    settings_of_words,
+)
+from segzoo.training.recipe.keys import (
+    ABOUT,
+    GROUPS,
+    PARTS,
+    PLAIN,
+    TABLES,
+    KeyPath,
+    canonical,
+    check_numbers,
+    plain_value,
+    shown,
+    typed,
+    unknown,
+)
+from segzoo.training.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+
+__all__ = ["make_recipe", "read_recipe"]
+
+
+def read_recipe(
+    source: str | os.PathLike[str] | None = None, settings: Sequence[str] = (), **values: Any
+) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: a file that ends in ``.toml``, a folder that a training left, or the name of a recipe of
+            `segzoo list recipes`; ``None`` starts from the defaults of `Recipe`.
+        settings: words such as ``lr=1e-3``, ``model.width=16`` or ``augment.flip=false``; a value is JSON
+            or TOML where it can be read so, else a word.
+        **values: as `make_recipe` takes them; they win over the words.
+
+    Raises:
+        UnknownNameError: there is no such file, recipe, model, loss or metric.
+        OptionError: a key is unknown, a value has the wrong type or is out of range, or two values exclude
+            each other; the text names key, file and line, and the nearest valid key.
+        FailureError: the file cannot be read.
+
+    Example:
+        >>> read_recipe("milesial-carvana", ["lr=1e-4"], data="photos").learning_rate
+        0.0001
+    """
+    draft = Draft()
+    names = [] if source is None else _add_files(draft, find_recipe(source), ())
+    # Together, as a name that is given as a value must not make forget the options that are given as words.
+    draft.add([*settings_of_words(settings), *settings_of_values(values)])
+    _name_folder(draft, names)
+    recipe = draft.recipe()
+    check_recipe(recipe, draft.placed)
+    return recipe
+
+
+def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe:
+    """Return the recipe of Python's keyword values: fields of `Recipe`, and the aliases of the words.
+
+    Args:
+        values: such as ``data="photos", lr=1e-3, crop=128, model_options={"width": 16}``.
+        base: what they change; the defaults where ``None``.
+
+    Raises:
+        OptionError: a key is unknown, a value has the wrong type or is out of range, or two exclude each
+            other.
+    """
+    draft = Draft(base)
+    draft.add(settings_of_values(values))
+    if base is None:
+        _name_folder(draft, [])
+    recipe = draft.recipe()
+    check_recipe(recipe, draft.placed)
+    return recipe
+
+
+def _add_files(draft: Draft, recipe: RecipeText, above: tuple[str, ...]) -> list[str]:
+    """Add a recipe to the draft, after the one that it starts from; return their names, its own first."""
+    if recipe.key in above:
+        circle = " -> ".join((*above[above.index(recipe.key) :], recipe.key))
+        raise OptionError(f"recipes start from one another in a circle: {circle}; take one base out")
+    settings = settings_of(recipe)
+    names: list[str] = []
+    base = next((setting for setting in settings if setting.path == ("base",)), None)
+    if base is not None:
+        names = _add_files(draft, _base(base, recipe), (*above, recipe.key))
+    draft.add(settings, whole=base is None)
+    return [recipe.name, *names]
+
+
+def _base(setting: Setting, recipe: RecipeText) -> RecipeText:
+    if not isinstance(setting.value, str) or not setting.value:
+        raise OptionError(f'{setting.where}: base must be a recipe\'s name or file, such as base = "default"')
+    try:
+        return find_recipe(setting.value, recipe.folder if setting.value.endswith(".toml") else None)
+    except OptionError as error:
+        raise type(error)(f"{setting.where}: base: {error}") from error
+
+
+def _name_folder(draft: Draft, names: Sequence[str]) -> None:
+    """Give the output a folder after the recipe or the model, where nobody said one."""
+    if ("out",) in draft.origins:
+        return
+    name = Path(names[0]).stem if names and Path(names[0]).stem != "recipe" else draft.values["model"]
+    draft.values["out"] = "runs/" + re.sub(r"[/:\0]", "-", name)
+
+
+# A recipe in the making: settings are laid over one another, and each knows who said it.
+
+#: Ways to divide images; who names one means no other.
+_WAYS = {"share", "file", "folds", "train"}
+
+
+class Draft:
+    """Values of a recipe, to which settings are added.
+
+    Args:
+        base: what to start from; the recipe's own defaults where ``None``.
+    """
+
+    def __init__(self, base: Recipe | None = None) -> None:
+        start = Recipe(data="") if base is None else base
+        self.values: dict[str, Any] = {item.name: _open(getattr(start, item.name)) for item in fields(Recipe)}
+        #: Who said the value of a key, in the words of `Setting.where`.
+        self.origins: dict[KeyPath, str] = {}
+
+    def add(self, settings: Sequence[Setting], *, whole: bool = False) -> None:
+        """Lay settings over what there is; naming another part forgets the options of the one before.
+
+        Args:
+            settings: in their order.
+            whole: whether they are a recipe of their own: a table then leaves nothing of the defaults.
+
+        Raises:
+            OptionError: a key is unknown, or its value is of another type; the text says where.
+        """
+        for table in TABLES:
+            mine = [one.path for one in settings if one.path[0] in (table, f"{table}_options")]
+            # Another way to divide the data leaves nothing of the way before.
+            other = table == "split" and {path[1] for path in mine if path[1:]} & _WAYS - {
+                *self.values["split"]
+            }
+            if mine and (whole or other):
+                self.values[_options(table)] = {}
+        for setting in sorted(settings, key=lambda one: not _is_name(canonical(one.path))):
+            try:
+                self._set(canonical(setting.path), setting)
+            except OptionError as error:
+                raise OptionError(f"{setting.where}: {error}" if setting.where else str(error)) from error
+
+    def recipe(self) -> Recipe:
+        """Return the recipe.
+
+        Raises:
+            OptionError: a value is out of range, or there is no data; the text says where.
+        """
+        if not self.values["data"]:
+            raise OptionError('say what to train on: data = "photos" in the recipe, or --data photos')
+        try:
+            return Recipe(**self.values)
+        except OptionError as error:
+            raise OptionError(self.placed(str(error))) from error
+
+    def placed(self, told: str) -> str:
+        """Return an error's text after the place where the first key that it names was set, if in a file."""
+        first = told.partition(" ")[0]
+        for key in (first.rstrip(":,;"), *re.findall(r"[a-z_]+(?:\.[a-z_]+)+", told)):
+            where = self._where(tuple(key.partition("=")[0].split(".")))
+            if where:
+                return f"{where}: {told}"
+        return told
+
+    def _where(self, path: KeyPath) -> str:
+        """Return who set a key, or a key beneath it, or the table that it is in."""
+        beneath = next((place for key, place in self.origins.items() if key[: len(path)] == path), "")
+        if path in self.origins or not path or beneath:
+            return self.origins.get(path, beneath)
+        return self._where(path[:-1])
+
+    def _set(self, path: KeyPath, setting: Setting) -> None:
+        key, value, first = ".".join(setting.path), setting.value, path[0]
+        check_numbers(key, value)
+        if first in PLAIN and len(path) == 1:
+            as_text = setting.raw is not None and isinstance(getattr(Recipe, first, ""), str | None)
+            self.values[first] = plain_value(first, setting.raw if as_text else value, written=key)
+        elif first in PARTS:
+            self._set_part(path, key, setting)
+        elif first in GROUPS or first.removesuffix("_options") in PARTS:
+            self._set_options(path, key, value)
+        elif first == "augment":
+            self._set_step(path, key, value)
+        elif first not in ABOUT or not setting.where:
+            raise OptionError(unknown(setting.path))
+        self.origins[path] = self.origins[setting.path] = setting.where
+        if _is_name(path):
+            self.origins[path[:1]] = setting.where
+
+    def _set_part(self, path: KeyPath, key: str, setting: Setting) -> None:
+        part, options, value = path[0], _options(path[0]), setting.value
+        if not _is_name(path):
+            _put(self.values[options], path[1:], value)
+            return
+        if isinstance(value, Mapping) and len(path) == 1:
+            self.values[options] = {}
+            for name, one in _mapping(key, value).items():
+                self._set(canonical((part, name)), Setting((part, name), one, setting.where))
+            return
+        name = value if setting.raw is None or isinstance(value, str) else setting.raw
+        name = typed(key, name, str, getattr(Recipe, part, "photos"))
+        if name != self.values[part]:
+            self.values[options] = {}
+            if part == "data":
+                self.values["root"] = None
+        self.values[part] = name
+
+    def _set_options(self, path: KeyPath, key: str, value: Any) -> None:
+        group, *rest = path
+        if not rest:
+            self.values[group] = dict(_mapping(key, value))
+        elif value is None:
+            self.values[group].pop(rest[0], None)
+        else:
+            _put(self.values[group], tuple(rest), value)
+
+    def _set_step(self, path: KeyPath, key: str, value: Any) -> None:
+        steps = self.values["augment"]
+        step, *option = path[1:] or ("",)
+        if not step:
+            steps.clear()
+            for name, options in {} if value is False or value is None else _mapping(key, value).items():
+                self._set_step((*path, name), f"{key}.{name}", options)
+        elif option:
+            _put(steps.setdefault(step, {}), tuple(option), value)
+        elif value is False or value is None:
+            steps.pop(step, None)
+        else:
+            steps[step] = {} if value is True else dict(_mapping(key, value))
+
+
+def _open(value: Any) -> Any:
+    """Return a copy whose mappings can be written to."""
+    return {key: _open(one) for key, one in value.items()} if isinstance(value, Mapping) else value
+
+
+def _is_name(path: KeyPath) -> bool:
+    return path[0] in PARTS and path[1:] in ((), ("name",))
+
+
+def _options(table: str) -> str:
+    """Return the field that holds a table's options."""
+    return f"{table}_options" if table in PARTS else table
+
+
+def _mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{key} must be a table of options, such as {{size = 256}}, got {shown(value)}")
+    if not all(isinstance(name, str) for name in value):
+        raise OptionError(f"{key} must be a table whose keys are words, got {shown(value)}")
+    return value
+
+
+def _put(options: dict[str, Any], path: KeyPath, value: Any) -> None:
+    for name in path[:-1]:
+        inner = options.get(name)
+        options[name] = inner = dict(inner) if isinstance(inner, Mapping) else {}
+        options = inner
+    options[path[-1]] = value

@@ -1,0 +1,186 @@
+"""Recipes written: the TOML text that `read_recipe` reads to an equal recipe."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import OptionError
+from segzoo.printing import as_json, printable
+from segzoo.training.recipe.files import NULL
+from segzoo.training.recipe.keys import GROUPS, PARTS, PLAIN
+from segzoo.training.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+# Keys that are written into the table of a part, as people look for them there.
+_INSIDE = {"root": ("data", "root"), "learning_rate": ("optimizer", "lr")}
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Return a recipe as TOML, every key with its value, so that later defaults change nothing.
+
+    Values that are ``None`` are written as ``"null"``, as TOML has no word for it.
+
+    Raises:
+        OptionError: an option holds what a file cannot, such as a function.
+
+    Example:
+        >>> Path("recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
+    """
+    parts = {part: _part(recipe, part) for part in PARTS}
+    lines = [f"{part} = {_value(part, table['name'])}" for part, table in parts.items() if len(table) == 1]
+    lines += [f"{key} = {_value(key, getattr(recipe, key))}" for key in PLAIN if key not in _INSIDE]
+    if not recipe.augment:
+        lines.append("augment = {}")
+    tables = {part: table for part, table in parts.items() if len(table) > 1}
+    tables |= {group: getattr(recipe, group) for group in GROUPS if getattr(recipe, group)}
+    tables |= {f"augment.{_key(step)}": options for step, options in recipe.augment.items()}
+    return "\n".join([*lines, *(line for name, table in tables.items() for line in _table(name, table)), ""])
+
+
+def _part(recipe: Recipe, part: str) -> dict[str, Any]:
+    """Return the table of a part: its name first, then its options."""
+    moved = {inner: getattr(recipe, key) for key, (owner, inner) in _INSIDE.items() if owner == part}
+    known = {inner: value for inner, value in moved.items() if value is not None}
+    return {"name": getattr(recipe, part), **known, **getattr(recipe, f"{part}_options")}
+
+
+def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"[{name}]"
+    for key, value in table.items():
+        yield f"{_key(key)} = {_value(f'{name}.{key}', value)}"
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text("a key", key)
+
+
+def _value(key: str, value: Any) -> str:
+    if value is None:
+        return f'"{NULL}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, str):
+        if value == NULL:
+            raise OptionError(
+                f"{key} is the word {NULL!r}, which stands for no value in a recipe: say another"
+            )
+        return _text(key, value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(key, one) for one in value)}]"
+    if isinstance(value, Mapping):
+        inner = (f"{_key(name)} = {_value(f'{key}.{name}', one)}" for name, one in value.items())
+        return f"{{{', '.join(inner)}}}"
+    raise OptionError(
+        f"{key} is of type {type(value).__name__}, which no file holds: "
+        "give a number, a word, true or false, or a list or table of them"
+    )
+
+
+def _text(key: str, text: str) -> str:
+    # JSON's escapes are TOML's, which also wants one for the character that deletes.
+    quoted = json.dumps(text, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(
+            f"{key} is {printable(text)!r}, a name that is not UTF-8, which no recipe can hold: rename the "
+            "file or folder"
+        ) from error
+    return "".join(one if printable(one) == one else f"\\U{ord(one):08x}" for one in quoted)
+
+
+# A recipe as the command that follows it: what differs from the defaults, word by word.
+
+#: Parts whose options are fields of their own: of ``model_options`` the word is ``model.width=16``.
+_OPTIONS = "_options"
+
+#: Where the data lies and where weights go is the business of who runs the command.
+_PLACES = ("data", "root", "out")
+
+#: Words that JSON or TOML takes for something else.
+_TAKEN = ("true", "false", "null", "nan", "inf", "NaN", "Infinity")
+
+
+def train_command(recipe: Recipe, *, root: str = "", out: str = "", folds: bool = False) -> list[str]:
+    """Return the words of ``segzoo train`` that train by a recipe.
+
+    Args:
+        recipe: to follow.
+        root: where a registered data set lies; left to ``$SEGZOO_DATA`` where empty.
+        out: the folder for the weights; the program's own choice where empty.
+        folds: whether all folds are trained.
+    """
+    if folds:  # each of them in turn
+        options, split = (
+            {key: value for key, value in table.items() if key != "fold"}
+            for table in (recipe.data_options, recipe.split)
+        )
+        recipe = replace(recipe, data_options=options, split=split)
+    words = ["segzoo", "train", "--data", recipe.data]
+    words += ["--root", root] if root else []
+    words += ["--out", out] if out else []
+    words += ["--folds"] if folds else []
+    return [*words, *settings(recipe)]
+
+
+def evaluate_command(
+    recipe: Recipe, model: str, part: str, metrics: Sequence[str], *, root: str = ""
+) -> list[str]:
+    """Return the words of ``segzoo evaluate`` that score a folder on a part of a recipe's data."""
+    words = ["segzoo", "evaluate", model, "--data", recipe.data, "--split", part]
+    words += ["--root", root] if root else []
+    for name, value in recipe.data_options.items():
+        if name not in ("cache", "scale"):
+            words += ["--data-option", f"{name}={_word(value)}"]
+    return [*words, *(word for metric in metrics for word in ("--metric", metric))]
+
+
+def settings(recipe: Recipe) -> list[str]:
+    """Return ``key=value`` for every value that is not the default."""
+    words: list[str] = []
+    default = Recipe(data=recipe.data)
+    for item in fields(Recipe):
+        value, usual = getattr(recipe, item.name), getattr(default, item.name)
+        if item.name in _PLACES or (_plain(value) == _plain(usual) and _order(value) == _order(usual)):
+            continue
+        part = item.name.removesuffix(_OPTIONS)
+        if isinstance(value, str):  # a key whose values are words takes a word as it stands
+            words.append(f"{item.name}={value}")
+        elif isinstance(value, Mapping) and value and not usual:
+            words += [f"{part}.{name}={_word(one)}" for name, one in value.items()]
+        else:
+            words.append(f"{item.name}={_word(value)}")
+    return words
+
+
+def shell(words: Sequence[str]) -> str:
+    """Return a command for a shell, a setting in quotes where it needs them."""
+    return " ".join(map(shlex.quote, words))
+
+
+def _word(value: Any) -> str:
+    bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in _TAKEN
+    return str(value) if bare else as_json(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _order(value: Any) -> list[str]:
+    return list(value) if isinstance(value, Mapping) else []

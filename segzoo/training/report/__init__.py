@@ -1,0 +1,1 @@
+"""What a run leaves for people: history, charts, examples and the report page."""

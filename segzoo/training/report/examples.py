@@ -1,0 +1,251 @@
+"""A handful of validation images, and what the network made of them as training went on.
+
+Kept as small files in the run's folder, so that a training that is resumed still shows its beginning.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from segzoo import json_text
+from segzoo.errors import FailureError
+from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned, without
+from segzoo.evaluation.results import Panel
+from segzoo.files import write_whole
+from segzoo.prediction.rendering.encoding import png_of_values
+from segzoo.printing import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.evaluation.samples import ScoredSample
+    from segzoo.specs import Labels
+
+#: Longest side of a picture, in pixels.
+LONGEST = 256
+
+#: Of how many evaluations pictures are kept: the first, the best, the latest, and some in between.
+KEPT = 8
+
+#: The rule of the Dice of one image.
+DICE = (
+    "Dice of one image = mean over the classes but background that either mask holds, 1 where neither holds "
+    "any; pixels that are ignored or outside the field of view are left out"
+)
+
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A validation image with its truth and what was predicted.
+
+    Attributes:
+        name: of the image in its data set.
+        image: ``(H, W, C)`` or ``(H, W)`` uint8.
+        target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
+        prediction: ``(H, W)`` class indices.
+        score: of this image alone; NaN where there is none.
+        measure: what the score is.
+    """
+
+    name: str
+    image: NDArray[Any] = field(repr=False)
+    target: NDArray[Any] = field(repr=False)
+    prediction: NDArray[Any] = field(repr=False)
+    score: float = math.nan
+    measure: str = "score"
+
+    @classmethod
+    def of(cls, case: ScoredSample, labels: Labels) -> Example:
+        """Return a case of an evaluation as an example, scored by its Dice as `DICE` says."""
+        counted = case.counted(labels)
+        target = without(case.target, ~counted, labels)
+        image = np.zeros((*target.shape, 3), np.uint8) if case.image is None else case.image
+        score = _dice(case.prediction[counted], case.target[counted], len(labels.classes))
+        return cls(case.name, image, target, case.prediction, score, "Dice")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An example as it lies in the folder.
+
+    Attributes:
+        name: of the image.
+        image: ``(H, W, 3)`` uint8.
+        target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
+        predictions: PNG files of masks by epoch, in which it marks the same pixels.
+        scores: of this image by epoch, where there are any.
+        measure: what they are.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    target: NDArray[Any]
+    predictions: dict[int, bytes]
+    scores: dict[int, float]
+    measure: str
+
+    def mask(self, epoch: int) -> NDArray[Any]:
+        """Return what was predicted after an epoch, ``(H, W)``."""
+        return np.asarray(Image.open(io.BytesIO(self.predictions[epoch])))
+
+    def prediction(self, epoch: int, labels: Labels, caption: str) -> Panel:
+        """Return the picture of what was predicted after an epoch."""
+        mask = self.mask(epoch)
+        told = shares(mask[mask != labels.unused_index], labels)
+        alt = f"{self.name}: the prediction after epoch {epoch}: {told}"
+        return Panel(caption, alt, *encode_mask(mask, labels))
+
+
+class Gallery:
+    """The folder of examples.
+
+    Args:
+        folder: made when the first examples come.
+        labels: of the masks.
+    """
+
+    def __init__(self, folder: Path, labels: Labels) -> None:
+        self.folder, self.labels = folder, labels
+        self._names: list[str] = []
+        self._scores: dict[int, dict[str, float | None]] = {}
+        self._measure = ""
+        if (folder / _INDEX).exists():
+            self._read()
+
+    @property
+    def epochs(self) -> list[int]:
+        """Those whose predictions are kept, in order."""
+        return sorted(self._scores)
+
+    def add(self, epoch: int, examples: Sequence[Example], best: int | None) -> None:
+        """Keep the examples of an evaluation; of earlier ones, keep `KEPT` at most.
+
+        Args:
+            epoch: after which the predictions were made.
+            examples: the same images every time.
+            best: the best epoch so far, which is kept.
+
+        Raises:
+            FailureError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FailureError(f"cannot write to {self.folder}: {error.strerror}") from error
+        for example in examples:
+            self._store(epoch, example)
+            self._measure = example.measure
+        self._scores[epoch] = {one.name: one.score if math.isfinite(one.score) else None for one in examples}
+        kept = thin(self.epochs, KEPT, () if best is None else (best,))
+        self._drop(set(self._scores) - set(kept))
+
+    def rewind(self, epoch: int) -> None:
+        """Drop what came after an epoch."""
+        gone = {one for one in self._scores if one > epoch}
+        if not gone:
+            return
+        self._drop(gone)
+        if not self._scores:
+            # Another training begins, perhaps with other images of the same names.
+            self._names = []
+
+    def shown(self) -> list[Shown]:
+        """Return the examples with their predictions; those whose files somebody took away are left out."""
+        found = (self._shown(number) for number in range(len(self._names)))
+        return [one for one in found if one is not None and one.predictions]
+
+    def _store(self, epoch: int, example: Example) -> None:
+        rows, columns = thinned(example.target.shape, LONGEST)
+        grid = np.ix_(rows, columns)
+        small = example.target[grid]
+        outside = (small == self.labels.unused_index) | (small == self.labels.ignore_index)
+        truth, found = (
+            self._encoded(without(mask[grid], outside, self.labels))
+            for mask in (example.target, example.prediction)
+        )
+        if example.name not in self._names:
+            self._names.append(example.name)
+            number = self._names.index(example.name)
+            picture = encode_image(shrunk(example.image, outside.shape))[1]
+            write_whole(self._file(number, "image.jpg"), picture)
+            write_whole(self._file(number, "truth.png"), truth)
+        write_whole(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
+
+    def _encoded(self, mask: NDArray[Any]) -> bytes:
+        """Return the file that keeps a mask: the picture of it, where that holds its indices."""
+        many = self.labels.unused_index > 255
+        return png_of_values(mask.astype(np.uint16)) if many else encode_mask(mask, self.labels)[1]
+
+    def _shown(self, number: int) -> Shown | None:
+        name = self._names[number]
+        try:
+            image = np.asarray(Image.open(self._file(number, "image.jpg")))
+            target = np.asarray(Image.open(self._file(number, "truth.png")))
+            predictions = {
+                epoch: self._file(number, f"{epoch:05}.png").read_bytes()
+                for epoch in self.epochs
+                if name in self._scores[epoch]
+            }
+        except OSError:
+            return None
+        told = {epoch: self._scores[epoch][name] for epoch in predictions}
+        scores = {epoch: score for epoch, score in told.items() if score is not None}
+        return Shown(name, image, target, predictions, scores, self._measure)
+
+    def _drop(self, epochs: Iterable[int]) -> None:
+        for epoch in epochs:
+            del self._scores[epoch]
+            for number in range(len(self._names)):
+                self._file(number, f"{epoch:05}.png").unlink(missing_ok=True)
+        scores = {str(one): self._scores[one] for one in self.epochs}
+        told = {"names": self._names if scores else [], "measure": self._measure, "scores": scores}
+        write_whole(self.folder / _INDEX, (as_json(told) + "\n").encode())
+
+    def _read(self) -> None:
+        path = self.folder / _INDEX
+        try:
+            told = json_text.read(path)
+            self._names, self._measure = [str(name) for name in told["names"]], str(told["measure"])
+            self._scores = {int(epoch): dict(scores) for epoch, scores in told["scores"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FailureError(f"{path} is damaged ({error}): delete {self.folder} and try again") from error
+
+    def _file(self, number: int, name: str) -> Path:
+        """Return the file of an image by its number, as its name may be no file's."""
+        return self.folder / f"{number + 1}-{name}"
+
+
+def thin(epochs: Sequence[int], most: int, kept: Sequence[int] = ()) -> list[int]:
+    """Return at most so many epochs: the first, the last, those to be kept, and some in between.
+
+    Those in between lie closer to the beginning, where a network changes most: the one that goes is the
+    one whose neighbours are the closest by their ratio.
+    """
+    left = list(epochs)
+    while len(left) > most:
+        inner = [place for place in range(1, len(left) - 1) if left[place] not in kept]
+        if not inner:
+            break
+        del left[min(inner, key=lambda place: (left[place + 1] + 1) / (left[place - 1] + 1))]
+    return left
+
+
+def _dice(prediction: NDArray[np.uint8], target: NDArray[np.uint8], classes: int) -> float:
+    """Return the mean over the classes but background that either mask holds, 1 where there are none."""
+    sizes = np.bincount(prediction, minlength=classes) + np.bincount(target, minlength=classes)
+    both = np.bincount(prediction[prediction == target], minlength=classes)
+    present = sizes[1:classes] > 0
+    if not present.any():
+        return 1.0
+    return float((2 * both[1:classes][present] / sizes[1:classes][present]).mean())

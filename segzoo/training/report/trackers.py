@@ -1,0 +1,342 @@
+"""TensorBoard and Weights & Biases, as Accelerate drives them; a training needs neither.
+
+Weights & Biases goes offline by itself where there is no account or no network, and says so. Of several
+processes, the main one alone writes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import uuid
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from segzoo.errors import FailureError, OptionError, did_you_mean, missing_extra
+from segzoo.evaluation.pictures import shrunk, thinned, without
+from segzoo.files import writable
+from segzoo.http import offline
+from segzoo.prediction.segmentation import Segmentation
+from segzoo.specs import numbered_labels
+from segzoo.training.report.examples import LONGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from accelerate import Accelerator
+    from accelerate.tracking import GeneralTracker
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from segzoo.specs import Labels
+    from segzoo.training.report.examples import Example
+
+
+#: Trackers by name, each with the modules that it needs; its extra has its name.
+TRACKERS = {"tensorboard": ("tensorboard", "torch.utils.tensorboard"), "wandb": ("wandb",)}
+
+
+def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
+    """Return trackers for ``Accelerator(log_with=..., project_dir=...)``; nothing is written yet.
+
+    Args:
+        names: ``tensorboard``, ``wandb``, both or none.
+        out: the folder of the training; ``tensorboard/`` and ``wandb/`` are made in it.
+
+    Raises:
+        OptionError: there is no such tracker.
+        MissingExtraError: the package of one is not installed.
+    """
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        if name not in TRACKERS:
+            told = f"there are {', '.join(TRACKERS)}"
+            raise OptionError(f"no tracker is named {name!r}{did_you_mean(name, TRACKERS, told)}")
+        for module in TRACKERS[name]:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise missing_extra(f"the tracker {name} needs {module}", name) from error
+    return [_tracker(name, out) for name in wanted]
+
+
+def _tracker(name: str, out: Path) -> GeneralTracker:
+    from accelerate.tracking import TensorBoardTracker, WandBTracker
+
+    if name == "tensorboard":
+        return TensorBoardTracker(name, logging_dir=str(out))
+    return WandBTracker(os.environ.get("WANDB_PROJECT", "segzoo"), name=out.name, dir=str(out))
+
+
+class Tracking:
+    """The trackers of one training; without any, every call does nothing.
+
+    They start with `begin`, or else when they are first told something.
+
+    Args:
+        accelerator: made with what `make_trackers` returned.
+        names: of the trackers.
+        config: the recipe's values, which runs are compared by.
+        labels: of the data; numbered where nobody says.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        names: Sequence[str],
+        config: Mapping[str, Any],
+        *,
+        labels: Labels | None = None,
+    ) -> None:
+        self.accelerator, self.names, self.config, self.labels = accelerator, names, config, labels
+        self._step, self._trackers = 0, list[Any]()
+
+    def rewind(self, step: int) -> None:
+        """Go on from a step; to be called before the trackers start.
+
+        TensorBoard hides what it was told of later steps, and Weights & Biases goes on with its run.
+        """
+        self._step = step
+
+    def begin(self) -> None:
+        """Start the trackers, if they have not been.
+
+        Raises:
+            FailureError: a folder cannot be written, or a tracker does not start.
+        """
+        if self._trackers or not self.names or not self.accelerator.is_main_process:
+            return
+        for tracker in self.accelerator.log_with:
+            _prepare(tracker, self._step)
+        try:
+            self.accelerator.init_trackers("segzoo")
+        except (OSError, ImportError) as error:
+            raise FailureError(f"the trackers {', '.join(self.names)} do not start: {error}") from error
+        self._trackers = list(self.accelerator.trackers)
+        told = dict(_flat(self.config))
+        for tracker in self._trackers:
+            if tracker.name == "tensorboard":
+                # In the folder of its run: Accelerate's own way adds a run for each start.
+                _writer(tracker).add_hparams(told, {}, run_name=".")
+            else:
+                tracker.store_init_configuration(told)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Log numbers; those that are not finite are left out."""
+        self.begin()
+        if self._trackers:
+            told = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+            for tracker in self._trackers:
+                tracker.log(told, step=step)
+
+    def histograms(self, model: nn.Module, step: int) -> None:
+        """Log how the weights are distributed, and the gradients where there are any.
+
+        Of a tensor of more than 100,000 values, as many are counted. Call it before gradients are cleared.
+        """
+        self.begin()
+        if not self._trackers:
+            return
+        found = distributions(model)
+        for tracker in self._trackers:
+            if tracker.name == "wandb":
+                import wandb
+
+                drawn = {
+                    name: wandb.Histogram(np_histogram=(one.counts, one.edges)) for name, one in found.items()
+                }
+                tracker.log(drawn, step=step)
+            else:
+                for name, one in found.items():
+                    _writer(tracker).add_histogram_raw(name, **one.summary(), global_step=step)
+
+    def pictures(self, name: str, examples: Sequence[Example], step: int) -> None:
+        """Log each example as its image, its truth and its prediction, drawn on the image."""
+        self.begin()
+        if not self._trackers:
+            return
+        for tracker in self._trackers:
+            if tracker.name == "wandb":
+                tracker.log({name: [self._masked(example) for example in examples]}, step=step)
+            else:
+                for example in examples:
+                    drawn = np.concatenate(self._drawn(example), axis=1)
+                    _writer(tracker).add_image(f"{name}/{example.name}", drawn, step, dataformats="HWC")
+                _writer(tracker).flush()
+
+    def close(self) -> None:
+        """Finish; what is still in memory is written."""
+        started, self._trackers, self.names = self._trackers, [], ()
+        for tracker in started:
+            tracker.finish()
+
+    def _named(self, example: Example) -> Labels:
+        """Return the labels, or numbered ones for as many classes as the masks hold."""
+        if self.labels is not None:
+            return self.labels
+        masks = example.target, example.prediction
+        unused = np.iinfo(np.result_type(*masks)).max
+        return numbered_labels(int(max(mask[mask < unused].max(initial=1) for mask in masks)) + 1)
+
+    def _drawn(self, example: Example) -> tuple[NDArray[np.uint8], ...]:
+        labels = self._named(example)
+        image, *masks = _small(example, labels)
+        plain = [np.where(mask == labels.unused_index, mask.dtype.type(0), mask) for mask in masks]
+        overlays = [
+            np.asarray(Segmentation(mask=mask, labels=labels, image=image).overlay()) for mask in plain
+        ]
+        return image, overlays[0], overlays[1]
+
+    def _masked(self, example: Example) -> Any:
+        """Return an image with masks that Weights & Biases shows and hides."""
+        import wandb
+
+        labels = self._named(example)
+        image, target, prediction = _small(example, labels)
+        names = {**dict(enumerate(labels.classes)), labels.unused_index: "not counted"}
+        masks = {
+            "truth": {"mask_data": target, "class_labels": names},
+            "prediction": {"mask_data": prediction, "class_labels": names},
+        }
+        score = "" if math.isnan(example.score) else f", {example.score:.4f}"
+        return wandb.Image(image, masks=masks, caption=f"{example.name}{score}")
+
+
+def _prepare(tracker: Any, step: int) -> None:
+    """Give a tracker what is known only now: where it goes on, and whether it can be online."""
+    options: dict[str, Any] = getattr(tracker, "init_kwargs", {})
+    if tracker.name == "tensorboard":
+        options |= {"purge_step": step + 1}
+        return
+    folder = writable(Path(options["dir"]) / "wandb")
+    known = folder / "segzoo-run.txt"
+    if step and known.exists():
+        options |= {"id": known.read_text(encoding="utf-8").strip(), "resume": "allow"}
+    else:
+        options |= {"id": uuid.uuid4().hex[:12]}
+        known.write_text(f"{options['id']}\n", encoding="utf-8")
+    settings: dict[str, Any] = {"console": "off"}
+    why = _offline()
+    if why:
+        options |= {"mode": "offline"}
+        settings["silent"] = True
+        warnings.warn(
+            f"Weights & Biases is offline, as {why}: the run is kept in {folder}, and "
+            f"`wandb sync {folder}/offline-run-*` uploads it later",
+            stacklevel=2,
+        )
+    options["settings"] = settings
+
+
+def _offline() -> str:
+    """Say why Weights & Biases cannot be online; nothing where it can, or where a person chose."""
+    import wandb
+
+    chosen = os.environ.get("WANDB_MODE", "")
+    if offline() and chosen not in ("offline", "disabled", "dryrun"):
+        return f"the network is switched off by {offline()}"
+    if chosen:
+        return ""
+    try:
+        return "" if wandb.login(prompt=False, verify=True) else "no account is logged in"
+    except wandb.Error as error:
+        return f"its server did not let us in ({str(error).splitlines()[0]})"
+
+
+def _writer(tracker: Any) -> Any:
+    """Return TensorBoard's writer."""
+    return tracker.tracker
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
+    """Yield the values of a recipe by dotted name, as numbers and text."""
+    for name, value in config.items():
+        if hasattr(value, "items"):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, bool | int | float | str):
+            yield f"{prefix}{name}", value
+        elif value is not None:
+            yield (
+                f"{prefix}{name}",
+                ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value),
+            )
+
+
+def _small(
+    example: Example, labels: Labels
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return image, truth and prediction with sides of at most 256; an unused index does not count."""
+    rows, columns = thinned(example.target.shape, LONGEST)
+    grid = np.ix_(rows, columns)
+    target, prediction = example.target[grid], example.prediction[grid]
+    outside = (target == labels.unused_index) | (target == labels.ignore_index)
+    shown = [without(mask, outside, labels) for mask in (target, prediction)]
+    return shrunk(example.image, target.shape), shown[0], shown[1]
+
+
+# How the weights and gradients of a network are distributed, for histograms.
+
+#: Values of a tensor that are counted; of more, about as many at equal distances.
+COUNTED = 100_000
+
+_BARS = 64
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The values of a tensor in bars.
+
+    Attributes:
+        counts: ``(bars,)``: how many values lie in each.
+        edges: ``(bars + 1,)``: where they begin and end.
+        values: ``(n,)`` float64: those that were counted, finite.
+    """
+
+    counts: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    def summary(self) -> dict[str, Any]:
+        """Return what TensorBoard's ``add_histogram_raw`` takes."""
+        return {
+            "min": float(self.values.min()),
+            "max": float(self.values.max()),
+            "num": len(self.values),
+            "sum": float(self.values.sum()),
+            "sum_squares": float(np.square(self.values).sum()),
+            "bucket_limits": self.edges[1:].tolist(),
+            "bucket_counts": self.counts.tolist(),
+        }
+
+
+def distributions(model: nn.Module) -> dict[str, Distribution]:
+    """Return those of ``weights/NAME`` and, where there are gradients, ``gradients/NAME``.
+
+    Tensors without a finite value are left out.
+    """
+    found = {name: _distribution(tensor) for name, tensor in _tensors(model)}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in model.named_parameters():
+        yield f"weights/{name}", parameter.detach()
+        if parameter.grad is not None:
+            yield f"gradients/{name}", parameter.grad.detach()
+
+
+def _distribution(tensor: Tensor) -> Distribution | None:
+    flat = tensor.flatten()
+    stride = max(-(-len(flat) // COUNTED), 1)
+    values = flat[::stride].to(device="cpu", dtype=torch.float32).numpy().astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    counts, edges = np.histogram(values, bins=_BARS)
+    return Distribution(counts, edges, values)

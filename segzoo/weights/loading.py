@@ -1,0 +1,114 @@
+"""From a weights folder, or its name, to a network in evaluation mode."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from segzoo import zoo
+from segzoo.architecture import altered
+from segzoo.distribution import owner_of, requirement
+from segzoo.errors import (
+    OptionError,
+    UnknownNameError,
+    WeightsError,
+)
+from segzoo.options import check_flags
+from segzoo.weights.folder import CONFIG, TENSORS, _was_multilabel, empty, fill, read_config
+from segzoo.weights.sources import locate
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [A-Za-z0-9][A-Za-z0-9.+!-]*")
+
+
+def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Module:
+    """Return the model of a folder with its weights, in evaluation mode.
+
+    Args:
+        source: ``local-dir:path``, a path, or the name of registered weights.
+        mirror: another value for `segzoo.Segmenter`'s option: ``False`` gives the bare network of
+            valid convolutions.
+
+    Raises:
+        UnknownNameError: there are no such weights, or a plug-in that they need is not installed.
+        OptionError: the network has no such option, or not with that value.
+        WeightsError: a file is missing or damaged, or the tensors are not those of the network.
+    """
+    check_flags(**({} if mirror is None else {"mirror": mirror}))
+    folder = locate(source)
+    config = read_config(folder)
+    if _was_multilabel(config):
+        warnings.warn(
+            f"{folder} was converted by an older segzoo from a network with a sigmoid for each class: its "
+            "masks give each pixel one class, and are not the program's. Convert it again to settle that",
+            stacklevel=2,
+        )
+    with _hinting(config.architecture.requires, folder / CONFIG):
+        if mirror is not None:
+            config = replace(config, architecture=altered(config.architecture, mirror=mirror))
+        try:
+            model = empty(config, folder / TENSORS)
+        except OptionError as error:
+            raise WeightsError(f"{folder / CONFIG}: this network cannot be built: {error}") from error
+        fill(model, folder / TENSORS)
+    return model.eval()
+
+
+@contextmanager
+def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
+    """Add to an error about a network which plug-in to install, or which is older than the folder's.
+
+    A name that nothing has was not said by the person but by ``file``, which is named.
+    """
+    try:
+        yield
+    except (UnknownNameError, WeightsError) as error:
+        # People may name segzoo by its distribution; its parts are registered under one name.
+        needed = {owner_of(name): version for name, version in requires.items()}
+        where = f"{file}: " if isinstance(error, UnknownNameError) else ""
+        raise type(error)(f"{where}{error}{_missing(needed)}{_older(needed)}") from error
+
+
+def _missing(requires: Mapping[str, str]) -> str:
+    present = {record.distribution for record in zoo.plugins if record.status == "ok"}
+    # The file may come from anyone, and people paste what they are told to: names and versions only.
+    absent = [
+        f"'{requirement(name, bounds=f'>={version}')}'"
+        for name, version in requires.items()
+        if name not in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
+    ]
+    if not absent:
+        return ""
+    return f"\nthese weights need a plug-in that is not loaded: pip install {' '.join(absent)}"
+
+
+def _older(requires: Mapping[str, str]) -> str:
+    """Return which plug-ins are older than those that a folder was made with; nothing where none is."""
+    present = {record.distribution: record.version for record in zoo.plugins if record.status == "ok"}
+    older = [
+        f"\nthe folder was made with {name} {version}, and {present[name]} is installed: "
+        f"pip install '{requirement(name, bounds=f'>={version}')}'"
+        for name, version in requires.items()
+        if name in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
+        if _release(present[name]) < _release(version)
+    ]
+    return "".join(older)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return a version's leading numbers, without zeros at the end: (1, 2) of 1.2.0 and of 1.2rc1."""
+    found = re.match(r"\d{1,9}(\.\d{1,9})*(?!\d)", version)
+    numbers = [int(number) for number in found.group().split(".")] if found else []
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
