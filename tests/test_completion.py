@@ -301,7 +301,7 @@ def test_beside_words_bash_offers_folders_quoted_so_that_nothing_in_their_names_
     program = tmp_path / "segzoo"
     program.write_text("#!/bin/sh\nprintf 'dir,un\\nplain,unet\\n'\n")
     program.chmod(0o755)
-    code = f'{script("bash")}\n_segzoo_completion {program}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    code = f'{script("bash", command)}\n_segzoo_completion {program}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [r"un\ \$\(touch\ made\)/", "unet"]
 

@@ -9,7 +9,8 @@ from segzoo.printing import echo
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def command(shell: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, shell: str) -> None:
     """Print the script that makes a shell complete commands, options and names.
 
     \b
@@ -22,4 +23,4 @@ def command(shell: str) -> None:
     """
     from segzoo.cli.shells import script
 
-    echo(script(shell), nl=False)
+    echo(script(shell, ctx.find_root().command), nl=False)

@@ -25,6 +25,8 @@ from segzoo.printing import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from click import Command
+
 #: How each shell is told, once, and for every new one.
 INSTALL: Mapping[str, tuple[str, str]] = {
     "bash": ('eval "$(segzoo completion bash)"', "~/.bashrc"),
@@ -206,12 +208,10 @@ def register() -> None:
         add_completion_class(shell, name)
 
 
-def script(shell: str) -> str:
-    """Return the script of a shell, with how to install it."""
-    from segzoo.cli import command
-
+def script(shell: str, program: Command) -> str:
+    """Return the script by which a shell completes a program, with how to install it."""
     line, file = INSTALL[shell]
-    source = SHELLS[shell](command, {}, "segzoo", "_SEGZOO_COMPLETE").source()
+    source = SHELLS[shell](program, {}, "segzoo", "_SEGZOO_COMPLETE").source()
     about = (
         f"# Completion of segzoo's commands, options and names in {shell}.\n"
         f"# To have it in every new shell, put this line into {file}:\n#     {line}\n"
