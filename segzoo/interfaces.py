@@ -31,7 +31,8 @@ class Encoder(Protocol):
         any_size (bool): takes sizes that its deepest stride does not divide, and the features of
             odd sizes are rounded; `segzoo.segmenter.Segmenter` pads the image for all others.
         multiple (int): what sides must be multiples of, where that is not the coarsest stride.
-        eats (int): pixels of the image's height (and width) that its valid convolutions consume.
+        border (int): pixels of the image's height (and width) that its valid convolutions consume. Until
+            version 0.1 it was called ``eats``, which still works and warns.
     """
 
     channels: tuple[int, ...]
@@ -51,7 +52,7 @@ class Decoder(Protocol):
         stride: its stride; logits are resized to the image where it is above 1.
 
     Optional attributes:
-        any_size, eats: as in `Encoder`; `eats` in pixels of the map, times ``stride``.
+        any_size, border: as in `Encoder`; `border` in pixels of the map, times ``stride``.
         side_channels (tuple[int, ...]): channels of the maps that deep supervision adds.
         side_features (method): features to the list of side maps, coarsest idea first, the last
             being what calling the decoder returns.

@@ -2,12 +2,13 @@
 
 An image whose size the network cannot take is continued by mirroring and the logits are cropped
 back: to a multiple of the coarsest stride, or, for a network of valid convolutions, by the border
-that it eats (the overlap-tile strategy of Ronneberger et al., 2015, arXiv:1505.04597). A network
+that it consumes (the overlap-tile strategy of Ronneberger et al., 2015, arXiv:1505.04597). A network
 that handles odd sizes by itself is left to do so.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -51,9 +52,9 @@ class Segmenter(nn.Module):
         )
         check_flags(mirror=mirror)
         self.mirror = mirror
-        self._eaten = tuple(int(getattr(part, "eats", 0)) for part in parts)
+        self._borders = tuple(map(border_of, parts))
         coarsest: int = parts[0].strides[-1]
-        flexible = all(getattr(part, "any_size", False) for part in parts) and not any(self._eaten)
+        flexible = all(getattr(part, "any_size", False) for part in parts) and not any(self._borders)
         self._multiple = 1 if flexible else int(getattr(encoder, "multiple", coarsest))
         self._coarsest = coarsest
         self._lone_value_fails = any(isinstance(m, nn.GroupNorm | nn.InstanceNorm2d) for m in self.modules())
@@ -101,34 +102,34 @@ class Segmenter(nn.Module):
 
     def _pad(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        if not self.mirror and any(self._eaten):
+        if not self.mirror and any(self._borders):
             self._check_bare(height, width)
             return images
         wanted = self._wanted(height), self._wanted(width)
         if not is_symbolic(height, width) and wanted == (height, width):
             return images
         # What valid convolutions eat goes before the first pixel, so that the logits begin there.
-        before = sum(self._eaten) // 2
+        before = sum(self._borders) // 2
         return mirror(images, *wanted, before, before)
 
     def _wanted(self, size: int) -> int:
         """Return the least size of an image that the network can take and give ``size`` logits for."""
-        wanted: Any = size + sum(self._eaten)
+        wanted: Any = size + sum(self._borders)
         # A batch norm cannot learn from a single value, nor a group norm normalise it, nor may a size
         # be 1 in an exported graph, where 1 would be another graph.
         pixels = 2 if self.training or self._lone_value_fails or is_symbolic(size) else 1
-        least = max(pixels * self._coarsest, self._multiple) + self._eaten[0]
-        if least > sum(self._eaten) + 1:
+        least = max(pixels * self._coarsest, self._multiple) + self._borders[0]
+        if least > sum(self._borders) + 1:
             wanted = torch.sym_max(wanted, least)
-        # After what the encoder eats, whole multiples are left; rounded up so that tracing sees the bounds.
-        steps = (wanted - self._eaten[0] + self._multiple - 1) // self._multiple
-        return self._eaten[0] + steps * self._multiple
+        # Beside the encoder's border, whole multiples are left; rounded up so that tracing sees the bounds.
+        steps = (wanted - self._borders[0] + self._multiple - 1) // self._multiple
+        return self._borders[0] + steps * self._multiple
 
     def _check_bare(self, height: int, width: int) -> None:
         if is_symbolic(height, width):
             return
-        first, eaten = self._eaten[0], sum(self._eaten)
-        least = eaten + 1 + (first - eaten - 1) % self._multiple
+        first, border = self._borders[0], sum(self._borders)
+        least = border + 1 + (first - border - 1) % self._multiple
         if min(height, width) < least:
             raise UsageError(
                 f"without mirroring this network needs images of {least}x{least} or larger, "
@@ -139,3 +140,12 @@ class Segmenter(nn.Module):
         if self._resized:
             logits = F.interpolate(logits, padded.shape[-2:], mode="bilinear", align_corners=False)
         return logits if padded is images else crop(logits, images.shape[-2], images.shape[-1], 0, 0)
+
+
+def border_of(part: object) -> int:
+    """Return the pixels of height and width that a part's valid convolutions consume, 0 where it has none."""
+    old = getattr(part, "eats", None)
+    if old is not None and not hasattr(part, "border"):
+        warnings.warn(f"{type(part).__name__}.eats is called border now", DeprecationWarning, stacklevel=2)
+        return int(old)
+    return int(getattr(part, "border", 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 import segzoo
 from segzoo.errors import UsageError
+from segzoo.segmenter import border_of
 from segzoo.testing import check_export, check_model, check_round_trips
 
 SMALL = {
@@ -204,3 +207,13 @@ def test_a_network_that_takes_odd_sizes_is_left_to_do_so(size):
     model = segzoo.create("unet", num_classes=2, width=2, upsample="bilinear").eval()
     images = torch.rand(1, 3, *size)
     assert torch.equal(model(images), model.head(model.decoder(model.encoder(images))))
+
+
+def test_a_part_that_says_border_by_its_old_name_works_and_is_told_the_new_one():
+    part = SimpleNamespace(eats=92)
+    with pytest.warns(DeprecationWarning, match="eats is called border now"):
+        found = border_of(part)
+    assert found == 92
+    part.border = 94
+    assert border_of(part) == 94
+    assert border_of(SimpleNamespace()) == 0

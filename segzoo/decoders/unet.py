@@ -135,8 +135,8 @@ class UNetDecoder(nn.Module):
         )
         self.out_channels = widths[-1]
         self.stride = strides[-1] >> len(widths)
-        eaten = sum(4 * (strides[-1] >> step) for step in range(1, len(widths) + 1))
-        self.eats = eaten if padding == "valid" else 0
+        border = sum(4 * (strides[-1] >> step) for step in range(1, len(widths) + 1))
+        self.border = border if padding == "valid" else 0
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Decode to ``(N, out_channels, H / stride, W / stride)``.

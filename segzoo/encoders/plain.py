@@ -29,7 +29,7 @@ class PlainEncoder(nn.Module):
         depth: how many features; the coarsest has stride ``2 ** (depth - 1)``.
         widths: channels of every feature, finest first, instead of ``width`` and ``depth``.
         norm: ``batch``, ``group``, ``instance`` or ``None``.
-        padding: ``same``, or ``valid`` as in the paper: each convolution eats a pixel on every side.
+        padding: ``same``, or ``valid`` as in the paper: each convolution consumes a pixel on every side.
     """
 
     any_size = True
@@ -51,8 +51,8 @@ class PlainEncoder(nn.Module):
         if len(self.channels) > 12:
             raise OptionError("a depth above 12 gives a stride of 4096 and more; 12 is the most")
         self.strides = tuple(1 << level for level in range(len(self.channels)))
-        # Each level eats 4 of its own pixels, which are 4 strides of the image's.
-        self.eats = sum(4 * stride for stride in self.strides) if padding == "valid" else 0
+        # Each level consumes 4 of its own pixels, which are 4 strides of the image's.
+        self.border = sum(4 * stride for stride in self.strides) if padding == "valid" else 0
         self.stages = nn.ModuleList(
             DoubleConv(before, after, norm=norm, padding=padding)
             for before, after in zip((in_channels, *self.channels), self.channels, strict=False)

@@ -1,4 +1,4 @@
-"""From an image to what a network eats, as the weights' config says."""
+"""From an image to what a network takes, as the weights' config says."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Resize:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """From pixels to what the network eats: ``(value / 255 - mean) / std`` for 8-bit values.
+    """From pixels to what the network takes: ``(value / 255 - mean) / std`` for 8-bit values.
 
     Attributes:
         channels: ``rgb``, ``bgr`` or ``grey``: what the file is decoded to, and in which order;

@@ -11,6 +11,7 @@ from torch import nn
 from segzoo import zoo
 from segzoo.interfaces import Decoder
 from segzoo.plugins import resolve
+from segzoo.segmenter import border_of
 from segzoo.specs import DecoderSpec
 from segzoo.testing.promises import (
     keep,
@@ -93,11 +94,11 @@ class _Subject:
         return module
 
     def maps(self) -> None:
-        if not getattr(self.module, "eats", 0):
+        if not border_of(self.module):
             self._check_maps((4 * self.strides[-1], 6 * self.strides[-1]))
 
     def odd_sizes(self) -> None:
-        if getattr(self.module, "any_size", False) and not getattr(self.module, "eats", 0):
+        if getattr(self.module, "any_size", False) and not border_of(self.module):
             self._check_maps((4 * self.strides[-1] - 1, 2 * self.strides[-1] + 1))
 
     def batch_of_one(self) -> None:
@@ -120,7 +121,7 @@ class _Subject:
 
     def _features(self) -> list[Tensor]:
         # Valid convolutions eat much of it.
-        side = (32 if getattr(self.module, "eats", 0) else 6) * self.strides[-1]
+        side = (32 if border_of(self.module) else 6) * self.strides[-1]
         return self._pyramid(2, (side, side))
 
     def _pyramid(self, batch: int, size: tuple[int, int]) -> list[Tensor]:

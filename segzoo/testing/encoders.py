@@ -11,6 +11,7 @@ from torch import nn
 from segzoo import zoo
 from segzoo.interfaces import Encoder
 from segzoo.plugins import resolve
+from segzoo.segmenter import border_of
 from segzoo.specs import EncoderSpec
 from segzoo.testing.promises import (
     keep,
@@ -83,7 +84,7 @@ class _Subject:
 
     def odd_sizes(self) -> None:
         module = self.module
-        if getattr(module, "any_size", False) and not getattr(module, "eats", 0):
+        if getattr(module, "any_size", False) and not border_of(module):
             side = self._multiple(module)
             _check_shapes(module.eval(), seeded(1, 3, side + 1, 2 * side - 1), self.what)
 
@@ -121,11 +122,11 @@ class _Subject:
         return int(getattr(module, "multiple", cast("Any", module).strides[-1]))
 
     def _images(self, module: nn.Module, in_channels: int) -> Tensor:
-        multiple, eaten = self._multiple(module), int(getattr(module, "eats", 0))
-        return seeded(2, in_channels, multiple + eaten, 2 * multiple + eaten)
+        multiple, border = self._multiple(module), border_of(module)
+        return seeded(2, in_channels, multiple + border, 2 * multiple + border)
 
     def _check_features(self, module: nn.Module, in_channels: int) -> None:
-        if not getattr(module, "eats", 0):
+        if not border_of(module):
             _check_shapes(module.eval(), self._images(module, in_channels), self.what)
 
 
