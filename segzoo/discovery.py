@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "segzoo.plugins"
 
+#: What package indexes take as a name.
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+
 # Why nothing may be looked for just now, if that is so.
 _refusal = ""
 
@@ -94,7 +97,7 @@ def installed() -> list[Candidate]:
         if damage:
             candidates.append(Candidate("?", name, version, _raiser(damage), **more))
         for point in points:
-            candidates.append(Candidate(point.name, name, version, point.load, value=point.value, **more))
+            candidates.append(Candidate(point.name, name, version, _loader(point), value=point.value, **more))
     return sorted(candidates, key=lambda candidate: (candidate.distribution, candidate.name))
 
 
@@ -102,14 +105,15 @@ def _identity(distribution: metadata.Distribution) -> tuple[str, str, str]:
     """Return a distribution's name and version, and what is wrong with the file that says them."""
     try:
         said = distribution.metadata  # parsed anew whenever it is asked for
-        if said["Name"] and said["Version"]:
+        if _DISTRIBUTION.fullmatch(said["Name"]) and said["Version"]:
             return owner_of(normalise(said["Name"])), said["Version"], ""
-    except (KeyError, TypeError, AttributeError):  # there is no METADATA, or it lacks one of them
-        pass
+    except Exception:  # there is no METADATA, it lacks one of them, or it is no text
+        said = None
     # The folder of the metadata is named after both.
     folder = Path(str(getattr(distribution, "_path", "?"))).name
     name, _, version = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
-    return owner_of(normalise(name)), version, "its METADATA lacks name or version: install it anew"
+    warning = "its METADATA holds no valid name or no version: install it anew"
+    return owner_of(normalise(name)), version, warning
 
 
 def _entry_points(distribution: metadata.Distribution) -> tuple[list[metadata.EntryPoint], str]:
@@ -122,7 +126,24 @@ def _entry_points(distribution: metadata.Distribution) -> tuple[list[metadata.En
         return list(distribution.entry_points.select(group=ENTRY_POINT_GROUP)), ""
     except Exception as error:
         damage = f"its entry_points.txt cannot be read: {type(error).__name__}: {error}"
-        return [], damage if ENTRY_POINT_GROUP in text else ""
+        return [], damage if ENTRY_POINT_GROUP in (text or _undecoded(distribution)) else ""
+
+
+def _undecoded(distribution: metadata.Distribution) -> str:
+    """Return a list of entry points that is not UTF-8, so far as it is."""
+    try:
+        path = Path(str(getattr(distribution, "_path", ""))) / "entry_points.txt"
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def _loader(point: metadata.EntryPoint) -> Callable[[], Any]:
+    """Return what imports an entry point, which a damaged file may have left without a module."""
+    module = point.value.partition(":")[0].partition("[")[0].strip()
+    if point.pattern.match(point.value) and all(part.isidentifier() for part in module.split(".")):
+        return point.load
+    return _raiser(f"its entry point {point.name!r} names {point.value!r}, which is no module: reinstall it")
 
 
 def in_folder(folder: Path) -> list[Candidate]:

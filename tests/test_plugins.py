@@ -88,7 +88,7 @@ BROKEN = {
     ),
     "has no text for a summary": (
         hook("from segzoo.specs import LossSpec; return [LossSpec(name='l', factory='a:b', summary=None)]"),
-        "loss 'l': summary must be text, got None",
+        "loss 'l': summary must be text of at most 10,000 letters, got None",
     ),
     "has classes in one text": (
         hook(

@@ -101,6 +101,7 @@ def test_a_plugin_that_takes_ten_seconds_is_waited_for_and_told_of(site: Site, s
     site.install("segzoo-slow", "import time; time.sleep(10)\n" + LOSS)
     done = segzoo_command("list", "losses", "mine")
     assert "mine" in done.stdout
+    assert "plug-in 'plugin' of segzoo-slow is still loading after 5 seconds" in done.stderr
     assert "segzoo-slow: it takes 10." in done.stderr
 
 
@@ -143,12 +144,6 @@ def test_what_is_no_exception_stops_nobody_else_either(site: Site, code: str) ->
     site.install("segzoo-fine", LOSS)
     assert record("segzoo-odd").status == "broken"
     assert record("segzoo-fine").status == "ok"
-
-
-def test_an_interrupt_while_a_plugin_loads_is_the_person_s(site: Site) -> None:
-    site.install("segzoo-odd", "raise KeyboardInterrupt")
-    with pytest.raises(KeyboardInterrupt):
-        _ = zoo.plugins
 
 
 STEAL = """
@@ -279,7 +274,7 @@ def test_a_distribution_without_metadata_is_known_by_its_folder_and_told_of(site
     metadata.unlink()
     found = record("segzoo-bare")
     assert (found.status, found.version) == ("ok", "3.1")
-    assert "its METADATA lacks name or version" in found.warnings[0]
+    assert "its METADATA holds no valid name or no version" in found.warnings[0]
     assert zoo.losses.entry("mine").full_name == "segzoo-bare:mine"
 
 

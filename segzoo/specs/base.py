@@ -9,12 +9,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from segzoo.errors import UsageError
+from segzoo.options import shown
 
 if TYPE_CHECKING:
     from segzoo.specs.networks import ModelSpec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+#: The most letters of a name, and of a text for people; the most levels of options in options.
+_LONGEST_NAME, _LONGEST_TEXT, _DEEPEST = 100, 10_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +43,36 @@ class Spec:
         if not isinstance(self.aliases, tuple):
             raise UsageError(f"{self.kind} {self.name!r}: aliases {self.aliases!r} must be a tuple of names")
         for name in (self.name, *self.aliases):
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
+            # A text of another class may compare and hash as it likes.
+            if type(name) is not str or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
                 raise UsageError(
-                    f"{name!r} cannot name a {self.kind}: use lower case letters, digits and _ . + -"
+                    f"{shown(name)} cannot name a {self.kind}: use lower case letters, digits and _ . + -, "
+                    f"{_LONGEST_NAME} at most"
                 )
         for name, types, told in _shapes(type(self)):
             value = getattr(self, name)
-            if not isinstance(value, types):
-                raise UsageError(f"{self.kind} {self.name!r}: {name} must be {told}, got {value!r}")
+            if not isinstance(value, types) or (isinstance(value, str) and len(value) > _LONGEST_TEXT):
+                raise UsageError(f"{self.kind} {self.name!r}: {name} must be {told}, got {shown(value)}")
+            if isinstance(value, Mapping):
+                _check_keys(f"{self.kind} {self.name!r}: {name}", value)
+
+
+def _check_keys(told: str, value: Any, depth: int = 0) -> None:
+    """Raise `UsageError` unless the keys of mappings are words, and none lies in itself."""
+    if depth > _DEEPEST:
+        raise UsageError(f"{told} lies in itself, or too deep: more than {_DEEPEST} levels")
+    if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{told} must have words as keys, got {shown(value)}")
+    if isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            _check_keys(told, one, depth + 1)
 
 
 @cache
 def _shapes(cls: type[Spec]) -> list[tuple[str, tuple[type, ...], str]]:
     """Return the fields that lists and pages would stumble over, were they not text, mappings or tuples."""
     known = {
-        "str": ((str,), "text"),
+        "str": ((str,), f"text of at most {_LONGEST_TEXT:,} letters"),
         "Mapping": ((Mapping,), "a mapping"),
         "tuple": ((tuple, list), "a tuple"),
     }

@@ -9,14 +9,10 @@ distributions, separated by commas: ``SEGZOO_PLUGINS`` (only these are loaded) a
 
 from __future__ import annotations
 
-import io
-import os
 import reprlib
-import sys
 import time
-import traceback
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -28,7 +24,7 @@ from segzoo import builtin, hooks
 from segzoo.discovery import Candidate, blocked, in_folder, installed, strict
 from segzoo.discovery import resolve as resolve
 from segzoo.errors import PluginError, did_you_mean
-from segzoo.printing import printable
+from segzoo.plugins.watch import Guard, in_a_line, person_first, traced, watching
 from segzoo.registry import plural
 from segzoo.specs import (
     DatasetSpec,
@@ -177,18 +173,18 @@ def load(candidate: Candidate, guard: Guard | None = None) -> Contribution:
         return Contribution(_record(candidate, status="blocked", error=reason))
     start = time.perf_counter()
     specs: tuple[Spec, ...] = ()
-    with watching() as warnings:
+    told = f"plug-in {candidate.name!r} of {candidate.distribution}"
+    with person_first(told, candidate.distribution), watching() as warnings:
         try:
             specs, outcome = _ask(candidate)
             if guard is not None:
                 guard.check()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # sys.exit and pytest.skip are no Exceptions
+        # Neither sys.exit, pytest.skip nor a KeyboardInterrupt of its own ends anything but the plug-in.
+        except BaseException as error:
             if guard is not None:
                 guard.restore()
             specs, told = (), in_a_line(error, candidate.value)
-            outcome = {"status": "broken", "error": told, "traceback": traceback.format_exc()}
+            outcome = {"status": "broken", "error": told, "traceback": traced(error)}
             if strict():
                 told = f"plug-in {candidate.name!r} of {candidate.distribution} is broken: {told}"
                 raise PluginError(told) from error
@@ -303,141 +299,3 @@ def _record(candidate: Candidate, **what: Any) -> PluginRecord:
     return PluginRecord(
         name=candidate.name, distribution=candidate.distribution, version=candidate.version, **what
     )
-
-
-# What a plug-in does while it is loaded besides saying what it brings: told of, and undone where it must be.
-#
-# Standard output belongs to the command that people run (``segzoo list --json | ...``), so what a plug-in
-# prints while it is loaded goes to stderr. segzoo's own specs and hooks belong to segzoo.
-
-_REMEMBERED = 200
-
-# Letters of an error that every command may show; the traceback holds all.
-_LONGEST = 500
-
-# Packages that are not named as their modules are.
-_PACKAGES = {"cv2": "opencv-python", "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
-
-
-def in_a_line(error: BaseException, value: str) -> str:
-    """Return an exception in one line, and what to do about a module that is missing.
-
-    Args:
-        error: what a plug-in raised when it was loaded.
-        value: what its entry point names.
-    """
-    text = _text(error)
-    told = text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return told
-    module = value.partition(":")[0].strip()
-    if f"{module}.".startswith(f"{error.name}."):
-        return f"{told}; its entry point names {value!r}, which is not there: reinstall it"
-    package = error.name.partition(".")[0]
-    return f"{told}; it needs what is not installed: `pip install {_PACKAGES.get(package, package)}`"
-
-
-def _text(error: BaseException) -> str:
-    """Return what an exception says, fit to stand in a line of a terminal."""
-    try:
-        line = printable(" ".join(str(error).split()))
-    except Exception as another:
-        return f"(and its text raises {type(another).__name__})"
-    return f"{line[:_LONGEST]} ..." if len(line) > _LONGEST else line
-
-
-@contextmanager
-def watching() -> Iterator[list[str]]:
-    """Yield a list that afterwards holds what people should know of a plug-in loaded meanwhile."""
-    warnings: list[str] = []
-    printed, had_torch = _Printed(), "torch" in sys.modules
-    try:
-        with _output_to_stderr(), redirect_stdout(printed):
-            yield warnings
-    finally:
-        if printed.beginning:
-            told = reprlib.repr(printed.beginning.strip())
-            warnings.append(f"it prints {told} when it is loaded (sent to stderr): print nothing at import")
-        if "torch" in sys.modules and not had_torch:
-            warnings.append("it imports torch when it is only listed: import it in the module of code")
-
-
-@contextmanager
-def _output_to_stderr() -> Iterator[None]:
-    """Send what passes ``sys.stdout`` by, as programs and libraries in C do, to stderr too."""
-    out, kept = sys.__stdout__, None
-    with suppress(OSError, ValueError):  # it is closed, or no file
-        if out is not None and out.fileno() == 1:
-            out.flush()  # what was written before is still ours
-            kept = os.dup(1)
-            os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        if out is not None and kept is not None:
-            with suppress(OSError, ValueError):
-                out.flush()
-            os.dup2(kept, 1)
-            os.close(kept)
-
-
-class _Printed(io.TextIOBase):
-    """Passes text on to stderr at once, and remembers how it began."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.beginning = ""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str, /) -> int:
-        self.beginning = (self.beginning + text)[:_REMEMBERED]
-        sys.stderr.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-
-class Guard:
-    """Remembers segzoo's own specs and hooks, and puts back what a plug-in changed in them.
-
-    Args:
-        specs: segzoo's own, as its hooks returned them.
-    """
-
-    def __init__(self, specs: Iterable[Spec]) -> None:
-        self._specs = [(spec, dict(vars(spec)), _copied(spec)) for spec in specs]
-        self._hooks = {name: value for name, value in vars(builtin).items() if name.startswith("segzoo_")}
-
-    def restore(self) -> list[str]:
-        """Put back what was changed, and return what that was."""
-        changed = []
-        for spec, values, copies in self._specs:
-            if vars(spec) == values and all(values[name] == copy for name, copy in copies.items()):
-                continue
-            changed.append(f"{spec.kind} {values['name']!r}")
-            vars(spec).clear()
-            vars(spec).update({**values, **copies})
-            values.update(copies)
-            copies.update(_copied(spec))
-        for name, hook in self._hooks.items():
-            if getattr(builtin, name, None) is not hook:
-                changed.append(f"hook {name}()")
-                setattr(builtin, name, hook)
-        return changed
-
-    def check(self) -> None:
-        """Raise `PluginError` if something was changed; it is put back."""
-        changed = self.restore()
-        if changed:
-            raise PluginError(
-                f"it changes segzoo's own {', '.join(changed[:4])}, which was put back: give what differs a "
-                "name of its own"
-            )
-
-
-def _copied(spec: Spec) -> dict[str, Any]:
-    """Return copies of what could be changed in place."""
-    return {name: dict(value) for name, value in vars(spec).items() if isinstance(value, Mapping)}
