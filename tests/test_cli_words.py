@@ -14,7 +14,8 @@ from segzoo.cli.words import pairs_of, words_of
 from segzoo.errors import ImageError, OptionError
 from segzoo.images import as_image
 from segzoo.prediction.benchmark import benchmark
-from segzoo.prediction.postprocessing import clean, read_thresholds
+from segzoo.prediction.decision import read_thresholds
+from segzoo.prediction.postprocessing import clean
 from segzoo.prediction.sources.finding import parse_share
 from segzoo.prediction.tiling import parse_memory
 from segzoo.specs import numbered_labels

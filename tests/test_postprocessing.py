@@ -11,13 +11,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from segzoo.errors import OptionError
-from segzoo.prediction.postprocessing import (
-    choose_classes,
-    clean,
-    find_components,
-    find_instances,
-    read_thresholds,
-)
+from segzoo.prediction.decision import choose_classes, read_thresholds
+from segzoo.prediction.postprocessing import clean, find_components, find_instances
 from segzoo.specs import Labels
 
 BINARY = Labels(classes=("background", "cell"))
@@ -87,9 +82,8 @@ def test_connectivity_is_4_or_8():
         find_components(np.zeros((2, 2), np.uint8), 6)
 
 
-@pytest.mark.parametrize("make", [np.array, torch.tensor])
-def test_one_logit_is_compared_with_the_threshold_of_class_1(make):
-    chances = make([[[0.2, 0.4, 0.6]]])
+def test_one_logit_is_compared_with_the_threshold_of_class_1():
+    chances = torch.tensor([[[0.2, 0.4, 0.6]]])
     assert choose_classes(chances, {}).tolist() == [[False, False, True]]
     assert choose_classes(chances, {}, threshold=0.7).tolist() == [[False, False, False]]
     assert choose_classes(chances, {1: 0.3}, threshold=0.7).tolist() == [[False, True, True]]
@@ -97,9 +91,8 @@ def test_one_logit_is_compared_with_the_threshold_of_class_1(make):
         choose_classes(chances, {0: 0.5})
 
 
-@pytest.mark.parametrize("make", [np.array, torch.tensor])
-def test_thresholds_of_classes_decide_before_the_most_probable_class(make):
-    chances = make([[[0.5, 0.7, 0.1, 0.1]], [[0.3, 0.2, 0.5, 0.2]], [[0.2, 0.1, 0.4, 0.7]]])
+def test_thresholds_of_classes_decide_before_the_most_probable_class():
+    chances = torch.tensor([[[0.5, 0.7, 0.1, 0.1]], [[0.3, 0.2, 0.5, 0.2]], [[0.2, 0.1, 0.4, 0.7]]])
 
     def chosen(**thresholds):
         return choose_classes(chances, read_thresholds(THREE, thresholds)).tolist()[0]
@@ -114,7 +107,7 @@ def test_thresholds_of_classes_decide_before_the_most_probable_class(make):
 
 
 def test_choosing_leaves_the_probabilities_as_they_were():
-    chances = np.full((2, 3, 3), 0.5, np.float32)
+    chances = torch.full((2, 3, 3), 0.5)
     choose_classes(chances, {1: 0.2})
     assert (chances == 0.5).all()
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import segzoo
 from segzoo.images import Placement, normalised
-from segzoo.prediction.decision import decide, to_mask, to_probabilities
+from segzoo.prediction.decision import Decision
 from segzoo.prediction.preparing import normalised_tensor
 from segzoo.specs import Preprocessing, Resize
 
@@ -43,13 +43,14 @@ def slow_mask(logits, config, restore):
 def test_a_mask_is_that_of_all_logits_resized(classes, restore):
     settings, logits = config(classes, restore=restore), smooth(classes)
     placement = Placement(0, 0, 40, 50)
-    mask = to_mask(logits, placement, SIZE, settings)
+    (mask,) = Decision(settings).whole(logits, placement, SIZE)
     assert mask.shape == SIZE
     assert mask.dtype == torch.uint8
     wrong = (mask != slow_mask(logits, settings, restore)).float().mean()
     assert wrong < 1e-4  # where two classes are equal to the last bit
-    chances = to_probabilities(logits, placement, SIZE, settings)
-    assert (decide(chances, settings) != mask).float().mean() < 1e-4
+    again, chances = Decision(settings, keeps=torch.float32).whole(logits, placement, SIZE)
+    assert chances.shape == (classes, *SIZE)
+    assert (again != mask).float().mean() < 1e-4
 
 
 def test_bars_around_the_image_are_cut_off_first():
@@ -57,7 +58,7 @@ def test_bars_around_the_image_are_cut_off_first():
     logits[0] = 0
     logits[2, 10:50, 5:55] = 5
     settings = config(3)
-    assert (to_mask(logits, Placement(10, 5, 40, 50), SIZE, settings) == 2).all()
+    assert (Decision(settings).whole(logits, Placement(10, 5, 40, 50), SIZE)[0] == 2).all()
 
 
 @pytest.mark.parametrize("mean", [(0.0,), (0.1, 0.2, 0.3)])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import segzoo
 from segzoo.errors import OptionError
 from segzoo.images import resized
-from segzoo.prediction.decision import decide, to_mask, to_probabilities
+from segzoo.prediction.decision import Decision
 from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.tiling import (
@@ -102,8 +102,9 @@ def test_the_mask_of_a_resized_image_does_not_depend_on_the_tiles(classes: int, 
     traits = measure(model)
     with torch.inference_mode():
         logits = model(tensor)[0]
-        whole = to_mask(logits, place, image.shape[:2], config).numpy()
-        chances = to_probabilities(logits, place, image.shape[:2], config).numpy()
+        whole = Decision(config).whole(logits, place, image.shape[:2])[0].numpy()
+        keeping = Decision(config, keeps=torch.float32).whole(logits, place, image.shape[:2])
+        other, chances = (found.numpy() for found in keeping)
     assert 0.02 < (whole > 0).mean() < 0.98
     for tile in (24, 48, 4096):
         plan = plan_tiles(traits, 133, 91, memory="1GB", resize=resize, tile=tile, overlap="exact")
@@ -114,7 +115,7 @@ def test_the_mask_of_a_resized_image_does_not_depend_on_the_tiles(classes: int, 
         sink = ArraySink(133, 91)
         segment_large(Eager(model), ArrayRows(image), sink, config=config, plan=plan, chances=kept)
         assert np.abs(kept.chances - chances).max() < 1e-3  # of which half are those of 16 bits
-        assert (sink.mask != decide(torch.from_numpy(chances), config).numpy()).mean() <= 1e-3
+        assert (sink.mask != other).mean() <= 1e-3
 
 
 def test_thresholds_by_class_hold_in_tiles_of_a_resized_image() -> None:

@@ -52,7 +52,7 @@ IMAGE = (
     ),
     Stage(
         "classes",
-        "segzoo.prediction.postprocessing",
+        "segzoo.prediction.decision",
         "padding and resizing undone, thresholds, smallest objects",
     ),
     Stage(

@@ -355,7 +355,7 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
 def _checked(labels: Labels, options: dict[str, Any]) -> dict[str | int, float]:
     """Return the thresholds by class, once all options that name classes or sizes are known to be right."""
     from segzoo.labels import class_index
-    from segzoo.prediction.postprocessing import read_thresholds
+    from segzoo.prediction.decision import read_thresholds
     from segzoo.prediction.tiling.planner import read_budget
 
     cuts = thresholds(options["class_threshold"])

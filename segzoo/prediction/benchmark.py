@@ -30,7 +30,7 @@ from segzoo.machine import (
     wait,
 )
 from segzoo.options import check_choice, check_integer, check_number, shown
-from segzoo.prediction.decision import to_mask
+from segzoo.prediction.decision import Decision
 from segzoo.prediction.engines import BACKENDS, PRECISIONS, make_engine
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.plain import config_of
@@ -132,7 +132,7 @@ class Bench:
 
     def restore(self, logits: Tensor) -> NDArray[np.uint8]:
         """Return the mask at the image's size."""
-        return to_mask(logits, self.placement, self.shape, self.config).cpu().numpy()
+        return Decision(self.config).whole(logits, self.placement, self.shape)[0].cpu().numpy()
 
     def write(self, mask: NDArray[np.uint8]) -> None:
         """Write a mask as ``segzoo predict`` does."""

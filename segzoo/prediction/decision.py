@@ -1,7 +1,9 @@
-"""From logits back to the image: resize to its size, and decide on a class for every pixel.
+"""The one rule that turns logits into classes: enlarge to the image's size, compare, choose the mask's type.
 
-Only what the decision needs is resized: of two classes the difference, since resizing is linear; of
-many, a band of rows at a time, so that they stay in the processor's cache.
+Whole images, tiles and rows take it alike: a whole image is all rows of one band. Logits become scores where
+the network computed them, and scores become classes at the image's size. Only what the decision needs is
+enlarged: of two classes the difference, since resizing is linear; and a few rows at a time, so that they stay
+in the processor's cache.
 """
 
 from __future__ import annotations
@@ -13,222 +15,123 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from segzoo.prediction.postprocessing import choose_classes
-from segzoo.prediction.segmentation import Segmentation
+from segzoo.errors import OptionError
+from segzoo.labels import class_index
+from segzoo.options import check_number, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from segzoo.config import ModelConfig
     from segzoo.images import Placement
-    from segzoo.prediction.tiling.plan import Plan
+    from segzoo.specs import Labels
 
     #: Rows of what was found: classes ``(n, width)`` of the labels' type, and where they are kept
-    #: probabilities ``(K, n, width)`` float16.
+    #: probabilities ``(K, n, width)``.
     Found = tuple[Tensor, ...]
 
-
-#: Rows that are decided on together where there are many classes.
-_BAND = 64
-
-
-def restored(
-    logits: Tensor,
-    placement: Placement,
-    image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]],
-    config: ModelConfig,
-    *,
-    size: tuple[int, int],
-    probabilities: bool = False,
-) -> Segmentation:
-    """Return what logits say of an image.
-
-    Args:
-        logits: ``(K, h, w)`` float32, of what the network saw.
-        placement: where the image lies in that.
-        image: ``(H, W, C)`` uint8, or what reads it.
-        config: of the network.
-        size: ``(H, W)`` of the image.
-        probabilities: whether they are wanted, too.
-    """
-    if not probabilities:
-        mask = to_mask(logits, placement, size, config)
-        return Segmentation(mask=mask.cpu().numpy(), labels=config.labels, image=image)
-    chances = to_probabilities(logits, placement, size, config)
-    return Segmentation(
-        mask=decide(chances, config).cpu().numpy(),
-        labels=config.labels,
-        image=image,
-        probabilities=chances.cpu().numpy(),
-    )
-
-
-def to_mask(logits: Tensor, placement: Placement, size: tuple[int, int], config: ModelConfig) -> Tensor:
-    """Return the class of every pixel, ``(H, W)`` of the labels' `segzoo.specs.Labels.index_type`.
-
-    Args:
-        logits: ``(K, h, w)`` float32, of what the network saw.
-        placement: where the image lies in that.
-        size: ``(H, W)`` of the image.
-        config: its resizing, and the threshold of a network with one logit.
-    """
-    inside = _inside(logits, placement)
-    if len(inside) > 2:
-        scores = chances_of(inside) if _resizes_chances(config) else inside
-        return _largest(scores, size, index_type(config))
-    if _resizes_chances(config):
-        score, level = chances_of(inside)[-1], config.threshold if len(inside) == 1 else 0.5
-    elif len(inside) == 1:
-        score, level = inside[0], math.log(config.threshold / (1 - config.threshold))
-    else:
-        score, level = inside[1] - inside[0], 0.0
-    return (_resized(score[None], size)[0] > level).view(torch.uint8).to(index_type(config))
-
-
-def to_probabilities(
-    logits: Tensor, placement: Placement, size: tuple[int, int], config: ModelConfig
-) -> Tensor:
-    """Return the probability of every class, ``(K, H, W)`` float32; arguments as those of `to_mask`."""
-    inside = _inside(logits, placement)
-    if _resizes_chances(config):
-        return _resized(chances_of(inside), size)
-    return chances_of(_resized(inside, size))
-
-
-def decide(probabilities: Tensor, config: ModelConfig) -> Tensor:
-    """Return the class of every pixel, as `to_mask`, of probabilities ``(K, H, W)``."""
-    if len(probabilities) == 1:
-        return (probabilities[0] > config.threshold).to(index_type(config))
-    return probabilities.argmax(dim=0).to(index_type(config))
-
-
-def index_type(config: ModelConfig) -> torch.dtype:
-    """Return torch's type of a network's masks, which its labels decide."""
-    return getattr(torch, config.labels.index_type)
-
-
-def _inside(logits: Tensor, placement: Placement) -> Tensor:
-    rows = slice(placement.top, placement.top + placement.height)
-    columns = slice(placement.left, placement.left + placement.width)
-    return logits[:, rows, columns]
-
-
-def _resized(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    if scores.shape[-2:] == size:
-        return scores
-    return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
-
-
-def _largest(scores: Tensor, size: tuple[int, int], kind: torch.dtype) -> Tensor:
-    """Return the class with the largest score, ``(H, W)`` of a type, of scores resized to ``size``."""
-    if scores.shape[-2:] == size:
-        return scores.argmax(dim=0).to(kind)
-    height, width = size
-    mask = torch.empty(size, dtype=kind, device=scores.device)
-    above, below, weight = _rows(scores.shape[1], height, scores.device)
-    for first in range(0, height, _BAND):
-        band = slice(first, first + _BAND)
-        mixed = torch.lerp(scores[:, above[band]], scores[:, below[band]], weight[band, None])
-        wide = F.interpolate(mixed[None], (mixed.shape[1], width), mode="bilinear", align_corners=False)[0]
-        mask[band] = wide.argmax(dim=0).to(kind)
-    return mask
-
-
-def _rows(have: int, wanted: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two rows that each wanted row lies between, and how far it is towards the second."""
-    where = (torch.arange(wanted, device=device) + 0.5) * (have / wanted) - 0.5
-    where = where.clamp(0, have - 1)
-    above = where.floor()
-    return above.long(), (above + 1).clamp(max=have - 1).long(), (where - above).float()
-
-
-def _resizes_chances(config: ModelConfig) -> bool:
-    resize = config.preprocessing.resize
-    return resize is not None and resize.restore == "probabilities"
-
-
-def chances_of(logits: Tensor) -> Tensor:
-    """Return probabilities ``(K, H, W)`` of logits: of class 1 where there is one, of each class else."""
-    return logits.sigmoid() if logits.shape[0] == 1 else logits.softmax(dim=0)
-
-
-# From logits to classes and probabilities, a few rows of an image at a time.
-#
-# Logits become scores where the network computed them, and scores become classes at the image's size. In
-# between they are enlarged, where the network saw the image smaller than it is: bilinearly with corners not
-# aligned, as `segzoo.prediction.decision` does it with whole images.
-
-#: Rows that are enlarged and decided on together.
+#: Rows that are enlarged and decided on together, where memory is counted.
 ENLARGED_ROWS = 16
+#: Rows that are enlarged and decided on together of a whole image.
+_WHOLE_ROWS = 64
+
+
+def read_thresholds(labels: Labels, thresholds: Mapping[str | int, float]) -> dict[int, float]:
+    """Return thresholds by class index.
+
+    Raises:
+        OptionError: there is no such class, or a threshold does not lie between 0 and 1.
+    """
+    found: dict[int, float] = {}
+    for name, value in thresholds.items():
+        check_number(f"the threshold of class {shown(name)}", value)
+        if not 0 < value < 1:
+            raise OptionError(f"the threshold of class {shown(name)} must lie between 0 and 1, got {value}")
+        found[class_index(labels, name)] = float(value)
+    return found
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of logits.
+    """What becomes of a network's logits.
 
     Attributes:
         config: of the network.
-        thresholds: by class index, for classes that have one.
-        keeps: whether probabilities are kept.
+        thresholds: by class index, for classes that have one, as `read_thresholds` gives them.
+        keeps: the type in which probabilities are kept beside the classes; ``None`` where they are not.
     """
 
     config: ModelConfig
     thresholds: Mapping[int, float] = field(default_factory=dict)
-    keeps: bool = False
+    keeps: torch.dtype | None = None
+
+    def whole(self, logits: Tensor, place: Placement, size: tuple[int, int]) -> Found:
+        """Return what the logits of a whole image say, at the image's size.
+
+        Args:
+            logits: ``(K, h, w)`` float32, of what the network saw.
+            place: where the image lies in that.
+            size: ``(H, W)`` of the image.
+        """
+        bands = Enlarger(self, place, size, rows=_WHOLE_ROWS).enlarged(self.scores(logits))
+        return tuple(torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True))
 
     def scores(self, logits: Tensor) -> Tensor:
         """Return what is enlarged, ``(C, h, w)``, of logits ``(K, h, w)``: one score where that is enough."""
-        resize = self.config.preprocessing.resize
-        if resize is not None and resize.restore == "probabilities":
-            chances = chances_of(logits)
-            return chances if self._needs_all(len(logits)) else chances[-1:]
-        if self._needs_all(len(logits)) or len(logits) == 1:
-            return logits
-        return logits[1:] - logits[:1]
+        needs_all = len(logits) > 2 or self._needs_probabilities
+        if self._enlarges_probabilities:
+            return probabilities_of(logits) if needs_all else probabilities_of(logits)[-1:]
+        return logits if needs_all or len(logits) == 1 else logits[1:] - logits[:1]
 
     def found(self, scores: Tensor) -> Found:
         """Return what scores at the image's size say."""
-        classes, kind = self.config.architecture.num_classes, index_type(self.config)
-        if not self.keeps and not self.thresholds:
+        classes, kind = self.config.architecture.num_classes, getattr(torch, self.config.labels.index_type)
+        if not self._needs_probabilities:
             if classes > 2:
                 return (scores.argmax(dim=0).to(kind),)
-            return ((scores[0] > self._level(classes)).to(kind),)
-        chances = scores if self._enlarges_chances else chances_of(scores)
-        mask = choose_classes(chances, self.thresholds, threshold=self.config.threshold).to(kind)
-        return (mask, chances.to(torch.float16)) if self.keeps else (mask,)
+            return ((scores[0] > self._level(classes)).view(torch.uint8).to(kind),)
+        probabilities = scores if self._enlarges_probabilities else probabilities_of(scores)
+        mask = choose_classes(probabilities, self.thresholds, threshold=self.config.threshold).to(kind)
+        return (mask,) if self.keeps is None else (mask, probabilities.to(self.keeps))
 
     @property
-    def _enlarges_chances(self) -> bool:
+    def _needs_probabilities(self) -> bool:
+        return self.keeps is not None or bool(self.thresholds)
+
+    @property
+    def _enlarges_probabilities(self) -> bool:
         resize = self.config.preprocessing.resize
         return resize is not None and resize.restore == "probabilities"
 
-    def _needs_all(self, classes: int) -> bool:
-        return classes > 2 or self.keeps or bool(self.thresholds)
-
     def _level(self, classes: int) -> float:
         threshold = self.config.threshold if classes == 1 else 0.5
-        return threshold if self._enlarges_chances else math.log(threshold / (1 - threshold))
+        return threshold if self._enlarges_probabilities else math.log(threshold / (1 - threshold))
 
 
 class Enlarger:
     """Takes the rows of scores that the network gave, from the top; gives rows of the image's size.
 
+    Rows are enlarged bilinearly with corners not aligned.
+
     Args:
-        plan: says the two sizes, and where the image lies in what the network saw.
         decision: what scores become.
+        place: where the image lies in what the network saw.
+        size: ``(H, W)`` of the image.
+        rows: how many are enlarged and decided on together.
     """
 
-    def __init__(self, plan: Plan, decision: Decision) -> None:
-        self._place, self._width, self._decision = plan.place, plan.width, decision
-        where = (torch.arange(plan.height, dtype=torch.float64) + 0.5) * (plan.place.height / plan.height)
-        where = (where - 0.5).clamp(0, plan.place.height - 1)
+    def __init__(
+        self, decision: Decision, place: Placement, size: tuple[int, int], *, rows: int = ENLARGED_ROWS
+    ) -> None:
+        self._decision, self._place, self._width, self._rows = decision, place, size[1], rows
+        where = (torch.arange(size[0], dtype=torch.float64) + 0.5) * (place.height / size[0])
+        where = (where - 0.5).clamp(0, place.height - 1)
         self._above = where.floor().long()
-        self._below = (self._above + 1).clamp(max=plan.place.height - 1)
+        self._below = (self._above + 1).clamp(max=place.height - 1)
         self._share = (where - self._above).float()
+        self._same_height = place.height == size[0]
         self._seen = self._done = 0
         self._kept: Tensor | None = None
 
@@ -240,24 +143,77 @@ class Enlarger:
         if begin >= end:
             return
         inside = scores[:, begin:end, place.left : place.left + place.width]
-        for top in range(0, inside.shape[1], ENLARGED_ROWS):
-            yield from self._more(inside[:, top : top + ENLARGED_ROWS], first + begin - place.top + top)
+        for top in range(0, inside.shape[1], self._rows):
+            yield from self._more(inside[:, top : top + self._rows], first + begin - place.top + top)
 
     def _more(self, scores: Tensor, first: int) -> Iterator[Found]:
+        if self._same_height:
+            yield self._decision.found(self._widened(scores))
+            return
         have = first + scores.shape[1]
         if self._kept is not None:
             first -= self._kept.shape[1]
             scores = torch.cat([self._kept, scores], dim=1)
         ready = int(torch.searchsorted(self._below, have))
-        for top in range(self._done, ready, ENLARGED_ROWS):
-            rows = slice(top, min(top + ENLARGED_ROWS, ready))
-            above, below = self._above[rows] - first, self._below[rows] - first
-            mixed = torch.lerp(scores[:, above], scores[:, below], self._share[rows, None])
-            size = mixed.shape[1], self._width
-            if size[1] != mixed.shape[2]:
-                mixed = F.interpolate(mixed[None], size, mode="bilinear", align_corners=False)[0]
-            yield self._decision.found(mixed)
+        for top in range(self._done, ready, self._rows):
+            rows = slice(top, min(top + self._rows, ready))
+            above, below = (
+                scores.index_select(1, (some[rows] - first).to(scores.device))
+                for some in (self._above, self._below)
+            )
+            mixed = torch.lerp(above, below, self._share[rows, None].to(scores.device))
+            yield self._decision.found(self._widened(mixed))
         self._done = ready
         # Rows that the next of the image still lies between.
         needed = int(self._above[ready]) - first if ready < len(self._above) else scores.shape[1]
         self._kept = scores[:, needed:].clone()
+
+    def _widened(self, scores: Tensor) -> Tensor:
+        size = scores.shape[1], self._width
+        if size[1] == scores.shape[2]:
+            return scores
+        return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def probabilities_of(logits: Tensor) -> Tensor:
+    """Return probabilities ``(K, H, W)`` of logits: of class 1 where there is one, of each class else."""
+    return logits.sigmoid() if logits.shape[0] == 1 else logits.softmax(dim=0)
+
+
+def choose_classes(
+    probabilities: Tensor, thresholds: Mapping[int, float], *, threshold: float = 0.5
+) -> Tensor:
+    """Return class indices ``(H, W)`` from probabilities ``(num_classes, H, W)``.
+
+    One channel holds the probability of class 1, which is taken above its threshold. Of several, a
+    class that has a threshold is taken wherever its probability exceeds it; where that holds of more
+    than one, the one that exceeds it most, as a ratio. Elsewhere the most probable class without a
+    threshold is taken, or class 0 if each has one. Without thresholds that is the most probable class.
+
+    Args:
+        probabilities: in [0, 1].
+        thresholds: by class index, in (0, 1), as `read_thresholds` gives them.
+        threshold: of class 1, where there is one channel and ``thresholds`` does not name it.
+
+    Returns:
+        int64 indices, or bool where there is one channel.
+
+    Raises:
+        OptionError: there is one channel, and class 0 has a threshold; or a class has no channel.
+    """
+    count = probabilities.shape[0]
+    if count == 1:
+        if set(thresholds) - {1}:
+            raise OptionError(
+                "a network with one logit gives the probability of class 1: threshold that class"
+            )
+        return probabilities[0] > thresholds.get(1, threshold)
+    if any(index >= count for index in thresholds):
+        raise OptionError(f"thresholds name class {max(thresholds)}, there are {count} probabilities a pixel")
+    if not thresholds:
+        return probabilities.argmax(0)
+    scores = probabilities.clone()
+    for index, least in thresholds.items():
+        # Above every probability where it passes, below every one where it does not.
+        scores[index] = (probabilities[index] > least) * (2 + probabilities[index] / least) - 1
+    return scores.argmax(0)

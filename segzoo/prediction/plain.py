@@ -15,8 +15,9 @@ from segzoo.config import ModelConfig
 from segzoo.errors import UsageError
 from segzoo.images import as_image, read
 from segzoo.machine import parse_device
-from segzoo.prediction.decision import restored
+from segzoo.prediction.decision import Decision
 from segzoo.prediction.preparing import network_input
+from segzoo.prediction.segmentation import Segmentation
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.images import Layout
-    from segzoo.prediction.segmentation import Segmentation
 
 #: Weights by name, their folder, or a model that segzoo made.
 Model = str | os.PathLike[str] | nn.Module
@@ -75,7 +75,9 @@ def segment(model: nn.Module, image: NDArray[np.uint8], *, probabilities: bool =
     logits = model.eval()(images.to(parameter.device)).float()
     model.train(was_training)
     size = (image.shape[0], image.shape[1])
-    return restored(logits[0], placement, image, config, size=size, probabilities=probabilities)
+    decision = Decision(config, keeps=torch.float32 if probabilities else None)
+    mask, *kept = (found.cpu().numpy() for found in decision.whole(logits[0], placement, size))
+    return Segmentation(mask=mask, labels=config.labels, image=image, probabilities=kept[0] if kept else None)
 
 
 def loaded(model: Model) -> nn.Module:

@@ -1,25 +1,24 @@
-"""After the network: thresholds per class, small objects and holes removed, objects counted.
+"""After the decision: small objects and holes removed, objects counted.
 
-The order is fixed: probabilities become classes (`choose_classes`), small objects go, then small
-holes (`clean`), and what remains is told apart (`find_instances`).
+The order is fixed: small objects go, then small holes (`clean`), and what remains is told apart
+(`find_instances`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segzoo.errors import OptionError
 from segzoo.labels import class_index
-from segzoo.options import check_integer, check_number, shown
+from segzoo.options import check_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from segzoo.specs import Labels
 
@@ -61,66 +60,6 @@ class Instances:
             np.maximum.at(last, which, high)
             box[:, side], box[:, side + 2] = first, last - first + 1
         return box
-
-
-def read_thresholds(labels: Labels, thresholds: Mapping[str | int, float]) -> dict[int, float]:
-    """Return thresholds by class index.
-
-    Raises:
-        OptionError: there is no such class, or a threshold does not lie between 0 and 1.
-    """
-    found: dict[int, float] = {}
-    for name, value in thresholds.items():
-        check_number(f"the threshold of class {shown(name)}", value)
-        if not 0 < value < 1:
-            raise OptionError(f"the threshold of class {shown(name)} must lie between 0 and 1, got {value}")
-        found[class_index(labels, name)] = float(value)
-    return found
-
-
-@overload
-def choose_classes(
-    probabilities: NDArray[Any], thresholds: Mapping[int, float], *, threshold: float = 0.5
-) -> NDArray[Any]: ...
-@overload
-def choose_classes(
-    probabilities: Tensor, thresholds: Mapping[int, float], *, threshold: float = 0.5
-) -> Tensor: ...
-def choose_classes(probabilities: Any, thresholds: Mapping[int, float], *, threshold: float = 0.5) -> Any:
-    """Return class indices ``(H, W)`` from probabilities ``(num_classes, H, W)``, arrays or tensors.
-
-    One channel holds the probability of class 1, which is taken above its threshold. Of several, a
-    class that has a threshold is taken wherever its probability exceeds it; where that holds of more
-    than one, the one that exceeds it most, as a ratio. Elsewhere the most probable class without a
-    threshold is taken, or class 0 if each has one. Without thresholds that is the most probable class.
-
-    Args:
-        probabilities: in [0, 1].
-        thresholds: by class index, in (0, 1), as `read_thresholds` gives them.
-        threshold: of class 1, where there is one channel and ``thresholds`` does not name it.
-
-    Returns:
-        An array or a tensor as was given: int64 indices, or bool where there is one channel.
-
-    Raises:
-        OptionError: there is one channel, and class 0 has a threshold; or a class has no channel.
-    """
-    count = probabilities.shape[0]
-    if count == 1:
-        if set(thresholds) - {1}:
-            raise OptionError(
-                "a network with one logit gives the probability of class 1: threshold that class"
-            )
-        return probabilities[0] > thresholds.get(1, threshold)
-    if any(index >= count for index in thresholds):
-        raise OptionError(f"thresholds name class {max(thresholds)}, there are {count} probabilities a pixel")
-    if not thresholds:
-        return probabilities.argmax(0)
-    scores = probabilities + 0  # a copy of either kind
-    for index, least in thresholds.items():
-        # Above every probability where it passes, below every one where it does not.
-        scores[index] = (probabilities[index] > least) * (2 + probabilities[index] / least) - 1
-    return scores.argmax(0)
 
 
 def clean(

@@ -16,10 +16,10 @@ from torch import nn
 from segzoo.errors import OptionError
 from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
-from segzoo.prediction.decision import restored
+from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.plain import Model, config_of, loaded
-from segzoo.prediction.postprocessing import choose_classes, clean, read_thresholds
+from segzoo.prediction.postprocessing import clean
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.tiling.planner import Tiler, read_budget
@@ -258,19 +258,17 @@ class Predictor:
 
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None
-        wanted = probabilities or bool(self._thresholds)
-        found = restored(
-            logits,
-            prepared.placement,
-            prepared.image,
-            self.config,
-            size=prepared.size,
-            probabilities=wanted,
+        decision = Decision(self.config, self._thresholds, torch.float32 if probabilities else None)
+        found = decision.whole(logits, prepared.placement, prepared.size)
+        mask, *kept = (one.cpu().numpy() for one in found)
+        return self._cleaned(
+            Segmentation(
+                mask=mask,
+                labels=self.config.labels,
+                image=prepared.image,
+                probabilities=kept[0] if kept else None,
+            )
         )
-        if self._thresholds and found.probabilities is not None:
-            mask = choose_classes(found.probabilities, self._thresholds, threshold=self.config.threshold)
-            found = found.with_mask(mask.astype(self.config.labels.index_type), probabilities=probabilities)
-        return self._cleaned(found)
 
     def _cleaned(self, found: Segmentation) -> Segmentation:
         if not self.cleans:

@@ -63,7 +63,7 @@ def segment_large(
         FailureError: the mask cannot be written.
     """
     _check(rows, config, plan)
-    decision = Decision(config, thresholds or {}, keeps=chances is not None)
+    decision = Decision(config, thresholds or {}, keeps=None if chances is None else torch.float16)
     done = 0
     for mask, *kept in _found(engine, rows, config, plan, decision):
         sink.write(mask.numpy())
@@ -96,7 +96,7 @@ def _found(
     if plan.resize is None:
         yield from parts(run, bands, lambda logits: decision.found(decision.scores(logits)))
         return
-    enlarger = Enlarger(plan, decision)
+    enlarger = Enlarger(decision, plan.place, (plan.height, plan.width))
     for (scores,) in parts(run, bands, lambda logits: (decision.scores(logits),)):
         yield from enlarger.enlarged(scores)
 
