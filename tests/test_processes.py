@@ -42,7 +42,7 @@ def dots(tmp_path_factory):
 STRUCK = """
 import os, signal, sys, torch
 from segzoo import cli
-from segzoo.training import validation
+from segzoo.training.loop import validation
 
 predicted = validation.predicted
 

@@ -149,7 +149,7 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_weights(place):
 def test_killed_while_it_saves_and_loading_with_workers_it_ends_with_the_same_weights(place):
     ended = train(place, "saving", "workers=2", blow=Blow("SIGKILL", 2 * EPOCH, saving=True))
     assert ended.code == -signal.SIGKILL
-    assert [path.name[:5] for path in sorted((place / "saving/checkpoints").iterdir())] == [".step", "step-"]
+    assert [path.name[:5] for path in sorted((place / "saving/checkpoints").iterdir())] == [".segz", "step-"]
     ended = resume(place, "saving")
     assert ended.code == 0, ended.text
     assert_same_end(place, "saving")
