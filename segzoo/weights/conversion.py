@@ -191,8 +191,8 @@ def _network(conversion: Conversion) -> dict[str, Any]:
     """Return the tensors, without memory, of the network that a layout takes a file for."""
     try:
         return _built(conversion)
-    except (RuntimeError, MemoryError, OverflowError) as error:
-        if isinstance(error, SegzooError):
+    except (RuntimeError, MemoryError, OverflowError, OptionError) as error:
+        if isinstance(error, SegzooError) and not isinstance(error, OptionError):
             raise
         told = str(error).splitlines()[0]
         raise WeightsError(f"{conversion.transfer.file} has sizes that no network has: {told}") from error
