@@ -17,7 +17,7 @@ from torch import nn
 from segzoo import zoo
 from segzoo.allocation import Allocation, AllocationError, machine_bytes
 from segzoo.config import Architecture
-from segzoo.errors import OptionError, PluginError, SegzooError, UsageError, did_you_mean
+from segzoo.errors import OptionError, PluginError, SegzooError, did_you_mean
 from segzoo.http import refusing_offline
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.plugins import resolve
@@ -262,7 +262,7 @@ def _model_options(found: Any) -> list[str]:
     if isinstance(found, zoo.Pair):
         return list(_SEGMENTER_OPTIONS)
     if isinstance(found.spec, WeightsSpec) or not found.spec.factory:
-        raise UsageError(f"{found.full_name!r} names no network that can be built by itself")
+        raise OptionError(f"{found.full_name!r} names no network that can be built by itself")
     return _parameters(resolve(found.spec.factory))
 
 

@@ -143,7 +143,7 @@ def from_json(data: object, where: str) -> ModelConfig:
 
 def _read(cls: type[T], data: object, where: str, path: str) -> T:
     if not isinstance(data, dict):
-        raise WeightsError(f"{where}: {path or 'the file'} must be an object, got {shown(data)}")
+        raise WeightsError(f"{where}: {path.rstrip('.') or 'the file'} must be an object, got {shown(data)}")
     known = {item.name: item for item in fields(cls)}
     unknown = [key for key in data if key not in known]
     if unknown:

@@ -290,7 +290,7 @@ def test_a_safetensors_header_longer_than_its_file_is_refused(tmp_path):
         (b"", "is empty"),
         (b"epoch 1, loss 0.5\n", "is a text file"),
         (b"\n<!DOCTYPE html><html>", "is a web page"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is a text file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"\x1f\x8b\x08\x00", "is an archive"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (bytes(range(200, 256)), "no container that is known"),

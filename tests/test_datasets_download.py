@@ -91,10 +91,10 @@ def test_archives_become_a_data_set_that_opens(tmp_path, capsys):
     (tmp_path / "images.zip").write_bytes(IMAGES)
     (tmp_path / "masks.zip").write_bytes(MASKS)
     sources = ["--source", str(tmp_path / "images.zip"), "--source", str(tmp_path / "masks.zip")]
-    assert cli.run(["data", "prepare", "carvana", *sources, "--out", str(tmp_path / "cars")]) == 0
+    assert cli.run(["data", "prepare", "carvana", *sources, "--out", str(tmp_path / "my cars")]) == 0
     told = capsys.readouterr().out
     assert "60 files; train " in told
-    assert "next: segzoo train --data carvana" in told
+    assert f"next: segzoo train --data carvana --root '{tmp_path}/my cars'" in told
 
 
 def test_an_archive_of_something_else_leaves_nothing_and_says_what_was_expected(tmp_path):

@@ -87,7 +87,9 @@ def test_what_macos_adds_is_left_out(tmp_path):
     assert held(tmp_path / "out") == {"b/c": b"x"}
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/etc/evil", "C:/evil", "..\\evil", "../.."])
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/../../evil", "/etc/evil", "C:/evil", "..\\evil", "../..", "a/D:evil"]
+)
 @pytest.mark.parametrize("write", [write_zip, write_tar])
 def test_a_path_that_leads_out_is_refused(tmp_path, name, write):
     refuse(tmp_path, write(tmp_path / "data", {"ok": b"", name: b"x"}), "leads out of the folder")
@@ -333,6 +335,8 @@ def raw_tar(path, *entries, **header):
         ([(b"S", "a", b"")], "sparse"),
         ([(b"5", "../a", b"")], "leads out"),
         ([(b"M", "a", b"")], "is a link or a device"),
+        ([(b"0", "a", b"a"), (b"0", "a. .", b"a")], "twice, or once more in another case"),
+        ([(b"0", "a", b""), (b"x", "x", b"10 path=b\n")], "its last header belongs to no entry"),
     ],
 )
 def test_a_tar_that_lies_is_refused_with_its_entry(tmp_path, entries, told):

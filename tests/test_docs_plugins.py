@@ -65,7 +65,6 @@ NESTED = {
 PROTOCOLS = {
     "Encoder": "encoders.md",
     "Decoder": "decoders.md",
-    "Split": "decoders.md",
     "Dataset": "datasets.md",
     "Metric": "metrics.md",
 }

@@ -226,6 +226,44 @@ def test_half_a_file_is_refused(folder, keep):
         segzoo.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "web page")],
+)
+def test_what_came_in_place_of_the_tensors_is_called_what_it_is(folder, head, told):
+    (folder / TENSORS).write_bytes(head)
+    with pytest.raises(WeightsError, match=f"{TENSORS} cannot be read as safetensors: .*{told}"):
+        segzoo.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda tensor: tensor.index_fill(0, torch.tensor(0), float("nan")), "holds NaN or infinity"),
+        (lambda tensor: tensor + float("inf"), "holds NaN or infinity"),
+        (lambda tensor: (tensor * 127).to(torch.int8), "is of type torch.int8"),
+        (lambda tensor: tensor.to(torch.complex64), "is of type torch.complex64"),
+    ],
+)
+def test_tensors_of_which_no_mask_could_be_made_are_named(folder, change, told):
+    tensors = load_file(folder / TENSORS)
+    save_file({**tensors, "head.weight": change(tensors["head.weight"])}, folder / TENSORS)
+    with pytest.raises(WeightsError, match=f"{TENSORS} .*1 tensors:\n  head.weight {told}"):
+        segzoo.load(folder)
+
+
+def test_a_file_that_somebody_halved_as_a_whole_is_widened_again(model, folder):
+    save_file({name: one.half() for name, one in load_file(folder / TENSORS).items()}, folder / TENSORS)
+    assert torch.allclose(segzoo.load(folder)(IMAGES), model(IMAGES), atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["unet-carvana", "segzoo:unet/resnet18"])
+def test_an_architecture_that_cannot_be_built_names_the_config(folder, name):
+    _edit(folder, architecture__name=name)
+    with pytest.raises(WeightsError, match=f"{CONFIG}: "):
+        segzoo.load(folder)
+
+
 @pytest.mark.parametrize("lie", ["length", "offsets", "shape", "dtype", "pickle"])
 def test_a_header_that_lies_is_refused(folder, lie):
     content = (folder / TENSORS).read_bytes()

@@ -95,8 +95,8 @@ def test_labels_that_contradict_themselves_are_refused(wrong):
 
 
 def test_made_up_colours_are_distinct():
-    colours = numbered_labels(151).colours
-    assert len(set(colours)) == 151
+    colours = numbered_labels(65_535).colours
+    assert len(set(colours)) == 65_535
     assert all(0 <= value <= 255 for colour in colours for value in colour)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 import segzoo
-from segzoo.errors import OptionError
+from segzoo.errors import FailureError, OptionError
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,22 @@ def test_a_predictor_gives_the_mask_of_predict(model, image, tmp_path):
         found.probabilities, segzoo.predict(image, model=model, probabilities=True).probabilities, atol=1e-4
     )
     assert "float32" in told[-1]
+
+
+@pytest.mark.parametrize("name", ["head.bias", "encoder.stages.1.second.conv.weight"])
+def test_a_network_whose_logits_are_no_numbers_is_refused(model, name):
+    broken = copy.deepcopy(model)
+    broken.state_dict()[name].view(-1)[0] = float("nan")
+    with pytest.raises(FailureError, match="UNet: the network's logits of a random image are NaN"):
+        segzoo.Predictor(broken)
+
+
+def test_channels_that_the_config_does_not_decode_to_are_told(model, image):
+    config = model.segzoo_config
+    grey = copy.deepcopy(model)
+    grey.segzoo_config = replace(config, preprocessing=replace(config.preprocessing, channels="grey"))
+    with pytest.raises(OptionError, match="the image has 1 once it is decoded to grey"):
+        segzoo.Predictor(grey)(image)
 
 
 def test_the_given_model_is_left_as_it_was(model, image):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -55,7 +56,7 @@ def command(file: str, layout: str | None, out: str, overwrite: bool, options: t
     if "segzoo_encoder" in told:
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
-        echo(f"next: segzoo predict IMAGES --model {folder}")
+        echo(f"next: segzoo predict IMAGES --model {shlex.quote(str(folder))}")
 
 
 def _value(text: str) -> Any:

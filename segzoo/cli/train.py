@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ def _train(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
     took = f"{result.seconds / 60:.1f} min" if result.seconds >= 60 else f"{result.seconds:.0f} s"
     echo(f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {took}")
     echo(f"{result.folder}")
-    echo(f"next: segzoo predict IMAGES --model {result.folder}")
+    echo(f"next: segzoo predict IMAGES --model {shlex.quote(str(result.folder))}")
 
 
 def _described(result: TrainingResult) -> dict[str, Any]:

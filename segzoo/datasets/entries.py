@@ -46,7 +46,8 @@ def steps(source: Path, name: str, *, folder: bool = False) -> list[str]:
     """
     name = name.replace("\\", "/")
     parts = [step for step in name.split("/") if step not in ("", ".")]
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in parts:
+    # Windows takes a step such as "C:" or "C:name" for a drive, wherever it stands in a path.
+    if name.startswith("/") or ".." in parts or any(re.match(r"[A-Za-z]:", part) for part in parts):
         raise FailureError(refusal(source, name, "leads out of the folder"))
     if not folder and (not parts or name.endswith("/")):
         raise FailureError(refusal(source, name, "has no file name"))
@@ -65,8 +66,12 @@ def is_junk(name: str) -> bool:
 
 
 def folded(parts: list[str]) -> str:
-    """Return a path as those file systems see it that take names of other case or accents for the same."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", "/".join(parts)).casefold())
+    """Return a path as those file systems see it that take names of other case or accents for the same.
+
+    Windows leaves out the dots and spaces that a name ends with.
+    """
+    path = "/".join(part.rstrip(". ") or part for part in parts)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def refusal(source: Path, name: str, what: str) -> str:

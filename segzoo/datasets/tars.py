@@ -85,6 +85,8 @@ def _entries(stream: _Stream, tally: Evaluator, *, compressed: bool) -> Iterator
         else:
             raise FailureError(refusal(source, last, "is a link or a device"))
         extended = {}
+    if extended:
+        raise damaged(source, "its last header belongs to no entry")
     for piece in stream.rest():
         if any(piece):
             raise damaged(source, "something follows its end")

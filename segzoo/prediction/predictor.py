@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from segzoo.errors import OptionError
+from segzoo.errors import FailureError, OptionError
 from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
@@ -155,17 +155,22 @@ class Predictor:
         # What cannot be cleaned is told now, not after the first image.
         clean(np.zeros((1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]
-        engines: list[Engine] = [
-            make_engine(
-                network,
-                device=device,
-                precision=precision,
-                backend=backend,
-                calibration=samples,
-                tell=tell,
-            )
-            for network in networks
-        ]
+        engines: list[Engine] = []
+        for one, network in zip(named, networks, strict=True):
+            try:
+                engines.append(
+                    make_engine(
+                        network,
+                        device=device,
+                        precision=precision,
+                        backend=backend,
+                        calibration=samples,
+                        tell=tell,
+                    )
+                )
+            except FailureError as error:
+                what = type(one).__name__ if isinstance(one, nn.Module) else one
+                raise FailureError(f"{what}: {error}") from error
         self.engine: Engine = Ensemble(engines) if len(engines) > 1 else engines[0]
         if flips or turns or tuple(scales) != (1.0,):
             self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)

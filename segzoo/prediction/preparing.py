@@ -43,8 +43,11 @@ def network_input(
     preprocessing = config.preprocessing
     channels = to_channels(image, preprocessing)
     if channels.shape[2] != config.architecture.in_channels:
+        decoded = preprocessing.channels
+        told = "" if decoded == "any" else f" once it is decoded to {decoded}, as the weights' config says"
         raise OptionError(
-            f"the network takes {config.architecture.in_channels} channels, the image has {channels.shape[2]}"
+            f"the network takes {config.architecture.in_channels} channels, the image has "
+            f"{channels.shape[2]}{told}"
         )
     quick = not exact and averages(preprocessing.resize)
     resample = _resample if quick else None

@@ -186,8 +186,10 @@ class Labels:
 def _colour(index: int) -> tuple[int, int, int]:
     if index < len(DEFAULT_PALETTE):
         return DEFAULT_PALETTE[index]
-    # Three golden-ratio walks of different stride: any number of colours, close indices far apart.
-    return (index * 97 % 206 + 50, index * 167 % 206 + 50, index * 59 % 206 + 50)
+    # Three golden-ratio walks of different stride, so that close indices are far apart. They come back to
+    # where they began after 206 steps; each round then shifts one of them, so that no two classes share one.
+    turn = index // 206
+    return (index * 97 % 206 + 50, (index * 167 + turn) % 206 + 50, (index * 59 + turn // 206) % 206 + 50)
 
 
 def numbered_labels(num_classes: int) -> Labels:

@@ -112,7 +112,7 @@ def _read_file(path: Path) -> Checkpoint:
         container = "MindSpore"
         tensors, left_out = read_mindspore(path)
     else:
-        raise WeightsError(f"{path} {_otherwise(head)}")
+        raise WeightsError(f"{path} {otherwise(head)}")
     return Checkpoint(
         tensors=_checked(tensors, path),
         extras=extras,
@@ -146,8 +146,8 @@ def _read_folder(path: Path) -> Checkpoint:
     )
 
 
-def _otherwise(head: bytes) -> str:
-    """Return what a file is that is no checkpoint."""
+def otherwise(head: bytes) -> str:
+    """Return what a file is that is no checkpoint, as the end of a sentence; ``head`` is its first 1,024 bytes."""
     if not head:
         return "is empty"
     if head[257:262] == _TAR or head.startswith(_GZIP):
@@ -156,6 +156,8 @@ def _otherwise(head: bytes) -> str:
         return "is an HDF5 file (Keras, TensorFlow), which is not supported"
     if head.lstrip()[:1] == b"<":
         return "is a web page, not a checkpoint: the download went wrong"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file: `git lfs pull` fetches it"
     if _is_text(head):
         return f"is a text file, not a checkpoint; it begins {head[:40].decode('utf-8', 'replace')!r}"
     return "is in no container that is known: torch.save, safetensors, or MindSpore's .ckpt"

@@ -22,7 +22,7 @@ from segzoo.plugins import resolve
 from segzoo.specs import Labels, numbered_labels
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
-from segzoo.weights.folder import FILES, empty, write
+from segzoo.weights.folder import FILES, empty, no_numbers, write
 from segzoo.weights.layouts import one_of
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
                 f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes, told)}"
             )
     conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
-    troubles = conversion.transfer.troubles(_network(conversion))
+    troubles = (*conversion.transfer.troubles(_network(conversion)), no_numbers(conversion.transfer.tensors))
     if any(troubles):
         lines = [line for group in troubles for line in _cut(group)]
         raise WeightsError(
@@ -191,8 +191,8 @@ def _network(conversion: Conversion) -> dict[str, Any]:
     """Return the tensors, without memory, of the network that a layout takes a file for."""
     try:
         return _built(conversion)
-    except (RuntimeError, MemoryError, OverflowError, OptionError) as error:
-        if isinstance(error, SegzooError) and not isinstance(error, OptionError):
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, SegzooError):
             raise
         told = str(error).splitlines()[0]
         raise WeightsError(f"{conversion.transfer.file} has sizes that no network has: {told}") from error

@@ -27,6 +27,7 @@ from segzoo.errors import (
 )
 from segzoo.files import give_name, part_folder, regular
 from segzoo.printing import as_json
+from segzoo.weights.checkpoints import otherwise
 
 if TYPE_CHECKING:
     import os
@@ -172,7 +173,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{file} cannot be read as safetensors: {error.strerror or error}") from error
     except Exception as error:  # safetensors raises KeyError for types that torch lacks, and more
-        raise WeightsError(f"{file} cannot be read as safetensors: {error}") from error
+        with file.open("rb") as stream:
+            head = stream.read(1024)
+        told = error if head[8:9] == b"{" else f"it {otherwise(head)}"
+        raise WeightsError(f"{file} cannot be read as safetensors: {told}") from error
 
 
 def fill(model: nn.Module, file: Path) -> None:
@@ -203,7 +207,10 @@ def _ties(model: nn.Module) -> list[list[str]]:
 
 
 def check_fit(model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Raise `WeightsError` that lists every missing, extra or wrongly shaped tensor, if there is one."""
+    """Raise `WeightsError` that lists every missing, extra or odd tensor, if there is one.
+
+    Odd is another shape, whole numbers for real ones or the reverse, and NaN or infinity.
+    """
     troubles = [f"missing: {name} {tuple(model[name].shape)}" for name in model if name not in tensors]
     troubles += [
         f"not in the network: {name} {tuple(t.shape)}" for name, t in tensors.items() if name not in model
@@ -213,10 +220,35 @@ def check_fit(model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: 
         for name, tensor in model.items()
         if name in tensors and tensors[name].shape != tensor.shape
     ]
+    troubles += [
+        f"{name} is of type {tensors[name].dtype}, the network's of {tensor.dtype}"
+        for name, tensor in model.items()
+        if name in tensors
+        and tensors[name].is_floating_point() != tensor.is_floating_point()
+        and (tensor.is_floating_point() or tensor.ndim)  # whole files in half precision halve counters too
+    ]
+    troubles += no_numbers(tensors)
     if troubles:
         shown = "\n  ".join(troubles[:20])
         more = f"\n  and {len(troubles) - 20} more" if len(troubles) > 20 else ""
         raise WeightsError(f"{what} does not fit the network in {len(troubles)} tensors:\n  {shown}{more}")
+
+
+def no_numbers(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return a line for each tensor that holds NaN or infinity: any mask of such a network is nonsense.
+
+    Minus infinity alone is let pass: buffers mask with it what attention must not see.
+    """
+    return [
+        f"{name} holds NaN or infinity: its training diverged, or the file is damaged"
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and tensor.numel() and not tensor.to(_exact(tensor)).max().isfinite()
+    ]
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    """Return a type that torch can look for NaN in: it lacks that for 8-bit floats."""
+    return torch.float32 if tensor.element_size() == 1 else tensor.dtype
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -13,6 +13,7 @@ from segzoo.architecture import altered
 from segzoo.distribution import owner_of, requirement
 from segzoo.errors import (
     OptionError,
+    PluginError,
     UnknownNameError,
     WeightsError,
 )
@@ -68,14 +69,14 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
 def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
     """Add to an error about a network which plug-in to install, or which is older than the folder's.
 
-    A name that nothing has was not said by the person but by ``file``, which is named.
+    A name that nothing has was not said by the person but by ``file``, which is named; so is a plug-in's fault.
     """
     try:
         yield
-    except (UnknownNameError, WeightsError) as error:
+    except (UnknownNameError, PluginError, WeightsError) as error:
         # People may name segzoo by its distribution; its parts are registered under one name.
         needed = {owner_of(name): version for name, version in requires.items()}
-        where = f"{file}: " if isinstance(error, UnknownNameError) else ""
+        where = "" if isinstance(error, WeightsError) else f"{file}: "
         raise type(error)(f"{where}{error}{_missing(needed)}{_older(needed)}") from error
 
 

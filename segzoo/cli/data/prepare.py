@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -39,4 +40,4 @@ def tell(name: str, prepared: Prepared) -> None:
     """Say what a data set holds."""
     parts = ", ".join(f"{split} {count}" for split, count in prepared.samples.items() if count)
     echo(f"{prepared.folder}: {prepared.files:,} files; {parts or 'opens with options only'}")
-    echo(f"next: segzoo train --data {name} --root {prepared.folder}")
+    echo(f"next: segzoo train --data {name} --root {shlex.quote(str(prepared.folder))}")

@@ -13,6 +13,7 @@ import torch
 
 from segzoo.errors import OptionError
 from segzoo.images import placed
+from segzoo.machine import memory_here
 from segzoo.prediction.tiling import (
     ArrayChances,
     ArrayRows,
@@ -23,7 +24,6 @@ from segzoo.prediction.tiling import (
     segment_large,
 )
 from segzoo.prediction.tiling.plan import told_memory
-from segzoo.resources import memory_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
