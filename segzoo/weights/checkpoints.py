@@ -147,7 +147,7 @@ def _read_folder(path: Path) -> Checkpoint:
 
 
 def otherwise(head: bytes) -> str:
-    """Return what a file is that is no checkpoint, as the end of a sentence; ``head`` is its first 1,024 bytes."""
+    """Return what a file is that is no checkpoint, as the end of a sentence, by its first 1,024 bytes."""
     if not head:
         return "is empty"
     if head[257:262] == _TAR or head.startswith(_GZIP):

@@ -69,7 +69,7 @@ def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Mo
 def _hinting(requires: Mapping[str, str], file: Path) -> Iterator[None]:
     """Add to an error about a network which plug-in to install, or which is older than the folder's.
 
-    A name that nothing has was not said by the person but by ``file``, which is named; so is a plug-in's fault.
+    A name that nothing has, or a part that fails, was not said by the person but by ``file``, which is named.
     """
     try:
         yield

@@ -144,8 +144,8 @@ def make_native(
         tell(f"not used: {way.words(device)} ({reason})")
     if not known.expected.isfinite().all():
         raise FailureError(
-            "the network's logits of a random image are NaN or infinite: its training diverged, or its weights"
-            " are damaged"
+            "the network's logits of a random image are NaN or infinite: its training diverged, or its "
+            "weights are damaged"
         )
     raise AssertionError("a network agrees with its own copy")
 
