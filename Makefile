@@ -13,7 +13,7 @@ UNNAME := $(BIN)/python -m pip uninstall -qq --yes --disable-pip-version-check s
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo docs browse test fast lint format template clean
+.PHONY: demo docs browse test fast campaign lint format template clean
 
 demo: $(DEMO)  ## segment a microscopy image with the shipped weights
 	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo --overwrite
@@ -31,6 +31,9 @@ test: $(READY) $(BROWSER)  ## every test
 
 fast: $(READY)  ## the tests that take a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+campaign: $(READY)  ## ten times as many hostile inputs and kills as the tests try; SEGZOO_CAMPAIGN_SEED=N tries others
+	SEGZOO_CAMPAIGN=long $(BIN)/python -m tests.campaign
 
 lint: $(READY)  ## style, types and the directions of imports
 	$(BIN)/ruff check .

@@ -204,6 +204,9 @@ def refuse_taken(
     taken = _existing(paths)
     if not taken:
         return
+    # A run that was killed right after its files got their names left parts that no later run would see.
+    for folder in {path.parent for path in taken}:
+        sweep(folder)
     read = {_identity(path) for path in inputs} - {None}
     reasons: dict[str, list[Path]] = {}
     for path in taken:

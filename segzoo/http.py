@@ -90,14 +90,15 @@ def offline() -> str:
     return next((f"{variable}={value}" for variable, value in said if value.upper() in YES), "")
 
 
-def refuse_offline(wanted: str) -> None:
-    """Raise `FailureError` where the network is switched off.
+def refuse_offline(wanted: str, error: type[FailureError] = FailureError) -> None:
+    """Raise an error where the network is switched off.
 
     Args:
         wanted: what would use it, as the first half of a sentence: ``"http://host/a.png was not fetched"``.
+        error: its class.
     """
     if offline():
-        raise FailureError(_switched_off(wanted))
+        raise error(_switched_off(wanted))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from segzoo.specs import Labels
 
@@ -56,6 +56,8 @@ class Decoder(Protocol):
         side_channels (tuple[int, ...]): channels of the maps that deep supervision adds.
         side_features (method): features to the list of side maps, coarsest idea first, the last
             being what calling the decoder returns.
+        fused_form (method): `Split` to a module that maps features as the decoder does, with less
+            memory and time, or ``None``; the list of features that it is called with may be emptied.
     """
 
     out_channels: int
@@ -63,6 +65,21 @@ class Decoder(Protocol):
 
     def __call__(self, features: Sequence[Tensor]) -> Tensor:
         """Map features, finest first, to ``(N, out_channels, H / stride, W / stride)``."""
+        ...
+
+
+class Split(Protocol):
+    """What an engine gives to the ``fused_form`` of its own copy of a decoder."""
+
+    def __call__(self, conv: nn.Module, *channels: range) -> None:
+        """Put into the place of ``conv`` a module that is called with an iterable of maps.
+
+        It computes what ``conv`` does of these maps side by side, without joining them where it can.
+
+        Args:
+            conv: a convolution somewhere in the decoder, as it was made: ``nn.Conv2d``.
+            channels: for each map, in the order in which maps come, which of the input channels it has.
+        """
         ...
 
 

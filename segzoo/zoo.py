@@ -231,7 +231,10 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
         raise UnknownNameError(f"no model or weights are named {name!r}{how}")
     if "/" in name:
         decoder, _, encoder = name.partition("/")
-        return Pair(decoders.entry(decoder), find_encoder(encoder))
+        try:
+            return Pair(decoders.entry(decoder), find_encoder(encoder))
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{name!r}: {error}") from error
     pairs = _hyphen_pairs(name)
     if len(pairs) > 1:
         say = " or ".join(repr(f"{pair.decoder.spec.name}/{pair.encoder.spec.name}") for pair in pairs)

@@ -65,6 +65,7 @@ NESTED = {
 PROTOCOLS = {
     "Encoder": "encoders.md",
     "Decoder": "decoders.md",
+    "Split": "decoders.md",
     "Dataset": "datasets.md",
     "Metric": "metrics.md",
 }

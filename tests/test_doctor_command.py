@@ -16,8 +16,8 @@ from conftest import ROOT, Site, run_process
 from segzoo import __version__, cli
 from segzoo.installation import caches, environment, examine, installation, plugins, processor, report, trial
 from segzoo.installation.distributions import Requirement, requirements
-from segzoo.machine import Memory, cgroup_memory, memory_here
 from segzoo.prediction.tiling import planner as large
+from segzoo.resources import Memory, cgroup_memory, memory_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

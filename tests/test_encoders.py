@@ -171,7 +171,7 @@ except WeightsError as error:
     done = _offline(tmp_path, code)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1
-    assert f"'{PRETRAINED}' could not be fetched" in done.stdout
+    assert f"'{PRETRAINED}' could not be read from the caches" in done.stdout
     assert "leave pretrained out" in done.stdout
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import segzoo
 from segzoo import machine
+from segzoo.encoders.plain import PlainEncoder
 from segzoo.errors import OptionError
 from segzoo.prediction.engines import make_engine, native, packing
 from segzoo.prediction.engines.folding import fold
-from segzoo.prediction.engines.joining import JoinedDecoder, JoinedStep
+from segzoo.prediction.engines.joining import SplitConv
 from segzoo.prediction.engines.packing import PackedConv
 from segzoo.prediction.engines.recording import Chain, record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segzoo.interfaces import Split
     from segzoo.prediction.engines import Engine
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -27,13 +33,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "group": {"model": "unet", "width": 4, "depth": 2, "norm": "group"},
     "no norm": {"model": "unet", "width": 4, "depth": 2, "norm": None, "upsample_relu": True},
     "nested": {"model": "nested", "encoder": {"width": 2}},
+    "attention": {"model": "attention-unet", "encoder": {"width": 2}},
 }
 LARGE: dict[str, dict[str, Any]] = {
     "vgg": {"model": "unet-vgg"},
     "resnet": {"model": "unet/resnet18"},
     "mobilenet": {"model": "unet/mobilenetv3_small_050"},
     "smp": {"model": "smp-unet", "backbone": "resnet18"},
-    "attention": {"model": "attention-unet", "encoder": {"width": 4}},
 }
 
 
@@ -70,7 +76,7 @@ def test_an_exact_engine_gives_the_network_s_logits_for_odd_and_tiny_images(name
     engine = make_engine(network, tell=told.append)
     assert max(away(network, engine, *size) for size in ((37, 50), (32, 32), (1, 7))) < 1e-4
     assert told == []
-    assert "weights packed" in engine.description
+    assert "weights packed, skips added instead of joined" in engine.description
 
 
 @pytest.mark.slow
@@ -165,12 +171,100 @@ def test_only_what_alone_follows_a_convolution_is_folded_into_it() -> None:
 def test_skips_are_added_instead_of_joined() -> None:
     engine = make_engine(made(**NETWORKS["transposed"]))
     kinds = [type(module) for module in engine.network.modules()]  # pyright: ignore[reportAttributeAccessIssue]
-    assert JoinedDecoder in kinds
-    assert kinds.count(JoinedStep) == 2
+    assert kinds.count(SplitConv) == 2
     assert nn.BatchNorm2d not in kinds
     plain = [module for module in engine.network.modules() if type(module) is nn.Conv2d]  # pyright: ignore[reportAttributeAccessIssue]
     assert [module.kernel_size for module in plain] == [(1, 1)]
     assert PackedConv in kinds
+
+
+class Columns(nn.Module):
+    """A stranger's decoder: all features at the finest size, side by side, convolved at once."""
+
+    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels, self.out_channels, self.stride, self.any_size = channels, 6, strides[0], True
+        self.mix = nn.Conv2d(sum(channels), 6, 3, padding=1)
+
+    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        size = features[0].shape[-2:]
+        return self.mix(torch.cat([F.interpolate(one, size) for one in features], dim=1)).relu()
+
+
+class AddedColumns(Columns):
+    """That decoder with its offer."""
+
+    def fused_form(self, split: Split) -> nn.Module:
+        ends = [*accumulate(self.channels, initial=0)]
+        split(self.mix, *(range(*pair) for pair in pairwise(ends)))
+        return Summed(self.mix)
+
+
+class Summed(nn.Module):
+    def __init__(self, mix: nn.Module, *, relu: bool = True) -> None:
+        super().__init__()
+        self.mix, self.relu = mix, relu
+
+    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        size = features[0].shape[-2:]
+        x = self.mix(F.interpolate(one, size) for one in features)
+        return x.relu() if self.relu else x
+
+
+class Overridden(AddedColumns):
+    """A subclass that computes something else, and so withdraws the offer."""
+
+    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        return super().forward([2 * one for one in features])
+
+
+class Unrectified(AddedColumns):
+    """A wrong offer: the last step is left out, so that other logits come out."""
+
+    def fused_form(self, split: Split) -> nn.Module:
+        super().fused_form(split)
+        return Summed(self.mix, relu=False)
+
+
+class Half(AddedColumns):
+    """A wrong offer: some channels of the convolution are nobody's."""
+
+    def fused_form(self, split: Split) -> nn.Module:
+        split(self.mix, range(self.channels[0]))
+        return Summed(self.mix)
+
+
+def with_decoder(kind: type[Columns]) -> nn.Module:
+    """Return a network with a stranger's decoder."""
+    torch.manual_seed(0)
+    encoder = PlainEncoder(width=4, depth=2)
+    return segzoo.Segmenter(encoder, kind(encoder.channels, encoder.strides), num_classes=2).eval()
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Columns, 0), (AddedColumns, 1), (Overridden, 0)])
+def test_a_stranger_s_decoder_is_fused_if_it_offers_it(kind: type[Columns], count: int) -> None:
+    told: list[str] = []
+    network = with_decoder(kind)
+    engine = make_engine(network, tell=told.append)
+    assert max(away(network, engine, *size) for size in ((37, 50), (32, 32))) < 1e-4
+    assert told == []
+    kinds = [type(module) for module in engine.network.modules()]  # pyright: ignore[reportAttributeAccessIssue]
+    assert kinds.count(SplitConv) == count
+    assert ("skips added" in engine.description) == bool(count)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(Unrectified, "logits differ by"), (Half, "input channels, each once")]
+)
+def test_a_wrong_offer_is_told_and_the_decoder_runs_as_it_is(kind: type[Columns], why: str) -> None:
+    told: list[str] = []
+    network = with_decoder(kind)
+    engine = make_engine(network, tell=told.append)
+    assert away(network, engine, 37, 50) < 1e-4
+    assert "weights packed" in engine.description
+    assert "skips added" not in engine.description
+    assert all(why in line and f"fused form of {__name__}.{kind.__name__}" in line for line in told)
+    assert told
 
 
 def test_where_torch_has_no_packed_convolutions_less_is_made_of_the_network_and_told(

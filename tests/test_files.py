@@ -157,6 +157,14 @@ def test_files_in_the_way_are_counted_and_the_first_are_named(tmp_path):
         refuse_taken([paths[0], paths[0]], overwrite=True)
 
 
+def test_what_was_left_by_a_kill_after_the_names_were_given_goes_with_the_refusal(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"whole")
+    (tmp_path / ".segzoo-0123456789abcdef.part").write_bytes(b"whole")
+    with pytest.raises(FailureError, match=r"a\.png exists"):
+        refuse_taken([tmp_path / "a.png"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_what_is_read_is_replaced_under_no_name(tmp_path):
     (tmp_path / "d").mkdir()
     photo = tmp_path / "d/photo.png"

@@ -190,3 +190,9 @@ def test_a_name_of_another_kind_is_told_to_be_one(site: Site) -> None:
         segzoo.load("unet")
     assert "'unet' is among the models and the decoders" in str(caught.value)
     assert "no folder of that name" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["unet/", "/resnet18", "/", "unet/nothing"])
+def test_a_pair_of_which_one_is_unknown_is_told_with_both(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"^'{name}': no (de|en)coder is named"):
+        zoo.find_model(name)

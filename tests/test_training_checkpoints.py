@@ -453,3 +453,13 @@ def test_processes_that_write_nothing_know_the_best_too(tmp_path):
     best = Best(tmp_path)
     assert best.offer(0.5, 1)
     assert not names(tmp_path)
+
+
+def test_what_a_kill_left_is_removed_before_a_training_goes_on(checkpoints):
+    whole = checkpoints.save(4, {"step": 4})
+    (checkpoints.folder / ".step-00000004.replaced.0123abcd").mkdir()
+    (checkpoints.folder / ".segzoo-0123456789abcdef.part").mkdir()
+    whole.rename(checkpoints.folder / ".step-00000004.replaced")
+    checkpoints.tidy()
+    assert list(checkpoints.folder.iterdir()) == [whole]
+    Checkpoints(checkpoints.folder / "none").tidy()

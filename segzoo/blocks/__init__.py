@@ -9,6 +9,7 @@ from segzoo.blocks.convolution import (
     make_activation,
     make_norm,
 )
+from segzoo.blocks.fused import FusedSteps, FusibleStep
 from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
 from segzoo.blocks.upsampling import Upsample, make_upsample
 from segzoo.options import check_choice, check_flags, check_positive, check_widths
@@ -17,6 +18,8 @@ __all__ = [
     "Activation",
     "ConvUnit",
     "DoubleConv",
+    "FusedSteps",
+    "FusibleStep",
     "Norm",
     "Padding",
     "Upsample",

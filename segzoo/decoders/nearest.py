@@ -5,21 +5,23 @@ Apart from the model, so that whoever only asks whether a network has it need no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from segzoo.blocks.convolution import DoubleConv
+from segzoo.blocks.fused import FusedSteps
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from segzoo.blocks.convolution import Norm
+    from segzoo.interfaces import Split
 
 
 class NearestDecoder(nn.Module):
@@ -35,7 +37,7 @@ class NearestDecoder(nn.Module):
             raise OptionError(
                 f"widths {tuple(widths)} are {len(widths)} steps; {len(channels)} features need as many"
             )
-        beside = [*reversed(skips), 0]
+        self._beside = beside = [*reversed(skips), 0]
         self.steps = nn.ModuleList(
             DoubleConv(before + skip, after, norm=norm)
             for before, skip, after in zip((deepest, *widths), beside, widths, strict=False)
@@ -49,3 +51,22 @@ class NearestDecoder(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = step(torch.cat((x, skips.pop()), dim=1) if skips else x)
         return x
+
+    def fused_form(self, split: Split) -> nn.Module:
+        """Return `FusedSteps` that add skips instead of joining them."""
+        for step, skip in zip(cast("Iterable[DoubleConv]", self.steps), self._beside, strict=True):
+            conv, below = step.first.conv, step.first.conv.in_channels - skip
+            split(conv, *([range(below, conv.in_channels)] if skip else []), range(below))
+        return FusedSteps([_FusibleStep(step) for step in self.steps])
+
+
+class _FusibleStep(nn.Module):
+    def __init__(self, convs: nn.Module) -> None:
+        super().__init__()
+        self.convs = convs
+
+    def parts(self, maps: list[Tensor]) -> Iterator[Tensor]:
+        """Yield the skip if there is one, and the enlarged map from below."""
+        if len(maps) == 2:
+            yield maps.pop()
+        yield F.interpolate(maps.pop(), scale_factor=2, mode="nearest")

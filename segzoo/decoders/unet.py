@@ -7,21 +7,24 @@ are not), so that a mask comes out the size of its image. Where an encoder has n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
 
 from segzoo.blocks.convolution import Activation, DoubleConv, Norm, Padding
+from segzoo.blocks.fused import FusedSteps
 from segzoo.blocks.sizes import centre_crop, fit
 from segzoo.blocks.upsampling import Upsample, make_upsample
 from segzoo.errors import OptionError
 from segzoo.options import check_choice, check_widths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
+
+    from segzoo.interfaces import Split
 
 Join = Literal["pad", "crop"]
 Middle = Literal["out", "half"]
@@ -45,7 +48,7 @@ class Step(nn.Module):
         padding: Padding,
     ) -> None:
         super().__init__()
-        self.join = check_choice("join", join, ("pad", "crop"))
+        self.join, self.skip_channels = check_choice("join", join, ("pad", "crop")), skip_channels
         check_choice("middle", middle, ("out", "half"))
         self.upsample, upsampled = make_upsample(upsample, in_channels, out_channels, relu=upsample_relu)
         joined = skip_channels + upsampled
@@ -70,6 +73,22 @@ class Step(nn.Module):
             return centre_crop(skip, x.shape[-2], x.shape[-1]), x
         # An odd map was rounded on the way in, so twice ours is a pixel off its skip.
         return skip, fit(x, skip.shape[-2], skip.shape[-1])
+
+    def parts(self, maps: list[Tensor]) -> Iterator[Tensor]:
+        """Yield what `forward` joins; see `segzoo.blocks.FusibleStep`."""
+        if len(maps) == 1:
+            yield self.upsample(maps.pop())
+            return
+        size = maps[-1].shape[-2:]
+        if self.join == "crop":
+            x = self.upsample(maps.pop(0))
+            yield centre_crop(maps.pop(), x.shape[-2], x.shape[-1])
+        else:
+            yield maps.pop()
+            x = self.upsample(maps.pop())
+            # Even padding by nothing copies.
+            x = x if x.shape[-2:] == size else fit(x, size[0], size[1])
+        yield x
 
 
 class UNetDecoder(nn.Module):
@@ -148,6 +167,13 @@ class UNetDecoder(nn.Module):
         for step in self.steps:
             x = step(x, skips.pop() if skips else None)
         return x
+
+    def fused_form(self, split: Split) -> nn.Module:
+        """Return `FusedSteps` that add skips instead of joining them."""
+        for step in cast("Iterable[Step]", self.steps):
+            conv, skip = step.convs.first.conv, step.skip_channels
+            split(conv, *([range(skip)] if skip else []), range(skip, conv.in_channels))
+        return FusedSteps([*self.steps])
 
 
 def _log2(stride: int) -> int:

@@ -110,7 +110,8 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         refuse_offline(
-            f"{weights} could not be read from the caches of the Hugging Face Hub and of torch.hub"
+            f"{weights} could not be read from the caches of the Hugging Face Hub and of torch.hub",
+            WeightsError,
         )
         raise WeightsError(
             f"{weights} could not be fetched or read ({reason}); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,9 @@ from torch import nn
 from segzoo import zoo
 from segzoo.interfaces import Decoder
 from segzoo.plugins import resolve
+from segzoo.prediction.engines.joining import join, offers
+from segzoo.prediction.engines.probing import deviation
+from segzoo.prediction.engines.recording import Chain
 from segzoo.segmenter import border_of
 from segzoo.specs import DecoderSpec
 from segzoo.testing.promises import (
@@ -36,7 +40,7 @@ def check_decoder(decoder: str | DecoderSpec, **options: Any) -> None:
 
     Its ``out_channels``, ``stride`` and ``side_channels`` are those of its maps; it takes odd sizes if
     it says so, and a batch of one; it is deterministic in evaluation mode; gradients reach every
-    parameter; and a copy and a pickle compute the same.
+    parameter; a copy and a pickle compute the same; and so does the fused form, where it offers one.
 
     Args:
         decoder: its name, or its spec where no plug-in registers it yet.
@@ -67,6 +71,7 @@ def decoder_promises(spec: DecoderSpec, **options: Any) -> Promises:
         "determinism": both(_Subject.determinism),
         "gradients": both(_Subject.gradients),
         "copies": both(_Subject.copies),
+        "fused-form": both(_Subject.fused_form),
     }
 
 
@@ -118,6 +123,19 @@ class _Subject:
     def copies(self) -> None:
         features = self._features()
         promise_copies(self.module, lambda module: [module(features)], self.what)
+
+    def fused_form(self) -> None:
+        network, features = nn.ModuleDict({"decoder": deepcopy(self.module).eval()}), self._features()
+        if not offers(network):
+            return
+        plain = [Chain(name) for name, module in network.named_modules() if type(module) is nn.Conv2d]
+        join(network, plain)
+        with torch.no_grad():
+            expected, found = self.module.eval()(features), network["decoder"]([*features])
+        off = deviation(found, expected)
+        promise(
+            off < 1e-4, f"{self.what}: its fused form gives a map that differs by {off:.1e} of the largest"
+        )
 
     def _features(self) -> list[Tensor]:
         # Valid convolutions eat much of it.

@@ -91,7 +91,7 @@ class Checkpoints:
         final = self.folder / f"step-{step:08d}"
         try:
             with part_folder(self.folder) as part:
-                self._sweep()
+                self.tidy()
                 _write(part, {"version": VERSION, "step": step, "state": data}, tensors)
                 _put(part, final)
         except (OSError, SafetensorError) as error:
@@ -136,8 +136,10 @@ class Checkpoints:
                 found.setdefault(match[1], path)
         return sorted(found.values(), key=_step, reverse=True)
 
-    def _sweep(self) -> None:
+    def tidy(self) -> None:
         """Delete what crashes have left, and give a checkpoint that was being replaced its name back."""
+        if not self.folder.is_dir():
+            return
         sweep(self.folder)
         for path in self.folder.iterdir():
             match = _REPLACED.fullmatch(path.name)

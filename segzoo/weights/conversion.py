@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo import zoo
-from segzoo.allocation import AllocationError
 from segzoo.config import ModelConfig, to_json
 from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
 from segzoo.files import refuse_taken
@@ -193,7 +192,7 @@ def _network(conversion: Conversion) -> dict[str, Any]:
     try:
         return _built(conversion)
     except (RuntimeError, MemoryError, OverflowError, OptionError) as error:
-        if isinstance(error, SegzooError) and not isinstance(error.__cause__, AllocationError):
+        if isinstance(error, SegzooError) and not isinstance(error, OptionError):
             raise
         told = str(error).splitlines()[0]
         raise WeightsError(f"{conversion.transfer.file} has sizes that no network has: {told}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 from dataclasses import MISSING, fields, is_dataclass
@@ -70,6 +71,8 @@ def _described(thing: type, section: list[str]) -> Iterator[str]:
             names, _, meaning = inside.partition(":")
             for one in names.split(","):
                 yield from ("", f".. py:attribute:: {one.strip()}")
+                if hasattr(builtins, one.strip()):
+                    yield "   :no-index:"  # or a signature that says `bytes` would lead here
                 if one.strip() in types:
                     yield f"   :type: {types[one.strip()]}"
                 if one.strip() in defaults:

@@ -1,10 +1,10 @@
-"""U-Net decoders that never join maps, and let go of each as soon as it is used.
+"""Decoders that never join maps, where they offer it: see `segzoo.interfaces.Decoder`.
 
 A convolution of two maps side by side is the sum of two convolutions,
 
     conv(cat(a, b)) = conv_a(a) + conv_b(b)
 
-and the second adds to the result of the first in place. The skip comes first: it is gone before the
+and the second adds to the result of the first in place. A U-Net's skip comes first: it is gone before the
 map from below is enlarged, so that no more than two and a half maps of the finest size live at once.
 """
 
@@ -13,181 +13,123 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segzoo.blocks.sizes import centre_crop, fit
-from segzoo.decoders.nearest import NearestDecoder
-from segzoo.decoders.unet import Step, UNetDecoder
+from segzoo.errors import PluginError
 from segzoo.prediction.engines.folding import replace
 from segzoo.prediction.engines.packing import PackedConv, can_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from segzoo.blocks.convolution import DoubleConv
     from segzoo.prediction.engines.recording import Chain
 
 
-class JoinedUnits(nn.Module):
-    """`segzoo.blocks.DoubleConv` of two maps side by side: the skip first where ``skip_first``."""
+class SplitConv(nn.Module):
+    """A convolution of maps side by side that takes them one after the other, and adds up.
 
-    def __init__(
-        self,
-        convs: DoubleConv,
-        above: int,
-        *,
-        relu: bool,
-        skip_first: bool,
-        make: Callable[..., PackedConv],
-    ) -> None:
+    Args:
+        parts: a convolution for each map, in the order in which maps come.
+    """
+
+    def __init__(self, parts: Sequence[PackedConv]) -> None:
         super().__init__()
-        conv = cast("nn.Conv2d", convs.first.conv)
-        split = conv.in_channels - above if skip_first else above
-        parts = [(0, split), (split, conv.in_channels)]
-        skip, below = parts if skip_first else parts[::-1]
-        self.skip = make(conv, channels=skip, relu=False)
-        self.below = make(conv, channels=below, relu=relu, bias=False)
-        # What was not folded or fused into the convolution.
-        self.norm = convs.first.norm
-        self.activation = nn.Identity() if relu else convs.first.activation
-        self.second = convs.second
+        self.parts = nn.ModuleList(parts)
 
-    def finish(self, total: Tensor, below: list[Tensor]) -> Tensor:
-        """Add the map in ``below``, which is emptied, to the skip's share, and go on from there."""
-        total = self.below.add_to(total, below.pop())
-        return self.second(self.activation(self.norm(total)))
+    def forward(self, maps: Iterable[Tensor]) -> Tensor:
+        """Map as the convolution does; no map is kept while the next one is made."""
+        maps = iter(maps)
+        first, *others = cast("Iterable[PackedConv]", self.parts)
+        total = first(next(maps))
+        for part in others:
+            total = part.add_to(total, next(maps))
+        # What makes the maps ends, and lets go of the last one.
+        if next(maps, None) is not None:
+            raise PluginError("more maps came than the convolution was split for")
+        return total
 
 
-class JoinedStep(nn.Module):
-    """`segzoo.decoders.unet.Step` without the concatenation."""
+class WholeConv(nn.Module):
+    """A convolution that cannot be split: it takes maps one after the other, too, and joins them.
 
-    def __init__(self, step: Step, units: JoinedUnits) -> None:
+    Args:
+        conv: the convolution.
+        order: at which place among its input each map stands.
+    """
+
+    def __init__(self, conv: nn.Module, order: Sequence[int]) -> None:
         super().__init__()
-        self.crops = step.join == "crop"
-        self.upsample, self.units = step.upsample, units
+        self.conv, self._order = conv, order
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Map as the step does; ``maps``, the map from below and its skip, is emptied."""
-        skip, x = maps.pop(), maps.pop()
-        if self.crops:
-            x = self.upsample(x)
-            return self.units.finish(self.units.skip(centre_crop(skip, x.shape[-2], x.shape[-1])), [x])
-        total, size = self.units.skip(skip), skip.shape[-2:]
-        del skip
-        x = self.upsample(x)
-        # Even padding by nothing copies.
-        below = [x if x.shape[-2:] == size else fit(x, size[0], size[1])]
-        del x
-        return self.units.finish(total, below)
+    def forward(self, maps: Iterable[Tensor]) -> Tensor:
+        """Map as the convolution does."""
+        taken = dict(zip(self._order, maps, strict=True))
+        return self.conv(torch.cat([taken[place] for place in sorted(taken)], dim=1))
 
 
-class JoinedNearestStep(nn.Module):
-    """A step of `segzoo.decoders.nearest.NearestDecoder` without the concatenation."""
+def offers(network: nn.Module) -> dict[str, str]:
+    """Return the modules of a network that offer a fused form, by name, and the names of their classes.
 
-    def __init__(self, units: JoinedUnits) -> None:
-        super().__init__()
-        self.units = units
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Map as the step does; ``maps``, the map from below and its skip, is emptied."""
-        total = self.units.skip(maps.pop())
-        below = [F.interpolate(maps.pop(), scale_factor=2, mode="nearest")]
-        return self.units.finish(total, below)
+    The offer belongs to the ``forward`` that it was written beside: a subclass that has a ``forward`` of its
+    own, and no ``fused_form``, offers nothing.
+    """
+    found = {name: type(module) for name, module in network.named_modules() if name}
+    return {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in found.items() if _offers(kind)}
 
 
-class PlainStep(nn.Module):
-    """A step that was left as it is."""
-
-    def __init__(self, step: nn.Module, *, nearest: bool) -> None:
-        super().__init__()
-        self.step, self.nearest = step, nearest
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Map as the step does; ``maps``, the map from below and perhaps its skip, is emptied."""
-        skip = maps.pop() if len(maps) == 2 else None
-        x = maps.pop()
-        if not self.nearest:
-            return self.step(x, skip)
-        x = F.interpolate(x, scale_factor=2, mode="nearest")
-        return self.step(x if skip is None else torch.cat((x, skip), dim=1))
+def _offers(kind: type) -> bool:
+    own = next((vars(one) for one in kind.__mro__ if {"forward", "fused_form"} & vars(one).keys()), {})
+    return callable(own.get("fused_form"))
 
 
-class JoinedDecoder(nn.Module):
-    """A decoder of such steps; it empties the list of features that it is given."""
-
-    def __init__(self, steps: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(steps)
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map features, finest first, as the decoder does."""
-        skips = list(features)
-        if isinstance(features, list):
-            features.clear()
-        maps = [skips.pop()]
-        for step in self.steps:
-            maps += [skips.pop()] if skips else []
-            maps.append(step(maps))
-        return maps.pop()
-
-
-def join(
-    network: nn.Module,
-    chains: Sequence[Chain],
-    channels: dict[str, tuple[int, int]],
-    make: Callable[..., PackedConv] = PackedConv,
-) -> None:
-    """Replace the decoders of segzoo's U-Nets in place.
+def join(network: nn.Module, chains: Sequence[Chain], make: Callable[..., PackedConv] = PackedConv) -> bool:
+    """Replace decoders by their fused forms in place, and return whether any has one.
 
     Args:
         network: batch norms folded.
         chains: its convolutions.
-        channels: how many channels a step's map from below and its skip have, by the step's name.
         make: packs a convolution, with the arguments of `PackedConv`.
     """
-    relus = {chain.conv: chain.relu for chain in chains if chain.norm is None}
-    for name, decoder in list(network.named_modules()):
-        if type(decoder) is UNetDecoder:
-            steps = [
-                _joined_step(f"{name}.steps.{index}", cast("Step", step), relus, channels, make)
-                for index, step in enumerate(decoder.steps)
-            ]
-            replace(network, name, JoinedDecoder(steps))
-        elif type(decoder) is NearestDecoder:
-            replace(network, name, JoinedDecoder(_nearest_steps(name, decoder, relus, make)))
+    split, modules = _Splitting(network, chains, make), dict(network.named_modules())
+    replaced: list[str] = []
+    for name in offers(network):
+        inside = any(name.startswith(f"{outer}.") for outer in replaced)
+        fused = None if inside else cast("Any", modules[name]).fused_form(split)
+        if fused is not None:
+            replace(network, name, fused)
+            replaced.append(name)
+    return bool(replaced)
 
 
-def _joined_step(
-    name: str,
-    step: Step,
-    relus: dict[str, str | None],
-    channels: dict[str, tuple[int, int]],
-    make: Callable[..., PackedConv],
-) -> nn.Module:
-    conv = f"{name}.convs.first.conv"
-    if name not in channels or conv not in relus or not can_pack(step.convs.first.conv):
-        return PlainStep(step, nearest=False)
-    above = cast("Any", step.convs.first.conv).in_channels - channels[name][1]
-    units = JoinedUnits(step.convs, above, relu=relus[conv] is not None, skip_first=True, make=make)
-    return JoinedStep(step, units)
+class _Splitting:
+    """Splits convolutions of one network; see `segzoo.interfaces.Split`."""
 
+    def __init__(self, network: nn.Module, chains: Sequence[Chain], make: Callable[..., PackedConv]) -> None:
+        self._network, self._make = network, make
+        self._modules: Mapping[str, nn.Module] = dict(network.named_modules())
+        self._relus = {self._modules[chain.conv]: chain.relu for chain in chains if chain.norm is None}
 
-def _nearest_steps(
-    name: str,
-    decoder: NearestDecoder,
-    relus: dict[str, str | None],
-    make: Callable[..., PackedConv],
-) -> list[nn.Module]:
-    steps: list[nn.Module] = []
-    above: int | None = None
-    for index, step in enumerate(cast("Any", decoder.steps)):
-        conv = f"{name}.steps.{index}.first.conv"
-        skips = above is not None and step.first.conv.in_channels > above
-        if above is not None and skips and conv in relus and can_pack(step.first.conv):
-            units = JoinedUnits(step, above, relu=relus[conv] is not None, skip_first=False, make=make)
-            steps.append(JoinedNearestStep(units))
-        else:
-            steps.append(PlainStep(step, nearest=True))
-        above = step.second.conv.out_channels
-    return steps
+    def __call__(self, conv: nn.Module, *channels: range) -> None:
+        known = cast("nn.Conv2d", conv)
+        covered = [channel for some in sorted(channels, key=lambda some: some.start) for channel in some]
+        if covered != list(range(known.in_channels)):
+            raise PluginError(f"{channels} are not the {known.in_channels} input channels, each once")
+        name = next((name for name, module in self._modules.items() if module is conv), None)
+        if name is None:
+            raise PluginError("a decoder can split its own convolutions only, as they were made")
+        if conv not in self._relus or not can_pack(conv) or known.groups != 1:
+            replace(self._network, name, WholeConv(conv, [some.start for some in channels]))
+            return
+        relu, last = self._relus[conv], len(channels) - 1
+        parts = [
+            self._make(
+                known,
+                channels=(some.start, some.stop),
+                relu=relu is not None and index == last,
+                bias=index == 0,
+            )
+            for index, some in enumerate(channels)
+        ]
+        replace(self._network, name, SplitConv(parts))
+        if relu is not None:
+            replace(self._network, relu, nn.Identity())

@@ -20,7 +20,7 @@ from segzoo.errors import FailureError
 from segzoo.prediction.engines.folding import fold
 from segzoo.prediction.engines.graphs import Graphed
 from segzoo.prediction.engines.graphs import record as record_graph
-from segzoo.prediction.engines.joining import join
+from segzoo.prediction.engines.joining import join, offers
 from segzoo.prediction.engines.packing import PackedConv, pack
 from segzoo.prediction.engines.probing import deviation, probe
 from segzoo.prediction.engines.recording import record
@@ -89,6 +89,7 @@ class _Way:
 
     folded: bool = True
     packed: bool = False
+    fused: bool = False
     winograd: bool = False
     dtype: torch.dtype = torch.float32
     autocast: bool = False
@@ -98,7 +99,8 @@ class _Way:
         """Say it in a few words."""
         kind = str(self.dtype).removeprefix("torch.") + (" where torch chooses to" if self.autocast else "")
         made = ["channels last", *(["batch norms folded"] if self.folded else [])]
-        made += ["weights packed, skips added instead of joined"] if self.packed else []
+        made += ["weights packed"] if self.packed else []
+        made += ["skips added instead of joined"] if self.fused else []
         made += ["Winograd's convolutions where channels are many"] if self.winograd else []
         made += ["compiled"] if self.compiled else []
         return f"torch on {device}, {kind}: {', '.join(made)}"
@@ -125,7 +127,7 @@ def make_native(
     """
     known = Known(network, device)
     for way in _ways(device, dtype, compiled=compiled):
-        if frugal and way.winograd:
+        if (frugal and way.winograd) or (way.fused and not known.offers):
             continue
         try:
             # Rounding to half the bits would hide a mistake, float32 does not.
@@ -141,6 +143,7 @@ def make_native(
         # Whatever stands in the way of the one, the next may do; the last is the network itself.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason += f"; fused form of {', '.join(known.offers.values())}" if way.fused else ""
         tell(f"not used: {way.words(device)} ({reason})")
     if not known.expected.isfinite().all():
         raise FailureError(
@@ -157,6 +160,7 @@ class Known:
         device: where it runs.
         images: ``(1, C, H, W)``, random.
         expected: the logits that the network itself makes of them, in float32.
+        offers: the classes of modules that offer a fused form, by the modules' names.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
@@ -165,7 +169,8 @@ class Known:
         self._spare: nn.Module | None = self.copy()
         with float32_as_it_is(device):
             self.images, seen = probe(self._spare, record)
-        self.expected, self.channels, self._chains = seen.output, seen.channels, seen.chains
+        self.expected, self._chains = seen.output, seen.chains
+        self.offers = offers(network)
 
     def enlarge(self) -> None:
         """Take an image of a usual size instead."""
@@ -193,11 +198,12 @@ def _ways(device: torch.device, dtype: torch.dtype, *, compiled: bool) -> list[_
     if compiled:
         return [_Way(dtype=dtype, compiled=True), *_ways(device, dtype, compiled=False)]
     cpu = device.type == "cpu"
-    packing = [_Way(packed=True, winograd=True), _Way(packed=True)] if cpu else []
+    fused = [_Way(packed=True, fused=True, winograd=True), _Way(packed=True, fused=True)]
+    packing = [*fused, _Way(packed=True, winograd=True), _Way(packed=True)] if cpu else []
     exact = [*packing, _Way(), _Way(folded=False)]
     if dtype is torch.float32:
         return exact
-    packed = [_Way(packed=True, dtype=dtype)] if cpu else []
+    packed = [_Way(packed=True, fused=fused, dtype=dtype) for fused in (True, False)] if cpu else []
     return [*packed, _Way(dtype=dtype), _Way(dtype=dtype, autocast=True), *exact]
 
 
@@ -208,7 +214,8 @@ def _build(known: Known, way: _Way) -> NativeEngine:
     if way.packed:
         modules = dict(copy.named_modules())
         make = packed_conv if way.winograd else PackedConv
-        join(copy, chains, known.channels, make)
+        if way.fused:
+            way = replace(way, fused=bool(join(copy, chains, make)))
         pack(copy, chains, modules, make)
         if way.winograd and not any(isinstance(module, WinogradConv) for module in copy.modules()):
             way = replace(way, winograd=False)

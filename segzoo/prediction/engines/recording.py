@@ -39,12 +39,10 @@ class Recording:
     Attributes:
         output: what the network returned.
         chains: every plain convolution that ran once, with what alone follows it.
-        channels: of modules that take two maps, by name: how many channels each has.
     """
 
     output: Tensor
     chains: tuple[Chain, ...]
-    channels: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,6 @@ def record(network: nn.Module, images: Tensor) -> Recording:
     uses = _Uses()
     calls: list[_Call] = []
     runs: Counter[str] = Counter()
-    channels: dict[str, tuple[int, int]] = {}
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(module: nn.Module, taken: Any, given: Any) -> None:
@@ -89,8 +86,6 @@ def record(network: nn.Module, images: Tensor) -> Recording:
             maps = [one for one in taken if isinstance(one, Tensor) and one.dim() == 4]
             if len(maps) == 1 and isinstance(given, Tensor):
                 calls.append(_Call(name, module, maps[0], given, uses.count[id(maps[0])]))
-            elif len(maps) == 2:
-                channels[name] = (maps[0].shape[1], maps[1].shape[1])
 
         return note
 
@@ -107,7 +102,7 @@ def record(network: nn.Module, images: Tensor) -> Recording:
         for handle in handles:
             handle.remove()
     layers = [call for call in calls if isinstance(call.module, _LAYERS) and runs[call.name] == 1]
-    return Recording(output, tuple(_chains(layers, uses.count)), channels)
+    return Recording(output, tuple(_chains(layers, uses.count)))
 
 
 def _chains(calls: list[_Call], uses: Counter[int]) -> list[Chain]:

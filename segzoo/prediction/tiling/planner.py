@@ -13,7 +13,6 @@ import torch
 
 from segzoo.errors import OptionError
 from segzoo.images import placed
-from segzoo.machine import memory_here
 from segzoo.prediction.tiling import (
     ArrayChances,
     ArrayRows,
@@ -24,6 +23,7 @@ from segzoo.prediction.tiling import (
     segment_large,
 )
 from segzoo.prediction.tiling.plan import told_memory
+from segzoo.resources import memory_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -153,6 +153,10 @@ class Run:
             OptionError: it is that of another recipe or other data; the text lists the differences.
             WeightsError: it is damaged.
         """
+        if self.accelerator.is_main_process:
+            with suppress(OSError):  # the next save says what is wrong with the folder
+                self.checkpoints.tidy()
+        self.accelerator.wait_for_everyone()
         latest = self.checkpoints.latest()
         if latest is None:
             self.tell("no checkpoint was written yet: begins anew")

@@ -15,21 +15,22 @@ on volumes and trains with deep supervision; this is its network for images, wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks import DoubleConv, check_flags, fit, make_upsample
+from segzoo.blocks import DoubleConv, FusedSteps, check_flags, fit, make_upsample
 from segzoo_attention.steps import plan_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from segzoo.blocks import Activation, Norm, Upsample
+    from segzoo.interfaces import Split
 
 # The sigmoid of it is 0.95: open, and not so far out that the gate could not learn to close.
 _OPEN = 3.0
@@ -87,6 +88,7 @@ class Step(nn.Module):
     ) -> None:
         super().__init__()
         self.gate = AttentionGate(skip_channels, in_channels) if gated else None
+        self.skip_channels = skip_channels
         self.upsample, upsampled = make_upsample(upsample, in_channels, out_channels)
         self.convs = DoubleConv(skip_channels + upsampled, out_channels, norm=norm, activation=activation)
 
@@ -97,6 +99,17 @@ class Step(nn.Module):
             return self.convs(large)
         weighted = skip if self.gate is None else self.gate(skip, x)
         return self.convs(torch.cat((weighted, fit(large, skip.shape[-2], skip.shape[-1])), dim=1))
+
+    def parts(self, maps: list[Tensor]) -> Iterator[Tensor]:
+        """Yield what `forward` joins; see `segzoo.blocks.FusibleStep`."""
+        if len(maps) == 1:
+            yield self.upsample(maps.pop())
+            return
+        size = maps[-1].shape[-2:]
+        yield maps.pop() if self.gate is None else self.gate(maps.pop(), maps[0])
+        x = self.upsample(maps.pop())
+        # Even padding by nothing copies.
+        yield x if x.shape[-2:] == size else fit(x, size[0], size[1])
 
 
 class AttentionDecoder(nn.Module):
@@ -147,6 +160,13 @@ class AttentionDecoder(nn.Module):
         for step in self.steps:
             x = step(x, skips.pop() if skips else None)
         return x
+
+    def fused_form(self, split: Split) -> nn.Module:
+        """Return `FusedSteps` that add weighted skips instead of joining them."""
+        for step in cast("Iterable[Step]", self.steps):
+            conv, skip = step.convs.first.conv, step.skip_channels
+            split(conv, *([range(skip)] if skip else []), range(skip, conv.in_channels))
+        return FusedSteps([*self.steps])
 
 
 def _resample(x: Tensor, like: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ nodes of its level before it and the one below, upsampled; ``x[i][0]`` is the en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -21,9 +22,11 @@ from segzoo.blocks import Activation, DoubleConv, Norm, Upsample, check_widths, 
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
+
+    from segzoo.interfaces import Split
 
 
 class Node(nn.Module):
@@ -46,6 +49,10 @@ class Node(nn.Module):
     def forward(self, before: Sequence[Tensor], below: Tensor) -> Tensor:
         """Map maps ``(N, C_k, H, W)`` and one of half their height and width to ``(N, out, H, W)``."""
         return self.convs(torch.cat([*before, self.upsample(below)], dim=1))
+
+    def fused(self, before: Sequence[Tensor], below: Tensor) -> Tensor:
+        """Map as `forward` does, after the convolution was split."""
+        return self.convs(chain(before, map(self.upsample, [below])))
 
 
 class NestedDecoder(nn.Module):
@@ -86,7 +93,7 @@ class NestedDecoder(nn.Module):
                 f"widths {tuple(widths)} are {len(widths)} levels; an encoder of {len(channels)} features "
                 f"needs {self.depth}, one for each but the deepest"
             )
-        rows = [[c] + [w] * self.depth for c, w in zip(channels, (*widths, 0), strict=True)]
+        self._rows = rows = [[c] + [w] * self.depth for c, w in zip(channels, (*widths, 0), strict=True)]
         self.nodes = nn.ModuleDict(
             {
                 f"{i}_{j}": Node(
@@ -120,3 +127,29 @@ class NestedDecoder(nn.Module):
             for i in range(self.depth - j + 1):
                 rows[i].append(self.nodes[f"{i}_{j}"](rows[i], rows[i + 1][j - 1]))
         return rows[0][1:]
+
+    def fused_form(self, split: Split) -> nn.Module:
+        """Return the decoder as it predicts: maps are added instead of joined, and go when they can."""
+        for name, node in cast("Iterable[tuple[str, Node]]", self.nodes.items()):
+            i, j = map(int, name.split("_"))
+            ends = [*accumulate(self._rows[i][:j], initial=0), node.convs.first.conv.in_channels]
+            split(node.convs.first.conv, *(range(*pair) for pair in pairwise(ends)))
+        return _FusedNested(self.nodes, self.depth)
+
+
+class _FusedNested(nn.Module):
+    def __init__(self, nodes: nn.ModuleDict, depth: int) -> None:
+        super().__init__()
+        self.nodes, self.depth = nodes, depth
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        rows = [[feature] for feature in features]
+        if isinstance(features, list):
+            features.clear()
+        for j in range(1, self.depth + 1):
+            for i in range(self.depth - j + 1):
+                node = cast("Node", self.nodes[f"{i}_{j}"])
+                rows[i].append(node.fused(rows[i], rows[i + 1][-1]))
+            # The row is complete, and the one below it was read to its end.
+            del rows[self.depth - j][:-1], rows[self.depth - j + 1 :]
+        return rows[0][-1]

@@ -1,0 +1,58 @@
+"""The loop of a U-Net's right half as engines run it: maps are let go of as soon as they are used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+
+class FusibleStep(Protocol):
+    """A step of a decoder: an ``nn.Module`` that joins maps and convolves them.
+
+    Attributes:
+        convs: module whose first convolution was split, so that it takes an iterable of maps.
+    """
+
+    @property
+    def convs(self) -> Callable[[Iterator[Tensor]], Tensor]:
+        """Return the module that is called with the maps."""
+        ...
+
+    def parts(self, maps: list[Tensor]) -> Iterator[Tensor]:
+        """Yield the maps that the step joins, in the order that its convolution was split in.
+
+        Args:
+            maps: the map from below and, where there is one, its skip. It is emptied, each map as late
+                as it is used, so that no more maps live at once than must.
+        """
+        ...
+
+
+class FusedSteps(nn.Module):
+    """Steps from the deepest feature to the finest; what `segzoo.interfaces.Decoder.fused_form` may return.
+
+    Args:
+        steps: the decoder's own, deepest first, each a `FusibleStep`.
+    """
+
+    def __init__(self, steps: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Map features, finest first, as the decoder does; a list of features is emptied."""
+        skips = list(features)
+        if isinstance(features, list):
+            features.clear()
+        maps = [skips.pop()]
+        for step in self.steps:
+            maps += [skips.pop()] if skips else []
+            known = cast("FusibleStep", step)
+            maps.append(known.convs(known.parts(maps)))
+        return maps.pop()
