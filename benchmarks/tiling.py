@@ -29,12 +29,12 @@ import torch
 from torch import Tensor, nn
 
 from segzoo.config import Architecture, ModelConfig
+from segzoo.prediction.outputs import output_files
 from segzoo.prediction.tiling import (
     ArraySink,
     RowSink,
     measure,
     open_rows,
-    open_sink,
     plan_tiles,
     segment_large,
 )
@@ -78,7 +78,7 @@ def stream(path: Path, out: Path | None, resize: Resize | None = None) -> int:
         array = ArraySink(*size)
         fill(array)
         return int(array.mask.sum())
-    with open_sink(out, *size, LABELS) as file:
+    with output_files({"mask": out}, LABELS, size) as file:
         fill(file)
     return out.stat().st_size
 

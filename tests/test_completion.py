@@ -19,7 +19,7 @@ import click
 import pytest
 
 from segzoo.cli import command, run
-from segzoo.cli.completions import OUTPUTS, RUNS
+from segzoo.cli.completions import RUNS
 from segzoo.cli.recipe_completions import CHOICES, KEYS
 from segzoo.cli.shells import INSTALL, SHELLS, script
 
@@ -196,11 +196,9 @@ def test_the_keys_that_are_written_down_are_those_of_recipes() -> None:
 
 
 @pytest.mark.slow
-def test_outputs_and_runs_are_those_of_prediction() -> None:
+def test_runs_are_those_of_prediction() -> None:
     from segzoo.prediction.benchmark import ALL_RUNS
-    from segzoo.prediction.rendering.kinds import OUTPUTS as KINDS
 
-    assert list(OUTPUTS) == list(KINDS)
     assert set(RUNS) == {*ALL_RUNS, "all"}
 
 

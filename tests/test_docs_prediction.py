@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segzoo.cli.predict import command
 from segzoo.prediction.engines import PRECISIONS
-from segzoo.prediction.rendering import OUTPUTS
+from segzoo.prediction.outputs.catalogue import OUTPUTS
 
 PAGE = (Path(__file__).parent.parent / "docs/prediction/index.md").read_text(encoding="utf-8")
 

@@ -21,7 +21,7 @@ import segzoo
 from segzoo import cli, errors
 from segzoo.config import ModelConfig
 from segzoo.evaluation.writing import DATA, PAGE, TABLE
-from segzoo.prediction.rendering import OUTPUTS
+from segzoo.prediction.outputs.catalogue import OUTPUTS
 from segzoo.training.recipe.keys import ALIASES
 from segzoo.training.recipe.schema import Recipe
 

@@ -17,8 +17,8 @@ from segzoo.errors import MaskError, OptionError
 from segzoo.evaluation import score_model, score_predictions
 from segzoo.labels import read_mask, to_classes
 from segzoo.metrics.confusion import MOST_CLASSES, confusion_matrix
-from segzoo.prediction.rendering import OUTPUTS
-from segzoo.prediction.tiling import open_sink
+from segzoo.prediction.outputs import output_files
+from segzoo.prediction.outputs.catalogue import OUTPUTS
 from segzoo.specs import Labels, numbered_labels
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.class_weights import class_pixels
@@ -147,7 +147,7 @@ def test_every_output_that_goes_by_rows_holds_the_class(weights, tmp_path):
 def test_masks_written_by_rows_have_16_bits(tmp_path, suffix):
     path = tmp_path / f"mask{suffix}"
     mask = np.arange(CLASSES, dtype=np.uint16).repeat(40).reshape(100, 120)
-    with open_sink(path, 100, 120, numbered_labels(CLASSES)) as sink:
+    with output_files({"mask": path}, numbered_labels(CLASSES), (100, 120)) as sink:
         for top in range(0, 100, 7):
             sink.write(mask[top : top + 7])
     read = np.load(path) if suffix == ".npy" else np.asarray(Image.open(path))

@@ -12,8 +12,9 @@ from PIL import Image
 
 from segzoo.errors import FailureError, OptionError
 from segzoo.labels import read_mask, to_classes
-from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_output, write_outputs
-from segzoo.prediction.rendering.painting import GAP, outline
+from segzoo.prediction.outputs import OutputOptions, check_outputs, write_output, write_outputs
+from segzoo.prediction.outputs.catalogue import OUTPUTS
+from segzoo.prediction.outputs.painting import GAP, outline
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
 
@@ -274,7 +275,7 @@ def test_names_as_long_as_a_folder_takes_are_written(tmp_path):
 
 
 def test_a_name_of_another_format_is_told_whole(tmp_path):
-    with pytest.raises(OptionError, match=r"mask is written as \.png, not as xyz\.jpg"):
+    with pytest.raises(OptionError, match=r"mask is written as \.png or \.tif .*, not as xyz\.jpg"):
         write_output(segmented(), tmp_path / "xyz.jpg", "mask")
 
 
@@ -286,9 +287,9 @@ def test_a_picture_too_large_for_its_format_says_so(tmp_path):
 
 
 def test_every_output_says_what_it_is():
-    assert all(output.about and output.suffix.endswith(output.formats) for output in OUTPUTS.values())
+    assert all(output.summary and output.suffix.endswith(output.formats) for output in OUTPUTS.values())
 
 
 def test_rendering_needs_no_torch(python):
-    code = "import sys; from segzoo.prediction import Segmentation, rendering; print('torch' in sys.modules)"
+    code = "import sys; from segzoo.prediction.outputs import write_outputs; print('torch' in sys.modules)"
     assert python("-c", code).stdout.strip() == "False"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
+from segzoo.prediction.outputs import OutputOptions, write_outputs
+from segzoo.prediction.outputs.coco import compress_runs, count_runs
+from segzoo.prediction.outputs.polygons import trace_polygons
 from segzoo.prediction.postprocessing import find_instances
-from segzoo.prediction.rendering import OutputOptions, write_outputs
-from segzoo.prediction.rendering.documents import compress_runs, count_runs
-from segzoo.prediction.rendering.polygons import trace_polygons
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
 

@@ -13,11 +13,12 @@ from PIL import Image
 
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read
+from segzoo.prediction.outputs import OutputOptions, output_files
+from segzoo.prediction.outputs.encoding import NpyEncoder
 from segzoo.prediction.sources import find_sources
-from segzoo.prediction.tiling import ArrayRows, NetworkProfile, open_rows, open_sink, plan_tiles
+from segzoo.prediction.tiling import ArrayRows, NetworkProfile, open_rows, plan_tiles
 from segzoo.prediction.tiling.png import PngRows
 from segzoo.prediction.tiling.rows import FileRows, WholeRows
-from segzoo.prediction.tiling.sinks import NpySink
 from segzoo.prediction.tiling.tiff import TiffRows
 from segzoo.specs import Labels
 
@@ -206,7 +207,7 @@ def test_more_pixels_than_the_limit_are_refused_unless_asked_for(tmp_path: Path)
 def test_a_mask_written_by_rows_is_read_back(suffix: str, labels: Labels, tmp_path: Path) -> None:
     mask = values(1) % len(labels.classes)
     path = tmp_path / f"mask{suffix}"
-    with open_sink(path, *SIZE, labels) as sink:
+    with output_files({"mask": path}, labels, SIZE) as sink:
         for top in range(0, 150, 40):
             sink.write(mask[top : top + 40])
         assert not path.exists()
@@ -226,7 +227,7 @@ def test_what_ends_early_leaves_no_file(suffix: str, error: type[BaseException],
     path = tmp_path / f"mask{suffix}"
 
     def end_early() -> None:
-        with open_sink(path, *SIZE, TWO) as sink:
+        with output_files({"mask": path}, TWO, SIZE) as sink:
             sink.write(values(1)[:70] % 2)
             raise error
 
@@ -244,27 +245,28 @@ def test_a_full_disk_is_told_of_and_leaves_the_old_file(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(NpySink, "_take", full)
-    sink = open_sink(path, *SIZE, TWO, overwrite=True)
-    with pytest.raises(FailureError, match=r"mask\.npy: No space left"), sink:
+    monkeypatch.setattr(NpyEncoder, "write", full)
+    opened = output_files({"mask": path}, TWO, SIZE, options=OutputOptions(overwrite=True))
+    with pytest.raises(FailureError, match=r"mask\.npy: No space left"), opened as sink:
         sink.write(values(1) % 2)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_rows_that_are_missing_are_told_of(tmp_path: Path) -> None:
-    sink = open_sink(tmp_path / "mask.png", *SIZE, TWO)
-    with pytest.raises(FailureError, match="70 of 150 rows"), sink:
+    opened = output_files({"mask": tmp_path / "mask.png"}, TWO, SIZE)
+    with pytest.raises(FailureError, match="70 of 150 rows"), opened as sink:
         sink.write(values(1)[:70] % 2)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "mask.png").touch()
-    with pytest.raises(OptionError, match="is there already"):
-        open_sink(tmp_path / "mask.png", *SIZE, TWO)
-    with pytest.raises(OptionError, match=r"\.npy, \.png"):
-        open_sink(tmp_path / "mask.jpg", *SIZE, TWO)
+    with (
+        pytest.raises(FailureError, match="exists"),
+        output_files({"mask": tmp_path / "mask.png"}, TWO, SIZE),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16), "compression": "zlib"}])

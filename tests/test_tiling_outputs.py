@@ -12,13 +12,15 @@ from PIL import Image
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError
-from segzoo.prediction.rendering import OUTPUTS, OutputOptions, write_outputs
+from segzoo.prediction.outputs import OutputOptions, output_files, write_outputs
+from segzoo.prediction.outputs.catalogue import OUTPUTS
+from segzoo.prediction.outputs.writing import OutputFiles, check_by_rows, output_path
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.tiling import ArrayRows
-from segzoo.prediction.tiling.outputs import BY_ROWS, RowOutputs, check_by_rows
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 HEIGHT, WIDTH = 150, 70
@@ -27,7 +29,7 @@ LABELS = Labels(
     palette=((0, 0, 0), (200, 10, 30), (20, 90, 255)),
     values=(0, 9, 300),
 )
-PICTURES = ("colour", "overlay", "contours", "cutout", "sheet")
+BY_ROWS = tuple(name for name, output in OUTPUTS.items() if output.by_rows)
 
 
 def found() -> Segmentation:
@@ -39,16 +41,20 @@ def found() -> Segmentation:
     return Segmentation(mask=mask, labels=LABELS, image=image, probabilities=chances)
 
 
-def paths(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    return {name: folder / f"x{OUTPUTS[name].suffix}" for name in names}
+def paths(
+    folder: Path, names: tuple[str, ...], options: OutputOptions | None = None
+) -> dict[str, Path]:
+    return {name: output_path(folder / "x", name, options or OutputOptions()) for name in names}
 
 
-def outputs(folder: Path, names: tuple[str, ...], options: OutputOptions) -> RowOutputs:
-    image = found().image
-    return RowOutputs(paths(folder, names), LABELS, 3, lambda: ArrayRows(image), (HEIGHT, WIDTH), options)
+def outputs(
+    folder: Path, names: tuple[str, ...], options: OutputOptions
+) -> AbstractContextManager[OutputFiles]:
+    size, rows = (HEIGHT, WIDTH), ArrayRows(found().image)
+    return output_files(paths(folder, names, options), LABELS, size, options=options, image=lambda: rows)
 
 
-def fill(sink: RowOutputs, segmentation: Segmentation) -> None:
+def fill(sink: OutputFiles, segmentation: Segmentation) -> None:
     assert segmentation.probabilities is not None
     for top, bottom in ((0, 1), (1, 3), (3, 70), (70, 71), (71, 150)):
         sink.write(segmentation.mask[top:bottom])
@@ -62,11 +68,13 @@ def fill(sink: RowOutputs, segmentation: Segmentation) -> None:
         OutputOptions(),
         OutputOptions(line_width=3, opacity=0.8, classes=("dog",), background=(1, 2, 3)),
         OutputOptions(line_width=0),
+        OutputOptions(suffixes={"mask": ".tif", "values": "_values.tiff"}),
+        OutputOptions(suffixes={"mask": ".npy", "values": "_values.npy"}),
     ],
-    ids=["plain", "chosen", "no-lines"],
+    ids=["plain", "chosen", "no-lines", "tiff", "npy"],
 )
 def test_every_output_by_rows_is_that_of_the_whole_image(options: OutputOptions, tmp_path: Path) -> None:
-    whole, names = found(), tuple(BY_ROWS)
+    whole, names = found(), BY_ROWS
     expected = write_outputs(whole, tmp_path / "whole" / "x", names, options)
     with outputs(tmp_path / "rows", names, options) as sink:
         fill(sink, whole)
@@ -87,7 +95,7 @@ def test_every_output_by_rows_is_that_of_the_whole_image(options: OutputOptions,
 def test_what_takes_the_whole_mask_is_refused_and_the_text_names_what_does_not(
     name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(OptionError, match=rf"too large for {name}.*Written by rows are mask \(\.png\)"):
+    with pytest.raises(OptionError, match=rf"too large for {name}.*Written by rows are mask \(\.png \.tif"):
         check_by_rows(paths(tmp_path, ("mask", name)))
 
 
@@ -99,7 +107,7 @@ def test_a_picture_in_a_format_that_is_not_written_by_rows_is_refused(tmp_path: 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_ends_early_leaves_no_output(error: type[BaseException], tmp_path: Path) -> None:
     def end_early() -> None:
-        with outputs(tmp_path, tuple(BY_ROWS), OutputOptions()) as sink:
+        with outputs(tmp_path, BY_ROWS, OutputOptions()) as sink:
             sink.write(found().mask[:70])
             raise error
 
@@ -111,10 +119,31 @@ def test_what_ends_early_leaves_no_output(error: type[BaseException], tmp_path: 
 def test_an_output_that_is_there_keeps_all_from_being_written(tmp_path: Path) -> None:
     for name in ("x_areas.csv", "x_probabilities.npy"):
         (tmp_path / name).write_text("old")
-        with pytest.raises((OptionError, FailureError), match=r"is there already|exists"):
-            outputs(tmp_path, ("mask", "areas", "probabilities"), OutputOptions())
+        refused = pytest.raises(FailureError, match="exists")
+        with refused, outputs(tmp_path, ("mask", "areas", "probabilities"), OutputOptions()):
+            pass
         assert [path.name for path in tmp_path.iterdir()] == [name]
         (tmp_path / name).unlink()
+
+
+def test_a_format_may_follow_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    weights = segzoo.save(segzoo.create("unet", num_classes=3, width=2, depth=2), tmp_path / "weights")
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", random.integers(0, 256, (400, 300, 3), np.uint8))
+    words = ["predict", str(tmp_path / "a.npy"), "-m", str(weights), "--device", "cpu"]
+    for memory in ("4GB", "24MB"):  # whole, and by rows
+        more = ["--memory", memory, "--out", str(tmp_path / memory), "--outputs"]
+        for outputs in ("mask", "mask:tif,values:npy", "mask:npy"):
+            assert run([*words, *more, outputs]) == 0
+        mask = np.asarray(Image.open(tmp_path / memory / "a_mask.png"))
+        tiff = Image.open(tmp_path / memory / "a_mask.tif")
+        assert tiff.mode == "P"
+        assert np.array_equal(np.asarray(tiff), mask)
+        for name in ("a_mask.npy", "a_values.npy"):
+            assert np.array_equal(np.load(tmp_path / memory / name), mask)
+    assert run([*words, "--outputs", "mask:jpg"]) == 2
+    assert "mask is written as .png or .tif or .tiff or .npy" in capsys.readouterr().err
 
 
 def test_an_image_with_five_channels_is_refused_by_its_name(

@@ -60,7 +60,7 @@ IMAGE = (
         "segzoo.prediction.Segmentation",
         "class map, labels, image; probabilities if asked for",
     ),
-    Stage("files", "segzoo.prediction.rendering", "mask, overlay, COCO, GeoJSON, ...: whole or not at all"),
+    Stage("files", "segzoo.prediction.outputs", "mask, overlay, COCO, GeoJSON, ...: whole or not at all"),
 )
 
 STEP = (

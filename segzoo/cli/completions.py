@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from click.shell_completion import CompletionItem
 
 from segzoo import zoo
+from segzoo.prediction.outputs.catalogue import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     Offer = tuple[str, str]
     Find = Callable[[click.Context, str], Iterable[Offer]]
     Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[Any]]]
-
-#: The kinds of files that ``--outputs`` names; `segzoo.prediction.rendering.kinds` would take NumPy.
-OUTPUTS = ("mask", "values", "binary", "colour", "overlay", "cutout", "contours", "sheet")
-OUTPUTS = (*OUTPUTS, "probabilities", "coco", "geojson", "areas")
 
 _HOW = ("exact", "fast", "fastest")
 
@@ -158,8 +155,13 @@ def layouts(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 @offering()
 def outputs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer kinds of files, separated by commas."""
-    return _listed(incomplete, ((name, "") for name in OUTPUTS))
+    """Offer kinds of files, separated by commas, and after a colon their formats."""
+    kinds = OUTPUTS.items()
+    if ":" in incomplete.rpartition(",")[2]:
+        return _listed(
+            incomplete, ((f"{name}:{form[1:]}", one.summary) for name, one in kinds for form in one.formats)
+        )
+    return _listed(incomplete, ((name, one.summary) for name, one in kinds))
 
 
 @offering()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from segzoo.config import ModelConfig
+    from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.predictor import Predictor
-    from segzoo.prediction.rendering import OutputOptions
     from segzoo.prediction.sources import Source
 
 #: What bubbliiiing's program calls its ways to draw.
@@ -59,7 +59,7 @@ def masks_to_names(
 ) -> list[str]:
     """Write one mask for each image under its name, as milesial's program does; return what went wrong."""
     from segzoo.errors import SegzooError
-    from segzoo.prediction.rendering import write_output
+    from segzoo.prediction.outputs import write_output
 
     troubles: list[str] = []
     for image in images:

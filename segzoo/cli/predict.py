@@ -12,14 +12,15 @@ from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.words import ManyValues, naming, numbers, thresholds, words_of
+from segzoo.prediction.outputs.catalogue import OUTPUTS, read_format
 from segzoo.printing import echo, echo_passing, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.prediction.job import Done
+    from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.predictor import Predictor
-    from segzoo.prediction.rendering import OutputOptions
     from segzoo.prediction.sources import Found, Source, VideoSource
     from segzoo.specs import Labels
 
@@ -44,8 +45,7 @@ PIXELS = click.IntRange(0, 10**12)
     shell_complete=offers.outputs,
     default="mask,overlay",
     show_default=True,
-    help="What to write: mask, values, binary, colour, overlay, cutout, contours, sheet, probabilities, "
-    "coco, geojson, areas.",
+    help=f"What to write: {', '.join(OUTPUTS)}. A format may follow a colon: mask:tif.",
 )
 @click.option(
     "--list",
@@ -177,7 +177,6 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
-    from segzoo.prediction.rendering import OUTPUTS
     from segzoo.prediction.sources import find
     from segzoo.prediction.sources.finding import parse_share
 
@@ -187,12 +186,13 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         Image.MAX_IMAGE_PIXELS = None
     with naming("--shard"):
         share = parse_share(options["shard"])
-    outputs = list(words_of("--outputs", options["outputs"], OUTPUTS))
+    wanted = [read_format(word.strip()) for word in options["outputs"].split(",")]
+    outputs = list(words_of("--outputs", ",".join(name for name, _ in wanted), OUTPUTS))
     if options["mix"]:
         outputs = [MIX[options["mix"]]]
     if options["end"] is not None and options["end"] <= options["begin"]:
         raise OptionError(f"--until {options['end']:g} lies before --from {options['begin']:g}")
-    look = _look(options)
+    look = _look(options, {name: suffix for name, suffix in wanted if suffix})
     found = find(words, lists=options["lists"])
     for note in found.notes:
         _warn(note)
@@ -316,12 +316,13 @@ def _tell(done: Done) -> None:
         echo(f"  {printable(file)}")
 
 
-def _look(options: dict[str, Any]) -> OutputOptions:
-    from segzoo.prediction.rendering import OutputOptions
+def _look(options: dict[str, Any], suffixes: Mapping[str, str]) -> OutputOptions:
+    from segzoo.prediction.outputs import OutputOptions
 
     return OutputOptions(
         opacity=options["opacity"],
         classes=tuple(options["only"]),
+        suffixes=suffixes,
         overwrite=options["overwrite"],
     )
 

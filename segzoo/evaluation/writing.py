@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import FailureError
 from segzoo.evaluation.page import page
 from segzoo.files import refuse_taken, whole_file, whole_files, writable, writing
-from segzoo.prediction.rendering.encoding import png_of_indices
+from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.printing import as_json, csv_cell
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def save_mask(
     """
     path = mask_path(folder, name)
     with writing(path), whole_file(path, overwrite=overwrite) as part:
-        part.write_bytes(png_of_indices(mask, labels.colours))
+        part.write_bytes(encode_png(mask, labels.colours))
     return path
 
 

@@ -32,10 +32,10 @@ from segzoo.machine import (
 from segzoo.options import check_choice, check_integer, check_number, shown
 from segzoo.prediction.decision import Decision
 from segzoo.prediction.engines import BACKENDS, PRECISIONS, make_engine
+from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
-from segzoo.prediction.rendering.encoding import png_of_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -137,7 +137,7 @@ class Bench:
     def write(self, mask: NDArray[np.uint8]) -> None:
         """Write a mask as ``segzoo predict`` does."""
         # Always a new file: some file systems wait for the disk where an old one is replaced.
-        data = png_of_indices(mask, self.config.labels.colours)
+        data = encode_png(mask, self.config.labels.colours)
         write_whole(self._folder / f"mask_{next(self._numbers)}.png", data)
 
 

@@ -12,8 +12,9 @@ from segzoo.errors import MissingExtraError, OptionError, SegzooError
 from segzoo.files import Keeping, refuse_taken, sweep, writable
 from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.manifest import Manifest
+from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
+from segzoo.prediction.outputs.writing import needs, output_path
 from segzoo.prediction.pipeline import Stages, run_stages
-from segzoo.prediction.rendering import OUTPUTS, OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.shortage import (
     MemoryShortageError,
     is_short_of_memory,
@@ -97,7 +98,7 @@ class Job:
     Args:
         predictor: ready to run.
         out: the folder.
-        outputs: names of what is written for each image, of `segzoo.prediction.rendering.OUTPUTS`.
+        outputs: names of what is written for each image: `segzoo list outputs` shows them.
         options: how that looks, and whether files that exist are replaced.
         resume: whether what an earlier run did and is whole is left as it is. Of files that exist, those that
             an earlier run wrote and nobody has changed since may be replaced.
@@ -132,7 +133,7 @@ class Job:
         for name in self.options.classes:
             class_index(predictor.config.labels, name)
         self.keeps, self.any_size, self.films = (
-            "probabilities" in self.outputs,
+            needs(self.outputs, "probabilities") > 0,
             any_size,
             films or VideoOptions(),
         )
@@ -346,9 +347,7 @@ def _output_paths(
 ) -> list[Path]:
     if isinstance(source, VideoSource):
         return [video_path(out, source, video_output(outputs))]
-    stem = out / source.name
-    suffixes = [options.suffixes.get(name, OUTPUTS[name].suffix) for name in outputs]
-    return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    return [output_path(out / source.name, name, options) for name in outputs]
 
 
 def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:

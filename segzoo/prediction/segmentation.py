@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.notebooks.segmentation import segmentation_html, shares_in_words, thumbnails
-from segzoo.prediction.postprocessing import find_instances
-from segzoo.prediction.rendering.painting import (
+from segzoo.prediction.outputs.painting import (
     cut_out,
     paint_classes,
     paint_contours,
@@ -18,7 +17,8 @@ from segzoo.prediction.rendering.painting import (
     side_by_side,
     to_rgb,
 )
-from segzoo.prediction.rendering.polygons import trace_polygons
+from segzoo.prediction.outputs.polygons import trace_polygons
+from segzoo.prediction.postprocessing import find_instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable

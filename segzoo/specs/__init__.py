@@ -10,6 +10,7 @@ from __future__ import annotations
 from segzoo.specs.base import PartSpec, Spec, field_names
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec
 from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs.outputs import OutputSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
     Labels,
@@ -32,6 +33,7 @@ __all__ = [
     "LossSpec",
     "MetricSpec",
     "ModelSpec",
+    "OutputSpec",
     "PartSpec",
     "Preprocessing",
     "RecipeSpec",

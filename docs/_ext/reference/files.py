@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from reference.docstrings import markdown, meanings, table
 from segzoo.config import ModelConfig
-from segzoo.prediction.rendering.kinds import OUTPUTS
+from segzoo.prediction.outputs.catalogue import OUTPUTS
 
 
 def config() -> str:
@@ -29,5 +29,8 @@ def _keys(one: type[Any], before: str) -> list[tuple[str, str]]:
 
 def outputs() -> str:
     """Return the table of what ``--outputs`` may name."""
-    rows = [(f"`{one.name}`", f"`NAME{one.suffix}`", markdown(one.about)) for one in OUTPUTS.values()]
-    return table(("output", "file", "holds"), rows)
+    rows = [
+        (f"`{one.name}`", f"`NAME{one.suffix}`", " ".join(one.formats), markdown(one.summary))
+        for one in OUTPUTS.values()
+    ]
+    return table(("output", "file", "formats", "holds"), rows)

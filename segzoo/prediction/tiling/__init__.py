@@ -4,14 +4,13 @@ Example:
     >>> rows, resize = open_rows("slide.tif"), config.preprocessing.resize
     >>> size, held = (rows.height, rows.width), {"channels": rows.channels, "resident": rows.resident}
     >>> plan = plan_tiles(measure(network), *size, memory="4GB", resize=resize, **held)
-    >>> with open_sink("mask.png", *size, labels) as sink:
-    ...     segment_large(engine, rows, sink, config=config, plan=plan)
+    >>> with output_files({"mask": Path("mask.png")}, labels, size) as files:
+    ...     segment_large(engine, rows, files, config=config, plan=plan)
 """
 
 from __future__ import annotations
 
 from segzoo.prediction.tiling.files import open_rows
-from segzoo.prediction.tiling.outputs import open_sink
 from segzoo.prediction.tiling.plan import Plan, parse_memory, plan_tiles, told_memory
 from segzoo.prediction.tiling.profile import NetworkProfile, measure
 from segzoo.prediction.tiling.rows import ArrayRows, RowSource
@@ -29,7 +28,6 @@ __all__ = [
     "NetworkProfile",
     "measure",
     "open_rows",
-    "open_sink",
     "parse_memory",
     "plan_tiles",
     "segment_large",

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from segzoo.errors import OptionError
+from segzoo.prediction.outputs.writing import (
+    bytes_of_outputs,
+    check_by_rows,
+    needs,
+    output_files,
+)
 from segzoo.prediction.tiling import open_rows, segment_large
-from segzoo.prediction.tiling.outputs import RowOutputs, bytes_of_outputs, check_by_rows, drawn
 from segzoo.prediction.tiling.rows import WholeRows
 
 if TYPE_CHECKING:
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segzoo.files import Keeping
-    from segzoo.prediction.rendering import OutputOptions
+    from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.tiling import Plan, RowSource
     from segzoo.prediction.tiling.planner import Tiler
 
@@ -75,7 +80,7 @@ class RowJob:
         """
         rows = open_rows(path, page=page, max_pixels=None if any_size else -1)
         height, width = rows.height, rows.width
-        keeps = "probabilities" in outputs
+        keeps = needs(outputs, "probabilities") > 0
         held = tiler.held(height, width, probabilities=keeps)
         if max((1 + tiler.shared) * held, rows.resident) <= tiler.budget:
             return None
@@ -85,8 +90,8 @@ class RowJob:
             if held <= tiler.budget:
                 return None
             raise
-        pictures = 0 if isinstance(rows, WholeRows) else drawn(outputs)
-        beside = rows.resident * pictures + bytes_of_outputs(tuple(outputs), height, width, options)
+        pictures = 0 if isinstance(rows, WholeRows) else needs(outputs, "image")
+        beside = rows.resident * pictures + bytes_of_outputs(outputs, height, width, options)
         plan = tiler.plan_rows(rows, beside, probabilities=keeps)
         return cls(tiler, path, page, rows, outputs, options, plan)
 
@@ -111,8 +116,8 @@ class RowJob:
                 return rows
             return open_rows(self.path, page=self.page, max_pixels=None)
 
-        labels, logits = tiler.config.labels, tiler.config.architecture.num_classes
-        with RowOutputs(self.outputs, labels, logits, again, size, self.options, keeping) as sink:
+        labels, look = tiler.config.labels, self.options
+        with output_files(self.outputs, labels, size, options=look, image=again, keeping=keeping) as sink:
             segment_large(
                 tiler.engine,
                 rows,

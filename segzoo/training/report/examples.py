@@ -18,7 +18,7 @@ from segzoo.errors import FailureError
 from segzoo.evaluation.pictures import encode_image, encode_mask, shares, shrunk, thinned, without
 from segzoo.evaluation.results import Panel
 from segzoo.files import write_whole
-from segzoo.prediction.rendering.encoding import png_of_values
+from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Gallery:
     def _encoded(self, mask: NDArray[Any]) -> bytes:
         """Return the file that keeps a mask: the picture of it, where that holds its indices."""
         many = self.labels.unused_index > 255
-        return png_of_values(mask.astype(np.uint16)) if many else encode_mask(mask, self.labels)[1]
+        return encode_png(mask.astype(np.uint16)) if many else encode_mask(mask, self.labels)[1]
 
     def _shown(self, number: int) -> Shown | None:
         name = self._names[number]

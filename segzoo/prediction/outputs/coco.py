@@ -1,18 +1,16 @@
-"""Segmentations as text: COCO and GeoJSON for other programs, areas for a table.
+"""Objects as COCO has them, for other programs.
 
 Polygons are in pixels: x to the right, y down, from the top left corner of the upright image.
 """
 
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from segzoo.prediction.rendering.polygons import trace_polygons
-from segzoo.printing import as_json, csv_cell
+from segzoo.prediction.outputs.interface import Band, Output, to_json
+from segzoo.prediction.outputs.polygons import trace_polygons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +19,13 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
 
 
-_PIXELS = "pixels; x to the right, y down, from the top left corner of the image"
+class Coco(Output):
+    """A COCO data set of one image."""
+
+    def draw(self, band: Band) -> bytes:
+        """Return the file."""
+        instances = band.segmentation.instances(band.options.connectivity)
+        return to_json(to_coco(instances, band.segmentation.labels, band.source, band.options.coco))
 
 
 def to_coco(
@@ -68,49 +72,6 @@ def to_coco(
             for number, (segment, category, area, box) in enumerate(objects, start=1)
         ],
     }
-
-
-def to_geojson(instances: Instances, labels: Labels) -> dict[str, Any]:
-    """Return a GeoJSON FeatureCollection with a polygon per object, holes included.
-
-    Coordinates are pixels, not degrees, which ``coordinates`` says in the file; rings run as RFC 7946
-    wants them by their numbers.
-    """
-    polygons = trace_polygons(instances.numbers, instances.connectivity)
-    objects = zip(polygons, instances.classes.tolist(), instances.areas.tolist(), strict=True)
-    return {
-        "type": "FeatureCollection",
-        "coordinates": _PIXELS,
-        "features": [
-            {
-                "type": "Feature",
-                "id": number,
-                "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in rings]},
-                "properties": {"class": labels.classes[index], "index": index, "pixels": area},
-            }
-            for number, (rings, index, area) in enumerate(objects, start=1)
-        ],
-    }
-
-
-def to_json(data: dict[str, Any]) -> bytes:
-    """Return the text of a JSON file."""
-    return (as_json(data, separators=(",", ":")) + "\n").encode()
-
-
-def areas_to_csv(mask: NDArray[np.uint8], labels: Labels, areas: dict[str, int]) -> bytes:
-    """Return a table with a row per class: name, index, pixels, and share of the image."""
-    table = StringIO(newline="")
-    rows = csv.writer(table)
-    rows.writerow(["class", "index", "pixels", "share"])
-    for index, name in enumerate(labels.classes):
-        rows.writerow([csv_cell(name), index, areas[name], f"{areas[name] / mask.size:.6g}"])
-    return table.getvalue().encode()
-
-
-def _closed(ring: NDArray[np.int64]) -> list[list[int]]:
-    points = ring.tolist()
-    return [*points, points[0]]
 
 
 # Objects as COCO writes them in run-length encoding, for all objects of an image in one pass.

@@ -1,0 +1,34 @@
+"""Files that a segmentation is written as, one module a kind; numpy and Pillow alone.
+
+``write_outputs(segmentation, Path("out/cat"), ("mask", "overlay"))`` writes ``out/cat_mask.png`` and
+``out/cat_overlay.png``; `catalogue` has all kinds, `OutputOptions` says how they look. A kind draws bands of
+the image, of which a whole image is one; `encoding` makes files of what is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segzoo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
+    from segzoo.prediction.outputs.writing import check_outputs, output_files, write_output, write_outputs
+
+__all__ = [
+    "Band",
+    "Output",
+    "OutputOptions",
+    "check_outputs",
+    "output_files",
+    "write_output",
+    "write_outputs",
+]
+
+_WHERE = {
+    **dict.fromkeys(("Band", "Output", "OutputOptions"), "interface"),
+    **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
+}
+
+# Completion and lists ask for the catalogue alone, which needs no numpy.
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

@@ -1,0 +1,17 @@
+"""The image with outlines."""
+
+from __future__ import annotations
+
+from segzoo.prediction.outputs.interface import Band, Drawn, Output, OutputOptions
+
+
+class Contours(Output):
+    """The image with every class but background outlined; lines grow with the image unless chosen."""
+
+    def reach(self, options: OutputOptions, size: tuple[int, int]) -> int:
+        """Return the width of the lines: one pixel more for every 640 of the longer side."""
+        return 1 + max(size) // 640 if options.line_width is None else options.line_width
+
+    def draw(self, band: Band) -> Drawn:
+        """Return an RGB image."""
+        return band.segmentation.contours(self.reach(band.options, band.size))

@@ -1,0 +1,16 @@
+"""The class of every pixel, with the colours of the classes as palette."""
+
+from __future__ import annotations
+
+from segzoo.prediction.outputs.interface import Band, Drawn, Output
+
+
+class Mask(Output):
+    """Class indices, 8 bits while there are at most 256 classes, else 16."""
+
+    palette = True
+
+    def draw(self, band: Band) -> Drawn:
+        """Return the class indices."""
+        many = len(band.segmentation.labels.classes) > 256
+        return band.segmentation.mask.astype("uint16" if many else "uint8", copy=False)

@@ -1,0 +1,22 @@
+"""Probabilities of the classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.prediction.outputs.interface import Band, Drawn, Output
+
+
+class Probabilities(Output):
+    """Half precision, which tells 1/2048 apart near 1."""
+
+    def draw(self, band: Band) -> Drawn:
+        """Return ``(num_classes, H, W)``.
+
+        Raises:
+            OptionError: they were not kept.
+        """
+        if band.segmentation.probabilities is None:
+            raise OptionError("probabilities were not kept: predict with probabilities=True")
+        return band.segmentation.probabilities.astype(np.float16, copy=False)

@@ -1,0 +1,420 @@
+"""Segmentations written as files, by the names of what is wanted: whole, or band by band as rows come.
+
+Everything is written for the upright image at its own size: EXIF rotation is applied when an
+image is read, and files written here carry none.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import FailureError, OptionError, PluginError, did_you_mean
+from segzoo.files import refuse_taken, whole_files, writing
+from segzoo.labels import class_index
+from segzoo.options import shown
+from segzoo.plugins import resolve
+from segzoo.prediction.outputs.catalogue import OUTPUTS
+from segzoo.prediction.outputs.encoding import WHOLE, open_encoder
+from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
+from segzoo.prediction.outputs.painting import look_up
+from segzoo.prediction.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import BinaryIO
+
+    from numpy.typing import NDArray
+
+    from segzoo.files import Keeping
+    from segzoo.prediction.outputs.encoding import Encoder
+    from segzoo.prediction.tiling.rows import RowSource
+    from segzoo.specs import Labels, OutputSpec
+
+#: Rows that are written at a time, and of those that take memory to draw.
+_ROWS, _DRAWN_ROWS = 64, 32
+
+
+def find_output(name: str) -> OutputSpec:
+    """Return what is known of an output.
+
+    Raises:
+        OptionError: there is none of that name.
+    """
+    if name not in OUTPUTS:
+        close, known = did_you_mean(name[:99], OUTPUTS), ", ".join(OUTPUTS)
+        raise OptionError(f"there is no output {shown(name)}{close} (all: {known})")
+    return OUTPUTS[name]
+
+
+def make_output(spec: OutputSpec) -> Output:
+    """Return what draws one file."""
+    return resolve(spec.factory)(**spec.options)
+
+
+def output_path(stem: Path, name: str, options: OutputOptions) -> Path:
+    """Return the file of an output: folder and name of the image, and what follows it."""
+    return stem.with_name(stem.name + options.suffixes.get(name, find_output(name).suffix))
+
+
+def check_outputs(names: Sequence[str], options: OutputOptions | None = None) -> None:
+    """Raise unless outputs can be written together; better said before the first image than after.
+
+    Raises:
+        OptionError: there is no such output, a suffix names no format of its output, or two
+            outputs would be one file.
+    """
+    options = options or OutputOptions()
+    taken: dict[str, str] = {}
+    for name in (*names, *options.suffixes):
+        find_output(name)
+    for name in dict.fromkeys(names):
+        suffix = options.suffixes.get(name, find_output(name).suffix)
+        _format(find_output(name), PurePath(f"NAME{suffix}"))
+        if "/" in suffix or "\\" in suffix:
+            raise OptionError(f"the suffix of {name} must not lead into a folder, got {suffix!r}")
+        if (other := taken.setdefault(suffix.lower(), name)) != name:
+            raise OptionError(f"{other} and {name} would both be written as NAME{suffix}")
+
+
+def check_by_rows(paths: Mapping[str, Path]) -> None:
+    """Raise unless all outputs can be written by rows.
+
+    Args:
+        paths: the file of each output.
+
+    Raises:
+        OptionError: one cannot be; the text names those that can.
+    """
+    for name, path in paths.items():
+        formats = _row_formats(find_output(name))
+        if path.suffix.lower() not in formats:
+            what = f"{name} as {path.suffix}" if formats else name
+            rows = {one: _row_formats(spec) for one, spec in OUTPUTS.items()}
+            known = ", ".join(f"{one} ({' '.join(suffixes)})" for one, suffixes in rows.items() if suffixes)
+            raise OptionError(
+                f"the image is too large for {what}, which is made of all of it at once: leave it out, or "
+                f"give more memory. Written by rows are {known}"
+            )
+
+
+def needs(names: Iterable[str], what: str) -> int:
+    """Return how many outputs need ``"probabilities"``, or ``"image"``, which is read once more for each."""
+    return sum(what in find_output(name).needs for name in names)
+
+
+def bytes_of_outputs(names: Iterable[str], height: int, width: int, options: OutputOptions) -> int:
+    """Return the bytes that outputs take while they are written by rows, besides reading the image again."""
+    bytes_a_column = 0
+    for spec in map(find_output, names):
+        rows = _DRAWN_ROWS + 3 * make_output(spec).reach(options, (height, width))
+        bytes_a_column += 4 * _ROWS + spec.memory * min(rows, height)
+    return width * bytes_a_column
+
+
+def write_outputs(
+    segmentation: Segmentation,
+    stem: Path,
+    names: Sequence[str] = ("mask", "overlay"),
+    options: OutputOptions | None = None,
+    *,
+    source: str = "",
+    keeping: Keeping | None = None,
+) -> tuple[Path, ...]:
+    """Write a segmentation as files beside each other, all of them whole or none.
+
+    Args:
+        segmentation: what was found.
+        stem: folder and name, to which each output adds its suffix: ``out/cat`` gives ``out/cat_mask.png``.
+        names: of outputs.
+        options: how they look.
+        source: the name of the image, told to programs that read COCO; the stem's unless told.
+        keeping: what an earlier run wrote, and who is told before the files get their names.
+
+    Returns:
+        The files, in the order of the names.
+
+    Raises:
+        OptionError: see `check_outputs`; also if probabilities are wanted and were not kept.
+        FailureError: a file exists and may not be replaced (nothing is written then), or cannot be written.
+    """
+    options = options or OutputOptions()
+    check_outputs(names, options)
+    paths = {name: output_path(stem, name, options) for name in dict.fromkeys(names)}
+    _write(segmentation, paths, options, source or stem.name, keeping)
+    return tuple(paths.values())
+
+
+def write_output(
+    segmentation: Segmentation,
+    path: Path,
+    name: str = "mask",
+    options: OutputOptions | None = None,
+    *,
+    source: str = "",
+) -> Path:
+    """Write one output under a name of its own; it takes the format that the name ends in.
+
+    Raises:
+        OptionError, FailureError: as `write_outputs`.
+    """
+    _write(segmentation, {name: path}, options or OutputOptions(), source or path.name)
+    return path
+
+
+def _write(
+    segmentation: Segmentation,
+    paths: Mapping[str, Path],
+    options: OutputOptions,
+    source: str,
+    keeping: Keeping | None = None,
+) -> None:
+    height, width = segmentation.mask.shape
+    given: Any = {"options": options, "source": source, "keeping": keeping, "whole": True}
+    with output_files(paths, segmentation.labels, (height, width), **given) as files:
+        files.write_whole(segmentation)
+
+
+@contextmanager
+def output_files(
+    paths: Mapping[str, Path],
+    labels: Labels,
+    size: tuple[int, int],
+    *,
+    options: OutputOptions | None = None,
+    image: Callable[[], RowSource] | None = None,
+    source: str = "",
+    keeping: Keeping | None = None,
+    whole: bool = False,
+) -> Iterator[OutputFiles]:
+    """Open the files of one image, which get their names together when the block succeeds.
+
+    Whatever ends it early, Ctrl-C or a full disk, leaves nothing behind, and files that were there as they
+    were.
+
+    Args:
+        paths: the file of each output; folders are made.
+        labels: names and colours of the classes.
+        size: (height, width) of the image.
+        options: how outputs look, and whether files that exist may be replaced.
+        image: opens the image's rows once more, for outputs that draw on it.
+        source: the name of the image.
+        keeping: what an earlier run wrote, and who is told before the files get their names.
+        whole: whether the image is written as one band.
+
+    Raises:
+        OptionError: an output has no such format, or cannot be written by rows.
+        FailureError: a file exists and may not be replaced, cannot be written, or got too few rows.
+    """
+    files = OutputFiles(labels, size, options or OutputOptions(), image, source, whole=whole)
+    if not whole:
+        check_by_rows(paths)
+    formats = {name: _format(find_output(name), path) for name, path in paths.items()}
+    places, overwrite = [*paths.values()], files.options.overwrite
+    refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
+    with whole_files(places, overwrite=overwrite, keeping=keeping) as parts, ExitStack() as stack:
+        for (name, path), part in zip(paths.items(), parts, strict=True):
+            with writing(path):
+                drawing = _Drawing(files, find_output(name), path, formats[name], part.open("wb"))
+            stack.callback(drawing.close)
+            files.drawings.append(drawing)
+        yield files
+        files.finish()
+
+
+class OutputFiles:
+    """The open files of one image; `output_files` gives them, and says what the arguments are."""
+
+    def __init__(
+        self,
+        labels: Labels,
+        size: tuple[int, int],
+        options: OutputOptions,
+        image: Callable[[], RowSource] | None,
+        source: str,
+        *,
+        whole: bool,
+    ) -> None:
+        self.labels, self.size, self.options = labels, size, options
+        self.image, self.source, self.whole = image, source, whole
+        self.drawings: list[_Drawing] = []
+        many = max(256, len(labels.classes))
+        self._table: NDArray[Any] | None = None
+        if options.classes:
+            keep = [class_index(labels, wanted) for wanted in options.classes]
+            self._table = np.zeros(many, labels.index_type)
+            self._table[keep] = keep
+        self._found = np.zeros(many, np.int64)
+        self._done, self._rows = 0, np.empty((0, size[1]), np.uint8)
+
+    @property
+    def chances(self) -> _Chances | None:
+        """Takes the probabilities of the rows that were written last, where an output wants them."""
+        wanted = any("probabilities" in drawing.spec.needs for drawing in self.drawings)
+        return _Chances(self) if wanted else None
+
+    def write_whole(self, segmentation: Segmentation) -> None:
+        """Write an image as one band; its ``(H, W)`` are the size, and it has what the outputs need.
+
+        Raises:
+            OptionError: probabilities are wanted and were not kept.
+            FailureError: a file cannot be written.
+        """
+        self._done = self.size[0]
+        wanted = (
+            segmentation if self._table is None else segmentation.with_mask(self._wanted(segmentation.mask))
+        )
+        for drawing in self.drawings:
+            drawing.draw(wanted, slice(None))
+
+    def write(self, rows: NDArray[np.uint8]) -> None:
+        """Take the next rows of the mask, ``(n, width)``: class indices.
+
+        Raises:
+            FailureError: they cannot be written.
+            OptionError: they are not as wide as the image, or too many.
+        """
+        if rows.shape[1:] != self.size[1:] or self._done + len(rows) > self.size[0]:
+            raise OptionError(
+                f"rows {rows.shape} after {self._done} do not fit {self.size[0]}x{self.size[1]}"
+            )
+        for top in range(0, len(rows), _ROWS):
+            self._found += np.bincount(rows[top : top + _ROWS].ravel(), minlength=len(self._found))
+        self._rows = rows
+        if self.chances is None:
+            self.take()
+
+    def take(self, chances: NDArray[np.float16] | None = None) -> None:
+        """Draw the rows that came last, which have probabilities ``(K, n, width)`` where those are wanted."""
+        for top in range(0, len(self._rows), _ROWS):
+            rows = slice(top, top + _ROWS)
+            mask = self._wanted(self._rows[rows])
+            pair = [mask] if chances is None else [mask, chances[:, rows]]
+            for drawing in self.drawings:
+                drawing.add(pair if "probabilities" in drawing.spec.needs else pair[:1])
+        self._done += len(self._rows)
+
+    def finish(self) -> None:
+        """Write what follows the last row.
+
+        Raises:
+            FailureError: a file cannot be written, or rows are missing.
+        """
+        for drawing in self.drawings:
+            if self._done < self.size[0]:
+                raise FailureError(f"{drawing.path} got {self._done} of {self.size[0]} rows")
+            drawing.finish()
+
+    def _wanted(self, mask: NDArray[Any]) -> NDArray[Any]:
+        """Return a mask in which all classes but the wanted ones are background."""
+        return mask if self._table is None else look_up(mask, self._table)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the image that each class covers, by name, as far as it has come by rows."""
+        counts = zip(self.labels.classes, self._found.tolist(), strict=False)
+        return {name: count / max(1, self._found.sum()) for name, count in counts}
+
+
+class _Chances:
+    """Takes the probabilities of the rows of the mask that were written last."""
+
+    def __init__(self, files: OutputFiles) -> None:
+        self._files = files
+
+    def write(self, rows: NDArray[np.float16]) -> None:
+        """Take ``(K, n, width)``; errors as those of `OutputFiles.write`."""
+        self._files.take(rows)
+
+
+class _Drawing:
+    """One output on its way into its file."""
+
+    def __init__(self, files: OutputFiles, spec: OutputSpec, path: Path, suffix: str, file: BinaryIO) -> None:
+        self.files, self.spec, self.path, self._suffix, self._file = files, spec, path, suffix, file
+        self._output = make_output(spec)
+        self._reach = self._output.reach(files.options, files.size)
+        self._step = _DRAWN_ROWS if spec.memory else _ROWS
+        self._encoder: Encoder | None = None
+        self._image: RowSource | None = None
+        self._window: list[NDArray[Any]] = []
+        self._top = self._drawn = 0
+
+    def add(self, band: Sequence[NDArray[Any]]) -> None:
+        """Take rows of the mask, ``(n, width)``, and perhaps of the probabilities, ``(K, n, width)``."""
+        for top in range(0, len(band[0]), self._step):
+            rows = [one[..., top : top + self._step, :] for one in band]
+            if self._window and len(self._window[0]):
+                rows = [np.concatenate(pair, axis=-2) for pair in zip(self._window, rows, strict=True)]
+            self._window = rows
+            self._draw_to(self._top + len(rows[0]) - self._reach)
+
+    def _draw_to(self, bottom: int) -> None:
+        if bottom <= self._drawn:
+            return
+        mask, *chances = self._window
+        rows = slice(self._drawn - self._top, bottom - self._top)
+        image = partial(self._read, rows, mask.shape)
+        self.draw(Segmentation(mask, self.files.labels, image, *chances), rows)
+        self._drawn = bottom
+        kept = max(bottom - self._reach, 0)
+        self._window = [one[..., kept - self._top :, :].copy() for one in self._window]
+        self._top = kept
+
+    def _read(self, rows: slice, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the image of a band; of the rows around it, which are not drawn, it is black."""
+        if self.files.image is None or "image" not in self.spec.needs:
+            raise PluginError(
+                f"output {self.spec.name!r} draws on the image: its spec must say needs=('image',)"
+            )
+        self._image = self._image or self.files.image()
+        image = np.zeros((*shape, self._image.channels), np.uint8)
+        image[rows] = self._image.read(self._top + rows.start, self._top + rows.stop)
+        return image
+
+    def draw(self, segmentation: Segmentation, rows: slice) -> None:
+        """Draw a part of the image, and write its rows without those around them."""
+        files = self.files
+        drawn = self._output.draw(Band(segmentation, files.options, self._suffix, files.source, files.size))
+        with writing(self.path):
+            if isinstance(drawn, bytes):
+                self._file.write(drawn)
+                return
+            pixels = np.asarray(drawn)
+            pixels = pixels[..., rows, :] if self._suffix == ".npy" else pixels[rows]
+            if self._encoder is None:
+                colours = files.labels.colours if self._output.palette else ()
+                look: Any = {"whole": files.whole, "quality": files.options.quality}
+                self._encoder = open_encoder(self._suffix, self._file, pixels, files.size[0], colours, **look)
+            self._encoder.write(pixels)
+
+    def finish(self) -> None:
+        """Draw the last rows, and write what follows them."""
+        while not self.files.whole and self._drawn < self.files.size[0]:
+            self._draw_to(min(self._drawn + _DRAWN_ROWS, self.files.size[0]))
+        with writing(self.path):
+            if self._encoder is not None:
+                self._encoder.finish()
+            self._file.write(self._output.finish())
+            self._file.close()
+
+    def close(self) -> None:
+        """Close the file, whatever became of it."""
+        with suppress(OSError):  # what a full disk has refused, it refuses once more
+            self._file.close()
+
+
+def _row_formats(spec: OutputSpec) -> list[str]:
+    return [suffix for suffix in spec.formats if spec.by_rows and suffix not in WHOLE]
+
+
+def _format(spec: OutputSpec, path: PurePath) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in spec.formats:
+        formats = " or ".join(spec.formats)
+        raise OptionError(f"{spec.name} is written as {formats}, not as {path.name}")
+    return suffix

@@ -1,0 +1,46 @@
+"""Outputs: kinds of files that a segmentation is written as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from segzoo.errors import UsageError
+from segzoo.specs.base import PartSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec(PartSpec):
+    """An output kind: ``factory(**options)`` gives a `segzoo.prediction.outputs.Output`.
+
+    Attributes:
+        suffix: what follows the name of the image, such as ``"_mask.png"``, unless another is chosen.
+        formats: suffixes that the file can have, such as ``(".png", ".tif")``; that of ``suffix`` if empty.
+        by_rows: whether bands of an image are drawn one after the other, for images larger than memory.
+        needs: what is drawn besides the mask: ``"image"``, ``"probabilities"``.
+        memory: bytes a pixel that drawing a band takes.
+    """
+
+    kind: ClassVar[str] = "output"
+
+    suffix: str
+    formats: tuple[str, ...] = ()
+    by_rows: bool = False
+    needs: tuple[str, ...] = ()
+    memory: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _, dot, ending = self.suffix.rpartition(".")
+        if not self.formats:
+            object.__setattr__(self, "formats", (dot + ending,))
+        wrong = [one for one in self.formats if not one.startswith(".") or one != one.lower()]
+        if wrong or not dot or not self.suffix.endswith(tuple(self.formats)):
+            raise UsageError(
+                f"output {self.name!r}: suffix {self.suffix!r} must end in one of its formats, which are "
+                f"small letters after a dot, got {self.formats!r}"
+            )
+        if set(self.needs) - {"image", "probabilities"}:
+            raise UsageError(
+                f"output {self.name!r}: needs {self.needs!r} must be a tuple of 'image', 'probabilities'"
+            )
