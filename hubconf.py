@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Checked by torch.hub before an entry point is called.
 dependencies = [
     *("torch", "torchvision", "timm", "huggingface_hub", "safetensors", "numpy", "PIL", "pluggy"),
-    *("filelock", "tqdm"),
+    *("filelock", "packaging", "tqdm"),
 ]
 
 _ROOT = _Path(__file__).resolve().parent

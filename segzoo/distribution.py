@@ -47,6 +47,21 @@ def requirement(owner: str = OWNER, *, extra: str = "", bounds: str = "") -> str
     return f"{project_of(owner)}{f'[{extra}]' if extra else ''}{bounds}"
 
 
+def meets(version: str, bounds: str) -> bool:
+    """Whether a version lies within bounds such as ``>=2.7,<3``, by pip's rules: 2.7.0rc1 comes before 2.7.
+
+    What cannot be read, such as the version of a damaged installation, is taken to.
+    """
+    try:
+        # Here, since listing compares no versions.
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import Version
+
+        return SpecifierSet(bounds).contains(Version(version), prereleases=True)
+    except (ImportError, ValueError):
+        return True
+
+
 def extra_line(extra: str, *, upgrade: bool = False) -> str:
     """Return the line that installs an extra of segzoo's."""
     return f"pip install {'--upgrade ' if upgrade else ''}'{requirement(extra=extra)}'"

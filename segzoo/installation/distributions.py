@@ -11,10 +11,9 @@ from pathlib import Path
 
 import segzoo
 from segzoo.discovery import normalise
-from segzoo.distribution import PROJECT, origin, source_folder
+from segzoo.distribution import PROJECT, meets, origin, source_folder
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
-_BOUND = re.compile(r"(>=|<=|==|<|>)\s*([\w.+*!]+)")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
 
@@ -48,8 +47,8 @@ class Requirement:
     extra: str = ""
 
     def met(self, version: str) -> bool:
-        """Whether a version lies within the bounds; one that cannot be read is taken to."""
-        return all(_compare(version, *bound) for bound in _BOUND.findall(self.bounds))
+        """Whether a version lies within the bounds; see `segzoo.distribution.meets`."""
+        return meets(version, self.bounds)
 
     def __str__(self) -> str:
         return f"{self.name}{self.bounds}"
@@ -94,27 +93,6 @@ def _read(line: str) -> Requirement:
     name, bounds, marker = found.groups()
     extra = _EXTRA.search(marker or "")
     return Requirement(normalise(name), bounds.strip(), extra[1] if extra else "")
-
-
-def _compare(version: str, sign: str, bound: str) -> bool:
-    if not version or "*" in bound:
-        return True
-    one, other = _release(version), _release(bound)
-    length = max(len(one), len(other))
-    one, other = (parts + (0,) * (length - len(parts)) for parts in (one, other))
-    return {
-        ">=": one >= other,
-        "<=": one <= other,
-        "==": one == other,
-        "<": one < other,
-        ">": one > other,
-    }[sign]
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers that a version begins with: ``2.6.0a0+git`` is (2, 6, 0)."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def _identity(distribution: metadata.Distribution) -> tuple[str, str]:

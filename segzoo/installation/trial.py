@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MODULES: Mapping[str, str] = {
     "click": "click",
     "filelock": "filelock",
+    "packaging": "packaging",
     "pluggy": "pluggy",
     "tqdm": "tqdm",
     "numpy": "numpy",

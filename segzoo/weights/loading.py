@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from segzoo import zoo
 from segzoo.architecture import altered
-from segzoo.distribution import owner_of, requirement
+from segzoo.distribution import meets, owner_of, requirement
 from segzoo.errors import (
     OptionError,
     PluginError,
@@ -101,15 +101,6 @@ def _older(requires: Mapping[str, str]) -> str:
         f"pip install '{requirement(name, bounds=f'>={version}')}'"
         for name, version in requires.items()
         if name in present and _DISTRIBUTION.fullmatch(f"{name} {version}")
-        if _release(present[name]) < _release(version)
+        if not meets(present[name], f">={version.partition('+')[0]}")
     ]
     return "".join(older)
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Return a version's leading numbers, without zeros at the end: (1, 2) of 1.2.0 and of 1.2rc1."""
-    found = re.match(r"\d{1,9}(\.\d{1,9})*(?!\d)", version)
-    numbers = [int(number) for number in found.group().split(".")] if found else []
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return tuple(numbers)

@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from segzoo.distribution import meets
 from segzoo.errors import ImageError
 from segzoo.images import RESAMPLING, placed, to_channels
 from segzoo.prediction.tiling.rows import READ_ROWS
@@ -33,7 +34,7 @@ _GROUP = 8
 #: Bits behind the point in Pillow's weights.
 _BITS = 22
 #: From this version on, Pillow goes along columns first where that takes much more off the image.
-_BY_GAIN = 13
+_BY_GAIN = ">=13"
 
 
 def seen_rows(rows: RowSource, config: ModelConfig) -> RowSource:
@@ -154,7 +155,7 @@ def _columns_first(have: tuple[int, int], wanted: tuple[int, int]) -> bool:
     """Whether Pillow, before it goes along rows, goes along columns: what is rounded in between differs."""
     if wanted[0] >= have[0]:
         return False
-    if int(PIL.__version__.split(".")[0]) < _BY_GAIN:
+    if not meets(PIL.__version__, _BY_GAIN):
         return have[0] > 100 * have[1]
     return have[0] - wanted[0] > 2 * (have[1] - wanted[1]) and have[1] != wanted[1]
 
