@@ -26,22 +26,20 @@ ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("plain torch.load + load_state_dict", "segzoo.convert", "segzoo.load of the folder")
 
 
-def status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
-
-
 def run(way: str, folder: Path) -> dict[str, float]:
     import torch
 
     import segzoo.creation
     import segzoo.models.unet
     import segzoo.weights.conversion
+    from segzoo.machine import forget_peak, peak_bytes, used_bytes
 
     torch.set_num_threads(1)
     segzoo.zoo.find_model("unet")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
-    before, start = status("VmRSS"), time.perf_counter()
+    cpu = torch.device("cpu")
+    before = used_bytes(cpu)
+    forget_peak(cpu)
+    start = time.perf_counter()
     if way == WAYS[0]:
         model = segzoo.create("unet", num_classes=2)
         model.load_state_dict(torch.load(folder / "plain.pth", weights_only=True))
@@ -51,7 +49,7 @@ def run(way: str, folder: Path) -> dict[str, float]:
     else:
         model = segzoo.load(folder / "converted")
     seconds = time.perf_counter() - start
-    return {"ms": seconds * 1e3, "peak MB": (status("VmHWM") - before) / 1e6}
+    return {"ms": seconds * 1e3, "peak MB": (peak_bytes(cpu) - before) / 1e6}
 
 
 def prepare(folder: Path) -> None:

@@ -21,41 +21,34 @@ import time
 from pathlib import Path
 
 
-def grown(since: int) -> int:
-    """Return by how many bytes the peak of the resident set lies above ``since``."""
-    return _status("VmHWM") - since
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
-
-
 def run(way: str, folder: Path) -> dict[str, float]:
     import torch
 
     import segzoo.creation
     import segzoo.models.unet
     import segzoo.weights.folder
+    from segzoo.machine import forget_peak, peak_bytes, used_bytes
 
     torch.set_num_threads(1)
     segzoo.zoo.find_model("unet")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
-    before, start = _status("VmRSS"), time.perf_counter()
+    cpu = torch.device("cpu")
+    before = used_bytes(cpu)
+    forget_peak(cpu)
+    start = time.perf_counter()
     if way == "segzoo.load":
         model = segzoo.load(folder)
     else:
         model = segzoo.create("unet", num_classes=2)
         model.load_state_dict(torch.load(folder / "model.pth", weights_only=True))
         model.eval()
-    seconds, peak = time.perf_counter() - start, grown(before)
+    seconds, peak = time.perf_counter() - start, peak_bytes(cpu) - before
     total = sum(float(tensor.sum()) for tensor in model.state_dict().values())
     touched = time.perf_counter() - start
     return {
         "ms": seconds * 1e3,
         "ms, weights read": touched * 1e3,
         "peak MB": peak / 1e6,
-        "peak MB, weights read": grown(before) / 1e6,
+        "peak MB, weights read": (peak_bytes(cpu) - before) / 1e6,
         "sum": total,
     }
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import gc
 import logging
 import os
 import platform
@@ -42,6 +41,7 @@ from torch import Tensor, nn
 
 import segzoo
 from segzoo.images import read
+from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.job import Job
 from segzoo.prediction.sources import find_sources
@@ -223,17 +223,12 @@ def memory_of(way: Any, size: tuple[int, int], scale: float) -> None:
     images = torch.rand(1, 3, int(size[0] * scale), int(size[1] * scale))
     del network
     run(images[..., :32, :32])
-    gc.collect()
-    status = Path("/proc/self/status")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
-    before = _kilobytes(status, "VmRSS")
+    cpu = torch.device("cpu")
+    before = used_bytes(cpu)
+    forget_peak(cpu)
     with torch.no_grad():
         run(images)
-    print(f"{way}: {(_kilobytes(status, 'VmHWM') - before) * 1024 / 1e6:.0f} MB")
-
-
-def _kilobytes(status: Path, key: str) -> int:
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(key))
+    print(f"{way}: {(peak_bytes(cpu) - before) / 1e6:.0f} MB")
 
 
 def arguments() -> argparse.Namespace:

@@ -12,17 +12,16 @@ one class everywhere: the share of pixels that differ says little; measure it on
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import platform
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import segzoo
+from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.prediction.engines import make_engine
 
 if TYPE_CHECKING:
@@ -62,18 +61,13 @@ def network(name: str) -> torch.nn.Module:
     return model.eval()
 
 
-def status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
-
-
 def peak(run: Callable[[], object]) -> float:
     """Return by how many MB the resident set grows at its peak."""
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
-    before = status("VmRSS")
+    cpu = torch.device("cpu")
+    before = used_bytes(cpu)
+    forget_peak(cpu)
     run()
-    return (status("VmHWM") - before) / 1e6
+    return (peak_bytes(cpu) - before) / 1e6
 
 
 def seconds(run: Callable[[], object]) -> float:

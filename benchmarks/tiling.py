@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from segzoo.config import Architecture, ModelConfig
+from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.prediction.outputs import output_files
 from segzoo.prediction.tiling import (
     ArraySink,
@@ -57,11 +58,6 @@ class Eager:
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Conv2d(3, 2, 1).eval()
-
-
-def level(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def stream(path: Path, out: Path | None, resize: Resize | None = None) -> int:
@@ -97,11 +93,13 @@ def child(way: str, path: Path, out: Path | None) -> None:
         network()(torch.zeros(1, 3, 64, 64))
     if way == "monai":
         import_module("monai.inferers")
-    Path("/proc/self/clear_refs").write_text("5")  # the mark begins anew
-    before, start = level("VmRSS"), time.process_time()
+    cpu = torch.device("cpu")
+    before = used_bytes(cpu)
+    forget_peak(cpu)
+    start = time.process_time()
     told = monai(path) if way == "monai" else stream(path, out, HALF if way == "half" else None)
     seconds = time.process_time() - start
-    print(json.dumps({"seconds": seconds, "bytes": level("VmHWM") - before, "sum": told}))
+    print(json.dumps({"seconds": seconds, "bytes": peak_bytes(cpu) - before, "sum": told}))
 
 
 def run(way: str, path: Path, out: Path | None = None) -> dict[str, float]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-_STATUS = Path("/proc/self/status")
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _ASKED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -121,12 +121,14 @@ def wait(device: torch.device) -> None:
         torch.accelerator.synchronize()
 
 
-def forget_peak(device: torch.device) -> None:
-    """Begin to look for the peak of the memory here."""
+def forget_peak(device: torch.device) -> bool:
+    """Begin to look for the peak of the memory here; return whether `peak_bytes` then tells what comes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        _RESET.write_text("5")
+        return device.type in ("cpu", "cuda")
+    return device.type == "cuda"
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -146,18 +148,30 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def used_bytes(device: torch.device) -> int:
-    """Return the memory in use, of the same kind as `peak_bytes`, after what nobody needs is given back."""
-    gc.collect()
+def used_bytes(device: torch.device, *, tidy: bool = True) -> int:
+    """Return the memory in use, of the same kind as `peak_bytes`.
+
+    Args:
+        device: where.
+        tidy: whether to give back first what nobody needs, which would hide what comes next.
+    """
+    if tidy:
+        _tidy(device)
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         return torch.cuda.memory_allocated(device)
-    with suppress(OSError, AttributeError):
-        # What the C library keeps of freed memory would hide what comes next.
-        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError, StopIteration):
         return _status("VmRSS")
     return peak_bytes(device)
+
+
+def _tidy(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return
+    with suppress(OSError, AttributeError):
+        # What the C library keeps of freed memory.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(field: str) -> int:

@@ -27,12 +27,11 @@ RUN = """
     from segzoo.prediction import predictor
     from segzoo.prediction.job import Job
     from segzoo.prediction.plain import config_of
+    from segzoo.machine import forget_peak, peak_bytes, used_bytes
     from segzoo.prediction.sources import find_sources
     from segzoo.specs import Resize
 
-    def level(field):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    cpu = torch.device("cpu")
 
     def run(given):
         torch.manual_seed(0)
@@ -44,10 +43,10 @@ RUN = """
         told = []
         ready = predictor.Predictor(model, memory=given["memory"], tell=told.append)
         job = Job(ready, given["out"], outputs=given["outputs"])
-        before = level("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")
+        before = used_bytes(cpu, tidy=False)
+        forget_peak(cpu)
         errors = [done.error for done in job.run(find_sources(given["images"])) if done.error]
-        return {"grown": level("VmHWM") - before, "errors": errors, "told": told}
+        return {"grown": peak_bytes(cpu) - before, "errors": errors, "told": told}
 
     torch.set_num_threads(1)
     for given in json.loads(sys.argv[1]):

@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.prediction.tiling.layout import up
 
 if TYPE_CHECKING:
@@ -155,8 +155,6 @@ SIDE = 64
 _FIRST = 32
 _GAPS = {"cpu": 2.0}
 _FEW_GAPS = 1.1
-_STATUS = Path("/proc/self/status")
-_RESET = Path("/proc/self/clear_refs")
 
 
 def forward_bytes(
@@ -219,44 +217,16 @@ def _grown(
     run: Callable[[Tensor], Tensor], in_channels: int, sides: tuple[int, int], device: torch.device
 ) -> tuple[int, int]:
     """Return by how much the process grew for the first image, and for the second; 0 where none tells."""
-    level = _level(device)
-    if level is None:
+    if not forget_peak(device):
         return 0, 0
+    level = used_bytes(device, tidy=False)
     peaks = []
     with torch.inference_mode():
         for side in sides:
-            _forget_peak(device)
+            forget_peak(device)
             run(torch.zeros(1, in_channels, side, side, device=device))
-            peaks.append(max(0, _peak(device) - level))
+            peaks.append(max(0, peak_bytes(device) - level))
     return peaks[0], peaks[1]
-
-
-def _level(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    if device.type != "cpu" or not _forget_peak(device):
-        return None
-    return _status("VmRSS")
-
-
-def _forget_peak(device: torch.device) -> bool:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return True
-    try:
-        _RESET.write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _peak(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024
 
 
 def _tensors(tree: Any) -> list[Tensor]:
