@@ -8,13 +8,16 @@ from segzoo.hooks import API_VERSION, hookimpl
 from segzoo.losses.catalogue import list_losses
 from segzoo.metrics.catalogue import list_metrics
 from segzoo.specs import (
+    AugmentationSpec,
     DatasetSpec,
     DecoderSpec,
     EncoderSpec,
     LayoutSpec,
     ModelSpec,
+    OptimizerSpec,
     Preprocessing,
     RecipeSpec,
+    ScheduleSpec,
     WeightsSpec,
 )
 
@@ -166,6 +169,77 @@ def segzoo_metrics() -> Iterable[MetricSpec]:
 @hookimpl
 def segzoo_losses() -> Iterable[LossSpec]:
     return list_losses()
+
+
+_STEPS = {
+    "crop": ("sizes:Crop", "a part of the image from a random place, at a random scale and aspect"),
+    "resize": ("sizes:Resize", "the whole image at a fixed size"),
+    "resize_short": ("sizes:ResizeShort", "the whole image, its shorter side of a random length"),
+    "letterbox": ("sizes:Letterbox", "the whole image in a frame, with bars at two sides"),
+    "place": ("sizes:Place", "the whole image at a random aspect, scale and place of a frame"),
+    "flip": ("geometry:Flip", "left and right swapped, or top and bottom"),
+    "turn": ("geometry:Turn", "a turn by right angles"),
+    "rotate": ("geometry:Rotate", "a rotation by any angle"),
+    "elastic": ("geometry:Elastic", "a smooth deformation, as in the U-Net paper"),
+    "elastic_smooth": ("geometry:ElasticSmooth", "a fine deformation, as Simard's"),
+    "color": ("colour:Color", "brightness, contrast, saturation and hue"),
+    "hue_saturation_value": ("colour:HueSaturationValue", "hue, saturation and value, shifted"),
+    "hsv": ("colour:Hsv", "hue, saturation and value, multiplied"),
+    "brightness": ("colour:Brightness", "the same added to every pixel"),
+    "contrast": ("colour:Contrast", "differences from grey or black, multiplied"),
+    "gamma": ("colour:Gamma", "pixels to the power of gamma"),
+    "grey": ("colour:Grey", "colours replaced by their grey level"),
+    "blur": ("blurring:Blur", "a Gaussian blur"),
+    "noise": ("blurring:Noise", "Gaussian noise at every pixel and channel"),
+}
+
+
+@hookimpl
+def segzoo_augmentations() -> Iterable[AugmentationSpec]:
+    room = "segzoo.training.augmentation"
+    papers = {"elastic": _UNET}
+    return [
+        AugmentationSpec(name=name, factory=f"{room}.{place}", summary=summary, paper=papers.get(name, ""))
+        for name, (place, summary) in _STEPS.items()
+    ]
+
+
+@hookimpl
+def segzoo_optimizers() -> Iterable[OptimizerSpec]:
+    known = {
+        "adamw": ("Adam with decay apart from the gradient", "arXiv:1711.05101"),
+        "adam": ("steps by the mean and size of past gradients", "arXiv:1412.6980"),
+        "sgd": ("stochastic gradient descent with momentum", ""),
+        "rmsprop": ("steps by the size of past gradients", ""),
+    }
+    return [
+        OptimizerSpec(
+            name=name, factory=f"segzoo.training.optim.optimizers:{name}", summary=summary, paper=paper
+        )
+        for name, (summary, paper) in known.items()
+    ]
+
+
+@hookimpl
+def segzoo_schedules() -> Iterable[ScheduleSpec]:
+    known = {
+        "cosine": ("half a cosine, from the height to the minimum", "arXiv:1608.03983"),
+        "polynomial": ("a power of what is left to go", "arXiv:1606.00915"),
+        "step": ("a factor after every so many epochs", ""),
+        "multistep": ("a factor at epochs that are listed", ""),
+        "plateau": ("a factor where the score no longer gets better", ""),
+        "constant": ("the same rate to the end", ""),
+    }
+    return [
+        ScheduleSpec(
+            name=name,
+            factory=f"segzoo.training.optim.schedules:{name.title()}",
+            falls=name in ("cosine", "polynomial"),
+            summary=summary,
+            paper=paper,
+        )
+        for name, (summary, paper) in known.items()
+    ]
 
 
 @hookimpl

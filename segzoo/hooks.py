@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from segzoo.specs import (
+        AugmentationSpec,
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
         LossSpec,
         MetricSpec,
         ModelSpec,
+        OptimizerSpec,
         RecipeSpec,
+        ScheduleSpec,
         WeightsSpec,
     )
 
@@ -92,6 +95,24 @@ def segzoo_metrics() -> Iterable[MetricSpec]:
 @hookspec
 def segzoo_losses() -> Iterable[LossSpec]:
     """Return losses."""
+    return ()
+
+
+@hookspec
+def segzoo_augmentations() -> Iterable[AugmentationSpec]:
+    """Return augmentation steps."""
+    return ()
+
+
+@hookspec
+def segzoo_optimizers() -> Iterable[OptimizerSpec]:
+    """Return optimizers."""
+    return ()
+
+
+@hookspec
+def segzoo_schedules() -> Iterable[ScheduleSpec]:
+    """Return schedules of learning rates."""
     return ()
 
 

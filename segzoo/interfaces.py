@@ -163,3 +163,54 @@ class Metric(Protocol):
     def compute(self) -> Mapping[str, float]:
         """Return the scores by name; NaN where nothing was counted."""
         ...
+
+
+class Augmentation(Protocol):
+    """A random change of an image, and of its mask where pixels move; it can be pickled.
+
+    Optional attributes:
+        size_after (method): height and width that come out, of those that go in; either is ``None`` where it
+            varies. Without it, the step keeps the size.
+    """
+
+    def __call__(
+        self, image: NDArray[np.uint8], mask: NDArray[Any], random: np.random.Generator, ignore: int | None
+    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Return image and mask after the step; views will do, but nothing is written into what is given.
+
+        Args:
+            image: ``(H, W, C)``, of any number of channels.
+            mask: ``(H, W)`` class indices.
+            random: decides everything that is random.
+            ignore: the mask's value for pixels that count for nothing, if there is one; pixels from outside
+                the image have it.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands, for schedules.
+
+    Attributes:
+        step: of the optimizer, from 0; the first of its epoch where rates are constant within an epoch.
+        epoch: from 0, with its fraction.
+        gone: the share of the way from the end of the warm-up to the tail, from 0 to 1.
+    """
+
+    step: int
+    epoch: float
+    gone: float
+
+
+class Schedule(Protocol):
+    """The share of the learning rate that is left; the warm-up and the minimum are segzoo's own.
+
+    Optional attributes:
+        evaluated (method): ``evaluated(score, higher_is_better=...)`` is called after each validation.
+        state_dict, load_state_dict (methods): what it counted of validations, as plain data.
+    """
+
+    def __call__(self, now: Progress) -> float:
+        """Return the share, from 0 to 1, which depends on where the training stands and on scores alone."""
+        ...

@@ -1,7 +1,7 @@
 """The registries, filled once on first use, and the way from a name to specs.
 
 ``zoo.encoders``, ``zoo.decoders``, ``zoo.models``, ``zoo.weights``, ``zoo.datasets``,
-``zoo.metrics``, ``zoo.losses`` and ``zoo.recipes`` are `segzoo.registry.Registry` objects;
+``zoo.metrics``, ``zoo.losses``, ``zoo.augmentations`` and so on are `segzoo.registry.Registry` objects;
 ``zoo.plugins`` lists what became of each plug-in. Nothing here imports torch, but for an encoder
 that only timm may know.
 """
@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segzoo.specs import (
+        AugmentationSpec,
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
         LossSpec,
         MetricSpec,
         ModelSpec,
+        OptimizerSpec,
         RecipeSpec,
+        ScheduleSpec,
         WeightsSpec,
     )
 
@@ -56,6 +59,12 @@ if TYPE_CHECKING:
     metrics: Registry[MetricSpec]
     #: What training minimises.
     losses: Registry[LossSpec]
+    #: Steps of augmentation.
+    augmentations: Registry[AugmentationSpec]
+    #: What changes the weights.
+    optimizers: Registry[OptimizerSpec]
+    #: How learning rates change.
+    schedules: Registry[ScheduleSpec]
     #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
     #: What became of each plug-in that was found, segzoo's own parts first.

@@ -11,9 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from api_source import class_of, fields, find, meanings_of, own_fields, parsed, public_names, signature
+from api_source import class_of, fields, find, meanings_of, own_fields, public_names, signature
 from conftest import ROOT
 from test_plugins_public import PUBLIC
+
+from segzoo.registry import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,14 +168,7 @@ TABLES: dict[str, Callable[[str], str]] = {
 
 def promises(kind: str) -> set[str]:
     """Return the names of the promises of a kind of part, those of some cases alone among them."""
-    places = parsed("segzoo.testing.checks")
-    table = next(
-        node.value
-        for node in places.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PROMISES"
-    )
-    module, _, function = ast.literal_eval(table)[kind].partition(":")
-    node = find(module, function).node
+    node = find(f"segzoo.testing.{plural(kind)}", f"{kind}_promises").node
     assert isinstance(node, ast.FunctionDef)
     names = set()
     for one in ast.walk(node):

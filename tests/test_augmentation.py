@@ -11,7 +11,8 @@ from torch.nn.functional import max_pool2d
 from torch.utils.data import DataLoader, Dataset
 
 from segzoo.errors import OptionError
-from segzoo.training.augmentation import STEPS, make_augmentation
+from segzoo.training.augmentation import make_augmentation
+from segzoo.training.parts import factories
 from segzoo.training.recipe.schema import AUGMENT
 
 IGNORE = 255
@@ -31,7 +32,7 @@ MOVING = {
     "elastic_2": {"sigma": 4, "fill": "ignore"},
     "elastic_smooth": {"alpha": 20},
 }
-RECOLOURING = sorted(set(STEPS) - {name.removesuffix("_2") for name in MOVING})
+RECOLOURING = sorted(set(factories("augmentations")) - {name.removesuffix("_2") for name in MOVING})
 #: Every step by a name, small enough for images of a few pixels.
 ALL = {**MOVING, **{name: {} for name in RECOLOURING}}
 
@@ -195,7 +196,7 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
     ("steps", "told"),
     [
         ({"elastic": {"sigmaa": 1}}, "augment.elastic.sigmaa is no option; did you mean 'sigma'"),
-        ({"flop": {}}, "augment.flop is no step; did you mean 'flip'"),
+        ({"flop": {}}, "augment.flop is no step: no augmentation is named 'flop'; did you mean 'flip'"),
         ({"flip": False}, "augment.flip must be a table"),
         ({"flip": {"horizontal": 2}}, "augment.flip.horizontal must be a number from 0 to 1, got 2"),
         ({"flip": {"horizontal": True}}, "augment.flip.horizontal must be a number"),
@@ -218,7 +219,10 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
             {"one_of": {"blur": {"sigmas": 1}}},
             "augment.one_of.blur.sigmas is no option; did you mean 'sigma'",
         ),
-        ({"one_of": {"blurr": {}}}, "augment.one_of.blurr is no step; did you mean 'blur'"),
+        (
+            {"one_of": {"blurr": {}}},
+            "augment.one_of.blurr is no step: no augmentation is named 'blurr'; did you mean 'blur'",
+        ),
         ({"one_of": {"probability": 3, "blur": {}}}, "augment.one_of.probability must be a number"),
         (["flip"], "augment must be a table"),
     ],

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         if entry.owner == "segzoo"
     },
     "model/unet": {"width": 4},
+    "schedule/multistep": {"milestones": (3, 7)},
     **{f"model/{name}": {"in_channels": (4,)} for name in ("unet-vgg", "unet-resnet50", "smp-unet")},
 }
 EXPECTED = {

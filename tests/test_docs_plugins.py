@@ -68,6 +68,8 @@ PROTOCOLS = {
     "Split": "decoders.md",
     "Dataset": "datasets.md",
     "Metric": "metrics.md",
+    "Augmentation": "augmentations.md",
+    "Schedule": "schedules.md",
 }
 
 #: Examples that take a moment; what comes of the others is seen at once.
@@ -118,7 +120,7 @@ def test_every_field_has_a_meaning_in_its_docstring() -> None:
 def test_every_protocol_is_on_the_page_of_its_kind() -> None:
     there = {(subject, page.name) for page, kind, subject in marks() if kind == "protocol"}
     assert there == {(f"segzoo.interfaces.{name}", page) for name, page in PROTOCOLS.items()}
-    known = {*PROTOCOLS, "Sample"}
+    known = {*PROTOCOLS, "Sample", "Progress"}
     assert set(public_names("segzoo.interfaces")) == known, "segzoo.interfaces has what no page describes"
 
 

@@ -22,11 +22,11 @@ from segzoo.cli.train import _HOW, _recipe
 from segzoo.cli.train import command as train_command
 from segzoo.errors import SegzooError
 from segzoo.specs import Resize
-from segzoo.training.augmentation import STEPS
 from segzoo.training.data.splits import _KEYS as SPLIT_KEYS
 from segzoo.training.loop.trainer import _MAY_DIFFER
-from segzoo.training.optim.optimizers import OPTIMIZERS
-from segzoo.training.optim.schedules import SCHEDULES
+from segzoo.training.optim.optimizers import optimizer_defaults
+from segzoo.training.optim.schedules import schedule_defaults
+from segzoo.training.parts import factories
 from segzoo.training.recipe.keys import ALIASES
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.schema import AUGMENT, Recipe
@@ -36,6 +36,8 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glo
 
 #: What a table's cell says where there is no default, or nothing of that name.
 NONE = "\N{EN DASH}"
+
+STEPS = factories("augmentations")
 
 
 def rows(page: str, *, under: str = "") -> dict[str, list[str]]:
@@ -142,7 +144,10 @@ def test_every_alias_is_told_with_its_key():
 
 @pytest.mark.parametrize(
     ("title", "part", "tables"),
-    [("Optimizers", "optimizer", OPTIMIZERS), ("Schedules", "schedule", SCHEDULES)],
+    [
+        ("Optimizers", "optimizer", {name: optimizer_defaults(name) for name in factories("optimizers")}),
+        ("Schedules", "schedule", {name: schedule_defaults(name) for name in factories("schedules")}),
+    ],
 )
 def test_every_option_of_an_optimizer_or_schedule_is_told_with_its_default(title, part, tables):
     header = next(line for line in section("recipes.md", title).splitlines() if line.startswith("| option"))

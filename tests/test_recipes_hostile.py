@@ -14,8 +14,9 @@ from segzoo import cli, zoo
 from segzoo.errors import FailureError, UsageError
 from segzoo.plugins import resolve
 from segzoo.training import Recipe, train
-from segzoo.training.optim.optimizers import OPTIMIZERS
-from segzoo.training.optim.schedules import SCHEDULES
+from segzoo.training.optim.optimizers import optimizer_defaults
+from segzoo.training.optim.schedules import schedule_defaults
+from segzoo.training.parts import factories
 from segzoo.training.recipe.keys import ALIASES, all_keys
 from segzoo.training.recipe.reading import make_recipe, read_recipe
 
@@ -60,8 +61,9 @@ def keys() -> list[tuple[dict[str, str], str]]:
         ({}, f"split.{key}") for key in ("share", "folds", "fold", "seed", "order", "of", "file", "train")
     ]
     found += [({}, f"resize.{key}") for key in ("mode", "scale", "height", "width", "fill", "restore")]
-    for part, tables in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-        found += [({part: name}, f"{part}.{key}") for name, table in tables.items() for key in table]
+    for part, defaults in (("optimizer", optimizer_defaults), ("schedule", schedule_defaults)):
+        names = factories(f"{part}s")
+        found += [({part: name}, f"{part}.{key}") for name in names for key in defaults(name)]
     for name in zoo.losses.names():
         options = inspect.signature(resolve(zoo.losses.get(name).factory)).parameters
         found += [({"loss": name}, f"loss.{key}") for key in options if key not in ("ignore_index", "terms")]

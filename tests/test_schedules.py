@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from torch.optim import lr_scheduler as theirs
 
-from segzoo.errors import OptionError
-from segzoo.training.optim.schedules import SCHEDULES, make_schedule
+from segzoo.errors import OptionError, UsageError
+from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.parts import factories
 from segzoo.training.recipe.schema import Recipe
 
 RATE = 0.1
@@ -165,7 +166,7 @@ def test_after_the_last_step_the_rate_stays_at_the_minimum():
     assert made.rates["0"] == pytest.approx(0.1 * RATE)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", factories("schedules"))
 @pytest.mark.parametrize("stop", [3, 17])
 def test_a_resumed_schedule_goes_on_with_the_same_rates(name, stop):
     options = {"warmup": 0.2} | ({"milestones": [2, 6]} if name == "multistep" else {})
@@ -204,7 +205,7 @@ def test_the_state_of_another_schedule_is_refused():
 
 @settings(max_examples=25)
 @given(
-    name=some.sampled_from([name for name in SCHEDULES if name != "multistep"]),
+    name=some.sampled_from([name for name in factories("schedules") if name != "multistep"]),
     steps=some.integers(1, 60),
     epoch=some.integers(1, 9),
     warmup=some.floats(0, 0.99),
@@ -242,5 +243,5 @@ def test_no_rate_is_above_its_height_or_below_zero(name, steps, epoch, warmup, u
     ],
 )
 def test_a_wrong_option_is_named_as_recipes_name_it(name, options, told):
-    with pytest.raises(OptionError, match=told):
+    with pytest.raises(UsageError, match=told):
         schedule(name, **options)

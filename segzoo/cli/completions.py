@@ -135,6 +135,18 @@ def losses(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     return _named("losses")
 
 
+@offering()
+def optimizers(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer optimizers."""
+    return _named("optimizers")
+
+
+@offering()
+def schedules(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer schedules."""
+    return _named("schedules")
+
+
 @offering("file")
 def recipes(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer recipes, and files."""

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from segzoo.registry import Entry
 
 # Passed by segzoo itself, so that no person sets them as options.
-_GIVEN = {"in_channels", "num_classes", "channels", "strides", "root", "split", "labels", "checkpoint"}
+_GIVEN = {
+    "in_channels",
+    "num_classes",
+    "channels",
+    "strides",
+    "root",
+    "split",
+    "labels",
+    "checkpoint",
+    "params",
+    "lr",
+}
 
 #: Classes and channels of the network whose parameters are counted where the name fixes neither.
 CLASSES, CHANNELS = 2, 3
@@ -154,8 +165,8 @@ def _takes(spec: PartSpec | ModelSpec) -> dict[str, Any]:
 
 
 def _meanings(docstring: str) -> dict[str, str]:
-    """Return what the ``Args:`` section of a Google docstring says of each argument, in one line."""
-    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", docstring, re.MULTILINE)
+    """Return what ``Args:`` or ``Attributes:`` of a Google docstring say of each argument, in one line."""
+    section = re.search(r"^(?:Args|Attributes):\n((?:[ \t]+.*\n?|\n)*)", docstring, re.MULTILINE)
     if section is None:
         return {}
     entries = re.findall(r"^ {4}\*{0,2}(\w+):(.*(?:\n {5,}.*)*)", section.group(1), re.MULTILINE)

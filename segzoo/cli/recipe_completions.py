@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.shell_completion import CompletionItem
 
+from segzoo import zoo
 from segzoo.cli import completions as offers
 
 if TYPE_CHECKING:
@@ -25,10 +26,8 @@ CHOICES = {
     "checkpointing": _YES_NO,
     "compile": _YES_NO,
     "device": ("auto", "cpu", "cuda", "mps", "npu"),
-    "optimizer": ("adamw", "adam", "sgd", "rmsprop"),
     "precision": ("auto", "no", "bf16", "fp16"),
     "resize.mode": ("letterbox", "scale", "stretch"),
-    "schedule": ("cosine", "polynomial", "step", "multistep", "plateau", "constant"),
     "shard": _YES_NO,
     "supervision": ("mean", "sum"),
     "sync_batchnorm": _YES_NO,
@@ -42,8 +41,10 @@ _NAMED = {
     "loss": offers.losses,
     "metrics": offers.listed_metrics,
     "model": offers.models,
+    "optimizer": offers.optimizers,
     "out": offers.folders,
     "root": offers.folders,
+    "schedule": offers.schedules,
     "weights": offers.weights,
 }
 
@@ -71,11 +72,13 @@ def _values(
 
 def _keys(incomplete: str) -> Iterator[str]:
     """Yield keys with ``=``, up to the next dot."""
+    steps = [f"augment.{name}" for name in zoo.registry("augmentations").names()]
     try:
         keys = KEYS.read_text(encoding="utf-8").split()
     except OSError:
         return
-    shown = dict.fromkeys(_shown(key, len(incomplete)) for key in keys if key.startswith(incomplete))
+    begun = (key for key in (*keys, *steps) if key.startswith(incomplete))
+    shown = dict.fromkeys(_shown(key, len(incomplete)) for key in begun)
     yield from (word for word in shown if word)
 
 

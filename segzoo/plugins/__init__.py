@@ -26,36 +26,13 @@ from segzoo.discovery import resolve as resolve
 from segzoo.errors import PluginError, did_you_mean
 from segzoo.plugins.watch import Guard, in_a_line, person_first, traced, watching
 from segzoo.registry import plural
-from segzoo.specs import (
-    DatasetSpec,
-    DecoderSpec,
-    EncoderSpec,
-    LayoutSpec,
-    LossSpec,
-    MetricSpec,
-    ModelSpec,
-    RecipeSpec,
-    Spec,
-    WeightsSpec,
-)
+from segzoo.specs import SPEC_TYPES as SPEC_TYPES
+from segzoo.specs import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-
-#: Every kind of spec; the hook of each is ``segzoo_`` and its plural.
-SPEC_TYPES: tuple[type[Spec], ...] = (
-    ModelSpec,
-    WeightsSpec,
-    EncoderSpec,
-    DecoderSpec,
-    DatasetSpec,
-    MetricSpec,
-    LossSpec,
-    RecipeSpec,
-    LayoutSpec,
-)
 
 #: Every hook that a plug-in may implement.
 HOOKS = ("segzoo_api", *(f"segzoo_{plural(spec_type.kind)}" for spec_type in SPEC_TYPES))

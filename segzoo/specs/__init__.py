@@ -20,11 +20,13 @@ from segzoo.specs.pictures import (
     numbered_labels,
 )
 from segzoo.specs.recipes import RecipeSpec
+from segzoo.specs.training import AugmentationSpec, OptimizerSpec, ScheduleSpec
 from segzoo.specs.weights import WeightsSpec
 
 __all__ = [
     "DEFAULT_PALETTE",
     "Archive",
+    "AugmentationSpec",
     "DatasetSpec",
     "DecoderSpec",
     "EncoderSpec",
@@ -33,14 +35,32 @@ __all__ = [
     "LossSpec",
     "MetricSpec",
     "ModelSpec",
+    "OptimizerSpec",
     "OutputSpec",
     "PartSpec",
     "Preprocessing",
     "RecipeSpec",
     "Resize",
+    "ScheduleSpec",
     "Spec",
     "WeightsSpec",
     "default_preprocessing",
     "field_names",
     "numbered_labels",
 ]
+
+#: Every kind of spec, in the order in which commands show them; its hook is ``segzoo_`` and its plural.
+SPEC_TYPES: tuple[type[Spec], ...] = (
+    ModelSpec,
+    WeightsSpec,
+    EncoderSpec,
+    DecoderSpec,
+    DatasetSpec,
+    MetricSpec,
+    LossSpec,
+    AugmentationSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    RecipeSpec,
+    LayoutSpec,
+)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segzoo.testing.augmentations import check_augmentation
     from segzoo.testing.checks import Check, check_plugin, checks_of, every_check
     from segzoo.testing.datasets import check_dataset
     from segzoo.testing.decoders import check_decoder
@@ -43,13 +44,16 @@ if TYPE_CHECKING:
     from segzoo.testing.losses import check_loss
     from segzoo.testing.metrics import check_metric
     from segzoo.testing.models import check_model, check_round_trips
+    from segzoo.testing.optimizers import check_optimizer
     from segzoo.testing.recipes import check_recipe
+    from segzoo.testing.schedules import check_schedule
     from segzoo.testing.weights import check_weights
 
 # Imported when first used: checks of metrics and data sets need no torch.
 _WHERE = {
     "Check": "checks",
     "Example": "examples",
+    "check_augmentation": "augmentations",
     "check_dataset": "datasets",
     "check_decoder": "decoders",
     "check_encoder": "encoders",
@@ -59,9 +63,11 @@ _WHERE = {
     "check_loss": "losses",
     "check_metric": "metrics",
     "check_model": "models",
+    "check_optimizer": "optimizers",
     "check_plugin": "checks",
     "check_recipe": "recipes",
     "check_round_trips": "models",
+    "check_schedule": "schedules",
     "check_weights": "weights",
     "checks_of": "checks",
     "every_check": "checks",
@@ -71,6 +77,7 @@ _WHERE = {
 __all__ = [
     "Check",
     "Example",
+    "check_augmentation",
     "check_dataset",
     "check_decoder",
     "check_encoder",
@@ -80,9 +87,11 @@ __all__ = [
     "check_loss",
     "check_metric",
     "check_model",
+    "check_optimizer",
     "check_plugin",
     "check_recipe",
     "check_round_trips",
+    "check_schedule",
     "check_weights",
     "checks_of",
     "every_check",

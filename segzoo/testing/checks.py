@@ -12,6 +12,7 @@ from segzoo import zoo
 from segzoo.discovery import normalise
 from segzoo.distribution import owner_of
 from segzoo.errors import PluginError, UnknownNameError, UsageError, did_you_mean
+from segzoo.registry import plural
 from segzoo.testing.listing import check_listing
 from segzoo.testing.promises import checking
 
@@ -24,19 +25,6 @@ if TYPE_CHECKING:
 
     #: What checks are given, by ``kind/name``.
     Arguments = Mapping[str, Mapping[str, Any]]
-
-#: Of each kind, what gives the checks of a spec; imported when there is one, since most need torch.
-_PROMISES = {
-    "encoder": "segzoo.testing.encoders:encoder_promises",
-    "decoder": "segzoo.testing.decoders:decoder_promises",
-    "model": "segzoo.testing.models:model_promises",
-    "weights": "segzoo.testing.weights:weights_promises",
-    "dataset": "segzoo.testing.datasets:dataset_promises",
-    "metric": "segzoo.testing.metrics:metric_promises",
-    "loss": "segzoo.testing.losses:loss_promises",
-    "layout": "segzoo.testing.layouts:layout_promises",
-    "recipe": "segzoo.testing.recipes:recipe_promises",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +141,12 @@ def _entries(distribution: str | None) -> Iterator[tuple[str, str, Entry[Any]]]:
 
 
 def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) -> list[Check]:
-    where = _PROMISES.get(spec.kind)
-    if where is None:
-        raise UsageError(f"there are no checks of a {spec.kind}; there are of {', '.join(_PROMISES)}")
-    module, _, function = where.partition(":")
-    promises_of: Callable[..., Promises] = getattr(import_module(module), function)
+    many = plural(spec.kind)
+    if many not in zoo.KINDS:
+        raise UsageError(f"there are no checks of a {spec.kind}; there are of {', '.join(zoo.KINDS)}")
+    # Imported when there is a part to check, since most need torch.
+    module = import_module(f"segzoo.testing.{many}")
+    promises_of: Callable[..., Promises] = getattr(module, f"{spec.kind}_promises")
     # A model is made by name; all others are made from their specs.
     subject = name if spec.kind == "model" else spec
 

@@ -7,9 +7,9 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reference.docstrings import first_line, markdown, meanings, table
-from segzoo.training.augmentation import STEPS
-from segzoo.training.optim.optimizers import OPTIMIZERS
-from segzoo.training.optim.schedules import SCHEDULES
+from segzoo.training.optim.optimizers import optimizer_defaults
+from segzoo.training.optim.schedules import schedule_defaults
+from segzoo.training.parts import factories
 from segzoo.training.recipe.keys import ALIASES, PARTS, shown
 from segzoo.training.recipe.schema import AUGMENT, Recipe
 
@@ -37,13 +37,15 @@ def keys() -> str:
 def steps() -> str:
     """Return a section for each step of augmentation."""
     return "\n".join(
-        f"### {name}\n\n{_cell(first_line(step))}\n\n{_options(name, step)}" for name, step in STEPS.items()
+        f"### {name}\n\n{_cell(first_line(step))}\n\n{_options(name, step)}"
+        for name, step in factories("augmentations").items()
     )
 
 
 def options(part: str) -> str:
     """Return the options of each optimizer or schedule with their defaults."""
-    tables = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}[part]
+    defaults = {"optimizer": optimizer_defaults, "schedule": schedule_defaults}[part]
+    tables = {name: defaults(name) for name in factories(f"{part}s")}
     names = dict.fromkeys(option for one in tables.values() for option in one)
     rows = [
         (f"`{part}.{name}`", *(f"`{_toml(one[name])}`" if name in one else _NONE for one in tables.values()))

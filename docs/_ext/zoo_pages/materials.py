@@ -1,4 +1,4 @@
-"""The tables of data sets, metrics, losses, recipes and layouts."""
+"""The tables of data sets, metrics, recipes, layouts, and of what recipes name: losses and so on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from zoo_pages.networks import title
 from zoo_pages.table import NOTHING, Cell, Row, Table, cell, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from segzoo.specs import DatasetSpec
 
 #: What the contracts of metrics are told for.
@@ -109,23 +111,24 @@ def _contract(text: str) -> list[nodes.Node | str]:
     return [html("p", first), *([details("the whole contract", html("ul", *lines))] if lines else [])]
 
 
-def losses(docname: str) -> Table:
-    """Return the table of losses."""
-    del docname
-    columns = ("Loss", "When training")
-    return Table(
-        kind="losses",
-        caption="Losses",
-        columns=columns,
-        rows=rows_of("losses", _loss, facts.parts("losses"), len(columns)),
-        facets={"package": "Package"},
-    )
+def named(kind: str, heading: str, setting: str) -> Callable[[str], Table]:
+    """Return the table of a kind whose parts a recipe names, by what the recipe says of one."""
+
+    def made(docname: str) -> Table:
+        del docname
+        columns = (heading, "When training")
+        rows = rows_of(kind, lambda one: _named(one, setting), facts.parts(kind), len(columns))
+        return Table(
+            kind=kind, caption=kind.capitalize(), columns=columns, rows=rows, facets={"package": "Package"}
+        )
+
+    return made
 
 
-def _loss(one: facts.Part) -> Row:
+def _named(one: facts.Part, setting: str) -> Row:
     return Row(
         name=one.name,
-        cells=(title(one), cell(code(f"loss={one.name}"))),
+        cells=(title(one), cell(code(setting.format(one.name)))),
         facets={"package": [project_of(one.entry.owner)]},
     )
 

@@ -19,7 +19,10 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "decoders": networks.decoders,
     "datasets": materials.datasets,
     "metrics": materials.metrics,
-    "losses": materials.losses,
+    "losses": materials.named("losses", "Loss", "loss={}"),
+    "augmentations": materials.named("augmentations", "Step", "augment.{}=true"),
+    "optimizers": materials.named("optimizers", "Optimizer", "optimizer={}"),
+    "schedules": materials.named("schedules", "Schedule", "schedule={}"),
     "recipes": materials.recipes,
     "layouts": materials.layouts,
 }

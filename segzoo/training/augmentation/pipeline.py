@@ -8,48 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import OptionError, did_you_mean
-from segzoo.training.augmentation.blurring import Blur, Noise
-from segzoo.training.augmentation.colour import (
-    Brightness,
-    Color,
-    Contrast,
-    Gamma,
-    Grey,
-    Hsv,
-    HueSaturationValue,
-)
-from segzoo.training.augmentation.geometry import Elastic, ElasticSmooth, Flip, Rotate, Turn
-from segzoo.training.augmentation.sizes import Crop, Letterbox, Place, Resize, ResizeShort
+from segzoo import zoo
+from segzoo.errors import OptionError
 from segzoo.training.augmentation.step import Step, read_share, read_step, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from segzoo.training.augmentation.step import Bytes, Pair, Size
-
-#: Every step by the name that a recipe gives it; ``one_of`` is another, of steps in place of options.
-STEPS: Mapping[str, type[Step]] = {
-    "crop": Crop,
-    "resize": Resize,
-    "resize_short": ResizeShort,
-    "letterbox": Letterbox,
-    "place": Place,
-    "flip": Flip,
-    "turn": Turn,
-    "rotate": Rotate,
-    "elastic": Elastic,
-    "elastic_smooth": ElasticSmooth,
-    "color": Color,
-    "hue_saturation_value": HueSaturationValue,
-    "hsv": Hsv,
-    "brightness": Brightness,
-    "contrast": Contrast,
-    "gamma": Gamma,
-    "grey": Grey,
-    "blur": Blur,
-    "noise": Noise,
-}
 
 
 @dataclass(frozen=True)
@@ -132,14 +98,13 @@ def make_augmentation(steps: Mapping[str, Mapping[str, Any]], *, ignore_index: i
 
 
 def _make(key: str, name: str, options: Any, ignore_index: int | None) -> Step:
-    kind = re.sub(r"_\d+$", "", name)
+    registry = zoo.registry("augmentations")
+    kind = name if name in registry else re.sub(r"_\d+$", "", name)
     if kind == "one_of":
         return _one_of(key, options, ignore_index)
-    if kind not in STEPS:
-        known = [*STEPS, "one_of"]
-        told = f"there are {', '.join(known)}"
-        raise OptionError(f"{key} is no step{did_you_mean(kind, known, told)}")
-    step = read_step(key, STEPS[kind], options)
+    if kind not in registry:
+        raise OptionError(f"{key} is no step: {registry.unknown(kind)}")
+    step = read_step(key, registry.get(kind), options)
     setting = step.ignores()
     if setting and ignore_index is None:
         raise OptionError(

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from segzoo.errors import OptionError, did_you_mean
+from segzoo.errors import OptionError, PluginError, did_you_mean
 from segzoo.options import is_number
+from segzoo.plugins import resolve
+from segzoo.training.parts import build, options_of, read_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from segzoo import interfaces
+    from segzoo.specs import AugmentationSpec
 
     Bytes = NDArray[np.uint8]
     Pair = tuple[Bytes, Bytes]
@@ -55,6 +60,46 @@ class Step:
         return ""
 
 
+@dataclass(frozen=True)
+class ForeignStep(Step):
+    """A plug-in's step, whose results are checked.
+
+    Attributes:
+        step: what the plug-in's factory made.
+        name: of the plug-in's step, for errors.
+        probability: how often it is done.
+    """
+
+    step: interfaces.Augmentation
+    name: str
+    probability: float = 1.0
+
+    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+        """Return image and mask after the step.
+
+        Raises:
+            PluginError: they do not belong together, or are of another type.
+        """
+        made, labels = self.step(image, mask, random, ignore)
+        size = made.shape[:2]
+        if made.shape != (*size, image.shape[2]) or labels.shape != size:
+            raise PluginError(
+                f"augmentation {self.name!r} made an image {made.shape} and a mask {labels.shape} of "
+                f"{image.shape} and {mask.shape}: it must keep the channels, and give both one size"
+            )
+        if made.dtype != image.dtype or labels.dtype != mask.dtype:
+            raise PluginError(
+                f"augmentation {self.name!r} made an image of {made.dtype} and a mask of {labels.dtype} of "
+                f"{image.dtype} and {mask.dtype}: it must keep both types"
+            )
+        return made, labels
+
+    def size_after(self, before: Size | None) -> Size | None:
+        """Return the size after it: as the plug-in says, else the same."""
+        said = getattr(self.step, "size_after", None)
+        return before if said is None else said(before)
+
+
 def uniform(random: np.random.Generator, interval: tuple[float, float]) -> float:
     """Draw a number between two."""
     return float(random.uniform(*interval))
@@ -72,7 +117,6 @@ def log_uniform(random: np.random.Generator, interval: tuple[float, float]) -> f
 # dotted key, for errors, and what the recipe says.
 
 T = TypeVar("T")
-S = TypeVar("S", bound="Step")
 Reader = Callable[[str, Any], T]
 Interval = tuple[float, float]
 Size = tuple[int, int]
@@ -87,13 +131,16 @@ def option(read: Reader[T], default: Any) -> T:
     return value
 
 
-def read_step(key: str, kind: type[S], options: Any) -> S:
+def read_step(key: str, spec: AugmentationSpec, options: Any) -> Step:
     """Make a step of what a recipe says beneath ``key``.
 
     Raises:
         OptionError: the step has no such option, or not with that value.
     """
     table = read_table(key, options)
+    kind = resolve(spec.factory)
+    if not (isinstance(kind, type) and issubclass(kind, Step)):
+        return _foreign(key, spec, table)
     readers = {item.name: item.metadata["read"] for item in fields(kind)}
     values = {}
     for name, value in table.items():
@@ -102,6 +149,14 @@ def read_step(key: str, kind: type[S], options: Any) -> S:
             raise OptionError(f"{key}.{name} is no option{did_you_mean(name, readers, told)}")
         values[name] = readers[name](f"{key}.{name}", value)
     return kind(**values)
+
+
+def _foreign(key: str, spec: AugmentationSpec, table: Mapping[str, Any]) -> Step:
+    """Make a plug-in's step; how often it is done is for segzoo to decide."""
+    defaults = {**options_of(spec), "probability": 1.0}
+    options = read_options(key, spec.name, defaults, table)
+    probability = read_share(f"{key}.probability", options.pop("probability"))
+    return ForeignStep(build(spec, **options), spec.name, probability)
 
 
 def read_table(key: str, value: Any) -> Mapping[str, Any]:

@@ -6,56 +6,25 @@ learning rate in proportion with the batch, Goyal et al., 2017, arXiv:1706.02677
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo.errors import OptionError
+from segzoo import zoo
+from segzoo.errors import MissingExtraError, OptionError, UnknownNameError, did_you_mean
+from segzoo.options import is_number, shown
+from segzoo.specs import OptimizerSpec
 from segzoo.training.optim.freezing import encoder_of, without_encoder
-from segzoo.training.optim.options import check_range, read_options
+from segzoo.training.parts import build, check_range, options_of, read_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import nn
 
+    from segzoo.training.parts import Options
     from segzoo.training.recipe.schema import Recipe
-
-_ADAM: Mapping[str, Any] = {
-    "weight_decay": 0.0,
-    "betas": (0.9, 0.999),
-    "eps": 1e-8,
-    "amsgrad": False,
-    "fused": False,
-    "decay_norms": True,
-}
-#: The options of each optimizer, with defaults: torch's own but for AdamW's decay and SGD's momentum.
-OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
-    "adamw": {**_ADAM, "weight_decay": 1e-4},
-    "adam": _ADAM,
-    "sgd": {
-        "momentum": 0.9,
-        "nesterov": False,
-        "dampening": 0.0,
-        "weight_decay": 0.0,
-        "fused": False,
-        "decay_norms": True,
-    },
-    "rmsprop": {
-        "alpha": 0.99,
-        "eps": 1e-8,
-        "momentum": 0.0,
-        "centered": False,
-        "weight_decay": 0.0,
-        "decay_norms": True,
-    },
-}
-_CLASSES: Mapping[str, Any] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
 
 
 def make_optimizer(
@@ -92,10 +61,7 @@ def make_optimizer(
             groups.append(group)
     if not groups:
         raise OptionError(f"{type(model).__name__} has no parameters, so there is nothing to train")
-    try:
-        return _CLASSES[recipe.optimizer](groups, lr=rate, **options)
-    except (ValueError, RuntimeError) as error:
-        raise OptionError(f"optimizer {recipe.optimizer!r}: {error}") from error
+    return build(find_optimizer(recipe.optimizer), groups, lr=rate, **options)
 
 
 def scaled_rate(recipe: Recipe, batch_size: int | None = None) -> float:
@@ -104,27 +70,75 @@ def scaled_rate(recipe: Recipe, batch_size: int | None = None) -> float:
     return recipe.learning_rate * (size / recipe.rate_batch if recipe.rate_batch else 1.0)
 
 
-def optimizer_options(recipe: Recipe) -> dict[str, Any]:
+def find_optimizer(name: str) -> OptimizerSpec:
+    """Return the optimizer ``name``: a registered one, else timm's (also as ``timm:name``).
+
+    Raises:
+        UnknownNameError: no plug-in registers it and timm does not know it.
+        OptionError: timm's needs second derivatives, which a training does not compute.
+        MissingExtraError: timm's is that of a package which is not installed.
+    """
+    registry = zoo.registry("optimizers")
+    if name in registry:
+        return registry.get(name)
+    import timm.optim
+
+    library: Any = timm.optim
+    short = name.removeprefix("timm:")
+    if short not in library.list_optimizers():
+        close = did_you_mean(name, registry.names()) or did_you_mean(short, library.list_optimizers())
+        raise UnknownNameError(
+            f"no optimizer is named {shown(name)}, by a plug-in or by timm{close or ';'} "
+            f"`segzoo list optimizers` shows all {len(registry)} of plug-ins"
+        )
+    info = library.get_optimizer_info(short)
+    if info.second_order:
+        raise OptionError(f"optimizer {name!r} needs second derivatives, which training does not compute")
+    made = info.opt_class if isinstance(info.opt_class, str) else _place(info.opt_class)
+    package, factory = made.partition(".")[0], ":".join(made.rsplit(".", 1))
+    if find_spec(package) is None:
+        raise MissingExtraError(f"optimizer {name!r} needs {package}: pip install {package}")
+    preset = {**({"momentum": 0.9} if info.has_momentum else {}), **(info.defaults or {})}
+    spec = OptimizerSpec(name=short, factory=factory, options=preset, summary=info.description)
+    if "deterministic" in options_of(spec):
+        # Numbers that it drew itself would be others after a training was resumed.
+        spec = replace(spec, options={**preset, "deterministic": True})
+    return spec
+
+
+def _place(made: type) -> str:
+    return f"{made.__module__}.{made.__name__}"
+
+
+def optimizer_defaults(name: str) -> Options:
+    """Return all options of an optimizer with their defaults; errors as those of `find_optimizer`."""
+    return {**options_of(find_optimizer(name), "params", "lr"), "decay_norms": True}
+
+
+def optimizer_options(recipe: Recipe) -> Options:
     """Return all options of a recipe's optimizer.
 
     Raises:
         OptionError: there is no such optimizer or option, or a value is out of range.
     """
-    options = read_options("optimizer", recipe.optimizer, OPTIMIZERS, recipe.optimizer_options)
+    name, defaults = recipe.optimizer, optimizer_defaults(recipe.optimizer)
+    options = read_options("optimizer", name, defaults, recipe.optimizer_options)
     for key in ("weight_decay", "eps"):
-        if key in options:
+        if is_number(options.get(key)):
             check_range(f"optimizer.{key}", options[key], 0, float("inf"))
     for key in ("momentum", "alpha", "dampening"):
-        if key in options:
+        # Some of timm's have an alpha that is no share.
+        if is_number(options.get(key)) and 0 <= defaults[key] <= 1:
             check_range(f"optimizer.{key}", options[key], 0, 1, below=key == "momentum")
     if "betas" in options:
-        if len(options["betas"]) != 2:
-            raise OptionError(f"optimizer.betas must be two numbers, got {options['betas']!r}")
+        if len(options["betas"]) != len(defaults["betas"]):
+            count = {2: "two"}.get(len(defaults["betas"]), len(defaults["betas"]))
+            raise OptionError(f"optimizer.betas must be {count} numbers, got {options['betas']!r}")
         for beta in options["betas"]:
             check_range("optimizer.betas", beta, 0, 1, below=True)
-    if options.get("nesterov") and not options["momentum"]:
+    if options.get("nesterov") and not options.get("momentum", 1):
         raise OptionError("optimizer.nesterov needs optimizer.momentum above 0, such as 0.9")
-    if options.get("nesterov") and options["dampening"]:
+    if options.get("nesterov") and options.get("dampening"):
         raise OptionError("optimizer.nesterov needs optimizer.dampening=0")
     return options
 
@@ -142,3 +156,68 @@ def _parts(model: nn.Module, encoder_rate: float) -> list[tuple[str, list[nn.Par
         ("rest", [one for one in everything if id(one) not in inside], 1.0),
         ("encoder", [one for one in everything if id(one) in inside], encoder_rate),
     ]
+
+
+# segzoo's own: torch's classes and defaults, but for AdamW's decay and SGD's momentum.
+
+Groups = Iterable[dict[str, Any]]
+
+
+def adamw(
+    params: Groups,
+    *,
+    lr: float,
+    weight_decay: float = 1e-4,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    amsgrad: bool = False,
+    fused: bool = False,
+) -> torch.optim.Optimizer:
+    """Return torch's AdamW."""
+    more = {"betas": betas, "eps": eps, "amsgrad": amsgrad, "fused": fused}
+    return torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay, **more)
+
+
+def adam(
+    params: Groups,
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    amsgrad: bool = False,
+    fused: bool = False,
+) -> torch.optim.Optimizer:
+    """Return torch's Adam."""
+    more = {"betas": betas, "eps": eps, "amsgrad": amsgrad, "fused": fused}
+    return torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, **more)
+
+
+def sgd(
+    params: Groups,
+    *,
+    lr: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    fused: bool = False,
+) -> torch.optim.Optimizer:
+    """Return torch's SGD."""
+    more = {"nesterov": nesterov, "dampening": dampening, "weight_decay": weight_decay, "fused": fused}
+    return torch.optim.SGD(params, lr=lr, momentum=momentum, **more)
+
+
+def rmsprop(
+    params: Groups,
+    *,
+    lr: float,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Return torch's RMSprop."""
+    more = {"momentum": momentum, "centered": centered, "weight_decay": weight_decay}
+    return torch.optim.RMSprop(params, lr=lr, alpha=alpha, eps=eps, **more)

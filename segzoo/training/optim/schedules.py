@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from segzoo import zoo
 from segzoo.errors import OptionError
-from segzoo.training.optim.options import Options, check_range, read_options
+from segzoo.interfaces import Progress
+from segzoo.training.parts import Options, build, check_range, options_of, read_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch.optim import Optimizer
 
+    from segzoo import interfaces
+    from segzoo.specs import ScheduleSpec
     from segzoo.training.recipe.schema import Recipe
 
 
@@ -36,16 +40,7 @@ _ALWAYS: Mapping[str, Any] = {
     "minimum": 0.0,
     "minimum_rate": 0.0,
 }
-_FALLING: Mapping[str, Any] = {**_ALWAYS, "tail": 0.0, "tail_epochs": 0.0, "tail_range": ()}
-#: The options of each schedule, with defaults; `Schedule` says what they mean.
-SCHEDULES: Mapping[str, Mapping[str, Any]] = {
-    "cosine": _FALLING,
-    "polynomial": {**_FALLING, "power": 0.9},
-    "step": {**_ALWAYS, "every": 30, "gamma": 0.1},
-    "multistep": {**_ALWAYS, "milestones": (), "gamma": 0.1},
-    "plateau": {**_ALWAYS, "factor": 0.1, "patience": 5, "threshold": 1e-4, "cooldown": 0},
-    "constant": _ALWAYS,
-}
+_TAIL: Mapping[str, Any] = {"tail": 0.0, "tail_epochs": 0.0, "tail_range": ()}
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int, steps_per_epoch: int) -> Schedule:
@@ -94,19 +89,20 @@ class Schedule:
     def __init__(
         self,
         optimizer: Optimizer,
-        name: str,
+        schedule: str | ScheduleSpec,
         options: Mapping[str, Any],
         *,
         steps: int,
         steps_per_epoch: int,
     ) -> None:
-        self.optimizer, self.name = optimizer, name
-        self.options = schedule_options(name, options)
+        spec = _spec(schedule)
+        self.optimizer, self.name, self._falls = optimizer, spec.name, spec.falls
+        self.options = schedule_options(spec, options)
         self._epoch = max(steps_per_epoch, 1)
         whole = -(-steps // self._epoch) * self._epoch
         self._total = whole if self.options["per"] == "epoch" else steps
         self._warm, self._tail = self._stretch("warmup"), self._stretch("tail")
-        self._plateau = Plateau.from_options(self.options) if name == "plateau" else None
+        self._shape: interfaces.Schedule = _built(spec, self.options)
         self._done = 0
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -126,8 +122,9 @@ class Schedule:
 
     def evaluated(self, score: float, higher_is_better: bool = True) -> None:
         """Take note of a validation; only ``plateau`` goes by it."""
-        if self._plateau is not None:
-            self._plateau.see(score, higher_is_better=higher_is_better)
+        evaluated = getattr(self._shape, "evaluated", None)
+        if evaluated is not None:
+            evaluated(score, higher_is_better=higher_is_better)
             self._apply()
 
     def rate(self, height: float, step: int) -> float:
@@ -135,15 +132,15 @@ class Schedule:
         unit = self._epoch if self.options["per"] == "epoch" else 1
         now = step // unit * unit
         least = min(max(self.options["minimum"] * height, self.options["minimum_rate"]), height)
-        if self.name in ("cosine", "polynomial"):
-            rate = least + (height - least) * self._fallen(now)
-        else:
-            rate = max(height * self._factor(now), least)
+        share = self._shape(Progress(step=now, epoch=now / self._epoch, gone=self._gone(now)))
+        rate = least + (height - least) * share if self._falls else max(height * share, least)
         return rate * self._warmth(now, unit)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the schedule is, as plain data."""
-        plateau = None if self._plateau is None else self._plateau.state_dict()
+        state = getattr(self._shape, "state_dict", None)
+        # Named after the only schedule that once had a state.
+        plateau = None if state is None else state()
         return {"schedule": self.name, "done": self._done, "heights": list(self._heights), "plateau": plateau}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -161,8 +158,9 @@ class Schedule:
         self._heights = [float(height) for height in state["heights"]]
         for group, height in zip(self.optimizer.param_groups, self._heights, strict=True):
             group["initial_lr"] = height
-        if self._plateau is not None:
-            self._plateau.load_state_dict(state["plateau"])
+        load = getattr(self._shape, "load_state_dict", None)
+        if load is not None:
+            load(state["plateau"])
         self._apply()
 
     def _apply(self) -> None:
@@ -192,35 +190,31 @@ class Schedule:
         low = start or 0.0
         return low + (1 - low) * share
 
-    def _fallen(self, now: int) -> float:
-        """Return how much is left above the minimum: 1 after the warm-up, 0 from the tail on."""
+    def _gone(self, now: int) -> float:
+        """Return the share of the way from the warm-up to the tail that is behind us."""
         span = self._total - self._warm - self._tail
         gone = now - self._warm
-        share = 0.0 if gone <= 0 else min(gone / span, 1.0) if span > 0 else 1.0
-        if self.name == "polynomial":
-            return (1 - share) ** self.options["power"]
-        return 0.5 * (1 + math.cos(math.pi * share))
-
-    def _factor(self, now: int) -> float:
-        epoch, options = now / self._epoch, self.options
-        match self.name:
-            case "step":
-                return options["gamma"] ** int(epoch // options["every"])
-            case "multistep":
-                return options["gamma"] ** bisect.bisect_right(sorted(options["milestones"]), epoch)
-            case "plateau" if self._plateau is not None:
-                return self._plateau.factor
-            case _:
-                return 1.0
+        return 0.0 if gone <= 0 else min(gone / span, 1.0) if span > 0 else 1.0
 
 
-def schedule_options(name: str, given: Mapping[str, Any]) -> Options:
+def schedule_defaults(schedule: str | ScheduleSpec) -> Options:
+    """Return all options of a schedule with their defaults.
+
+    Raises:
+        UnknownNameError: there is no such schedule.
+    """
+    spec = _spec(schedule)
+    return {**_ALWAYS, **(_TAIL if spec.falls else {}), **options_of(spec)}
+
+
+def schedule_options(schedule: str | ScheduleSpec, given: Mapping[str, Any]) -> Options:
     """Return all options of a schedule.
 
     Raises:
         OptionError: there is no such schedule or option, or a value is out of range.
     """
-    options = read_options("schedule", name, SCHEDULES, given)
+    spec = _spec(schedule)
+    options = read_options("schedule", spec.name, schedule_defaults(spec), given)
     for key, choices in (("per", ("step", "epoch")), ("warmup_shape", ("linear", "quadratic"))):
         if options[key] not in choices:
             raise OptionError(f"schedule.{key} must be {' or '.join(choices)}, got {options[key]!r}")
@@ -231,57 +225,127 @@ def schedule_options(name: str, given: Mapping[str, Any]) -> Options:
         )
     if options["warmup_steps"] and options["warmup_epochs"]:
         raise OptionError("schedule.warmup_steps and schedule.warmup_epochs say the same: leave one out")
-    for key in ("warmup", "tail", "minimum", "factor", "gamma", "warmup_start"):
+    for key in ("warmup", "tail", "minimum", "warmup_start"):
         if options.get(key) is not None:
             check_range(f"schedule.{key}", options[key], 0, 1)
-    for key in ("warmup_steps", "warmup_epochs", "tail_epochs", "minimum_rate", "power", "patience"):
+    for key in ("warmup_steps", "warmup_epochs", "tail_epochs", "minimum_rate"):
         check_range(f"schedule.{key}", options.get(key, 0), 0, math.inf)
-    for key in ("threshold", "cooldown"):
-        check_range(f"schedule.{key}", options.get(key, 0), 0, math.inf)
-    check_range("schedule.every", options.get("every", 1), 1, math.inf)
     for key in ("warmup_range", "tail_range"):
         limits = options.get(key, ())
         if limits and (len(limits) != 2 or not 0 <= limits[0] <= limits[1]):
             raise OptionError(f"schedule.{key} must be the least and the most epochs, got {list(limits)}")
-    if name == "multistep" and not options["milestones"]:
-        raise OptionError("schedule.milestones must list the epochs of the steps, such as [30, 60]")
+    _built(spec, options)
     return options
 
 
-# When a score no longer gets better: what the ``plateau`` schedule goes by.
+def _spec(schedule: str | ScheduleSpec) -> ScheduleSpec:
+    return zoo.registry("schedules").get(schedule) if isinstance(schedule, str) else schedule
 
 
-@dataclass
+def _built(spec: ScheduleSpec, options: Options) -> interfaces.Schedule:
+    own = options_of(spec)
+    return build(spec, **{key: value for key, value in options.items() if key in own})
+
+
+# The schedules. Each gives the share of the rate that is left, from where the training stands.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Half a cosine."""
+
+    def __call__(self, now: Progress) -> float:
+        """Return the share left above the minimum."""
+        return 0.5 * (1 + math.cos(math.pi * now.gone))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polynomial:
+    """A power of what is left to go."""
+
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        check_range("schedule.power", self.power, 0, math.inf)
+
+    def __call__(self, now: Progress) -> float:
+        """Return the share left above the minimum."""
+        return (1 - now.gone) ** self.power
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Multiplied by ``gamma`` after every ``every`` epochs."""
+
+    every: int = 30
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_range("schedule.gamma", self.gamma, 0, 1)
+        check_range("schedule.every", self.every, 1, math.inf)
+
+    def __call__(self, now: Progress) -> float:
+        """Return the share of the rate."""
+        return self.gamma ** int(now.epoch // self.every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multistep:
+    """Multiplied by ``gamma`` at the ``milestones``, which are epochs."""
+
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_range("schedule.gamma", self.gamma, 0, 1)
+        if not self.milestones:
+            raise OptionError("schedule.milestones must list the epochs of the steps, such as [30, 60]")
+
+    def __call__(self, now: Progress) -> float:
+        """Return the share of the rate."""
+        return self.gamma ** bisect.bisect_right(sorted(self.milestones), now.epoch)
+
+
+class Constant:
+    """The same rate to the end."""
+
+    def __call__(self, now: Progress) -> float:
+        """Return the share of the rate."""
+        del now
+        return 1.0
+
+
+@dataclass(kw_only=True)
 class Plateau:
     """Counts validations without a better score, by the rules of torch's ``ReduceLROnPlateau``.
 
     Attributes:
-        reduce: what the rate is multiplied by each time.
+        factor: what the rate is multiplied by each time.
         patience: how many validations in a row may be no better; one more lowers the rate.
         threshold: by which share of the best score a score must be better to count so.
         cooldown: validations after a reduction in which none is counted.
     """
 
-    reduce: float
-    patience: int
-    threshold: float
-    cooldown: int
-    _best: float | None = None
-    _worse: int = 0
-    _cooling: int = 0
-    _reductions: int = 0
+    factor: float = 0.1
+    patience: int = 5
+    threshold: float = 1e-4
+    cooldown: int = 0
+    _best: float | None = field(default=None, init=False)
+    _worse: int = field(default=0, init=False)
+    _cooling: int = field(default=0, init=False)
+    _reductions: int = field(default=0, init=False)
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Plateau:
-        """Make one of the schedule's options."""
-        return cls(options["factor"], options["patience"], options["threshold"], options["cooldown"])
+    def __post_init__(self) -> None:
+        check_range("schedule.factor", self.factor, 0, 1)
+        for key in ("patience", "threshold", "cooldown"):
+            check_range(f"schedule.{key}", getattr(self, key), 0, math.inf)
 
-    @property
-    def factor(self) -> float:
-        """What the rate is multiplied by so far."""
-        return self.reduce**self._reductions
+    def __call__(self, now: Progress) -> float:
+        """Return what the rate is multiplied by so far."""
+        del now
+        return self.factor**self._reductions
 
-    def see(self, score: float, *, higher_is_better: bool) -> None:
+    def evaluated(self, score: float, *, higher_is_better: bool) -> None:
         """Take note of a score; one that is not a number is no better."""
         if self._better(score, higher_is_better=higher_is_better):
             self._best, self._worse = score, 0

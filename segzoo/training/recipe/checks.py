@@ -14,8 +14,8 @@ from segzoo.plugins import resolve
 from segzoo.specs import Resize, WeightsSpec
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.splits import check_split_options
-from segzoo.training.optim.optimizers import OPTIMIZERS, optimizer_options
-from segzoo.training.optim.schedules import SCHEDULES, schedule_options
+from segzoo.training.optim.optimizers import optimizer_defaults, optimizer_options
+from segzoo.training.optim.schedules import schedule_defaults, schedule_options
 from segzoo.training.recipe.keys import ALIASES, PLAIN, typed
 from segzoo.weights.sources import is_location, located
 
@@ -118,16 +118,14 @@ def _loss(recipe: Recipe) -> None:
 
 
 def _optimizer(recipe: Recipe) -> None:
-    if recipe.optimizer not in OPTIMIZERS:
-        raise UnknownNameError(_no("optimizer", recipe.optimizer, OPTIMIZERS))
-    _check_options("optimizer", recipe.optimizer, recipe.optimizer_options, OPTIMIZERS[recipe.optimizer])
+    takes = _known("optimizer", recipe.optimizer, optimizer_defaults)
+    _check_options("optimizer", recipe.optimizer, recipe.optimizer_options, takes)
     optimizer_options(recipe)
 
 
 def _schedule(recipe: Recipe) -> None:
-    if recipe.schedule not in SCHEDULES:
-        raise UnknownNameError(_no("schedule", recipe.schedule, SCHEDULES))
-    _check_options("schedule", recipe.schedule, recipe.schedule_options, SCHEDULES[recipe.schedule])
+    takes = _known("schedule", recipe.schedule, schedule_defaults)
+    _check_options("schedule", recipe.schedule, recipe.schedule_options, takes)
     schedule_options(recipe.schedule, recipe.schedule_options)
 
 
@@ -182,10 +180,12 @@ def _above(misplaced: list[str]) -> str:
     return f"; {misplaced[0]} is a key of its own: write it above all tables" if misplaced else ""
 
 
-def _no(part: str, name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    told = f"there are {', '.join(known)}"
-    return f"{part}: no {part} is named {name!r}{did_you_mean(name, known, told)}"
+def _known(part: str, name: str, defaults: Callable[[str], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the options of a part; an unknown name is an error that begins with the key."""
+    try:
+        return defaults(name)
+    except UsageError as error:
+        raise type(error)(f"{part}: {error}") from error
 
 
 def _arguments(factory: Callable[..., Any], given: tuple[str, ...]) -> list[str] | None:

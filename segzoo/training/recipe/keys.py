@@ -172,14 +172,15 @@ def unknown(path: KeyPath) -> str:
 
 def all_keys() -> list[str]:
     """Return every key that is known by itself, in its dotted form: the options of other parts are theirs."""
-    from segzoo.training.augmentation import STEPS
-    from segzoo.training.optim.optimizers import OPTIMIZERS
-    from segzoo.training.optim.schedules import SCHEDULES
+    from segzoo.training.optim.optimizers import optimizer_defaults
+    from segzoo.training.optim.schedules import schedule_defaults
+    from segzoo.training.parts import factories
 
     keys = [*PLAIN, *TABLES, *ALIASES, *(f"{part}.name" for part in PARTS)]
-    for part, tables in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-        keys += dict.fromkeys(f"{part}.{option}" for options in tables.values() for option in options)
+    for part, defaults in (("optimizer", optimizer_defaults), ("schedule", schedule_defaults)):
+        names = factories(f"{part}s")
+        keys += dict.fromkeys(f"{part}.{option}" for name in names for option in defaults(name))
     keys.append("augment.one_of")
-    for step, kind in STEPS.items():
-        keys += [f"augment.{step}", *(f"augment.{step}.{item.name.rstrip('_')}" for item in fields(kind))]
+    for step, kind in factories("augmentations").items():
+        keys += [f"augment.{step}", *(f"augment.{step}.{item.name}" for item in fields(kind))]
     return keys

@@ -60,13 +60,13 @@ class Recipe:
         loss: a registered loss.
         loss_options: of the loss, such as ``weights`` of the classes; ``"balanced"`` counts them.
         supervision: whether the losses of a deeply supervised network are averaged or summed.
-        optimizer: ``adamw``, ``adam``, ``sgd`` or ``rmsprop``.
+        optimizer: a registered optimizer, or one of timm's.
         optimizer_options: of the optimizer, such as ``momentum`` or ``weight_decay``.
         learning_rate: at its height.
         encoder_rate: the encoder's learning rate, as a multiple of it.
         rate_batch: the batch size that the learning rate is meant for; the rate grows in proportion with
             ``batch_size``. 0 leaves it as it is.
-        schedule: ``cosine``, ``polynomial``, ``step``, ``multistep``, ``plateau`` or ``constant``.
+        schedule: a registered schedule.
         schedule_options: of the schedule, such as ``warmup``, the share of all steps in which the rate
             rises.
         clip: the greatest norm of the gradient; 0 for any.

@@ -1,0 +1,22 @@
+"""A schedule for segzoo. This module only says so; the code is imported when it is used."""
+
+from segzoo.hooks import hookimpl
+from segzoo.specs import ScheduleSpec
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_schedules() -> list[ScheduleSpec]:
+    return [
+        ScheduleSpec(
+            name="template",
+            factory="segzoo_template.schedule:Restarts",
+            falls=True,
+            summary="half a cosine, several times over",
+            paper="arXiv:1608.03983",
+        )
+    ]

@@ -1,0 +1,51 @@
+"""Parts of training that a recipe names: augmentation steps, optimizers, schedules and trackers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from segzoo.errors import UsageError
+from segzoo.specs.base import PartSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSpec(PartSpec):
+    """An augmentation step: ``factory(**options)`` gives a `segzoo.interfaces.Augmentation`.
+
+    Recipes name it in a key, ``augment.NAME``, so that its names have no dot, and do not end in an underscore
+    and a number, which tells apart the same step done twice.
+    """
+
+    kind: ClassVar[str] = "augmentation"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (self.name, *self.aliases):
+            if "." in name or name == "one_of" or re.search(r"_\d+$", name):
+                raise UsageError(
+                    f"{name!r} cannot name an augmentation: a dot divides the keys of a recipe, a step "
+                    "that is done twice is NAME_2, and one_of chooses among steps"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(PartSpec):
+    """An optimizer: ``factory(groups, *, lr=..., **options)`` gives a ``torch.optim.Optimizer``."""
+
+    kind: ClassVar[str] = "optimizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(PartSpec):
+    """A schedule of learning rates: ``factory(**options)`` gives a `segzoo.interfaces.Schedule`.
+
+    Attributes:
+        falls: whether 0 stands for the minimum of the recipe, so that the schedule takes ``tail`` too; else
+            the height is multiplied by what it gives, and the minimum is the least.
+    """
+
+    kind: ClassVar[str] = "schedule"
+
+    falls: bool = False

@@ -1,0 +1,171 @@
+"""The contract of augmentation steps: image and mask stay together, and the generator decides everything."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from segzoo import zoo
+from segzoo.specs import AugmentationSpec
+from segzoo.testing.promises import keep, promise
+from segzoo.training.augmentation.step import read_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from segzoo.testing.promises import Promises
+    from segzoo.training.augmentation.step import Step
+
+_IGNORED = {"uint8": 255, "uint16": 65_535}
+_SIZES = ((48, 48), (37, 61))
+_SEEDS = range(8)
+
+
+def check_augmentation(augmentation: str | AugmentationSpec, **options: Any) -> None:
+    """Check an augmentation step.
+
+    It gives an image and a mask of one size, which its ``size_after`` tells before; keeps channels, types and
+    what it is given; makes up no class; keeps ignored what is ignored; and depends on its generator alone, in
+    a process that loads data as in this one.
+
+    Args:
+        augmentation: its name, or its spec where no plug-in registers it yet.
+        **options: of the step, as a recipe says them.
+
+    Raises:
+        PluginError: it breaks a promise; the text says which.
+    """
+    registry = zoo.registry("augmentations")
+    spec = augmentation if isinstance(augmentation, AugmentationSpec) else registry.get(augmentation)
+    keep(f"augmentation {spec.name!r}", augmentation_promises(spec, **options))
+
+
+def augmentation_promises(spec: AugmentationSpec, **options: Any) -> Promises:
+    """Return the checks of a step by what it promises; arguments as those of `check_augmentation`."""
+    subject = _Subject(spec, options)
+    return {
+        "shapes": subject.shapes,
+        "labels": subject.labels,
+        "ignored": subject.ignored,
+        "seed": subject.seed,
+        "pickle": subject.pickle,
+    }
+
+
+class _Subject:
+    """A step under check."""
+
+    def __init__(self, spec: AugmentationSpec, options: dict[str, Any]) -> None:
+        self.spec, self.options, self.what = spec, options, f"augmentation {spec.name!r}"
+
+    def shapes(self) -> None:
+        step = self._made()
+        for image, mask in _examples():
+            before, size = (image.copy(), mask.copy()), mask.shape
+            said = step.size_after((size[0], size[1]))
+            for seed in _SEEDS:
+                made, labels = self._called(step, image, mask, seed)
+                promise(
+                    made.shape == (*labels.shape, image.shape[2]),
+                    f"{self.what}: of an image {image.shape} it makes {made.shape}, and of its "
+                    f"mask {labels.shape}; keep the channels, and give both one size",
+                )
+                promise(
+                    (made.dtype, labels.dtype) == (image.dtype, mask.dtype),
+                    f"{self.what}: it makes an image of {made.dtype} and a mask of {labels.dtype} of "
+                    f"{image.dtype} and {mask.dtype}; keep both types",
+                )
+                promise(
+                    said is None or tuple(said) == labels.shape,
+                    f"{self.what}: size_after says {said} of {size}, and {labels.shape} comes out; give it a "
+                    "method size_after(before) that says so, or None where the size varies",
+                )
+            promise(
+                np.array_equal(image, before[0]) and np.array_equal(mask, before[1]),
+                f"{self.what}: it writes into the image or the mask that it is given; make a copy",
+            )
+
+    def labels(self) -> None:
+        step = self._made()
+        for image, mask in _examples():
+            ignore = _IGNORED[mask.dtype.name]
+            for seed in _SEEDS:
+                made_up = set(np.unique(self._called(step, image, mask, seed)[1])) - {
+                    *np.unique(mask),
+                    0,
+                    ignore,
+                }
+                promise(
+                    not made_up,
+                    f"{self.what}: its mask has {sorted(map(int, made_up))}, which the one given has not; "
+                    "move classes without mixing them, such as by the nearest pixel",
+                )
+
+    def ignored(self) -> None:
+        step = self._made()
+        for image, mask in _examples():
+            ignore = _IGNORED[mask.dtype.name]
+            nothing = np.full_like(mask, ignore)
+            for seed in _SEEDS:
+                left = np.unique(self._called(step, image, nothing, seed)[1])
+                promise(
+                    ignore in left and not set(left) - {0, ignore},
+                    f"{self.what}: of a mask of ignored pixels alone it makes {left.tolist()}; keep the "
+                    "value of ignored pixels",
+                )
+
+    def seed(self) -> None:
+        step = self._made()
+        state = np.random.get_state()
+        try:
+            for image, mask in _examples():
+                for seed in _SEEDS:
+                    found = []
+                    for others in (1, 2):
+                        np.random.seed(others)
+                        random.seed(others)
+                        torch.manual_seed(others)
+                        found.append(self._called(step, image, mask, seed))
+                    promise(
+                        all(map(np.array_equal, *found)),
+                        f"{self.what}: two calls with generators of one seed differ; draw from the generator "
+                        "that it is given, and keep nothing between calls",
+                    )
+        finally:
+            np.random.set_state(state)
+
+    def pickle(self) -> None:
+        step = self._made()
+        other = pickle.loads(pickle.dumps(step))
+        for image, mask in _examples():
+            found = [self._called(one, image, mask, 0) for one in (step, other)]
+            promise(
+                all(map(np.array_equal, *found)),
+                f"{self.what}: a pickle of it does something else; processes that load data are sent one",
+            )
+
+    def _made(self) -> Step:
+        return read_step(f"augment.{self.spec.name}", self.spec, self.options)
+
+    def _called(
+        self, step: Step, image: NDArray[Any], mask: NDArray[Any], seed: int
+    ) -> tuple[NDArray[Any], ...]:
+        made = step(image, mask, np.random.default_rng(seed), _IGNORED[mask.dtype.name])
+        return np.asarray(made[0]), np.asarray(made[1])
+
+
+def _examples() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield images of every number of channels with masks of both types, in which some pixels are ignored."""
+    for size, channels, dtype in zip(
+        _SIZES * 2, (3, 1, 4, 3), (np.uint8, np.uint8, np.uint16, np.uint8), strict=True
+    ):
+        random = np.random.default_rng(channels)
+        mask = (np.add.outer(np.arange(size[0]), np.arange(size[1])) // 16 % 3 + 1).astype(dtype)
+        mask[: size[0] // 4] = _IGNORED[mask.dtype.name]
+        yield random.integers(0, 256, (*size, channels), np.uint8), mask

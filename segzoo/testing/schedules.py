@@ -1,0 +1,88 @@
+"""The contract of schedules: finite rates that depend on where training stands and on its scores alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segzoo import zoo
+from segzoo.specs import ScheduleSpec
+from segzoo.testing.promises import keep, promise
+from segzoo.training.optim.schedules import Schedule
+
+if TYPE_CHECKING:
+    from segzoo.testing.promises import Promises
+
+_STEPS, _EPOCH = 60, 6
+_SCORES = (0.5, 0.6, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3, 0.2, 0.1)
+
+
+def check_schedule(schedule: str | ScheduleSpec, **options: Any) -> None:
+    """Check a schedule.
+
+    Its shares lie between 0 and 1 at every step, with a warm-up and without, and whether rates change by the
+    step or the epoch; and a schedule that goes on from its state has the rates of one that never stopped.
+
+    Args:
+        schedule: its name, or its spec where no plug-in registers it yet.
+        **options: of the schedule, as a recipe says them.
+
+    Raises:
+        PluginError: it breaks a promise; the text says which.
+    """
+    spec = schedule if isinstance(schedule, ScheduleSpec) else zoo.registry("schedules").get(schedule)
+    keep(f"schedule {spec.name!r}", schedule_promises(spec, **options))
+
+
+def schedule_promises(spec: ScheduleSpec, **options: Any) -> Promises:
+    """Return the checks of a schedule by what it promises; arguments as those of `check_schedule`."""
+    what = f"schedule {spec.name!r}"
+    return {
+        "rates": lambda: _check_rates(spec, options, what),
+        "resume": lambda: _check_resume(spec, options, what),
+    }
+
+
+def _check_rates(spec: ScheduleSpec, options: dict[str, Any], what: str) -> None:
+    for frame in ({}, {"warmup": 0.2, "minimum": 0.01}, {"per": "epoch"}):
+        rates = _follow(_made(spec, {**frame, **options}), 0, _STEPS + 2)
+        told = f" with {frame}" if frame else ""
+        promise(
+            all(math.isfinite(rate) and 0 <= rate <= 1 + 1e-9 for rate in rates),
+            f"{what}: of a height of 1 it makes rates from {min(rates)} to {max(rates)}{told}; return a "
+            "share from 0 to 1",
+        )
+        promise(any(rates), f"{what}: every rate is 0{told}, so that nothing would be trained")
+
+
+def _check_resume(spec: ScheduleSpec, options: dict[str, Any], what: str) -> None:
+    whole = _follow(_made(spec, options), 0, _STEPS)
+    for stop in (3, 17, 41):
+        stopped = _made(spec, options)
+        begun = _follow(stopped, 0, stop)
+        resumed = _made(spec, options)
+        resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
+        promise(
+            begun + _follow(resumed, stop, _STEPS) == whole,
+            f"{what}: resumed after {stop} of {_STEPS} steps it has other rates; let them depend on what it "
+            "is given, and return what it counts of scores from state_dict",
+        )
+
+
+def _made(spec: ScheduleSpec, options: dict[str, Any]) -> Schedule:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    return Schedule(optimizer, spec, options, steps=_STEPS, steps_per_epoch=_EPOCH)
+
+
+def _follow(schedule: Schedule, first: int, last: int) -> list[float]:
+    """Return the rate of each step; every epoch ends with a validation."""
+    rates = []
+    for step in range(first, last):
+        rates.append(float(schedule.optimizer.param_groups[0]["lr"]))
+        schedule.step()
+        if step % _EPOCH == _EPOCH - 1:
+            schedule.evaluated(_SCORES[step // _EPOCH % len(_SCORES)])
+    return rates
