@@ -16,6 +16,7 @@ the work begins, `whole_files` when a file gets its name.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -95,6 +96,12 @@ def regular(path: str | os.PathLike[str]) -> Path:
     if told:
         raise OSError(number, told, str(path))
     return path
+
+
+def read_sha256(path: Path) -> str:
+    """Return the sha256 of what a file holds now."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_zip_sums(path: Path) -> None:
@@ -219,13 +226,6 @@ def refuse_taken(
             reasons.setdefault(reason, []).append(path)
     for reason, found in reasons.items():
         raise FailureError(_refusal(found, reason, advice))
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise `FailureError` if there is something at a path that nobody allowed to replace, or cannot be."""
-    with writing(path):
-        path.exists()  # which says where a name is too long
-    refuse_taken([path])
 
 
 def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True) -> None:

@@ -9,12 +9,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from segzoo.errors import FailureError, ImageError, OptionError
-from segzoo.files import refuse_existing, write_whole
-from segzoo.prediction.sources import ArraySource, find, find_sources
+from segzoo.errors import ImageError
+from segzoo.prediction.sources import find, find_sources
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -111,36 +109,11 @@ def test_a_name_that_is_too_long_is_told_of_beside_what_is_found(photos):
     assert "x" * 300 in found.troubles[0]
 
 
-def written(path):
-    refuse_existing(path)
-    write_whole(path, b"")
-
-
-def test_an_output_whose_name_is_too_long_is_told_of(photos):
-    with pytest.raises(FailureError, match="File name too long"):
-        written(photos / ("x" * 300))
-
-
 def test_a_file_that_changes_has_another_state(photos):
     (source,) = find_sources([photos / "b.png"])
     before = source.state()
     save(photos / "b.png", 77)
     assert source.state() != before
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
-def test_arrays_and_tensors_say_how_their_axes_are_ordered(dtype):
-    array = (np.arange(24).reshape(2, 4, 3) % 2).astype(dtype)
-    flat = ArraySource(array).read()
-    assert flat.shape == (2, 4, 3)
-    planes = ArraySource(torch.from_numpy(array.transpose(2, 0, 1).copy()), layout="CHW")
-    assert np.array_equal(planes.read(), flat)
-
-
-def test_an_unknown_order_of_axes_is_an_error():
-    with pytest.raises(OptionError, match="HWC or CHW"):
-        ArraySource(np.zeros((2, 2, 3)), layout="WHC").read()
-    assert ArraySource(np.zeros((2, 2)), layout="CHW").read().shape == (2, 2, 1)
 
 
 def laid_out(root, *names):

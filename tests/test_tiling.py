@@ -20,7 +20,7 @@ from segzoo.prediction.tiling import (
     segment_large,
 )
 from segzoo.prediction.tiling.layout import cut, foresee, weights
-from segzoo.prediction.tiling.profile import radius_of
+from segzoo.prediction.tiling.profile import USUAL_GRID
 
 #: As the U-Net of 31 million weights was measured.
 UNET = NetworkProfile(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)
@@ -104,10 +104,9 @@ def test_tiles_that_are_cut_are_cut_where_both_see_as_far_as_they_must() -> None
 
 def test_how_far_a_network_sees_is_found() -> None:
     three = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)))
-    assert radius_of(three, 3, 1) == 3
-    dilated = nn.Conv2d(3, 1, 3, padding=5, dilation=5)
-    assert radius_of(dilated, 3, 1) == 5
-    assert radius_of(nn.Conv2d(3, 2, 1), 3, 1) == 0
+    dilated = nn.Conv2d(3, 1, 3, padding=40, dilation=40)
+    found = [measure(network).radius for network in (three, dilated, nn.Conv2d(3, 2, 1))]
+    assert found == [USUAL_GRID, 2 * USUAL_GRID, 0]
 
 
 def test_a_network_that_looks_at_the_whole_image_is_known_and_told_of() -> None:

@@ -14,7 +14,6 @@ there before its files get their names, so that a run that was killed knows them
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
@@ -188,7 +187,7 @@ def _entries(lines: bytes) -> Iterator[dict[str, Any]]:
 
 def _is_manifest(path: Path) -> bool:
     """Whether a file is the record of a run: empty, or its first line is of that kind, or was cut off."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not path.is_file():
         return False
     with path.open("rb") as file:
         first = file.readline(_LONGEST)

@@ -10,7 +10,6 @@ One process writes to a folder at a time.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -30,7 +29,7 @@ from torch import Tensor
 
 from segzoo import json_text
 from segzoo.errors import FailureError, UsageError, WeightsError
-from segzoo.files import part_folder, sweep
+from segzoo.files import part_folder, read_sha256, sweep
 from segzoo.options import check_positive
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ def _write(folder: Path, told: dict[str, Any], tensors: dict[str, Tensor]) -> No
     state.write_text(json.dumps(told, allow_nan=False) + "\n", encoding="utf-8")
     save_file(_apart(tensors), folder / TENSORS, metadata={"format": "pt"})
     (folder / TENSORS).chmod(state.stat().st_mode)  # safetensors makes files that others may not read
-    sums = [f"{_digest(folder / name)}  {name}\n" for name in (STATE, TENSORS)]
+    sums = [f"{read_sha256(folder / name)}  {name}\n" for name in (STATE, TENSORS)]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
     for name in (STATE, TENSORS, SUMS):
         _to_disk(folder / name)
@@ -242,7 +241,7 @@ def _damage(path: Path) -> str | None:
         for name in (STATE, TENSORS):
             if name not in sums:
                 return f"{SUMS} does not name {name}"
-            if _digest(path / name) != sums[name]:
+            if read_sha256(path / name) != sums[name]:
                 return f"{name} is not as it was written"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
@@ -261,11 +260,6 @@ def _read(path: Path) -> State:
     # Copies, since the files may be deleted, or written anew, while the training goes on.
     tensors = {name: tensor.clone() for name, tensor in load_file(path / TENSORS).items()}
     return from_json(told["state"], tensors)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _step(path: Path) -> int:

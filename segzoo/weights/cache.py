@@ -174,8 +174,7 @@ def sha256_of(file: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash(file: str, size: int, changed: int, inode: int) -> str:
-    with Path(file).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return files.read_sha256(Path(file))
 
 
 def check(file: Path, expected: str, *, name: str) -> str:

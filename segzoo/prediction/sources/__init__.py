@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from segzoo.prediction.sources.finding import Found, find, find_sources
 from segzoo.prediction.sources.source import (
-    ArraySource,
     FileSource,
     Source,
     UrlSource,
@@ -13,7 +12,6 @@ from segzoo.prediction.sources.source import (
 )
 
 __all__ = [
-    "ArraySource",
     "FileSource",
     "Found",
     "Source",

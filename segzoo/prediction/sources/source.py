@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
 from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.http import Policy
 from segzoo.http import read as fetched
-from segzoo.images import as_image, count_pages, from_pillow, read
+from segzoo.images import count_pages, from_pillow, read
 from segzoo.prediction.video.reader import CAMERA
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from segzoo.images import Layout
 
 #: Bytes that an address may give; more is refused, unless images of any size are read.
 LARGEST_DOWNLOAD = 512 * 1024**2
@@ -140,38 +139,6 @@ class UrlSource:
 
     def state(self) -> str:
         """Return nothing: the address may give another image any time."""
-        return ""
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """An array or a tensor.
-
-    Attributes:
-        array: ``(H, W)``, ``(H, W, C)``, or ``(C, H, W)`` where ``layout`` says so.
-        name: of what is written for it.
-        layout: the order of its axes.
-    """
-
-    array: Any = field(repr=False)
-    name: str = "array"
-    layout: Layout = "HWC"
-
-    @property
-    def origin(self) -> str:
-        """The name."""
-        return self.name
-
-    def read(self) -> NDArray[np.uint8]:
-        """Return the array as an image; values as `segzoo.images.to_uint8` takes them.
-
-        Raises:
-            ImageError: it has another shape, or values out of range.
-        """
-        return as_image(self.array, layout=self.layout)
-
-    def state(self) -> str:
-        """Return nothing: an array leaves no trace of its changes."""
         return ""
 
 

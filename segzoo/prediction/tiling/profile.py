@@ -94,11 +94,6 @@ def grid_of(network: nn.Module) -> int:
     return math.lcm(int(strides[-1]), int(getattr(encoder, "multiple", 1)))
 
 
-def radius_of(network: nn.Module, in_channels: int, grid: int) -> int | None:
-    """Return how far away a pixel can matter, rounded up to the grid, or ``None`` where all do."""
-    return _view(network, in_channels, grid)[0]
-
-
 def _view(network: nn.Module, in_channels: int, grid: int) -> tuple[int | None, float]:
     """Return how far the network sees, and the bytes a pixel that its tensors held meanwhile."""
     found, counted = zip(*(_reach(network, in_channels, grid, axis) for axis in (2, 3)), strict=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -129,10 +128,6 @@ class TrainState:
         self.schedule.load_state_dict(state["schedule"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-
-    def config_with(self, **changes: Any) -> ModelConfig:
-        """Return the network's config with some values changed."""
-        return replace(self.config, **changes)
 
     def _settled(self) -> dict[str, Tensor]:
         return own_tensors(self._bare) if self.averages is None else self.averages.state
