@@ -22,7 +22,7 @@ import torch
 
 import segzoo
 from segzoo.build import open_dataset
-from segzoo.prediction.plain import segment
+from segzoo.prediction import predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class Found:
 def eager(model: str, images: list[NDArray[np.uint8]]) -> Found:
     network = segzoo.load(model)
     begun = time.perf_counter()
-    masks = [segment(network, image).mask > 0 for image in images]
+    masks = [predict(image, model=network).mask > 0 for image in images]
     return Found(masks, time.perf_counter() - begun)
 
 

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from segzoo.errors import OptionError, WeightsError, did_you_mean
+from segzoo.errors import OptionError, UsageError, WeightsError, did_you_mean
 from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
 from segzoo.specs import Labels, Preprocessing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from torch import nn
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -196,3 +197,18 @@ def _is_text(word: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def config_of(model: nn.Module) -> ModelConfig:
+    """Return how a model predicts.
+
+    Raises:
+        UsageError: segzoo did not make it.
+    """
+    config = getattr(model, "segzoo_config", None)
+    if not isinstance(config, ModelConfig):
+        raise UsageError(
+            f"{type(model).__name__} carries no segzoo_config, which says how to preprocess: make it with "
+            "segzoo.create or segzoo.load"
+        )
+    return config

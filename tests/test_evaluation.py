@@ -188,7 +188,11 @@ def test_a_model_is_scored_within_the_field_of_view_and_its_masks_are_saved(mode
     assert found.scores[0] == score
     assert found.images[0].counted == 20 * 20
     assert [panel.caption for panel in found.worst[0].panels] == ["image", "truth", "prediction", "errors"]
-    assert found.about == {"network": "segzoo:unet", "threshold": "0.5"}
+    assert found.about == {
+        "network": "segzoo:unet",
+        "engine": "PyTorch as it is, float32",
+        "threshold": "0.5",
+    }
     saved = np.asarray(Image.open(tmp_path / "001.png"))
     assert np.array_equal(saved, segzoo.predict(Samples()[1].image, model=model).mask)
     again = score_predictions(tmp_path, Samples(), resamples=0)

@@ -10,10 +10,9 @@ from torch import nn
 import segzoo
 from segzoo.evaluation.models import evaluate
 from segzoo.interfaces import Sample
-from segzoo.prediction import frugal
-from segzoo.prediction.frugal import FrugalPredictor
-from segzoo.prediction.plain import segment
+from segzoo.prediction import Predictor
 from segzoo.prediction.shortage import MemoryShortageError
+from segzoo.prediction.tiling import planner
 from segzoo.specs import Labels
 
 
@@ -32,6 +31,17 @@ def network():
 
 def picture(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def eager(network, tell=lambda _: None):
+    return Predictor(network, backend="eager", tell=tell)
+
+
+def whole_of(network, image, **options):
+    """Return what the network makes of an image at once."""
+    predictor = eager(network)
+    predictor.tiler.plan = lambda *_, **__: None
+    return predictor(image, **options)
 
 
 def pooled(network):
@@ -56,9 +66,9 @@ def greedy(network, most):
 
 def test_a_large_image_is_run_in_tiles_that_give_the_mask_and_chances_of_the_whole(network, monkeypatch):
     image, told = picture(1100, 1300), []
-    monkeypatch.setattr(frugal, "SMALL", 1_000_000)
-    found = FrugalPredictor(network, tell=told.append)(image, probabilities=True)
-    whole = segment(network, image, probabilities=True)
+    monkeypatch.setattr(planner, "SMALL", 1_000_000)
+    found = eager(network, told.append)(image, probabilities=True)
+    whole = whole_of(network, image, probabilities=True)
     assert "in 2x2 tiles" in told[0]
     assert len(np.unique(whole.mask)) == 3
     assert np.count_nonzero(found.mask != whole.mask) <= 20  # of 1.4 million: rounding
@@ -68,20 +78,20 @@ def test_a_large_image_is_run_in_tiles_that_give_the_mask_and_chances_of_the_who
 
 def test_tiles_of_a_large_image_do_not_depend_on_the_memory_to_spare(network, monkeypatch):
     image, told = picture(1100, 1300), []
-    monkeypatch.setattr(frugal, "SMALL", 1_000_000)
+    monkeypatch.setattr(planner, "SMALL", 1_000_000)
     for spare in (10**10, 10**12):
-        monkeypatch.setattr(frugal, "to_spare", lambda device, spare=spare: spare)
-        FrugalPredictor(network, tell=told.append)(image)
+        monkeypatch.setattr(planner, "to_spare", lambda device=None, spare=spare: spare)
+        eager(network, told.append)(image)
     assert told[0] == told[1]
 
 
 def test_where_memory_runs_out_smaller_and_smaller_tiles_are_tried(network):
     image, told = picture(600, 500), []
-    found = FrugalPredictor(greedy(network, 256 * 256), tell=told.append)(image)
+    found = eager(greedy(network, 256 * 256), told.append)(image)
     assert len(told) == 2
     assert "tiles of 2" in told[-1]
     network.forward = type(network).forward.__get__(network)
-    assert np.mean(found.mask != segment(network, image).mask) < 0.1  # such tiles are not exact
+    assert np.mean(found.mask != whole_of(network, image).mask) < 0.1  # such tiles are not exact
 
 
 def test_an_image_that_fits_in_no_tiles_is_an_error_that_names_it(network):
@@ -102,11 +112,11 @@ def test_an_image_that_fits_in_no_tiles_is_an_error_that_names_it(network):
 
 
 def test_what_no_tiles_make_fit_is_refused_before_it_begins(network, monkeypatch):
-    monkeypatch.setattr(frugal, "to_spare", lambda device: 1000)
+    monkeypatch.setattr(planner, "to_spare", lambda device=None: 1000)
     runs = []
     network.register_forward_hook(lambda *_: runs.append(1))
-    predictor = FrugalPredictor(network)
-    predictor._tiler.measured()
+    predictor = eager(network)
+    predictor.tiler.measured()
     runs.clear()
     with pytest.raises(MemoryShortageError, match="too large: memory of 1 MB is too little for 100x100"):
         predictor(picture(100, 100))
@@ -114,12 +124,12 @@ def test_what_no_tiles_make_fit_is_refused_before_it_begins(network, monkeypatch
 
 
 def test_a_network_that_sees_all_is_run_as_a_whole_where_it_fits(network, monkeypatch):
-    monkeypatch.setattr(frugal, "SMALL", 1_000)
+    monkeypatch.setattr(planner, "SMALL", 1_000)
     told = []
     image = picture(96, 64)
-    found = FrugalPredictor(pooled(network), tell=told.append)(image)
+    found = eager(pooled(network), told.append)(image)
     assert not told
-    assert np.array_equal(found.mask, segment(network, image).mask)
+    assert np.array_equal(found.mask, whole_of(network, image).mask)
 
 
 def test_other_errors_are_not_taken_for_short_memory():
@@ -130,4 +140,4 @@ def test_other_errors_are_not_taken_for_short_memory():
     odd = Odd()
     odd.segzoo_config = segzoo.create("unet", num_classes=2, width=4).segzoo_config
     with pytest.raises(RuntimeError, match="mat1"):
-        FrugalPredictor(odd)(picture(32, 32))
+        eager(odd)(picture(32, 32))

@@ -12,7 +12,7 @@ import segzoo
 from segzoo.cli import run
 from segzoo.config import ModelConfig
 from segzoo.errors import ImageError, OptionError, UsageError
-from segzoo.prediction.plain import config_of
+from segzoo.config import config_of
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.sources import find_sources
 from segzoo.specs import Labels, Preprocessing, Resize

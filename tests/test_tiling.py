@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import segzoo
 from segzoo.errors import OptionError
-from segzoo.prediction.plain import config_of
+from segzoo.config import config_of
 from segzoo.prediction.tiling import (
     ArrayRows,
     ArraySink,

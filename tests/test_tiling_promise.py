@@ -26,7 +26,7 @@ RUN = """
     import torch, segzoo
     from segzoo.prediction import predictor
     from segzoo.prediction.job import Job
-    from segzoo.prediction.plain import config_of
+    from segzoo.config import config_of
     from segzoo.machine import forget_peak, peak_bytes, used_bytes
     from segzoo.prediction.sources import find_sources
     from segzoo.specs import Resize

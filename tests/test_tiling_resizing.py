@@ -14,7 +14,7 @@ import segzoo
 from segzoo.errors import OptionError
 from segzoo.images import resized
 from segzoo.prediction.decision import Decision
-from segzoo.prediction.plain import config_of
+from segzoo.config import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.tiling import (
     ArrayChances,

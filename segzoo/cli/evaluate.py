@@ -184,9 +184,9 @@ def _score(request: Request) -> Evaluation:
         from segzoo.evaluation import score_predictions
 
         return score_predictions(request.predictions, _dataset(request, _class_names(request)), **shared)
+    from segzoo.config import config_of
     from segzoo.evaluation.models import score_model
     from segzoo.machine import parse_device
-    from segzoo.prediction.plain import config_of
     from segzoo.weights import load
 
     if request.save_predictions:

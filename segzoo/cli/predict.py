@@ -374,7 +374,7 @@ def _weights(name: str, options: dict[str, Any]) -> Any:
     """Load weights, seen at another size and checked for the number of classes where that was said."""
     from dataclasses import replace
 
-    from segzoo.prediction.plain import config_of
+    from segzoo.config import config_of
     from segzoo.specs import Resize
     from segzoo.weights import load
 

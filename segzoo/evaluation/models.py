@@ -12,8 +12,8 @@ from segzoo.evaluation.evaluator import Evaluator, tally
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.writing import mask_path, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
-from segzoo.prediction.frugal import FrugalPredictor
-from segzoo.prediction.plain import config_of, loaded
+from segzoo.prediction.pipeline import Stages, run_stages
+from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.shortage import MemoryShortageError
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from segzoo.evaluation.results import Evaluation, Score
     from segzoo.evaluation.samples import NamedMetric
     from segzoo.interfaces import Dataset, Sample
-    from segzoo.prediction.plain import Model
+    from segzoo.prediction.predictor import Model
 
 
 def evaluate(
-    model: Model,
+    model: Model | Predictor,
     dataset: Dataset,
     *,
     metrics: Sequence[str] = ("iou", "dice"),
@@ -38,7 +38,8 @@ def evaluate(
     `segzoo.evaluation.score_model` finds more: scores per image and class, intervals, the worst images.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made.
+        model: weights by name, their folder, or a model that segzoo made, scored as it is; or a
+            `segzoo.Predictor`, scored as it predicts.
         dataset: whose classes are the model's, such as `segzoo.build.open_dataset` gives.
         metrics: names of registered metrics.
         progress: whether to show a bar.
@@ -46,19 +47,19 @@ def evaluate(
     Raises:
         OptionError: the data set is empty, or has other classes than the model.
     """
-    network = loaded(model)
-    counted = named_metrics(metrics, dataset.labels)
-    return tally(_cases(network, dataset, counted, progress=progress), counted, dataset.labels)
+    predictor, counted = _predictor(model), named_metrics(metrics, dataset.labels)
+    return tally(_cases(predictor, dataset, counted, progress=progress), counted, dataset.labels)
 
 
 def score_model(
-    model: Model,
+    model: Model | Predictor,
     dataset: Dataset,
     *,
     metrics: Sequence[str] = ("iou", "dice"),
     subject: str | None = None,
     data: str = "",
     split: str | None = None,
+    batch: int = 1,
     worst: int = 0,
     resamples: int = 1000,
     seed: int = 0,
@@ -70,12 +71,14 @@ def score_model(
     """Score a model on a data set in full: in total, per class and image, with intervals.
 
     Args:
-        model: weights by name, their folder, or a model that segzoo made.
+        model: weights by name, their folder, or a model that segzoo made, scored as it is; or a
+            `segzoo.Predictor`, scored as it predicts.
         dataset: whose classes are the model's, such as `segzoo.build.open_dataset` gives.
         metrics: names of registered metrics; the worst images are those of the first.
         subject: what the model is called in the result; its name, or its network's.
         data: what the data set is called in the result.
         split: which part of it it is.
+        batch: how many images of one size are run together.
         worst: of how many images to keep pictures.
         resamples: of the bootstrap; 0 for no intervals.
         seed: of the bootstrap.
@@ -95,25 +98,21 @@ def score_model(
         >>> found = segzoo.evaluation.score_model("unet-nuclei", test, metrics=["dice"])
         >>> found.classes[1].iou, found.classes[1].iou_interval
     """
-    network = loaded(model)
-    counted = named_metrics(metrics, dataset.labels)
+    predictor, counted = _predictor(model), named_metrics(metrics, dataset.labels)
     folder = None if save_predictions is None else _place(save_predictions, dataset, overwrite=overwrite)
     result = Evaluator(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
-    for case in _cases(network, dataset, counted, progress=progress, unscored=unscored):
+    for case in _cases(predictor, dataset, counted, batch=batch, progress=progress, unscored=unscored):
         if folder is not None:
             save_mask(case.prediction, dataset.labels, folder, case.name, overwrite=overwrite)
         result.add(case)
-    config = config_of(network)
-    about = {"network": config.architecture.name}
-    if config.architecture.num_classes == 1:
-        about["threshold"] = f"{config.threshold:g}"
-    subject = subject or (config.architecture.name if isinstance(model, nn.Module) else str(model))
+    named = not isinstance(model, nn.Module | Predictor)
+    subject = subject or (str(model) if named else predictor.config.architecture.name)
     return result.result(
         subject=subject,
         data=data,
         split=split,
-        about=about,
+        about=predictor.about,
         resamples=resamples,
         seed=seed,
         unscored=unscored or (),
@@ -130,15 +129,21 @@ def _place(save_predictions: str | os.PathLike[str], dataset: Dataset, *, overwr
     return writable(folder)
 
 
+def _predictor(model: Model | Predictor) -> Predictor:
+    """Return what predicts: the network as it is, unless somebody made a predictor."""
+    return model if isinstance(model, Predictor) else Predictor(model, backend="eager")
+
+
 def _cases(
-    network: nn.Module,
+    predictor: Predictor,
     dataset: Dataset,
     metrics: Sequence[NamedMetric],
     *,
+    batch: int = 1,
     progress: bool,
     unscored: list[str] | None = None,
 ) -> Iterator[ScoredSample]:
-    ours, theirs = config_of(network).labels.classes, dataset.labels.classes
+    ours, theirs = predictor.config.labels.classes, dataset.labels.classes
     if len(ours) != len(theirs):
         raise OptionError(
             f"the model tells {len(ours)} classes apart ({', '.join(ours)}), "
@@ -147,31 +152,48 @@ def _cases(
     if not len(dataset):
         raise OptionError("the data set is empty: there is nothing to score")
     probabilities = any(metric.needs("probabilities") for metric in metrics)
-    predictor = FrugalPredictor(network)
-    yield from every_case(
-        len(dataset),
-        lambda index: predicted(predictor, dataset[index], probabilities=probabilities),
-        progress=progress,
-        unscored=unscored,
+    stages: Stages[int, Sample, ScoredSample, ScoredSample] = Stages(
+        prepare=lambda index: dataset[index],
+        kind=lambda sample: sample.image.shape,
+        infer=lambda samples: predicted(predictor, samples, probabilities=probabilities),
+        finish=lambda _, case: case,
     )
+    outcomes = run_stages(range(len(dataset)), stages, batch=batch)
+
+    def case(_: int) -> ScoredSample:
+        outcome = next(outcomes)
+        if outcome.result is None:
+            raise outcome.error or AssertionError("an outcome has a result or an error")
+        return outcome.result
+
+    yield from every_case(len(dataset), case, progress=progress, unscored=unscored)
 
 
-def predicted(predictor: FrugalPredictor, sample: Sample, *, probabilities: bool) -> ScoredSample:
-    """Predict a sample at its own size, and return the prediction with the truth.
+def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities: bool) -> list[ScoredSample]:
+    """Predict samples at their own size, and return the predictions with their truths.
+
+    Args:
+        predictor: ready to run.
+        samples: images of one size.
+        probabilities: whether they are wanted.
 
     Raises:
-        MemoryShortageError: the image does not fit the memory; the text names it.
+        MemoryShortageError: an image does not fit the memory; the text names it.
     """
     try:
-        found = predictor(sample.image, probabilities=probabilities)
+        ready = [predictor.prepare_pixels(one.image, probabilities=probabilities) for one in samples]
+        found = predictor.segment_prepared(ready, probabilities=probabilities)
     except MemoryShortageError as error:
-        raise MemoryShortageError(f"{sample.name}: {error}") from error
-    return ScoredSample(
-        name=sample.name,
-        prediction=found.mask,
-        target=sample.mask,
-        image=sample.image,
-        valid=sample.field_of_view,
-        probabilities=found.probabilities,
-        instances=None if sample.instances is None else (None, sample.instances),
-    )
+        raise MemoryShortageError(f"{', '.join(one.name for one in samples)}: {error}") from error
+    return [
+        ScoredSample(
+            name=sample.name,
+            prediction=one.mask,
+            target=sample.mask,
+            image=sample.image,
+            valid=sample.field_of_view,
+            probabilities=one.probabilities,
+            instances=None if sample.instances is None else (None, sample.instances),
+        )
+        for sample, one in zip(samples, found, strict=True)
+    ]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.prediction.plain import predict
-    from segzoo.prediction.predictor import Predictor
+    from segzoo.prediction.predictor import Predictor, predict
     from segzoo.prediction.segmentation import Segmentation
 
 __all__ = ["Predictor", "Segmentation", "predict"]
@@ -16,7 +15,7 @@ __all__ = ["Predictor", "Segmentation", "predict"]
 _WHERE = {
     "Predictor": "predictor",
     "Segmentation": "segmentation",
-    "predict": "plain",
+    "predict": "predictor",
 }
 
 # A segmentation draws itself without torch, which the predictor needs.

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from segzoo.allocation import machine_bytes
+from segzoo.config import config_of
 from segzoo.errors import OptionError, SegzooError
 from segzoo.files import write_whole
 from segzoo.images import read, read_reduced
@@ -34,7 +35,6 @@ from segzoo.prediction.decision import Decision
 from segzoo.prediction.engines import BACKENDS, PRECISIONS, make_engine
 from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.prediction.pipeline import Stages, run_stages
-from segzoo.prediction.plain import config_of
 from segzoo.prediction.preparing import network_input
 
 if TYPE_CHECKING:
@@ -106,8 +106,6 @@ class Bench:
 
     def engine(self, backend: str, precision: str, tell: Callable[[str], None]) -> Engine:
         """Make what a run runs."""
-        if backend == EAGER:
-            return _Eager(self.network, self.device)
         return make_engine(
             self.network,
             device=self.device,
@@ -141,18 +139,6 @@ class Bench:
         write_whole(self._folder / f"mask_{next(self._numbers)}.png", data)
 
 
-class _Eager:
-    """The network as PyTorch runs it."""
-
-    description = "PyTorch as it is, float32"
-
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
-        self.network, self.device = network, device
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return self.network(images.to(self.device)).float()
-
-
 def _made_up(size: tuple[int, int], channels: int, folder: Path) -> Path:
     """Write a picture with some detail, as photographs have it, and return its file."""
     random = np.random.default_rng(0)
@@ -172,7 +158,11 @@ DEFAULT_RUNS = (EAGER, "torch:exact", "torch:fast")
 #: Every way there is.
 ALL_RUNS = (
     EAGER,
-    *(f"{backend}:{precision}" for backend, precision in itertools.product(BACKENDS, PRECISIONS)),
+    *(
+        f"{backend}:{precision}"
+        for backend, precision in itertools.product(BACKENDS, PRECISIONS)
+        if backend != EAGER
+    ),
 )
 #: Of what the bubbliiiing program calls FPS.
 FPS_REPEATS = 100
@@ -260,10 +250,8 @@ def check_size(size: tuple[int, int]) -> None:
 
 def parse_run(name: str) -> tuple[str, str]:
     """Return backend and precision of ``backend:precision``; raise `OptionError` where there are no such."""
-    if name == EAGER:
-        return EAGER, "exact"
     backend, _, precision = name.partition(":")
-    if backend not in BACKENDS:
+    if backend not in BACKENDS or (backend == EAGER and precision):
         raise OptionError(f"a run is eager, or such as torch:fast, got {shown(name)}")
     check_choice("precision", precision or "exact", PRECISIONS)
     return backend, precision or "exact"

@@ -13,16 +13,24 @@ import numpy as np
 import torch
 from torch import nn
 
+from segzoo.config import config_of
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import as_image, read, read_reduced
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
-from segzoo.prediction.plain import Model, config_of, loaded
 from segzoo.prediction.postprocessing import clean
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.shortage import (
+    MemoryShortageError,
+    is_short_of_memory,
+    release_memory,
+    told_shortage,
+)
+from segzoo.prediction.tiling.plan import told_memory
 from segzoo.prediction.tiling.planner import Tiler, read_budget
+from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -40,6 +48,8 @@ if TYPE_CHECKING:
     Picture = str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image
 
 _log = logging.getLogger(__name__)
+#: Weights by name, their folder, or a model that segzoo made.
+Model = str | os.PathLike[str] | nn.Module
 #: Values of each tensor that tell one training from another.
 _SOME = 256
 
@@ -78,10 +88,12 @@ class Predictor:
         precision: ``exact`` (logits within 1e-4 of float32, relative to the largest), ``fast`` (half the
             bits, where the machine is faster with them) or ``fastest`` (8-bit integers). Both of these
             also decode JPEGs no larger than the network needs, and resize to within 1 of 255.
-        backend: ``torch``, ``compile``, ``openvino`` or ``onnxruntime``.
+        backend: ``torch``, ``compile``, ``openvino``, ``onnxruntime``, or ``eager``: the network as it is,
+            which may change between two images, and which ``device`` moves. Scores are made with it.
         memory: a promise: an image that would take more than ``"4GB"`` besides what the process holds is run
             in tiles. Without, images of more than 4 million pixels are run in tiles where they would take
-            more than most of the free memory.
+            more than most of the free memory (``eager``: in tiles of one size, whatever memory is free), and
+            any image in smaller and smaller tiles once memory ran out.
         flips: directions in which each image is mirrored too, and the probabilities averaged.
         turns: whether it is turned by right angles too.
         scales: sizes that it is seen at.
@@ -95,7 +107,6 @@ class Predictor:
     Attributes:
         config: of the weights.
         engine: what runs; its ``description`` says how.
-        settings: a text that is equal for predictors which give equal masks.
 
     Raises:
         UnknownNameError: there are no such weights.
@@ -142,7 +153,7 @@ class Predictor:
             "smallest_hole": smallest_hole,
             "calibration": calibration if precision == "fastest" else (),
         }
-        networks = [loaded(one) for one in named]
+        networks = [one if isinstance(one, nn.Module) else load(one) for one in named]
         if not networks:
             raise OptionError("name at least one model")
         check_alike([config_of(network) for network in networks])
@@ -174,13 +185,11 @@ class Predictor:
         self.engine: Engine = Ensemble(engines) if len(engines) > 1 else engines[0]
         if flips or turns or tuple(scales) != (1.0,):
             self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)
-        tell(self.engine.description)
-        views = (tuple(flips), turns, tuple(scales))
-        # Also where the engine is the same: what is not exact reads its files smaller.
-        cut = (self._exact, self.config.threshold, self._thresholds, self._smallest)
-        known = [fingerprint(network) for network in networks]
-        self.settings = repr((known, self.config.preprocessing, self.engine.description, views, cut))
+        if backend != "eager":  # else nothing was chosen
+            tell(self.engine.description)
+        self._networks, self._views = networks, (tuple(flips), turns, tuple(scales))
         self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
+        self.tiler.steady = backend == "eager"
 
     def __call__(
         self, image: Picture, *, layout: Layout = "HWC", probabilities: bool = False
@@ -209,6 +218,27 @@ class Predictor:
         return _made_again, (self._models, self._options, self.settings)
 
     @property
+    def settings(self) -> str:
+        """A text that is equal for predictors which give equal masks."""
+        # Also where the engine is the same: what is not exact reads its files smaller.
+        cut = (self._exact, self.config.threshold, self._thresholds, self._smallest)
+        known = [fingerprint(network) for network in self._networks]
+        return repr((known, self.config.preprocessing, self.engine.description, self._views, cut))
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a score says of how its masks were made, by name."""
+        found = {"network": self.config.architecture.name, "engine": self.engine.description}
+        if self.config.architecture.num_classes == 1:
+            found["threshold"] = f"{self.config.threshold:g}"
+        for index, value in self._thresholds.items():
+            found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"
+        if self.tiler.memory is not None:
+            found["memory"] = told_memory(self.tiler.memory)
+        found |= {name.replace("_", " "): str(size) for name, size in self._smallest.items() if size}
+        return found
+
+    @property
     def cleans(self) -> bool:
         """Whether small objects or holes go, which needs the whole mask."""
         return any(self._smallest.values())
@@ -220,19 +250,34 @@ class Predictor:
             image: as calling the predictor takes it.
             probabilities: whether `segment_prepared` will be asked for them, which takes memory.
         """
-        if not self._exact and isinstance(image, str | os.PathLike):
-            pixels, size = read_reduced(image, self.config.preprocessing.resize)
-        else:
-            pixels = _pixels(image)
-            size = pixels.shape[0], pixels.shape[1]
-        channels = pixels.shape[2]
-        resident = size[0] * size[1] * channels
-        plan = self.tiler.plan(*size, channels=channels, resident=resident, probabilities=probabilities)
-        reduced = pixels.shape[:2] != size
+        if self._exact or not isinstance(image, str | os.PathLike):
+            return self.prepare_pixels(_pixels(image), probabilities=probabilities)
+        pixels, size = read_reduced(image, self.config.preprocessing.resize)
+        if pixels.shape[:2] == size:
+            return self.prepare_pixels(pixels, probabilities=probabilities)
+        plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
         if plan is not None:
-            return Prepared(_pixels(image) if reduced else pixels, size, plan=plan)
-        seen = network_input(pixels, self.config, size=size, exact=self._exact)
-        return Prepared(partial(_pixels, image) if reduced else pixels, size, *seen)
+            return Prepared(_pixels(image), size, plan=plan)
+        return Prepared(
+            partial(_pixels, image), size, *network_input(pixels, self.config, size=size, exact=False)
+        )
+
+    def prepare_pixels(self, pixels: NDArray[np.uint8], *, probabilities: bool = False) -> Prepared:
+        """Preprocess an array whose channels are taken as they are, as data sets give it.
+
+        Args:
+            pixels: ``(H, W, C)`` uint8.
+            probabilities: whether `segment_prepared` will be asked for them, which takes memory.
+        """
+        size = pixels.shape[0], pixels.shape[1]
+        plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
+        if plan is not None:
+            return Prepared(pixels, size, plan=plan)
+        return Prepared(pixels, size, *network_input(pixels, self.config, exact=self._exact))
+
+    def _plan(self, size: tuple[int, int], channels: int, *, probabilities: bool) -> Plan | None:
+        resident = size[0] * size[1] * channels
+        return self.tiler.plan(*size, channels=channels, resident=resident, probabilities=probabilities)
 
     @torch.inference_mode()
     def segment_prepared(
@@ -243,7 +288,29 @@ class Predictor:
         Args:
             prepared: what `prepare` returned, of equal size, or one that is run in tiles.
             probabilities: whether the results hold the probabilities of every class.
+
+        Raises:
+            MemoryShortageError: memory ran out, and no smaller tiles make the image fit.
         """
+        try:
+            return self._segmented(prepared, probabilities=probabilities)
+        except (RuntimeError, MemoryError) as error:
+            if not is_short_of_memory(error):
+                raise
+            told = told_shortage(error)
+        # Outside the handler, whose traceback would keep every feature map alive.
+        release_memory()
+        if len(prepared) > 1:
+            return [self.segment_prepared([one], probabilities=probabilities)[0] for one in prepared]
+        one = prepared[0]
+        image = one.image() if callable(one.image) else one.image
+        plan = self.tiler.smaller(one.plan, *one.size, channels=image.shape[2], probabilities=probabilities)
+        if plan is None:
+            size = f"{one.size[0]}x{one.size[1]}"
+            raise MemoryShortageError(f"an image of {size} pixels does not fit the memory ({told})")
+        return self.segment_prepared([Prepared(image, one.size, plan=plan)], probabilities=probabilities)
+
+    def _segmented(self, prepared: Sequence[Prepared], *, probabilities: bool) -> list[Segmentation]:
         if prepared[0].plan is not None:
             return [self._tiled(one, probabilities=probabilities) for one in prepared]
         tensors = [one.tensor for one in prepared if one.tensor is not None]
@@ -286,6 +353,36 @@ def _made_again(models: Sequence[Model], options: Mapping[str, Any], settings: s
     if made.settings != settings:
         _log.warning("a predictor was made again with other settings: %s, it was %s", made.settings, settings)
     return made
+
+
+def predict(
+    image: Picture,
+    *,
+    model: Model,
+    device: str | torch.device | None = None,
+    layout: Layout = "HWC",
+    probabilities: bool = False,
+) -> Segmentation:
+    """Segment one image by the network as it is; `segzoo.Predictor` is made for many.
+
+    Args:
+        image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels in
+            RGB order; values as `segzoo.images.to_uint8` takes them.
+        model: weights by name, their folder, or a model that segzoo made.
+        device: where to compute; the model's own device unless told.
+        layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
+        probabilities: whether to keep them too, 4 bytes a pixel and class.
+
+    Raises:
+        ImageError: the image cannot be read.
+        UnknownNameError: there are no such weights.
+
+    Example:
+        >>> result = segzoo.predict("cells.png", model="unet-nuclei")
+        >>> result.overlay().save("cells_overlay.png")
+    """
+    predictor = Predictor(model, device=device, backend="eager")
+    return predictor(image, layout=layout, probabilities=probabilities)
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from segzoo.config import config_of
 from segzoo.creation import create
 from segzoo.errors import OptionError, WeightsError
 from segzoo.images import to_channels
-from segzoo.prediction.plain import config_of
 from segzoo.specs import Resize
 from segzoo.weights.sources import located
 

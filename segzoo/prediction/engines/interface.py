@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 #: ``exact``: logits within 1e-4 of eager float32, relative to the largest; ``fast``: half the bits, where
 #: the machine computes faster with them; ``fastest``: 8-bit integers, calibrated on images.
 Precision = Literal["exact", "fast", "fastest"]
-#: Who computes; all but ``torch`` and ``compile`` come with an extra of the same name.
-Backend = Literal["torch", "compile", "openvino", "onnxruntime"]
+#: Who computes: ``eager`` is the network as PyTorch runs it, which nothing is made of; ``openvino`` and
+#: ``onnxruntime`` come with an extra of the same name.
+Backend = Literal["torch", "compile", "openvino", "onnxruntime", "eager"]
 
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 BACKENDS: tuple[str, ...] = get_args(Backend)

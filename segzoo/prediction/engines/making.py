@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segzoo.errors import MissingExtraError
+from segzoo.errors import MissingExtraError, OptionError
 from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
+from segzoo.prediction.engines.eager import EagerEngine
 from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
@@ -38,16 +39,17 @@ def make_engine(
 
     Args:
         network: maps ``(N, C, H, W)`` to logits ``(N, K, H, W)``; is not changed, and an engine does not
-            see later changes of it.
+            see later changes of it. ``eager`` alone runs the network itself, and moves it to ``device``.
         device: where to compute; the network's own device unless told.
         precision: ``exact`` (within 1e-4 of float32, relative to the largest logit), ``fast`` (bfloat16 or
             float16 where the machine is faster with it) or ``fastest`` (8-bit integers).
-        backend: ``torch``, ``compile`` (torch.compile: slow to start), ``openvino`` or ``onnxruntime``.
+        backend: ``torch``, ``compile`` (torch.compile: slow to start), ``openvino``, ``onnxruntime`` or
+            ``eager`` (the network as it is, exact alone).
         calibration: preprocessed images ``(N, C, H, W)`` like those to come, which ``fastest`` measures.
         tell: hears, a line each, what was asked for and could not be had, and what was measured.
 
     Raises:
-        OptionError: there is no such precision, backend or device.
+        OptionError: there is no such precision, backend or device, or ``eager`` is to be less than exact.
 
     Example:
         >>> engine = make_engine(segzoo.load("unet-nuclei"), precision="fast")
@@ -56,6 +58,13 @@ def make_engine(
     check_choice("precision", precision, PRECISIONS)
     check_choice("backend", backend, BACKENDS)
     where = _device(network, device)
+    if backend == "eager":
+        if precision != "exact":
+            raise OptionError(
+                f'backend="eager" runs the network as it is, in float32: leave out precision="{precision}", '
+                'or choose another backend, such as "torch"'
+            )
+        return EagerEngine(network.to(where))
     if where.type == "cpu":
         use_cores()
     dtype = _dtype(where, precision, backend, tell)

@@ -1,18 +1,21 @@
 """When an image is too large for the memory: tiles instead of the whole, and rows instead of files.
 
 Small images are never measured. A large one is planned for a budget, which is most of what the machine
-has to spare unless somebody names another.
+has to spare unless somebody names another. Where masks are scored, the tiles of a large image have a side of
+their own rather than one that follows from the memory to spare, wherever they give the result of the whole
+image: a score, and a resumed run, must not depend on what else the machine does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from segzoo.errors import OptionError
 from segzoo.images import placed
+from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.prediction.tiling import (
     ArrayChances,
     ArrayRows,
@@ -42,6 +45,13 @@ SMALL = 4_000_000
 MOST = 20_000
 #: The share of the memory to spare that a plan may take where nobody names a budget.
 _SHARE = 0.6
+#: Sides of tiles that are cut whatever the memory: the first that is at least four times what the network
+#: sees to one side, so that the tiles have at most four times the pixels of the image.
+_SIDES = (1024, 2048, 4096)
+#: Sides that are tried one after the other where memory ran out nevertheless.
+_LAST = (1024, 512, 256)
+#: A budget that limits nothing, for tiles whose side is given.
+_ANY = 10**18
 #: Bytes that are taken to be free where the system does not say.
 _UNKNOWN = 4 * 10**9
 #: Images that are held at most while one is segmented, itself included.
@@ -60,7 +70,8 @@ class Tiler:
         config: how it predicts.
         thresholds: by class index.
         memory: the budget in bytes; ``None`` looks what is to spare.
-        tell: is told each plan.
+        tell: called with each plan, once.
+        steady: whether tiles are the same whatever the memory to spare, unless ``memory`` is named.
         shared: whether other images are on their way at the same time: read, or written.
     """
 
@@ -70,8 +81,11 @@ class Tiler:
     thresholds: Mapping[int, float]
     memory: int | None
     tell: Callable[[str], None]
+    steady: bool = False
     shared: bool = False
     _traits: NetworkProfile | None = None
+    _known_unmeasurable: bool = False
+    _told: set[str] = field(default_factory=set)
 
     def plan(
         self, height: int, width: int, *, channels: int, resident: int = 0, probabilities: bool = False
@@ -87,23 +101,101 @@ class Tiler:
 
         Raises:
             OptionError: the budget is too small; the text tells the least one.
+            MemoryShortageError: the memory to spare is too little, where nobody named a budget.
         """
         size = placed(height, width, self.config.preprocessing.resize)[0]
         seen = size[0] * size[1]
-        if self.memory is None:
-            small = max(height * width, seen) < SMALL
-        else:
+        budget = self._budget_here()
+        large = max(height * width, seen) >= SMALL
+        if self.memory is not None:
             small = seen * MOST + self.held(height, width, probabilities=probabilities) < self.memory
-        if small:
+        else:
+            kept = 4 * self.config.architecture.num_classes * height * width
+            budget -= kept if self.steady and probabilities else 0
+            small = not large and (not self.steady or seen * MOST < budget)
+        if small or not self._measurable():
             return None
+        if large and self.steady and self.memory is None:
+            plan = self._steady_plan(height, width, channels, resident, probabilities=probabilities)
+            if plan is not None and plan.peak <= budget:
+                return None if plan.single else self._announced(plan)
         # While one is segmented, pictures of the one before are drawn, and a few wait.
         others = _WAITING * resident + self.held(height, width, probabilities=probabilities)
         beside = others if self.shared else 0
-        plan = self._planned(height, width, channels, resident, beside, probabilities=probabilities)
-        if plan.single and plan.peak + self._beside(height, width) <= self.budget:
+        try:
+            plan = self._planned(
+                height, width, channels, resident, beside, max(budget, 1), probabilities=probabilities
+            )
+        except OptionError as error:
+            if self.memory is not None:
+                raise
+            raise MemoryShortageError(f"an image of {height}x{width} pixels is too large: {error}") from error
+        if plan.single and plan.peak + self._beside(height, width) <= budget:
             return None
-        self.tell(str(plan))
+        return self._announced(plan)
+
+    def smaller(
+        self, plan: Plan | None, height: int, width: int, *, channels: int, probabilities: bool = False
+    ) -> Plan | None:
+        """Return smaller tiles for an image that ran out of memory; ``None`` where there are none to try.
+
+        Args:
+            plan: how it was run; ``None`` as a whole.
+            height: of the image.
+            width: of the image.
+            channels: of the image's file.
+            probabilities: whether they are wanted.
+        """
+        if self.memory is not None or not self._measurable():
+            return None
+        longest = max(placed(height, width, self.config.preprocessing.resize)[0])
+        have = longest if plan is None else max(plan.tile)
+        for side in _LAST:
+            if side < have:
+                try:
+                    cut = self._planned(
+                        height, width, channels, 0, 0, _ANY, probabilities=probabilities, side=side
+                    )
+                except OptionError:  # the network sees farther than such a tile
+                    continue
+                if max(cut.tile) < have:
+                    return self._announced(cut)
+        return None
+
+    def _steady_plan(
+        self, height: int, width: int, channels: int, resident: int, *, probabilities: bool
+    ) -> Plan | None:
+        """Return exact tiles that do not follow from the memory; ``None`` where there are none."""
+        radius = self.measured().radius
+        side = next((side for side in _SIDES if radius is not None and 4 * radius <= side), None)
+        if side is None:
+            return None
+        return self._planned(
+            height, width, channels, resident, 0, _ANY, probabilities=probabilities, side=side
+        )
+
+    def _announced(self, plan: Plan) -> Plan:
+        if str(plan) not in self._told:
+            self._told.add(str(plan))
+            self.tell(str(plan))
         return plan
+
+    def _measurable(self) -> bool:
+        """Whether the network can be measured: one that takes images of one size cannot, say."""
+        if self.memory is not None or self._traits is not None:
+            return True
+        if self._known_unmeasurable:
+            return False
+        try:
+            self.measured()
+        except Exception as error:
+            self._known_unmeasurable = True
+            self.tell(f"images are run as a whole, as the network cannot be measured: {error}")
+        return not self._known_unmeasurable
+
+    def _budget_here(self) -> int:
+        """Return the bytes that a plan may take where the network runs."""
+        return to_spare(self.engine.device) if self.memory is None else self.memory
 
     @property
     def budget(self) -> int:
@@ -132,26 +224,36 @@ class Tiler:
         return self._traits
 
     def _planned(
-        self, height: int, width: int, channels: int, resident: int, beside: int, *, probabilities: bool
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        resident: int,
+        beside: int,
+        memory: int,
+        *,
+        probabilities: bool,
+        side: int | None = None,
     ) -> Plan:
         return plan_tiles(
             self.measured(),
             height,
             width,
-            memory=self.budget,
+            memory=memory,
             channels=channels,
             resident=resident,
             beside=beside,
             resize=self.config.preprocessing.resize,
             probabilities=probabilities or bool(self.thresholds),
+            tile=side,
         )
 
     def plan_rows(self, rows: RowSource, beside: int, *, probabilities: bool) -> Plan:
         """Return how to run an image by rows, whose outputs take so many bytes beside; errors as `plan`."""
         size = rows.height, rows.width
-        plan = self._planned(*size, rows.channels, rows.resident, beside, probabilities=probabilities)
-        self.tell(str(plan))
-        return plan
+        budget = self._budget_here()
+        plan = self._planned(*size, rows.channels, rows.resident, beside, budget, probabilities=probabilities)
+        return self._announced(plan)
 
     @torch.inference_mode()
     def run(
@@ -168,7 +270,7 @@ class Tiler:
         """
         size, classes = (plan.height, plan.width), self.config.architecture.num_classes
         needed = 4 * classes * size[0] * size[1] if probabilities else 0
-        if needed > self.budget:
+        if not self.steady and needed > self.budget:
             raise OptionError(
                 f"the probabilities of {size[0]}x{size[1]} pixels are {told_memory(needed)}, and there is "
                 f"{told_memory(self.budget)}: write them to a file, by rows, with --outputs probabilities"

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from segzoo.prediction.plain import config_of
+from segzoo.config import config_of
 from segzoo.training.loop.distributed import (
     load_optimizer,
     load_whole,

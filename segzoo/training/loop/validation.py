@@ -13,7 +13,7 @@ from segzoo.errors import OptionError
 from segzoo.evaluation.models import predicted
 from segzoo.evaluation.results import Score
 from segzoo.evaluation.samples import named_metrics
-from segzoo.prediction.frugal import FrugalPredictor
+from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.shortage import (
     MemoryShortageError,
     is_short_of_memory,
@@ -73,7 +73,7 @@ class Validator:
         self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator, *, tell: Callable[[str], None]
     ) -> None:
         self.dataset, self.accelerator, self._tell = dataset, accelerator, tell
-        self._predictor: FrugalPredictor | None = None
+        self._predictor: tuple[nn.Module, Predictor] | None = None
         self.metrics = named_metrics(recipe.metrics, dataset.labels)
         self._choice = _choice(recipe.best, self.metrics)
         count = len(dataset)
@@ -96,14 +96,14 @@ class Validator:
         Raises:
             MemoryShortageError: an image does not fit the memory of a process; every process raises it.
         """
-        if self._predictor is None or self._predictor.network is not network:
-            self._predictor = FrugalPredictor(network, tell=self._tell)
+        if self._predictor is None or self._predictor[0] is not network:
+            self._predictor = network, Predictor(network, backend="eager", tell=self._tell)
         totals: list[Metric] = [metric.fresh() for metric in self.metrics]
         shown: list[tuple[int, ScoredSample]] = []
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         short = ""
         for index in range(rank, len(self.dataset), processes):
-            short = self._counted(self._predictor, index, totals, shown)
+            short = self._counted(self._predictor[1], index, totals, shown)
             if short:
                 break
         short = first_of(self.accelerator, short)
@@ -114,7 +114,7 @@ class Validator:
 
     def _counted(
         self,
-        predictor: FrugalPredictor,
+        predictor: Predictor,
         index: int,
         totals: list[Metric],
         shown: list[tuple[int, ScoredSample]],
@@ -126,7 +126,7 @@ class Validator:
             sample = self.dataset[index]
             name = f"{sample.name} ({sample.image.shape[0]}x{sample.image.shape[1]} pixels)"
             with self.accelerator.autocast():
-                case = predicted(predictor, sample, probabilities=probabilities)
+                (case,) = predicted(predictor, [sample], probabilities=probabilities)
             for metric, total in zip(self.metrics, totals, strict=True):
                 metric.count(total, case)
         except MemoryShortageError as error:
