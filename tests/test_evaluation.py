@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 import segzoo
+from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation import score_model, score_predictions
 from segzoo.evaluation.bootstrap import draws, mean_interval, percentiles
 from segzoo.evaluation.evaluator import GROUPS, Evaluator, columns, tally
 from segzoo.evaluation.samples import ScoredSample, named_metrics
 from segzoo.interfaces import Sample
+from segzoo.prediction import Predictor
 from segzoo.specs import Labels, numbered_labels
 
 THREE = Labels(classes=("background", "cell", "wall"), ignore_index=255)
@@ -197,6 +199,42 @@ def test_a_model_is_scored_within_the_field_of_view_and_its_masks_are_saved(mode
     assert np.array_equal(saved, segzoo.predict(Samples()[1].image, model=model).mask)
     again = score_predictions(tmp_path, Samples(), resamples=0)
     assert again.scores == found.scores
+
+
+def middle(model):
+    """Return a threshold that half of the pixels of an image exceed."""
+    return float(np.median(segzoo.predict(Samples()[0].image, model=model, probabilities=True).probabilities))
+
+
+def test_a_predictor_is_scored_as_it_predicts_and_its_options_are_told(model):
+    predictor = Predictor(model, flips=["horizontal"], threshold=middle(model), memory="60MB")
+    found = score_model(predictor, Samples(5), batch=2, resamples=0)
+    assert found.scores == tuple(segzoo.evaluate(predictor, Samples(5)))
+    assert found.scores != score_model(model, Samples(5), resamples=0).scores
+    assert "mean over 2 views" in found.about["engine"]
+    assert found.about["threshold"] == f"{middle(model):g}"
+    assert found.about["memory"] == "60 MB"
+
+
+def test_the_command_scores_the_masks_that_predict_writes_with_the_same_options(model, tmp_path, capsys):
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for number in range(3):
+        sample = Samples()[number]
+        Image.fromarray(sample.image).save(tmp_path / "data/images" / f"{number}.png")
+        Image.fromarray(sample.mask % 2).save(tmp_path / "data/masks" / f"{number}.png")
+    weights, data = str(segzoo.save(model, tmp_path / "weights")), str(tmp_path / "data")
+    how = ["--flips", "--turns", "--scales", "0.5,1", "--threshold", str(middle(model)), "--backend", "torch"]
+    out, saved = str(tmp_path / "out"), str(tmp_path / "saved")
+    assert run(["predict", f"{data}/images", "-m", weights, "--out", out, "--outputs", "mask", *how]) == 0
+    told = ["evaluate", weights, "--data", data, "--split", "all", "--save-predictions", saved]
+    assert run([*told, "--json", *how]) == 0, capsys.readouterr().err
+    for number in range(3):
+        written = np.asarray(Image.open(tmp_path / "out" / f"{number}_mask.png"))
+        assert 0 < written.mean() < 1
+        assert np.array_equal(written, np.asarray(Image.open(tmp_path / "saved" / f"{number}.png")))
+    assert run(["evaluate", "--predictions", saved, "--truth", saved, "--flips"]) == 2
+    assert "--flips goes with a MODEL" in capsys.readouterr().err
 
 
 def test_a_metric_of_probabilities_is_given_the_models(model):

@@ -94,6 +94,21 @@ def test_where_memory_runs_out_smaller_and_smaller_tiles_are_tried(network):
     assert np.mean(found.mask != whole_of(network, image).mask) < 0.1  # such tiles are not exact
 
 
+def test_images_that_do_not_fit_together_are_run_one_by_one(network):
+    forward, images = network.forward, [picture(40, 50), picture(40, 50)[::-1]]
+    predictor = eager(network)
+    alone = [predictor(image).mask for image in images]
+    network.forward = lambda x: forward(x if len(x) == 1 else torch.empty(1 << 55))
+    found = predictor.segment_prepared([predictor.prepare(image) for image in images])
+    assert all(np.array_equal(one.mask, mask) for one, mask in zip(found, alone, strict=True))
+
+
+def test_a_budget_that_was_named_is_not_mended_by_smaller_tiles(network):
+    predictor = Predictor(greedy(network, 0), backend="eager", memory="4GB")
+    with pytest.raises(MemoryShortageError, match="an image of 300x400 pixels does not fit the memory"):
+        predictor(picture(300, 400))
+
+
 def test_an_image_that_fits_in_no_tiles_is_an_error_that_names_it(network):
     labels = Labels(classes=("a", "b", "c"))
 

@@ -10,9 +10,8 @@ from torch import nn
 
 import segzoo
 from segzoo.cli import run
-from segzoo.config import ModelConfig
+from segzoo.config import ModelConfig, config_of
 from segzoo.errors import ImageError, OptionError, UsageError
-from segzoo.config import config_of
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.sources import find_sources
 from segzoo.specs import Labels, Preprocessing, Resize

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import segzoo
-from segzoo.errors import OptionError
 from segzoo.config import config_of
+from segzoo.errors import OptionError
 from segzoo.prediction.tiling import (
     ArrayRows,
     ArraySink,

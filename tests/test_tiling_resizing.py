@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import segzoo
+from segzoo.config import config_of
 from segzoo.errors import OptionError
 from segzoo.images import resized
 from segzoo.prediction.decision import Decision
-from segzoo.config import config_of
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.tiling import (
     ArrayChances,

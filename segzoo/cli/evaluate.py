@@ -10,6 +10,7 @@ import click
 
 from segzoo import json_text
 from segzoo.cli import completions as offers
+from segzoo.cli.prediction_options import CALIBRATION, PredictionRequest, prediction_options
 from segzoo.cli.table import echo_json, table
 from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import echo, printable
@@ -39,7 +40,7 @@ class Request:
     metrics: tuple[str, ...]
     resamples: int
     seed: int
-    device: str | None
+    prediction: PredictionRequest
     save_predictions: str | None
     report: str | None
     overwrite: bool
@@ -83,11 +84,7 @@ class Request:
     help="Of the bootstrap that gives intervals; 0 for none.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
-@click.option(
-    "--device",
-    shell_complete=offers.devices,
-    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
-)
+@prediction_options(None, "eager where precision is exact, else torch")
 @click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
 @click.option("--report", type=click.Path(), help="A folder for report.html, images.csv and report.json.")
 @click.option(
@@ -109,7 +106,11 @@ def command(**options: Any) -> None:
     is the interval that holds 95 % of the scores of resampled images. Predictions are images of one
     value a pixel or .npy arrays, named like their truths; scoring them needs no torch. Files that
     cannot be read are left out and listed at the end; the exit code is then 1.
+
+    Masks are made by the network as it is, in float32, unless options say how: they mean what they mean to
+    segzoo predict, and the report tells them.
     """
+    options["prediction"] = PredictionRequest.taken(options)
     request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
     _check(request)
     if request.report:
@@ -154,8 +155,8 @@ def _check(request: Request) -> None:
         wrong = "--root, --split and --data-option go with --data; a folder of truths is scored as a whole"
     elif request.predictions and request.save_predictions:
         wrong = "--save-predictions goes with a MODEL; these predictions are files already"
-    elif request.predictions and request.device:
-        wrong = "--device goes with a MODEL; masks are scored on the CPU"
+    elif request.predictions and request.prediction.first:
+        wrong = f"{request.prediction.first} goes with a MODEL; these predictions are masks already"
     elif request.data and _tells_classes(request) and not _is_folder(request.data):
         wrong = f"--classes and --ignore-index are for folders; the data set {request.data!r} has its own"
     if wrong:
@@ -191,12 +192,16 @@ def _score(request: Request) -> Evaluation:
 
     if request.save_predictions:
         _check_place(request)
-    device = parse_device(request.device)
-    network = load(str(request.model)).to(device)
+    asked = request.prediction
+    network = load(str(request.model)).to(parse_device(asked.device))
     names = _class_names(request) or config_of(network).labels.classes
+    dataset, calibration = _dataset(request, names), []
+    if asked.precision == "fastest":
+        calibration = [dataset[index].image for index in range(min(CALIBRATION, len(dataset)))]
     return score_model(
-        network,
-        _dataset(request, names),
+        asked.predictor([network], calibration=calibration),
+        dataset,
+        batch=asked.batch,
         subject=request.model,
         save_predictions=request.save_predictions,
         overwrite=request.overwrite,
@@ -230,6 +235,8 @@ def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
     """Read ``key=value``; a value is JSON where it can be read so, else a word."""
     options: dict[str, Any] = {}
     for key, text in pairs_of("--data-option", settings, "values=[0,128]").items():
+        if key in ("root", "split"):
+            raise click.BadParameter(f"say --{key} instead", param_hint="'--data-option'")
         try:
             options[key] = json_text.parse(text)
         except json_text.JsonError:

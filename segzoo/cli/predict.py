@@ -11,7 +11,8 @@ import click
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
-from segzoo.cli.words import ManyValues, naming, numbers, thresholds, words_of
+from segzoo.cli.prediction_options import CALIBRATION, PredictionRequest, prediction_options
+from segzoo.cli.words import ManyValues, naming, words_of
 from segzoo.prediction.outputs.catalogue import OUTPUTS, read_format
 from segzoo.printing import echo, echo_passing, printable
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.sources import Found, Source, VideoSource
-    from segzoo.specs import Labels
 
 
 #: Pixels that an object or a hole may have, which is more than images have.
@@ -54,55 +54,12 @@ PIXELS = click.IntRange(0, 10**12)
     shell_complete=offers.files,
     help="A file with a PATH a line; - is standard input.",
 )
-@click.option(
-    "--device",
-    shell_complete=offers.devices,
-    help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["exact", "fast", "fastest"]),
-    default="exact",
-    show_default=True,
-    help="float32, half the bits, or 8-bit integers.",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["torch", "compile", "openvino", "onnxruntime"]),
-    default="torch",
-    show_default=True,
-    help="Who computes.",
-)
+@prediction_options("torch", "torch")
 @click.option(
     "--calibrate",
     multiple=True,
     shell_complete=offers.files,
     help="Images that --precision fastest measures [default: the first 8].",
-)
-@click.option("--memory", help="A promise such as 4GB: larger images are run in tiles.")
-@click.option(
-    "--batch",
-    type=click.IntRange(1, 65_536),
-    default=1,
-    show_default=True,
-    help="Images of one size together.",
-)
-@click.option("--flips", is_flag=True, help="Average over the mirrored images too.")
-@click.option("--turns", is_flag=True, help="Average over right-angle turns too.")
-@click.option("--scales", help="Average over sizes such as 0.75,1,1.25.")
-@click.option(
-    "--threshold",
-    "--mask-threshold",
-    "-t",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Of the one class [default: the weights'].",
-)
-@click.option(
-    "--class-threshold",
-    multiple=True,
-    metavar="CLASS=T",
-    shell_complete=weights_offers.class_thresholds,
-    help="Of one class of several.",
 )
 @click.option("--smallest-object", type=PIXELS, default=0, help="In pixels; smaller ones go.")
 @click.option("--smallest-hole", type=PIXELS, default=0, help="In pixels; smaller ones are filled.")
@@ -167,6 +124,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     The options of milesial's predict.py (-i A B -o C D -s -t -v -n -c) and --mix blend, mask or cutout of
     bubbliiiing's are understood.
     """
+    options["prediction"] = PredictionRequest.taken(options)
     words = [*paths, *options["inputs"]]
     if not words and not options["lists"]:
         raise click.UsageError("name at least one image or folder")
@@ -265,7 +223,7 @@ def _run(
         options=look,
         resume=options["resume"],
         part=part,
-        batch=options["batch"],
+        batch=options["prediction"].batch,
         save=not options["no_save"],
         any_size=options["any_size"],
         films=VideoOptions(
@@ -328,46 +286,18 @@ def _look(options: dict[str, Any], suffixes: Mapping[str, str]) -> OutputOptions
 
 
 def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
-    from segzoo.prediction.predictor import Predictor
-
-    calibration: list[Any] = list(options["calibrate"])
-    if options["precision"] == "fastest" and not calibration:
-        calibration = [source.read() for source in sources[:8]]
-    models = [_weights(name, options) for name in options["models"]]
-    cuts = _checked(models[0].segzoo_config.labels, options)
-    return Predictor(
-        models,
-        device=options["device"],
-        precision=options["precision"],
-        backend=options["backend"],
-        memory=options["memory"],
-        flips=("horizontal", "vertical") if options["flips"] else (),
-        turns=options["turns"],
-        scales=numbers(options["scales"]),
-        threshold=options["threshold"],
-        thresholds=cuts,
-        smallest_object=options["smallest_object"],
-        smallest_hole=options["smallest_hole"],
-        calibration=calibration,
-        tell=_warn,
-    )
-
-
-def _checked(labels: Labels, options: dict[str, Any]) -> dict[str | int, float]:
-    """Return the thresholds by class, once all options that name classes or sizes are known to be right."""
     from segzoo.labels import class_index
-    from segzoo.prediction.decision import read_thresholds
-    from segzoo.prediction.tiling.planner import read_budget
 
-    cuts = thresholds(options["class_threshold"])
-    with naming("--class-threshold"):
-        read_thresholds(labels, cuts)
+    asked: PredictionRequest = options["prediction"]
+    calibration: list[Any] = list(options["calibrate"])
+    if asked.precision == "fastest" and not calibration:
+        calibration = [source.read() for source in sources[:CALIBRATION]]
+    models = [_weights(name, options) for name in options["models"]]
     with naming("--only"):
         for name in options["only"]:
-            class_index(labels, name)
-    with naming("--memory"):
-        read_budget(options["memory"])
-    return cuts
+            class_index(models[0].segzoo_config.labels, name)
+    cleaning = {name: options[name] for name in ("smallest_object", "smallest_hole")}
+    return asked.predictor(models, calibration=calibration, **cleaning)
 
 
 def _weights(name: str, options: dict[str, Any]) -> Any:

@@ -40,7 +40,7 @@ def class_thresholds(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 
 def _class_names(ctx: click.Context) -> Iterator[str]:
-    for name in ctx.params.get("models") or ():
+    for name in ctx.params.get("models") or filter(None, [ctx.params.get("model")]):
         entries = zoo.registry("weights").find(name)
         spec = entries[0].spec if entries else None
         if spec is not None and not spec.folder:

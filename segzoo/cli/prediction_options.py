@@ -1,0 +1,148 @@
+"""Options that say how masks are made: the same ones for ``segzoo predict`` and ``segzoo evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segzoo.cli import completions as offers
+from segzoo.cli import weights_completions as weights_offers
+from segzoo.cli.words import naming, numbers, thresholds
+from segzoo.printing import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from segzoo.prediction.predictor import Predictor
+
+#: How many images ``--precision fastest`` measures, unless somebody names some.
+CALIBRATION = 8
+
+_OPTIONS = (
+    click.option(
+        "--device",
+        shell_complete=offers.devices,
+        help="Where to compute, such as cpu or cuda:1 [default: a GPU if there is one].",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["exact", "fast", "fastest"]),
+        default="exact",
+        show_default=True,
+        help="float32, bf16/fp16, or int8.",
+    ),
+    click.option("--memory", help="A promise such as 4GB: larger images are run in tiles."),
+    click.option(
+        "--batch",
+        type=click.IntRange(1, 65_536),
+        default=1,
+        show_default=True,
+        help="Images of one size together.",
+    ),
+    click.option("--flips", is_flag=True, help="Average over the mirrored images too."),
+    click.option("--turns", is_flag=True, help="Average over right-angle turns too."),
+    click.option("--scales", help="Average over sizes such as 0.75,1,1.25."),
+    click.option(
+        "--threshold",
+        "--mask-threshold",
+        "-t",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Threshold for binary models [default: the weights'].",
+    ),
+    click.option(
+        "--class-threshold",
+        multiple=True,
+        metavar="CLASS=T",
+        shell_complete=weights_offers.class_thresholds,
+        help="Threshold of one class of several; may be repeated.",
+    ),
+)
+
+
+def prediction_options(backend: str | None, default: str) -> Callable[[Any], Any]:
+    """Return what gives a command the options; `PredictionRequest.taken` reads them.
+
+    Args:
+        backend: taken where none is named.
+        default: that in words.
+    """
+    engine = click.option(
+        "--backend",
+        type=click.Choice(["torch", "compile", "openvino", "onnxruntime", "eager"]),
+        default=backend,
+        help=f"Inference engine; eager is the network as it is [default: {default}].",
+    )
+
+    def decorate(command: Any) -> Any:
+        for option in reversed((*_OPTIONS[:2], engine, *_OPTIONS[2:])):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRequest:
+    """How masks are to be made, as the command line says it."""
+
+    device: str | None = None
+    precision: str = "exact"
+    backend: str | None = None
+    memory: str | None = None
+    batch: int = 1
+    flips: bool = False
+    turns: bool = False
+    scales: str | None = None
+    threshold: float | None = None
+    class_threshold: tuple[str, ...] = ()
+
+    @classmethod
+    def taken(cls, options: dict[str, Any]) -> Self:
+        """Take a command's options for prediction out of all its options."""
+        return cls(**{one.name: options.pop(one.name) for one in fields(cls)})
+
+    @property
+    def first(self) -> str:
+        """The first option that was given, nothing where none was."""
+        given = (one.name for one in fields(self) if getattr(self, one.name) != one.default)
+        return next((f"--{name.replace('_', '-')}" for name in given), "")
+
+    def predictor(
+        self, models: Sequence[Any], *, calibration: Sequence[Any] = (), **cleaning: int
+    ) -> Predictor:
+        """Make the predictor of models that are loaded.
+
+        Args:
+            models: several are an ensemble.
+            calibration: images that ``--precision fastest`` measures.
+            cleaning: ``smallest_object`` and ``smallest_hole``.
+        """
+        from segzoo.prediction.decision import read_thresholds
+        from segzoo.prediction.predictor import Predictor
+        from segzoo.prediction.tiling.planner import read_budget
+
+        cuts = thresholds(self.class_threshold)
+        with naming("--class-threshold"):
+            read_thresholds(models[0].segzoo_config.labels, cuts)
+        with naming("--memory"):
+            read_budget(self.memory)
+        backend: Any = self.backend or ("eager" if self.precision == "exact" else "torch")
+        precision: Any = self.precision
+        return Predictor(
+            models,
+            device=self.device,
+            precision=precision,
+            backend=backend,
+            memory=self.memory,
+            flips=("horizontal", "vertical") if self.flips else (),
+            turns=self.turns,
+            scales=numbers(self.scales),
+            threshold=self.threshold,
+            thresholds=cuts,
+            calibration=calibration,
+            tell=lambda text: echo(text, err=True),
+            **cleaning,
+        )
