@@ -8,6 +8,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import segzoo
@@ -64,6 +65,7 @@ class Samples:
 
 @pytest.fixture(scope="module")
 def model():
+    torch.manual_seed(1)
     return segzoo.create("unet", num_classes=1, width=2, depth=2)
 
 
