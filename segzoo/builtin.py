@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segzoo.distribution import requirement
 from segzoo.hooks import API_VERSION, hookimpl
 from segzoo.losses.catalogue import list_losses
 from segzoo.metrics.catalogue import list_metrics
@@ -18,6 +19,7 @@ from segzoo.specs import (
     Preprocessing,
     RecipeSpec,
     ScheduleSpec,
+    TrackerSpec,
     WeightsSpec,
 )
 
@@ -239,6 +241,45 @@ def segzoo_schedules() -> Iterable[ScheduleSpec]:
             paper=paper,
         )
         for name, (summary, paper) in known.items()
+    ]
+
+
+@hookimpl
+def segzoo_trackers() -> Iterable[TrackerSpec]:
+    room, tensorboard = "segzoo.training.report.trackers", ("tensorboard", "torch.utils.tensorboard")
+    return [
+        TrackerSpec(
+            name="tensorboard",
+            factory=f"{room}:tensorboard",
+            modules=tensorboard,
+            install=requirement(extra="tensorboard"),
+            summary="TensorBoard, in the folder of the run",
+        ),
+        TrackerSpec(
+            name="wandb",
+            factory=f"{room}:wandb",
+            modules=("wandb",),
+            install=requirement(extra="wandb"),
+            summary="Weights & Biases, offline where there is no account or network",
+        ),
+        *(
+            TrackerSpec(
+                name=name,
+                aliases=("comet",) if name == "comet_ml" else (),
+                factory=f"{room}:{name}",
+                modules=(name,),
+                install=name.replace("_", "-"),
+                network=network,
+                summary=summary,
+            )
+            for name, network, summary in (
+                ("mlflow", False, "MLflow: mlruns, or the server of MLFLOW_TRACKING_URI"),
+                ("comet_ml", True, "Comet, with the account of its own configuration"),
+                ("aim", False, "Aim, in the folder of the run"),
+                ("clearml", True, "ClearML, with the account of its own configuration"),
+                ("dvclive", False, "DVCLive, in the folder of the run"),
+            )
+        ),
     ]
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         OptimizerSpec,
         RecipeSpec,
         ScheduleSpec,
+        TrackerSpec,
         WeightsSpec,
     )
 
@@ -113,6 +114,12 @@ def segzoo_optimizers() -> Iterable[OptimizerSpec]:
 @hookspec
 def segzoo_schedules() -> Iterable[ScheduleSpec]:
     """Return schedules of learning rates."""
+    return ()
+
+
+@hookspec
+def segzoo_trackers() -> Iterable[TrackerSpec]:
+    """Return experiment trackers."""
     return ()
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         OptimizerSpec,
         RecipeSpec,
         ScheduleSpec,
+        TrackerSpec,
         WeightsSpec,
     )
 
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     optimizers: Registry[OptimizerSpec]
     #: How learning rates change.
     schedules: Registry[ScheduleSpec]
+    #: What logs a training.
+    trackers: Registry[TrackerSpec]
     #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
     #: What became of each plug-in that was found, segzoo's own parts first.

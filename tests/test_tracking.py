@@ -7,13 +7,16 @@ import socket
 import struct
 import sys
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from segzoo.errors import MissingExtraError, OptionError
-from segzoo.specs import Labels
+from segzoo.errors import FailureError, MissingExtraError, UnknownNameError, UsageError
+from segzoo.specs import Labels, TrackerSpec
+from segzoo.testing import check_tracker, isolated_zoo
+from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.report.examples import Example
 from segzoo.training.report.trackers import Tracking, make_trackers
 
@@ -65,7 +68,7 @@ def events(out):
 
 
 def test_an_unknown_tracker_is_an_error_that_names_the_known(tmp_path):
-    with pytest.raises(OptionError, match=r"did you mean 'tensorboard'.*tensorboard, wandb"):
+    with pytest.raises(UnknownNameError, match=r"did you mean 'tensorboard'.*`segzoo list trackers`"):
         make_trackers(["tensorbord"], tmp_path)
 
 
@@ -228,3 +231,68 @@ def test_wandb_is_offline_where_the_network_is_switched_off(tmp_path, wandb, mon
         with pytest.raises(BlockingIOError):  # nobody has connected
             listener.accept()
     assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("mlflow", "mlflow"),
+        ("comet", "comet-ml"),
+        ("aim", "aim"),
+        ("clearml", "clearml"),
+        ("dvclive", "dvclive"),
+    ],
+)
+def test_a_tracker_of_accelerate_says_which_package_it_needs(name, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    with pytest.raises(MissingExtraError, match=f"pip install '{package}'"):
+        make_trackers([name], tmp_path)
+
+
+def test_a_tracker_that_needs_a_network_is_refused_where_it_is_switched_off(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGZOO_OFFLINE", "1")
+    spec = TrackerSpec(name="far", factory="test_tracking:Noting", network=True)
+    with (
+        isolated_zoo(spec),
+        pytest.raises(FailureError, match=r"far needs a network, .*SEGZOO_OFFLINE"),
+    ):
+        make_trackers(["far"], tmp_path)
+
+
+class Noting(accelerate.tracking.GeneralTracker):
+    """Remembers what it is told."""
+
+    name, requires_logging_directory, tracker = "noting", False, None
+    told: ClassVar[list] = []
+
+    def __init__(self, folder) -> None:
+        super().__init__()
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def store_init_configuration(self, values) -> None:
+        self.told.append(("recipe", values["model"]))
+
+    def log(self, values, step=None, **kwargs) -> None:
+        self.told.append((step, values))
+
+    def log_images(self, values, step=None, **kwargs) -> None:
+        self.told.append((step, {name: image.shape for name, image in values.items()}))
+
+    def finish(self) -> None:
+        self.told.append("finish")
+
+
+def test_a_tracker_of_a_plugin_gets_the_recipe_the_numbers_and_the_pictures(tmp_path):
+    spec = TrackerSpec(name="noting", factory="test_tracking:Noting")
+    sys.modules["test_tracking"].Noting.told.clear()
+    with isolated_zoo(spec, owner="segzoo-mine"):
+        read_recipe(None, ["data=folder", "root=.", "trackers=noting"])
+        tracked(tmp_path, ["noting"], steps=(1,))
+        told = list(sys.modules["test_tracking"].Noting.told)
+        check_tracker("noting")
+    picture = (1, {"validation/a/b": (40, 120, 3)})
+    assert told == ["start", ("recipe", "unet"), (1, {"loss": 1.0}), picture, "finish"]
+    with pytest.raises(UsageError, match="trackers: no tracker is named 'noting'"):
+        read_recipe(None, ["data=folder", "root=.", "trackers=noting"])

@@ -147,6 +147,12 @@ def schedules(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     return _named("schedules")
 
 
+@offering()
+def listed_trackers(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer trackers, separated by commas."""
+    return _listed(incomplete, _named("trackers"))
+
+
 @offering("file")
 def recipes(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer recipes, and files."""

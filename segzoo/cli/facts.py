@@ -37,6 +37,7 @@ _GIVEN = {
     "split",
     "labels",
     "checkpoint",
+    "folder",
     "params",
     "lr",
 }

@@ -31,7 +31,6 @@ CHOICES = {
     "shard": _YES_NO,
     "supervision": ("mean", "sum"),
     "sync_batchnorm": _YES_NO,
-    "trackers": ("tensorboard", "wandb"),
 }
 
 #: Keys whose values have names, or are folders.
@@ -45,6 +44,7 @@ _NAMED = {
     "out": offers.folders,
     "root": offers.folders,
     "schedule": offers.schedules,
+    "trackers": offers.listed_trackers,
     "weights": offers.weights,
 }
 

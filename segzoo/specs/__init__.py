@@ -20,7 +20,7 @@ from segzoo.specs.pictures import (
     numbered_labels,
 )
 from segzoo.specs.recipes import RecipeSpec
-from segzoo.specs.training import AugmentationSpec, OptimizerSpec, ScheduleSpec
+from segzoo.specs.training import AugmentationSpec, OptimizerSpec, ScheduleSpec, TrackerSpec
 from segzoo.specs.weights import WeightsSpec
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Resize",
     "ScheduleSpec",
     "Spec",
+    "TrackerSpec",
     "WeightsSpec",
     "default_preprocessing",
     "field_names",
@@ -61,6 +62,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     AugmentationSpec,
     OptimizerSpec,
     ScheduleSpec,
+    TrackerSpec,
     RecipeSpec,
     LayoutSpec,
 )

@@ -49,3 +49,20 @@ class ScheduleSpec(PartSpec):
     kind: ClassVar[str] = "schedule"
 
     falls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerSpec(PartSpec):
+    """An experiment tracker: ``factory(folder, **options)`` gives an Accelerate ``GeneralTracker``.
+
+    Attributes:
+        modules: what must be importable for it.
+        install: what brings them, as ``pip install`` takes it.
+        network: whether it does nothing without a network, so that it is refused where the network is off.
+    """
+
+    kind: ClassVar[str] = "tracker"
+
+    modules: tuple[str, ...] = ()
+    install: str = ""
+    network: bool = False

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from segzoo.testing.optimizers import check_optimizer
     from segzoo.testing.recipes import check_recipe
     from segzoo.testing.schedules import check_schedule
+    from segzoo.testing.trackers import check_tracker
     from segzoo.testing.weights import check_weights
 
 # Imported when first used: checks of metrics and data sets need no torch.
@@ -68,6 +69,7 @@ _WHERE = {
     "check_recipe": "recipes",
     "check_round_trips": "models",
     "check_schedule": "schedules",
+    "check_tracker": "trackers",
     "check_weights": "weights",
     "checks_of": "checks",
     "every_check": "checks",
@@ -92,6 +94,7 @@ __all__ = [
     "check_recipe",
     "check_round_trips",
     "check_schedule",
+    "check_tracker",
     "check_weights",
     "checks_of",
     "every_check",

@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "augmentations": materials.named("augmentations", "Step", "augment.{}=true"),
     "optimizers": materials.named("optimizers", "Optimizer", "optimizer={}"),
     "schedules": materials.named("schedules", "Schedule", "schedule={}"),
+    "trackers": materials.named("trackers", "Tracker", "trackers={}"),
     "recipes": materials.recipes,
     "layouts": materials.layouts,
 }

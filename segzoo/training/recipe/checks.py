@@ -39,8 +39,8 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         UnknownNameError: there is no model, loss, metric, optimizer or schedule of a name.
         OptionError: an option is unknown or out of range, or two keys exclude each other.
     """
-    checks = (_data, _split, _resize, _model, _augment, _loss, _optimizer, _schedule, _metrics, _pairs)
-    for check in checks:
+    parts = (_model, _augment, _loss, _optimizer, _schedule, _metrics, _trackers)
+    for check in (_data, _split, _resize, *parts, _pairs):
         try:
             check(recipe)
         except UsageError as error:
@@ -130,10 +130,18 @@ def _schedule(recipe: Recipe) -> None:
 
 
 def _metrics(recipe: Recipe) -> None:
-    registry = zoo.registry("metrics")
-    for name in recipe.metrics:
+    _check_names("metrics", recipe.metrics)
+
+
+def _trackers(recipe: Recipe) -> None:
+    _check_names("trackers", recipe.trackers)
+
+
+def _check_names(key: str, names: Iterable[str]) -> None:
+    registry = zoo.registry(key)
+    for name in names:
         if name not in registry:
-            raise UnknownNameError(f"metrics: {registry.unknown(name)}")
+            raise UnknownNameError(f"{key}: {registry.unknown(name)}")
 
 
 def _pairs(recipe: Recipe) -> None:

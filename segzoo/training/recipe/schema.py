@@ -87,7 +87,7 @@ class Recipe:
         save_every: epochs between checkpoints; the last epoch always has one.
         keep: how many checkpoints to keep.
         keep_best: of how many of the best epochs to keep the weights.
-        trackers: ``tensorboard`` or ``wandb``, or both.
+        trackers: registered trackers, such as ``tensorboard`` or ``wandb``.
         seed: of weights, order and augmentation.
         workers: processes that load data; 0 loads in the training process, from memory after the
             first epoch.

@@ -1,4 +1,7 @@
-"""TensorBoard and Weights & Biases, as Accelerate drives them; a training needs neither.
+"""Experiment trackers, as Accelerate drives them; a training needs none.
+
+Each is told numbers and the recipe. TensorBoard and Weights & Biases also get histograms, and every tracker
+that has Accelerate's ``log_images`` gets pictures.
 
 Weights & Biases goes offline by itself where there is no account or no network, and says so. Of several
 processes, the main one alone writes.
@@ -18,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from segzoo.errors import FailureError, OptionError, did_you_mean, missing_extra
+from segzoo import zoo
+from segzoo.errors import FailureError, MissingExtraError, PluginError
 from segzoo.evaluation.pictures import shrunk, thinned, without
 from segzoo.files import writable
 from segzoo.http import offline
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import numbered_labels
+from segzoo.training.parts import build
 from segzoo.training.report.examples import LONGEST
 
 if TYPE_CHECKING:
@@ -34,44 +39,113 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from segzoo.specs import Labels
+    from segzoo.specs import Labels, TrackerSpec
     from segzoo.training.report.examples import Example
-
-
-#: Trackers by name, each with the modules that it needs; its extra has its name.
-TRACKERS = {"tensorboard": ("tensorboard", "torch.utils.tensorboard"), "wandb": ("wandb",)}
 
 
 def make_trackers(names: Sequence[str], out: Path) -> list[GeneralTracker]:
     """Return trackers for ``Accelerator(log_with=..., project_dir=...)``; nothing is written yet.
 
     Args:
-        names: ``tensorboard``, ``wandb``, both or none.
-        out: the folder of the training; ``tensorboard/`` and ``wandb/`` are made in it.
+        names: of registered trackers.
+        out: the folder of the training; what trackers keep there lies in folders of their own.
 
     Raises:
-        OptionError: there is no such tracker.
+        UnknownNameError: there is no such tracker.
         MissingExtraError: the package of one is not installed.
+        FailureError: one does nothing without a network, and the network is switched off.
     """
-    wanted = list(dict.fromkeys(names))
-    for name in wanted:
-        if name not in TRACKERS:
-            told = f"there are {', '.join(TRACKERS)}"
-            raise OptionError(f"no tracker is named {name!r}{did_you_mean(name, TRACKERS, told)}")
-        for module in TRACKERS[name]:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                raise missing_extra(f"the tracker {name} needs {module}", name) from error
-    return [_tracker(name, out) for name in wanted]
+    specs = {spec.name: spec for spec in map(zoo.registry("trackers").get, names)}
+    for spec in specs.values():
+        check_installed(spec)
+        if spec.network and offline():
+            raise FailureError(
+                f"the tracker {spec.name} needs a network, which is switched off by {offline()}: leave it out"
+            )
+    return [make_tracker(spec, out) for spec in specs.values()]
 
 
-def _tracker(name: str, out: Path) -> GeneralTracker:
-    from accelerate.tracking import TensorBoardTracker, WandBTracker
+def check_installed(spec: TrackerSpec) -> None:
+    """Raise `MissingExtraError` where a tracker's package is missing, with the line that installs it."""
+    for module in spec.modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            how = f"pip install '{spec.install}'" if spec.install else "install it"
+            raise MissingExtraError(f"the tracker {spec.name} needs {module}: {how}") from error
 
-    if name == "tensorboard":
-        return TensorBoardTracker(name, logging_dir=str(out))
-    return WandBTracker(os.environ.get("WANDB_PROJECT", "segzoo"), name=out.name, dir=str(out))
+
+def make_tracker(spec: TrackerSpec, out: Path) -> GeneralTracker:
+    """Make one tracker for a training in the folder ``out``.
+
+    Raises:
+        PluginError: its factory made something else.
+    """
+    from accelerate.tracking import GeneralTracker
+
+    made = build(spec, out)
+    if not isinstance(made, GeneralTracker):
+        told = f"tracker {spec.name!r}: its factory made a {type(made).__name__}"
+        raise PluginError(f"{told}, which is no accelerate.tracking.GeneralTracker")
+    return made
+
+
+# segzoo's own trackers.
+
+
+def tensorboard(folder: Path) -> GeneralTracker:
+    """Return the tracker of TensorBoard."""
+    from accelerate.tracking import TensorBoardTracker
+
+    return TensorBoardTracker("tensorboard", logging_dir=str(folder))
+
+
+def wandb(folder: Path) -> GeneralTracker:
+    """Return the tracker of Weights & Biases."""
+    from accelerate.tracking import WandBTracker
+
+    return WandBTracker(os.environ.get("WANDB_PROJECT", _PROJECT), name=folder.name, dir=str(folder))
+
+
+def mlflow(folder: Path) -> GeneralTracker:
+    """Return the tracker of MLflow."""
+    from accelerate.tracking import MLflowTracker
+
+    return MLflowTracker(_PROJECT, run_name=folder.name)
+
+
+def comet_ml(folder: Path) -> GeneralTracker:
+    """Return the tracker of Comet."""
+    from accelerate.tracking import CometMLTracker
+
+    del folder
+    return CometMLTracker(_PROJECT)
+
+
+def aim(folder: Path) -> GeneralTracker:
+    """Return the tracker of Aim."""
+    from accelerate.tracking import AimTracker
+
+    return AimTracker(folder.name, logging_dir=str(folder))
+
+
+def clearml(folder: Path) -> GeneralTracker:
+    """Return the tracker of ClearML."""
+    from accelerate.tracking import ClearMLTracker
+
+    project = os.environ.get("CLEARML_PROJECT", _PROJECT)
+    return ClearMLTracker(project_name=project, task_name=os.environ.get("CLEARML_TASK", folder.name))
+
+
+def dvclive(folder: Path) -> GeneralTracker:
+    """Return the tracker of DVCLive."""
+    from accelerate.tracking import DVCLiveTracker
+
+    return DVCLiveTracker(dir=str(folder / "dvclive"))
+
+
+#: What runs are filed under where a person says nothing else.
+_PROJECT = "segzoo"
 
 
 class Tracking:
@@ -115,7 +189,7 @@ class Tracking:
         for tracker in self.accelerator.log_with:
             _prepare(tracker, self._step)
         try:
-            self.accelerator.init_trackers("segzoo")
+            self.accelerator.init_trackers(_PROJECT)
         except (OSError, ImportError) as error:
             raise FailureError(f"the trackers {', '.join(self.names)} do not start: {error}") from error
         self._trackers = list(self.accelerator.trackers)
@@ -152,7 +226,7 @@ class Tracking:
                     name: wandb.Histogram(np_histogram=(one.counts, one.edges)) for name, one in found.items()
                 }
                 tracker.log(drawn, step=step)
-            else:
+            elif tracker.name == "tensorboard":
                 for name, one in found.items():
                     _writer(tracker).add_histogram_raw(name, **one.summary(), global_step=step)
 
@@ -164,11 +238,14 @@ class Tracking:
         for tracker in self._trackers:
             if tracker.name == "wandb":
                 tracker.log({name: [self._masked(example) for example in examples]}, step=step)
-            else:
+            elif tracker.name == "tensorboard":
                 for example in examples:
                     drawn = np.concatenate(self._drawn(example), axis=1)
                     _writer(tracker).add_image(f"{name}/{example.name}", drawn, step, dataformats="HWC")
                 _writer(tracker).flush()
+            elif hasattr(tracker, "log_images"):
+                drawn = [(one.name, np.concatenate(self._drawn(one), axis=1)) for one in examples]
+                tracker.log_images({f"{name}/{which}": picture for which, picture in drawn}, step=step)
 
     def close(self) -> None:
         """Finish; what is still in memory is written."""
@@ -213,6 +290,7 @@ def _prepare(tracker: Any, step: int) -> None:
     options: dict[str, Any] = getattr(tracker, "init_kwargs", {})
     if tracker.name == "tensorboard":
         options |= {"purge_step": step + 1}
+    if tracker.name != "wandb":
         return
     folder = writable(Path(options["dir"]) / "wandb")
     known = folder / "segzoo-run.txt"
