@@ -22,7 +22,7 @@ from segzoo.training.network import for_whole_images
 from segzoo.training.recipe.writing import to_toml
 from segzoo.training.report.history import Example, Journal
 from segzoo.training.report.trackers import Tracking
-from segzoo.weights.folder import save
+from segzoo.weights.folder import write_model
 from segzoo.weights.sources import LOCAL
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Outputs:
             "machine": machine(),
         }
         config = for_whole_images(self.trainee.config, self.evaluated)
-        save(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))
+        write_model(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))
 
 
 def _named(source: str) -> str:

@@ -6,6 +6,7 @@ file, so that the weights are read when they are first used and there is no seco
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,12 +26,12 @@ from segzoo.errors import (
     UsageError,
     WeightsError,
 )
-from segzoo.files import give_name, part_folder, regular
+from segzoo.files import give_name, part_folder, refuse_taken, regular
+from segzoo.options import shown
 from segzoo.printing import as_json
 from segzoo.weights.checkpoints import otherwise
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from torch import Tensor
@@ -60,7 +61,7 @@ def save(
 
     Args:
         model: made by `segzoo.create` or `segzoo.load`.
-        folder: created where it is missing; files of the same names are replaced.
+        folder: created where it is missing; the two files of a model of segzoo are replaced.
         config: instead of the model's own, to change its labels, preprocessing or provenance.
         dtype: of the stored floating-point tensors, such as ``torch.float16`` for half the size.
 
@@ -69,8 +70,18 @@ def save(
 
     Raises:
         UsageError: segzoo did not make the model, so nobody knows how to build it again.
-        FailureError: the folder cannot be written.
+        OptionError: the type holds no fractions, or the model has no values.
+        FailureError: the folder cannot be written, or holds the model of another program.
     """
+    folder = Path(folder)
+    _refuse_others(folder)
+    return write_model(model, folder, config=config, dtype=dtype)
+
+
+def write_model(
+    model: nn.Module, folder: Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
+) -> Path:
+    """Write a model into a folder that is the caller's own, whatever a crash left in it; else as `save`."""
     model = _unwrapped(model)
     config = config or getattr(model, "segzoo_config", None)
     if not isinstance(config, ModelConfig):
@@ -78,7 +89,24 @@ def save(
             f"{type(model).__name__} was not made by segzoo.create or segzoo.load, so its folder could not "
             "say how to build it: pass config=ModelConfig(...)"
         )
-    return write(_stored(model, dtype), to_json(config), Path(folder))
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise OptionError(f"dtype must be a floating-point type such as torch.float16, got {shown(dtype)}")
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise OptionError("the model is on the meta device, where weights have no values: nothing to save")
+    return write(_stored(model, dtype), to_json(config), folder)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raise `FailureError` if a folder holds another program's model, whose files have these names too."""
+    there = [folder / name for name in FILES if os.path.lexists(folder / name)]
+    if not there:
+        return
+    try:
+        read_config(folder)
+    except WeightsError as error:
+        raise FailureError(
+            f"{there[0]} exists, and is of no model of segzoo ({error}): choose another folder, or remove it"
+        ) from error
 
 
 def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> Path:
@@ -87,6 +115,7 @@ def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
     Raises:
         FailureError: the folder cannot be written.
     """
+    refuse_taken([folder / name for name in FILES], overwrite=True)  # both or none
     try:
         with part_folder(folder) as part:
             told, stored = part / CONFIG, part / TENSORS
