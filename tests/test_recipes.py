@@ -266,7 +266,7 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=
     lambda t: t != "null"
 )
 _NAME = st.from_regex(r"[a-z_]{1,6}|[a-z] é\"\\\.", fullmatch=True).filter(lambda name: name != "name")
-_PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats(-1e30, 1e30) | _TEXT
 _VALUE = st.recursive(
     _PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAME, inner, max_size=3),

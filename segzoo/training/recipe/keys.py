@@ -14,7 +14,7 @@ from typing import Any
 
 from segzoo.errors import OptionError, did_you_mean
 from segzoo.options import is_number
-from segzoo.training.recipe.schema import Recipe
+from segzoo.training.recipe.schema import MOST_NUMBER, Recipe
 
 KeyPath = tuple[str, ...]
 
@@ -76,15 +76,16 @@ def canonical(path: KeyPath) -> KeyPath:
 
 
 def check_numbers(key: str, value: Any) -> None:
-    """Raise `OptionError` if a value holds NaN or infinity."""
+    """Raise `OptionError` if a value holds NaN, infinity, or more than a network's numbers can be."""
     if isinstance(value, Mapping):
         for name, one in value.items():
             check_numbers(f"{key}.{name}", one)
     elif isinstance(value, list | tuple):
         for one in value:
             check_numbers(key, one)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise OptionError(f"{key}: numbers must be finite, got {value}")
+    elif isinstance(value, float) and not abs(value) <= MOST_NUMBER:
+        told = f"lie in -{MOST_NUMBER:g} to {MOST_NUMBER:g}" if math.isfinite(value) else "be finite"
+        raise OptionError(f"{key}: numbers must {told}, got {value}")
 
 
 def plain_value(key: str, value: Any, *, written: str = "") -> Any:

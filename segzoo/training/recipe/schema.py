@@ -23,6 +23,8 @@ AUGMENT: Mapping[str, Mapping[str, Any]] = {
 
 #: The most of whatever is counted: epochs, images a step, checkpoints. Steps may be a thousand times as many.
 MOST = 1_000_000
+#: Single precision ends at 3.4e38, and optimizers divide by small numbers.
+MOST_NUMBER = 1e30
 #: The most processes that load data: each takes memory, and a machine has only so many.
 MOST_WORKERS = 1024
 #: The largest seed that every generator of random numbers takes.
@@ -173,8 +175,10 @@ class Recipe:
             if not all(is_number(one) and (one > 0 or name == "mean") for one in values):
                 above = " above 0" if name == "std" else ""
                 raise OptionError(f"{name} must be a list of finite numbers{above}, got {list(values)}")
-        if not is_number(self.learning_rate) or self.learning_rate <= 0:
-            raise OptionError(f"learning_rate must be above 0 and finite, got {self.learning_rate!r}")
+        if not is_number(self.learning_rate) or not 0 < self.learning_rate <= MOST_NUMBER:
+            raise OptionError(
+                f"learning_rate must be above 0 and at most {MOST_NUMBER:g}, got {self.learning_rate!r}"
+            )
         if not is_number(self.average) or not 0 <= self.average < 1:
             raise OptionError(f"average is a decay such as 0.999, below 1, or 0 for none, got {self.average}")
         if not self.metrics:
