@@ -29,7 +29,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from segzoo.errors import FailureError
+from segzoo.errors import FailureError, is_address
 
 if sys.platform == "win32":
     import msvcrt
@@ -156,15 +156,28 @@ def writable(folder: str | os.PathLike[str]) -> Path:
     """Make a folder, and remove stale parts from it.
 
     Raises:
-        FailureError: nothing can be written into it; better said before an hour of work than after.
+        FailureError: it is an address, or nothing can be written into it; better said before an hour of work
+            than after.
     """
     folder = Path(folder)
+    refuse_address(folder)
     with writing(folder, what="cannot write to"):
         folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise FailureError(f"cannot write to {folder}: permission denied")
     sweep(folder)
     return folder
+
+
+def refuse_address(path: Path) -> None:
+    """Raise `FailureError` if files would be written to an address, or to what nothing can be called.
+
+    As the name of a folder, ``s3://bucket/run`` is one on this machine, where nobody would look for it.
+    """
+    if is_address(str(path)) and not os.path.lexists(path.parts[0]):
+        raise FailureError(f"{path} is an address: what is written goes to a folder of this machine alone")
+    if "\0" in str(path):
+        raise FailureError(f"cannot write to {path}: no file can have this name")
 
 
 @contextmanager
@@ -228,7 +241,7 @@ def refuse_taken(
         raise FailureError(_refusal(found, reason, advice))
 
 
-def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True) -> None:
+def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True, inside: bool = False) -> None:
     """Raise `FailureError` if files that are read lie in the folder that is written to.
 
     The next run would take what this one wrote for what it reads.
@@ -237,13 +250,31 @@ def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True) -> N
         folder: that is written to.
         inputs: files that are read.
         below: whether they must not lie in the folders below it either.
+        inside: whether it must not lie below one of their folders either, such as ``images`` and ``masks`` of
+            a data set, which are read with all that is in them; below the folder that holds them all it may.
     """
-    for parent, path in {path.parent: path for path in inputs}.items():
+    parents = {path.parent: path for path in inputs}
+    shared = _shared(parents) if inside else None
+    for parent, path in parents.items():
+        if shared is not None and _identity(parent) != _identity(shared) and lies_in(folder, parent):
+            raise FailureError(
+                f"{folder} lies in {parent}, whose files are read, such as {path.name}: what is written "
+                "there would be taken for one of them by the next run. Choose another folder"
+            )
         if lies_in(parent, folder) if below else _identity(parent) == _identity(folder) is not None:
             raise FailureError(
                 f"{folder} holds files that are read, such as {path}: what is written there would be taken "
                 "for one of them by the next run. Choose another folder"
             )
+
+
+def _shared(folders: Iterable[Path]) -> Path | None:
+    """Return the folder that all of them lie in, or are."""
+    real = [os.path.realpath(folder) for folder in folders]
+    try:
+        return Path(os.path.commonpath(real)) if real else None
+    except ValueError:  # on several drives
+        return None
 
 
 def lies_in(place: Path, folder: Path) -> bool:
@@ -316,6 +347,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         FailureError: there is something at ``folder`` other than an empty folder.
         OSError: the disk refuses; see `writing`.
     """
+    refuse_address(folder)
     refuse_used(folder)
     place = Path(os.path.realpath(folder))
     with part_folder(place.parent) as part:
@@ -461,6 +493,7 @@ def _part_name(folder: Path) -> str:
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
     """Make a folder; those that were made are removed again if the block fails and they are empty."""
+    refuse_address(folder)
     missing: list[Path] = []
     for place in (folder, *folder.parents):
         if place.exists():

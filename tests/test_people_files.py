@@ -14,6 +14,7 @@ from PIL import Image
 
 import segzoo
 from segzoo.cli import run
+from segzoo.errors import FailureError, OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +142,98 @@ def test_masks_go_into_no_folder_that_is_searched_and_are_left_out_of_the_next_s
     assert predict(photos, "--out", tmp_path / "again", weights=weights) == 0
     assert "left out 5 files such as 0_mask.png that segzoo wrote" in capsys.readouterr().err
     assert len(list((tmp_path / "again").rglob("*_mask.png"))) == 4
+
+
+@pytest.mark.parametrize("named", ["images", "images/0.png"])
+def test_what_is_predicted_is_never_put_among_masks_that_were_drawn(
+    data, weights, monkeypatch, capsys, named
+):
+    monkeypatch.chdir(data / "test")
+    before = contents(data)
+    for words in ([], ["--resume"], ["--overwrite"]):
+        assert predict(named, *words, weights=weights) == 1  # --out is masks where it is not told
+        assert "masks holds masks that no run of segzoo wrote, such as " in capsys.readouterr().err
+    assert contents(data) == before
+    shutil.rmtree(data / "test/masks")
+    for words in ([], ["--resume"], ["--overwrite"]):
+        assert predict(named, *words, weights=weights) == 0
+
+
+def test_a_folder_for_masks_is_known_with_blanks_in_its_name_too(data, weights, tmp_path, capsys):
+    (data / "test/masks").rename(data / "test/Ground Truth")
+    assert predict(data, "--out", tmp_path / "out", weights=weights) == 0
+    assert "left out 4 masks in test/Ground Truth" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["train/images", "train/images/run", "train", "train/masks/a/b"])
+def test_nothing_is_written_where_the_next_run_reads_images(data, weights, tmp_path, capsys, out):
+    shutil.copytree(data / "test", data / "train")
+    shutil.copytree(data / "test", data / "val")
+    out, before = str(data / out), contents(data)
+    train = ["train", "--data", str(data), "model=unet", "model.width=2", "model.depth=2", "device=cpu"]
+    assert run([*train, "epochs=1", "--out", out]) == 1
+    told = capsys.readouterr().err
+    assert f"{out} holds files that are read" in told or f"{out} lies in {data}" in told
+    evaluate = ["evaluate", weights, "--data", str(data), "--split", "train", "--device", "cpu"]
+    assert run([*evaluate, "--save-predictions", out]) == 1
+    capsys.readouterr()
+    assert contents(data) == before
+
+
+def test_a_training_takes_checkpoints_of_another_program_for_no_training_of_its_own(data, tmp_path, capsys):
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    (tmp_path / "run/checkpoints/step-00000100.ckpt").write_text("theirs")
+    (tmp_path / "run/config.json").write_text("theirs")
+    before = contents(tmp_path)
+    for words in ([], ["--overwrite"]):
+        assert run(["train", "--data", str(data), "--out", str(tmp_path / "run"), *words]) == 1
+        assert "step-00000100.ckpt was not written by a training of segzoo" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_saving_replaces_the_model_of_no_other_program(weights, tmp_path, name):
+    model = segzoo.load(weights)
+    (tmp_path / name).write_text('{"model_type": "bert"}')
+    (tmp_path / "README.md").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(FailureError, match=f"{name} exists, and is of no model of segzoo"):
+        segzoo.save(model, tmp_path)
+    assert contents(tmp_path) == before
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        segzoo.save(model, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors").mkdir()
+    before = contents(tmp_path)
+    with pytest.raises(FailureError, match=r"model\.safetensors is a folder"):
+        segzoo.save(model, tmp_path)
+    assert contents(tmp_path) == before
+    for dtype in (torch.int8, "float16"):
+        with pytest.raises(OptionError, match="floating-point type"):
+            segzoo.save(model, tmp_path / "out", dtype=dtype)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(OptionError, match="meta device"):
+        segzoo.save(model.to("meta"), tmp_path / "out")
+
+
+def test_an_address_is_no_folder_on_this_machine(data, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    address, train = "s3://bucket/run", ["train", "--data", "d", "device=cpu"]
+    for words in (
+        ["predict", "d/test/images", "-m", weights, "--out", address],
+        [*train, "--out", address],
+        ["plugins", "new", "mine", "--kind", "loss", "--dir", address],
+        ["data", "check", "d", "--fix", address],
+        ["data", "preview", "d", "--out", f"{address}.png"],
+        ["evaluate", "--predictions", "d/test/masks", "--truth", "d/test/masks", "--report", address],
+        ["evaluate", weights, "--data", "d", "--save-predictions", address],
+    ):
+        assert run(words) in (1, 2), words
+        assert "is an address: what is written goes to a folder of this machine" in capsys.readouterr().err
+    with pytest.raises(FailureError, match="is an address"):
+        segzoo.save(segzoo.load(weights), address)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_mask_with_a_name_of_its_own_replaces_neither_its_image_nor_another_file(data, weights, capsys):

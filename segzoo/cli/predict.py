@@ -190,7 +190,7 @@ def _check_places(
 ) -> None:
     """Refuse, before weights are fetched, what would replace files or be taken for images by the next run."""
     from segzoo.files import keep_apart, refuse_taken
-    from segzoo.prediction.job import refuse_outputs
+    from segzoo.prediction.job import refuse_mask_folders, refuse_outputs
     from segzoo.prediction.sources import files_of
 
     inputs, out = [*found.images, *found.videos], Path(options["out"])
@@ -199,6 +199,7 @@ def _check_places(
         refuse_taken(paths, overwrite=look.overwrite, inputs=files_of(inputs))
         return
     keep_apart(out, found.searched)
+    refuse_mask_folders(out, [*images, *videos], outputs, look)
     if not options["resume"]:  # else it takes the manifest, and the weights, to say which files are ours
         refuse_outputs(out, [*images, *videos], outputs, look, inputs=inputs)
 

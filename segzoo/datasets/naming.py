@@ -77,9 +77,10 @@ def _mask_folders(names: set[str], stems: dict[Path, set[str]], place: Path) -> 
 def _side(name: str) -> tuple[bool, str]:
     """Return whether a folder is for masks, and what its name says besides."""
     words = [word.lower() for word in _BREAK.split(name) if word]
-    if name.lower() in _BESIDE_MASKS or (name.lower() in (*MASKS, *MORE_MASKS) and words[0] not in MASKS):
+    plain = re.sub("[- .]+", "_", name.lower())
+    if plain in _BESIDE_MASKS or (plain in (*MASKS, *MORE_MASKS) and words[0] not in MASKS):
         return True, ""
-    if name.lower() in MORE_IMAGES:
+    if plain in MORE_IMAGES:
         return False, ""
     rest = [word for word in words if word not in _WORDS]
     if len(rest) < len(words):

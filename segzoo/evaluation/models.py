@@ -123,7 +123,7 @@ def _place(save_predictions: str | os.PathLike[str], dataset: Dataset, *, overwr
     """Return the folder for masks, in which none of them replaces what must stay."""
     folder, files = Path(save_predictions), getattr(dataset, "files", None)
     inputs = [file for index in range(len(dataset)) for file in files(index)] if files is not None else []
-    keep_apart(folder, inputs)
+    keep_apart(folder, inputs, inside=True)
     names = getattr(dataset, "names", None) or ()
     refuse_taken([mask_path(folder, name) for name in names], overwrite=overwrite, inputs=inputs)
     return writable(folder)

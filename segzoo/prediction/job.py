@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from segzoo.errors import MissingExtraError, OptionError, SegzooError
+from segzoo.datasets.naming import masks_among
+from segzoo.errors import FailureError, MissingExtraError, OptionError, SegzooError
 from segzoo.files import Keeping, refuse_taken, sweep, writable
+from segzoo.images import READABLE
 from segzoo.labels import class_index, found_in_words
-from segzoo.prediction.manifest import Manifest
+from segzoo.prediction.manifest import Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.outputs.writing import needs, output_path
 from segzoo.prediction.pipeline import Stages, run_stages
@@ -26,7 +29,6 @@ from segzoo.prediction.tiling.file_job import RowJob
 from segzoo.prediction.video.segment import VideoOptions, video_note, video_output, video_path, write_video
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from segzoo.prediction.predictor import Predictor, Prepared
@@ -340,6 +342,42 @@ def refuse_outputs(
     refuse_taken(paths, owns=owns, **told)
     # What a camera showed cannot be had again, so nothing that an earlier run wrote is replaced.
     refuse_taken(shot, **told)
+
+
+def refuse_mask_folders(
+    out: Path, sources: Sequence[Source | VideoSource], outputs: Sequence[str], options: OutputOptions
+) -> None:
+    """Raise `FailureError` if files would be written beside masks of the images that no run wrote.
+
+    Whoever reads the data set next, `segzoo train` too, would take what was predicted for what was drawn.
+    """
+    folders: set[Path] = set()
+    for one in sources:
+        with suppress(OptionError):
+            folders |= {path.parent for path in _output_paths(out, one, outputs, options)}
+    inputs = files_of(sources)
+    there = [path for folder in folders for path in _images_in(folder)]
+    ours = written_into(out) if there else set()
+    theirs = [path for path in there if path not in ours]
+    if not theirs:
+        return
+    real = {path: Path(os.path.realpath(path)) for path in (*theirs, *inputs)}
+    root = Path(os.path.commonpath([path.parent for path in real.values()]))
+    for found in masks_among(sorted(set(real.values())), root).values():
+        beside = set(found)
+        for path in theirs:
+            if real[path] in beside and real[path].parent not in {real[one].parent for one in inputs}:
+                raise FailureError(
+                    f"{path.parent} holds masks that no run of segzoo wrote, such as {path.name}: what is "
+                    "predicted would be taken for one of them. Name another folder with --out"
+                )
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.suffix.lower() in READABLE]
+    except OSError:  # there is none yet, or writing into it will say why not
+        return []
 
 
 def _output_paths(

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from segzoo import json_text
 from segzoo.errors import FailureError, UsageError, WeightsError
-from segzoo.files import part_folder, read_sha256, sweep
+from segzoo.files import is_part, part_folder, read_sha256, sweep
 from segzoo.options import check_positive
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ VERSION = 1
 _NAME = re.compile(r"step-(\d{8,})")
 #: A checkpoint that makes way for another of the same step, between the two renames.
 _REPLACED = re.compile(r"\.(step-\d{8,})\.replaced")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is called like a checkpoint, or like what a crash leaves of one, and is a folder."""
+    return path.is_dir() and (
+        _NAME.fullmatch(path.name) is not None or path.name.startswith(".step-") or is_part(path)
+    )
 
 
 class Checkpoints:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError, OptionError, SegzooError
-from segzoo.files import refuse_taken
+from segzoo.files import keep_apart, refuse_address, refuse_taken
 from segzoo.prediction.shortage import is_short_of_memory, told_shortage
 from segzoo.printing import bar, echo_beside_bars, printable
+from segzoo.training.checkpoints import is_checkpoint
+from segzoo.training.data.splits import files_of
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.signals import Interruption
 from segzoo.training.loop.trainer import CHECKPOINTS, Run, told_short_memory
 from segzoo.training.recipe.reading import make_recipe
+from segzoo.training.recipe.schema import Recipe
 from segzoo.training.report.history import EXAMPLES, LINES, TABLE
 from segzoo.training.report.trackers import make_trackers
 
@@ -25,13 +28,12 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-    from segzoo.training.recipe.schema import Recipe
-
 #: What a training leaves beside its checkpoints and its journal, which begins anew by itself.
 _FOLDERS = ("best", "tensorboard")
 _FILES = ("config.json", "model.safetensors", "curves.png", "report.html", "recipe.toml")
 _PARTS = (*_FILES, *_FOLDERS, TABLE, LINES, EXAMPLES)
 _ALL = (*_PARTS, CHECKPOINTS, "wandb")
+_ANOTHER = "choose another folder with out=..."
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def train(
     Example:
         >>> segzoo.train(data="photos", model="unet", epochs=20, out="runs/photos")
     """
+    if not isinstance(recipe, Recipe | None):
+        raise OptionError(f"a recipe is a segzoo.training.Recipe, or key=value, got {type(recipe).__name__}")
     if recipe is None or values:
         recipe = make_recipe(values, base=recipe)
     out = Path(recipe.out)
@@ -97,6 +101,8 @@ def train(
     try:
         with Interruption() as interruption, _Bar(shown=told) as bar:
             run = Run(recipe, accelerator, interruption, tell=bar.write if told else _nothing, show=bar.show)
+            if not resume:
+                keep_apart(out, files_of((run.training, run.evaluated)), inside=True)
             if resume:
                 run.restore()
             elif accelerator.is_main_process:
@@ -151,11 +157,16 @@ def _nothing(text: str) -> None:
 
 def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make the folder, and see that no training is lost and the one to resume is there."""
+    refuse_address(out)
     if resume and not (out / CHECKPOINTS).is_dir():
         raise OptionError(f"there is no training to resume in {out}: it has no folder {CHECKPOINTS}")
-    if not (out / CHECKPOINTS).is_dir():
-        # It is no training's folder, so what has the name of something that a training writes is somebody's.
-        refuse_taken([out / name for name in _PARTS], advice="choose another folder with out=...")
+    if not resume:
+        strange = _strange(out)
+        if strange:
+            raise FailureError(f"{strange[0]} was not written by a training of segzoo: {_ANOTHER}")
+        if not _begun(out) and not _was_to_begin(out):
+            # What has the name of something that a training writes is somebody's.
+            refuse_taken([out / name for name in _PARTS], advice=_ANOTHER)
     if _begun(out) and not resume and not overwrite:
         raise OptionError(
             f"{out} holds a training already: resume it (--resume), name another folder (out=...), or let it "
@@ -196,6 +207,19 @@ def _take_back(out: Path, before: Set[Path]) -> None:
                 path.unlink(missing_ok=True)
         for folder in [path for path in (out, *out.parents) if path not in before]:
             folder.rmdir()  # which what others put there prevents
+
+
+def _was_to_begin(out: Path) -> bool:
+    """Whether a training that ended before its first checkpoint left the folder."""
+    return (out / CHECKPOINTS).is_dir() and (out / "recipe.toml").is_file()
+
+
+def _strange(out: Path) -> list[Path]:
+    """Return what lies where checkpoints do and is none."""
+    try:
+        return sorted(path for path in (out / CHECKPOINTS).iterdir() if not is_checkpoint(path))
+    except OSError:
+        return []
 
 
 def _begun(out: Path) -> bool:

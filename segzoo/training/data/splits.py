@@ -35,7 +35,7 @@ from segzoo.images.zarrs import holds_zarr
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from segzoo.interfaces import Dataset
@@ -69,21 +69,26 @@ def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
     return opened
 
 
+def files_of(datasets: Iterable[Any]) -> Iterator[Path]:
+    """Yield the files of all samples of those data sets that tell them."""
+    for dataset in datasets:
+        for index in range(len(dataset)) if hasattr(dataset, "files") else ():
+            yield from dataset.files(index)
+
+
 def _check_files(datasets: Sequence[Any]) -> None:
     """Look whether files can be opened, before hours are spent; damage inside is found when they are read."""
     bad: dict[Path, str] = {}
-    for dataset in datasets:
-        for index in range(len(dataset)) if hasattr(dataset, "files") else ():
-            for path in dataset.files(index):
-                try:
-                    if not holds_zarr(path):
-                        regular(path)
-                    if path.suffix.lower() in (".tif", ".tiff"):
-                        count_pages(path)
-                except ImageError as error:
-                    bad[path] = str(error)
-                except OSError as error:
-                    bad[path] = f"{path} cannot be read: {error.strerror or error}"
+    for path in files_of(datasets):
+        try:
+            if not holds_zarr(path):
+                regular(path)
+            if path.suffix.lower() in (".tif", ".tiff"):
+                count_pages(path)
+        except ImageError as error:
+            bad[path] = str(error)
+        except OSError as error:
+            bad[path] = f"{path} cannot be read: {error.strerror or error}"
     if bad:
         raise ImageError(
             "\n".join([*bad.values(), "`segzoo data check DIR --fix OUT` leaves such files out"])
