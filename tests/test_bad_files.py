@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import warnings
 import zipfile
 
@@ -395,6 +396,18 @@ def test_a_link_to_a_folder_that_it_lies_in_adds_no_samples(tmp_path, capsys):
     assert len(open_dataset("folder", root=root, split="all")) == 12
     assert run(["data", "stats", str(root)]) == 0
     assert "12 images with masks" in capsys.readouterr().out
+
+
+def test_the_command_that_mends_data_names_a_folder_beside_it(tmp_path, monkeypatch, capsys):
+    root = folder(tmp_path / "data")
+    (root / "images/broken.png").write_bytes(b"")
+    monkeypatch.chdir(root)
+    for word in (".", "images/..", str(root) + "/"):
+        assert run(["data", "check", word]) == 1
+        _, words = capsys.readouterr().out.split("is written by:\n  segzoo ")
+        assert run(words.split()) == 0
+        capsys.readouterr()
+        shutil.rmtree(tmp_path / "data-fixed")
 
 
 def test_an_image_that_does_not_fit_the_memory_is_one_bad_file(weights, tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from segzoo.errors import FailureError, OptionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from conftest import Run, Site
 
@@ -189,3 +191,34 @@ def test_an_interrupt_leaves_with_130_and_no_traceback(site: Site) -> None:
         _, err = process.communicate(timeout=30)
     assert process.returncode == cli.INTERRUPTED
     assert err.strip() == "interrupted"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and signals as POSIX has them")
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("list >&-", 0, ""),
+        ("list >&- 2>&-", 0, ""),
+        ("--help >&- <&-", 0, ""),
+        ("nope >&-", 2, "no command is named 'nope'"),
+        ("nope 2>/dev/full", 2, ""),
+        ("list >/dev/full", 1, "standard output: No space left on device"),
+        ("predict - -m unet-nuclei --no-save <&-", 1, "stdin cannot be read: it is empty"),
+        ("predict --list - -m unet-nuclei <&-", 1, "the list - names nothing"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_no_traceback(words: str, code: int, told: str) -> None:
+    program = f"{shlex.quote(sys.executable)} -m segzoo {words}"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is in use stays there")
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    program = f"cd {tmp_path}/gone && rmdir ../gone && {shlex.quote(sys.executable)} -m segzoo predict a.png"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: the current folder has been deleted: change to another one\n"

@@ -8,12 +8,14 @@ code 2 where the call was wrong and 1 where the world was, and a traceback only 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,7 +24,7 @@ import click
 
 from segzoo import __version__
 from segzoo.cli.words import guarded
-from segzoo.errors import SegzooError, UsageError, did_you_mean
+from segzoo.errors import FailureError, SegzooError, UsageError, did_you_mean
 from segzoo.printing import echo, echo_message
 from segzoo.stopping import Stopped, stoppable
 
@@ -106,6 +108,10 @@ class Program(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that stops reading (``| head``) is no error to tell of."""
         try:
+            os.getcwd()  # noqa: PTH109
+        except FileNotFoundError as error:  # where torch could not be loaded either
+            raise FailureError("the current folder has been deleted: change to another one") from error
+        try:
             return super().invoke(ctx)
         except BrokenPipeError:
             ctx.exit(PIPE_CLOSED)
@@ -133,7 +139,15 @@ def command(ctx: click.Context, /, **_: bool) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _open_closed_streams()
     sys.exit(run())
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that the caller closed (``>&-``) lead nowhere, not into the next file opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -166,20 +180,31 @@ def _report(error: click.ClickException | SegzooError | OSError) -> int:
     """Tell of an error on stderr and return its exit code."""
     if isinstance(error, BrokenPipeError):
         return PIPE_CLOSED
+    with suppress(OSError):  # a full disk that stderr goes to changes no exit code
+        _tell(error)
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _tell(error: click.ClickException | SegzooError | OSError) -> None:
     if isinstance(error, click.ClickException):
         echo_message("error", _lower(error.format_message()))
         context = getattr(error, "ctx", None)
         if context is not None:
             echo(f"`{context.command_path} --help` shows how", err=True)
-        return error.exit_code
-    told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        return
+    told: object = error
+    if isinstance(error, OSError) and (error.filename or error.errno == errno.ENOSPC):
+        # What segzoo writes is named with its path: what is left without a name is what it prints.
+        told = f"{error.filename or 'standard output'}: {error.strerror}"
     echo_message("error", told)
-    return 2 if isinstance(error, UsageError) else 1
 
 
 def _lower(message: str) -> str:
-    """Begin click's sentences as segzoo's begin, and end them so."""
-    return (message[:1].lower() + message[1:]).removesuffix(".")
+    """Begin click's sentences as segzoo's begin, and end them so; a word in capitals stays."""
+    first = message[:1] if message[1:2].isupper() else message[:1].lower()
+    return (first + message[1:]).removesuffix(".")
 
 
 def _show_warning(

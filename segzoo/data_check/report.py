@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo.printing import printable
@@ -135,7 +137,14 @@ class Report:
         if not mendable:
             return count
         which = "A repaired copy" if len(mendable) == len(self.errors) else "A copy without some of them"
-        return f"{count} {which} is written by:\n  segzoo data check {self.data} --fix {self.data}-fixed"
+        return f"{count} {which} is written by:\n  segzoo data check {self.data} --fix {self._beside()}"
+
+    def _beside(self) -> str:
+        """Return what the folder of a copy may be called: none in the data, though it was named ``.``."""
+        data = Path(self.data)
+        if data.name not in ("", ".."):
+            return f"{data}-fixed"
+        return f"{data / os.pardir / Path(os.path.realpath(data)).name}-fixed"
 
     def _more(self) -> str:
         """Return what may be added to the command, with the numbers that were measured."""

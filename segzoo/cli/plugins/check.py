@@ -94,7 +94,7 @@ def _owners(target: str | None) -> list[str]:
     folder = Path(target)
     if not (folder / "pyproject.toml").is_file():
         raise UsageError(f"{folder} holds no pyproject.toml: name the folder of a package, or a distribution")
-    owners = list(dict.fromkeys(candidate.distribution for candidate in in_folder(folder)))
+    owners = list(dict.fromkeys(candidate.distribution for candidate in in_folder(folder.resolve())))
     if not owners:
         raise UsageError(
             f'{folder / "pyproject.toml"} names no plug-in: add [project.entry-points."segzoo.plugins"] with '

@@ -154,7 +154,10 @@ def _listed(file: str) -> list[str]:
         raise ImageError(
             f"the list {file} cannot be read: {told}; `--list -` reads standard input"
         ) from error
-    return [_word(line) for line in lines_of(text) if line.strip() and not line.startswith("#")]
+    words = [_word(line) for line in lines_of(text) if line.strip() and not line.startswith("#")]
+    if not words:
+        raise ImageError(f"the list {file} names nothing: it holds a file, folder or address a line")
+    return words
 
 
 def _word(line: str) -> str:
