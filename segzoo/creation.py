@@ -60,6 +60,8 @@ def create(
         >>> model(torch.rand(1, 3, 75, 101)).shape
         torch.Size([1, 2, 75, 101])
     """
+    if not isinstance(name, str):
+        raise OptionError(f"the name of a model is text, such as 'unet', got {type(name).__name__}")
     stored = _stored_config(name, wanted=weights == "default")
     source = weights if stored is None or weights != "default" else name
     asked = (num_classes, in_channels, encoder, decoder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import click
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 import segzoo
 from segzoo import cli
 from segzoo.cli.words import pairs_of, words_of
-from segzoo.errors import ImageError, OptionError
+from segzoo.errors import ImageError, OptionError, UsageError
 from segzoo.images import as_image
 from segzoo.prediction.benchmark import benchmark
 from segzoo.prediction.decision import read_thresholds
@@ -154,6 +156,10 @@ def test_a_word_that_makes_no_sense_is_told_with_its_option(place, monkeypatch, 
     [
         np.array([[1, "a"]], object),
         np.array([["a", "b"]]),
+        Image.new("L", (0, 5)),
+        b"a.png",
+        io.BytesIO(b"a.png"),
+        io.StringIO("a.png"),
         np.zeros((2, 2), complex),
         np.zeros((2, 2), "datetime64[s]"),
         np.zeros((2, 2), [("x", "u1")]),
@@ -176,11 +182,43 @@ def test_what_holds_no_pixels_is_no_image(place, pixels):
         segzoo.predict(pixels, model=place / "w")
 
 
+def test_what_pillow_and_numpy_hold_is_read_or_refused_by_name(place):
+    picture = Image.open(place / "a.png")
+    picture.close()
+    with pytest.raises(ImageError, match="image of Pillow cannot be read"):
+        as_image(picture)
+    whole = io.BytesIO()
+    Image.effect_noise((32, 32), 90).save(whole, "PNG")
+    with pytest.raises(ImageError, match="image of Pillow cannot be read"):
+        as_image(Image.open(io.BytesIO(whole.getvalue()[:400])))
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    assert as_image(clear.convert("LA").convert("La")).shape == (4, 4, 1)
+    assert (as_image(np.full((2, 2), 2**64 - 1, np.uint64)) == 255).all()
+    np.save(place / "seven.npy", np.zeros((4, 4, 7), np.uint8))
+    for call in (segzoo.Predictor(place / "w"), lambda path: segzoo.predict(path, model=place / "w")):
+        with pytest.raises(ImageError, match=r"seven\.npy: an image with 7 channels"):
+            call(place / "seven.npy")
+    (place / "seven.npy").unlink()
+
+
 def test_python_callers_are_held_to_the_same_ranges(place):
     mask, labels = np.zeros((2, 2), np.uint8), numbered_labels(2)
     for size in (10**30, -1, 1.5, True):
         with pytest.raises(OptionError, match="the smallest size of class 1 must be an integer from 0"):
             clean(mask, labels, smallest_hole={1: size})
+    for size in ("a", 1.5):
+        with pytest.raises(OptionError, match="the smallest size is a number of pixels"):
+            clean(mask, labels, smallest_hole=size)
+    for source in (None, 5, b"w", [], ""):
+        with pytest.raises(UsageError):
+            segzoo.load(source)
+        with pytest.raises(UsageError):
+            segzoo.create(source, num_classes=2)
+    with pytest.raises(OptionError, match=r"a recipe is a segzoo\.training\.Recipe"):
+        segzoo.train("photos")
+    with pytest.raises(OptionError, match=r"lr: numbers must lie in -1e\+30 to 1e\+30"):
+        segzoo.train(data="photos", lr=1e300)
+    assert segzoo.Predictor(place / "w", scales=(one for one in (1.0, 1.5)))(mask).mask.shape == (2, 2)
     for value in (float("nan"), 0, 1, "x"):
         with pytest.raises(OptionError, match="the threshold of class 1 must"):
             read_thresholds(labels, {1: value})

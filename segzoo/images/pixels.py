@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import IOBase
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -22,13 +23,23 @@ Layout = Literal["HWC", "CHW"]
 
 
 def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
-    """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, turned upright."""
+    """Return a Pillow image as ``(H, W, 3)`` or ``(H, W, 1)`` uint8, turned upright.
+
+    Raises:
+        ImageError: it has no pixel, or values out of range.
+    """
+    if 0 in image.size:
+        raise ImageError(f"an image must have at least one pixel, got {image.width} x {image.height}")
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)  # which copies an upright image too
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return to_uint8(np.asarray(image))[..., None]
     grey = image.mode in ("1", "L", "LA", "La")
     mode = "L" if grey else "RGB"
+    if image.mode == "La":  # which Pillow turns into LA alone
+        image = image.convert("LA")
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # as Pillow asks for, in a warning that names no file
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels.reshape(image.height, image.width, -1)
 
@@ -46,7 +57,12 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
         OptionError: there is no such layout.
     """
     if isinstance(image, Image.Image):
-        return from_pillow(image)
+        try:
+            return from_pillow(image)
+        except (OSError, ValueError, SyntaxError) as error:  # it was closed, or its file is cut short
+            if isinstance(error, ImageError):
+                raise
+            raise ImageError(f"the {image.mode} image of Pillow cannot be read: {error}") from error
     check_choice("layout", layout, get_args(Layout))
     array = np.asarray(image) if isinstance(image, np.ndarray) else from_tensor(image)
     if array.ndim not in (2, 3) or 0 in array.shape:
@@ -64,6 +80,8 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
 def from_tensor(image: Any) -> NDArray[Any]:
     """Return what is a tensor, on any device and of any type, or can become an array, as an array."""
     try:
+        if isinstance(image, str | bytes | bytearray | memoryview | IOBase):
+            raise TypeError("name a file by its path, or open it with PIL.Image.open")
         if not hasattr(image, "detach"):
             return np.asarray(image)
         tensor = image.detach().cpu()
@@ -103,7 +121,8 @@ def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
     if not math.isfinite(low) or not math.isfinite(high) or low < 0:
         raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
     if np.issubdtype(dtype, np.integer):
-        return 255 / (2 ** next(bits for bits in range(8, 66, 2) if high < 2**bits) - 1)
+        # The largest integer of 64 bits becomes 2**64 as a float.
+        return 255 / (2 ** next((bits for bits in range(8, 64, 2) if high < 2**bits), 64) - 1)
     if high > 255:
         raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
     return 255 if high <= 1 else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import zipfile
 from contextlib import contextmanager
@@ -21,7 +22,6 @@ from segzoo.images.tiffs import TIFF_STARTS, count_tiff_pages, read_tiff
 from segzoo.images.zarrs import holds_zarr, read_zarr
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
@@ -149,10 +149,9 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
         raise ImageError(
             f"{path} does not fit in memory: cut it into tiles, or free memory ({error or 'none is left'})"
         ) from error
-    except ImageError as error:
-        if str(path) in str(error):
+    except ImageError:
+        with naming_file(path):
             raise
-        raise ImageError(f"{path}: {error}") from error
     except (SegzooError, Warning):
         raise
     except Exception as error:
@@ -160,6 +159,17 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
             raise ImageError(f"{path} cannot be read: {_lower(error.strerror)}") from error
         reason = str(error).strip() or type(error).__name__
         raise ImageError(f"{path} is damaged or cut short: {reason}") from error
+
+
+@contextmanager
+def naming_file(image: object) -> Iterator[None]:
+    """Name the file, where an image is one, in an `ImageError` about what it holds."""
+    try:
+        yield
+    except ImageError as error:
+        if not isinstance(image, str | os.PathLike) or str(image) in str(error):
+            raise
+        raise ImageError(f"{image}: {error}") from error
 
 
 def _lower(words: str) -> str:

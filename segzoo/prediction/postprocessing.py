@@ -6,6 +6,7 @@ The order is fixed: small objects go, then small holes (`clean`), and what remai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,9 @@ import numpy as np
 
 from segzoo.errors import OptionError
 from segzoo.labels import class_index
-from segzoo.options import check_integer
+from segzoo.options import check_integer, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from segzoo.specs import Labels
@@ -111,6 +110,8 @@ def find_instances(mask: NDArray[np.uint8], connectivity: int = 8) -> Instances:
 def _sizes(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:
     sizes = np.zeros(max(len(labels.classes), 256), np.int64)
     given = dict.fromkeys(range(1, len(labels.classes)), wanted) if isinstance(wanted, int) else wanted
+    if not isinstance(given, Mapping):
+        raise OptionError(f"the smallest size is a number of pixels, or one a class, got {shown(given)}")
     for name, size in given.items():
         index = class_index(labels, name)
         if index == 0:

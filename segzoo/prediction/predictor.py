@@ -16,6 +16,7 @@ from torch import nn
 from segzoo.config import config_of
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import as_image, read, read_reduced
+from segzoo.images.reading import naming_file
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
@@ -137,6 +138,7 @@ class Predictor:
         tell: Callable[[str], None] = _log.info,
     ) -> None:
         named = [model] if isinstance(model, str | os.PathLike | nn.Module) else list(model)
+        scales = tuple(scales)
         # What another process or a copy makes this predictor of again: engines cannot travel.
         self._models = named
         self._options: dict[str, Any] = {
@@ -206,7 +208,8 @@ class Predictor:
             ImageError: it cannot be read, or has other channels than the network.
         """
         picture = image if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
-        prepared = self.prepare(picture, probabilities=probabilities)
+        with naming_file(picture):
+            prepared = self.prepare(picture, probabilities=probabilities)
         return self.segment_prepared([prepared], probabilities=probabilities)[0]
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
-from segzoo.errors import PluginError, UnknownNameError, WeightsError, no_address
+from segzoo.errors import PluginError, UnknownNameError, UsageError, WeightsError, no_address
 from segzoo.weights import converted, hub
 
 if TYPE_CHECKING:
@@ -25,11 +25,15 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         only_config: whether the config is all that is wanted of a repository.
 
     Raises:
+        UsageError: it is neither text nor a path, or it is empty.
         UnknownNameError: it is neither a name nor a folder.
         WeightsError: the folder does not exist, or a fetched file is not what it should be.
         FailureError: it cannot be fetched; the text says what to do.
     """
-    text = os.fspath(source)
+    if not isinstance(source, str | os.PathLike) or not isinstance(text := os.fspath(source), str):
+        raise UsageError(f"weights are a name or a folder, got {type(source).__name__}")
+    if not text.strip():
+        raise UsageError("the name of the weights is empty; `segzoo list weights` shows those there are")
     if text.startswith(LOCAL):
         return _existing(Path(text.removeprefix(LOCAL)).expanduser())
     if text.startswith(hub.PREFIX):
