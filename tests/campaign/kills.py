@@ -352,6 +352,7 @@ def _together(operation: Operation, delay: float, folder: Path, reference: Refer
 def _server(folder: Path) -> Iterator[str]:
     """Serve a checkpoint on loopback from a process of its own; give its address."""
     reading, writing = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         try:
@@ -363,7 +364,8 @@ def _server(folder: Path) -> Iterator[str]:
             with serving({"/example.org/tiny.pth": milesial(width=8)}) as state:
                 state.delay = 0.002
                 os.write(writing, state.url.encode() + b"\n")
-                signal.pause()
+                while os.getppid() == parent:  # whatever ends the campaign ends its server
+                    time.sleep(0.2)
         finally:
             os._exit(0)
     os.close(writing)
