@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
 #: Variables that switch the network off.
 SWITCHES = ("SEGZOO_OFFLINE", "HF_HUB_OFFLINE")
-#: What such a variable says to do so, in capitals.
-YES = ("1", "ON", "YES", "TRUE")
+#: What such a variable says not to do so, in capitals. Whoever sets it to anything else wants no connection.
+NO = ("", "0", "OFF", "NO", "FALSE", "N", "F")
+#: What it commonly says to do so.
+YES = ("1", "ON", "YES", "TRUE", "Y", "T")
 
 #: Statuses that a server gives today and not in a minute (RFC 9110, RFC 6585).
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -87,7 +89,7 @@ class RangeError(AgainError):
 def offline() -> str:
     """Return what switches the network off, such as ``SEGZOO_OFFLINE=1``; nothing where it may be used."""
     said = ((variable, os.environ.get(variable, "")) for variable in SWITCHES)
-    return next((f"{variable}={value}" for variable, value in said if value.upper() in YES), "")
+    return next((f"{variable}={value}" for variable, value in said if value.strip().upper() not in NO), "")
 
 
 def refuse_offline(wanted: str, error: type[FailureError] = FailureError) -> None:

@@ -531,7 +531,7 @@ def test_a_password_is_not_shown_however_odd_its_address(
     ("name", "value", "text"),
     [
         ("SEGZOO_HOEM", "x", "SEGZOO_HOEM is no variable of segzoo's; did you mean 'SEGZOO_HOME'?"),
-        ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is not understood: files are fetched"),
+        ("SEGZOO_OFFLINE", "yep", "SEGZOO_OFFLINE='yep' is taken as 1: nothing is fetched"),
         ("SEGZOO_DATA", "/no/such", "SEGZOO_DATA='/no/such' is no folder"),
         ("SEGZOO_MIRROR", "me:pw@host", "SEGZOO_MIRROR='(not shown)@host' is no address"),
         ("SEGZOO_PLUGINS", "segzoo-medcal", "did you mean 'segzoo-medical'?"),

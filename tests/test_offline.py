@@ -198,3 +198,18 @@ def test_sockets_that_stay_on_this_machine_are_left_alone(
         listener.listen()
         with http.refusing_offline("nothing"):
             client.connect("s")
+
+
+@pytest.mark.parametrize("word", ["1 ", " on", "y", "enabled", "2"])
+def test_whoever_sets_the_switch_to_any_word_but_no_has_no_network(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGZOO_OFFLINE", word)
+    with pytest.raises(FailureError, match="switched off by SEGZOO_OFFLINE="):
+        http.ask("http://127.0.0.1:9/a.png")
+
+
+@pytest.mark.parametrize("word", ["", "0", "Off", " no ", "false"])
+def test_the_switch_can_be_set_to_no(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGZOO_OFFLINE", word)
+    assert http.offline() == ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segzoo.discovery import normalise
 from segzoo.distribution import OWNER, PROJECT, owner_of
 from segzoo.errors import FailureError
-from segzoo.http import SWITCHES, YES, mirror_address
+from segzoo.http import NO, SWITCHES, YES, mirror_address
 from segzoo.installation.distributions import installed
 from segzoo.installation.findings import Findings, Part
 
@@ -54,7 +54,6 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "USERNAME")
 # An address may lack its scheme, and a password may hold any character; a path has none.
 _PASSWORD = re.compile(r"^([\w+.-]*:?//|(?![/~.])).*@", flags=re.DOTALL)
-_NO = ("", "0", "OFF", "NO", "FALSE")
 
 
 def look() -> Part:
@@ -74,8 +73,8 @@ def look() -> Part:
 def _look_at_values(wrong: Findings) -> None:
     for name in SWITCHES:
         value = os.environ.get(name, "")
-        if value.upper() not in (*YES, *_NO):
-            wrong.warn(f"{name}={value!r} is not understood: files are fetched", f"say {name}=1, or unset it")
+        if value.strip().upper() not in (*YES, *NO):
+            wrong.warn(f"{name}={value!r} is taken as 1: nothing is fetched", f"say {name}=1, or unset it")
     data = os.environ.get("SEGZOO_DATA")
     if data is not None and not Path(data).is_dir():
         wrong.warn(
