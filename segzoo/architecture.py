@@ -21,6 +21,7 @@ from segzoo.errors import OptionError, PluginError, SegzooError, did_you_mean
 from segzoo.http import refusing_offline
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.plugins import resolve
+from segzoo.plugins.watch import building
 from segzoo.segmenter import Segmenter
 from segzoo.specs import EncoderSpec, ModelSpec, PartSpec, WeightsSpec
 
@@ -225,7 +226,7 @@ def _make(
 
 def _built(factory: str, what: str, options: Mapping[str, Any]) -> nn.Module:
     """Call a factory, which may want to fetch pretrained weights."""
-    with refusing_offline(f"{what} was not built, since it fetches"):
+    with refusing_offline(f"{what} was not built, since it fetches"), building(what):
         made: object = resolve(factory)(**options)
     if not isinstance(made, nn.Module):
         raise PluginError(f"{what}: its factory returned {type(made).__name__}, not an nn.Module")

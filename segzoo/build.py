@@ -20,9 +20,10 @@ from segzoo.errors import (
 from segzoo.interfaces import Dataset
 from segzoo.options import shown
 from segzoo.plugins import resolve
+from segzoo.plugins.watch import building
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.interfaces import Metric
     from segzoo.specs import Labels, PartSpec
@@ -136,6 +137,11 @@ def _check_known(spec: PartSpec, factory: Callable[..., Any], options: Mapping[s
 
 
 def _build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
+    with building(f"{spec.kind} {spec.name!r}"):
+        return _made(spec, arguments, options)
+
+
+def _made(spec: PartSpec, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
     factory = resolve(spec.factory)
     _check_known(spec, factory, options)
     try:

@@ -10,16 +10,19 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
+import segzoo
 from segzoo import cli, zoo
+from segzoo.errors import PluginError
 from segzoo.plugins import person
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from conftest import Site
 
@@ -302,3 +305,70 @@ def test_damaged_entry_points_are_told_as_that(site: Site, points: bytes) -> Non
     assert (
         "which is no module: reinstall it" in found.error or "entry_points.txt cannot be read" in found.error
     )
+
+
+NETWORK = """
+import os, sys, torch
+
+class Network(torch.nn.Conv2d):
+    def __init__(self, num_classes, in_channels):
+        {code}
+        super().__init__(in_channels, num_classes, 1)
+"""
+MODEL = """
+from segzoo.hooks import hookimpl
+from segzoo.specs import ModelSpec
+
+@hookimpl
+def segzoo_models():
+    return [ModelSpec(name="rude", factory="{module}:Network")]
+"""
+
+
+def _rude_model(folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    module = f"rude_{abs(hash(code))}"
+    (folder / f"{module}.py").write_text(NETWORK.format(code=code))
+    monkeypatch.syspath_prepend(str(folder))
+    site.install("segzoo-rude", MODEL.format(module=module))
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit(3)"])
+def test_a_factory_that_would_end_the_program_is_a_broken_part(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    _rude_model(tmp_path, site, monkeypatch, f"raise {error}")
+    with pytest.raises(PluginError, match=f"model 'segzoo-rude:rude' cannot be built: {error[:10]}"):
+        segzoo.create("rude", num_classes=2)
+
+
+def test_ctrl_c_while_a_factory_runs_is_the_person_s(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _rude_model(tmp_path, site, monkeypatch, "os.kill(os.getpid(), 2); import time; time.sleep(1)")
+    with pytest.raises(KeyboardInterrupt):
+        segzoo.create("rude", num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("torch.set_default_dtype(torch.float64)", "torch's default dtype from 'torch.float32'"),
+        ("torch.set_grad_enabled(False)", "torch's gradient mode"),
+        ("os.chdir('/')", "the current folder"),
+        ("sys.stdout = None", "replaces sys.stdout or sys.stderr"),
+    ],
+)
+def test_what_a_factory_changes_is_undone_and_told(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, code: str, told: str
+) -> None:
+    _rude_model(tmp_path, site, monkeypatch, code)
+    before = Path.cwd(), sys.stdout, torch.get_default_dtype(), torch.is_grad_enabled()
+    with pytest.warns(UserWarning, match=f"model 'segzoo-rude:rude': it .*{told}.* when it is built"):
+        segzoo.create("rude", num_classes=2)
+    assert (Path.cwd(), sys.stdout, torch.get_default_dtype(), torch.is_grad_enabled()) == before
+
+
+def test_weights_are_drawn_anew_for_each_network() -> None:
+    torch.manual_seed(0)
+    one, other = (segzoo.create("unet", num_classes=1, width=2, depth=2) for _ in range(2))
+    assert not torch.equal(next(one.parameters()), next(other.parameters()))

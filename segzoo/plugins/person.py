@@ -41,7 +41,7 @@ def person_first(plugin: str, distribution: str) -> Iterator[None]:
     timer.start()
     asked: list[BaseException] = []
     try:
-        with _noting_signals(asked):
+        with noting_signals(asked):
             yield
     finally:
         timer.cancel()
@@ -51,7 +51,7 @@ def person_first(plugin: str, distribution: str) -> Iterator[None]:
 
 
 @contextmanager
-def _noting_signals(asked: list[BaseException]) -> Iterator[None]:
+def noting_signals(asked: list[BaseException]) -> Iterator[None]:
     """Note what the handlers of signals raise, and leave them as they were; only the main thread has any."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 #: How variables begin by which a person tells segzoo what it may do.
 _WORDS = ("SEGZOO_", "HF_HUB_OFFLINE")
@@ -41,6 +41,8 @@ class Surrounding:
         module: whose state it is; nothing is read before somebody has imported it.
         fresh: the state after the import, given the module; ``None`` where nobody knows it.
         renew: gives a module that only the plug-in imported another state by chance, as at its import.
+        settled: whether a factory must leave it as it was, too: where files lie and how numbers come out,
+            but no generator, since weights are drawn from it.
     """
 
     what: str
@@ -49,21 +51,24 @@ class Surrounding:
     module: str = "sys"
     fresh: Callable[[Any], Any] | None = None
     renew: Callable[[Any], object] | None = None
+    settled: bool = False
 
 
-def surroundings() -> dict[str, Any]:
-    """Return the state of everything that can be read, by what it is called."""
-    return {one.what: state for one in SURROUNDINGS if (state := _state(one)) is not None}
+def surroundings(*, settled: bool = False) -> dict[str, Any]:
+    """Return the state of everything that can be read, by what it is called; or of what is settled alone."""
+    return {one.what: state for one in _which(settled=settled) if (state := _state(one)) is not None}
 
 
-def put_back(before: dict[str, Any]) -> list[str]:
+def put_back(before: dict[str, Any], *, settled: bool = False, when: str = "when it is loaded") -> list[str]:
     """Put back what has changed since, and return a sentence for each change.
 
     Args:
         before: what `surroundings` returned.
+        settled: as it was called with.
+        when: the plug-in changed it.
     """
     told = []
-    for one in SURROUNDINGS:
+    for one in _which(settled=settled):
         now = _state(one)
         module = sys.modules.get(one.module)
         known = before.get(one.what)
@@ -78,8 +83,12 @@ def put_back(before: dict[str, Any]) -> list[str]:
             with contextlib.suppress(Exception):
                 one.write(module, known)
             undone = " (undone)" if _state(one) == known else " (it cannot be undone)"
-        told.append(f"it changes {one.what}{_difference(known, now)} when it is loaded{undone}")
+        told.append(f"it changes {one.what}{_difference(known, now)} {when}{undone}")
     return told
+
+
+def _which(*, settled: bool) -> Iterable[Surrounding]:
+    return (one for one in SURROUNDINGS if one.settled or not settled)
 
 
 def _state(one: Surrounding) -> Any:
@@ -195,7 +204,7 @@ def _threads(module: Any) -> int:
 
 SURROUNDINGS: tuple[Surrounding, ...] = (
     # Put back.
-    Surrounding("the current folder", lambda _: Path.cwd(), lambda _, path: os.chdir(path)),
+    Surrounding("the current folder", lambda _: Path.cwd(), lambda _, path: os.chdir(path), settled=True),
     Surrounding("the umask", _umask, lambda _, mask: os.umask(mask)),
     Surrounding("variables of the environment", _words, _set_variables),
     Surrounding(
@@ -233,6 +242,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         lambda numpy, state: numpy.seterr(**state),
         "numpy",
         lambda _: {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"},
+        settled=True,
     ),
     Surrounding(
         "torch's default dtype",
@@ -240,6 +250,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         lambda torch, name: torch.set_default_dtype(getattr(torch, name.removeprefix("torch."))),
         "torch",
         lambda _: "torch.float32",
+        settled=True,
     ),
     Surrounding(
         "torch's default device",
@@ -247,6 +258,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         _set_device,
         "torch",
         lambda _: "cpu",
+        settled=True,
     ),
     Surrounding(
         "torch's gradient mode",
@@ -254,6 +266,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         lambda torch, on: torch.set_grad_enabled(on),
         "torch",
         lambda _: True,
+        settled=True,
     ),
     Surrounding(
         "torch's use of deterministic algorithms",
@@ -261,6 +274,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         lambda torch, on: torch.use_deterministic_algorithms(on),
         "torch",
         lambda _: False,
+        settled=True,
     ),
     Surrounding(
         "torch's precision of matrix products",
@@ -268,6 +282,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         lambda torch, name: torch.set_float32_matmul_precision(name),
         "torch",
         lambda _: "highest",
+        settled=True,
     ),
     Surrounding(
         "torch's TensorFloat-32 and cuDNN",
@@ -275,6 +290,7 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         _set_reduced,
         "torch",
         lambda _: (False, True, False, False),
+        settled=True,
     ),
     Surrounding(
         "torch's threads",

@@ -12,13 +12,14 @@ import os
 import reprlib
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any
 
 from segzoo import builtin
 from segzoo.errors import PluginError
-from segzoo.plugins.person import person_first
+from segzoo.plugins.person import noting_signals, person_first
 from segzoo.plugins.surroundings import put_back, surroundings
 from segzoo.printing import printable
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Spec
 
-__all__ = ["Guard", "in_a_line", "person_first", "traced", "watching"]
+__all__ = ["Guard", "building", "in_a_line", "person_first", "traced", "watching"]
 
 _REMEMBERED = 200
 
@@ -93,6 +94,40 @@ def watching() -> Iterator[list[str]]:
             told.append(f"it prints {beginning} when it is loaded (sent to stderr): print nothing at import")
         if "torch" in sys.modules and not had_torch:
             told.append("it imports torch when it is only listed: import it in the module of code")
+
+
+@contextmanager
+def building(what: str) -> Iterator[None]:
+    """Hold the factory of a part to what its plug-in is held to when it is loaded.
+
+    What would end the program is an error of the part, unless a person asked for it; what it changes of the
+    process is put back, and a warning tells of it.
+
+    Args:
+        what: the part, at the beginning of a sentence.
+
+    Raises:
+        PluginError: it raised `KeyboardInterrupt`, `SystemExit` or the like.
+    """
+    before, streams = surroundings(settled=True), (sys.stdout, sys.stderr)
+    told: list[str] = []
+    asked: list[BaseException] = []
+    try:
+        with noting_signals(asked):
+            yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if asked:
+            raise
+        raise PluginError(f"{what} cannot be built: {type(error).__name__}: {_text(error)}") from error
+    finally:
+        if (sys.stdout, sys.stderr) != streams:
+            sys.stdout, sys.stderr = streams
+            told.append("it replaces sys.stdout or sys.stderr when it is built (undone)")
+        told += put_back(before, settled=True, when="when it is built")
+        for line in told:
+            warnings.warn(f"{what}: {line}", stacklevel=2)
 
 
 @contextmanager
