@@ -38,7 +38,7 @@ def is_slow(check) -> bool:
     quick = {"encoder/plain/features", "weights/vgg16-imagenet/network"}
     large = check.kind == "encoder" or check.id.endswith("-imagenet/network")
     exported = check.kind == "model" and (check.name != "unet" or check.promise == "export")
-    logs = check.id == "tracker/wandb/log"
+    logs = check.id.startswith("tracker/wandb/")
     return logs or exported or (large and check.id not in quick)
 
 

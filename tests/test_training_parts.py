@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
+import segzoo
 from segzoo import cli
 from segzoo.errors import MissingExtraError, OptionError, PluginError, UnknownNameError, UsageError
 from segzoo.specs import AugmentationSpec, OptimizerSpec, ScheduleSpec
@@ -86,6 +91,15 @@ class Unsteady(torch.optim.SGD):
         for group in self.param_groups:
             group["lr"] *= self.count
         return super().step(closure)
+
+
+class Interrupting(Darken):
+    """A step after which the person who trains has had enough, once."""
+
+    def __call__(self, image, mask, random, ignore):
+        if os.environ.pop("INTERRUPT_AT", "") and signal.getsignal(signal.SIGINT) is not None:
+            signal.raise_signal(signal.SIGINT)
+        return image // (1 + int(random.integers(self.by))), mask
 
 
 HERE = "test_training_parts"
@@ -214,7 +228,8 @@ def recipe(name: str, **options: object) -> Recipe:
     return Recipe(data="photos", optimizer=name, optimizer_options=options)
 
 
-@pytest.mark.parametrize("name", ["lamb", "lion", "timm:adamw", "adan", "kron"])
+@pytest.mark.parametrize("name", ["lamb", "lion", pytest.param("kron", marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore:It is highly recommended:UserWarning")
 def test_an_optimizer_of_timm_goes_by_its_name_and_keeps_the_promises(name):
     assert type(make_optimizer(nn.Conv2d(1, 1, 1), recipe(name))).__module__.startswith(
         ("timm.optim", "torch.optim")
@@ -235,3 +250,36 @@ def test_an_optimizer_of_timm_goes_by_its_name_and_keeps_the_promises(name):
 def test_an_optimizer_of_timm_is_held_to_the_same_checks(name, options, error, told):
     with pytest.raises(error, match=told):
         make_optimizer(nn.Conv2d(1, 1, 1), recipe(name, **options))
+
+
+@pytest.mark.slow
+def test_a_training_with_the_parts_of_a_plugin_is_resumed_to_the_bit_where_it_is_installed(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("accelerate")
+    random = np.random.default_rng(0)
+    for index in range(6):
+        for kind, pixels in (
+            ("images", random.integers(0, 256, (16, 16, 3), np.uint8)),
+            ("masks", np.eye(16)),
+        ):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / kind / f"{index}.png")
+    given = {
+        "data": str(tmp_path), "model": "unet", "model_options": {"width": 2, "depth": 2, "num_classes": 2},
+        "augment": {"interrupting": {}, "crop": {"size": 16}}, "optimizer": "lamb", "schedule": "halves",
+        "schedule_options": {}, "epochs": 3, "batch_size": 2, "split": {"share": 0.34}, "device": "cpu",
+        "precision": "no", "average": 0.0,
+    }  # fmt: skip
+    step = AugmentationSpec(name="interrupting", factory=f"{HERE}:Interrupting")
+    with isolated_zoo(step, SCHEDULE, owner="segzoo-mine"):
+        segzoo.train(**given, out=str(tmp_path / "whole"), progress=False)
+        monkeypatch.setenv("INTERRUPT_AT", "now")
+        with pytest.raises(KeyboardInterrupt):
+            segzoo.train(**given, out=str(tmp_path / "stopped"), progress=False)
+        segzoo.train(**given, out=str(tmp_path / "stopped"), progress=False, resume=True)
+    whole, stopped = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
+    assert whole.keys() == stopped.keys()
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+    with isolated_zoo(), pytest.raises(OptionError, match=r"augment\.interrupting is no step"):
+        segzoo.train(**given, out=str(tmp_path / "stopped"), progress=False, resume=True)

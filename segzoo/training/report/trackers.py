@@ -133,8 +133,7 @@ def clearml(folder: Path) -> GeneralTracker:
     """Return the tracker of ClearML."""
     from accelerate.tracking import ClearMLTracker
 
-    project = os.environ.get("CLEARML_PROJECT", _PROJECT)
-    return ClearMLTracker(project_name=project, task_name=os.environ.get("CLEARML_TASK", folder.name))
+    return ClearMLTracker(_PROJECT, task_name=folder.name)
 
 
 def dvclive(folder: Path) -> GeneralTracker:
