@@ -190,8 +190,15 @@ class Predictor:
         if backend != "eager":  # else nothing was chosen
             tell(self.engine.description)
         self._networks, self._views = networks, (tuple(flips), turns, tuple(scales))
-        self.tiler = Tiler(networks[0], self.engine, self.config, self._thresholds, read_budget(memory), tell)
-        self.tiler.steady = backend == "eager"
+        self.tiler = Tiler(
+            networks[0],
+            self.engine,
+            self.config,
+            self._thresholds,
+            read_budget(memory),
+            tell,
+            steady=backend == "eager",
+        )
 
     def __call__(
         self, image: Picture, *, layout: Layout = "HWC", probabilities: bool = False
