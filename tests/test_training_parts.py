@@ -252,6 +252,20 @@ def test_an_optimizer_of_timm_is_held_to_the_same_checks(name, options, error, t
         make_optimizer(nn.Conv2d(1, 1, 1), recipe(name, **options))
 
 
+def leaves(**options):
+    """Ends the program, as no factory may."""
+    raise SystemExit(3)
+
+
+def test_a_factory_that_would_end_the_program_is_named():
+    spec = ScheduleSpec(name="leaving", factory=f"{HERE}:leaves")
+    with (
+        isolated_zoo(spec),
+        pytest.raises(PluginError, match="schedule 'leaving' cannot be built: SystemExit"),
+    ):
+        read_recipe(None, ["data=folder", "root=.", "schedule=leaving"])
+
+
 @pytest.mark.slow
 def test_a_training_with_the_parts_of_a_plugin_is_resumed_to_the_bit_where_it_is_installed(
     tmp_path, monkeypatch

@@ -12,6 +12,7 @@ from segzoo import zoo
 from segzoo.errors import OptionError, SegzooError, did_you_mean
 from segzoo.options import is_number, shown
 from segzoo.plugins import resolve
+from segzoo.plugins.watch import building
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,9 +57,11 @@ def build(spec: PartSpec, *arguments: Any, **options: Any) -> Any:
 
     Raises:
         OptionError: it does not take these options.
+        PluginError: its factory would end the program.
     """
     try:
-        return resolve(spec.factory)(*arguments, **{**spec.options, **options})
+        with building(f"{spec.kind} {spec.name!r}"):
+            return resolve(spec.factory)(*arguments, **{**spec.options, **options})
     except SegzooError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
