@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segzoo.distribution import requirement
 from segzoo.hooks import API_VERSION, hookimpl
@@ -16,6 +16,7 @@ from segzoo.specs import (
     LayoutSpec,
     ModelSpec,
     OptimizerSpec,
+    OutputSpec,
     Preprocessing,
     RecipeSpec,
     ScheduleSpec,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_NUMBERS = (".png", ".tif", ".tiff", ".npy")
+_IMAGE, _SCORES = ("image",), ("probabilities",)
 _VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
 
@@ -281,6 +285,36 @@ def segzoo_trackers() -> Iterable[TrackerSpec]:
             )
         ),
     ]
+
+
+@hookimpl
+def segzoo_outputs() -> Iterable[OutputSpec]:
+    return [
+        _output("mask:Mask", "class indices, with the colours of the classes as palette", *_NUMBERS),
+        _output("values:Values", "the values of the masks that the network learnt from", *_NUMBERS),
+        _output("binary:Binary", "white where any class but background is, 1 bit a pixel", ".png"),
+        _output("colour:Colour", "the colours of the classes", *_PICTURES, memory=16),
+        _output("overlay:Overlay", "the image, tinted and outlined", *_PICTURES, memory=40, needs=_IMAGE),
+        _output("cutout:Cutout", "what is not background", *_PICTURES, memory=24, needs=_IMAGE),
+        _output("contours:Contours", "the image with outlines", *_PICTURES, memory=40, needs=_IMAGE),
+        _output("sheet:Sheet", "image, mask and overlay side by side", *_PICTURES, memory=96, needs=_IMAGE),
+        _output("probabilities:Probabilities", "(classes, height, width), float16", ".npy", needs=_SCORES),
+        _output("coco:Coco", "an object per connected component, as COCO has it", ".json", by_rows=False),
+        _output(
+            "geojson:GeoJson",
+            "a polygon per connected component, in pixels",
+            *(".geojson", ".json"),
+            suffix="_objects.geojson",
+            by_rows=False,
+        ),
+        _output("areas:Areas", "pixels and share of each class", ".csv"),
+    ]
+
+
+def _output(code: str, summary: str, *formats: str, **more: Any) -> OutputSpec:
+    name, factory = code.partition(":")[0], f"segzoo.prediction.outputs.{code}"
+    given = {"suffix": f"_{name}{formats[0]}", "by_rows": True, **more}
+    return OutputSpec(name=name, factory=factory, summary=summary, formats=formats, **given)
 
 
 @hookimpl

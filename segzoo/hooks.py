@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         MetricSpec,
         ModelSpec,
         OptimizerSpec,
+        OutputSpec,
         RecipeSpec,
         ScheduleSpec,
         TrackerSpec,
@@ -120,6 +121,12 @@ def segzoo_schedules() -> Iterable[ScheduleSpec]:
 @hookspec
 def segzoo_trackers() -> Iterable[TrackerSpec]:
     """Return experiment trackers."""
+    return ()
+
+
+@hookspec
+def segzoo_outputs() -> Iterable[OutputSpec]:
+    """Return outputs: kinds of files that a segmentation is written as."""
     return ()
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         MetricSpec,
         ModelSpec,
         OptimizerSpec,
+        OutputSpec,
         RecipeSpec,
         ScheduleSpec,
         TrackerSpec,
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     schedules: Registry[ScheduleSpec]
     #: What logs a training.
     trackers: Registry[TrackerSpec]
+    #: Kinds of files that a segmentation is written as.
+    outputs: Registry[OutputSpec]
     #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
     #: What became of each plug-in that was found, segzoo's own parts first.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from segzoo.builtin import segzoo_outputs
 from segzoo.cli.predict import command
 from segzoo.prediction.engines import PRECISIONS
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 
 PAGE = (Path(__file__).parent.parent / "docs/prediction/index.md").read_text(encoding="utf-8")
 
@@ -42,4 +42,6 @@ def test_every_option_is_on_the_page():
 
 
 def test_every_output_and_every_precision_is_on_the_page():
-    assert [name for name in (*OUTPUTS, *PRECISIONS) if f"`{name}`" not in PAGE] == []
+    assert [
+        name for name in (*(one.name for one in segzoo_outputs()), *PRECISIONS) if f"`{name}`" not in PAGE
+    ] == []

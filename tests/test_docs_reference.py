@@ -19,9 +19,9 @@ from sphinx.util.inventory import InventoryFile
 
 import segzoo
 from segzoo import cli, errors
+from segzoo.builtin import segzoo_outputs
 from segzoo.config import ModelConfig
 from segzoo.evaluation.writing import DATA, PAGE, TABLE
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 from segzoo.training.recipe.keys import ALIASES
 from segzoo.training.recipe.schema import Recipe
 
@@ -217,7 +217,8 @@ def test_the_files_that_are_described_are_those_that_are_written(
     from PIL import Image
 
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save("a.png")
-    assert cli.run(["predict", "a.png", "--model", "model", "--outputs", ",".join(OUTPUTS)]) == 0
+    outputs = ",".join(one.name for one in segzoo_outputs())
+    assert cli.run(["predict", "a.png", "--model", "model", "--outputs", outputs]) == 0
     for line in (tmp_path / "masks/manifest.jsonl").read_text().splitlines():
         assert set(json.loads(line)) <= keys_of_files() | {"height", "width"}
         for name in json.loads(line)["outputs"]:

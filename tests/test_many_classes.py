@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import segzoo
+from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import MaskError, OptionError
@@ -18,7 +19,6 @@ from segzoo.evaluation import score_model, score_predictions
 from segzoo.labels import read_mask, to_classes
 from segzoo.metrics.confusion import MOST_CLASSES, confusion_matrix
 from segzoo.prediction.outputs import output_files
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 from segzoo.specs import Labels, numbered_labels
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.class_weights import class_pixels
@@ -108,12 +108,12 @@ def test_a_network_that_sees_the_image_smaller_finds_the_class(weights, resize):
 def _check_outputs(folder, size):
     pixels = size[0] * size[1]
     for name in ("mask", "values"):
-        mask = np.asarray(Image.open(folder / f"a{OUTPUTS[name].suffix}"))
+        mask = np.asarray(Image.open(folder / f"a{zoo.outputs.get(name).suffix}"))
         assert is_wanted(mask.astype(np.uint16)), name
     assert np.asarray(Image.open(folder / "a_binary.png")).all()
     colour = numbered_labels(CLASSES).colours[WANTED]
     for name in ("colour", "cutout", "contours", "sheet", "overlay"):
-        assert Image.open(folder / f"a{OUTPUTS[name].suffix}").size[1] == size[0]
+        assert Image.open(folder / f"a{zoo.outputs.get(name).suffix}").size[1] == size[0]
     assert (np.asarray(Image.open(folder / "a_colour.png")) == colour).all()
     rows = list(csv.DictReader((folder / "a_areas.csv").read_text().splitlines()))
     assert {row["class"]: int(row["pixels"]) for row in rows if int(row["pixels"])} == {NAME: pixels}
@@ -124,7 +124,7 @@ def test_every_output_holds_the_class(weights, tmp_path):
     Image.fromarray(np.full((24, 32, 3), 9, np.uint8)).save(tmp_path / "a.png")
     out = tmp_path / "out"
     words = ["predict", str(tmp_path / "a.png"), "--model", str(weights), "--out", str(out)]
-    assert run([*words, "--device", "cpu", "--outputs", ",".join(OUTPUTS)]) == 0
+    assert run([*words, "--device", "cpu", "--outputs", ",".join(zoo.outputs.names())]) == 0
     _check_outputs(out, (24, 32))
     coco = json.loads((out / "a_coco.json").read_text())
     assert {one["category_id"] for one in coco["annotations"]} == {WANTED}

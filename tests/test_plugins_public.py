@@ -32,6 +32,7 @@ PUBLIC = (
     "segzoo.images",
     "segzoo.labels",
     "segzoo.build",
+    "segzoo.prediction",
 )
 PACKAGES = sorted((*ROOT.glob("plugins/segzoo-*/src/*"), *ROOT.glob("plugins/template/*/src/*")))
 

@@ -31,7 +31,6 @@ COMMAND = "python tests/test_public_api.py --write"
 FOR_PEOPLE = (
     "segzoo.data_check",
     "segzoo.evaluation",
-    "segzoo.prediction",
     "segzoo.training",
     "segzoo.weights",
 )
@@ -40,7 +39,7 @@ FOR_PEOPLE = (
 CHOSEN = {
     "segzoo.zoo": (
         "KINDS",
-        *("encoders", "decoders", "models", "weights", "datasets", "metrics", "losses", "recipes", "plugins"),
+        *("encoders", "decoders", "models", "weights", "datasets", "metrics", "losses", "outputs", "recipes", "plugins"),
         *("registry", "refresh", "add_folder", "find_model", "find_encoder", "Pair"),
     ),
     "segzoo.registry": ("Registry", "Entry"),

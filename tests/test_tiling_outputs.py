@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import segzoo
+from segzoo.builtin import segzoo_outputs
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError
 from segzoo.prediction.outputs import OutputOptions, output_files, write_outputs
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 from segzoo.prediction.outputs.writing import OutputFiles, check_by_rows, output_path
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.tiling import ArrayRows
@@ -29,7 +29,7 @@ LABELS = Labels(
     palette=((0, 0, 0), (200, 10, 30), (20, 90, 255)),
     values=(0, 9, 300),
 )
-BY_ROWS = tuple(name for name, output in OUTPUTS.items() if output.by_rows)
+BY_ROWS = tuple(one.name for one in segzoo_outputs() if one.by_rows)
 
 
 def found() -> Segmentation:
@@ -41,9 +41,7 @@ def found() -> Segmentation:
     return Segmentation(mask=mask, labels=LABELS, image=image, probabilities=chances)
 
 
-def paths(
-    folder: Path, names: tuple[str, ...], options: OutputOptions | None = None
-) -> dict[str, Path]:
+def paths(folder: Path, names: tuple[str, ...], options: OutputOptions | None = None) -> dict[str, Path]:
     return {name: output_path(folder / "x", name, options or OutputOptions()) for name in names}
 
 

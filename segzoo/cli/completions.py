@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from click.shell_completion import CompletionItem
 
 from segzoo import zoo
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -174,12 +173,11 @@ def layouts(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 @offering()
 def outputs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer kinds of files, separated by commas, and after a colon their formats."""
-    kinds = OUTPUTS.items()
-    if ":" in incomplete.rpartition(",")[2]:
-        return _listed(
-            incomplete, ((f"{name}:{form[1:]}", one.summary) for name, one in kinds for form in one.formats)
-        )
-    return _listed(incomplete, ((name, one.summary) for name, one in kinds))
+    if ":" not in incomplete.rpartition(",")[2]:
+        return _listed(incomplete, _named("outputs"))
+    kinds = [(name, entry.spec) for name, entry in zoo.registry("outputs").items()]
+    words = ((f"{name}:{form[1:]}", spec.summary) for name, spec in kinds for form in spec.formats)
+    return _listed(incomplete, words)
 
 
 @offering()

@@ -21,6 +21,7 @@ _COLUMNS = {
     "encoders": ("channels", "strides"),
     "weights": ("model", "licence"),
     "datasets": ("licence",),
+    "outputs": ("formats",),
     "recipes": ("data", "origin"),
 }
 

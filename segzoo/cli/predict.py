@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo import zoo
+from segzoo.builtin import segzoo_outputs
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.prediction_options import CALIBRATION, PredictionRequest, prediction_options
 from segzoo.cli.words import ManyValues, naming, words_of
-from segzoo.prediction.outputs.catalogue import OUTPUTS, read_format
 from segzoo.printing import echo, echo_passing, printable
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ PIXELS = click.IntRange(0, 10**12)
     shell_complete=offers.outputs,
     default="mask,overlay",
     show_default=True,
-    help=f"What to write: {', '.join(OUTPUTS)}. A format may follow a colon: mask:tif.",
+    help=f"What to write: {', '.join(spec.name for spec in segzoo_outputs())}, or what plug-ins bring "
+    "(`segzoo list outputs`). A format may follow a colon: mask:tif.",
 )
 @click.option(
     "--list",
@@ -135,6 +137,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
+    from segzoo.prediction.outputs.writing import read_format
     from segzoo.prediction.sources import find
     from segzoo.prediction.sources.finding import parse_share
 
@@ -144,8 +147,11 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         Image.MAX_IMAGE_PIXELS = None
     with naming("--shard"):
         share = parse_share(options["shard"])
+    registry = zoo.registry("outputs")
     wanted = [read_format(word.strip()) for word in options["outputs"].split(",")]
-    outputs = list(words_of("--outputs", ",".join(name for name, _ in wanted), OUTPUTS))
+    names = [name for name, _ in wanted]
+    known = dict.fromkeys([*registry.names(), *(name for name in names if name in registry)])
+    outputs = list(words_of("--outputs", ",".join(names), known))
     if options["mix"]:
         outputs = [MIX[options["mix"]]]
     if options["end"] is not None and options["end"] <= options["begin"]:

@@ -63,6 +63,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     OptimizerSpec,
     ScheduleSpec,
     TrackerSpec,
+    OutputSpec,
     RecipeSpec,
     LayoutSpec,
 )

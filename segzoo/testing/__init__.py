@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from segzoo.testing.metrics import check_metric
     from segzoo.testing.models import check_model, check_round_trips
     from segzoo.testing.optimizers import check_optimizer
+    from segzoo.testing.outputs import check_output
     from segzoo.testing.recipes import check_recipe
     from segzoo.testing.schedules import check_schedule
     from segzoo.testing.trackers import check_tracker
@@ -65,6 +66,7 @@ _WHERE = {
     "check_metric": "metrics",
     "check_model": "models",
     "check_optimizer": "optimizers",
+    "check_output": "outputs",
     "check_plugin": "checks",
     "check_recipe": "recipes",
     "check_round_trips": "models",
@@ -90,6 +92,7 @@ __all__ = [
     "check_metric",
     "check_model",
     "check_optimizer",
+    "check_output",
     "check_plugin",
     "check_recipe",
     "check_round_trips",

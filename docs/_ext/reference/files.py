@@ -6,8 +6,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from reference.docstrings import markdown, meanings, table
+from segzoo.builtin import segzoo_outputs
 from segzoo.config import ModelConfig
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 
 
 def config() -> str:
@@ -31,6 +31,6 @@ def outputs() -> str:
     """Return the table of what ``--outputs`` may name."""
     rows = [
         (f"`{one.name}`", f"`NAME{one.suffix}`", " ".join(one.formats), markdown(one.summary))
-        for one in OUTPUTS.values()
+        for one in segzoo_outputs()
     ]
     return table(("output", "file", "formats", "holds"), rows)

@@ -1,4 +1,4 @@
-"""The tables of data sets, metrics, recipes, layouts, and of what recipes name: losses and so on."""
+"""The tables of data sets, metrics, outputs, recipes, layouts, and of what recipes name: losses and so on."""
 
 from __future__ import annotations
 
@@ -129,6 +129,28 @@ def _named(one: facts.Part, setting: str) -> Row:
     return Row(
         name=one.name,
         cells=(title(one), cell(code(setting.format(one.name)))),
+        facets={"package": [project_of(one.entry.owner)]},
+    )
+
+
+def outputs(docname: str) -> Table:
+    """Return the table of outputs."""
+    del docname
+    columns = ("Output", "File", "Formats")
+    return Table(
+        kind="outputs",
+        caption="Outputs",
+        columns=columns,
+        rows=rows_of("outputs", _output, facts.parts("outputs"), len(columns)),
+        facets={"package": "Package"},
+    )
+
+
+def _output(one: facts.Part) -> Row:
+    spec = one.entry.spec
+    return Row(
+        name=one.name,
+        cells=(title(one), cell(code(f"NAME{spec.suffix}")), cell(code(" ".join(spec.formats)))),
         facets={"package": [project_of(one.entry.owner)]},
     )
 

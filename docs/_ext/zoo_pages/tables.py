@@ -24,6 +24,7 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "optimizers": materials.named("optimizers", "Optimizer", "optimizer={}"),
     "schedules": materials.named("schedules", "Schedule", "schedule={}"),
     "trackers": materials.named("trackers", "Tracker", "trackers={}"),
+    "outputs": materials.outputs,
     "recipes": materials.recipes,
     "layouts": materials.layouts,
 }

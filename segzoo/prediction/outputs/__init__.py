@@ -1,8 +1,8 @@
 """Files that a segmentation is written as, one module a kind; numpy and Pillow alone.
 
 ``write_outputs(segmentation, Path("out/cat"), ("mask", "overlay"))`` writes ``out/cat_mask.png`` and
-``out/cat_overlay.png``; `catalogue` has all kinds, `OutputOptions` says how they look. A kind draws bands of
-the image, of which a whole image is one; `encoding` makes files of what is drawn.
+``out/cat_overlay.png``; `segzoo.zoo.outputs` has all kinds, `OutputOptions` says how they look. A kind draws
+bands of the image, of which a whole image is one; `encoding` makes files of what is drawn.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ _WHERE = {
     **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
 }
 
-# Completion and lists ask for the catalogue alone, which needs no numpy.
+# A segmentation paints itself by `painting`, and what writes segmentations needs them.
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

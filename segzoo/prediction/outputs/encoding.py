@@ -247,8 +247,13 @@ def open_encoder(
         quality: 1 to 100, of JPEG and WebP.
 
     Raises:
-        OptionError: arrays have no such format.
+        OptionError: arrays have no such format, or not such arrays.
     """
+    flat, picture = first.ndim == 2, first.ndim == 3 and first.shape[2] in (3, 4) and first.dtype == np.uint8
+    kinds = ("bool", "uint8", "uint16") if suffix == ".png" else ("uint8", "uint16")
+    fits = {".png": picture or flat, ".tif": flat, ".tiff": flat, ".npy": True}.get(suffix, picture)
+    if not fits or (flat and suffix != ".npy" and first.dtype.name not in kinds):
+        raise OptionError(f"an array {first.shape} of {first.dtype} cannot be written as {suffix}")
     if suffix == ".png":
         return PngEncoder(file, first, height, colours, whole=whole)
     if suffix in (".tif", ".tiff"):

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import FailureError, OptionError, PluginError, did_you_mean
+from segzoo import zoo
+from segzoo.errors import FailureError, OptionError, PluginError
 from segzoo.files import refuse_taken, whole_files, writing
 from segzoo.labels import class_index
-from segzoo.options import shown
 from segzoo.plugins import resolve
-from segzoo.prediction.outputs.catalogue import OUTPUTS
 from segzoo.prediction.outputs.encoding import WHOLE, open_encoder
 from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
 from segzoo.prediction.outputs.painting import look_up
@@ -40,15 +39,16 @@ _ROWS, _DRAWN_ROWS = 64, 32
 
 
 def find_output(name: str) -> OutputSpec:
-    """Return what is known of an output.
+    """Return what is known of an output; errors as those of `segzoo.registry.Registry.get`."""
+    return zoo.registry("outputs").get(name)
 
-    Raises:
-        OptionError: there is none of that name.
-    """
-    if name not in OUTPUTS:
-        close, known = did_you_mean(name[:99], OUTPUTS), ", ".join(OUTPUTS)
-        raise OptionError(f"there is no output {shown(name)}{close} (all: {known})")
-    return OUTPUTS[name]
+
+def read_format(word: str) -> tuple[str, str]:
+    """Return the output that ``mask:tif`` asks for, and its suffix; "" where no format is named."""
+    name, _, ending = word.rpartition(":")
+    if word in zoo.registry("outputs") or name not in zoo.registry("outputs"):
+        return word, ""
+    return name, f"{PurePath(find_output(name).suffix).stem}.{ending}"
 
 
 def make_output(spec: OutputSpec) -> Output:
@@ -65,8 +65,8 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
     """Raise unless outputs can be written together; better said before the first image than after.
 
     Raises:
-        OptionError: there is no such output, a suffix names no format of its output, or two
-            outputs would be one file.
+        UnknownNameError: there is no such output.
+        OptionError: a suffix names no format of its output, or two outputs would be one file.
     """
     options = options or OutputOptions()
     taken: dict[str, str] = {}
@@ -81,20 +81,21 @@ def check_outputs(names: Sequence[str], options: OutputOptions | None = None) ->
             raise OptionError(f"{other} and {name} would both be written as NAME{suffix}")
 
 
-def check_by_rows(paths: Mapping[str, Path]) -> None:
+def check_by_rows(paths: Mapping[str, Path], specs: Mapping[str, OutputSpec] | None = None) -> None:
     """Raise unless all outputs can be written by rows.
 
     Args:
         paths: the file of each output.
+        specs: what is known of them, where no plug-in registers them.
 
     Raises:
         OptionError: one cannot be; the text names those that can.
     """
     for name, path in paths.items():
-        formats = _row_formats(find_output(name))
+        formats = _row_formats(specs[name] if specs else find_output(name))
         if path.suffix.lower() not in formats:
             what = f"{name} as {path.suffix}" if formats else name
-            rows = {one: _row_formats(spec) for one, spec in OUTPUTS.items()}
+            rows = {one: _row_formats(spec) for one, (spec, _) in zoo.registry("outputs").items()}
             known = ", ".join(f"{one} ({' '.join(suffixes)})" for one, suffixes in rows.items() if suffixes)
             raise OptionError(
                 f"the image is too large for {what}, which is made of all of it at once: leave it out, or "
@@ -190,6 +191,7 @@ def output_files(
     source: str = "",
     keeping: Keeping | None = None,
     whole: bool = False,
+    specs: Mapping[str, OutputSpec] | None = None,
 ) -> Iterator[OutputFiles]:
     """Open the files of one image, which get their names together when the block succeeds.
 
@@ -205,6 +207,7 @@ def output_files(
         source: the name of the image.
         keeping: what an earlier run wrote, and who is told before the files get their names.
         whole: whether the image is written as one band.
+        specs: what is known of the outputs, where no plug-in registers them.
 
     Raises:
         OptionError: an output has no such format, or cannot be written by rows.
@@ -212,14 +215,15 @@ def output_files(
     """
     files = OutputFiles(labels, size, options or OutputOptions(), image, source, whole=whole)
     if not whole:
-        check_by_rows(paths)
-    formats = {name: _format(find_output(name), path) for name, path in paths.items()}
+        check_by_rows(paths, specs)
+    specs = specs or {name: find_output(name) for name in paths}
+    formats = {name: _format(specs[name], path) for name, path in paths.items()}
     places, overwrite = [*paths.values()], files.options.overwrite
     refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
     with whole_files(places, overwrite=overwrite, keeping=keeping) as parts, ExitStack() as stack:
         for (name, path), part in zip(paths.items(), parts, strict=True):
             with writing(path):
-                drawing = _Drawing(files, find_output(name), path, formats[name], part.open("wb"))
+                drawing = _Drawing(files, specs[name], path, formats[name], part.open("wb"))
             stack.callback(drawing.close)
             files.drawings.append(drawing)
         yield files

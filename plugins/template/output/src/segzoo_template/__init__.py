@@ -1,0 +1,22 @@
+"""An output for segzoo. This module only says so; the code is imported when it is used."""
+
+from segzoo.hooks import hookimpl
+from segzoo.specs import OutputSpec
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_outputs() -> list[OutputSpec]:
+    return [
+        OutputSpec(
+            name="template",
+            factory="segzoo_template.output:Edges",
+            suffix="_template.png",
+            by_rows=True,
+            summary="white where classes meet, 1 bit a pixel",
+        )
+    ]
