@@ -39,8 +39,8 @@ FOR_PEOPLE = (
 CHOSEN = {
     "segzoo.zoo": (
         "KINDS",
-        *("encoders", "decoders", "models", "weights", "datasets", "metrics", "losses", "outputs", "recipes", "plugins"),
-        *("registry", "refresh", "add_folder", "find_model", "find_encoder", "Pair"),
+        *("encoders", "decoders", "models", "weights", "datasets", "metrics", "losses", "recipes", "plugins"),
+        *("outputs", "registry", "refresh", "add_folder", "find_model", "find_encoder", "Pair"),
     ),
     "segzoo.registry": ("Registry", "Entry"),
     "segzoo.plugins": ("PluginRecord", "Status"),
