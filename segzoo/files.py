@@ -370,7 +370,7 @@ def part_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk refuses; see `writing`.
     """
-    with _made(folder):
+    with made(folder):
         part, handle = _new_folder_part(folder)
         try:
             whole = part / _WHOLE
@@ -452,7 +452,7 @@ class _FilePart:
 
 @contextmanager
 def _file_part(folder: Path) -> Iterator[_FilePart]:
-    with _made(folder):
+    with made(folder):
         while True:
             path = folder / _part_name(folder)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -491,7 +491,7 @@ def _part_name(folder: Path) -> str:
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def made(folder: Path) -> Iterator[None]:
     """Make a folder; those that were made are removed again if the block fails and they are empty."""
     refuse_address(folder)
     missing: list[Path] = []

@@ -273,6 +273,13 @@ def test_an_evaluation_never_replaces_the_truth(data, weights, tmp_path, capsys,
     assert run([*asked, *out]) == (0 if words else 1)
 
 
+def test_an_evaluation_that_never_began_leaves_no_folder(data, tmp_path, capsys):
+    report = tmp_path / "a/b"
+    assert run(["evaluate", "no-such-weights", "--data", str(data), "--report", str(report)]) == 2
+    assert "no weights are named 'no-such-weights'" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_sheet_replaces_no_image_and_only_a_sheet_that_was_drawn_before(data, tmp_path, capsys):
     before = contents(data)
     for words in ([], ["--overwrite"]):

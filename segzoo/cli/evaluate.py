@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,18 +114,22 @@ def command(**options: Any) -> None:
     options["prediction"] = PredictionRequest.taken(options)
     request = Request(**{**options, "metrics": options["metrics"] or ("iou", "dice")})
     _check(request)
-    if request.report:
-        from segzoo.evaluation.writing import report_files
-        from segzoo.files import refuse_taken, writable
+    with ExitStack() as stack:
+        if request.report:
+            from segzoo.evaluation.writing import report_files
+            from segzoo.files import made, refuse_taken, writable, writing
 
-        refuse_taken(report_files(request.report), overwrite=request.overwrite)
-        writable(request.report)
-    evaluation = _score(request)
-    written: tuple[Path, ...] = ()
-    if request.report:
-        from segzoo.evaluation import write_report
+            folder = Path(request.report)
+            refuse_taken(report_files(folder), overwrite=request.overwrite)
+            with writing(folder, what="cannot write to"):
+                stack.enter_context(made(folder))
+            writable(folder)
+        evaluation = _score(request)
+        written: tuple[Path, ...] = ()
+        if request.report:
+            from segzoo.evaluation import write_report
 
-        written = write_report(evaluation, request.report, overwrite=request.overwrite)
+            written = write_report(evaluation, request.report, overwrite=request.overwrite)
     if request.as_json:
         echo_json(evaluation.to_json())
     else:
