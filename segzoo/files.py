@@ -139,6 +139,8 @@ def read_words(path: str | os.PathLike[str]) -> str:
 
 def as_words(data: bytes) -> str:
     """Return bytes as `read_words` does."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as PowerShell writes what is redirected
+        return data.decode("utf-16", "replace")
     return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 

@@ -8,6 +8,7 @@ import resource
 import shutil
 import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,6 +177,7 @@ def test_lines_of_a_list_end_where_lines_end_and_not_within_names():
     assert lines_of("a\u2028b\n\x85c\r\n\x1cd\r") == ["a\u2028b", "\x85c", "\x1cd"]
     assert lines_of("") == []
     assert os.fsencode(as_words(b"\xef\xbb\xbfcaf\xe9\n")) == b"caf\xe9\n"
+    assert as_words("a\nä\n".encode("utf-16")) == "a\nä\n"
 
 
 def test_a_list_may_hold_every_name_but_one_with_a_line_feed(photos, tmp_path):
@@ -396,6 +398,16 @@ def test_a_link_to_a_folder_that_it_lies_in_adds_no_samples(tmp_path, capsys):
     assert len(open_dataset("folder", root=root, split="all")) == 12
     assert run(["data", "stats", str(root)]) == 0
     assert "12 images with masks" in capsys.readouterr().out
+
+
+def test_the_name_of_a_class_begins_no_line_of_its_own(tmp_path, weights, capsys):
+    model = segzoo.load(weights)
+    labels = replace(model.segzoo_config.labels, classes=("background", "a\nerror: b"))
+    segzoo.save(model, tmp_path / "w", config=replace(model.segzoo_config, labels=labels, threshold=1e-9))
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    words = ["predict", str(tmp_path / "a.png"), "-m", str(tmp_path / "w"), "--no-save"]
+    assert run([*words, "--class-threshold", "1=0.000001"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{tmp_path}/a.png: a\\nerror: b 100.0%"]
 
 
 def test_the_command_that_mends_data_names_a_folder_beside_it(tmp_path, monkeypatch, capsys):

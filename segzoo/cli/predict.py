@@ -276,7 +276,7 @@ def _progress() -> Callable[[int, int | None], None] | None:
 
 
 def _tell(done: Done) -> None:
-    echo(f"{printable(done.source.origin)}: {done.note}")
+    echo(f"{printable(done.source.origin)}: {printable(done.note)}")
     for file in done.written:
         echo(f"  {printable(file)}")
 
