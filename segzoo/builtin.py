@@ -13,6 +13,7 @@ from segzoo.specs import (
     DatasetSpec,
     DecoderSpec,
     EncoderSpec,
+    EngineSpec,
     LayoutSpec,
     ModelSpec,
     OptimizerSpec,
@@ -315,6 +316,33 @@ def _output(code: str, summary: str, *formats: str, **more: Any) -> OutputSpec:
     name, factory = code.partition(":")[0], f"segzoo.prediction.outputs.{code}"
     given = {"suffix": f"_{name}{formats[0]}", "by_rows": True, **more}
     return OutputSpec(name=name, factory=factory, summary=summary, formats=formats, **given)
+
+
+@hookimpl
+def segzoo_engines() -> Iterable[EngineSpec]:
+    known = {
+        "torch": ("torch, batch norms folded, weights packed, maps added instead of joined", ""),
+        "compile": ("torch.compile: slow to start", ""),
+        "openvino": ("OpenVINO on the CPU, 8-bit integers too", "openvino"),
+        "onnxruntime": ("ONNX Runtime on the CPU", "onnxruntime"),
+    }
+    own = [
+        EngineSpec(
+            name=name,
+            factory="segzoo.prediction.engines.making:make_own",
+            options={"backend": name},
+            precisions=("exact", "fast", "fastest"),
+            extra=extra,
+            summary=summary,
+        )
+        for name, (summary, extra) in known.items()
+    ]
+    eager = EngineSpec(
+        name="eager",
+        factory="segzoo.prediction.engines.eager:make_eager",
+        summary="the network itself, of which nothing is made",
+    )
+    return [*own, eager]
 
 
 @hookimpl

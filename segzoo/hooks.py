@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
+        EngineSpec,
         LayoutSpec,
         LossSpec,
         MetricSpec,
@@ -127,6 +128,12 @@ def segzoo_trackers() -> Iterable[TrackerSpec]:
 @hookspec
 def segzoo_outputs() -> Iterable[OutputSpec]:
     """Return outputs: kinds of files that a segmentation is written as."""
+    return ()
+
+
+@hookspec
+def segzoo_engines() -> Iterable[EngineSpec]:
+    """Return inference engines."""
     return ()
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -213,4 +214,31 @@ class Schedule(Protocol):
 
     def __call__(self, now: Progress) -> float:
         """Return the share, from 0 to 1, which depends on where the training stands and on scores alone."""
+        ...
+
+
+class Engine(Protocol):
+    """A network, ready to run.
+
+    Attributes:
+        device: where its logits are.
+        description: what was chosen and why, in one line.
+    """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the logits are."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What was chosen and why, in one line."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map preprocessed images to logits, ``(N, num_classes, H, W)`` float32 on ``device``.
+
+        Args:
+            images: ``(N, C, H, W)`` float32 on any device; any height and width that the network takes.
+        """
         ...

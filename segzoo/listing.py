@@ -142,3 +142,10 @@ def _patterns(option: str, given: Pattern) -> tuple[str, ...]:
         if not isinstance(one, str):
             raise OptionError(f"{option} takes names or patterns such as 'unet*', got {one!r}")
     return tuple(filter(None, patterns))
+
+
+def engine_runs() -> list[str]:
+    """Return every way to run a network that `segzoo benchmark` measures, such as ``openvino:fast``."""
+    engines = zoo.registry("engines").items()
+    pairs = [(name, how) for name, entry in engines for how in entry.spec.precisions if name != "eager"]
+    return ["eager", *(f"{name}:{how}" for name, how in pairs)]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
+        EngineSpec,
         LossSpec,
         MetricSpec,
         ModelSpec,
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     trackers: Registry[TrackerSpec]
     #: Kinds of files that a segmentation is written as.
     outputs: Registry[OutputSpec]
+    #: What runs networks when masks are made.
+    engines: Registry[EngineSpec]
     #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
     #: What became of each plug-in that was found, segzoo's own parts first.

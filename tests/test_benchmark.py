@@ -12,9 +12,10 @@ from PIL import Image
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import OptionError
+from segzoo.listing import engine_runs
 from segzoo.machine import peak_bytes, peak_flops, used_bytes
 from segzoo.prediction import benchmark as module
-from segzoo.prediction.benchmark import ALL_RUNS, AROUND, HEADER, Latency, benchmark, parse_run
+from segzoo.prediction.benchmark import AROUND, HEADER, Latency, benchmark, parse_run
 from segzoo.prediction.engines import make_engine
 
 CPU = torch.device("cpu")
@@ -143,7 +144,7 @@ def test_numbers_below_their_least_are_refused(option):
 def test_every_run_has_a_backend_and_a_precision():
     assert parse_run("eager") == ("eager", "exact")
     assert parse_run("openvino") == ("openvino", "exact")
-    assert all(len(parse_run(name)) == 2 for name in ALL_RUNS)
+    assert all(len(parse_run(name)) == 2 for name in engine_runs())
 
 
 @pytest.mark.slow

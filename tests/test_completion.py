@@ -19,7 +19,6 @@ import click
 import pytest
 
 from segzoo.cli import command, run
-from segzoo.cli.completions import RUNS
 from segzoo.cli.recipe_completions import CHOICES, KEYS
 from segzoo.cli.shells import INSTALL, SHELLS, script
 
@@ -193,13 +192,6 @@ def keys() -> str:
 @pytest.mark.slow
 def test_the_keys_that_are_written_down_are_those_of_recipes() -> None:
     assert KEYS.read_text(encoding="utf-8") == keys(), "run `python tests/test_completion.py --write`"
-
-
-@pytest.mark.slow
-def test_runs_are_those_of_prediction() -> None:
-    from segzoo.prediction.benchmark import ALL_RUNS
-
-    assert set(RUNS) == {*ALL_RUNS, "all"}
 
 
 @pytest.mark.slow

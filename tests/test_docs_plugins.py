@@ -70,6 +70,7 @@ PROTOCOLS = {
     "Metric": "metrics.md",
     "Augmentation": "augmentations.md",
     "Schedule": "schedules.md",
+    "Engine": "engines.md",
 }
 
 #: Examples that take a moment; what comes of the others is seen at once.

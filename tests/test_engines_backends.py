@@ -11,9 +11,12 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 import segzoo
+from segzoo.errors import MissingExtraError, OptionError, PluginError
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.engines.openvino import disagreement
 from segzoo.prediction.engines.sized import SizedEngine
+from segzoo.specs import EngineSpec
+from segzoo.testing import isolated_zoo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -168,3 +171,31 @@ def test_torch_compile_makes_one_program_for_single_images_and_one_for_batches(m
         for batch in (1, 2, 3):
             engine(torch.rand(batch, 3, height, width))
     assert counter.frame_count == 2
+
+
+def doubling(network: nn.Module, *, precision: str, on_message: Any, **_: Any) -> Any:
+    """Return a stranger's engine, which twice what the network says shows to have run."""
+    if precision == "fastest":
+        raise ValueError("no integers here")
+    if precision == "fast":
+        raise MissingExtraError("doubling needs a library: pip install doubles")
+    on_message("doubled")
+    return lambda images: 2 * network(images)
+
+
+def test_a_plug_in_brings_an_engine_and_only_the_precisions_that_it_declares() -> None:
+    told: list[str] = []
+    plain, taken = network(), images(16, 16)
+    spec = EngineSpec(name="double", factory=f"{__name__}:doubling", precisions=("exact", "fast", "fastest"))
+    with isolated_zoo(spec), torch.no_grad():
+        assert torch.equal(make_engine(plain, backend="double", tell=told.append)(taken), 2 * plain(taken))
+        assert told == ["doubled"]
+        engine = make_engine(plain, backend="double", precision="fast", tell=told.append)
+        assert engine.description.startswith("torch on cpu")
+        assert any("pip install doubles; torch instead" in line for line in told)
+        with pytest.raises(PluginError, match="engine 'double' of isolated: ValueError: no integers here"):
+            make_engine(plain, backend="double", precision="fastest")
+    with pytest.raises(OptionError, match="precision exact alone"):
+        make_engine(plain, backend="eager", precision="fast")
+    with pytest.raises(OptionError, match=r"'torhc'.*did you mean 'torch'"):
+        make_engine(plain, backend="torhc")

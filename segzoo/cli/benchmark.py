@@ -14,6 +14,7 @@ from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table
 from segzoo.cli.words import naming
 from segzoo.errors import OptionError
+from segzoo.listing import engine_runs
 from segzoo.options import shown
 from segzoo.printing import echo
 
@@ -108,12 +109,12 @@ def command(
     size are in it, as in bubbliiiing's program, which runs what is called eager here.
     """
     from segzoo.machine import parse_device
-    from segzoo.prediction.benchmark import ALL_RUNS, DEFAULT_RUNS, HEADER, benchmark, check_size, parse_run
+    from segzoo.prediction.benchmark import DEFAULT_RUNS, HEADER, benchmark, check_size, parse_run
 
     with naming("--size"):
         height_width = _read_size(size)
         check_size(height_width)
-    names = ALL_RUNS if "all" in runs else runs or DEFAULT_RUNS
+    names = engine_runs() if "all" in runs else runs or DEFAULT_RUNS
     with naming("--run"):
         for name in names:
             parse_run(name)

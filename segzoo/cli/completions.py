@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from click.shell_completion import CompletionItem
 
 from segzoo import zoo
+from segzoo.listing import engine_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     Offer = tuple[str, str]
     Find = Callable[[click.Context, str], Iterable[Offer]]
     Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[Any]]]
-
-_HOW = ("exact", "fast", "fastest")
-
-#: What ``segzoo benchmark --run`` measures.
-RUNS = ("eager", "all")
-RUNS = (*RUNS, *(f"torch:{how}" for how in _HOW), *(f"compile:{how}" for how in _HOW))
-RUNS = (*RUNS, *(f"openvino:{how}" for how in _HOW), *(f"onnxruntime:{how}" for how in _HOW))
 
 _DEVICES = ("cpu", "cuda", "cuda:0", "mps", "npu")
 
@@ -195,7 +189,13 @@ def splits(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 @offering()
 def runs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer what can be measured."""
-    return ((name, "") for name in RUNS)
+    return ((name, "") for name in ("all", *engine_runs()))
+
+
+@offering()
+def engines(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer inference engines."""
+    return _named("engines")
 
 
 @offering("file")

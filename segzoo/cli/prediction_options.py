@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.words import naming, numbers, thresholds
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 
 #: How many images ``--precision fastest`` measures, unless somebody names some.
 CALIBRATION = 8
+
+
+class EngineName(click.ParamType):
+    """The name of a registered engine."""
+
+    name = "ENGINE"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; raise `UnknownNameError` where no plug-in brings such an engine."""
+        del param, ctx
+        zoo.registry("engines").get(value)
+        return value
+
 
 _OPTIONS = (
     click.option(
@@ -71,9 +85,10 @@ def prediction_options(backend: str | None, default: str) -> Callable[[Any], Any
     """
     engine = click.option(
         "--backend",
-        type=click.Choice(["torch", "compile", "openvino", "onnxruntime", "eager"]),
+        type=EngineName(),
         default=backend,
-        help=f"Inference engine; eager is the network as it is [default: {default}].",
+        shell_complete=offers.engines,
+        help=f"Inference engine, one of `segzoo list engines` [default: {default}].",
     )
 
     def decorate(command: Any) -> Any:

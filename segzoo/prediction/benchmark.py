@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segzoo import zoo
 from segzoo.allocation import machine_bytes
 from segzoo.config import config_of
 from segzoo.errors import OptionError, SegzooError
@@ -30,9 +30,9 @@ from segzoo.machine import (
     used_bytes,
     wait,
 )
-from segzoo.options import check_choice, check_integer, check_number, shown
+from segzoo.options import check_integer, check_number, shown
 from segzoo.prediction.decision import Decision
-from segzoo.prediction.engines import BACKENDS, PRECISIONS, make_engine
+from segzoo.prediction.engines import PRECISIONS, make_engine
 from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.preparing import network_input
@@ -155,15 +155,6 @@ def _made_up(size: tuple[int, int], channels: int, folder: Path) -> Path:
 
 #: What runs unless told otherwise: all that needs no extra and no compiler.
 DEFAULT_RUNS = (EAGER, "torch:exact", "torch:fast")
-#: Every way there is.
-ALL_RUNS = (
-    EAGER,
-    *(
-        f"{backend}:{precision}"
-        for backend, precision in itertools.product(BACKENDS, PRECISIONS)
-        if backend != EAGER
-    ),
-)
 #: Of what the bubbliiiing program calls FPS.
 FPS_REPEATS = 100
 #: Pixels of a made-up image.
@@ -250,10 +241,11 @@ def check_size(size: tuple[int, int]) -> None:
 
 def parse_run(name: str) -> tuple[str, str]:
     """Return backend and precision of ``backend:precision``; raise `OptionError` where there are no such."""
-    backend, _, precision = name.partition(":")
-    if backend not in BACKENDS or (backend == EAGER and precision):
+    backend, _, precision = name.rpartition(":")
+    if precision not in PRECISIONS:
+        backend, precision = name, ""
+    if backend not in zoo.registry("engines") or (backend == EAGER and precision):
         raise OptionError(f"a run is eager, or such as torch:fast, got {shown(name)}")
-    check_choice("precision", precision or "exact", PRECISIONS)
     return backend, precision or "exact"
 
 

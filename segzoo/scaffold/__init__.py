@@ -38,6 +38,7 @@ KINDS = {
     "schedule": ("schedule.py", "the schedule: where the training stands in, a share of the rate out"),
     "tracker": ("tracker.py", "the tracker: numbers in, kept where people look at them"),
     "output": ("output.py", "the output: it draws what a file holds"),
+    "engine": ("engine.py", "the engine: a network in, something that runs it out"),
     "weights": ("train.py", "the program that trained the weights, which lie in `weights/` beside it"),
     "layout": ("layout.py", "the layout: it says where each tensor of a checkpoint goes"),
     "recipe": ("recipe.toml", "the recipe: how to train, and nothing that runs"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec
+from segzoo.specs.engines import EngineSpec
 from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
 from segzoo.specs.outputs import OutputSpec
 from segzoo.specs.pictures import (
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetSpec",
     "DecoderSpec",
     "EncoderSpec",
+    "EngineSpec",
     "Labels",
     "LayoutSpec",
     "LossSpec",
@@ -64,6 +66,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     ScheduleSpec,
     TrackerSpec,
     OutputSpec,
+    EngineSpec,
     RecipeSpec,
     LayoutSpec,
 )

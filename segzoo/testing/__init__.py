@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from segzoo.testing.datasets import check_dataset
     from segzoo.testing.decoders import check_decoder
     from segzoo.testing.encoders import check_encoder
+    from segzoo.testing.engines import check_engine
     from segzoo.testing.examples import Example
     from segzoo.testing.export import check_export
     from segzoo.testing.isolation import isolated_zoo
@@ -59,6 +60,7 @@ _WHERE = {
     "check_dataset": "datasets",
     "check_decoder": "decoders",
     "check_encoder": "encoders",
+    "check_engine": "engines",
     "check_export": "export",
     "check_layout": "layouts",
     "check_listing": "listing",
@@ -85,6 +87,7 @@ __all__ = [
     "check_dataset",
     "check_decoder",
     "check_encoder",
+    "check_engine",
     "check_export",
     "check_layout",
     "check_listing",

@@ -111,12 +111,12 @@ def _contract(text: str) -> list[nodes.Node | str]:
     return [html("p", first), *([details("the whole contract", html("ul", *lines))] if lines else [])]
 
 
-def named(kind: str, heading: str, setting: str) -> Callable[[str], Table]:
-    """Return the table of a kind whose parts a recipe names, by what the recipe says of one."""
+def named(kind: str, heading: str, setting: str, *, when: str = "When training") -> Callable[[str], Table]:
+    """Return the table of a kind whose parts are named in a setting: a recipe's, or an option."""
 
     def made(docname: str) -> Table:
         del docname
-        columns = (heading, "When training")
+        columns = (heading, when)
         rows = rows_of(kind, lambda one: _named(one, setting), facts.parts(kind), len(columns))
         return Table(
             kind=kind, caption=kind.capitalize(), columns=columns, rows=rows, facets={"package": "Package"}

@@ -25,6 +25,7 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "schedules": materials.named("schedules", "Schedule", "schedule={}"),
     "trackers": materials.named("trackers", "Tracker", "trackers={}"),
     "outputs": materials.outputs,
+    "engines": materials.named("engines", "Engine", "--backend {}", when="When predicting"),
     "recipes": materials.recipes,
     "layouts": materials.layouts,
 }

@@ -4,7 +4,7 @@
 changed: an engine works on a copy.
 """
 
-from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS, Backend, Engine, Precision
+from segzoo.prediction.engines.interface import PRECISIONS, Backend, Engine, Precision
 from segzoo.prediction.engines.making import make_engine
 
-__all__ = ["BACKENDS", "PRECISIONS", "Backend", "Engine", "Precision", "make_engine"]
+__all__ = ["PRECISIONS", "Backend", "Engine", "Precision", "make_engine"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+def make_eager(network: nn.Module, *, device: torch.device, **_: Any) -> EagerEngine:
+    """Make an engine; see `segzoo.prediction.engines.make_engine`."""
+    return EagerEngine(network.to(device))
 
 
 class EagerEngine:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo.errors import MissingExtraError, OptionError
+from segzoo import zoo
+from segzoo.distribution import OWNER
+from segzoo.errors import MissingExtraError, OptionError, PluginError, UnknownNameError
 from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
-from segzoo.prediction.engines.eager import EagerEngine
-from segzoo.prediction.engines.interface import BACKENDS, PRECISIONS
+from segzoo.plugins import resolve
+from segzoo.plugins.watch import building
+from segzoo.prediction.engines.interface import PRECISIONS
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
 from segzoo.prediction.engines.openvino import disagreement, make_openvino
@@ -43,44 +47,80 @@ def make_engine(
         device: where to compute; the network's own device unless told.
         precision: ``exact`` (within 1e-4 of float32, relative to the largest logit), ``fast`` (bfloat16 or
             float16 where the machine is faster with it) or ``fastest`` (8-bit integers).
-        backend: ``torch``, ``compile`` (torch.compile: slow to start), ``openvino``, ``onnxruntime`` or
-            ``eager`` (the network as it is, exact alone).
+        backend: a registered engine: ``torch``, ``compile`` (torch.compile: slow to start), ``openvino``,
+            ``onnxruntime``, ``eager`` (the network as it is, exact alone) or a plug-in's.
         calibration: preprocessed images ``(N, C, H, W)`` like those to come, which ``fastest`` measures.
         tell: hears, a line each, what was asked for and could not be had, and what was measured.
 
     Raises:
-        OptionError: there is no such precision, backend or device, or ``eager`` is to be less than exact.
+        OptionError: there is no such precision, backend or device, or the backend has not the precision.
+        PluginError: the factory of a plug-in's engine fails.
 
     Example:
         >>> engine = make_engine(segzoo.load("unet-nuclei"), precision="fast")
         >>> logits = engine(images)
     """
     check_choice("precision", precision, PRECISIONS)
-    check_choice("backend", backend, BACKENDS)
-    where = _device(network, device)
-    if backend == "eager":
-        if precision != "exact":
-            raise OptionError(
-                f'backend="eager" runs the network as it is, in float32: leave out precision="{precision}", '
-                'or choose another backend, such as "torch"'
-            )
-        return EagerEngine(network.to(where))
-    if where.type == "cpu":
-        use_cores()
-    dtype = _dtype(where, precision, backend, tell)
-    if where.type != "cpu" and backend in ("openvino", "onnxruntime"):
-        tell(f"backend={backend!r} computes on the CPU only: torch instead, on {where}")
-        backend = "torch"
     try:
-        if precision == "fastest" and (quantised := _quantised(network, where, backend, calibration, tell)):
-            return quantised
-        if backend == "openvino":
-            return make_openvino(network, dtype=dtype, calibration=(), tell=tell)
-        if backend == "onnxruntime":
-            return make_onnxruntime(network, tell=tell)
+        entry = zoo.registry("engines").entry(backend)
+    except UnknownNameError as error:
+        raise OptionError(f"backend: {error}") from error
+    spec = entry.spec
+    if precision not in spec.precisions:
+        raise OptionError(
+            f'backend="{backend}" computes with precision {" or ".join(spec.precisions)} alone: leave out '
+            f'precision="{precision}", or choose another backend, such as "torch"'
+        )
+    given: Any = {
+        "device": _device(network, device),
+        "precision": precision,
+        "calibration": calibration,
+        "on_message": tell,
+    }
+    try:
+        with nullcontext() if entry.owner == OWNER else building(f"engine {spec.name!r}"):
+            return resolve(spec.factory)(network, **given, **spec.options)
     except MissingExtraError as error:
         tell(f"{error}; torch instead")
-    return make_native(network, device=where, dtype=dtype, tell=tell, compiled=backend == "compile")
+    except (TypeError, ValueError, RuntimeError) as error:
+        if entry.owner == OWNER or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise PluginError(
+            f"engine {spec.name!r} of {entry.owner}: {type(error).__name__}: {error}; choose another "
+            'backend, such as "torch"'
+        ) from error
+    return make_own(network, **given, backend="torch")
+
+
+def make_own(
+    network: nn.Module,
+    *,
+    device: torch.device,
+    precision: Precision,
+    calibration: Sequence[Tensor],
+    on_message: Callable[[str], None],
+    backend: Backend,
+) -> Engine:
+    """Make an engine of segzoo's own; arguments as those of `make_engine`.
+
+    Raises:
+        MissingExtraError: what the backend needs is not installed.
+    """
+    if device.type == "cpu":
+        use_cores()
+    dtype = _dtype(device, precision, backend, on_message)
+    if device.type != "cpu" and backend in ("openvino", "onnxruntime"):
+        on_message(f"backend={backend!r} computes on the CPU only: torch instead, on {device}")
+        backend = "torch"
+    if precision == "fastest" and (
+        quantised := _quantised(network, device, backend, calibration, on_message)
+    ):
+        return quantised
+    if backend == "openvino":
+        return make_openvino(network, dtype=dtype, calibration=(), tell=on_message)
+    if backend == "onnxruntime":
+        return make_onnxruntime(network, tell=on_message)
+    return make_native(network, device=device, dtype=dtype, tell=on_message, compiled=backend == "compile")
 
 
 def _dtype(
