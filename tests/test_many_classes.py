@@ -12,7 +12,7 @@ from PIL import Image
 
 import segzoo
 from segzoo import zoo
-from segzoo.build import open_dataset
+from segzoo.build import make_metric, open_dataset
 from segzoo.cli import run
 from segzoo.errors import MaskError, OptionError
 from segzoo.evaluation import score_model, score_predictions
@@ -231,3 +231,6 @@ def test_more_classes_than_a_confusion_matrix_may_have_are_refused_before_it_is_
     mask = np.zeros((2, 2), np.uint16)
     with pytest.raises(OptionError, match="4,096 classes are the most that are scored"):
         confusion_matrix(mask, mask, MOST_CLASSES + 1)
+    for name in ("iou", "dice"):
+        with pytest.raises(OptionError, match="4,096 classes are the most that are scored"):
+            make_metric(name, numbered_labels(65_535))

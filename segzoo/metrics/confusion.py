@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
-from segzoo.metrics.counting import Counted
+from segzoo.metrics.counting import MOST_CLASSES as MOST_CLASSES
+from segzoo.metrics.counting import Counted, check_countable
 from segzoo.metrics.rates import summary
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
 
 _BLOCK = 1 << 16
-
-#: Classes that a confusion matrix may have, which then takes 128 MB.
-MOST_CLASSES = 4096
 
 
 def count_confusion(image: Image) -> NDArray[np.int64]:
@@ -63,15 +60,6 @@ def confusion_matrix(
         index = np.where(counted, index, dtype(bins))
     counts = _count(index.ravel(), bins + 1)
     return counts[:bins].reshape(num_classes, num_classes)
-
-
-def check_countable(num_classes: int) -> None:
-    """Raise `OptionError` where a confusion matrix would not fit into memory."""
-    if num_classes > MOST_CLASSES:
-        raise OptionError(
-            f"scores of {num_classes:,} classes need a confusion matrix of as many rows and columns; "
-            f"{MOST_CLASSES:,} classes are the most that are scored"
-        )
 
 
 def _count_binary(prediction: NDArray[Any], target: NDArray[Any]) -> NDArray[np.int64]:

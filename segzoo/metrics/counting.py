@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
+#: Classes that a confusion matrix may have, which then takes 128 MB.
+MOST_CLASSES = 4096
+
 
 class Counted:
     """A metric whose images are counted one by one.
@@ -32,6 +35,9 @@ class Counted:
             that is NaN leaves the image out of that average.
 
     Both functions give NaN for counts of zero.
+
+    Raises:
+        OptionError: each image would take a confusion matrix of more than `MOST_CLASSES` classes.
 
     Attributes:
         contract: as given.
@@ -48,6 +54,7 @@ class Counted:
         pooled: Callable[[NDArray[Any]], Mapping[str, float]] | None = None,
         per_image: Callable[[NDArray[Any]], Mapping[str, float]] | None = None,
     ) -> None:
+        check_countable(min(shape) if len(shape) == 2 else 0)
         self.labels, self.contract = labels, contract
         self.counts: NDArray[Any] = np.zeros(shape, np.int64)
         self._count, self._pooled, self._per_image = count, pooled, per_image
@@ -129,3 +136,12 @@ def average_classes(
     if per_class:
         scores |= {f"{prefix}/{name}": float(value) for name, value in zip(names, values, strict=True)}
     return scores
+
+
+def check_countable(num_classes: int) -> None:
+    """Raise `OptionError` where a confusion matrix would not fit into memory."""
+    if num_classes > MOST_CLASSES:
+        raise OptionError(
+            f"scores of {num_classes:,} classes need a confusion matrix of as many rows and columns; "
+            f"{MOST_CLASSES:,} classes are the most that are scored"
+        )
