@@ -204,6 +204,13 @@ def test_tensors_of_another_type_are_listed(tmp_path):
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
 
 
+def test_a_checkpoint_of_a_training_that_diverged_is_refused_by_the_tensor(tmp_path):
+    torch.save(milesial(**{"outc.conv.bias": torch.tensor([0.0, float("nan")])}), tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"a\.pth does not fit .*1 tensors:\n  head\.bias holds NaN"):
+        segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_double_precision_becomes_single(tmp_path):
     doubled = {name: t.double() if t.is_floating_point() else t for name, t in milesial().items()}
     torch.save(doubled, tmp_path / "a.pth")

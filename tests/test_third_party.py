@@ -154,7 +154,7 @@ def test_a_stranger_is_trained_evaluated_pushed_and_uninstalled(
     assert "striped" not in models(environment)
     # Nobody else claims the name any more.
     assert "twin" in models(environment)
-    gone = environment.run("segzoo", "predict", "picture.png", "--model", "kept", **NOT_SLOW)
+    gone = environment.run("segzoo", "predict", "picture.png", "--model", "kept", "--out", "new", **NOT_SLOW)
     assert gone.returncode == 2
     assert "pip install 'segzoo-yours>=1.0'" in gone.stderr
     assert "Traceback" not in gone.stderr
