@@ -9,8 +9,8 @@ from PIL import Image
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import PluginError, UsageError
-from segzoo.prediction import Output
-from segzoo.specs import OutputSpec
+from segzoo.prediction import Output, Segmentation, write_outputs
+from segzoo.specs import Labels, OutputSpec
 from segzoo.testing import check_output, isolated_zoo
 
 
@@ -60,6 +60,23 @@ class Broken(Output):
 
 def spec(factory, suffix="_mine.png", **more):
     return OutputSpec(name="mine", factory=f"{__name__}:{factory}", suffix=suffix, **more)
+
+
+class Faulty(Output):
+    """It raises what nobody expects."""
+
+    def draw(self, band):
+        return {}["mask"]
+
+
+def test_an_output_that_raises_is_named_and_so_is_the_image(tmp_path):
+    found = Segmentation(
+        np.zeros((4, 4), np.uint8), Labels(classes=("a", "b")), np.zeros((4, 4, 3), np.uint8)
+    )
+    told = pytest.raises(PluginError, match=r"'mine' cannot draw a\.png: KeyError")
+    with isolated_zoo(spec("Faulty")), told:
+        write_outputs(found, tmp_path / "a", ["mine"], source="a.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_keeps_its_promises_passes():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo import zoo
-from segzoo.errors import FailureError, OptionError, PluginError
+from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
 from segzoo.labels import class_index
 from segzoo.plugins import resolve
@@ -52,8 +52,24 @@ def read_format(word: str) -> tuple[str, str]:
 
 
 def make_output(spec: OutputSpec) -> Output:
-    """Return what draws one file."""
-    return resolve(spec.factory)(**spec.options)
+    """Return what draws one file.
+
+    Raises:
+        PluginError: it cannot be made.
+    """
+    with _blamed(spec, "cannot be made"):
+        return resolve(spec.factory)(**spec.options)
+
+
+@contextmanager
+def _blamed(spec: OutputSpec, what: str) -> Iterator[None]:
+    """Turn what an output raises, and nobody expects, into a `PluginError` that names it."""
+    try:
+        yield
+    except (SegzooError, OSError, MemoryError, RuntimeError):
+        raise  # a bad image, option or disk, or too little memory
+    except Exception as error:
+        raise PluginError(f"output {spec.name!r} {what}: {type(error).__name__}: {error}") from error
 
 
 def output_path(stem: Path, name: str, options: OutputOptions) -> Path:
@@ -383,7 +399,9 @@ class _Drawing:
     def draw(self, segmentation: Segmentation, rows: slice) -> None:
         """Draw a part of the image, and write its rows without those around them."""
         files = self.files
-        drawn = self._output.draw(Band(segmentation, files.options, self._suffix, files.source, files.size))
+        band = Band(segmentation, files.options, self._suffix, files.source, files.size)
+        with _blamed(self.spec, f"cannot draw {files.source or self.path}"):
+            drawn = self._output.draw(band)
         with writing(self.path):
             if isinstance(drawn, bytes):
                 self._file.write(drawn)
