@@ -11,6 +11,7 @@ from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.words import naming, numbers, thresholds
+from segzoo.errors import UsageError
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ class EngineName(click.ParamType):
     name = "ENGINE"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name; raise `UnknownNameError` where no plug-in brings such an engine."""
-        del param, ctx
-        zoo.registry("engines").get(value)
+        """Return the name of an engine that segzoo or a plug-in brings."""
+        try:
+            zoo.registry("engines").get(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
         return value
 
 
