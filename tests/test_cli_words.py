@@ -116,6 +116,8 @@ BENCHMARK = ["benchmark", "w", "--device", "cpu"]
         ([*PREDICT, "--from", "-1"], "--from"),
         ([*PREDICT, "--from", "5", "--until", "4"], "--until 4 lies before --from 5"),
         ([*PREDICT, "--model", "w"], "'--model' / '-m': 'w' stands twice"),
+        ([*PREDICT, "-o", "b.png", "--out", "c"], "-o names the file of each mask, so --out means nothing"),
+        ([*PREDICT, "-o", "b.png", "--outputs", "overlay"], "so --outputs means nothing"),
         ([*PREDICT, "-o", "a.jpg"], "'-o': a mask is written as .png, not as 'a.jpg'"),
         (["predict", "a.png", "--model", "w", "--device", "meta"], "device 'meta' cannot be used"),
         (["predict", "a.png", "--model", "w", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),

@@ -163,6 +163,11 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
     images, videos = share.of(found.images), share.of(found.videos)
+    if named and not videos:
+        context = click.get_current_context()
+        for name in ("out", "outputs"):
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"-o names the file of each mask, so --{name} means nothing", context)
     if videos and not images:
         from segzoo.prediction.video.segment import video_output
 
