@@ -142,5 +142,6 @@ def _picture(sample: str | os.PathLike[str] | None) -> Path | None:
         return None
     path = Path(sample)
     if path.suffix.lower() not in _PICTURES or not path.is_file():
-        raise UsageError(f"{path} is no picture for a card: give a file that ends in {', '.join(_PICTURES)}")
+        ends = ", ".join(_PICTURES)
+        raise UsageError(f"{sample} is no picture for a card: give a file that ends in {ends}")
     return path
