@@ -40,6 +40,11 @@ _GIVEN = {
     "folder",
     "params",
     "lr",
+    "network",
+    "device",
+    "precision",
+    "calibration",
+    "on_message",
 }
 
 #: Classes and channels of the network whose parameters are counted where the name fixes neither.
