@@ -66,5 +66,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before napoleon, which would make a list of them, without defaults.
     app.connect("autodoc-process-docstring", members.tell, priority=400)
     app.connect("autodoc-process-signature", members.spell_out)
+    app.connect("doctree-read", links.choose)
     app.connect("missing-reference", links.resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

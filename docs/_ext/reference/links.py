@@ -11,7 +11,7 @@ from sphinx.ext.intersphinx import missing_reference
 from sphinx.util.nodes import make_refnode
 
 if TYPE_CHECKING:
-    from docutils.nodes import TextElement, reference
+    from docutils.nodes import TextElement, document, reference
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
@@ -39,6 +39,9 @@ _ELSEWHERE = {
 }
 
 
+#: What stands in the reference twice, under the name that people type.
+_TWICE = {"Predictor": "segzoo.Predictor"}
+
 _ROOT = Path(__file__).resolve().parents[3]
 _REPOSITORY = "https://github.com/org/segzoo/blob/main"
 
@@ -60,6 +63,15 @@ def source(domain: str, info: dict[str, str]) -> str | None:
     except (TypeError, OSError, ValueError):
         return None
     return f"{_REPOSITORY}/{file.as_posix()}#L{first}-L{first + len(lines) - 1}"
+
+
+def choose(app: Sphinx, doctree: document) -> None:
+    """Lead to the name that people type where a signature's name stands in the reference twice."""
+    from sphinx.addnodes import pending_xref
+
+    for node in doctree.findall(pending_xref):
+        if node.get("refdomain") == "py":
+            node["reftarget"] = _TWICE.get(node["reftarget"], node["reftarget"])
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: TextElement) -> reference | None:

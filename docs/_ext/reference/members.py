@@ -71,8 +71,10 @@ def _described(thing: type, section: list[str]) -> Iterator[str]:
             names, _, meaning = inside.partition(":")
             for one in names.split(","):
                 yield from ("", f".. py:attribute:: {one.strip()}")
-                if hasattr(builtins, one.strip()):
-                    yield "   :no-index:"  # or a signature that says `bytes` would lead here
+                # A signature that says `bytes` is not to lead here, and a property has an entry of its own.
+                own = isinstance(inspect.getattr_static(thing, one.strip(), None), property)
+                if own or hasattr(builtins, one.strip()):
+                    yield "   :no-index:"
                 if one.strip() in types:
                     yield f"   :type: {types[one.strip()]}"
                 if one.strip() in defaults:
