@@ -81,6 +81,15 @@ def test_runs_that_share_the_work_do_everything_once(photos, weights, tmp_path):
     assert len(list(out.rglob("*_mask.png"))) == 5
 
 
+def test_a_run_goes_on_where_runs_that_shared_the_work_stopped(photos, weights, tmp_path, capsys):
+    (photos / "bad.png").unlink()
+    words = ["predict", str(photos), "-m", weights, "--out", str(tmp_path / "out")]
+    assert run([*words, "--shard", "1/2"]) == 0
+    assert run([*words, "--resume"]) == 0
+    assert "3 were done before" in capsys.readouterr().out
+    assert run([*words, "--resume", "--shard", "2/3"]) == 0
+
+
 def test_the_options_of_milesials_script_are_understood(photos, weights, tmp_path, capsys):
     outs = [str(tmp_path / name) for name in ("one.png", "two.png")]
     words = ["predict", "-m", weights, "-i", str(photos / "a.png"), str(photos / "b.png"), "-o", *outs]

@@ -14,6 +14,7 @@ there before its files get their names, so that a run that was killed knows them
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
@@ -39,7 +40,8 @@ class Manifest:
         folder: that the masks go to.
         name: of the file in it; runs that share the work have one each.
         settings: what the masks depend on besides the image: weights, precision, outputs.
-        anew: whether what is recorded already is dropped; else the record is continued.
+        anew: whether what is recorded already is dropped; else the record is continued, and what other
+            runs recorded in the folder is known too.
 
     Raises:
         FailureError: the file cannot be read or written, or is somebody else's.
@@ -62,7 +64,11 @@ class Manifest:
                 )
             if anew:
                 self.path.unlink(missing_ok=True)
-            elif self.path.exists():
+                return
+            for other in _manifests(folder):  # of runs that shared the work in another way
+                if other != self.path:
+                    self._learn(other.read_bytes())
+            if self.path.exists():
                 self._refresh()
                 if self._read_to < self.path.stat().st_size:  # a line that a crash cut off
                     self._append(b"\n")
@@ -143,7 +149,11 @@ class Manifest:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._read_to += len(whole)
-        for entry in _entries(whole):
+        self._learn(whole)
+
+    def _learn(self, lines: bytes) -> None:
+        """Take what whole lines say of images and files."""
+        for entry in _entries(lines):
             try:
                 origin, outputs, times = entry["input"], entry.get("outputs"), entry.get("times", {})
                 self._done.pop(origin, None)  # it failed this time
@@ -158,10 +168,9 @@ class Manifest:
 def written_into(folder: Path) -> set[Path]:
     """Return the files in and below a folder that the manifests in it list, whether or not they are there."""
     found: set[Path] = set()
-    before, after = MANIFEST.split("{part}")
-    for path in folder.glob(f"{before}*{after}"):
+    for path in _manifests(folder):
         try:
-            entries = list(_entries(path.read_bytes())) if _is_manifest(path) else []
+            entries = list(_entries(path.read_bytes()))
         except OSError:
             continue
         for entry in entries:
@@ -171,6 +180,17 @@ def written_into(folder: Path) -> set[Path]:
                 if isinstance(outputs, dict)
                 else set()
             )
+    return found
+
+
+def _manifests(folder: Path) -> list[Path]:
+    """Return the records of runs that lie in a folder."""
+    before, after = MANIFEST.split("{part}")
+    found: list[Path] = []
+    for path in sorted(folder.glob(f"{before}*{after}")):
+        with suppress(OSError):
+            if _is_manifest(path):
+                found.append(path)
     return found
 
 
