@@ -150,7 +150,7 @@ def test_installed_wheels_list_predict_and_go_away(environment, tmp_path):
     assert environment("python", "-c", make).returncode == 0
     assert environment("pip", "uninstall", "--quiet", "--yes", "segzoo-nested").returncode == 0
     assert "nested" not in environment("segzoo", "list", "decoders").stdout
-    gone = environment("segzoo", "predict", str(picture), "--model", "kept")
+    gone = environment("segzoo", "predict", str(picture), "--model", "kept", "--out", "new")
     assert gone.returncode == 2
     assert "pip install" in gone.stderr
     assert "segzoo-nested" in gone.stderr

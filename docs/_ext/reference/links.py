@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from importlib import import_module
 from pathlib import Path
@@ -66,12 +67,17 @@ def source(domain: str, info: dict[str, str]) -> str | None:
 
 
 def choose(app: Sphinx, doctree: document) -> None:
-    """Lead to the name that people type where a signature's name stands in the reference twice."""
+    """Lead to the name that people type where a name stands in the reference twice.
+
+    A signature's `bytes` leads to Python's own, not to an attribute that is called so.
+    """
     from sphinx.addnodes import pending_xref
 
     for node in doctree.findall(pending_xref):
         if node.get("refdomain") == "py":
             node["reftarget"] = _TWICE.get(node["reftarget"], node["reftarget"])
+            if hasattr(builtins, node["reftarget"]):
+                node.attributes.pop("refspecific", None)
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: TextElement) -> reference | None:

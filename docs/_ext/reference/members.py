@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import inspect
 import re
 from dataclasses import MISSING, fields, is_dataclass
@@ -71,10 +70,8 @@ def _described(thing: type, section: list[str]) -> Iterator[str]:
             names, _, meaning = inside.partition(":")
             for one in names.split(","):
                 yield from ("", f".. py:attribute:: {one.strip()}")
-                # A signature that says `bytes` is not to lead here, and a property has an entry of its own.
-                own = isinstance(inspect.getattr_static(thing, one.strip(), None), property)
-                if own or hasattr(builtins, one.strip()):
-                    yield "   :no-index:"
+                if isinstance(inspect.getattr_static(thing, one.strip(), None), property):
+                    yield "   :no-index:"  # it has an entry of its own
                 if one.strip() in types:
                     yield f"   :type: {types[one.strip()]}"
                 if one.strip() in defaults:

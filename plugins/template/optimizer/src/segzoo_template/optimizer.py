@@ -25,9 +25,9 @@ class SignDescent(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """Change the parameters that have a gradient."""
-        del closure
+    def step(self, closure: Any = None) -> Any:
+        """Change the parameters that have a gradient; return the loss that ``closure`` computes, if given."""
+        loss = None if closure is None else closure()
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -36,3 +36,4 @@ class SignDescent(torch.optim.Optimizer):
                 mean.lerp_(weight.grad, 1 - group["momentum"])
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(mean.sign(), alpha=-group["lr"])
+        return loss
