@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     optimizers: Registry[OptimizerSpec]
     #: How learning rates change.
     schedules: Registry[ScheduleSpec]
-    #: What logs a training.
+    #: What logs a run.
     trackers: Registry[TrackerSpec]
     #: Kinds of files that a segmentation is written as.
     outputs: Registry[OutputSpec]

@@ -1,4 +1,4 @@
-"""A log of a training as lines of JSON, which any program reads."""
+"""A log of a run as lines of JSON, which any program reads."""
 
 import json
 from pathlib import Path
