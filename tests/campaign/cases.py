@@ -151,12 +151,14 @@ def save_model(folder: Path, width: int = 2) -> None:
     import torch
 
     import segzoo
+    from segzoo.files import write_whole
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = segzoo.create("unet", num_classes=1, width=width, upsample="transpose")
         segzoo.save(model, folder)
-    (folder / "config.json").write_text(json.dumps(shipped_config(width), indent=2), encoding="utf-8")
+    # A kill may come here, too.
+    write_whole(folder / "config.json", json.dumps(shipped_config(width), indent=2).encode())
 
 
 # ----------------------------------------------------------------------------------------------- snapshots
