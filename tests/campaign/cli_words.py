@@ -229,4 +229,4 @@ def stock(folder: Path) -> None:
     save_model(folder / "weights")
 
 
-KIND = Kind(NAME, 400, case, batch=20, stock=stock)
+KIND = Kind(NAME, 256, case, batch=20, stock=stock)
