@@ -17,7 +17,7 @@ class Erase:
     """A rectangle made grey; its pixels count for nothing where the data set can say so.
 
     Args:
-        share: of each side of the image, for the rectangle.
+        share: share of each side of the image that the rectangle covers.
     """
 
     share: float = 0.25

@@ -11,7 +11,7 @@ class LinesTracker(GeneralTracker):
     """Writes ``log.jsonl``: the recipe's values first, then a line for each step.
 
     Args:
-        folder: of the training.
+        folder: folder of the run.
     """
 
     name = "lines"
