@@ -111,9 +111,19 @@ class ModelConfig:
             raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
 
 
+#: Keys that older versions of segzoo do not know: they are left out where they hold what those versions do.
+_NEWER = {"preprocessing": ("bands", "intensity"), "labels": ("background", "overlapping")}
+
+
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return what ``json.dump`` writes into ``config.json``."""
-    return {"segzoo_format": FORMAT_VERSION, **asdict(config)}
+    data = {"segzoo_format": FORMAT_VERSION, **asdict(config)}
+    for part, names in _NEWER.items():
+        value = getattr(config, part)
+        for name in names:
+            if getattr(value, name) == getattr(type(value), name):
+                del data[part][name]
+    return data
 
 
 def from_json(data: object, where: str) -> ModelConfig:

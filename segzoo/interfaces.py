@@ -6,11 +6,13 @@ Importing this module imports neither torch nor numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import numpy as np
     import torch
@@ -84,16 +86,121 @@ class Split(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class GeoReference:
+    """Where the pixels of an image lie on the ground.
+
+    Attributes:
+        transform: ``(a, b, c, d, e, f)``: the pixel corner at column x and row y lies at
+            ``(a * x + b * y + c, d * x + e * y + f)`` in the units of ``crs``.
+        crs: the coordinate reference system: ``"EPSG:32616"``, or its text (WKT); empty where the file names
+            none.
+    """
+
+    transform: tuple[float, float, float, float, float, float]
+    crs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInfo:
+    """What an image file says of itself.
+
+    Attributes:
+        height: rows of a page as `OpenedImage.read` gives it.
+        width: columns of a page.
+        dtype: type of the values, as numpy names it, such as ``"uint16"``.
+        bands: name of each band, in the file's order; ``"red"``, ``"green"``, ``"blue"`` and ``"grey"`` are
+            colours, bands without a name are ``"band 1"``, ``"band 2"`` and so on.
+        alpha: index of the band that the file declares to be opacity; ``None`` if it declares none.
+        format: of the file, for people, such as ``"PNG"``.
+        orientation: EXIF orientation; 1 is upright. `OpenedImage.read` gives the pixels as they are stored.
+        palette: ``(red, green, blue)`` of each value, where the one band holds indices of colours.
+        pages: number of pages: slices of a volume, time points, directories of a TIFF, frames of a GIF.
+        page_axis: what pages are, where the file says so: ``"z"``, ``"time"`` or a phrase for both.
+        pixel_size: height and width of a pixel in ``unit``; ``None`` where the file does not say.
+        unit: of ``pixel_size``: ``"um"``, ``"mm"`` or ``"m"``.
+        geo: where it lies on the ground, if the file says so.
+        nodata: value of pixels without a measurement, if the file declares one (NaN is one).
+        window: lowest and highest value that the file asks to be shown (DICOM's window, NIfTI's cal_min and
+            cal_max), after any rescaling of stored values; for the eye, and as a hint.
+        inverted: whether low values are bright (TIFF's WhiteIsZero, DICOM's MONOCHROME1); the values
+            themselves are as stored.
+        extra: what else a writer of the same format needs to write a mask that lies where the image lies,
+            such as NIfTI's affine; plain data.
+    """
+
+    height: int
+    width: int
+    dtype: str
+    bands: tuple[str, ...]
+    alpha: int | None = None
+    format: str = ""
+    orientation: int = 1
+    palette: tuple[tuple[int, int, int], ...] = ()
+    pages: int = 1
+    page_axis: str = ""
+    pixel_size: tuple[float, float] | None = None
+    unit: str = ""
+    geo: GeoReference | None = None
+    nodata: float | None = None
+    window: tuple[float, float] | None = None
+    inverted: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OpenedImage(Protocol):
+    """An image file that is open; pixels are decoded when they are asked for.
+
+    Attributes:
+        info: what the file says of itself, known without decoding pixels.
+
+    Optional attributes:
+        rows (method): ``rows(page, top, bottom)`` gives rows ``top`` to ``bottom`` of a page, decoding no
+            more than it needs; without it, images that are read by rows are decoded whole.
+    """
+
+    @property
+    def info(self) -> ImageInfo:
+        """What the file says of itself."""
+        ...
+
+    def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return a page as ``(H, W, C)`` of its own type: no value scaled, no band dropped, not turned.
+
+        Args:
+            page: from 0.
+            smallest: a reader that can decode faster at a half, a quarter or an eighth may do so while both
+                sides stay at least this height and width; ``None`` decodes all pixels.
+        """
+        ...
+
+
+class ImageReader(Protocol):
+    """Opens the files of one format or a few; what a `segzoo.specs.ReaderSpec` builds."""
+
+    def __call__(self, path: Path) -> AbstractContextManager[OpenedImage]:
+        """Open a file, or a folder where the format is one; `segzoo.images` names the file in errors.
+
+        Raises:
+            ImageError: it is damaged, or none of this format.
+            MissingExtraError: a library is missing that is not installed with segzoo.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image with its truth.
 
     Attributes:
-        image: ``(H, W)`` or ``(H, W, C)``, uint8 or uint16, channels in RGB order.
+        image: ``(H, W)`` or ``(H, W, C)`` of the file's own type, with all its bands, upright.
         mask: ``(H, W)`` class indices of the labels' ``index_type``: uint8, or uint16 beyond 256 classes.
+            Where classes overlap, ``(K, H, W)`` uint8: 1 where a class is, 0 where not, 255 where nothing
+            counts.
         name: identifies the sample within its data set; stable between machines.
         field_of_view: ``(H, W)`` bool; pixels outside are neither trained on nor scored.
         instances: ``(H, W)`` uint16 or int32, 0 for none, else the number of the object.
+        info: what the image's file says of itself, if it is one.
     """
 
     image: NDArray[Any]
@@ -101,6 +208,7 @@ class Sample:
     name: str
     field_of_view: NDArray[np.bool_] | None = None
     instances: NDArray[Any] | None = None
+    info: ImageInfo | None = None
 
 
 @runtime_checkable

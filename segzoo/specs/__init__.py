@@ -14,6 +14,7 @@ from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpe
 from segzoo.specs.outputs import OutputSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
+    Intensity,
     Labels,
     Preprocessing,
     Resize,
@@ -32,6 +33,7 @@ __all__ = [
     "DecoderSpec",
     "EncoderSpec",
     "EngineSpec",
+    "Intensity",
     "Labels",
     "LayoutSpec",
     "LossSpec",

@@ -61,8 +61,45 @@ class Resize:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Intensity:
+    """How pixel values become the numbers that mean and std are applied to.
+
+    Attributes:
+        mode: ``uint8``: values of 8 bits divided by 255; deeper ones are brought to 8 bits before, by as many
+            bits as all but the brightest pixels need. ``range``: ``low`` becomes 0 and ``high`` 1.
+            ``percentiles``: the same with the values at the percentiles ``low`` and ``high``. ``dtype``: the
+            full range of the type becomes 0 to 1. ``standard``: the mean is subtracted, and the result
+            divided by the standard deviation.
+        low: value or percentile that becomes 0.
+        high: value or percentile that becomes 1.
+        per: ``all`` bands together, or each ``band`` by itself.
+        over: what percentiles, mean and standard deviation are measured over: each ``image``, or the whole
+            training ``data`` once.
+        measured: ``(low, high)`` or ``(mean, std)`` once or per band, where they were measured over the data.
+    """
+
+    mode: Literal["uint8", "range", "percentiles", "dtype", "standard"] = "uint8"
+    low: float = 0.0
+    high: float = 1.0
+    per: Literal["all", "band"] = "all"
+    over: Literal["image", "data"] = "image"
+    measured: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choice("intensity mode", self.mode, ("uint8", "range", "percentiles", "dtype", "standard"))
+        check_choice("intensity per", self.per, ("all", "band"))
+        check_choice("intensity over", self.over, ("image", "data"))
+        for name, value in (("low", self.low), ("high", self.high)):
+            check_number(f"intensity {name}", value)
+        if self.mode in ("range", "percentiles") and not self.low < self.high:
+            raise OptionError(f"intensity low must be less than high, got {self.low} and {self.high}")
+        if self.mode == "percentiles" and not (self.low >= 0 and self.high <= 100):
+            raise OptionError(f"intensity percentiles must lie in 0 to 100, got {self.low} and {self.high}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """From pixels to what the network takes: ``(value / 255 - mean) / std`` for 8-bit values.
+    """From pixels to what the network takes: bands, size, intensity, then ``(value - mean) / std``.
 
     Attributes:
         channels: ``rgb``, ``bgr`` or ``grey``: what the file is decoded to, and in which order;
@@ -70,12 +107,17 @@ class Preprocessing:
         mean: per channel, of values in [0, 1]; one value serves all channels.
         std: per channel, of values in [0, 1]; one value serves all channels.
         resize: how the image is resized before; ``None`` keeps its size.
+        bands: which bands of a file are taken, in this order: by number from 1 or by name; all if empty, as
+            ``channels`` says.
+        intensity: how values become numbers of about 0 to 1.
     """
 
     channels: Literal["rgb", "bgr", "grey", "any"] = "rgb"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     resize: Resize | None = None
+    bands: tuple[str, ...] = ()
+    intensity: Intensity = Intensity()
 
     def __post_init__(self) -> None:
         check_choice("channels", self.channels, ("rgb", "bgr", "grey", "any"))
@@ -115,12 +157,17 @@ class Labels:
         palette: one (red, green, blue) per class, 0 to 255; made up where empty.
         ignore_index: the class index that is neither trained on nor scored, if any.
         values: the pixel value of each class in mask files; the index itself where empty.
+        background: index of the class that stands for "nothing of interest"; ``None`` if every class is
+            something.
+        overlapping: whether a pixel may have several classes, or none: a sigmoid per class decides.
     """
 
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...] = ()
     ignore_index: int | None = None
     values: tuple[int, ...] = ()
+    background: int | None = 0
+    overlapping: bool = False
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
