@@ -17,7 +17,7 @@ from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import holds_array, opened, read_array, scaled_size
 from segzoo.options import shown as short
 
-__all__ = ["Colour", "counted", "read_mask", "to_classes"]
+__all__ = ["Colour", "counted", "foreground", "read_mask", "to_classes"]
 
 if TYPE_CHECKING:
     import os
@@ -262,6 +262,19 @@ def _colour_table(
 def _code(colour: Colour) -> int:
     red, green, blue = colour
     return red << 16 | green << 8 | blue
+
+
+# What is something, and what is background.
+
+
+def foreground(mask: NDArray[Any], labels: Labels) -> NDArray[np.bool_]:
+    """Return where a mask holds a class that is something, ``(H, W)``: everywhere if there is no background.
+
+    Args:
+        mask: ``(H, W)`` class indices.
+        labels: its classes.
+    """
+    return np.ones(mask.shape, bool) if labels.background is None else mask != labels.background
 
 
 # Classes as people name them: by name, or by index.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +13,7 @@ from PIL import Image
 
 from segzoo.errors import MaskError, OptionError
 from segzoo.interfaces import Sample
-from segzoo.labels import counted, read_mask, to_classes
+from segzoo.labels import counted, foreground, read_mask, to_classes
 from segzoo.specs import Labels, numbered_labels
 
 BINARY = Labels(classes=("background", "cell"))
@@ -184,3 +186,33 @@ def test_what_is_ignored_shares_no_index_with_a_class():
     with pytest.raises(OptionError, match="ignore_index 0 is the index of 'road', whose value in files is 1"):
         Labels(classes=("road", "car"), values=(1, 2), ignore_index=0)
     assert Labels(classes=("void", "car"), values=(0, 7), ignore_index=0).ignore_index == 0
+
+
+def test_the_background_is_class_0_unless_said():
+    assert Labels(classes=("nothing", "cell", "rim")).foreground == (1, 2)
+
+
+def test_the_background_may_be_any_class_or_none():
+    assert Labels(classes=("car", "road", "rest"), background=2).foreground == (0, 1)
+    assert Labels(classes=("sky", "road"), background=None).foreground == (0, 1)
+
+
+@pytest.mark.parametrize("wrong", [2, -1, True, 0.5, "sky"])
+def test_a_background_that_is_no_class_is_refused(wrong):
+    with pytest.raises(OptionError, match=r"background must be an integer from 0 to 1.*or None"):
+        Labels(classes=("sky", "road"), background=wrong)
+
+
+def test_classes_that_overlap_have_no_background():
+    labels = Labels(classes=("cell", "nucleus"), overlapping=True)
+    assert labels.background is None
+    assert labels.foreground == (0, 1)
+    assert replace(labels, classes=("cell", "rim")).background is None
+    with pytest.raises(OptionError, match="overlap have no background"):
+        Labels(classes=("cell", "nucleus"), overlapping=True, background=1)
+
+
+@pytest.mark.parametrize(("background", "expected"), [(0, [0, 1, 1]), (2, [1, 1, 0]), (None, [1, 1, 1])])
+def test_a_mask_is_something_wherever_it_is_not_background(background, expected):
+    labels = Labels(classes=("a", "b", "c"), background=background)
+    assert foreground(np.array([[0, 1, 2]]), labels).tolist() == [[bool(one) for one in expected]]

@@ -158,8 +158,9 @@ class Labels:
         ignore_index: the class index that is neither trained on nor scored, if any.
         values: the pixel value of each class in mask files; the index itself where empty.
         background: index of the class that stands for "nothing of interest"; ``None`` if every class is
-            something.
-        overlapping: whether a pixel may have several classes, or none: a sigmoid per class decides.
+            something, as in street scenes.
+        overlapping: whether a pixel may have several classes, or none: a sigmoid per class decides. Such
+            classes have no background: ``background`` is ``None``.
     """
 
     classes: tuple[str, ...]
@@ -172,6 +173,7 @@ class Labels:
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
             raise OptionError(f"labels need at least two classes (background is one), got {self.classes}")
+        self._check_background()
         if self.palette and len(self.palette) != len(self.classes):
             raise OptionError(f"labels have {len(self.classes)} classes and {len(self.palette)} colours")
         if self.values and (
@@ -186,6 +188,18 @@ class Labels:
         self._check_names()
         self._check_palette()
         self._check_ignored()
+
+    def _check_background(self) -> None:
+        if self.overlapping and self.background == 0:
+            object.__setattr__(self, "background", None)
+        if self.background is None:
+            return
+        if self.overlapping:
+            raise OptionError("classes that overlap have no background: leave it out")
+        try:
+            check_integer("background", self.background, 0, len(self.classes) - 1)
+        except OptionError as error:
+            raise OptionError(f"{error}: the index of a class, or None if every class is something") from None
 
     def _check_names(self) -> None:
         if len(self.classes) > MOST_CHANNELS:
@@ -213,6 +227,11 @@ class Labels:
             f"ignore_index {index} is the index of {self.classes[index]!r}, whose value in files is "
             f"{self.values[index]}: what is ignored needs an index of its own, such as {self.unused_index}"
         )
+
+    @property
+    def foreground(self) -> tuple[int, ...]:
+        """Indices of the classes that are something: all but the background, if there is one."""
+        return tuple(index for index in range(len(self.classes)) if index != self.background)
 
     @property
     def index_type(self) -> Literal["uint8", "uint16"]:
