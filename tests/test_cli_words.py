@@ -198,7 +198,7 @@ def test_what_pillow_and_numpy_hold_is_read_or_refused_by_name(place):
     assert (as_image(np.full((2, 2), 2**64 - 1, np.uint64)) == 255).all()
     np.save(place / "seven.npy", np.zeros((4, 4, 7), np.uint8))
     for call in (segzoo.Predictor(place / "w"), lambda path: segzoo.predict(path, model=place / "w")):
-        with pytest.raises(ImageError, match=r"seven\.npy: an image with 7 channels"):
+        with pytest.raises(ImageError, match=r"seven\.npy: the image has 7 bands"):
             call(place / "seven.npy")
     (place / "seven.npy").unlink()
 

@@ -136,7 +136,7 @@ def test_weights_for_other_classes_give_their_network_and_what_fits(squares, tmp
 
 def test_a_network_for_other_channels_than_the_images_have_is_refused(squares, tmp_path):
     recipe = small(squares, tmp_path, model_options={"width": 4, "in_channels": 4})
-    with pytest.raises(OptionError, match=r"=4, but .* has 3 channels .* say model.in_channels=3"):
+    with pytest.raises(OptionError, match=r"has 3 bands .* takes 4.* say model.in_channels=3"):
         segzoo.train(recipe, progress=False)
 
 

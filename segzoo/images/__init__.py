@@ -5,7 +5,17 @@ Everything here is numpy and Pillow. Arrays are ``(H, W, C)``, uint8, channels i
 
 from __future__ import annotations
 
-from segzoo.images.pixels import Layout, as_image, from_pillow, to_channels, to_uint8
+from segzoo.images.bands import (
+    BandChoice,
+    band_names,
+    choose_bands,
+    parse_bands,
+    select_bands,
+    take_bands,
+    to_channels,
+    told_alpha,
+)
+from segzoo.images.pixels import Layout, as_image, from_pillow, to_uint8
 from segzoo.images.reading import (
     ARRAY_SUFFIXES,
     READABLE,
@@ -32,21 +42,28 @@ __all__ = [
     "READABLE",
     "RESAMPLING",
     "SUFFIXES",
+    "BandChoice",
     "Layout",
     "Placement",
     "as_image",
     "averages",
+    "band_names",
+    "choose_bands",
     "count_pages",
     "from_pillow",
     "holds_array",
     "normalised",
     "opened",
+    "parse_bands",
     "placed",
     "read",
     "read_array",
     "read_reduced",
     "resized",
     "scaled_size",
+    "select_bands",
+    "take_bands",
     "to_channels",
     "to_uint8",
+    "told_alpha",
 ]

@@ -1,4 +1,4 @@
-"""Pillow images and arrays of any kind to ``(H, W, C)`` uint8, channels as a network expects them."""
+"""Pillow images and arrays of any kind to ``(H, W, C)`` uint8."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from segzoo.options import check_choice
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
-
-    from segzoo.specs import Preprocessing
 
 #: The order of an array's axes: rows, columns, channels, or channels first.
 Layout = Literal["HWC", "CHW"]
@@ -45,7 +43,7 @@ def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[np.uint8]:
-    """Return an image as ``(H, W, C)`` uint8; alpha is dropped.
+    """Return an image as ``(H, W, C)`` uint8: all bands of an array, and of a Pillow image all but alpha.
 
     Args:
         image: a Pillow image, or an array or a tensor on any device, ``(H, W)`` or as ``layout`` says; its
@@ -72,8 +70,6 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
         array = array[..., None]
     elif layout == "CHW":
         array = array.transpose(1, 2, 0)
-    if array.shape[2] in (2, 4):
-        array = array[..., :-1]
     return to_uint8(array)
 
 
@@ -126,25 +122,3 @@ def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
     if high > 255:
         raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
     return 255 if high <= 1 else 1
-
-
-def to_channels(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return ``(H, W, C)`` with the channels, in the order, that the network was trained on.
-
-    Args:
-        image: ``(H, W, C)``, one channel or three in RGB order.
-        preprocessing: whose ``channels`` say which are wanted.
-
-    Raises:
-        ImageError: the image's channels cannot become those.
-    """
-    count = image.shape[2]
-    wanted = preprocessing.channels
-    if wanted == "any":
-        return image
-    if count not in (1, 3):
-        raise ImageError(f"an image with {count} channels cannot become {wanted}")
-    if wanted == "grey":
-        return image if count == 1 else np.asarray(Image.fromarray(image).convert("L"))[..., None]
-    colour = image if count == 3 else np.repeat(image, 3, axis=2)
-    return colour if wanted == "rgb" else colour[..., ::-1]

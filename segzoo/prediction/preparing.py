@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from segzoo.errors import ImageError, OptionError
-from segzoo.images import averages, resized, to_channels
+from segzoo.errors import ImageError
+from segzoo.images import averages, resized, select_bands
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.images import Placement
+    from segzoo.interfaces import ImageInfo
     from segzoo.specs import Preprocessing, Resize
 
 
@@ -26,29 +27,23 @@ def network_input(
     *,
     size: tuple[int, int] | None = None,
     exact: bool = True,
+    info: ImageInfo | None = None,
 ) -> tuple[Tensor, Placement]:
     """Return ``(1, C, H, W)`` float32, laid out with channels last, and where the image lies in it.
 
     Args:
-        image: ``(H, W, C)`` uint8, channels in RGB order.
+        image: ``(H, W, C)`` uint8, with all its bands.
         config: of the network.
         size: height and width of the image, where it was read smaller (`segzoo.images.read_reduced`).
         exact: whether it is resized by Pillow to the last bit, rather than several times as fast with few
             values that differ, by 1 of 255.
+        info: what the image's file says of itself.
 
     Raises:
-        ImageError: the image's channels cannot become the network's.
-        OptionError: the network takes another number of channels.
+        ImageError: the image's bands are not those that the network takes.
     """
     preprocessing = config.preprocessing
-    channels = to_channels(image, preprocessing)
-    if channels.shape[2] != config.architecture.in_channels:
-        decoded = preprocessing.channels
-        told = "" if decoded == "any" else f" once it is decoded to {decoded}, as the weights' config says"
-        raise OptionError(
-            f"the network takes {config.architecture.in_channels} channels, the image has "
-            f"{channels.shape[2]}{told}"
-        )
+    channels = select_bands(image, info, preprocessing, config.architecture.in_channels)
     quick = not exact and averages(preprocessing.resize)
     resample = _resample if quick else None
     small, placement = resized(channels, preprocessing.resize, size=size, resample=resample)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from segzoo.config import config_of
 from segzoo.creation import create
-from segzoo.errors import OptionError, WeightsError
-from segzoo.images import to_channels
+from segzoo.errors import ImageError, OptionError, WeightsError
+from segzoo.images import choose_bands
 from segzoo.specs import Resize
 from segzoo.weights.sources import located
 
@@ -42,7 +44,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
         hint = f"; to start from what fits, say weights={recipe.model} too"
         raise WeightsError(f"{error}{'' if recipe.weights else hint}") from error
     config = config_of(model)
-    _check_channels(training[0], config)
+    _check_bands(training[0], config)
     # The data set gives images at the size to train at: what weights to start from did is not done twice.
     preprocessing = replace(config.preprocessing, resize=_resize(recipe))
     if recipe.mean:
@@ -56,14 +58,13 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     return model
 
 
-def _check_channels(sample: Sample, config: ModelConfig) -> None:
-    wanted = config.architecture.in_channels
-    found = to_channels(sample.image, config.preprocessing).shape[2]
-    if found != wanted:
-        raise OptionError(
-            f"model.in_channels={wanted}, but image {sample.name!r} has {found} channels as it is read: say "
-            f"model.in_channels={found}"
-        )
+def _check_bands(sample: Sample, config: ModelConfig) -> None:
+    image, wanted = np.atleast_3d(sample.image), config.architecture.in_channels
+    try:
+        choose_bands(image.shape[2], sample.info, config.preprocessing, wanted)
+    except ImageError as error:
+        hint = "" if config.preprocessing.bands else f"; or say model.in_channels={image.shape[2]}"
+        raise OptionError(f"image {sample.name!r}: {error}{hint}") from error
 
 
 def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:

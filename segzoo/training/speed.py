@@ -105,6 +105,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         training,
         recipe,
         trainee.config.preprocessing,
+        in_channels=trainee.config.architecture.in_channels,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )

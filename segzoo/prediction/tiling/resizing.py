@@ -14,8 +14,7 @@ import PIL
 from PIL import Image
 
 from segzoo.distribution import meets
-from segzoo.errors import ImageError
-from segzoo.images import RESAMPLING, placed, to_channels
+from segzoo.images import RESAMPLING, choose_bands, placed, take_bands
 from segzoo.prediction.tiling.rows import READ_ROWS
 
 if TYPE_CHECKING:
@@ -24,8 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.config import ModelConfig
+    from segzoo.images import BandChoice
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.tiling.rows import RowSource
-    from segzoo.specs import Preprocessing, Resize
+    from segzoo.specs import Resize
 
     Read = Callable[[int, int], NDArray[np.uint8]]
 
@@ -37,9 +38,14 @@ _BITS = 22
 _BY_GAIN = ">=13"
 
 
-def seen_rows(rows: RowSource, config: ModelConfig) -> RowSource:
-    """Return an image's rows with the channels and at the size that a network sees, by its preprocessing."""
-    seen = _Channels(rows, config.preprocessing, config.architecture.in_channels)
+def seen_rows(rows: RowSource, config: ModelConfig, info: ImageInfo | None = None) -> RowSource:
+    """Return an image's rows with the bands and at the size that a network sees, by its preprocessing.
+
+    Raises:
+        ImageError: the image's bands are not those that the network takes.
+    """
+    wanted = config.architecture.in_channels
+    seen = _Bands(rows, choose_bands(rows.channels, info, config.preprocessing, wanted))
     resize = config.preprocessing.resize
     return seen if resize is None else ResizedRows(seen, resize)
 
@@ -84,19 +90,16 @@ class ResizedRows:
         return rows[begin:end]
 
 
-class _Channels:
-    """Rows with the channels that a network was trained on."""
+class _Bands:
+    """Rows with the bands that a network takes."""
 
-    def __init__(self, rows: RowSource, preprocessing: Preprocessing, channels: int) -> None:
-        self._rows, self._preprocessing = rows, preprocessing
+    def __init__(self, rows: RowSource, choice: BandChoice) -> None:
+        self._rows, self._choice = rows, choice
         self.height, self.width, self.resident = rows.height, rows.width, rows.resident
-        self.channels = channels
+        self.channels = len(choice.names)
 
     def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        found = to_channels(self._rows.read(top, bottom), self._preprocessing)
-        if found.shape[2] != self.channels:
-            raise ImageError(f"the network takes {self.channels} channels, the image has {found.shape[2]}")
-        return found
+        return take_bands(self._rows.read(top, bottom), self._choice)
 
 
 class _Window:

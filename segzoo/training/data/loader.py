@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segzoo.errors import FailureError, OptionError, SegzooError
-from segzoo.images import normalised, to_channels
+from segzoo.images import normalised, select_bands
 from segzoo.labels import counted
 from segzoo.training.augmentation import make_augmentation
 
@@ -99,8 +99,16 @@ class Batches(Sampler[list[tuple[int, int]]]):
 class Augmented(Dataset[Batch]):
     """Samples after augmentation, as `Batch` describes them, without the first axis."""
 
-    def __init__(self, dataset: interfaces.Dataset, recipe: Recipe, preprocessing: Preprocessing) -> None:
-        self.dataset, self.seed, self.preprocessing = dataset, recipe.seed, preprocessing
+    def __init__(
+        self,
+        dataset: interfaces.Dataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        *,
+        in_channels: int = 3,
+    ) -> None:
+        self.dataset, self.seed = dataset, recipe.seed
+        self.preprocessing, self.in_channels = preprocessing, in_channels
         self.augment = make_augmentation(recipe.augment, ignore_index=dataset.labels.ignore_index)
         if self.augment.size is None and recipe.batch_size > 1:
             raise OptionError(
@@ -116,7 +124,7 @@ class Augmented(Dataset[Batch]):
         epoch, index = key
         sample = self.dataset[index]
         random = np.random.default_rng([self.seed, epoch, index])
-        image = to_channels(sample.image, self.preprocessing)
+        image = select_bands(sample.image, sample.info, self.preprocessing, self.in_channels)
         mask = counted(sample, self.dataset.labels)
         image, mask = self.augment(image, mask, random)
         pixels = torch.from_numpy(normalised(np.ascontiguousarray(image), self.preprocessing))
@@ -128,17 +136,26 @@ def make_loader(
     recipe: Recipe,
     preprocessing: Preprocessing,
     *,
+    in_channels: int = 3,
     rank: int = 0,
     processes: int = 1,
 ) -> tuple[DataLoader[Batch], Batches]:
     """Return batches of this process, and the sampler whose ``epoch`` must be set before each pass.
+
+    Args:
+        dataset: of the samples.
+        recipe: whose seed, batch size, augmentation and workers are taken.
+        preprocessing: from images to what the network takes.
+        in_channels: bands that the network takes.
+        rank: which process this is.
+        processes: how many there are.
 
     Raises:
         OptionError: the processes cannot share a batch, or augmentation gives no fixed size.
     """
     batches = Batches(len(dataset), recipe.batch_size, seed=recipe.seed, rank=rank, processes=processes)
     loader = DataLoader(
-        Augmented(dataset, recipe, preprocessing),
+        Augmented(dataset, recipe, preprocessing, in_channels=in_channels),
         batch_sampler=batches,
         num_workers=recipe.workers,
         pin_memory=torch.cuda.is_available(),

@@ -91,6 +91,7 @@ class Run:
             self.training,
             recipe,
             self.trainee.config.preprocessing,
+            in_channels=self.trainee.config.architecture.in_channels,
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
         )

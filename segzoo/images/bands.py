@@ -1,0 +1,259 @@
+"""Which bands of an image a network takes, and in which order: the one rule.
+
+Bands that somebody chose win. Otherwise a network of colours takes red, green and blue, or grey; another
+takes all bands. A band is left out only if the file declares it to be alpha and the network has no place for
+it; `BandChoice.dropped` names it, so that callers can say so once a run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from segzoo.errors import ImageError, OptionError
+from segzoo.options import MOST_CHANNELS, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import ImageInfo
+    from segzoo.specs import Preprocessing
+
+#: Names of bands that are colours, in the order of a colour image.
+COLOURS = ("red", "green", "blue")
+GREY = "grey"
+#: Bands whose names an error lists.
+_LISTED = 12
+
+
+@dataclass(frozen=True)
+class BandChoice:
+    """Which bands of an image are taken.
+
+    Attributes:
+        indices: of the image's bands, from 0, in the order in which they are taken; one may come repeatedly.
+        names: of what the network gets, one per band.
+        luminance: whether the three bands taken become one, as Pillow makes grey of colours.
+        dropped: name of the alpha band that is left out; empty where none is.
+    """
+
+    indices: tuple[int, ...]
+    names: tuple[str, ...]
+    luminance: bool = False
+    dropped: str = ""
+
+
+def select_bands(
+    pixels: NDArray[Any], info: ImageInfo | None, preprocessing: Preprocessing, in_channels: int
+) -> NDArray[Any]:
+    """Return ``(H, W, in_channels)``: the bands that a network takes, in its order, of the image's own type.
+
+    Args:
+        pixels: ``(H, W)`` or ``(H, W, C)`` with all bands of the image, of any type. A view is returned where one will do.
+        info: what the image's file says of itself; without it, no band is declared to be alpha, and bands
+            have no names.
+        preprocessing: whose ``bands`` and ``channels`` say which bands are wanted.
+        in_channels: bands that the network takes.
+
+    Raises:
+        ImageError: the image's bands do not fit; the error lists them and says how to choose.
+    """
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return take_bands(pixels, choose_bands(pixels.shape[2], info, preprocessing, in_channels))
+
+
+def choose_bands(
+    count: int, info: ImageInfo | None, preprocessing: Preprocessing, in_channels: int
+) -> BandChoice:
+    """Return which of an image's bands `select_bands` takes, without looking at its pixels.
+
+    Args:
+        count: bands of the image.
+        info: as `select_bands`.
+        preprocessing: as `select_bands`.
+        in_channels: bands that the network takes.
+
+    Raises:
+        ImageError: as `select_bands`.
+    """
+    names = band_names(count, info)
+    wanted = preprocessing.channels
+    if preprocessing.bands:
+        chosen = tuple(_index(band, names) for band in preprocessing.bands)
+        if len(chosen) == 1 and wanted in ("rgb", "bgr"):
+            chosen *= 3
+        if len(chosen) != in_channels:
+            said, listed = _counted(len(preprocessing.bands)), ",".join(preprocessing.bands)
+            raise ImageError(f"{said} chosen ({listed}), but the network takes {in_channels}: choose as many")
+        if wanted == "bgr":
+            chosen = chosen[::-1]
+        return BandChoice(chosen, tuple(names[index] for index in chosen))
+    choice = _any(names, info, in_channels) if wanted == "any" else _colours(names, info, wanted)
+    if choice is None or len(choice.names) != in_channels:
+        raise ImageError(_unfit(names, wanted, in_channels))
+    return choice
+
+
+def take_bands(pixels: NDArray[Any], choice: BandChoice) -> NDArray[Any]:
+    """Return ``(H, W, C)`` with the bands of a choice; a view of ``pixels`` where one will do.
+
+    Args:
+        pixels: ``(H, W, C)`` with all bands of the image, or some of its rows.
+        choice: of the bands, which `choose_bands` made for it.
+    """
+    first, count = choice.indices[0], len(choice.indices)
+    if choice.indices == tuple(range(first, first + count)):
+        taken = pixels if count == pixels.shape[2] else pixels[..., first : first + count]
+    elif choice.indices == tuple(range(first, first - count, -1)):
+        taken = pixels[..., first::-1] if first + 1 == count else pixels[..., first : first - count : -1]
+    else:
+        taken = np.take(pixels, choice.indices, axis=2)
+    return _luminance(taken) if choice.luminance else taken
+
+
+def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
+    """Return a name for each of an image's bands: ``"band 1"`` and so on where nobody names them."""
+    if info is not None and len(info.bands) == count:
+        return info.bands
+    return tuple(f"band {number}" for number in range(1, count + 1))
+
+
+def told_alpha(count: int, in_channels: int) -> str:
+    """Return what is said once a run about alpha that was left out.
+
+    Args:
+        count: images whose alpha was left out.
+        in_channels: bands that the network takes.
+    """
+    images = "1 image" if count == 1 else f"{count} images"
+    takes = "1 band" if in_channels == 1 else f"{in_channels} bands"
+    return f"the alpha of {images} was left out, as the network takes {takes}"
+
+
+def parse_bands(text: str | int | Sequence[str | int]) -> tuple[str, ...]:
+    """Return bands as `Preprocessing.bands` holds them.
+
+    Args:
+        text: numbers from 1 or names, in a list or separated by commas: ``"4,3,2"``, ``["nir", 3, 2]``.
+
+    Raises:
+        OptionError: it names no band, or counts from 0.
+    """
+    listed = text.split(",") if isinstance(text, str) else [text] if isinstance(text, int) else list(text)
+    bands = tuple(one.strip() if isinstance(one, str) else one for one in listed)
+    for band in bands:
+        if not band or isinstance(band, bool) or not isinstance(band, str | int):
+            raise OptionError(f"bands are numbers from 1 or names, such as 4,3,2, got {shown(text)}")
+        if _is_number(str(band)) and not 1 <= int(band) <= MOST_CHANNELS:
+            raise OptionError(f"bands are counted from 1, got {shown(text)}")
+    if not bands:
+        raise OptionError("bands must name at least one band, such as 4,3,2")
+    return tuple(str(band) for band in bands)
+
+
+def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
+    """Return what `select_bands` does, of an image that declares no alpha; kept for old plug-ins.
+
+    Raises:
+        ImageError: as `select_bands`.
+    """
+    warnings.warn("segzoo.images.to_channels is select_bands now", DeprecationWarning, stacklevel=2)
+    wanted = {"any": image.shape[2], "grey": 1}.get(preprocessing.channels, 3)
+    return select_bands(image, None, preprocessing, wanted)
+
+
+def _is_number(band: str) -> bool:
+    return band.removeprefix("-").isdecimal()
+
+
+def _any(names: Sequence[str], info: ImageInfo | None, in_channels: int) -> BandChoice | None:
+    """Return all bands, or all but a declared alpha, whichever are as many as the network takes."""
+    indices = tuple(range(len(names)))
+    if len(names) == in_channels:
+        return BandChoice(indices, tuple(names))
+    return _without_alpha(indices, names, info)
+
+
+def _colours(names: Sequence[str], info: ImageInfo | None, wanted: str) -> BandChoice | None:
+    """Return the bands that are red, green and blue, or grey, as ``wanted`` orders them."""
+    choice = _without_alpha(tuple(range(len(names))), names, info)
+    if len(choice.indices) not in (1, 3):
+        return None
+    indices = choice.indices
+    if len(indices) == 1:
+        return (
+            choice if wanted == "grey" else BandChoice(indices * 3, choice.names * 3, False, choice.dropped)
+        )
+    if set(choice.names) == set(COLOURS):  # in whichever order the file has them
+        indices = tuple(names.index(colour) for colour in COLOURS)
+    if wanted == "grey":
+        return BandChoice(indices, (GREY,), luminance=True, dropped=choice.dropped)
+    indices = indices[::-1] if wanted == "bgr" else indices
+    return BandChoice(indices, tuple(names[index] for index in indices), dropped=choice.dropped)
+
+
+def _without_alpha(indices: tuple[int, ...], names: Sequence[str], info: ImageInfo | None) -> BandChoice:
+    alpha = info.alpha if info is not None and len(info.bands) == len(names) else None
+    kept = tuple(index for index in indices if index != alpha)
+    return BandChoice(
+        kept, tuple(names[index] for index in kept), dropped="" if alpha is None else names[alpha]
+    )
+
+
+def _index(band: str, names: Sequence[str]) -> int:
+    """Return the index of a band that is named by its number from 1 or by its name."""
+    if _is_number(band):
+        if 1 <= int(band) <= len(names):
+            return int(band) - 1
+        raise ImageError(f"there is no band {band}: the image has {_listed(names)}")
+    found = [index for index, name in enumerate(names) if name.casefold() == band.casefold()]
+    if len(found) > 1:
+        numbers = ", ".join(str(index + 1) for index in found)
+        raise ImageError(f"the bands {numbers} are all called {band!r}: choose by number")
+    if not found:
+        raise ImageError(f"no band is called {band!r}: the image has {_listed(names)}")
+    return found[0]
+
+
+def _unfit(names: Sequence[str], wanted: str, in_channels: int) -> str:
+    """Return what an error says of an image whose bands are not those that a network takes."""
+    kind = {"any": "", "grey": " (grey)"}.get(wanted, " (red, green, blue)")
+    told = f"the image has {_listed(names)}, and the network takes {in_channels}{kind}"
+    if in_channels > len(names):
+        return f"{told}: it needs images with more bands, or another network (in_channels={len(names)})"
+    numbers = [str(number) for number in range(1, in_channels + 1)]
+    if in_channels == 3 and wanted != "any" and set(COLOURS) <= set(names):
+        numbers = [str(names.index(colour) + 1) for colour in COLOURS]
+    return (
+        f"{told}: choose with --bands {','.join(numbers)}, with bands=({', '.join(numbers)}"
+        f"{',' if in_channels == 1 else ''}) in Python, or with data.bands=[{','.join(numbers)}] in training"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return how many bands there are and what they are called, in words."""
+    shortened = [*names[:_LISTED], "..."] if len(names) > _LISTED else names
+    return f"{_counted(len(names), verb=False)} ({', '.join(shortened)})"
+
+
+def _counted(count: int, *, verb: bool = True) -> str:
+    words = "1 band" if count == 1 else f"{count} bands"
+    return f"{words} {'is' if count == 1 else 'are'}" if verb else words
+
+
+def _luminance(colours: NDArray[Any]) -> NDArray[Any]:
+    """Return ``(H, W, 1)`` of red, green and blue, of their type, with Pillow's weights (ITU-R 601-2)."""
+    if colours.dtype == np.uint8:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(colours)).convert("L"))[..., None]
+    if colours.dtype.kind == "f":
+        return colours @ np.array([[0.299], [0.587], [0.114]], colours.dtype)
+    # In steps of 2 ** -16, as Pillow does; 32 bits hold the sum of 16-bit values.
+    wide = colours.astype(np.uint32 if colours.dtype == np.uint16 else np.int64)
+    grey = wide[..., :1] * 19595 + wide[..., 1:2] * 38470 + wide[..., 2:] * 7471 + 0x8000
+    return (grey >> 16).astype(colours.dtype)
