@@ -6,6 +6,7 @@ ones, 2**24 for colours. Values that stand for no class are found in the same pa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,6 +278,24 @@ def foreground(mask: NDArray[Any], labels: Labels) -> NDArray[np.bool_]:
     return np.ones(mask.shape, bool) if labels.background is None else mask != labels.background
 
 
+def with_background(labels: Labels) -> Labels:
+    """Return labels that have a background: the same, or with one more class ``other`` if they have none."""
+    if labels.background is not None:
+        return labels
+    count, name = len(labels.classes), "other"
+    while name in labels.classes:
+        name = f"any {name}"
+    values = labels.values and (*labels.values, min({*range(count + 1)} - {*labels.values}))
+    return replace(
+        labels,
+        classes=(*labels.classes, name),
+        palette=(*labels.colours, (0, 0, 0)),
+        values=values,
+        ignore_index=None,
+        background=count,
+    )
+
+
 # Classes as people name them: by name, or by index.
 
 
@@ -300,7 +319,8 @@ def class_index(labels: Labels, wanted: str | int) -> int:
     raise OptionError(f"there is no class {short(wanted)}{close} the {len(classes)} classes are {shown}")
 
 
-def found_in_words(shares: Mapping[str, float]) -> str:
-    """Return what was found beside the first class, the background, and how much of the picture it covers."""
-    shown = [f"{name} {share:.1%}" for name, share in list(shares.items())[1:] if share]
-    return ", ".join(shown) or "background only"
+def found_in_words(shares: Mapping[str, float], labels: Labels) -> str:
+    """Return which classes were found beside the background, and how much of the picture each covers."""
+    names = (labels.classes[index] for index in labels.foreground)
+    told = [f"{name} {shares[name]:.1%}" for name in names if shares.get(name)]
+    return ", ".join(told) or "background only"

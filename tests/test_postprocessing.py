@@ -61,20 +61,20 @@ def test_winding_components_are_found_whole(shape):
         mask = (np.random.default_rng(0).random(mask.shape) > 0.41).astype(np.uint8)
     for connectivity in (4, 8):
         expected, count = ndimage.label(mask, STRUCTURES[connectivity])
-        found = find_instances(mask, connectivity)
+        found = find_instances(mask, THREE, connectivity)
         assert len(found.areas) == count
         assert same_parts(found.numbers, expected)
 
 
 def test_instances_are_numbered_in_reading_order_with_their_boxes():
     mask = np.array([[0, 0, 2, 2], [1, 0, 0, 2], [1, 1, 0, 0]], np.uint8)
-    found = find_instances(mask)
+    found = find_instances(mask, THREE)
     assert found.numbers.dtype == np.int32
     assert found.numbers.tolist() == [[0, 0, 1, 1], [2, 0, 0, 1], [2, 2, 0, 0]]
     assert found.classes.tolist() == [2, 1]
     assert found.areas.tolist() == [3, 3]
     assert found.boxes().tolist() == [[2, 0, 2, 2], [0, 1, 2, 2]]
-    assert find_instances(np.zeros((2, 2), np.uint8)).boxes().shape == (0, 4)
+    assert find_instances(np.zeros((2, 2), np.uint8), THREE).boxes().shape == (0, 4)
 
 
 def test_connectivity_is_4_or_8():

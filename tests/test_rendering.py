@@ -38,7 +38,7 @@ def blend(result, opacity, line_width=1):
     picture = result.image[..., :3] if result.image.shape[2] > 2 else result.image[..., [0, 0, 0]]
     colours = np.array(result.labels.colours, np.float32)[result.mask]
     weight = np.where(result.mask > 0, np.float32(opacity), np.float32(0))
-    weight[outline(result.mask, line_width)] = 1
+    weight[outline(result.mask, result.labels, line_width)] = 1
     return np.rint(picture * (1 - weight[..., None]) + colours * weight[..., None]).astype(np.uint8)
 
 
@@ -141,7 +141,7 @@ def test_contours_change_nothing_but_lines_of_the_width_asked_for():
 
 
 def test_the_border_of_the_image_is_no_outline():
-    assert not outline(np.ones((5, 5), np.uint8), 3).any()
+    assert not outline(np.ones((5, 5), np.uint8), BINARY, 3).any()
 
 
 def test_a_sheet_shows_image_colours_and_overlay():

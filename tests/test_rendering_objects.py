@@ -77,7 +77,7 @@ def decompressed(text):
 @settings(max_examples=60)
 @given(mask=MASKS)
 def test_filling_the_polygons_gives_back_the_objects(connectivity, mask):
-    objects = find_instances(mask, connectivity)
+    objects = find_instances(mask, LABELS, connectivity)
     polygons = trace_polygons(objects.numbers, connectivity)
     assert len(polygons) == len(objects.areas)
     for number, rings in enumerate(polygons, start=1):
@@ -91,7 +91,7 @@ def test_filling_the_polygons_gives_back_the_objects(connectivity, mask):
 @settings(max_examples=60)
 @given(mask=MASKS)
 def test_run_lengths_are_those_of_counting_pixel_by_pixel(mask):
-    objects = find_instances(mask)
+    objects = find_instances(mask, LABELS)
     counts = count_runs(objects.numbers)
     assert len(counts) == len(objects.areas)
     for number, (one, text) in enumerate(zip(counts, compress_runs(counts), strict=True), start=1):
@@ -131,7 +131,7 @@ def test_pillow_fills_a_polygon_to_the_same_mask():
     random = np.random.default_rng(1)
     small = Image.fromarray((random.random((12, 16)) > 0.5).astype(np.uint8) * 255)
     mask = (np.asarray(small.resize((160, 120), Image.Resampling.BICUBIC)) > 127).astype(np.uint8)
-    objects = find_instances(mask)
+    objects = find_instances(mask, LABELS)
     canvas = Image.new("L", (1600, 1200))
     draw = ImageDraw.Draw(canvas)
     for rings in trace_polygons(objects.numbers):

@@ -93,7 +93,12 @@ class Decision:
                 return (scores.argmax(dim=0).to(kind),)
             return ((scores[0] > self._level(classes)).view(torch.uint8).to(kind),)
         probabilities = scores if self._enlarges_probabilities else probabilities_of(scores)
-        mask = choose_classes(probabilities, self.thresholds, threshold=self.config.threshold).to(kind)
+        mask = choose_classes(
+            probabilities,
+            self.thresholds,
+            threshold=self.config.threshold,
+            background=self.config.labels.background,
+        ).to(kind)
         return (mask,) if self.keeps is None else (mask, probabilities.to(self.keeps))
 
     @property
@@ -181,19 +186,25 @@ def probabilities_of(logits: Tensor) -> Tensor:
 
 
 def choose_classes(
-    probabilities: Tensor, thresholds: Mapping[int, float], *, threshold: float = 0.5
+    probabilities: Tensor,
+    thresholds: Mapping[int, float],
+    *,
+    threshold: float = 0.5,
+    background: int | None = 0,
 ) -> Tensor:
     """Return class indices ``(H, W)`` from probabilities ``(num_classes, H, W)``.
 
     One channel holds the probability of class 1, which is taken above its threshold. Of several, a
     class that has a threshold is taken wherever its probability exceeds it; where that holds of more
     than one, the one that exceeds it most, as a ratio. Elsewhere the most probable class without a
-    threshold is taken, or class 0 if each has one. Without thresholds that is the most probable class.
+    threshold is taken. If each has one, it is the background, or the most probable class of all where
+    there is none. Without thresholds that is the most probable class.
 
     Args:
         probabilities: in [0, 1].
         thresholds: by class index, in (0, 1), as `read_thresholds` gives them.
         threshold: of class 1, where there is one channel and ``thresholds`` does not name it.
+        background: index of the class that stands for nothing of interest, if there is one.
 
     Returns:
         int64 indices, or bool where there is one channel.
@@ -216,4 +227,8 @@ def choose_classes(
     for index, least in thresholds.items():
         # Above every probability where it passes, below every one where it does not.
         scores[index] = (probabilities[index] > least) * (2 + probabilities[index] / least) - 1
-    return scores.argmax(0)
+    if len(thresholds) < count:
+        return scores.argmax(0)
+    none = scores.amax(0) < 0
+    rest = probabilities.argmax(0) if background is None else none.new_tensor(background, dtype=torch.long)
+    return torch.where(none, rest, scores.argmax(0))

@@ -225,7 +225,7 @@ class Job:
             overwrite=self.options.overwrite,
             keeping=keeping,
         )
-        return Done(source, written=(found.path,), note=video_note(found))
+        return Done(source, written=(found.path,), note=video_note(found, self.predictor.config.labels))
 
     def _read(self, source: Source) -> _Read:
         began, state = time.perf_counter(), source.state()
@@ -267,7 +267,9 @@ class Job:
     def _finish(self, source: Source, seen: _Seen) -> Done:
         if seen.read.rows is not None:
             files = tuple(seen.read.rows.outputs.values())
-            return Done(source, written=files, note=found_in_words(seen.shares or {}))
+            return Done(
+                source, written=files, note=found_in_words(seen.shares or {}, self.predictor.config.labels)
+            )
         assert seen.segmentation is not None
         written: tuple[Path, ...] = ()
         if self.save:
@@ -277,7 +279,12 @@ class Job:
             written = write_outputs(
                 seen.segmentation, stem, self.outputs, self.options, source=source.origin, keeping=keeping
             )
-        return Done(source, seen.segmentation, written, note=found_in_words(seen.segmentation.shares))
+        return Done(
+            source,
+            seen.segmentation,
+            written,
+            note=found_in_words(seen.segmentation.shares, seen.segmentation.labels),
+        )
 
     def _keeping(
         self, read: _Read, size: tuple[int, int], areas: Callable[[], Mapping[str, float]]

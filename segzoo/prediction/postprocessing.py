@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import OptionError
-from segzoo.labels import class_index
+from segzoo.labels import class_index, foreground
 from segzoo.options import check_integer, shown
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ def clean(
     """Return a mask without small objects, and then without small holes.
 
     An object is a connected component of a class other than background. One that is too small becomes
-    the class that most of its outline touches, counting only what stays; background if nothing does.
-    A hole is a component of background, joined the other way (by edges where objects join by
-    corners), that touches one class only and not the border of the image; it becomes that class.
+    the class that most of its outline touches, counting only what stays; if nothing does, it becomes
+    background, or stays where the labels have none. A hole is a component of background, joined the
+    other way (by edges where objects join by corners), that touches one class only and not the border of
+    the image; it becomes that class.
 
     Args:
         mask: ``(H, W)`` class indices.
@@ -84,81 +85,108 @@ def clean(
         connectivity: 4 or 8, of objects.
 
     Raises:
-        OptionError: there is no such class, a size is negative, or connectivity is neither 4 nor 8.
+        OptionError: there is no such class, a size is negative, connectivity is neither 4 nor 8, or holes
+            are to be filled where the labels have no background.
     """
     check_connectivity(connectivity)
     objects, holes = (_sizes(labels, sizes) for sizes in (smallest_object, smallest_hole))
     if objects.any():
-        mask = _without_objects(mask, objects, connectivity)
+        mask = _without_objects(mask, labels, objects, connectivity)
     if holes.any():
-        mask = _without_holes(mask, holes, 12 - connectivity)
+        if labels.background is None:
+            raise OptionError(
+                "a hole is a piece of background, and these classes have none: leave smallest_hole out"
+            )
+        mask = _without_holes(mask, labels.background, holes, 12 - connectivity)
     return mask
 
 
-def find_instances(mask: NDArray[np.uint8], connectivity: int = 8) -> Instances:
+def find_instances(mask: NDArray[np.uint8], labels: Labels, connectivity: int = 8) -> Instances:
     """Return the connected components of every class but background as objects.
+
+    Args:
+        mask: ``(H, W)`` class indices.
+        labels: its classes.
+        connectivity: 4 or 8: whether pixels that share a corner only are joined.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
     """
     found = find_components(mask, connectivity)
-    objects = found.classes > 0
+    objects = foreground(found.classes, labels)
     numbers = np.where(objects, np.cumsum(objects), 0).astype(np.int32)
     return Instances(numbers[found.numbers], found.classes[objects], found.areas[objects], connectivity)
 
 
 def _sizes(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:
     sizes = np.zeros(max(len(labels.classes), 256), np.int64)
-    given = dict.fromkeys(range(1, len(labels.classes)), wanted) if isinstance(wanted, int) else wanted
+    given = dict.fromkeys(labels.foreground, wanted) if isinstance(wanted, int) else wanted
     if not isinstance(given, Mapping):
         raise OptionError(f"the smallest size is a number of pixels, or one a class, got {shown(given)}")
     for name, size in given.items():
         index = class_index(labels, name)
-        if index == 0:
+        if index == labels.background:
             raise OptionError(f"{name!r} is background: name the class that has the objects or the holes")
         check_integer(f"the smallest size of class {name!r}", size, 0, MOST_PIXELS)
         sizes[index] = size
     return sizes
 
 
-def _without_objects(mask: NDArray[Any], sizes: NDArray[np.int64], connectivity: int) -> NDArray[Any]:
+def _without_objects(
+    mask: NDArray[Any], labels: Labels, sizes: NDArray[np.int64], connectivity: int
+) -> NDArray[Any]:
     found = find_components(mask, connectivity)
-    small = (found.classes > 0) & (found.areas < sizes[found.classes])
+    small = foreground(found.classes, labels) & (found.areas < sizes[found.classes])
     if not small.any():
         return mask
-    touched = _touched(found, small)
-    return np.where(small, touched.argmax(axis=1), found.classes).astype(mask.dtype)[found.numbers]
+    classes = found.classes.copy()
+    if labels.background is not None:
+        classes[small] = labels.background
+    component, touched, edges = _touched(found, small)
+    # Of classes with as many edges the background is taken before the others, and those in their order.
+    order = np.lexsort((touched, touched != labels.background, -edges, component))
+    component, first = np.unique(component[order], return_index=True)
+    classes[component] = touched[order][first]
+    return classes.astype(mask.dtype)[found.numbers]
 
 
-def _without_holes(mask: NDArray[Any], sizes: NDArray[np.int64], connectivity: int) -> NDArray[Any]:
+def _without_holes(
+    mask: NDArray[Any], background: int, sizes: NDArray[np.int64], connectivity: int
+) -> NDArray[Any]:
     found = find_components(mask, connectivity)
-    small = (found.classes == 0) & (found.areas < sizes.max())
+    small = (found.classes == background) & (found.areas < sizes.max())
     for side in (found.numbers[0], found.numbers[-1], found.numbers[:, 0], found.numbers[:, -1]):
         small[side] = False
     if not small.any():
         return mask
-    touched = _touched(found, small)
-    around = touched.argmax(axis=1)
-    filled = small & ((touched > 0).sum(axis=1) == 1) & (found.areas < sizes[around])
-    return np.where(filled, around, found.classes).astype(mask.dtype)[found.numbers]
+    classes = found.classes.copy()
+    component, touched, _ = _touched(found, small)
+    component, first, times = np.unique(component, return_index=True, return_counts=True)
+    around = touched[first]
+    filled = (times == 1) & (found.areas[component] < sizes[around])
+    classes[component[filled]] = around[filled]
+    return classes.astype(mask.dtype)[found.numbers]
 
 
-def _touched(found: Components, small: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return ``(components, classes)``: pixel edges that a small component shares with what stays."""
+def _touched(
+    found: Components, small: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return which small components touch which classes, counting only what stays.
+
+    Returns:
+        A component, a class, and the pixel edges that they share, of each pair that meets.
+    """
     span = int(found.classes.max()) + 1
-    rank = np.cumsum(small) - 1
-    counts = np.zeros(int(small.sum()) * span, np.int64)
+    cells: list[NDArray[np.int64]] = []
     numbers = found.numbers
     for one, other in ((numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
         meet = np.flatnonzero((one != other).ravel())
         pair = one.ravel()[meet], other.ravel()[meet]
         for inner, outer in (pair, pair[::-1]):
             kept = small[inner] & ~small[outer]
-            cells = rank[inner[kept]] * span + found.classes[outer[kept]]
-            counts += np.bincount(cells, minlength=counts.size)
-    touched = np.zeros((len(small), span), np.int64)
-    touched[small] = counts.reshape(-1, span)
-    return touched
+            cells.append(inner[kept].astype(np.int64) * span + found.classes[outer[kept]])
+    pairs, edges = np.unique(np.concatenate(cells), return_counts=True)
+    return pairs // span, pairs % span, edges
 
 
 # Connected components of masks, of every class in one pass, in numpy alone.

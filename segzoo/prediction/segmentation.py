@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from segzoo.labels import foreground
 from segzoo.notebooks.segmentation import segmentation_html, shares_in_words, thumbnails
 from segzoo.prediction.outputs.painting import (
     cut_out,
@@ -67,7 +68,9 @@ class Segmentation:
     image: LateImage = LateImage()
     probabilities: NDArray[np.float32] | None = None
 
-    def with_mask(self, mask: NDArray[np.uint8], *, probabilities: bool = True) -> Segmentation:
+    def with_mask(
+        self, mask: NDArray[np.uint8], *, probabilities: bool = True, labels: Labels | None = None
+    ) -> Segmentation:
         """Return the same with another mask, and perhaps without probabilities.
 
         An image that was not read yet stays unread, unlike with `dataclasses.replace`.
@@ -75,10 +78,11 @@ class Segmentation:
         Args:
             mask: ``(H, W)`` class indices.
             probabilities: whether to keep those that there are.
+            labels: of the mask; the same if ``None``.
         """
         return Segmentation(
             mask=mask,
-            labels=self.labels,
+            labels=labels or self.labels,
             image=self.__dict__["_image"],
             probabilities=self.probabilities if probabilities else None,
         )
@@ -137,9 +141,8 @@ class Segmentation:
             opacity: of the tint, 0 to 1.
             line_width: pixels of the outlines, inside the objects; 0 draws none.
         """
-        colours = self.labels.colours
         return Image.fromarray(
-            paint_overlay(self.image, self.mask, colours, opacity=opacity, line_width=line_width)
+            paint_overlay(self.image, self.mask, self.labels, opacity=opacity, line_width=line_width)
         )
 
     def contours(self, line_width: int | None = None) -> Image.Image:
@@ -149,11 +152,11 @@ class Segmentation:
             line_width: in pixels; one more for every 640 pixels of the longer side unless told.
         """
         width = 1 + max(self.mask.shape) // 640 if line_width is None else line_width
-        return Image.fromarray(paint_contours(self.image, self.mask, self.labels.colours, line_width=width))
+        return Image.fromarray(paint_contours(self.image, self.mask, self.labels, line_width=width))
 
     def cutout(self, background: tuple[int, int, int] | None = None) -> Image.Image:
         """Return the image where any class but background is, on a colour, or transparent elsewhere."""
-        return Image.fromarray(cut_out(self.image, self.mask, background))
+        return Image.fromarray(cut_out(self.image, foreground(self.mask, self.labels), background))
 
     def sheet(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
         """Return the image, the colours of its classes and the overlay side by side.
@@ -172,7 +175,7 @@ class Segmentation:
         Args:
             connectivity: 4 or 8: whether pixels that share a corner only are one object.
         """
-        return find_instances(self.mask, connectivity)
+        return find_instances(self.mask, self.labels, connectivity)
 
     def polygons(self, connectivity: int = 8) -> list[tuple[int, list[NDArray[np.int64]]]]:
         """Return class index and rings of each object: the outer ring, then those of its holes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segzoo.labels import foreground
 from segzoo.prediction.outputs.interface import Band, Drawn, Output
 
 
@@ -10,4 +11,4 @@ class Binary(Output):
 
     def draw(self, band: Band) -> Drawn:
         """Return where it is."""
-        return band.segmentation.mask > 0
+        return foreground(band.segmentation.mask, band.segmentation.labels)

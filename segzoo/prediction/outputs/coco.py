@@ -58,7 +58,7 @@ def to_coco(
     )
     return {
         "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(labels.classes) if i],
+        "categories": [{"id": i, "name": labels.classes[i]} for i in labels.foreground],
         "annotations": [
             {
                 "id": number,

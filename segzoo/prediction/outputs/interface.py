@@ -29,8 +29,8 @@ class OutputOptions:
         opacity: of the tint of overlays, 0 (none) to 1 (the colour alone).
         line_width: pixels of outlines; ``None`` draws 1 in overlays, and contours that grow with the image.
         background: (red, green, blue) behind cut-outs; ``None`` leaves it transparent, or white in a JPEG.
-        classes: names or indices of the classes that are wanted; all others become background
-            in every output but the probabilities. Empty wants all.
+        classes: names or indices of the classes that are wanted; all others become background in every
+            output but the probabilities, or a class ``other`` where there is no background. Empty wants all.
         connectivity: 4 or 8: how pixels join into the objects of ``coco`` and ``geojson``.
         coco: ``rle`` or ``polygons``.
         quality: 1 to 100, of JPEG and WebP.

@@ -1,6 +1,6 @@
 """Masks on images: arrays in, arrays out, no files.
 
-Pictures are ``(H, W, 3)`` uint8. Class 0 is background and is never painted.
+Pictures are ``(H, W, 3)`` uint8. The background, where the labels have one, is never painted.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import OptionError
+from segzoo.labels import foreground
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from segzoo.specs import Labels
 
     Colour = tuple[int, int, int]
 
@@ -40,7 +43,7 @@ def paint_classes(mask: NDArray[Any], colours: Sequence[Colour]) -> NDArray[np.u
 def paint_overlay(
     image: NDArray[np.uint8],
     mask: NDArray[Any],
-    colours: Sequence[Colour],
+    labels: Labels,
     *,
     opacity: float,
     line_width: int,
@@ -50,7 +53,7 @@ def paint_overlay(
     Args:
         image: ``(H, W, C)``.
         mask: ``(H, W)`` class indices.
-        colours: of the classes.
+        labels: colours of the classes, and which of them is background.
         opacity: of the tint, 0 to 1, in steps of 1/255.
         line_width: pixels of the outlines, inside the objects; 0 draws none.
 
@@ -60,29 +63,32 @@ def paint_overlay(
     if not 0 <= opacity <= 1:
         raise OptionError(f"opacity must lie in 0 to 1, got {opacity}")
     canvas = Image.fromarray(to_rgb(image))
-    weights = np.full(max(len(colours), 256), round(255 * opacity), np.uint8)
-    weights[0] = 0
-    weight = look_up(mask, weights)
-    weight[outline(mask, line_width)] = 255
-    canvas.paste(_colour_image(mask, colours), (0, 0), Image.fromarray(weight))
+    weight = foreground(mask, labels) * np.uint8(round(255 * opacity))
+    weight[outline(mask, labels, line_width)] = 255
+    canvas.paste(_colour_image(mask, labels.colours), (0, 0), Image.fromarray(weight))
     return np.asarray(canvas)
 
 
 def paint_contours(
-    image: NDArray[np.uint8], mask: NDArray[Any], colours: Sequence[Colour], *, line_width: int
+    image: NDArray[np.uint8], mask: NDArray[Any], labels: Labels, *, line_width: int
 ) -> NDArray[np.uint8]:
     """Return the image with every class but background outlined in its colour."""
-    return paint_overlay(image, mask, colours, opacity=0, line_width=line_width)
+    return paint_overlay(image, mask, labels, opacity=0, line_width=line_width)
 
 
 def cut_out(
-    image: NDArray[np.uint8], mask: NDArray[Any], background: Colour | None = None
+    image: NDArray[np.uint8], where: NDArray[np.bool_], background: Colour | None = None
 ) -> NDArray[np.uint8]:
-    """Return what is not background: ``(H, W, 4)``, transparent elsewhere, or ``(H, W, 3)`` on a colour."""
-    where = mask > 0
+    """Return some of an image: ``(H, W, 4)``, transparent elsewhere, or ``(H, W, 3)`` on a colour.
+
+    Args:
+        image: ``(H, W, C)``.
+        where: ``(H, W)``, what is kept.
+        background: colour of the rest.
+    """
     picture = to_rgb(image)
     if background is not None:
-        canvas = Image.new("RGB", (mask.shape[1], mask.shape[0]), background)
+        canvas = Image.new("RGB", (where.shape[1], where.shape[0]), background)
         canvas.paste(Image.fromarray(picture), (0, 0), _stencil(where))
         return np.asarray(canvas)
     alpha = where.view(np.uint8) * np.uint8(255)
@@ -97,8 +103,8 @@ def side_by_side(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate(row[:-1], axis=1)
 
 
-def outline(mask: NDArray[Any], width: int = 1) -> NDArray[np.bool_]:
-    """Return the pixels of objects that lie within ``width`` pixels of another class.
+def outline(mask: NDArray[Any], labels: Labels, width: int = 1) -> NDArray[np.bool_]:
+    """Return the pixels of every class but background that lie within ``width`` pixels of another class.
 
     The first pixel is one that touches another class to the right, left, above or below; further
     ones grow by edges and corners in turns, which keeps round lines round. The border of the image is
@@ -120,7 +126,7 @@ def outline(mask: NDArray[Any], width: int = 1) -> NDArray[np.bool_]:
     for step in range(1, width):
         # Both sides of every boundary are marked, so that growing never crosses one.
         edge = _grown(edge, corners=step % 2 == 1)
-    return edge & (mask > 0)
+    return edge & foreground(mask, labels)
 
 
 def _grown(where: NDArray[np.bool_], *, corners: bool) -> NDArray[np.bool_]:

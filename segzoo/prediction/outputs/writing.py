@@ -16,7 +16,7 @@ import numpy as np
 from segzoo import zoo
 from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
-from segzoo.labels import class_index
+from segzoo.labels import class_index, with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.encoding import WHOLE, open_encoder
 from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
@@ -260,13 +260,15 @@ class OutputFiles:
         whole: bool,
     ) -> None:
         self.labels, self.size, self.options = labels, size, options
+        #: Of what is drawn: what is not wanted becomes background, so that there is one.
+        self.drawn = with_background(labels) if options.classes else labels
         self.image, self.source, self.whole = image, source, whole
         self.drawings: list[_Drawing] = []
         many = max(256, len(labels.classes))
         self._table: NDArray[Any] | None = None
         if options.classes:
             keep = [class_index(labels, wanted) for wanted in options.classes]
-            self._table = np.zeros(many, labels.index_type)
+            self._table = np.full(many, self.drawn.background, self.drawn.index_type)
             self._table[keep] = keep
         self._found = np.zeros(many, np.int64)
         self._done, self._rows = 0, np.empty((0, size[1]), np.uint8)
@@ -285,11 +287,10 @@ class OutputFiles:
             FailureError: a file cannot be written.
         """
         self._done = self.size[0]
-        wanted = (
-            segmentation if self._table is None else segmentation.with_mask(self._wanted(segmentation.mask))
-        )
+        if self._table is not None:
+            segmentation = segmentation.with_mask(self._wanted(segmentation.mask), labels=self.drawn)
         for drawing in self.drawings:
-            drawing.draw(wanted, slice(None))
+            drawing.draw(segmentation, slice(None))
 
     def write(self, rows: NDArray[np.uint8]) -> None:
         """Take the next rows of the mask, ``(n, width)``: class indices.
@@ -379,7 +380,7 @@ class _Drawing:
         mask, *chances = self._window
         rows = slice(self._drawn - self._top, bottom - self._top)
         image = partial(self._read, rows, mask.shape)
-        self.draw(Segmentation(mask, self.files.labels, image, *chances), rows)
+        self.draw(Segmentation(mask, self.files.drawn, image, *chances), rows)
         self._drawn = bottom
         kept = max(bottom - self._reach, 0)
         self._window = [one[..., kept - self._top :, :].copy() for one in self._window]
@@ -409,7 +410,7 @@ class _Drawing:
             pixels = np.asarray(drawn)
             pixels = pixels[..., rows, :] if self._suffix == ".npy" else pixels[rows]
             if self._encoder is None:
-                colours = files.labels.colours if self._output.palette else ()
+                colours = files.drawn.colours if self._output.palette else ()
                 look: Any = {"whole": files.whole, "quality": files.options.quality}
                 self._encoder = open_encoder(self._suffix, self._file, pixels, files.size[0], colours, **look)
             self._encoder.write(pixels)

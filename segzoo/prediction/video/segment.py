@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import VideoSource
     from segzoo.prediction.video.reader import Frame
+    from segzoo.specs import Labels
 
     # Frames of one packet, or the packet of sound that it is.
     Ready = tuple[list[Frame], Packet[Any] | None]
@@ -303,6 +304,6 @@ def write_video(
     )
 
 
-def video_note(found: VideoResult) -> str:
+def video_note(found: VideoResult, labels: Labels) -> str:
     """Return what people are told of a video: how many frames, and what is on them."""
-    return f"{found.frames} frames, {found_in_words(found.areas)}"
+    return f"{found.frames} frames, {found_in_words(found.areas, labels)}"

@@ -1,0 +1,168 @@
+"""Class 0 is background unless the labels say otherwise: another class may be, or none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from segzoo import zoo
+from segzoo.errors import OptionError
+from segzoo.labels import found_in_words, with_background
+from segzoo.prediction.decision import choose_classes
+from segzoo.prediction.outputs import OutputOptions, write_outputs
+from segzoo.prediction.postprocessing import clean, find_instances
+from segzoo.prediction.segmentation import Segmentation
+from segzoo.specs import Labels
+
+STREET = Labels(
+    classes=("sky", "road", "car"), palette=((9, 90, 200), (90, 90, 90), (200, 0, 0)), background=None
+)
+
+#: Where classes 0, 1 and 2 of `BACKGROUNDS` go.
+ORDERS = [(1, 2, 0), (2, 1, 0), (0, 2, 1)]
+BACKGROUNDS = [0, 2, None]
+
+
+def moved(labels, order):
+    """The same labels with class ``i`` at index ``order[i]``."""
+    places = np.argsort(order)
+    background = labels.background
+    return replace(
+        labels,
+        classes=tuple(labels.classes[place] for place in places),
+        palette=tuple(labels.palette[place] for place in places),
+        background=None if background is None else order[background],
+    )
+
+
+def segmented(labels, seed=0, size=(40, 31)):
+    random = np.random.default_rng(seed)
+    mask = random.integers(0, len(labels.classes), (size[0] // 5 + 1, size[1] // 5 + 1), np.uint8)
+    mask = mask.repeat(5, axis=0).repeat(5, axis=1)[: size[0], : size[1]]
+    return Segmentation(mask, labels, random.integers(0, 256, (*size, 3), np.uint8))
+
+
+def reordered(found, order):
+    return Segmentation(np.array(order, np.uint8)[found.mask], moved(found.labels, order), found.image)
+
+
+def written(found, folder, name, **options):
+    folder.mkdir(exist_ok=True)
+    (path,) = write_outputs(found, folder / "a", [name], OutputOptions(**options))
+    return path
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("name", ["overlay", "contours", "binary", "cutout", "colour", "sheet"])
+def test_pictures_are_the_same_whatever_the_indices_of_classes(tmp_path, name, background, order):
+    found = segmented(replace(STREET, background=background))
+    one = written(found, tmp_path / "one", name)
+    other = written(reordered(found, order), tmp_path / "other", name)
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("coco", ["rle", "polygons"])
+def test_objects_are_the_same_whatever_the_indices_of_classes(tmp_path, coco, background, order):
+    found = segmented(replace(STREET, background=background))
+    told = []
+    for folder, one in (("one", found), ("other", reordered(found, order))):
+        data = json.loads(written(one, tmp_path / folder, "coco", coco=coco).read_text())
+        names = {category["id"]: category["name"] for category in data["categories"]}
+        objects = [{**each, "category_id": names[each["category_id"]]} for each in data["annotations"]]
+        shapes = json.loads(written(one, tmp_path / folder, "geojson").read_text())["features"]
+        for shape in shapes:
+            del shape["properties"]["index"]
+        told.append((sorted(names.values()), objects, shapes))
+    assert told[0] == told[1]
+    assert len(told[0][0]) == len(found.labels.foreground)
+
+
+@pytest.mark.parametrize("name", sorted(zoo.registry("outputs").names()))
+@pytest.mark.parametrize("background", [2, None])
+def test_every_output_is_written_without_a_background_and_with_the_last_class_as_such(
+    tmp_path, name, background
+):
+    found = segmented(replace(STREET, background=background))
+    chances = np.full((3, *found.mask.shape), 1 / 3, np.float32)
+    written(replace(found, probabilities=chances), tmp_path, name)
+
+
+def test_without_a_background_the_first_class_is_drawn_like_the_others():
+    found = replace(segmented(STREET), mask=np.zeros((4, 4), np.uint8), image=np.zeros((4, 4, 3), np.uint8))
+    assert np.asarray(found.overlay(1.0)).tolist() == [[[9, 90, 200]] * 4] * 4
+    assert np.asarray(found.cutout())[..., 3].min() == 255
+    assert find_instances(found.mask, STREET).classes.tolist() == [0]
+    assert found.polygons()[0][0] == 0
+
+
+def test_without_a_background_the_summary_names_every_class():
+    shares = {"sky": 0.5, "road": 0.0, "car": 0.5}
+    assert found_in_words(shares, STREET) == "sky 50.0%, car 50.0%"
+    assert found_in_words(shares, replace(STREET, background=0)) == "car 50.0%"
+    assert found_in_words({"sky": 0, "road": 0, "car": 1}, replace(STREET, background=2)) == "background only"
+
+
+@pytest.mark.parametrize("background", [2, None])
+def test_classes_that_are_not_wanted_become_background_or_another_class(tmp_path, background):
+    found = segmented(replace(STREET, background=background))
+    path = written(found, tmp_path, "mask", classes=("road",))
+    with Image.open(path) as read:
+        nothing = 3 if background is None else background
+        assert np.array_equal(np.asarray(read), np.where(found.mask == 1, 1, nothing))
+    with Image.open(written(found, tmp_path, "binary", classes=("road",))) as read:
+        assert np.array_equal(np.asarray(read) > 0, found.mask == 1)
+    objects = json.loads(written(found, tmp_path, "coco", classes=("road",)).read_text())
+    assert {one["category_id"] for one in objects["annotations"]} == {1}
+
+
+def test_a_class_for_the_rest_has_a_name_a_colour_and_a_value_of_its_own():
+    labels = Labels(classes=("other", "sky"), values=(0, 2), ignore_index=255, background=None)
+    rest = with_background(labels)
+    assert rest.classes == ("other", "sky", "any other")
+    assert rest.values == (0, 2, 1)
+    assert rest.background == 2
+    assert with_background(rest) is rest
+
+
+MASKS = arrays(np.uint8, (9, 9), elements=st.integers(0, 2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask=MASKS, size=st.integers(1, 9), order=st.permutations(range(3)))
+def test_small_objects_and_holes_go_whatever_the_index_of_the_background(mask, size, order):
+    labels = replace(STREET, background=0)
+    # Two classes beside the background may touch a small object equally: then the first of them is taken.
+    if order[1] > order[2]:
+        order = [order[0], order[2], order[1]]
+    table = np.array(order, np.uint8)
+    for sizes in ({"smallest_object": size}, {"smallest_hole": size}):
+        expected = table[clean(mask, labels, **sizes)]
+        assert np.array_equal(clean(table[mask], moved(labels, order), **sizes), expected)
+
+
+def test_without_a_background_a_small_object_becomes_what_surrounds_it_or_stays():
+    mask = np.array([[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]], np.uint8)
+    assert not clean(mask, STREET, smallest_object=2).any()
+    assert np.array_equal(clean(mask, STREET, smallest_object=99), mask)
+    with pytest.raises(OptionError, match="these classes have none"):
+        clean(mask, STREET, smallest_hole=2)
+
+
+def test_where_every_class_has_a_threshold_and_none_passes_the_background_is_taken():
+    chances = torch.tensor([[[0.5, 0.2]], [[0.3, 0.7]], [[0.2, 0.1]]])
+    every = {0: 0.6, 1: 0.6, 2: 0.6}
+    assert choose_classes(chances, every).tolist() == [[0, 1]]
+    assert choose_classes(chances, every, background=2).tolist() == [[2, 1]]
+    assert choose_classes(chances, every, background=None).tolist() == [[0, 1]]
+    assert choose_classes(chances.flip(0), every, background=None).tolist() == [[2, 1]]
