@@ -81,7 +81,8 @@ class ModelConfig:
         architecture: the network.
         preprocessing: from pixels to its input.
         labels: its classes.
-        threshold: above which probability a pixel belongs to the one class of a one-logit network.
+        threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
+            each class where classes overlap.
         licence: of the weights, an SPDX identifier where one fits.
         provenance: where the weights come from: data, command, machine, scores with contracts.
     """
@@ -95,7 +96,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         classes, logits = len(self.labels.classes), self.architecture.num_classes
-        if classes != max(logits, 2):
+        if self.labels.overlapping and classes != logits:
+            raise OptionError(
+                f"labels name {classes} classes that overlap, each of which needs a logit, but the network "
+                f"has num_classes={logits}"
+            )
+        if not self.labels.overlapping and classes != max(logits, 2):
             raise OptionError(
                 f"labels name {classes} classes, but a network with num_classes={logits} tells "
                 f"{max(logits, 2)} apart"

@@ -272,9 +272,11 @@ def foreground(mask: NDArray[Any], labels: Labels) -> NDArray[np.bool_]:
     """Return where a mask holds a class that is something, ``(H, W)``: everywhere if there is no background.
 
     Args:
-        mask: ``(H, W)`` class indices.
+        mask: ``(H, W)`` class indices; ``(K, H, W)`` where classes overlap, of which any will do.
         labels: its classes.
     """
+    if labels.overlapping:
+        return (mask == 1).any(axis=0)
     return np.ones(mask.shape, bool) if labels.background is None else mask != labels.background
 
 

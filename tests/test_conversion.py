@@ -414,27 +414,31 @@ def nested(classes):
     return tensors
 
 
-def test_a_network_with_a_sigmoid_for_each_class_is_refused_unless_its_other_mask_is_accepted(
-    tmp_path, capsys
+def test_a_network_with_a_sigmoid_for_each_class_has_classes_that_overlap_unless_told_otherwise(
+    tmp_path, capsys, recwarn
 ):
     torch.save(nested(3), tmp_path / "a.pth")
     asked = ["convert", str(tmp_path / "a.pth"), "--out", str(tmp_path / "out")]
-    assert cli.run(asked) == 2
-    told = capsys.readouterr().err
-    assert "a.pth is multi-label: its program gives each of the 3 classes a sigmoid of its own" in told
-    assert "--option multilabel=argmax" in told
-    assert not (tmp_path / "out").exists()
-    assert cli.run([*asked, "--option", "multilabel=argmax"]) == 0
+    assert cli.run(asked) == 0
+    assert "note" not in capsys.readouterr().out
+    labels = read_config(tmp_path / "out").labels
+    assert labels == Labels(classes=("class 1", "class 2", "class 3"), overlapping=True)
+    segzoo.load(tmp_path / "out")
+    assert not [one for one in recwarn if "sigmoid" in str(one.message)]
+    assert cli.run([*asked, "--option", "multilabel=argmax", "--overwrite"]) == 0
     assert "note: the program has a sigmoid for each class" in capsys.readouterr().out
     origin = config(tmp_path / "out")["provenance"]
     assert origin["layout_options"] == {"multilabel": "argmax"}
-    with pytest.raises(OptionError, match="multilabel must be None or 'argmax'"):
+    assert not read_config(tmp_path / "out").labels.overlapping
+    with pytest.raises(OptionError, match="multilabel must be None or 'overlapping' or 'argmax'"):
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out", multilabel="or")
 
 
 def test_one_class_and_one_class_a_pixel_need_no_such_word(checkpoint, tmp_path):
     torch.save(nested(1), tmp_path / "a.pth")
-    assert "notes" not in config(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))["provenance"]
+    told = config(segzoo.convert(tmp_path / "a.pth", tmp_path / "out"))
+    assert "notes" not in told["provenance"]
+    assert len(told["labels"]["classes"]) == 2
     segzoo.convert(checkpoint, tmp_path / "other", multilabel="argmax")  # it is so already
 
 
@@ -474,16 +478,22 @@ def test_how_a_network_of_smp_was_trained_is_read_where_it_is_said(smp, extras, 
     assert smp_unet(checkpoint, encoder="resnet18").rule == rule
 
 
-def test_a_folder_of_smp_says_what_was_assumed_or_is_refused(smp, tmp_path):
+@pytest.mark.parametrize(
+    ("activation", "options", "overlapping", "told"),
+    [
+        (None, {}, False, "does not say how its 3 classes are decided"),
+        (None, {"multilabel": "overlapping"}, True, ""),
+        ("sigmoid", {}, True, "the program applies 'sigmoid' to the logits"),
+        ("sigmoid", {"multilabel": "argmax"}, False, "the program applies 'sigmoid' to the logits"),
+        ("softmax2d", {}, False, "the program applies 'softmax2d' to the logits"),
+    ],
+)
+def test_a_folder_of_smp_decides_as_it_says_or_as_is_asked(
+    smp, tmp_path, activation, options, overlapping, told
+):
     (tmp_path / "smp").mkdir()
     save_file(smp.tensors, tmp_path / "smp/model.safetensors")
-    for activation, told in ((None, "does not say how its 3 classes are decided"), ("sigmoid", None)):
-        (tmp_path / "smp/config.json").write_text(
-            json.dumps({**smp.about["config"], "activation": activation})
-        )
-        if told:
-            notes = config(segzoo.convert(tmp_path / "smp", tmp_path / "out"))["provenance"]["notes"]
-            assert told in notes[0]
-        else:
-            with pytest.raises(OptionError, match="is multi-label"):
-                segzoo.convert(tmp_path / "smp", tmp_path / "out")
+    (tmp_path / "smp/config.json").write_text(json.dumps({**smp.about["config"], "activation": activation}))
+    out = segzoo.convert(tmp_path / "smp", tmp_path / "out", **options)
+    assert read_config(out).labels.overlapping == overlapping
+    assert told in str(config(out)["provenance"].get("notes", [""]))

@@ -44,6 +44,7 @@ class Augmented:
         turns: whether by right angles too, which swap the sides of an image.
         scales: what both sides are multiplied by, bilinearly, averaging where the image shrinks; the
             probabilities come back bilinearly. 1.0 is only part of it where it is named.
+        overlapping: whether each logit is a class of its own, with a sigmoid, instead of one of several.
 
     Raises:
         OptionError: there is no such flip, or a scale does not lie in (0, 16].
@@ -59,6 +60,7 @@ class Augmented:
         flips: Sequence[Literal["horizontal", "vertical"]] = ("horizontal", "vertical"),
         turns: bool = False,
         scales: Sequence[float] = (1.0,),
+        overlapping: bool = False,
     ) -> None:
         wrong = [flip for flip in flips if flip not in _FLIPS]
         if wrong:
@@ -67,7 +69,7 @@ class Augmented:
             check_number(f"scales[{index}]", scale)
         if not scales or not all(0 < scale <= 16 for scale in scales):
             raise OptionError(f"scales must lie in (0, 16], at least one, got {tuple(scales)}")
-        self.engine = engine
+        self.engine, self._overlapping = engine, overlapping
         self.views = _views([_FLIPS[flip] for flip in flips] + [(1, False)] * turns)
         self.scales = tuple(dict.fromkeys(scales))
 
@@ -93,7 +95,7 @@ class Augmented:
     def _answer(self, images: Tensor, view: View, scale: float) -> Tensor:
         size = images.shape[-2:]
         seen = images if scale == 1 else _resized(images, [max(round(side * scale), 1) for side in size])
-        answer = _log_probabilities(self.engine(_turned(seen, view)))
+        answer = _log_probabilities(self.engine(_turned(seen, view)), overlapping=self._overlapping)
         answer = _turned_back(answer, view)
         if answer.shape[-2:] == size:
             return answer
@@ -109,15 +111,16 @@ class Ensemble:
 
     Args:
         engines: of one device or several; the first one's device is that of the answer.
+        overlapping: whether each logit is a class of its own, with a sigmoid, instead of one of several.
 
     Raises:
         OptionError: there is no engine; when called, the numbers of classes differ.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[Engine], *, overlapping: bool = False) -> None:
         if not engines:
             raise OptionError("an ensemble needs at least one engine")
-        self.engines = tuple(engines)
+        self.engines, self._overlapping = tuple(engines), overlapping
 
     @property
     def device(self) -> torch.device:
@@ -136,7 +139,9 @@ class Ensemble:
         if len(self.engines) == 1:
             return self.engines[0](images)
         answers = (engine(images) for engine in self.engines)
-        return _mean(_log_probabilities(answer).to(self.device) for answer in answers)
+        return _mean(
+            _log_probabilities(answer, overlapping=self._overlapping).to(self.device) for answer in answers
+        )
 
 
 def check_alike(configs: Sequence[ModelConfig]) -> None:
@@ -149,6 +154,7 @@ def check_alike(configs: Sequence[ModelConfig]) -> None:
     for number, config in enumerate(configs[1:], start=2):
         for what, one, other in (
             ("classes", first.labels.classes, config.labels.classes),
+            ("kind of classes", _kind(first), _kind(config)),
             ("logits", first.architecture.num_classes, config.architecture.num_classes),
             ("channels", first.architecture.in_channels, config.architecture.in_channels),
             ("preprocessing", first.preprocessing, config.preprocessing),
@@ -188,9 +194,13 @@ def _resized(images: Tensor, size: list[int]) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _log_probabilities(logits: Tensor) -> Tensor:
-    """Return ``(S, N, K, H, W)``: log-probabilities, and with one logit also those of background (S is 2)."""
-    if logits.shape[1] == 1:
+def _kind(config: ModelConfig) -> str:
+    return "classes that overlap" if config.labels.overlapping else "one class a pixel"
+
+
+def _log_probabilities(logits: Tensor, *, overlapping: bool) -> Tensor:
+    """Return ``(S, N, K, H, W)``: log-probabilities, of each sigmoid also those of its opposite (S is 2)."""
+    if overlapping or logits.shape[1] == 1:
         return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])
     return logits.log_softmax(dim=1)[None]
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from segzoo.images import Placement
     from segzoo.specs import Labels
 
-    #: Rows of what was found: classes ``(n, width)`` of the labels' type, and where they are kept
-    #: probabilities ``(K, n, width)``.
+    #: Rows of what was found: classes ``(n, width)`` of the labels' type, or ``(K, n, width)`` of 0 and 1
+    #: where classes overlap; and where they are kept, probabilities ``(K, n, width)``.
     Found = tuple[Tensor, ...]
 
 #: Rows that are enlarged and decided on together, where memory is counted.
@@ -80,6 +80,8 @@ class Decision:
 
     def scores(self, logits: Tensor) -> Tensor:
         """Return what is enlarged, ``(C, h, w)``, of logits ``(K, h, w)``: one score where that is enough."""
+        if self.config.labels.overlapping:
+            return probabilities_of(logits, overlapping=True) if self._enlarges_probabilities else logits
         needs_all = len(logits) > 2 or self._needs_probabilities
         if self._enlarges_probabilities:
             return probabilities_of(logits) if needs_all else probabilities_of(logits)[-1:]
@@ -87,6 +89,8 @@ class Decision:
 
     def found(self, scores: Tensor) -> Found:
         """Return what scores at the image's size say."""
+        if self.config.labels.overlapping:
+            return self._present(scores)
         classes, kind = self.config.architecture.num_classes, getattr(torch, self.config.labels.index_type)
         if not self._needs_probabilities:
             if classes > 2:
@@ -101,6 +105,15 @@ class Decision:
         ).to(kind)
         return (mask,) if self.keeps is None else (mask, probabilities.to(self.keeps))
 
+    def _present(self, scores: Tensor) -> Found:
+        """Return which classes are there, each by its own threshold: 0 or 1, ``(K, n, width)``."""
+        thresholds = [self.thresholds.get(index, self.config.threshold) for index in range(len(scores))]
+        levels = scores.new_tensor([self._score_at(threshold) for threshold in thresholds])
+        mask = (scores > levels[:, None, None]).view(torch.uint8)
+        if self.keeps is None:
+            return (mask,)
+        return mask, (scores if self._enlarges_probabilities else scores.sigmoid()).to(self.keeps)
+
     @property
     def _needs_probabilities(self) -> bool:
         return self.keeps is not None or bool(self.thresholds)
@@ -111,7 +124,10 @@ class Decision:
         return resize is not None and resize.restore == "probabilities"
 
     def _level(self, classes: int) -> float:
-        threshold = self.config.threshold if classes == 1 else 0.5
+        return self._score_at(self.config.threshold if classes == 1 else 0.5)
+
+    def _score_at(self, threshold: float) -> float:
+        """Return the score of a probability, in what is enlarged: itself, or its logit."""
         return threshold if self._enlarges_probabilities else math.log(threshold / (1 - threshold))
 
 
@@ -180,9 +196,14 @@ class Enlarger:
         return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
 
 
-def probabilities_of(logits: Tensor) -> Tensor:
-    """Return probabilities ``(K, H, W)`` of logits: of class 1 where there is one, of each class else."""
-    return logits.sigmoid() if logits.shape[0] == 1 else logits.softmax(dim=0)
+def probabilities_of(logits: Tensor, *, overlapping: bool = False) -> Tensor:
+    """Return probabilities ``(K, H, W)`` of logits: of class 1 where there is one, of each class else.
+
+    Args:
+        logits: ``(K, H, W)``.
+        overlapping: whether each class is decided by itself; else the probabilities of several add up to 1.
+    """
+    return logits.sigmoid() if overlapping or logits.shape[0] == 1 else logits.softmax(dim=0)
 
 
 def choose_classes(

@@ -98,7 +98,7 @@ class Predictor:
         flips: directions in which each image is mirrored too, and the probabilities averaged.
         turns: whether it is turned by right angles too.
         scales: sizes that it is seen at.
-        threshold: of a network with one logit, instead of the weights' own.
+        threshold: of a network with one logit, or of all classes that overlap, instead of the weights' own.
         thresholds: by class, name or index: a class is taken where its probability exceeds it.
         smallest_object: in pixels, for all classes or by class; smaller ones go.
         smallest_hole: likewise; smaller ones are filled.
@@ -184,9 +184,17 @@ class Predictor:
             except FailureError as error:
                 what = type(one).__name__ if isinstance(one, nn.Module) else one
                 raise FailureError(f"{what}: {error}") from error
-        self.engine: Engine = Ensemble(engines) if len(engines) > 1 else engines[0]
+        self.engine: Engine = (
+            Ensemble(engines, overlapping=self.config.labels.overlapping) if len(engines) > 1 else engines[0]
+        )
         if flips or turns or tuple(scales) != (1.0,):
-            self.engine = Augmented(self.engine, flips=flips, turns=turns, scales=scales)
+            self.engine = Augmented(
+                self.engine,
+                flips=flips,
+                turns=turns,
+                scales=scales,
+                overlapping=self.config.labels.overlapping,
+            )
         if backend != "eager":  # else nothing was chosen
             tell(self.engine.description)
         self._networks, self._views = networks, (tuple(flips), turns, tuple(scales))
@@ -239,7 +247,7 @@ class Predictor:
     def about(self) -> dict[str, str]:
         """What a score says of how its masks were made, by name."""
         found = {"network": self.config.architecture.name, "engine": self.engine.description}
-        if self.config.architecture.num_classes == 1:
+        if self.config.architecture.num_classes == 1 or self.config.labels.overlapping:
             found["threshold"] = f"{self.config.threshold:g}"
         for index, value in self._thresholds.items():
             found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"

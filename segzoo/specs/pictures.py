@@ -135,6 +135,9 @@ class Preprocessing:
                 )
 
 
+#: What masks of classes that overlap hold where a class is neither there nor not: no pixel that counts.
+IGNORED = 255
+
 #: Colours for classes that bring none, far apart for most eyes; the first is the background's.
 DEFAULT_PALETTE = (
     (0, 0, 0),
@@ -153,14 +156,17 @@ class Labels:
     """The classes of a mask: names, colours, and the values that stand for them in files.
 
     Attributes:
-        classes: names by class index; a binary mask has two.
+        classes: names by class index; a binary mask has two, of classes that overlap one will do.
         palette: one (red, green, blue) per class, 0 to 255; made up where empty.
-        ignore_index: the class index that is neither trained on nor scored, if any.
-        values: the pixel value of each class in mask files; the index itself where empty.
+        ignore_index: the class index that is neither trained on nor scored, if any; of classes that overlap,
+            the value in the mask files of a class for pixels that do not count for it.
+        values: the pixel value of each class in mask files; the index itself where empty. Classes that
+            overlap have none, but a mask each.
         background: index of the class that stands for "nothing of interest"; ``None`` if every class is
             something, as in street scenes.
         overlapping: whether a pixel may have several classes, or none: a sigmoid per class decides. Such
-            classes have no background: ``background`` is ``None``.
+            classes have no background (``background`` is ``None``), and a mask is ``(K, H, W)`` uint8: 1
+            where a class is, 0 where not, 255 (`IGNORED`) where nothing counts.
     """
 
     classes: tuple[str, ...]
@@ -171,8 +177,9 @@ class Labels:
     overlapping: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.classes) < 2:
-            raise OptionError(f"labels need at least two classes (background is one), got {self.classes}")
+        if len(self.classes) < (1 if self.overlapping else 2):
+            least = "one class" if self.overlapping else "two classes (background is one)"
+            raise OptionError(f"labels need at least {least}, got {self.classes}")
         self._check_background()
         if self.palette and len(self.palette) != len(self.classes):
             raise OptionError(f"labels have {len(self.classes)} classes and {len(self.palette)} colours")
@@ -182,7 +189,9 @@ class Labels:
             raise OptionError(f"labels need one distinct pixel value a class, got {shown(self.values)}")
         for index, value in enumerate(self.values):
             check_integer(f"values[{index}]", value, 0, MOST_CHANNELS)
-        if self.ignore_index is not None:
+        if self.overlapping:
+            self._check_overlapping()
+        elif self.ignore_index is not None:
             # Up to 255 classes leave a byte free for what is ignored; beyond, masks have 16 bits.
             check_integer("ignore_index", self.ignore_index, 0, self.unused_index)
         self._check_names()
@@ -200,6 +209,19 @@ class Labels:
             check_integer("background", self.background, 0, len(self.classes) - 1)
         except OptionError as error:
             raise OptionError(f"{error}: the index of a class, or None if every class is something") from None
+
+    def _check_overlapping(self) -> None:
+        if self.values:
+            raise OptionError(
+                "classes that overlap have a mask each, which is 0 where the class is not: leave out values"
+            )
+        if self.ignore_index is not None:
+            try:
+                check_integer("ignore_index", self.ignore_index, 2, IGNORED)
+            except OptionError as error:
+                raise OptionError(
+                    f"{error}: in the mask of a class 0 is where it is not, and 1 where it is"
+                ) from None
 
     def _check_names(self) -> None:
         if len(self.classes) > MOST_CHANNELS:
@@ -221,7 +243,13 @@ class Labels:
     def _check_ignored(self) -> None:
         """Refuse an index that files would mean otherwise than masks do."""
         index = self.ignore_index
-        if not self.values or index is None or index >= len(self.classes) or self.values[index] == index:
+        if (
+            self.overlapping
+            or not self.values
+            or index is None
+            or index >= len(self.classes)
+            or self.values[index] == index
+        ):
             return
         raise OptionError(
             f"ignore_index {index} is the index of {self.classes[index]!r}, whose value in files is "
@@ -236,17 +264,21 @@ class Labels:
     @property
     def index_type(self) -> Literal["uint8", "uint16"]:
         """The type of masks: 8 bits while each class, and what is ignored, fits into them."""
+        if self.overlapping:
+            return "uint8"
         return "uint8" if max(len(self.classes) - 1, self.ignore_index or 0) < 256 else "uint16"
 
     @property
     def unused_index(self) -> int:
         """An index that no class has: 255, or 65,535 where there are more than 255 classes."""
-        return 255 if len(self.classes) <= 255 else MOST_CHANNELS
+        return IGNORED if self.overlapping or len(self.classes) <= 255 else MOST_CHANNELS
 
     @property
     def colours(self) -> tuple[tuple[int, int, int], ...]:
         """One (red, green, blue) per class, made up from a fixed rule where none was given."""
-        return self.palette or tuple(_colour(index) for index in range(len(self.classes)))
+        # The first colour is a background's.
+        first = 1 if self.overlapping else 0
+        return self.palette or tuple(_colour(first + index) for index in range(len(self.classes)))
 
 
 def _colour(index: int) -> tuple[int, int, int]:
@@ -258,8 +290,15 @@ def _colour(index: int) -> tuple[int, int, int]:
     return (index * 97 % 206 + 50, (index * 167 + turn) % 206 + 50, (index * 59 + turn // 206) % 206 + 50)
 
 
-def numbered_labels(num_classes: int) -> Labels:
-    """Return labels for a network that nobody has named the classes of; one logit means two classes."""
+def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
+    """Return labels for a network that nobody has named the classes of.
+
+    One logit means two classes, the first of which is background; unless they overlap, where each logit is a
+    class and none is background.
+    """
+    if overlapping:
+        classes = tuple(f"class {index}" for index in range(1, num_classes + 1))
+        return Labels(classes=classes, overlapping=True)
     names = (f"class {index}" for index in range(1, max(num_classes, 2)))
     return Labels(classes=("background", *names))
 

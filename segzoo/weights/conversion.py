@@ -44,7 +44,7 @@ def convert(
     preprocessing: Preprocessing | None = None,
     licence: str = "",
     provenance: Mapping[str, Any] | None = None,
-    multilabel: Literal["argmax"] | None = None,
+    multilabel: Literal["overlapping", "argmax"] | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> Path:
@@ -59,9 +59,9 @@ def convert(
         preprocessing: instead of the program's own.
         licence: of the weights, instead of what the layout says.
         provenance: more to record of where they come from.
-        multilabel: what becomes of a network that has a sigmoid for each of several classes, whose masks
-            overlap: ``"argmax"`` gives each pixel the class of the largest logit, as other networks do;
-            ``None`` refuses it.
+        multilabel: what becomes of the classes: ``"overlapping"`` decides each by a sigmoid of its own,
+            so that a pixel may have several or none; ``"argmax"`` gives each pixel the class of the largest
+            logit. ``None`` does what the program does, and one class a pixel where the file does not say.
         overwrite: whether the weights that ``out`` holds may be replaced; never those of ``file``.
         **options: of the layout: what its files do not say, such as ``scale=0.5``.
 
@@ -72,7 +72,7 @@ def convert(
         WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
             tensors that differ.
         UnknownNameError: there is no such layout.
-        OptionError: the layout has no such option, ``out`` is ``file``, or ``multilabel`` must be said.
+        OptionError: the layout has no such option, or ``out`` is ``file``.
         FailureError: the folder cannot be written, or holds a model already.
 
     Example:
@@ -88,12 +88,11 @@ def convert(
     else:
         entry = zoo.registry("layouts").entry(layout)
         conversion = _converted(entry, checkpoint, options)
-    conversion = _decided(conversion, multilabel)
+    conversion = _decided(replace(conversion, labels=labels or conversion.labels), multilabel)
     if multilabel:
         options = {**options, "multilabel": multilabel}
     conversion = replace(
         conversion,
-        labels=labels or conversion.labels,
         preprocessing=preprocessing or conversion.preprocessing,
         licence=licence or conversion.licence,
     )
@@ -157,29 +156,34 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
 
 
 def _decided(conversion: Conversion, multilabel: str | None) -> Conversion:
-    """Return a conversion whose masks are the program's, or whose difference from them was accepted.
+    """Return a conversion whose masks are the program's, or differ from them as was asked for.
 
-    Equal logits with another rule are another mask, and a mask here gives each pixel one class.
+    Equal logits with another rule are another mask: a sigmoid for each class makes classes that overlap.
     """
-    one_of("multilabel", multilabel, (None, "argmax"))
+    one_of("multilabel", multilabel, (None, "overlapping", "argmax"))
     file, classes = conversion.transfer.file, conversion.architecture.num_classes
-    if conversion.part != "model" or classes == 1 or conversion.rule == "softmax":
+    if conversion.part != "model" or (classes == 1 and multilabel != "overlapping"):
         return conversion
-    if conversion.rule == "unknown":
+    if multilabel == "overlapping" or (conversion.rule == "sigmoids" and multilabel is None):
+        return replace(conversion, labels=_overlapping(conversion))
+    if conversion.rule == "unknown" and multilabel is None:
         note = (
             f"{file} does not say how its {classes} classes are decided: taken as one class a pixel, the "
-            "largest logit. Where it was trained multi-label, with a sigmoid for each class, its masks differ"
+            "largest logit. Where it was trained multi-label, with a sigmoid for each class, say "
+            "multilabel='overlapping' (--option multilabel=overlapping)"
         )
-        return conversion if multilabel else replace(conversion, notes=(*conversion.notes, note))
-    if not multilabel:
-        raise OptionError(
-            f"{file} is multi-label: its program gives each of the {classes} classes a sigmoid of its own, "
-            "so that classes overlap and a pixel may have none. Masks here give each pixel one class, so the "
-            "same logits would make another mask. To have the class of the largest logit everywhere, pass "
-            "multilabel='argmax' (--option multilabel=argmax)"
-        )
-    note = "the program has a sigmoid for each class; here each pixel has the class of the largest logit"
-    return replace(conversion, notes=(*conversion.notes, note))
+        return replace(conversion, notes=(*conversion.notes, note))
+    if conversion.rule == "sigmoids":
+        note = "the program has a sigmoid for each class; here each pixel has the class of the largest logit"
+        return replace(conversion, notes=(*conversion.notes, note))
+    return conversion
+
+
+def _overlapping(conversion: Conversion) -> Labels:
+    """Return a sigmoid for each class; those that nobody named are numbered, and none is background."""
+    if conversion.labels is None:
+        return numbered_labels(conversion.architecture.num_classes, overlapping=True)
+    return replace(conversion.labels, overlapping=True, background=None, values=(), ignore_index=None)
 
 
 def _cut(lines: list[str]) -> list[str]:

@@ -133,7 +133,11 @@ def _was_multilabel(config: ModelConfig) -> bool:
     """Whether a folder was converted from a multi-label network before `segzoo.convert` refused that."""
     origin = config.provenance
     layout, options, notes = (origin.get(key) for key in ("layout", "layout_options", "notes"))
-    if config.architecture.num_classes == 1 or (isinstance(options, dict) and "multilabel" in options):
+    if (
+        config.labels.overlapping
+        or config.architecture.num_classes == 1
+        or (isinstance(options, dict) and "multilabel" in options)
+    ):
         return False
     sigmoids = isinstance(notes, list) and "the program applies 'sigmoid' to the logits" in notes
     return layout == "segzoo-nested:pytorch-nested-unet" or (layout == "segzoo:smp-unet" and sigmoids)

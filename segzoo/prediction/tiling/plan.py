@@ -120,6 +120,7 @@ def plan_tiles(
     beside: int = 0,
     resize: Resize | None = None,
     probabilities: bool = False,
+    overlapping: bool = False,
     tile: int | None = None,
     overlap: int | Literal["exact", "auto"] = "auto",
     batch: int | None = None,
@@ -139,6 +140,7 @@ def plan_tiles(
         beside: bytes that whatever else goes on at the same time takes.
         resize: how the network's images are resized, by its preprocessing.
         probabilities: whether those are made, to be kept or compared with thresholds.
+        overlapping: whether classes overlap, so that the mask has a plane a class.
         tile: the side of tiles, rounded up to the grid; chosen where not told.
         overlap: pixels that neighbours share, rounded up to the grid; ``"exact"``: as many as it takes for
             the result of the whole image; ``"auto"``: that, unless it makes the network see the image more
@@ -152,7 +154,9 @@ def plan_tiles(
     budget = parse_memory(memory)
     if height < 1 or width < 1:
         raise OptionError(f"an image of {height}x{width} has no pixel")
-    job = Job(height, width, channels or traits.in_channels, resident, beside, resize, probabilities)
+    job = Job(
+        height, width, channels or traits.in_channels, resident, beside, resize, probabilities, overlapping
+    )
     plans = list(_Search(traits, job).plans(_tiles(traits, *job.seen, tile), overlap, batch))
     if not plans:
         raise OptionError(_impossible(traits, tile, overlap))
@@ -302,6 +306,7 @@ class Job:
         beside: bytes that whatever else goes on at the same time takes.
         resize: how the network's images are resized.
         keeps: whether probabilities are made.
+        overlapping: whether the mask has a plane a class.
     """
 
     height: int
@@ -311,6 +316,7 @@ class Job:
     beside: int = 0
     resize: Resize | None = None
     keeps: bool = False
+    overlapping: bool = False
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -342,7 +348,7 @@ def needed(
         "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
         "tiles": beside,
         "rows": held + read,
-        "mask": rows * width * ((2 if classes <= 256 else 4) + 2 * classes * job.keeps),
+        "mask": rows * width * (_mask_bytes(classes, job) + 2 * classes * job.keeps),
         "mixing": (rows + rows // 3 + READ_ROWS) * width * 4 * classes if smooth else 0,
         "image": job.resident,
         "besides": MARGIN + job.beside,
@@ -352,6 +358,13 @@ def needed(
     return parts
 
 
+def _mask_bytes(classes: int, job: Job) -> int:
+    """Return the bytes a pixel of a band's mask, with what it is put together from."""
+    if job.overlapping:
+        return 2 * classes
+    return 2 if classes <= 256 else 4
+
+
 def _resized(traits: NetworkProfile, job: Job) -> int:
     width = max(job.width, job.seen[1])
     return (_RESIZED + 4 * READ_ROWS) * width * traits.in_channels
@@ -359,9 +372,10 @@ def _resized(traits: NetworkProfile, job: Job) -> int:
 
 def _enlarged(traits: NetworkProfile, job: Job, rows: int) -> int:
     """Return what scores take, of all columns of a band, and those that are enlarged."""
-    scores = traits.num_classes if job.keeps or traits.num_classes > 2 else 1
+    several = job.keeps or job.overlapping or traits.num_classes > 2
+    scores = traits.num_classes if several else 1
     small = 4 * scores * job.seen[1] * (rows + 6 * ENLARGED_ROWS)
-    each = 8 * scores + 4 + (10 * traits.num_classes if job.keeps else 0)
+    each = 8 * scores + (2 * scores if job.overlapping else 4) + (10 * traits.num_classes if job.keeps else 0)
     return small + ENLARGED_ROWS * job.width * each
 
 

@@ -204,7 +204,10 @@ class Tiler:
 
     def held(self, height: int, width: int, *, probabilities: bool = False) -> int:
         """Return the bytes that an image, its mask and the pictures of it take in memory."""
-        wide = 0 if self.config.labels.index_type == "uint8" else 8
+        labels = self.config.labels
+        wide = 0 if labels.index_type == "uint8" else 8
+        if labels.overlapping:  # a plane a class: the mask, and what is drawn and written of it
+            wide = 3 * len(labels.classes)
         # Probabilities as floats, once more as they are written, and twice in the file's bytes.
         chances = 12 * self.config.architecture.num_classes if probabilities else 0
         return height * width * (PICTURES + wide + chances)
@@ -244,7 +247,8 @@ class Tiler:
             resident=resident,
             beside=beside,
             resize=self.config.preprocessing.resize,
-            probabilities=probabilities or bool(self.thresholds),
+            probabilities=probabilities or (bool(self.thresholds) and not self.config.labels.overlapping),
+            overlapping=self.config.labels.overlapping,
             tile=side,
         )
 
@@ -262,7 +266,8 @@ class Tiler:
         """Segment an image ``(H, W, C)`` that is held, by its plan.
 
         Returns:
-            The mask ``(H, W)``, and probabilities ``(K, H, W)`` where they are wanted.
+            The mask ``(H, W)``, or ``(K, H, W)`` where classes overlap, and probabilities
+            ``(K, H, W)`` where they are wanted.
 
         Raises:
             OptionError: the probabilities alone take more than the budget.
@@ -275,7 +280,7 @@ class Tiler:
                 f"the probabilities of {size[0]}x{size[1]} pixels are {told_memory(needed)}, and there is "
                 f"{told_memory(self.budget)}: write them to a file, by rows, with --outputs probabilities"
             )
-        sink = ArraySink(*size)
+        sink = ArraySink(*size, planes=classes if self.config.labels.overlapping else 0)
         chances = ArrayChances(classes, *size) if probabilities else None
         segment_large(
             self.engine,

@@ -14,7 +14,7 @@ class RowSink(Protocol):
     """Takes the rows of a mask from the top."""
 
     def write(self, rows: NDArray[np.uint8]) -> None:
-        """Take the next rows, ``(n, width)``: class indices.
+        """Take the next rows, ``(n, width)``: class indices; ``(K, n, width)`` where classes overlap.
 
         Raises:
             FailureError: they cannot be written.
@@ -35,18 +35,24 @@ class ChanceSink(Protocol):
 
 
 class ArraySink:
-    """A mask in memory, of the type of its rows."""
+    """A mask in memory, of the type of its rows.
 
-    def __init__(self, height: int, width: int) -> None:
-        self.mask: NDArray[Any] = np.zeros((height, width), np.uint8)
+    Args:
+        height: of the image.
+        width: of the image.
+        planes: of the mask, where classes overlap; 0 for class indices.
+    """
+
+    def __init__(self, height: int, width: int, *, planes: int = 0) -> None:
+        self.mask: NDArray[Any] = np.zeros((planes, height, width) if planes else (height, width), np.uint8)
         self._filled = 0
 
     def write(self, rows: NDArray[np.uint8]) -> None:
-        """Take the next rows, ``(n, width)``."""
+        """Take the next rows, ``(n, width)`` or ``(K, n, width)``."""
         if rows.dtype.itemsize > self.mask.itemsize:
             self.mask = self.mask.astype(rows.dtype)
-        self.mask[self._filled : self._filled + len(rows)] = rows
-        self._filled += len(rows)
+        self.mask[..., self._filled : self._filled + rows.shape[-2], :] = rows
+        self._filled += rows.shape[-2]
 
 
 class ArrayChances:

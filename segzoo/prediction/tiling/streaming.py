@@ -69,7 +69,7 @@ def segment_large(
         sink.write(mask.numpy())
         if chances is not None:
             chances.write(kept[0].numpy())
-        done += len(mask)
+        done += mask.shape[-2]
         if progress is not None:
             progress(done)
 
