@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.images import choose_bands, parse_bands, select_bands, to_channels, told_alpha
+from segzoo.images import choose_bands, parse_bands, select_bands, to_channels, told_alpha, with_bands
 from segzoo.interfaces import ImageInfo
 from segzoo.specs import Preprocessing
 
@@ -78,7 +78,6 @@ def test_bands_that_are_not_there_are_told_with_those_that_are():
     for bands, told in {
         ("5", "1", "2"): r"no band 5: the image has 4 bands \(red, green, blue, alpha\)",
         ("nir",): "no band is called 'nir': the image has 4 bands",
-        ("1", "2"): r"2 bands are chosen \(1,2\), but the network takes 3",
     }.items():
         with pytest.raises(ImageError, match=told):
             choose_bands(4, RGBA, Preprocessing(bands=bands), 3)
@@ -90,6 +89,16 @@ def test_bands_that_are_not_there_are_told_with_those_that_are():
         choose_bands(200, None, Preprocessing(), 3)
     with pytest.raises(ImageError, match="--bands 3,2,1"):
         choose_bands(4, info("blue", "green", "red", "nir"), Preprocessing(), 3)
+
+
+def test_as_many_bands_are_chosen_as_the_network_takes():
+    assert with_bands(Preprocessing(), "4,3,2", 3).bands == ("4", "3", "2")
+    with pytest.raises(OptionError, match=r"2 bands are chosen \(1,2\), but the network takes 3"):
+        with_bands(Preprocessing(), "1,2", 3)
+    with pytest.raises(OptionError, match=r"3 bands are chosen \(3,2,1\), but the network takes 1"):
+        choose_bands(4, RGBA, Preprocessing(channels="grey", bands=("3", "2", "1")), 1)
+    bgr = with_bands(Preprocessing(channels="bgr"), "4,3,2", 3)
+    assert choose_bands(4, None, bgr, 3).indices == (1, 2, 3)
 
 
 def test_bands_are_written_as_numbers_or_names():

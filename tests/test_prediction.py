@@ -11,7 +11,7 @@ from torch import nn
 import segzoo
 from segzoo.cli import run
 from segzoo.config import ModelConfig, config_of
-from segzoo.errors import ImageError, UsageError
+from segzoo.errors import ImageError, OptionError, UsageError
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.sources import find_sources
 from segzoo.specs import Labels, Preprocessing, Resize
@@ -113,8 +113,24 @@ def test_an_image_with_other_channels_than_the_network_is_refused(folder):
     with pytest.raises(ImageError, match=r"has 5 bands .* the network takes 3"):
         segzoo.predict(np.zeros((4, 4, 5), np.uint8), model=str(folder))
     model = Brightness(preprocessing=Preprocessing(channels="grey"))
-    with pytest.raises(ImageError, match="and the network takes 3"):
+    with pytest.raises(OptionError, match="takes 3 bands, but its config says channels='grey'"):
         segzoo.predict(half_white(), model=model)
+
+
+def test_chosen_bands_are_what_the_network_gets(folder, tmp_path, capsys):
+    bands = np.dstack([np.zeros((40, 60, 2), np.uint8), half_white()])
+    expected = segzoo.predict(half_white(), model=str(folder)).mask
+    for chosen in ((3, 4, 5), "3,4,5", ["5"]):
+        assert np.array_equal(segzoo.predict(bands, model=str(folder), bands=chosen).mask, expected)
+    np.save(tmp_path / "five.npy", bands)
+    words = ["predict", str(tmp_path / "five.npy"), "-m", str(folder), "--out", str(tmp_path / "masks")]
+    assert run([*words, "--bands", "5,4"]) == 2
+    assert "--bands: 2 bands are chosen (5,4), but the network takes 3" in capsys.readouterr().err
+    assert run([*words, "--bands", "5,4,9"]) == 1
+    assert "five.npy: there is no band 9: the image has 5 bands" in capsys.readouterr().err
+    for memory in ("4GB", "19MB"):
+        assert run([*words, "--bands", "5,4,3", "--memory", memory, "--overwrite", "--outputs", "mask"]) == 0
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "masks" / "five_mask.png")), expected)
 
 
 def test_a_model_that_segzoo_did_not_make_is_refused():

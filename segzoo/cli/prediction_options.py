@@ -76,6 +76,12 @@ _OPTIONS = (
         shell_complete=weights_offers.class_thresholds,
         help="Threshold of one class of several; may be repeated.",
     ),
+    click.option(
+        "--bands",
+        metavar="BAND,...",
+        help="Bands of the images that the network gets, in its order, by number from 1 or by name, such as "
+        "4,3,2 [default: the weights'].",
+    ),
 )
 
 
@@ -116,6 +122,7 @@ class PredictionRequest:
     scales: str | None = None
     threshold: float | None = None
     class_threshold: tuple[str, ...] = ()
+    bands: str | None = None
 
     @classmethod
     def taken(cls, options: dict[str, Any]) -> Self:
@@ -138,6 +145,7 @@ class PredictionRequest:
             calibration: images that ``--precision fastest`` measures.
             cleaning: ``smallest_object`` and ``smallest_hole``.
         """
+        from segzoo.images import with_bands
         from segzoo.prediction.decision import read_thresholds
         from segzoo.prediction.predictor import Predictor
         from segzoo.prediction.tiling.planner import read_budget
@@ -147,6 +155,10 @@ class PredictionRequest:
             read_thresholds(models[0].segzoo_config.labels, cuts)
         with naming("--memory"):
             read_budget(self.memory)
+        config = models[0].segzoo_config
+        with naming("--bands"):
+            if self.bands is not None:
+                with_bands(config.preprocessing, self.bands, config.architecture.in_channels)
         backend: Any = self.backend or ("eager" if self.precision == "exact" else "torch")
         precision: Any = self.precision
         return Predictor(
@@ -160,6 +172,7 @@ class PredictionRequest:
             scales=numbers(self.scales),
             threshold=self.threshold,
             thresholds=cuts,
+            bands=() if self.bands is None else self.bands,
             calibration=calibration,
             tell=lambda text: echo(text, err=True),
             **cleaning,

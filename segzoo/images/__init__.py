@@ -14,6 +14,7 @@ from segzoo.images.bands import (
     take_bands,
     to_channels,
     told_alpha,
+    with_bands,
 )
 from segzoo.images.pixels import Layout, as_image, from_pillow, to_uint8
 from segzoo.images.reading import (
@@ -66,4 +67,5 @@ __all__ = [
     "to_channels",
     "to_uint8",
     "told_alpha",
+    "with_bands",
 ]

@@ -8,7 +8,7 @@ it; `BandChoice.dropped` names it, so that callers can say so once a run.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +55,8 @@ def select_bands(
     """Return ``(H, W, in_channels)``: the bands that a network takes, in its order, of the image's own type.
 
     Args:
-        pixels: ``(H, W)`` or ``(H, W, C)`` with all bands of the image, of any type. A view is returned where one will do.
+        pixels: ``(H, W)`` or ``(H, W, C)`` with all bands of the image, of any type. A view is returned
+            where one will do.
         info: what the image's file says of itself; without it, no band is declared to be alpha, and bands
             have no names.
         preprocessing: whose ``bands`` and ``channels`` say which bands are wanted.
@@ -63,6 +64,8 @@ def select_bands(
 
     Raises:
         ImageError: the image's bands do not fit; the error lists them and says how to choose.
+        OptionError: others than as many bands are chosen as the network takes, or the preprocessing is for
+            another number of bands.
     """
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     return take_bands(pixels, choose_bands(pixels.shape[2], info, preprocessing, in_channels))
@@ -81,23 +84,43 @@ def choose_bands(
 
     Raises:
         ImageError: as `select_bands`.
+        OptionError: others than as many bands are chosen as the network takes, or the preprocessing is for
+            another number of bands.
     """
     names = band_names(count, info)
     wanted = preprocessing.channels
     if preprocessing.bands:
         chosen = tuple(_index(band, names) for band in preprocessing.bands)
-        if len(chosen) == 1 and wanted in ("rgb", "bgr"):
-            chosen *= 3
-        if len(chosen) != in_channels:
-            said, listed = _counted(len(preprocessing.bands)), ",".join(preprocessing.bands)
-            raise ImageError(f"{said} chosen ({listed}), but the network takes {in_channels}: choose as many")
-        if wanted == "bgr":
-            chosen = chosen[::-1]
+        chosen = _fitted(chosen, preprocessing, in_channels)
         return BandChoice(chosen, tuple(names[index] for index in chosen))
+    if wanted != "any" and in_channels != (1 if wanted == "grey" else 3):
+        raise OptionError(
+            f"the network takes {in_channels} bands, but its config says channels={wanted!r}: mend "
+            "preprocessing.channels in config.json"
+        )
     choice = _any(names, info, in_channels) if wanted == "any" else _colours(names, info, wanted)
     if choice is None or len(choice.names) != in_channels:
         raise ImageError(_unfit(names, wanted, in_channels))
     return choice
+
+
+def with_bands(
+    preprocessing: Preprocessing, bands: str | int | Sequence[str | int], in_channels: int
+) -> Preprocessing:
+    """Return a network's preprocessing with the bands that somebody chose.
+
+    Args:
+        preprocessing: of the network.
+        bands: as `parse_bands` takes them. What they give stands for red, green and blue where the network
+            takes colours; one band alone is grey to it.
+        in_channels: bands that the network takes.
+
+    Raises:
+        OptionError: these are no bands, or not as many as the network takes.
+    """
+    chosen = replace(preprocessing, bands=parse_bands(bands))
+    _fitted(range(len(chosen.bands)), chosen, in_channels)
+    return chosen
 
 
 def take_bands(pixels: NDArray[Any], choice: BandChoice) -> NDArray[Any]:
@@ -172,6 +195,17 @@ def _is_number(band: str) -> bool:
     return band.removeprefix("-").isdecimal()
 
 
+def _fitted(chosen: Sequence[int], preprocessing: Preprocessing, in_channels: int) -> tuple[int, ...]:
+    """Return chosen bands in the order of the network: grey thrice for colours, BGR backwards."""
+    bands, colours = tuple(chosen), preprocessing.channels in ("rgb", "bgr")
+    if len(bands) == 1 and colours:
+        bands *= 3
+    if len(bands) != in_channels:
+        said, listed = _counted(len(preprocessing.bands)), ",".join(preprocessing.bands)
+        raise OptionError(f"{said} chosen ({listed}), but the network takes {in_channels}: choose as many")
+    return bands[::-1] if preprocessing.channels == "bgr" else bands
+
+
 def _any(names: Sequence[str], info: ImageInfo | None, in_channels: int) -> BandChoice | None:
     """Return all bands, or all but a declared alpha, whichever are as many as the network takes."""
     indices = tuple(range(len(names)))
@@ -187,9 +221,7 @@ def _colours(names: Sequence[str], info: ImageInfo | None, wanted: str) -> BandC
         return None
     indices = choice.indices
     if len(indices) == 1:
-        return (
-            choice if wanted == "grey" else BandChoice(indices * 3, choice.names * 3, False, choice.dropped)
-        )
+        return choice if wanted == "grey" else replace(choice, indices=indices * 3, names=choice.names * 3)
     if set(choice.names) == set(COLOURS):  # in whichever order the file has them
         indices = tuple(names.index(colour) for colour in COLOURS)
     if wanted == "grey":

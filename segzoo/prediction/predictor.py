@@ -15,7 +15,7 @@ from torch import nn
 
 from segzoo.config import config_of
 from segzoo.errors import FailureError, OptionError
-from segzoo.images import as_image, read, read_reduced
+from segzoo.images import as_image, read, read_reduced, with_bands
 from segzoo.images.reading import naming_file
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
@@ -102,6 +102,8 @@ class Predictor:
         thresholds: by class, name or index: a class is taken where its probability exceeds it.
         smallest_object: in pixels, for all classes or by class; smaller ones go.
         smallest_hole: likewise; smaller ones are filled.
+        bands: which bands of an image the network gets, instead of the weights' own: numbers from 1 or names,
+            such as ``(4, 3, 2)`` or ``"nir,red,green"``. A network of colours gets them as red, green, blue.
         calibration: images like those to come, which ``fastest`` measures.
         tell: hears, a line each, what was chosen and what could not be had.
 
@@ -134,6 +136,7 @@ class Predictor:
         thresholds: Mapping[str | int, float] | None = None,
         smallest_object: int | Mapping[str | int, int] = 0,
         smallest_hole: int | Mapping[str | int, int] = 0,
+        bands: str | int | Sequence[str | int] = (),
         calibration: Sequence[Picture] = (),
         tell: Callable[[str], None] = _log.info,
     ) -> None:
@@ -153,6 +156,7 @@ class Predictor:
             "thresholds": thresholds,
             "smallest_object": smallest_object,
             "smallest_hole": smallest_hole,
+            "bands": bands,
             "calibration": calibration if precision == "fastest" else (),
         }
         networks = [one if isinstance(one, nn.Module) else load(one) for one in named]
@@ -162,6 +166,10 @@ class Predictor:
         self.config: ModelConfig = config_of(networks[0])
         if threshold is not None:
             self.config = replace(self.config, threshold=threshold)
+        if bands != ():
+            wanted = self.config.architecture.in_channels
+            chosen = with_bands(self.config.preprocessing, bands, wanted)
+            self.config = replace(self.config, preprocessing=chosen)
         self._exact = precision == "exact"
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
@@ -253,6 +261,8 @@ class Predictor:
             found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"
         if self.tiler.memory is not None:
             found["memory"] = told_memory(self.tiler.memory)
+        if self.config.preprocessing.bands:
+            found["bands"] = ", ".join(self.config.preprocessing.bands)
         found |= {name.replace("_", " "): str(size) for name, size in self._smallest.items() if size}
         return found
 
@@ -380,6 +390,7 @@ def predict(
     device: str | torch.device | None = None,
     layout: Layout = "HWC",
     probabilities: bool = False,
+    bands: str | int | Sequence[str | int] = (),
 ) -> Segmentation:
     """Segment one image by the network as it is; `segzoo.Predictor` is made for many.
 
@@ -390,16 +401,17 @@ def predict(
         device: where to compute; the model's own device unless told.
         layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
         probabilities: whether to keep them too, 4 bytes a pixel and class.
+        bands: which bands of the image the network gets, as `segzoo.Predictor` takes them.
 
     Raises:
-        ImageError: the image cannot be read.
+        ImageError: the image cannot be read, or its bands are not those that the network takes.
         UnknownNameError: there are no such weights.
 
     Example:
         >>> result = segzoo.predict("cells.png", model="unet-nuclei")
         >>> result.overlay().save("cells_overlay.png")
     """
-    predictor = Predictor(model, device=device, backend="eager")
+    predictor = Predictor(model, device=device, backend="eager", bands=bands)
     return predictor(image, layout=layout, probabilities=probabilities)
 
 
