@@ -23,7 +23,7 @@ _ARRAYS = ("image", "mask", "field_of_view", "instances")
 class Cached:
     """A data set that remembers every sample it has given.
 
-    In memory instances are dropped. On disk every array of a sample is kept, uncompressed, in a file
+    On disk every array of a sample is kept, uncompressed, in a file
     whose name is a hash of the sample's name, the options, and the sizes and times of its files, so that
     a changed file or another option never brings back an old sample; old files are left where they are.
 
@@ -31,16 +31,22 @@ class Cached:
         dataset: what to remember.
         folder: where on disk; in memory where ``None``.
         key: what the samples depend on beside their files, such as the options of the data set.
+        instances: whether instances are kept in memory too; to train takes none.
     """
 
     def __init__(
-        self, dataset: Dataset, folder: str | os.PathLike[str] | None = None, *, key: str = ""
+        self,
+        dataset: Dataset,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        key: str = "",
+        instances: bool = True,
     ) -> None:
         self.labels = dataset.labels
         self.scale = float(getattr(dataset, "scale", 1.0))
         self._dataset = dataset
         self._folder = None if folder is None else Path(folder)
-        self._key = key
+        self._key, self._instances = key, instances
         self._samples: dict[int, Sample] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -57,7 +63,8 @@ class Cached:
         if self._folder is not None:
             return self._from_disk(self._folder, index)
         if index not in self._samples:
-            self._samples[index] = replace(self._dataset[index], instances=None)
+            sample = self._dataset[index]
+            self._samples[index] = sample if self._instances else replace(sample, instances=None)
         return self._samples[index]
 
     def _from_disk(self, folder: Path, index: int) -> Sample:

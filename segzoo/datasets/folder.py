@@ -8,13 +8,14 @@ of those names; without any, the split is by a hash of the name: of a hundred, 8
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.datasets.listed import listed
 from segzoo.datasets.matching import match, match_layers
+from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
 from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "all")
 _IMAGES, _MASKS = ("images", "imgs"), ("masks", "labels")
 _LISTS = ("pairs.csv", "pairs.json")
+_TWO = ("background", "foreground")
 
 
 class FolderDataset(Pairs):
@@ -48,6 +50,9 @@ class FolderDataset(Pairs):
         masks: the folder of masks, where it is called neither ``masks`` nor ``labels``.
         per_class: each class has a mask of its own, 0 where it is not: ``masks/cell/a.png``,
             ``masks/a/cell.png`` or ``masks/a_cell.png``; or, of a TIFF with several pages, each page.
+        instances: whether the numbers in masks count objects: ``True`` where all are of the one class; else
+            which numbers are which class, as a mapping such as ``{"1-99": "cell"}`` or as a CSV file, see
+            `segzoo.datasets.numbered`. Samples then have ``instances``.
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:
@@ -60,7 +65,7 @@ class FolderDataset(Pairs):
         root: str | os.PathLike[str],
         split: str = "train",
         *,
-        classes: Sequence[str] | int = ("background", "foreground"),
+        classes: Sequence[str] | int = _TWO,
         values: Sequence[int] = (),
         ignore_index: int | None = None,
         palette: Sequence[Sequence[int]] = (),
@@ -69,19 +74,24 @@ class FolderDataset(Pairs):
         images: str = "",
         masks: str = "",
         per_class: bool = False,
+        instances: bool | str | Mapping[str, str | int] = False,
         scale: float = 1.0,
     ) -> None:
         check_split("a folder", split, SPLITS)
-        names = _names(len(palette) if palette and classes == ("background", "foreground") else classes)
+        rows, table = ([], None) if instances is False else read_rows(instances, Path(root))
+        if classes == _TWO:
+            classes = len(palette) if palette else class_names(rows)
+        names = _names(classes)
         colours = tuple(_colour(colour) for colour in palette)
         labels = Labels(classes=names, values=tuple(values), ignore_index=ignore_index, palette=colours)
         finder = _Finder(_words(images, _IMAGES), _words(masks, _MASKS), mask_suffix, names, per_class)
-        super().__init__(
-            _part(Path(root), split, finder),
-            labels,
-            scale=scale,
-            ignore_colour=None if ignore_colour is None else _colour(ignore_colour),
-        )
+        void = None if ignore_colour is None else _colour(ignore_colour)
+        objects = None
+        if instances is not False:
+            _check_alone(values=values, palette=palette, per_class=per_class)
+            objects = numbered_objects(instances, labels, rows, source=table, ignore_colour=void)
+        pairs = _part(Path(root), split, finder)
+        super().__init__(pairs, labels, scale=scale, ignore_colour=void, objects=objects)
 
 
 class _Finder:
@@ -200,6 +210,15 @@ def _folder(root: Path, names: Sequence[str]) -> Path | None:
 
 def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
     return (said,) if said else usual
+
+
+def _check_alone(**others: object) -> None:
+    """Refuse what would say the meaning of numbers a second time."""
+    for name, value in others.items():
+        if value:
+            raise OptionError(
+                f"instances and {name} exclude each other: both say what the numbers in masks mean"
+            )
 
 
 def _names(classes: Sequence[str] | int) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ A plug-in's data set finds its files, says so with `Pair`, and returns `Pairs`::
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from segzoo.options import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from segzoo.datasets.numbered import NumberedObjects
     from segzoo.labels import Colour
     from segzoo.specs import Labels
 
@@ -67,6 +68,7 @@ class Pairs:
         labels: the classes, and how masks say them.
         scale: what both sides of images and masks are multiplied by, truncated, while they are decoded.
         ignore_colour: the colour in masks of pixels that count for nothing.
+        objects: how the numbers in masks become classes and objects, where they count objects.
 
     Raises:
         OptionError: ``scale`` is not above 0 and at most 1.
@@ -80,12 +82,13 @@ class Pairs:
         *,
         scale: float = 1.0,
         ignore_colour: Colour | None = None,
+        objects: NumberedObjects | None = None,
     ) -> None:
         if not is_number(scale) or not 0 < scale <= 1:
             raise OptionError(f"scale must lie above 0 and be at most 1, got {scale}")
         self.labels, self.scale = labels, scale
         self.pairs = list(pairs)
-        self._ignore_colour = ignore_colour
+        self._ignore_colour, self._objects = ignore_colour, objects
         _check_names(self.pairs)
 
     @property
@@ -94,8 +97,9 @@ class Pairs:
         return [pair.name for pair in self.pairs]
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sample is made of."""
-        return self.pairs[index].files
+        """Return the files that a sample is made of, the table of its objects among them."""
+        table = self._objects.source if self._objects else None
+        return (*self.pairs[index].files, *([table] if table else []))
 
     def __len__(self) -> int:
         """Return how many pairs there are."""
@@ -123,23 +127,28 @@ class Pairs:
     def _sample(self, pair: Pair) -> Sample:
         image = read(pair.image, scale=self.scale, page=pair.page)
         shape = image.shape[:2]
-        mask = self._mask(pair, shape)
+        mask, objects = self._mask(pair, shape)
+        sample = Sample(image=image, mask=mask, name=pair.name, instances=objects)
         if pair.field_of_view is None:
-            return Sample(image=image, mask=mask, name=pair.name)
+            return sample
         seen = read_mask(pair.field_of_view, scale=self.scale) > 0
         _check_size(pair.field_of_view, seen.shape, pair.image, shape)
-        sample = Sample(image=image, mask=mask, name=pair.name, field_of_view=seen)
-        return Sample(image=image, mask=counted(sample, self.labels), name=pair.name, field_of_view=seen)
+        sample = replace(sample, field_of_view=seen)
+        return replace(sample, mask=counted(sample, self.labels))
 
-    def _mask(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _mask(self, pair: Pair, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return the class of each pixel, and its object where masks number them."""
         if isinstance(pair.mask, tuple):
-            return self._layered(pair.mask, pair.image, shape)
+            return self._layered(pair.mask, pair.image, shape), None
         if pair.mask_pages:
-            return self._layered([(index, pair.mask) for index in pair.mask_pages], pair.image, shape, True)
-        colours = bool(self.labels.palette)
+            layers = [(index, pair.mask) for index in pair.mask_pages]
+            return self._layered(layers, pair.image, shape, True), None
+        colours = bool(self.labels.palette or self._objects)
         values = read_mask(pair.mask, scale=self.scale, page=pair.page, colours=colours)
         _check_size(pair.mask, values.shape[:2], pair.image, shape)
-        return to_classes(values, self.labels, str(pair.mask), ignore_colour=self._ignore_colour)
+        if self._objects:
+            return self._objects.split(values, _called(pair), str(pair.mask))
+        return to_classes(values, self.labels, str(pair.mask), ignore_colour=self._ignore_colour), None
 
     def _layered(
         self,
@@ -155,6 +164,12 @@ class Pairs:
             _check_size(path, layer.shape, image, shape)
             mask[layer > 0] = index
         return mask
+
+
+def _called(pair: Pair) -> tuple[str, ...]:
+    """Return what a table may call an image: by its own file or by that of its mask."""
+    files = (pair.image, pair.mask) if isinstance(pair.mask, Path) else (pair.image,)
+    return tuple(dict.fromkeys((pair.name, *(name for file in files for name in (file.name, file.stem)))))
 
 
 def _check_size(path: Path, shape: Sequence[int], image: Path, wanted: Sequence[int]) -> None:

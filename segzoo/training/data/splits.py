@@ -259,7 +259,13 @@ def _own(recipe: Recipe, part: str) -> tuple[Dataset, Dataset]:
     # Who says where samples are kept, or that they are not, has reasons to keep them from memory.
     if "cache" in recipe.data_options:
         return bare, open_dataset(recipe.data, root=recipe.root, split=part, **recipe.data_options)
-    return bare, Cached(bare)
+    return bare, Cached(bare, instances=_scores_objects(recipe))
+
+
+def _scores_objects(recipe: Recipe) -> bool:
+    """Whether a metric asks for the objects of masks; to train takes the classes alone."""
+    registry = zoo.registry("metrics")
+    return any("instances" in registry.get(name).needs for name in recipe.metrics)
 
 
 def _bare(recipe: Recipe, part: str) -> Dataset:
