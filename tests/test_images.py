@@ -85,7 +85,7 @@ def test_floats_up_to_1_are_scaled_and_larger_ones_are_taken_as_they_are():
     assert to_uint8(np.array([0.0, 50.0, 255.0])).tolist() == [0, 50, 255]
 
 
-@pytest.mark.parametrize("values", [[-1.0, 0.0], [0.0, float("nan")], [0.0, 256.0], [-3]])
+@pytest.mark.parametrize("values", [[-1.0, 0.0], [float("inf"), float("nan")], [0.0, 256.0], [-3]])
 def test_values_that_no_image_has_are_refused(values):
     with pytest.raises(ImageError):
         to_uint8(np.array(values))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from io import IOBase
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,7 +9,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from segzoo.errors import ImageError
+from segzoo.images.intensity import scaling_for
 from segzoo.options import check_choice
+from segzoo.specs import Intensity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,36 +90,18 @@ def from_tensor(image: Any) -> NDArray[Any]:
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale values to 0 to 255.
+    """Scale values to 0 to 255, as `Intensity` does in its mode ``uint8``.
 
-    Integers are taken to use as many bits as their largest value needs, in steps of two from 8: files
-    of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to 1 are scaled by 255, larger
-    ones are taken as they are. False is 0 and true 255.
+    Bytes stay as they are. Deeper integers are taken to use as many bits as all but single bright values
+    need, in steps of two from 8: files of 12-bit cameras are 16 bits wide but reach only 4095. Floats up to
+    1, or a little above, are scaled by 255, larger ones are taken as they are. False is 0 and true 255. What
+    is NaN or infinite becomes 0.
 
     Raises:
-        ImageError: values are no numbers, negative, not finite, or floats above 255.
+        ImageError: values are no numbers, negative, or floats above 255.
     """
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind not in "iuf":
-        raise ImageError(f"pixels are integers, floats, or true and false, got an array of {array.dtype}")
-    scale = scale_of_range(array.dtype, float(array.min()), float(array.max()))
-    return np.rint(array * scale).astype(np.uint8)
-
-
-def scale_of_range(dtype: np.dtype[Any], low: float, high: float) -> float:
-    """Return what `to_uint8` multiplies values between ``low`` and ``high`` by.
-
-    Raises:
-        ImageError: as it says.
-    """
-    if not math.isfinite(low) or not math.isfinite(high) or low < 0:
-        raise ImageError(f"pixel values must be finite and not negative, got {low} to {high}")
-    if np.issubdtype(dtype, np.integer):
-        # The largest integer of 64 bits becomes 2**64 as a float.
-        return 255 / (2 ** next((bits for bits in range(8, 64, 2) if high < 2**bits), 64) - 1)
-    if high > 255:
-        raise ImageError(f"floating-point pixels must lie in 0 to 1 or 0 to 255, got up to {high}")
-    return 255 if high <= 1 else 1
+    planes = array.reshape(*array.shape, *(1,) * (3 - array.ndim))
+    found = scaling_for(Intensity(), planes).apply(planes)
+    return found.reshape(array.shape).astype(np.uint8, copy=False)

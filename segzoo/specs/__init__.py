@@ -14,6 +14,7 @@ from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpe
 from segzoo.specs.outputs import OutputSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
+    BandStatistics,
     Intensity,
     Labels,
     Preprocessing,
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT_PALETTE",
     "Archive",
     "AugmentationSpec",
+    "BandStatistics",
     "DatasetSpec",
     "DecoderSpec",
     "EncoderSpec",

@@ -66,15 +66,15 @@ class Intensity:
 
     Attributes:
         mode: ``uint8``: values of 8 bits divided by 255; deeper ones are brought to 8 bits before, by as many
-            bits as all but the brightest pixels need. ``range``: ``low`` becomes 0 and ``high`` 1.
+            bits as all but single bright pixels need. ``range``: ``low`` becomes 0 and ``high`` 1.
             ``percentiles``: the same with the values at the percentiles ``low`` and ``high``. ``dtype``: the
-            full range of the type becomes 0 to 1. ``standard``: the mean is subtracted, and the result
+            full range of an integer type becomes 0 to 1. ``standard``: the mean is subtracted, and the result
             divided by the standard deviation.
         low: value or percentile that becomes 0.
         high: value or percentile that becomes 1.
         per: ``all`` bands together, or each ``band`` by itself.
-        over: what percentiles, mean and standard deviation are measured over: each ``image``, or the whole
-            training ``data`` once.
+        over: what the largest value, percentiles, mean and standard deviation are measured over: each
+            ``image``, or all ``data`` once: the images that are trained on, or those of one run.
         measured: ``(low, high)`` or ``(mean, std)`` once or per band, where they were measured over the data.
     """
 
@@ -92,9 +92,45 @@ class Intensity:
         for name, value in (("low", self.low), ("high", self.high)):
             check_number(f"intensity {name}", value)
         if self.mode in ("range", "percentiles") and not self.low < self.high:
-            raise OptionError(f"intensity low must be less than high, got {self.low} and {self.high}")
+            raise OptionError(f"intensity low must be less than high, got {self.low:g} and {self.high:g}")
         if self.mode == "percentiles" and not (self.low >= 0 and self.high <= 100):
-            raise OptionError(f"intensity percentiles must lie in 0 to 100, got {self.low} and {self.high}")
+            raise OptionError(
+                f"intensity percentiles must lie in 0 to 100, got {self.low:g} and {self.high:g}"
+            )
+        if self.measured and self.over != "data":
+            raise OptionError('intensity has measured values, which need over="data"')
+        if self.per == "all" and len(self.measured) > 1:
+            raise OptionError(
+                f'intensity has measured values of {len(self.measured)} bands, which need per="band"'
+            )
+        for index, pair in enumerate(self.measured):
+            for value in pair:
+                check_number(f"intensity measured[{index}]", value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandStatistics:
+    """What a network was trained on, in one band, as it came out of `Intensity`: 0 to 1, bytes over 255.
+
+    Attributes:
+        minimum: the least value.
+        low: the 1st percentile.
+        high: the 99th percentile.
+        maximum: the largest value.
+        mean: of all values.
+        std: standard deviation of all values.
+    """
+
+    minimum: float
+    low: float
+    high: float
+    maximum: float
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        for name in ("minimum", "low", "high", "maximum", "mean", "std"):
+            check_number(f"statistics {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)

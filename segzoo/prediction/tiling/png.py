@@ -14,14 +14,17 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError
-from segzoo.images.pixels import scale_of_range
+from segzoo.images.intensity import scaling_of_rows
 from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.specs import Intensity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from segzoo.images.intensity import Scaling
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -47,7 +50,7 @@ class PngRows:
         samples = _SAMPLES[self._colour]
         self._row_bytes = (self.width * samples * self._bits + 7) // 8
         self._mode = _MODES[max(1, samples * self._bits // 8)]
-        self._scale: float | None = None
+        self._scaling: Scaling | None = None
         self._start()
 
     def _start(self) -> None:
@@ -58,8 +61,12 @@ class PngRows:
 
     def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return rows ``top`` to ``bottom``; decodes from the start again if they lie above the last."""
-        if self._bits == 16 and self._scale is None:
-            self._scale = self._find_scale()
+        if self._bits == 16 and self._scaling is None:
+            self._start()
+            tops = range(0, self.height, READ_ROWS)
+            parts = (self._sixteen(self._raw(min(READ_ROWS, self.height - top))) for top in tops)
+            self._scaling = scaling_of_rows(Intensity(), parts, dtype=np.dtype(np.uint16))
+            self._start()
         if top < self._position:
             self._start()
         while self._position < top:
@@ -92,8 +99,8 @@ class PngRows:
 
     def _pixels(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._bits == 16:
-            values = raw.view(">u2").reshape(len(raw), self.width, -1)[..., :1]
-            return np.rint(values * self._scale).astype(np.uint8)
+            assert self._scaling is not None
+            return self._scaling.apply(self._sixteen(raw)).astype(np.uint8, copy=False)
         if self._bits < 8:
             raw = _unpacked(raw, self._bits, self.width)
         pixels = raw.reshape(len(raw), self.width, -1)
@@ -103,14 +110,8 @@ class PngRows:
             return pixels * np.uint8(255 // (2**self._bits - 1))
         return pixels[..., : self.channels]
 
-    def _find_scale(self) -> float:
-        self._start()
-        highest = 0
-        while self._position < self.height:
-            raw = self._raw(min(READ_ROWS, self.height - self._position))
-            highest = max(highest, int(raw.view(">u2").reshape(len(raw), self.width, -1)[..., 0].max()))
-        self._start()
-        return scale_of_range(np.dtype(np.uint16), 0, highest)
+    def _sixteen(self, raw: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        return raw.view(">u2").reshape(len(raw), self.width, -1)[..., :1]
 
 
 def by_rows(path: Path) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from segzoo.errors import ImageError
-from segzoo.images.pixels import scale_of_range
+from segzoo.images.intensity import scaling_of_rows
+from segzoo.specs import Intensity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from segzoo.images.intensity import Scaling
     from segzoo.images.zarrs import ZarrImage
 
 #: Rows that are read, or made from a file's bytes, at a time.
@@ -72,7 +73,7 @@ class Values:
             raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {shape}")
         self.height, self.width, self.channels = shape[0], shape[1], shape[2] - (shape[2] in (2, 4))
         self._dtype = dtype
-        self._scale: float | None = None
+        self._scaling: Scaling | None = None
 
     def values(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows as they are stored, ``(bottom - top, width, channels)``."""
@@ -80,20 +81,15 @@ class Values:
 
     def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return rows ``top`` to ``bottom``."""
-        if self._scale is None and self._dtype not in (np.uint8, np.bool_):
-            self._scale = self._find_scale()
-        rows = self.values(top, bottom)[..., : self.channels]
-        if self._scale is not None:
-            return np.rint(rows * self._scale).astype(np.uint8)
-        return rows.astype(np.uint8) * np.uint8(255) if self._dtype == np.bool_ else rows
+        if self._scaling is None:
+            parts = (
+                self._kept(top, min(top + READ_ROWS, self.height)) for top in range(0, self.height, READ_ROWS)
+            )
+            self._scaling = scaling_of_rows(Intensity(), parts, dtype=self._dtype)
+        return self._scaling.apply(self._kept(top, bottom)).astype(np.uint8, copy=False)
 
-    def _find_scale(self) -> float:
-        low, high = math.inf, -math.inf
-        for top in range(0, self.height, READ_ROWS):
-            rows = self.values(top, min(top + READ_ROWS, self.height))[..., : self.channels]
-            # Of a NaN numpy's minimum makes a NaN, which Python's would let go.
-            low, high = float(np.minimum(low, rows.min())), float(np.maximum(high, rows.max()))
-        return scale_of_range(self._dtype, low, high)
+    def _kept(self, top: int, bottom: int) -> NDArray[Any]:
+        return self.values(top, bottom)[..., : self.channels]
 
 
 class ArrayRows(Values):

@@ -1,0 +1,659 @@
+"""From the values of a file to the numbers that mean and std are applied to.
+
+This is the only place where values are scaled. It takes arrays ``(H, W, C)`` of any type, with the bands that
+the network sees, and gives **uint8** (0 to 255, which count as 0 to 1) or **float32** (0 to 1, without bounds
+after ``standard``). Two steps: `scaling_for` finds out how one image is scaled, `Scaling.apply` does it; an
+image larger than memory is measured by `scaling_of_rows`, and scaled a few rows at a time, to equal values.
+
+What is measured is robust where it can be: ``uint8`` mode looks for the bits that all but single bright
+pixels need (`_Bits`); percentiles are exact for integers of up to 16 bits, and of a million pixels for other
+types (`_Sample`). NaN, infinity and the value that a file declares as ``nodata`` are no measurements: they
+count for nothing and become 0, which is the lowest value, or the mean after ``standard``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from segzoo.errors import ImageError, OptionError, did_you_mean
+from segzoo.specs import BandStatistics, Intensity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+#: Values that are gone through at a time, so that what is measured takes little memory beside the image.
+_AT_ONCE = 1 << 20
+#: Pixels that percentiles of types of more than 16 bits are found from.
+_SAMPLED = 1 << 20
+#: 2 ** 32 over the golden ratio: its multiples are spread evenly, in rows and columns of any length.
+_SPREAD = 2_654_435_769
+#: From this many pixels on, a table of all values of 16 bits is faster than arithmetic.
+_WORTH_A_TABLE = 1 << 16
+#: Percentiles where none are named: what microscopy and nnU-Net's cousins use.
+_USUAL = (1.0, 99.8)
+
+#: Floats count as 0 to 1 if all but single pixels lie in this range; beyond 0 and 1 they are clipped.
+_UNIT = (-0.25, 2.0)
+#: Bright values may be left out where they are fewer than one in so many; likewise those side by side.
+_SINGLE, _SIDE_BY_SIDE = 1_000, 100_000
+
+_NOTHING = "pixels must hold a measurement: all are NaN, infinite or the file's value for no data"
+_FORMS = "uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, dtype or standard"
+#: Words in the text form, with how many numbers each takes.
+_NUMBERS = {"uint8": 0, "range": 2, "window": 2, "percentiles": 2, "dtype": 0, "standard": 0}
+
+
+def parse_intensity(text: str | Intensity) -> Intensity:
+    """Read the text form of an `Intensity`.
+
+    Args:
+        text: ``uint8``, ``range:0,4095``, ``window:40,400`` (centre and width, as radiologists say it),
+            ``percentiles:1,99.8``, ``dtype`` or ``standard``. ``:band`` behind it measures each band by
+            itself, ``:run`` (or ``:data``) measures all images at once instead of each by itself:
+            ``percentiles:1,99.8:band:run``. An `Intensity` is returned as it is.
+
+    Raises:
+        OptionError: it is none of these, or the range has no width.
+
+    Example:
+        >>> parse_intensity("window:40,400")
+        Intensity(mode='range', low=-160.0, high=240.0, per='all', over='image', measured=())
+    """
+    if isinstance(text, Intensity):
+        return text
+    if not isinstance(text, str):
+        raise OptionError(f"intensity is one of {_FORMS}, got {text!r}")
+    mode, *rest = (word.strip() for word in text.strip().lower().split(":"))
+    if mode not in _NUMBERS:
+        raise OptionError(f"intensity is one of {_FORMS}, got {text!r}{did_you_mean(mode, _NUMBERS)}")
+    numbers: tuple[float, ...] = ()
+    if rest and ("," in rest[0] or not rest[0][:1].isalpha()):
+        numbers = _numbers(rest.pop(0), text)
+    elif mode == "percentiles":
+        numbers = _USUAL
+    if len(numbers) != _NUMBERS[mode]:
+        wanted = "two numbers, as in" if _NUMBERS[mode] else "no numbers:"
+        raise OptionError(f"intensity {mode} takes {wanted} {_example(mode)}, got {text!r}")
+    unknown = [word for word in rest if word not in ("band", "all", "image", "run", "data")]
+    if unknown:
+        raise OptionError(
+            f"behind intensity {mode} stand :band (each band by itself) and :run (one scale for all images), "
+            f"got {unknown[0]!r} in {text!r}"
+        )
+    per: Literal["all", "band"] = "band" if "band" in rest else "all"
+    over: Literal["image", "data"] = "data" if "run" in rest or "data" in rest else "image"
+    if per == "band" and mode not in ("percentiles", "standard"):
+        raise OptionError(f"intensity {mode} is the same for all bands: leave :band out of {text!r}")
+    if over == "data" and mode in ("range", "window", "dtype"):
+        raise OptionError(f"intensity {mode} is the same for all images: leave :run out of {text!r}")
+    if not numbers:
+        return Intensity(mode=cast("Any", mode), per=per, over=over)
+    low, high = numbers
+    if mode == "window":
+        if high <= 0:
+            raise OptionError(f"the width of intensity window:CENTRE,WIDTH must be above 0, got {text!r}")
+        mode, low, high = "range", low - high / 2, low + high / 2
+    return Intensity(mode=cast("Any", mode), low=low, high=high, per=per, over=over)
+
+
+def _numbers(text: str, whole: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError:
+        raise OptionError(f"intensity takes two numbers with a comma between, got {whole!r}") from None
+
+
+def _example(mode: str) -> str:
+    return {"range": "range:0,4095", "window": "window:40,400", "percentiles": "percentiles:1,99.8"}.get(
+        mode, mode
+    )
+
+
+def intensity_text(intensity: Intensity) -> str:
+    """Return the text form of an `Intensity`, which `parse_intensity` reads; without what was measured."""
+    numbers = f":{intensity.low:.15g},{intensity.high:.15g}" if _NUMBERS[intensity.mode] else ""
+    per, over = ":band" * (intensity.per == "band"), ":data" * (intensity.over == "data")
+    return f"{intensity.mode}{numbers}{per}{over}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How the values of one image, or of all images of a run, become numbers.
+
+    Attributes:
+        dtype: type of the values, as numpy names it; others are scaled likewise, but perhaps not as fast.
+        low: value that becomes 0, once or per band.
+        high: value that becomes 1, or the byte 255, once or per band.
+        result: ``uint8`` or ``float32``.
+        clip: whether values beyond these become 0 and 1.
+        nodata: value of pixels without a measurement, besides NaN and infinity.
+        told: which values become which, for people; empty where 8 bits stay as they are.
+    """
+
+    dtype: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    result: Literal["uint8", "float32"] = "float32"
+    clip: bool = True
+    nodata: float | None = None
+    told: str = ""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether values stay as they are: bytes in ``uint8`` mode."""
+        return self.result == "uint8" and self.dtype == "uint8"
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Return ``(H, W, C)`` of the type that ``result`` names; bytes that stay bytes are not copied.
+
+        Args:
+            pixels: ``(H, W, C)``: the image that was measured, or some of its rows.
+
+        Raises:
+            ImageError: it has another number of bands than was measured.
+        """
+        if len(self.low) not in (1, pixels.shape[2]):
+            raise ImageError(
+                f"the image has {pixels.shape[2]} bands, but intensity was measured for {len(self.low)}"
+            )
+        if self.result == "uint8" and pixels.dtype == np.uint8:
+            return pixels
+        if pixels.dtype == np.bool_:
+            bytes_ = pixels.astype(np.uint8) * np.uint8(255)
+            return bytes_ if self.result == "uint8" else pixels.astype(np.float32)
+        if _is_short(pixels.dtype) and (pixels.size >= _WORTH_A_TABLE or "_table" in self.__dict__):
+            return self._looked_up(pixels)
+        found = np.empty(pixels.shape, self.result)
+        for rows in _chunks(pixels):
+            found[rows] = self._computed(pixels[rows])
+        return found
+
+    def _looked_up(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        if str(native.dtype) != self.dtype:
+            return replace(self, dtype=str(native.dtype)).apply(pixels)
+        places = native.view(f"uint{8 * native.itemsize}")
+        if self._table.shape[1] == 1:
+            return self._table[:, 0][places]
+        found = np.empty(pixels.shape, self.result)
+        for band in range(pixels.shape[2]):
+            found[..., band] = self._table[:, band][places[..., band]]
+        return found
+
+    @cached_property
+    def _table(self) -> NDArray[Any]:
+        """What each value of a type of up to 16 bits becomes, ``(values, bands or 1)``."""
+        dtype = np.dtype(self.dtype)
+        values = np.arange(1 << 8 * dtype.itemsize).astype(f"uint{8 * dtype.itemsize}").view(dtype)
+        return np.asfortranarray(self._computed(np.repeat(values[None, :, None], len(self.low), axis=2))[0])
+
+    def _computed(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        gone = _without_value(pixels, self.nodata)
+        if gone is not None:
+            pixels = np.where(gone, pixels.dtype.type(0), pixels)
+        if self.result == "uint8":
+            found = np.rint(pixels * (255 / self.high[0])).clip(0, 255).astype(np.uint8)
+        else:
+            # 32 bits hold all that a float of 32 bits holds, but not an integer of as many.
+            wide = np.float32 if pixels.dtype.kind == "f" and pixels.itemsize <= 4 else np.float64
+            low, high = np.array(self.low, wide), np.array(self.high, wide)
+            found = (pixels - low) / np.where(high > low, high - low, wide(1))
+            if self.clip:
+                # Without a width, what lies above it is bright: all but a few pixels of an image are alike.
+                found = np.where(high > low, found, pixels > low).clip(0, 1)
+            found = found.astype(np.float32)
+        if gone is not None:
+            found[gone] = 0
+        return found
+
+
+def scaling_for(intensity: Intensity, image: NDArray[Any], *, nodata: float | None = None) -> Scaling:
+    """Return how an image is scaled; it is measured where ``intensity`` asks for that.
+
+    Args:
+        intensity: the rule.
+        image: ``(H, W, C)``, with the bands that the network sees.
+        nodata: value of pixels without a measurement, where the file declares one.
+
+    Raises:
+        ImageError: the values have no scale by this rule, such as negative ones in ``uint8`` mode.
+    """
+    return scaling_of_rows(
+        intensity, (image[rows] for rows in _chunks(image)), dtype=image.dtype, nodata=nodata
+    )
+
+
+def scaling_of_rows(
+    intensity: Intensity,
+    rows: Iterable[NDArray[Any]],
+    *,
+    dtype: np.dtype[Any],
+    nodata: float | None = None,
+) -> Scaling:
+    """Return what `scaling_for` does, for an image that comes in rows.
+
+    Args:
+        intensity: the rule.
+        rows: the image from the top, some rows ``(h, W, C)`` at a time; not asked for where nothing is
+            measured.
+        dtype: type of their values.
+        nodata: as there.
+
+    Raises:
+        ImageError: as there.
+    """
+    if dtype.kind not in "iufb":
+        raise ImageError(f"pixels are integers, floats, or true and false, got an array of {dtype}")
+    beyond = ""
+    measured = intensity.measured
+    if not measured:
+        measure = _measure(intensity, dtype)
+        for part in rows if not isinstance(measure, _Known) else ():
+            measure.add(part, nodata)
+        measured, beyond = tuple(measure.values()), measure.beyond
+    low, high = (tuple(pair[side] for pair in measured) for side in (0, 1))
+    if intensity.mode == "standard":
+        # What lies one standard deviation above the mean becomes 1.
+        high = tuple(mean + std for mean, std in measured)
+    result: Literal["uint8", "float32"] = "uint8" if intensity.mode == "uint8" else "float32"
+    return Scaling(
+        dtype=str(dtype.newbyteorder("=")),
+        low=low,
+        high=high,
+        result=result,
+        clip=intensity.mode != "standard",
+        nodata=nodata,
+        told=_told(intensity, measured, dtype) + beyond,
+    )
+
+
+def measured_over(
+    intensity: Intensity, images: Iterable[NDArray[Any]], *, nodata: float | None = None
+) -> Intensity:
+    """Return an intensity with what it measures over images, all together; others as they are.
+
+    Args:
+        intensity: the rule; only one with ``over="data"`` is measured, and only once.
+        images: each ``(H, W, C)``, with the bands that the network sees; gone through once.
+        nodata: value of pixels without a measurement.
+
+    Raises:
+        ImageError: as `scaling_for`; also if images differ in bands, or percentiles in their types.
+    """
+    if intensity.over != "data" or intensity.measured:
+        return intensity
+    given = iter(images)
+    first = next(given, None)
+    if first is None:
+        return intensity
+    measure = _measure(intensity, first.dtype)
+    for image in chain([first], given):
+        for rows in _chunks(image):
+            measure.add(image[rows], nodata)
+    return replace(intensity, measured=tuple(measure.values()))
+
+
+def measure_bands(images: Iterable[NDArray[Any]]) -> tuple[BandStatistics, ...]:
+    """Return the statistics of images per band.
+
+    Args:
+        images: each ``(H, W, C)`` as `Scaling.apply` gave it, uint8 or float32; gone through once, with
+            memory for a million pixels.
+
+    Raises:
+        ImageError: they differ in bands.
+    """
+    moments, sample = _Moments("band"), _Sample((1, 99), "band")
+    for image in images:
+        for rows in _chunks(image):
+            part = image[rows]
+            part = part.astype(np.float32) / np.float32(255) if part.dtype == np.uint8 else part
+            moments.add(part, None)
+            sample.add(part, None)
+    if moments.count is None:
+        return ()
+    return tuple(
+        BandStatistics(minimum=least, low=low, high=high, maximum=most, mean=mean, std=std)
+        for (least, most), (low, high), (mean, std) in zip(
+            moments.limits(), sample.values(), moments.values(), strict=True
+        )
+    )
+
+
+def missing(pixels: NDArray[Any], nodata: float | None = None) -> NDArray[np.bool_] | None:
+    """Return ``(H, W)``, true where an image has no measurement; ``None`` if it has one everywhere.
+
+    A pixel is without one if a band is NaN or infinite there, or if all bands hold ``nodata``: a single band
+    may well reach that value.
+
+    Args:
+        pixels: ``(H, W, C)`` as the file has them.
+        nodata: value that the file declares for pixels without a measurement.
+    """
+    gone = np.zeros(pixels.shape[:2], np.bool_)
+    if pixels.dtype.kind == "f":
+        gone |= ~np.isfinite(pixels).all(axis=2)
+    if nodata is not None and np.isfinite(nodata):
+        gone |= (pixels == nodata).all(axis=2)
+    return gone if gone.any() else None
+
+
+def _measure(intensity: Intensity, dtype: np.dtype[Any]) -> _Measure:
+    """Return what finds low and high, or mean and standard deviation, once or per band."""
+    if intensity.mode == "range":
+        return _Known(intensity.low, intensity.high)
+    if intensity.mode == "dtype":
+        return _Known(*_full_range(dtype))
+    if intensity.mode == "uint8" and (dtype in (np.uint8, np.bool_)) and intensity.over == "image":
+        return _Known(0.0, 255.0)
+    if intensity.mode == "standard":
+        return _Moments(intensity.per)
+    if intensity.mode == "percentiles":
+        kind = _Histogram if _is_short(dtype) else _Sample
+        return kind((intensity.low, intensity.high), intensity.per)
+    return _Bits()
+
+
+def _full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if dtype == np.bool_:
+        return 0.0, 1.0
+    if dtype.kind == "f":
+        raise ImageError(
+            f"intensity dtype needs integers, whose type has a full range, got {dtype}: name the range, as "
+            "in range:0,1"
+        )
+    info = np.iinfo(dtype)
+    return float(info.min), float(info.max)
+
+
+def _told(intensity: Intensity, measured: tuple[tuple[float, float], ...], dtype: np.dtype[Any]) -> str:
+    if intensity.mode == "uint8":
+        low, high = measured[0]
+        return "" if dtype in (np.uint8, np.bool_) else f"values of {low:g} to {high:g} become 0 to 255"
+    kept = measured[:4]
+    if intensity.mode == "standard":
+        told = ", ".join(f"mean {mean:.4g} and standard deviation {std:.4g}" for mean, std in kept)
+        told = f"{told} become 0 and 1"
+    else:
+        told = f"values of {', '.join(f'{low:.6g} to {high:.6g}' for low, high in kept)} become 0 to 1"
+    return told + (f" (and {len(measured) - 4} more bands)" if len(measured) > 4 else "")
+
+
+def _is_short(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is an integer of at most 16 bits."""
+    return dtype.kind in "iu" and dtype.itemsize <= 2
+
+
+def _chunks(image: NDArray[Any]) -> Iterator[slice]:
+    """Yield rows that hold about `_AT_ONCE` values."""
+    step = max(1, _AT_ONCE // max(1, image[:1].size))
+    for top in range(0, len(image), step):
+        yield slice(top, top + step)
+
+
+def _without_value(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+    """Return where values are no measurements, in the shape of ``pixels``; ``None`` if all are."""
+    gone = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else None
+    if nodata is not None and np.isfinite(nodata):
+        same = pixels == nodata
+        gone = same if gone is None else gone | same
+    return gone if gone is not None and gone.any() else None
+
+
+class _Measure:
+    """What is measured of images that come in rows."""
+
+    #: What is left out of the range that was found, for people.
+    beyond: str = ""
+
+    def add(self, rows: NDArray[Any], nodata: float | None) -> None:
+        raise NotImplementedError
+
+    def values(self) -> list[tuple[float, float]]:
+        """Return low and high, or mean and standard deviation, once or per band."""
+        raise NotImplementedError
+
+
+class _Known(_Measure):
+    """A range that does not depend on the image."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._range = low, high
+
+    def values(self) -> list[tuple[float, float]]:
+        return [self._range]
+
+
+class _Bits(_Measure):
+    """The range that ``uint8`` mode brings to 8 bits: 0 to as many bits as the values need, in steps of two.
+
+    Files of 12-bit cameras are 16 bits wide but reach only 4095. Bright values that stand alone in their row
+    are left out while they are fewer than one in a thousand: hot pixels of a camera do, and would darken all
+    else; a cell, however small, is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to 255.
+    """
+
+    def __init__(self) -> None:
+        self._total, self._least, self._most = 0, np.inf, -np.inf
+        self._floats = False
+        # How many values lie beyond each threshold, and how many of these stand side by side in a row.
+        self._beyond: dict[tuple[str, float], list[int]] = {}
+
+    def add(self, rows: NDArray[Any], nodata: float | None) -> None:
+        gone = _without_value(rows, nodata)
+        if gone is not None:
+            rows = np.where(gone, rows.dtype.type(0), rows)
+        self._total += rows.size if gone is None else rows.size - int(np.count_nonzero(gone))
+        least, most = rows.min(), rows.max()
+        self._least, self._most = min(self._least, float(least)), max(self._most, float(most))
+        if rows.dtype.kind == "f":
+            self._floats = True
+            for threshold in (1.0, _UNIT[1], 255.0):
+                if most > threshold:
+                    self._count(("above", threshold), rows > threshold)
+        elif rows.dtype != np.bool_:
+            for bits in range(8, 64, 2):
+                if int(most) >> bits <= 0:
+                    break
+                self._count(("bits", bits), rows >= rows.dtype.type(1 << bits))
+        for threshold in (0.0, _UNIT[0]):
+            if least < threshold:
+                self._count(("below", threshold), rows < threshold)
+
+    def _count(self, key: tuple[str, float], beyond: NDArray[np.bool_]) -> None:
+        found = self._beyond.setdefault(key, [0, 0])
+        found[0] += int(np.count_nonzero(beyond))
+        found[1] += int(np.count_nonzero(beyond[:, 1:] & beyond[:, :-1]))
+
+    def _few(self, side: str, threshold: float) -> bool:
+        alone, beside = self._beyond.get((side, threshold), (0, 0))
+        return alone * _SINGLE <= self._total and beside * _SIDE_BY_SIDE <= self._total
+
+    def values(self) -> list[tuple[float, float]]:
+        if not self._total:
+            raise ImageError(_NOTHING)
+        unit = self._floats and self._few("above", _UNIT[1])
+        if not self._few("below", _UNIT[0] if unit else 0.0):
+            raise ImageError(
+                f"pixel values must not be negative without a range that is brought to 0 to 1, got "
+                f"{self._least:g} to {self._most:g}: {self._advice()}"
+            )
+        if unit:
+            self._tell("above", 1.0)
+            return [(0.0, 1.0)]
+        if self._floats:
+            if not self._few("above", 255.0):
+                raise ImageError(
+                    "floating-point pixels must lie in 0 to 1 or 0 to 255 without a range that is brought to "
+                    f"0 to 1, got up to {self._most:g}: {self._advice()}"
+                )
+            return [(0.0, 255.0)]
+        bits = next((bits for bits in range(8, 64, 2) if self._few("bits", bits)), 64)
+        self._tell("bits", bits)
+        return [(0.0, float(2**bits - 1))]
+
+    def _tell(self, side: str, threshold: float) -> None:
+        count = self._beyond.get((side, threshold), (0, 0))[0]
+        if count:
+            self.beyond = f" ({count:,} above, up to {self._most:g}, {'are' if count > 1 else 'is'} clipped)"
+
+    def _advice(self) -> str:
+        return (
+            f"say --intensity range:{self._least:g},{self._most:g} (the values that become 0 and 1), "
+            "window:CENTRE,WIDTH or percentiles:1,99.8"
+        )
+
+
+class _Moments(_Measure):
+    """Mean and standard deviation, and the least and largest value, once or per band."""
+
+    def __init__(self, per: str) -> None:
+        self._per = per
+        self.count: NDArray[np.float64] | None = None
+
+    def add(self, rows: NDArray[Any], nodata: float | None) -> None:
+        values = rows.reshape(-1, rows.shape[2]) if self._per == "band" else rows.reshape(-1, 1)
+        gone = _without_value(values, nodata)
+        values = values.astype(np.float64)
+        if self.count is None:
+            bands = values.shape[1]
+            self.count, self._mean, self._square = np.zeros(bands), np.zeros(bands), np.zeros(bands)
+            self._least, self._most = np.full(bands, np.inf), np.full(bands, -np.inf)
+        _check_bands(len(self.count), values.shape[1])
+        here = None if gone is None else ~gone
+        count = np.full(values.shape[1], len(values)) if here is None else here.sum(axis=0)
+        where: Any = True if here is None else here
+        mean = values.sum(axis=0, where=where) / np.maximum(count, 1)
+        square = ((values - mean) ** 2).sum(axis=0, where=where)
+        # Chan, Golub and LeVeque, 1979: moments of two parts, joined without cancellation.
+        both = np.maximum(self.count + count, 1)
+        away = mean - self._mean
+        self._square += square + away**2 * self.count * count / both
+        self._mean += away * count / both
+        self.count += count
+        self._least = np.minimum(self._least, values.min(axis=0, where=where, initial=np.inf))
+        self._most = np.maximum(self._most, values.max(axis=0, where=where, initial=-np.inf))
+
+    def values(self) -> list[tuple[float, float]]:
+        count = _some(self.count)
+        std = np.sqrt(self._square / np.maximum(count, 1))
+        return [(float(mean), float(one)) for mean, one in zip(self._mean, std, strict=True)]
+
+    def limits(self) -> list[tuple[float, float]]:
+        """Return the least and the largest value, zeros where there is none."""
+        empty = _some(self.count) == 0
+        least, most = np.where(empty, 0, self._least), np.where(empty, 0, self._most)
+        return [(float(low), float(high)) for low, high in zip(least, most, strict=True)]
+
+
+class _Histogram(_Measure):
+    """Percentiles of integers of up to 16 bits, exactly: how often each value occurs."""
+
+    def __init__(self, percentiles: tuple[float, float], per: str) -> None:
+        self._percentiles, self._per = percentiles, per
+        self._counts: NDArray[np.int64] | None = None
+        self._dtype = np.dtype(np.uint8)
+
+    def add(self, rows: NDArray[Any], nodata: float | None) -> None:
+        values = rows.reshape(-1, rows.shape[2]) if self._per == "band" else rows.reshape(-1, 1)
+        if self._counts is None:
+            self._dtype = rows.dtype
+            self._counts = np.zeros((values.shape[1], 1 << 8 * rows.itemsize), np.int64)
+        _check_type(self._dtype, rows.dtype)
+        _check_bands(len(self._counts), values.shape[1])
+        least = int(np.iinfo(self._dtype).min)
+        for counts, band in zip(self._counts, values.T, strict=True):
+            # Signed values are counted from the least.
+            found = np.bincount(band if least == 0 else band.astype(np.int32) - least, minlength=len(counts))
+            if nodata is not None and float(nodata).is_integer() and 0 <= nodata - least < len(counts):
+                found[int(nodata) - least] = 0
+            counts += found
+
+    def values(self) -> list[tuple[float, float]]:
+        if self._counts is None or not self._counts.any():
+            _some(None)
+        assert self._counts is not None
+        least = int(np.iinfo(self._dtype).min)
+        return [self._pair(counts, least) for counts in self._counts]
+
+    def _pair(self, counts: NDArray[np.int64], least: int) -> tuple[float, float]:
+        summed = np.cumsum(counts)
+        if not summed[-1]:
+            return 0.0, 0.0
+
+        def at(percentile: float) -> float:
+            # As numpy.percentile does: between the two values around the place, in proportion.
+            place = percentile / 100 * (int(summed[-1]) - 1)
+            before = int(place)
+            after = min(before + 1, int(summed[-1]) - 1)
+            first, second = np.searchsorted(summed, [before, after], side="right")
+            return float(least + first + (second - first) * (place - before))
+
+        return at(self._percentiles[0]), at(self._percentiles[1])
+
+
+class _Sample(_Measure):
+    """Percentiles of any type, of at most `_SAMPLED` pixels that are spread evenly over all.
+
+    Which pixels these are depends on nothing but their number, so that equal images, in rows of any height,
+    give equal values.
+    """
+
+    def __init__(self, percentiles: tuple[float, float], per: str) -> None:
+        self._percentiles, self._per = percentiles, per
+        self._parts: list[tuple[NDArray[np.uint32], NDArray[Any]]] = []
+        self._kept, self._position, self._limit = 0, 0, 1 << 32
+
+    def add(self, rows: NDArray[Any], nodata: float | None) -> None:
+        values = rows.reshape(-1, rows.shape[2])
+        if self._parts:
+            _check_bands(self._parts[0][1].shape[1], values.shape[1])
+        where = np.arange(self._position, self._position + len(values), dtype=np.uint64)
+        where = (where * np.uint64(_SPREAD)).astype(np.uint32)  # modulo 2 ** 32
+        self._position += len(values)
+        chosen = slice(None) if self._limit == 1 << 32 else where < self._limit
+        part = values[chosen].astype(np.float64)
+        gone = _without_value(values[chosen], nodata)
+        if gone is not None:
+            part[gone] = np.nan
+        self._parts.append((where[chosen], part))
+        self._kept += len(part)
+        while self._kept > _SAMPLED:
+            self._limit //= 2
+            kept = [where < self._limit for where, _ in self._parts]
+            self._parts = [(at[keep], one[keep]) for keep, (at, one) in zip(kept, self._parts, strict=True)]
+            self._kept = sum(len(one) for _, one in self._parts)
+
+    def values(self) -> list[tuple[float, float]]:
+        values = np.concatenate([part for _, part in self._parts] or [np.empty((0, 1))])
+        values = values if self._per == "band" else values.reshape(-1, 1)
+        finite = [band[np.isfinite(band)] for band in values.T]
+        if not any(len(band) for band in finite):
+            _some(None)
+        pairs = [np.percentile(band, self._percentiles) if len(band) else (0.0, 0.0) for band in finite]
+        return [(float(low), float(high)) for low, high in pairs]
+
+
+def _some(count: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    if count is None or not count.any():
+        raise ImageError(_NOTHING)
+    return count
+
+
+def _check_bands(known: int, given: int) -> None:
+    if known != given:
+        raise ImageError(f"images that are measured together need equal bands, got {known} and {given}")
+
+
+def _check_type(known: np.dtype[Any], given: np.dtype[Any]) -> None:
+    if known.newbyteorder("=") != given.newbyteorder("="):
+        raise ImageError(
+            f"percentiles over all images need values of one type, got {known} and {given}: leave :run out, "
+            "or name the range, as in range:0,4095"
+        )
