@@ -280,15 +280,17 @@ class Augmentation(Protocol):
     Optional attributes:
         size_after (method): height and width that come out, of those that go in; either is ``None`` where it
             varies. Without it, the step keeps the size.
+        of_colours (bool): whether the step is about colours: it is then given the bands alone that are
+            colours: red, green and blue, one of grey, or those of them that there are.
     """
 
     def __call__(
-        self, image: NDArray[np.uint8], mask: NDArray[Any], random: np.random.Generator, ignore: int | None
-    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        self, image: NDArray[Any], mask: NDArray[Any], random: np.random.Generator, ignore: int | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return image and mask after the step; views will do, but nothing is written into what is given.
 
         Args:
-            image: ``(H, W, C)``, of any number of channels.
+            image: ``(H, W, C)``, of any number of bands: uint8, or float32 in which 1 is white.
             mask: ``(H, W)`` class indices.
             random: decides everything that is random.
             ignore: the mask's value for pixels that count for nothing, if there is one; pixels from outside

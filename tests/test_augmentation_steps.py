@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as T
 
+from segzoo import zoo
 from segzoo.training.augmentation import make_augmentation
 
 IGNORE = 255
@@ -272,3 +273,43 @@ def test_steps_are_done_in_their_order():
     assert (first != second).any()
     assert augmented(image, crop=crop, resize={"size": 12})[0].shape == (12, 12, 3)
     assert augmented(image, resize={"size": 12}, crop=crop)[0].shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("name", zoo.registry("augmentations").names())
+def test_floats_of_which_1_is_white_come_out_as_bytes_do(name, channels):
+    image = np.random.default_rng(1).integers(90, 160, (40, 50, channels), np.uint8)
+    options = {"letterbox": {"grey": 100}, "place": {"grey": 100}}.get(name, {})
+    for seed in range(4):
+        made, mask = augmented(image, seed=seed, **{name: options})
+        floats, same = augmented(image / np.float32(255), seed=seed, **{name: options})
+        assert floats.dtype == np.float32
+        assert np.array_equal(mask, same)
+        off = np.abs(floats * 255 - made)
+        # Bytes are rounded before hue is read of them; and where they are held at 255, floats go on.
+        off = off[(floats <= 1).all(axis=2)]
+        assert np.quantile(off, 0.99) <= 1.6
+
+
+def test_floats_may_be_below_black_and_above_white():
+    image = np.random.default_rng(2).normal(0, 1, (30, 40, 3)).astype(np.float32)
+    for name in zoo.registry("augmentations").names():
+        made, _ = augmented(image, **{name: {}})
+        assert np.isfinite(made).all()
+        assert made.min() < -0.5 or name == "blur"
+
+
+def test_steps_about_colours_change_the_bands_alone_that_are_colours():
+    image = noise(20, 30, 5)
+    mask, random = np.zeros((20, 30), np.uint8), np.random.default_rng
+    for name in ("color", "hsv", "hue_saturation_value", "brightness", "gamma", "contrast"):
+        steps = make_augmentation({"one_of": {name: {}}}, ignore_index=IGNORE)
+        assert steps.of_colours
+        made, _ = steps(image, mask, random(1), colours=(3, 1, 0))
+        assert np.array_equal(made[..., [2, 4]], image[..., [2, 4]])
+        alone, _ = steps(image[..., [3, 1, 0]], mask, random(1))
+        assert np.array_equal(made[..., [3, 1, 0]], alone)
+        assert np.array_equal(steps(image, mask, random(1), colours=())[0], image)
+    blurred = make_augmentation({"blur": {"probability": 1}}, ignore_index=IGNORE)
+    assert not blurred.of_colours
+    assert (blurred(image, mask, random(1), colours=())[0] != image).any(axis=(0, 1)).all()

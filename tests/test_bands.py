@@ -5,7 +5,15 @@ import pytest
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.images import choose_bands, parse_bands, select_bands, to_channels, told_alpha, with_bands
+from segzoo.images import (
+    choose_bands,
+    colour_bands,
+    parse_bands,
+    select_bands,
+    to_channels,
+    told_alpha,
+    with_bands,
+)
 from segzoo.interfaces import ImageInfo
 from segzoo.specs import Preprocessing
 
@@ -108,6 +116,32 @@ def test_bands_are_written_as_numbers_or_names():
     for wrong in ("", "4,,2", [], [0], "-1", [True], [1.5], "0"):
         with pytest.raises(OptionError, match="band"):
             parse_bands(wrong)
+
+
+@pytest.mark.parametrize(
+    ("names", "preprocessing", "colours"),
+    [
+        (("red", "green", "blue"), Preprocessing(), (0, 1, 2)),
+        (("red", "green", "blue", "alpha"), Preprocessing(channels="any"), (0, 1, 2)),
+        (("blue", "green", "red", "nir"), Preprocessing(channels="any"), (2, 1, 0)),
+        (("nir", "red", "green"), Preprocessing(), (1, 2)),
+        (("grey", "depth"), Preprocessing(channels="any"), (0,)),
+        (("grey",), Preprocessing(channels="grey"), (0,)),
+        (("grey",), Preprocessing(), (0, 1, 2)),
+        (("nir",), Preprocessing(), ()),
+        (("DAPI", "FITC"), Preprocessing(channels="any"), ()),
+        ((), Preprocessing(), (0, 1, 2)),
+        ((), Preprocessing(channels="bgr"), (2, 1, 0)),
+        ((), Preprocessing(channels="any"), ()),
+        ((), Preprocessing(bands=("4", "3", "2")), ()),
+        (("blue", "green", "red", "nir"), Preprocessing(bands=("3", "2", "1")), (0, 1, 2)),
+    ],
+)
+def test_bands_are_colours_by_name_or_as_a_network_of_colours_takes_them(names, preprocessing, colours):
+    count = len(names) or (4 if preprocessing.bands or preprocessing.channels == "any" else 3)
+    wanted = {"grey": 1, "any": count}.get(preprocessing.channels, 3)
+    choice = choose_bands(count, info(*names) if names else None, preprocessing, wanted)
+    assert colour_bands(choice, preprocessing) == colours
 
 
 def test_the_old_name_still_works_and_says_its_new_one():

@@ -144,7 +144,29 @@ def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
     """Return a name for each of an image's bands: ``"band 1"`` and so on where nobody names them."""
     if info is not None and len(info.bands) == count:
         return info.bands
-    return tuple(f"band {number}" for number in range(1, count + 1))
+    return tuple(map(_unnamed, range(count)))
+
+
+def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int, ...]:
+    """Return which bands of a choice are colours: red, green and blue in this order, or those there are.
+
+    Bands are colours by name. Where nobody names or chooses them, they are what a network of colours takes
+    them for, and so are one band or three of any network.
+
+    Args:
+        choice: of an image's bands.
+        preprocessing: that it was made for.
+    """
+    names = [name.casefold() for name in choice.names]
+    unnamed = all(name == _unnamed(index) for index, name in zip(choice.indices, names, strict=False))
+    if unnamed and not preprocessing.bands:
+        if len(names) not in (1, 3):
+            return ()
+        return (2, 1, 0) if preprocessing.channels == "bgr" else tuple(range(len(names)))
+    if len(set(names)) == 1 and names[0] == GREY:
+        return tuple(range(len(names)))
+    colours = tuple(names.index(colour) for colour in COLOURS if colour in names)
+    return colours or tuple(index for index, name in enumerate(names) if name == GREY)
 
 
 def told_alpha(count: int, in_channels: int) -> str:
@@ -189,6 +211,10 @@ def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[An
     warnings.warn("segzoo.images.to_channels is select_bands now", DeprecationWarning, stacklevel=2)
     wanted = {"any": image.shape[2], "grey": 1}.get(preprocessing.channels, 3)
     return select_bands(image, None, preprocessing, wanted)
+
+
+def _unnamed(index: int) -> str:
+    return f"band {index + 1}"
 
 
 def _is_number(band: str) -> bool:

@@ -161,11 +161,16 @@ class _Subject:
 
 
 def _examples() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield images of every number of channels with masks of both types, in which some pixels are ignored."""
-    for size, channels, dtype in zip(
-        _SIZES * 2, (3, 1, 4, 3), (np.uint8, np.uint8, np.uint16, np.uint8), strict=True
+    """Yield images of several numbers of bands and both types with masks of both, some pixels ignored."""
+    for size, channels, dtype, kind in (
+        (_SIZES[0], 3, np.uint8, np.uint8),
+        (_SIZES[1], 1, np.uint8, np.uint8),
+        (_SIZES[0], 4, np.uint16, np.uint8),
+        (_SIZES[1], 3, np.uint8, np.float32),
+        (_SIZES[1], 5, np.uint8, np.float32),
     ):
         random = np.random.default_rng(channels)
         mask = (np.add.outer(np.arange(size[0]), np.arange(size[1])) // 16 % 3 + 1).astype(dtype)
         mask[: size[0] // 4] = _IGNORED[mask.dtype.name]
-        yield random.integers(0, 256, (*size, channels), np.uint8), mask
+        image = random.integers(0, 256, (*size, channels), np.uint8)
+        yield (image if kind == np.uint8 else image / np.float32(255)), mask

@@ -12,12 +12,12 @@ import torch
 from torch.nn.functional import pad
 
 from segzoo.training.augmentation.sizes import writable
-from segzoo.training.augmentation.step import Step, option, read_interval, read_share, uniform
+from segzoo.training.augmentation.step import Step, like, option, read_interval, read_share, uniform, white
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segzoo.training.augmentation.step import Bytes
+    from segzoo.training.augmentation.step import Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +32,16 @@ class Blur(Step):
     sigma: tuple[float, float] = option(partial(read_interval, low=0.01, high=100), (0.1, 2.0))
     probability: float = option(read_share, 0.5)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image, blurred."""
         pixels = torch.from_numpy(writable(image)).movedim(-1, 0).contiguous().float()
-        blurred = smoothed(pixels, uniform(random, self.sigma)).round_().clamp_(0, 255)
-        return blurred.byte().movedim(0, -1).contiguous().numpy()
+        blurred = smoothed(pixels, uniform(random, self.sigma))
+        return in_type_of(image, blurred).movedim(0, -1).contiguous().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Step):
-    """Gaussian noise, of its own at every pixel and channel.
+    """Gaussian noise, of its own at every pixel and band.
 
     Attributes:
         std: least and greatest standard deviation, where white is 1.
@@ -51,13 +51,18 @@ class Noise(Step):
     std: tuple[float, float] = option(partial(read_interval, low=0, high=1), (0.0, 0.05))
     probability: float = option(read_share, 0.5)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image with noise."""
-        std = np.float32(uniform(random, self.std) * 255)
+        std = np.float32(uniform(random, self.std) * white(image))
         noisy = random.standard_normal(image.shape, np.float32)
         noisy *= std
         noisy += image
-        return np.rint(noisy.clip(0, 255, out=noisy)).astype(np.uint8)
+        return like(image, noisy)
+
+
+def in_type_of(image: Pixels, values: Tensor) -> Tensor:
+    """Return values in the type of an image, changed in place: in bytes, rounded and held in 0 to 255."""
+    return values.round_().clamp_(0, 255).byte() if image.dtype == np.uint8 else values
 
 
 def smoothed(pixels: Tensor, sigma: float) -> Tensor:

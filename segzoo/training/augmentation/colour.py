@@ -1,7 +1,8 @@
 """Steps that change colours.
 
-Hue and saturation are of red, green and blue: an image of any other number of channels has its brightness,
-contrast or value changed alone, alike in all channels.
+They are given those bands of an image that are colours. Hue and saturation are of red, green and blue, and of
+nothing below black: other images have their brightness, contrast or value changed alone, alike in all bands.
+Bytes are held between 0 and 255; floats, in which 1 is white, may go beyond.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from segzoo.training.augmentation.step import (
     Step,
+    like,
     log_uniform,
     option,
     read_choice,
@@ -22,6 +24,7 @@ from segzoo.training.augmentation.step import (
     read_number,
     read_share,
     uniform,
+    white,
 )
 
 if TYPE_CHECKING:
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.training.augmentation.step import Bytes
+    from segzoo.training.augmentation.step import Pixels
 
     Plane = NDArray[np.float32]
+    Levels = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +53,21 @@ class Color(Step):
     strength: float = option(read_share, 0.3)
     probability: float = option(read_share, 1.0)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image in other colours."""
         brightness, contrast, saturation = 1 + random.uniform(-self.strength, self.strength, 3)
         hue = float(random.uniform(-self.strength, self.strength)) / 5
         # What brightness clips, contrast must not bring back; the mean is taken before the clipping.
-        still = mean_grey(image) * brightness
-        bright = (LEVELS * brightness).clip(0, 255)
-        image = mapped(image, still + contrast * (bright - still))
-        if image.shape[2] != 3 or not self.strength:
+        still, bytes_ = mean_grey(image) * brightness, image.dtype == np.uint8
+
+        def contrasted(levels: Levels) -> Levels:
+            bright = levels * brightness
+            return still + contrast * ((bright.clip(0, 255) if bytes_ else bright) - still)
+
+        image = mapped(image, contrasted)
+        if not has_hue(image) or not self.strength:
             return image
 
         def change(planes: Plane) -> Plane:
@@ -65,7 +75,7 @@ class Color(Step):
             planes -= grey
             planes *= np.float32(saturation)
             planes += grey
-            turned, saturated, value = to_hsv(planes.clip(0, 255, out=planes))
+            turned, saturated, value = to_hsv(planes.clip(0, 255 if bytes_ else None, out=planes))
             return to_rgb(turned + np.float32(6 * hue), saturated, value)
 
         return recoloured(image, change)
@@ -87,16 +97,19 @@ class HueSaturationValue(Step):
     value: tuple[float, float] = option(read_limit(255), 20)
     probability: float = option(read_share, 1.0)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image in other colours."""
         hue, saturation, value = (uniform(random, limit) for limit in (self.hue, self.saturation, self.value))
-        if image.shape[2] != 3:
-            return mapped(image, LEVELS + value)
+        most = 255 if image.dtype == np.uint8 else None
+        if not has_hue(image):
+            return mapped(image, lambda levels: levels + value)
 
         def change(planes: Plane) -> Plane:
             turned, saturated, bright = to_hsv(planes)
             saturated = (saturated + np.float32(saturation / 255)).clip(0, 1)
-            bright = (bright + np.float32(value)).clip(0, 255)
+            bright = (bright + np.float32(value)).clip(0, most)
             return to_rgb(turned + np.float32(hue / 30), saturated, bright)
 
         return recoloured(image, change)
@@ -120,16 +133,19 @@ class Hsv(Step):
     value: float = option(partial(read_number, low=0, high=1), 0.3)
     probability: float = option(read_share, 1.0)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image in other colours."""
         drawn = 1 + random.uniform(-1, 1, 3) * (self.hue, self.saturation, self.value)
         hue, saturation, value = drawn.astype(np.float32)
-        if image.shape[2] != 3:
-            return mapped(image, LEVELS * value)
+        most = 255 if image.dtype == np.uint8 else None
+        if not has_hue(image):
+            return mapped(image, lambda levels: levels * value)
 
         def change(planes: Plane) -> Plane:
             turned, saturated, bright = to_hsv(planes)
-            return to_rgb(turned * hue, (saturated * saturation).clip(0, 1), (bright * value).clip(0, 255))
+            return to_rgb(turned * hue, (saturated * saturation).clip(0, 1), (bright * value).clip(0, most))
 
         return recoloured(image, change)
 
@@ -144,12 +160,14 @@ class Grey(Step):
 
     probability: float = option(read_share, 0.1)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image without colour."""
         del random
         if image.shape[2] != 3:
             return image
-        grey = np.rint(np.tensordot(image, LUMA, 1)).astype(np.uint8)
+        grey = like(image, np.tensordot(image, LUMA, 1))
         return np.repeat(grey[..., None], 3, axis=2)
 
 
@@ -192,26 +210,36 @@ def to_rgb(hue: Plane, saturation: Plane, value: Plane) -> Plane:
     return planes
 
 
-def recoloured(image: Bytes, change: Callable[[Plane], Plane]) -> Bytes:
+def recoloured(image: Pixels, change: Callable[[Plane], Plane]) -> Pixels:
     """Return an image ``(H, W, 3)`` changed pixel by pixel, in bands that stay in a core's cache.
 
     Args:
-        image: ``(H, W, 3)`` uint8.
-        change: of ``(3, rows, W)`` float32 from 0 to 255, to as much.
+        image: ``(H, W, 3)``.
+        change: of ``(3, rows, W)`` float32 in which 255 is white, to as much.
     """
     height, width = image.shape[:2]
     rows = max(_BAND // width, 1)
-    out = np.empty(image.shape, np.uint8)
+    out, scale = np.empty(image.shape, image.dtype), np.float32(255 / white(image))
     for first in range(0, height, rows):
         band = slice(first, first + rows)
-        planes = np.ascontiguousarray(image[band].transpose(2, 0, 1)).astype(np.float32)
+        planes = np.array(image[band].transpose(2, 0, 1), np.float32, order="C")
+        if scale != 1:
+            planes *= scale
         for channel, plane in enumerate(change(planes)):
-            plane += np.float32(0.5)
+            if scale != 1:
+                plane /= scale
+            else:
+                plane += np.float32(0.5)
             out[band, :, channel] = plane
     return out
 
 
-# Brightness, contrast and gamma: a table of 256 levels, the same for all channels.
+def has_hue(image: Pixels) -> bool:
+    """Whether an image has a hue: it is red, green and blue, and nowhere below black."""
+    return image.shape[2] == 3 and (image.dtype == np.uint8 or not (image < 0).any())
+
+
+# Brightness, contrast and gamma: the same for all bands. Bytes have 256 levels, so that a table will do.
 
 LEVELS = np.arange(256, dtype=np.float32)
 #: What red, green and blue weigh in a grey level (ITU-R BT.601).
@@ -230,9 +258,12 @@ class Brightness(Step):
     limit: tuple[float, float] = option(read_limit(1), 0.2)
     probability: float = option(read_share, 1.0)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image, brighter or darker."""
-        return mapped(image, LEVELS + 255 * uniform(random, self.limit))
+        added = 255 * uniform(random, self.limit)
+        return mapped(image, lambda levels: levels + added)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,10 +280,13 @@ class Contrast(Step):
     about: str = option(read_choice("mean", "black"), "mean")
     probability: float = option(read_share, 1.0)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image with more contrast or less."""
         still = mean_grey(image) if self.about == "mean" else 0.0
-        return mapped(image, still + (1 + uniform(random, self.limit)) * (LEVELS - still))
+        factor = 1 + uniform(random, self.limit)
+        return mapped(image, lambda levels: still + factor * (levels - still))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,22 +301,34 @@ class Gamma(Step):
     gamma: tuple[float, float] = option(read_factors, (0.7, 1.5))
     probability: float = option(read_share, 1.0)
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image, its middle levels darker or brighter."""
-        return mapped(image, 255 * (LEVELS / 255) ** log_uniform(random, self.gamma))
+        gamma = log_uniform(random, self.gamma)
+        # What is below black is mirrored, so that it stays below.
+        return mapped(image, lambda levels: np.copysign(255 * (np.abs(levels) / 255) ** gamma, levels))
 
 
-def mapped(image: Bytes, levels: NDArray[np.floating[Any]]) -> Bytes:
-    """Return the image with each level replaced, rounded and held between 0 and 255."""
-    table = np.rint(levels.clip(0, 255)).astype(np.uint8).tobytes()
+def mapped(image: Pixels, change: Callable[[Levels], Levels]) -> Pixels:
+    """Return the image with each level replaced; bytes are rounded and held between 0 and 255.
+
+    Args:
+        image: ``(H, W, C)``.
+        change: of levels of which 255 is white.
+    """
+    if image.dtype != np.uint8:
+        return (change(image * np.float32(255)) / 255).astype(image.dtype)
+    table = np.rint(change(LEVELS).clip(0, 255)).astype(np.uint8).tobytes()
     # Several times as fast as indexing, which would first make each level a 64-bit index.
     return np.frombuffer(bytearray(image.tobytes().translate(table)), np.uint8).reshape(image.shape)
 
 
-def mean_grey(image: Bytes) -> float:
-    """Return the mean grey level: of red, green and blue by weight, of other channels alike."""
+def mean_grey(image: Pixels) -> float:
+    """Return the mean level, of which 255 is white: of red, green and blue by weight, of others alike."""
     height, width, channels = image.shape
     # A sum over whole rows first: NumPy sums over the few channels of a pixel ten times slower.
-    totals = np.ascontiguousarray(image).reshape(height, -1).sum(0, dtype=np.uint32)
-    means = totals.reshape(width, channels).sum(0) / (height * width)
+    kind = np.uint32 if image.dtype == np.uint8 else np.float64
+    totals = np.ascontiguousarray(image).reshape(height, -1).sum(0, dtype=kind)
+    means = totals.reshape(width, channels).sum(0) / (height * width) * (255 / white(image))
     return float(means @ LUMA) if channels == 3 else float(means.mean())

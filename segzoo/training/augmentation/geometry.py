@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import grid_sample, interpolate
 
 from segzoo.errors import OptionError
-from segzoo.training.augmentation.blurring import smoothed
+from segzoo.training.augmentation.blurring import in_type_of, smoothed
 from segzoo.training.augmentation.sizes import writable
 from segzoo.training.augmentation.step import (
     Step,
@@ -29,7 +29,7 @@ from segzoo.training.augmentation.step import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segzoo.training.augmentation.step import Bytes, Pair, Size
+    from segzoo.training.augmentation.step import Pair, Pixels, Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Flip(Step):
     horizontal: float = option(read_share, 0.5)
     vertical: float = option(read_share, 0.0)
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, flipped."""
         del ignore
         across, down = random.random(2) < (self.horizontal, self.vertical)
@@ -71,7 +71,7 @@ class Turn(Step):
     angles: tuple[int, ...] = option(_read_angles, (0, 90, 180, 270))
     probability: float = option(read_share, 1.0)
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, turned."""
         del ignore
         turns = self.angles[int(random.integers(len(self.angles)))] // 90
@@ -104,7 +104,7 @@ class Rotate(Step):
     fill: str = option(read_fill, "mirror")
     probability: float = option(read_share, 1.0)
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, rotated."""
         angle, (height, width) = radians(uniform(random, self.degrees)), mask.shape
         y = torch.arange(height).float()[:, None] - (height - 1) / 2
@@ -118,7 +118,7 @@ class Rotate(Step):
         return "fill" if self.fill == "ignore" else ""
 
 
-def warped(image: Bytes, mask: Bytes, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
+def warped(image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
     """Return for each pixel what lies at its row and column, given as ``(H, W)`` float32 in pixels.
 
     Places outside are mirrored; where ``ignore`` is a number they are black, and ``ignore`` in the mask.
@@ -131,7 +131,7 @@ def warped(image: Bytes, mask: Bytes, rows: Tensor, columns: Tensor, ignore: int
     pixels = grid_sample(pixels, grid, "bilinear", "reflection", align_corners=False)
     classes = torch.from_numpy(writable(mask).astype(np.float32))[None, None]
     classes = grid_sample(classes, grid, "nearest", "reflection", align_corners=False)
-    image = pixels[0].round_().clamp_(0, 255).byte().movedim(0, -1).contiguous().numpy()
+    image = in_type_of(image, pixels[0]).movedim(0, -1).contiguous().numpy()
     # Floats hold indices of 16 bits exactly.
     mask = classes[0, 0].round_().int().numpy().astype(mask.dtype)
     if ignore is not None:
@@ -164,7 +164,7 @@ class Elastic(Step):
     fill: str = option(read_fill, "mirror")
     probability: float = option(read_share, 1.0)
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, deformed."""
         nodes = random.standard_normal((1, 2, self.points, self.points), np.float32) * np.float32(self.sigma)
         moved = interpolate(torch.from_numpy(nodes), size=mask.shape, mode="bicubic", align_corners=True)
@@ -191,7 +191,7 @@ class ElasticSmooth(Step):
     fill: str = option(read_fill, "mirror")
     probability: float = option(read_share, 1.0)
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, deformed."""
         field = torch.from_numpy(random.random((2, *mask.shape), np.float32) * 2 - 1)
         return displaced(
@@ -203,7 +203,7 @@ class ElasticSmooth(Step):
         return "fill" if self.fill == "ignore" else ""
 
 
-def displaced(image: Bytes, mask: Bytes, moved: Tensor, ignore: int | None) -> Pair:
+def displaced(image: Pixels, mask: Pixels, moved: Tensor, ignore: int | None) -> Pair:
     """Return image and mask, read from where each pixel is moved to, ``(2, H, W)`` rows and columns."""
     height, width = mask.shape
     rows = torch.arange(height)[:, None] + moved[0]

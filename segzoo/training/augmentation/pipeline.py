@@ -13,9 +13,9 @@ from segzoo.errors import OptionError
 from segzoo.training.augmentation.step import Step, read_share, read_step, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from segzoo.training.augmentation.step import Bytes, Pair, Size
+    from segzoo.training.augmentation.step import Pair, Pixels, Size
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,22 @@ class OneOf(Step):
     steps: tuple[Step, ...]
     probability: float = 1.0
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask after the step chosen."""
-        return done(self.steps[int(random.integers(len(self.steps)))], image, mask, random, ignore)
+        return self.steps[int(random.integers(len(self.steps)))].done(image, mask, random, ignore)
+
+    def done(
+        self,
+        image: Pixels,
+        mask: Pixels,
+        random: np.random.Generator,
+        ignore: int | None,
+        colours: Sequence[int] | None = None,
+    ) -> Pair:
+        """Return image and mask after one of the steps, or after none."""
+        if self.probability < 1 and random.random() >= self.probability:
+            return image, mask
+        return self.steps[int(random.integers(len(self.steps)))].done(image, mask, random, ignore, colours)
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the size after it, if it is the same after every step."""
@@ -62,25 +75,33 @@ class Augmentation:
             size = step.size_after(size)
         object.__setattr__(self, "size", size)
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator) -> Pair:
+    @property
+    def of_colours(self) -> bool:
+        """Whether a step is about colours."""
+        every = (one for step in self.steps for one in (step.steps if isinstance(step, OneOf) else (step,)))
+        return any(step.of_colours for step in every)
+
+    def __call__(
+        self,
+        image: Pixels,
+        mask: Pixels,
+        random: np.random.Generator,
+        *,
+        colours: Sequence[int] | None = None,
+    ) -> Pair:
         """Return an image and its mask after all steps, in memory of their own.
 
         Args:
-            image: ``(H, W, C)`` uint8, of any number of channels.
+            image: ``(H, W, C)`` of any number of bands: uint8, or float32 in which 1 is white.
             mask: ``(H, W)`` uint8 class indices, ``ignore_index`` where pixels count for nothing.
             random: decides everything.
+            colours: which bands are colours, red, green and blue in this order where all are there: steps
+                about colours change them alone. ``None`` if all are.
         """
         before = image, mask
         for step in self.steps:
-            image, mask = done(step, image, mask, random, self.ignore_index)
+            image, mask = step.done(image, mask, random, self.ignore_index, colours)
         return _own(image, before[0]), _own(mask, before[1])
-
-
-def done(step: Step, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
-    """Return image and mask after a step, which is done as often as its probability says."""
-    if step.probability < 1 and random.random() >= step.probability:
-        return image, mask
-    return step(image, mask, random, ignore)
 
 
 def make_augmentation(steps: Mapping[str, Mapping[str, Any]], *, ignore_index: int | None) -> Augmentation:
@@ -123,7 +144,7 @@ def _one_of(key: str, options: Any, ignore_index: int | None) -> Step:
     return OneOf(tuple(steps), probability)
 
 
-def _own(pixels: Bytes, given: Bytes) -> Bytes:
+def _own(pixels: Pixels, given: Pixels) -> Pixels:
     """Return pixels in C order that share no memory with those given."""
     if np.may_share_memory(pixels, given):
         return pixels.copy()

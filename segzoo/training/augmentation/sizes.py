@@ -21,12 +21,13 @@ from segzoo.training.augmentation.step import (
     read_sides,
     read_size,
     uniform,
+    white,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from segzoo.training.augmentation.step import Bytes, Pair, Size
+    from segzoo.training.augmentation.step import Pair, Pixels, Size
 
 
 _read_interpolation = read_choice("bilinear", "bicubic")
@@ -45,7 +46,7 @@ class Resize(Step):
     size: tuple[int, int] = option(read_size, 256)
     interpolation: str = option(_read_interpolation, "bilinear")
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask at ``size``."""
         del random, ignore
         return resized(image, mask, self.size, self.interpolation)
@@ -68,7 +69,7 @@ class ResizeShort(Step):
     size: tuple[int, int] = option(read_sides, (282, 678))
     interpolation: str = option(_read_interpolation, "bilinear")
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask at the size drawn."""
         del ignore
         short, (height, width) = int(random.integers(self.size[0], self.size[1] + 1)), mask.shape
@@ -88,7 +89,7 @@ class Letterbox(Step):
 
     Attributes:
         size: height and width of the frame.
-        grey: the bars' level.
+        grey: the bars' level, where 255 is white.
         outside: what the mask is on the bars: ``background``, class 0, or ``ignore``.
         interpolation: as of `Resize`.
     """
@@ -98,7 +99,7 @@ class Letterbox(Step):
     outside: str = option(_read_outside, "background")
     interpolation: str = option(_read_interpolation, "bicubic")
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask in the frame."""
         del random
         height, width = mask.shape
@@ -107,7 +108,9 @@ class Letterbox(Step):
         image, mask = resized(image, mask, inner, self.interpolation)
         starts = [-((self.size[0] - inner[0]) // 2), -((self.size[1] - inner[1]) // 2)]
         outside = outside_value(self.outside, ignore)
-        return pasted(image, self.size, starts, self.grey), pasted(mask, self.size, starts, outside)
+        return pasted(image, self.size, starts, self.grey / 255 * white(image)), pasted(
+            mask, self.size, starts, outside
+        )
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the frame's size."""
@@ -130,7 +133,7 @@ class Place(Step):
         size: height and width of the frame.
         jitter: of the aspect, below 1.
         scale: least and greatest share of the frame's side.
-        grey: the level of what the image leaves free.
+        grey: the level of what the image leaves free, where 255 is white.
         outside: what the mask is there: ``background``, class 0, or ``ignore``.
         interpolation: as of `Resize`.
     """
@@ -142,7 +145,7 @@ class Place(Step):
     outside: str = option(_read_outside, "background")
     interpolation: str = option(_read_interpolation, "bicubic")
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask in the frame."""
         wider, taller = random.uniform(1 - self.jitter, 1 + self.jitter, 2)
         aspect = mask.shape[1] / mask.shape[0] * wider / taller
@@ -160,7 +163,9 @@ class Place(Step):
         ]
         image, mask = resized(image, mask, inner, self.interpolation)
         outside = outside_value(self.outside, ignore)
-        return pasted(image, self.size, starts, self.grey), pasted(mask, self.size, starts, outside)
+        return pasted(image, self.size, starts, self.grey / 255 * white(image)), pasted(
+            mask, self.size, starts, outside
+        )
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the frame's size."""
@@ -175,7 +180,7 @@ class Place(Step):
 # Pixels of another size or place: antialiased images, masks of nearest pixels, mirrored continuations.
 
 
-def resized(image: Bytes, mask: Bytes, size: Size, interpolation: str = "bilinear") -> Pair:
+def resized(image: Pixels, mask: Pixels, size: Size, interpolation: str = "bilinear") -> Pair:
     """Return image and mask at ``size``, ``(height, width)``."""
     if mask.shape == size:
         return image, mask
@@ -198,12 +203,12 @@ def mirrored(size: int, start: int, side: int) -> NDArray[np.intp]:
     return np.minimum(last - np.abs(positions - last), size - 1)
 
 
-def at(pixels: Bytes, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Bytes:
+def at(pixels: Pixels, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Pixels:
     """Return the pixels where ``rows`` and ``columns`` cross."""
     return np.take(pixels[rows], columns, axis=1)
 
 
-def writable(pixels: Bytes) -> Bytes:
+def writable(pixels: Pixels) -> Pixels:
     """Return pixels in C order in memory that may be written to, as torch demands; a copy where need be."""
     return np.require(pixels, requirements=("C", "W"))
 
@@ -233,7 +238,7 @@ class Crop(Step):
     padding: str = option(read_choice("mirror", "zero"), "mirror")
     outside: str = option(read_choice("ignore", "background"), "ignore")
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return the part and its mask, at ``size``."""
         part, classes = resized(*self._part(image, mask, random, ignore), self.size)
         for _ in range(_TRIES):
@@ -248,8 +253,8 @@ class Crop(Step):
 
     def _part(
         self,
-        image: Bytes,
-        mask: Bytes,
+        image: Pixels,
+        mask: Pixels,
         random: np.random.Generator,
         ignore: int | None,
         aim: NDArray[np.intp] | None = None,
@@ -290,7 +295,7 @@ def outside_value(outside: str, ignore: int | None) -> int:
     return 0 if outside == "background" or ignore is None else ignore
 
 
-def pasted(pixels: Bytes, size: tuple[int, ...], starts: list[int], value: int) -> Bytes:
+def pasted(pixels: Pixels, size: tuple[int, ...], starts: list[int], value: float) -> Pixels:
     """Return the window of ``size`` from ``starts``, which may be negative, filled up with ``value``."""
     canvas = np.full((*size, *pixels.shape[2:]), value, pixels.dtype)
     here, there = [], []

@@ -20,22 +20,25 @@ if TYPE_CHECKING:
     from segzoo import interfaces
     from segzoo.specs import AugmentationSpec
 
-    Bytes = NDArray[np.uint8]
-    Pair = tuple[Bytes, Bytes]
+    #: Images are uint8, or float32 whose white is 1; masks are integers.
+    Pixels = NDArray[Any]
+    Pair = tuple[Pixels, Pixels]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A change of an image ``(H, W, C)`` uint8, and of its mask ``(H, W)`` uint8 where places move.
+    """A change of an image ``(H, W, C)``, and of its mask ``(H, W)`` uint8 where places move.
 
-    A step is a frozen dataclass whose fields are its options. It may return views, and never writes into
-    what it is given.
+    Images are uint8, or float32 in which 1 is white. A step is a frozen dataclass whose fields are its
+    options. It may return views, and never writes into what it is given.
     """
 
     #: How often it is done; a field of those steps that need not always be.
     probability = 1.0
+    #: Whether it is about colours, and given the bands that are colours alone.
+    of_colours = False
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask after the step; steps that move nothing change the image alone.
 
         Args:
@@ -47,9 +50,39 @@ class Step:
         del ignore
         return self.recolour(image, random), mask
 
-    def recolour(self, image: Bytes, random: np.random.Generator) -> Bytes:
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
         """Return the image after a step that moves nothing."""
         raise NotImplementedError
+
+    def done(
+        self,
+        image: Pixels,
+        mask: Pixels,
+        random: np.random.Generator,
+        ignore: int | None,
+        colours: Sequence[int] | None = None,
+    ) -> Pair:
+        """Return image and mask after the step, which is done as often as its probability says.
+
+        Args:
+            image: ``(H, W, C)``.
+            mask: ``(H, W)``.
+            random: decides everything.
+            ignore: as that of a call.
+            colours: which bands are colours, red, green and blue in this order where all are there; ``None``
+                if all are.
+        """
+        if self.probability < 1 and random.random() >= self.probability:
+            return image, mask
+        if colours is None or not self.of_colours:
+            return self(image, mask, random, ignore)
+        if not colours:
+            return image, mask
+        bands = list(colours)
+        changed, mask = self(np.ascontiguousarray(image[..., bands]), mask, random, ignore)
+        image = image.copy()
+        image[..., bands] = changed
+        return image, mask
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the height and width that come out where ``before`` goes in; ``None`` where they vary."""
@@ -74,7 +107,12 @@ class ForeignStep(Step):
     name: str
     probability: float = 1.0
 
-    def __call__(self, image: Bytes, mask: Bytes, random: np.random.Generator, ignore: int | None) -> Pair:
+    @property
+    def of_colours(self) -> bool:
+        """Whether the plug-in says that it is about colours."""
+        return bool(getattr(self.step, "of_colours", False))
+
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask after the step.
 
         Raises:
@@ -98,6 +136,18 @@ class ForeignStep(Step):
         """Return the size after it: as the plug-in says, else the same."""
         said = getattr(self.step, "size_after", None)
         return before if said is None else said(before)
+
+
+def white(image: Pixels) -> float:
+    """Return what is white in an image: 255 in bytes, 1 in floats."""
+    return 255.0 if image.dtype == np.uint8 else 1.0
+
+
+def like(image: Pixels, values: NDArray[np.float32]) -> Pixels:
+    """Return values in the type of an image: in bytes, rounded and held between 0 and 255."""
+    if image.dtype != np.uint8:
+        return values.astype(image.dtype, copy=False)
+    return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
 def uniform(random: np.random.Generator, interval: tuple[float, float]) -> float:

@@ -27,15 +27,15 @@ class Erase:
             raise OptionError(f"share must be above 0 and at most 1, got {self.share}")
 
     def __call__(
-        self, image: NDArray[np.uint8], mask: NDArray[Any], random: np.random.Generator, ignore: int | None
-    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        self, image: NDArray[Any], mask: NDArray[Any], random: np.random.Generator, ignore: int | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return image ``(H, W, C)`` and mask ``(H, W)`` with the rectangle in them."""
         sides = [max(round(side * self.share), 1) for side in mask.shape]
         room = [whole - side for whole, side in zip(mask.shape, sides, strict=True)]
         starts = [int(random.integers(most + 1)) for most in room]
         place = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
         image, mask = image.copy(), mask.copy()
-        image[place] = 128
+        image[place] = 128 if image.dtype == np.uint8 else 0.5
         if ignore is not None:
             mask[place] = ignore
         return image, mask
