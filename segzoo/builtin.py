@@ -291,8 +291,15 @@ def segzoo_trackers() -> Iterable[TrackerSpec]:
 @hookimpl
 def segzoo_outputs() -> Iterable[OutputSpec]:
     return [
-        _output("mask:Mask", "class indices, with the colours of the classes as palette", *_NUMBERS),
-        _output("values:Values", "the values of the masks that the network learnt from", *_NUMBERS),
+        _output(
+            "mask:Mask",
+            "class indices, with the colours of the classes as palette",
+            *_NUMBERS,
+            together=_NUMBERS[1:],
+        ),
+        _output(
+            "values:Values", "the values of the masks that the network learnt from", *_NUMBERS, together=()
+        ),
         _output("binary:Binary", "white where any class but background is, 1 bit a pixel", ".png"),
         _output("colour:Colour", "the colours of the classes", *_PICTURES, memory=16),
         _output("overlay:Overlay", "the image, tinted and outlined", *_PICTURES, memory=40, needs=_IMAGE),
@@ -314,7 +321,7 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
 
 def _output(code: str, summary: str, *formats: str, **more: Any) -> OutputSpec:
     name, factory = code.partition(":")[0], f"segzoo.prediction.outputs.{code}"
-    given = {"suffix": f"_{name}{formats[0]}", "by_rows": True, **more}
+    given = {"suffix": f"_{name}{formats[0]}", "by_rows": True, "together": formats, **more}
     return OutputSpec(name=name, factory=factory, summary=summary, formats=formats, **given)
 
 

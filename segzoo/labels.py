@@ -17,8 +17,9 @@ from PIL import Image
 from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import holds_array, opened, read_array, scaled_size
 from segzoo.options import shown as short
+from segzoo.specs import IGNORED, Labels
 
-__all__ = ["Colour", "counted", "foreground", "read_mask", "to_classes"]
+__all__ = ["Colour", "alone", "counted", "flattened", "foreground", "read_mask", "to_classes"]
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.interfaces import Sample
-    from segzoo.specs import Labels
 
 
 #: Red, green and blue, 0 to 255 each.
@@ -298,6 +298,55 @@ def with_background(labels: Labels) -> Labels:
     )
 
 
+# Classes that overlap, where a pixel must have one value: each combination of classes is one.
+
+#: Combinations that codes are counted for at once; more are first reduced to those that occur.
+_MOST_CODES = 1 << 20
+
+
+def alone(labels: Labels, index: int) -> Labels:
+    """Return the labels of one of classes that overlap by itself: what is not it is background."""
+    name = labels.classes[index]
+    rest = "background" if name != "background" else "other"
+    return Labels(classes=(rest, name), palette=((0, 0, 0), labels.colours[index]))
+
+
+def flattened(planes: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Return a mask of classes that overlap as one index a pixel, by which steps for such masks can move it.
+
+    Args:
+        planes: ``(K, H, W)``: 1 where a class is, 0 where not, 255 where nothing counts.
+
+    Returns:
+        Indices ``(H, W)``, uint8 or uint16, and what each stands for, ``(combinations, K)``: index 0 for no
+        class, the last one for pixels that count for none. ``table.T[:, indices]`` is the mask again.
+
+    Raises:
+        OptionError: more combinations of classes occur than 16 bits can number.
+    """
+    codes = np.zeros(planes.shape[1:], np.int32)
+    table = np.zeros((1, 0), np.uint8)
+    states = np.array([0, 1, IGNORED], np.uint8)
+    for plane in planes:
+        codes = codes * 3 + np.minimum(plane, 2)
+        table = np.concatenate([np.repeat(table, 3, axis=0), np.tile(states, len(table))[:, None]], axis=1)
+        if len(table) * 3 > _MOST_CODES:
+            codes, table = _occurring(codes, table)
+    codes, table = _occurring(codes, table)
+    if len(table) > 1 << 16:
+        raise OptionError(
+            f"{len(table):,} combinations of classes occur in one mask; 65,536 are the most that can be told"
+        )
+    return codes.astype(np.uint8 if len(table) <= 256 else np.uint16), table
+
+
+def _occurring(codes: NDArray[Any], table: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Return codes without those that no pixel has; the first and the last stay."""
+    occurs = np.bincount(codes.ravel(), minlength=len(table)) > 0
+    occurs[[0, -1]] = True
+    return (np.cumsum(occurs, dtype=np.int32) - 1)[codes], table[occurs]
+
+
 # Classes as people name them: by name, or by index.
 
 
@@ -325,4 +374,4 @@ def found_in_words(shares: Mapping[str, float], labels: Labels) -> str:
     """Return which classes were found beside the background, and how much of the picture each covers."""
     names = (labels.classes[index] for index in labels.foreground)
     told = [f"{name} {shares[name]:.1%}" for name in names if shares.get(name)]
-    return ", ".join(told) or "background only"
+    return ", ".join(told) or ("nothing" if labels.overlapping else "background only")

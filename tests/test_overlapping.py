@@ -7,17 +7,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from goldens import containers
 from goldens.golden import Golden
+from PIL import Image
 from safetensors.torch import save_file
 
 import segzoo
+from segzoo import cli
 from segzoo.config import ModelConfig, config_of, from_json, to_json
 from segzoo.errors import OptionError
 from segzoo.images import placed
+from segzoo.labels import read_mask
 from segzoo.prediction.decision import Decision
+from segzoo.prediction.outputs import OutputOptions, output_files, write_outputs
+from segzoo.prediction.outputs.painting import outline
+from segzoo.prediction.outputs.writing import file_words, output_path
+from segzoo.prediction.postprocessing import clean
 from segzoo.prediction.predictor import Predictor
+from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.tiling import ArrayRows
 from segzoo.specs import Labels, Preprocessing, Resize
 
 CLASSES = ("vessel", "optic disc", "lesion")
@@ -205,3 +215,186 @@ def test_a_multi_label_folder_of_smp_gives_the_masks_of_its_rule(tmp_path):
     (tmp_path / "smp/config.json").write_text(json.dumps({**golden.about["config"], "activation": "sigmoid"}))
     model = segzoo.load(segzoo.convert(tmp_path / "smp", tmp_path / "out"))
     assert same_rule(model, golden, golden.logits["logits"].numpy()[0])
+
+
+# -- what is drawn and written
+
+
+def segmented(height=40, width=56, probabilities=False):
+    """Two discs that overlap, and a third class that is nowhere."""
+    rows, columns = np.mgrid[:height, :width]
+    mask = np.zeros((3, height, width), np.uint8)
+    for plane, x in zip(mask, (20, 32), strict=False):
+        plane[(rows - 18) ** 2 + (columns - x) ** 2 < 144] = 1
+    chances = np.where(mask, 0.9, 0.2).astype(np.float32)
+    return Segmentation(mask, LABELS, picture(height, width), chances if probabilities else None)
+
+
+def test_areas_count_a_pixel_in_every_class_that_it_has():
+    found = segmented()
+    assert found.areas == {name: int(plane.sum()) for name, plane in zip(CLASSES, found.mask, strict=True)}
+    assert found.shares["vessel"] == found.mask[0].mean()
+    assert repr(found).startswith("<Segmentation of 56 x 40 pixels: vessel 19.5 %, optic disc 19.5 %")
+
+
+def test_one_class_by_itself_is_a_mask_with_a_background():
+    found = segmented(probabilities=True).of_class("optic disc")
+    np.testing.assert_array_equal(found.mask, segmented().mask[1])
+    assert found.labels.classes == ("background", "optic disc")
+    assert found.labels.colours[1] == LABELS.colours[1]
+    assert found.probabilities.shape == (1, 40, 56)
+    with pytest.raises(OptionError, match="do not overlap"):
+        found.of_class(1)
+    with pytest.raises(OptionError, match="no one index"):
+        segmented().index_image()
+
+
+def test_where_classes_overlap_their_colours_are_mixed_and_each_is_outlined():
+    found = segmented()
+    colours = np.asarray(found.colour_image())
+    both = found.mask[:2].all(axis=0)
+    mean = np.rint(np.mean([LABELS.colours[0], LABELS.colours[1]], axis=0))
+    assert (colours[both] == mean).all()
+    assert (colours[~found.mask.any(axis=0)] == 0).all()
+    lines = np.asarray(found.overlay(0, line_width=1))
+    for index in (0, 1):
+        edge = outline(found.mask[index], found.of_class(index).labels)
+        edge &= ~outline(found.mask[1], found.of_class(1).labels) | (index == 1)
+        assert (lines[edge] == LABELS.colours[index]).all()
+
+
+def test_objects_are_found_in_each_class_and_may_overlap():
+    found = segmented()
+    objects = found.instances()
+    assert (objects.classes.tolist(), objects.numbers.max(axis=(1, 2)).tolist()) == ([0, 1], [1, 2, 0])
+    assert objects.areas.tolist() == [found.areas[name] for name in CLASSES[:2]]
+    assert objects.boxes().tolist() == [[9, 7, 23, 23], [21, 7, 23, 23]]
+    assert [index for index, _ in found.polygons()] == [0, 1]
+
+
+def test_small_objects_and_holes_go_in_each_class_by_itself():
+    mask = segmented().mask.copy()
+    mask[0, 0, :3], mask[1, 18, 32], mask[0, 18, 20] = 1, 0, 0
+    cleaned = clean(mask, LABELS, smallest_object=5, smallest_hole={"optic disc": 5})
+    expected = segmented().mask.copy()
+    expected[0, 18, 20] = 0
+    np.testing.assert_array_equal(cleaned, expected)
+
+
+def test_a_mask_is_a_file_for_each_class_and_a_stack_where_the_format_holds_one(tmp_path):
+    found = segmented()
+    written = write_outputs(found, tmp_path / "eye", ["mask", "overlay"])
+    names = ["eye_vessel_mask.png", "eye_optic_disc_mask.png", "eye_lesion_mask.png", "eye_overlay.png"]
+    assert [path.name for path in written] == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    for path, plane in zip(written, found.mask, strict=False):
+        np.testing.assert_array_equal(read_mask(path), plane)
+    with Image.open(written[1]) as image:
+        assert image.getpalette()[3:6] == list(LABELS.colours[1])
+    for suffix in (".tif", ".npy"):
+        options = OutputOptions(suffixes={"mask": f"_mask{suffix}"})
+        (path,) = write_outputs(found, tmp_path / "eye", ["mask"], options)
+        stack = np.load(path) if suffix == ".npy" else tifffile.imread(path)
+        np.testing.assert_array_equal(stack, found.mask)
+    with Image.open(tmp_path / "eye_mask.tif") as image:
+        assert image.n_frames == 3
+        image.seek(1)
+        np.testing.assert_array_equal(np.asarray(image), found.mask[1])
+
+
+def test_only_some_classes_may_be_written(tmp_path):
+    options = OutputOptions(classes=("optic disc",))
+    written = write_outputs(segmented(), tmp_path / "eye", ["mask", "areas"], options)
+    assert [path.name for path in written] == ["eye_optic_disc_mask.png", "eye_areas.csv"]
+    counts = [line.split(",")[2] for line in written[1].read_text().splitlines()[1:]]
+    assert counts == ["0", str(segmented().areas["optic disc"]), "0"]
+
+
+def test_names_that_files_cannot_have_and_names_that_only_differ_in_these_are_told_apart():
+    labels = Labels(classes=("a/b", "a b", "A_b", "../x", "Zähne"), overlapping=True)
+    assert file_words(labels) == ["a_b_0", "a_b_1", "A_b_2", "_x", "Zähne"]
+
+
+def test_objects_of_coco_and_geojson_have_their_class_and_all_their_pixels(tmp_path):
+    found = segmented()
+    coco, geojson = write_outputs(found, tmp_path / "eye", ["coco", "geojson"])
+    told = json.loads(coco.read_text())
+    assert [one["name"] for one in told["categories"]] == list(CLASSES)
+    for one, name in zip(told["annotations"], CLASSES, strict=False):
+        assert (one["category_id"], one["area"]) == (CLASSES.index(name), found.areas[name])
+    shapes = json.loads(geojson.read_text())["features"]
+    assert [(one["properties"]["class"], one["properties"]["pixels"]) for one in shapes] == [
+        (name, found.areas[name]) for name in CLASSES[:2]
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+def test_by_rows_the_same_files_are_written(tmp_path, suffix):
+    found = segmented(150, 90, probabilities=True)
+    names = ["mask", "values", "binary", "colour", "overlay", "contours", "areas", "probabilities", "cutout"]
+    options = OutputOptions(suffixes={"mask": f"_mask{suffix}"})
+    for only in ((), ("vessel", "lesion")):
+        look = replace(options, classes=only, overwrite=True)
+        whole = write_outputs(found, tmp_path / "whole", names, look)
+        paths = {name: output_path(tmp_path / "rows", name, look) for name in names}
+        rows = ArrayRows(found.image)
+        with output_files(paths, LABELS, found.size, options=look, image=lambda rows=rows: rows) as files:
+            for top in range(0, 150, 37):
+                files.write(found.mask[:, top : top + 37])
+                files.chances.write(found.probabilities[:, top : top + 37].astype(np.float16))
+            assert files.shares == pytest.approx(found.shares)
+        for path in whole:
+            other = path.with_name(path.name.replace("whole", "rows"))
+            if path.suffix == ".npy":
+                np.testing.assert_array_equal(np.load(path), np.load(other))
+            elif path.suffix == ".csv":
+                assert path.read_text() == other.read_text()
+            elif path.suffix == ".tif":
+                np.testing.assert_array_equal(tifffile.imread(path), tifffile.imread(other))
+            else:
+                with Image.open(path) as one, Image.open(other) as two:
+                    np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+
+
+def test_a_notebook_shows_the_mixed_colours_and_shares_of_the_image():
+    html = segmented()._repr_html_()
+    assert "vessel" in html
+    assert "19.51 %" in html
+
+
+def test_a_run_names_resumes_and_replaces_all_files_of_a_class(tmp_path):
+    segzoo.save(network(), tmp_path / "weights")
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        Image.fromarray(picture()).save(tmp_path / f"photos/{name}.png")
+    asked = [
+        "predict",
+        str(tmp_path / "photos"),
+        "-m",
+        str(tmp_path / "weights"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert cli.run(asked) == 0
+    files = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    words = ("lesion_mask", "optic_disc_mask", "overlay", "vessel_mask")
+    assert files == [f"{name}_{word}.png" for name in "ab" for word in words]
+    entry = json.loads((tmp_path / "out/manifest.jsonl").read_text().splitlines()[-1])
+    assert len(entry["outputs"]) == 4
+    assert cli.run(asked) == 1
+    assert cli.run([*asked, "--overwrite"]) == 0
+    (tmp_path / "out/b_vessel_mask.png").unlink()
+    assert cli.run([*asked, "--resume"]) == 0
+    assert (tmp_path / "out/b_vessel_mask.png").exists()
+
+
+def test_a_large_image_goes_by_rows_within_its_budget(tmp_path):
+    segzoo.save(network(), tmp_path / "weights")
+    Image.fromarray(picture(2000, 1500)).save(tmp_path / "large.png")
+    asked = ["predict", str(tmp_path / "large.png"), "-m", str(tmp_path / "weights")]
+    assert (
+        cli.run([*asked, "--out", str(tmp_path / "rows"), "--outputs", "mask:tif", "--memory", "130MB"]) == 0
+    )
+    assert cli.run([*asked, "--out", str(tmp_path / "whole"), "--outputs", "mask:npy"]) == 0
+    by_rows = tifffile.imread(tmp_path / "rows/large_mask.tif")
+    assert np.mean(by_rows != np.load(tmp_path / "whole/large_mask.npy")) < 1e-3

@@ -67,7 +67,7 @@ def masks_to_names(
             found = predictor(image.read())
             path = Path(named[image.origin])
             if not options["no_save"]:
-                write_output(found, path, "mask", look, source=image.origin)
+                path = write_output(found, path, "mask", look, source=image.origin)
                 echo(f"{printable(image.origin)}: {printable(path)}")
             if options["show"]:
                 found.overlay(options["opacity"]).show(title=image.origin)

@@ -40,7 +40,7 @@ def segmentation_html(
         colours: (red, green, blue) of each class.
     """
     height, width = size
-    told = shares_in_words(areas, most=4)
+    told = shares_in_words(areas, most=4, pixels=height * width)
     shown = f"{width} x {height} pixels, {len(areas)} classes"
     pictures = [
         picture(overlay, alt=f"The image, its classes outlined: {told}", caption="overlay", lossless=False),
@@ -49,14 +49,14 @@ def segmentation_html(
     return card(
         heading("Segmentation", shown),
         f"<div>{''.join(pictures)}</div>",
-        *_legend(areas, colours),
+        *_legend(areas, colours, pixels=height * width),
         label="Segmentation",
     )
 
 
-def _legend(areas: Mapping[str, int], colours: Sequence[Sequence[int]]) -> list[str]:
+def _legend(areas: Mapping[str, int], colours: Sequence[Sequence[int]], *, pixels: int) -> list[str]:
     """Return the classes that are there, largest first, and in a fold those that are too many or absent."""
-    whole = sum(areas.values()) or 1
+    whole = pixels or 1
     by_size = sorted(zip(areas.items(), colours, strict=False), key=lambda one: -one[0][1])
     rows = [
         (f"{swatch(colour)}{markup(name)}", f"{count:,}", f"{100 * count / whole:.2f} %")
@@ -72,9 +72,9 @@ def _legend(areas: Mapping[str, int], colours: Sequence[Sequence[int]]) -> list[
     return parts
 
 
-def shares_in_words(areas: Mapping[str, int], *, most: int) -> str:
-    """Return what covers how much, largest first: ``background 76.6 %, nucleus 23.4 %``."""
-    whole = sum(areas.values()) or 1
+def shares_in_words(areas: Mapping[str, int], *, most: int, pixels: int) -> str:
+    """Return what covers how much of an image, largest first: ``background 76.6 %, nucleus 23.4 %``."""
+    whole = pixels or 1
     by_size = sorted(((count, name) for name, count in areas.items() if count), key=lambda one: -one[0])
     told = [f"{name} {100 * count / whole:.1f} %" for count, name in by_size[:most]]
     more = len(by_size) - most
@@ -88,10 +88,10 @@ def thumbnails(
 
     Args:
         image: ``(H, W, C)`` uint8.
-        mask: ``(H, W)``.
+        mask: ``(H, W)``, or ``(K, H, W)`` where classes overlap.
         side: pixels of the longer side, at most.
     """
-    height, width = mask.shape
+    height, width = mask.shape[-2:]
     scale = side / max(height, width)
     if scale >= 1:
         return image, mask
@@ -104,4 +104,4 @@ def thumbnails(
         np.asarray(Image.fromarray(np.ascontiguousarray(sample[..., one])).resize((len(columns), len(rows))))
         for one in range(sample.shape[2])
     ]
-    return np.stack(channels, axis=2), mask[np.ix_(rows, columns)]
+    return np.stack(channels, axis=2), mask[..., rows[:, None], columns]

@@ -16,7 +16,7 @@ from segzoo.images import READABLE
 from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.manifest import Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
-from segzoo.prediction.outputs.writing import needs, output_path
+from segzoo.prediction.outputs.writing import needs, output_path, written_as
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.shortage import (
     MemoryShortageError,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
     from segzoo.prediction.video.segment import VideoResult
+    from segzoo.specs import Labels
 
 #: What to do about files that are in the way.
 _ADVICE = (
@@ -174,6 +175,7 @@ class Job:
                 inputs=sources,
                 owns=self._owns,
                 resume=self.resume,
+                labels=self.predictor.config.labels,
             )
         yield from done
         tiler = self.predictor.tiler
@@ -242,7 +244,8 @@ class Job:
 
     def _rows(self, source: FileSource) -> RowJob | None:
         """Return the job of an image that is too large to be held with all its pictures."""
-        paths = dict(zip(self.outputs, self._paths(source), strict=True)) if self.save else {}
+        stem = self.out / source.name
+        paths = {name: output_path(stem, name, self.options) for name in self.outputs} if self.save else {}
         return RowJob.find(
             self.predictor.tiler,
             source.path,
@@ -266,7 +269,7 @@ class Job:
 
     def _finish(self, source: Source, seen: _Seen) -> Done:
         if seen.read.rows is not None:
-            files = tuple(seen.read.rows.outputs.values())
+            files = seen.read.rows.files
             return Done(
                 source, written=files, note=found_in_words(seen.shares or {}, self.predictor.config.labels)
             )
@@ -274,8 +277,7 @@ class Job:
         written: tuple[Path, ...] = ()
         if self.save:
             stem, shares = self.out / source.name, seen.segmentation.shares
-            height, width = seen.segmentation.mask.shape
-            keeping = self._keeping(seen.read, (height, width), lambda: shares)
+            keeping = self._keeping(seen.read, seen.segmentation.size, lambda: shares)
             written = write_outputs(
                 seen.segmentation, stem, self.outputs, self.options, source=source.origin, keeping=keeping
             )
@@ -307,7 +309,7 @@ class Job:
         return Keeping(self._owns, naming)
 
     def _paths(self, source: Source | VideoSource) -> list[Path]:
-        return _output_paths(self.out, source, self.outputs, self.options)
+        return _output_paths(self.out, source, self.outputs, self.options, self.predictor.config.labels)
 
 
 def refuse_outputs(
@@ -319,6 +321,7 @@ def refuse_outputs(
     inputs: Sequence[Source | VideoSource],
     owns: Callable[[Path], bool] | None = None,
     resume: bool = False,
+    labels: Labels | None = None,
 ) -> None:
     """Raise where what is written for sources would replace what must stay; remove stale parts beside it.
 
@@ -330,6 +333,7 @@ def refuse_outputs(
         inputs: all sources, of which none is ever replaced.
         owns: whether an earlier run wrote a file; see `segzoo.files.Keeping`.
         resume: whether that was asked for, for the text.
+        labels: which may overlap, so that each class has a file; ``None`` where weights are not read yet.
 
     Raises:
         OptionError: the outputs cannot be written together.
@@ -341,7 +345,7 @@ def refuse_outputs(
     for one in ahead:
         with suppress(OptionError):  # a video that cannot be written as what was asked for says so itself
             camera = isinstance(one, VideoSource) and one.is_camera
-            (shot if camera else paths).extend(_output_paths(out, one, outputs, options))
+            (shot if camera else paths).extend(_output_paths(out, one, outputs, options, labels))
     for folder in {path.parent for path in (*paths, *shot)}:
         sweep(folder)
     told: dict[str, Any] = {"overwrite": options.overwrite, "inputs": files_of(inputs)}
@@ -388,11 +392,16 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _output_paths(
-    out: Path, source: Source | VideoSource, outputs: Sequence[str], options: OutputOptions
+    out: Path,
+    source: Source | VideoSource,
+    outputs: Sequence[str],
+    options: OutputOptions,
+    labels: Labels | None = None,
 ) -> list[Path]:
     if isinstance(source, VideoSource):
         return [video_path(out, source, video_output(outputs))]
-    return [output_path(out / source.name, name, options) for name in outputs]
+    paths = {name: output_path(out / source.name, name, options) for name in outputs}
+    return [*paths.values()] if labels is None else [path for *_, path in written_as(paths, labels, options)]
 
 
 def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:

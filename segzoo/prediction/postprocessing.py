@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import OptionError
-from segzoo.labels import class_index, foreground
+from segzoo.labels import alone, class_index, foreground
 from segzoo.options import check_integer, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from segzoo.specs import Labels
@@ -31,7 +33,8 @@ class Instances:
     """The objects of a segmentation, numbered from 1 in the order of their first pixels, row by row.
 
     Attributes:
-        numbers: ``(H, W)`` int32: the object of each pixel, 0 where there is none.
+        numbers: ``(H, W)`` int32: the object of each pixel, 0 where there is none; ``(K, H, W)`` where
+            classes overlap, numbered from one class to the next.
         classes: class index of object 1, 2, ...
         areas: int64, pixels of object 1, 2, ...
         connectivity: 4 or 8, by which pixels were joined.
@@ -42,17 +45,28 @@ class Instances:
     areas: NDArray[np.int64]
     connectivity: int
 
+    @property
+    def layers(self) -> list[NDArray[np.int32]]:
+        """Numbers ``(H, W)`` from 1: of all objects, or where classes overlap of those of each class."""
+        if self.numbers.ndim == 2:
+            return [self.numbers]
+        before = np.searchsorted(self.classes, np.arange(len(self.numbers))).astype(np.int32)
+        return [np.maximum(layer - first, 0) for layer, first in zip(self.numbers, before, strict=True)]
+
     def boxes(self) -> NDArray[np.int64]:
         """Return ``(objects, 4)``: x and y of the top left pixel, width and height."""
-        width = self.numbers.shape[1]
+        height, width = self.numbers.shape[-2:]
         breaks = np.ones(self.numbers.shape, np.bool_)
-        np.not_equal(self.numbers[:, 1:], self.numbers[:, :-1], out=breaks[:, 1:])
+        np.not_equal(self.numbers[..., 1:], self.numbers[..., :-1], out=breaks[..., 1:])
         starts = np.flatnonzero(breaks)
         ends = np.append(starts[1:], self.numbers.size) - 1
         which = self.numbers.ravel()[starts] - 1
         starts, ends, which = (values[which >= 0] for values in (starts, ends, which))
         box = np.zeros((len(self.classes), 4), np.int64)
-        for side, low, high in ((0, starts % width, ends % width), (1, starts // width, ends // width)):
+        for side, low, high in (
+            (0, starts % width, ends % width),
+            (1, starts // width % height, ends // width % height),
+        ):
             first = np.full(len(box), self.numbers.size)
             last = np.full(len(box), -1)
             np.minimum.at(first, which, low)
@@ -78,7 +92,7 @@ def clean(
     the image; it becomes that class.
 
     Args:
-        mask: ``(H, W)`` class indices.
+        mask: ``(H, W)`` class indices; ``(K, H, W)`` where classes overlap, and each is cleaned by itself.
         labels: names the classes.
         smallest_object: pixels of the smallest object that stays, for all or by class.
         smallest_hole: pixels of the smallest hole that stays, for all or by the class around it.
@@ -90,6 +104,18 @@ def clean(
     """
     check_connectivity(connectivity)
     objects, holes = (_sizes(labels, sizes) for sizes in (smallest_object, smallest_hole))
+    if labels.overlapping:
+        cleaned = [
+            clean(
+                plane,
+                alone(labels, index),
+                smallest_object=int(objects[index]),
+                smallest_hole=int(holes[index]),
+                connectivity=connectivity,
+            )
+            for index, plane in enumerate(mask)
+        ]
+        return np.stack(cleaned)
     if objects.any():
         mask = _without_objects(mask, labels, objects, connectivity)
     if holes.any():
@@ -105,17 +131,37 @@ def find_instances(mask: NDArray[np.uint8], labels: Labels, connectivity: int = 
     """Return the connected components of every class but background as objects.
 
     Args:
-        mask: ``(H, W)`` class indices.
+        mask: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap.
         labels: its classes.
         connectivity: 4 or 8: whether pixels that share a corner only are joined.
 
     Raises:
         OptionError: connectivity is neither 4 nor 8.
     """
+    if labels.overlapping:
+        return _joined_classes(
+            [find_instances(one, alone(labels, index), connectivity) for index, one in enumerate(mask)]
+        )
     found = find_components(mask, connectivity)
     objects = foreground(found.classes, labels)
     numbers = np.where(objects, np.cumsum(objects), 0).astype(np.int32)
     return Instances(numbers[found.numbers], found.classes[objects], found.areas[objects], connectivity)
+
+
+def _joined_classes(apart: Sequence[Instances]) -> Instances:
+    """Return the objects of classes that overlap, numbered from one class to the next."""
+    counts = [len(one.areas) for one in apart]
+    firsts = np.cumsum([0, *counts[:-1]])
+    numbers = [
+        np.where(one.numbers > 0, one.numbers + first, 0).astype(np.int32)
+        for one, first in zip(apart, firsts, strict=True)
+    ]
+    return Instances(
+        np.stack(numbers),
+        np.repeat(np.arange(len(apart)), counts),
+        np.concatenate([one.areas for one in apart]),
+        apart[0].connectivity,
+    )
 
 
 def _sizes(labels: Labels, wanted: int | Mapping[str | int, int]) -> NDArray[np.int64]:

@@ -174,7 +174,8 @@ class Predictor:
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
         # What cannot be cleaned is told now, not after the first image.
-        clean(np.zeros((1, 1), np.uint8), self.config.labels, **self._smallest)
+        planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()
+        clean(np.zeros((*planes, 1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]
         engines: list[Engine] = []
         for one, network in zip(named, networks, strict=True):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo.labels import foreground
+from segzoo.errors import OptionError
+from segzoo.labels import alone, class_index, foreground
 from segzoo.notebooks.segmentation import segmentation_html, shares_in_words, thumbnails
 from segzoo.prediction.outputs.painting import (
     cut_out,
@@ -49,13 +50,14 @@ class LateImage:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A class for every pixel of an image.
+    """A class for every pixel of an image, or any number of them where classes overlap.
 
     Pictures are drawn at the image's own size. Images of 1 or 2 channels are shown in grey, those of more
     than 3 by their first 3.
 
     Attributes:
-        mask: ``(H, W)`` class indices: uint8, or uint16 where there are more than 256 classes.
+        mask: ``(H, W)`` class indices: uint8, or uint16 where there are more than 256 classes. Where classes
+            overlap, ``(K, H, W)`` uint8: 1 where a class is, else 0.
         labels: names and colours of the classes.
         image: ``(H, W, C)`` uint8, what was segmented, upright; read when it is first asked for, where
             the network saw a smaller one.
@@ -76,7 +78,7 @@ class Segmentation:
         An image that was not read yet stays unread, unlike with `dataclasses.replace`.
 
         Args:
-            mask: ``(H, W)`` class indices.
+            mask: like that which there is.
             probabilities: whether to keep those that there are.
             labels: of the mask; the same if ``None``.
         """
@@ -87,9 +89,34 @@ class Segmentation:
             probabilities=self.probabilities if probabilities else None,
         )
 
+    def of_class(self, name: str | int) -> Segmentation:
+        """Return one of classes that overlap by itself: class indices 0 and 1, of which 0 is background.
+
+        Args:
+            name: of the class, or its index.
+
+        Raises:
+            OptionError: there is no such class, or classes do not overlap.
+        """
+        index = class_index(self.labels, name)
+        if not self.labels.overlapping:
+            raise OptionError(f"classes do not overlap: where {name!r} is, mask == {index} says")
+        return Segmentation(
+            mask=self.mask[index],
+            labels=alone(self.labels, index),
+            image=self.__dict__["_image"],
+            probabilities=None if self.probabilities is None else self.probabilities[index : index + 1],
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.mask.shape[-2], self.mask.shape[-1]
+
     def __repr__(self) -> str:
-        height, width = self.mask.shape
-        return f"<Segmentation of {width} x {height} pixels: {shares_in_words(self.areas, most=6)}>"
+        height, width = self.size
+        told = shares_in_words(self.areas, most=6, pixels=height * width)
+        return f"<Segmentation of {width} x {height} pixels: {told}>"
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: overlay, mask, and what covers how much."""
@@ -97,16 +124,22 @@ class Segmentation:
         small = Segmentation(mask, self.labels, image)
         return segmentation_html(
             small.overlay(),
-            small.index_image() if len(self.labels.colours) <= 256 else small.colour_image(),
-            size=(self.mask.shape[0], self.mask.shape[1]),
+            small.index_image() if self._has_palette else small.colour_image(),
+            size=self.size,
             areas=self.areas,
             colours=self.labels.colours,
         )
 
     @property
+    def _has_palette(self) -> bool:
+        return len(self.labels.classes) <= 256 and not self.labels.overlapping
+
+    @property
     def areas(self) -> dict[str, int]:
         """The pixels of each class, by name."""
         classes = self.labels.classes
+        if self.labels.overlapping:
+            return {name: int(np.count_nonzero(one)) for name, one in zip(classes, self.mask, strict=True)}
         if len(classes) <= _FEW:
             # Comparing takes eight bytes at a time and more; a histogram takes one.
             return {name: int(np.count_nonzero(self.mask == index)) for index, name in enumerate(classes)}
@@ -115,14 +148,23 @@ class Segmentation:
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the image that each class covers, by name; they add up to 1."""
-        return {name: count / self.mask.size for name, count in self.areas.items()}
+        """The share of the image that each class covers, by name; they add up to 1 unless classes overlap."""
+        pixels = self.size[0] * self.size[1]
+        return {name: count / pixels for name, count in self.areas.items()}
 
     def index_image(self) -> Image.Image:
         """Return the mask as a palette image: values are class indices, colours those of the labels.
 
         More than 256 classes have no palette: their indices are an image of 16-bit grey.
+
+        Raises:
+            OptionError: classes overlap.
         """
+        if self.labels.overlapping:
+            raise OptionError(
+                "where classes overlap, a pixel has no one index: take of_class(NAME).index_image(), or "
+                "colour_image()"
+            )
         colours = self.labels.colours
         if len(colours) > 256:
             return Image.fromarray(self.mask.astype(np.uint16))
@@ -131,8 +173,8 @@ class Segmentation:
         return image
 
     def colour_image(self) -> Image.Image:
-        """Return the colour of each pixel's class, as an RGB image."""
-        return Image.fromarray(paint_classes(self.mask, self.labels.colours))
+        """Return the colour of each pixel's class, as an RGB image; where they overlap, their mean."""
+        return Image.fromarray(paint_classes(self.mask, self.labels))
 
     def overlay(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
         """Return the image with every class but background tinted and outlined in its colour.
@@ -151,7 +193,7 @@ class Segmentation:
         Args:
             line_width: in pixels; one more for every 640 pixels of the longer side unless told.
         """
-        width = 1 + max(self.mask.shape) // 640 if line_width is None else line_width
+        width = 1 + max(self.size) // 640 if line_width is None else line_width
         return Image.fromarray(paint_contours(self.image, self.mask, self.labels, line_width=width))
 
     def cutout(self, background: tuple[int, int, int] | None = None) -> Image.Image:
@@ -166,7 +208,7 @@ class Segmentation:
             line_width: of its outlines, in pixels; 0 for none.
         """
         overlay = self.overlay(opacity, line_width=line_width)
-        colours = paint_classes(self.mask, self.labels.colours)
+        colours = paint_classes(self.mask, self.labels)
         return Image.fromarray(side_by_side(to_rgb(self.image), colours, np.asarray(overlay)))
 
     def instances(self, connectivity: int = 8) -> Instances:
@@ -184,5 +226,5 @@ class Segmentation:
         corner of the image; its last corner joins the first.
         """
         objects = self.instances(connectivity)
-        rings = trace_polygons(objects.numbers, connectivity)
+        rings = [ring for layer in objects.layers for ring in trace_polygons(layer, connectivity)]
         return list(zip(objects.classes.tolist(), rings, strict=True))

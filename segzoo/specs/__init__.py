@@ -14,6 +14,7 @@ from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpe
 from segzoo.specs.outputs import OutputSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
+    IGNORED,
     BandStatistics,
     Intensity,
     Labels,
@@ -28,6 +29,7 @@ from segzoo.specs.weights import WeightsSpec
 
 __all__ = [
     "DEFAULT_PALETTE",
+    "IGNORED",
     "Archive",
     "AugmentationSpec",
     "BandStatistics",

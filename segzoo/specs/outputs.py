@@ -19,6 +19,9 @@ class OutputSpec(PartSpec):
         by_rows: whether bands of an image are drawn one after the other, for images larger than memory.
         needs: what is drawn besides the mask: ``"image"``, ``"probabilities"``.
         memory: bytes a pixel that drawing a band takes.
+        together: formats whose file holds all classes where they overlap: `Output.draw` is given masks
+            ``(K, H, W)``. In other formats each class has a file of its own, and is drawn as class 1 on
+            background.
     """
 
     kind: ClassVar[str] = "output"
@@ -28,6 +31,7 @@ class OutputSpec(PartSpec):
     by_rows: bool = False
     needs: tuple[str, ...] = ()
     memory: int = 0
+    together: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,6 +44,8 @@ class OutputSpec(PartSpec):
                 f"output {self.name!r}: suffix {self.suffix!r} must end in one of its formats, which are "
                 f"small letters after a dot, got {self.formats!r}"
             )
+        if set(self.together) - set(self.formats):
+            raise UsageError(f"output {self.name!r}: together {self.together!r} must be some of its formats")
         if set(self.needs) - {"image", "probabilities"}:
             raise UsageError(
                 f"output {self.name!r}: needs {self.needs!r} must be a tuple of 'image', 'probabilities'"

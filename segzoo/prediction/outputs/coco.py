@@ -5,6 +5,7 @@ Polygons are in pixels: x to the right, y down, from the top left corner of the 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,11 +43,12 @@ def to_coco(
         file_name: of the image.
         shapes: how objects are written.
     """
-    height, width = instances.numbers.shape
-    strings = compress_runs(count_runs(instances.numbers))
+    height, width = instances.numbers.shape[-2:]
+    strings = compress_runs([runs for layer in instances.layers for runs in count_runs(layer)])
     segments: list[Any] = [{"size": [height, width], "counts": string} for string in strings]
     if shapes == "polygons":
-        for place, rings in enumerate(trace_polygons(instances.numbers, instances.connectivity)):
+        polygons = (trace_polygons(layer, instances.connectivity) for layer in instances.layers)
+        for place, rings in enumerate(chain.from_iterable(polygons)):
             if len(rings) == 1:
                 segments[place] = [rings[0].ravel().tolist()]
     objects = zip(

@@ -28,6 +28,8 @@ _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 _PLAIN, _UP = 0, 2
 #: Formats of pictures that are encoded all at once.
 WHOLE = (".jpg", ".jpeg", ".webp")
+#: Formats whose files may have several pages, ``(K, H, W)``.
+PAGES = (".tif", ".tiff")
 #: Rows of a strip of a TIFF.
 _STRIP = 64
 
@@ -111,29 +113,42 @@ class PngEncoder:
 
 
 class TiffEncoder:
-    """A TIFF of uint8 or uint16 ``(H, W)`` by strips: a palette where 8 bits have colours, else grey."""
+    """A TIFF of uint8 or uint16 by strips: a palette where 8 bits have colours, else grey.
+
+    ``(H, W)`` is one page, ``(K, H, W)`` are ``K`` of them, each with black and the colour of its class.
+    """
 
     def __init__(self, file: BinaryIO, first: NDArray[Any], height: int, colours: Colours = ()) -> None:
-        self._file, self._size = file, (first.shape[1], height)
-        self._colours = colours if first.itemsize == 1 else ()
+        self._file, self._size = file, (first.shape[-1], height)
+        pages = 1 if first.ndim == 2 else len(first)
+        palettes = [colours] if first.ndim == 2 else [((0, 0, 0), colour) for colour in colours]
+        self._palettes: Sequence[Colours] = palettes if colours and first.itemsize == 1 else [()] * pages
         file.write(b"II*\0\0\0\0\0")
-        self._strips: list[tuple[int, int]] = []
-        self._rest = first[:0]
+        #: Where the place of the next page is written.
+        self._link = 4
+        self._strips: list[list[tuple[int, int]]] = [[] for _ in range(pages)]
+        self._rest = first[..., :0, :]
 
     def write(self, pixels: NDArray[Any]) -> None:
         """Take the next rows; errors as those of `finish`."""
-        rows = np.concatenate([self._rest, pixels])
-        whole = len(rows) // _STRIP * _STRIP
+        rows = np.concatenate([self._rest, pixels], axis=-2)
+        whole = rows.shape[-2] // _STRIP * _STRIP
         for top in range(0, whole, _STRIP):
-            self._strip(rows[top : top + _STRIP])
-        self._rest = rows[whole:].copy()
+            self._strip(rows[..., top : top + _STRIP, :])
+        self._rest = rows[..., whole:, :].copy()
 
     def _strip(self, rows: NDArray[Any]) -> None:
+        for strips, page in zip(self._strips, rows.reshape(-1, *rows.shape[-2:]), strict=True):
+            strips.append(self._stored(page))
+
+    def _stored(self, rows: NDArray[Any]) -> tuple[int, int]:
+        """Write the strip of a page, and return where it lies and how long it is."""
         data = zlib.compress(rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes(), 1)
         if self._file.tell() + len(data) > 2**32 - 2**24:
             raise FailureError("a TIFF file cannot exceed 4 GB: write a .png or .npy")
-        self._strips.append((self._file.tell(), len(data)))
+        place = self._file.tell()
         self._file.write(data)
+        return place, len(data)
 
     def finish(self) -> None:
         """Write what follows the last row.
@@ -141,30 +156,34 @@ class TiffEncoder:
         Raises:
             FailureError: it would exceed 4 GB.
         """
-        if len(self._rest):
+        if self._rest.shape[-2]:
             self._strip(self._rest)
         self._file.write(b"\0" * (self._file.tell() % 2))
-        offsets, counts = zip(*self._strips, strict=True)
+        for strips, colours in zip(self._strips, self._palettes, strict=True):
+            self._page(strips, colours)
+
+    def _page(self, strips: list[tuple[int, int]], palette: Colours) -> None:
+        offsets, counts = zip(*strips, strict=True)
         # Tag, and values as four bytes (4) or as two (3).
         fields: list[tuple[int, int, tuple[int, ...]]] = [
             (256, 4, self._size[:1]),
             (257, 4, self._size[1:]),
             (258, 3, (8 * self._rest.itemsize,)),
             (259, 3, (8,)),
-            (262, 3, (3 if self._colours else 1,)),
+            (262, 3, (3 if palette else 1,)),
             (273, 4, offsets),
             (277, 3, (1,)),
             (278, 4, (_STRIP,)),
             (279, 4, counts),
         ]
-        if self._colours:
+        if palette:
             colours = np.zeros((256, 3), np.uint16)
-            colours[: len(self._colours)] = np.array(self._colours, np.uint16) * 257
+            colours[: len(palette)] = np.array(palette, np.uint16) * 257
             fields.append((320, 3, tuple(colours.T.ravel().tolist())))
         self._directory(fields)
 
     def _directory(self, fields: list[tuple[int, int, tuple[int, ...]]]) -> None:
-        """Write the directory at the file's end, and its place into the header."""
+        """Write the directory at the file's end, and its place into the header or the directory before."""
         entries = b""
         for tag, kind, values in fields:
             packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
@@ -175,8 +194,11 @@ class TiffEncoder:
             entries += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
         place = self._file.tell()
         self._file.write(struct.pack("<H", len(fields)) + entries + b"\0\0\0\0")
-        self._file.seek(4)
+        end = self._file.tell()
+        self._file.seek(self._link)
         self._file.write(struct.pack("<I", place))
+        self._file.seek(end)
+        self._link = end - 4
 
 
 class NpyEncoder:
@@ -251,8 +273,9 @@ def open_encoder(
     """
     flat, picture = first.ndim == 2, first.ndim == 3 and first.shape[2] in (3, 4) and first.dtype == np.uint8
     kinds = ("bool", "uint8", "uint16") if suffix == ".png" else ("uint8", "uint16")
-    fits = {".png": picture or flat, ".tif": flat, ".tiff": flat, ".npy": True}.get(suffix, picture)
-    if not fits or (flat and suffix != ".npy" and first.dtype.name not in kinds):
+    pages = first.ndim in (2, 3)
+    fits = {".png": picture or flat, ".tif": pages, ".tiff": pages, ".npy": True}.get(suffix, picture)
+    if not fits or ((flat or suffix in PAGES) and suffix != ".npy" and first.dtype.name not in kinds):
         raise OptionError(f"an array {first.shape} of {first.dtype} cannot be written as {suffix}")
     if suffix == ".png":
         return PngEncoder(file, first, height, colours, whole=whole)

@@ -35,7 +35,7 @@ def to_geojson(instances: Instances, labels: Labels) -> dict[str, Any]:
     Coordinates are pixels, not degrees, which ``coordinates`` says in the file; rings run as RFC 7946
     wants them by their numbers.
     """
-    polygons = trace_polygons(instances.numbers, instances.connectivity)
+    polygons = [one for layer in instances.layers for one in trace_polygons(layer, instances.connectivity)]
     objects = zip(polygons, instances.classes.tolist(), instances.areas.tolist(), strict=True)
     return {
         "type": "FeatureCollection",

@@ -30,7 +30,8 @@ class OutputOptions:
         line_width: pixels of outlines; ``None`` draws 1 in overlays, and contours that grow with the image.
         background: (red, green, blue) behind cut-outs; ``None`` leaves it transparent, or white in a JPEG.
         classes: names or indices of the classes that are wanted; all others become background in every
-            output but the probabilities, or a class ``other`` where there is no background. Empty wants all.
+            output but the probabilities, or a class ``other`` where there is no background. Where each class
+            has a file of its own, only theirs are written. Empty wants all.
         connectivity: 4 or 8: how pixels join into the objects of ``coco`` and ``geojson``.
         coco: ``rle`` or ``polygons``.
         quality: 1 to 100, of JPEG and WebP.
@@ -107,8 +108,9 @@ class Output:
     def draw(self, band: Band) -> Drawn:
         """Return the rows of a band; all of the same kind.
 
-        A picture is ``(H, W)`` bool, uint8 or uint16, or ``(H, W, 3)`` or ``(H, W, 4)`` uint8; a ``.npy``
-        file takes ``(..., H, W)`` of any number. Bytes are written as they are.
+        A picture is ``(H, W)`` bool, uint8 or uint16, or ``(H, W, 3)`` or ``(H, W, 4)`` uint8; a ``.tif``
+        file takes ``(H, W)``, or ``(K, H, W)`` as so many pages; a ``.npy`` file ``(..., H, W)`` of any
+        number. Bytes are written as they are.
         """
         raise NotImplementedError
 

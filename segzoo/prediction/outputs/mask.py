@@ -11,6 +11,6 @@ class Mask(Output):
     palette = True
 
     def draw(self, band: Band) -> Drawn:
-        """Return the class indices."""
+        """Return the class indices, or 0 and 1 of each class where they overlap."""
         many = len(band.segmentation.labels.classes) > 256
         return band.segmentation.mask.astype("uint16" if many else "uint8", copy=False)

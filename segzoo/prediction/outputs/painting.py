@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import OptionError
-from segzoo.labels import foreground
+from segzoo.labels import alone, flattened, foreground
+from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from segzoo.specs import Labels
 
     Colour = tuple[int, int, int]
 
@@ -35,9 +34,11 @@ def to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def paint_classes(mask: NDArray[Any], colours: Sequence[Colour]) -> NDArray[np.uint8]:
-    """Return the colour of each pixel's class."""
-    return np.asarray(_colour_image(mask, colours))
+def paint_classes(mask: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
+    """Return the colour of each pixel's class; the mean of several where they overlap, black without any."""
+    if labels.overlapping:
+        mask, labels = _blended(mask, labels)
+    return np.asarray(_colour_image(mask, labels.colours))
 
 
 def paint_overlay(
@@ -52,7 +53,8 @@ def paint_overlay(
 
     Args:
         image: ``(H, W, C)``.
-        mask: ``(H, W)`` class indices.
+        mask: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap: these are tinted in the mean
+            of their colours, and outlined each by itself, later ones on top.
         labels: colours of the classes, and which of them is background.
         opacity: of the tint, 0 to 1, in steps of 1/255.
         line_width: pixels of the outlines, inside the objects; 0 draws none.
@@ -62,6 +64,12 @@ def paint_overlay(
     """
     if not 0 <= opacity <= 1:
         raise OptionError(f"opacity must lie in 0 to 1, got {opacity}")
+    if labels.overlapping:
+        flat, blends = _blended(mask, labels)
+        picture = paint_overlay(image, flat, blends, opacity=opacity, line_width=0).copy()
+        for index, plane in enumerate(mask):
+            picture[outline(plane, alone(labels, index), line_width)] = labels.colours[index]
+        return picture
     canvas = Image.fromarray(to_rgb(image))
     weight = foreground(mask, labels) * np.uint8(round(255 * opacity))
     weight[outline(mask, labels, line_width)] = 255
@@ -147,6 +155,16 @@ def look_up(mask: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
     return np.frombuffer(bytearray(mask.tobytes()).translate(table[:256].tobytes()), np.uint8).reshape(
         mask.shape
     )
+
+
+def _blended(planes: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[Any], Labels]:
+    """Return each combination of classes as a class of its own, in the mean of their colours."""
+    flat, table = flattened(planes)
+    there = (table == 1).astype(float)
+    colours = there @ np.array(labels.colours, float) / np.maximum(there.sum(axis=1, keepdims=True), 1)
+    names = tuple(map(str, range(len(table))))
+    palette = tuple((red, green, blue) for red, green, blue in np.rint(colours).astype(int).tolist())
+    return flat, Labels(classes=names, palette=palette)
 
 
 def _colour_image(mask: NDArray[Any], colours: Sequence[Colour]) -> Image.Image:

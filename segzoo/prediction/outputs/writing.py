@@ -6,6 +6,8 @@ image is read, and files written here carry none.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePath
@@ -16,9 +18,9 @@ import numpy as np
 from segzoo import zoo
 from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
-from segzoo.labels import class_index, with_background
+from segzoo.labels import alone, class_index, with_background
 from segzoo.plugins import resolve
-from segzoo.prediction.outputs.encoding import WHOLE, open_encoder
+from segzoo.prediction.outputs.encoding import PAGES, WHOLE, open_encoder
 from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
 from segzoo.prediction.outputs.painting import look_up
 from segzoo.prediction.segmentation import Segmentation
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 #: Rows that are written at a time, and of those that take memory to draw.
 _ROWS, _DRAWN_ROWS = 64, 32
+#: Bytes a pixel that it takes to tell combinations of classes apart.
+_BLENDING = 16
+#: Letters of the name of a class in that of a file.
+_LONGEST_WORD = 60
 
 
 def find_output(name: str) -> OutputSpec:
@@ -75,6 +81,48 @@ def _blamed(spec: OutputSpec, what: str) -> Iterator[None]:
 def output_path(stem: Path, name: str, options: OutputOptions) -> Path:
     """Return the file of an output: folder and name of the image, and what follows it."""
     return stem.with_name(stem.name + options.suffixes.get(name, find_output(name).suffix))
+
+
+def written_as(
+    paths: Mapping[str, Path],
+    labels: Labels,
+    options: OutputOptions,
+    specs: Mapping[str, OutputSpec] | None = None,
+) -> list[tuple[str, int | None, Path]]:
+    """Return every file that outputs become: one each, or one a class where classes overlap.
+
+    ``cat_mask.png`` of the class ``ear`` is ``cat_ear_mask.png``; ``cat.png``, a name of somebody's own,
+    is ``cat_ear.png``.
+
+    Args:
+        paths: the file of each output.
+        labels: of the classes.
+        options: which classes are wanted, and suffixes.
+        specs: what is known of the outputs, where no plug-in registers them.
+
+    Returns:
+        The output, the class that the file holds (``None``: all), and the file.
+    """
+    found: list[tuple[str, int | None, Path]] = []
+    wanted = [class_index(labels, name) for name in options.classes] or range(len(labels.classes))
+    for name, path in paths.items():
+        spec = specs[name] if specs else find_output(name)
+        if not labels.overlapping or path.suffix.lower() in spec.together:
+            found.append((name, None, path))
+            continue
+        suffix = options.suffixes.get(name, spec.suffix)
+        suffix = suffix if path.name.endswith(suffix) and path.name != suffix else path.suffix
+        stem, words = path.name.removesuffix(suffix), file_words(labels)
+        found += [(name, index, path.with_name(f"{stem}_{words[index]}{suffix}")) for index in wanted]
+    return found
+
+
+def file_words(labels: Labels) -> list[str]:
+    """Return what stands for each class in the names of files: its name, without what they cannot hold."""
+    words = [re.sub(r"[^\w-]+", "_", name)[:_LONGEST_WORD] for name in labels.classes]
+    times = Counter(word.lower() for word in words)
+    # Two names may differ in what was left out, or in capitals, which not all file systems tell apart.
+    return [word if times[word.lower()] == 1 else f"{word}_{index}" for index, word in enumerate(words)]
 
 
 def check_outputs(names: Sequence[str], options: OutputOptions | None = None) -> None:
@@ -124,12 +172,23 @@ def needs(names: Iterable[str], what: str) -> int:
     return sum(what in find_output(name).needs for name in names)
 
 
-def bytes_of_outputs(names: Iterable[str], height: int, width: int, options: OutputOptions) -> int:
-    """Return the bytes that outputs take while they are written by rows, besides reading the image again."""
+def bytes_of_outputs(
+    names: Iterable[str], height: int, width: int, options: OutputOptions, *, planes: int = 1
+) -> int:
+    """Return the bytes that outputs take while they are written by rows, besides reading the image again.
+
+    Args:
+        names: of outputs.
+        height: of the image.
+        width: of the image.
+        options: how they look.
+        planes: of the mask: one a class where classes overlap.
+    """
     bytes_a_column = 0
     for spec in map(find_output, names):
         rows = _DRAWN_ROWS + 3 * make_output(spec).reach(options, (height, width))
-        bytes_a_column += 4 * _ROWS + spec.memory * min(rows, height)
+        memory = spec.memory + (_BLENDING + 3 * planes if planes > 1 else 0)
+        bytes_a_column += 4 * _ROWS * planes + memory * min(rows, height)
     return width * bytes_a_column
 
 
@@ -153,7 +212,7 @@ def write_outputs(
         keeping: what an earlier run wrote, and who is told before the files get their names.
 
     Returns:
-        The files, in the order of the names.
+        The files, in the order of the names; several of an output that gives each class one.
 
     Raises:
         OptionError: see `check_outputs`; also if probabilities are wanted and were not kept.
@@ -163,7 +222,7 @@ def write_outputs(
     check_outputs(names, options)
     paths = {name: output_path(stem, name, options) for name in dict.fromkeys(names)}
     _write(segmentation, paths, options, source or stem.name, keeping)
-    return tuple(paths.values())
+    return tuple(path for *_, path in written_as(paths, segmentation.labels, options))
 
 
 def write_output(
@@ -176,11 +235,15 @@ def write_output(
 ) -> Path:
     """Write one output under a name of its own; it takes the format that the name ends in.
 
+    Returns:
+        The file; of an output that gives each class one where they overlap, the first.
+
     Raises:
         OptionError, FailureError: as `write_outputs`.
     """
-    _write(segmentation, {name: path}, options or OutputOptions(), source or path.name)
-    return path
+    options = options or OutputOptions()
+    _write(segmentation, {name: path}, options, source or path.name)
+    return written_as({name: path}, segmentation.labels, options)[0][2]
 
 
 def _write(
@@ -190,9 +253,8 @@ def _write(
     source: str,
     keeping: Keeping | None = None,
 ) -> None:
-    height, width = segmentation.mask.shape
     given: Any = {"options": options, "source": source, "keeping": keeping, "whole": True}
-    with output_files(paths, segmentation.labels, (height, width), **given) as files:
+    with output_files(paths, segmentation.labels, segmentation.size, **given) as files:
         files.write_whole(segmentation)
 
 
@@ -215,7 +277,8 @@ def output_files(
     were.
 
     Args:
-        paths: the file of each output; folders are made.
+        paths: the file of each output; folders are made. Where classes overlap, `written_as` says which files
+            it becomes.
         labels: names and colours of the classes.
         size: (height, width) of the image.
         options: how outputs look, and whether files that exist may be replaced.
@@ -234,12 +297,13 @@ def output_files(
         check_by_rows(paths, specs)
     specs = specs or {name: find_output(name) for name in paths}
     formats = {name: _format(specs[name], path) for name, path in paths.items()}
-    places, overwrite = [*paths.values()], files.options.overwrite
+    every = written_as(paths, labels, files.options, specs)
+    places, overwrite = [path for *_, path in every], files.options.overwrite
     refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
     with whole_files(places, overwrite=overwrite, keeping=keeping) as parts, ExitStack() as stack:
-        for (name, path), part in zip(paths.items(), parts, strict=True):
+        for (name, index, path), part in zip(every, parts, strict=True):
             with writing(path):
-                drawing = _Drawing(files, specs[name], path, formats[name], part.open("wb"))
+                drawing = _Drawing(files, specs[name], path, formats[name], part.open("wb"), index)
             stack.callback(drawing.close)
             files.drawings.append(drawing)
         yield files
@@ -261,17 +325,22 @@ class OutputFiles:
     ) -> None:
         self.labels, self.size, self.options = labels, size, options
         #: Of what is drawn: what is not wanted becomes background, so that there is one.
-        self.drawn = with_background(labels) if options.classes else labels
+        self.drawn = with_background(labels) if options.classes and not labels.overlapping else labels
         self.image, self.source, self.whole = image, source, whole
         self.drawings: list[_Drawing] = []
         many = max(256, len(labels.classes))
         self._table: NDArray[Any] | None = None
         if options.classes:
             keep = [class_index(labels, wanted) for wanted in options.classes]
-            self._table = np.full(many, self.drawn.background, self.drawn.index_type)
-            self._table[keep] = keep
-        self._found = np.zeros(many, np.int64)
-        self._done, self._rows = 0, np.empty((0, size[1]), np.uint8)
+            if labels.overlapping:  # a plane is kept, or nothing of it
+                self._table = np.zeros(len(labels.classes), np.uint8)
+                self._table[keep] = 1
+            else:
+                self._table = np.full(many, self.drawn.background, self.drawn.index_type)
+                self._table[keep] = keep
+        self._planes = (len(labels.classes),) if labels.overlapping else ()
+        self._found = np.zeros(*(self._planes or (many,)), np.int64)
+        self._done, self._seen, self._rows = 0, 0, np.empty((*self._planes, 0, size[1]), np.uint8)
 
     @property
     def chances(self) -> _Chances | None:
@@ -290,34 +359,40 @@ class OutputFiles:
         if self._table is not None:
             segmentation = segmentation.with_mask(self._wanted(segmentation.mask), labels=self.drawn)
         for drawing in self.drawings:
-            drawing.draw(segmentation, slice(None))
+            one = segmentation if drawing.index is None else segmentation.of_class(drawing.index)
+            drawing.draw(one, slice(None))
 
     def write(self, rows: NDArray[np.uint8]) -> None:
-        """Take the next rows of the mask, ``(n, width)``: class indices.
+        """Take the next rows of the mask, ``(n, width)``, or ``(K, n, width)`` where classes overlap.
 
         Raises:
             FailureError: they cannot be written.
             OptionError: they are not as wide as the image, or too many.
         """
-        if rows.shape[1:] != self.size[1:] or self._done + len(rows) > self.size[0]:
+        expected = (*self._planes, rows.shape[-2], self.size[1])
+        if rows.shape != expected or self._done + rows.shape[-2] > self.size[0]:
             raise OptionError(
                 f"rows {rows.shape} after {self._done} do not fit {self.size[0]}x{self.size[1]}"
             )
-        for top in range(0, len(rows), _ROWS):
-            self._found += np.bincount(rows[top : top + _ROWS].ravel(), minlength=len(self._found))
-        self._rows = rows
+        for top in range(0, rows.shape[-2], _ROWS):
+            part = rows[..., top : top + _ROWS, :]
+            if self._planes:
+                self._found += np.count_nonzero(part, axis=(1, 2))
+            else:
+                self._found += np.bincount(part.ravel(), minlength=len(self._found))
+        self._rows, self._seen = rows, self._seen + rows.shape[-2]
         if self.chances is None:
             self.take()
 
     def take(self, chances: NDArray[np.float16] | None = None) -> None:
         """Draw the rows that came last, which have probabilities ``(K, n, width)`` where those are wanted."""
-        for top in range(0, len(self._rows), _ROWS):
+        for top in range(0, self._rows.shape[-2], _ROWS):
             rows = slice(top, top + _ROWS)
-            mask = self._wanted(self._rows[rows])
+            mask = self._wanted(self._rows[..., rows, :])
             pair = [mask] if chances is None else [mask, chances[:, rows]]
             for drawing in self.drawings:
                 drawing.add(pair if "probabilities" in drawing.spec.needs else pair[:1])
-        self._done += len(self._rows)
+        self._done += self._rows.shape[-2]
 
     def finish(self) -> None:
         """Write what follows the last row.
@@ -332,13 +407,15 @@ class OutputFiles:
 
     def _wanted(self, mask: NDArray[Any]) -> NDArray[Any]:
         """Return a mask in which all classes but the wanted ones are background."""
-        return mask if self._table is None else look_up(mask, self._table)
+        if self._table is None:
+            return mask
+        return mask * self._table[:, None, None] if self._planes else look_up(mask, self._table)
 
     @property
     def shares(self) -> dict[str, float]:
         """The share of the image that each class covers, by name, as far as it has come by rows."""
         counts = zip(self.labels.classes, self._found.tolist(), strict=False)
-        return {name: count / max(1, self._found.sum()) for name, count in counts}
+        return {name: count / max(1, self._seen * self.size[1]) for name, count in counts}
 
 
 class _Chances:
@@ -355,8 +432,19 @@ class _Chances:
 class _Drawing:
     """One output on its way into its file."""
 
-    def __init__(self, files: OutputFiles, spec: OutputSpec, path: Path, suffix: str, file: BinaryIO) -> None:
+    def __init__(
+        self,
+        files: OutputFiles,
+        spec: OutputSpec,
+        path: Path,
+        suffix: str,
+        file: BinaryIO,
+        index: int | None = None,
+    ) -> None:
         self.files, self.spec, self.path, self._suffix, self._file = files, spec, path, suffix, file
+        #: The class that is drawn by itself, of several that overlap.
+        self.index = index
+        self._labels = files.drawn if index is None else alone(files.labels, index)
         self._output = make_output(spec)
         self._reach = self._output.reach(files.options, files.size)
         self._step = _DRAWN_ROWS if spec.memory else _ROWS
@@ -367,20 +455,22 @@ class _Drawing:
 
     def add(self, band: Sequence[NDArray[Any]]) -> None:
         """Take rows of the mask, ``(n, width)``, and perhaps of the probabilities, ``(K, n, width)``."""
-        for top in range(0, len(band[0]), self._step):
+        if self.index is not None:
+            band = [band[0][self.index], *(one[self.index : self.index + 1] for one in band[1:])]
+        for top in range(0, band[0].shape[-2], self._step):
             rows = [one[..., top : top + self._step, :] for one in band]
-            if self._window and len(self._window[0]):
+            if self._window and self._window[0].shape[-2]:
                 rows = [np.concatenate(pair, axis=-2) for pair in zip(self._window, rows, strict=True)]
             self._window = rows
-            self._draw_to(self._top + len(rows[0]) - self._reach)
+            self._draw_to(self._top + rows[0].shape[-2] - self._reach)
 
     def _draw_to(self, bottom: int) -> None:
         if bottom <= self._drawn:
             return
         mask, *chances = self._window
         rows = slice(self._drawn - self._top, bottom - self._top)
-        image = partial(self._read, rows, mask.shape)
-        self.draw(Segmentation(mask, self.files.drawn, image, *chances), rows)
+        image = partial(self._read, rows, mask.shape[-2:])
+        self.draw(Segmentation(mask, self._labels, image, *chances), rows)
         self._drawn = bottom
         kept = max(bottom - self._reach, 0)
         self._window = [one[..., kept - self._top :, :].copy() for one in self._window]
@@ -408,9 +498,10 @@ class _Drawing:
                 self._file.write(drawn)
                 return
             pixels = np.asarray(drawn)
-            pixels = pixels[..., rows, :] if self._suffix == ".npy" else pixels[rows]
+            planes = self._suffix in (".npy", *PAGES)
+            pixels = pixels[..., rows, :] if planes else pixels[rows]
             if self._encoder is None:
-                colours = files.drawn.colours if self._output.palette else ()
+                colours = self._labels.colours if self._output.palette else ()
                 look: Any = {"whole": files.whole, "quality": files.options.quality}
                 self._encoder = open_encoder(self._suffix, self._file, pixels, files.size[0], colours, **look)
             self._encoder.write(pixels)

@@ -13,6 +13,7 @@ from segzoo.prediction.outputs.writing import (
     check_by_rows,
     needs,
     output_files,
+    written_as,
 )
 from segzoo.prediction.tiling import open_rows, segment_large
 from segzoo.prediction.tiling.rows import WholeRows
@@ -91,9 +92,18 @@ class RowJob:
                 return None
             raise
         pictures = 0 if isinstance(rows, WholeRows) else needs(outputs, "image")
-        beside = rows.resident * pictures + bytes_of_outputs(outputs, height, width, options)
+        labels = tiler.config.labels
+        planes = len(labels.classes) if labels.overlapping else 1
+        drawn = bytes_of_outputs(outputs, height, width, options, planes=planes)
+        beside = rows.resident * pictures + drawn
         plan = tiler.plan_rows(rows, beside, probabilities=keeps)
         return cls(tiler, path, page, rows, outputs, options, plan)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the outputs become."""
+        labels = self.tiler.config.labels
+        return tuple(path for *_, path in written_as(self.outputs, labels, self.options))
 
     @torch.inference_mode()
     def run(self, keeping: Keeping | None = None) -> Mapping[str, float]:

@@ -139,14 +139,13 @@ def segment_video(
             ended = error
         if not job.film.frames:
             raise ImageError(f"no frame of {source} can be read{_reasons(video)}")
-        pixels = sum(job.areas.values())
         result = VideoResult(
             source=str(source),
             path=out,
             frames=job.film.frames,
             broken=tuple(video.broken),
             size=job.size,
-            areas={name: share / pixels for name, share in job.areas.items()},
+            areas={name: share / job.film.frames for name, share in job.areas.items()},
             sound=job.film.sound,
             seconds=time.perf_counter() - begun,
             interrupted=ended is not None,
@@ -213,13 +212,17 @@ class _Job:
         for shot, segmentation in shots:
             self.film.add(self.picture(segmentation), shot.pts)
             self.areas.update(segmentation.shares)
-            self.size = (segmentation.mask.shape[0], segmentation.mask.shape[1])
+            self.size = segmentation.size
         return len(shots)
 
     def picture(self, segmentation: Segmentation) -> NDArray[np.uint8]:
         """Return the frame to write."""
         import numpy as np
 
+        if self.output == "mask" and segmentation.labels.overlapping:
+            raise OptionError(
+                "a video of masks has one class a pixel, and classes overlap: write the overlay"
+            )
         if self.output == "mask":
             return np.ascontiguousarray(segmentation.mask)
         return np.ascontiguousarray(segmentation.overlay(self.opacity))
