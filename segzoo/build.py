@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels, PartSpec
 
 #: What a part is given besides options of people.
-_OURS = ("labels", "split", "ignore_index")
+_OURS = ("labels", "split", "ignore_index", "background_index")
 
 
 def open_dataset(
@@ -108,14 +108,20 @@ def make_metric(name: str, labels: Labels, **options: Any) -> Metric:
     return _build(zoo.registry("metrics").get(name), labels=labels, **options)
 
 
-def make_loss(name: str, **options: Any) -> Callable[..., Any]:
+def make_loss(name: str, labels: Labels | None = None, **options: Any) -> Callable[..., Any]:
     """Build a registered loss, a callable ``(logits, target) -> scalar``.
 
     Args:
         name: a registered loss.
+        labels: of the masks: what is ignored and, to losses that ask for it, what is background.
         **options: of the loss: ``segzoo info NAME`` shows them.
     """
-    return _build(zoo.registry("losses").get(name), **options)
+    spec = zoo.registry("losses").get(name)
+    if labels is not None:
+        options["ignore_index"] = labels.ignore_index
+        if "background_index" in inspect.signature(resolve(spec.factory)).parameters:
+            options["background_index"] = labels.background
+    return _build(spec, **options)
 
 
 def _check_known(spec: PartSpec, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from segzoo import zoo
+from segzoo.build import make_loss, make_metric
 from segzoo.errors import OptionError
 from segzoo.labels import found_in_words, with_background
 from segzoo.prediction.decision import choose_classes
@@ -166,3 +167,123 @@ def test_where_every_class_has_a_threshold_and_none_passes_the_background_is_tak
     assert choose_classes(chances, every, background=2).tolist() == [[2, 1]]
     assert choose_classes(chances, every, background=None).tolist() == [[0, 1]]
     assert choose_classes(chances.flip(0), every, background=None).tolist() == [[2, 1]]
+
+
+# Scores and losses.
+
+#: Metrics of programs that take class 0 for background, whatever it is.
+_FIXED = {"milesial-dice", "wzmiaomiao-dice"}
+#: Metrics of the first class that is not background.
+_FIRST = {"rand", "info"}
+
+
+def scored(name, labels, masks, chances, objects):
+    metric = make_metric(name, labels)
+    for (prediction, target), true in zip(masks, objects, strict=True):
+        metric.update(prediction, target, probabilities=chances, instances=(None, true))
+    return metric.compute()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("name", sorted(set(zoo.metrics.names()) - _FIXED - _FIRST))
+def test_every_metric_is_the_same_whatever_the_indices_of_classes(name, background, order):
+    labels, random, table = replace(STREET, background=background), np.random.default_rng(3), np.array(order)
+    masks = [(segmented(labels, seed).mask, segmented(labels, seed + 9).mask) for seed in (1, 2)]
+    blocks = random.integers(1, 4, (6, 5)).repeat(7, axis=0).repeat(7, axis=1)[:40, :31]
+    # An object that two classes share evenly would be the first one's: here each is of one class.
+    objects = [blocks + 4 * target for _, target in masks]
+    chances = random.random((3, *masks[0][0].shape), np.float32)
+    expected = scored(name, labels, masks, chances, objects)
+    others = [tuple(table.astype(np.uint8)[mask] for mask in pair) for pair in masks]
+    found = scored(name, moved(labels, order), others, chances[np.argsort(order)], objects)
+    assert found == pytest.approx(expected, nan_ok=True, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(_FIRST))
+def test_segments_are_those_of_the_class_that_is_not_background(name):
+    labels = Labels(classes=("membrane", "cell"))
+    one, other = (segmented(labels, seed).mask for seed in (1, 2))
+    expected = scored(name, labels, [(one, other)], None, [None])
+    flipped = Labels(classes=("cell", "membrane"), background=1)
+    assert scored(name, flipped, [(1 - one, 1 - other)], None, [None]) == expected
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_the_mean_over_classes_leaves_out_the_background_and_no_other(background):
+    labels = replace(STREET, background=background)
+    found, truth = segmented(labels, 1).mask, segmented(labels, 2).mask
+    every = make_metric("dice", labels, background=True, per_class=True)
+    every.update(found, truth)
+    values = every.compute()
+    wanted = np.mean([values[f"pooled/{labels.classes[index]}"] for index in labels.foreground])
+    metric = make_metric("dice", labels)
+    metric.update(found, truth)
+    assert metric.compute()["pooled"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("background", "told"),
+    [
+        (0, "road, car (sky left out)"),
+        (2, "sky, road (car left out)"),
+        (None, "sky, road, car (no background)"),
+    ],
+)
+def test_a_contract_says_what_becomes_of_the_background(background, told):
+    assert f"classes: {told}" in make_metric("dice", replace(STREET, background=background)).contract
+
+
+@pytest.mark.parametrize("name", sorted(_FIXED))
+def test_programs_that_take_class_0_for_background_leave_it_out_whatever_it_is(name):
+    one, other = (make_metric(name, replace(STREET, background=index)) for index in (0, None))
+    assert one.contract == other.contract
+
+
+def loss_of(name, labels, logits, target):
+    return float(make_loss(name, labels)(torch.tensor(logits), torch.tensor(target.astype(np.int64))))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("name", sorted(zoo.losses.names()))
+def test_every_loss_is_the_same_whatever_the_indices_of_classes(name, background, order):
+    labels, random = replace(STREET, background=background), np.random.default_rng(3)
+    logits, target = random.normal(size=(2, 3, 8, 9)), random.integers(0, 3, (2, 8, 9))
+    found = loss_of(name, moved(labels, order), logits[:, np.argsort(order)], np.array(order)[target])
+    assert found == pytest.approx(loss_of(name, labels, logits, target), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(set(zoo.losses.names()) - {"wzmiaomiao"}))  # weighs class 1 twice
+def test_one_logit_is_for_the_class_that_is_not_background_or_for_both(name):
+    random = np.random.default_rng(3)
+    logits, target = random.normal(size=(2, 1, 8, 9)), random.integers(0, 2, (2, 8, 9))
+    given = {"classes": ("a", "b")}
+    expected = loss_of(name, Labels(**given), logits, target)
+    flipped = loss_of(name, Labels(**given, background=1), -logits, 1 - target)
+    assert flipped == pytest.approx(expected)
+    both = [
+        loss_of(name, Labels(**given, background=None), *side)
+        for side in ((logits, target), (-logits, 1 - target))
+    ]
+    assert both[0] == pytest.approx(both[1])
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_dice_averages_over_every_class_but_background(background):
+    random = np.random.default_rng(3)
+    logits, target = random.normal(size=(2, 3, 8, 9)), random.integers(0, 3, (2, 8, 9))
+    powers = np.exp(logits)
+    chances, truth = powers / powers.sum(1, keepdims=True), np.eye(3)[target].transpose(0, 3, 1, 2)
+    common, sizes = (2 * chances * truth).sum((0, 2, 3)), (chances + truth).sum((0, 2, 3))
+    labels = replace(STREET, background=background)
+    wanted = 1 - ((common + 1) / (sizes + 1))[list(labels.foreground)].mean()
+    assert loss_of("dice", labels, logits, target) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("name", ["dice", "ce-dice", "tversky", "lovasz-hinge", "lovasz-softmax"])
+def test_a_loss_refuses_a_background_that_is_no_class(name):
+    with pytest.raises(OptionError, match="background_index must be an integer"):
+        make_loss(name, background_index=-1)
+    with pytest.raises(OptionError, match="3 classes have the indices 0 to 2"):
+        make_loss(name, background_index=3)(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from segzoo.losses.overlap import divide, soft_overlap
-from segzoo.losses.pixels import check_smoothing, read_pixels
+from segzoo.losses.pixels import check_background, check_smoothing, read_pixels
 from segzoo.options import check_flags
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ class Dice(nn.Module):
 
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
         smoothing: ``s``, in pixels; two empty masks have the loss 0 even without.
-        background: whether class 0 is averaged too; one logit has no class 0.
+        background: whether the background is averaged too; one logit is for the other class alone.
         per_image: one ratio for each image instead of one of the batch.
         together: one ratio of all classes together instead of one for each.
         independent: the sigmoid of each logit instead of a softmax.
@@ -39,6 +40,7 @@ class Dice(nn.Module):
         self,
         *,
         ignore_index: int | None = None,
+        background_index: int | None = 0,
         smoothing: float = 1.0,
         background: bool = False,
         per_image: bool = False,
@@ -46,15 +48,16 @@ class Dice(nn.Module):
         independent: bool = False,
     ) -> None:
         super().__init__()
+        check_background(background_index)
         check_smoothing(smoothing)
         check_flags(background=background, per_image=per_image, together=together, independent=independent)
-        self.ignore_index, self.smoothing = ignore_index, smoothing
+        self.ignore_index, self.background_index, self.smoothing = ignore_index, background_index, smoothing
         self.background, self.per_image = background, per_image
         self.together, self.independent = together, independent
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
-        pixels = read_pixels(logits, target, self.ignore_index)
+        pixels = read_pixels(logits, target, self.ignore_index, self.background_index)
         common, predicted, true = soft_overlap(
             pixels,
             background=self.background,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from segzoo.losses.pixels import Pixels, read_pixels
+from segzoo.losses.pixels import Pixels, check_background, read_pixels
 from segzoo.options import check_flags
 
 if TYPE_CHECKING:
@@ -20,24 +20,30 @@ if TYPE_CHECKING:
 class LovaszHinge(nn.Module):
     """Hinge errors ``max(0, 1 - logit sign)`` by their weight in IoU.
 
-    Several logits are each against the rest, without class 0, and averaged.
+    Several logits are each against the rest, without the background, and averaged.
 
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
         per_image: the mean over images instead of all pixels of the batch together.
     """
 
-    def __init__(self, *, ignore_index: int | None = None, per_image: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ignore_index: int | None = None,
+        background_index: int | None = 0,
+        per_image: bool = False,
+    ) -> None:
         super().__init__()
+        check_background(background_index)
         check_flags(per_image=per_image)
-        self.ignore_index, self.per_image = ignore_index, per_image
+        self.ignore_index, self.background_index, self.per_image = ignore_index, background_index, per_image
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
-        pixels = read_pixels(logits, target, self.ignore_index)
-        scores, truth = pixels.logits, pixels.truth()
-        if scores.shape[1] > 1:
-            scores, truth = scores[:, 1:], truth[:, 1:]
+        pixels = read_pixels(logits, target, self.ignore_index, self.background_index)
+        scores, truth = pixels.scores(background=False)
         errors = (1 - scores * (2 * truth - 1)).relu()
         return _extension(errors, truth, pixels, per_image=self.per_image).mean()
 
@@ -45,24 +51,32 @@ class LovaszHinge(nn.Module):
 class LovaszSoftmax(nn.Module):
     """Errors ``|y - p|`` of each class by their weight in its IoU, averaged over classes that occur.
 
-    One logit has the class 1 alone, with the sigmoid's errors.
+    One logit is for the class that is not background, with the sigmoid's errors.
 
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
         per_image: the mean over images instead of all pixels of the batch together.
-        background: whether class 0 is averaged too.
+        background: whether the background is averaged too.
     """
 
     def __init__(
-        self, *, ignore_index: int | None = None, per_image: bool = False, background: bool = True
+        self,
+        *,
+        ignore_index: int | None = None,
+        background_index: int | None = 0,
+        per_image: bool = False,
+        background: bool = True,
     ) -> None:
         super().__init__()
+        check_background(background_index)
         check_flags(per_image=per_image, background=background)
-        self.ignore_index, self.per_image, self.background = ignore_index, per_image, background
+        self.ignore_index, self.background_index = ignore_index, background_index
+        self.per_image, self.background = per_image, background
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
-        pixels = read_pixels(logits, target, self.ignore_index)
+        pixels = read_pixels(logits, target, self.ignore_index, self.background_index)
         chances, truth = pixels.chances(background=self.background)
         losses = _extension((truth - chances).abs(), truth, pixels, per_image=self.per_image)
         if logits.shape[1] == 1:

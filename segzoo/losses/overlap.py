@@ -24,7 +24,7 @@ def soft_overlap(
 
     Args:
         pixels: logits and truth.
-        background: whether class 0 takes part; one logit has no class 0.
+        background: whether the background takes part; one logit is for the other class alone.
         per_image: a ratio for each image, or one of the batch.
         together: one ratio of all classes, or one for each.
         independent: the sigmoid of each logit instead of a softmax.

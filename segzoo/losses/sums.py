@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+#: Those that leave the background out, or may.
+_BY_BACKGROUND = ("dice", "tversky", "lovasz-hinge", "lovasz-softmax")
+
 _KINDS: dict[str, type[nn.Module]] = {
     "cross-entropy": CrossEntropy,
     "bce": BinaryCrossEntropy,
@@ -58,44 +61,63 @@ class Sum(nn.Module):
 
 
 def cross_entropy_dice(
-    *, ignore_index: int | None = None, smoothing: float = 1.0, weights: Sequence[float] | None = None
+    *,
+    ignore_index: int | None = None,
+    background_index: int | None = 0,
+    smoothing: float = 1.0,
+    weights: Sequence[float] | None = None,
 ) -> Sum:
-    """Cross-entropy plus Dice of the foreground classes, pooled over the batch.
+    """Cross-entropy plus Dice of every class but background, pooled over the batch.
 
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
         smoothing: of Dice, in pixels.
         weights: of classes in the cross-entropy.
     """
     return Sum(
         [
             CrossEntropy(ignore_index=ignore_index, weights=weights),
-            Dice(ignore_index=ignore_index, smoothing=smoothing),
+            Dice(ignore_index=ignore_index, background_index=background_index, smoothing=smoothing),
         ]
     )
 
 
-def binary_cross_entropy_dice(*, ignore_index: int | None = None, smoothing: float = 1.0) -> Sum:
+def binary_cross_entropy_dice(
+    *, ignore_index: int | None = None, background_index: int | None = 0, smoothing: float = 1.0
+) -> Sum:
     """Binary cross-entropy plus Dice of sigmoids, pooled over the batch.
 
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
         smoothing: of Dice, in pixels.
     """
     return Sum(
         [
             BinaryCrossEntropy(ignore_index=ignore_index),
-            Dice(ignore_index=ignore_index, smoothing=smoothing, independent=True),
+            Dice(
+                ignore_index=ignore_index,
+                background_index=background_index,
+                smoothing=smoothing,
+                independent=True,
+            ),
         ]
     )
 
 
-def sum_of(*, terms: Sequence[Mapping[str, Any]], ignore_index: int | None = None) -> Sum:
+def sum_of(
+    *,
+    terms: Sequence[Mapping[str, Any]],
+    ignore_index: int | None = None,
+    background_index: int | None = 0,
+) -> Sum:
     """A sum that is told as data: how presets are.
 
     Args:
         terms: of each loss its kind as ``loss``, its ``weight`` (1 where left out), and its options.
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
 
     Raises:
         OptionError: a kind of loss is unknown.
@@ -114,5 +136,7 @@ def sum_of(*, terms: Sequence[Mapping[str, Any]], ignore_index: int | None = Non
         weight = options.pop("weight", 1.0)
         check_number("weight", weight, 0)
         weights.append(float(weight))
+        if kind in _BY_BACKGROUND:
+            options["background_index"] = background_index
         losses.append(_KINDS[kind](ignore_index=ignore_index, **options))
     return Sum(losses, weights)

@@ -11,7 +11,7 @@ from torch import nn
 
 from segzoo.errors import OptionError
 from segzoo.losses.overlap import divide, soft_overlap
-from segzoo.losses.pixels import check_smoothing, read_pixels
+from segzoo.losses.pixels import check_background, check_smoothing, read_pixels
 from segzoo.options import check_flags, check_number
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ class Tversky(nn.Module):
 
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
+        background_index: the class that stands for nothing of interest; ``None`` if every class is something.
         alpha: weight of false positives.
         beta: weight of false negatives; above ``alpha`` for recall, as in the paper.
         smoothing: ``s``, in pixels.
-        background: whether class 0 is averaged too; one logit has no class 0.
+        background: whether the background is averaged too; one logit is for the other class alone.
         per_image: one ratio for each image instead of one of the batch.
 
     Raises:
@@ -37,6 +38,7 @@ class Tversky(nn.Module):
         self,
         *,
         ignore_index: int | None = None,
+        background_index: int | None = 0,
         alpha: float = 0.3,
         beta: float = 0.7,
         smoothing: float = 1.0,
@@ -44,19 +46,20 @@ class Tversky(nn.Module):
         per_image: bool = False,
     ) -> None:
         super().__init__()
+        check_background(background_index)
         check_smoothing(smoothing)
         check_number("alpha", alpha, 0)
         check_number("beta", beta, 0)
         if not alpha + beta:
             raise OptionError("alpha and beta must not both be 0")
         check_flags(background=background, per_image=per_image)
-        self.ignore_index, self.smoothing = ignore_index, smoothing
+        self.ignore_index, self.background_index, self.smoothing = ignore_index, background_index, smoothing
         self.alpha, self.beta = alpha, beta
         self.background, self.per_image = background, per_image
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
-        pixels = read_pixels(logits, target, self.ignore_index)
+        pixels = read_pixels(logits, target, self.ignore_index, self.background_index)
         common, predicted, true = soft_overlap(
             pixels, background=self.background, per_image=self.per_image, together=False
         )

@@ -42,7 +42,7 @@ def boundary_iou(
     Args:
         labels: the classes.
         dilation: how wide a rim is, as a share of the image's diagonal; at least one pixel.
-        background: whether class 0 is averaged too.
+        background: whether the background is averaged too.
         per_class: whether to return each class too.
 
     Raises:

@@ -37,7 +37,7 @@ def centreline_dice(*, labels: Labels, per_class: bool = False) -> Counted:
     """Harmonic mean of how much of each mask's skeleton the other mask covers, per image and pooled.
 
     Args:
-        labels: the classes; class 0 is left out.
+        labels: the classes; the background is left out.
         per_class: whether to return each class too.
 
     Raises:

@@ -28,18 +28,18 @@ def describe_average(what: str) -> str:
 
 
 def scored_classes(labels: Labels, *, background: bool) -> tuple[int, ...]:
-    """Return the classes that are averaged: all but the ignored one, and class 0 only if asked for.
+    """Return the classes that are averaged: all but the ignored one, and the background only if asked for.
 
     Args:
         labels: of the masks.
-        background: whether class 0 is averaged too.
+        background: whether the background is averaged too.
     """
-    first = 0 if background else 1
-    return tuple(index for index in range(first, len(labels.classes)) if index != labels.ignore_index)
+    classes = range(len(labels.classes)) if background else labels.foreground
+    return tuple(index for index in classes if index != labels.ignore_index)
 
 
 def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
-    """Name the averaged classes and say what becomes of the background, class 0.
+    """Name the averaged classes and say what becomes of the background.
 
     Args:
         labels: of the masks.
@@ -47,7 +47,10 @@ def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
     """
     names = [labels.classes[index] for index in classes]
     listed = ", ".join(names) if len(names) <= 8 else f"{len(names)} classes, {names[0]} to {names[-1]}"
-    return f"{listed} ({labels.classes[0]} {'counted' if 0 in classes else 'left out'})"
+    index = labels.background
+    if index is None:
+        return f"{listed} (no background)"
+    return f"{listed} ({labels.classes[index]} {'counted' if index in classes else 'left out'})"
 
 
 def describe_ignored(labels: Labels) -> str:

@@ -40,7 +40,7 @@ def aggregated_jaccard(*, labels: Labels, connectivity: int = 8, per_class: bool
     """AJI: every true object against the predicted one of largest IoU; what is left over is union.
 
     Args:
-        labels: the classes; class 0 has no objects.
+        labels: the classes; the background has no objects.
         connectivity: 4 or 8, of components where no instances are given.
         per_class: whether to return each class too.
 
@@ -66,7 +66,7 @@ def panoptic_quality(*, labels: Labels, connectivity: int = 8, per_class: bool =
     ``/segmentation`` is the mean IoU of the true pairs, ``/recognition`` the F1 of finding objects.
 
     Args:
-        labels: the classes; class 0 has no objects.
+        labels: the classes; the background has no objects.
         connectivity: 4 or 8, of components where no instances are given.
         per_class: whether to return each class too.
 

@@ -47,12 +47,12 @@ def label_class(image: Image, index: int, connectivity: int) -> tuple[NDArray[An
     Given instances keep their shapes; where there are several foreground classes, each instance is of
     the class that most of its pixels have in its mask. Others are connected components.
     """
-    several = len(image.labels.classes) > 2
+    several, nothing = len(image.labels.foreground) > 1, image.labels.background
     sides = zip(image.of_class(index), image.instances, (image.prediction, image.target), strict=True)
     predicted, true = (
         _components(where, connectivity)
         if given is None
-        else _given(given, classes if several else None, index, image.counted)
+        else _given(given, classes if several else None, index, image.counted, nothing)
         for where, given, classes in sides
     )
     return predicted, true
@@ -85,6 +85,7 @@ def _given(
     classes: NDArray[Any] | None,
     index: int,
     counted: NDArray[np.bool_] | None,
+    background: int | None,
 ) -> NDArray[Any]:
     if counted is not None:
         objects = np.where(counted, objects, 0)
@@ -93,8 +94,9 @@ def _given(
     known, numbers = np.unique(objects, return_inverse=True)
     votes = np.zeros((known.size, int(classes.max(initial=0)) + 1), np.int64)
     np.add.at(votes, (numbers.ravel(), classes.ravel()), 1)
-    # Class 0 has no objects, so that an instance on the background falls to its next class.
-    votes[:, 0] = 0
+    if background is not None:
+        # It has no objects, so that an instance on the background falls to its next class.
+        votes[:, background : background + 1] = 0
     mine = (votes.argmax(axis=1) == index) & (known != 0) & (votes.max(axis=1) > 0)
     return np.where(mine[numbers.reshape(objects.shape)], objects, 0)
 

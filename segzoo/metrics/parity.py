@@ -8,6 +8,7 @@ segmentation_models.pytorch; MMSegmentation.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ _POOLED = "pixels of all images counted together, mean over classes"
 
 
 def milesial_dice(*, labels: Labels) -> Counted:
-    """Milesial's validation Dice: mean over images and foreground classes, both empty = 1."""
+    """Milesial's validation Dice: mean over images and all classes but the first, both empty = 1."""
+    labels = _with_class_0_as_background(labels)
     classes = scored_classes(labels, background=False)
     return _of_matrix(
         labels,
@@ -46,6 +48,7 @@ def milesial_dice(*, labels: Labels) -> Counted:
 
 def wzmiaomiao_dice(*, labels: Labels) -> Counted:
     """WZMIAOMIAO's Dice, accuracy and mean IoU; a class that never occurs makes its mean IoU NaN."""
+    labels = _with_class_0_as_background(labels)
     classes = scored_classes(labels, background=False)
     return _of_matrix(
         labels,
@@ -133,6 +136,11 @@ def mindspore_dice(*, labels: Labels) -> Counted:
         count=_count_soft,
         per_image=_soft_dice,
     )
+
+
+def _with_class_0_as_background(labels: Labels) -> Labels:
+    """Return labels whose first class is left out of the mean, as some programs have it whatever it is."""
+    return labels if labels.background == 0 else replace(labels, background=0)
 
 
 def _of_matrix(

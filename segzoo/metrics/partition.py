@@ -36,7 +36,7 @@ def partition_score(
     *,
     labels: Labels,
     measure: Literal["rand", "info"] = "rand",
-    segments: int = 1,
+    segments: int | None = None,
     connectivity: int = 4,
 ) -> Counted:
     """A foreground-restricted score of segments, per image; ``/split`` and ``/merge`` say which errors.
@@ -44,7 +44,8 @@ def partition_score(
     Args:
         labels: the classes.
         measure: ``rand`` or ``info``.
-        segments: the class whose connected components are the segments: the cells, not the membranes.
+        segments: index of the class whose connected components are the segments: the cells, not the
+            membranes. The first that is not background if ``None``.
         connectivity: 4 or 8, of the components.
 
     Raises:
@@ -53,6 +54,8 @@ def partition_score(
     """
     if measure not in _FORMULAS:
         raise OptionError(f"measure must be one of {', '.join(_FORMULAS)}, got {measure!r}")
+    if segments is None:
+        segments = labels.foreground[0]
     if not 0 <= segments < len(labels.classes):
         raise OptionError(f"segments must be a class, 0 to {len(labels.classes) - 1}, got {segments}")
     check_connectivity(connectivity)

@@ -47,7 +47,7 @@ def class_score(
     Args:
         labels: the classes.
         measure: ``iou``, ``dice`` (which is F1), ``precision``, ``recall`` or ``specificity``.
-        background: whether class 0 is averaged too.
+        background: whether the background is averaged too.
         weights: of classes in the pooled mean: ``equal``, or by their ``frequency`` in the truth.
         per_class: whether to return ``per_image/class`` and ``pooled/class`` too.
 

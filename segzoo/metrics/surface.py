@@ -43,7 +43,7 @@ def surface_distance(
         labels: the classes.
         measure: ``hd95`` or ``asd``.
         spacing: the height and width of a pixel, in the unit that is wanted.
-        background: whether class 0 is averaged too.
+        background: whether the background is averaged too.
         per_class: whether to return each class too.
 
     Raises:

@@ -345,7 +345,7 @@ def training_loss(recipe: Recipe, training: Dataset) -> DeepSupervision:
     options = dict(recipe.loss_options)
     if options.get("weights") == "balanced":
         options["weights"] = balanced_weights(training)
-    loss = make_loss(recipe.loss, ignore_index=training.labels.ignore_index, **options)
+    loss = make_loss(recipe.loss, training.labels, **options)
     return DeepSupervision(loss, reduction=recipe.supervision)
 
 

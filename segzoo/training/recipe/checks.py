@@ -107,7 +107,7 @@ def _loss(recipe: Recipe) -> None:
     registry = zoo.registry("losses")
     if recipe.loss not in registry:
         raise UnknownNameError(f"loss: {registry.unknown(recipe.loss)}")
-    takes = _arguments(resolve(registry.get(recipe.loss).factory), given=("ignore_index",))
+    takes = _arguments(resolve(registry.get(recipe.loss).factory), given=("ignore_index", "background_index"))
     if takes is not None:
         _check_options("loss", recipe.loss, recipe.loss_options, takes)
     options = {key: value for key, value in recipe.loss_options.items() if value != "balanced"}
