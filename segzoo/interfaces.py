@@ -93,12 +93,14 @@ class GeoReference:
     Attributes:
         transform: ``(a, b, c, d, e, f)``: the pixel corner at column x and row y lies at
             ``(a * x + b * y + c, d * x + e * y + f)`` in the units of ``crs``.
-        crs: the coordinate reference system: ``"EPSG:32616"``, or its text (WKT); empty where the file names
-            none.
+        crs: the coordinate reference system: ``"EPSG:32616"``, or its text as PROJ reads it (WKT, or
+            ``"+proj=..."``); empty where the file names none.
+        metre: metres in one unit of the coordinates; 0 where they are degrees, or nobody knows.
     """
 
     transform: tuple[float, float, float, float, float, float]
     crs: str = ""
+    metre: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

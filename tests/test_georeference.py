@@ -16,7 +16,7 @@ from segzoo.interfaces import GeoReference
 if TYPE_CHECKING:
     from pathlib import Path
 
-UTM = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
+UTM = (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633, 3076, 0, 1, 9001)
 
 
 def tiff(path: Path, *tags: tuple[int, str, Any], bands: int = 1) -> Path:
@@ -40,7 +40,9 @@ SCALED = ((33550, "d", (0.5, 0.25, 0.0)), (33922, "d", (0.0, 0.0, 0.0, 500_000.0
 def test_scale_and_tie_point_place_a_tiff_with_unequal_sides_of_a_pixel(tmp_path: Path):
     path = tiff(tmp_path / "a.tif", *SCALED, (34735, "H", UTM))
     found = read_geo_tags(tags_of(path))
-    assert found.geo == GeoReference(transform=(0.5, 0, 500_000, 0, -0.25, 4_000_000), crs="EPSG:32633")
+    assert found.geo == GeoReference(
+        transform=(0.5, 0, 500_000, 0, -0.25, 4_000_000), crs="EPSG:32633", metre=1.0
+    )
 
 
 def test_pillow_and_tifffile_give_one_place(tmp_path: Path):
@@ -104,10 +106,12 @@ def test_bands_are_called_as_described_or_by_their_declared_colours(tmp_path: Pa
     assert read_geo_tags(tags_of(path), 3).bands == ("blue", "", "Near infrared")
 
 
-@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
+@pytest.mark.parametrize(
+    ("crs", "metre"), [("EPSG:32633", 1.0), ("EPSG:2263", 1200 / 3937), ("EPSG:4326", 0)]
+)
 @pytest.mark.parametrize("transform", [(0.5, 0, 9, 0, -0.25, 8), (17, 5, 100, 10, -8.5, 200)])
-def test_what_places_a_mask_is_read_back_as_it_was(transform: Any, crs: str):
-    geo = GeoReference(transform=transform, crs=crs)
+def test_what_places_a_mask_is_read_back_as_it_was(transform: Any, crs: str, metre: float):
+    geo = GeoReference(transform=transform, crs=crs, metre=metre)
     assert read_geo_tags(placing_tags(geo)).geo == geo
 
 

@@ -71,6 +71,13 @@ PIXELS = click.IntRange(0, 10**12)
     type=click.FloatRange(0, 16, min_open=True),
     help="Size at which the network sees images, instead of the weights'.",
 )
+@click.option(
+    "--geojson-crs",
+    type=click.Choice(["degrees", "image", "pixels"]),
+    default="degrees",
+    show_default=True,
+    help="Coordinates in geojson of an image that lies on the ground.",
+)
 @click.option("--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Of overlays.")
 @click.option(
     "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Of a video, take one frame of N."
@@ -293,6 +300,7 @@ def _look(options: dict[str, Any], suffixes: Mapping[str, str]) -> OutputOptions
         opacity=options["opacity"],
         classes=tuple(options["only"]),
         suffixes=suffixes,
+        geojson_crs=options["geojson_crs"],
         overwrite=options["overwrite"],
     )
 

@@ -25,6 +25,7 @@ PLACING = (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, KEYS, DOUBLES, TEXTS)
 #: Under this name, `segzoo.interfaces.ImageInfo.extra` holds those of `PLACING` that a file has.
 EXTRA = "geotiff"
 
+_MODEL, _IS_PROJECTED, _IS_GEOGRAPHIC = 1024, 1, 2
 _RASTER_TYPE, _PIXEL_IS_POINT = 1025, 2
 _GEOGRAPHIC, _PROJECTED, _USER_DEFINED = 2048, 3072, 32767
 _UNIT = 3076
@@ -32,7 +33,8 @@ _PROJECTION, _METHOD = 3074, 3075
 _ELLIPSOID, _SEMI_MAJOR, _SEMI_MINOR, _INVERSE_FLATTENING = 2056, 2057, 2058, 2059
 _ELLIPSOIDS = {7019: "GRS80", 7022: "intl", 7030: "WGS84"}
 _DATUMS = {4258: "+ellps=GRS80", 4267: "+datum=NAD27", 4269: "+datum=NAD83", 4326: "+datum=WGS84"}
-_UNITS = {9001: "m", 9002: "ft", 9003: "us-ft"}
+#: How PROJ calls a unit, and the metres in it.
+_UNITS = {9001: ("m", 1.0), 9002: ("ft", 0.3048), 9003: ("us-ft", 1200 / 3937)}
 #: How PROJ calls a method, and the keys of its parameters; of two keys for one parameter, the first that is
 #: there counts.
 _METHODS: dict[int, tuple[str, dict[str, tuple[int, ...]]]] = {
@@ -91,7 +93,7 @@ def read_geo_tags(tags: Mapping[int, Any], bands: int = 1) -> GeoTags:
         bands: how many the image has.
     """
     transform = _transform(tags)
-    placed = GeoReference(transform=transform, crs=_crs(tags)) if transform else None
+    placed = GeoReference(transform=transform, crs=_crs(tags), metre=_metre(tags)) if transform else None
     return GeoTags(
         geo=placed,
         nodata=_nodata(tags),
@@ -118,8 +120,10 @@ def placing_tags(geo: GeoReference, known: Mapping[int, Any] | None = None) -> d
     if authority == "EPSG" and code.isascii() and code.isdigit() and int(code) < _USER_DEFINED:
         # EPSG's geographic systems of two dimensions are numbered from 4001 to 4999.
         geographic = 4000 < int(code) < 5000
-        model, key = (2, _GEOGRAPHIC) if geographic else (1, _PROJECTED)
-        tags[KEYS] = (1, 1, 0, 3, 1024, 0, 1, model, _RASTER_TYPE, 0, 1, 1, key, 0, 1, int(code))
+        model, key = (_IS_GEOGRAPHIC, _GEOGRAPHIC) if geographic else (_IS_PROJECTED, _PROJECTED)
+        unit = next((number for number, (_, metre) in _UNITS.items() if metre == geo.metre), 0)
+        keys = [(_MODEL, model), (_RASTER_TYPE, 1), (key, int(code)), *([(_UNIT, unit)] if unit else [])]
+        tags[KEYS] = (1, 1, 0, len(keys), *(part for name, value in keys for part in (name, 0, 1, value)))
     return tags
 
 
@@ -152,6 +156,11 @@ def _crs(tags: Mapping[int, Any]) -> str:
     return ""
 
 
+def _metre(tags: Mapping[int, Any]) -> float:
+    keys = geo_keys(tags)
+    return _UNITS.get(keys.get(_UNIT, 0), ("", 0.0))[1] if keys.get(_MODEL) == _IS_PROJECTED else 0.0
+
+
 def _by_parameters(keys: Mapping[int, Any], *, projected: bool) -> str:
     """Return a system that has no code as PROJ writes it, or nothing where it is not one of a few methods."""
     figure = _figure(keys)
@@ -159,9 +168,9 @@ def _by_parameters(keys: Mapping[int, Any], *, projected: bool) -> str:
         return ""
     if not projected:
         return f"+proj=longlat {figure} +no_defs"
-    unit = _UNITS.get(keys.get(_UNIT, 9001))
+    unit = _UNITS.get(keys.get(_UNIT, 9001), ("", 0.0))[0]
     projection = keys.get(_PROJECTION, 0)
-    if unit is None:
+    if not unit:
         return ""
     if isinstance(projection, int) and 16001 <= projection <= 16160 and 1 <= projection % 100 <= 60:
         south = " +south" if projection > 16100 else ""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.images import Layout, Placement
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.engines import Backend, Engine, Precision
     from segzoo.prediction.tiling import Plan
 
@@ -65,6 +66,7 @@ class Prepared:
         tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
         placement: where the image lies in the tensor.
         plan: how to run it in tiles.
+        info: what its file says of itself, if it is one.
     """
 
     image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
@@ -72,6 +74,7 @@ class Prepared:
     tensor: Tensor | None = None
     placement: Placement | None = None
     plan: Plan | None = None
+    info: ImageInfo | None = None
 
     @property
     def kind(self) -> Hashable:
@@ -291,18 +294,21 @@ class Predictor:
             partial(_pixels, image), size, *network_input(pixels, self.config, size=size, exact=False)
         )
 
-    def prepare_pixels(self, pixels: NDArray[np.uint8], *, probabilities: bool = False) -> Prepared:
+    def prepare_pixels(
+        self, pixels: NDArray[np.uint8], *, probabilities: bool = False, info: ImageInfo | None = None
+    ) -> Prepared:
         """Preprocess an array whose channels are taken as they are, as data sets give it.
 
         Args:
             pixels: ``(H, W, C)`` uint8.
             probabilities: whether `segment_prepared` will be asked for them, which takes memory.
+            info: what the image's file says of itself, for the result.
         """
         size = pixels.shape[0], pixels.shape[1]
         plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
         if plan is not None:
-            return Prepared(pixels, size, plan=plan)
-        return Prepared(pixels, size, *network_input(pixels, self.config, exact=self._exact))
+            return Prepared(pixels, size, plan=plan, info=info)
+        return Prepared(pixels, size, *network_input(pixels, self.config, exact=self._exact), info=info)
 
     def _plan(self, size: tuple[int, int], channels: int, *, probabilities: bool) -> Plan | None:
         resident = size[0] * size[1] * channels
@@ -337,7 +343,8 @@ class Predictor:
         if plan is None:
             size = f"{one.size[0]}x{one.size[1]}"
             raise MemoryShortageError(f"an image of {size} pixels does not fit the memory ({told})")
-        return self.segment_prepared([Prepared(image, one.size, plan=plan)], probabilities=probabilities)
+        smaller = Prepared(image, one.size, plan=plan, info=one.info)
+        return self.segment_prepared([smaller], probabilities=probabilities)
 
     def _segmented(self, prepared: Sequence[Prepared], *, probabilities: bool) -> list[Segmentation]:
         if prepared[0].plan is not None:
@@ -354,8 +361,8 @@ class Predictor:
         assert not callable(prepared.image)
         image = prepared.image
         mask, chances = self.tiler.run(image, prepared.plan, probabilities=probabilities)
-        found = Segmentation(mask=mask, labels=self.config.labels, image=image, probabilities=chances)
-        return self._cleaned(found)
+        labels, info = self.config.labels, prepared.info
+        return self._cleaned(Segmentation(mask, labels, image, probabilities=chances, info=info))
 
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None
@@ -368,6 +375,7 @@ class Predictor:
                 labels=self.config.labels,
                 image=prepared.image,
                 probabilities=kept[0] if kept else None,
+                info=prepared.info,
             )
         )
 

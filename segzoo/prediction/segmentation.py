@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels
 
@@ -63,12 +64,15 @@ class Segmentation:
             the network saw a smaller one.
         probabilities: ``(num_classes, H, W)`` float32, in [0, 1], where they were asked for; a
             network with one logit gives those of class 1.
+        info: what the image's file says of itself, if it is one: where it lies on the ground or in the body,
+            and how large its pixels are.
     """
 
     mask: NDArray[np.uint8]
     labels: Labels
     image: LateImage = LateImage()
     probabilities: NDArray[np.float32] | None = None
+    info: ImageInfo | None = None
 
     def with_mask(
         self, mask: NDArray[np.uint8], *, probabilities: bool = True, labels: Labels | None = None
@@ -87,6 +91,7 @@ class Segmentation:
             labels=labels or self.labels,
             image=self.__dict__["_image"],
             probabilities=self.probabilities if probabilities else None,
+            info=self.info,
         )
 
     def of_class(self, name: str | int) -> Segmentation:
@@ -106,6 +111,7 @@ class Segmentation:
             labels=alone(self.labels, index),
             image=self.__dict__["_image"],
             probabilities=None if self.probabilities is None else self.probabilities[index : index + 1],
+            info=self.info,
         )
 
     @property

@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import FailureError, OptionError
+from segzoo.images.georeference import KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,8 @@ WHOLE = (".jpg", ".jpeg", ".webp")
 PAGES = (".tif", ".tiff")
 #: Rows of a strip of a TIFF.
 _STRIP = 64
+#: Kinds of values of a TIFF's tags, as `struct` writes them: letters, two bytes, four bytes, floats.
+_KINDS = {2: "B", 3: "H", 4: "I", 12: "d"}
 
 
 class Encoder(Protocol):
@@ -116,10 +119,24 @@ class TiffEncoder:
     """A TIFF of uint8 or uint16 by strips: a palette where 8 bits have colours, else grey.
 
     ``(H, W)`` is one page, ``(K, H, W)`` are ``K`` of them, each with black and the colour of its class.
+
+    Args:
+        file: to write into.
+        first: the first rows.
+        height: of the image.
+        colours: of class indices.
+        placing: the tags that say where it lies on the ground, of `segzoo.images.georeference.placing_tags`.
     """
 
-    def __init__(self, file: BinaryIO, first: NDArray[Any], height: int, colours: Colours = ()) -> None:
-        self._file, self._size = file, (first.shape[-1], height)
+    def __init__(
+        self,
+        file: BinaryIO,
+        first: NDArray[Any],
+        height: int,
+        colours: Colours = (),
+        placing: Mapping[int, Any] | None = None,
+    ) -> None:
+        self._file, self._size, self._placing = file, (first.shape[-1], height), placing or {}
         pages = 1 if first.ndim == 2 else len(first)
         palettes = [colours] if first.ndim == 2 else [((0, 0, 0), colour) for colour in colours]
         self._palettes: Sequence[Colours] = palettes if colours and first.itemsize == 1 else [()] * pages
@@ -164,8 +181,8 @@ class TiffEncoder:
 
     def _page(self, strips: list[tuple[int, int]], palette: Colours) -> None:
         offsets, counts = zip(*strips, strict=True)
-        # Tag, and values as four bytes (4) or as two (3).
-        fields: list[tuple[int, int, tuple[int, ...]]] = [
+        # Tag, kind of its values, and these.
+        fields: list[tuple[int, int, tuple[Any, ...]]] = [
             (256, 4, self._size[:1]),
             (257, 4, self._size[1:]),
             (258, 3, (8 * self._rest.itemsize,)),
@@ -180,13 +197,18 @@ class TiffEncoder:
             colours = np.zeros((256, 3), np.uint16)
             colours[: len(palette)] = np.array(palette, np.uint16) * 257
             fields.append((320, 3, tuple(colours.T.ravel().tolist())))
+        for tag, value in sorted(self._placing.items()):
+            if isinstance(value, str):
+                fields.append((tag, 2, tuple(f"{value}\0".encode("ascii", "replace"))))
+            else:
+                fields.append((tag, 3 if tag == KEYS else 12, tuple(value)))
         self._directory(fields)
 
-    def _directory(self, fields: list[tuple[int, int, tuple[int, ...]]]) -> None:
+    def _directory(self, fields: list[tuple[int, int, tuple[Any, ...]]]) -> None:
         """Write the directory at the file's end, and its place into the header or the directory before."""
         entries = b""
         for tag, kind, values in fields:
-            packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+            packed = struct.pack(f"<{len(values)}{_KINDS[kind]}", *values)
             if len(packed) > 4:
                 place = self._file.tell()
                 self._file.write(packed + b"\0" * (len(packed) % 2))
@@ -256,6 +278,7 @@ def open_encoder(
     *,
     whole: bool,
     quality: int,
+    placing: Mapping[int, Any] | None = None,
 ) -> Encoder:
     """Return what writes a file of a format.
 
@@ -267,6 +290,7 @@ def open_encoder(
         colours: of class indices.
         whole: whether the first rows are all.
         quality: 1 to 100, of JPEG and WebP.
+        placing: the tags that say where a TIFF lies on the ground.
 
     Raises:
         OptionError: arrays have no such format, or not such arrays.
@@ -280,7 +304,7 @@ def open_encoder(
     if suffix == ".png":
         return PngEncoder(file, first, height, colours, whole=whole)
     if suffix in (".tif", ".tiff"):
-        return TiffEncoder(file, first, height, colours)
+        return TiffEncoder(file, first, height, colours, placing)
     if suffix == ".npy":
         return NpyEncoder(file, first, height)
     if suffix in WHOLE:

@@ -1,23 +1,34 @@
-"""Objects as polygons in GeoJSON, for other programs.
+"""Objects as polygons in GeoJSON, for maps and other programs.
 
-Polygons are in pixels: x to the right, y down, from the top left corner of the upright image.
+Of an image that lies on the ground, coordinates are longitude and latitude, as RFC 7946 asks, or those of the
+image's own system. Of all others they are pixels: x to the right, y down, from the top left corner of the
+upright image.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from segzoo.distribution import extra_line
+from segzoo.prediction.ground import LONGITUDES, needs_pyproj, pixel_areas, project, urn
 from segzoo.prediction.outputs.interface import Band, Output, to_json
 from segzoo.prediction.outputs.polygons import trace_polygons
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from segzoo.interfaces import GeoReference, ImageInfo
+    from segzoo.prediction.outputs.interface import Coordinates
     from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels
 
 _PIXELS = "pixels; x to the right, y down, from the top left corner of the image"
+_UNNAMED = "those of the image's transform, whose reference system its file does not name"
+#: Decimals of a coordinate: of degrees, a tenth of a millimetre.
+_DECIMALS = 9
 
 
 class GeoJson(Output):
@@ -25,33 +36,86 @@ class GeoJson(Output):
 
     def draw(self, band: Band) -> bytes:
         """Return the file."""
-        instances = band.segmentation.instances(band.options.connectivity)
-        return to_json(to_geojson(instances, band.segmentation.labels))
+        found, options = band.segmentation, band.options
+        instances = found.instances(options.connectivity)
+        return to_json(to_geojson(instances, found.labels, found.info, options.geojson_crs))
 
 
-def to_geojson(instances: Instances, labels: Labels) -> dict[str, Any]:
+def to_geojson(
+    instances: Instances, labels: Labels, info: ImageInfo | None = None, coordinates: Coordinates = "degrees"
+) -> dict[str, Any]:
     """Return a GeoJSON FeatureCollection with a polygon per object, holes included.
 
-    Coordinates are pixels, not degrees, which ``coordinates`` says in the file; rings run as RFC 7946
-    wants them by their numbers.
+    Coordinates other than longitude and latitude are told in the file: by ``crs``, as GeoJSON of 2008 had it,
+    or in words by ``coordinates``. Rings run as RFC 7946 wants them.
+
+    Args:
+        instances: the objects.
+        labels: of their classes.
+        info: what the image's file says of itself.
+        coordinates: ``degrees``, those of the ``image``, or ``pixels``. Where the file names no system, or
+            pyproj is not installed, which is told, those of the image are taken for degrees.
     """
+    geo = None if info is None or coordinates == "pixels" or info.orientation != 1 else info.geo
+    told: dict[str, Any] = {"coordinates": _PIXELS}
+    crs = ""
+    if geo is not None:
+        crs = _system(geo, coordinates)
+        named = {"crs": {"type": "name", "properties": {"name": urn(geo.crs)}}}
+        told = {} if crs else named if geo.crs else {"coordinates": _UNNAMED}
     polygons = [one for layer in instances.layers for one in trace_polygons(layer, instances.connectivity)]
     objects = zip(polygons, instances.classes.tolist(), instances.areas.tolist(), strict=True)
+    areas = _areas(instances, info)
     return {
         "type": "FeatureCollection",
-        "coordinates": _PIXELS,
+        **told,
         "features": [
             {
                 "type": "Feature",
                 "id": number,
-                "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in rings]},
-                "properties": {"class": labels.classes[index], "index": index, "pixels": area},
+                "geometry": {"type": "Polygon", "coordinates": [_closed(ring, geo, crs) for ring in rings]},
+                "properties": {"class": labels.classes[index], "index": index, "pixels": area}
+                | {unit: sizes[number - 1] for unit, sizes in areas.items()},
             }
             for number, (rings, index, area) in enumerate(objects, start=1)
         ],
     }
 
 
-def _closed(ring: NDArray[np.int64]) -> list[list[int]]:
-    points = ring.tolist()
+def _system(geo: GeoReference, coordinates: Coordinates) -> str:
+    """Return the system that coordinates are computed in; nothing for that of the image."""
+    if coordinates == "image" or not geo.crs:
+        return ""
+    if needs_pyproj(geo, LONGITUDES):
+        warnings.warn(
+            f"geojson has coordinates in {geo.crs}, the image's own system, since longitude and latitude "
+            f"need pyproj: {extra_line('geo')}",
+            stacklevel=2,
+        )
+        return ""
+    return LONGITUDES
+
+
+def _areas(instances: Instances, info: ImageInfo | None) -> dict[str, list[float]]:
+    """Return the area of each object by its unit, where the size of pixels is known."""
+    numbers = instances.numbers
+    sizes = pixel_areas(info, numbers.shape[-1])
+    if sizes is None or not len(instances.areas):
+        return {}
+    if sizes.same is not None:
+        found = instances.areas * sizes.same
+    else:
+        weights = np.broadcast_to(sizes.rows(0, numbers.shape[-2])[:, None], numbers.shape)
+        found = np.bincount(numbers.ravel(), weights=weights.ravel())[1:]
+    return {sizes.unit: [float(f"{area:.10g}") for area in found.tolist()]}
+
+
+def _closed(ring: NDArray[np.int64], geo: GeoReference | None, crs: str) -> list[list[float]]:
+    if geo is None:
+        points: list[list[float]] = ring.tolist()
+    else:
+        a, b, _, d, e, _ = geo.transform
+        # A ring that runs counterclockwise by the numbers of its pixels runs the other way on a map whose y
+        # points up.
+        points = project(geo, ring if a * e > b * d else ring[::-1], crs).round(_DECIMALS).tolist()
     return [*points, points[0]]

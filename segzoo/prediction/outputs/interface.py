@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from segzoo.errors import OptionError
+from segzoo.options import check_choice
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What an output may draw; `Output.draw` says more.
 Drawn: TypeAlias = "NDArray[Any] | Image.Image | bytes"
+#: Coordinates that objects on the ground are written in.
+Coordinates = Literal["degrees", "image", "pixels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class OutputOptions:
             has a file of its own, only theirs are written. Empty wants all.
         connectivity: 4 or 8: how pixels join into the objects of ``coco`` and ``geojson``.
         coco: ``rle`` or ``polygons``.
+        geojson_crs: what coordinates ``geojson`` has of an image that lies on the ground: ``degrees``
+            (longitude and latitude), those of the ``image``, or ``pixels``.
         quality: 1 to 100, of JPEG and WebP.
         suffixes: by output, what follows the name of the image, such as ``{"overlay": "_seen.jpg"}``;
             pictures take the format that it names.
@@ -46,6 +51,7 @@ class OutputOptions:
     classes: tuple[str | int, ...] = ()
     connectivity: int = 8
     coco: Literal["rle", "polygons"] = "rle"
+    geojson_crs: Coordinates = "degrees"
     quality: int = 90
     suffixes: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
@@ -59,6 +65,7 @@ class OutputOptions:
             raise OptionError(f"connectivity must be 4 or 8, got {self.connectivity!r}")
         if self.coco not in ("rle", "polygons"):
             raise OptionError(f"coco must be rle or polygons, got {self.coco!r}")
+        check_choice("geojson_crs", self.geojson_crs, ("degrees", "image", "pixels"))
         if not 1 <= self.quality <= 100:
             raise OptionError(f"quality must lie in 1 to 100, got {self.quality}")
         if self.background is not None and not (

@@ -18,6 +18,7 @@ import numpy as np
 from segzoo import zoo
 from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
+from segzoo.images.georeference import EXTRA, placing_tags
 from segzoo.labels import alone, class_index, with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.encoding import PAGES, WHOLE, open_encoder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.files import Keeping
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.outputs.encoding import Encoder
     from segzoo.prediction.tiling.rows import RowSource
     from segzoo.specs import Labels, OutputSpec
@@ -254,6 +256,7 @@ def _write(
     keeping: Keeping | None = None,
 ) -> None:
     given: Any = {"options": options, "source": source, "keeping": keeping, "whole": True}
+    given["info"] = segmentation.info
     with output_files(paths, segmentation.labels, segmentation.size, **given) as files:
         files.write_whole(segmentation)
 
@@ -267,6 +270,7 @@ def output_files(
     options: OutputOptions | None = None,
     image: Callable[[], RowSource] | None = None,
     source: str = "",
+    info: ImageInfo | None = None,
     keeping: Keeping | None = None,
     whole: bool = False,
     specs: Mapping[str, OutputSpec] | None = None,
@@ -284,6 +288,7 @@ def output_files(
         options: how outputs look, and whether files that exist may be replaced.
         image: opens the image's rows once more, for outputs that draw on it.
         source: the name of the image.
+        info: what its file says of itself: a TIFF lies on the ground where the image does.
         keeping: what an earlier run wrote, and who is told before the files get their names.
         whole: whether the image is written as one band.
         specs: what is known of the outputs, where no plug-in registers them.
@@ -292,7 +297,7 @@ def output_files(
         OptionError: an output has no such format, or cannot be written by rows.
         FailureError: a file exists and may not be replaced, cannot be written, or got too few rows.
     """
-    files = OutputFiles(labels, size, options or OutputOptions(), image, source, whole=whole)
+    files = OutputFiles(labels, size, options or OutputOptions(), image, source, info, whole=whole)
     if not whole:
         check_by_rows(paths, specs)
     specs = specs or {name: find_output(name) for name in paths}
@@ -320,13 +325,14 @@ class OutputFiles:
         options: OutputOptions,
         image: Callable[[], RowSource] | None,
         source: str,
+        info: ImageInfo | None,
         *,
         whole: bool,
     ) -> None:
         self.labels, self.size, self.options = labels, size, options
         #: Of what is drawn: what is not wanted becomes background, so that there is one.
         self.drawn = with_background(labels) if options.classes and not labels.overlapping else labels
-        self.image, self.source, self.whole = image, source, whole
+        self.image, self.source, self.info, self.whole = image, source, info, whole
         self.drawings: list[_Drawing] = []
         many = max(256, len(labels.classes))
         self._table: NDArray[Any] | None = None
@@ -470,7 +476,7 @@ class _Drawing:
         mask, *chances = self._window
         rows = slice(self._drawn - self._top, bottom - self._top)
         image = partial(self._read, rows, mask.shape[-2:])
-        self.draw(Segmentation(mask, self._labels, image, *chances), rows)
+        self.draw(Segmentation(mask, self._labels, image, *chances, info=self.files.info), rows)
         self._drawn = bottom
         kept = max(bottom - self._reach, 0)
         self._window = [one[..., kept - self._top :, :].copy() for one in self._window]
@@ -503,6 +509,7 @@ class _Drawing:
             if self._encoder is None:
                 colours = self._labels.colours if self._output.palette else ()
                 look: Any = {"whole": files.whole, "quality": files.options.quality}
+                look["placing"] = _placing(files.info)
                 self._encoder = open_encoder(self._suffix, self._file, pixels, files.size[0], colours, **look)
             self._encoder.write(pixels)
 
@@ -520,6 +527,13 @@ class _Drawing:
         """Close the file, whatever became of it."""
         with suppress(OSError):  # what a full disk has refused, it refuses once more
             self._file.close()
+
+
+def _placing(info: ImageInfo | None) -> dict[int, Any]:
+    """Return the tags that place a TIFF where the image lies; none where that is said of it unturned."""
+    if info is None or info.geo is None or info.orientation != 1:
+        return {}
+    return placing_tags(info.geo, info.extra.get(EXTRA))
 
 
 def _row_formats(spec: OutputSpec) -> list[str]:
