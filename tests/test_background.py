@@ -16,12 +16,16 @@ from PIL import Image
 from segzoo import zoo
 from segzoo.build import make_loss, make_metric
 from segzoo.errors import OptionError
+from segzoo.evaluation.page import error_names
+from segzoo.evaluation.pictures import error_map, shares
+from segzoo.evaluation.samples import ScoredSample
 from segzoo.labels import found_in_words, with_background
 from segzoo.prediction.decision import choose_classes
 from segzoo.prediction.outputs import OutputOptions, write_outputs
 from segzoo.prediction.postprocessing import clean, find_instances
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
+from segzoo.training.report.examples import Example
 
 STREET = Labels(
     classes=("sky", "road", "car"), palette=((9, 90, 200), (90, 90, 90), (200, 0, 0)), background=None
@@ -287,3 +291,34 @@ def test_a_loss_refuses_a_background_that_is_no_class(name):
         make_loss(name, background_index=-1)
     with pytest.raises(OptionError, match="3 classes have the indices 0 to 2"):
         make_loss(name, background_index=3)(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2))
+
+
+# Reports.
+
+
+@pytest.mark.parametrize(
+    ("background", "expected", "kinds"),
+    [
+        (0, [1, 2, 3, 0], ["missed: predicted as sky", "invented: sky in truth", "one class for another"]),
+        (2, [3, 3, 1, 0], ["missed: predicted as car", "invented: car in truth", "one class for another"]),
+        (None, [3, 3, 3, 0], ["one class for another"]),
+    ],
+)
+def test_errors_are_missed_invented_or_of_another_class(background, expected, kinds):
+    labels = replace(STREET, background=background)
+    target, found = np.array([[1, 0, 1, 0]], np.uint8), np.array([[0, 1, 2, 0]], np.uint8)
+    assert error_map(target, found, np.ones((1, 4), bool), labels).tolist() == [expected]
+    assert [text for text, _ in error_names(labels)] == [*kinds, "not counted"]
+
+
+def test_reports_tell_how_much_of_every_class_but_background_there_is():
+    mask = np.array([0, 0, 1, 2], np.uint8)
+    assert shares(mask, STREET) == "sky 50.0%, road 25.0%, car 25.0%"
+    assert shares(mask, replace(STREET, background=2)) == "sky 50.0%, road 25.0%"
+
+
+@pytest.mark.parametrize(("background", "expected"), [(0, 0.4), (2, 0.9), (None, 0.6)])
+def test_an_example_of_a_training_is_scored_without_the_background(background, expected):
+    case = ScoredSample("a", np.array([[0, 1, 1, 2]], np.uint8), np.array([[0, 1, 1, 1]], np.uint8))
+    example = Example.of(case, replace(STREET, background=background))
+    assert example.score == pytest.approx(expected)

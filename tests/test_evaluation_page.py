@@ -138,7 +138,7 @@ def test_a_single_perfect_image_makes_a_page_too(tmp_path):
 def test_errors_are_told_apart():
     target, found = np.array([[0, 1, 0, 1, 1]], np.uint8), np.array([[0, 0, 1, 2, 2]], np.uint8)
     counted = np.array([[True, True, True, True, False]])
-    assert error_map(target, found, counted).tolist() == [[0, 1, 2, 3, 4]]
+    assert error_map(target, found, counted, numbered_labels(3)).tolist() == [[0, 1, 2, 3, 4]]
 
 
 def test_plots_are_drawn_for_what_they_can_show():

@@ -131,14 +131,13 @@ def _worst(evaluation: Evaluation) -> str:
 
 def error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
     """Return what the colours of the pictures of errors mean, and the colours."""
-    told = {
-        "missed": f"missed: predicted as {labels.classes[0]}",
-        "invented": f"invented: {labels.classes[0]} in truth",
-        "wrong class": "one class for another",
-        "not counted": "not counted",
-    }
-    if len(labels.classes) == 2:
-        del told["wrong class"]
+    told = {}
+    if labels.background is not None:
+        name = labels.classes[labels.background]
+        told = {"missed": f"missed: predicted as {name}", "invented": f"invented: {name} in truth"}
+    if len(labels.foreground) > 1:
+        told["wrong class"] = "one class for another"
+    told["not counted"] = "not counted"
     return [(text, ERROR_COLOURS[kind]) for kind, text in told.items()]
 
 

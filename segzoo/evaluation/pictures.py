@@ -10,6 +10,7 @@ from PIL import Image
 
 from segzoo.evaluation.results import Panel
 from segzoo.images import as_image
+from segzoo.labels import foreground, found_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,21 +50,28 @@ def panels(case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> tu
         told = f"{case.name}: the {caption}: {shares(full[counted], labels)}"
         drawn = without(mask, ~counts, labels)
         shown.append(Panel(caption, told, *encode_mask(drawn, labels)))
-    errors = error_map(target, prediction, counts)
-    told = _errors(error_map(case.target, case.prediction, counted))
+    errors = error_map(target, prediction, counts, labels)
+    told = _errors(error_map(case.target, case.prediction, counted, labels))
     shown.append(Panel("errors", f"{case.name}: errors: {told}", *_drawn(errors, picture)))
     return tuple(shown)
 
 
 def error_map(
-    target: NDArray[np.uint8], prediction: NDArray[np.uint8], counted: NDArray[np.bool_]
+    target: NDArray[np.uint8], prediction: NDArray[np.uint8], counted: NDArray[np.bool_], labels: Labels
 ) -> NDArray[np.uint8]:
-    """Return for every pixel 0 where right, else 1 + its place in `ERROR_COLOURS`; class 0 is background."""
+    """Return for every pixel 0 where right, else 1 + its place in `ERROR_COLOURS`.
+
+    Args:
+        target: ``(H, W)`` class indices.
+        prediction: ``(H, W)`` class indices.
+        counted: ``(H, W)``: which pixels count.
+        labels: say what is background. Without one, nothing is missed or invented: each error is of the
+            wrong class.
+    """
     wrong = target != prediction
-    kinds = np.zeros(target.shape, np.uint8)
-    kinds[wrong & (prediction == 0)] = 1
-    kinds[wrong & (target == 0)] = 2
-    kinds[wrong & (target != 0) & (prediction != 0)] = 3
+    kinds = np.where(wrong, np.uint8(3), np.uint8(0))
+    kinds[wrong & ~foreground(prediction, labels)] = 1
+    kinds[wrong & ~foreground(target, labels)] = 2
     kinds[~counted] = 4
     return kinds
 
@@ -132,12 +140,8 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> tuple[str, byte
 def shares(mask: NDArray[np.uint8], labels: Labels) -> str:
     """Say which share of a mask's pixels each class but background covers."""
     counts = np.bincount(mask, minlength=len(labels.classes))
-    shares = (
-        f"{name} {count / mask.size:.1%}"
-        for name, count in zip(labels.classes[1:], counts[1:], strict=False)
-        if count
-    )
-    return ", ".join(shares) or "background only"
+    found = {name: count / mask.size for name, count in zip(labels.classes, counts, strict=False) if count}
+    return found_in_words(found, labels)
 
 
 def _errors(kinds: NDArray[np.uint8]) -> str:

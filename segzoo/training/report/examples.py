@@ -71,7 +71,7 @@ class Example:
         counted = case.counted(labels)
         target = without(case.target, ~counted, labels)
         image = np.zeros((*target.shape, 3), np.uint8) if case.image is None else case.image
-        score = _dice(case.prediction[counted], case.target[counted], len(labels.classes))
+        score = _dice(case.prediction[counted], case.target[counted], labels)
         return cls(case.name, image, target, case.prediction, score, "Dice")
 
 
@@ -241,11 +241,10 @@ def thin(epochs: Sequence[int], most: int, kept: Sequence[int] = ()) -> list[int
     return left
 
 
-def _dice(prediction: NDArray[np.uint8], target: NDArray[np.uint8], classes: int) -> float:
+def _dice(prediction: NDArray[np.uint8], target: NDArray[np.uint8], labels: Labels) -> float:
     """Return the mean over the classes but background that either mask holds, 1 where there are none."""
+    classes = len(labels.classes)
     sizes = np.bincount(prediction, minlength=classes) + np.bincount(target, minlength=classes)
     both = np.bincount(prediction[prediction == target], minlength=classes)
-    present = sizes[1:classes] > 0
-    if not present.any():
-        return 1.0
-    return float((2 * both[1:classes][present] / sizes[1:classes][present]).mean())
+    present = [index for index in labels.foreground if sizes[index]]
+    return float((2 * both[present] / sizes[present]).mean()) if present else 1.0
