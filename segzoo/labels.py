@@ -6,6 +6,8 @@ ones, 2**24 for colours. Values that stand for no class are found in the same pa
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
-from segzoo.images import holds_array, opened, read_array, scaled_size
+from segzoo.images import count_pages, holds_array, opened, read_array, scaled_size
 from segzoo.options import shown as short
 from segzoo.specs import IGNORED, Labels
 
@@ -65,6 +67,64 @@ def read_mask(
         f"{path} holds colours; a mask needs one value a pixel: class indices, 0/255 or a palette. If each"
         " colour is a class, say which: palette=[[0,0,0],[255,0,0],...]"
     )
+
+
+def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 1.0) -> NDArray[np.uint8]:
+    """Read a stack of masks, one for each of classes that overlap, as ``(K, H, W)`` of 0, 1 and 255.
+
+    Args:
+        path: a TIFF with a page a class, an array ``(K, H, W)`` or ``(H, W, K)`` that numpy.save wrote, or of
+            three classes a picture whose channels they are. Of one class, a mask.
+        labels: of the classes, which overlap.
+        scale: what both sides are multiplied by, truncated.
+
+    Raises:
+        MaskError: the file cannot be read, or has another number of pages, planes or channels than there are
+            classes.
+    """
+    path, count = Path(path), len(labels.classes)
+    if holds_array(path):
+        array = _stack(path, count)
+        columns, rows = scaled_size(array.shape[2], array.shape[1], scale)
+        picked = np.ix_(_nearest(array.shape[1], rows), _nearest(array.shape[2], columns))
+        return np.stack([present(plane if scale == 1 else plane[picked], labels) for plane in array])
+    pages = count_pages(path)
+    if pages == count > 1:
+        return np.stack([present(read_mask(path, scale=scale, page=page), labels) for page in range(count)])
+    values = read_mask(path, scale=scale, colours=True)
+    planes = np.moveaxis(values, -1, 0) if values.ndim == 3 else values[None]
+    if pages != 1 or len(planes) != count:
+        have = f"{pages} pages" if pages > 1 else "colours" if len(planes) > 1 else "one mask"
+        raise MaskError(
+            f"{path} has {have}, and {count} classes overlap: each needs a mask of its own, as a page, as a "
+            "plane of an array (K, H, W) or as a file"
+        )
+    return np.stack([present(plane, labels) for plane in planes])
+
+
+def present(values: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
+    """Return the mask of one of classes that overlap: 1 where values are not 0, 255 where ignored."""
+    there = (values != 0).astype(np.uint8)
+    if labels.ignore_index is not None:
+        there[values == labels.ignore_index] = IGNORED
+    return there
+
+
+def _stack(path: Path, count: int) -> NDArray[Any]:
+    """Return an array of masks with the classes first."""
+    try:
+        array = read_array(path)
+    except ImageError as error:
+        raise MaskError(str(error)) from error
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim == 3 and len(array) != count and array.shape[2] == count:
+        array = np.moveaxis(array, -1, 0)
+    if array.ndim != 3 or len(array) != count or 0 in array.shape:
+        raise MaskError(
+            f"{path} holds an array of {array.shape}; masks of the {count} classes that overlap are "
+            f"({count}, H, W)"
+        )
+    return array
 
 
 def _decoded(path: Path, scale: float, page: int | None) -> NDArray[Any]:
@@ -137,11 +197,15 @@ def to_classes(
 def counted(sample: Sample, labels: Labels) -> NDArray[Any]:
     """Return the mask of a sample with ``labels.ignore_index`` outside its field of view.
 
+    Where classes overlap, it is 255 there whatever ``ignore_index`` says of files.
+
     Raises:
         OptionError: there is a field of view and the labels have no ``ignore_index``.
     """
     if sample.field_of_view is None:
         return sample.mask
+    if labels.overlapping:
+        return np.where(sample.field_of_view, sample.mask, np.uint8(IGNORED))
     if labels.ignore_index is None:
         raise OptionError(
             f"{sample.name} has a field of view, so its labels need an ignore_index, such as "
@@ -368,6 +432,18 @@ def class_index(labels: Labels, wanted: str | int) -> int:
     shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
     close = did_you_mean(str(wanted)[:99], classes) or ";"
     raise OptionError(f"there is no class {short(wanted)}{close} the {len(classes)} classes are {shown}")
+
+
+#: Letters of the name of a class in that of a file.
+_LONGEST_WORD = 60
+
+
+def file_words(labels: Labels) -> list[str]:
+    """Return what stands for each class in the names of files: its name, without what they cannot hold."""
+    words = [re.sub(r"[^\w-]+", "_", name)[:_LONGEST_WORD] for name in labels.classes]
+    times = Counter(word.lower() for word in words)
+    # Two names may differ in what was left out, or in capitals, which not all file systems tell apart.
+    return [word if times[word.lower()] == 1 else f"{word}_{index}" for index, word in enumerate(words)]
 
 
 def found_in_words(shares: Mapping[str, float], labels: Labels) -> str:

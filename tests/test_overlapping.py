@@ -19,11 +19,11 @@ from segzoo import cli
 from segzoo.config import ModelConfig, config_of, from_json, to_json
 from segzoo.errors import OptionError
 from segzoo.images import placed
-from segzoo.labels import read_mask
+from segzoo.labels import file_words, read_mask
 from segzoo.prediction.decision import Decision
 from segzoo.prediction.outputs import OutputOptions, output_files, write_outputs
 from segzoo.prediction.outputs.painting import outline
-from segzoo.prediction.outputs.writing import file_words, output_path
+from segzoo.prediction.outputs.writing import output_path
 from segzoo.prediction.postprocessing import clean
 from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.segmentation import Segmentation

@@ -20,6 +20,7 @@ from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import count_pages
+from segzoo.labels import file_words
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.specs import Labels
 
@@ -40,7 +41,7 @@ class FolderDataset(Pairs):
             pairs, ``.csv`` or ``.json``, or a folder that holds ``pairs.csv`` or ``pairs.json``.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of the classes, background first, also as one text with commas; or how many there
-            are.
+            are. Where they overlap, none is background, and by default they are the folders of masks.
         values: the value in the masks of each class, where it is not the class's index.
         ignore_index: the value of pixels that count for nothing.
         palette: the colour of each class, for masks that are pictures in colours.
@@ -50,6 +51,9 @@ class FolderDataset(Pairs):
         masks: the folder of masks, where it is called neither ``masks`` nor ``labels``.
         per_class: each class has a mask of its own, 0 where it is not: ``masks/cell/a.png``,
             ``masks/a/cell.png`` or ``masks/a_cell.png``; or, of a TIFF with several pages, each page.
+        overlapping: whether a pixel may have several classes, or none. Each class has a mask of its own as
+            with ``per_class``, or one file is a stack of them: a TIFF of so many pages, or ``.npy``
+            ``(K, H, W)``.
         instances: whether the numbers in masks count objects: ``True`` where all are of the one class; else
             which numbers are which class, as a mapping such as ``{"1-99": "cell"}`` or as a CSV file, see
             `segzoo.datasets.numbered`. Samples then have ``instances``.
@@ -74,21 +78,30 @@ class FolderDataset(Pairs):
         images: str = "",
         masks: str = "",
         per_class: bool = False,
+        overlapping: bool = False,
         instances: bool | str | Mapping[str, str | int] = False,
         scale: float = 1.0,
     ) -> None:
         check_split("a folder", split, SPLITS)
         rows, table = ([], None) if instances is False else read_rows(instances, Path(root))
-        if classes == _TWO:
+        if classes == _TWO and overlapping:
+            classes = _layer_names(Path(root), _words(masks, _MASKS))
+        elif classes == _TWO:
             classes = len(palette) if palette else class_names(rows)
         names = _names(classes)
         colours = tuple(_colour(colour) for colour in palette)
-        labels = Labels(classes=names, values=tuple(values), ignore_index=ignore_index, palette=colours)
-        finder = _Finder(_words(images, _IMAGES), _words(masks, _MASKS), mask_suffix, names, per_class)
+        labels = Labels(
+            classes=names,
+            values=tuple(values),
+            ignore_index=ignore_index,
+            palette=colours,
+            overlapping=overlapping,
+        )
+        finder = _Finder(_words(images, _IMAGES), _words(masks, _MASKS), mask_suffix, labels, per_class)
         void = None if ignore_colour is None else _colour(ignore_colour)
         objects = None
         if instances is not False:
-            _check_alone(values=values, palette=palette, per_class=per_class)
+            _check_alone(values=values, palette=palette, per_class=per_class, overlapping=overlapping)
             objects = numbered_objects(instances, labels, rows, source=table, ignore_colour=void)
         pairs = _part(Path(root), split, finder)
         super().__init__(pairs, labels, scale=scale, ignore_colour=void, objects=objects)
@@ -102,10 +115,10 @@ class _Finder:
         images: Sequence[str],
         masks: Sequence[str],
         mask_suffix: str,
-        classes: Sequence[str],
+        labels: Labels,
         per_class: bool,
     ) -> None:
-        self.images, self.masks, self.classes, self.per_class = images, masks, classes, per_class
+        self.images, self.masks, self.labels, self.per_class = images, masks, labels, per_class
         self.suffixes = tuple(dict.fromkeys((mask_suffix, "")))
 
     def divided(self, root: Path) -> list[tuple[str, Pair]]:
@@ -138,14 +151,32 @@ class _Finder:
         return images, masks
 
     def pairs(self, images: Path, masks: Path) -> list[Pair]:
+        classes = self.labels.classes
+        if self.labels.overlapping:
+            return self._overlapping(images, masks)
         if self.per_class and any(masks.rglob("*.tif*")):
             every = match(images, masks, self.suffixes)
-            pages = tuple(range(1, len(self.classes)))
+            pages = tuple(range(1, len(classes)))
             return [_paged(Pair(name, image, mask), pages) for name, image, mask in every]
         if self.per_class:
-            return [Pair(*row) for row in match_layers(images, masks, self.classes)]
+            words = {index: (word,) for index, word in enumerate(classes) if index}
+            return [Pair(*row) for row in match_layers(images, masks, words)]
         every = [Pair(*row) for row in match(images, masks, self.suffixes)]
         return [one for pair in every for one in slices(pair)]
+
+    def _overlapping(self, images: Path, masks: Path) -> list[Pair]:
+        """Return pairs whose masks are a file a class, or stacks where no file is that of a class."""
+        words = {
+            index: tuple(dict.fromkeys(known))
+            for index, known in enumerate(zip(self.labels.classes, file_words(self.labels), strict=True))
+        }
+        try:
+            return [Pair(*row) for row in match_layers(images, masks, words, self.suffixes)]
+        except FailureError as error:
+            try:
+                return [Pair(*row) for row in match(images, masks, self.suffixes)]
+            except FailureError:
+                raise error from None
 
 
 def slices(pair: Pair) -> list[Pair]:
@@ -210,6 +241,25 @@ def _folder(root: Path, names: Sequence[str]) -> Path | None:
 
 def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
     return (said,) if said else usual
+
+
+def _layer_names(root: Path, masks: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that overlap: the folders of masks, each of which holds those of one."""
+    parts = [word for words in FOLDERS.values() for word in words]
+    folders = [
+        found
+        for one in (root, *(root / part for part in parts))
+        if (found := _folder(one, masks)) is not None
+    ]
+    inside = [inner for one in folders for inner in (one, *(one / part for part in parts)) if inner.is_dir()]
+    names = {one.name for inner in inside for one in inner.iterdir() if one.is_dir()} - {*parts}
+    names = {name for name in names if not name.startswith(".")}
+    if not names:
+        raise OptionError(
+            f'say which classes overlap: classes=["vessel", "disc"]; the masks of {root} lie in no folders'
+            " that would tell"
+        )
+    return tuple(sorted(names))
 
 
 def _check_alone(**others: object) -> None:

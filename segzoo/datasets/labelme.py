@@ -44,7 +44,11 @@ _LOOK = 20
 
 
 def labelme(
-    root: str | os.PathLike[str], split: str = "train", *, classes: Sequence[str] = ()
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    classes: Sequence[str] = (),
+    overlapping: bool = False,
 ) -> LabelmeDataset:
     """Open a folder of labelme's files.
 
@@ -54,6 +58,7 @@ def labelme(
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: the labels in the order of their classes, without the background; by default those
             in ``labels.txt``, one a line.
+        overlapping: whether a pixel has the class of every shape that it lies in, instead of the last one's.
 
     Raises:
         FailureError: there are no such files.
@@ -68,7 +73,7 @@ def labelme(
     if isinstance(classes, str):
         raise OptionError(f"classes must be a list of labels, such as [{classes!r}]")
     inner = tuple(name for name in names if name not in (IGNORED, BACKGROUND))
-    labels = Labels(classes=("background", *inner))
+    labels = Labels(classes=inner if overlapping else ("background", *inner), overlapping=overlapping)
     labels = replace(labels, ignore_index=labels.unused_index)
     chosen = [path for part, path in files if split in ("all", part)]
     if not chosen:
@@ -77,7 +82,7 @@ def labelme(
 
 
 class LabelmeDataset:
-    """Samples with instances: shapes of one label and one group are one object."""
+    """Samples with instances, unless classes overlap: shapes of one label and one group are one object."""
 
     def __init__(self, root: Path, paths: Sequence[Path], labels: Labels) -> None:
         self.labels = labels
@@ -104,6 +109,8 @@ class LabelmeDataset:
         data = _read(path)
         image = _image(path, data)
         size = image.shape[:2]
+        if self.labels.overlapping:
+            return Sample(image=image, mask=self._planes(path, data, size), name=self.names[index])
         mask, instances = np.zeros(size, self.labels.index_type), np.zeros(size, np.int32)
         objects: dict[tuple[str, Any], int] = {}
         for number, shape in enumerate(data["shapes"]):
@@ -117,13 +124,25 @@ class LabelmeDataset:
             instances[region] = objects.setdefault((one.label, group), len(objects) + 1)
         return Sample(image=image, mask=mask, name=self.names[index], instances=instances)
 
+    def _planes(self, path: Path, data: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the shapes of each class, ``(K, H, W)``; what is ignored or background is so for all."""
+        planes = np.zeros((len(self.labels.classes), *size), np.uint8)
+        for number, shape in enumerate(data["shapes"]):
+            one = _shape(path, number, shape)
+            region = _drawn(one, size)
+            if one.label in (IGNORED, BACKGROUND):
+                planes[:, region] = self.labels.unused_index if one.label == IGNORED else 0
+            else:
+                planes[self._class(path, one.label), region] = 1
+        return planes
+
     def _class(self, path: Path, label: str) -> int:
         if label == IGNORED:
             return self.labels.unused_index
         if label == BACKGROUND:
             return 0
         if label not in self.labels.classes:
-            known = ", ".join(self.labels.classes[1:])
+            known = ", ".join(self.labels.classes[index] for index in self.labels.foreground)
             raise MaskError(
                 f"{path} has a shape labelled {label!r}, and the classes are {known}: add it, or mend"
             )

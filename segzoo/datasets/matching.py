@@ -10,7 +10,7 @@ from segzoo.errors import FailureError
 from segzoo.images import READABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
@@ -39,12 +39,18 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
 
 
 def match_layers(
-    images: Path, masks: Path, classes: Sequence[str]
+    images: Path, masks: Path, words: Mapping[int, Sequence[str]], suffixes: Sequence[str] = ("",)
 ) -> list[tuple[str, Path, tuple[tuple[int, Path], ...]]]:
-    """Return name and image of every image, and its masks where each class but the first has a file.
+    """Return name and image of every image, and its masks where classes have a file each.
 
     The mask of class ``cell`` of image ``a`` is ``cell/a``, ``a/cell`` or ``a_cell``. An image lacks
     the classes that it has no file for; it must have one.
+
+    Args:
+        images: searched with all folders in it.
+        masks: searched likewise.
+        words: what each class that has files is called in their names, by index.
+        suffixes: what a mask's stem may have after that.
 
     Raises:
         FailureError: a file has no partner, or two have one name; the text lists them.
@@ -53,8 +59,13 @@ def match_layers(
     rows, alone = [], []
     for name, image in of_images.items():
         layers = []
-        for index, word in enumerate(classes[1:], start=1):
-            spelled = (f"{word}/{name}", f"{name}/{word}", f"{name}_{word}")
+        for index, known in words.items():
+            spelled = (
+                f"{one}{suffix}"
+                for word in known
+                for one in (f"{word}/{name}", f"{name}/{word}", f"{name}_{word}")
+                for suffix in suffixes
+            )
             found = next((one for one in spelled if one in of_masks), None)
             if found is not None:
                 layers.append((index, of_masks.pop(found)))

@@ -19,7 +19,7 @@ import numpy as np
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import read
 from segzoo.interfaces import Sample
-from segzoo.labels import counted, read_mask, to_classes
+from segzoo.labels import counted, present, read_mask, read_planes, to_classes
 from segzoo.options import is_number
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ class Pair:
     Attributes:
         name: unique within the data set.
         image: the image's file.
-        mask: the mask's file; or several of them, each with the class whose pixels are not 0 in it,
-            where later ones cover earlier ones.
+        mask: the mask's file; or several of them, each with the class whose pixels are not 0 in it. Later
+            ones cover earlier ones, unless classes overlap. Where they do, one file is a stack of masks, as
+            `segzoo.labels.read_planes` takes it.
         field_of_view: a file whose pixels are 0 where nothing counts.
         page: of both files, from 0, where they are stacks.
         mask_pages: the class of each page of the mask, where one page is one class.
@@ -137,7 +138,9 @@ class Pairs:
         return replace(sample, mask=counted(sample, self.labels))
 
     def _mask(self, pair: Pair, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return the class of each pixel, and its object where masks number them."""
+        """Return the classes of each pixel, and its object where masks number them."""
+        if self.labels.overlapping:
+            return self._planes(pair, shape), None
         if isinstance(pair.mask, tuple):
             return self._layered(pair.mask, pair.image, shape), None
         if pair.mask_pages:
@@ -149,6 +152,20 @@ class Pairs:
         if self._objects:
             return self._objects.split(values, _called(pair), str(pair.mask))
         return to_classes(values, self.labels, str(pair.mask), ignore_colour=self._ignore_colour), None
+
+    def _planes(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return the mask of each class, ``(K, H, W)``; several files of one class are taken together."""
+        if isinstance(pair.mask, Path) and not pair.mask_pages:
+            planes = read_planes(pair.mask, self.labels, scale=self.scale)
+            _check_size(pair.mask, planes.shape[1:], pair.image, shape)
+            return planes
+        layers = pair.mask if isinstance(pair.mask, tuple) else [(i, pair.mask) for i in pair.mask_pages]
+        planes = np.zeros((len(self.labels.classes), *shape), np.uint8)
+        for number, (index, path) in enumerate(layers):
+            layer = read_mask(path, scale=self.scale, page=number if pair.mask_pages else None)
+            _check_size(path, layer.shape, pair.image, shape)
+            np.maximum(planes[index], present(layer, self.labels), out=planes[index])
+        return planes
 
     def _layered(
         self,

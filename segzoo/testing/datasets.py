@@ -14,7 +14,7 @@ from segzoo import zoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.interfaces import Dataset, Sample
 from segzoo.plugins import resolve
-from segzoo.specs import DatasetSpec, Labels
+from segzoo.specs import IGNORED, DatasetSpec, Labels
 from segzoo.testing.promises import keep, promise
 
 if TYPE_CHECKING:
@@ -179,18 +179,21 @@ def _check_sample(sample: Sample, labels: Labels, what: str) -> None:
     promise(
         isinstance(sample, Sample), f"{what} must be a segzoo.interfaces.Sample, is {type(sample).__name__}"
     )
-    image, mask, size = sample.image, sample.mask, sample.mask.shape
+    image, mask, size = sample.image, sample.mask, sample.mask.shape[-2:]
     promise(isinstance(sample.name, str) and bool(sample.name), f"{what} must have a name")
     promise(image.dtype in (np.uint8, np.uint16), f"{what}: its image is {image.dtype}, not uint8 or uint16")
     promise(
-        mask.dtype == labels.index_type and mask.ndim == 2,
-        f"{what}: its mask is {mask.dtype} {size}, not {labels.index_type} (H, W)",
+        mask.dtype == labels.index_type and mask.ndim == (3 if labels.overlapping else 2),
+        f"{what}: its mask is {mask.dtype} {mask.shape}, not {labels.index_type} "
+        + ("(K, H, W), as its classes overlap" if labels.overlapping else "(H, W)"),
     )
     promise(
         image.ndim in (2, 3) and image.shape[:2] == size and 0 not in image.shape,
         f"{what}: its image is {image.shape}, its mask {size}; they are (H, W) or (H, W, C), and (H, W)",
     )
-    known = {*range(len(labels.classes)), labels.ignore_index}
+    if labels.overlapping:
+        promise(len(mask) == len(labels.classes), f"{what}: its mask has {len(mask)} planes, not one a class")
+    known = {0, 1, IGNORED} if labels.overlapping else {*range(len(labels.classes)), labels.ignore_index}
     strange = sorted({int(value) for value in np.unique(mask)} - known)
     promise(
         not strange,

@@ -6,8 +6,6 @@ image is read, and files written here carry none.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePath
@@ -19,7 +17,7 @@ from segzoo import zoo
 from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
 from segzoo.images.georeference import EXTRA, placing_tags
-from segzoo.labels import alone, class_index, with_background
+from segzoo.labels import alone, class_index, file_words, with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.encoding import PAGES, WHOLE, open_encoder
 from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 _ROWS, _DRAWN_ROWS = 64, 32
 #: Bytes a pixel that it takes to tell combinations of classes apart.
 _BLENDING = 16
-#: Letters of the name of a class in that of a file.
-_LONGEST_WORD = 60
 
 
 def find_output(name: str) -> OutputSpec:
@@ -117,14 +113,6 @@ def written_as(
         stem, words = path.name.removesuffix(suffix), file_words(labels)
         found += [(name, index, path.with_name(f"{stem}_{words[index]}{suffix}")) for index in wanted]
     return found
-
-
-def file_words(labels: Labels) -> list[str]:
-    """Return what stands for each class in the names of files: its name, without what they cannot hold."""
-    words = [re.sub(r"[^\w-]+", "_", name)[:_LONGEST_WORD] for name in labels.classes]
-    times = Counter(word.lower() for word in words)
-    # Two names may differ in what was left out, or in capitals, which not all file systems tell apart.
-    return [word if times[word.lower()] == 1 else f"{word}_{index}" for index, word in enumerate(words)]
 
 
 def check_outputs(names: Sequence[str], options: OutputOptions | None = None) -> None:
