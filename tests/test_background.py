@@ -25,6 +25,8 @@ from segzoo.prediction.outputs import OutputOptions, write_outputs
 from segzoo.prediction.postprocessing import clean, find_instances
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
+from segzoo.training.augmentation import make_augmentation
+from segzoo.training.differences import fingerprint
 from segzoo.training.report.examples import Example
 
 STREET = Labels(
@@ -322,3 +324,35 @@ def test_an_example_of_a_training_is_scored_without_the_background(background, e
     case = ScoredSample("a", np.array([[0, 1, 1, 2]], np.uint8), np.array([[0, 1, 1, 1]], np.uint8))
     example = Example.of(case, replace(STREET, background=background))
     assert example.score == pytest.approx(expected)
+
+
+# Training.
+
+
+@pytest.mark.parametrize("step", ["letterbox", "place"])
+@pytest.mark.parametrize(("background", "outside"), [(0, 0), (2, 2), (None, 255)])
+def test_what_an_image_leaves_free_is_background_or_counts_for_nothing(step, background, outside):
+    steps = {step: {"size": [16, 16]} | ({"scale": 0.5} if step == "place" else {})}
+    augment = make_augmentation(steps, ignore_index=255, background=background)
+    image, mask = np.zeros((4, 16, 3), np.uint8), np.ones((4, 16), np.uint8)
+    assert set(np.unique(augment(image, mask, np.random.default_rng(0))[1])) == {1, outside}
+
+
+def test_bars_need_a_background_or_something_that_counts_for_nothing():
+    with pytest.raises(OptionError, match=r"augment.letterbox.outside = 'background'.*ignore_index"):
+        make_augmentation({"letterbox": {}}, ignore_index=None, background=None)
+    make_augmentation({"crop": {}}, ignore_index=None, background=None)
+
+
+def test_a_run_is_not_resumed_with_another_background():
+    class Data:
+        names = ("a",)
+
+        def __init__(self, labels):
+            self.labels = labels
+
+        def __len__(self):
+            return 1
+
+    assert "background" not in fingerprint(Data(replace(STREET, background=0)))
+    assert fingerprint(Data(STREET))["background"] is None

@@ -47,7 +47,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     theirs. Pixels are not looked at.
 
     Returns:
-        ``samples``, ``classes``, ``ignore_index`` and ``names``, the SHA-256 of the names in their order.
+        ``samples``, ``classes``, ``ignore_index``, ``background`` unless that is class 0, and ``names``, the
+        SHA-256 of the names in their order.
     """
     count = len(dataset)
     names = getattr(dataset, "names", None)
@@ -56,10 +57,13 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         opened = {last * part // (_OPENED - 1) for part in range(_OPENED)} if count else set()
         names = [dataset[index].name for index in sorted(opened)]
     told = json.dumps([str(name) for name in names])
+    labels = dataset.labels
     return {
         "samples": count,
-        "classes": list(dataset.labels.classes),
-        "ignore_index": dataset.labels.ignore_index,
+        "classes": list(labels.classes),
+        "ignore_index": labels.ignore_index,
+        # Left out where it is the default, as runs before there were others have it.
+        **({} if labels.background == 0 else {"background": labels.background}),
         "names": hashlib.sha256(told.encode()).hexdigest(),
     }
 

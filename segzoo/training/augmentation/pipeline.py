@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,30 +104,46 @@ class Augmentation:
         return _own(image, before[0]), _own(mask, before[1])
 
 
-def make_augmentation(steps: Mapping[str, Mapping[str, Any]], *, ignore_index: int | None) -> Augmentation:
+def make_augmentation(
+    steps: Mapping[str, Mapping[str, Any]], *, ignore_index: int | None, background: int | None = 0
+) -> Augmentation:
     """Make an augmentation of steps by name with their options, in the order in which they are done.
 
     A step that is done twice has a number after its name the second time: ``blur_2``.
+
+    Args:
+        steps: options by name.
+        ignore_index: the mask's value for pixels that count for nothing, if there is one.
+        background: the class of pixels from outside the image; ``None`` if every class is something: then
+            such pixels count for nothing.
 
     Raises:
         OptionError: there is no such step or option, or not with that value; the text names its key.
     """
     made = []
     for name, options in read_table("augment", steps).items():
-        made.append(_make(f"augment.{name}", name, options, ignore_index))
+        made.append(_make(f"augment.{name}", name, options, ignore_index, background))
     return Augmentation(tuple(made), ignore_index)
 
 
-def _make(key: str, name: str, options: Any, ignore_index: int | None) -> Step:
+def _make(key: str, name: str, options: Any, ignore_index: int | None, background: int | None) -> Step:
     registry = zoo.registry("augmentations")
     kind = name if name in registry else re.sub(r"_\d+$", "", name)
     if kind == "one_of":
-        return _one_of(key, options, ignore_index)
+        return _one_of(key, options, ignore_index, background)
     if kind not in registry:
         raise OptionError(f"{key} is no step: {registry.unknown(kind)}")
-    step = read_step(key, registry.get(kind), options)
+    step: Any = read_step(key, registry.get(kind), options)
+    becomes_ignored = background is None and getattr(step, "outside", "") == "background"
+    if background != 0 and getattr(step, "outside", "") == "background":
+        step = replace(step, outside="ignore" if background is None else background)
     setting = step.ignores()
     if setting and ignore_index is None:
+        if becomes_ignored:
+            raise OptionError(
+                f"{key}.{setting} = 'background' needs a class that is background, and every class of the"
+                " data set is something: give its labels an ignore_index, such as 255, for pixels outside"
+            )
         raise OptionError(
             f"{key}.{setting} = 'ignore' needs a value for pixels that count for nothing, and the data set"
             f" has none: give its labels an ignore_index, such as 255, or set another {key}.{setting}"
@@ -135,12 +151,12 @@ def _make(key: str, name: str, options: Any, ignore_index: int | None) -> Step:
     return step
 
 
-def _one_of(key: str, options: Any, ignore_index: int | None) -> Step:
+def _one_of(key: str, options: Any, ignore_index: int | None, background: int | None) -> Step:
     table = dict(read_table(key, options))
     probability = read_share(f"{key}.probability", table.pop("probability", 1.0))
     if not table:
         raise OptionError(f"{key} must name the steps to choose from, such as [{key}.brightness]")
-    steps = (_make(f"{key}.{name}", name, its, ignore_index) for name, its in table.items())
+    steps = (_make(f"{key}.{name}", name, its, ignore_index, background) for name, its in table.items())
     return OneOf(tuple(steps), probability)
 
 

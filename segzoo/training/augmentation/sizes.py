@@ -90,13 +90,13 @@ class Letterbox(Step):
     Attributes:
         size: height and width of the frame.
         grey: the bars' level, where 255 is white.
-        outside: what the mask is on the bars: ``background``, class 0, or ``ignore``.
+        outside: what the mask is on the bars: ``background`` or ``ignore``.
         interpolation: as of `Resize`.
     """
 
     size: tuple[int, int] = option(read_size, 512)
     grey: int = option(read_grey, 128)
-    outside: str = option(_read_outside, "background")
+    outside: str | int = option(_read_outside, "background")
     interpolation: str = option(_read_interpolation, "bicubic")
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
@@ -134,7 +134,7 @@ class Place(Step):
         jitter: of the aspect, below 1.
         scale: least and greatest share of the frame's side.
         grey: the level of what the image leaves free, where 255 is white.
-        outside: what the mask is there: ``background``, class 0, or ``ignore``.
+        outside: what the mask is there: ``background`` or ``ignore``.
         interpolation: as of `Resize`.
     """
 
@@ -142,7 +142,7 @@ class Place(Step):
     jitter: float = option(lambda key, value: read_number(key, value, low=0, high=0.9), 0.3)
     scale: tuple[float, float] = option(read_factors, (0.25, 2.0))
     grey: int = option(read_grey, 128)
-    outside: str = option(_read_outside, "background")
+    outside: str | int = option(_read_outside, "background")
     interpolation: str = option(_read_interpolation, "bicubic")
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
@@ -229,14 +229,14 @@ class Crop(Step):
         scale: by what the image is magnified; twice is as likely as half.
         aspect: by what it is widened against its height.
         padding: what continues an image smaller than the part: its ``mirror`` image, or ``zero``.
-        outside: what the mask is there where padding is zero: ``ignore`` or ``background``, class 0.
+        outside: what the mask is there where padding is zero: ``ignore`` or ``background``.
     """
 
     size: tuple[int, int] = option(read_size, 256)
     scale: tuple[float, float] = option(read_factors, (0.8, 1.25))
     aspect: tuple[float, float] = option(read_factors, 1.0)
     padding: str = option(read_choice("mirror", "zero"), "mirror")
-    outside: str = option(read_choice("ignore", "background"), "ignore")
+    outside: str | int = option(_read_outside, "ignore")
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return the part and its mask, at ``size``."""
@@ -290,8 +290,10 @@ class Crop(Step):
         return "outside" if self.padding == "zero" and self.outside == "ignore" else ""
 
 
-def outside_value(outside: str, ignore: int | None) -> int:
-    """Return the mask's value outside the image."""
+def outside_value(outside: str | int, ignore: int | None) -> int:
+    """Return the mask's value outside the image: that of the background is 0 unless it is given itself."""
+    if isinstance(outside, int):
+        return outside
     return 0 if outside == "background" or ignore is None else ignore
 
 

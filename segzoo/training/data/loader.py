@@ -109,7 +109,10 @@ class Augmented(Dataset[Batch]):
     ) -> None:
         self.dataset, self.seed = dataset, recipe.seed
         self.preprocessing, self.in_channels = preprocessing, in_channels
-        self.augment = make_augmentation(recipe.augment, ignore_index=dataset.labels.ignore_index)
+        labels = dataset.labels
+        self.augment = make_augmentation(
+            recipe.augment, ignore_index=labels.ignore_index, background=labels.background
+        )
         if self.augment.size is None and recipe.batch_size > 1:
             raise OptionError(
                 "augment gives images of different sizes, which cannot be one batch: end it with crop, "
