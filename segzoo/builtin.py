@@ -19,6 +19,7 @@ from segzoo.specs import (
     OptimizerSpec,
     OutputSpec,
     Preprocessing,
+    ReaderSpec,
     RecipeSpec,
     ScheduleSpec,
     TrackerSpec,
@@ -284,6 +285,66 @@ def segzoo_trackers() -> Iterable[TrackerSpec]:
                 ("clearml", True, "ClearML, with the account of its own configuration"),
                 ("dvclive", False, "DVCLive, in the folder of the run"),
             )
+        ),
+    ]
+
+
+_PHOTOGRAPHS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+
+
+@hookimpl
+def segzoo_readers() -> Iterable[ReaderSpec]:
+    return [
+        ReaderSpec(
+            name="pillow",
+            factory="segzoo.images.pillow:open_pillow",
+            suffixes=(
+                ".bmp",
+                ".gif",
+                ".jp2",
+                ".jpeg",
+                ".jpg",
+                ".pbm",
+                ".pgm",
+                ".png",
+                ".pnm",
+                ".ppm",
+                ".webp",
+            ),
+            magic=(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"\0\0\0\x0cjP  "),
+            summary="JPEG, PNG, GIF, BMP, WebP, JPEG 2000, PNM and all else that Pillow knows",
+        ),
+        ReaderSpec(
+            name="tiff",
+            factory="segzoo.images.tiffs:open_tiff",
+            suffixes=(".tif", ".tiff"),
+            magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+            extra="tiff",
+            summary="TIFF of any type and any bands, with the axes of ImageJ and OME",
+        ),
+        ReaderSpec(
+            name="numpy",
+            factory="segzoo.images.arrays:open_npy",
+            suffixes=(".npy",),
+            searched=False,
+            magic=(b"\x93NUMPY",),
+            summary="arrays that numpy.save wrote, (H, W) or (H, W, C)",
+        ),
+        ReaderSpec(
+            name="torch",
+            factory="segzoo.images.arrays:open_tensor",
+            suffixes=(".pt", ".pth"),
+            searched=False,
+            summary="tensors that torch.save wrote, (H, W) or (H, W, C)",
+        ),
+        ReaderSpec(
+            name="zarr",
+            factory="segzoo.images.zarrs:open_zarr",
+            suffixes=(".zarr",),
+            folders=True,
+            claims="segzoo.images.zarrs:holds_zarr",
+            extra="zarr",
+            summary="Zarr arrays, and OME-Zarr images by their finest level",
         ),
     ]
 

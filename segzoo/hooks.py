@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ModelSpec,
         OptimizerSpec,
         OutputSpec,
+        ReaderSpec,
         RecipeSpec,
         ScheduleSpec,
         TrackerSpec,
@@ -122,6 +123,12 @@ def segzoo_schedules() -> Iterable[ScheduleSpec]:
 @hookspec
 def segzoo_trackers() -> Iterable[TrackerSpec]:
     """Return experiment trackers."""
+    return ()
+
+
+@hookspec
+def segzoo_readers() -> Iterable[ReaderSpec]:
+    """Return readers of image files."""
     return ()
 
 

@@ -159,6 +159,8 @@ class OpenedImage(Protocol):
     Optional attributes:
         rows (method): ``rows(page, top, bottom)`` gives rows ``top`` to ``bottom`` of a page, decoding no
             more than it needs; without it, images that are read by rows are decoded whole.
+        resident (method): ``resident(page)`` is how many bytes ``rows`` holds besides the rows that it
+            gives, such as a row of decoded tiles; ``None`` where this page cannot be read by rows.
     """
 
     @property
@@ -178,10 +180,13 @@ class OpenedImage(Protocol):
 
 
 class ImageReader(Protocol):
-    """Opens the files of one format or a few; what a `segzoo.specs.ReaderSpec` builds."""
+    """Opens the files of one format or a few; the factory of a `segzoo.specs.ReaderSpec`."""
 
     def __call__(self, path: Path) -> AbstractContextManager[OpenedImage]:
         """Open a file, or a folder where the format is one; `segzoo.images` names the file in errors.
+
+        Args:
+            path: a file that exists, or a folder; the spec's options follow as keywords.
 
         Raises:
             ImageError: it is damaged, or none of this format.

@@ -7,6 +7,7 @@ ones, 2**24 for colours. Values that stand for no class are found in the same pa
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
@@ -14,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
-from segzoo.images import count_pages, holds_array, opened, read_array, scaled_size
+from segzoo.images import count_pages, open_image, scaled_size
 from segzoo.options import shown as short
 from segzoo.specs import IGNORED, Labels
 
@@ -52,7 +52,7 @@ def read_mask(
     """
     path = Path(path)
     try:
-        values = _array(path, scale) if holds_array(path) else _decoded(path, scale, page)
+        values = _values(path, scale, page)
     except MaskError:
         raise
     except ImageError as error:
@@ -83,8 +83,7 @@ def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 
             classes.
     """
     path, count = Path(path), len(labels.classes)
-    if holds_array(path):
-        array = _stack(path, count)
+    if (array := _stack(path, count)) is not None:
         columns, rows = scaled_size(array.shape[2], array.shape[1], scale)
         picked = np.ix_(_nearest(array.shape[1], rows), _nearest(array.shape[2], columns))
         return np.stack([present(plane if scale == 1 else plane[picked], labels) for plane in array])
@@ -110,16 +109,18 @@ def present(values: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
     return there
 
 
-def _stack(path: Path, count: int) -> NDArray[Any]:
-    """Return an array of masks with the classes first."""
+def _stack(path: Path, count: int) -> NDArray[Any] | None:
+    """Return an array of masks with the classes first; ``None`` if the file is a picture."""
     try:
-        array = read_array(path)
+        with open_image(path) as image:
+            if image.info.format not in ("numpy", "torch", "Zarr"):
+                return None
+            array = image.read()
     except ImageError as error:
         raise MaskError(str(error)) from error
-    array = array[None] if array.ndim == 2 else array
-    if array.ndim == 3 and len(array) != count and array.shape[2] == count:
+    if len(array) != count and array.shape[2] == count:
         array = np.moveaxis(array, -1, 0)
-    if array.ndim != 3 or len(array) != count or 0 in array.shape:
+    if len(array) != count:
         raise MaskError(
             f"{path} holds an array of {array.shape}; masks of the {count} classes that overlap are "
             f"({count}, H, W)"
@@ -127,29 +128,34 @@ def _stack(path: Path, count: int) -> NDArray[Any]:
     return array
 
 
-def _decoded(path: Path, scale: float, page: int | None) -> NDArray[Any]:
-    with opened(path, page) as image:
-        if scale != 1:
-            size = scaled_size(image.width, image.height, scale)
-            image.load()
-            image = image.resize(size, Image.Resampling.NEAREST)
-        if image.mode == "1":
-            return np.asarray(image).astype(np.uint8)
-        if image.mode in ("L", "P", "I", "F") or image.mode.startswith("I;16"):
-            return np.asarray(image)
-        return np.asarray(image.convert("RGB"))
-
-
-def _array(path: Path, scale: float) -> NDArray[Any]:
-    values = read_array(path)
-    values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3) or 0 in values.shape:
-        raise MaskError(f"{path} holds an array of {values.shape}; a mask is (H, W), or (H, W, 3) in colours")
+def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
+    """Return ``(H, W)``, or ``(H, W, 3)`` of a file of colours; opacity is no value."""
+    with open_image(path) as image:
+        info = image.info
+        if page is None and info.pages > 1:
+            warnings.warn(f"{path} holds {info.pages} pages; only the first is read", stacklevel=4)
+        values = image.read(page or 0)
+    if info.alpha is not None:
+        values = np.delete(values, info.alpha, axis=2)
+    if values.shape[2] not in (1, 3):
+        raise MaskError(f"{path} has {values.shape[2]} bands; a mask has one value a pixel, or a colour")
+    values = values[..., 0] if values.shape[2] == 1 else values
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8)
+    if values.dtype.kind == "f":
+        values = _whole_numbers(values)
     if scale == 1:
         return values
     height, width = values.shape[:2]
     columns, rows = scaled_size(width, height, scale)
     return values[np.ix_(_nearest(height, rows), _nearest(width, columns))]
+
+
+def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return floats as integers if all of them are whole; else as they are, to be told of."""
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.int64)
+    return whole if np.array_equal(whole, values) else values
 
 
 def _nearest(size: int, wanted: int) -> NDArray[np.intp]:

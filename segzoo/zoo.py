@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ModelSpec,
         OptimizerSpec,
         OutputSpec,
+        ReaderSpec,
         RecipeSpec,
         ScheduleSpec,
         TrackerSpec,
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     schedules: Registry[ScheduleSpec]
     #: What logs a run.
     trackers: Registry[TrackerSpec]
+    #: What opens image files.
+    readers: Registry[ReaderSpec]
     #: Kinds of files that a segmentation is written as.
     outputs: Registry[OutputSpec]
     #: What runs networks when masks are made.

@@ -22,7 +22,7 @@ from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import ImageError, MaskError
 from segzoo.files import as_words, lines_of, regular
-from segzoo.images import read, tiffs
+from segzoo.images import read, read_uint8, tiffs
 from segzoo.images.zarrs import load_zarr
 from segzoo.labels import read_mask
 from segzoo.prediction.predictor import Predictor
@@ -74,7 +74,7 @@ def test_only_what_is_a_file_is_opened(tmp_path):
 def test_an_array_that_is_no_image_is_an_error_with_its_name(tmp_path, name):
     np.save(tmp_path / "a.npy", strange_arrays()[name])
     with pytest.raises(ImageError, match=r"a\.npy"):
-        read(tmp_path / "a.npy")
+        read_uint8(tmp_path / "a.npy")
     if name not in ("negative", "nan"):
         with pytest.raises(MaskError, match=r"a\.npy"):
             read_mask(tmp_path / "a.npy")
@@ -155,7 +155,7 @@ def test_what_does_not_fit_in_memory_is_told(tmp_path, monkeypatch):
         raise MemoryError
 
     Image.fromarray(PICTURE).save(tmp_path / "a.png")
-    monkeypatch.setattr("segzoo.images.reading.from_pillow", full)
+    monkeypatch.setattr("segzoo.images.pillow.pixels_of", full)
     with pytest.raises(ImageError, match=r"a\.png does not fit in memory"):
         read(tmp_path / "a.png")
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.images import as_image, normalised, read, resized, to_uint8
+from segzoo.images import as_image, normalised, read, read_with_info, resized, to_uint8
 from segzoo.prediction.sources.source import decoded
 from segzoo.prediction.tiling import open_rows
 from segzoo.specs import Preprocessing, Resize
@@ -37,15 +37,16 @@ def test_a_grey_image_keeps_one_channel(tmp_path):
     assert np.array_equal(read(saved(tmp_path, Image.fromarray(RAMP), "a.png")), RAMP[..., None])
 
 
-def test_transparency_is_dropped_not_blended(tmp_path):
-    alpha = np.zeros((6, 4, 1), np.uint8)
-    image = Image.fromarray(np.concatenate([COLOUR, alpha], axis=-1))
-    assert np.array_equal(read(saved(tmp_path, image, "a.png")), COLOUR)
-
-
-def test_grey_with_transparency_is_grey(tmp_path):
-    image = Image.fromarray(np.stack([RAMP, np.zeros_like(RAMP)], axis=-1), mode="LA")
-    assert np.array_equal(read(saved(tmp_path, image, "a.png")), RAMP[..., None])
+@pytest.mark.parametrize("colours", [COLOUR, RAMP[..., None]])
+def test_transparency_is_a_band_that_the_file_declares(tmp_path, colours):
+    alpha = np.full((6, 4, 1), 9, np.uint8)
+    pixels = np.concatenate([colours, alpha], axis=-1)
+    path = saved(tmp_path, Image.fromarray(pixels, {2: "LA", 4: "RGBA"}[pixels.shape[2]]), "a.png")
+    got, info = read_with_info(path)
+    assert np.array_equal(got, pixels)
+    assert info.alpha == colours.shape[2]
+    assert info.bands == (*{1: ("grey",), 3: ("red", "green", "blue")}[colours.shape[2]], "alpha")
+    assert np.array_equal(as_image(got), colours)  # dropped, not blended
 
 
 def test_a_palette_is_looked_up(tmp_path):
@@ -55,9 +56,9 @@ def test_a_palette_is_looked_up(tmp_path):
     assert read(saved(tmp_path, image, "a.png")).tolist() == expected
 
 
-def test_a_bilevel_image_is_0_and_255(tmp_path):
+def test_a_bilevel_image_is_true_and_false(tmp_path):
     image = Image.fromarray(np.array([[True, False]]))
-    assert read(saved(tmp_path, image, "a.png")).ravel().tolist() == [255, 0]
+    assert read(saved(tmp_path, image, "a.png")).ravel().tolist() == [True, False]
 
 
 def test_cmyk_becomes_rgb(tmp_path):
@@ -75,7 +76,9 @@ def test_exif_rotation_is_applied(tmp_path, orientation, turned):
 @pytest.mark.parametrize(("largest", "bits"), [(65535, 16), (4095, 12), (1000, 10), (255, 8)])
 def test_a_16_bit_image_is_scaled_by_the_bits_that_it_uses(tmp_path, largest, bits):
     values = np.array([[0, largest // 2, largest]], np.uint16)
-    got = read(saved(tmp_path, Image.fromarray(values), "a.png"))[0, :, 0]
+    stored = read(saved(tmp_path, Image.fromarray(values), "a.png"))
+    assert np.array_equal(stored[..., 0], values)
+    got = as_image(stored)[0, :, 0]
     assert got.tolist() == np.rint(values[0] * (255 / (2**bits - 1))).tolist()
     assert got[2] >= 249
 
@@ -235,7 +238,7 @@ def test_whatever_damaged_exif_makes_pillow_raise_names_the_file(tmp_path):
 
 def test_tensors_of_a_file_may_be_parameters_and_of_16_bits(tmp_path):
     torch.save(torch.nn.Parameter(torch.full((4, 5), 0.5, dtype=torch.bfloat16)), tmp_path / "a.pt")
-    assert np.array_equal(read(tmp_path / "a.pt"), np.full((4, 5, 1), 128))
+    assert np.array_equal(read(tmp_path / "a.pt"), np.full((4, 5, 1), np.float32(0.5)))
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")

@@ -48,7 +48,8 @@ def test_a_jpeg_is_decoded_at_the_size_that_is_seen_and_nearly_the_same(
     tmp_path: Path, height: int, width: int
 ) -> None:
     file = photograph(tmp_path / "a.jpg", height, width)
-    small, size = read_reduced(file, HALF)
+    small, info = read_reduced(file, HALF)
+    size = info.height, info.width
     assert size == (height, width)
     assert small.shape[0] < height
     found, place = resized(small, HALF, size=size)
@@ -62,7 +63,8 @@ def test_a_turned_jpeg_is_upright_and_has_the_upright_size(tmp_path: Path) -> No
     exif = Image.Exif()
     exif[0x0112] = 6
     file = photograph(tmp_path / "a.jpg", 60, 100, exif=exif)
-    small, size = read_reduced(file, Resize(mode="stretch", height=40, width=20))
+    small, info = read_reduced(file, Resize(mode="stretch", height=40, width=20))
+    size = info.height, info.width
     assert size == (100, 60)
     assert small.shape == (50, 30, 3)
     assert np.abs(small[::5, ::5].astype(int) - read(file)[::10, ::10]).mean() < 12
@@ -78,7 +80,8 @@ def test_what_would_lose_pixels_that_count_is_read_whole(tmp_path: Path, resize:
 
 
 def test_a_png_is_read_whole_and_resized_to_within_1_of_pillow(tmp_path: Path) -> None:
-    pixels, size = read_reduced(photograph(tmp_path / "a.png", 75, 101), HALF)
+    pixels, info = read_reduced(photograph(tmp_path / "a.png", 75, 101), HALF)
+    size = info.height, info.width
     assert pixels.shape == (*size, 3)
     config = predictor("exact").config
     found, expected = (network_input(pixels, config, exact=exact)[0] for exact in (False, True))

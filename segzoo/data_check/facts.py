@@ -17,9 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.files import regular
-from segzoo.images import as_image, from_pillow, holds_array, read_array
-from segzoo.images.reading import is_deep
-from segzoo.images.tiffs import read_tiff
+from segzoo.images import as_image, from_pillow, read
+from segzoo.images.opening import reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,12 +151,8 @@ def _guarded(
 @contextmanager
 def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]:
     """Open an image and return it with the digest of its bytes; pixels are decoded by the caller."""
-    if holds_array(path):
-        image = array_image(path)
-        yield image, _digest(image.tobytes())
-        return
-    if is_deep(path):
-        image = picture_of(read_tiff(path, page), path)
+    if not by_pillow(path):
+        image = picture_of(read(path, page=page), path)
         yield image, _digest(image.tobytes())
         return
     if page is not None:
@@ -174,20 +169,26 @@ def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]
             yield image, hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
-def array_image(path: Path) -> Image.Image:
-    """Return the array in a ``.npy`` file as an image of the same values.
-
-    Raises:
-        ImageError: it is neither ``(H, W)`` nor ``(H, W, C)``, or its numbers are of a strange kind.
-    """
-    return picture_of(read_array(path), path)
+def by_pillow(path: Path) -> bool:
+    """Whether Pillow opens a file."""
+    kind = reader_of(path).name
+    if kind != "tiff":
+        return kind == "pillow"
+    try:
+        with Image.open(path) as image:
+            tags = getattr(image, "tag_v2", {})
+            return not (tags.get(262) == 2 and max(tags.get(258, (1,))) > 8)
+    except UnidentifiedImageError:
+        return False
+    except Exception:
+        return True  # reading it will say what is wrong
 
 
 def picture_of(array: NDArray[Any], path: Path) -> Image.Image:
     """Return numbers as an image of the same values; colours of more than 8 bits as training sees them.
 
     Raises:
-        ImageError: as `array_image`.
+        ImageError: it is neither ``(H, W)`` nor ``(H, W, C)``, or its numbers are of a strange kind.
     """
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):

@@ -15,7 +15,7 @@ from segzoo.datasets.matching import visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, MORE_MASKS, TOGETHER
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError, MissingExtraError
-from segzoo.images import READABLE, count_pages
+from segzoo.images import count_pages, has_suffix, readable_suffixes
 
 SPLITS = ("train", "val", "test")
 LISTS = ("pairs.csv", "pairs.json")
@@ -217,7 +217,7 @@ def _pages(pair: Pair, layout: Layout) -> list[Pair]:
 def _by_name(folder: Path, layout: Layout) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for path in sorted(visible(folder)):
-        if path.suffix.lower() not in READABLE:
+        if not has_suffix(path, readable_suffixes()):
             layout.ignored.append(path)
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()

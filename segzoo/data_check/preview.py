@@ -20,7 +20,7 @@ from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import in_sample, look_at_pairs
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
-from segzoo.images import as_image, read
+from segzoo.images import as_image, read_uint8
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:
         why = f"{which}: {look.image.problem or look.mask.problem}"
         return Cell(look.name, look.split, None, None, "cannot be read", why=why)
     try:
-        image = read(look.image_path, page=look.page)
+        image = read_uint8(look.image_path, page=look.page)
     except (ImageError, MissingExtraError) as error:
         return Cell(look.name, look.split, None, None, "cannot be read", why=str(error))
     if not fits(look.mask, meaning):

@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo.data_check.facts import array_image, picture_of, upright
+from segzoo.data_check.facts import by_pillow, picture_of, upright
 from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, fits
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.survey import shown
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
-from segzoo.images import holds_array, opened
-from segzoo.images.reading import is_deep
-from segzoo.images.tiffs import read_tiff
+from segzoo.images import opened, read
 from segzoo.printing import printable
 from segzoo.specs import Labels
 
@@ -173,9 +171,7 @@ def class_mask(look: Look, meaning: Meaning) -> Image.Image:
 
 
 def _mask_opened(path: Path, page: int | None) -> AbstractContextManager[Image.Image]:
-    if holds_array(path):
-        return array_image(path)
-    return picture_of(read_tiff(path, page), path) if is_deep(path) else opened(path, page)
+    return opened(path, page) if by_pillow(path) else picture_of(read(path, page=page), path)
 
 
 def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uint8]:

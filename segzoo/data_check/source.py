@@ -22,7 +22,7 @@ from segzoo.errors import (
     did_you_mean,
     no_address,
 )
-from segzoo.images import SUFFIXES, count_pages
+from segzoo.images import count_pages, has_suffix, searched_suffixes
 
 if TYPE_CHECKING:
     import os
@@ -132,7 +132,7 @@ def _hint(folder: Path) -> str:
     stacks = [
         path.name
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix.lower() in SUFFIXES and _pages(path) > 1
+        if path.is_file() and has_suffix(path, searched_suffixes()) and _pages(path) > 1
     ]
     if stacks:
         shown += (

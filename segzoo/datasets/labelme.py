@@ -23,7 +23,7 @@ from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.files import lines_of, read_words
-from segzoo.images import from_pillow, read
+from segzoo.images import from_pillow, read_uint8
 from segzoo.interfaces import Sample
 from segzoo.specs import Labels
 
@@ -212,7 +212,7 @@ def _image(path: Path, data: dict[str, Any]) -> NDArray[np.uint8]:
     beside = path.parent / name
     if not name or not beside.is_file():
         raise ImageError(f"{path} says that its image is {name!r}, and there is no {beside}: put it there")
-    return read(beside)
+    return read_uint8(beside)
 
 
 def _shape(path: Path, number: int, shape: dict[str, Any]) -> _Shape:

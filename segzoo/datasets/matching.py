@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import READABLE
+from segzoo.images import has_suffix, readable_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
     """
     of_images, of_masks = by_name(images), by_name(masks)
     if not of_images:
-        raise FailureError(f"{images} holds no images ({' '.join(sorted(READABLE))})")
+        raise FailureError(f"{images} holds no images ({' '.join(sorted(readable_suffixes()))})")
     pairs, alone = [], []
     for name, image in of_images.items():
         found = next((name + suffix for suffix in suffixes if name + suffix in of_masks), None)
@@ -84,7 +84,7 @@ def by_name(folder: Path) -> dict[str, Path]:
         FailureError: two files have one name.
     """
     named: dict[str, Path] = {}
-    for path in sorted(path for path in visible(folder) if path.suffix.lower() in READABLE):
+    for path in sorted(path for path in visible(folder) if has_suffix(path, readable_suffixes())):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in named:
             raise FailureError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
-from segzoo.images import read
+from segzoo.images import read_uint8
 from segzoo.interfaces import Sample
 from segzoo.labels import counted, present, read_mask, read_planes, to_classes
 from segzoo.options import is_number
@@ -126,7 +126,7 @@ class Pairs:
             ) from error
 
     def _sample(self, pair: Pair) -> Sample:
-        image = read(pair.image, scale=self.scale, page=pair.page)
+        image = read_uint8(pair.image, scale=self.scale, page=pair.page)
         shape = image.shape[:2]
         mask, objects = self._mask(pair, shape)
         sample = Sample(image=image, mask=mask, name=pair.name, instances=objects)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import READABLE
+from segzoo.images import has_suffix, readable_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -35,7 +35,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         # What is no file, such as a pipe, is paired too: reading it says so.
-        if path.suffix.lower() not in READABLE or path.is_dir() or _is_hidden(path, folder):
+        if not has_suffix(path, readable_suffixes()) or path.is_dir() or _is_hidden(path, folder):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
@@ -45,7 +45,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     for name in overlays:
         del found[name]
     if not found:
-        raise FailureError(f"{folder} holds no masks ({' '.join(sorted(READABLE))})")
+        raise FailureError(f"{folder} holds no masks ({' '.join(sorted(readable_suffixes()))})")
     return found
 
 

@@ -1,31 +1,44 @@
-"""TIFF files that Pillow does not read: floats with colours, 16 bits a colour, planes, rare compressions.
+"""TIFF of any type, with the axes that ImageJ, OME and tifffile write: channels are bands, others are pages.
 
-They are decoded by tifffile, an extra.
+Format: Adobe, TIFF revision 6.0. tifffile (the extra ``tiff``) says what a file holds, and decodes what
+Pillow would narrow to 8 bits, drop bands of, or not know. All else is Pillow's, which has more codecs.
 """
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from segzoo.errors import ImageError, missing_extra
+from segzoo.errors import ImageError, MissingExtraError, missing_extra
 from segzoo.files import regular
+from segzoo.images.arrays import names_of_bands, native
+from segzoo.images.pillow import PillowImage
 from segzoo.images.sizes import check_pixels
+from segzoo.interfaces import ImageInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-#: The first bytes of TIFF and BigTIFF files, of either byte order.
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    from segzoo.interfaces import OpenedImage
+
 #: Pixels of a tile that may be more than the whole image has.
 _LARGEST_TILE = 2**24
-#: The axes that an orientation of EXIF flips; from `TURNED` on, rows and columns change places before.
-_FLIPS = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
-TURNED = 5
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _COLOURS, _INKS = 0, 1, 2, 5
+#: Extra samples that are opacity: associated with the colours, or not.
+_OPACITY = (1, 2)
+#: What Pillow's modes hold of each pixel; others lose something of a TIFF.
+_SAMPLES = {"1": 1, "L": 1, "P": 1, "F": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
+#: What an axis of a stack is called.
+_AXES = {"Z": "z", "T": "time", "P": "position", "R": "position"}
 
 
 def load_tifffile() -> Any:
@@ -40,42 +53,364 @@ def load_tifffile() -> Any:
         raise missing_extra("this TIFF needs tifffile", "tiff") from error
 
 
-def read_tiff(path: Path, page: int | None = None) -> NDArray[Any]:
-    """Decode a page of a TIFF, the first unless told, as ``(H, W)`` or ``(H, W, C)`` of the file's own type.
+@contextmanager
+def open_tiff(path: Path) -> Iterator[OpenedImage]:
+    """Open a TIFF; see `segzoo.interfaces.ImageReader`.
 
-    It is turned upright.
+    Without tifffile, files that Pillow reads with all that they hold are opened all the same.
 
     Raises:
-        ImageError: it is no TIFF, has no such page, is too large to decode at once, or is compressed in a
-            way that is not understood.
-        MissingExtraError: tifffile is not installed.
+        ImageError: it is damaged.
+        MissingExtraError: tifffile is not installed, and Pillow does not do.
     """
-    tifffile = load_tifffile()
+    regular(path)
     try:
-        with tifffile.TiffFile(regular(path)) as file:
-            found = file.pages[page or 0]
-            check_pixels(path, found.imagelength, found.imagewidth)
-            check_tiles(found)
-            pixels, axes, orientation = found.asarray(), found.axes, orientation_of(found)
-    except (ImageError, MemoryError):
-        raise
-    except IndexError as error:
-        where = f"has no page {page}, or" if page else "is damaged or"
-        raise ImageError(f"{path} {where} is cut short") from error
-    # A TIFF can be wrong in as many ways as there are tags.
-    except Exception as error:
-        raise ImageError(f"{path} cannot be read: {str(error).strip() or type(error).__name__}") from error
+        picture = PillowImage(path, Image.open(path))
+    except UnidentifiedImageError:
+        picture = None
+    try:
+        try:
+            tifffile = load_tifffile()
+        except MissingExtraError:
+            if picture is None or not _is_enough(picture):
+                raise
+            yield picture
+            return
+        with _opened(tifffile, path) as file:
+            yield TiffImage(path, file, picture)
+    finally:
+        if picture is not None:
+            picture.close()
+
+
+@contextmanager
+def _opened(tifffile: Any, path: Path) -> Iterator[Any]:
+    """Open a file with tifffile: each file for itself, where OME's metadata name others beside it."""
+    with tifffile.TiffFile(path, _multifile=False) as file:
+        yield file
+
+
+def _is_enough(picture: PillowImage) -> bool:
+    """Whether Pillow gives all of a TIFF: 8 bits, or one band of 16 or of floats, and no axes but pages."""
+    tags = picture.tags
+    bits, kinds = tags.get(258, (1,)), tags.get(339, (1,))
+    told = str(tags.get(270, ""))
+    axes = "channels=" in told or "<OME" in told or told.startswith('{"shape"')
+    single = picture.mode.startswith("I;16") or picture.mode == "F"
+    whole = picture.mode in _SAMPLES and max(bits) <= 8 and tags.get(277, 1) == _SAMPLES[picture.mode]
+    return not axes and (single or whole) and (single or set(kinds) == {1})
+
+
+class _Plane(Protocol):
+    """One or more bands of a page that are stored together."""
+
+    bands: int
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows ``(bottom - top, width, bands)``."""
+        ...
+
+    @property
+    def resident(self) -> int | None:
+        """Bytes that are held besides; ``None`` where the plane is decoded whole."""
+        ...
+
+    def read(self) -> NDArray[Any]:
+        """Return all rows."""
+        ...
+
+
+class TiffImage:
+    """A TIFF as an open image.
+
+    Args:
+        path: the file.
+        file: tifffile's.
+        picture: Pillow's, if it knows the file.
+
+    Raises:
+        ImageError: it is damaged, or a page is neither rows and columns nor bands.
+    """
+
+    def __init__(self, path: Path, file: Any, picture: PillowImage | None) -> None:
+        self._path, self._file = path, file
+        layout = _stack(file) or _directories(file)
+        self._layout = layout
+        if not layout.pages:
+            raise ImageError(f"{path} is damaged or cut short: it has no page")
+        page = layout.pages[0].keyframe
+        self._picture = picture if picture is not None and layout.frames and _exact(page, picture) else None
+        if self._picture is not None:
+            told = self._picture.info
+            dtype, bands, alpha = told.dtype, told.bands, told.alpha
+            palette, inverted = told.palette, page.photometric == _WHITE_IS_ZERO and dtype != "uint8"
+        else:
+            dtype, palette = np.dtype(page.dtype).name, ()
+            bands, alpha = _bands(page, layout)
+            inverted = page.photometric == _WHITE_IS_ZERO
+        self.info = ImageInfo(
+            height=page.imagelength,
+            width=page.imagewidth,
+            dtype=dtype,
+            bands=bands,
+            alpha=alpha,
+            format="TIFF",
+            orientation=orientation_of(page),
+            palette=palette,
+            pages=len(layout.pages),
+            page_axis=layout.axis,
+            inverted=inverted,
+        )
+        self._planes: dict[int, list[_Plane] | None] = {}
+
+    def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Decode a page; see `segzoo.interfaces.OpenedImage`."""
+        del smallest
+        if self._picture is not None:
+            return self._picture.read(self._layout.frames[page])
+        found = self._layout.pages[page]
+        check_pixels(self._path, found.keyframe.imagelength, found.keyframe.imagewidth)
+        check_tiles(found.keyframe)
+        return native(found.read(self._file, self._path))
+
+    def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
+        """Return some rows of a page."""
+        planes = self._by_rows(page) or ()
+        parts = [plane.rows(top, bottom) for plane in planes]
+        return native(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
+
+    def resident(self, page: int) -> int | None:
+        """Return the bytes that are held to read rows, or ``None`` where the page is decoded whole."""
+        planes = self._by_rows(page)
+        return None if planes is None else sum(plane.resident for plane in planes)
+
+    def _by_rows(self, page: int) -> list[Any] | None:
+        if page not in self._planes:
+            self._planes = {page: self._layout.pages[page].planes(self._path)}
+        return self._planes[page]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Where a page's bands lie: in one directory of the file, or in one for each.
+
+    Attributes:
+        keyframe: the directory that says how all of them are stored.
+        parts: tifffile's pages, each with one band or several; empty where values follow each other at
+            ``offsets``.
+        offsets: where the values of each part begin.
+        dtype: of values at offsets, with the file's order of bytes.
+    """
+
+    keyframe: Any
+    parts: tuple[Any, ...] = ()
+    offsets: tuple[int, ...] = ()
+    dtype: np.dtype[Any] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.parts) or len(self.offsets)
+
+    def read(self, file: Any, path: Path) -> NDArray[Any]:
+        planes = self.planes(path) if self.offsets else None
+        if planes is not None:
+            found = [plane.rows(0, self.keyframe.imagelength) for plane in planes]
+        else:
+            found = [_in_order(_decoded(part, path), self.keyframe.axes, path) for part in self.parts]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=2)
+
+    def planes(self, path: Path) -> list[Any] | None:
+        """Return what reads rows, or ``None`` where tifffile or Pillow decode the page at once."""
+        key = self.keyframe
+        shape = (key.imagelength, key.imagewidth, key.samplesperpixel)
+        if self.offsets:
+            assert self.dtype is not None
+            return [_Raw(path, offset, shape, self.dtype) for offset in self.offsets]
+        planes: list[Any] = []
+        for part in self.parts:
+            found = _planes_of(part, path)
+            if found is None:
+                return None
+            planes += found
+        return planes
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The pages of a file.
+
+    Attributes:
+        pages: each with its bands.
+        axis: what pages are.
+        names: of the bands that lie in parts of their own.
+        frames: the number of Pillow's frame for each page, where a page is one directory.
+    """
+
+    pages: list[_Page]
+    axis: str = ""
+    names: tuple[str, ...] = ()
+    frames: tuple[int, ...] = ()
+
+
+def _directories(file: Any) -> _Layout:
+    """Return a page for each directory of the file, but for overviews and masks of others."""
+    found = [(number, page) for number, page in enumerate(file.pages)]
+    kept = [(number, page) for number, page in found if not _is_side(page)] or found
+    return _Layout(
+        [_Page(getattr(page, "keyframe", page), (page,)) for _, page in kept],
+        frames=tuple(number for number, _ in kept),
+    )
+
+
+def _is_side(page: Any) -> bool:
+    """Whether a page is a smaller copy or a mask of another."""
+    kind = int(getattr(page, "subfiletype", 0) or 0)
+    return bool(kind & 0b101)
+
+
+def _stack(file: Any) -> _Layout | None:
+    """Return the pages of a file that names its axes; ``None`` where each directory is a page of its own."""
+    if not (file.is_imagej or file.is_ome or file.is_shaped or file.is_lsm):
+        return None
+    pages: list[_Page] = []
+    axes = ""
+    bands: set[int] = set()
+    for series in file.series:
+        found = _pages_of(series)
+        if found is None:
+            return None
+        pages += found[0]
+        axes = axes or found[1]
+        bands |= {page.count for page in found[0]}
+    if len(bands) != 1 or (bands == {1} and len(pages) == len(file.pages) and not axes):
+        return None
+    named = [_AXES[axis] for axis in axes if axis in _AXES]
+    single = bands == {1} and all(page.parts for page in pages)
+    numbers = {id(page): number for number, page in enumerate(file.pages)} if single else {}
+    frames = tuple(numbers.get(id(page.parts[0]), -1) for page in pages) if single else ()
+    return _Layout(
+        pages,
+        axis=" and ".join(dict.fromkeys(named)),
+        names=_channel_names(file, bands.pop()),
+        frames=frames if -1 not in frames else (),
+    )
+
+
+def _pages_of(series: Any) -> tuple[list[_Page], str] | None:
+    """Return the pages of a series, and the axes that number them; ``None`` if it is no stack of planes."""
+    key = series.keyframe
+    inner = len(key.axes)
+    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    plane_axes = sum(axis in "YX" for axis in axes)
+    if plane_axes != 2 or "Y" not in key.axes or "X" not in key.axes:
+        return None
+    # What lies before the axes of a directory numbers directories.
+    outer = [(a, n) for a, n in zip(axes, shape, strict=True)]
+    while outer and outer[-1][0] in key.axes:
+        outer.pop()
+    lengths = [n for _, n in outer]
+    count = math.prod(lengths)
+    numbers = np.arange(count).reshape(lengths or [1])
+    letters = [a for a, _ in outer] or ["Q"]
+    band_axes = [i for i, a in enumerate(letters) if a == "C"]
+    order = [i for i in range(len(letters)) if i not in band_axes] + band_axes
+    rest = math.prod(numbers.shape[i] for i in order[: len(order) - len(band_axes)])
+    grouped = numbers.transpose(order).reshape(rest, -1)
+    paged = "".join(a for a, n in outer if a != "C" and n > 1)
+    del inner
+    if series.dataoffset is not None and key.planarconfig == 1:
+        dtype = np.dtype(series.dtype).newbyteorder(key.parent.byteorder)
+        size = math.prod(key.shape) * dtype.itemsize
+        return [
+            _Page(key, offsets=tuple(series.dataoffset + int(n) * size for n in group), dtype=dtype)
+            for group in grouped
+        ], paged
+    planes = list(series.pages)
+    if len(planes) != count:
+        return None
+    pages = [_Page(key, tuple(planes[n] for n in group if planes[n] is not None)) for group in grouped]
+    return [page for page in pages if page.parts], paged
+
+
+def _channel_names(file: Any, count: int) -> tuple[str, ...]:
+    """Return the names that OME gives to channels, one for each of ``count``, or none."""
+    if not file.is_ome or count < 2:
+        return ()
+    try:
+        told = import_module("tifffile").xml2dict(file.ome_metadata)
+        image = told["OME"]["Image"]
+        image = image[0] if isinstance(image, list) else image
+        channels = image["Pixels"]["Channel"]
+        channels = channels if isinstance(channels, list) else [channels]
+        names = tuple(str(one.get("Name", "")) for one in channels)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return ()
+    return names if len(names) == count and all(names) else ()
+
+
+def _exact(page: Any, picture: PillowImage) -> bool:
+    """Whether Pillow gives all bits and bands of a page as they are."""
+    mode, samples, bits = picture.mode, page.samplesperpixel, page.bitspersample
+    if page.photometric == _INKS:
+        return mode == "CMYK" and samples == 4
+    if not isinstance(bits, int) or (samples > 1 and page.planarconfig != 1):
+        return False
+    if mode.startswith("I;16") or mode == "F":
+        return samples == 1 and page.dtype in (np.uint16, np.float32)
+    if bits > 8 or page.sampleformat != 1 or _SAMPLES.get(mode) != samples:
+        return False
+    return mode not in ("LA", "RGBA") or any(one in _OPACITY for one in page.extrasamples)
+
+
+def _bands(page: Any, layout: _Layout) -> tuple[tuple[str, ...], int | None]:
+    """Return the names of bands, and which is opacity."""
+    parts = layout.pages[0].count
+    samples = page.samplesperpixel
+    if parts > 1:
+        return layout.names or names_of_bands(parts * samples, colours=False), None
+    colours = ("red", "green", "blue") if page.photometric == _COLOURS else ()
+    if samples == 1:
+        colours = ("grey",)
+    names = list(colours[:samples])
+    names += [f"band {number}" for number in range(len(names) + 1, samples + 1)]
+    extra = tuple(int(one) for one in page.extrasamples or ())[:samples]
+    alpha = None
+    for number, kind in enumerate(extra, samples - len(extra)):
+        if kind in _OPACITY and alpha is None:
+            alpha, names[number] = number, "alpha"
+    return tuple(names), alpha
+
+
+def _in_order(pixels: NDArray[Any], axes: str, path: Path) -> NDArray[Any]:
+    """Return a decoded page as ``(H, W, C)``."""
     if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"]):
         raise ImageError(f"{path} has the axes {axes}: a page must be rows, columns and perhaps colours")
-    rows, columns = ("X", "Y") if orientation >= TURNED else ("Y", "X")
-    order = [axes.index(axis) for axis in (rows, columns, "S") if axis in axes]
-    return np.flip(np.transpose(pixels, order), _FLIPS.get(orientation, ()))
+    pixels = pixels.transpose([axes.index(axis) for axis in "YXS" if axis in axes])
+    return pixels if "S" in axes else pixels[..., None]
+
+
+def _decoded(page: Any, path: Path) -> NDArray[Any]:
+    try:
+        return page.asarray()
+    except Exception as error:
+        raise _told(error, page, path) from error
+
+
+def _told(error: Exception, page: Any, path: Path) -> Exception:
+    """Return what to say where tifffile cannot decode: a codec is missing, or the file is damaged."""
+    if isinstance(error, MemoryError | ImageError):
+        return error
+    if "imagecodecs" in str(error):
+        name = getattr(page.compression, "name", page.compression)
+        return missing_extra(f"{path} is packed with {name}, which needs imagecodecs", "tiff")
+    return ImageError(f"{path} is damaged or cut short: {str(error).strip() or type(error).__name__}")
 
 
 def orientation_of(page: Any) -> int:
     """Return how a page of tifffile lies, as EXIF counts it: 1 is upright."""
     tag = page.tags.get("Orientation")
-    return 1 if tag is None else int(tag.value)
+    value = 1 if tag is None else int(tag.value)
+    return value if value in range(1, 9) else 1
 
 
 def check_tiles(page: Any) -> None:
@@ -85,11 +420,109 @@ def check_tiles(page: Any) -> None:
         raise ValueError(f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image")
 
 
-def count_tiff_pages(path: Path) -> int:
-    """Return how many pages a TIFF has; errors as `read_tiff`."""
-    tifffile = load_tifffile()
+def _planes_of(page: Any, path: Path) -> list[Any] | None:
+    """Return what reads the rows of a directory; ``None`` where it must be decoded whole."""
+    grey = page.photometric == _BLACK_IS_ZERO
+    colours = page.photometric == _COLOURS
+    deep = page.photometric == _WHITE_IS_ZERO and page.bitspersample != 8
+    whole_bytes = isinstance(page.bitspersample, int) and page.bitspersample in (8, 16, 32, 64)
+    if not whole_bytes or page.imagedepth != 1 or not (grey or colours or deep):
+        return None
+    check_tiles(page)
+    separate = page.planarconfig != 1 and page.samplesperpixel > 1
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    if page.is_contiguous:
+        start, size = page.dataoffsets[0], height * width * dtype.itemsize
+        if separate:
+            return [_Raw(path, start + s * size, (height, width, 1), dtype) for s in range(samples)]
+        return [_Raw(path, start, (height, width, samples), dtype)]
+    if separate:
+        planes = [_Segments(path, page, 1, first=s) for s in range(samples)]
+    else:
+        planes = [_Segments(path, page, samples)]
     try:
-        with tifffile.TiffFile(regular(path)) as file:
-            return len(file.pages)
-    except Exception as error:
-        raise ImageError(f"{path} cannot be read: {error}") from error
+        planes[0].rows(0, 1)
+    except MissingExtraError:
+        return None  # Pillow may decode it, or it will be said when it is decoded
+    return planes
+
+
+class _Raw:
+    """Values one after another in a file, read rather than mapped: mapped pages count as memory."""
+
+    resident = 0
+
+    def __init__(self, path: Path, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        pixels = self._shape[1] * self._shape[2]
+        start = self._offset + top * pixels * self._dtype.itemsize
+        found = np.fromfile(self._path, self._dtype, (bottom - top) * pixels, offset=start)
+        if len(found) < (bottom - top) * pixels:
+            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
+        return found.reshape(bottom - top, *self._shape[1:])
+
+
+class _Segments:
+    """The strips or tiles of a page, decoded a row of them at a time.
+
+    Args:
+        path: the file.
+        page: tifffile's.
+        bands: that each strip or tile holds.
+        first: the plane that they are of, where planes are separate.
+    """
+
+    def __init__(self, path: Path, page: Any, bands: int, first: int = 0) -> None:
+        self._path, self._page = path, page
+        height, width = page.imagelength, page.imagewidth
+        self._height, self._width, self._bands = height, width, bands
+        self._tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
+        self._wide = page.tilewidth if page.is_tiled else width
+        self._across = -(-width // self._wide)
+        self._first = first * self._across * -(-height // self._tall)
+        self._dtype = np.dtype(page.dtype)
+        self._row, self._kept = -1, np.empty((0, width, bands), self._dtype)
+
+    @property
+    def resident(self) -> int:
+        """Bytes of a row of strips as it is kept, as it is decoded, and as the file holds it."""
+        return 3 * self._tall * self._across * self._wide * self._bands * self._dtype.itemsize
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        found = []
+        while top < bottom:
+            row = top // self._tall
+            if row != self._row:
+                self._kept, self._row = self._decode(row), row
+            first = top - row * self._tall
+            found.append(self._kept[first : first + bottom - top])
+            top += len(found[-1])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _decode(self, row: int) -> NDArray[Any]:
+        height = min(self._tall, self._height - row * self._tall)
+        rows = np.zeros((height, self._width, self._bands), self._dtype)
+        with self._path.open("rb") as file:
+            for column in range(self._across):
+                index = self._first + row * self._across + column
+                file.seek(self._page.dataoffsets[index])
+                data = file.read(self._page.databytecounts[index])
+                left = column * self._wide
+                part = rows[:, left : left + self._wide]
+                part[:] = self._segment(data, index)[:height, : part.shape[1]]
+        return rows
+
+    def _segment(self, data: bytes, index: int) -> NDArray[Any]:
+        if not data:
+            # A strip that is left out holds zeros.
+            return np.zeros((self._tall, self._wide, self._bands), self._dtype)
+        try:
+            segment = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
+        except Exception as error:  # whatever codec it is, it raises its own
+            raise _told(error, self._page, self._path) from error
+        if segment is None:
+            raise ImageError(f"{self._path} is damaged: part {index} is empty")
+        return segment[0]

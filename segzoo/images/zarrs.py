@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ import numpy as np
 
 from segzoo.errors import ImageError, missing_extra
 from segzoo.files import regular
+from segzoo.images.arrays import names_of_bands, native
 from segzoo.images.sizes import check_pixels
+from segzoo.interfaces import ImageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +35,9 @@ _CODECS = (
 )
 #: Values of a chunk that may be more than the whole image has.
 _LARGEST_CHUNK = 2**24
+#: What an axis of pages is called, and the units that sizes of pixels have here.
+_CALLED = {"t": "time"}
+_UNITS = {"micrometer": "um", "millimeter": "mm", "meter": "m"}
 #: Most channels that an axis without a name is taken for.
 _CHANNELS = 4
 
@@ -56,17 +62,23 @@ def load_zarr() -> Any:
         raise missing_extra("Zarr needs zarr", "zarr") from error
 
 
+@contextmanager
+def open_zarr(path: Path) -> Iterator[ZarrImage]:
+    """Open a Zarr folder; see `segzoo.interfaces.ImageReader`."""
+    yield ZarrImage(path)
+
+
 class ZarrImage:
-    """An array of a Zarr folder as an image ``(height, width, channels)`` of the array's own type.
+    """An array of a Zarr folder as an open image.
 
     Args:
         path: the folder: of an array, of a group that holds one, or of an OME-Zarr image, whose finest level
             is taken.
 
+    Channels are bands; time, depth and whatever else has a length above 1 are pages.
+
     Attributes:
-        shape: height, width and channels.
-        dtype: of the values.
-        tall: rows of a chunk, which are decoded together.
+        info: what the metadata say.
 
     Raises:
         ImageError: it is damaged, holds no image, or has axes that are none of an image's.
@@ -78,7 +90,9 @@ class ZarrImage:
         zarr = load_zarr()
         try:
             _check_files(path)
-            self._array, names = _image(zarr.open(store=str(path), mode="r"), path)
+            self._array, names, told = _image(zarr.open(store=str(path), mode="r"), path)
+            size, unit = _pixel_size(told)
+            bands = _channel_names(told)
             unknown = sorted(_packings(self._array) - set(_CODECS.split()))
             chunks = self._array.chunks
         except ImageError:
@@ -88,34 +102,74 @@ class ZarrImage:
             raise ImageError(f"{path} cannot be read as Zarr: {error}") from error
         if unknown:
             raise ImageError(f"{path} is packed with {', '.join(unknown)}, which is not read")
-        self.dtype = np.dtype(self._array.dtype)
-        if self.dtype.kind not in "buif":
-            raise ImageError(f"{path} holds {self.dtype}, not numbers")
+        dtype = np.dtype(self._array.dtype)
+        if dtype.kind not in "buif":
+            raise ImageError(f"{path} holds {dtype}, not numbers")
         self._axes = _axes(self._array.shape, names, path)
         sizes = dict(zip(self._axes, self._array.shape, strict=True))
-        self.shape = sizes["y"], sizes["x"], sizes.get("c", 1)
-        self.tall = int(chunks[self._axes.index("y")])
         if math.prod(chunks) > _LARGEST_CHUNK and math.prod(chunks) > 4 * math.prod(self._array.shape):
             raise ImageError(
                 f"{path} has chunks of {tuple(chunks)}, far larger than the image: it is damaged"
             )
+        self._tall = int(chunks[self._axes.index("y")])
+        self._paged = {axis: size for axis, size in sizes.items() if axis not in "yxc"}
+        count = sizes.get("c", 1)
+        self.info = ImageInfo(
+            height=sizes["y"],
+            width=sizes["x"],
+            dtype=dtype.newbyteorder("=").name,
+            bands=bands if len(bands) == count else names_of_bands(count),
+            format="Zarr",
+            pages=math.prod(self._paged.values()),
+            page_axis=" and ".join(_CALLED.get(axis, axis) for axis, size in self._paged.items() if size > 1),
+            pixel_size=size,
+            unit=unit,
+        )
+        self._kept: tuple[int, int, NDArray[Any]] = (-1, -1, np.empty((0, 0, 0)))
 
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``.
+    def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return a page.
+
+        Raises:
+            ImageError: a chunk is damaged, or it claims too many pixels to be decoded at once.
+        """
+        del smallest
+        check_pixels(self._path, self.info.height, self.info.width)
+        return self._decoded(page, 0, self.info.height)
+
+    def resident(self, page: int) -> int:
+        """Return the bytes of a row of chunks: as it is kept, as it is put together, and as it is decoded."""
+        del page
+        values = min(self._tall, self.info.height) * self.info.width * len(self.info.bands)
+        return 3 * values * self._array.dtype.itemsize
+
+    def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
+        """Return some rows; a row of chunks is decoded at a time, and kept while its rows are asked for.
 
         Raises:
             ImageError: a chunk is damaged.
         """
-        where = tuple(
-            {"y": slice(top, bottom), "x": slice(None), "c": slice(None)}.get(a, 0) for a in self._axes
-        )
+        found, tall = [], self._tall
+        while top < bottom:
+            first = top // tall * tall
+            if self._kept[:2] != (page, first):
+                self._kept = -1, -1, self._kept[2][:0]
+                self._kept = page, first, self._decoded(page, first, min(first + tall, self.info.height))
+            found.append(self._kept[2][top - first : bottom - first])
+            top += len(found[-1])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _decoded(self, page: int, top: int, bottom: int) -> NDArray[Any]:
+        numbers = np.unravel_index(page, list(self._paged.values())) if self._paged else ()
+        where: dict[str, Any] = {axis: int(n) for axis, n in zip(self._paged, numbers, strict=True)}
+        where |= {"y": slice(top, bottom), "x": slice(None), "c": slice(None)}
         try:
-            found = np.asarray(self._array[where])
+            found = np.asarray(self._array[tuple(where[axis] for axis in self._axes)])
         except Exception as error:  # whatever codec it is, it raises its own
             raise ImageError(f"{self._path} is damaged near row {top}: {error}") from error
         kept = [axis for axis in self._axes if axis in "yxc"]
         found = found if "c" in kept else found[..., None]
-        return found.transpose([[*kept, "c"].index(axis) for axis in "yxc"])
+        return native(found.transpose([[*kept, "c"].index(axis) for axis in "yxc"]))
 
 
 def _check_files(folder: Path) -> None:
@@ -128,28 +182,16 @@ def _check_files(folder: Path) -> None:
                 raise ImageError(f"{folder} is damaged: {name} in it: {error.strerror}") from error
 
 
-def read_zarr(path: Path) -> NDArray[Any]:
-    """Return a Zarr image as ``(H, W, C)`` of its own type.
-
-    Raises:
-        ImageError: as `ZarrImage`; or it claims too many pixels to be decoded at once.
-        MissingExtraError: zarr is not installed.
-    """
-    image = ZarrImage(path)
-    check_pixels(path, image.shape[0], image.shape[1])
-    return image.rows(0, image.shape[0])
-
-
-def _image(found: Any, path: Path) -> tuple[Any, Sequence[str]]:
-    """Return the array of an image, and the names of its axes, if it has any."""
+def _image(found: Any, path: Path) -> tuple[Any, Sequence[str], dict[str, Any]]:
+    """Return the array of an image, the names of its axes, if it has any, and what OME says of it."""
     if hasattr(found, "shape"):
-        return found, getattr(found.metadata, "dimension_names", None) or ()
+        return found, getattr(found.metadata, "dimension_names", None) or (), {}
     told = dict(found.attrs)
-    scales = told.get("ome", told).get("multiscales")
-    if scales:
+    told = told.get("ome", told)
+    if scales := told.get("multiscales"):
         array, axes = found[scales[0]["datasets"][0]["path"]], scales[0].get("axes")
         names = [axis if isinstance(axis, str) else axis["name"] for axis in axes or "tczyx"]
-        return array, names
+        return array, names, told
     arrays = dict(found.arrays())
     if len(arrays) != 1:
         inside = ", ".join(sorted(arrays)) or "none"
@@ -161,7 +203,7 @@ def _image(found: Any, path: Path) -> tuple[Any, Sequence[str]]:
 
 
 def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
-    """Return a letter for each axis: y, x, perhaps c, and others whose length is 1."""
+    """Return a letter for each axis: y, x, perhaps c, and others, which number pages."""
     axes = "".join(str(name).lower()[:1] for name in names)
     if not names:
         front, back = (len(shape) == 3 and shape[axis] <= _CHANNELS for axis in (0, 2))
@@ -170,14 +212,34 @@ def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
             raise ImageError(
                 f"{path} has the shape {shape} and no names of axes: which is that of channels cannot be told"
             )
-    others = [axis for axis, size in zip(axes, shape, strict=False) if axis not in "yxc" and size != 1]
-    if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes) or others:
+    if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes):
         told = f", which are called {', '.join(map(str, names))}" if names else ""
         raise ImageError(
             f"{path} has axes of {shape}{told}: an image has y, x and perhaps channels, and all else (time, "
-            "depth) must be of length 1"
+            "depth) is pages and must have a name"
         )
     return axes
+
+
+def _channel_names(told: dict[str, Any]) -> tuple[str, ...]:
+    """Return the labels that OME gives to channels, if it gives any."""
+    channels = told.get("omero", {}).get("channels", ())
+    return tuple(str(one.get("label", "")) or f"band {n}" for n, one in enumerate(channels, 1))
+
+
+def _pixel_size(told: dict[str, Any]) -> tuple[tuple[float, float] | None, str]:
+    """Return height and width of a pixel of the finest level, and their unit, where OME says so."""
+    try:
+        scales = told["multiscales"][0]
+        names = [axis["name"] for axis in scales["axes"]]
+        row, column = names.index("y"), names.index("x")
+        steps = scales["datasets"][0]["coordinateTransformations"]
+        sizes = next(step["scale"] for step in steps if "scale" in step)
+        unit, other = (_UNITS[scales["axes"][axis]["unit"]] for axis in (row, column))
+        size = float(sizes[row]), float(sizes[column])
+    except (KeyError, IndexError, TypeError, ValueError, StopIteration):
+        return None, ""
+    return (size, unit) if unit == other and min(size) > 0 else (None, "")
 
 
 def _packings(array: Any) -> set[str]:

@@ -19,7 +19,7 @@ from segzoo.allocation import machine_bytes
 from segzoo.config import config_of
 from segzoo.errors import OptionError, SegzooError
 from segzoo.files import write_whole
-from segzoo.images import read, read_reduced
+from segzoo.images import in_8_bits, read_reduced, read_uint8
 from segzoo.machine import (
     default_device,
     fast_dtype,
@@ -94,8 +94,9 @@ class Bench:
     def read(self, *, exact: bool) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """Return the image's pixels, where not ``exact`` perhaps fewer, and the size of the whole."""
         if not exact:
-            return read_reduced(self.file, self.config.preprocessing.resize)
-        pixels = read(self.file)
+            small, info = read_reduced(self.file, self.config.preprocessing.resize)
+            return in_8_bits(small, info), (info.height, info.width)
+        pixels = read_uint8(self.file)
         return pixels, (pixels.shape[0], pixels.shape[1])
 
     def prepared(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import FailureError, MissingExtraError, OptionError, SegzooError
 from segzoo.files import Keeping, refuse_taken, sweep, writable
-from segzoo.images import READABLE
+from segzoo.images import has_suffix, readable_suffixes
 from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.manifest import Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
@@ -386,7 +386,7 @@ def refuse_mask_folders(
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if path.suffix.lower() in READABLE]
+        return [path for path in folder.iterdir() if has_suffix(path, readable_suffixes())]
     except OSError:  # there is none yet, or writing into it will say why not
         return []
 

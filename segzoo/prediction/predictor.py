@@ -15,8 +15,8 @@ from torch import nn
 
 from segzoo.config import config_of
 from segzoo.errors import FailureError, OptionError
-from segzoo.images import as_image, read, read_reduced, with_bands
-from segzoo.images.reading import naming_file
+from segzoo.images import as_image, in_8_bits, read_reduced, read_uint8, with_bands
+from segzoo.images.naming import naming_file
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
@@ -284,7 +284,8 @@ class Predictor:
         """
         if self._exact or not isinstance(image, str | os.PathLike):
             return self.prepare_pixels(_pixels(image), probabilities=probabilities)
-        pixels, size = read_reduced(image, self.config.preprocessing.resize)
+        pixels, info = read_reduced(image, self.config.preprocessing.resize)
+        pixels, size = in_8_bits(pixels, info), (info.height, info.width)
         if pixels.shape[:2] == size:
             return self.prepare_pixels(pixels, probabilities=probabilities)
         plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
@@ -436,4 +437,4 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def _pixels(image: Picture) -> NDArray[np.uint8]:
-    return read(image) if isinstance(image, str | os.PathLike) else as_image(image)
+    return read_uint8(image) if isinstance(image, str | os.PathLike) else as_image(image)

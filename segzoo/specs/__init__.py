@@ -23,6 +23,7 @@ from segzoo.specs.pictures import (
     default_preprocessing,
     numbered_labels,
 )
+from segzoo.specs.readers import ReaderSpec
 from segzoo.specs.recipes import RecipeSpec
 from segzoo.specs.training import AugmentationSpec, OptimizerSpec, ScheduleSpec, TrackerSpec
 from segzoo.specs.weights import WeightsSpec
@@ -47,6 +48,7 @@ __all__ = [
     "OutputSpec",
     "PartSpec",
     "Preprocessing",
+    "ReaderSpec",
     "RecipeSpec",
     "Resize",
     "ScheduleSpec",
@@ -71,6 +73,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     OptimizerSpec,
     ScheduleSpec,
     TrackerSpec,
+    ReaderSpec,
     OutputSpec,
     EngineSpec,
     RecipeSpec,

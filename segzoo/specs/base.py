@@ -103,10 +103,13 @@ class PartSpec(Spec):
 
 def check_factory(spec: PartSpec | ModelSpec) -> None:
     """Raise `UsageError` unless a spec's factory names a callable in a module."""
-    if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
-        raise UsageError(
-            f"{spec.kind} {spec.name!r}: factory {spec.factory!r} is not 'package.module:callable'"
-        )
+    check_callable(spec, "factory", spec.factory)
+
+
+def check_callable(spec: Spec, field: str, value: str) -> None:
+    """Raise `UsageError` unless the value of a spec's field names a callable in a module."""
+    if not isinstance(value, str) or not _FACTORY.fullmatch(value):
+        raise UsageError(f"{spec.kind} {spec.name!r}: {field} {value!r} is not 'package.module:callable'")
 
 
 def field_names(cls: type) -> tuple[str, ...]:

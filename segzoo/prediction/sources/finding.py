@@ -17,8 +17,7 @@ from segzoo.datasets.naming import masks_among
 from segzoo.errors import ImageError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
-from segzoo.images import SUFFIXES
-from segzoo.images.zarrs import ZARR_SUFFIX, holds_zarr
+from segzoo.images import folder_suffixes, has_suffix, is_image_folder, searched_suffixes
 from segzoo.options import shown as shown_value
 from segzoo.prediction.manifest import written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
@@ -174,22 +173,22 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
     path = Path(word)
     if is_address(word) and not os.path.lexists(word):
         return [(word, Path(_name_of_address(word)))]
-    if holds_zarr(path):
+    if is_image_folder(path):
         return [(path, Path(path.name))]
     if path.is_dir():
-        known = SUFFIXES | VIDEO_SUFFIXES | {ZARR_SUFFIX}
-        named = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in known]
+        known = searched_suffixes() | VIDEO_SUFFIXES
+        named = [p for p in sorted(path.rglob("*")) if has_suffix(p, known)]
         # What is no file, such as a pipe, is taken too: reading it says so.
-        inside = [p for p in named if not _is_folder(p) or holds_zarr(p) or p.suffix.lower() == ZARR_SUFFIX]
+        inside = [p for p in named if not _is_folder(p) or has_suffix(p, folder_suffixes())]
         if not inside:
-            raise ImageError(f"{path} holds no image ({' '.join(sorted(SUFFIXES))}) and no video")
+            raise ImageError(f"{path} holds no image ({' '.join(sorted(searched_suffixes()))}) and no video")
         return [(p, p.relative_to(path)) for p in search.kept(inside, path)]
     if os.path.lexists(path):
         return [(path, Path(path.name))]
     if any(sign in word for sign in "*?["):
         # Path.glob takes no absolute pattern.
         matched = [Path(one) for one in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
-        files = [one for one in matched if not _is_folder(one) or holds_zarr(one)]
+        files = [one for one in matched if not _is_folder(one) or is_image_folder(one)]
         if not files:
             raise ImageError(f"no file is like {word}")
         top = _common(files)

@@ -12,7 +12,7 @@ from PIL import Image
 from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.http import Policy
 from segzoo.http import read as fetched
-from segzoo.images import count_pages, from_pillow, read
+from segzoo.images import count_pages, from_pillow, read_uint8
 from segzoo.prediction.video.reader import CAMERA
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class FileSource:
 
     def read(self) -> NDArray[np.uint8]:
         """Decode the file; errors as `segzoo.images.read`."""
-        return read(self.path, page=self.page)
+        return read_uint8(self.path, page=self.page)
 
     def state(self) -> str:
         """Return the file's size and the time of its last change."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from segzoo.errors import ImageError
+from segzoo.images import read
 from segzoo.images.intensity import scaling_of_rows
+from segzoo.images.reading import with_colours
 from segzoo.specs import Intensity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from segzoo.images import NamedImage
     from segzoo.images.intensity import Scaling
-    from segzoo.images.zarrs import ZarrImage
+    from segzoo.interfaces import ImageInfo
 
 #: Rows that are read, or made from a file's bytes, at a time.
 READ_ROWS = 64
@@ -74,6 +80,7 @@ class Values:
         self.height, self.width, self.channels = shape[0], shape[1], shape[2] - (shape[2] in (2, 4))
         self._dtype = dtype
         self._scaling: Scaling | None = None
+        self.nbytes = math.prod(shape) * dtype.itemsize
 
     def values(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows as they are stored, ``(bottom - top, width, channels)``."""
@@ -104,66 +111,51 @@ class ArrayRows(Values):
         return np.asarray(self._array[top:bottom])
 
 
-class FileRows(Values):
-    """Numbers one after another in a file, read rather than mapped: mapped pages count as memory."""
+class OpenedRows(Values):
+    """An image file whose reader decodes rows as they are asked for; it is open until nobody has this.
 
-    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._shape = (*shape, 1) if len(shape) == 2 else shape
-        super().__init__(self._shape, dtype)
-        self._path, self._offset = path, offset
+    Args:
+        image: open, and upright.
+        page: which of several, from 0.
+        resident: bytes that the reader holds.
+        close: closes the file.
+    """
 
-    def values(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored."""
-        pixels = self._shape[1] * self._shape[2]
-        start = self._offset + top * pixels * self._dtype.itemsize
-        count = (bottom - top) * pixels
-        try:
-            found = np.fromfile(self._path, self._dtype, count, offset=start)
-        except OSError as error:
-            raise ImageError(f"{self._path} cannot be read: {error.strerror or error}") from error
-        if len(found) < count:
-            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
-        return found.reshape(bottom - top, *self._shape[1:])
-
-
-class ZarrRows(Values):
-    """A Zarr image; a row of chunks is decoded at a time, and kept while its rows are asked for."""
-
-    def __init__(self, image: ZarrImage) -> None:
-        super().__init__(image.shape, image.dtype)
-        self._image, self._first = image, -1
-        self._rows = np.empty((0, *image.shape[1:]), image.dtype)
-        # A row of chunks as it is kept, as it is put together, and as its chunks are decoded.
-        self.resident = 3 * min(image.tall, self.height) * self.width * image.shape[2] * image.dtype.itemsize
+    def __init__(self, image: NamedImage, page: int, resident: int, close: Callable[[], object]) -> None:
+        info = image.info
+        bands, dtype = (3, "uint8") if info.palette else (len(info.bands), info.dtype)
+        super().__init__((info.height, info.width, bands), np.dtype(dtype))
+        self._image, self._page, self.resident = image, page, resident
+        weakref.finalize(self, close)
 
     def values(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored."""
-        found, tall = [], self._image.tall
-        while top < bottom:
-            first = top // tall * tall
-            if first != self._first:
-                self._rows, self._first = np.empty((0, *self._rows.shape[1:]), self._dtype), -1
-                self._rows = self._image.rows(first, min(first + tall, self.height))
-                self._first = first
-            found.append(self._rows[top - first : bottom - first])
-            top += len(found[-1])
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        """Return rows as they are stored, a palette looked up."""
+        return with_colours(self._image.rows(self._page, top, bottom), self._image.info)[0]
 
 
-class WholeRows:
-    """A file in a format that is decoded at once, when its first row is asked for."""
+class WholeRows(Values):
+    """A file that is decoded at once, when its first row is asked for.
 
-    def __init__(self, path: Path, height: int, width: int, channels: int, page: int | None = None) -> None:
+    Args:
+        path: the file.
+        info: what it says of itself.
+        page: which of several, from 0; the first, with a warning if there are more, where not told.
+    """
+
+    def __init__(self, path: Path, info: ImageInfo, page: int | None = None) -> None:
+        height, width = (info.width, info.height) if info.orientation >= 5 else (info.height, info.width)
+        bands, dtype = (3, "uint8") if info.palette else (len(info.bands), info.dtype)
+        super().__init__((height, width, bands), np.dtype(dtype))
         self._path, self._page = path, page
-        self._array: NDArray[np.uint8] | None = None
-        self.height, self.width, self.channels = height, width, channels
+        self._array: NDArray[Any] | None = None
         # Pillow keeps colours in four bytes, hands them over as bytes, and copies once more to turn upright.
-        self.resident = height * width * (4 + 2 * channels if channels > 1 else 3)
+        each = 4 + 2 * bands if bands > 1 else 3
+        if self._dtype.itemsize > 1:  # as they are decoded, in order, and on their way to other numbers
+            each = 3 * bands * max(self._dtype.itemsize, 8)
+        self.resident = height * width * each
 
-    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Return rows ``top`` to ``bottom``; the first time, decode them all."""
+    def values(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are stored; the first time, decode them all."""
         if self._array is None:
-            from segzoo.images import read
-
             self._array = read(self._path, page=self._page)
         return self._array[top:bottom]

@@ -30,8 +30,7 @@ from segzoo.datasets.chosen import Chosen
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
-from segzoo.images import count_pages
-from segzoo.images.zarrs import holds_zarr
+from segzoo.images import count_pages, is_image_folder
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _check_files(datasets: Sequence[Any]) -> None:
     bad: dict[Path, str] = {}
     for path in files_of(datasets):
         try:
-            if not holds_zarr(path):
+            if not is_image_folder(path):
                 regular(path)
             if path.suffix.lower() in (".tif", ".tiff"):
                 count_pages(path)

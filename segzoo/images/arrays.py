@@ -1,0 +1,198 @@
+"""Arrays that numpy.save or torch.save wrote, as images."""
+
+from __future__ import annotations
+
+import zipfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo import pickles
+from segzoo.errors import ImageError
+from segzoo.files import check_zip_sums, regular
+from segzoo.images.pixels import from_tensor
+from segzoo.images.sizes import check_pixels
+from segzoo.interfaces import ImageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+#: Bytes that say which tensor a file holds, beside its values: about 200.
+_MOST_PICKLE = 1 << 20
+
+
+@contextmanager
+def open_npy(path: Path) -> Iterator[ArrayImage]:
+    """Open what numpy.save wrote; see `segzoo.interfaces.ImageReader`."""
+    yield FileImage(path, map_array(path))
+
+
+@contextmanager
+def open_tensor(path: Path) -> Iterator[ArrayImage]:
+    """Open a tensor that torch.save wrote; see `segzoo.interfaces.ImageReader`."""
+    yield ArrayImage(path, check_numbers(_read_tensor(regular(path)), path), "torch")
+
+
+class ArrayImage:
+    """An array ``(H, W)`` or ``(H, W, C)`` as an open image.
+
+    Raises:
+        ImageError: it has another shape or no pixel.
+    """
+
+    def __init__(self, path: Path, array: NDArray[Any], kind: str) -> None:
+        if array.ndim not in (2, 3) or 0 in array.shape:
+            raise ImageError(
+                f"{path}: an image must be (H, W) or (H, W, C) with at least one pixel, got {array.shape}"
+            )
+        self._array = array[..., None] if array.ndim == 2 else array
+        self.info = ImageInfo(
+            height=array.shape[0],
+            width=array.shape[1],
+            dtype=array.dtype.newbyteorder("=").name,
+            bands=names_of_bands(self._array.shape[2]),
+            format=kind,
+        )
+
+    def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return the array."""
+        del page, smallest
+        return native(np.array(self._array))
+
+    def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
+        """Return some rows of the array."""
+        del page
+        return native(np.asarray(self._array[top:bottom]))
+
+    def resident(self, page: int) -> int:
+        """Return the bytes of the array."""
+        del page
+        return self._array.nbytes
+
+
+class FileImage(ArrayImage):
+    """An array that is mapped from its file."""
+
+    def __init__(self, path: Path, array: np.memmap[Any, Any]) -> None:
+        super().__init__(path, array, "numpy")
+        self._path, self._offset, self._joined = path, array.offset, array.flags.c_contiguous
+
+    def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
+        """Return some rows, read rather than mapped where they lie together: mapped pages count as memory."""
+        if not self._joined:
+            return super().rows(page, top, bottom)
+        shape, dtype = self._array.shape[1:], self._array.dtype
+        pixels = shape[0] * shape[1]
+        start = self._offset + top * pixels * dtype.itemsize
+        found = np.fromfile(self._path, dtype, (bottom - top) * pixels, offset=start)
+        if len(found) < (bottom - top) * pixels:
+            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
+        return native(found.reshape(bottom - top, *shape))
+
+    def resident(self, page: int) -> int:
+        """Return 0: rows lie in the file."""
+        del page
+        return 0
+
+
+def native(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the values in the machine's order of bytes."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def names_of_bands(count: int, *, colours: bool = True) -> tuple[str, ...]:
+    """Return what bands are called of which nothing is said: grey, colours, or by number.
+
+    Args:
+        count: of bands.
+        colours: whether one is grey, and three are red, green and blue.
+    """
+    known = {1: ("grey",), 3: ("red", "green", "blue")} if colours else {}
+    return known.get(count) or tuple(f"band {number}" for number in range(1, count + 1))
+
+
+def map_array(path: Path) -> np.memmap[Any, Any]:
+    """Return the array of a ``.npy`` file without reading its values, which are all numbers.
+
+    Raises:
+        ImageError: it is none, or shorter than its header says.
+    """
+    regular(path)
+    try:
+        # Mapped, a header that claims more than the file holds is refused, and takes no memory.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # tokenize.TokenError and OverflowError come out of headers, too
+        if not path.stat().st_size:
+            raise ImageError(f"{path} cannot be read: the file is empty") from error
+        raise ImageError(
+            f"{path} is no array of numbers as numpy.save writes it, or is cut short: {error}"
+        ) from error
+    if not isinstance(mapped, np.memmap):
+        mapped.close()
+        raise ImageError(f"{path} holds several arrays as numpy.savez writes them, not one: save each alone")
+    check_numbers(mapped, path)
+    return mapped
+
+
+def check_numbers(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return an array as it is if its values are real numbers, or true and false.
+
+    Raises:
+        ImageError: they are words, dates, records, complex or others.
+    """
+    if array.dtype.kind not in "biuf":
+        raise ImageError(
+            f"{path} holds values of type {array.dtype}: a pixel is an integer, a float or a bool"
+        )
+    return array
+
+
+def _read_tensor(path: Path) -> NDArray[Any]:
+    import torch  # only what torch wrote waits for it
+
+    _check_stored(path)
+    try:
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever comes out of a pickle that is damaged
+        raise ImageError(f"{path} holds no tensor that can be read without running code") from error
+    if not isinstance(tensor, torch.Tensor):
+        raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ImageError(
+            f"{path} is no tensor with a number for each pixel: it is {tensor.layout}, {tensor.dtype}, on "
+            f"{tensor.device}"
+        )
+    if tensor.numel() * tensor.element_size() > path.stat().st_size:
+        # A tensor that repeats one value takes no room in its file: no more than of an image is believed.
+        check_pixels(path, *(*tensor.shape, 1, 1)[:2])
+    return from_tensor(tensor)
+
+
+def _check_stored(path: Path) -> None:
+    """Refuse a tensor that its file unpacks to more than an image may have; torch.save never packs.
+
+    Raises:
+        ImageError: it does.
+        ValueError: a checksum in it differs.
+    """
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if pickles.is_overlong(file):
+                raise ImageError(f"{path} holds more than a tensor")
+        return
+    with zipfile.ZipFile(path) as packed:
+        entries = packed.infolist()
+    if any(entry.file_size > _MOST_PICKLE for entry in entries if entry.filename.endswith(".pkl")):
+        raise ImageError(f"{path} holds more than a tensor")  # its parts would take far more memory
+    size = sum(entry.file_size for entry in entries)
+    if size > path.stat().st_size:
+        check_pixels(path, size, 1)
+    check_zip_sums(path)

@@ -1,0 +1,76 @@
+"""The file's name in whatever goes wrong while it is read."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from PIL import Image, UnidentifiedImageError
+
+from segzoo.errors import ImageError, SegzooError, no_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def naming(path: Path, page: int | None = None) -> Iterator[None]:
+    """Make whatever goes wrong while an image file is read an `ImageError` that names the file.
+
+    Pillow raises SyntaxError for broken PNG chunks and struct.error for broken EXIF, numpy TokenError and
+    OverflowError for headers, tifffile and zarr what their codecs raise: there is no list of it all.
+
+    Args:
+        path: the file.
+        page: which of several is read.
+
+    Raises:
+        ImageError: as `read` says.
+        MissingExtraError: as it was raised.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        link = path.is_symlink()
+        told = f"{path} is a link to what is not there" if link else f"there is no file {path}"
+        raise ImageError(f"{told}{no_address(path)}") from error
+    except UnidentifiedImageError as error:
+        empty = path.stat().st_size == 0
+        reason = "the file is empty" if empty else "it holds no image in a format that Pillow knows"
+        raise ImageError(f"{path} cannot be read: {reason}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} is too large to decode at once: {error}") from error
+    except EOFError as error:
+        where = f"has no page {page}, or" if page else "is"
+        raise ImageError(f"{path} {where} cut short") from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{path} does not fit in memory: cut it into tiles, or free memory ({error or 'none is left'})"
+        ) from error
+    except ImageError:
+        with naming_file(path):
+            raise
+    except (SegzooError, Warning):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:  # the system's word, not the reader's
+            raise ImageError(f"{path} cannot be read: {_lower(error.strerror)}") from error
+        reason = str(error).strip() or type(error).__name__
+        raise ImageError(f"{path} is damaged or cut short: {reason}") from error
+
+
+@contextmanager
+def naming_file(image: object) -> Iterator[None]:
+    """Name the file, where an image is one, in an `ImageError` about what it holds."""
+    try:
+        yield
+    except ImageError as error:
+        if not isinstance(image, str | os.PathLike) or str(image) in str(error):
+            raise
+        raise ImageError(f"{image}: {error}") from error
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]

@@ -1,0 +1,221 @@
+"""One way to open an image file: the reader that its first bytes or its suffix ask for, of any plug-in."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo import zoo
+from segzoo.distribution import OWNER
+from segzoo.errors import ImageError
+from segzoo.files import regular
+from segzoo.images.naming import naming
+from segzoo.plugins import resolve
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import ImageInfo, OpenedImage
+    from segzoo.registry import Registry
+    from segzoo.specs import ReaderSpec
+
+#: The reader of files that none claims by their first bytes or suffix: it knows dozens of formats by itself.
+_FALLBACK = "segzoo:pillow"
+
+
+@contextmanager
+def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
+    """Open an image file, or a folder that is an image, whose pixels are decoded when they are asked for.
+
+    The reader is chosen by the file's first bytes, else by its suffix; see `segzoo.specs.ReaderSpec`.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        ImageError: there is no such file, or it is empty, damaged or no image.
+        MissingExtraError: what reads it takes an extra that is not installed.
+
+    Example:
+        >>> with open_image("scan.tif") as image:
+        ...     image.info.bands, image.info.pages
+        ...     volume = [image.read(page) for page in range(image.info.pages)]
+    """
+    path = Path(path)
+    with naming(path):
+        spec = reader_of(path)
+        opening = resolve(spec.factory)(path, **spec.options)
+        opened = opening.__enter__()
+    try:
+        yield NamedImage(path, opened)
+    finally:
+        opening.__exit__(None, None, None)
+
+
+class NamedImage:
+    """An open image that names its file in errors, and holds its reader to its promises.
+
+    Args:
+        path: the file.
+        opened: what its reader gave.
+    """
+
+    def __init__(self, path: Path, opened: OpenedImage) -> None:
+        self.path, self._opened = path, opened
+        if min(self.info.height, self.info.width) < 1:
+            raise ImageError(
+                f"{path}: an image must have at least one pixel, got {self.info.width} x {self.info.height}"
+            )
+
+    @property
+    def info(self) -> ImageInfo:
+        """What the file says of itself."""
+        with naming(self.path):
+            return self._opened.info
+
+    def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return a page as ``(H, W, C)`` of its own type; see `segzoo.interfaces.OpenedImage`.
+
+        Raises:
+            ImageError: there is no such page, or it is damaged.
+        """
+        self._check(page)
+        with naming(self.path, page):
+            pixels = np.asarray(self._opened.read(page, smallest=smallest))
+        if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "biuf":
+            raise ImageError(
+                f"{self.path}: its reader gave {pixels.dtype} {pixels.shape}, expected numbers (H, W, C)"
+            )
+        return pixels
+
+    def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows ``top`` to ``bottom`` of a page; only where `resident` is a number.
+
+        Raises:
+            ImageError: the file is damaged.
+        """
+        with naming(self.path, page):
+            return self._opened.rows(page, top, bottom)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def resident(self, page: int) -> int | None:
+        """Return the bytes that `rows` holds besides what it gives; ``None`` if a page is decoded whole."""
+        self._check(page)
+        if not hasattr(self._opened, "rows"):
+            return None
+        with naming(self.path, page):
+            held = getattr(self._opened, "resident", None)
+            return 0 if held is None else held(page)
+
+    def _check(self, page: int) -> None:
+        if not 0 <= page < self.info.pages:
+            has = "only one" if self.info.pages == 1 else f"{self.info.pages}, from 0"
+            raise ImageError(f"{self.path} has no page {page}: it has {has}")
+
+
+@dataclass(frozen=True)
+class _Readers:
+    """The readers of a zoo in the order in which they are asked.
+
+    Attributes:
+        registry: that they came from.
+        specs: plug-ins' before segzoo's own.
+        head: how many bytes of a file are looked at.
+        searched: suffixes that folders are searched for.
+        readable: all suffixes.
+        folders: readers of folders.
+    """
+
+    registry: Registry[ReaderSpec]
+    specs: tuple[ReaderSpec, ...]
+    head: int
+    searched: frozenset[str]
+    readable: frozenset[str]
+    folders: tuple[ReaderSpec, ...]
+
+
+_known: _Readers | None = None
+
+
+def _readers() -> _Readers:
+    global _known
+    registry = zoo.registry("readers")
+    known = _known
+    if known is None or known.registry is not registry:
+        entries = sorted((entry for _, entry in registry.items()), key=lambda entry: entry.owner == OWNER)
+        specs = tuple(entry.spec for entry in entries)
+        _known = known = _Readers(
+            registry,
+            specs,
+            head=max((spec.offset + len(magic) for spec in specs for magic in spec.magic), default=0),
+            searched=frozenset(suffix for spec in specs if spec.searched for suffix in spec.suffixes),
+            readable=frozenset(suffix for spec in specs for suffix in spec.suffixes),
+            folders=tuple(spec for spec in specs if spec.folders),
+        )
+    return known
+
+
+def reader_of(path: Path) -> ReaderSpec:
+    """Return the reader that opens a file or folder.
+
+    Raises:
+        OSError: there is no such file, or it is none, such as a pipe or a folder that is no image.
+    """
+    known = _readers()
+    name = path.name.lower()
+    if path.is_dir():
+        if found := _of_folder(path, known):
+            return found
+        regular(path)  # says that it is a folder
+    with regular(path).open("rb") as file:
+        head = file.read(known.head)
+    by_magic = (s for s in known.specs if any(head.startswith(m, s.offset) for m in s.magic))
+    by_suffix = (s for s in known.specs if not s.folders and name.endswith(s.suffixes or "\0"))
+    for spec in (*by_magic, *by_suffix):
+        if not spec.claims or resolve(spec.claims)(path):
+            return spec
+    return known.registry.get(_FALLBACK)
+
+
+def _of_folder(path: Path, known: _Readers) -> ReaderSpec | None:
+    for spec in known.folders:
+        if resolve(spec.claims)(path) if spec.claims else path.name.lower().endswith(spec.suffixes or "\0"):
+            return spec
+    return None
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a path is a folder that is one image, such as Zarr."""
+    try:
+        return path.is_dir() and _of_folder(path, _readers()) is not None
+    except OSError:  # it may not be looked at, or its name is too long: opening it will say so
+        return False
+
+
+def searched_suffixes() -> frozenset[str]:
+    """Return the suffixes of images that folders are searched for; a file named by itself may have any."""
+    return _readers().searched
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes of all files that images and masks are read from."""
+    return _readers().readable
+
+
+def folder_suffixes() -> frozenset[str]:
+    """Return the suffixes of folders that are one image."""
+    return frozenset(suffix for spec in _readers().folders for suffix in spec.suffixes)
+
+
+def has_suffix(path: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a file's name ends with one of the suffixes, in any case; ``.nii.gz`` is one."""
+    name = path.name.lower()
+    return path.suffix.lower() in suffixes or any(
+        name.endswith(one) for one in suffixes if one.count(".") > 1
+    )

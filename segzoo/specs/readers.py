@@ -1,0 +1,65 @@
+"""Readers: what opens image files of one format or a few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from segzoo.errors import UsageError
+from segzoo.options import check_integer
+from segzoo.specs.base import PartSpec, check_callable
+
+#: Bytes of a file that are looked at to tell its format.
+MOST_MAGIC = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderSpec(PartSpec):
+    """A reader of image files.
+
+    ``factory(path, **options)`` is a `segzoo.interfaces.ImageReader`.
+
+    A file is opened by the first reader whose ``magic`` it begins with, else by the first with its suffix.
+    Readers of plug-ins are asked before segzoo's own, and a reader with ``claims`` takes only files of which
+    that is true.
+
+    Attributes:
+        suffixes: of its files, in lower case and with the dot, such as ``".nii.gz"``.
+        searched: whether folders are searched for files with these suffixes.
+        magic: what its files begin with, any of these; empty where their first bytes say nothing.
+        offset: where ``magic`` stands, in bytes from the start of the file.
+        folders: whether it reads folders that are one image; ``claims`` or a suffix says which.
+        claims: ``"package.module:callable"``, called with a path whose magic, suffix or being a folder fits:
+            whether the file is this reader's. It must be quick, and raise nothing.
+        extra: the extra of segzoo's distribution that brings what it needs, for people; empty for none.
+    """
+
+    kind: ClassVar[str] = "reader"
+
+    suffixes: tuple[str, ...] = ()
+    searched: bool = True
+    magic: tuple[bytes, ...] = ()
+    offset: int = 0
+    folders: bool = False
+    claims: str = ""
+    extra: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for suffix in self.suffixes:
+            if not isinstance(suffix, str) or not suffix.startswith(".") or suffix != suffix.lower():
+                raise UsageError(
+                    f"reader {self.name!r}: suffix {suffix!r} must be in lower case and begin with a dot"
+                )
+        for magic in self.magic:
+            if not isinstance(magic, bytes) or not magic:
+                raise UsageError(f"reader {self.name!r}: magic {magic!r} must be bytes, at least one")
+        check_integer(f"reader {self.name!r}: offset", self.offset, 0, MOST_MAGIC)
+        if any(self.offset + len(magic) > MOST_MAGIC for magic in self.magic):
+            raise UsageError(f"reader {self.name!r}: magic must lie within the first {MOST_MAGIC} bytes")
+        if not (self.suffixes or self.magic or self.claims):
+            raise UsageError(
+                f"reader {self.name!r} needs suffixes, magic or claims: nothing says which files it opens"
+            )
+        if self.claims:
+            check_callable(self, "claims", self.claims)
