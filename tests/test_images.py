@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.images import as_image, normalised, read, read_with_info, resized, to_uint8
+from segzoo.images import as_image, normalised, read, read_uint8, read_with_info, resized, to_uint8
 from segzoo.prediction.sources.source import decoded
 from segzoo.prediction.tiling import open_rows
 from segzoo.specs import Preprocessing, Resize
@@ -46,7 +46,7 @@ def test_transparency_is_a_band_that_the_file_declares(tmp_path, colours):
     assert np.array_equal(got, pixels)
     assert info.alpha == colours.shape[2]
     assert info.bands == (*{1: ("grey",), 3: ("red", "green", "blue")}[colours.shape[2]], "alpha")
-    assert np.array_equal(as_image(got), colours)  # dropped, not blended
+    assert np.array_equal(read_uint8(path), colours)  # dropped, not blended
 
 
 def test_a_palette_is_looked_up(tmp_path):

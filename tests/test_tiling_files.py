@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from segzoo.errors import FailureError, ImageError, OptionError
-from segzoo.images import as_image, read
+from segzoo.images import read_uint8
 from segzoo.prediction.outputs import OutputOptions, output_files
 from segzoo.prediction.outputs.encoding import NpyEncoder
 from segzoo.prediction.sources import find_sources
@@ -64,7 +64,7 @@ PICTURES = {
 def test_a_png_by_rows_has_the_pixels_of_the_whole(name: str, tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     PICTURES[name].save(path)
-    assert np.array_equal(by_bands(path, OpenedRows), as_image(read(path)))
+    assert np.array_equal(by_bands(path, OpenedRows), read_uint8(path))
 
 
 def test_a_png_that_is_damaged_or_cut_short_is_told_of(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_tiff_by_strips_or_tiles_has_the_pixels_of_the_whole(
 def test_a_tiff_that_cannot_be_read_by_rows_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     PICTURES["palette"].save(path)
-    assert np.array_equal(by_bands(path, WholeRows), as_image(read(path)))
+    assert np.array_equal(by_bands(path, WholeRows), read_uint8(path))
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_a_tiff_that_pillow_does_not_know_in_full_is_read_by_rows_too(
     tifffile.imwrite(path, array.astype(np.float32) if array.dtype.kind == "f" else array, **options)
     rows = open_rows(path)
     assert not isinstance(rows, WholeRows)
-    assert np.array_equal(rows.read(0, 150), as_image(read(path)))
+    assert np.array_equal(rows.read(0, 150), read_uint8(path))
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "bmp", "webp"])
 def test_other_formats_are_read_whole_and_say_what_they_hold(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"image.{suffix}"
     PICTURES["colour"].save(path)
-    assert np.array_equal(by_bands(path, WholeRows), as_image(read(path)))
+    assert np.array_equal(by_bands(path, WholeRows), read_uint8(path))
     assert open_rows(path).resident >= 150 * 37 * 3
 
 
@@ -144,9 +144,9 @@ def test_other_formats_are_read_whole_and_say_what_they_hold(suffix: str, tmp_pa
 def test_an_array_file_by_rows_has_the_pixels_of_the_whole(array: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "image.npy"
     np.save(path, array)
-    assert np.array_equal(by_bands(path, OpenedRows), as_image(read(path)))
+    assert np.array_equal(by_bands(path, OpenedRows), read_uint8(path))
     np.save(path, np.asfortranarray(array))
-    assert np.array_equal(by_bands(path, OpenedRows), as_image(read(path)))
+    assert np.array_equal(by_bands(path, OpenedRows), read_uint8(path))
 
 
 def test_what_is_no_picture_is_told_of(tmp_path: Path) -> None:

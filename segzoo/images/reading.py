@@ -85,7 +85,12 @@ def read_uint8(
 
 def in_8_bits(pixels: NDArray[Any], info: ImageInfo) -> NDArray[np.uint8]:
     """Return an image without its alpha, if its file declares one, as `segzoo.images.as_image` does."""
-    return as_image(pixels if info.alpha is None else np.delete(pixels, info.alpha, axis=2))
+    return as_image(without_alpha(pixels, info))
+
+
+def without_alpha(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
+    """Return an image without the band that its file declares to be opacity."""
+    return pixels if info.alpha is None else np.delete(pixels, info.alpha, axis=2)
 
 
 def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[NDArray[Any], ImageInfo]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from segzoo.errors import ImageError
-from segzoo.images import read
+from segzoo.images import read_with_info
 from segzoo.images.intensity import scaling_of_rows
-from segzoo.images.reading import with_colours
+from segzoo.images.reading import with_colours, without_alpha
 from segzoo.specs import Intensity
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Values:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if len(shape) != 3 or 0 in shape:
             raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {shape}")
-        self.height, self.width, self.channels = shape[0], shape[1], shape[2] - (shape[2] in (2, 4))
+        self.height, self.width, self.channels = shape
         self._dtype = dtype
         self._scaling: Scaling | None = None
         self.nbytes = math.prod(shape) * dtype.itemsize
@@ -90,13 +90,11 @@ class Values:
         """Return rows ``top`` to ``bottom``."""
         if self._scaling is None:
             parts = (
-                self._kept(top, min(top + READ_ROWS, self.height)) for top in range(0, self.height, READ_ROWS)
+                self.values(top, min(top + READ_ROWS, self.height))
+                for top in range(0, self.height, READ_ROWS)
             )
             self._scaling = scaling_of_rows(Intensity(), parts, dtype=self._dtype)
-        return self._scaling.apply(self._kept(top, bottom)).astype(np.uint8, copy=False)
-
-    def _kept(self, top: int, bottom: int) -> NDArray[Any]:
-        return self.values(top, bottom)[..., : self.channels]
+        return self._scaling.apply(self.values(top, bottom)).astype(np.uint8, copy=False)
 
 
 class ArrayRows(Values):
@@ -123,14 +121,14 @@ class OpenedRows(Values):
 
     def __init__(self, image: NamedImage, page: int, resident: int, close: Callable[[], object]) -> None:
         info = image.info
-        bands, dtype = (3, "uint8") if info.palette else (len(info.bands), info.dtype)
-        super().__init__((info.height, info.width, bands), np.dtype(dtype))
+        super().__init__((info.height, info.width, _bands(info)), _dtype(info))
         self._image, self._page, self.resident = image, page, resident
         weakref.finalize(self, close)
 
     def values(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored, a palette looked up."""
-        return with_colours(self._image.rows(self._page, top, bottom), self._image.info)[0]
+        """Return rows as they are stored, a palette looked up, without what the file declares to be alpha."""
+        pixels, info = with_colours(self._image.rows(self._page, top, bottom), self._image.info)
+        return without_alpha(pixels, info)
 
 
 class WholeRows(Values):
@@ -144,12 +142,12 @@ class WholeRows(Values):
 
     def __init__(self, path: Path, info: ImageInfo, page: int | None = None) -> None:
         height, width = (info.width, info.height) if info.orientation >= 5 else (info.height, info.width)
-        bands, dtype = (3, "uint8") if info.palette else (len(info.bands), info.dtype)
-        super().__init__((height, width, bands), np.dtype(dtype))
+        super().__init__((height, width, _bands(info)), _dtype(info))
         self._path, self._page = path, page
         self._array: NDArray[Any] | None = None
         # Pillow keeps colours in four bytes, hands them over as bytes, and copies once more to turn upright.
-        each = 4 + 2 * bands if bands > 1 else 3
+        bands = len(info.bands)
+        each = 4 + 2 * self.channels if self.channels > 1 else 3
         if self._dtype.itemsize > 1:  # as they are decoded, in order, and on their way to other numbers
             each = 3 * bands * max(self._dtype.itemsize, 8)
         self.resident = height * width * each
@@ -157,5 +155,13 @@ class WholeRows(Values):
     def values(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows as they are stored; the first time, decode them all."""
         if self._array is None:
-            self._array = read(self._path, page=self._page)
+            self._array = without_alpha(*read_with_info(self._path, page=self._page))
         return self._array[top:bottom]
+
+
+def _bands(info: ImageInfo) -> int:
+    return 3 if info.palette else len(info.bands) - (info.alpha is not None)
+
+
+def _dtype(info: ImageInfo) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if info.palette else info.dtype)
