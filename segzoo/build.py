@@ -21,12 +21,13 @@ from segzoo.interfaces import Dataset
 from segzoo.options import shown
 from segzoo.plugins import resolve
 from segzoo.plugins.watch import building
+from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.interfaces import Metric
-    from segzoo.specs import Labels, PartSpec
+    from segzoo.specs import Labels, LossSpec, MetricSpec, PartSpec
 
 #: What a part is given besides options of people.
 _OURS = ("labels", "split", "ignore_index", "background_index")
@@ -105,7 +106,9 @@ def make_metric(name: str, labels: Labels, **options: Any) -> Metric:
         labels: of the masks.
         **options: of the metric: ``segzoo info NAME`` shows them.
     """
-    return _build(zoo.registry("metrics").get(name), labels=labels, **options)
+    spec = zoo.registry("metrics").get(name)
+    _check_overlapping(spec, labels)
+    return _build(spec, labels=labels, **options)
 
 
 def make_loss(name: str, labels: Labels | None = None, **options: Any) -> Callable[..., Any]:
@@ -118,10 +121,22 @@ def make_loss(name: str, labels: Labels | None = None, **options: Any) -> Callab
     """
     spec = zoo.registry("losses").get(name)
     if labels is not None:
-        options["ignore_index"] = labels.ignore_index
+        _check_overlapping(spec, labels)
+        options["ignore_index"] = IGNORED if labels.overlapping else labels.ignore_index
         if "background_index" in inspect.signature(resolve(spec.factory)).parameters:
             options["background_index"] = labels.background
     return _build(spec, **options)
+
+
+def _check_overlapping(spec: MetricSpec | LossSpec, labels: Labels) -> None:
+    """Raise `OptionError` where classes overlap, and a metric or loss has one class a pixel."""
+    if not labels.overlapping or spec.overlapping:
+        return
+    kind = f"{spec.kind}s" if spec.kind == "metric" else "losses"
+    fitting = ", ".join(name for name, (other, _) in zoo.registry(kind).items() if other.overlapping)
+    raise OptionError(
+        f"{spec.kind} {spec.name!r} has one class a pixel, and these classes overlap: take {fitting}"
+    )
 
 
 def _check_known(spec: PartSpec, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:

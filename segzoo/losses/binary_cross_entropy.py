@@ -34,4 +34,4 @@ class BinaryCrossEntropy(nn.Module):
         entropy = F.binary_cross_entropy_with_logits(
             pixels.logits, pixels.truth(), pos_weight=weight, reduction="none"
         )
-        return pixels.mean(entropy.mean(dim=1))
+        return pixels.mean(entropy if pixels.overlapping else entropy.mean(dim=1))

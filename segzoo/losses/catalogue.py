@@ -18,45 +18,53 @@ def list_losses() -> Iterable[LossSpec]:
         LossSpec(
             name="ce-dice",
             factory=f"{_ROOM}.sums:cross_entropy_dice",
-            summary="cross-entropy plus soft Dice; binary where the network has one logit",
+            overlapping=True,
+            summary="cross-entropy plus soft Dice; binary where the network has one logit or classes overlap",
         ),
         LossSpec(
             name="bce-dice",
             factory=f"{_ROOM}.sums:binary_cross_entropy_dice",
+            overlapping=True,
             summary="binary cross-entropy plus soft Dice, every logit by itself",
         ),
         LossSpec(
             name="cross-entropy",
             factory=f"{_ROOM}.cross_entropy:CrossEntropy",
+            overlapping=True,
             aliases=("ce",),
             summary="cross-entropy, with class weights on request",
         ),
         LossSpec(
             name="bce",
             factory=f"{_ROOM}.binary_cross_entropy:BinaryCrossEntropy",
+            overlapping=True,
             summary="binary cross-entropy, every logit by itself",
         ),
         LossSpec(
             name="dice",
             factory=f"{_ROOM}.dice:Dice",
+            overlapping=True,
             summary="soft Dice, pooled over the batch or per image",
             paper="arXiv:1606.04797",
         ),
         LossSpec(
             name="focal",
             factory=f"{_ROOM}.focal:Focal",
+            overlapping=True,
             summary="cross-entropy that looks away from easy pixels",
             paper="arXiv:1708.02002",
         ),
         LossSpec(
             name="tversky",
             factory=f"{_ROOM}.tversky:Tversky",
+            overlapping=True,
             summary="Dice that weighs misses against false alarms",
             paper="arXiv:1706.05721",
         ),
         LossSpec(
             name="lovasz-hinge",
             factory=f"{_ROOM}.lovasz:LovaszHinge",
+            overlapping=True,
             summary="the Lovász extension of IoU with hinge errors, for one logit",
             paper="arXiv:1705.08790",
         ),
@@ -121,4 +129,10 @@ def _presets() -> Iterable[LossSpec]:
 
 
 def _preset(name: str, summary: str, *terms: dict[str, Any]) -> LossSpec:
-    return LossSpec(name=name, factory=f"{_ROOM}.sums:sum_of", options={"terms": terms}, summary=summary)
+    return LossSpec(
+        name=name,
+        factory=f"{_ROOM}.sums:sum_of",
+        options={"terms": terms},
+        summary=summary,
+        overlapping=True,
+    )

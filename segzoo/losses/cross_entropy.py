@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class CrossEntropy(nn.Module):
     """Mean over pixels of ``-log p(true class)``, weighed by the weight of the true class.
 
+    Where classes overlap, it is the binary cross-entropy of each, weighed by the weight of the class.
+
     Args:
         ignore_index: class index of pixels that count for nothing; ``None`` where all count.
         weights: one for each class, two for one logit; equal where ``None``.
@@ -52,17 +54,20 @@ class CrossEntropy(nn.Module):
 
     def _weigh(self, pixels: Pixels) -> Tensor | None:
         weights = self.weights
-        if weights is None and pixels.classes == 2:
+        if weights is None and pixels.classes == 2 and not pixels.overlapping:
             weights = self.binary_weights
         if weights is None:
             return None
         if len(weights) != pixels.classes:
             raise OptionError(f"{pixels.classes} classes need as many weights, got {len(weights)}: {weights}")
-        return pixels.logits.new_tensor(weights)[pixels.target]
+        by_class = pixels.logits.new_tensor(weights)
+        return by_class[:, None, None] if pixels.overlapping else by_class[pixels.target]
 
 
 def pixel_entropy(pixels: Pixels) -> Tensor:
-    """Return ``-log p(true class)`` of every pixel, ``(N, H, W)``."""
+    """Return ``-log p(true class)`` of every pixel, ``(N, H, W)``; ``(N, C, H, W)`` where classes overlap."""
+    if pixels.overlapping:
+        return F.binary_cross_entropy_with_logits(pixels.logits, pixels.truth(), reduction="none")
     if pixels.logits.shape[1] > 1:
         return F.cross_entropy(pixels.logits, pixels.target, reduction="none")
     return F.binary_cross_entropy_with_logits(pixels.logits, pixels.truth(), reduction="none")[:, 0]

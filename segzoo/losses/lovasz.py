@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from segzoo.errors import OptionError
 from segzoo.losses.pixels import Pixels, check_background, read_pixels
 from segzoo.options import check_flags
 
@@ -77,6 +78,10 @@ class LovaszSoftmax(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
         pixels = read_pixels(logits, target, self.ignore_index, self.background_index)
+        if pixels.overlapping:
+            raise OptionError(
+                "lovasz-softmax has one class a pixel, and these overlap: take lovasz-hinge, which has none"
+            )
         chances, truth = pixels.chances(background=self.background)
         losses = _extension((truth - chances).abs(), truth, pixels, per_image=self.per_image)
         if logits.shape[1] == 1:
@@ -89,8 +94,7 @@ class LovaszSoftmax(nn.Module):
 def _extension(errors: Tensor, truth: Tensor, pixels: Pixels, *, per_image: bool) -> Tensor:
     """Return the loss of each class, ``(N, K)`` or ``(1, K)``, of errors and truth ``(N, K, H, W)``."""
     # An error of 0 sorts behind all that matter, where it has no part in the others' weights.
-    valid = pixels.valid.unsqueeze(1)
-    errors, truth = errors * valid, (truth * valid).detach()
+    errors, truth = errors * pixels.counted, (truth * pixels.counted).detach()
     if not per_image:
         errors, truth = (values.transpose(0, 1).unsqueeze(0) for values in (errors, truth))
     errors, truth = errors.flatten(2), truth.flatten(2)

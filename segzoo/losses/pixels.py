@@ -21,8 +21,9 @@ class Pixels(NamedTuple):
 
     Attributes:
         logits: ``(N, C, H, W)`` float32 or float64, finite.
-        target: ``(N, H, W)`` int64 class indices; 0 where pixels do not count.
-        valid: ``(N, H, W)`` bool, which pixels count.
+        target: ``(N, H, W)`` int64 class indices, 0 where pixels do not count; ``(N, C, H, W)`` of 0 and 1
+            where classes overlap.
+        valid: bool like ``target``, which pixels count.
         background_index: the class that stands for nothing of interest; ``None`` if every class is something.
     """
 
@@ -32,16 +33,28 @@ class Pixels(NamedTuple):
     background_index: int | None = 0
 
     @property
+    def overlapping(self) -> bool:
+        """Whether each logit is a class of its own, of which a pixel may have several."""
+        return self.target.ndim == 4
+
+    @property
+    def counted(self) -> Tensor:
+        """Which pixels count, for each class: ``(N, 1, H, W)``, or ``(N, C, H, W)`` where classes overlap."""
+        return self.valid if self.overlapping else self.valid.unsqueeze(1)
+
+    @property
     def classes(self) -> int:
-        """How many classes there are: two for one logit."""
+        """How many classes there are: two for one logit, unless they overlap."""
+        if self.overlapping:
+            return self.logits.shape[1]
         return max(self.logits.shape[1], 2)
 
     def mean(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Return the mean over pixels that count of values ``(N, H, W)``; 0 where none does.
+        """Return the mean over pixels that count of values like ``target``; 0 where none does.
 
         Args:
-            values: one for each pixel, such as its loss.
-            weights: ``(N, H, W)``, of a weighted mean; all 1 without.
+            values: one for each pixel, such as its loss; of each class where they overlap.
+            weights: of a weighted mean, as many or fewer that spread over them; all 1 without.
         """
         counts = self.valid.to(values.dtype) if weights is None else self.valid * weights
         total = counts.sum()
@@ -55,12 +68,11 @@ class Pixels(NamedTuple):
             independent: the sigmoid of each logit instead of a softmax.
         """
         scores, truth = self.scores(background=background)
-        if self.logits.shape[1] > 1 and not independent:
+        if self.logits.shape[1] > 1 and not independent and not self.overlapping:
             chances = self._chosen(self.logits.softmax(dim=1), background=background)
         else:
             chances = scores.sigmoid()
-        valid = self.valid.unsqueeze(1)
-        return chances * valid, truth * valid
+        return chances * self.counted, truth * self.counted
 
     def scores(self, *, background: bool) -> tuple[Tensor, Tensor]:
         """Return logits and truth of the classes that take part, ``(N, K, H, W)`` each.
@@ -72,6 +84,8 @@ class Pixels(NamedTuple):
             background: whether the background takes part.
         """
         logits, truth = self.logits, self.truth()
+        if self.overlapping:
+            return logits, truth
         if logits.shape[1] > 1:
             return self._chosen(logits, background=background), self._chosen(truth, background=background)
         if self.background_index is None:
@@ -87,6 +101,8 @@ class Pixels(NamedTuple):
     def truth(self) -> Tensor:
         """Return what each logit should say: ``(N, C, H, W)`` of 0 and 1."""
         channels = self.logits.shape[1]
+        if self.overlapping:
+            return self.target.to(self.logits.dtype)
         if channels == 1:
             return self.target.unsqueeze(1).to(self.logits.dtype)
         # Comparing is several times faster than scattering ones, and F.one_hot waits for the device.
@@ -101,7 +117,8 @@ def read_pixels(
 
     Args:
         logits: of any floating-point type; what is returned is float32, or float64 as it was.
-        target: of any type of whole numbers.
+        target: of any type of whole numbers. ``(N, C, H, W)`` means that classes overlap: 1 where one is, 0
+            where not.
         ignore_index: the index that does not count, if any.
         background_index: the class that stands for nothing of interest; ``None`` if every class is something.
 
@@ -109,10 +126,10 @@ def read_pixels(
         OptionError: the shapes do not fit, the background is none of the classes, or (where looking costs
             nothing, on a CPU) an index is not one of the classes.
     """
-    if logits.ndim != 4 or target.shape != (logits.shape[0], *logits.shape[2:]):
+    if logits.ndim != 4 or target.shape not in (logits.shape, (logits.shape[0], *logits.shape[2:])):
         raise OptionError(
-            f"logits are {tuple(logits.shape)} and the target {tuple(target.shape)}: "
-            "they need (N, C, H, W) and class indices (N, H, W)"
+            f"logits are {tuple(logits.shape)} and the target {tuple(target.shape)}: they need (N, C, H, W) "
+            "and class indices (N, H, W), or 0 and 1 (N, C, H, W) where classes overlap"
         )
     if logits.dtype != torch.float64:
         logits = logits.float()
@@ -121,14 +138,19 @@ def read_pixels(
     valid = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
     target = target.where(valid, torch.zeros_like(target))
     pixels = Pixels(logits, target, valid, background_index)
-    if background_index is not None and background_index >= pixels.classes:
+    if background_index is not None and background_index >= pixels.classes and not pixels.overlapping:
         raise OptionError(
             f"background_index is {background_index}, but {pixels.classes} classes have the indices 0 to "
             f"{pixels.classes - 1}"
         )
     if target.device.type == "cpu" and target.numel() and not torch.compiler.is_compiling():
         least, most = (int(value) for value in target.aminmax())
-        if least < 0 or most >= pixels.classes:
+        if pixels.overlapping and not 0 <= least <= most <= 1:
+            raise OptionError(
+                f"the target holds {least} to {most}, and where classes overlap 1 says that one is there, "
+                "and 0 that it is not; say ignore_index if another value marks pixels to skip"
+            )
+        if not pixels.overlapping and (least < 0 or most >= pixels.classes):
             raise OptionError(
                 f"the target holds the index {least if least < 0 else most}, but {pixels.classes} classes "
                 f"have the indices 0 to {pixels.classes - 1}; say ignore_index if it marks pixels to skip"

@@ -73,8 +73,8 @@ def boundary_iou(
 def _count(image: Image, *, classes: Sequence[int], dilation: float) -> NDArray[np.int64]:
     """Return the common pixels of both rims, those of either rim, and 1 if the image has pixels."""
     counts = np.zeros((3, len(classes)), np.int64)
-    counts[2] = image.target.size if image.counted is None else np.count_nonzero(image.counted)
-    width = max(round(dilation * math.hypot(*image.target.shape)), 1)
+    counts[2] = [image.pixels(index) for index in classes]
+    width = max(round(dilation * math.hypot(*image.size)), 1)
     for column, index in enumerate(classes):
         predicted, true = (_rim(mask, width) for mask in image.of_class(index))
         counts[:2, column] = np.count_nonzero(predicted & true), np.count_nonzero(predicted | true)
@@ -92,5 +92,5 @@ def _rim(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 def _score(prefix: str, counts: NDArray[Any], *, names: Sequence[str], per_class: bool) -> dict[str, float]:
     common, either, pixels = counts
     values = ratio(common, either)
-    absent = 1.0 if pixels.any() and (prefix == "per_image" or np.isnan(values).all()) else math.nan
+    absent = np.where((pixels > 0) & (prefix == "per_image" or np.isnan(values).all()), 1.0, math.nan)
     return average_classes(prefix, values, names=names, absent=absent, per_class=per_class)

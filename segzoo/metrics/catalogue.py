@@ -41,10 +41,17 @@ def _class_scores() -> Iterable[MetricSpec]:
             measure="recall",
             background=True,
         ),
-        _metric("accuracy", whole, "share of pixels whose class is right", measure="accuracy"),
-        _metric("kappa", whole, "Cohen's kappa", measure="kappa"),
-        _metric("mcc", whole, "Matthews' correlation coefficient", measure="mcc"),
-        _metric("confusion", "segzoo.metrics.confusion:confusion", "all scores of one confusion matrix"),
+        _metric(
+            "accuracy", whole, "share of pixels whose class is right", measure="accuracy", exclusive=True
+        ),
+        _metric("kappa", whole, "Cohen's kappa", measure="kappa", exclusive=True),
+        _metric("mcc", whole, "Matthews' correlation coefficient", measure="mcc", exclusive=True),
+        _metric(
+            "confusion",
+            "segzoo.metrics.confusion:confusion",
+            "all scores of one confusion matrix",
+            exclusive=True,
+        ),
     ]
 
 
@@ -69,8 +76,22 @@ def _shape_scores() -> Iterable[MetricSpec]:
         ),
         _metric("roc-auc", curve, "area under the ROC curve", "auc", needs=chances, measure="roc-auc"),
         _metric("average-precision", curve, "average precision", needs=chances, measure="average-precision"),
-        _metric("rand", partition, "Rand score inside true segments", needs=instances, measure="rand"),
-        _metric("info", partition, "information score inside true segments", needs=instances, measure="info"),
+        _metric(
+            "rand",
+            partition,
+            "Rand score inside true segments",
+            needs=instances,
+            measure="rand",
+            exclusive=True,
+        ),
+        _metric(
+            "info",
+            partition,
+            "information score inside true segments",
+            needs=instances,
+            measure="info",
+            exclusive=True,
+        ),
         _metric(
             "aji", f"{objects}:aggregated_jaccard", "aggregated Jaccard index of objects", needs=instances
         ),
@@ -87,19 +108,47 @@ def _shape_scores() -> Iterable[MetricSpec]:
 def _other_programs_scores() -> Iterable[MetricSpec]:
     parity = "segzoo.metrics.parity"
     return [
-        _metric("milesial-dice", f"{parity}:milesial_dice", "Dice as milesial's Pytorch-UNet prints it"),
-        _metric("bubbliiiing-miou", f"{parity}:bubbliiiing_miou", "mIoU and mPA as unet-pytorch prints them"),
+        _metric(
+            "milesial-dice",
+            f"{parity}:milesial_dice",
+            "Dice as milesial's Pytorch-UNet prints it",
+            exclusive=True,
+        ),
+        _metric(
+            "bubbliiiing-miou",
+            f"{parity}:bubbliiiing_miou",
+            "mIoU and mPA as unet-pytorch prints them",
+            exclusive=True,
+        ),
         _metric("nested-iou", "segzoo.metrics.batches:NestedIoU", "IoU as 4uiiurz1's UNet++ prints it"),
-        _metric("wzmiaomiao-dice", f"{parity}:wzmiaomiao_dice", "Dice as WZMIAOMIAO's U-Net prints it"),
+        _metric(
+            "wzmiaomiao-dice",
+            f"{parity}:wzmiaomiao_dice",
+            "Dice as WZMIAOMIAO's U-Net prints it",
+            exclusive=True,
+        ),
         _metric(
             "mindspore-dice",
             f"{parity}:mindspore_dice",
             "soft Dice as MindSpore's U-Net prints it",
             needs=("probabilities",),
+            exclusive=True,
         ),
-        _metric("torchmetrics-miou", f"{parity}:torchmetrics_miou", "IoU as torchmetrics counts it"),
-        _metric("smp-miou", f"{parity}:smp_miou", "IoU as segmentation_models.pytorch counts it"),
-        _metric("mmseg-miou", f"{parity}:mmseg_miou", "aAcc, mIoU and mAcc as MMSegmentation prints them"),
+        _metric(
+            "torchmetrics-miou",
+            f"{parity}:torchmetrics_miou",
+            "IoU as torchmetrics counts it",
+            exclusive=True,
+        ),
+        _metric(
+            "smp-miou", f"{parity}:smp_miou", "IoU as segmentation_models.pytorch counts it", exclusive=True
+        ),
+        _metric(
+            "mmseg-miou",
+            f"{parity}:mmseg_miou",
+            "aAcc, mIoU and mAcc as MMSegmentation prints them",
+            exclusive=True,
+        ),
     ]
 
 
@@ -111,6 +160,7 @@ def _metric(
     up: bool = True,
     needs: tuple[str, ...] = (),
     paper: str = "",
+    exclusive: bool = False,
     **options: Any,
 ) -> MetricSpec:
     return MetricSpec(
@@ -122,4 +172,5 @@ def _metric(
         higher_is_better=up,
         needs=needs,
         paper=paper,
+        overlapping=not exclusive,
     )

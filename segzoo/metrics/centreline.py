@@ -67,7 +67,7 @@ def _count(image: Image, *, classes: Sequence[int]) -> NDArray[np.int64]:
     """Return covered and all pixels of the predicted skeleton, the same of the true one, and pixels."""
     skeletonize = load_morphology().skeletonize
     counts = np.zeros((5, len(classes)), np.int64)
-    counts[4] = image.target.size if image.counted is None else np.count_nonzero(image.counted)
+    counts[4] = [image.pixels(index) for index in classes]
     for column, index in enumerate(classes):
         predicted, true = image.of_class(index)
         for row, one, other in ((0, predicted, true), (2, true, predicted)):
@@ -81,5 +81,5 @@ def _score(prefix: str, counts: NDArray[Any], *, names: Sequence[str], per_class
     precision, sensitivity = ratio(covered, predicted, empty=0.0), ratio(found, true, empty=0.0)
     values = ratio(2 * precision * sensitivity, precision + sensitivity, empty=0.0)
     values = np.where(predicted + true > 0, values, np.nan)
-    absent = 1.0 if pixels.any() and (prefix == "per_image" or np.isnan(values).all()) else math.nan
+    absent = np.where((pixels > 0) & (prefix == "per_image" or np.isnan(values).all()), 1.0, math.nan)
     return average_classes(prefix, values, names=names, absent=absent, per_class=per_class)

@@ -33,6 +33,16 @@ def count_confusion(image: Image) -> NDArray[np.int64]:
     return confusion_matrix(image.prediction, image.target, len(image.labels.classes), image.counted)
 
 
+def count_apart(image: Image) -> NDArray[np.int64]:
+    """Return ``(4, classes)`` of classes that overlap, as `segzoo.metrics.rates.totals` has them."""
+    counts = np.zeros((4, len(image.labels.classes)), np.int64)
+    for index in range(counts.shape[1]):
+        predicted, true = image.of_class(index)
+        pixels = (predicted & true, predicted, true)
+        counts[:, index] = *map(np.count_nonzero, pixels), image.pixels(index)
+    return counts
+
+
 def confusion_matrix(
     prediction: NDArray[Any],
     target: NDArray[Any],

@@ -34,6 +34,8 @@ def scored_classes(labels: Labels, *, background: bool) -> tuple[int, ...]:
         labels: of the masks.
         background: whether the background is averaged too.
     """
+    if labels.overlapping:  # what is ignored is no class of its own
+        return labels.foreground
     classes = range(len(labels.classes)) if background else labels.foreground
     return tuple(index for index in classes if index != labels.ignore_index)
 
@@ -48,6 +50,8 @@ def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
     names = [labels.classes[index] for index in classes]
     listed = ", ".join(names) if len(names) <= 8 else f"{len(names)} classes, {names[0]} to {names[-1]}"
     index = labels.background
+    if labels.overlapping:
+        return f"{listed} (each class by itself: a pixel may count in several)"
     if index is None:
         return f"{listed} (no background)"
     return f"{listed} ({labels.classes[index]} {'counted' if index in classes else 'left out'})"
@@ -56,6 +60,8 @@ def describe_classes(labels: Labels, classes: Sequence[int]) -> str:
 def describe_ignored(labels: Labels) -> str:
     """Say which pixels count for nothing."""
     outside = "pixels outside the field of view where one is given"
+    if labels.overlapping:
+        return f"for each class, pixels that its truth leaves open; {outside}"
     return outside if labels.ignore_index is None else f"index {labels.ignore_index} in the truth; {outside}"
 
 

@@ -117,7 +117,7 @@ def average_classes(
     values: NDArray[np.float64],
     *,
     names: Sequence[str],
-    absent: float = math.nan,
+    absent: float | NDArray[np.float64] = math.nan,
     weights: NDArray[Any] | None = None,
     per_class: bool = False,
 ) -> dict[str, float]:
@@ -127,7 +127,7 @@ def average_classes(
         prefix: such as ``pooled`` or ``per_image``.
         values: of the averaged classes.
         names: of the same classes.
-        absent: stands in for NaN; NaN leaves a class out of the mean.
+        absent: stands in for NaN, one value or one a class; NaN leaves a class out of the mean.
         weights: of the classes; equal where ``None``.
         per_class: whether to return the classes too.
     """

@@ -84,10 +84,11 @@ class Curve:
             raise OptionError(f"{self.measure} needs probabilities: pass probabilities=(num_classes, H, W)")
         image = check_image(self.labels, prediction, target, probabilities=probabilities, valid=valid)
         assert image.probabilities is not None
-        counted = ... if image.counted is None else image.counted
         for column, index in enumerate(self.classes):
+            mask, true = image.counted_for(index), image.of_class(index)[1]
+            counted = ... if mask is None else mask
             codes = self._codes(image.probabilities[index][counted]) << 1
-            codes |= image.target[counted].ravel() == index
+            codes |= true[counted].ravel()
             seen = _Histogram()
             seen.add(*_runs(np.sort(codes)))
             area = self._area(*seen.split())

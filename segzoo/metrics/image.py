@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import OptionError
+from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,9 +22,11 @@ class Image:
 
     Attributes:
         labels: the classes.
-        prediction: ``(H, W)`` class indices, uint8 or uint16, below the number of classes.
-        target: ``(H, W)`` class indices, uint8 or uint16, or ``labels.ignore_index``.
-        counted: ``(H, W)`` bool, the pixels that are scored; ``None`` where all are.
+        prediction: ``(H, W)`` class indices, uint8 or uint16, below the number of classes; ``(K, H, W)``
+            of 0 and 1 where classes overlap.
+        target: ``(H, W)`` class indices, uint8 or uint16, or ``labels.ignore_index``; ``(K, H, W)`` of 0, 1
+            and 255 where classes overlap.
+        counted: bool like the target, the pixels that are scored; ``None`` where all are.
         probabilities: ``(num_classes, H, W)`` float32, if given; made so from ``(1, H, W)``.
         instances: predicted and true objects, if given.
     """
@@ -35,12 +38,30 @@ class Image:
     probabilities: NDArray[np.float32] | None = None
     instances: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.target.shape[-2], self.target.shape[-1]
+
+    def counted_for(self, index: int) -> NDArray[np.bool_] | None:
+        """Return ``(H, W)``, the pixels that are scored for a class; ``None`` where all are."""
+        return self.counted[index] if self.labels.overlapping and self.counted is not None else self.counted
+
+    def pixels(self, index: int) -> int:
+        """Return how many pixels are scored for a class."""
+        counted = self.counted_for(index)
+        return self.size[0] * self.size[1] if counted is None else int(np.count_nonzero(counted))
+
     def of_class(self, index: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where a class is predicted and where it is true; nowhere where pixels do not count."""
-        predicted, true = self.prediction == index, self.target == index
-        if self.counted is not None:
-            predicted &= self.counted
-            true &= self.counted
+        if self.labels.overlapping:
+            predicted, true = self.prediction[index] == 1, self.target[index] == 1
+        else:
+            predicted, true = self.prediction == index, self.target == index
+        counted = self.counted_for(index)
+        if counted is not None:
+            predicted &= counted
+            true &= counted
         return predicted, true
 
 
@@ -57,8 +78,8 @@ def check_image(
 
     Args:
         labels: of the classes.
-        prediction: ``(H, W)`` class indices.
-        target: ``(H, W)`` class indices, or ``labels.ignore_index``.
+        prediction: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap.
+        target: ``(H, W)`` class indices, or ``labels.ignore_index``; ``(K, H, W)`` where classes overlap.
         probabilities: as `segzoo.interfaces.Metric.update` takes them.
         instances: likewise.
         valid: ``(H, W)`` field of view.
@@ -67,26 +88,28 @@ def check_image(
         OptionError: the sizes differ, a mask holds no class indices or one that the labels lack, or
             probabilities have another number of classes.
     """
+    read = _planes if labels.overlapping else _indices
     prediction, target = (
-        _indices(mask, name, labels) for mask, name in ((prediction, "prediction"), (target, "target"))
+        read(mask, name, labels) for mask, name in ((prediction, "prediction"), (target, "target"))
     )
     shape = target.shape
     if prediction.shape != shape:
         raise OptionError(
             f"the prediction is {_size(prediction)} and the target {_size(target)}: score masks of one size"
         )
+    ignored = IGNORED if labels.overlapping else labels.ignore_index
     _check_range(labels, prediction, "prediction", None)
-    _check_range(labels, target, "target", labels.ignore_index)
+    _check_range(labels, target, "target", ignored)
     counted = None
-    if labels.ignore_index is not None:
-        counted = target != labels.ignore_index
+    if ignored is not None:
+        counted = target != ignored
     if valid is not None:
         valid = np.asarray(valid, bool)
-        if valid.shape != shape:
+        if valid.shape != shape[-2:]:
             raise OptionError(f"the field of view is {_size(valid)}, the masks are {_size(target)}")
         counted = valid if counted is None else counted & valid
     if probabilities is not None:
-        probabilities = _check_probabilities(labels, np.asarray(probabilities), shape)
+        probabilities = _check_probabilities(labels, np.asarray(probabilities), shape[-2:])
     for objects in instances or ():
         if objects is not None and (objects.shape != shape or objects.dtype.kind not in "iu"):
             raise OptionError(
@@ -114,8 +137,25 @@ def _indices(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
     return mask.astype(labels.index_type)
 
 
+def _planes(mask: NDArray[Any], name: str, labels: Labels) -> NDArray[Any]:
+    mask, count = np.asarray(mask), len(labels.classes)
+    if mask.ndim != 3 or len(mask) != count:
+        raise OptionError(
+            f"the {name} has the shape {mask.shape}; the mask of the {count} classes that overlap is "
+            f"({count}, H, W)"
+        )
+    if mask.dtype.kind not in "iub":
+        raise OptionError(
+            f"the {name} holds {mask.dtype}; a class is there (1) or not (0): apply a threshold"
+        )
+    if mask.dtype == np.uint8:
+        return mask
+    # What bytes cannot hold is wrong, and stays so.
+    return np.where((mask >= 0) & (mask <= 255), mask, 256).astype(np.uint16)
+
+
 def _check_range(labels: Labels, mask: NDArray[Any], name: str, ignored: int | None) -> None:
-    count = len(labels.classes)
+    count = 2 if labels.overlapping else len(labels.classes)
     if not mask.size or int(mask.max()) < count:
         return
     beyond = mask >= count
@@ -123,6 +163,10 @@ def _check_range(labels: Labels, mask: NDArray[Any], name: str, ignored: int | N
         beyond &= mask != ignored
     if beyond.any():
         worst = int(mask[beyond].max())
+        if labels.overlapping:
+            raise OptionError(
+                f"the {name} holds {worst}; where classes overlap, 1 says that one is there, 0 that it is not"
+            )
         hint = "; masks of 0 and 255 need values=(0, 255) in their labels" if worst == 255 else ""
         raise OptionError(
             f"the {name} holds the index {worst}, but {count} classes have the indices 0 to {count - 1}{hint}"
@@ -134,10 +178,9 @@ def _check_probabilities(
 ) -> NDArray[np.float32]:
     count = len(labels.classes)
     channels = probabilities.shape[0] if probabilities.ndim == 3 else 0
-    if probabilities.shape[1:] != shape or channels not in ((1, count) if count == 2 else (count,)):
-        wanted = f"({count}, {shape[0]}, {shape[1]})" + (
-            f" or (1, {shape[0]}, {shape[1]})" if count == 2 else ""
-        )
+    binary = count == 2 and not labels.overlapping
+    if probabilities.shape[1:] != shape or channels not in ((1, count) if binary else (count,)):
+        wanted = f"({count}, {shape[0]}, {shape[1]})" + (f" or (1, {shape[0]}, {shape[1]})" if binary else "")
         raise OptionError(f"probabilities have the shape {probabilities.shape}, the masks need {wanted}")
     if probabilities.dtype.kind not in "fiub":
         raise OptionError(f"probabilities must be numbers, got an array of {probabilities.dtype}")

@@ -45,8 +45,17 @@ def label_class(image: Image, index: int, connectivity: int) -> tuple[NDArray[An
     """Return the predicted and the true objects of a class, 0 where there is none or nothing counts.
 
     Given instances keep their shapes; where there are several foreground classes, each instance is of
-    the class that most of its pixels have in its mask. Others are connected components.
+    the class that most of its pixels have in its mask. Others are connected components. Where classes
+    overlap, instances ``(K, H, W)`` are of the class in whose plane they lie.
     """
+    if image.labels.overlapping:
+        predicted, true = (
+            _components(where, connectivity)
+            if given is None
+            else _given(given[index], None, index, image.counted_for(index), None)
+            for where, given in zip(image.of_class(index), image.instances, strict=True)
+        )
+        return predicted, true
     several, nothing = len(image.labels.foreground) > 1, image.labels.background
     sides = zip(image.of_class(index), image.instances, (image.prediction, image.target), strict=True)
     predicted, true = (

@@ -29,8 +29,19 @@ FORMULAS: dict[Measure, str] = {
 }
 
 
+def totals(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return ``(4, classes)``: the right, predicted and true pixels of every class, and all pixels."""
+    size = np.full(len(matrix), matrix.sum())
+    return np.stack([np.diagonal(matrix), matrix.sum(0), matrix.sum(1), size])
+
+
 def rate(measure: Measure, matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a measure of every class.
+    """Return a measure of every class of a confusion matrix, as `rate_of` has it."""
+    return rate_of(measure, totals(matrix))
+
+
+def rate_of(measure: Measure, counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a measure of every class, of counts as `totals` returns them.
 
     NaN for a class in neither mask (and for the specificity of one that is everywhere in the truth);
     0 for the precision or recall of a class in only one of the masks.
@@ -38,7 +49,7 @@ def rate(measure: Measure, matrix: NDArray[Any]) -> NDArray[np.float64]:
     Raises:
         OptionError: there is no such measure.
     """
-    common, predicted, true = np.diagonal(matrix), matrix.sum(0), matrix.sum(1)
+    common, predicted, true, total = counts
     either = predicted + true - common
     match measure:
         case "iou":
@@ -50,7 +61,6 @@ def rate(measure: Measure, matrix: NDArray[Any]) -> NDArray[np.float64]:
         case "recall":
             return np.where(either > 0, ratio(common, true, empty=0.0), np.nan)
         case "specificity":
-            total = matrix.sum()
             return np.where(either > 0, ratio(total - either, total - true), np.nan)
     raise OptionError(f"measure must be one of {', '.join(get_args(Measure))}, got {measure!r}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from segzoo.errors import OptionError
-from segzoo.metrics.confusion import count_confusion
+from segzoo.metrics.confusion import count_apart, count_confusion
 from segzoo.metrics.contract import (
     ABSENT,
     describe_average,
@@ -18,7 +18,7 @@ from segzoo.metrics.contract import (
     write_contract,
 )
 from segzoo.metrics.counting import Counted, average_classes
-from segzoo.metrics.rates import FORMULAS, Measure, accuracy, kappa, mcc, rate
+from segzoo.metrics.rates import FORMULAS, Measure, accuracy, kappa, mcc, rate_of, totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +67,7 @@ def class_score(
         names=[labels.classes[index] for index in classes],
         weights=weights,
         per_class=per_class,
+        overlapping=labels.overlapping,
     )
     return Counted(
         labels=labels,
@@ -77,8 +78,8 @@ def class_score(
             empty=f"{ABSENT}; precision and recall of a class in one mask only are 0",
             ignored=describe_ignored(labels),
         ),
-        shape=(len(labels.classes), len(labels.classes)),
-        count=count_confusion,
+        shape=(4 if labels.overlapping else len(labels.classes), len(labels.classes)),
+        count=count_apart if labels.overlapping else count_confusion,
         pooled=partial(score, "pooled"),
         per_image=partial(score, "per_image"),
     )
@@ -86,18 +87,20 @@ def class_score(
 
 def _class_means(
     prefix: str,
-    matrix: NDArray[Any],
+    counts: NDArray[Any],
     *,
     measure: Measure,
     classes: Sequence[int],
     names: Sequence[str],
     weights: str,
     per_class: bool,
+    overlapping: bool,
 ) -> dict[str, float]:
-    values = rate(measure, matrix)[list(classes)]
+    counts = (counts if overlapping else totals(counts))[:, list(classes)]
+    values, pixels = rate_of(measure, counts), counts[3]
     # A truth and a prediction without any of the classes agree; no pixels at all say nothing.
-    absent = 1.0 if matrix.sum() and (prefix == "per_image" or np.isnan(values).all()) else np.nan
-    weighed = matrix.sum(1)[list(classes)] if weights == "frequency" and prefix == "pooled" else None
+    absent = np.where((pixels > 0) & (prefix == "per_image" or np.isnan(values).all()), 1.0, np.nan)
+    weighed = counts[2] if weights == "frequency" and prefix == "pooled" else None
     if weighed is not None and not weighed.any():
         weighed = None
     return average_classes(prefix, values, names=names, absent=absent, weights=weighed, per_class=per_class)

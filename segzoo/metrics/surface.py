@@ -83,10 +83,9 @@ def _count(
     image: Image, *, classes: Sequence[int], measure: str, spacing: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Return each class's distance, and whether the image has pixels that count."""
-    pixels = image.target.size if image.counted is None else np.count_nonzero(image.counted)
-    diagonal = math.hypot(*(side * step for side, step in zip(image.target.shape, spacing, strict=True)))
+    diagonal = math.hypot(*(side * step for side, step in zip(image.size, spacing, strict=True)))
     distances = [_distance(*image.of_class(index), measure, spacing, diagonal) for index in classes]
-    return np.array([distances, [pixels > 0] * len(classes)], np.float64)
+    return np.array([distances, [image.pixels(index) > 0 for index in classes]], np.float64)
 
 
 def _distance(

@@ -69,12 +69,14 @@ class MetricSpec(PartSpec):
         higher_is_better: which way is up.
         needs: what ``update`` must be given besides the masks: ``"probabilities"``, and
             ``"instances"`` where they are known.
+        overlapping: whether it scores classes that overlap: ``update`` is then given masks ``(K, H, W)``.
     """
 
     kind: ClassVar[str] = "metric"
 
     higher_is_better: bool = True
     needs: tuple[str, ...] = ()
+    overlapping: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +89,12 @@ class MetricSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(PartSpec):
-    """A loss: ``factory(**options)`` gives a callable ``(logits, target) -> scalar``."""
+    """A loss: ``factory(**options)`` gives a callable ``(logits, target) -> scalar``.
+
+    Attributes:
+        overlapping: whether it trains classes that overlap: its target is then ``(N, C, H, W)``.
+    """
 
     kind: ClassVar[str] = "loss"
+
+    overlapping: bool = False
