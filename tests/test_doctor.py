@@ -92,7 +92,13 @@ def with_void(number: int) -> np.ndarray:
 
 
 def numbered(number: int) -> np.ndarray:
-    return (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % (290 + number)).astype(np.uint16)
+    """Squares with a number each, of which one is gone."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint16)
+    places = np.random.default_rng(number).permutation(HEIGHT * WIDTH // 16)
+    for value, place in enumerate(places[: 6 + 2 * number], start=1):
+        row, column = divmod(int(place) * 4, WIDTH)
+        mask[row * 4 : row * 4 + 3, column : column + 3] = value * (value != 4)
+    return mask
 
 
 MASKS: dict[str, tuple[Callable[[int], np.ndarray | Image.Image], str, str, list[str]]] = {
@@ -107,7 +113,7 @@ MASKS: dict[str, tuple[Callable[[int], np.ndarray | Image.Image], str, str, list
     "colours": (coloured, "colours", "warning", ["data.palette=[[0,0,0],[0,0,255],[255,0,0]]"]),
     "smooth": (grey, "smeared", "error", []),
     "shuffled palette": (shuffled_palette, "palettes", "error", []),
-    "objects": (numbered, "instances", "error", []),
+    "objects": (numbered, "instances", "note", ["data.instances=true"]),
     "black": (lambda n: disc(n) * np.uint8(0), "single", "error", []),
     "photographs": (picture, "unclear", "error", []),
     "noise": (lambda n: np.asarray(Image.fromarray(picture(n)).convert("L")), "unclear", "error", []),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from doctor_data import HEIGHT, NAMES, WIDTH, disc, folder, picture, save
 from PIL import Image
-from test_doctor import MASKS, coloured, options_of, trains
+from test_doctor import MASKS, coloured, numbered, options_of, trains
 
 from segzoo import cli
 from segzoo.build import open_dataset
@@ -31,7 +31,8 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case, (_, kind, _, _) in MASKS.items() if kind not in ("single", "unclear")]
+    "case",
+    [case for case, (_, kind, _, _) in MASKS.items() if kind not in ("single", "unclear", "instances")],
 )
 def test_a_copy_of_every_kind_of_mask_trains_and_holds_class_indices(tmp_path: Path, case: str) -> None:
     data, out = folder(tmp_path / "data", MASKS[case][0]), tmp_path / "fixed"
@@ -43,8 +44,22 @@ def test_a_copy_of_every_kind_of_mask_trains_and_holds_class_indices(tmp_path: P
     assert fingerprint(data) == before
     values = np.unique(np.asarray(Image.open(out / "masks/img.00.png")))
     assert set(values) <= {0, 1, 2, 255}
-    if case not in ("void", "few of many", "colours", "objects"):
+    if case not in ("void", "few of many", "colours"):
         np.testing.assert_array_equal(np.asarray(Image.open(out / "masks/img.03.png")), disc(3))
+
+
+def test_a_copy_of_masks_that_number_objects_keeps_the_numbers(tmp_path: Path) -> None:
+    data, out = folder(tmp_path / "data", numbered), tmp_path / "fixed"
+    (data / "images" / "img.00.png").unlink()
+    large = numbered(1).astype(np.int32) * 100_000
+    (data / "masks" / "img.01.png").unlink()
+    Image.fromarray(large).save(data / "masks" / "img.01.tif")
+    report = check_data(data, fix=out)
+    assert report.repaired is not None
+    assert options_of(report.repaired) == ["data.instances=true"]
+    assert trains(str(out), options_of(report.repaired))
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "masks/img.01.tif")), large)
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "masks/img.02.png")), numbered(2))
 
 
 def test_jpeg_masks_come_back_as_they_were_drawn(tmp_path: Path) -> None:

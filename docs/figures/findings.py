@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Settings and commands in what the doctor says.
 _CODE = re.compile(
-    r"(?:data|model|loss)\.\w+(?:=\[[^\]]*\]|=[\w.]*\w)?|segzoo data \w+ DIR"
+    r"(?:data|model|loss)\.\w+(?:=\[[^\]]*\]|=\{[^}]*\}|=[\w.]*\w)?|segzoo data \w+ DIR"
     r"|--data \S+ --root [\w/]+"
 )
 #: What is made, and what the doctor should find there.
@@ -52,6 +52,9 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "smeared": (partial(ill.folder, mask=ill.smooth), ("smeared",)),
     "palettes": (partial(ill.folder, mask=ill.shuffled), ("palettes",)),
     "instances": (partial(ill.folder, mask=ill.counted), ("instances",)),
+    "filled": (partial(ill.folder, mask=ill.filled), ("filled",)),
+    "pieces": (partial(ill.folder, mask=ill.one_of_each), ("pieces",)),
+    "unfinished": (ill.half_counted, ("unfinished",)),
     "floats": (ill.floating, ("floats",)),
     "single": (partial(ill.folder, mask=lambda n: ill.disc(n, 0)), ("single",)),
     "unclear": (partial(ill.folder, mask=ill.noise), ("unclear",)),
@@ -70,7 +73,7 @@ GROUPS = {
     ),
     "What the masks mean": (
         "binary", "indices", "void", "values", "one-based", "colours", "camvid", "odd-masks", "smeared",
-        "palettes", "instances", "floats", "single", "unclear",
+        "palettes", "instances", "filled", "unfinished", "pieces", "floats", "single", "unclear",
     ),
     "Classes": ("black", "missing-classes", "missing-in-split", "rare"),
     "The same image twice": ("copies-across-splits", "near-copies-across-splits", "copies"),

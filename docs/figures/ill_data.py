@@ -170,9 +170,33 @@ def noise(number: int) -> NDArray[np.uint8]:
     return np.stack([places % 251, places * 7 % 241, places * 13 % 239], axis=-1).astype(np.uint8)
 
 
-def counted(number: int) -> NDArray[np.uint16]:
-    """Return a mask in which every object has a number of its own."""
-    return (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % (290 + number)).astype(np.uint16)
+def counted(number: int, *, least: int = 6) -> NDArray[np.uint16]:
+    """Return a mask in which every object has a number of its own, and one number is gone."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint16)
+    places = np.random.default_rng(number).permutation(HEIGHT * WIDTH // 16)
+    for value, place in enumerate(places[: least + 2 * number], start=1):
+        row, column = divmod(int(place) * 4, WIDTH)
+        mask[row * 4 : row * 4 + 3, column : column + 3] = value * (value != 4)
+    return mask
+
+
+def filled(number: int) -> NDArray[np.uint16]:
+    """Return a mask in which each pixel belongs to an object."""
+    numbers = np.random.default_rng(number).permutation(HEIGHT * WIDTH // 16) + 1
+    return np.kron(numbers.reshape(HEIGHT // 4, -1), np.ones((4, 4), int)).astype(np.uint16)
+
+
+def one_of_each(number: int) -> NDArray[np.uint8]:
+    """Return a mask of five classes, each of which occurs once."""
+    mask = counted(number)
+    return np.where(mask <= 6, mask, 0).astype(np.uint8)
+
+
+def half_counted(root: Path) -> None:
+    """Write images full of objects, a few of which have a number."""
+    every = [counted(number, least=24) for number in range(COUNT)]
+    some = [np.where(mask <= 4 + 2 * (number % 5), mask, 0) for number, mask in enumerate(every)]
+    folder(root, some.__getitem__, lambda number: (40 + 160 * (every[number] > 0)).astype(np.uint8))
 
 
 def with_void(number: int) -> NDArray[np.uint8]:

@@ -28,12 +28,14 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
     classes = len(meaning.names)
     pixels: dict[str, Counter[int | None]] = {"all": Counter()}
     present: dict[str, Counter[int | None]] = {"all": Counter()}
+    objects: Counter[str] = Counter()
     for look in readable if meaning.known else ():
         if fits(look.mask, meaning):
             here = meaning.shares(look.mask)
             for key in ("all", look.split):
                 pixels.setdefault(key, Counter()).update(here)
                 present.setdefault(key, Counter()).update(list(here))
+                objects[key] += meaning.objects(look.mask)
     everything = sum(pixels["all"].values())
     counted = meaning.names if everything else ()
     return Statistics(
@@ -46,6 +48,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
         present={k: tuple(c[i] for i in range(classes)) for k, c in present.items()} if counted else {},
         void=pixels["all"][None] / everything if everything else 0.0,
         weights=class_weights(_shares(pixels["all"], classes)) if counted else (),
+        objects=dict(objects) if counted and meaning.kind == "instances" else {},
     )
 
 

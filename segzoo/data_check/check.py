@@ -17,6 +17,7 @@ from segzoo.data_check.report import Finding, Report, in_order
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import look_at_pairs, look_at_samples, shown, splits_in
 from segzoo.data_check.twins import twins
+from segzoo.data_check.unfinished import unfinished
 from segzoo.data_check.values import values
 from segzoo.errors import OptionError
 
@@ -82,7 +83,7 @@ def survey(source: Source, *, sample: int, progress: bool) -> tuple[list[Look], 
     """Look at every pair of a source once, and judge what its masks mean."""
     if source.layout is not None:
         looks = look_at_pairs(source.layout.pairs, sample=sample, progress=progress)
-        return looks, interpret([look.mask for look in looks])
+        return looks, interpret([look.mask for look in looks], [look.mask_path for look in looks])
     looks = look_at_samples(source.datasets, sample=sample, progress=progress)
     labels = next(iter(source.datasets.values())).labels
     return looks, meaning_of_labels(labels)
@@ -93,7 +94,8 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     told = looks if layout is None else [_relative(look, layout) for look in looks]
     numbers = statistics(told, meaning)
     found = [*_recognised(source), *(pairing(layout) if layout else ()), *pictures(told)]
-    found += [*(values(told, meaning) if layout else ()), *balance(told, meaning, numbers), *twins(told)]
+    found += [*(values(told, meaning) if layout else ()), *unfinished(looks, meaning)]
+    found += [*balance(told, meaning, numbers), *twins(told)]
     report = Report(data=source.data, pairs=splits_in(looks), findings=in_order(found), statistics=numbers)
     if not report.ok:
         return report

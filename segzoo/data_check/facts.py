@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from segzoo.data_check.objects import FEWEST, look_at_values
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.files import regular
 from segzoo.images import as_image, from_pillow, read
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from segzoo.data_check.objects import ValueFacts
 
 #: Side of the grey thumbnail by which images are compared.
 SKETCH = 32
@@ -83,13 +86,16 @@ class MaskFacts:
     Attributes:
         size: ``(height, width)``, as stored; nothing turns masks.
         values: pixels of each value; empty where the file holds colours, or more than `MOST_VALUES`
-            values (of numbered objects, 0 and 1 are then kept: none and any).
+            values.
         colours: pixels of each colour, where the file holds colours; empty where there are too many.
         palette: the colour of each value that occurs, where the file has a palette.
         distinct: how many values or colours occur.
         coloured: whether the file holds colours rather than one value a pixel.
         whole: whether all values are stored as whole numbers.
-        objects: the highest number where the values are 0 to n without a gap; else 0.
+        numbers: how many values other than 0 there are, where all are whole numbers of 0 or more; else 0.
+        highest: of them, 0 where there is none.
+        zeros: pixels of value 0, likewise.
+        looks: how the values lie in the mask, where they may number objects; only of masks in the sample.
         problem: why it cannot be read; all else is then meaningless.
         extra: how to install what reading it takes, where that is why.
     """
@@ -105,7 +111,10 @@ class MaskFacts:
     distinct: int = 0
     coloured: bool = False
     whole: bool = True
-    objects: int = 0
+    numbers: int = 0
+    highest: int = 0
+    zeros: int = 0
+    looks: ValueFacts | None = None
     problem: str = ""
     extra: str = ""
 
@@ -115,9 +124,9 @@ def look_at_image(path: Path, *, measure: bool, page: int | None = None) -> Imag
     return _guarded(path, page, lambda image, digest: _image(image, digest, measure), ImageFacts)
 
 
-def look_at_mask(path: Path, *, page: int | None = None) -> MaskFacts:
-    """Read a mask and count its values."""
-    return _guarded(path, page, lambda image, _: _mask(image), MaskFacts)
+def look_at_mask(path: Path, *, measure: bool = True, page: int | None = None) -> MaskFacts:
+    """Read a mask and count its values; ``measure`` looks how they lie, if they may number objects."""
+    return _guarded(path, page, lambda image, _: _mask(image, measure), MaskFacts)
 
 
 def _guarded(
@@ -247,7 +256,7 @@ def moments_of(image: Image.Image) -> NDArray[np.float64]:
     return np.stack([counts @ levels, counts @ levels**2], axis=1) / (image.width * image.height)
 
 
-def _mask(image: Image.Image) -> MaskFacts:
+def _mask(image: Image.Image, measure: bool) -> MaskFacts:
     turn, frames, mode = _turn(image), getattr(image, "n_frames", 1), image.mode
     told: dict[str, Any] = {
         "size": (image.height, image.width),
@@ -262,11 +271,10 @@ def _mask(image: Image.Image) -> MaskFacts:
         if mode == "1":
             values = {min(value, 1): count for value, count in values.items()}
         palette = _palette(image, values) if mode == "P" else {}
-        return MaskFacts(
-            **told, values=values, distinct=len(values), palette=palette, objects=_gapless(list(values))
-        )
+        told |= _numbers(np.asarray(image), np.array(list(values)), np.array(list(values.values())), measure)
+        return MaskFacts(**told, values=values, distinct=len(values), palette=palette)
     if mode in ("I", "F") or mode.startswith("I;16"):
-        return _deep(np.asarray(image), told)
+        return _deep(np.asarray(image), told, measure)
     return _colours(image.convert("RGB"), told)
 
 
@@ -275,24 +283,28 @@ def _palette(image: Image.Image, values: dict[int, int]) -> dict[int, tuple[int,
     return {v: (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in values if 3 * v + 2 < len(flat)}
 
 
-def _deep(array: NDArray[Any], told: dict[str, Any]) -> MaskFacts:
+def _deep(array: NDArray[Any], told: dict[str, Any], measure: bool) -> MaskFacts:
     found, counts = np.unique(array, return_counts=True)
     integral = bool(np.all(np.isfinite(found)) and np.all(found == np.floor(found)))
     whole = bool(np.issubdtype(array.dtype, np.integer))
-    objects = _gapless(found.astype(np.int64).tolist()) if integral else 0
     values: dict[int, int] = {}
     if integral and len(found) <= MOST_VALUES:
         values = {int(value): int(count) for value, count in zip(found, counts, strict=True)}
-    elif objects:
-        none = int(counts[0]) if found[0] == 0 else 0
-        values = {0: none, 1: array.size - none}
-    return MaskFacts(**told, values=values, distinct=len(found), whole=whole, objects=objects)
+    if integral:
+        told |= _numbers(array, found, counts, measure)
+    return MaskFacts(**told, values=values, distinct=len(found), whole=whole)
 
 
-def _gapless(values: list[int]) -> int:
-    """Return n where the values are 1 to n, with or without 0; else 0. They must be sorted."""
-    numbers = [value for value in values if value]
-    return numbers[-1] if numbers and numbers[0] == 1 and numbers[-1] == len(numbers) else 0
+def _numbers(
+    array: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int64], measure: bool
+) -> dict[str, Any]:
+    """Return what is known of whole numbers, given which there are and how often."""
+    if found[0] < 0:
+        return {}
+    zeros = int(counts[0]) if found[0] == 0 else 0
+    numbers = len(found) - (zeros > 0)
+    looks = look_at_values(array) if measure and numbers >= FEWEST else None
+    return {"numbers": numbers, "highest": int(found[-1]), "zeros": zeros, "looks": looks}
 
 
 def _colours(image: Image.Image, told: dict[str, Any]) -> MaskFacts:

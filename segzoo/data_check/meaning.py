@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from segzoo.data_check.blur import peaks, share_near, together
 from segzoo.data_check.facts import MOST_VALUES
+from segzoo.data_check.objects import VOID, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from segzoo.data_check.blur import Peaks
     from segzoo.data_check.facts import MaskFacts
+    from segzoo.data_check.objects import Evidence
     from segzoo.specs import Labels
 
 Kind = Literal[
@@ -35,7 +37,6 @@ Kind = Literal[
     "none",  # no mask could be read
 ]
 
-VOID = 255
 _MOST_CLASSES, _MOST_COLOURS = 64, 64
 #: The share of masks that must agree before the others are called odd.
 _MAJORITY = 0.8
@@ -61,6 +62,7 @@ class Meaning:
         colours: the colour of each class, where masks hold colours.
         ignore: the value of pixels that count for nothing.
         peaks: the two values that blurred masks were drawn with.
+        pieces: whether each value lies in one piece, so that values may number objects after all.
     """
 
     kind: Kind
@@ -69,22 +71,25 @@ class Meaning:
     colours: tuple[Colour, ...] = ()
     ignore: int | None = None
     peaks: Peaks | None = None
+    pieces: bool = False
 
     @property
     def trainable(self) -> bool:
         """Whether `segzoo train` can be told what the masks mean, and the files stay as they are."""
-        return self.kind in ("indices", "binary", "values", "colours")
+        return self.kind in ("indices", "binary", "values", "colours", "instances")
 
     @property
     def known(self) -> bool:
         """Whether each pixel's class is known, so that shares can be counted and copies repaired."""
-        return self.trainable or self.kind in ("smeared", "palettes", "instances", "floats")
+        return self.trainable or self.kind in ("smeared", "palettes", "floats")
 
     @property
     def options(self) -> tuple[str, ...]:
         """What to tell `segzoo train` of masks as they are, ``data.classes=...`` and so on."""
         if self.colours:
             return (f"data.palette={json.dumps(self.colours, separators=(',', ':'))}",)
+        if self.kind == "instances":
+            return ("data.instances=true", *options(2, self.ignore))
         values = (f"data.values=[{','.join(map(str, self.values))}]",) if self.values else ()
         return (*options(len(self.names), self.ignore), *values)
 
@@ -96,16 +101,24 @@ class Meaning:
             for colour, count in coloured(mask).items():
                 counts[table.get(colour)] += count
             return counts
+        if self.kind == "instances":
+            void = mask.values.get(VOID, 0) if self.ignore == VOID else 0
+            rest = mask.size[0] * mask.size[1] - mask.zeros - void
+            return Counter({index: n for index, n in ((0, mask.zeros), (1, rest), (None, void)) if n})
         table = self.table(mask)
         for value, count in mask.values.items():
             counts[table.get(value)] += count
         return counts
 
+    def objects(self, mask: MaskFacts) -> int:
+        """Return how many objects a mask numbers; 0 where masks hold classes."""
+        if self.kind != "instances":
+            return 0
+        return mask.numbers - (self.ignore == VOID and VOID in mask.values)
+
     def table(self, mask: MaskFacts) -> dict[int, int]:
         """Return the class of each value in a mask; values that are missing are void."""
         found = set(mask.values)
-        if self.kind == "instances":
-            return {value: int(value > 0) for value in found}
         if self.kind == "smeared":
             low, high = (0, 1) if max(found, default=0) <= 1 else peaks(mask) or self.peaks or (0, VOID)
             return {value: int(2 * value > low + high) for value in found}
@@ -126,10 +139,23 @@ def meaning_of_labels(labels: Labels) -> Meaning:
     return Meaning("indices", names=labels.classes, ignore=labels.ignore_index)
 
 
-def interpret(masks: Sequence[MaskFacts]) -> Meaning:
-    """Judge what the values of these masks mean; a few that fit to no others are left aside."""
-    masks = [mask for mask in masks if not mask.problem]
+def interpret(masks: Sequence[MaskFacts], files: Sequence[str] = ()) -> Meaning:
+    """Judge what the values of these masks mean; a few that fit to no others are left aside.
+
+    Args:
+        masks: facts of all.
+        files: of each mask, where several may be pages of one; each its own where empty.
+    """
+    files = files or [str(number) for number in range(len(masks))]
+    read = [(mask, file) for mask, file in zip(masks, files, strict=True) if not mask.problem]
+    masks = [mask for mask, _ in read]
+    evidence = _evidence(masks, [file for _, file in read])
+    if evidence is not None and evidence.objects:
+        return _instances(evidence)
     meaning = _judge(masks)
+    if evidence is not None and evidence.pieces:
+        # What is blurred lies in many pieces.
+        return _instances(evidence) if meaning.kind == "smeared" else replace(meaning, pieces=True)
     if meaning.kind != "unclear":
         return meaning
     sober = [mask for mask in masks if _sober(mask)]
@@ -143,6 +169,8 @@ def fits(mask: MaskFacts, meaning: Meaning) -> bool:
     if meaning.colours:
         here = coloured(mask)
         return bool(here) and set(here) <= set(meaning.colours)
+    if meaning.kind == "instances":
+        return not mask.coloured and mask.numbers + mask.zeros > 0
     if mask.coloured or not mask.values:
         return False
     if meaning.peaks and mask.distinct > 2:
@@ -165,7 +193,7 @@ def _judge(masks: Sequence[MaskFacts]) -> Meaning:
     if any(not mask.whole for mask in masks):
         inner = _values(masks)
         return Meaning("floats", inner.names, inner.values, (), inner.ignore) if inner.trainable else inner
-    return _instances(masks) or _values(masks)
+    return _values(masks)
 
 
 def _values(masks: Sequence[MaskFacts]) -> Meaning:
@@ -230,15 +258,16 @@ def _names(count: int, first: int = 0) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(count))
 
 
-def _instances(masks: Sequence[MaskFacts]) -> Meaning | None:
-    """Recognise masks that number objects: in each, 0 to n without a gap, n differing and large."""
-    numbered = [mask for mask in masks if mask.values != {0: mask.size[0] * mask.size[1]}]
-    if not all(mask.objects for mask in numbered):
+def _evidence(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
+    """Return what speaks for numbered objects; ``None`` where most masks hold something else than numbers."""
+    numbered = [(mask, file) for mask, file in zip(masks, files, strict=True) if mask.numbers + mask.zeros]
+    if not masks or len(numbered) < _MAJORITY * len(masks):
         return None
-    highest = {mask.objects for mask in numbered}
-    if max(highest, default=0) <= _MOST_CLASSES // 2 or (len(highest) < 2 < len(numbered)):
-        return None
-    return Meaning("instances", _names(2))
+    return gather([mask for mask, _ in numbered], [file for _, file in numbered])
+
+
+def _instances(evidence: Evidence) -> Meaning:
+    return Meaning("instances", _names(2), ignore=_void(evidence.void))
 
 
 def mixed_palettes(masks: Iterable[MaskFacts]) -> bool:

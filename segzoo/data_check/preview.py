@@ -183,7 +183,8 @@ def _cells_of_pairs(
     looks = dict(
         zip(judged, look_at_pairs([pairs[i] for i in judged], sample=0, progress=False), strict=True)
     )
-    meaning = interpret([look.mask for look in looks.values()])
+    found = list(looks.values())
+    meaning = interpret([look.mask for look in found], [look.mask_path for look in found])
     names = meaning.names or ("background", "foreground")
     labels = with_void(Labels(classes=names, palette=_palette(meaning)))
     cells = [_cell(looks[index], meaning, labels) for index in shown]

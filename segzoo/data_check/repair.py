@@ -1,4 +1,4 @@
-"""A repaired copy: masks of class indices, images upright, and nothing that does not pair.
+"""A repaired copy: masks of class indices or of numbers, images upright, and nothing that does not pair.
 
 The copy is written beside its final place and moved there when it is complete.
 """
@@ -23,6 +23,7 @@ from segzoo.data_check.survey import shown
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
 from segzoo.images import opened, read
+from segzoo.labels import read_mask
 from segzoo.printing import printable
 from segzoo.specs import Labels
 
@@ -85,7 +86,7 @@ def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -
                 _write(look, part / folder, name, meaning, done)
             except ImageError as error:  # what was read before is no longer, or cannot be turned
                 done.left_out.append(str(error))
-        _write_list(part, done)
+        _write_list(part, meaning, done)
     return done
 
 
@@ -144,7 +145,24 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
         done.changed.append(f"{look.image_path} is {image.relative_to(folder)}: {why}")
     else:
         shutil.copyfile(source, image)
-    indexed(class_mask(look, meaning), meaning).save(mask)
+    if meaning.kind != "instances":
+        indexed(class_mask(look, meaning), meaning).save(mask)
+        return
+    numbers = np.asarray(_sized(Image.fromarray(_numbers(look)), look))
+    if numbers.max() <= 0xFFFF:
+        Image.fromarray(numbers.astype(np.uint16)).save(mask)
+    else:  # PNG ends at 16 bits
+        Image.fromarray(numbers).save(mask.with_suffix(".tif"))
+
+
+def _numbers(look: Look) -> NDArray[np.int32]:
+    """Return the numbers of a mask's objects; those beyond 31 bits are given anew."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        numbers = read_mask(look.mask_path, page=look.page)
+    if numbers.max(initial=0) > np.iinfo(np.int32).max:
+        numbers = np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
+    return numbers.astype(np.int32)
 
 
 def _upright_image(look: Look) -> Image.Image:
@@ -164,6 +182,11 @@ def class_mask(look: Look, meaning: Meaning) -> Image.Image:
         warnings.simplefilter("ignore")
         with _mask_opened(path, look.page) as image:
             mask = Image.fromarray(_classes(image, look, meaning))
+    return _sized(mask, look)
+
+
+def _sized(mask: Image.Image, look: Look) -> Image.Image:
+    """Return a mask turned and sized like its image."""
     if turned_with_image(look):
         mask = upright(mask, look.image.turn)
     height, width = look.image.size
@@ -182,7 +205,7 @@ def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uin
         image = image.convert("RGB").getchannel(0)
     array = np.asarray(image).astype(np.uint8) if image.mode == "1" else np.asarray(image)
     if meaning.kind == "instances":
-        return (array > 0).astype(np.uint8)
+        return np.where(array == meaning.ignore, VOID, array > 0).astype(np.uint8)
     return _by_table(array.astype(np.int64), meaning.table(look.mask))
 
 
@@ -212,12 +235,13 @@ def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
     return mask
 
 
-def _write_list(folder: Path, done: Repair) -> None:
+def _write_list(folder: Path, meaning: Meaning, done: Repair) -> None:
     lines = [
         f"left out ({len(done.left_out)}):",
         *done.left_out,
         "",
         f"changed images ({len(done.changed)}):",
     ]
-    lines += [*done.changed, "", "All masks were written again as class indices."]
+    held = "with the numbers of their objects" if meaning.kind == "instances" else "as class indices"
+    lines += [*done.changed, "", f"All masks were written again {held}."]
     (folder / LIST).write_text("\n".join(map(printable, lines)) + "\n", encoding="utf-8")

@@ -56,6 +56,7 @@ class Statistics:
         present: by split, and for ``all``: in how many masks each class occurs.
         void: share of all pixels that count for nothing.
         weights: suggested class weights, mean 1; empty where a class has no pixel.
+        objects: by split, and for ``all``: how many objects masks number; empty where they hold classes.
     """
 
     sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class Statistics:
     present: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     void: float = 0.0
     weights: tuple[float, ...] = ()
+    objects: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +232,10 @@ def class_table(statistics: Statistics) -> str:
         rows.append(row + ([f"{statistics.weights[index]:.2f}"] if statistics.weights else []))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = ["  ".join([row[0].ljust(widths[0]), *_right(row[1:], widths[1:])]) for row in rows]
+    if statistics.objects:
+        each = [f"{split} {statistics.objects.get(split, 0):,}" for split in splits]
+        told = f" ({', '.join(each)})" if each else ""
+        lines.append(f"{many(statistics.objects['all'], 'object')}{told}")
     if statistics.void:
         lines.append(f"{statistics.void:.2%} of all pixels are void and count for nothing")
     return "\n".join(lines)

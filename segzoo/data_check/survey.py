@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from segzoo.data_check.layout import Pair
     from segzoo.interfaces import Dataset
 
+#: Masks of which it is looked how their values lie, evenly spread.
+_JUDGED = 200
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
@@ -68,12 +71,12 @@ def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list
     Raises:
         MissingExtraError: every pair takes an extra that is not installed.
     """
-    measured = in_sample(len(pairs), sample)
+    measured, judged = in_sample(len(pairs), sample), in_sample(len(pairs), _JUDGED)
 
     def look(index: int) -> Look:
         pair = pairs[index]
         image = look_at_image(pair.image, measure=index in measured, page=pair.page)
-        mask = look_at_mask(pair.mask, page=pair.page)
+        mask = look_at_mask(pair.mask, measure=index in judged, page=pair.page)
         return Look(pair.name, pair.split, str(pair.image), str(pair.mask), image, mask, pair.page)
 
     workers = min(os.cpu_count() or 1, 8)

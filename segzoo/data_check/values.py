@@ -28,6 +28,13 @@ def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         yield from _trainable(even, meaning)
     elif meaning.kind != "none":
         yield _TOLD[meaning.kind](even, meaning)
+    if meaning.pieces:
+        yield _note(
+            "pieces",
+            "each value lies in one piece in nearly every mask",
+            "Masks that number their objects look like that. If each value is an object of its own rather "
+            "than a class, pass data.instances=true instead of data.classes or data.values.",
+        )
     if odd:
         yield _error(
             "odd-masks",
@@ -53,7 +60,9 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
             count=len(looks),
         )
         return
-    if meaning.kind == "binary":
+    if meaning.kind == "instances":
+        yield from _numbered_objects(looks, meaning)
+    elif meaning.kind == "binary":
         both = 1 in found
         yield _note(
             "binary",
@@ -96,6 +105,31 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         )
 
 
+def _numbered_objects(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
+    counts = [meaning.objects(look.mask) for look in looks]
+    highest = max(look.mask.highest for look in looks)
+    if not any(look.mask.zeros for look in looks):
+        yield Finding(
+            kind="filled",
+            severity="warning",
+            what="no pixel has the number 0: objects fill the masks, and there is no background",
+            advice="As one class there is nothing to tell apart. Set the pixels between objects to 0, so "
+            "that a network learns where one ends, or say which numbers are background: "
+            'data.instances={"1":"background","2-99":"cell"}.',
+            count=len(looks),
+        )
+    yield _note(
+        "instances",
+        f"masks number their objects: {many(sum(counts), 'object')} in {many(len(looks), 'mask')}, "
+        f"{min(counts):,} to {max(counts):,} each",
+        "Each number is in one piece and means nothing from one mask to the next, so the numbers are no "
+        "classes. All objects are trained as one class, and scored one by one: pass "
+        f"{' '.join(meaning.options)}. Where they are of several classes, say which number is which: "
+        'data.instances={"1-99":"cell","100-199":"debris"}, or a CSV file with the columns number and class. '
+        f"If the numbers are classes after all, pass data.classes={highest + 1} instead.",
+    )
+
+
 def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
     blurred = [look for look in looks if look.mask.distinct > 2]
     jpeg = sum(look.mask.format == "JPEG" for look in blurred)
@@ -129,18 +163,6 @@ def _palettes(looks: Sequence[Look], meaning: Meaning) -> Finding:
 
 def _numbered(meaning: Meaning) -> str:
     return ", ".join(f"{i} {name}" for i, name in enumerate(meaning.names[:12]))
-
-
-def _instances(looks: Sequence[Look], meaning: Meaning) -> Finding:
-    most = max(look.mask.objects for look in looks)
-    return _error(
-        "instances",
-        f"each object has a number of its own, up to {most}",
-        "Training needs classes: every object of a kind the same number. If these numbers are classes "
-        f"after all, pass data.classes={most + 1}.",
-        [f"{look.mask_path}: {look.mask.objects} objects" for look in looks if look.mask.objects == most],
-        "writes 1 wherever there is an object",
-    )
 
 
 def _single(looks: Sequence[Look], meaning: Meaning) -> Finding:
@@ -180,7 +202,6 @@ def _unclear(looks: Sequence[Look], meaning: Meaning) -> Finding:
 _TOLD = {
     "smeared": _smeared,
     "palettes": _palettes,
-    "instances": _instances,
     "single": _single,
     "floats": _floats,
     "unclear": _unclear,

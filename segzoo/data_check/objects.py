@@ -1,0 +1,253 @@
+"""Whether the values of masks number objects rather than name classes: judged by evidence over all masks.
+
+Values that number objects are nearly always in one piece each, a file has as many as it has objects, and a
+value means nothing from one file to the next. Values of classes come and go independently of one another, or
+stay at their place. Gaps prove nothing: numbers go missing where objects were deleted or images were cropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lgamma, log
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.prediction.postprocessing import find_components
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.data_check.facts import MaskFacts
+
+#: Values of one mask that are looked at; the counts are those of all.
+MOST = 1024
+#: Pixels of one mask that are looked at: a window of a larger one says as much.
+_WINDOW = 1 << 21
+#: Below so many values of a mask, how they lie says nothing.
+FEWEST = 3
+#: The fewest numbers in all that may be objects; fewer are rather classes.
+_LEAST = 5
+#: Share of the values that must be in one piece. Classes of scenes have a half at most, objects that hide
+#: one another nine in ten.
+_IN_ONE_PIECE = 0.85
+#: A ratio of likelihoods that is evidence: 20 to 1.
+_LIKELIER = 3.0
+#: So many values in one file, each in one piece, are objects; more than people, organs or teeth have.
+_CROWD, _CROWD_IN_FEW = 40, 24
+#: Above it, borders are those of shades; above it, values keep their places.
+_SMOOTH, _PLACED = 0.5, 0.6
+#: More classes than that are hardly told apart by place.
+_CLASSES = 64
+VOID, _BELOW_VOID = 255, 200
+#: A value is in one piece if so much of it is.
+_WHOLE = 0.95
+#: Of how often classes occur: mean and how alike they are.
+_MEANS, _WEIGHTS = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97), (0.3, 1.0, 3.0, 10.0, 100.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueFacts:
+    """What the values of one mask look like; arrays have an entry for each value but 0, in ascending order.
+
+    Attributes:
+        values: int64.
+        pixels: int64, how many pixels have the value.
+        centres: ``(values, 2)``, mean row and column, from 0 to 1.
+        whole: whether the value is in one piece.
+        smooth: share of the borders at which two values other than 0 differ by 2 or less, as in pictures and
+            maps of distances.
+    """
+
+    values: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+    centres: NDArray[np.float32]
+    whole: NDArray[np.bool_]
+    smooth: float
+
+
+def look_at_values(mask: NDArray[Any]) -> ValueFacts:
+    """Measure the values of a mask ``(H, W)`` of whole numbers."""
+    mask = _window(mask)
+    found = find_components(mask)
+    values, which = np.unique(found.classes, return_inverse=True)
+    pixels = np.bincount(which, weights=found.areas).astype(np.int64)
+    largest = np.zeros(len(values), np.int64)
+    np.maximum.at(largest, which, found.areas)
+    places = which[found.numbers]
+    rows, columns = (
+        np.bincount(places.ravel(), weights=np.broadcast_to(ramp, mask.shape).ravel())
+        for ramp in (np.arange(mask.shape[0])[:, None], np.arange(mask.shape[1])[None])
+    )
+    centres = np.stack([rows / mask.shape[0], columns / mask.shape[1]], axis=1) / pixels[:, None]
+    chosen = np.flatnonzero(values)[:MOST]
+    return ValueFacts(
+        values=values[chosen].astype(np.int64),
+        pixels=pixels[chosen],
+        centres=centres[chosen].astype(np.float32),
+        whole=largest[chosen] >= _WHOLE * pixels[chosen],
+        smooth=_smooth(mask),
+    )
+
+
+def _window(mask: NDArray[Any]) -> NDArray[Any]:
+    if mask.size <= _WINDOW:
+        return mask
+    side = int(_WINDOW**0.5)
+    height, width = (max(side, _WINDOW // max(other, 1)) for other in mask.shape[::-1])
+    top, left = (max(length - part, 0) // 2 for length, part in zip(mask.shape, (height, width), strict=True))
+    return mask[top : top + height, left : left + width]
+
+
+def _smooth(mask: NDArray[Any]) -> float:
+    near = borders = 0
+    wide = mask.astype(np.int64)
+    for one, other in ((wide[1:], wide[:-1]), (wide[:, 1:], wide[:, :-1])):
+        border = one != other
+        borders += int(np.count_nonzero(border))
+        near += int(np.count_nonzero(border & (one != 0) & (other != 0) & (abs(one - other) <= 2)))
+    return near / borders if borders else 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for numbered objects in the masks of a data set, and what against.
+
+    Attributes:
+        files: how many there are.
+        most: the largest count of values in a file.
+        highest: of all values.
+        whole: share of values that are in one piece.
+        smooth: share of borders at which values differ by 2 or less.
+        numbered: how much likelier the values are as numbers with gaps than as classes that come and go
+            independently: the natural logarithm.
+        placed: share of the variance of places and sizes that the value explains; 0 where unknown.
+        void: whether 255 is void beside the numbers, as in Pascal's objects.
+    """
+
+    files: int
+    most: int
+    highest: int
+    whole: float
+    smooth: float
+    numbered: float
+    placed: float
+    void: bool
+
+    @property
+    def objects(self) -> bool:
+        """Whether it is enough to say that values number objects."""
+        if not self.pieces or self.smooth > _SMOOTH:
+            return False
+        if self.placed > _PLACED:
+            # Cells that are followed through a film keep number and place, but so do organs.
+            return self.highest > _CLASSES and self.numbered > _LIKELIER
+        crowd = _CROWD_IN_FEW if self.files <= 2 else _CROWD
+        return self.numbered > _LIKELIER or self.most >= crowd
+
+    @property
+    def pieces(self) -> bool:
+        """Whether there are several values, each in one piece: objects, or classes that occur once."""
+        return self.highest >= _LEAST and self.most > FEWEST and self.whole >= _IN_ONE_PIECE
+
+
+def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
+    """Return the evidence of masks; those of one file, such as its pages, number the same objects.
+
+    Args:
+        masks: their facts.
+        files: what each mask belongs to.
+    """
+    looks = [(mask.looks, file) for mask, file in zip(masks, files, strict=True) if mask.looks is not None]
+    found: dict[str, set[int]] = {file: set() for file in files}
+    for mask, file in zip(masks, files, strict=True):
+        found[file].update(mask.looks.values.tolist() if mask.looks else set(mask.values) - {0})
+    void = _is_void([values for values in found.values() if values])
+    values_of = [values - {VOID} if void else values for values in found.values()]
+    if not looks or not any(values_of):
+        return None
+    whole = np.concatenate([one.whole[one.values != VOID] if void else one.whole for one, _ in looks])
+    return Evidence(
+        files=len(found),
+        most=max(map(len, values_of)),
+        highest=max(max(values, default=0) for values in values_of),
+        whole=float(whole.mean()) if len(whole) else 0.0,
+        smooth=float(np.median([one.smooth for one, _ in looks])),
+        numbered=_numbered(values_of),
+        placed=_placed({file: one for one, file in looks}),
+        void=void,
+    )
+
+
+def _is_void(found: Sequence[set[int]]) -> bool:
+    """Whether 255 stands apart from all other values, and lies in most files."""
+    others = max((max(values - {VOID}, default=0) for values in found), default=0)
+    return others < _BELOW_VOID and 2 * sum(VOID in values for values in found) > len(found)
+
+
+def _numbered(found: Sequence[set[int]]) -> float:
+    """Return the logarithm of a ratio of likelihoods: of numbers with gaps to independent classes."""
+    files, high = len(found), max(max(values, default=0) for values in found)
+    counts = np.bincount(np.concatenate([list(values) for values in found]).astype(np.int64))[1:]
+    classes = max(
+        _independent(counts, files, mean * weight, (1 - mean) * weight)
+        for mean in _MEANS
+        for weight in _WEIGHTS
+    )
+    some = [values for values in found if values]
+    present = sum(map(len, some))
+    upward = present - len(some), sum(max(values) - 1 for values in some)
+    within = present - 2 * len(some), sum(max(values) - min(values) - 1 for values in some)
+    numbers = max(
+        _gaps(*upward) - files * log(high + 1),
+        _gaps(*within) - files * log(high * (high + 1) / 2 + 1),
+    )
+    return numbers - classes
+
+
+def _gaps(present: int, places: int) -> float:
+    """Return the logarithm of the likelihood that so many places hold a value, others a gap."""
+    if places <= 0 or present <= 0:
+        return 0.0
+    share = present / places
+    return present * log(share) + ((places - present) * log(1 - share) if share < 1 else 0)
+
+
+def _independent(counts: NDArray[np.int64], files: int, here: float, gone: float) -> float:
+    """Return the logarithm of the likelihood that each value comes and goes with a share of its own.
+
+    Shares are Beta(here, gone), and integrated out: each class may be rare or common.
+    """
+    alike = np.bincount(counts, minlength=files + 1)
+    norm = lgamma(here + gone) - lgamma(here) - lgamma(gone) - lgamma(here + gone + files)
+    return sum(
+        int(times) * (lgamma(here + count) + lgamma(gone + files - count) + norm)
+        for count, times in enumerate(alike)
+        if times
+    )
+
+
+def _placed(one_each: Mapping[str, ValueFacts]) -> float:
+    """Return how far a value says where it lies and how large it is, from file to file.
+
+    Of rows, columns and sizes the second best explained counts: objects that are numbered row by row have
+    their rows in common, those numbered by size their sizes.
+    """
+    values = np.concatenate([one.values for one in one_each.values()])
+    measures = np.concatenate(
+        [np.column_stack([one.centres, np.log(one.pixels)]) for one in one_each.values()]
+    )
+    known, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    shared = counts[which] > 1
+    free = int(shared.sum()) - int((counts > 1).sum())
+    if free < 4:
+        return 0.0
+    which, measures = which[shared], measures[shared]
+    means = np.zeros((len(known), 3))
+    np.add.at(means, which, measures)
+    within = ((measures - means[which] / counts[which, None]) ** 2).sum(axis=0) / free
+    between = measures.var(axis=0, ddof=1) if len(measures) > 1 else within
+    explained = 1 - within / np.maximum(between, 1e-12)
+    return float(np.clip(np.sort(explained)[1], 0, 1))
