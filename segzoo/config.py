@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, UsageError, WeightsError, did_you_mean
 from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
-from segzoo.specs import Labels, Preprocessing
+from segzoo.specs import BandStatistics, Labels, Preprocessing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -84,6 +84,8 @@ class ModelConfig:
         threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
             each class where classes overlap.
         licence: of the weights, an SPDX identifier where one fits.
+        statistics: of each band of the images that were trained on, as intensity leaves them; empty where
+            nobody measured them.
         provenance: where the weights come from: data, command, machine, scores with contracts.
     """
 
@@ -92,6 +94,7 @@ class ModelConfig:
     labels: Labels
     threshold: float = 0.5
     licence: str = ""
+    statistics: tuple[BandStatistics, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,6 +115,10 @@ class ModelConfig:
                 f"preprocessing has mean and std for {given} channels, but the network has "
                 f"in_channels={channels}"
             )
+        if self.statistics and len(self.statistics) != channels:
+            raise OptionError(
+                f"statistics are of {len(self.statistics)} bands, but the network has in_channels={channels}"
+            )
         check_number("threshold", self.threshold)
         if not 0 < self.threshold < 1:
             raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
@@ -124,6 +131,8 @@ _NEWER = {"preprocessing": ("bands", "intensity"), "labels": ("background", "ove
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return what ``json.dump`` writes into ``config.json``."""
     data = {"segzoo_format": FORMAT_VERSION, **asdict(config)}
+    if not config.statistics:
+        del data["statistics"]
     for part, names in _NEWER.items():
         value = getattr(config, part)
         for name in names:

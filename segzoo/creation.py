@@ -152,6 +152,7 @@ def _changed(
         # Mean and std were those of other channels.
         plain = default_preprocessing(architecture.in_channels)
         changes["preprocessing"] = replace(plain, resize=stored.preprocessing.resize)
+        changes["statistics"] = ()
     return replace(stored, **changes)
 
 

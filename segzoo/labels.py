@@ -18,10 +18,21 @@ import numpy as np
 
 from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import count_pages, open_image, scaled_size
+from segzoo.images.intensity import missing
 from segzoo.options import shown as short
 from segzoo.specs import IGNORED, Labels
 
-__all__ = ["Colour", "alone", "counted", "flattened", "foreground", "read_mask", "to_classes"]
+__all__ = [
+    "Colour",
+    "alone",
+    "counted",
+    "flattened",
+    "foreground",
+    "read_mask",
+    "to_classes",
+    "valid_pixels",
+    "with_ignored",
+]
 
 if TYPE_CHECKING:
     import os
@@ -200,25 +211,43 @@ def to_classes(
     return classes
 
 
+def with_ignored(labels: Labels) -> Labels:
+    """Return labels that have an ``ignore_index``: their own, or an index that no class has."""
+    return labels if labels.ignore_index is not None else replace(labels, ignore_index=labels.unused_index)
+
+
+def valid_pixels(sample: Sample) -> NDArray[np.bool_] | None:
+    """Return ``(H, W)``, true where a pixel of a sample counts; ``None`` if all do.
+
+    Pixels outside its field of view do not, nor do those without a measurement: NaN, or the value that the
+    image's file declares for that.
+    """
+    gone = missing(np.atleast_3d(sample.image), None if sample.info is None else sample.info.nodata)
+    if gone is None or sample.field_of_view is None:
+        return sample.field_of_view if gone is None else ~gone
+    return sample.field_of_view & ~gone
+
+
 def counted(sample: Sample, labels: Labels) -> NDArray[Any]:
-    """Return the mask of a sample with ``labels.ignore_index`` outside its field of view.
+    """Return the mask of a sample with ``labels.ignore_index`` where pixels do not count.
 
     Where classes overlap, it is 255 there whatever ``ignore_index`` says of files.
 
     Raises:
-        OptionError: there is a field of view and the labels have no ``ignore_index``.
+        OptionError: there are such pixels (`valid_pixels`) and the labels have no ``ignore_index``.
     """
-    if sample.field_of_view is None:
+    valid = valid_pixels(sample)
+    if valid is None:
         return sample.mask
     if labels.overlapping:
-        return np.where(sample.field_of_view, sample.mask, np.uint8(IGNORED))
+        return np.where(valid, sample.mask, np.uint8(IGNORED))
     if labels.ignore_index is None:
+        reason = "pixels without a measurement" if sample.field_of_view is None else "a field of view"
         raise OptionError(
-            f"{sample.name} has a field of view, so its labels need an ignore_index, such as "
-            f"{labels.unused_index}"
+            f"{sample.name} has {reason}, so its labels need an ignore_index, such as {labels.unused_index}"
         )
     ignored = np.array(labels.ignore_index, labels.index_type)
-    return np.where(sample.field_of_view, sample.mask, ignored)
+    return np.where(valid, sample.mask, ignored)
 
 
 def _meaning(labels: Labels) -> tuple[tuple[int, ...], int | None]:

@@ -8,14 +8,13 @@ from segzoo.errors import ImageError, OptionError
 from segzoo.images import (
     choose_bands,
     colour_bands,
-    parse_bands,
     select_bands,
     to_channels,
     told_alpha,
     with_bands,
 )
 from segzoo.interfaces import ImageInfo
-from segzoo.specs import Preprocessing
+from segzoo.specs import Preprocessing, parse_bands
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (6, 4, 3), np.uint8)

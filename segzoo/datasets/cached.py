@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segzoo.files import whole_file, writing
-from segzoo.interfaces import Sample
+from segzoo.interfaces import GeoReference, ImageInfo, Sample
 
 if TYPE_CHECKING:
     import os
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
 
 _ARRAYS = ("image", "mask", "field_of_view", "instances")
+#: Raised when samples on disk are no longer what data sets give: since 2, images keep type and bands.
+_VERSION = 2
 
 
 class Cached:
@@ -82,6 +85,7 @@ class Cached:
         status = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         names = getattr(dataset, "names", None)
         told = (
+            _VERSION,
             type(dataset).__qualname__,
             self._key,
             str(self.labels),
@@ -97,15 +101,31 @@ def _read(path: Path) -> Sample | None:
         with np.load(path, allow_pickle=False) as file:
             name = str(file["name"])
             arrays = {key: file[key] for key in _ARRAYS if key in file}
+            info = _info(str(file["info"])) if "info" in file else None
     except FileNotFoundError:
         return None
     except Exception:  # a damaged archive fails in many ways: it is written anew
         return None
-    return Sample(name=name, **arrays)
+    return Sample(name=name, info=info, **arrays)
+
+
+def _info(text: str) -> ImageInfo:
+    """Return what was written of an image's file; JSON knows no tuples."""
+    told = {key: _tuples(value) for key, value in json.loads(text).items()}
+    geo = told.pop("geo")
+    return ImageInfo(**told, geo=None if geo is None else GeoReference(**geo))
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(one) for key, one in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _write(path: Path, sample: Sample) -> None:
     arrays = {key: getattr(sample, key) for key in _ARRAYS if getattr(sample, key) is not None}
+    if sample.info is not None:
+        arrays["info"] = np.array(json.dumps(asdict(sample.info)))
 
     def advice() -> str:
         return ". Make room or name another folder: cache=..."

@@ -12,6 +12,7 @@ from segzoo.evaluation.evaluator import Evaluator, tally
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.writing import mask_path, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
+from segzoo.labels import valid_pixels
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.shortage import MemoryShortageError
@@ -181,7 +182,9 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities:
         MemoryShortageError: an image does not fit the memory; the text names it.
     """
     try:
-        ready = [predictor.prepare_pixels(one.image, probabilities=probabilities) for one in samples]
+        ready = [
+            predictor.prepare_pixels(one.image, info=one.info, probabilities=probabilities) for one in samples
+        ]
         found = predictor.segment_prepared(ready, probabilities=probabilities)
     except MemoryShortageError as error:
         raise MemoryShortageError(f"{', '.join(one.name for one in samples)}: {error}") from error
@@ -191,7 +194,7 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities:
             prediction=one.mask,
             target=sample.mask,
             image=sample.image,
-            valid=sample.field_of_view,
+            valid=valid_pixels(sample),
             probabilities=one.probabilities,
             instances=None if sample.instances is None else (None, sample.instances),
         )

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.options import MOST_CHANNELS, shown
+from segzoo.specs import parse_bands
+from segzoo.specs.pictures import is_band_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,27 +182,6 @@ def told_alpha(count: int, in_channels: int) -> str:
     return f"the alpha of {images} was left out, as the network takes {takes}"
 
 
-def parse_bands(text: str | int | Sequence[str | int]) -> tuple[str, ...]:
-    """Return bands as `Preprocessing.bands` holds them.
-
-    Args:
-        text: numbers from 1 or names, in a list or separated by commas: ``"4,3,2"``, ``["nir", 3, 2]``.
-
-    Raises:
-        OptionError: it names no band, or counts from 0.
-    """
-    listed = text.split(",") if isinstance(text, str) else [text] if isinstance(text, int) else list(text)
-    bands = tuple(one.strip() if isinstance(one, str) else one for one in listed)
-    for band in bands:
-        if not band or isinstance(band, bool) or not isinstance(band, str | int):
-            raise OptionError(f"bands are numbers from 1 or names, such as 4,3,2, got {shown(text)}")
-        if _is_number(str(band)) and not 1 <= int(band) <= MOST_CHANNELS:
-            raise OptionError(f"bands are counted from 1, got {shown(text)}")
-    if not bands:
-        raise OptionError("bands must name at least one band, such as 4,3,2")
-    return tuple(str(band) for band in bands)
-
-
 def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
     """Return what `select_bands` does, of an image that declares no alpha; kept for old plug-ins.
 
@@ -215,10 +195,6 @@ def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[An
 
 def _unnamed(index: int) -> str:
     return f"band {index + 1}"
-
-
-def _is_number(band: str) -> bool:
-    return band.removeprefix("-").isdecimal()
 
 
 def _fitted(chosen: Sequence[int], preprocessing: Preprocessing, in_channels: int) -> tuple[int, ...]:
@@ -266,11 +242,11 @@ def _without_alpha(indices: tuple[int, ...], names: Sequence[str], info: ImageIn
 
 def _index(band: str, names: Sequence[str]) -> int:
     """Return the index of a band that is named by its number from 1 or by its name."""
-    if _is_number(band):
+    if is_band_number(band):
         if 1 <= int(band) <= len(names):
             return int(band) - 1
         raise ImageError(f"there is no band {band}: the image has {_listed(names)}")
-    found = [index for index, name in enumerate(names) if name.casefold() == band.casefold()]
+    found = [index for index, name in enumerate(names) if name.strip().casefold() == band.casefold()]
     if len(found) > 1:
         numbers = ", ".join(str(index + 1) for index in found)
         raise ImageError(f"the bands {numbers} are all called {band!r}: choose by number")

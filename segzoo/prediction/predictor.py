@@ -296,20 +296,21 @@ class Predictor:
         )
 
     def prepare_pixels(
-        self, pixels: NDArray[np.uint8], *, probabilities: bool = False, info: ImageInfo | None = None
+        self, pixels: NDArray[Any], *, probabilities: bool = False, info: ImageInfo | None = None
     ) -> Prepared:
-        """Preprocess an array whose channels are taken as they are, as data sets give it.
+        """Preprocess an array of all bands, as data sets give it.
 
         Args:
-            pixels: ``(H, W, C)`` uint8.
+            pixels: ``(H, W, C)`` of any type.
             probabilities: whether `segment_prepared` will be asked for them, which takes memory.
-            info: what the image's file says of itself, for the result.
+            info: what the image's file says of itself.
         """
         size = pixels.shape[0], pixels.shape[1]
         plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
         if plan is not None:
             return Prepared(pixels, size, plan=plan, info=info)
-        return Prepared(pixels, size, *network_input(pixels, self.config, exact=self._exact), info=info)
+        prepared = network_input(pixels, self.config, exact=self._exact, info=info)
+        return Prepared(pixels, size, *prepared, info=info)
 
     def _plan(self, size: tuple[int, int], channels: int, *, probabilities: bool) -> Plan | None:
         resident = size[0] * size[1] * channels

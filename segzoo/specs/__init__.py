@@ -22,6 +22,7 @@ from segzoo.specs.pictures import (
     Resize,
     default_preprocessing,
     numbered_labels,
+    parse_bands,
 )
 from segzoo.specs.readers import ReaderSpec
 from segzoo.specs.recipes import RecipeSpec
@@ -58,6 +59,7 @@ __all__ = [
     "default_preprocessing",
     "field_names",
     "numbered_labels",
+    "parse_bands",
 ]
 
 #: Every kind of spec, in the order in which commands show them; its hook is ``segzoo_`` and its plural.

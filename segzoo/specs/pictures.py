@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from segzoo.errors import OptionError
 from segzoo.options import MOST_CHANNELS, check_choice, check_integer, check_number, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Pixels of what images may be stretched to, on a side and in all; larger images are for tiles.
 _LARGEST_SIDE, _MOST_PIXELS = 32_768, 1 << 25
@@ -133,6 +136,32 @@ class BandStatistics:
             check_number(f"statistics {name}", getattr(self, name))
 
 
+def parse_bands(text: str | int | Sequence[str | int]) -> tuple[str, ...]:
+    """Return bands as `Preprocessing.bands` holds them.
+
+    Args:
+        text: numbers from 1 or names, in a list or separated by commas: ``"4,3,2"``, ``["nir", 3, 2]``.
+
+    Raises:
+        OptionError: it names no band, or counts from 0.
+    """
+    listed = text.split(",") if isinstance(text, str) else text if isinstance(text, list | tuple) else [text]
+    bands = tuple(one.strip() if isinstance(one, str) else one for one in listed)
+    for band in bands:
+        if band == "" or isinstance(band, bool) or not isinstance(band, str | int):
+            raise OptionError(f"bands are numbers from 1 or names, such as 4,3,2, got {shown(text)}")
+        if is_band_number(str(band)) and not 1 <= int(band) <= MOST_CHANNELS:
+            raise OptionError(f"bands are counted from 1, got {shown(text)}")
+    if not bands:
+        raise OptionError("bands must name at least one band, such as 4,3,2")
+    return tuple(str(band) for band in bands)
+
+
+def is_band_number(band: str) -> bool:
+    """Whether a band is named by its number."""
+    return band.removeprefix("-").isdecimal()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """From pixels to what the network takes: bands, size, intensity, then ``(value - mean) / std``.
@@ -157,6 +186,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_choice("channels", self.channels, ("rgb", "bgr", "grey", "any"))
+        if self.bands:
+            object.__setattr__(self, "bands", parse_bands(self.bands))
         if len(self.mean) != len(self.std) or not self.mean:
             raise OptionError(
                 f"mean and std need as many values, at least one, got {len(self.mean)} and {len(self.std)}"

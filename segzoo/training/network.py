@@ -10,7 +10,8 @@ import numpy as np
 from segzoo.config import config_of
 from segzoo.creation import create
 from segzoo.errors import ImageError, OptionError, WeightsError
-from segzoo.images import choose_bands
+from segzoo.images import choose_bands, with_bands
+from segzoo.images.intensity import parse_intensity
 from segzoo.specs import Resize
 from segzoo.weights.sources import located
 
@@ -35,6 +36,9 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     # Two classes need one logit.
     if options.get("num_classes") is None:
         options["num_classes"] = 1 if classes == 2 else classes
+    if recipe.bands:
+        # As many as are chosen: a network of one band is not shown it three times.
+        options.setdefault("in_channels", len(recipe.bands))
     if recipe.weights:
         # Those are taken as far as they fit; of a model that is weights itself, only the network is meant.
         options.setdefault("weights", None)
@@ -44,17 +48,23 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
         hint = f"; to start from what fits, say weights={recipe.model} too"
         raise WeightsError(f"{error}{'' if recipe.weights else hint}") from error
     config = config_of(model)
-    _check_bands(training[0], config)
+    preprocessing = config.preprocessing
+    if recipe.bands:
+        preprocessing = with_bands(preprocessing, recipe.bands, config.architecture.in_channels)
+    if recipe.intensity:
+        preprocessing = replace(preprocessing, intensity=parse_intensity(recipe.intensity))
     # The data set gives images at the size to train at: what weights to start from did is not done twice.
-    preprocessing = replace(config.preprocessing, resize=_resize(recipe))
+    preprocessing = replace(preprocessing, resize=_resize(recipe))
     if recipe.mean:
         preprocessing = replace(preprocessing, mean=recipe.mean, std=recipe.std)
-    model.segzoo_config = replace(  # pyright: ignore[reportArgumentType]
+    config = replace(
         config,
         labels=training.labels,
         preprocessing=preprocessing,
         licence=recipe.licence or config.licence,
     )
+    _check_bands(training[0], config)
+    model.segzoo_config = config  # pyright: ignore[reportArgumentType]
     return model
 
 

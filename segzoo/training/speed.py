@@ -106,11 +106,12 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         recipe,
         trainee.config.preprocessing,
         in_channels=trainee.config.architecture.in_channels,
+        labels=trainee.labels,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
     trainee.follow_schedule(recipe, steps=steps + warmup, steps_per_epoch=batches.steps)
-    loss = training_loss(recipe, training)
+    loss = training_loss(recipe, training, trainee.labels)
     stepper = TrainStep(
         trainee.model,
         trainee.optimizer,

@@ -99,6 +99,8 @@ class Augmentation:
                 about colours change them alone. ``None`` if all are.
         """
         before = image, mask
+        if colours is not None and tuple(colours) == tuple(range(image.shape[2])):
+            colours = None
         for step in self.steps:
             image, mask = step.done(image, mask, random, self.ignore_index, colours)
         return _own(image, before[0]), _own(mask, before[1])

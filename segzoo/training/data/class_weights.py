@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from segzoo.errors import OptionError
-from segzoo.labels import counted
+from segzoo.labels import counted, with_ignored
 from segzoo.options import check_choice
 
 if TYPE_CHECKING:
@@ -80,13 +80,13 @@ def class_pixels(dataset: Dataset) -> list[int]:
 
 def count_classes(dataset: Dataset) -> ClassCounts:
     """Count the pixels of each class, and of the images in which it occurs; reads every sample once."""
-    classes = len(dataset.labels.classes)
+    labels, classes = with_ignored(dataset.labels), len(dataset.labels.classes)
+    ignored = labels.ignore_index or 0
     pixels, areas = np.zeros((2, classes), np.int64)
     for index in range(len(dataset)):
-        mask = counted(dataset[index], dataset.labels)
-        here = np.bincount(mask.reshape(-1), minlength=max(classes, (dataset.labels.ignore_index or 0) + 1))
-        if dataset.labels.ignore_index is not None:
-            here[dataset.labels.ignore_index] = 0
+        mask = counted(dataset[index], labels)
+        here = np.bincount(mask.reshape(-1), minlength=max(classes, ignored + 1))
+        here[ignored] = 0
         here = here[:classes]
         pixels += here
         areas += (here > 0) * here.sum()

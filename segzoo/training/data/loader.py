@@ -9,24 +9,29 @@ from __future__ import annotations
 import signal
 import threading
 from multiprocessing import active_children
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segzoo.errors import FailureError, OptionError, SegzooError
-from segzoo.images import normalised, select_bands
+from segzoo.images import colour_bands, normalised, take_bands
+from segzoo.images.intensity import scaling_for
 from segzoo.labels import counted
 from segzoo.training.augmentation import make_augmentation
+from segzoo.training.data.measuring import DataBands, naming_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segzoo import interfaces
-    from segzoo.specs import Preprocessing
+    from segzoo.images.intensity import Scaling
+    from segzoo.interfaces import Sample
+    from segzoo.specs import Labels, Preprocessing
     from segzoo.training.recipe.schema import Recipe
 
 
@@ -106,13 +111,15 @@ class Augmented(Dataset[Batch]):
         preprocessing: Preprocessing,
         *,
         in_channels: int = 3,
+        labels: Labels | None = None,
     ) -> None:
-        self.dataset, self.seed = dataset, recipe.seed
-        self.preprocessing, self.in_channels = preprocessing, in_channels
-        labels = dataset.labels
+        self.dataset, self.seed, self.preprocessing = dataset, recipe.seed, preprocessing
+        self.labels = labels or dataset.labels
         self.augment = make_augmentation(
-            recipe.augment, ignore_index=labels.ignore_index, background=labels.background
+            recipe.augment, ignore_index=self.labels.ignore_index, background=self.labels.background
         )
+        self._bands = DataBands(dataset, preprocessing, in_channels)
+        self._scalings: dict[int, Scaling] = {}
         if self.augment.size is None and recipe.batch_size > 1:
             raise OptionError(
                 "augment gives images of different sizes, which cannot be one batch: end it with crop, "
@@ -127,11 +134,35 @@ class Augmented(Dataset[Batch]):
         epoch, index = key
         sample = self.dataset[index]
         random = np.random.default_rng([self.seed, epoch, index])
-        image = select_bands(sample.image, sample.info, self.preprocessing, self.in_channels)
-        mask = counted(sample, self.dataset.labels)
-        image, mask = self.augment(image, mask, random)
+        choice = self._bands.choose(index, sample)
+        image = self._scaled(index, sample, take_bands(np.atleast_3d(sample.image), choice))
+        mask = counted(sample, self.labels)
+        colours = colour_bands(choice, self.preprocessing)
+        image, mask = self.augment(image, mask, random, colours=colours)
         pixels = torch.from_numpy(normalised(np.ascontiguousarray(image), self.preprocessing))
         return Batch(pixels, torch.from_numpy(np.ascontiguousarray(mask)), torch.tensor(index))
+
+    def told_colours(self) -> str:
+        """Return what steps about colours leave as it is, in words; empty where all bands are colours."""
+        if not self.augment.of_colours:
+            return ""
+        choice = self._bands.choose(0, self.dataset[0])
+        colours = colour_bands(choice, self.preprocessing)
+        others = [name for index, name in enumerate(choice.names) if index not in colours]
+        if not others:
+            return ""
+        if not colours:
+            return "augmentation changes no colours: no band is called red, green, blue or grey"
+        named = ", ".join(choice.names[index] for index in colours)
+        return f"augmentation changes the colours of {named}, not of {', '.join(others)}"
+
+    def _scaled(self, index: int, sample: Sample, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return pixels as intensity leaves them; how an image is scaled is measured once."""
+        if index not in self._scalings:
+            nodata = None if sample.info is None else sample.info.nodata
+            with naming_sample(sample.name):
+                self._scalings[index] = scaling_for(self.preprocessing.intensity, pixels, nodata=nodata)
+        return self._scalings[index].apply(pixels)
 
 
 def make_loader(
@@ -140,6 +171,7 @@ def make_loader(
     preprocessing: Preprocessing,
     *,
     in_channels: int = 3,
+    labels: Labels | None = None,
     rank: int = 0,
     processes: int = 1,
 ) -> tuple[DataLoader[Batch], Batches]:
@@ -150,6 +182,7 @@ def make_loader(
         recipe: whose seed, batch size, augmentation and workers are taken.
         preprocessing: from images to what the network takes.
         in_channels: bands that the network takes.
+        labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
         rank: which process this is.
         processes: how many there are.
 
@@ -158,7 +191,7 @@ def make_loader(
     """
     batches = Batches(len(dataset), recipe.batch_size, seed=recipe.seed, rank=rank, processes=processes)
     loader = DataLoader(
-        Augmented(dataset, recipe, preprocessing, in_channels=in_channels),
+        Augmented(dataset, recipe, preprocessing, in_channels=in_channels, labels=labels),
         batch_sampler=batches,
         num_workers=recipe.workers,
         pin_memory=torch.cuda.is_available(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,6 +15,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from segzoo.config import config_of
+from segzoo.labels import with_ignored
+from segzoo.specs import BandStatistics
+from segzoo.training.data.measuring import measure_data
 from segzoo.training.loop.distributed import (
     load_optimizer,
     load_whole,
@@ -53,6 +57,7 @@ class TrainState:
         model: what is called in training; gives a list of logits.
         snapshot: a network of its own, with the weights to validate and to save; see `settle`.
         config: the network's, as the training knows it.
+        labels: of the data; with an ``ignore_index`` where images have pixels without a measurement.
     """
 
     def __init__(
@@ -62,7 +67,16 @@ class TrainState:
         network = make_network(recipe, training)
         if recipe.weights:
             tell(transfer(network, recipe.weights).text())
-        self.config: ModelConfig = config_of(network)
+        config = config_of(network)
+        measured = measure_data(training, config.preprocessing, config.architecture.in_channels)
+        for text in measured.told:
+            tell(text)
+        # Pixels without a measurement count for nothing, whatever the masks say of them.
+        self.labels = with_ignored(training.labels) if measured.missing else training.labels
+        self.config: ModelConfig = replace(
+            config, preprocessing=measured.preprocessing, statistics=measured.statistics
+        )
+        network.segzoo_config = self.config  # pyright: ignore[reportArgumentType]
         # What is to be divided among processes must be contiguous; images need not.
         last = recipe.channels_last and not recipe.shard
         layout: Any = torch.channels_last if last else torch.contiguous_format
@@ -116,6 +130,10 @@ class TrainState:
             "optimizer": optimizer_state(self._bare, self.optimizer.optimizer, divided=self.divided),
             "schedule": self.schedule.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
+            "measured": {
+                "intensity": [list(pair) for pair in self.config.preprocessing.intensity.measured],
+                "statistics": [asdict(one) for one in self.config.statistics],
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -128,6 +146,20 @@ class TrainState:
         self.schedule.load_state_dict(state["schedule"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+        if "measured" in state:
+            self._restore_measured(state["measured"])
+
+    def _restore_measured(self, measured: Mapping[str, Any]) -> None:
+        """Go on with what was measured when the training began: the images may be others by now."""
+        preprocessing = self.config.preprocessing
+        pairs = tuple((float(low), float(high)) for low, high in measured["intensity"])
+        intensity = replace(preprocessing.intensity, measured=pairs)
+        self.config = replace(
+            self.config,
+            preprocessing=replace(preprocessing, intensity=intensity),
+            statistics=tuple(BandStatistics(**one) for one in measured["statistics"]),
+        )
+        self.snapshot.segzoo_config = self.config  # pyright: ignore[reportArgumentType]
 
     def _settled(self) -> dict[str, Tensor]:
         return own_tensors(self._bare) if self.averages is None else self.averages.state

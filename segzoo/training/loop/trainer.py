@@ -34,6 +34,7 @@ from segzoo.training.loop.step import Step, TrainStep
 from segzoo.training.loop.validation import Validator
 from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
+from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from segzoo.interfaces import Dataset
+    from segzoo.specs import Labels
     from segzoo.training.data.loader import Augmented, Batch
     from segzoo.training.loop.signals import Interruption
     from segzoo.training.loop.validation import Validation
-    from segzoo.training.recipe.schema import Recipe
 
 
 #: The folder of checkpoints within a run's folder.
@@ -92,9 +93,13 @@ class Run:
             recipe,
             self.trainee.config.preprocessing,
             in_channels=self.trainee.config.architecture.in_channels,
+            labels=self.trainee.labels,
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
         )
+        told = cast("Augmented", self.loader.dataset).told_colours()
+        if told:
+            tell(told)
         self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
         self.steps = recipe.steps or recipe.epochs * self.batches.steps
         self.trainee.follow_schedule(recipe, steps=self.steps, steps_per_epoch=self.batches.steps)
@@ -102,7 +107,7 @@ class Run:
         self.stepper = TrainStep(
             self.trainee.model,
             self.trainee.optimizer,
-            training_loss(recipe, self.training),
+            training_loss(recipe, self.training, self.trainee.labels),
             accelerator,
             recipe,
             freezing=self.trainee.freezing,
@@ -163,7 +168,9 @@ class Run:
             self.tell("no checkpoint was written yet: begins anew")
             return
         state = self.checkpoints.load(latest)
-        found = differences(state["recipe"], asdict(self.recipe), ignore=_MAY_DIFFER, ordered=("augment",))
+        # Keys that an older version did not know meant what is now their default.
+        before = {**asdict(Recipe(data=self.recipe.data)), **state["recipe"]}
+        found = differences(before, asdict(self.recipe), ignore=_MAY_DIFFER, ordered=("augment",))
         found += differences(state["data"], self._data())
         if found:
             raise OptionError(
@@ -172,6 +179,7 @@ class Run:
                 "another out"
             )
         self.trainee.restore(state["trainee"])
+        cast("Augmented", self.loader.dataset).preprocessing = self.trainee.config.preprocessing
         self.totals.restore(state["totals"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self._rate = state["rate"]
@@ -335,8 +343,13 @@ class Run:
 # The loss that a recipe asks for, on every output that the network is trained on.
 
 
-def training_loss(recipe: Recipe, training: Dataset) -> DeepSupervision:
+def training_loss(recipe: Recipe, training: Dataset, labels: Labels) -> DeepSupervision:
     """Build the loss; ``weights="balanced"`` counts the classes of the training images first.
+
+    Args:
+        recipe: says which.
+        training: the images that train.
+        labels: of their masks, as the loss sees them.
 
     Raises:
         UnknownNameError: there is no such loss.
@@ -345,7 +358,7 @@ def training_loss(recipe: Recipe, training: Dataset) -> DeepSupervision:
     options = dict(recipe.loss_options)
     if options.get("weights") == "balanced":
         options["weights"] = balanced_weights(training)
-    loss = make_loss(recipe.loss, training.labels, **options)
+    loss = make_loss(recipe.loss, labels, **options)
     return DeepSupervision(loss, reduction=recipe.supervision)
 
 

@@ -10,6 +10,7 @@ from segzoo import zoo
 from segzoo.architecture import plan
 from segzoo.build import make_loss
 from segzoo.errors import OptionError, UnknownNameError, UsageError, did_you_mean
+from segzoo.images.intensity import parse_intensity
 from segzoo.plugins import resolve
 from segzoo.specs import Resize, WeightsSpec
 from segzoo.training.augmentation import make_augmentation
@@ -40,7 +41,7 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         OptionError: an option is unknown or out of range, or two keys exclude each other.
     """
     parts = (_model, _augment, _loss, _optimizer, _schedule, _metrics, _trackers)
-    for check in (_data, _split, _resize, *parts, _pairs):
+    for check in (_data, _intensity, _split, _resize, *parts, _pairs):
         try:
             check(recipe)
         except UsageError as error:
@@ -56,6 +57,14 @@ def _data(recipe: Recipe) -> None:
     takes = _arguments(resolve(registry.get(name).factory), given=("root", "split"))
     if takes is not None:
         _check_options("data", name, recipe.data_options, [*takes, *_OF_DATA])
+
+
+def _intensity(recipe: Recipe) -> None:
+    if recipe.intensity:
+        try:
+            parse_intensity(recipe.intensity)
+        except OptionError as error:
+            raise OptionError(f"data.intensity: {error}") from error
 
 
 def _split(recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from segzoo.errors import OptionError, did_you_mean
 from segzoo.options import is_number
+from segzoo.specs import parse_bands
 from segzoo.training.recipe.schema import MOST_NUMBER, Recipe
 
 KeyPath = tuple[str, ...]
@@ -36,6 +37,8 @@ ALIASES: Mapping[str, str] = {
     "optimizer.lr": "learning_rate",
     "optimizer.learning_rate": "learning_rate",
     "data.root": "root",
+    "data.bands": "bands",
+    "data.intensity": "intensity",
     "crop": "augment.crop.size",
     "scale": "augment.crop.scale",
     "jitter": "augment.color.strength",
@@ -53,6 +56,7 @@ PLAIN = tuple(name for name in _FIELDS if name not in TABLES and name.removesuff
 _EXAMPLES: Mapping[str, Any] = {
     "data": "photos",
     "root": "DSB2018",
+    "intensity": "percentiles:1,99.8",
     "weights": "unet-nuclei",
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
@@ -99,6 +103,11 @@ def plain_value(key: str, value: Any, *, written: str = "") -> Any:
     Raises:
         OptionError: the value is of another type; the text gives an example.
     """
+    if key == "bands":
+        try:
+            return parse_bands(value) if value not in ("", [], ()) else ()
+        except OptionError as error:
+            raise OptionError(f"{written or key}: {error}") from error
     default = _FIELDS[key].default
     example = _EXAMPLES.get(key, default)
     if isinstance(default, tuple):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from segzoo.errors import OptionError
 from segzoo.options import check_choice, check_flags, check_integer, check_number, is_number
+from segzoo.specs import parse_bands
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 
@@ -43,6 +44,10 @@ class Recipe:
         data: a registered data set, or a folder of images and masks.
         root: where a registered data set lies.
         data_options: of the data set, such as ``classes``.
+        bands: which bands of the images the network gets, in this order: numbers from 1 or names; where
+            empty, the model's own or all.
+        intensity: how pixel values become numbers, as `segzoo.images.intensity.parse_intensity` reads it,
+            such as ``range:0,4095``; where empty, the model's own.
         split: how images are divided where the data set's own ``train`` and ``val`` are not wanted:
             ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or which
             of its parts are meant, ``train`` and ``val``.
@@ -99,6 +104,8 @@ class Recipe:
     data: str
     root: str | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    bands: tuple[str, ...] = ()
+    intensity: str = ""
     split: Mapping[str, Any] = field(default_factory=dict)
     model: str = "unet"
     model_options: Mapping[str, Any] = field(default_factory=dict)
@@ -149,6 +156,8 @@ class Recipe:
             # Files hold lists where Python may say tuples; of both comes the same recipe.
             object.__setattr__(self, item.name, frozen(getattr(self, item.name)))
             _check_type(item.name, getattr(self, item.name), item.type)
+        if self.bands:
+            parse_bands(self.bands)
         for least, names in ((1, _COUNTS), (0, _COUNTS_OR_NONE)):
             for name in names:
                 check_integer(name, getattr(self, name), least, MOST)

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 # Keys that are written into the table of a part, as people look for them there.
-_INSIDE = {"root": ("data", "root"), "learning_rate": ("optimizer", "lr")}
+_INSIDE = {
+    "root": ("data", "root"),
+    "bands": ("data", "bands"),
+    "intensity": ("data", "intensity"),
+    "learning_rate": ("optimizer", "lr"),
+}
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -48,7 +53,7 @@ def to_toml(recipe: Recipe) -> str:
 def _part(recipe: Recipe, part: str) -> dict[str, Any]:
     """Return the table of a part: its name first, then its options."""
     moved = {inner: getattr(recipe, key) for key, (owner, inner) in _INSIDE.items() if owner == part}
-    known = {inner: value for inner, value in moved.items() if value is not None}
+    known = {inner: value for inner, value in moved.items() if value not in (None, "", ())}
     return {"name": getattr(recipe, part), **known, **getattr(recipe, f"{part}_options")}
 
 

@@ -1,0 +1,181 @@
+"""What the training images are, found before the first step: their bands, their values, what is missing.
+
+An intensity that is measured over the data is measured here, once, on the images that train and on no others.
+What a network was trained on goes into its config, so that predicting can say when images lie far from it.
+All of it depends on nothing but the images and their order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import ImageError
+from segzoo.images import band_names, choose_bands, take_bands, told_alpha
+from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.images import BandChoice
+    from segzoo.interfaces import Dataset, Sample
+    from segzoo.specs import BandStatistics, Preprocessing
+
+#: Images that are measured, spread evenly over all.
+_IMAGES = 200
+#: Pixels of each whose values the statistics count.
+_PIXELS = 1 << 16
+#: Ways in which images are scaled, of which each has a line.
+_LINES = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found.
+
+    Attributes:
+        preprocessing: the network's, with what its intensity measures over the data.
+        statistics: of each band, as intensity leaves it.
+        missing: how many of the images have pixels without a measurement.
+        told: what is worth saying, in sentences.
+    """
+
+    preprocessing: Preprocessing
+    statistics: tuple[BandStatistics, ...]
+    missing: int
+    told: tuple[str, ...]
+
+
+class DataBands:
+    """Chooses the bands of a data set's images, which must be those of its first.
+
+    Args:
+        dataset: at least one image.
+        preprocessing: says which bands are wanted.
+        in_channels: bands that the network takes.
+    """
+
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, in_channels: int) -> None:
+        self._dataset, self._preprocessing, self._in_channels = dataset, preprocessing, in_channels
+        self._first: tuple[str, ...] = ()
+
+    def choose(self, index: int, sample: Sample) -> BandChoice:
+        """Return the bands of a sample.
+
+        Args:
+            index: of the sample.
+            sample: decoded.
+
+        Raises:
+            ImageError: its bands are not those that the network takes, or not those of the first sample; the
+                text names both files.
+        """
+        count = 1 if sample.image.ndim == 2 else sample.image.shape[2]
+        try:
+            choice = choose_bands(count, sample.info, self._preprocessing, self._in_channels)
+        except ImageError as error:
+            raise ImageError(f"{self._name(index, sample)}: {error}{self._beside_first(index)}") from error
+        colours = self._preprocessing.channels != "any" and not self._preprocessing.bands
+        if not colours and not self._same(choice.names):
+            names = ", ".join(choice.names)
+            raise ImageError(
+                f"{self._name(index, sample)}: its bands would be {names}{self._beside_first(index)}: name "
+                "them, as in data.bands=[red,nir], so that each is found where it is"
+            )
+        return choice
+
+    def _same(self, names: Sequence[str]) -> bool:
+        """Whether bands have the names of the first sample's, where both have names."""
+        if not self._first:
+            sample = self._dataset[0]
+            count = 1 if sample.image.ndim == 2 else sample.image.shape[2]
+            self._first = choose_bands(count, sample.info, self._preprocessing, self._in_channels).names
+        pairs = zip(self._first, names, strict=True)
+        return all(one.casefold() == other.casefold() or _nameless(one, other) for one, other in pairs)
+
+    def _beside_first(self, index: int) -> str:
+        """Return what an error says of the first sample, which it is compared with."""
+        if index == 0:
+            return ""
+        sample = self._dataset[0]
+        names = band_names(1 if sample.image.ndim == 2 else sample.image.shape[2], sample.info)
+        return f"; {self._name(0, sample)} has {len(names)} ({', '.join(names)})"
+
+    def _name(self, index: int, sample: Sample) -> str:
+        files = getattr(self._dataset, "files", None)
+        return str(next(iter(files(index)), sample.name)) if files is not None else sample.name
+
+
+def _nameless(*names: str) -> bool:
+    return any(name.startswith("band ") for name in names)
+
+
+def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: int) -> Measured:
+    """Measure the images of a data set.
+
+    Args:
+        dataset: the training images; at most 200 of them are read, spread evenly.
+        preprocessing: of the network.
+        in_channels: bands that the network takes.
+
+    Raises:
+        ImageError: an image cannot be read, or its bands or values do not fit; the text names it.
+    """
+    places = np.unique(np.linspace(0, len(dataset) - 1, _IMAGES).round().astype(int)).tolist()
+    bands = DataBands(dataset, preprocessing, in_channels)
+
+    def images() -> Iterator[tuple[Sample, BandChoice, NDArray[Any]]]:
+        for index in places:
+            sample = dataset[index]
+            choice = bands.choose(index, sample)
+            yield sample, choice, take_bands(np.atleast_3d(sample.image), choice)
+
+    first = dataset[0].info
+    intensity = measured_over(
+        preprocessing.intensity,
+        (pixels for _, _, pixels in images()),
+        nodata=None if first is None else first.nodata,
+    )
+    scaled, dropped, gone = Counter[str](), 0, 0
+
+    def values() -> Iterator[NDArray[Any]]:
+        nonlocal dropped, gone
+        for sample, choice, pixels in images():
+            dropped += bool(choice.dropped)
+            nodata = None if sample.info is None else sample.info.nodata
+            gone += missing(pixels, nodata) is not None
+            with naming_sample(sample.name):
+                scaling = scaling_for(intensity, pixels, nodata=nodata)
+            scaled[scaling.told] += 1
+            step = max(1, ceil(sqrt(pixels.shape[0] * pixels.shape[1] / _PIXELS)))
+            yield scaling.apply(pixels[::step, ::step])
+
+    statistics = measure_bands(values())
+    told = [f"{_images(count)}: {text}" for text, count in scaled.most_common(_LINES) if text]
+    more = sum(count for _, count in scaled.most_common()[_LINES:])
+    told += [f"{_images(more)}: other values become 0 to 255"] if more else []
+    told += [told_alpha(dropped, in_channels)] if dropped else []
+    told += [f"{_images(gone)} with pixels without a measurement, which count for nothing"] if gone else []
+    if told and len(places) < len(dataset):
+        told.append(f"found on {len(places)} of {len(dataset):,} training images")
+    return Measured(replace(preprocessing, intensity=intensity), statistics, gone, tuple(told))
+
+
+@contextmanager
+def naming_sample(name: str) -> Iterator[None]:
+    """Name the sample in an `ImageError` about its values."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
