@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import tifffile
+import torch
+import zarr
 from conftest import ROOT
 from metric_oracles import ORACLES
+from PIL import Image
 
 from segzoo import zoo
 from segzoo.errors import MissingExtraError
 from segzoo.testing import check_decoder, check_encoder, every_check
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _pillow(folder: Path) -> Path:
+    Image.fromarray(_DEEP[..., 0]).save(folder / "a.png")
+    return folder / "a.png"
+
+
+def _tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", _DEEP.transpose(2, 0, 1), imagej=True, metadata={"axes": "CYX"})
+    return folder / "a.tif"
+
+
+def _numpy(folder: Path) -> Path:
+    np.save(folder / "a.npy", _DEEP)
+    return folder / "a.npy"
+
+
+def _torch(folder: Path) -> Path:
+    torch.save(torch.from_numpy(_DEEP.astype(np.float32)), folder / "a.pt")
+    return folder / "a.pt"
+
+
+def _zarr(folder: Path) -> Path:
+    zarr.create_array(store=str(folder / "a.zarr"), data=_DEEP, dimension_names=("y", "x", "c"))
+    return folder / "a.zarr"
+
+
+_DEEP = np.random.default_rng(0).integers(0, 4096, (24, 20, 5), np.uint16)
+
+#: What writes an example for each reader.
+EXAMPLES = (_pillow, _tiff, _numpy, _torch, _zarr)
 #: Where segzoo promises more of its own parts than of others', and what makes networks narrow.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     **{f"loss/{name}": {"extremes": (1e4, math.inf), "least": 0.0} for name in zoo.losses.names()},
@@ -22,6 +60,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         if entry.owner == "segzoo"
     },
     "model/unet": {"width": 4},
+    **{f"reader/{write.__name__[1:]}": {"example": write} for write in EXAMPLES},
     "schedule/multistep": {"milestones": (3, 7)},
     **{f"model/{name}": {"in_channels": (4,)} for name in ("unet-vgg", "unet-resnet50", "smp-unet")},
 }

@@ -70,6 +70,8 @@ PROTOCOLS = {
     "Metric": "metrics.md",
     "Augmentation": "augmentations.md",
     "Schedule": "schedules.md",
+    "ImageReader": "readers.md",
+    "OpenedImage": "readers.md",
     "Engine": "engines.md",
 }
 
@@ -121,7 +123,7 @@ def test_every_field_has_a_meaning_in_its_docstring() -> None:
 def test_every_protocol_is_on_the_page_of_its_kind() -> None:
     there = {(subject, page.name) for page, kind, subject in marks() if kind == "protocol"}
     assert there == {(f"segzoo.interfaces.{name}", page) for name, page in PROTOCOLS.items()}
-    known = {*PROTOCOLS, "Sample", "Progress"}
+    known = {*PROTOCOLS, "Sample", "Progress", "ImageInfo", "GeoReference"}
     assert set(public_names("segzoo.interfaces")) == known, "segzoo.interfaces has what no page describes"
 
 

@@ -38,7 +38,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
         raise ImageError(f"{told}{no_address(path)}") from error
     except UnidentifiedImageError as error:
         empty = path.stat().st_size == 0
-        reason = "the file is empty" if empty else "it holds no image in a format that Pillow knows"
+        reason = "the file is empty" if empty else "it holds no image in a format that a reader knows"
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large to decode at once: {error}") from error

@@ -299,25 +299,18 @@ def _stack(file: Any) -> _Layout | None:
 def _pages_of(series: Any) -> tuple[list[_Page], str] | None:
     """Return the pages of a series, and the axes that number them; ``None`` if it is no stack of planes."""
     key = series.keyframe
-    inner = len(key.axes)
-    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    plane_axes = sum(axis in "YX" for axis in axes)
-    if plane_axes != 2 or "Y" not in key.axes or "X" not in key.axes:
+    axes = list(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
+    plane = [axis for axis in axes if axis[0] in key.axes]
+    # What numbers the directories, before the axes of one directory.
+    outer = [axis for axis in axes if axis not in plane]
+    if len(plane) != len(key.axes) or not {"Y", "X"} <= set(key.axes):
         return None
-    # What lies before the axes of a directory numbers directories.
-    outer = [(a, n) for a, n in zip(axes, shape, strict=True)]
-    while outer and outer[-1][0] in key.axes:
-        outer.pop()
-    lengths = [n for _, n in outer]
-    count = math.prod(lengths)
-    numbers = np.arange(count).reshape(lengths or [1])
-    letters = [a for a, _ in outer] or ["Q"]
-    band_axes = [i for i, a in enumerate(letters) if a == "C"]
-    order = [i for i in range(len(letters)) if i not in band_axes] + band_axes
-    rest = math.prod(numbers.shape[i] for i in order[: len(order) - len(band_axes)])
-    grouped = numbers.transpose(order).reshape(rest, -1)
-    paged = "".join(a for a, n in outer if a != "C" and n > 1)
-    del inner
+    count = math.prod(size for _, size in outer)
+    numbers = np.arange(count).reshape([size for _, size in outer])
+    bands = [place for place, (axis, _) in enumerate(outer) if axis == "C"]
+    grouped = np.moveaxis(numbers, bands, range(-len(bands), 0))
+    grouped = grouped.reshape(-1, math.prod(numbers.shape[place] for place in bands))
+    paged = "".join(axis for axis, size in outer if axis != "C" and size > 1)
     if series.dataoffset is not None and key.planarconfig == 1:
         dtype = np.dtype(series.dtype).newbyteorder(key.parent.byteorder)
         size = math.prod(key.shape) * dtype.itemsize

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from segzoo.testing.models import check_model, check_round_trips
     from segzoo.testing.optimizers import check_optimizer
     from segzoo.testing.outputs import check_output
+    from segzoo.testing.readers import check_reader
     from segzoo.testing.recipes import check_recipe
     from segzoo.testing.schedules import check_schedule
     from segzoo.testing.trackers import check_tracker
@@ -70,6 +71,7 @@ _WHERE = {
     "check_optimizer": "optimizers",
     "check_output": "outputs",
     "check_plugin": "checks",
+    "check_reader": "readers",
     "check_recipe": "recipes",
     "check_round_trips": "models",
     "check_schedule": "schedules",
@@ -97,6 +99,7 @@ __all__ = [
     "check_optimizer",
     "check_output",
     "check_plugin",
+    "check_reader",
     "check_recipe",
     "check_round_trips",
     "check_schedule",

@@ -155,6 +155,28 @@ def _output(one: facts.Part) -> Row:
     )
 
 
+def readers(docname: str) -> Table:
+    """Return the table of readers."""
+    del docname
+    columns = ("Reader", "Files", "Needs")
+    return Table(
+        kind="readers",
+        caption="Readers",
+        columns=columns,
+        rows=rows_of("readers", _reader, facts.parts("readers"), len(columns)),
+        facets={"package": "Package"},
+    )
+
+
+def _reader(one: facts.Part) -> Row:
+    spec = one.entry.spec
+    return Row(
+        name=one.name,
+        cells=(title(one), cell(code(" ".join(spec.suffixes))), cell(spec.extra and code(spec.extra))),
+        facets={"package": [project_of(one.entry.owner)]},
+    )
+
+
 def recipes(docname: str) -> Table:
     """Return the table of recipes, with what each file says."""
     columns = ("Recipe", "Data", "Model", "Whose settings")

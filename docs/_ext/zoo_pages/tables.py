@@ -24,6 +24,7 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "optimizers": materials.named("optimizers", "Optimizer", "optimizer={}"),
     "schedules": materials.named("schedules", "Schedule", "schedule={}"),
     "trackers": materials.named("trackers", "Tracker", "trackers={}"),
+    "readers": materials.readers,
     "outputs": materials.outputs,
     "engines": materials.named("engines", "Engine", "--backend {}", when="When predicting"),
     "recipes": materials.recipes,

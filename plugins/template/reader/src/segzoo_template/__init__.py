@@ -1,0 +1,22 @@
+"""A reader of images for segzoo. This module only says so; the code is imported when it is used."""
+
+from segzoo.hooks import hookimpl
+from segzoo.specs import ReaderSpec
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_readers() -> list[ReaderSpec]:
+    return [
+        ReaderSpec(
+            name="template",
+            factory="segzoo_template.reader:open_pam",
+            suffixes=(".pam",),
+            magic=(b"P7\n",),
+            summary="PAM: any number of bands, 8 or 16 bits",
+        )
+    ]
