@@ -274,6 +274,20 @@ def panoptic(labels, examples):
     return _of_parts(labels, examples, count, score, absent=math.nan)
 
 
+def count_error(labels, examples):
+    single, differences, true = [], [0] * len(labels.classes), [0] * len(labels.classes)
+    for one in examples:
+        apart = []
+        for index in range(1, len(labels.classes)):
+            ours, theirs = (len(objects(labels, one, index, side)) for side in (0, 1))
+            differences[index] += abs(ours - theirs)
+            true[index] += theirs
+            apart += [abs(ours - theirs)] if ours + theirs else []
+        single += [mean(apart)] if apart else []
+    pooled = [apart / all_ for apart, all_ in zip(differences, true, strict=True) if all_]
+    return {"per_image": mean(single), "pooled": mean(pooled)}
+
+
 def jaccard(labels, examples):
     def count(one, index):
         ours, theirs = objects(labels, one, index, 0), objects(labels, one, index, 1)
@@ -401,6 +415,7 @@ ORACLES: dict[str, Oracle] = {
     "info": info,
     "aji": jaccard,
     "pq": panoptic,
+    "count-error": count_error,
     "milesial-dice": smooth_dice,
     "wzmiaomiao-dice": smooth_dice,
     "bubbliiiing-miou": pooled_rates({"mIoU": "iou", "mPA": "recall", "mPrecision": "precision"}),

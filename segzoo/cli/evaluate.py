@@ -38,6 +38,7 @@ class Request:
     data_options: tuple[str, ...]
     classes: str | None
     ignore_index: int | None
+    instances: bool
     metrics: tuple[str, ...]
     resamples: int
     seed: int
@@ -69,6 +70,11 @@ class Request:
 )
 @click.option(
     "--ignore-index", type=click.IntRange(0, 65535), help="Of masks in folders: the value that is not scored."
+)
+@click.option(
+    "--instances",
+    is_flag=True,
+    help="The numbers in predicted and true masks in folders are objects of one class.",
 )
 @click.option(
     "--metric",
@@ -158,6 +164,8 @@ def _check(request: Request) -> None:
         wrong = "say what to score it on: --data" + ("" if request.model else " or --truth")
     elif request.truth and (request.root or request.split or request.data_options):
         wrong = "--root, --split and --data-option go with --data; a folder of truths is scored as a whole"
+    elif request.instances and not request.predictions:
+        wrong = "--instances goes with --predictions; of a data set say --data-option instances=true"
     elif request.predictions and request.save_predictions:
         wrong = "--save-predictions goes with a MODEL; these predictions are files already"
     elif request.predictions and request.prediction.first:
@@ -184,12 +192,19 @@ def _score(request: Request) -> Evaluation:
     if request.predictions and request.truth:
         from segzoo.evaluation import score_predictions
 
-        return score_predictions(request.predictions, request.truth, labels=_labels(request), **shared)
+        return score_predictions(
+            request.predictions,
+            request.truth,
+            labels=_labels(request),
+            instances=request.instances,
+            **shared,
+        )
     shared |= {"data": request.data, "split": request.split or "test"}
     if request.predictions:
         from segzoo.evaluation import score_predictions
 
-        return score_predictions(request.predictions, _dataset(request, _class_names(request)), **shared)
+        dataset = _dataset(request, _class_names(request))
+        return score_predictions(request.predictions, dataset, instances=request.instances, **shared)
     from segzoo.config import config_of
     from segzoo.evaluation.models import score_model
     from segzoo.machine import parse_device

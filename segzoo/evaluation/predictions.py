@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets.numbered import numbered_objects
 from segzoo.errors import MaskError, OptionError
 from segzoo.evaluation.evaluator import Evaluator
 from segzoo.evaluation.pairing import masks_in, pair
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.datasets.numbered import NumberedObjects
     from segzoo.evaluation.results import Evaluation
     from segzoo.evaluation.samples import NamedMetric
     from segzoo.interfaces import Dataset
@@ -36,6 +38,7 @@ def score_predictions(
     metrics: Sequence[str] = ("iou", "dice"),
     data: str = "",
     split: str | None = None,
+    instances: bool = False,
     worst: int = 0,
     resamples: int = 1000,
     seed: int = 0,
@@ -54,6 +57,8 @@ def score_predictions(
         metrics: names of registered metrics; the worst images are those of the first.
         data: what the truths are called in the result; the folder's name if not told.
         split: which part of a data set the truths are.
+        instances: whether the masks in folders number their objects, all of the one class; those of a data
+            set are what it makes of them.
         worst: of how many images to keep pictures.
         resamples: of the bootstrap; 0 for no intervals.
         seed: of the bootstrap.
@@ -72,12 +77,18 @@ def score_predictions(
         >>> found.classes[1].iou
     """
     folder = Path(predictions)
-    truths = _Truths(Path(truth), labels) if isinstance(truth, str | os.PathLike) else truth
+    if isinstance(truth, str | os.PathLike):
+        truths = _Truths(Path(truth), labels, instances=instances)
+    else:
+        truths = truth
     counted = named_metrics(metrics, truths.labels)
     _check_needs(counted, folder)
     result = Evaluator(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
-    for case in _cases(folder, truths, progress=progress, unscored=unscored):
+    # What the truth ignores is cut out of a prediction, in which any number is an object.
+    bare = replace(truths.labels, values=(), ignore_index=None)
+    numbered = numbered_objects(True, bare, []) if instances else None
+    for case in _cases(folder, truths, numbered, progress=progress, unscored=unscored):
         result.add(case)
     return result.result(
         subject=str(predictions),
@@ -93,8 +104,9 @@ def score_predictions(
 class _Truths:
     """A folder of masks as a data set without images."""
 
-    def __init__(self, folder: Path, labels: Labels | None) -> None:
+    def __init__(self, folder: Path, labels: Labels | None, *, instances: bool) -> None:
         self.folder, self.labels = folder, labels or numbered_labels(2)
+        self._objects = numbered_objects(True, self.labels, []) if instances else None
         self.files = masks_in(folder)
         self.names = list(self.files)
 
@@ -103,12 +115,20 @@ class _Truths:
 
     def __getitem__(self, index: int) -> Sample:
         name = self.names[index]
-        mask = to_classes(read_mask(self.files[name]), self.labels, str(self.files[name]))
-        return Sample(image=np.empty((0, 0), np.uint8), mask=mask, name=name)
+        path, image = self.files[name], np.empty((0, 0), np.uint8)
+        if self._objects is None:
+            return Sample(image=image, mask=to_classes(read_mask(path), self.labels, str(path)), name=name)
+        mask, objects = self._objects.split(read_mask(path, colours=True), [name], str(path))
+        return Sample(image=image, mask=mask, name=name, instances=objects)
 
 
 def _cases(
-    folder: Path, truths: Dataset | _Truths, *, progress: bool, unscored: list[str] | None
+    folder: Path,
+    truths: Dataset | _Truths,
+    numbered: NumberedObjects | None,
+    *,
+    progress: bool,
+    unscored: list[str] | None,
 ) -> Iterator[ScoredSample]:
     files = masks_in(folder)
     if not len(truths):
@@ -119,19 +139,23 @@ def _cases(
     def case(index: int) -> ScoredSample:
         sample = truths[index]
         path = files[partners[sample.name]]
-        values = read_mask(path)
-        if values.shape != sample.mask.shape:
+        values = read_mask(path, colours=numbered is not None)
+        if values.shape[:2] != sample.mask.shape:
             raise MaskError(
                 f"{path} is {size(values)}, the truth of {sample.name} is {size(sample.mask)} "
                 "(height x width): resize the prediction to the truth, with nearest"
             )
+        if numbered is None:
+            prediction, found = _classes(values, sample.mask, truths.labels, str(path)), None
+        else:
+            prediction, found = numbered.split(values, [sample.name], str(path))
         return ScoredSample(
             name=sample.name,
-            prediction=_classes(values, sample.mask, truths.labels, str(path)),
+            prediction=prediction,
             target=sample.mask,
             image=sample.image if sample.image.size else None,
             valid=sample.field_of_view,
-            instances=None if sample.instances is None else (None, sample.instances),
+            instances=None if found is None and sample.instances is None else (found, sample.instances),
         )
 
     yield from every_case(len(truths), case, progress=progress, unscored=unscored)

@@ -102,6 +102,13 @@ def _shape_scores() -> Iterable[MetricSpec]:
             needs=instances,
             paper="arXiv:1801.00868",
         ),
+        _metric(
+            "count-error",
+            f"{objects}:count_error",
+            "difference of the numbers of objects",
+            up=False,
+            needs=instances,
+        ),
     ]
 
 

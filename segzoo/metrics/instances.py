@@ -1,4 +1,4 @@
-"""Scores of single objects, such as nuclei: aggregated Jaccard index and panoptic quality.
+"""Scores of single objects, such as nuclei: aggregated Jaccard index, panoptic quality and counts.
 
 AJI: Kumar et al., 2017, doi 10.1109/TMI.2017.2677499. Panoptic quality: Kirillov et al., 2019,
 arXiv:1801.00868.
@@ -85,6 +85,35 @@ def panoptic_quality(*, labels: Labels, connectivity: int = 8, per_class: bool =
     )
 
 
+def count_error(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
+    """How far the number of objects is from the true one, wherever they lie.
+
+    ``per_image`` is in objects; ``pooled`` is a share of all true objects, where too many in one image do not
+    make up for too few in another.
+
+    Args:
+        labels: the classes; the background has no objects.
+        connectivity: 4 or 8, of components where no instances are given.
+        per_class: whether to return each class too.
+
+    Raises:
+        OptionError: connectivity is neither 4 nor 8.
+        MissingExtraError: SciPy is not installed.
+    """
+    return _metric(
+        labels,
+        "count error = |objects predicted - true objects|: per_image in objects, pooled as a share of the "
+        "true ones",
+        connectivity,
+        per_class,
+        count=_count_objects,
+        rows=3,
+        scores=_score_shares,
+        per_image=_score_counts,
+        empty="a class without objects in either mask is left out, and pooled one without true objects",
+    )
+
+
 def _metric(
     labels: Labels,
     measure: str,
@@ -94,25 +123,27 @@ def _metric(
     count: Callable[[Meetings], tuple[float, ...]],
     rows: int,
     scores: Callable[[NDArray[Any]], Mapping[str, NDArray[np.float64]]],
+    per_image: Callable[[NDArray[Any]], Mapping[str, NDArray[np.float64]]] | None = None,
+    empty: str = _EMPTY,
 ) -> Counted:
     check_connectivity(connectivity)
     load_ndimage()
     classes = scored_classes(labels, background=False)
     names = [labels.classes[index] for index in classes]
-    score = partial(_means, scores=scores, names=names, per_class=per_class)
+    score = partial(_means, names=names, per_class=per_class)
     return Counted(
         labels=labels,
         contract=write_contract(
             f"{measure}; {describe_objects(connectivity)}",
             classes=describe_classes(labels, classes),
             average=describe_average("objects"),
-            empty=_EMPTY,
+            empty=empty,
             ignored=f"{describe_ignored(labels)}; they are cut out of objects",
         ),
         shape=(rows, len(classes)),
         count=partial(_count, count=count, classes=classes, connectivity=connectivity),
-        pooled=partial(score, "pooled"),
-        per_image=partial(score, "per_image"),
+        pooled=partial(score, "pooled", scores=scores),
+        per_image=partial(score, "per_image", scores=per_image or scores),
     )
 
 
@@ -188,3 +219,19 @@ def _score_panoptic(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         "/segmentation": ratio(overlap, pairs),
         "/recognition": ratio(pairs, halves),
     }
+
+
+def _count_objects(meetings: Meetings) -> tuple[float, ...]:
+    """Return the difference of the counts, and both counts."""
+    sides = meetings.predicted, meetings.true
+    predicted, true = (int(np.count_nonzero(meetings.areas(side)[1:])) for side in sides)
+    return abs(predicted - true), predicted, true
+
+
+def _score_counts(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    difference, predicted, true = counts
+    return {"": np.where(predicted + true > 0, difference, math.nan)}
+
+
+def _score_shares(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    return {"": ratio(counts[0], counts[2])}
