@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image
 
-from segzoo.images.georeference import PLACING, placing_tags, read_geo_tags
+from segzoo.errors import missing_extra
+from segzoo.images import open_image, tiffs
+from segzoo.images.georeference import EXTRA, PLACING, placing_tags, read_geo_tags
 from segzoo.images.nodata import unmeasured
 from segzoo.interfaces import GeoReference
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from segzoo.interfaces import ImageInfo
 
 UTM = (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633, 3076, 0, 1, 9001)
 
@@ -146,3 +151,91 @@ def test_a_declared_value_is_rounded_as_its_pixels_are():
 @pytest.mark.parametrize("nodata", [None, -9999, 0.5, 300, float("nan")])
 def test_a_value_that_no_pixel_can_hold_hides_none(nodata: float | None):
     assert unmeasured(np.zeros((2, 2, 1), np.uint8), nodata) is None
+
+
+def info_of(path: Path) -> ImageInfo:
+    with open_image(path) as image:
+        return image.info
+
+
+def test_an_opened_tiff_says_where_it_lies_and_repeats_its_tags(tmp_path: Path):
+    path = tiff(tmp_path / "a.tif", *SCALED, (34735, "H", UTM), (42113, "s", "0"))
+    info = info_of(path)
+    assert info.geo == GeoReference(
+        transform=(0.5, 0, 500_000, 0, -0.25, 4_000_000), crs="EPSG:32633", metre=1
+    )
+    assert info.nodata == 0
+    assert info.extra[EXTRA] == {code: tags_of(path)[code] for code in (33550, 33922, 34735)}
+
+
+def test_without_tifffile_an_image_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tiff(tmp_path / "a.tif", *SCALED, (34735, "H", UTM))
+    whole = info_of(path)
+
+    def missing() -> Any:
+        raise missing_extra("this TIFF needs tifffile", "tiff")
+
+    monkeypatch.setattr(tiffs, "load_tifffile", missing)
+    assert info_of(path).geo == whole.geo
+
+
+def test_declared_colours_name_bands_and_titles_those_that_have_no_other_name(tmp_path: Path):
+    items = "".join(
+        f'<Item name="{role.upper()}" sample="{band}" role="{role}">{name}</Item>'
+        for role, band, name in (
+            ("colorinterp", 0, "Blue"),
+            ("description", 0, "B02"),
+            ("description", 3, "Near infrared"),
+        )
+    )
+    tag = (42112, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)
+    look: Any = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 6, 4), np.uint16), extratags=[tag], **look)
+    assert info_of(tmp_path / "a.tif").bands == ("blue", "band 2", "band 3", "Near infrared")
+
+
+@pytest.mark.parametrize(
+    ("unit", "size", "told"), [("um", (0.25, 0.5), "um"), ("\\u00B5m", (0.25, 0.5), "um"), ("inch", None, "")]
+)
+def test_imagej_says_how_large_pixels_are(tmp_path: Path, unit: str, size: Any, told: str):
+    pixels = np.zeros((3, 4, 6), np.uint16)
+    metadata = {"axes": "CYX", "unit": unit}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, resolution=(2.0, 4.0), metadata=metadata)
+    info = info_of(tmp_path / "a.tif")
+    assert (info.pixel_size, info.unit) == (size, told)
+
+
+@pytest.mark.parametrize(
+    ("units", "size", "told"),
+    [(("nm", "nm"), (0.25, 0.5), "um"), (("mm", "mm"), (250, 500), "mm"), (("mm", "µm"), None, "")],
+)
+def test_ome_says_how_large_pixels_are(tmp_path: Path, units: Any, size: Any, told: str):
+    metadata = {
+        "axes": "CYX",
+        "PhysicalSizeX": 500,
+        "PhysicalSizeXUnit": units[1],
+        "PhysicalSizeY": 250,
+        "PhysicalSizeYUnit": units[0],
+    }
+    pixels = np.zeros((3, 4, 6), np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata=metadata, photometric="minisblack")
+    info = info_of(tmp_path / "a.ome.tif")
+    assert (info.pixel_size, info.unit) == (size, told)
+
+
+def test_a_hyperstack_with_its_axes_of_one_is_read_whole(tmp_path: Path):
+    pixels = np.arange(3 * 4 * 6, dtype=np.uint16).reshape(3, 4, 6)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "CYX"})
+    with open_image(tmp_path / "a.tif") as image:
+        assert np.array_equal(image.read(), pixels.transpose(1, 2, 0))
+
+
+def test_one_band_in_planes_is_read(tmp_path: Path):
+    pixels = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    path = tmp_path / "a.tif"
+    look: Any = {"driver": "GTiff", "height": 4, "width": 6, "count": 1, "dtype": "uint16"}
+    with rasterio.open(path, "w", interleave="band", alpha="unspecified", **look) as file:
+        file.write(pixels[None])
+    assert tags_of(path)[284] == 2
+    with open_image(path) as image:
+        assert np.array_equal(image.read()[..., 0], pixels)

@@ -8,7 +8,7 @@ them, so that an image keeps its place whichever of the two decodes it, and with
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -17,11 +17,17 @@ from segzoo.interfaces import GeoReference
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from segzoo.interfaces import ImageInfo
+
 PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
 KEYS, DOUBLES, TEXTS = 34735, 34736, 34737
 GDAL_METADATA, GDAL_NODATA = 42112, 42113
 #: The tags that place an image; a mask that has the same ones lies where the image lies.
 PLACING = (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, KEYS, DOUBLES, TEXTS)
+#: All that are read here.
+TAGS = (*PLACING, GDAL_METADATA, GDAL_NODATA)
+#: Colours as GDAL spells them.
+_COLOURS = {"gray": "grey"} | {name: name for name in ("red", "green", "blue", "alpha")}
 #: Under this name, `segzoo.interfaces.ImageInfo.extra` holds those of `PLACING` that a file has.
 EXTRA = "geotiff"
 
@@ -100,6 +106,22 @@ def read_geo_tags(tags: Mapping[int, Any], bands: int = 1) -> GeoTags:
         bands=_band_names(tags, bands),
         placing={code: tags[code] for code in PLACING if code in tags} if placed else {},
     )
+
+
+def described(info: ImageInfo, tags: Mapping[int, Any]) -> ImageInfo:
+    """Return what a TIFF says of itself with what its tags say of the ground, of bands and of their values.
+
+    Args:
+        info: whose bands have the names that the file's photometric interpretation gives them.
+        tags: value by number.
+    """
+    found = read_geo_tags(tags, len(info.bands))
+    bands = tuple(
+        told if told in _COLOURS.values() or (told and name.startswith("band ")) else name
+        for name, told in zip(info.bands, found.bands, strict=True)
+    )
+    extra = {**info.extra, EXTRA: found.placing} if found.placing else info.extra
+    return replace(info, geo=found.geo, nodata=found.nodata, bands=bands, extra=extra)
 
 
 def placing_tags(geo: GeoReference, known: Mapping[int, Any] | None = None) -> dict[int, Any]:
@@ -221,7 +243,7 @@ def _nodata(tags: Mapping[int, Any]) -> float | None:
 
 
 def _band_names(tags: Mapping[int, Any], bands: int) -> tuple[str, ...]:
-    """Return what GDAL's metadata call each band, or its colour there; empty for those it does not name."""
+    """Return each band's colour by GDAL's metadata, or what they call it; empty where they say neither."""
     text = tags.get(GDAL_METADATA, "")
     names = [""] * bands
     if not isinstance(text, str) or "<!" in text:  # no entity is ever looked up
@@ -230,16 +252,13 @@ def _band_names(tags: Mapping[int, Any], bands: int) -> tuple[str, ...]:
         items = list(ElementTree.fromstring(text.strip("\0 \n")).iter("Item"))
     except ElementTree.ParseError:
         return tuple(names)
-    for role in ("colorinterp", "description"):
+    for role in ("description", "colorinterp"):  # what a band looks like matters more than its title
         for item in items:
             band, name = item.get("sample", ""), (item.text or "").strip()
-            if item.get("role") == role and band.isdecimal() and int(band) < bands and name:
-                names[int(band)] = _colour(name) if role == "colorinterp" else name
+            if item.get("role") != role or not band.isdecimal() or int(band) >= bands:
+                continue
+            names[int(band)] = name if role == "description" else _COLOURS.get(name.lower(), names[int(band)])
     return tuple(names)
-
-
-def _colour(name: str) -> str:
-    return {"gray": "grey", "undefined": ""}.get(name.lower(), name.lower())
 
 
 def _numbers(value: Any) -> Sequence[float]:

@@ -6,7 +6,9 @@ Pillow would narrow to 8 bits, drop bands of, or not know. All else is Pillow's,
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from segzoo.errors import ImageError, MissingExtraError, missing_extra
 from segzoo.files import regular
 from segzoo.images.arrays import names_of_bands, native
+from segzoo.images.georeference import TAGS, described
 from segzoo.images.pillow import PillowImage
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
@@ -37,6 +40,14 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _COLOURS, _INKS = 0, 1, 2, 5
 _OPACITY = (1, 2)
 #: What Pillow's modes hold of each pixel; others lose something of a TIFF.
 _SAMPLES = {"1": 1, "L": 1, "P": 1, "F": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
+#: Units of lengths as OME and ImageJ spell them: the one that is told, and how many of it one is.
+_LENGTHS = {
+    **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "\\u00B5m"), ("um", 1.0)),
+    **dict.fromkeys(("nm", "nanometer"), ("um", 1e-3)),
+    **dict.fromkeys(("mm", "millimeter"), ("mm", 1.0)),
+    **dict.fromkeys(("cm", "centimeter"), ("mm", 10.0)),
+    **dict.fromkeys(("m", "meter"), ("m", 1.0)),
+}
 #: What an axis of a stack is called.
 _AXES = {"Z": "z", "T": "time", "P": "position", "R": "position"}
 
@@ -48,9 +59,12 @@ def load_tifffile() -> Any:
         MissingExtraError: it is not installed.
     """
     try:
-        return import_module("tifffile")
+        found = import_module("tifffile")
     except ImportError as error:
         raise missing_extra("this TIFF needs tifffile", "tiff") from error
+    # What it logs, such as of a tag that it cannot parse, would else be printed: errors are told here.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    return found
 
 
 @contextmanager
@@ -74,6 +88,7 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
         except MissingExtraError:
             if picture is None or not _is_enough(picture):
                 raise
+            picture.info = described(picture.info, picture.tags)
             yield picture
             return
         with _opened(tifffile, path) as file:
@@ -148,7 +163,8 @@ class TiffImage:
             dtype, palette = np.dtype(page.dtype).name, ()
             bands, alpha = _bands(page, layout)
             inverted = page.photometric == _WHITE_IS_ZERO
-        self.info = ImageInfo(
+        size, unit = _pixel_size(file, page)
+        info = ImageInfo(
             height=page.imagelength,
             width=page.imagewidth,
             dtype=dtype,
@@ -159,8 +175,11 @@ class TiffImage:
             palette=palette,
             pages=len(layout.pages),
             page_axis=layout.axis,
+            pixel_size=size,
+            unit=unit,
             inverted=inverted,
         )
+        self.info = described(info, {code: page.tags[code].value for code in TAGS if code in page.tags})
         self._planes: dict[int, list[_Plane] | None] = {}
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -341,12 +360,42 @@ def _channel_names(file: Any, count: int) -> tuple[str, ...]:
     return names if len(names) == count and all(names) else ()
 
 
+def _pixel_size(file: Any, page: Any) -> tuple[tuple[float, float] | None, str]:
+    """Return height and width of a pixel and their unit, as OME or ImageJ say them; else nothing."""
+    if file.is_ome:
+        return _ome_size(file)
+    unit = _LENGTHS.get(str((file.imagej_metadata or {}).get("unit", "")).strip())
+    if unit is None:
+        return None, ""
+    # ImageJ keeps pixels in a unit where others keep dots in an inch.
+    try:
+        sizes = [page.tags[name].value for name in ("YResolution", "XResolution")]
+        height, width = (unit[1] * below / above for above, below in sizes)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None, ""
+    return ((height, width), unit[0]) if min(height, width) > 0 else (None, "")
+
+
+def _ome_size(file: Any) -> tuple[tuple[float, float] | None, str]:
+    found = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", file.ome_metadata or "")
+    told = dict(re.findall(r'(PhysicalSize[XY](?:Unit)?)="([^"]*)"', found[0] if found else ""))
+    sizes: list[float] = []
+    for axis in "YX":
+        _, factor = _LENGTHS.get(told.get(f"PhysicalSize{axis}Unit", "µm"), ("", 0.0))
+        try:
+            sizes.append(float(told.get(f"PhysicalSize{axis}", 0)) * factor)
+        except ValueError:
+            return None, ""
+    units = {_LENGTHS.get(told.get(f"PhysicalSize{axis}Unit", "µm"), ("", 0.0))[0] for axis in "YX"}
+    return ((sizes[0], sizes[1]), units.pop()) if len(units) == 1 and min(sizes) > 0 else (None, "")
+
+
 def _exact(page: Any, picture: PillowImage) -> bool:
     """Whether Pillow gives all bits and bands of a page as they are."""
     mode, samples, bits = picture.mode, page.samplesperpixel, page.bitspersample
     if page.photometric == _INKS:
         return mode == "CMYK" and samples == 4
-    if not isinstance(bits, int) or (samples > 1 and page.planarconfig != 1):
+    if not isinstance(bits, int) or page.planarconfig != 1:  # of one band too, where Pillow stumbles over it
         return False
     if mode.startswith("I;16") or mode == "F":
         return samples == 1 and page.dtype in (np.uint16, np.float32)
