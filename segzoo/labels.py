@@ -481,6 +481,22 @@ def file_words(labels: Labels) -> list[str]:
     return [word if times[word.lower()] == 1 else f"{word}_{index}" for index, word in enumerate(words)]
 
 
+def background_index(labels: Labels, told: str | int | None) -> int | None:
+    """Return the index of the background that is given by its name or index; ``None`` or ``"none"`` for none.
+
+    Raises:
+        OptionError: there is no such class.
+    """
+    if told is None or (isinstance(told, str) and told.lower() == "none" and told not in labels.classes):
+        return None
+    if isinstance(told, bool):
+        raise OptionError(f"background must be the name or the index of a class, or none, got {told}")
+    try:
+        return class_index(labels, told)
+    except OptionError as error:
+        raise OptionError(f"background: {error}, or none") from error
+
+
 def found_in_words(shares: Mapping[str, float], labels: Labels) -> str:
     """Return which classes were found beside the background, and how much of the picture each covers."""
     names = (labels.classes[index] for index in labels.foreground)

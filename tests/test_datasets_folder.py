@@ -206,6 +206,51 @@ def test_the_pages_of_a_tiff_may_be_classes(tmp_path):
         FolderDataset(tmp_path, "all", classes=5, per_class=True)
 
 
+@pytest.mark.parametrize("told", [2, "2", "rest"])
+def test_the_background_is_the_class_that_is_told(tmp_path, told):
+    write_pair(tmp_path, 0)
+    assert FolderDataset(tmp_path, "all", classes=["a", "b", "rest"], background=told).labels.background == 2
+
+
+@pytest.mark.parametrize("told", [None, "none"])
+def test_no_class_need_be_background(tmp_path, told):
+    write_pair(tmp_path, 0)
+    assert FolderDataset(tmp_path, "all", classes=["sky", "road"], background=told).labels.background is None
+    named = FolderDataset(tmp_path, "all", classes=["none", "road"], background="none")
+    assert named.labels.background == 0
+
+
+@pytest.mark.parametrize("wrong", ["sea", 2, -1, True])
+def test_a_background_that_is_no_class_is_named(tmp_path, wrong):
+    write_pair(tmp_path, 0)
+    with pytest.raises(OptionError, match=r"background.*none"):
+        FolderDataset(tmp_path, "all", classes=["sky", "road"], background=wrong)
+
+
+def test_masks_of_single_classes_cover_everything_where_none_is_background(tmp_path):
+    write(tmp_path / "images/a.png", 1, 3)
+    for name, row in {"sky": [9, 0, 0], "road": [0, 9, 0]}.items():
+        path = tmp_path / "masks" / name / "a.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.array([row], np.uint8)).save(path)
+    told = {"classes": ["sky", "road"], "background": None, "per_class": True}
+    with pytest.raises(MaskError, match=r"33\.33% of its pixels.*ignore_index=255"):
+        FolderDataset(tmp_path, "all", **told)[0]
+    assert FolderDataset(tmp_path, "all", **told, ignore_index=255)[0].mask.tolist() == [[0, 1, 255]]
+    told |= {"classes": ["sky", "road", "rest"], "background": "rest"}
+    assert FolderDataset(tmp_path, "all", **told)[0].mask.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(("background", "expected"), [("rest", [0, 1, 2]), (None, [0, 1, 2])])
+def test_the_pages_of_a_tiff_are_the_classes_with_the_background_wherever_it_is(
+    tmp_path, background, expected
+):
+    write(tmp_path / "images/a.png", 1, 3)
+    write_stack(tmp_path / "masks/a.tif", [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]])
+    told = {"classes": ["sky", "road", "rest"], "background": background, "per_class": True}
+    assert FolderDataset(tmp_path, "all", **told)[0].mask.tolist() == [expected]
+
+
 def test_two_stacks_are_paired_page_by_page_and_stay_in_one_part(tmp_path):
     write_stack(tmp_path / "images/a.tif", np.arange(24).reshape(3, 2, 4))
     write_stack(tmp_path / "masks/a.tif", np.stack([np.full((2, 4), page % 2) for page in range(3)]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Request:
     split: str | None
     data_options: tuple[str, ...]
     classes: str | None
+    background: str | None
     ignore_index: int | None
     instances: bool
     metrics: tuple[str, ...]
@@ -67,6 +68,11 @@ class Request:
 @click.option("--truth", type=click.Path(), help="Their true masks, in a folder, paired by name.")
 @click.option(
     "--classes", help="Of masks in folders: how many, or names with commas [default: the model's, else 2]."
+)
+@click.option(
+    "--background",
+    metavar="CLASS",
+    help="Of masks in folders: which class is background, or none [default: the model's, else the first].",
 )
 @click.option(
     "--ignore-index", type=click.IntRange(0, 65535), help="Of masks in folders: the value that is not scored."
@@ -171,13 +177,16 @@ def _check(request: Request) -> None:
     elif request.predictions and request.prediction.first:
         wrong = f"{request.prediction.first} goes with a MODEL; these predictions are masks already"
     elif request.data and _tells_classes(request) and not _is_folder(request.data):
-        wrong = f"--classes and --ignore-index are for folders; the data set {request.data!r} has its own"
+        wrong = (
+            "--classes, --background and --ignore-index are for folders; the data set "
+            f"{request.data!r} has its own"
+        )
     if wrong:
         raise click.UsageError(wrong, click.get_current_context())
 
 
 def _tells_classes(request: Request) -> bool:
-    return bool(request.classes) or request.ignore_index is not None
+    return bool(request.classes or request.background) or request.ignore_index is not None
 
 
 def _score(request: Request) -> Evaluation:
@@ -203,7 +212,7 @@ def _score(request: Request) -> Evaluation:
     if request.predictions:
         from segzoo.evaluation import score_predictions
 
-        dataset = _dataset(request, _class_names(request))
+        dataset = _dataset(request)
         return score_predictions(request.predictions, dataset, instances=request.instances, **shared)
     from segzoo.config import config_of
     from segzoo.evaluation.models import score_model
@@ -214,8 +223,7 @@ def _score(request: Request) -> Evaluation:
         _check_place(request)
     asked = request.prediction
     network = load(str(request.model)).to(parse_device(asked.device))
-    names = _class_names(request) or config_of(network).labels.classes
-    dataset, calibration = _dataset(request, names), []
+    dataset, calibration = _dataset(request, config_of(network).labels), []
     if asked.precision == "fastest":
         calibration = [dataset[index].image for index in range(min(CALIBRATION, len(dataset)))]
     return score_model(
@@ -239,13 +247,17 @@ def _check_place(request: Request) -> None:
         refuse_used(folder)
 
 
-def _dataset(request: Request, classes: tuple[str, ...]) -> Dataset:
+def _dataset(request: Request, labels: Labels | None = None) -> Dataset:
+    """Open the data set; a folder has the classes that were told, or those of the model's labels."""
     from segzoo.build import open_dataset
 
     data = str(request.data)
     options: dict[str, Any] = {}
     if _is_folder(data):
+        classes = _class_names(request) or (labels.classes if labels else ())
         options |= {"classes": classes} if classes else {}
+        options |= {"background": labels.background} if labels and not labels.overlapping else {}
+        options |= {"background": request.background} if request.background else {}
         options |= {} if request.ignore_index is None else {"ignore_index": request.ignore_index}
     options |= _data_options(request.data_options)
     return open_dataset(data, root=request.root, split=request.split or "test", **options)
@@ -272,10 +284,12 @@ def _is_folder(data: str) -> bool:
 
 
 def _labels(request: Request) -> Labels:
+    from segzoo.labels import background_index
     from segzoo.specs import Labels, numbered_labels
 
     names = _class_names(request) or numbered_labels(2).classes
-    return Labels(classes=names, ignore_index=request.ignore_index)
+    labels = Labels(classes=names, ignore_index=request.ignore_index)
+    return replace(labels, background=background_index(labels, request.background or 0))
 
 
 def _class_names(request: Request) -> tuple[str, ...]:
@@ -287,7 +301,7 @@ def _class_names(request: Request) -> tuple[str, ...]:
     if request.classes.isdecimal():
         if not 2 <= int(request.classes[:9]) <= 65535:
             raise click.UsageError(
-                f"--classes {request.classes}: from 2, of which background is one, to 65,535",
+                f"--classes {request.classes}: from 2 to 65,535, the background among them if there is one",
                 click.get_current_context(),
             )
         return numbered_labels(int(request.classes)).classes

@@ -64,12 +64,13 @@ def class_weights(shares: Sequence[float]) -> tuple[float, ...]:
 
 
 def balance(looks: Sequence[Look], meaning: Meaning, numbers: Statistics) -> Iterator[Finding]:
-    """Tell of masks without foreground, and of classes that are rare or missing."""
+    """Tell of masks that are all background, and of classes that are rare or missing."""
     if not numbers.shares:
         return
     yield from _empty(looks, meaning)
     yield from _missing(numbers)
-    foreground = list(zip(numbers.classes, numbers.shares["all"], strict=True))[1:]
+    every = enumerate(zip(numbers.classes, numbers.shares["all"], strict=True))
+    foreground = [pair for index, pair in every if index != meaning.background]
     rare = [f"{name} {share:.2%}" for name, share in foreground if 0 < share < _RARE]
     if rare:
         yield Finding(
@@ -84,13 +85,15 @@ def balance(looks: Sequence[Look], meaning: Meaning, numbers: Statistics) -> Ite
 
 def _empty(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     known = [look for look in looks if look.readable and fits(look.mask, meaning)]
-    black = [look.mask_path for look in known if set(meaning.shares(look.mask)) <= {0}]
+    if meaning.background is None:
+        return
+    black = [look.mask_path for look in known if set(meaning.shares(look.mask)) <= {meaning.background}]
     if black and meaning.values[:1] != (1,):
         many = len(black) > len(known) / 2
         yield Finding(
             kind="black",
             severity="warning" if many else "note",
-            what=f"{len(black):,} of {len(known):,} masks are all {meaning.names[0]}",
+            what=f"{len(black):,} of {len(known):,} masks are all {meaning.names[meaning.background]}",
             advice="That is right where an image shows nothing of interest"
             + ("; here it is more than half. Was the annotation finished?" if many else "."),
             count=len(black),

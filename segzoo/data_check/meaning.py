@@ -61,6 +61,7 @@ class Meaning:
         values: the value of each class, where it is not the class's index.
         colours: the colour of each class, where masks hold colours.
         ignore: the value of pixels that count for nothing.
+        background: index of the class that stands for nothing of interest, if there is one.
         peaks: the two values that blurred masks were drawn with.
         pieces: whether each value lies in one piece, so that values may number objects after all.
     """
@@ -70,6 +71,7 @@ class Meaning:
     values: tuple[int, ...] = ()
     colours: tuple[Colour, ...] = ()
     ignore: int | None = None
+    background: int | None = 0
     peaks: Peaks | None = None
     pieces: bool = False
 
@@ -136,7 +138,7 @@ def options(classes: int, ignore: int | None) -> tuple[str, ...]:
 
 def meaning_of_labels(labels: Labels) -> Meaning:
     """Return the meaning of a registered data set's masks, which are class indices already."""
-    return Meaning("indices", names=labels.classes, ignore=labels.ignore_index)
+    return Meaning("indices", names=labels.classes, ignore=labels.ignore_index, background=labels.background)
 
 
 def interpret(masks: Sequence[MaskFacts], files: Sequence[str] = ()) -> Meaning:

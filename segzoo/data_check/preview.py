@@ -197,7 +197,9 @@ def _palette(meaning: Meaning) -> tuple[tuple[int, int, int], ...]:
 
 def with_void(labels: Labels) -> Labels:
     """Return labels with one class more, grey, that stands for pixels that count for nothing."""
-    return Labels(classes=(*labels.classes, "void"), palette=(*labels.colours, _GREY))
+    return Labels(
+        classes=(*labels.classes, "void"), palette=(*labels.colours, _GREY), background=labels.background
+    )
 
 
 def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:

@@ -127,11 +127,11 @@ def brightened(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np
 
 
 def _legend(cells: Sequence[Cell], labels: Labels, width: int) -> list[tuple[int, int, str, str]]:
-    """Return row, x, colour and name of each class but the first, wrapped to the width."""
+    """Return row, x, colour and name of each class but background, wrapped to the width."""
     void = len(labels.classes) - 1
     occurs = any(cell.mask is not None and (cell.mask == void).any() for cell in cells)
-    last = void + 1 if occurs else void
-    entries = list(zip(map(printable, labels.classes), labels.colours, strict=True))[1:last]
+    listed = [index for index in labels.foreground if index != void or occurs]
+    entries = [(printable(labels.classes[index]), labels.colours[index]) for index in listed]
     more = len(entries) - _MOST_IN_LEGEND
     shown = [("#{:02x}{:02x}{:02x}".format(*colour), name) for name, colour in entries[:_MOST_IN_LEGEND]]
     if more > 0:

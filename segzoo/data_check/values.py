@@ -80,7 +80,8 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
             kind="one-based" if first else "values",
             severity="warning",
             what=what,
-            advice=f"Training must be told which value is which class, in the order of the classes.{passed}",
+            advice=f"Training must be told which value is which class, in the order of the classes.{passed}"
+            + (" If none of them is background, add data.background=none." if first else ""),
             repaired=f"writes 0 to {len(meaning.names) - 1} instead",
             count=len(looks),
         )
@@ -101,7 +102,8 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         yield _note(
             "camvid",
             "there are exactly the values 0 to 11",
-            "If this is CamVid, 11 is void and no class: pass data.classes=11 data.ignore_index=11.",
+            "If this is CamVid, 11 is void and no class, and no class is background: pass data.classes=11 "
+            "data.ignore_index=11 data.background=none.",
         )
 
 

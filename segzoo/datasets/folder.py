@@ -20,7 +20,7 @@ from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import count_pages
-from segzoo.labels import file_words
+from segzoo.labels import background_index, file_words
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.specs import Labels
 
@@ -40,8 +40,11 @@ class FolderDataset(Pairs):
         root: holds the two folders, or ``train``, ``val``, ``test`` with two folders each; or a list of
             pairs, ``.csv`` or ``.json``, or a folder that holds ``pairs.csv`` or ``pairs.json``.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: names of the classes, background first, also as one text with commas; or how many there
-            are. Where they overlap, none is background, and by default they are the folders of masks.
+        classes: names of the classes by index, also as one text with commas; or how many there are. The first
+            is background unless ``background`` says otherwise. Where they overlap, none is, and by default
+            they are the folders of masks.
+        background: the class that stands for nothing of interest, by its name or index; ``None`` or
+            ``"none"`` if every class is something.
         values: the value in the masks of each class, where it is not the class's index.
         ignore_index: the value of pixels that count for nothing.
         palette: the colour of each class, for masks that are pictures in colours.
@@ -70,6 +73,7 @@ class FolderDataset(Pairs):
         split: str = "train",
         *,
         classes: Sequence[str] | int = _TWO,
+        background: str | int | None = 0,
         values: Sequence[int] = (),
         ignore_index: int | None = None,
         palette: Sequence[Sequence[int]] = (),
@@ -97,6 +101,8 @@ class FolderDataset(Pairs):
             palette=colours,
             overlapping=overlapping,
         )
+        if background != 0 or isinstance(background, bool):
+            labels = replace(labels, background=background_index(labels, background))
         finder = _Finder(_words(images, _IMAGES), _words(masks, _MASKS), mask_suffix, labels, per_class)
         void = None if ignore_colour is None else _colour(ignore_colour)
         objects = None
@@ -151,15 +157,14 @@ class _Finder:
         return images, masks
 
     def pairs(self, images: Path, masks: Path) -> list[Pair]:
-        classes = self.labels.classes
-        if self.labels.overlapping:
+        labels = self.labels
+        if labels.overlapping:
             return self._overlapping(images, masks)
         if self.per_class and any(masks.rglob("*.tif*")):
             every = match(images, masks, self.suffixes)
-            pages = tuple(range(1, len(classes)))
-            return [_paged(Pair(name, image, mask), pages) for name, image, mask in every]
+            return [_paged(Pair(name, image, mask), labels) for name, image, mask in every]
         if self.per_class:
-            words = {index: (word,) for index, word in enumerate(classes) if index}
+            words = {index: (labels.classes[index],) for index in labels.foreground}
             return [Pair(*row) for row in match_layers(images, masks, words)]
         every = [Pair(*row) for row in match(images, masks, self.suffixes)]
         return [one for pair in every for one in slices(pair)]
@@ -202,16 +207,17 @@ def slices(pair: Pair) -> list[Pair]:
     return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in range(pages)]
 
 
-def _paged(pair: Pair, classes: tuple[int, ...]) -> Pair:
+def _paged(pair: Pair, labels: Labels) -> Pair:
     """Return the pair whose mask has a page for every class, with or without one for the background."""
     assert isinstance(pair.mask, Path)
-    pages = count_pages(pair.mask)
-    if pages not in (len(classes), len(classes) + 1):
+    pages, every, classes = count_pages(pair.mask), tuple(range(len(labels.classes))), labels.foreground
+    if pages not in (len(classes), len(every)):
+        beside = "" if labels.background is None else " beside the background"
         raise FailureError(
             f"{pair.mask} has {pages} pages; with per_class it needs one for each of the {len(classes)}"
-            " classes after the background"
+            f" classes{beside}"
         )
-    return replace(pair, mask_pages=classes if pages == len(classes) else (0, *classes))
+    return replace(pair, mask_pages=classes if pages == len(classes) else every)
 
 
 def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:

@@ -174,12 +174,22 @@ class Pairs:
         shape: tuple[int, ...],
         pages: bool = False,
     ) -> NDArray[Any]:
-        """Put the masks of single classes on one another."""
-        mask = np.zeros(shape, self.labels.index_type)
+        """Put the masks of single classes on one another; what none covers is background, or ignored."""
+        labels = self.labels
+        rest = labels.ignore_index if labels.background is None else labels.background
+        mask = np.full(shape, rest or 0, labels.index_type)
+        covered = np.zeros(shape, np.bool_)
         for number, (index, path) in enumerate(layers):
             layer = read_mask(path, scale=self.scale, page=number if pages else None)
             _check_size(path, layer.shape, image, shape)
-            mask[layer > 0] = index
+            if index != labels.background:
+                covered |= layer > 0
+                mask[layer > 0] = index
+        if rest is None and not covered.all():
+            raise MaskError(
+                f"{image}: {1 - covered.mean():.2%} of its pixels are in no class's mask, and no class is "
+                "background: say ignore_index=255 if they count for nothing, or which class is background"
+            )
         return mask
 
 

@@ -38,6 +38,7 @@ SCENES = Labels(
         (0, 128, 192),
     ),
     ignore_index=11,
+    background=None,
 )
 
 
