@@ -20,8 +20,8 @@ from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import in_sample, look_at_pairs
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
-from segzoo.images import as_image, read_uint8
-from segzoo.specs import Labels
+from segzoo.images import displayed, read_with_info
+from segzoo.specs import Labels, parse_bands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,6 +56,7 @@ def preview(
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     vary: Vary | None = None,
+    bands: str | int | Sequence[str | int] = (),
     tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw a contact sheet of images with their masks, and return where it is.
@@ -71,13 +72,15 @@ def preview(
         vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
             further images with theirs; it is also told the mask's value for void, or ``None`` where the
             data set ignores nothing.
+        bands: which one or three bands of the images are shown, by number from 1 or by name; red, green and
+            blue, or the first, where empty.
         tell: called with each sample of the sheet whose files cannot be read, and why.
 
     Raises:
         OptionError: there is no such split, or a picture has no such suffix.
         FailureError: there is nothing to show, or the picture cannot be written, or is there already.
     """
-    source = find_source(os.fspath(data), root)
+    source, shown = find_source(os.fspath(data), root), parse_bands(bands) if bands != () else ()
     path = Path(out if out is not None else f"{_name(source)}_preview.png")
     kind = _format(path)
     inputs = _files(source)
@@ -87,11 +90,11 @@ def preview(
         pairs = _of_split(
             {name: [p for p in source.layout.pairs if p.split == name] for name in SPLITS}, split
         )
-        cells, labels, total = _cells_of_pairs(pairs, count)
+        cells, labels, total = _cells_of_pairs(pairs, count, shown)
         ignoring = True
     else:
         datasets = _of_split(source.datasets, split)
-        cells, labels, total = _cells_of_samples(datasets, count)
+        cells, labels, total = _cells_of_samples(datasets, count, shown)
         ignoring = next(iter(datasets.values())).labels.ignore_index is not None
     for cell in cells:
         if cell.image is None and tell is not None:
@@ -173,7 +176,7 @@ def _of_split(parts: Mapping[str, T], split: str | None) -> dict[str, T]:
 
 
 def _cells_of_pairs(
-    parts: Mapping[str, Sequence[Pair]], count: int
+    parts: Mapping[str, Sequence[Pair]], count: int, bands: tuple[str, ...]
 ) -> tuple[list[Cell], Labels, dict[str, int]]:
     pairs = [pair for part in parts.values() for pair in part]
     if not pairs:
@@ -187,7 +190,7 @@ def _cells_of_pairs(
     meaning = interpret([look.mask for look in found], [look.mask_path for look in found])
     names = meaning.names or ("background", "foreground")
     labels = with_void(Labels(classes=names, palette=_palette(meaning)))
-    cells = [_cell(looks[index], meaning, labels) for index in shown]
+    cells = [_cell(looks[index], meaning, labels, bands) for index in shown]
     return cells, labels, {name: len(part) for name, part in parts.items()}
 
 
@@ -202,13 +205,13 @@ def with_void(labels: Labels) -> Labels:
     )
 
 
-def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:
+def _cell(look: Look, meaning: Meaning, labels: Labels, bands: tuple[str, ...]) -> Cell:
     if not look.readable:
         which = look.image_path if look.image.problem else look.mask_path
         why = f"{which}: {look.image.problem or look.mask.problem}"
         return Cell(look.name, look.split, None, None, "cannot be read", why=why)
     try:
-        image = read_uint8(look.image_path, page=look.page)
+        image = displayed(*read_with_info(look.image_path, page=look.page), bands=bands)
     except (ImageError, MissingExtraError) as error:
         return Cell(look.name, look.split, None, None, "cannot be read", why=str(error))
     if not fits(look.mask, meaning):
@@ -221,7 +224,7 @@ def _cell(look: Look, meaning: Meaning, labels: Labels) -> Cell:
 
 
 def _cells_of_samples(
-    datasets: Mapping[str, Dataset], count: int
+    datasets: Mapping[str, Dataset], count: int, bands: tuple[str, ...]
 ) -> tuple[list[Cell], Labels, dict[str, int]]:
     total = {name: len(dataset) for name, dataset in datasets.items()}
     keys = [(name, index) for name, length in total.items() for index in range(length)]
@@ -239,7 +242,7 @@ def _cells_of_samples(
                 yield Cell(f"{name} {index}", name, None, None, str(error))
                 continue
             mask = _void_last(sample.mask, known.ignore_index, labels)
-            yield Cell(sample.name, name, as_image(sample.image), mask)
+            yield Cell(sample.name, name, displayed(sample.image, sample.info, bands=bands), mask)
 
     return list(cells()), labels, total
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from segzoo.images import displayed
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.printing import printable
 
@@ -106,8 +107,8 @@ def _picture(
     scale = _CELL / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     large = size[0] * _SUPERSAMPLED, size[1] * _SUPERSAMPLED
-    colour = image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2)
-    pixels = np.asarray(Image.fromarray(colour).resize(large, Image.Resampling.BICUBIC, reducing_gap=2))
+    picture = Image.fromarray(displayed(image))
+    pixels = np.asarray(picture.resize(large, Image.Resampling.BICUBIC, reducing_gap=2))
     pixels = brightened(pixels, pixels if like is None else like)
     if mask is None:
         return Image.fromarray(pixels).resize(size, Image.Resampling.BOX)

@@ -194,6 +194,8 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities:
             prediction=one.mask,
             target=sample.mask,
             image=sample.image,
+            info=sample.info,
+            bands=predictor.config.preprocessing.bands,
             valid=valid_pixels(sample),
             probabilities=one.probabilities,
             instances=None if sample.instances is None else (None, sample.instances),

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.evaluation.results import Panel
-from segzoo.images import as_image
+from segzoo.images import displayed
 from segzoo.labels import foreground, found_in_words
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def panels(case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> tu
     rows, columns = thinned(case.target.shape)
     grid = np.ix_(rows, columns)
     target, prediction, counts = case.target[grid], case.prediction[grid], counted[grid]
-    picture = None if case.image is None else shrunk(case.image, target.shape)
+    whole = case.picture
+    picture = None if whole is None else shrunk(whole, target.shape)
     shown = [] if picture is None else [Panel("image", f"{case.name}: the image", *encode_image(picture))]
     for caption, mask, full in (
         ("truth", target, case.target),
@@ -87,10 +88,9 @@ def thinned(shape: tuple[int, ...], longest: int = LONGEST) -> tuple[NDArray[np.
 
 
 def shrunk(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the image as ``(H, W, 3)`` of that size; of more than three channels the first is shown."""
-    pixels = as_image(image)
-    pixels = pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
-    small = Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    """Return the image as ``(H, W, 3)`` of that size, as `segzoo.images.displayed` shows it."""
+    picture = Image.fromarray(displayed(image))
+    small = picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(small)
 
 

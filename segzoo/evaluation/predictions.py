@@ -15,7 +15,7 @@ from segzoo.evaluation.evaluator import Evaluator
 from segzoo.evaluation.pairing import masks_in, pair
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics, size
 from segzoo.interfaces import Sample
-from segzoo.labels import read_mask, to_classes
+from segzoo.labels import read_mask, to_classes, valid_pixels
 from segzoo.specs import numbered_labels
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _cases(
             prediction=prediction,
             target=sample.mask,
             image=sample.image if sample.image.size else None,
-            valid=sample.field_of_view,
+            info=sample.info,
+            valid=valid_pixels(sample),
             instances=None if found is None and sample.instances is None else (found, sample.instances),
         )
 

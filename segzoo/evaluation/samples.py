@@ -10,6 +10,7 @@ import numpy as np
 from segzoo import zoo
 from segzoo.build import make_metric
 from segzoo.errors import FailureError, MissingExtraError, OptionError
+from segzoo.images import displayed
 from segzoo.printing import bar
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.interfaces import Metric
+    from segzoo.interfaces import ImageInfo, Metric
     from segzoo.specs import Labels, MetricSpec
 
 
@@ -33,6 +34,8 @@ class ScoredSample:
         valid: ``(H, W)`` field of view; ``None`` where everything counts.
         probabilities: ``(num_classes, H, W)``, or ``(1, H, W)`` of class 1.
         instances: predicted and true objects, ``(H, W)`` each, 0 for none; ``None`` where unknown.
+        info: what the image's file says of itself.
+        bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
     """
 
     name: str
@@ -42,6 +45,13 @@ class ScoredSample:
     valid: NDArray[np.bool_] | None = field(default=None, repr=False)
     probabilities: NDArray[np.float32] | None = field(default=None, repr=False)
     instances: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = field(default=None, repr=False)
+    info: ImageInfo | None = field(default=None, repr=False)
+    bands: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def picture(self) -> NDArray[np.uint8] | None:
+        """The image as people can see it, ``(H, W, 3)``; see `segzoo.images.displayed`."""
+        return None if self.image is None else displayed(self.image, self.info, bands=self.bands)
 
     def __post_init__(self) -> None:
         for what, mask in (("truth", self.target), ("field of view", self.valid)):

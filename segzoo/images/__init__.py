@@ -21,6 +21,7 @@ from segzoo.images.bands import (
     told_alpha,
     with_bands,
 )
+from segzoo.images.display import Display, display_for, displayed
 from segzoo.images.opening import (
     NamedImage,
     folder_suffixes,
@@ -54,6 +55,7 @@ from segzoo.images.sizes import (
 __all__ = [
     "RESAMPLING",
     "BandChoice",
+    "Display",
     "Layout",
     "NamedImage",
     "Placement",
@@ -62,6 +64,8 @@ __all__ = [
     "band_names",
     "choose_bands",
     "colour_bands",
+    "display_for",
+    "displayed",
     "count_pages",
     "folder_suffixes",
     "from_pillow",

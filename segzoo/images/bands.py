@@ -91,7 +91,7 @@ def choose_bands(
     names = band_names(count, info)
     wanted = preprocessing.channels
     if preprocessing.bands:
-        chosen = tuple(_index(band, names) for band in preprocessing.bands)
+        chosen = chosen_bands(preprocessing.bands, names)
         chosen = _fitted(chosen, preprocessing, in_channels)
         return BandChoice(chosen, tuple(names[index] for index in chosen))
     if wanted != "any" and in_channels != (1 if wanted == "grey" else 3):
@@ -191,6 +191,19 @@ def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[An
     warnings.warn("segzoo.images.to_channels is select_bands now", DeprecationWarning, stacklevel=2)
     wanted = {"any": image.shape[2], "grey": 1}.get(preprocessing.channels, 3)
     return select_bands(image, None, preprocessing, wanted)
+
+
+def chosen_bands(bands: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
+    """Return the indices of bands that are named by number from 1 or by name.
+
+    Args:
+        bands: as `segzoo.specs.parse_bands` returns them.
+        names: of all bands of an image.
+
+    Raises:
+        ImageError: there is no such band, or several have its name; the error lists those there are.
+    """
+    return tuple(_index(band, names) for band in bands)
 
 
 def _unnamed(index: int) -> str:

@@ -363,8 +363,8 @@ class Predictor:
         assert not callable(prepared.image)
         image = prepared.image
         mask, chances = self.tiler.run(image, prepared.plan, probabilities=probabilities)
-        labels, info = self.config.labels, prepared.info
-        return self._cleaned(Segmentation(mask, labels, image, probabilities=chances, info=info))
+        labels, bands = self.config.labels, self.config.preprocessing.bands
+        return self._cleaned(Segmentation(mask, labels, image, chances, info=prepared.info, bands=bands))
 
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None
@@ -378,6 +378,7 @@ class Predictor:
                 image=prepared.image,
                 probabilities=kept[0] if kept else None,
                 info=prepared.info,
+                bands=self.config.preprocessing.bands,
             )
         )
 

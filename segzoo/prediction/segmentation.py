@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import OptionError
+from segzoo.images import displayed
 from segzoo.labels import alone, class_index, foreground
 from segzoo.notebooks.segmentation import segmentation_html, shares_in_words, thumbnails
 from segzoo.prediction.outputs.painting import (
@@ -17,7 +18,6 @@ from segzoo.prediction.outputs.painting import (
     paint_contours,
     paint_overlay,
     side_by_side,
-    to_rgb,
 )
 from segzoo.prediction.outputs.polygons import trace_polygons
 from segzoo.prediction.postprocessing import find_instances
@@ -36,16 +36,16 @@ _FEW = 16
 
 
 class LateImage:
-    """An array ``(H, W, C)`` uint8, perhaps given as a function, which is asked when it is first wanted."""
+    """An array ``(H, W, C)``, perhaps given as a function, which is asked when it is first wanted."""
 
-    def __get__(self, owner: Any, _: type | None = None) -> NDArray[np.uint8]:
+    def __get__(self, owner: Any, _: type | None = None) -> NDArray[Any]:
         if owner is None:
             raise AttributeError("a field without default")
         if callable(owner.__dict__["_image"]):
             owner.__dict__["_image"] = owner.__dict__["_image"]()
         return owner.__dict__["_image"]
 
-    def __set__(self, owner: Any, value: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]) -> None:
+    def __set__(self, owner: Any, value: NDArray[Any] | Callable[[], NDArray[Any]]) -> None:
         owner.__dict__["_image"] = value
 
 
@@ -53,19 +53,19 @@ class LateImage:
 class Segmentation:
     """A class for every pixel of an image, or any number of them where classes overlap.
 
-    Pictures are drawn at the image's own size. Images of 1 or 2 channels are shown in grey, those of more
-    than 3 by their first 3.
+    Pictures are drawn at the image's own size, on the image as `picture` shows it.
 
     Attributes:
         mask: ``(H, W)`` class indices: uint8, or uint16 where there are more than 256 classes. Where classes
             overlap, ``(K, H, W)`` uint8: 1 where a class is, else 0.
         labels: names and colours of the classes.
-        image: ``(H, W, C)`` uint8, what was segmented, upright; read when it is first asked for, where
-            the network saw a smaller one.
+        image: ``(H, W, C)``, what was segmented, of its own type and with all its bands, upright; read when
+            it is first asked for, where the network saw a smaller one.
         probabilities: ``(num_classes, H, W)`` float32, in [0, 1], where they were asked for; a
             network with one logit gives those of class 1.
         info: what the image's file says of itself, if it is one: where it lies on the ground or in the body,
             and how large its pixels are.
+        bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
     """
 
     mask: NDArray[np.uint8]
@@ -73,6 +73,7 @@ class Segmentation:
     image: LateImage = LateImage()
     probabilities: NDArray[np.float32] | None = None
     info: ImageInfo | None = None
+    bands: tuple[str, ...] = ()
 
     def with_mask(
         self, mask: NDArray[np.uint8], *, probabilities: bool = True, labels: Labels | None = None
@@ -92,6 +93,7 @@ class Segmentation:
             image=self.__dict__["_image"],
             probabilities=self.probabilities if probabilities else None,
             info=self.info,
+            bands=self.bands,
         )
 
     def of_class(self, name: str | int) -> Segmentation:
@@ -112,7 +114,13 @@ class Segmentation:
             image=self.__dict__["_image"],
             probabilities=None if self.probabilities is None else self.probabilities[index : index + 1],
             info=self.info,
+            bands=self.bands,
         )
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The image as people can see it, ``(H, W, 3)``; see `segzoo.images.displayed`."""
+        return displayed(self.image, self.info, bands=self.bands)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,7 +134,7 @@ class Segmentation:
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: overlay, mask, and what covers how much."""
-        image, mask = thumbnails(self.image, self.mask)
+        image, mask = thumbnails(self.picture, self.mask)
         small = Segmentation(mask, self.labels, image)
         return segmentation_html(
             small.overlay(),
@@ -190,7 +198,7 @@ class Segmentation:
             line_width: pixels of the outlines, inside the objects; 0 draws none.
         """
         return Image.fromarray(
-            paint_overlay(self.image, self.mask, self.labels, opacity=opacity, line_width=line_width)
+            paint_overlay(self.picture, self.mask, self.labels, opacity=opacity, line_width=line_width)
         )
 
     def contours(self, line_width: int | None = None) -> Image.Image:
@@ -200,11 +208,11 @@ class Segmentation:
             line_width: in pixels; one more for every 640 pixels of the longer side unless told.
         """
         width = 1 + max(self.size) // 640 if line_width is None else line_width
-        return Image.fromarray(paint_contours(self.image, self.mask, self.labels, line_width=width))
+        return Image.fromarray(paint_contours(self.picture, self.mask, self.labels, line_width=width))
 
     def cutout(self, background: tuple[int, int, int] | None = None) -> Image.Image:
         """Return the image where any class but background is, on a colour, or transparent elsewhere."""
-        return Image.fromarray(cut_out(self.image, foreground(self.mask, self.labels), background))
+        return Image.fromarray(cut_out(self.picture, foreground(self.mask, self.labels), background))
 
     def sheet(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
         """Return the image, the colours of its classes and the overlay side by side.
@@ -215,7 +223,7 @@ class Segmentation:
         """
         overlay = self.overlay(opacity, line_width=line_width)
         colours = paint_classes(self.mask, self.labels)
-        return Image.fromarray(side_by_side(to_rgb(self.image), colours, np.asarray(overlay)))
+        return Image.fromarray(side_by_side(self.picture, colours, np.asarray(overlay)))
 
     def instances(self, connectivity: int = 8) -> Instances:
         """Return the connected components of every class but background, as objects.

@@ -30,6 +30,7 @@ _IMAGES, _AUGMENTED = 24, 6
 )
 @click.option("--out", type=click.Path(), help="The picture [default: NAME_preview.png].")
 @click.option("--overwrite", is_flag=True, help="Replace a picture that exists.")
+@click.option("--bands", metavar="BAND,...", help="Bands to show, one or three, such as 4,3,2 or nir.")
 @click.option("--augment", is_flag=True, help="Draw beside each image what training makes of it.")
 @click.option(
     "--variants", default=4, show_default=True, type=click.IntRange(1, 20), help="How many of each, with it."
@@ -49,6 +50,7 @@ def command(
     count: int | None,
     out: str | None,
     overwrite: bool,
+    bands: str | None,
     augment: bool,
     variants: int,
     seed: int,
@@ -56,7 +58,8 @@ def command(
     """Draw a contact sheet of images with their masks.
 
     Each class is tinted and outlined in its colour, void in grey. Images are chosen evenly over splits and
-    names, so that the same sheet comes out each time; dark ones are brightened.
+    names, so that the same sheet comes out each time; dark ones are brightened, and those of more than 8 bits
+    stretched. Of many bands red, green and blue are shown, or the first.
 
     With --augment, RECIPE and KEY=VALUE say what training does, as for `segzoo train`:
 
@@ -73,7 +76,15 @@ def command(
     shown = count or (_AUGMENTED if augment else _IMAGES)
     bad: list[str] = []
     sheet = preview(
-        data, root=root, split=split, count=shown, out=out, overwrite=overwrite, vary=vary, tell=bad.append
+        data,
+        root=root,
+        split=split,
+        count=shown,
+        out=out,
+        overwrite=overwrite,
+        vary=vary,
+        bands=() if bands is None else bands,
+        tell=bad.append,
     )
     echo(printable(sheet))
     if bad:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import OptionError
+from segzoo.images import displayed
 from segzoo.labels import alone, flattened, foreground
 from segzoo.specs import Labels
 
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 GAP = 8
 
 
-def to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ``(H, W, C)`` as people can see it: 1 or 2 channels as grey from the first, else the first 3."""
-    if image.shape[2] == 3:
-        return image
-    return np.ascontiguousarray(
-        image[..., :3] if image.shape[2] > 3 else np.repeat(image[..., :1], 3, axis=2)
-    )
-
-
 def paint_classes(mask: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
     """Return the colour of each pixel's class; the mean of several where they overlap, black without any."""
     if labels.overlapping:
@@ -42,7 +34,7 @@ def paint_classes(mask: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
 
 
 def paint_overlay(
-    image: NDArray[np.uint8],
+    image: NDArray[Any],
     mask: NDArray[Any],
     labels: Labels,
     *,
@@ -52,7 +44,7 @@ def paint_overlay(
     """Return the image with every class but background tinted, and outlined in its full colour.
 
     Args:
-        image: ``(H, W, C)``.
+        image: ``(H, W, C)``, which is shown as `segzoo.images.displayed` does.
         mask: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap: these are tinted in the mean
             of their colours, and outlined each by itself, later ones on top.
         labels: colours of the classes, and which of them is background.
@@ -70,7 +62,7 @@ def paint_overlay(
         for index, plane in enumerate(mask):
             picture[outline(plane, alone(labels, index), line_width)] = labels.colours[index]
         return picture
-    canvas = Image.fromarray(to_rgb(image))
+    canvas = Image.fromarray(displayed(image))
     weight = foreground(mask, labels) * np.uint8(round(255 * opacity))
     weight[outline(mask, labels, line_width)] = 255
     canvas.paste(_colour_image(mask, labels.colours), (0, 0), Image.fromarray(weight))
@@ -78,14 +70,14 @@ def paint_overlay(
 
 
 def paint_contours(
-    image: NDArray[np.uint8], mask: NDArray[Any], labels: Labels, *, line_width: int
+    image: NDArray[Any], mask: NDArray[Any], labels: Labels, *, line_width: int
 ) -> NDArray[np.uint8]:
     """Return the image with every class but background outlined in its colour."""
     return paint_overlay(image, mask, labels, opacity=0, line_width=line_width)
 
 
 def cut_out(
-    image: NDArray[np.uint8], where: NDArray[np.bool_], background: Colour | None = None
+    image: NDArray[Any], where: NDArray[np.bool_], background: Colour | None = None
 ) -> NDArray[np.uint8]:
     """Return some of an image: ``(H, W, 4)``, transparent elsewhere, or ``(H, W, 3)`` on a colour.
 
@@ -94,7 +86,7 @@ def cut_out(
         where: ``(H, W)``, what is kept.
         background: colour of the rest.
     """
-    picture = to_rgb(image)
+    picture = displayed(image)
     if background is not None:
         canvas = Image.new("RGB", (where.shape[1], where.shape[0]), background)
         canvas.paste(Image.fromarray(picture), (0, 0), _stencil(where))

@@ -51,7 +51,7 @@ class Example:
 
     Attributes:
         name: of the image in its data set.
-        image: ``(H, W, C)`` or ``(H, W)`` uint8.
+        image: ``(H, W, C)`` or ``(H, W)``, which is shown as `segzoo.images.displayed` does.
         target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
         prediction: ``(H, W)`` class indices.
         score: of this image alone; NaN where there is none.
@@ -70,7 +70,8 @@ class Example:
         """Return a case of an evaluation as an example, scored by its Dice as `DICE` says."""
         counted = case.counted(labels)
         target = without(case.target, ~counted, labels)
-        image = np.zeros((*target.shape, 3), np.uint8) if case.image is None else case.image
+        picture = case.picture
+        image = np.zeros((*target.shape, 3), np.uint8) if picture is None else picture
         score = _dice(case.prediction[counted], case.target[counted], labels)
         return cls(case.name, image, target, case.prediction, score, "Dice")
 
