@@ -36,7 +36,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,6 +110,33 @@ def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 
             "plane of an array (K, H, W) or as a file"
         )
     return np.stack([present(plane, labels) for plane in planes])
+
+
+def read_layers(
+    layers: Sequence[tuple[int, Path]], labels: Labels, *, scale: float = 1.0, pages: bool = False
+) -> NDArray[np.uint8]:
+    """Read masks of single classes that overlap as ``(K, H, W)`` of 0, 1 and 255; classes without one are 0.
+
+    Args:
+        layers: a class and its file; several of one class are taken together.
+        labels: of the classes, which overlap.
+        scale: what both sides are multiplied by, truncated.
+        pages: whether the first layer is the first page of its file, the second the second, and so on.
+
+    Raises:
+        MaskError: a file cannot be read, or differs in size from the first.
+    """
+    planes: NDArray[np.uint8] | None = None
+    for number, (index, path) in enumerate(layers):
+        layer = present(read_mask(path, scale=scale, page=number if pages else None), labels)
+        if planes is None:
+            planes = np.zeros((len(labels.classes), *layer.shape), np.uint8)
+        if layer.shape != planes.shape[1:]:
+            first = layers[0][1]
+            raise MaskError(f"{path} is {layer.shape}, and {first}, of the same image, {planes.shape[1:]}")
+        np.maximum(planes[index], layer, out=planes[index])
+    assert planes is not None
+    return planes
 
 
 def present(values: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:

@@ -258,6 +258,7 @@ def _dataset(request: Request, labels: Labels | None = None) -> Dataset:
         options |= {"classes": classes} if classes else {}
         options |= {"background": labels.background} if labels and not labels.overlapping else {}
         options |= {"background": request.background} if request.background else {}
+        options |= {"overlapping": True} if labels and labels.overlapping else {}
         options |= {} if request.ignore_index is None else {"ignore_index": request.ignore_index}
     options |= _data_options(request.data_options)
     return open_dataset(data, root=request.root, split=request.split or "test", **options)
@@ -342,9 +343,9 @@ def _tell(evaluation: Evaluation) -> None:
 
 
 def _tell_rules(evaluation: Evaluation) -> None:
-    from segzoo.evaluation.results import CLASS_CONTRACT
+    from segzoo.evaluation.results import class_contract
 
-    _tell_rule(CLASS_CONTRACT)
+    _tell_rule(class_contract(evaluation.labels))
     if evaluation.left_out:
         echo(f"  {evaluation.left_out:,} pixels left out")
     if evaluation.bootstrap.resamples:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.datasets.listed import listed
-from segzoo.datasets.matching import match, match_layers
+from segzoo.datasets.matching import class_words, match, match_layers
 from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
 from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import count_pages
-from segzoo.labels import background_index, file_words
+from segzoo.labels import background_index
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.specs import Labels
 
@@ -171,12 +171,9 @@ class _Finder:
 
     def _overlapping(self, images: Path, masks: Path) -> list[Pair]:
         """Return pairs whose masks are a file a class, or stacks where no file is that of a class."""
-        words = {
-            index: tuple(dict.fromkeys(known))
-            for index, known in enumerate(zip(self.labels.classes, file_words(self.labels), strict=True))
-        }
         try:
-            return [Pair(*row) for row in match_layers(images, masks, words, self.suffixes)]
+            found = match_layers(images, masks, class_words(self.labels), self.suffixes)
+            return [Pair(*row) for row in found]
         except FailureError as error:
             try:
                 return [Pair(*row) for row in match(images, masks, self.suffixes)]

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
 from segzoo.images import has_suffix, readable_suffixes
+from segzoo.labels import file_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from segzoo.specs import Labels
 
 
 def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
@@ -58,23 +61,37 @@ def match_layers(
     of_images, of_masks = by_name(images), by_name(masks)
     rows, alone = [], []
     for name, image in of_images.items():
-        layers = []
-        for index, known in words.items():
-            spelled = (
-                f"{one}{suffix}"
-                for word in known
-                for one in (f"{word}/{name}", f"{name}/{word}", f"{name}_{word}")
-                for suffix in suffixes
-            )
-            found = next((one for one in spelled if one in of_masks), None)
-            if found is not None:
-                layers.append((index, of_masks.pop(found)))
+        layers = take_layers(name, of_masks, words, suffixes)
         if layers:
-            rows.append((name, image, tuple(layers)))
+            rows.append((name, image, layers))
         else:
             alone.append(image)
     check_alone(images.parent, [*alone, *of_masks.values()])
     return rows
+
+
+def take_layers(
+    name: str, files: dict[str, Path], words: Mapping[int, Sequence[str]], suffixes: Sequence[str]
+) -> tuple[tuple[int, Path], ...]:
+    """Take the masks of an image's classes out of files by name; arguments as those of `match_layers`."""
+    layers = []
+    for index, known in words.items():
+        spelled = (
+            f"{one}{suffix}"
+            for word in known
+            for one in (f"{word}/{name}", f"{name}/{word}", f"{name}_{word}")
+            for suffix in suffixes
+        )
+        found = next((one for one in spelled if one in files), None)
+        if found is not None:
+            layers.append((index, files.pop(found)))
+    return tuple(layers)
+
+
+def class_words(labels: Labels) -> dict[int, tuple[str, ...]]:
+    """Return what each class is called in the names of files: as it is, or without what they cannot hold."""
+    known = zip(labels.classes, file_words(labels), strict=True)
+    return {index: tuple(dict.fromkeys(words)) for index, words in enumerate(known)}
 
 
 def by_name(folder: Path) -> dict[str, Path]:

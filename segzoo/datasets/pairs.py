@@ -19,7 +19,7 @@ import numpy as np
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import read_uint8
 from segzoo.interfaces import Sample
-from segzoo.labels import counted, present, read_mask, read_planes, to_classes
+from segzoo.labels import counted, read_layers, read_mask, read_planes, to_classes
 from segzoo.options import is_number
 
 if TYPE_CHECKING:
@@ -155,16 +155,13 @@ class Pairs:
 
     def _planes(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Return the mask of each class, ``(K, H, W)``; several files of one class are taken together."""
-        if isinstance(pair.mask, Path) and not pair.mask_pages:
-            planes = read_planes(pair.mask, self.labels, scale=self.scale)
-            _check_size(pair.mask, planes.shape[1:], pair.image, shape)
-            return planes
-        layers = pair.mask if isinstance(pair.mask, tuple) else [(i, pair.mask) for i in pair.mask_pages]
-        planes = np.zeros((len(self.labels.classes), *shape), np.uint8)
-        for number, (index, path) in enumerate(layers):
-            layer = read_mask(path, scale=self.scale, page=number if pair.mask_pages else None)
-            _check_size(path, layer.shape, pair.image, shape)
-            np.maximum(planes[index], present(layer, self.labels), out=planes[index])
+        mask, pages = pair.mask, pair.mask_pages
+        if isinstance(mask, Path) and not pages:
+            planes = read_planes(mask, self.labels, scale=self.scale)
+        else:
+            layers = mask if isinstance(mask, tuple) else [(index, mask) for index in pages]
+            planes = read_layers(layers, self.labels, scale=self.scale, pages=bool(pages))
+        _check_size(mask if isinstance(mask, Path) else mask[0][1], planes.shape[1:], pair.image, shape)
         return planes
 
     def _layered(

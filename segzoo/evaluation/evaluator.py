@@ -11,8 +11,9 @@ import numpy as np
 from segzoo.evaluation.bootstrap import draws, mean_interval, metric_intervals, percentiles
 from segzoo.evaluation.pictures import panels
 from segzoo.evaluation.results import Bootstrap, ClassScore, Evaluation, ImageScore, Score, WorstImage
-from segzoo.metrics.confusion import confusion_matrix
-from segzoo.metrics.rates import rate, ratio
+from segzoo.metrics.confusion import confusion_matrix, count_apart
+from segzoo.metrics.image import check_image
+from segzoo.metrics.rates import rate_of, ratio, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,8 +47,8 @@ class Evaluator:
         self._totals = {metric.name: metric.fresh() for metric in metrics}
         self._groups: dict[str, list[Metric]] = {metric.name: [] for metric in metrics}
         classes = len(labels.classes)
-        self._confusion = np.zeros((classes, classes), np.int64)
-        #: Right, true and predicted pixels of every class, by group.
+        self._confusion = None if labels.overlapping else np.zeros((classes, classes), np.int64)
+        #: Right, predicted, true and all pixels of every class, by group.
         self._pixels: list[NDArray[np.int64]] = []
         self._occurs = np.zeros(classes, np.int64)
         self._images: list[ImageScore] = []
@@ -64,12 +65,8 @@ class Evaluator:
             if self._keeps_groups and metric.is_light:
                 _add_to_group(self._groups[metric.name], number, counter)
         counted = case.counted(self.labels)
-        everything = bool(counted.all())
-        matrix = confusion_matrix(
-            case.prediction, case.target, len(self.labels.classes), None if everything else counted
-        )
-        self._count_classes(number, matrix)
-        height, width = case.target.shape
+        self._count_classes(number, self._class_counts(case, counted))
+        height, width = counted.shape
         self._images.append(ImageScore(case.name, height, width, int(counted.sum()), scores))
         self._worst.add(next(iter(scores.values()), math.nan), case, counted, self.labels)
 
@@ -114,39 +111,45 @@ class Evaluator:
         total = self._totals[metric.name].compute().get("per_image", math.nan)
         return mean_interval(values, total, drawn)
 
-    def _count_classes(self, number: int, matrix: NDArray[np.int64]) -> None:
+    def _class_counts(self, case: ScoredSample, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the pixels of every class, and add those of the confusion matrix where there is one."""
+        if self._confusion is None:
+            return count_apart(check_image(self.labels, case.prediction, case.target, valid=case.valid))
+        matrix = confusion_matrix(
+            case.prediction, case.target, len(self.labels.classes), None if counted.all() else counted
+        )
         self._confusion += matrix
-        self._occurs += matrix.sum(axis=1) > 0
-        pixels = np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)])
+        return totals(matrix)
+
+    def _count_classes(self, number: int, pixels: NDArray[np.int64]) -> None:
+        self._occurs += pixels[2] > 0
         if number < GROUPS:
             self._pixels.append(pixels)
         else:
             self._pixels[number % GROUPS] += pixels
 
     def _classes(self, drawn: NDArray[np.int64]) -> tuple[ClassScore, ...]:
-        _, truth, predicted = np.sum(self._pixels, axis=0)
+        counts = np.sum(self._pixels, axis=0)
         intervals = self._class_intervals(drawn)
-        rates = [
-            rate(measure, self._confusion).tolist() for measure in ("iou", "dice", "precision", "recall")
-        ]
+        rates = [rate_of(measure, counts).tolist() for measure in ("iou", "dice", "precision", "recall")]
         return tuple(
             ClassScore(
                 name,
                 int(self._occurs[index]),
-                int(truth[index]),
-                int(predicted[index]),
+                int(counts[2, index]),
+                int(counts[1, index]),
                 *(values[index] for values in rates),
                 iou_interval=intervals[index],
             )
             for index, name in enumerate(self.labels.classes)
-            if index != self.labels.ignore_index
+            if self.labels.overlapping or index != self.labels.ignore_index
         )
 
     def _class_intervals(self, drawn: NDArray[np.int64]) -> list[Interval | None]:
         """Return the interval of every class's IoU: sums over resamples are one matrix product."""
         if not len(drawn):
             return [None] * len(self.labels.classes)
-        right, truth, predicted = np.tensordot(drawn, np.stack(self._pixels), axes=1).transpose(1, 0, 2)
+        right, predicted, truth, _ = np.tensordot(drawn, np.stack(self._pixels), axes=1).transpose(1, 0, 2)
         iou = ratio(right, truth + predicted - right)
         return [percentiles(iou[:, index]) for index in range(iou.shape[1])]
 

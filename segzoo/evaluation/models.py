@@ -10,7 +10,7 @@ from torch import nn
 from segzoo.errors import OptionError
 from segzoo.evaluation.evaluator import Evaluator, tally
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
-from segzoo.evaluation.writing import mask_path, save_mask
+from segzoo.evaluation.writing import mask_paths, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
 from segzoo.labels import valid_pixels
 from segzoo.prediction.pipeline import Stages, run_stages
@@ -126,7 +126,8 @@ def _place(save_predictions: str | os.PathLike[str], dataset: Dataset, *, overwr
     inputs = [file for index in range(len(dataset)) for file in files(index)] if files is not None else []
     keep_apart(folder, inputs, inside=True)
     names = getattr(dataset, "names", None) or ()
-    refuse_taken([mask_path(folder, name) for name in names], overwrite=overwrite, inputs=inputs)
+    masks = [path for name in names for path in mask_paths(folder, name, dataset.labels)]
+    refuse_taken(masks, overwrite=overwrite, inputs=inputs)
     return writable(folder)
 
 
@@ -149,6 +150,12 @@ def _cases(
         raise OptionError(
             f"the model tells {len(ours)} classes apart ({', '.join(ours)}), "
             f"the data set has {len(theirs)} ({', '.join(theirs)})"
+        )
+    if predictor.config.labels.overlapping != dataset.labels.overlapping:
+        one, other = ("the model", "the data set")[:: 1 if predictor.config.labels.overlapping else -1]
+        raise OptionError(
+            f"classes overlap in {one}, and {other} has one class a pixel: open a data set of masks that "
+            "overlap with overlapping=true (--data-option overlapping=true, in recipes data.overlapping=true)"
         )
     if not len(dataset):
         raise OptionError("the data set is empty: there is nothing to score")

@@ -11,11 +11,13 @@ import numpy as np
 import segzoo
 from segzoo.evaluation.elements import chip, contract_list, document, fact_list, legend, picture, table
 from segzoo.evaluation.pictures import ERROR_COLOURS
-from segzoo.evaluation.results import CLASS_CONTRACT, format_number, interval_text
+from segzoo.evaluation.results import class_contract, format_number, interval_text
 from segzoo.printing import markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from segzoo.evaluation.results import Evaluation, Interval, Score, WorstImage
     from segzoo.specs import Labels
@@ -91,7 +93,7 @@ def _classes(evaluation: Evaluation) -> str:
     header = ("class", *measured, "images", "true pixels", "predicted")
     return (
         f"<section>\n<h2>Classes</h2>\n{table(header, rows)}\n"
-        f'<p class="rule">{markup(_sentence(CLASS_CONTRACT))}</p>\n</section>'
+        f'<p class="rule">{markup(_sentence(class_contract(evaluation.labels)))}</p>\n</section>'
     )
 
 
@@ -132,11 +134,13 @@ def _worst(evaluation: Evaluation) -> str:
 def error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
     """Return what the colours of the pictures of errors mean, and the colours."""
     told = {}
+    if labels.overlapping:
+        told = {"missed": "missed: a class of the truth", "invented": "invented: a class that is not there"}
     if labels.background is not None:
         name = labels.classes[labels.background]
         told = {"missed": f"missed: predicted as {name}", "invented": f"invented: {name} in truth"}
     if len(labels.foreground) > 1:
-        told["wrong class"] = "one class for another"
+        told["wrong class"] = "one class for another" if not labels.overlapping else "missed and invented"
     told["not counted"] = "not counted"
     return [(text, ERROR_COLOURS[kind]) for kind, text in told.items()]
 
@@ -181,8 +185,10 @@ _LISTED = 20
 def confusion_section(evaluation: Evaluation) -> str:
     """Return the matrix in per cent of the true pixels, or its largest entries where it is too wide."""
     names, counts = evaluation.labels.classes, evaluation.confusion
+    if counts is None:  # where classes overlap, none is taken for another
+        return ""
     if len(names) > _WIDEST:
-        return _largest_confusions(evaluation)
+        return _largest_confusions(names, counts)
     head = "".join(f'<th scope="col">{markup(name)}</th>' for name in names)
     rows = []
     for name, row in zip(names, counts.tolist(), strict=True):
@@ -208,8 +214,7 @@ def _cell(pixels: int, total: int) -> str:
     return f'<td{full} style="--share:{share:.3f}" title="{pixels:,} pixels">{text}</td>'
 
 
-def _largest_confusions(evaluation: Evaluation) -> str:
-    names, counts = evaluation.labels.classes, evaluation.confusion
+def _largest_confusions(names: Sequence[str], counts: NDArray[np.int64]) -> str:
     pairs = [
         (int(counts[true, found]), true, found)
         for true in range(len(names))

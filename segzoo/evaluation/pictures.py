@@ -11,6 +11,8 @@ from PIL import Image
 from segzoo.evaluation.results import Panel
 from segzoo.images import displayed
 from segzoo.labels import foreground, found_in_words
+from segzoo.prediction.outputs.painting import paint_classes
+from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,16 +41,16 @@ def panels(case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> tu
         labels: classes and colours.
     """
     rows, columns = thinned(case.target.shape)
-    grid = np.ix_(rows, columns)
+    grid = (..., rows[:, None], columns)
     target, prediction, counts = case.target[grid], case.prediction[grid], counted[grid]
     whole = case.picture
-    picture = None if whole is None else shrunk(whole, target.shape)
+    picture = None if whole is None else shrunk(whole, counts.shape)
     shown = [] if picture is None else [Panel("image", f"{case.name}: the image", *encode_image(picture))]
     for caption, mask, full in (
         ("truth", target, case.target),
         ("prediction", prediction, case.prediction),
     ):
-        told = f"{case.name}: the {caption}: {shares(full[counted], labels)}"
+        told = f"{case.name}: the {caption}: {shares(full[..., counted], labels)}"
         drawn = without(mask, ~counts, labels)
         shown.append(Panel(caption, told, *encode_mask(drawn, labels)))
     errors = error_map(target, prediction, counts, labels)
@@ -63,12 +65,17 @@ def error_map(
     """Return for every pixel 0 where right, else 1 + its place in `ERROR_COLOURS`.
 
     Args:
-        target: ``(H, W)`` class indices.
-        prediction: ``(H, W)`` class indices.
+        target: ``(H, W)`` class indices; ``(K, H, W)`` where classes overlap: then something is missed, or
+            invented, or both, which is the third.
+        prediction: like the target.
         counted: ``(H, W)``: which pixels count.
         labels: say what is background. Without one, nothing is missed or invented: each error is of the
             wrong class.
     """
+    if labels.overlapping:
+        missed = ((target == 1) & (prediction == 0)).any(axis=0)
+        invented = ((target == 0) & (prediction == 1)).any(axis=0)
+        return np.where(counted, missed + 2 * invented, 4).astype(np.uint8)
     wrong = target != prediction
     kinds = np.where(wrong, np.uint8(3), np.uint8(0))
     kinds[wrong & ~foreground(prediction, labels)] = 1
@@ -79,6 +86,7 @@ def error_map(
 
 def thinned(shape: tuple[int, ...], longest: int = LONGEST) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows and columns of a mask that its picture shows, at most ``longest`` of each."""
+    shape = shape[-2:]
     scale = min(1.0, longest / max(shape))
     height, width = (max(round(side * scale), 1) for side in shape)
     return tuple(  # pyright: ignore[reportReturnType] - two, as a mask has two sides
@@ -103,9 +111,13 @@ def without(mask: NDArray[Any], outside: NDArray[np.bool_], labels: Labels) -> N
 def encode_mask(mask: NDArray[Any], labels: Labels) -> tuple[str, bytes]:
     """Return the media type and bytes of a picture of class indices; what does not count is grey.
 
-    It has a palette, so that its values are the indices; for more than 255 classes it is in colours.
+    It has a palette, so that its values are the indices; for more than 255 classes, or where they overlap, it
+    is in colours.
     """
     unused, grey = labels.unused_index, ERROR_COLOURS["not counted"]
+    if labels.overlapping:
+        drawn = np.where((mask == IGNORED).all(axis=0)[..., None], grey, paint_classes(mask, labels))
+        return _encoded(Image.fromarray(drawn.astype(np.uint8)), "PNG", optimize=True)
     if unused > 255:
         table = np.array([*labels.colours, grey], np.uint8)
         return _encoded(Image.fromarray(table[np.minimum(mask, len(table) - 1)]), "PNG", optimize=True)
@@ -138,7 +150,15 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> tuple[str, byte
 
 
 def shares(mask: NDArray[np.uint8], labels: Labels) -> str:
-    """Say which share of a mask's pixels each class but background covers."""
+    """Say which share of a mask's pixels each class but background covers.
+
+    Args:
+        mask: class indices of any pixels ``(n,)``; ``(K, n)`` where classes overlap.
+        labels: the classes.
+    """
+    if labels.overlapping:
+        covered = (mask == 1).mean(axis=1) if mask.shape[1] else np.zeros(len(mask))
+        return found_in_words(dict(zip(labels.classes, covered.tolist(), strict=True)), labels)
     counts = np.bincount(mask, minlength=len(labels.classes))
     found = {name: count / mask.size for name, count in zip(labels.classes, counts, strict=False) if count}
     return found_in_words(found, labels)

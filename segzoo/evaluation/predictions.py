@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets.matching import by_name, class_words, take_layers
 from segzoo.datasets.numbered import numbered_objects
-from segzoo.errors import MaskError, OptionError
+from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.evaluation.evaluator import Evaluator
 from segzoo.evaluation.pairing import masks_in, pair
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics, size
 from segzoo.interfaces import Sample
-from segzoo.labels import read_mask, to_classes, valid_pixels
+from segzoo.labels import read_layers, read_mask, read_planes, to_classes, valid_pixels
 from segzoo.specs import numbered_labels
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def score_predictions(
     truth ignores may hold anything in the prediction.
 
     Args:
-        predictions: the folder; images of one value a pixel, or ``.npy`` of integers ``(H, W)``.
+        predictions: the folder; images of one value a pixel, or ``.npy`` of integers ``(H, W)``. Where
+            classes overlap, a file a class (``cat_ear_mask.png``, ``ear/cat.png``) or a stack, as
+            `segzoo predict` writes them.
         truth: a folder of the same kind, or a data set whose samples have the predictions' names.
         labels: classes and their values in the files; two classes if not told. A data set has its own.
         metrics: names of registered metrics; the worst images are those of the first.
@@ -78,9 +81,16 @@ def score_predictions(
     """
     folder = Path(predictions)
     if isinstance(truth, str | os.PathLike):
+        if labels is not None and labels.overlapping:
+            raise OptionError(
+                "where classes overlap, the truth is a data set that says so: --data DIR --data-option "
+                "overlapping=true, or open_dataset(DIR, overlapping=True)"
+            )
         truths = _Truths(Path(truth), labels, instances=instances)
     else:
         truths = truth
+    if instances and truths.labels.overlapping:
+        raise OptionError("numbers in masks count objects of one class, and these classes overlap")
     counted = named_metrics(metrics, truths.labels)
     _check_needs(counted, folder)
     result = Evaluator(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
@@ -99,6 +109,10 @@ def score_predictions(
         seed=seed,
         unscored=unscored or (),
     )
+
+
+#: What files of masks may have after the name of their image, and of the class.
+_SUFFIXES = ("", "_mask")
 
 
 class _Truths:
@@ -130,9 +144,12 @@ def _cases(
     progress: bool,
     unscored: list[str] | None,
 ) -> Iterator[ScoredSample]:
-    files = masks_in(folder)
     if not len(truths):
         raise OptionError("the data set is empty: there is nothing to score")
+    if truths.labels.overlapping:
+        yield from _overlapping_cases(folder, truths, progress=progress, unscored=unscored)
+        return
+    files = masks_in(folder)
     where = str(folder), str(getattr(truths, "folder", "the data set"))
     partners = {theirs: ours for ours, theirs in pair(files, _names(truths), where=where)}
 
@@ -157,6 +174,47 @@ def _cases(
             info=sample.info,
             valid=valid_pixels(sample),
             instances=None if found is None and sample.instances is None else (found, sample.instances),
+        )
+
+    yield from every_case(len(truths), case, progress=progress, unscored=unscored)
+
+
+def _overlapping_cases(
+    folder: Path, truths: Dataset | _Truths, *, progress: bool, unscored: list[str] | None
+) -> Iterator[ScoredSample]:
+    """Yield the cases of classes that overlap, whose predictions are a file a class or a stack."""
+    files, labels = by_name(folder), truths.labels
+    found: dict[str, Path | tuple[tuple[int, Path], ...]] = {}
+    words, alone = class_words(labels), []
+    for name in _names(truths):
+        layers = take_layers(name, files, words, _SUFFIXES)
+        stack = next((name + suffix for suffix in _SUFFIXES if name + suffix in files), None)
+        if layers or stack:
+            found[name] = layers or files[str(stack)]
+        else:
+            alone.append(name)
+    if alone:
+        shown = ", ".join(alone[:8]) + (", ..." if len(alone) > 8 else "")
+        raise FailureError(
+            f"{folder} has no prediction for {len(alone)} of {len(truths)} truths: {shown}. Each needs a "
+            f"file a class, as {alone[0]}_{words[0][-1]}_mask.png, or a stack, as {alone[0]}_mask.tif"
+        )
+
+    def case(index: int) -> ScoredSample:
+        sample, plain = truths[index], replace(labels, ignore_index=None)
+        files = found[sample.name]
+        planes = read_planes(files, plain) if isinstance(files, Path) else read_layers(files, plain)
+        if planes.shape != sample.mask.shape:
+            raise MaskError(
+                f"the prediction of {sample.name} in {folder} is {size(planes[0])}, its truth "
+                f"{size(sample.mask[0])} (height x width): resize the prediction to the truth, with nearest"
+            )
+        return ScoredSample(
+            name=sample.name,
+            prediction=planes,
+            target=sample.mask,
+            image=sample.image if sample.image.size else None,
+            valid=valid_pixels(sample),
         )
 
     yield from every_case(len(truths), case, progress=progress, unscored=unscored)

@@ -94,6 +94,19 @@ CLASS_CONTRACT = (
 )
 
 
+#: The same for classes that overlap, which have no confusion matrix.
+_APART_CONTRACT = (
+    "pixels of all images counted together at the image's own size, each class by itself: a pixel may count "
+    "in several; pixels of a class that its truth leaves open and those outside the field of view left out; "
+    "a class in neither mask has no score, precision and recall of a class in one mask only are 0"
+)
+
+
+def class_contract(labels: Labels) -> str:
+    """Return the rules by which `ClassScore` counts."""
+    return _APART_CONTRACT if labels.overlapping else CLASS_CONTRACT
+
+
 @dataclass(frozen=True)
 class Panel:
     """One small picture: its caption, what it shows in words, its media type and its bytes."""
@@ -153,7 +166,8 @@ class Evaluation:
         images: scores of every image.
         order: the column of the image scores by which the worst are found, and whether higher is better.
         classes: scores of every class.
-        confusion: ``(classes, classes)`` int64 counts of pixels, rows the truth, columns the prediction.
+        confusion: ``(classes, classes)`` int64 counts of pixels, rows the truth, columns the prediction;
+            ``None`` where classes overlap.
         worst: the worst images, the worst first, where pictures were asked for.
         bootstrap: how the intervals were made.
         unscored: why samples are left out whose files cannot be read; the scores are those of the others.
@@ -169,7 +183,7 @@ class Evaluation:
     images: tuple[ImageScore, ...]
     order: tuple[str, bool]
     classes: tuple[ClassScore, ...]
-    confusion: NDArray[np.int64] = field(repr=False)
+    confusion: NDArray[np.int64] | None = field(repr=False)
     worst: tuple[WorstImage, ...] = ()
     bootstrap: Bootstrap
     unscored: tuple[str, ...] = ()
@@ -193,8 +207,13 @@ class Evaluation:
                 {**asdict(score), "intervals": _intervals(self.intervals.get(score.metric, {}))}
                 for score in self.scores
             ],
-            "classes": {"contract": CLASS_CONTRACT, "scores": [asdict(one) for one in self.classes]},
-            "confusion": {
+            "classes": {
+                "contract": class_contract(self.labels),
+                "scores": [asdict(one) for one in self.classes],
+            },
+            "confusion": None
+            if self.confusion is None
+            else {
                 "contract": f"rows the truth, columns the prediction; {CLASS_CONTRACT}",
                 "classes": list(self.labels.classes),
                 "pixels": self.confusion.tolist(),

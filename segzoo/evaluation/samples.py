@@ -12,6 +12,7 @@ from segzoo.build import make_metric
 from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.images import displayed
 from segzoo.printing import bar
+from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +29,8 @@ class ScoredSample:
 
     Attributes:
         name: of the image in its data set.
-        prediction: ``(H, W)`` uint8 class indices.
-        target: ``(H, W)`` uint8 class indices, or ``labels.ignore_index``.
+        prediction: ``(H, W)`` uint8 class indices, or ``(K, H, W)`` where classes overlap.
+        target: likewise, or ``labels.ignore_index``; 255 where classes overlap.
         image: ``(H, W)`` or ``(H, W, C)``, for pictures; ``None`` where only masks are known.
         valid: ``(H, W)`` field of view; ``None`` where everything counts.
         probabilities: ``(num_classes, H, W)``, or ``(1, H, W)`` of class 1.
@@ -55,15 +56,21 @@ class ScoredSample:
 
     def __post_init__(self) -> None:
         for what, mask in (("truth", self.target), ("field of view", self.valid)):
-            if mask is not None and mask.shape != self.prediction.shape:
+            if mask is not None and mask.shape != self.prediction.shape[-mask.ndim :]:
                 raise FailureError(
                     f"{self.name}: the prediction is {size(self.prediction)}, the {what} {size(mask)} "
                     "(height x width): score masks of the image's own size, or resize them with nearest"
                 )
 
     def counted(self, labels: Labels) -> NDArray[np.bool_]:
-        """Return ``(H, W)``: which pixels are neither ignored nor outside the field of view."""
-        counted = np.ones(self.target.shape, np.bool_) if self.valid is None else self.valid.astype(np.bool_)
+        """Return ``(H, W)``: which pixels are neither ignored nor outside the field of view.
+
+        Where classes overlap, those that count for any of them.
+        """
+        size = self.target.shape[-2:]
+        counted = np.ones(size, np.bool_) if self.valid is None else self.valid.astype(np.bool_)
+        if labels.overlapping:
+            return counted & (self.target != IGNORED).any(axis=0)
         return counted if labels.ignore_index is None else counted & (self.target != labels.ignore_index)
 
 

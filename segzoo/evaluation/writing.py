@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
 from segzoo.evaluation.page import page
-from segzoo.files import refuse_taken, whole_file, whole_files, writable, writing
+from segzoo.files import refuse_taken, whole_files, writable, writing
+from segzoo.labels import alone, file_words
 from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.printing import as_json, csv_cell
 
@@ -58,18 +59,32 @@ def report_files(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 def save_mask(
     mask: NDArray[Any], labels: Labels, folder: Path, name: str, *, overwrite: bool = False
-) -> Path:
+) -> tuple[Path, ...]:
     """Write class indices as ``FOLDER/NAME.png`` with the colours of the classes.
 
-    More than 256 classes have no palette: their indices are grey of 16 bits.
+    More than 256 classes have no palette: their indices are grey of 16 bits. Where classes overlap, each has
+    a file, ``FOLDER/NAME_CLASS.png``.
 
     Raises:
-        FailureError: the file cannot be written, is there already, or its name leads out of the folder.
+        FailureError: a file cannot be written, is there already, or its name leads out of the folder.
     """
+    paths = mask_paths(folder, name, labels)
+    with whole_files(paths, overwrite=overwrite) as parts:
+        for number, (path, part) in enumerate(zip(paths, parts, strict=True)):
+            plane, colours = mask, labels.colours
+            if labels.overlapping:
+                plane, colours = mask[number], alone(labels, number).colours
+            with writing(path):
+                part.write_bytes(encode_png(plane, colours))
+    return paths
+
+
+def mask_paths(folder: Path, name: str, labels: Labels) -> tuple[Path, ...]:
+    """Return where the mask of an image goes, a file a class where they overlap; errors as `mask_path`."""
     path = mask_path(folder, name)
-    with writing(path), whole_file(path, overwrite=overwrite) as part:
-        part.write_bytes(encode_png(mask, labels.colours))
-    return path
+    if not labels.overlapping:
+        return (path,)
+    return tuple(path.with_name(f"{path.stem}_{word}{path.suffix}") for word in file_words(labels))
 
 
 def mask_path(folder: Path, name: str) -> Path:

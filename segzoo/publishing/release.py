@@ -20,7 +20,6 @@ from segzoo.config import config_of
 from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, UsageError
 from segzoo.evaluation.models import score_model
-from segzoo.evaluation.results import CLASS_CONTRACT
 from segzoo.files import refuse_taken, write_whole
 from segzoo.machine import parse_device
 from segzoo.publishing.card import model_card
@@ -189,7 +188,7 @@ def _scores(found: Evaluation) -> dict[str, Any]:
     }
     classes = {
         one["name"]: {name: one[name] for name in ("iou", "dice", "precision", "recall")}
-        | {"contract": CLASS_CONTRACT}
+        | {"contract": told["classes"]["contract"]}
         for one in told["classes"]["scores"]
     }
     how = found.bootstrap.words(len(found.images))

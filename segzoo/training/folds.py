@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import json_text, zoo
 from segzoo.errors import FailureError, OptionError
 from segzoo.evaluation.models import score_model
-from segzoo.evaluation.results import CLASS_CONTRACT, format_number
+from segzoo.evaluation.results import CLASS_CONTRACT, class_contract, format_number
 from segzoo.files import refuse_taken, write_whole
 from segzoo.machine import parse_device
 from segzoo.plugins import resolve
@@ -221,6 +221,7 @@ def _scores(plan: _Plan) -> dict[str, Any]:
         "images": len(found.images),
         "scores": {score.metric: {**score.values, "contract": score.contract} for score in found.scores},
         "classes": {one.name: {name: getattr(one, name) for name in CLASS_SCORES} for one in found.classes},
+        "class_contract": class_contract(found.labels),
     }
 
 
@@ -247,6 +248,7 @@ class Fold:
         images: how many these are.
         scores: values by name, and the ``contract``, of every metric.
         classes: `CLASS_SCORES` of every class, its pixels pooled over the fold's images.
+        class_contract: the rules of these.
     """
 
     number: int
@@ -257,6 +259,7 @@ class Fold:
     images: int = 0
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    class_contract: str = CLASS_CONTRACT
 
     @property
     def columns(self) -> dict[str, float]:
@@ -284,6 +287,7 @@ class Fold:
             "images": self.images,
             "scores": {name: _plain(values) for name, values in self.scores.items()},
             "classes": {name: _plain(values) for name, values in self.classes.items()},
+            "class_contract": self.class_contract,
         }
 
     @classmethod
@@ -327,7 +331,7 @@ class CrossValidation:
             "folds": [fold.to_json() for fold in self.folds],
             "contracts": {
                 **{metric: values["contract"] for metric, values in self.folds[0].scores.items()},
-                "classes": CLASS_CONTRACT,
+                "classes": self.folds[0].class_contract,
             },
         }
 

@@ -20,6 +20,7 @@ from segzoo.evaluation.results import Panel
 from segzoo.files import write_whole
 from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.printing import as_json
+from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,8 +53,9 @@ class Example:
     Attributes:
         name: of the image in its data set.
         image: ``(H, W, C)`` or ``(H, W)``, which is shown as `segzoo.images.displayed` does.
-        target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
-        prediction: ``(H, W)`` class indices.
+        target: ``(H, W)`` class indices, or ``(K, H, W)`` where classes overlap; the labels' ``unused_index``
+            where pixels do not count.
+        prediction: ``(H, W)`` class indices, or ``(K, H, W)``.
         score: of this image alone; NaN where there is none.
         measure: what the score is.
     """
@@ -71,8 +73,8 @@ class Example:
         counted = case.counted(labels)
         target = without(case.target, ~counted, labels)
         picture = case.picture
-        image = np.zeros((*target.shape, 3), np.uint8) if picture is None else picture
-        score = _dice(case.prediction[counted], case.target[counted], labels)
+        image = np.zeros((*counted.shape, 3), np.uint8) if picture is None else picture
+        score = _dice(case.prediction[..., counted], case.target[..., counted], labels)
         return cls(case.name, image, target, case.prediction, score, "Dice")
 
 
@@ -84,7 +86,8 @@ class Shown:
         name: of the image.
         image: ``(H, W, 3)`` uint8.
         target: ``(H, W)`` class indices; the labels' ``unused_index`` where pixels do not count.
-        predictions: PNG files of masks by epoch, in which it marks the same pixels.
+        predictions: PNG files of masks by epoch, in which it marks the same pixels. Planes of classes that
+            overlap lie one below the other.
         scores: of this image by epoch, where there are any.
         measure: what they are.
     """
@@ -97,13 +100,14 @@ class Shown:
     measure: str
 
     def mask(self, epoch: int) -> NDArray[Any]:
-        """Return what was predicted after an epoch, ``(H, W)``."""
-        return np.asarray(Image.open(io.BytesIO(self.predictions[epoch])))
+        """Return what was predicted after an epoch, like the target."""
+        return np.asarray(Image.open(io.BytesIO(self.predictions[epoch]))).reshape(self.target.shape)
 
     def prediction(self, epoch: int, labels: Labels, caption: str) -> Panel:
         """Return the picture of what was predicted after an epoch."""
         mask = self.mask(epoch)
-        told = shares(mask[mask != labels.unused_index], labels)
+        counted = (mask != labels.unused_index).reshape(-1, *mask.shape[-2:]).any(axis=0)
+        told = shares(mask[..., counted], labels)
         alt = f"{self.name}: the prediction after epoch {epoch}: {told}"
         return Panel(caption, alt, *encode_mask(mask, labels))
 
@@ -168,7 +172,7 @@ class Gallery:
 
     def _store(self, epoch: int, example: Example) -> None:
         rows, columns = thinned(example.target.shape, LONGEST)
-        grid = np.ix_(rows, columns)
+        grid = (..., rows[:, None], columns)
         small = example.target[grid]
         outside = (small == self.labels.unused_index) | (small == self.labels.ignore_index)
         truth, found = (
@@ -178,13 +182,15 @@ class Gallery:
         if example.name not in self._names:
             self._names.append(example.name)
             number = self._names.index(example.name)
-            picture = encode_image(shrunk(example.image, outside.shape))[1]
+            picture = encode_image(shrunk(example.image, outside.shape[-2:]))[1]
             write_whole(self._file(number, "image.jpg"), picture)
             write_whole(self._file(number, "truth.png"), truth)
         write_whole(self._file(self._names.index(example.name), f"{epoch:05}.png"), found)
 
     def _encoded(self, mask: NDArray[Any]) -> bytes:
         """Return the file that keeps a mask: the picture of it, where that holds its indices."""
+        if self.labels.overlapping:
+            return encode_png(mask.reshape(-1, mask.shape[-1]))
         many = self.labels.unused_index > 255
         return encode_png(mask.astype(np.uint16)) if many else encode_mask(mask, self.labels)[1]
 
@@ -193,6 +199,8 @@ class Gallery:
         try:
             image = np.asarray(Image.open(self._file(number, "image.jpg")))
             target = np.asarray(Image.open(self._file(number, "truth.png")))
+            if self.labels.overlapping:
+                target = target.reshape(len(self.labels.classes), -1, target.shape[1])
             predictions = {
                 epoch: self._file(number, f"{epoch:05}.png").read_bytes()
                 for epoch in self.epochs
@@ -244,6 +252,10 @@ def thin(epochs: Sequence[int], most: int, kept: Sequence[int] = ()) -> list[int
 
 def _dice(prediction: NDArray[np.uint8], target: NDArray[np.uint8], labels: Labels) -> float:
     """Return the mean over the classes but background that either mask holds, 1 where there are none."""
+    if labels.overlapping:
+        found, true = (prediction == 1) & (target != IGNORED), target == 1
+        sizes, common = (found.sum(axis=1) + true.sum(axis=1)), (found & true).sum(axis=1)
+        return float((2 * common[sizes > 0] / sizes[sizes > 0]).mean()) if sizes.any() else 1.0
     classes = len(labels.classes)
     sizes = np.bincount(prediction, minlength=classes) + np.bincount(target, minlength=classes)
     both = np.bincount(prediction[prediction == target], minlength=classes)

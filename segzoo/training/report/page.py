@@ -22,6 +22,9 @@ from segzoo.training.report.examples import DICE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from segzoo.specs import Labels
     from segzoo.training.report.examples import Shown
 
@@ -178,7 +181,7 @@ def _example(story: Story, shown: Shown) -> str:
     chosen = story.best_epoch if story.best_epoch in shown.predictions else epochs[-1]
     assert chosen is not None
     case = ScoredSample(shown.name, shown.mask(chosen), shown.target, image=shown.image)
-    on_top = "".join(map(picture, panels(case, shown.target != story.labels.unused_index, story.labels)))
+    on_top = "".join(map(picture, panels(case, _counted(story, shown), story.labels)))
     told = f"epoch {chosen}"
     if chosen in shown.scores:
         told += f", {markup(shown.measure)} {format_number(shown.scores[chosen])}"
@@ -189,6 +192,12 @@ def _example(story: Story, shown: Shown) -> str:
         f'<span class="muted">{told}</span></figcaption><div class="panels">{on_top}</div>'
         f"{strip if steps else ''}</figure>"
     )
+
+
+def _counted(story: Story, shown: Shown) -> NDArray[np.bool_]:
+    """Return ``(H, W)``: the pixels that count, for any class where they overlap."""
+    counted = shown.target != story.labels.unused_index
+    return counted.any(axis=0) if story.labels.overlapping else counted
 
 
 def _step(story: Story, shown: Shown, epoch: int) -> str:

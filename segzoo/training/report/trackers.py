@@ -27,7 +27,7 @@ from segzoo.evaluation.pictures import shrunk, thinned, without
 from segzoo.files import writable
 from segzoo.http import offline
 from segzoo.prediction.segmentation import Segmentation
-from segzoo.specs import numbered_labels
+from segzoo.specs import IGNORED, numbered_labels
 from segzoo.training.parts import build
 from segzoo.training.report.examples import LONGEST
 
@@ -276,10 +276,14 @@ class Tracking:
         labels = self._named(example)
         image, target, prediction = _small(example, labels)
         names = {**dict(enumerate(labels.classes)), labels.unused_index: "not counted"}
-        masks = {
-            "truth": {"mask_data": target, "class_labels": names},
-            "prediction": {"mask_data": prediction, "class_labels": names},
-        }
+        shown = {"truth": target, "prediction": prediction}
+        masks = {what: {"mask_data": mask, "class_labels": names} for what, mask in shown.items()}
+        if labels.overlapping:
+            masks = {
+                f"{what}: {name}": {"mask_data": plane, "class_labels": {1: name, IGNORED: "not counted"}}
+                for what, mask in shown.items()
+                for name, plane in zip(labels.classes, mask, strict=True)
+            }
         score = "" if math.isnan(example.score) else f", {example.score:.4f}"
         return wandb.Image(image, masks=masks, caption=f"{example.name}{score}")
 
@@ -350,11 +354,11 @@ def _small(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return image, truth and prediction with sides of at most 256; an unused index does not count."""
     rows, columns = thinned(example.target.shape, LONGEST)
-    grid = np.ix_(rows, columns)
+    grid = (..., rows[:, None], columns)
     target, prediction = example.target[grid], example.prediction[grid]
     outside = (target == labels.unused_index) | (target == labels.ignore_index)
     shown = [without(mask, outside, labels) for mask in (target, prediction)]
-    return shrunk(example.image, target.shape), shown[0], shown[1]
+    return shrunk(example.image, target.shape[-2:]), shown[0], shown[1]
 
 
 # How the weights and gradients of a network are distributed, for histograms.
