@@ -262,7 +262,7 @@ def test_floats_a_little_beyond_0_to_1_are_taken_for_0_to_1():
     scaling = scaling_for(UINT8, image)
     assert scaling.high == (1.0,)
     assert re.fullmatch(
-        r"values of 0 to 1 become 0 to 255 \(\d+ above, up to 1\.\d+, are clipped\)", scaling.told
+        r"values of 0 to 1 become 0 to 255 \([\d.]+ % above, up to 1\.\d+, are clipped\)", scaling.told
     )
     assert np.array_equal(scaling.apply(image), np.rint(image.clip(0, 1) * 255).astype(np.uint8))
 

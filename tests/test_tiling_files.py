@@ -11,12 +11,15 @@ import pytest
 import tifffile
 from PIL import Image
 
+import segzoo
+from segzoo.config import config_of
 from segzoo.errors import FailureError, ImageError, OptionError
-from segzoo.images import read_uint8
+from segzoo.images import read
 from segzoo.prediction.outputs import OutputOptions, output_files
 from segzoo.prediction.outputs.encoding import NpyEncoder
 from segzoo.prediction.sources import find_sources
 from segzoo.prediction.tiling import ArrayRows, NetworkProfile, open_rows, plan_tiles
+from segzoo.prediction.tiling.resizing import seen_rows
 from segzoo.prediction.tiling.rows import OpenedRows, WholeRows
 from segzoo.specs import Labels
 
@@ -64,7 +67,7 @@ PICTURES = {
 def test_a_png_by_rows_has_the_pixels_of_the_whole(name: str, tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     PICTURES[name].save(path)
-    assert np.array_equal(by_bands(path, OpenedRows), read_uint8(path))
+    assert np.array_equal(by_bands(path, OpenedRows), read(path))
 
 
 def test_a_png_that_is_damaged_or_cut_short_is_told_of(tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_a_tiff_by_strips_or_tiles_has_the_pixels_of_the_whole(
 def test_a_tiff_that_cannot_be_read_by_rows_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "image.tif"
     PICTURES["palette"].save(path)
-    assert np.array_equal(by_bands(path, WholeRows), read_uint8(path))
+    assert np.array_equal(by_bands(path, WholeRows), read(path))
 
 
 @pytest.mark.parametrize(
@@ -127,14 +130,14 @@ def test_a_tiff_that_pillow_does_not_know_in_full_is_read_by_rows_too(
     tifffile.imwrite(path, array.astype(np.float32) if array.dtype.kind == "f" else array, **options)
     rows = open_rows(path)
     assert not isinstance(rows, WholeRows)
-    assert np.array_equal(rows.read(0, 150), read_uint8(path))
+    assert np.array_equal(rows.read(0, 150), read(path))
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "bmp", "webp"])
 def test_other_formats_are_read_whole_and_say_what_they_hold(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"image.{suffix}"
     PICTURES["colour"].save(path)
-    assert np.array_equal(by_bands(path, WholeRows), read_uint8(path))
+    assert np.array_equal(by_bands(path, WholeRows), read(path))
     assert open_rows(path).resident >= 150 * 37 * 3
 
 
@@ -144,9 +147,9 @@ def test_other_formats_are_read_whole_and_say_what_they_hold(suffix: str, tmp_pa
 def test_an_array_file_by_rows_has_the_pixels_of_the_whole(array: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "image.npy"
     np.save(path, array)
-    assert np.array_equal(by_bands(path, OpenedRows), read_uint8(path))
+    assert np.array_equal(by_bands(path, OpenedRows), read(path))
     np.save(path, np.asfortranarray(array))
-    assert np.array_equal(by_bands(path, OpenedRows), read_uint8(path))
+    assert np.array_equal(by_bands(path, OpenedRows), read(path))
 
 
 def test_what_is_no_picture_is_told_of(tmp_path: Path) -> None:
@@ -158,10 +161,16 @@ def test_what_is_no_picture_is_told_of(tmp_path: Path) -> None:
     np.save(tmp_path / "nothing.npy", np.zeros((0, 5)))
     with pytest.raises(ImageError, match="at least one pixel"):
         open_rows(tmp_path / "nothing.npy")
-    with pytest.raises(ImageError, match="finite"):
-        ArrayRows(np.full((3, 3), np.nan)).read(0, 3)
-    with pytest.raises(ImageError, match="0 to 255"):
-        ArrayRows(np.full((3, 3), 300.0)).read(0, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(np.nan, "measurement"), (300.0, "0 to 255"), (-3.0, "negative")]
+)
+def test_rows_whose_values_have_no_scale_are_told_of(value: float, told: str) -> None:
+    config = config_of(segzoo.create("unet", num_classes=2, in_channels=1, width=4, depth=2))
+    rows = seen_rows(ArrayRows(np.full((3, 3), value)), config)
+    with pytest.raises(ImageError, match=told):
+        rows.read(0, 3)
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -88,6 +88,23 @@ def test_rows_of_a_resized_image_are_those_of_the_whole_to_the_last_bit(interpol
         assert np.array_equal(rows.read(0, 1), whole[:1])  # going back is possible
 
 
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_rows_of_resized_floats_are_those_of_the_whole(interpolation, antialias) -> None:
+    for size, shape in product(SIZES, SHAPES):
+        resize = Resize(interpolation=interpolation, antialias=antialias, **shape)
+        image = (picture(*size) / np.float32(255)) - np.float32(0.3)
+        whole = resized(image, resize)[0]
+        rows = ResizedRows(ArrayRows(image), resize)
+        assert rows.dtype == whole.dtype == np.float32
+        found = np.concatenate(
+            [rows.read(top, min(top + 23, rows.height)) for top in range(0, rows.height, 23)]
+        )
+        assert np.allclose(found, whole, rtol=0, atol=1e-6)
+        if antialias and interpolation != "nearest":
+            assert np.array_equal(found, whole)
+
+
 @pytest.mark.parametrize(
     "resize",
     [HALF, BOXED, pytest.param(Resize(mode="scale", scale=1.5), marks=pytest.mark.slow)],

@@ -16,7 +16,7 @@ from PIL import Image
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import ImageError, MissingExtraError
-from segzoo.images import as_image, read
+from segzoo.images import read
 from segzoo.prediction.sources import find_sources
 from segzoo.prediction.tiling import open_rows
 
@@ -71,7 +71,7 @@ def test_arrays_are_images_with_channels_first_last_or_none(tmp_path: Path) -> N
         assert np.array_equal(read(path), whole)
         assert np.array_equal(open_rows(path).read(0, 100), whole)
     path = array(tmp_path / "deep.zarr", deep)
-    assert np.array_equal(open_rows(path).read(0, 100), as_image(read(path)))
+    assert np.array_equal(open_rows(path).read(0, 100), read(path))
 
 
 def test_an_image_that_is_none_is_refused_with_what_is_wrong(tmp_path: Path) -> None:

@@ -59,12 +59,13 @@ def masks_to_names(
 ) -> list[str]:
     """Write one mask for each image under its name, as milesial's program does; return what went wrong."""
     from segzoo.errors import SegzooError
+    from segzoo.prediction.job import prepare_source
     from segzoo.prediction.outputs import write_output
 
     troubles: list[str] = []
     for image in images:
         try:
-            found = predictor(image.read())
+            found = predictor.segment_prepared([prepare_source(predictor, image)])[0]
             path = Path(named[image.origin])
             if not options["no_save"]:
                 path = write_output(found, path, "mask", look, source=image.origin)

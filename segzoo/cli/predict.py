@@ -317,7 +317,13 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
         for name in options["only"]:
             class_index(models[0].segzoo_config.labels, name)
     cleaning = {name: options[name] for name in ("smallest_object", "smallest_hole")}
-    return asked.predictor(models, calibration=calibration, **cleaning)
+    predictor = asked.predictor(models, calibration=calibration, **cleaning)
+    if predictor.needs_measuring:
+        from segzoo.prediction.job import measured_rows
+
+        with naming("--intensity"):
+            predictor.measure(measured_rows(sources, any_size=options["any_size"]))
+    return predictor
 
 
 def _weights(name: str, options: dict[str, Any]) -> Any:

@@ -82,6 +82,13 @@ _OPTIONS = (
         help="Bands of the images that the network gets, in its order, by number from 1 or by name, such as "
         "4,3,2 [default: the weights'].",
     ),
+    click.option(
+        "--intensity",
+        metavar="RULE",
+        help="How values become numbers: uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, "
+        "dtype or standard. :band behind it measures each band by itself, :run all images together [default: "
+        "the weights'].",
+    ),
 )
 
 
@@ -123,6 +130,7 @@ class PredictionRequest:
     threshold: float | None = None
     class_threshold: tuple[str, ...] = ()
     bands: str | None = None
+    intensity: str | None = None
 
     @classmethod
     def taken(cls, options: dict[str, Any]) -> Self:
@@ -146,6 +154,7 @@ class PredictionRequest:
             cleaning: ``smallest_object`` and ``smallest_hole``.
         """
         from segzoo.images import with_bands
+        from segzoo.images.intensity import parse_intensity
         from segzoo.prediction.decision import read_thresholds
         from segzoo.prediction.predictor import Predictor
         from segzoo.prediction.tiling.planner import read_budget
@@ -159,6 +168,9 @@ class PredictionRequest:
         with naming("--bands"):
             if self.bands is not None:
                 with_bands(config.preprocessing, self.bands, config.architecture.in_channels)
+        with naming("--intensity"):
+            if self.intensity is not None:
+                parse_intensity(self.intensity)
         backend: Any = self.backend or ("eager" if self.precision == "exact" else "torch")
         precision: Any = self.precision
         return Predictor(
@@ -173,6 +185,7 @@ class PredictionRequest:
             threshold=self.threshold,
             thresholds=cuts,
             bands=() if self.bands is None else self.bands,
+            intensity=self.intensity,
             calibration=calibration,
             tell=lambda text: echo(text, err=True),
             **cleaning,

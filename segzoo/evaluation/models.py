@@ -14,7 +14,7 @@ from segzoo.evaluation.writing import mask_paths, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
 from segzoo.labels import valid_pixels
 from segzoo.prediction.pipeline import Stages, run_stages
-from segzoo.prediction.predictor import Predictor
+from segzoo.prediction.predictor import MEASURED, Predictor, evenly
 from segzoo.prediction.shortage import MemoryShortageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def evaluate(
         OptionError: the data set is empty, or has other classes than the model.
     """
     predictor, counted = _predictor(model), named_metrics(metrics, dataset.labels)
-    return tally(_cases(predictor, dataset, counted, progress=progress), counted, dataset.labels)
+    found = tally(_cases(predictor, dataset, counted, progress=progress), counted, dataset.labels)
+    predictor.tell_watched()
+    return found
 
 
 def score_model(
@@ -107,6 +109,7 @@ def score_model(
         if folder is not None:
             save_mask(case.prediction, dataset.labels, folder, case.name, overwrite=overwrite)
         result.add(case)
+    predictor.tell_watched()
     named = not isinstance(model, nn.Module | Predictor)
     subject = subject or (str(model) if named else predictor.config.architecture.name)
     return result.result(
@@ -159,6 +162,9 @@ def _cases(
         )
     if not len(dataset):
         raise OptionError("the data set is empty: there is nothing to score")
+    if predictor.needs_measuring:
+        few = evenly(range(len(dataset)), MEASURED)
+        predictor.measure((dataset[index].image for index in few), dataset[0].info)
     probabilities = any(metric.needs("probabilities") for metric in metrics)
     stages: Stages[int, Sample, ScoredSample, ScoredSample] = Stages(
         prepare=lambda index: dataset[index],
@@ -190,7 +196,8 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities:
     """
     try:
         ready = [
-            predictor.prepare_pixels(one.image, info=one.info, probabilities=probabilities) for one in samples
+            predictor.prepare_pixels(one.image, probabilities=probabilities, info=one.info, name=one.name)
+            for one in samples
         ]
         found = predictor.segment_prepared(ready, probabilities=probabilities)
     except MemoryShortageError as error:

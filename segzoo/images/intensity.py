@@ -501,7 +501,8 @@ class _Bits(_Measure):
     def _tell(self, side: str, threshold: float) -> None:
         count = self._beyond.get((side, threshold), (0, 0))[0]
         if count:
-            self.beyond = f" ({count:,} above, up to {self._most:g}, {'are' if count > 1 else 'is'} clipped)"
+            share = f"{100 * count / self._total:.2g} %"
+            self.beyond = f" ({share} above, up to {self._most:g}, are clipped)"
 
     def _advice(self) -> str:
         return (

@@ -27,12 +27,17 @@ def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ImageError: it has no pixel, or values out of range.
     """
+    return to_uint8(_pillow_pixels(image))
+
+
+def _pillow_pixels(image: Image.Image) -> NDArray[Any]:
+    """Return what `from_pillow` does, of the image's own type."""
     if 0 in image.size:
         raise ImageError(f"an image must have at least one pixel, got {image.width} x {image.height}")
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)  # which copies an upright image too
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return to_uint8(np.asarray(image))[..., None]
+        return np.asarray(image)[..., None]
     grey = image.mode in ("1", "L", "LA", "La")
     mode = "L" if grey else "RGB"
     if image.mode == "La":  # which Pillow turns into LA alone
@@ -44,20 +49,29 @@ def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[np.uint8]:
-    """Return an image as ``(H, W, C)`` uint8: all bands of an array, and of a Pillow image all but alpha.
+    """Return what `as_pixels` does, as uint8: values are taken as `to_uint8` says.
+
+    Raises:
+        ImageError: as `as_pixels`; also for values out of range.
+        OptionError: as `as_pixels`.
+    """
+    return to_uint8(as_pixels(image, layout=layout))
+
+
+def as_pixels(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[Any]:
+    """Return an image as ``(H, W, C)`` of its own type: all bands, and of a Pillow image all but alpha.
 
     Args:
-        image: a Pillow image, or an array or a tensor on any device, ``(H, W)`` or as ``layout`` says; its
-            values are taken as `to_uint8` says.
+        image: a Pillow image, or an array or a tensor on any device, ``(H, W)`` or as ``layout`` says.
         layout: ``HWC``, or ``CHW`` for channels first, as torch has it.
 
     Raises:
-        ImageError: it has another shape, no pixel, or values out of range.
+        ImageError: it has another shape, or no pixel.
         OptionError: there is no such layout.
     """
     if isinstance(image, Image.Image):
         try:
-            return from_pillow(image)
+            return _pillow_pixels(image)
         except (OSError, ValueError, SyntaxError) as error:  # it was closed, or its file is cut short
             if isinstance(error, ImageError):
                 raise
@@ -71,7 +85,7 @@ def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HW
         array = array[..., None]
     elif layout == "CHW":
         array = array.transpose(1, 2, 0)
-    return to_uint8(array)
+    return array
 
 
 def from_tensor(image: Any) -> NDArray[Any]:

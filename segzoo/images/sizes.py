@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -94,16 +94,16 @@ def averages(resize: Resize | None) -> bool:
 
 
 def resized(
-    image: NDArray[np.uint8],
+    image: NDArray[Any],
     resize: Resize | None,
     *,
     size: tuple[int, int] | None = None,
-    resample: Callable[[NDArray[np.uint8], int, int, Resize], NDArray[np.uint8]] | None = None,
-) -> tuple[NDArray[np.uint8], Placement]:
+    resample: Callable[[NDArray[Any], int, int, Resize], NDArray[Any]] | None = None,
+) -> tuple[NDArray[Any], Placement]:
     """Bring ``(H, W, C)`` to the size of a `Resize` and say where the image then lies.
 
     Args:
-        image: uint8.
+        image: uint8 or float32, as `segzoo.images.intensity` gives it; of that type comes the result.
         resize: how.
         size: height and width that count as the image's, where it was read smaller (`read_reduced`).
         resample: does it instead of Pillow: maps ``(H, W, C)`` to a height and a width.
@@ -115,16 +115,23 @@ def resized(
     small = (resample or _resample)(image, place.height, place.width, resize)
     if resize.mode != "letterbox":
         return small, place
-    bars = np.full((*seen, image.shape[2]), resize.fill, np.uint8)
+    bars = np.full((*seen, image.shape[2]), fill_of(resize, image.dtype), image.dtype)
     bars[place.top : place.top + place.height, place.left : place.left + place.width] = small
     return bars, place
 
 
-def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return ``(C, H, W)`` float32: ``(value / 255 - mean) / std``.
+def fill_of(resize: Resize, dtype: np.dtype[Any]) -> float:
+    """Return the value of a letterbox's bars beside pixels of a type: of 255 in uint8, of 1 in float32."""
+    return resize.fill if dtype == np.uint8 else resize.fill / 255
+
+
+def normalised(
+    image: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing
+) -> NDArray[np.float32]:
+    """Return ``(C, H, W)`` float32: ``(value - mean) / std``, where bytes are divided by 255 before.
 
     Args:
-        image: ``(H, W, C)``, with the channels that the network wants.
+        image: ``(H, W, C)``, uint8 or float32, with the bands that the network takes.
         preprocessing: which has mean and std.
 
     Raises:
@@ -133,9 +140,12 @@ def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     if mean.size not in (1, image.shape[2]):
         raise ImageError(f"the image has {image.shape[2]} channels, the network's mean has {mean.size}")
-    # Moved while they are bytes, and changed in place: each copy of floats would cost as much as the sum.
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
-    scaled = np.divide(planes, np.float32(255), dtype=np.float32)
+    if image.dtype != np.uint8:
+        scaled = image.transpose(2, 0, 1).astype(np.float32, order="C")  # a copy, to be changed in place
+    else:
+        # Moved while they are bytes, and changed in place: each copy of floats would cost as much as the sum.
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+        scaled = np.divide(planes, np.float32(255), dtype=np.float32)
     if mean.any():
         scaled -= mean.reshape(-1, 1, 1)
     if (std != 1).any():
@@ -143,10 +153,10 @@ def normalised(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArra
     return scaled
 
 
-def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize) -> NDArray[np.uint8]:
+def _resample(image: NDArray[Any], height: int, width: int, resize: Resize) -> NDArray[Any]:
     if image.shape[:2] == (height, width):
         return image
-    if image.shape[2] == 3:
+    if image.shape[2] == 3 and image.dtype == np.uint8:
         return np.asarray(_resample_plane(Image.fromarray(image), height, width, resize))
     planes = (Image.fromarray(image[..., channel]) for channel in range(image.shape[2]))
     return np.stack([np.asarray(_resample_plane(plane, height, width, resize)) for plane in planes], axis=-1)

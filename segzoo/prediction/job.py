@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from segzoo.datasets.naming import masks_among
-from segzoo.errors import FailureError, MissingExtraError, OptionError, SegzooError
+from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, SegzooError
 from segzoo.files import Keeping, refuse_taken, sweep, writable
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.labels import class_index, found_in_words
@@ -18,6 +18,7 @@ from segzoo.prediction.manifest import Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.outputs.writing import needs, output_path, written_as
 from segzoo.prediction.pipeline import Stages, run_stages
+from segzoo.prediction.predictor import MEASURED, evenly
 from segzoo.prediction.shortage import (
     MemoryShortageError,
     is_short_of_memory,
@@ -25,11 +26,15 @@ from segzoo.prediction.shortage import (
     told_shortage,
 )
 from segzoo.prediction.sources import FileSource, VideoSource, files_of
+from segzoo.prediction.tiling import open_rows
 from segzoo.prediction.tiling.file_job import RowJob
+from segzoo.prediction.tiling.rows import READ_ROWS
 from segzoo.prediction.video.segment import VideoOptions, video_note, video_output, video_path, write_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
@@ -190,6 +195,7 @@ class Job:
         )
         for outcome in run_stages(images, stages, batch=self.batch):
             yield outcome.result or self._failed(outcome.item, outcome.error)
+        self.predictor.tell_watched()
         for video in videos:
             try:
                 yield self._film(video)
@@ -237,9 +243,7 @@ class Job:
             rows = self._rows(source)
             if rows is not None:
                 return _Read(source, began, state, rows=rows)
-        # A file that is handed over as such may be decoded at the size that the network sees.
-        image = source.path if isinstance(source, FileSource) and source.page is None else source.read()
-        prepared = self.predictor.prepare(image, probabilities=self.keeps)
+        prepared = prepare_source(self.predictor, source, probabilities=self.keeps)
         return _Read(source, began, state, prepared=prepared)
 
     def _rows(self, source: FileSource) -> RowJob | None:
@@ -265,7 +269,8 @@ class Job:
 
     def _run_rows(self, read: _Read, rows: RowJob) -> Mapping[str, float]:
         size = rows.plan.height, rows.plan.width
-        return rows.run(self._keeping(read, size, lambda: rows.shares))
+        with self.predictor.watch.look(read.source.origin, size) as look:
+            return rows.run(self._keeping(read, size, lambda: rows.shares), look)
 
     def _finish(self, source: Source, seen: _Seen) -> Done:
         if seen.read.rows is not None:
@@ -422,3 +427,34 @@ def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
 
 def _kind(read: _Read) -> Hashable:
     return id(read) if read.prepared is None else read.prepared.kind
+
+
+def prepare_source(predictor: Predictor, source: Source, *, probabilities: bool = False) -> Prepared:
+    """Read and preprocess the image of a source; see `segzoo.Predictor.prepare`.
+
+    Raises:
+        ImageError: as `segzoo.Predictor.prepare`.
+    """
+    given: dict[str, Any] = {"probabilities": probabilities, "name": source.origin}
+    if isinstance(source, FileSource):
+        # A file that is handed over as such may be decoded at the size that the network sees.
+        return predictor.prepare(source.path, page=source.page, **given)
+    return predictor.prepare(source.read(), **given)
+
+
+def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Iterator[NDArray[Any]]:
+    """Yield the images of a run, or 64 that are spread evenly over it, some rows at a time.
+
+    For `segzoo.Predictor.measure`. What can be read only once, such as standard input, is left out, and so is
+    what cannot be read: the run itself says why.
+
+    Args:
+        sources: of the run.
+        any_size: whether images of more pixels than Pillow takes for harmless are read.
+    """
+    files = [one for one in sources if isinstance(one, FileSource)]
+    for source in evenly(files, MEASURED):
+        with suppress(ImageError):
+            rows = open_rows(source.path, page=source.page, max_pixels=None if any_size else -1)
+            for top in range(0, rows.height, READ_ROWS):
+                yield rows.read(top, min(top + READ_ROWS, rows.height))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 import zlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch import nn
 
 from segzoo.config import config_of
 from segzoo.errors import FailureError, OptionError
-from segzoo.images import as_image, in_8_bits, read_reduced, read_uint8, with_bands
+from segzoo.images import read, read_reduced, read_with_info, select_bands, with_bands
+from segzoo.images.intensity import intensity_text, measured_over, parse_intensity
 from segzoo.images.naming import naming_file
+from segzoo.images.pixels import as_pixels
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
@@ -31,10 +34,12 @@ from segzoo.prediction.shortage import (
 )
 from segzoo.prediction.tiling.plan import told_memory
 from segzoo.prediction.tiling.planner import Tiler, read_budget
+from segzoo.prediction.watching import IntensityWatch
+from segzoo.specs import Intensity
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -49,9 +54,13 @@ if TYPE_CHECKING:
     #: A file, a Pillow image, an array or a tensor.
     Picture = str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image
 
+Item = TypeVar("Item")
+
 _log = logging.getLogger(__name__)
 #: Weights by name, their folder, or a model that segzoo made.
 Model = str | os.PathLike[str] | nn.Module
+#: Images of a run that an intensity for all of it is measured over: all, or so many spread evenly over it.
+MEASURED = 64
 #: Values of each tensor that tell one training from another.
 _SOME = 256
 
@@ -61,20 +70,22 @@ class Prepared:
     """An image on its way into the network: as a whole, or with the plan of its tiles.
 
     Attributes:
-        image: ``(H, W, C)`` uint8, upright; or what reads it, where only a smaller one was read.
+        image: ``(H, W, C)`` as its file has it, upright; or what reads it, where only a smaller one was read.
         size: ``(H, W)`` of it.
         tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
         placement: where the image lies in the tensor.
         plan: how to run it in tiles.
         info: what its file says of itself, if it is one.
+        name: what it is called, for people.
     """
 
-    image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
+    image: NDArray[Any] | Callable[[], NDArray[Any]]
     size: tuple[int, int]
     tensor: Tensor | None = None
     placement: Placement | None = None
     plan: Plan | None = None
     info: ImageInfo | None = None
+    name: str = ""
 
     @property
     def kind(self) -> Hashable:
@@ -107,12 +118,16 @@ class Predictor:
         smallest_hole: likewise; smaller ones are filled.
         bands: which bands of an image the network gets, instead of the weights' own: numbers from 1 or names,
             such as ``(4, 3, 2)`` or ``"nir,red,green"``. A network of colours gets them as red, green, blue.
+        intensity: how values become numbers, instead of the weights' own rule: an `segzoo.specs.Intensity` or
+            its text form, such as ``"percentiles:1,99.8"`` (`segzoo.images.parse_intensity`). One that holds
+            for a whole run takes `measure` before the first image.
         calibration: images like those to come, which ``fastest`` measures.
         tell: hears, a line each, what was chosen and what could not be had.
 
     Attributes:
         config: of the weights.
         engine: what runs; its ``description`` says how.
+        watch: counts the images that are far from the training data.
 
     Raises:
         UnknownNameError: there are no such weights.
@@ -140,6 +155,7 @@ class Predictor:
         smallest_object: int | Mapping[str | int, int] = 0,
         smallest_hole: int | Mapping[str | int, int] = 0,
         bands: str | int | Sequence[str | int] = (),
+        intensity: str | Intensity | None = None,
         calibration: Sequence[Picture] = (),
         tell: Callable[[str], None] = _log.info,
     ) -> None:
@@ -160,6 +176,7 @@ class Predictor:
             "smallest_object": smallest_object,
             "smallest_hole": smallest_hole,
             "bands": bands,
+            "intensity": intensity,
             "calibration": calibration if precision == "fastest" else (),
         }
         networks = [one if isinstance(one, nn.Module) else load(one) for one in named]
@@ -173,13 +190,22 @@ class Predictor:
             wanted = self.config.architecture.in_channels
             chosen = with_bands(self.config.preprocessing, bands, wanted)
             self.config = replace(self.config, preprocessing=chosen)
+        if intensity is not None:
+            rule = parse_intensity(intensity)
+            chosen = replace(self.config.preprocessing, intensity=rule)
+            self.config = replace(self.config, preprocessing=chosen)
+        self._tell, self._warned = tell, False
+        self.watch = IntensityWatch(self.config, tell, chosen=intensity is not None)
         self._exact = precision == "exact"
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
         # What cannot be cleaned is told now, not after the first image.
         planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()
         clean(np.zeros((*planes, 1, 1), np.uint8), self.config.labels, **self._smallest)
-        samples = [network_input(_pixels(picture), self.config)[0] for picture in calibration]
+        samples = []
+        for picture in calibration:
+            pixels, info = _opened(picture)
+            samples.append(network_input(pixels, self.config, info=info)[0])
         engines: list[Engine] = []
         for one, network in zip(named, networks, strict=True):
             try:
@@ -227,17 +253,59 @@ class Predictor:
 
         Args:
             image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels
-                in RGB order; values as `segzoo.images.to_uint8` takes them.
+                in RGB order; of any type, whose values the intensity of the config, or of this, takes.
             layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
             probabilities: whether to keep them too, 4 bytes a pixel and class.
 
         Raises:
-            ImageError: it cannot be read, or has other channels than the network.
+            ImageError: it cannot be read, its bands are not the network's, or its values have no scale.
         """
-        picture = image if isinstance(image, str | os.PathLike) else as_image(image, layout=layout)
+        picture = image if isinstance(image, str | os.PathLike) else as_pixels(image, layout=layout)
         with naming_file(picture):
             prepared = self.prepare(picture, probabilities=probabilities)
-        return self.segment_prepared([prepared], probabilities=probabilities)[0]
+        found = self.segment_prepared([prepared], probabilities=probabilities)[0]
+        for line in () if self._warned else self.watch.report():
+            warnings.warn(line, stacklevel=2)
+            self._warned = True
+        return found
+
+    def measure(self, images: Iterable[NDArray[Any]], info: ImageInfo | None = None) -> None:
+        """Measure an intensity that holds for a whole run, such as ``percentiles:1,99.8:run``, once.
+
+        Args:
+            images: those of the run, or some, ``(H, W, C)`` with all their bands; rows of large ones will do.
+                They are gone through once, and not at all if there is nothing to measure.
+            info: what the files of the images say of themselves.
+
+        Raises:
+            OptionError: there is no image.
+            ImageError: their bands are not those of the network, or they have no scale in common.
+        """
+        preprocessing, wanted = self.config.preprocessing, self.config.architecture.in_channels
+        rule = preprocessing.intensity
+        if not self.needs_measuring:
+            return
+        bands = (select_bands(image, info, preprocessing, wanted) for image in images)
+        rule = measured_over(rule, bands, nodata=None if info is None else info.nodata)
+        if not rule.measured:
+            raise OptionError(f"intensity {intensity_text(rule)} is measured over images, and there is none")
+        self._options["intensity"] = rule
+        self.config = replace(self.config, preprocessing=replace(preprocessing, intensity=rule))
+        self.tiler.config = self.watch.config = self.config
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Whether `measure` must be called before the first image."""
+        rule = self.config.preprocessing.intensity
+        return rule.over == "data" and not rule.measured
+
+    def tell_watched(self) -> None:
+        """Tell what is to be told of the images since the last time, once a run: those far from the data."""
+        for line in self.watch.report():
+            if self._tell == _log.info:
+                warnings.warn(line, stacklevel=3)
+            else:
+                self._tell(line)
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[Any, ...]]:
         """Pickle and copy as models and options, of which the predictor is made again.
@@ -267,6 +335,8 @@ class Predictor:
             found["memory"] = told_memory(self.tiler.memory)
         if self.config.preprocessing.bands:
             found["bands"] = ", ".join(self.config.preprocessing.bands)
+        if self.config.preprocessing.intensity != Intensity():
+            found["intensity"] = intensity_text(self.config.preprocessing.intensity)
         found |= {name.replace("_", " "): str(size) for name, size in self._smallest.items() if size}
         return found
 
@@ -275,45 +345,81 @@ class Predictor:
         """Whether small objects or holes go, which needs the whole mask."""
         return any(self._smallest.values())
 
-    def prepare(self, image: Picture, *, probabilities: bool = False) -> Prepared:
+    def prepare(
+        self, image: Picture, *, probabilities: bool = False, name: str = "", page: int | None = None
+    ) -> Prepared:
         """Read and preprocess an image, whose probabilities may be wanted; errors as those of a call.
 
         Args:
             image: as calling the predictor takes it.
             probabilities: whether `segment_prepared` will be asked for them, which takes memory.
+            name: what the image is called, for people; its path where it is one.
+            page: of a file with several, from 0; ``None`` takes the first, with a warning if there are more.
         """
-        if self._exact or not isinstance(image, str | os.PathLike):
-            return self.prepare_pixels(_pixels(image), probabilities=probabilities)
+        if not isinstance(image, str | os.PathLike):
+            return self.prepare_pixels(as_pixels(image), probabilities=probabilities, name=name)
+        name = name or str(image)
+        if self._exact or page is not None:
+            pixels, info = read_with_info(image, page=page)
+            return self.prepare_pixels(pixels, probabilities=probabilities, info=info, name=name)
         pixels, info = read_reduced(image, self.config.preprocessing.resize)
-        pixels, size = in_8_bits(pixels, info), (info.height, info.width)
+        size = info.height, info.width
         if pixels.shape[:2] == size:
-            return self.prepare_pixels(pixels, probabilities=probabilities)
-        plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
+            return self.prepare_pixels(pixels, probabilities=probabilities, info=info, name=name)
+        plan = self._plan(size, pixels, probabilities=probabilities)
         if plan is not None:
-            return Prepared(_pixels(image), size, plan=plan)
-        return Prepared(
-            partial(_pixels, image), size, *network_input(pixels, self.config, size=size, exact=False)
-        )
+            return Prepared(read(image), size, plan=plan, info=info, name=name)
+        return self._prepared(pixels, partial(read, image), size, info, name)
 
     def prepare_pixels(
-        self, pixels: NDArray[Any], *, probabilities: bool = False, info: ImageInfo | None = None
+        self,
+        pixels: NDArray[Any],
+        *,
+        probabilities: bool = False,
+        info: ImageInfo | None = None,
+        name: str = "",
     ) -> Prepared:
-        """Preprocess an array of all bands, as data sets give it.
+        """Preprocess an array, as data sets give it.
 
         Args:
-            pixels: ``(H, W, C)`` of any type.
+            pixels: ``(H, W, C)`` with all its bands, of the file's own type.
             probabilities: whether `segment_prepared` will be asked for them, which takes memory.
             info: what the image's file says of itself.
+            name: what the image is called, for people.
         """
         size = pixels.shape[0], pixels.shape[1]
-        plan = self._plan(size, pixels.shape[2], probabilities=probabilities)
+        plan = self._plan(size, pixels, probabilities=probabilities)
         if plan is not None:
-            return Prepared(pixels, size, plan=plan, info=info)
-        prepared = network_input(pixels, self.config, exact=self._exact, info=info)
-        return Prepared(pixels, size, *prepared, info=info)
+            return Prepared(pixels, size, plan=plan, info=info, name=name)
+        return self._prepared(pixels, pixels, size, info, name)
 
-    def _plan(self, size: tuple[int, int], channels: int, *, probabilities: bool) -> Plan | None:
-        resident = size[0] * size[1] * channels
+    def _prepared(
+        self,
+        pixels: NDArray[Any],
+        image: NDArray[Any] | Callable[[], NDArray[Any]],
+        size: tuple[int, int],
+        info: ImageInfo | None = None,
+        name: str = "",
+    ) -> Prepared:
+        """Return an image that is run as a whole; ``pixels`` may be fewer than it has."""
+        self._check_measured()
+        small = pixels.shape[:2] != size
+        given: dict[str, Any] = {"size": size if small else None, "exact": self._exact and not small}
+        with self.watch.look(name, size) as look:
+            tensor, placement = network_input(pixels, self.config, info=info, look=look, **given)
+        return Prepared(image, size, tensor, placement, info=info, name=name)
+
+    def _check_measured(self) -> None:
+        if self.needs_measuring:
+            rule = intensity_text(self.config.preprocessing.intensity)
+            raise OptionError(
+                f"intensity {rule} is measured over the images of a run: call Predictor.measure(images) "
+                "before the first, or leave the last word out, which measures each image by itself"
+            )
+
+    def _plan(self, size: tuple[int, int], pixels: NDArray[Any], *, probabilities: bool) -> Plan | None:
+        channels = pixels.shape[2]
+        resident = size[0] * size[1] * channels * pixels.itemsize
         return self.tiler.plan(*size, channels=channels, resident=resident, probabilities=probabilities)
 
     @torch.inference_mode()
@@ -345,7 +451,7 @@ class Predictor:
         if plan is None:
             size = f"{one.size[0]}x{one.size[1]}"
             raise MemoryShortageError(f"an image of {size} pixels does not fit the memory ({told})")
-        smaller = Prepared(image, one.size, plan=plan, info=one.info)
+        smaller = Prepared(image, one.size, plan=plan, info=one.info, name=one.name)
         return self.segment_prepared([smaller], probabilities=probabilities)
 
     def _segmented(self, prepared: Sequence[Prepared], *, probabilities: bool) -> list[Segmentation]:
@@ -361,10 +467,14 @@ class Predictor:
     def _tiled(self, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.plan is not None
         assert not callable(prepared.image)
-        image = prepared.image
-        mask, chances = self.tiler.run(image, prepared.plan, probabilities=probabilities)
+        self._check_measured()
+        image, info = prepared.image, prepared.info
+        with self.watch.look(prepared.name, prepared.size) as look:
+            mask, chances = self.tiler.run(
+                image, prepared.plan, probabilities=probabilities, info=info, look=look
+            )
         labels, bands = self.config.labels, self.config.preprocessing.bands
-        return self._cleaned(Segmentation(mask, labels, image, chances, info=prepared.info, bands=bands))
+        return self._cleaned(Segmentation(mask, labels, image, chances, info=info, bands=bands))
 
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None
@@ -403,17 +513,19 @@ def predict(
     layout: Layout = "HWC",
     probabilities: bool = False,
     bands: str | int | Sequence[str | int] = (),
+    intensity: str | Intensity | None = None,
 ) -> Segmentation:
     """Segment one image by the network as it is; `segzoo.Predictor` is made for many.
 
     Args:
         image: a file, a Pillow image, or an array or a tensor ``(H, W)`` or as ``layout`` says, channels in
-            RGB order; values as `segzoo.images.to_uint8` takes them.
+            RGB order; of any type, whose values the weights' intensity, or ``intensity``, takes.
         model: weights by name, their folder, or a model that segzoo made.
         device: where to compute; the model's own device unless told.
         layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
         probabilities: whether to keep them too, 4 bytes a pixel and class.
         bands: which bands of the image the network gets, as `segzoo.Predictor` takes them.
+        intensity: how values become numbers, as `segzoo.Predictor` takes it.
 
     Raises:
         ImageError: the image cannot be read, or its bands are not those that the network takes.
@@ -423,8 +535,16 @@ def predict(
         >>> result = segzoo.predict("cells.png", model="unet-nuclei")
         >>> result.overlay().save("cells_overlay.png")
     """
-    predictor = Predictor(model, device=device, backend="eager", bands=bands)
+    predictor = Predictor(model, device=device, backend="eager", bands=bands, intensity=intensity)
+    if predictor.needs_measuring:  # the run is this image
+        pixels, info = _opened(image, layout)
+        predictor.measure([pixels], info)
     return predictor(image, layout=layout, probabilities=probabilities)
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """Return all items, or ``most`` of them that are spread evenly, the first among them."""
+    return [items[index * len(items) // most] for index in range(most)] if len(items) > most else [*items]
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -438,5 +558,10 @@ def fingerprint(network: nn.Module) -> str:
     return f"{found:08x}"
 
 
-def _pixels(image: Picture) -> NDArray[np.uint8]:
-    return read_uint8(image) if isinstance(image, str | os.PathLike) else as_image(image)
+def _opened(image: Picture, layout: Layout = "HWC") -> tuple[NDArray[Any], ImageInfo | None]:
+    """Return ``(H, W, C)`` with all bands, and what a file says of itself."""
+    return (
+        read_with_info(image)
+        if isinstance(image, str | os.PathLike)
+        else (as_pixels(image, layout=layout), None)
+    )

@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from segzoo.errors import ImageError
 from segzoo.images import averages, resized, select_bands
+from segzoo.images.intensity import scaling_for
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from segzoo.config import ModelConfig
     from segzoo.images import Placement
     from segzoo.interfaces import ImageInfo
+    from segzoo.prediction.tiling.resizing import Look
     from segzoo.specs import Preprocessing, Resize
 
 
 def network_input(
-    image: NDArray[np.uint8],
+    image: NDArray[Any],
     config: ModelConfig,
     *,
     size: tuple[int, int] | None = None,
     exact: bool = True,
     info: ImageInfo | None = None,
+    look: Look | None = None,
 ) -> tuple[Tensor, Placement]:
     """Return ``(1, C, H, W)`` float32, laid out with channels last, and where the image lies in it.
 
     Args:
-        image: ``(H, W, C)`` uint8, with all its bands.
+        image: ``(H, W, C)`` of any type, with all its bands.
         config: of the network.
         size: height and width of the image, where it was read smaller (`segzoo.images.read_reduced`).
         exact: whether it is resized by Pillow to the last bit, rather than several times as fast with few
             values that differ, by 1 of 255.
         info: what the image's file says of itself.
+        look: told how the image is scaled, and its pixels.
 
     Raises:
-        ImageError: the image's bands are not those that the network takes.
+        ImageError: the image's bands are not those that the network takes, or its values have no scale.
     """
     preprocessing = config.preprocessing
-    channels = select_bands(image, info, preprocessing, config.architecture.in_channels)
+    bands = select_bands(image, info, preprocessing, config.architecture.in_channels)
+    scaling = scaling_for(preprocessing.intensity, bands, nodata=None if info is None else info.nodata)
+    pixels = scaling.apply(bands)
+    if look is not None:
+        look(scaling, bands, pixels)
     quick = not exact and averages(preprocessing.resize)
     resample = _resample if quick else None
-    small, placement = resized(channels, preprocessing.resize, size=size, resample=resample)
+    small, placement = resized(pixels, preprocessing.resize, size=size, resample=resample)
     return normalised_tensor(small, preprocessing), placement
 
 
-def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize) -> NDArray[np.uint8]:
+def _resample(image: NDArray[Any], height: int, width: int, resize: Resize) -> NDArray[Any]:
     """Resize ``(H, W, C)`` with torch, whose filters are Pillow's with weights of fewer bits."""
     if image.shape[:2] == (height, width):
         return image
@@ -61,13 +69,13 @@ def _resample(image: NDArray[np.uint8], height: int, width: int, resize: Resize)
     return small[0].permute(1, 2, 0).numpy()
 
 
-def _owned(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _owned(image: NDArray[Any]) -> NDArray[Any]:
     """Return an array that torch can share: Pillow's may not be written, and BGR goes backwards."""
     backwards = any(stride < 0 for stride in image.strides)
     return image.copy() if backwards or not image.flags.writeable else image
 
 
-def normalised_tensor(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+def normalised_tensor(image: NDArray[np.uint8] | NDArray[np.float32], preprocessing: Preprocessing) -> Tensor:
     """Return what `segzoo.images.normalised` does, as a tensor ``(1, C, H, W)`` with channels last.
 
     Raises:
@@ -77,7 +85,9 @@ def normalised_tensor(image: NDArray[np.uint8], preprocessing: Preprocessing) ->
     if len(preprocessing.mean) not in (1, count):
         raise ImageError(f"the image has {count} channels, the network's mean has {len(preprocessing.mean)}")
     # Only the order of the axes changes, so that no byte is moved; each step then works in place.
-    values = torch.from_numpy(_owned(image)).permute(2, 0, 1)[None].to(torch.float32).div_(255)
+    values = torch.from_numpy(_owned(image)).permute(2, 0, 1)[None]
+    # Floats are copied as well: they may be somebody's own.
+    values = values.to(torch.float32).div_(255) if image.dtype == np.uint8 else values.clone()
     if any(preprocessing.mean):
         values.sub_(torch.tensor(preprocessing.mean).view(1, -1, 1, 1))
     if any(value != 1 for value in preprocessing.std):

@@ -5,21 +5,22 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
 from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.http import Policy
 from segzoo.http import read as fetched
-from segzoo.images import count_pages, from_pillow, read_uint8
+from segzoo.images import count_pages, read_with_info
+from segzoo.images.pixels import as_pixels
+from segzoo.images.reading import without_alpha
 from segzoo.prediction.video.reader import CAMERA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -42,8 +43,8 @@ class Source(Protocol):
         """Of what is written for it, below the output folder and without suffix."""
         ...
 
-    def read(self) -> NDArray[np.uint8]:
-        """Return ``(H, W, C)`` uint8, upright, channels in RGB order.
+    def read(self) -> NDArray[Any]:
+        """Return ``(H, W, C)`` of the image's own type, upright, colours in RGB order.
 
         Raises:
             ImageError: it cannot be read.
@@ -74,9 +75,9 @@ class FileSource:
         """The path, and the page where there are several."""
         return str(self.path) if self.page is None else f"{self.path}[{self.page}]"
 
-    def read(self) -> NDArray[np.uint8]:
-        """Decode the file; errors as `segzoo.images.read`."""
-        return read_uint8(self.path, page=self.page)
+    def read(self) -> NDArray[Any]:
+        """Decode the file, without what it declares to be alpha; errors as `segzoo.images.read`."""
+        return without_alpha(*read_with_info(self.path, page=self.page))
 
     def state(self) -> str:
         """Return the file's size and the time of its last change."""
@@ -122,7 +123,7 @@ class UrlSource:
         """The address."""
         return self.url
 
-    def read(self) -> NDArray[np.uint8]:
+    def read(self) -> NDArray[Any]:
         """Fetch and decode the image.
 
         Raises:
@@ -159,7 +160,7 @@ class StreamSource:
         """The name."""
         return self.name
 
-    def read(self) -> NDArray[np.uint8]:
+    def read(self) -> NDArray[Any]:
         """Decode what the stream gives; errors as `segzoo.images.read`."""
         return decoded(io.BytesIO(self.stream.read()), self.name)
 
@@ -185,7 +186,7 @@ def _file_state(path: Path) -> str:
     return f"{size}-{max((status.st_mtime_ns for status in found), default=0)}"
 
 
-def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:
+def decoded(content: io.BytesIO, where: str) -> NDArray[Any]:
     """Decode an image's bytes; ``where`` names them in errors.
 
     Raises:
@@ -195,7 +196,7 @@ def decoded(content: io.BytesIO, where: str) -> NDArray[np.uint8]:
         raise ImageError(f"{where} cannot be read: it is empty")
     try:
         with Image.open(content) as image:
-            return from_pillow(image)
+            return as_pixels(image)
     except (SegzooError, Warning):
         raise
     except Image.DecompressionBombError as error:

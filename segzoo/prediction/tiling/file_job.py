@@ -16,7 +16,7 @@ from segzoo.prediction.outputs.writing import (
     written_as,
 )
 from segzoo.prediction.tiling import open_rows, segment_large
-from segzoo.prediction.tiling.rows import WholeRows
+from segzoo.prediction.tiling.rows import ShownRows, WholeRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.tiling import Plan, RowSource
     from segzoo.prediction.tiling.planner import Tiler
+    from segzoo.prediction.tiling.resizing import Look
 
 
 @dataclass
@@ -106,12 +107,13 @@ class RowJob:
         return tuple(path for *_, path in written_as(self.outputs, labels, self.options))
 
     @torch.inference_mode()
-    def run(self, keeping: Keeping | None = None) -> Mapping[str, float]:
+    def run(self, keeping: Keeping | None = None, look: Look | None = None) -> Mapping[str, float]:
         """Segment the image, write its outputs, and return the share of each class, by name.
 
         Args:
             keeping: what an earlier run wrote, and who is told before the files get their names; it then
                 finds the shares in `shares`.
+            look: told how the image is scaled, and its rows.
 
         Raises:
             ImageError: the image is damaged.
@@ -120,14 +122,14 @@ class RowJob:
         tiler, rows = self.tiler, self.rows
         size = rows.height, rows.width
 
-        def again() -> RowSource:
+        def image() -> RowSource:
             # What is decoded at once is there already; else a second reader keeps its own place.
-            if isinstance(rows, WholeRows):
-                return rows
-            return open_rows(self.path, page=self.page, max_pixels=None)
+            whole = isinstance(rows, WholeRows)
+            again = rows if whole else open_rows(self.path, page=self.page, max_pixels=None)
+            return ShownRows(again, tiler.config.preprocessing.bands)
 
-        labels, look = tiler.config.labels, self.options
-        with output_files(self.outputs, labels, size, options=look, image=again, keeping=keeping) as sink:
+        labels, options = tiler.config.labels, self.options
+        with output_files(self.outputs, labels, size, options=options, image=image, keeping=keeping) as sink:
             segment_large(
                 tiler.engine,
                 rows,
@@ -136,6 +138,7 @@ class RowJob:
                 plan=self.plan,
                 thresholds=tiler.thresholds,
                 chances=sink.chances,
+                look=look,
             )
             self.shares = sink.shares
         return self.shares

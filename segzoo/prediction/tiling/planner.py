@@ -9,7 +9,7 @@ image: a score, and a resumed run, must not depend on what else the machine does
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from segzoo.config import ModelConfig
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.engines import Engine
     from segzoo.prediction.tiling import NetworkProfile, Plan, RowSource
+    from segzoo.prediction.tiling.resizing import Look
 
 #: Images of fewer pixels are run as a whole without a plan, unless a budget is named.
 SMALL = 4_000_000
@@ -261,9 +263,22 @@ class Tiler:
 
     @torch.inference_mode()
     def run(
-        self, image: NDArray[np.uint8], plan: Plan, *, probabilities: bool = False
+        self,
+        image: NDArray[Any],
+        plan: Plan,
+        *,
+        probabilities: bool = False,
+        info: ImageInfo | None = None,
+        look: Look | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Segment an image ``(H, W, C)`` that is held, by its plan.
+
+        Args:
+            image: of any type, with all its bands.
+            plan: of its tiles.
+            probabilities: whether they are wanted.
+            info: what the image's file says of itself.
+            look: told how the image is scaled, and its rows.
 
         Returns:
             The mask ``(H, W)``, or ``(K, H, W)`` where classes overlap, and probabilities
@@ -284,12 +299,13 @@ class Tiler:
         chances = ArrayChances(classes, *size) if probabilities else None
         segment_large(
             self.engine,
-            ArrayRows(image),
+            ArrayRows(image, info),
             sink,
             config=self.config,
             plan=plan,
             thresholds=self.thresholds,
             chances=chances,
+            look=look,
         )
         return sink.mask, None if chances is None else chances.chances
 

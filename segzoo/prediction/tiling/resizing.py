@@ -1,13 +1,14 @@
 """An image by rows, as large as the network sees it: resized a few rows at a time.
 
 Pixels are those that `segzoo.images.resized` makes of the whole image. Pillow resamples along one side,
-rounds to bytes, and then along the other. Here Pillow goes along the rows of a band, and what goes along
-columns is done with Pillow's own arithmetic: weights in steps of 2 ** -22, summed as integers.
+rounds to bytes or 32-bit floats, and then along the other. Here Pillow goes along the rows of a band, and
+what goes along columns is done with Pillow's own arithmetic: weights in steps of 2 ** -22 that are summed as
+integers for bytes, and 64-bit floats, one row after the other, for floats.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL
@@ -15,6 +16,8 @@ from PIL import Image
 
 from segzoo.distribution import meets
 from segzoo.images import RESAMPLING, choose_bands, placed, take_bands
+from segzoo.images.intensity import scaling_of_rows
+from segzoo.images.sizes import fill_of
 from segzoo.prediction.tiling.rows import READ_ROWS
 
 if TYPE_CHECKING:
@@ -24,11 +27,13 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.images import BandChoice
-    from segzoo.interfaces import ImageInfo
+    from segzoo.images.intensity import Scaling
     from segzoo.prediction.tiling.rows import RowSource
-    from segzoo.specs import Resize
+    from segzoo.specs import Intensity, Resize
 
-    Read = Callable[[int, int], NDArray[np.uint8]]
+    Read = Callable[[int, int], NDArray[Any]]
+    #: Told how an image is scaled, its values as they were, and what they became.
+    Look = Callable[[Scaling, NDArray[Any], NDArray[Any]], None]
 
 #: Resized rows that are made together.
 _GROUP = 8
@@ -38,43 +43,53 @@ _BITS = 22
 _BY_GAIN = ">=13"
 
 
-def seen_rows(rows: RowSource, config: ModelConfig, info: ImageInfo | None = None) -> RowSource:
-    """Return an image's rows with the bands and at the size that a network sees, by its preprocessing.
+def seen_rows(rows: RowSource, config: ModelConfig, look: Look | None = None) -> RowSource:
+    """Return an image's rows as a network sees them, by its preprocessing: bands, intensity, size.
+
+    Args:
+        rows: the image. If its intensity is measured, it is gone through once before the first row.
+        config: of the network.
+        look: told how the image is scaled, and its rows as they are.
 
     Raises:
-        ImageError: the image's bands are not those that the network takes.
+        ImageError: the image's bands are not those that the network takes; when read, its values have no
+            scale.
     """
-    wanted = config.architecture.in_channels
-    seen = _Bands(rows, choose_bands(rows.channels, info, config.preprocessing, wanted))
-    resize = config.preprocessing.resize
+    preprocessing, wanted = config.preprocessing, config.architecture.in_channels
+    seen = _Bands(rows, choose_bands(rows.channels, rows.info, preprocessing, wanted))
+    seen = _Scaled(seen, preprocessing.intensity, None if rows.info is None else rows.info.nodata, look)
+    resize = preprocessing.resize
     return seen if resize is None else ResizedRows(seen, resize)
 
 
 class ResizedRows:
     """Rows of a resized image, with bars above, below and beside it where it is letterboxed."""
 
+    info = None
+
     def __init__(self, rows: RowSource, resize: Resize) -> None:
         (self.height, self.width), self._place = placed(rows.height, rows.width, resize)
-        self.channels, self.resident = rows.channels, rows.resident
+        self.channels, self.resident, self.dtype = rows.channels, rows.resident, rows.dtype
         self._rows, self._resize = rows, resize
         self._start()
 
     def _start(self) -> None:
         self._parts = _parts(self._rows, (self._place.height, self._place.width), self._resize)
         self._position = 0
-        self._rest = np.empty((0, self._place.width, self.channels), np.uint8)
+        self._rest = np.empty((0, self._place.width, self.channels), self.dtype)
 
-    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows ``top`` to ``bottom``; begins again from the start if they lie above the last."""
         place = self._place
-        found = np.full((bottom - top, self.width, self.channels), self._resize.fill, np.uint8)
+        fill = fill_of(self._resize, self.dtype)
+        found = np.full((bottom - top, self.width, self.channels), fill, self.dtype)
         first, last = max(top - place.top, 0), min(bottom - place.top, place.height)
         if first < last:
             where = slice(first + place.top - top, last + place.top - top)
             found[where, place.left : place.left + place.width] = self._inside(first, last)
         return found
 
-    def _inside(self, first: int, last: int) -> NDArray[np.uint8]:
+    def _inside(self, first: int, last: int) -> NDArray[Any]:
         if first < self._position:
             self._start()
         found = [self._rest]
@@ -93,13 +108,45 @@ class ResizedRows:
 class _Bands:
     """Rows with the bands that a network takes."""
 
+    info = None
+
     def __init__(self, rows: RowSource, choice: BandChoice) -> None:
         self._rows, self._choice = rows, choice
         self.height, self.width, self.resident = rows.height, rows.width, rows.resident
-        self.channels = len(choice.names)
+        self.channels, self.dtype = len(choice.names), rows.dtype
 
-    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
         return take_bands(self._rows.read(top, bottom), self._choice)
+
+
+class _Scaled:
+    """Rows with the numbers that an intensity makes of their values."""
+
+    info = None
+
+    def __init__(
+        self, rows: RowSource, intensity: Intensity, nodata: float | None, look: Look | None
+    ) -> None:
+        self._rows, self._intensity, self._nodata, self._look = rows, intensity, nodata, look
+        self.height, self.width, self.resident = rows.height, rows.width, rows.resident
+        self.channels = rows.channels
+        self.dtype = np.dtype(np.uint8 if intensity.mode == "uint8" else np.float32)
+        self._scaling: Scaling | None = None
+
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        if self._scaling is None:
+            parts = (
+                self._rows.read(row, min(row + READ_ROWS, self.height))
+                for row in range(0, self.height, READ_ROWS)
+            )
+            self._scaling = scaling_of_rows(
+                self._intensity, parts, dtype=self._rows.dtype, nodata=self._nodata
+            )
+        stored = self._rows.read(top, bottom)
+        found = self._scaling.apply(stored)
+        if self._look is not None:
+            self._look(self._scaling, stored, found)
+        return found
 
 
 class _Window:
@@ -107,9 +154,9 @@ class _Window:
 
     def __init__(self, read: Read) -> None:
         self._read, self._start, self._stop = read, 0, 0
-        self._rows: NDArray[np.uint8] | None = None
+        self._rows: NDArray[Any] | None = None
 
-    def rows(self, first: int, last: int) -> NDArray[np.uint8]:
+    def rows(self, first: int, last: int) -> NDArray[Any]:
         kept = [] if self._rows is None else [self._rows[max(first - self._start, 0) :]]
         if not self._start <= first <= self._stop:
             kept, self._stop = [], first
@@ -120,7 +167,7 @@ class _Window:
         return self._rows[: last - first]
 
 
-def _parts(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[np.uint8]]:
+def _parts(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[Any]]:
     """Yield the rows of the resized image, some at a time."""
     if size == (rows.height, rows.width):
         for top in range(0, rows.height, _GROUP):
@@ -131,11 +178,14 @@ def _parts(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[N
         yield from (_averaged if resize.antialias else _sampled)(rows, size, resize)
 
 
-def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[np.uint8]]:
+def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[Any]]:
     """Bilinear or bicubic, where a smaller image averages over what it leaves out."""
     height, along = size[0], _along_rows(size[1], RESAMPLING[resize.interpolation])
     columns_first = _columns_first((rows.height, rows.width), size)
     firsts, counts, weights = _weights(rows.height, height, resize.interpolation)
+    exact = rows.dtype != np.uint8
+    if not exact:
+        weights = np.trunc(weights * 2**_BITS + np.copysign(0.5, weights))
     step = max(1, min(2 * _GROUP, _GROUP * rows.height // height))
     sums, done = np.empty((0, 0)), 0
     for top in range(0, rows.height, step):
@@ -144,12 +194,18 @@ def _averaged(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterato
         bottom = top + len(band)
         touched = int(np.searchsorted(firsts, bottom))
         table = _table(slice(done, touched), range(top, bottom), firsts, weights)
-        more = table @ band.reshape(len(band), -1).astype(np.float64)
+        flat = band.reshape(len(band), -1).astype(np.float64)
+        more = np.zeros((len(table), flat.shape[1])) if exact else table @ flat
         if len(sums):
             more[: len(sums)] += sums
+        if exact:  # one row after the other, as what floats add up to depends on the order
+            for row, counts_in in zip(flat, table.T, strict=True):
+                where = np.flatnonzero(counts_in)
+                more[where] += counts_in[where, None] * row
         ready = int(np.searchsorted(firsts + counts, bottom, side="right"))
         if ready > done:
-            found = _rounded(more[: ready - done]).reshape(-1, *band.shape[1:])
+            found = more[: ready - done].astype(np.float32) if exact else _rounded(more[: ready - done])
+            found = found.reshape(-1, *band.shape[1:])
             yield _by_plane(found, along) if columns_first else found
         sums, done = more[ready - done :], ready
 
@@ -179,7 +235,7 @@ def _rounded(sums: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.floor(found, out=found).clip(0, 255).astype(np.uint8)
 
 
-def _sampled(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[np.uint8]]:
+def _sampled(rows: RowSource, size: tuple[int, int], resize: Resize) -> Iterator[NDArray[Any]]:
     """Bilinear or bicubic between the pixels around a place, however small the image becomes."""
     (height, width), window = size, _Window(rows.read)
     for row in range(height):
@@ -201,7 +257,7 @@ def _transform(
     return lambda plane: plane.transform(size, Image.Transform.AFFINE, matrix, method)
 
 
-def _nearest(rows: RowSource, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+def _nearest(rows: RowSource, size: tuple[int, int]) -> Iterator[NDArray[Any]]:
     """The pixel that lies nearest."""
     (height, width), window = size, _Window(rows.read)
     steps = np.full(height, rows.height / height)
@@ -213,7 +269,7 @@ def _nearest(rows: RowSource, size: tuple[int, int]) -> Iterator[NDArray[np.uint
         yield _by_plane(band, _along_rows(width, Image.Resampling.NEAREST))
 
 
-def _by_plane(rows: NDArray[np.uint8], change: Callable[[Image.Image], Image.Image]) -> NDArray[np.uint8]:
+def _by_plane(rows: NDArray[Any], change: Callable[[Image.Image], Image.Image]) -> NDArray[Any]:
     planes = (Image.fromarray(rows[..., channel]) for channel in range(rows.shape[2]))
     return np.stack([np.asarray(change(plane)) for plane in planes], axis=-1)
 
@@ -221,7 +277,7 @@ def _by_plane(rows: NDArray[np.uint8], change: Callable[[Image.Image], Image.Ima
 def _weights(
     have: int, wanted: int, interpolation: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return for each wanted row the first that it is made of, how many, and their weights as integers."""
+    """Return for each wanted row the first that it is made of, how many, and their weights."""
     scale = have / wanted
     wide = max(scale, 1.0)
     support = {"bilinear": 1.0, "bicubic": 2.0}[interpolation] * wide
@@ -234,7 +290,7 @@ def _weights(
     found[places >= counts[:, None]] = 0
     # One after the other, as Pillow adds them.
     found /= found.cumsum(axis=1)[:, -1:]
-    return firsts, counts, np.trunc(found * 2**_BITS + np.copysign(0.5, found))
+    return firsts, counts, found
 
 
 def _bicubic(away: NDArray[np.float64]) -> NDArray[np.float64]:

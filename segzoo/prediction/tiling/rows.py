@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from segzoo.errors import ImageError
-from segzoo.images import read_with_info
-from segzoo.images.intensity import scaling_of_rows
-from segzoo.images.reading import with_colours, without_alpha
-from segzoo.specs import Intensity
+from segzoo.images import display_for, read, upright_colours
+from segzoo.images.reading import with_colours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from segzoo.images import NamedImage
-    from segzoo.images.intensity import Scaling
+    from segzoo.images import Display, NamedImage
     from segzoo.interfaces import ImageInfo
 
 #: Rows that are read, or made from a file's bytes, at a time.
@@ -29,7 +26,7 @@ READ_ROWS = 64
 
 
 class RowSource(Protocol):
-    """An image ``(height, width, channels)`` uint8 that is read from the top, some rows at a time."""
+    """An image ``(height, width, channels)`` of any type that is read from the top, some rows at a time."""
 
     @property
     def height(self) -> int:
@@ -43,7 +40,17 @@ class RowSource(Protocol):
 
     @property
     def channels(self) -> int:
-        """As `segzoo.images.read` would return: alpha is dropped, palettes are looked up."""
+        """All bands, as `segzoo.images.read` returns them."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        ...
+
+    @property
+    def info(self) -> ImageInfo | None:
+        """What the image's file says of itself, upright and without a palette."""
         ...
 
     @property
@@ -51,7 +58,7 @@ class RowSource(Protocol):
         """Bytes that it holds, or will hold once it is read, whatever number of rows is asked for."""
         ...
 
-    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``.
 
         Rows are asked for from the top downwards; going back may mean to decode from the start again.
@@ -63,48 +70,34 @@ class RowSource(Protocol):
 
 
 class Values:
-    """Numbers ``(H, W, C)`` of any type as a `RowSource`: the values of bytes are found as they are read.
-
-    Values other than bytes are brought to 0 to 255 as `segzoo.images.to_uint8` does, by the least and the
-    largest of the whole image, which is gone through before the first row is given.
+    """Numbers ``(H, W, C)`` of any type as a `RowSource`.
 
     Raises:
-        ImageError: they have another shape or no pixel, or are no picture's.
+        ImageError: they have another shape or no pixel.
     """
 
     resident = 0
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], info: ImageInfo | None = None) -> None:
         if len(shape) != 3 or 0 in shape:
             raise ImageError(f"an image must be (H, W) or (H, W, C) with at least one pixel, got {shape}")
         self.height, self.width, self.channels = shape
-        self._dtype = dtype
-        self._scaling: Scaling | None = None
+        self.dtype, self.info = dtype, info
         self.nbytes = math.prod(shape) * dtype.itemsize
 
-    def values(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored, ``(bottom - top, width, channels)``."""
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows ``top`` to ``bottom``, ``(bottom - top, width, channels)``."""
         raise NotImplementedError
-
-    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Return rows ``top`` to ``bottom``."""
-        if self._scaling is None:
-            parts = (
-                self.values(top, min(top + READ_ROWS, self.height))
-                for top in range(0, self.height, READ_ROWS)
-            )
-            self._scaling = scaling_of_rows(Intensity(), parts, dtype=self._dtype)
-        return self._scaling.apply(self.values(top, bottom)).astype(np.uint8, copy=False)
 
 
 class ArrayRows(Values):
     """An array ``(H, W)`` or ``(H, W, C)``; rows of a memory-mapped one are read when they are asked for."""
 
-    def __init__(self, array: NDArray[Any]) -> None:
+    def __init__(self, array: NDArray[Any], info: ImageInfo | None = None) -> None:
         self._array = array[..., None] if array.ndim == 2 else array
-        super().__init__(self._array.shape, array.dtype)
+        super().__init__(self._array.shape, array.dtype, info)
 
-    def values(self, top: int, bottom: int) -> NDArray[Any]:
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows as they are."""
         return np.asarray(self._array[top:bottom])
 
@@ -120,15 +113,14 @@ class OpenedRows(Values):
     """
 
     def __init__(self, image: NamedImage, page: int, resident: int, close: Callable[[], object]) -> None:
-        info = image.info
-        super().__init__((info.height, info.width, _bands(info)), _dtype(info))
+        info = _upright(image.info)
+        super().__init__((info.height, info.width, len(info.bands)), np.dtype(info.dtype), info)
         self._image, self._page, self.resident = image, page, resident
         weakref.finalize(self, close)
 
-    def values(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows as they are stored, a palette looked up, without what the file declares to be alpha."""
-        pixels, info = with_colours(self._image.rows(self._page, top, bottom), self._image.info)
-        return without_alpha(pixels, info)
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows as they are stored, a palette looked up."""
+        return with_colours(self._image.rows(self._page, top, bottom), self._image.info)[0]
 
 
 class WholeRows(Values):
@@ -141,27 +133,50 @@ class WholeRows(Values):
     """
 
     def __init__(self, path: Path, info: ImageInfo, page: int | None = None) -> None:
-        height, width = (info.width, info.height) if info.orientation >= 5 else (info.height, info.width)
-        super().__init__((height, width, _bands(info)), _dtype(info))
+        info = _upright(info)
+        height, width = info.height, info.width
+        super().__init__((height, width, len(info.bands)), np.dtype(info.dtype), info)
         self._path, self._page = path, page
         self._array: NDArray[Any] | None = None
         # Pillow keeps colours in four bytes, hands them over as bytes, and copies once more to turn upright.
-        bands = len(info.bands)
         each = 4 + 2 * self.channels if self.channels > 1 else 3
-        if self._dtype.itemsize > 1:  # as they are decoded, in order, and on their way to other numbers
-            each = 3 * bands * max(self._dtype.itemsize, 8)
+        if self.dtype.itemsize > 1:  # as they are decoded, in order, and on their way to other numbers
+            each = 3 * self.channels * max(self.dtype.itemsize, 8)
         self.resident = height * width * each
 
-    def values(self, top: int, bottom: int) -> NDArray[Any]:
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows as they are stored; the first time, decode them all."""
         if self._array is None:
-            self._array = without_alpha(*read_with_info(self._path, page=self._page))
+            self._array = read(self._path, page=self._page)
         return self._array[top:bottom]
 
 
-def _bands(info: ImageInfo) -> int:
-    return 3 if info.palette else len(info.bands) - (info.alpha is not None)
+def _upright(info: ImageInfo) -> ImageInfo:
+    """Return what is said of the image once it is read: no palette, not turned."""
+    return upright_colours(np.zeros((1, 1, 1), np.uint8), info)[1]
 
 
-def _dtype(info: ImageInfo) -> np.dtype[Any]:
-    return np.dtype(np.uint8 if info.palette else info.dtype)
+class ShownRows:
+    """The rows of an image as people can see it (`segzoo.images.display_for`), for outputs that draw on it.
+
+    What is deeper than 8 bits is gone through once before the first row is given.
+
+    Args:
+        rows: the image.
+        bands: which of its bands are shown, where some were chosen.
+    """
+
+    dtype, channels, info = np.dtype(np.uint8), 3, None
+
+    def __init__(self, rows: RowSource, bands: Sequence[str] = ()) -> None:
+        self._rows, self._bands = rows, bands
+        self.height, self.width, self.resident = rows.height, rows.width, rows.resident
+        self._display: Display | None = None
+
+    def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return rows ``top`` to ``bottom``, ``(bottom - top, width, 3)``."""
+        if self._display is None:
+            tops = range(0, self.height, READ_ROWS)
+            parts = (self._rows.read(row, min(row + READ_ROWS, self.height)) for row in tops)
+            self._display = display_for(parts, self._rows.info, bands=self._bands)
+        return self._display.apply(self._rows.read(top, bottom))

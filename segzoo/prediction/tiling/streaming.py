@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from segzoo.prediction.engines import Engine
     from segzoo.prediction.tiling.layout import Span
     from segzoo.prediction.tiling.plan import Plan
+    from segzoo.prediction.tiling.resizing import Look
     from segzoo.prediction.tiling.rows import RowSource
     from segzoo.prediction.tiling.sinks import ChanceSink, RowSink
 
-    Band = tuple[Span, NDArray[np.uint8]]
+    Band = tuple[Span, NDArray[Any]]
     #: From logits ``(K, h, w)`` to one or more tensors ``(..., h, w)``.
     Reduce = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -44,6 +45,7 @@ def segment_large(
     thresholds: Mapping[int, float] | None = None,
     chances: ChanceSink | None = None,
     progress: Callable[[int], None] | None = None,
+    look: Look | None = None,
 ) -> None:
     """Segment an image by the tiles of a plan; memory grows with its width, never with its height.
 
@@ -56,6 +58,7 @@ def segment_large(
         thresholds: by class index; a class that has one is taken where its probability exceeds it.
         chances: takes the probabilities, where somebody wants them.
         progress: told after each band how many rows of the mask are done.
+        look: told how the image is scaled, and its rows.
 
     Raises:
         OptionError: the plan is for another size, or for another resizing.
@@ -65,7 +68,8 @@ def segment_large(
     _check(rows, config, plan)
     decision = Decision(config, thresholds or {}, keeps=None if chances is None else torch.float16)
     done = 0
-    for mask, *kept in _found(engine, rows, config, plan, decision):
+    seen = seen_rows(rows, config, look)
+    for mask, *kept in _found(engine, seen, config, plan, decision):
         sink.write(mask.numpy())
         if chances is not None:
             chances.write(kept[0].numpy())
@@ -89,9 +93,9 @@ def _check(rows: RowSource, config: ModelConfig, plan: Plan) -> None:
 def _found(
     engine: Engine, rows: RowSource, config: ModelConfig, plan: Plan, decision: Decision
 ) -> Iterator[Found]:
-    """Yield what is found, from the top."""
+    """Yield what is found, from the top; ``rows`` are as the network sees them."""
     run = _Tiles(engine, config, plan)
-    bands = _bands(seen_rows(rows, config), run.rows)
+    bands = _bands(rows, run.rows)
     parts = _cut_parts if plan.exact else _mixed_parts
     if plan.resize is None:
         yield from parts(run, bands, lambda logits: decision.found(decision.scores(logits)))
@@ -104,7 +108,7 @@ def _found(
 def _bands(rows: RowSource, spans: Sequence[Span]) -> Iterator[Band]:
     """Yield each band of tiles and its pixels, in one array that is used again and again."""
     tallest = max(span.length for span in spans)
-    buffer = np.empty((tallest, rows.width, rows.channels), np.uint8)
+    buffer = np.empty((tallest, rows.width, rows.channels), rows.dtype)
     top = have = 0
     for span in spans:
         kept = have - span.start
@@ -127,7 +131,7 @@ class _Tiles:
         self.rows, self.columns = plan.rows, plan.columns
         self.width = plan.seen[1]
 
-    def logits(self, band: NDArray[np.uint8]) -> Iterator[tuple[Span, Tensor]]:
+    def logits(self, band: NDArray[Any]) -> Iterator[tuple[Span, Tensor]]:
         """Yield each tile of a band ``(h, W, C)`` with its logits ``(K, h, w)``."""
         for group in _groups(self.columns, self._batch):
             images = [self._prepared(band[:, span.start : span.stop]) for span in group]
@@ -136,7 +140,7 @@ class _Tiles:
             yield from zip(group, found, strict=True)
             del found
 
-    def _prepared(self, pixels: NDArray[np.uint8]) -> Tensor:
+    def _prepared(self, pixels: NDArray[Any]) -> Tensor:
         return normalised_tensor(pixels, self._preprocessing)
 
 

@@ -1,0 +1,179 @@
+"""What a run finds out about the values of its images, and tells once at its end: are these like the data?
+
+Networks are sure of masks of images that are unlike all that they were trained on; the most frequent cause is
+the intensity. Nothing is changed here: images that use little of the range, or lie beside it, are counted and
+named, with the option that helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.images.intensity import missing
+from segzoo.specs import BandStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from segzoo.config import ModelConfig
+    from segzoo.images.intensity import Scaling
+
+#: Images that use a smaller share than this of the range are told.
+_LITTLE = 0.25
+#: What an image is taken to use: from one to the other percentile, so that single pixels do not count.
+_LOW, _HIGH = 0.1, 99.9
+#: About so many pixels of an image are looked at.
+_LOOKED_AT = 1 << 14
+#: Names that are told.
+_NAMED = 3
+#: The range of images whose network knows nothing of its training data.
+_WHOLE = BandStatistics(minimum=0, low=0, high=1, maximum=1, mean=0.5, std=0.3)
+
+
+@dataclass
+class IntensityWatch:
+    """Counts the images of a run that are far from the training data.
+
+    Attributes:
+        config: of the network.
+        tell: called once, with how the first deep image is scaled where nobody has said how.
+        chosen: whether the intensity was chosen for this run.
+    """
+
+    config: ModelConfig
+    tell: Callable[[str], None]
+    chosen: bool = False
+    _far: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _holed: set[str] = field(default_factory=set)
+    _told_scale: bool = False
+    _seen: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def look(self, name: str, size: tuple[int, int]) -> Look:
+        """Return what an image is looked at with; it counts once its ``with`` block succeeded.
+
+        Args:
+            name: of the image, for people.
+            size: height and width of it.
+        """
+        return Look(self, name, size)
+
+    def report(self) -> list[str]:
+        """Return what is to be told of the images so far, one line each, and begin anew."""
+        with self._lock:
+            lines = [self._far_line()] if self._far else []
+            if self._holed:
+                lines.append(
+                    "pixels without a measurement (NaN, infinite, or the file's value for no data) count as "
+                    f"0 in {_counted(len(self._holed), 'image')}: {_names(sorted(self._holed))}"
+                )
+            self._far, self._holed, self._seen = {}, set(), 0
+        return lines
+
+    def _far_line(self) -> str:
+        worst = sorted(self._far, key=lambda name: self._far[name][0])
+        told = "; ".join(f"{name} {self._far[name][1]}" for name in worst[:_NAMED])
+        more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+        data = "the weights were trained on" if self.config.statistics else "its intensity gives"
+        images = _counted(self._seen, "image")
+        return (
+            f"far from the range that {data}: {len(self._far)} of {images}, whose masks may be empty or "
+            f"wrong: {told}{more}. --intensity percentiles:1,99.8 scales each image by its own percentiles"
+        )
+
+    def count(self, look: Look) -> None:
+        """Count an image that was looked at."""
+        share = None if look.scaling is None else look.verdict(self.expected(look.scaling))
+        with self._lock:
+            self._seen += 1
+            if look.holed:
+                self._holed.add(look.name or f"image {self._seen}")
+            if share is not None:
+                self._far[look.name or f"image {self._seen}"] = share
+
+    def expected(self, scaling: Scaling) -> Sequence[BandStatistics]:
+        """Return the range that values should have, once or per band; nothing where any will do."""
+        intensity = self.config.preprocessing.intensity
+        if intensity.mode in ("percentiles", "standard") and intensity.over == "image":
+            return ()  # which spreads each image over the range
+        return self.config.statistics or (() if scaling.is_identity else (_WHOLE,))
+
+    def tell_scale(self, look: Look, scaling: Scaling) -> None:
+        """Tell once how a deep image is scaled, if only the default says so."""
+        if self.chosen or not scaling.told or self.config.preprocessing.intensity.mode != "uint8":
+            return
+        with self._lock:
+            first, self._told_scale = not self._told_scale, True
+        if first:
+            where = f"{look.name}: " if look.name else ""
+            self.tell(
+                f"{where}{scaling.told}; other images deeper than 8 bits likewise, each by its own bits "
+                "(--intensity names another rule)"
+            )
+
+
+class Look:
+    """What is seen of one image: how it is scaled, and a sample of what its values become."""
+
+    def __init__(self, watch: IntensityWatch, name: str, size: tuple[int, int]) -> None:
+        self._watch, self.name = watch, name
+        self._step = max(1, int((size[0] * size[1] / _LOOKED_AT) ** 0.5))
+        self.scaling: Scaling | None = None
+        self.holed = False
+        self._parts: list[NDArray[Any]] = []
+
+    def __call__(self, scaling: Scaling, stored: NDArray[Any], scaled: NDArray[Any]) -> None:
+        """Take the image, or some of its rows, as they are stored and as they are scaled."""
+        if self.scaling is None:
+            self.scaling = scaling
+            self._watch.tell_scale(self, scaling)
+        if not self.holed and (stored.dtype.kind == "f" or scaling.nodata is not None):
+            self.holed = missing(stored, scaling.nodata) is not None
+        if self._watch.expected(scaling):
+            some = scaled[:: self._step, :: self._step]
+            self._parts.append(some.reshape(-1, scaled.shape[2]).copy())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._watch.count(self)
+
+    def verdict(self, known: Sequence[BandStatistics]) -> tuple[float, str] | None:
+        """Return how far an image is, less being farther, and that in words; ``None`` where it is not."""
+        if not known or not self._parts:
+            return None
+        values = np.concatenate(self._parts)
+        unit = 255 if values.dtype == np.uint8 else 1
+        low, high = np.percentile(values, (_LOW, _HIGH), axis=0) / unit
+        wide = np.array([max(band.high - band.low, 1e-6) for band in known])
+        used = float(((high - low) / wide).max())
+        if used < _LITTLE:
+            return used, f"uses {_percent(used)} of it"
+        middle = (low + high) / 2
+        beside = (
+            np.maximum([band.low for band in known] - middle, middle - [band.high for band in known]) / wide
+        )
+        away = float(beside.max())
+        return (1 / (1 + away), "lies beside it") if away > 0 else None
+
+
+def _percent(share: float) -> str:
+    return "less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
