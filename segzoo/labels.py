@@ -508,6 +508,11 @@ def file_words(labels: Labels) -> list[str]:
     return [word if times[word.lower()] == 1 else f"{word}_{index}" for index, word in enumerate(words)]
 
 
+def background_name(labels: Labels) -> str:
+    """Return what the background is called; empty if every class is something."""
+    return "" if labels.background is None else labels.classes[labels.background]
+
+
 def background_index(labels: Labels, told: str | int | None) -> int | None:
     """Return the index of the background that is given by its name or index; ``None`` or ``"none"`` for none.
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from segzoo import zoo
 from segzoo.build import make_loss, make_metric
+from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import OptionError
 from segzoo.evaluation.page import error_names
 from segzoo.evaluation.pictures import error_map, shares
@@ -24,6 +25,7 @@ from segzoo.prediction.decision import choose_classes
 from segzoo.prediction.outputs import OutputOptions, write_outputs
 from segzoo.prediction.postprocessing import clean, find_instances
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.publishing.card import model_card
 from segzoo.specs import Labels
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.differences import fingerprint
@@ -356,3 +358,27 @@ def test_a_run_is_not_resumed_with_another_background():
 
     assert "background" not in fingerprint(Data(replace(STREET, background=0)))
     assert fingerprint(Data(STREET))["background"] is None
+
+
+# What people read of it.
+
+
+def test_made_up_colours_leave_black_to_the_background():
+    names = ("a", "b", "c")
+    usual = Labels(classes=names).colours
+    assert usual[0] == (0, 0, 0)
+    assert Labels(classes=names, background=2).colours == (*usual[1:], (0, 0, 0))
+    assert (0, 0, 0) not in Labels(classes=names, background=None).colours
+
+
+@pytest.mark.parametrize(
+    ("background", "told"), [(0, ""), (2, "Background: car."), (None, "Background: none.")]
+)
+def test_a_model_card_says_which_class_is_background_unless_it_is_the_first(background, told):
+    config = ModelConfig(
+        architecture=Architecture(name="segzoo:unet", num_classes=3),
+        labels=replace(STREET, background=background),
+    )
+    card = model_card(config)
+    assert told in card
+    assert ("Background:" in card) == bool(told)

@@ -13,6 +13,7 @@ import torch
 from segzoo import zoo
 from segzoo.architecture import build, plan
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
+from segzoo.labels import background_name
 from segzoo.plugins import resolve
 from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, RecipeSpec, WeightsSpec
 from segzoo.weights.converted import declared
@@ -36,6 +37,7 @@ _GIVEN = {
     "root",
     "split",
     "labels",
+    "background_index",
     "checkpoint",
     "folder",
     "params",
@@ -141,6 +143,7 @@ def _of_config(config: ModelConfig) -> dict[str, Any]:
     return {
         **said,
         "classes": config.labels.classes,
+        "background": background_name(config.labels) or "none",
         "parameters": _parameters(lambda: build(config.architecture)),
     }
 

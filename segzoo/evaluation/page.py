@@ -12,6 +12,7 @@ import segzoo
 from segzoo.evaluation.elements import chip, contract_list, document, fact_list, legend, picture, table
 from segzoo.evaluation.pictures import ERROR_COLOURS
 from segzoo.evaluation.results import class_contract, format_number, interval_text
+from segzoo.labels import background_name
 from segzoo.printing import markup
 
 if TYPE_CHECKING:
@@ -136,8 +137,7 @@ def error_names(labels: Labels) -> list[tuple[str, tuple[int, int, int]]]:
     told = {}
     if labels.overlapping:
         told = {"missed": "missed: a class of the truth", "invented": "invented: a class that is not there"}
-    if labels.background is not None:
-        name = labels.classes[labels.background]
+    if name := background_name(labels):
         told = {"missed": f"missed: predicted as {name}", "invented": f"invented: {name} in truth"}
     if len(labels.foreground) > 1:
         told["wrong class"] = "one class for another" if not labels.overlapping else "missed and invented"

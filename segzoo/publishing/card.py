@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__
 from segzoo.distribution import install_lines
+from segzoo.labels import background_name
 from segzoo.words import preprocessing_steps, stated_scores
 
 if TYPE_CHECKING:
@@ -136,7 +137,10 @@ def _classes(config: ModelConfig) -> str:
         f"| {index} | {_one_line(name)} | `#{red:02x}{green:02x}{blue:02x}` |"
         for index, (name, (red, green, blue)) in enumerate(zip(labels.classes, labels.colours, strict=True))
     ]
-    return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows])
+    told = (
+        [] if labels.background == 0 else ["", f"Background: {_one_line(background_name(labels) or 'none')}."]
+    )
+    return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows, *told])
 
 
 def _scores(config: ModelConfig) -> str:

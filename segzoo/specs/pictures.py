@@ -343,9 +343,11 @@ class Labels:
     @property
     def colours(self) -> tuple[tuple[int, int, int], ...]:
         """One (red, green, blue) per class, made up from a fixed rule where none was given."""
-        # The first colour is a background's.
-        first = 1 if self.overlapping else 0
-        return self.palette or tuple(_colour(first + index) for index in range(len(self.classes)))
+        if self.palette:
+            return self.palette
+        # The first of the rule is the background's, whichever class that is, and nobody's if there is none.
+        made = {index: _colour(number) for number, index in enumerate(self.foreground, start=1)}
+        return tuple(made.get(index, _colour(0)) for index in range(len(self.classes)))
 
 
 def _colour(index: int) -> tuple[int, int, int]:

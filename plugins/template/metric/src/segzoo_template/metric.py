@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segzoo.labels import foreground
 from segzoo.metrics import Counted, Image, describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.specs import Labels
 
@@ -30,7 +31,7 @@ def foreground_iou(*, labels: Labels) -> Counted:
 def _count(image: Image) -> NDArray[Any]:
     """Count the pixels that are foreground in both masks, and those in either."""
     counted = True if image.counted is None else image.counted
-    predicted, true = (image.prediction > 0) & counted, (image.target > 0) & counted
+    predicted, true = (foreground(mask, image.labels) & counted for mask in (image.prediction, image.target))
     return np.array([np.count_nonzero(predicted & true), np.count_nonzero(predicted | true)])
 
 
