@@ -340,6 +340,10 @@ class Engine(Protocol):
     Attributes:
         device: where its logits are.
         description: what was chosen and why, in one line.
+
+    An engine may also have ``concurrent``, a bool: whether several threads may call it at the same time, each
+    call being computed on the threads that `torch.set_num_threads` gave the calling one. Small images are
+    then run several at once on a CPU.
     """
 
     @property

@@ -169,8 +169,12 @@ def _tidy(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Give back what the C library keeps of freed memory, for each thread apart."""
     with suppress(OSError, AttributeError):
-        # What the C library keeps of freed memory.
         ctypes.CDLL(None).malloc_trim(0)
 
 

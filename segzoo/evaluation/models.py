@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.writing import mask_paths, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
 from segzoo.labels import valid_pixels
+from segzoo.prediction.concurrency import side_by_side
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.predictor import MEASURED, Predictor, evenly
 from segzoo.prediction.shortage import MemoryShortageError
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from segzoo.evaluation.results import Evaluation, Score
     from segzoo.evaluation.samples import NamedMetric
     from segzoo.interfaces import Dataset, Sample
-    from segzoo.prediction.predictor import Model
+    from segzoo.prediction.pipeline import Concurrency
+    from segzoo.prediction.predictor import Model, Prepared
+
+    #: A sample, and its image on the way into the network.
+    _Read = tuple[Sample, Prepared]
 
 
 def evaluate(
@@ -166,13 +172,22 @@ def _cases(
         few = evenly(range(len(dataset)), MEASURED)
         predictor.measure((dataset[index].image for index in few), dataset[0].info)
     probabilities = any(metric.needs("probabilities") for metric in metrics)
-    stages: Stages[int, Sample, ScoredSample, ScoredSample] = Stages(
-        prepare=lambda index: dataset[index],
-        kind=lambda sample: sample.image.shape,
-        infer=lambda samples: predicted(predictor, samples, probabilities=probabilities),
-        finish=lambda _, case: case,
+
+    def prepare(index: int) -> _Read:
+        sample = dataset[index]
+        return sample, _prepared(predictor, sample, probabilities=probabilities)
+
+    def infer(read: Sequence[_Read]) -> list[ScoredSample]:
+        samples, prepared = zip(*read, strict=True)
+        return _scored(predictor, samples, prepared, probabilities=probabilities)
+
+    stages: Stages[int, _Read, ScoredSample, ScoredSample] = Stages(
+        prepare=prepare, kind=lambda read: read[1].kind, infer=infer, finish=lambda _, case: case
     )
-    outcomes = run_stages(range(len(dataset)), stages, batch=batch)
+    concurrency: Concurrency[_Read] | None = side_by_side(
+        predictor, len(dataset), lambda read: read[1], batch=batch, probabilities=probabilities
+    )
+    outcomes = run_stages(range(len(dataset)), stages, batch=batch, concurrency=concurrency)
 
     def case(_: int) -> ScoredSample:
         outcome = next(outcomes)
@@ -194,14 +209,31 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities:
     Raises:
         MemoryShortageError: an image does not fit the memory; the text names it.
     """
+    prepared = [_prepared(predictor, sample, probabilities=probabilities) for sample in samples]
+    return _scored(predictor, samples, prepared, probabilities=probabilities)
+
+
+def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> Prepared:
+    with _naming(sample):
+        return predictor.prepare_pixels(
+            sample.image, probabilities=probabilities, info=sample.info, name=sample.name
+        )
+
+
+@contextmanager
+def _naming(*samples: Sample) -> Iterator[None]:
+    """Let an error say which samples did not fit the memory."""
     try:
-        ready = [
-            predictor.prepare_pixels(one.image, probabilities=probabilities, info=one.info, name=one.name)
-            for one in samples
-        ]
-        found = predictor.segment_prepared(ready, probabilities=probabilities)
+        yield
     except MemoryShortageError as error:
         raise MemoryShortageError(f"{', '.join(one.name for one in samples)}: {error}") from error
+
+
+def _scored(
+    predictor: Predictor, samples: Sequence[Sample], prepared: Sequence[Prepared], *, probabilities: bool
+) -> list[ScoredSample]:
+    with _naming(*samples):
+        found = predictor.segment_prepared(prepared, probabilities=probabilities)
     return [
         ScoredSample(
             name=sample.name,

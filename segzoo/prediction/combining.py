@@ -79,6 +79,11 @@ class Augmented:
         return self.engine.device
 
     @property
+    def concurrent(self) -> bool:
+        """Whether threads may call it at once."""
+        return is_concurrent(self.engine)
+
+    @property
     def description(self) -> str:
         """The engine's, and how many ways an image is seen in."""
         return (
@@ -128,6 +133,11 @@ class Ensemble:
         return self.engines[0].device
 
     @property
+    def concurrent(self) -> bool:
+        """Whether threads may call it at once."""
+        return all(is_concurrent(engine) for engine in self.engines)
+
+    @property
     def description(self) -> str:
         """Those of the engines, each said once."""
         told = "; ".join(dict.fromkeys(engine.description for engine in self.engines))
@@ -142,6 +152,11 @@ class Ensemble:
         return _mean(
             _log_probabilities(answer, overlapping=self._overlapping).to(self.device) for answer in answers
         )
+
+
+def is_concurrent(engine: Engine) -> bool:
+    """Whether an engine says that several threads may call it at once; see `segzoo.interfaces.Engine`."""
+    return bool(getattr(engine, "concurrent", False))
 
 
 def check_alike(configs: Sequence[ModelConfig]) -> None:

@@ -14,6 +14,7 @@ from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionErr
 from segzoo.files import Keeping, refuse_taken, sweep, writable
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.labels import class_index, found_in_words
+from segzoo.prediction.concurrency import side_by_side
 from segzoo.prediction.manifest import Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.outputs.writing import needs, output_path, written_as
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.prediction.pipeline import Concurrency
     from segzoo.prediction.predictor import Predictor, Prepared
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
@@ -183,17 +185,20 @@ class Job:
                 labels=self.predictor.config.labels,
             )
         yield from done
-        tiler = self.predictor.tiler
-        tiler.shared = len(images) > 1
-        if tiler.shared and tiler.memory is not None:
-            tiler.measured()  # before others are on their way
         stages = Stages(
             prepare=_within_memory(self._read),
             kind=_kind,
             infer=_within_memory(self._infer),
             finish=_within_memory(self._finish),
         )
-        for outcome in run_stages(images, stages, batch=self.batch):
+        concurrency: Concurrency[_Read] | None = side_by_side(
+            self.predictor,
+            len(images),
+            lambda read: read.prepared,
+            batch=self.batch,
+            probabilities=self.keeps,
+        )
+        for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency):
             yield outcome.result or self._failed(outcome.item, outcome.error)
         self.predictor.tell_watched()
         for video in videos:

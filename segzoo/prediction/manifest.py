@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
@@ -56,6 +57,7 @@ class Manifest:
         #: one that gave the file its name last.
         self._files: dict[str, set[tuple[int, int]]] = {}
         self._read_to = 0
+        self._reading = Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(self.path) and not _is_manifest(self.path):
@@ -144,12 +146,13 @@ class Manifest:
 
     def _refresh(self) -> None:
         """Read the whole lines that have come since the last time."""
-        with self.path.open("rb") as file:
-            file.seek(self._read_to)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        self._learn(whole)
+        with self._reading:
+            with self.path.open("rb") as file:
+                file.seek(self._read_to)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._read_to += len(whole)
+            self._learn(whole)
 
     def _learn(self, lines: bytes) -> None:
         """Take what whole lines say of images and files."""

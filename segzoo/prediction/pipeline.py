@@ -1,5 +1,8 @@
 """Three things at once: one image is read, another is segmented, a third is written.
 
+Small images may be segmented several at once, each by a thread that also writes it (`Concurrency`); the
+others wait for that, and are segmented one after the other.
+
 A few images wait between the stages and no more, so that a folder of any length takes little memory.
 What goes wrong with one item becomes its outcome, and the others go on.
 """
@@ -10,6 +13,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from segzoo.errors import SegzooError
@@ -39,7 +43,8 @@ class Stages(Generic[Item, Ready, Found, Kept]):
     Attributes:
         prepare: reads it; runs beside the others.
         kind: of what was prepared; items of one kind may be one batch.
-        infer: segments a batch of one kind, in the thread that asks for outcomes.
+        infer: segments a batch of one kind: in the thread that asks for outcomes, unless several items are
+            segmented at once.
         finish: writes what was found; runs beside the others.
     """
 
@@ -49,6 +54,22 @@ class Stages(Generic[Item, Ready, Found, Kept]):
     finish: Callable[[Item, Found], Kept]
 
 
+@dataclass(frozen=True)
+class Concurrency(Generic[Ready]):
+    """How items are segmented at once, each by a thread of its own.
+
+    Attributes:
+        together: how many items like the prepared one may be segmented at once; 1: it is segmented when no
+            other is.
+        begin: called first in each of those threads with their number.
+        end: called when they have ended.
+    """
+
+    together: Callable[[Ready], int]
+    begin: Callable[[int], None]
+    end: Callable[[], None]
+
+
 def run_stages(
     items: Iterable[Item],
     stages: Stages[Item, Ready, Found, Kept],
@@ -56,6 +77,7 @@ def run_stages(
     batch: int = 1,
     ahead: int = 2,
     readers: int = 1,
+    concurrency: Concurrency[Ready] | None = None,
 ) -> Iterator[Outcome[Item, Kept]]:
     """Yield the outcome of every item, in order.
 
@@ -65,8 +87,9 @@ def run_stages(
         batch: at most so many items of one kind, that follow each other, are segmented together.
         ahead: how many prepared items wait beyond a batch, and how many found ones.
         readers: threads that prepare.
+        concurrency: how items are segmented at once; without, one batch is after the other.
     """
-    with ThreadPoolExecutor(readers) as reading, ThreadPoolExecutor(1) as writing:
+    with ThreadPoolExecutor(readers) as reading, ThreadPoolExecutor(1) as writing, _Crew(concurrency) as crew:
         waiting = iter(items)
         prepared: deque[tuple[Item, Future[Ready]]] = deque()
         finished: deque[tuple[Item, Future[Kept]]] = deque()
@@ -76,9 +99,18 @@ def run_stages(
                     prepared.append((item, reading.submit(stages.prepare, item)))
                 if not prepared:
                     break
-                for item, future in _segmented(prepared, stages, batch, writing):
-                    finished.append((item, future))
-                while len(finished) > ahead:
+                wanted = crew.wanted(prepared[0][1])
+                if wanted != crew.size:
+                    while finished:
+                        yield _outcome(*finished.popleft())
+                    crew.become(wanted)
+                if crew.size > 1:
+                    item, ready = prepared.popleft()
+                    finished.append((item, crew.submit(_through, stages, item, ready)))
+                else:
+                    finished.extend(_segmented(prepared, stages, batch, writing))
+                most = ahead if crew.size == 1 else 2 * crew.size
+                while finished and (finished[0][1].done() or len(finished) > most):
                     yield _outcome(*finished.popleft())
             while finished:
                 yield _outcome(*finished.popleft())
@@ -86,6 +118,57 @@ def run_stages(
             # Whoever stops listening, or presses Ctrl-C, waits for no item that has not begun.
             for _, future in (*prepared, *finished):
                 future.cancel()
+
+
+class _Crew(Generic[Ready]):
+    """The threads that segment items at once; one stands for the thread that asks for outcomes."""
+
+    def __init__(self, concurrency: Concurrency[Ready] | None) -> None:
+        self.size = 1
+        self._concurrency = concurrency
+        self._threads: ThreadPoolExecutor | None = None
+        self._idle = Semaphore(0)
+
+    def __enter__(self) -> _Crew[Ready]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.become(1)
+
+    def wanted(self, ready: Future[Ready]) -> int:
+        """Return how many threads there should be for the next item, once that is prepared.
+
+        Once there are some, an item that allows more gets no more: to end them and begin others for each
+        item takes longer than it gains.
+        """
+        if self._concurrency is None or ready.exception() is not None:
+            return self.size
+        together = self._concurrency.together(ready.result())
+        return together if self.size == 1 else min(together, self.size)
+
+    def become(self, size: int) -> None:
+        """End the threads that there are, and begin others."""
+        if self._concurrency is None or size == self.size:
+            return
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._concurrency.end()
+        self.size, self._threads, self._idle = size, None, Semaphore(size)
+        if size > 1:
+            self._threads = ThreadPoolExecutor(size, initializer=self._concurrency.begin, initargs=(size,))
+
+    def submit(self, work: Callable[..., Kept], *given: Any) -> Future[Kept]:
+        """Let a thread do something, as soon as one is idle."""
+        assert self._threads is not None
+        self._idle.acquire()
+        future = self._threads.submit(work, *given)
+        future.add_done_callback(lambda _: self._idle.release())
+        return future
+
+
+def _through(stages: Stages[Item, Ready, Found, Kept], item: Item, ready: Future[Ready]) -> Kept:
+    """Segment one item and finish it."""
+    return stages.finish(item, stages.infer([ready.result()])[0])
 
 
 def _segmented(

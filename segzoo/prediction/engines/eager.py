@@ -32,6 +32,11 @@ class EagerEngine:
         """Where the network is."""
         return next(self.network.parameters(), torch.empty(0)).device
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether threads may call it at once: not while it puts the network into eval mode for each call."""
+        return not self.network.training
+
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` float32 to logits ``(N, K, H, W)`` float32."""

@@ -47,6 +47,7 @@ class NativeEngine:
         dtype: of its weights.
         autocast: whether torch chooses where to compute in ``dtype``, the weights being float32.
         description: one line.
+        concurrent: whether threads may call it at once.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class NativeEngine:
         dtype: torch.dtype = torch.float32,
         autocast: bool = False,
         description: str = "",
+        concurrent: bool = False,
     ) -> None:
         self.network, self.device, self.dtype = network, device, dtype
-        self.description = description
+        self.description, self.concurrent = description, concurrent
         self._autocast = autocast
         #: Images as the network takes them to logits; something else may run in its place.
         self.run: Callable[[Tensor], Tensor] = self.compute
@@ -233,6 +235,7 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         dtype=way.dtype,
         autocast=way.autocast,
         description=way.words(known.device),
+        concurrent=not way.compiled,
     )
 
 

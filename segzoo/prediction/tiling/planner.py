@@ -9,6 +9,7 @@ image: a score, and a resumed run, must not depend on what else the machine does
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +26,7 @@ from segzoo.prediction.tiling import (
     plan_tiles,
     segment_large,
 )
-from segzoo.prediction.tiling.plan import told_memory
+from segzoo.prediction.tiling.plan import Job, needed, told_memory
 from segzoo.resources import memory_here
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Tiler:
     _traits: NetworkProfile | None = None
     _known_unmeasurable: bool = False
     _told: set[str] = field(default_factory=set)
+    _measuring: Lock = field(default_factory=Lock)
 
     def plan(
         self, height: int, width: int, *, channels: int, resident: int = 0, probabilities: bool = False
@@ -121,9 +123,7 @@ class Tiler:
             plan = self._steady_plan(height, width, channels, resident, probabilities=probabilities)
             if plan is not None and plan.peak <= budget:
                 return None if plan.single else self._announced(plan)
-        # While one is segmented, pictures of the one before are drawn, and a few wait.
-        others = _WAITING * resident + self.held(height, width, probabilities=probabilities)
-        beside = others if self.shared else 0
+        beside = self._others(height, width, resident, probabilities=probabilities) if self.shared else 0
         try:
             plan = self._planned(
                 height, width, channels, resident, beside, max(budget, 1), probabilities=probabilities
@@ -135,6 +135,45 @@ class Tiler:
         if plan.single and plan.peak + self._beside(height, width) <= budget:
             return None
         return self._announced(plan)
+
+    def together(
+        self,
+        height: int,
+        width: int,
+        *,
+        channels: int,
+        resident: int,
+        probabilities: bool,
+        most: int,
+        room: int,
+    ) -> int:
+        """Return how many images like one that is run as a whole can be run at once; 1 where it is large.
+
+        Args:
+            height: of the image.
+            width: of the image.
+            channels: of the image's file.
+            resident: bytes that its source holds.
+            probabilities: whether they are wanted.
+            most: as many as there is work for.
+            room: bytes that all of them may take, with what waits for them and is made of them.
+        """
+        resize = self.config.preprocessing.resize
+        seen = placed(height, width, resize)[0]
+        area = max(height * width, seen[0] * seen[1])
+        if area >= SMALL:
+            return 1
+        others = self._others(height, width, resident, probabilities=probabilities)
+        taken = area * MOST + others
+        if most * taken > room and self._measurable():
+            job = Job(height, width, channels, resident, others, resize, probabilities)
+            taken = sum(needed(self.measured(), job, seen, 1, smooth=False).values())
+            taken += self._beside(height, width)
+        return max(1, min(most, room // taken))
+
+    def _others(self, height: int, width: int, resident: int, *, probabilities: bool) -> int:
+        """Return what images on their way take: of one, pictures are drawn, and a few wait."""
+        return _WAITING * resident + self.held(height, width, probabilities=probabilities)
 
     def smaller(
         self, plan: Plan | None, height: int, width: int, *, channels: int, probabilities: bool = False
@@ -222,11 +261,16 @@ class Tiler:
         return height * width * (3 * architecture.in_channels + 12 * architecture.num_classes)
 
     def measured(self) -> NetworkProfile:
-        """Measure the network, once; what other threads take meanwhile would be counted as its own."""
-        if self._traits is None:
-            in_channels = self.config.architecture.in_channels
-            self._traits = measure(self.network, self.engine, in_channels=in_channels)
-        return self._traits
+        """Measure the network, once; what other threads take meanwhile may be counted as its own."""
+        with self._measuring:
+            if self._traits is None:
+                in_channels = self.config.architecture.in_channels
+                # A share of what is to spare need not be known as well as a promise.
+                counted = self.shared and self.memory is None and self.engine.device.type == "cpu"
+                self._traits = measure(
+                    self.network, self.engine, in_channels=in_channels, counted_alone=counted
+                )
+            return self._traits
 
     def _planned(
         self,

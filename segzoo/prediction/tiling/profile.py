@@ -61,13 +61,21 @@ class NetworkProfile:
     device: str = "cpu"
 
 
-def measure(network: nn.Module, engine: Engine | None = None, *, in_channels: int = 3) -> NetworkProfile:
+def measure(
+    network: nn.Module,
+    engine: Engine | None = None,
+    *,
+    in_channels: int = 3,
+    counted_alone: bool = False,
+) -> NetworkProfile:
     """Run a network on a few small images to learn its `NetworkProfile`.
 
     Args:
         network: in eval mode while it is measured, put back after that.
         engine: what will run it; the network itself, where none is given.
         in_channels: of its images.
+        counted_alone: whether its memory is counted and not measured, since what other threads take meanwhile
+            would be measured too.
     """
     was_training = network.training
     network.eval()
@@ -79,7 +87,8 @@ def measure(network: nn.Module, engine: Engine | None = None, *, in_channels: in
         if least > _BORDERS * counted:
             # Mirrored at its borders, as for valid convolutions: a narrow image says little of a tile.
             counted = _counted(network, in_channels, (_SIDES[0], _SIDES[0]))[1]
-        fixed, per_pixel = forward_bytes(engine or network, in_channels, grid, device, counted)
+        run = None if counted_alone else engine or network
+        fixed, per_pixel = forward_bytes(run, in_channels, grid, device, counted)
     finally:
         network.train(was_training)
     return NetworkProfile(in_channels, classes, grid, radius, per_pixel, fixed, str(device))
@@ -153,19 +162,23 @@ _FEW_GAPS = 1.1
 
 
 def forward_bytes(
-    run: Callable[[Tensor], Tensor], in_channels: int, grid: int, device: torch.device, counted: float
+    run: Callable[[Tensor], Tensor] | None,
+    in_channels: int,
+    grid: int,
+    device: torch.device,
+    counted: float,
 ) -> tuple[int, float]:
     """Return what a first forward takes whatever the size, and what any takes for each pixel, in bytes.
 
     Args:
-        run: the engine, or the network itself.
+        run: the engine, or the network itself; ``None`` where nothing is measured.
         in_channels: of its images.
         grid: of the network.
         device: where it runs.
         counted: bytes a pixel that its tensors hold, as `Count` finds them.
     """
     first, second = (-(-side // grid) * grid for side in (_FIRST, SIDE))
-    fixed, grown = _grown(run, in_channels, (first, second), device)
+    fixed, grown = (0, 0) if run is None else _grown(run, in_channels, (first, second), device)
     # What is made once, such as packed weights, was there the second time.
     per_pixel = max(counted, (grown - fixed) / (second**2 - first**2))
     return fixed, _GAPS.get(device.type, _FEW_GAPS) * per_pixel
