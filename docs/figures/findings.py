@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Settings and commands in what the doctor says.
 _CODE = re.compile(
-    r"(?:data|model|loss)\.\w+(?:=\[[^\]]*\]|=\{[^}]*\}|=[\w.]*\w)?|segzoo data \w+ DIR"
+    r"(?:data|model|loss)\.\w+(?:=\[[^\]]*\]|=\{[^}]*\}|=[\w.:,]*\w)?|segzoo data \w+ DIR"
     r"|--data \S+ --root [\w/]+"
 )
 #: What is made, and what the doctor should find there.
@@ -40,6 +40,10 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "stacks": (ill.stacked, ("stacks", "uneven-stacks")),
     "unlike": (ill.unlike, ("damaged", "sizes", "frames", "modes", "deep", "cmyk")),
     "turned": (ill.turned, ("rotation", "rotation-unclear")),
+    "banded": (ill.banded, ("bands",)),
+    "alpha": (partial(ill.folder, image=ill.transparent), ("alpha",)),
+    "nodata": (partial(ill.folder, images="images/{}.tif", image=ill.partly_measured), ("nodata",)),
+    "signed": (ill.signed, ("unscaled",)),
     "grey": (partial(ill.folder, image=lambda n: ill.photo(n)[..., 0]), ("grey",)),
     "binary": (ill.folder, ("binary",)),
     "indices": (partial(ill.folder, mask=ill.disc), ("indices",)),
@@ -55,7 +59,6 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "filled": (partial(ill.folder, mask=ill.filled), ("filled",)),
     "pieces": (partial(ill.folder, mask=ill.one_of_each), ("pieces",)),
     "unfinished": (ill.half_counted, ("unfinished",)),
-    "floats": (ill.floating, ("floats",)),
     "single": (partial(ill.folder, mask=lambda n: ill.disc(n, 0)), ("single",)),
     "unclear": (partial(ill.folder, mask=ill.noise), ("unclear",)),
     "balance": (ill.unbalanced, ("black", "missing-classes", "missing-in-split", "rare")),
@@ -69,11 +72,11 @@ GROUPS = {
     ),
     "Files": (
         "damaged", "sizes", "rotation", "rotation-unclear", "stacks", "uneven-stacks", "frames", "modes",
-        "grey", "deep", "cmyk",
+        "grey", "bands", "alpha", "deep", "unscaled", "nodata", "cmyk",
     ),
     "What the masks mean": (
         "binary", "indices", "void", "values", "one-based", "colours", "camvid", "odd-masks", "smeared",
-        "palettes", "instances", "filled", "unfinished", "pieces", "floats", "single", "unclear",
+        "palettes", "instances", "filled", "unfinished", "pieces", "single", "unclear",
     ),
     "Classes": ("black", "missing-classes", "missing-in-split", "rare"),
     "The same image twice": ("copies-across-splits", "near-copies-across-splits", "copies"),

@@ -216,6 +216,28 @@ def odd_one(number: int) -> Picture:
     return photo(number) if number == COUNT - 1 else disc(number, 255)
 
 
-def floating(root: Path) -> None:
-    """Masks that are stored as numbers with a decimal point."""
-    folder(root, masks="masks/{}.tif", mask=lambda number: Image.fromarray(disc(number).astype(np.float32)))
+def banded(root: Path) -> None:
+    """Write images of four bands."""
+    for number in range(COUNT):
+        save(root / f"masks/{number}.png", disc(number, 255))
+        (root / "images").mkdir(exist_ok=True)
+        np.save(root / f"images/{number}.npy", np.dstack([photo(number), disc(number, 255)]))
+
+
+def transparent(number: int) -> NDArray[np.uint8]:
+    """Return an image of colours and opacity."""
+    return np.dstack([photo(number), disc(number, 255)])
+
+
+def signed(root: Path) -> None:
+    """Write images of values below 0, as CT has them."""
+    folder(
+        root, images="images/{}.tif", image=lambda n: Image.fromarray(photo(n)[..., 0] * np.float32(7) - 900)
+    )
+
+
+def partly_measured(number: int) -> Image.Image:
+    """Return an image from 0 to 1 in which some pixels are no numbers."""
+    pixels = photo(number)[..., 0] / np.float32(255)
+    pixels[:2] = np.nan
+    return Image.fromarray(pixels)

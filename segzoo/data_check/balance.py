@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from segzoo.data_check.report import Finding, Statistics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from segzoo.data_check.facts import ImageFacts
     from segzoo.data_check.meaning import Meaning
     from segzoo.data_check.survey import Look
 
@@ -24,7 +25,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
     """Gather the numbers of all pairs that can be read."""
     readable = [look for look in looks if look.readable]
     sizes = Counter(look.image.size for look in readable)
-    mean, std, measured = _channels(readable)
+    bands = band_numbers([look.image for look in readable])
     classes = len(meaning.names)
     pixels: dict[str, Counter[int | None]] = {"all": Counter()}
     present: dict[str, Counter[int | None]] = {"all": Counter()}
@@ -40,9 +41,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
     counted = meaning.names if everything else ()
     return Statistics(
         sizes=dict(sizes.most_common()),
-        mean=mean,
-        std=std,
-        measured=measured,
+        **bands,
         classes=counted,
         shares={key: _shares(count, classes) for key, count in pixels.items()} if counted else {},
         present={k: tuple(c[i] for i in range(classes)) for k, c in present.items()} if counted else {},
@@ -124,21 +123,42 @@ def _missing(numbers: Statistics) -> Iterator[Finding]:
             )
 
 
-def _channels(looks: Sequence[Look]) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Return mean and std, each pixel of each measured image counting the same, and how many there were."""
-    measured = [look.image for look in looks if look.image.moments is not None]
+def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
+    """Return what `Statistics` says of bands, each pixel of each measured image counting the same.
+
+    Of images of different bands, those of most are counted; grey ones count as three equal channels where
+    others are of colours.
+    """
+    measured = [image for image in images if image.taken]
     if not measured:
-        return (), (), 0
-    colour = any(len(np.asarray(facts.moments)) > 1 for facts in measured)
-    total, sums = 0, np.zeros((3 if colour else 1, 2))
-    for facts in measured:
-        area = facts.size[0] * facts.size[1]
-        # A grey image counts as one of three equal channels.
-        sums += np.asarray(facts.moments)[: len(sums)] * area
-        total += area
-    mean, square = (sums / total).T
+        return {}
+    ((channels, _),) = Counter(
+        len(image.bands) - (image.alpha is not None) for image in measured
+    ).most_common(1)
+    colours = 3 if any(len(image.taken) == 3 for image in measured) else 1
+    count = colours if channels in (1, 3) else channels
+    chosen = [image for image in measured if len(image.taken) in ({1, count} if count in (1, 3) else {count})]
+    taken = np.array(
+        [
+            [
+                (band.low, band.high, band.mean, band.square)
+                for band in image.taken * (count // len(image.taken))
+            ]
+            for image in chosen
+        ]
+    )
+    areas = np.array([image.size[0] * image.size[1] for image in chosen], np.float64)
+    found: dict[str, Any] = {
+        "bands": max((image.names for image in chosen), key=len),
+        "low": tuple(np.nanmin(taken[..., 0], axis=0).tolist()),
+        "high": tuple(np.nanmax(taken[..., 1], axis=0).tolist()),
+        "measured": len(chosen),
+    }
+    if np.isnan(taken[..., 2:]).any():  # values without a scale
+        return found
+    mean, square = np.tensordot(areas / areas.sum(), taken[..., 2:], (0, 0)).T
     std = np.sqrt(np.maximum(square - mean**2, 0))
-    return tuple(np.round(mean, 4).tolist()), tuple(np.round(std, 4).tolist()), len(measured)
+    return {**found, "mean": tuple(np.round(mean, 4).tolist()), "std": tuple(np.round(std, 4).tolist())}
 
 
 def _shares(pixels: Counter[int | None], classes: int) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.data_check.advice import train_command
 from segzoo.data_check.balance import balance, statistics
+from segzoo.data_check.facts import channels_taken
 from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.pairing import pairing
 from segzoo.data_check.pictures import pictures
@@ -24,6 +25,7 @@ from segzoo.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from segzoo.data_check.facts import ImageFacts
     from segzoo.data_check.layout import Layout
     from segzoo.data_check.source import Source
     from segzoo.data_check.survey import Look
@@ -100,10 +102,25 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     if not report.ok:
         return report
     options = (*layout.options, *meaning.options) if layout else source.options
+    options = (*options, *network_options([look.image for look in looks if look.readable]))
     command = train_command(
         source.data, numbers.sizes, report.pairs.get("train", 0), root=source.root, options=options
     )
     return replace(report, command=command)
+
+
+def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
+    """Return what `segzoo train` must be told of the bands and values of images."""
+    channels = {channels_taken(len(image.bands), image.alpha) for image in images} - {3}
+    told = [f"model.in_channels={count}" for count in channels]
+    bands = [band for image in images if image.unscaled for band in image.taken]
+    if bands:
+        low, high = (
+            function(getattr(band, side) for image in images for band in image.taken)
+            for function, side in ((min, "low"), (max, "high"))
+        )
+        told.append(f"data.intensity=range:{low:.6g},{high:.6g}")
+    return tuple(told)
 
 
 def _relative(look: Look, layout: Layout) -> Look:

@@ -1,4 +1,4 @@
-"""What one file says: its size, its mode, its values. Each file is read and decoded once.
+"""What one file says: its size, its bands, its values. Files are read as training reads them, each once.
 
 Facts are small, so that those of ten thousand files fit in memory; pixels are never kept.
 """
@@ -8,44 +8,62 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from segzoo.data_check.objects import FEWEST, look_at_values
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.files import regular
-from segzoo.images import as_image, from_pillow, read
-from segzoo.images.opening import reader_of
+from segzoo.images import band_names, choose_bands, open_image, take_bands, upright_colours
+from segzoo.images.intensity import missing, scaling_for
+from segzoo.labels import read_mask
+from segzoo.specs import Intensity, default_preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from segzoo.data_check.objects import ValueFacts
+    from segzoo.interfaces import ImageInfo
 
 #: Side of the grey thumbnail by which images are compared.
 SKETCH = 32
 #: More values than this in one mask are counted, not kept.
 MOST_VALUES = 256
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+#: More colours than this in one mask are not told apart.
+_MOST_COLOURS = 4096
+#: Pixels of a thumbnail's cell that are averaged at least, on each side.
+_AVERAGED = 2
+#: From this EXIF orientation on, rows and columns change places.
+_TURNED = 5
 _LARGE = 32_000_000
 #: Only one image above ``_LARGE`` pixels is decoded at a time, so that memory stays bounded.
 _large_one = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class BandFacts:
+    """The values of one band that training takes.
+
+    Attributes:
+        low: lowest value, as the file has it.
+        high: highest value.
+        mean: of values in [0, 1], as training scales them; NaN where they have no scale.
+        square: mean of their squares.
+    """
+
+    low: float
+    high: float
+    mean: float
+    square: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +73,40 @@ class ImageFacts:
     Attributes:
         size: ``(height, width)``, upright.
         stored: ``(height, width)`` before any EXIF rotation.
-        mode: Pillow's word for the kind of pixel.
+        dtype: of its values, as numpy names it.
+        bands: name of each band, palettes looked up.
+        alpha: index of the band that is declared to be opacity, if one is.
+        coding: how colours are coded, where not as red, green and blue, such as ``CMYK``.
         format: of the file, such as ``PNG``.
         frames: pages of a TIFF or frames of a GIF.
         turn: EXIF orientation; 1 is upright.
         digest: of the bytes.
         sketch: ``(32, 32)`` uint8, the image in small and grey.
-        moments: ``(C, 2)``: mean and mean square of values in [0, 1]; only of images in the sample.
+        names: of the bands that training takes; one where it is grey.
+        taken: their values; only of images in the sample.
+        scaled: how their values become 0 to 255, in words; empty where they stay as they are.
+        unscaled: why their values have no scale.
+        empty: share of the pixels that hold no measurement.
         problem: why it cannot be read; all else is then meaningless.
         extra: how to install what reading it takes, where that is why.
     """
 
     size: tuple[int, int] = (0, 0)
     stored: tuple[int, int] = (0, 0)
-    mode: str = ""
+    dtype: str = ""
+    bands: tuple[str, ...] = ()
+    alpha: int | None = None
+    coding: str = ""
     format: str = ""
     frames: int = 1
     turn: int = 1
     digest: bytes = b""
     sketch: NDArray[np.uint8] | None = None
-    moments: NDArray[np.float64] | None = None
+    names: tuple[str, ...] = ()
+    taken: tuple[BandFacts, ...] = ()
+    scaled: str = ""
+    unscaled: str = ""
+    empty: float = 0.0
     problem: str = ""
     extra: str = ""
 
@@ -85,13 +117,13 @@ class MaskFacts:
 
     Attributes:
         size: ``(height, width)``, as stored; nothing turns masks.
+        dtype: of its values, as numpy names it.
         values: pixels of each value; empty where the file holds colours, or more than `MOST_VALUES`
             values.
         colours: pixels of each colour, where the file holds colours; empty where there are too many.
         palette: the colour of each value that occurs, where the file has a palette.
         distinct: how many values or colours occur.
         coloured: whether the file holds colours rather than one value a pixel.
-        whole: whether all values are stored as whole numbers.
         numbers: how many values other than 0 there are, where all are whole numbers of 0 or more; else 0.
         highest: of them, 0 where there is none.
         zeros: pixels of value 0, likewise.
@@ -101,7 +133,7 @@ class MaskFacts:
     """
 
     size: tuple[int, int] = (0, 0)
-    mode: str = ""
+    dtype: str = ""
     format: str = ""
     frames: int = 1
     turn: int = 1
@@ -110,7 +142,6 @@ class MaskFacts:
     palette: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     distinct: int = 0
     coloured: bool = False
-    whole: bool = True
     numbers: int = 0
     highest: int = 0
     zeros: int = 0
@@ -120,209 +151,202 @@ class MaskFacts:
 
 
 def look_at_image(path: Path, *, measure: bool, page: int | None = None) -> ImageFacts:
-    """Read an image; ``measure`` decodes a JPEG at full size, for mean and std."""
-    return _guarded(path, page, lambda image, digest: _image(image, digest, measure), ImageFacts)
+    """Read an image; ``measure`` decodes a JPEG at full size, and measures its values."""
+    return _guarded(path, lambda: _image(path, page, measure), ImageFacts)
 
 
 def look_at_mask(path: Path, *, measure: bool = True, page: int | None = None) -> MaskFacts:
     """Read a mask and count its values; ``measure`` looks how they lie, if they may number objects."""
-    return _guarded(path, page, lambda image, _: _mask(image, measure), MaskFacts)
+    return _guarded(path, lambda: _mask(path, page, measure), MaskFacts)
 
 
-def _guarded(
-    path: Path, page: int | None, look: Callable[[Image.Image, bytes], Any], facts: type[Any]
-) -> Any:
+def _guarded(path: Path, look: Callable[[], Any], facts: type[Any]) -> Any:
     """Return what ``look`` says of a file, or facts that hold nothing but the problem."""
     try:
-        with warnings.catch_warnings(), _opened(path, page) as (image, digest):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if image.width * image.height <= _LARGE:
-                return look(image, digest)
-            with _large_one:
-                return look(image, digest)
-    except UnidentifiedImageError:
-        problem = "it holds no image in a format that Pillow knows"
-    except Image.DecompressionBombError:
-        problem = "it is too large to decode at once; cut it into tiles"
-    except ImageError as error:
-        problem = str(error)
+            return look()
     except MissingExtraError as error:
         return facts(problem=str(error), extra=str(error))
-    except MemoryError:
-        problem = "it does not fit in memory; cut it into tiles"
-    except Exception as error:  # there is no list of what readers raise (segzoo.images.reading.naming)
-        system = error.strerror if isinstance(error, OSError) else None
-        told = str(error) or type(error).__name__
-        problem = system.lower() if system else f"it is damaged or cut short ({told})"
-    return facts(problem=problem)
+    except ImageError as error:
+        return facts(problem=_without_name(str(error), path))
 
 
-@contextmanager
-def _opened(path: Path, page: int | None) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open an image and return it with the digest of its bytes; pixels are decoded by the caller."""
-    if not by_pillow(path):
-        image = picture_of(read(path, page=page), path)
-        yield image, _digest(image.tobytes())
-        return
-    if page is not None:
-        with Image.open(regular(path)) as image:
-            image.seek(page)
-            yield image, _digest(image.tobytes())
-        return
-    with regular(path).open("rb") as file:
-        if not file.read(1):
-            raise ImageError("the file is empty")
-        file.seek(0)
-        # Opened first: what is no image is not read to its end, which may be far away.
-        with Image.open(path) as image:
-            yield image, hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+def _without_name(told: str, path: Path) -> str:
+    """Return what an error says, without the file that it begins with and that a finding names anyway."""
+    rest = told.removeprefix(str(path)).lstrip(": ").removeprefix("cannot be read: ")
+    rest = f"it {rest}" if rest.startswith(("is ", "does ", "has ", "holds ")) else rest
+    return rest or told
 
 
-def by_pillow(path: Path) -> bool:
-    """Whether Pillow opens a file."""
-    kind = reader_of(path).name
-    if kind != "tiff":
-        return kind == "pillow"
-    try:
-        with Image.open(path) as image:
-            tags = getattr(image, "tag_v2", {})
-            return not (tags.get(262) == 2 and max(tags.get(258, (1,))) > 8)
-    except UnidentifiedImageError:
-        return False
-    except Exception:
-        return True  # reading it will say what is wrong
-
-
-def picture_of(array: NDArray[Any], path: Path) -> Image.Image:
-    """Return numbers as an image of the same values; colours of more than 8 bits as training sees them.
-
-    Raises:
-        ImageError: it is neither ``(H, W)`` nor ``(H, W, C)``, or its numbers are of a strange kind.
-    """
-    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):
-        array = array.astype(np.int32)
-    try:
-        if array.ndim == 3 and array.dtype != np.uint8:
-            array = as_image(array)
-        return Image.fromarray(array.astype(np.float32) if array.dtype.kind == "f" else array)
-    except (TypeError, ValueError) as error:
-        raise ImageError(f"an array of {array.shape} {array.dtype} values is no image") from error
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def _image(image: Image.Image, digest: bytes, measure: bool) -> ImageFacts:
-    height, width = stored = image.height, image.width
-    turn, frames, mode = _turn(image), getattr(image, "n_frames", 1), image.mode
-    if not measure and image.format == "JPEG":
-        # Reads the whole file, so that damage is seen, but computes an eighth of the pixels a side.
-        image.draft("RGB", (max(width // 8, SKETCH), max(height // 8, SKETCH)))
-    pixels = Image.fromarray(_squeezed(from_pillow(image)))
-    return ImageFacts(
-        size=(width, height) if turn >= 5 else stored,
-        stored=stored,
-        mode=mode,
-        format=image.format or "",
-        frames=frames,
-        turn=turn,
+def _image(path: Path, page: int | None, measure: bool) -> ImageFacts:
+    # Smaller where only the thumbnail is wanted: damage is seen all the same, as the whole file is read.
+    smallest = None if measure else (_AVERAGED * SKETCH, _AVERAGED * SKETCH)
+    with open_image(path) as image, _alone(image.info):
+        stored = image.read(page or 0, smallest=smallest)
+        info = image.info
+        digest = _digest_of(stored) if page is not None or path.is_dir() else _digest_of_file(path)
+        pixels, upright = upright_colours(stored, info)
+        facts = facts_of(pixels, upright, measure=measure)
+    size = info.height, info.width
+    return replace(
+        facts,
+        size=size[::-1] if info.orientation >= _TURNED else size,
+        stored=size,
+        format=info.format,
+        frames=info.pages,
+        turn=info.orientation,
         digest=digest,
-        sketch=sketch_of(pixels),
-        moments=moments_of(pixels) if measure else None,
     )
 
 
-def _turn(image: Image.Image) -> int:
-    turn = image.getexif().get(_ORIENTATION, 1)
-    return turn if turn in range(1, 9) else 1
+def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> ImageFacts:
+    """Return the facts of an image that is in memory.
+
+    Args:
+        pixels: ``(H, W, C)`` of any type, upright, with all bands.
+        info: what its file says of it, if there is one.
+        measure: whether its values are measured.
+
+    Raises:
+        ImageError: its bands have no sense for a network.
+    """
+    names = band_names(pixels.shape[2], info)
+    alpha = None if info is None else info.alpha
+    nodata = None if info is None else info.nodata
+    wanted = channels_taken(len(names), alpha)
+    choice = choose_bands(len(names), info, default_preprocessing(wanted), wanted)
+    bands = take_bands(pixels, choice)
+    if len(set(choice.indices)) == 1:  # grey, which a network of colours sees three times
+        bands = bands[..., :1]
+    scaled, unscaled = "", ""
+    try:
+        scaling = scaling_for(Intensity(), bands, nodata=nodata)
+        levels, scaled = scaling.apply(bands).astype(np.uint8, copy=False), scaling.told
+    except ImageError as error:
+        levels, unscaled = _stretched(bands), str(error)
+    gone = missing(pixels, nodata) if measure else None
+    return ImageFacts(
+        size=pixels.shape[:2],
+        stored=pixels.shape[:2],
+        dtype=str(pixels.dtype),
+        bands=names,
+        alpha=alpha,
+        coding="" if info is None else str(info.extra.get("coding", "")),
+        digest=_digest_of(pixels),
+        sketch=_sketch(levels),
+        names=choice.names[: bands.shape[2]],
+        taken=_measured(bands, None if unscaled else levels) if measure else (),
+        scaled=scaled,
+        unscaled=unscaled,
+        empty=0.0 if gone is None else float(gone.mean()),
+    )
 
 
-def _squeezed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return array[..., 0] if array.shape[2] == 1 else array
+def channels_taken(count: int, alpha: int | None) -> int:
+    """Return how many channels a network needs for an image: three for grey and colours, else all its bands.
+
+    Args:
+        count: bands of the image.
+        alpha: index of the one that is declared to be opacity, which is left out.
+    """
+    kept = count - (alpha is not None)
+    return 3 if kept in (1, 3) else kept
 
 
-def sketch_of(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the image in small and grey, for comparing."""
-    grey = image.convert("L").resize((SKETCH, SKETCH), Image.Resampling.BOX, reducing_gap=2)
-    return np.asarray(grey)
+def _measured(bands: NDArray[Any], levels: NDArray[np.uint8] | None) -> tuple[BandFacts, ...]:
+    found = []
+    steps = np.arange(256) / 255
+    for index in range(bands.shape[2]):
+        band = bands[..., index]
+        known = band[np.isfinite(band)] if band.dtype.kind == "f" else band
+        low, high = (float(known.min()), float(known.max())) if known.size else (nan, nan)
+        mean = square = nan
+        if levels is not None:
+            shares = np.bincount(levels[..., index].ravel(), minlength=256) / band.size
+            mean, square = float(shares @ steps), float(shares @ steps**2)
+        found.append(BandFacts(low, high, mean, square))
+    return tuple(found)
 
 
-def moments_of(image: Image.Image) -> NDArray[np.float64]:
-    """Return mean and mean square of each channel, ``(C, 2)``, of values in [0, 1]."""
-    counts = np.array(image.histogram(), np.float64).reshape(-1, 256)
-    levels = np.arange(256) / 255
-    return np.stack([counts @ levels, counts @ levels**2], axis=1) / (image.width * image.height)
+def _stretched(bands: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return values that have no scale as shades, to compare images by."""
+    wide = np.nan_to_num(bands.astype(np.float64), posinf=0, neginf=0)
+    low, high = wide.min(), wide.max()
+    return np.rint((wide - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
-def _mask(image: Image.Image, measure: bool) -> MaskFacts:
-    turn, frames, mode = _turn(image), getattr(image, "n_frames", 1), image.mode
-    told: dict[str, Any] = {
-        "size": (image.height, image.width),
-        "mode": mode,
-        "format": image.format or "",
-        "frames": frames,
-        "turn": turn,
-    }
-    if mode in ("1", "L", "P"):
-        counts = image.histogram()[:256]
-        values = {value: count for value, count in enumerate(counts) if count}
-        if mode == "1":
-            values = {min(value, 1): count for value, count in values.items()}
-        palette = _palette(image, values) if mode == "P" else {}
-        told |= _numbers(np.asarray(image), np.array(list(values)), np.array(list(values.values())), measure)
-        return MaskFacts(**told, values=values, distinct=len(values), palette=palette)
-    if mode in ("I", "F") or mode.startswith("I;16"):
-        return _deep(np.asarray(image), told, measure)
-    return _colours(image.convert("RGB"), told)
+def _sketch(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image in small and grey, for comparing."""
+    if levels.shape[2] == 3:
+        grey = Image.fromarray(levels).convert("L")
+    else:
+        grey = Image.fromarray(levels.mean(axis=2).astype(np.uint8))
+    return np.asarray(grey.resize((SKETCH, SKETCH), Image.Resampling.BOX, reducing_gap=2))
 
 
-def _palette(image: Image.Image, values: dict[int, int]) -> dict[int, tuple[int, int, int]]:
-    flat = image.getpalette("RGB") or []
-    return {v: (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in values if 3 * v + 2 < len(flat)}
+def _alone(info: ImageInfo) -> AbstractContextManager[Any]:
+    return _large_one if info.height * info.width > _LARGE else nullcontext()
 
 
-def _deep(array: NDArray[Any], told: dict[str, Any], measure: bool) -> MaskFacts:
-    found, counts = np.unique(array, return_counts=True)
-    integral = bool(np.all(np.isfinite(found)) and np.all(found == np.floor(found)))
-    whole = bool(np.issubdtype(array.dtype, np.integer))
-    values: dict[int, int] = {}
-    if integral and len(found) <= MOST_VALUES:
-        values = {int(value): int(count) for value, count in zip(found, counts, strict=True)}
-    if integral:
-        told |= _numbers(array, found, counts, measure)
-    return MaskFacts(**told, values=values, distinct=len(found), whole=whole)
+def _digest_of(pixels: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
 
 
-def _numbers(
-    array: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int64], measure: bool
-) -> dict[str, Any]:
-    """Return what is known of whole numbers, given which there are and how often."""
+def _digest_of_file(path: Path) -> bytes:
+    with regular(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+
+
+def _mask(path: Path, page: int | None, measure: bool) -> MaskFacts:
+    with open_image(path) as image, _alone(image.info):
+        info = image.info
+        values = read_mask(path, page=page, colours=True)
+        facts = mask_facts(values, measure=measure)
+    return replace(
+        facts,
+        dtype=info.dtype,
+        palette={value: info.palette[value] for value in facts.values if value < len(info.palette)},
+        format=info.format,
+        frames=info.pages,
+        turn=info.orientation,
+    )
+
+
+def mask_facts(values: NDArray[Any], *, measure: bool) -> MaskFacts:
+    """Return the facts of a mask that is in memory.
+
+    Args:
+        values: ``(H, W)``, or ``(H, W, 3)`` colours, as `segzoo.labels.read_mask` gives them.
+        measure: whether it is looked how the values lie.
+    """
+    told: dict[str, Any] = {"size": values.shape[:2], "dtype": str(values.dtype)}
+    if values.ndim == 3:
+        return _coloured(values, told)
+    if values.dtype == np.uint8:
+        every = np.bincount(values.ravel(), minlength=256)
+        found = np.flatnonzero(every)
+        counts = every[found]
+    else:
+        found, counts = np.unique(values, return_counts=True)
+    if values.dtype.kind == "f":  # those that are whole are integers here
+        return MaskFacts(**told, distinct=len(found))
+    kept = zip(found.tolist(), counts.tolist(), strict=True) if len(found) <= MOST_VALUES else ()
+    told |= {"values": dict(kept), "distinct": len(found)}
     if found[0] < 0:
-        return {}
+        return MaskFacts(**told)
     zeros = int(counts[0]) if found[0] == 0 else 0
     numbers = len(found) - (zeros > 0)
-    looks = look_at_values(array) if measure and numbers >= FEWEST else None
-    return {"numbers": numbers, "highest": int(found[-1]), "zeros": zeros, "looks": looks}
+    looks = look_at_values(values) if measure and numbers >= FEWEST else None
+    return MaskFacts(**told, numbers=numbers, highest=int(found[-1]), zeros=zeros, looks=looks)
 
 
-def _colours(image: Image.Image, told: dict[str, Any]) -> MaskFacts:
-    found = image.getcolors(4096)
+def _coloured(values: NDArray[Any], told: dict[str, Any]) -> MaskFacts:
+    if values.dtype != np.uint8:
+        return MaskFacts(**told, distinct=_MOST_COLOURS + 1, coloured=True)
+    found = Image.fromarray(values).getcolors(_MOST_COLOURS)
     if found is None:
-        return MaskFacts(**told, distinct=4097, coloured=not _is_grey(image))
+        return MaskFacts(**told, distinct=_MOST_COLOURS + 1, coloured=True)
     colours: dict[Any, int] = {colour: count for count, colour in found}
-    if all(red == green == blue for red, green, blue in colours):
-        return MaskFacts(**told, values={c[0]: n for c, n in colours.items()}, distinct=len(colours))
     kept = colours if len(colours) <= MOST_VALUES else {}
     return MaskFacts(**told, colours=kept, distinct=len(colours), coloured=True)
-
-
-def _is_grey(image: Image.Image) -> bool:
-    red, green, blue = image.split()
-    return red.tobytes() == green.tobytes() == blue.tobytes()
-
-
-def upright(image: Image.Image, turn: int) -> Image.Image:
-    """Return an image turned as an EXIF orientation of 1 to 8 says."""
-    return image.transpose(_TURNS[turn]) if turn in _TURNS else image

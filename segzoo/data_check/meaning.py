@@ -32,7 +32,6 @@ Kind = Literal[
     "palettes",  # a colour per class, but values that stand for other colours in each file
     "instances",  # a number per object
     "single",  # the same value everywhere
-    "floats",  # numbers with a decimal point
     "unclear",
     "none",  # no mask could be read
 ]
@@ -83,7 +82,7 @@ class Meaning:
     @property
     def known(self) -> bool:
         """Whether each pixel's class is known, so that shares can be counted and copies repaired."""
-        return self.trainable or self.kind in ("smeared", "palettes", "floats")
+        return self.trainable or self.kind in ("smeared", "palettes")
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -124,7 +123,7 @@ class Meaning:
         if self.kind == "smeared":
             low, high = (0, 1) if max(found, default=0) <= 1 else peaks(mask) or self.peaks or (0, VOID)
             return {value: int(2 * value > low + high) for value in found}
-        if self.kind in ("binary", "floats") and found <= {0, VOID} and self.ignore is None:
+        if self.kind == "binary" and found <= {0, VOID} and self.ignore is None:
             return {0: 0, VOID: 1}
         meaning = self.values or range(len(self.names))
         return {value: index for index, value in enumerate(meaning) if value != self.ignore}
@@ -192,9 +191,6 @@ def _judge(masks: Sequence[MaskFacts]) -> Meaning:
         return Meaning("none")
     if any(mask.coloured for mask in masks) or mixed_palettes(masks):
         return _colours(masks)
-    if any(not mask.whole for mask in masks):
-        inner = _values(masks)
-        return Meaning("floats", inner.names, inner.values, (), inner.ignore) if inner.trainable else inner
     return _values(masks)
 
 
@@ -288,7 +284,7 @@ def coloured(mask: MaskFacts) -> Mapping[Colour, int]:
         return mask.colours
     counts: Counter[Colour] = Counter()
     for value, count in mask.values.items():
-        grey = 255 if mask.mode == "1" and value else value
+        grey = 255 if mask.dtype == "bool" and value else value
         counts[mask.palette.get(value, (grey, grey, grey))] += count
     return counts
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from segzoo.data_check.facts import channels_taken
 from segzoo.data_check.report import Finding, Severity, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from segzoo.data_check.facts import ImageFacts
     from segzoo.data_check.survey import Look
 
 _SHOWN = 20
-_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
 
 def pictures(looks: Sequence[Look]) -> Iterator[Finding]:
@@ -128,17 +129,19 @@ def _shaped(scaled: int, count: int) -> str:
 
 
 def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
-    modes = Counter(_kind(look.image.mode) for look in looks)
-    if len(modes) > 1:
-        told = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
+    yield from _bands(looks)
+    kinds = Counter(_kind(look.image) for look in looks)
+    if len(kinds) > 1:
+        told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         yield Finding(
             kind="modes",
             severity="note",
             what=f"images are of several kinds: {told}",
-            advice="All are read as 8-bit colour: grey becomes three equal channels, alpha is dropped.",
+            advice="Training brings them to one kind: grey becomes three equal channels beside colours, "
+            "values become 0 to 255, and alpha is left out.",
             count=len(looks),
         )
-    elif set(modes) == {"grey"}:
+    elif set(kinds) == {"grey"}:
         yield Finding(
             kind="grey",
             severity="note",
@@ -147,17 +150,8 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
             "model.in_channels=1 makes a network of one channel.",
             count=len(looks),
         )
-    deep = [look.image_path for look in looks if look.image.mode in _DEEP]
-    if deep:
-        yield _found(
-            ("deep", "warning", f"{many(len(deep), 'image', 'have')} more than 8 bits"),
-            deep,
-            "Each is scaled to 8 bits by the number of bits that its brightest pixel needs, so equal "
-            "brightness may come out different in different images. If they are of one camera, convert "
-            "them all by one factor first.",
-            "",
-        )
-    cmyk = [look.image_path for look in looks if look.image.mode == "CMYK"]
+    yield from _values(looks)
+    cmyk = [look.image_path for look in looks if look.image.coding == "CMYK"]
     if cmyk:
         yield _found(
             ("cmyk", "note", f"{many(len(cmyk), 'image', 'are')} in printing colours (CMYK)"),
@@ -167,12 +161,96 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
         )
 
 
-def _kind(mode: str) -> str:
-    if mode in _DEEP:
-        return "grey with more than 8 bits"
-    names = {"1": "black and white", "L": "grey", "LA": "grey with transparency", "P": "colour by palette"}
-    names |= {"RGB": "colour", "RGBA": "colour with transparency"}
-    return names.get(mode, mode)
+def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
+    """Tell of bands other than colours, and of alpha."""
+    counts = Counter(channels_taken(len(look.image.bands), look.image.alpha) for look in looks)
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]
+        others = [look for look in looks if channels_taken(len(look.image.bands), look.image.alpha) != usual]
+        yield _found(
+            ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than the rest"),
+            [f"{look.image_path}: {_listed(look.image.bands)}" for look in others],
+            f"A network takes equally many bands of each, and most give {usual}. Choose bands that all have, "
+            "as in data.bands=[1,2,3], or take these images away.",
+            "",
+        )
+    elif set(counts) - {3}:
+        (count,) = counts
+        yield Finding(
+            kind="bands",
+            severity="note",
+            what=f"images have {_listed(looks[0].image.bands)}",
+            advice=f"Training must be told to take them all: model.in_channels={count}; or which of them, by "
+            "number or name: data.bands=[3,2,1].",
+            count=len(looks),
+        )
+    alpha = [look.image_path for look in looks if look.image.alpha is not None]
+    if alpha:
+        yield _found(
+            ("alpha", "note", f"{many(len(alpha), 'image', 'declare')} a band to be alpha, which is opacity"),
+            alpha[:1],
+            f"Training leaves it out. If it is a measurement, take all: model.in_channels="
+            f"{len(looks[0].image.bands)}.",
+            "",
+        )
+
+
+def _values(looks: Sequence[Look]) -> Iterator[Finding]:
+    """Tell how values become 0 to 255, where they are not so in the files."""
+    unscaled = [f"{look.image_path}: {look.image.unscaled}" for look in looks if look.image.unscaled]
+    if unscaled:
+        yield _found(
+            ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values that have no scale"),
+            unscaled,
+            "Training must be told which values become 0 and 1. The lowest and highest of all images "
+            "will do; for one tissue or material choose a narrower range, as in data.intensity=window:40,400.",
+            "",
+        )
+    ways = Counter(look.image.scaled for look in looks if not look.image.unscaled)
+    deep = [look.image_path for look in looks if look.image.scaled]
+    if deep and len(ways) > 1:
+        yield _found(
+            ("deep", "warning", f"values are brought to 0 to 255 in {len(ways)} ways"),
+            deep,
+            f"{_ways(ways)}. Equal brightness may come out different in different images. If they are of one "
+            "camera, scale all alike: data.intensity=percentiles:1,99.8:run, or data.intensity=range:0,4095.",
+            "",
+        )
+    elif deep:
+        yield Finding(
+            kind="deep",
+            severity="note",
+            what=f"in all images {next(iter(ways))}",
+            advice="Other scales are said with data.intensity, such as data.intensity=percentiles:1,99.8.",
+            count=len(deep),
+        )
+    empty = [look.image_path for look in looks if look.image.empty]
+    if empty:
+        yield _found(
+            ("nodata", "note", f"{many(len(empty), 'image', 'have')} pixels without a measurement"),
+            empty,
+            "They are neither trained on nor scored.",
+            "",
+        )
+
+
+def _ways(ways: Counter[str]) -> str:
+    usual = [f"{many(count, 'image')}: {way or 'values as they are'}" for way, count in ways.most_common(3)]
+    return "; ".join(usual) + (f"; and {len(ways) - 3} other ways" if len(ways) > 3 else "")
+
+
+def _listed(bands: Sequence[str]) -> str:
+    shown = ", ".join(bands[:8]) + (", ..." if len(bands) > 8 else "")
+    return f"{many(len(bands), 'band')} ({shown})"
+
+
+def _kind(image: ImageFacts) -> str:
+    colours = [name for index, name in enumerate(image.bands) if index != image.alpha]
+    name = {1: "grey", 3: "colour"}.get(len(colours), f"of {len(colours)} bands")
+    if image.dtype == "bool":
+        name = "black and white"
+    deep = "" if image.dtype in ("uint8", "bool") else f" of type {image.dtype}"
+    return name + ("" if image.alpha is None else " with alpha") + deep
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo.data_check.facts import by_pillow, picture_of, upright
 from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, fits
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.survey import shown
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
-from segzoo.images import opened, read
+from segzoo.images import read
 from segzoo.labels import read_mask
 from segzoo.printing import printable
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -38,7 +36,15 @@ if TYPE_CHECKING:
     from segzoo.data_check.survey import Look
 
 _VOID_COLOUR = (224, 224, 192)
-_NOT_IN_PNG = ("CMYK", "YCbCr", "LAB", "HSV", "F")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 LIST = "REPAIRS.txt"
 
 
@@ -140,7 +146,7 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
     image.parent.mkdir(parents=True, exist_ok=True)
     mask.parent.mkdir(parents=True, exist_ok=True)
     if again:
-        _upright_image(look).save(image)
+        image = _save_upright(look, image)
         why = "one page of it" if look.page is not None else "the first page" if paged else "turned upright"
         done.changed.append(f"{look.image_path} is {image.relative_to(folder)}: {why}")
     else:
@@ -157,32 +163,38 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
 
 def _numbers(look: Look) -> NDArray[np.int32]:
     """Return the numbers of a mask's objects; those beyond 31 bits are given anew."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        numbers = read_mask(look.mask_path, page=look.page)
+    numbers = _values(look)
     if numbers.max(initial=0) > np.iinfo(np.int32).max:
         numbers = np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
     return numbers.astype(np.int32)
 
 
-def _upright_image(look: Look) -> Image.Image:
-    with warnings.catch_warnings(), opened(Path(look.image_path), look.page or 0) as image:
+def _save_upright(look: Look, path: Path) -> Path:
+    """Write one page of an image, upright: as PNG where that holds it, else as an array."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        turned = upright(image.convert("RGB") if image.mode in _NOT_IN_PNG else image, look.image.turn).copy()
-    # Else the tag that has just been obeyed would be written, and obeyed again.
-    turned.info.clear()
-    turned.getexif().clear()
-    return turned
+        pixels = read(look.image_path, page=look.page or 0)
+    shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    if (pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3)) or (
+        pixels.dtype == np.uint16 and shown.ndim == 2
+    ):
+        Image.fromarray(shown).save(path)
+        return path
+    path = path.with_suffix(".npy")
+    np.save(path, pixels)
+    return path
 
 
 def class_mask(look: Look, meaning: Meaning) -> Image.Image:
     """Return a mask as class indices, turned and sized like its image."""
-    path = Path(look.mask_path)
+    return _sized(Image.fromarray(_classes(_values(look), look, meaning)), look)
+
+
+def _values(look: Look) -> NDArray[Any]:
+    """Return the values of a mask as training reads them, ``(H, W)``, or ``(H, W, 3)`` colours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with _mask_opened(path, look.page) as image:
-            mask = Image.fromarray(_classes(image, look, meaning))
-    return _sized(mask, look)
+        return read_mask(look.mask_path, page=look.page, colours=True)
 
 
 def _sized(mask: Image.Image, look: Look) -> Image.Image:
@@ -193,20 +205,24 @@ def _sized(mask: Image.Image, look: Look) -> Image.Image:
     return mask if mask.size == (width, height) else mask.resize((width, height), Image.Resampling.NEAREST)
 
 
-def _mask_opened(path: Path, page: int | None) -> AbstractContextManager[Image.Image]:
-    return opened(path, page) if by_pillow(path) else picture_of(read(path, page=page), path)
-
-
-def _classes(image: Image.Image, look: Look, meaning: Meaning) -> NDArray[np.uint8]:
-    if meaning.colours:
-        grey = image.convert("L") if image.mode in ("1", "L") else image
-        return _by_table(_packed(np.asarray(grey.convert("RGB"))), _colour_table(meaning))
-    if image.mode in ("RGB", "RGBA", "LA", "CMYK"):
-        image = image.convert("RGB").getchannel(0)
-    array = np.asarray(image).astype(np.uint8) if image.mode == "1" else np.asarray(image)
+def _classes(values: NDArray[Any], look: Look, meaning: Meaning) -> NDArray[np.uint8]:
     if meaning.kind == "instances":
-        return np.where(array == meaning.ignore, VOID, array > 0).astype(np.uint8)
-    return _by_table(array.astype(np.int64), meaning.table(look.mask))
+        return np.where(values == meaning.ignore, VOID, values > 0).astype(np.uint8)
+    if meaning.colours:
+        return _by_table(_packed(_looked_up(values, look)), _colour_table(meaning))
+    return _by_table(values.astype(np.int64), meaning.table(look.mask))
+
+
+def _looked_up(values: NDArray[Any], look: Look) -> NDArray[np.uint8]:
+    """Return the colours of a mask, whose values stand for colours of a palette or are grey."""
+    if values.ndim == 3:
+        return values
+    colours = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    if look.mask.dtype == "bool":
+        colours[1] = 255
+    for value, colour in look.mask.palette.items():
+        colours[value] = colour
+    return colours[values]
 
 
 def _by_table(array: NDArray[np.int64], table: dict[int, int]) -> NDArray[np.uint8]:
@@ -223,6 +239,11 @@ def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _colour_table(meaning: Meaning) -> dict[int, int]:
     return {red << 16 | green << 8 | blue: i for i, (red, green, blue) in enumerate(meaning.colours)}
+
+
+def upright(image: Image.Image, turn: int) -> Image.Image:
+    """Return an image turned as an EXIF orientation of 1 to 8 says."""
+    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
 def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:

@@ -48,8 +48,11 @@ class Statistics:
 
     Attributes:
         sizes: how many images have each ``(height, width)``.
-        mean: per channel, of values in [0, 1].
-        std: per channel, of values in [0, 1].
+        bands: names of the bands that training takes; one where all images are grey.
+        low: per band, the lowest value in the files.
+        high: per band, the highest value.
+        mean: per band, of values in [0, 1], as training scales them.
+        std: per band, likewise.
         measured: how many images mean and std are from.
         classes: names of the classes.
         shares: by split, and for ``all``: the share of each class in the pixels that count.
@@ -60,6 +63,9 @@ class Statistics:
     """
 
     sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    bands: tuple[str, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     measured: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -11,22 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from segzoo.data_check.facts import ImageFacts, MaskFacts, look_at_image, look_at_mask, moments_of, sketch_of
+from segzoo.data_check.facts import ImageFacts, MaskFacts, facts_of, look_at_image, look_at_mask, mask_facts
 from segzoo.data_check.layout import SPLITS
 from segzoo.errors import MissingExtraError
-from segzoo.images import to_uint8
 from segzoo.printing import bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from numpy.typing import NDArray
-
     from segzoo.data_check.layout import Pair
-    from segzoo.interfaces import Dataset
+    from segzoo.interfaces import Dataset, Sample
 
 #: Masks of which it is looked how their values lie, evenly spread.
 _JUDGED = 200
@@ -114,34 +109,23 @@ def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: b
 def _sample(dataset: Dataset, split: str, index: int, measure: bool) -> Look:
     try:
         sample = dataset[index]
-        pixels = to_uint8(sample.image)
+        image = facts_of(np.atleast_3d(sample.image), sample.info, measure=measure)
+        mask = _mask_of(sample)
     except Exception as error:  # whatever the code of a data set raises
         name = f"{split} {index}"
         return Look(
             name, split, name, name, ImageFacts(problem=str(error) or type(error).__name__), MaskFacts()
         )
-    size = (pixels.shape[0], pixels.shape[1])
-    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    colour = pixels[..., :3] if pixels.ndim == 3 else pixels
-    image = Image.fromarray(np.ascontiguousarray(colour))
-    facts = ImageFacts(
-        size=size,
-        stored=size,
-        mode="L" if pixels.ndim == 2 else "RGB" if pixels.shape[2] == 3 else f"{pixels.shape[2]} channels",
-        digest=_digest(pixels),
-        sketch=sketch_of(image),
-        moments=moments_of(image) if measure else None,
-    )
-    counts = np.bincount(sample.mask.ravel(), minlength=1)
-    values = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    mask = MaskFacts(
-        size=(sample.mask.shape[0], sample.mask.shape[1]), mode="L", values=values, distinct=len(values)
-    )
-    return Look(sample.name, split, sample.name, sample.name, facts, mask)
+    return Look(sample.name, split, sample.name, sample.name, image, mask)
 
 
-def _digest(pixels: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=16).digest()
+def _mask_of(sample: Sample) -> MaskFacts:
+    if sample.mask.ndim == 2:
+        return mask_facts(sample.mask, measure=False)
+    # Classes overlap: each counts where it is, and a pixel may count for several.
+    pixels = {index: int(np.count_nonzero(plane == 1)) for index, plane in enumerate(sample.mask)}
+    values = {index: count for index, count in pixels.items() if count}
+    return MaskFacts(size=sample.mask.shape[1:], dtype="uint8", values=values, distinct=len(values))
 
 
 def _bar(looks: Iterable[Look], total: int, progress: bool) -> Iterable[Look]:

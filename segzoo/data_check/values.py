@@ -178,17 +178,6 @@ def _single(looks: Sequence[Look], meaning: Meaning) -> Finding:
     )
 
 
-def _floats(looks: Sequence[Look], meaning: Meaning) -> Finding:
-    odd = [look.mask_path for look in looks if not look.mask.whole]
-    return _error(
-        "floats",
-        f"{many(len(odd), 'mask', 'are')} stored as floating-point numbers",
-        "Training needs whole numbers. These are whole in value, and only stored otherwise.",
-        odd,
-        "stores them as whole numbers",
-    )
-
-
 def _unclear(looks: Sequence[Look], meaning: Meaning) -> Finding:
     many = sorted(looks, key=lambda look: -look.mask.distinct)
     return _error(
@@ -205,7 +194,6 @@ _TOLD = {
     "smeared": _smeared,
     "palettes": _palettes,
     "single": _single,
-    "floats": _floats,
     "unclear": _unclear,
 }
 

@@ -82,6 +82,7 @@ class PillowImage:
             palette=palette_of(image) if taken == "P" else (),
             pages=getattr(image, "n_frames", 1),
             page_axis="time" if image.format in ("GIF", "WEBP", "PNG") else "",
+            extra={"coding": image.mode} if taken == "RGB" != image.mode else {},
         )
 
     @property
