@@ -18,6 +18,8 @@ from segzoo.weights.loading import load
 from segzoo.weights.sources import folder_of, is_location, locate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
 
@@ -39,7 +41,8 @@ def create(
             ``"hf-hub:org/name@revision"``).
         num_classes: channels of the logits; 1 means two classes told apart by a sigmoid. Needed but
             for weights, which know it.
-        in_channels: channels of the images, 3 unless weights know better.
+        in_channels: bands of the images, 3 unless weights know better. Weights of another number have their
+            first convolution spread over them, as timm does with pretrained encoders.
         encoder: another encoder's name, or a mapping of options for the encoder alone.
         decoder: another decoder's name, or a mapping of options for the decoder alone.
         weights: ``"default"`` loads those that ``name`` means, if any; ``None`` loads none; otherwise
@@ -75,13 +78,20 @@ def create(
     if folder is None or is_encoder(folder):
         model = build(config.architecture)
         if folder is not None:
-            fill_encoder(model, folder)
+            fill_encoder(model, folder, in_channels=config.architecture.in_channels)
         trained = replace(config, architecture=config.architecture.without_pretraining())
         model.segzoo_config = trained  # pyright: ignore[reportArgumentType]
         return model
-    model = empty(config, folder / TENSORS)
-    fill(model, folder / TENSORS)
+    bands = _other_bands(config, folder)
+    model = empty(config, None if bands else folder / TENSORS)
+    fill(model, folder / TENSORS, bands=bands)
     return model.eval()
+
+
+def _other_bands(config: ModelConfig, folder: Path) -> tuple[int, int] | None:
+    """Return how many bands the weights in a folder were trained on, and how many are wanted, if others."""
+    old, new = read_config(folder).architecture.in_channels, config.architecture.in_channels
+    return None if old == new else (old, new)
 
 
 def _stored_config(name: str, *, wanted: bool) -> ModelConfig | None:

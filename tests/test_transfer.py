@@ -7,6 +7,7 @@ import torch
 from goldens import containers
 from goldens.golden import Golden
 from safetensors.torch import save_file
+from timm.models import adapt_input_conv
 
 import segzoo
 from segzoo.errors import UnknownNameError, WeightsError
@@ -71,9 +72,42 @@ def test_the_head_can_be_left_though_it_would_fit(folder):
     assert report.total == len(learned(model))
 
 
-def test_images_of_other_channels_leave_the_first_convolution_as_it_was(folder):
-    report = transfer(network(in_channels=1), folder)
-    assert [theirs[1:2] + ours[1:2] for _, theirs, ours in report.shape] == [(3, 1)]
+@pytest.mark.parametrize("bands", [1, 2, 4, 7])
+def test_weights_for_other_bands_have_their_first_convolution_spread_over_them(folder, bands):
+    model = network(in_channels=bands)
+    report = transfer(model, folder)
+    (stem,) = report.spread
+    assert stem in report.taken
+    assert not report.shape
+    assert f"1 of other bands, and spread over yours: {stem}" in report.text()
+    # As timm does it, whose rule people know.
+    theirs = segzoo.load(folder).state_dict()[stem]
+    torch.testing.assert_close(model.state_dict()[stem], adapt_input_conv(bands, theirs))
+
+
+def test_weights_are_created_for_other_bands_and_say_so_in_their_config(folder):
+    model = segzoo.create(f"local-dir:{folder}", in_channels=5)
+    config = model.segzoo_config
+    assert config.architecture.in_channels == 5
+    assert config.preprocessing.channels == "any"
+    fresh = network(in_channels=5)
+    transfer(fresh, folder)
+    image = torch.rand(1, 5, 16, 16)
+    torch.testing.assert_close(model(image), fresh.eval()(image))
+    with pytest.raises(WeightsError, match=r"head.weight"):
+        segzoo.create(f"local-dir:{folder}", in_channels=5, num_classes=4)
+
+
+@pytest.mark.parametrize("bands", [1, 5])
+def test_a_trained_encoder_is_spread_over_other_bands(tmp_path, bands):
+    state = segzoo.create("unet/vgg11", num_classes=1).encoder.state_dict()
+    write(state, encoder_to_json(EncoderConfig(encoder="segzoo:vgg11")), tmp_path / "encoder")
+    source = f"local-dir:{tmp_path / 'encoder'}"
+    model = segzoo.create("unet/vgg11", num_classes=1, in_channels=bands, weights=source)
+    stem = next(iter(state))
+    torch.testing.assert_close(model.encoder.state_dict()[stem], adapt_input_conv(bands, state[stem]))
+    fresh = segzoo.create("unet/vgg11", num_classes=1, in_channels=bands)
+    assert transfer(fresh, source, head=False).spread == (f"encoder.{stem}",)
 
 
 def test_taking_less_than_half_is_told_in_capitals(folder):

@@ -15,6 +15,7 @@ from segzoo.weights.conversion import convert, recognise
 from segzoo.weights.encoders import is_encoder, read_encoder_config
 from segzoo.weights.folder import TENSORS, read_config, read_tensors
 from segzoo.weights.sources import locate
+from segzoo.weights.stem import adapted_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ class TransferReport:
         missing: tensors that only the model has; they are as they were.
         unused: tensors that only the source has.
         config: of the source, if it is a model of segzoo.
+        spread: those of ``taken`` that see the image, and were trained on another number of bands.
     """
 
     source: str
@@ -49,6 +51,7 @@ class TransferReport:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     config: ModelConfig | None = None
+    spread: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -61,6 +64,7 @@ class TransferReport:
         took = f"{len(self.taken)} of {self.total} tensors from {self.source}"
         first = f"took ONLY {took}: most of the network starts anew" if few else f"took {took}"
         lines = [
+            _line("of other bands, and spread over yours", self.spread),
             _line("of another shape, so they start anew", [_shapes(*one) for one in self.shape]),
             _line("not there, so they start anew", self.missing),
             _line("there and not needed", self.unused),
@@ -82,8 +86,13 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         WeightsError: not one tensor fits, or a file is damaged; the text says why.
         FailureError: the weights cannot be fetched.
     """
-    everything, config = _opened(source)
+    everything, config, trained_on = _opened(source)
     state = model.state_dict()
+    own: ModelConfig | None = getattr(model, "segzoo_config", None)
+    spread: dict[str, Tensor] = {}
+    if trained_on is not None and own is not None:
+        spread = adapted_stem(everything, state, trained_on, own.architecture.in_channels)
+    everything = {**everything, **spread}
     ours, theirs = _learned(state), _learned(everything)
     wanted = {name: one for name, one in ours.items() if head or not name.startswith(_HEADS)}
     both = [name for name in wanted if name in theirs]
@@ -96,6 +105,7 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         missing=tuple(name for name in ours if name not in theirs or name not in wanted),
         unused=tuple(name for name in theirs if name not in wanted),
         config=config,
+        spread=tuple(name for name in taken if name in spread),
     )
     # A bias of one number fits anything: a layer's weights are the least that is worth the name.
     if not any(ours[name].ndim > 1 for name in taken):
@@ -107,24 +117,26 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
     return report
 
 
-def _opened(source: str) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
+def _opened(source: str) -> tuple[Mapping[str, Tensor], ModelConfig | None, int | None]:
+    """Return tensors, the model's config, and how many bands they were trained on, as far as known."""
     path = Path(source).expanduser()
     if not path.is_file():
         return _of_folder(locate(source))
     checkpoint = read_checkpoint(path)
     if not recognise(checkpoint):
-        return checkpoint.tensors, None
+        return checkpoint.tensors, None, None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # A training begins with the tensors, and decides classes by a rule of its own.
         return _of_folder(convert(path, Path(folder) / "converted", multilabel="argmax"))
 
 
-def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None]:
+def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None, int | None]:
     tensors = read_tensors(folder / TENSORS)
     if is_encoder(folder):
-        read_encoder_config(folder)
-        return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None
-    return tensors, read_config(folder)
+        trained_on = int(read_encoder_config(folder).get("in_channels", 3))
+        return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None, trained_on
+    config = read_config(folder)
+    return tensors, config, config.architecture.in_channels
 
 
 def _learned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from segzoo.errors import WeightsError
 from segzoo.plugins import resolve
 from segzoo.specs import Preprocessing, field_names
 from segzoo.weights.folder import CONFIG, TENSORS, check_fit, read_tensors
+from segzoo.weights.stem import adapted_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,20 +68,27 @@ def is_encoder(folder: Path) -> bool:
     return isinstance(data, dict) and "segzoo_encoder" in data
 
 
-def fill_encoder(model: nn.Module, folder: Path) -> None:
+def fill_encoder(model: nn.Module, folder: Path, *, in_channels: int) -> None:
     """Give a model's encoder the tensors of an encoder's folder.
 
-    What the folder has beyond the encoder belongs to features deeper than it yields, and is left.
+    What the folder has beyond the encoder belongs to features deeper than it yields, and is left. An encoder
+    that was trained on another number of bands has its first convolution spread over those of the model.
+
+    Args:
+        model: gets the tensors.
+        folder: of the encoder.
+        in_channels: bands that the model takes.
 
     Raises:
         WeightsError: the model has no encoder, or the folder is damaged or holds those of another encoder.
     """
-    read_encoder_config(folder)
+    trained_on = int(read_encoder_config(folder).get("in_channels", 3))
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise WeightsError(f"{folder} holds an encoder's weights, and {type(model).__name__} has no encoder")
     tensors = read_tensors(folder / TENSORS)
     wanted = encoder.state_dict()
+    tensors = {**tensors, **adapted_stem(tensors, wanted, trained_on, in_channels)}
     check_fit(wanted, {name: t for name, t in tensors.items() if name in wanted}, str(folder))
     encoder.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
 

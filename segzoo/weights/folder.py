@@ -30,6 +30,7 @@ from segzoo.files import give_name, part_folder, refuse_taken, regular
 from segzoo.options import shown
 from segzoo.printing import as_json
 from segzoo.weights.checkpoints import otherwise
+from segzoo.weights.stem import adapted_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -212,14 +213,22 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{file} cannot be read as safetensors: {told}") from error
 
 
-def fill(model: nn.Module, file: Path) -> None:
+def fill(model: nn.Module, file: Path, *, bands: tuple[int, int] | None = None) -> None:
     """Give a model the tensors of a safetensors file, without copying them.
+
+    Args:
+        model: gets the tensors.
+        file: holds them.
+        bands: those that the weights were trained on, and those that the model takes, where they differ: the
+            first convolution is then spread over them.
 
     Raises:
         WeightsError: the file is damaged, or its tensors are not exactly the model's.
     """
     tensors = read_tensors(file)
     wanted = model.state_dict()
+    if bands is not None:
+        tensors = {**tensors, **adapted_stem(tensors, wanted, *bands)}
     check_fit(wanted, tensors, str(file))
     # A file in half precision is widened: CPUs compute in single precision.
     tensors = {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
