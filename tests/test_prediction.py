@@ -133,6 +133,20 @@ def test_chosen_bands_are_what_the_network_gets(folder, tmp_path, capsys):
         assert np.array_equal(np.asarray(Image.open(tmp_path / "masks" / "five_mask.png")), expected)
 
 
+def test_alpha_that_is_left_out_is_told_once_a_run(folder, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        clear = Image.fromarray(half_white()).convert("RGBA" if number else "RGB")
+        clear.save(tmp_path / "photos" / f"{number}.png")
+    words = ["predict", str(tmp_path / "photos"), "-m", str(folder), "--out", str(tmp_path / "masks")]
+    assert run(words) == 0
+    told = capsys.readouterr().err
+    assert told.count("alpha") == 1
+    assert "the alpha of 2 images was left out, as the network takes 3 bands" in told
+    assert run([*words, "--bands", "1,2,3", "--overwrite"]) == 0
+    assert "alpha" not in capsys.readouterr().err
+
+
 def test_a_model_that_segzoo_did_not_make_is_refused():
     with pytest.raises(UsageError, match="segzoo_config"):
         config_of(nn.Conv2d(3, 1, 1))

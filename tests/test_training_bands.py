@@ -65,6 +65,13 @@ def test_a_batch_has_all_bands_between_0_and_1(bands):
     assert images.min() >= 0
 
 
+def test_a_batch_of_floats_is_not_rounded_to_bytes():
+    image = np.linspace(0, 1, 16 * 16, dtype=np.float32).reshape(16, 16, 1)
+    ranged = Preprocessing(channels="grey", intensity=parse_intensity("range:0,1"))
+    images, _, _ = batch_of(Images(image), ranged, 1)
+    assert np.array_equal(images.numpy()[0, 0], image[..., 0])
+
+
 def test_bands_are_chosen_for_training_as_for_predicting():
     image = np.arange(4, dtype=np.uint8) * np.ones((16, 16, 1), np.uint8)
     images, _, _ = batch_of(Images(image), Preprocessing(bands=("4", "3", "2")), 3)

@@ -274,7 +274,7 @@ class Job:
 
     def _run_rows(self, read: _Read, rows: RowJob) -> Mapping[str, float]:
         size = rows.plan.height, rows.plan.width
-        with self.predictor.watch.look(read.source.origin, size) as look:
+        with self.predictor.watch.look(read.source.origin, size, rows.rows.info) as look:
             return rows.run(self._keeping(read, size, lambda: rows.shares), look)
 
     def _finish(self, source: Source, seen: _Seen) -> Done:

@@ -301,6 +301,8 @@ class Predictor:
 
     def tell_watched(self) -> None:
         """Tell what is to be told of the images since the last time, once a run: those far from the data."""
+        for line in self.watch.notes():
+            self._tell(line)
         for line in self.watch.report():
             if self._tell == _log.info:
                 warnings.warn(line, stacklevel=3)
@@ -405,7 +407,7 @@ class Predictor:
         self._check_measured()
         small = pixels.shape[:2] != size
         given: dict[str, Any] = {"size": size if small else None, "exact": self._exact and not small}
-        with self.watch.look(name, size) as look:
+        with self.watch.look(name, size, info) as look:
             tensor, placement = network_input(pixels, self.config, info=info, look=look, **given)
         return Prepared(image, size, tensor, placement, info=info, name=name)
 
@@ -469,7 +471,7 @@ class Predictor:
         assert not callable(prepared.image)
         self._check_measured()
         image, info = prepared.image, prepared.info
-        with self.watch.look(prepared.name, prepared.size) as look:
+        with self.watch.look(prepared.name, prepared.size, prepared.info) as look:
             mask, chances = self.tiler.run(
                 image, prepared.plan, probabilities=probabilities, info=info, look=look
             )

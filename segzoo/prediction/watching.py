@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.images import choose_bands, told_alpha
 from segzoo.images.intensity import missing
 from segzoo.specs import BandStatistics
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.images.intensity import Scaling
+    from segzoo.interfaces import ImageInfo
 
 #: Images that use a smaller share than this of the range are told.
 _LITTLE = 0.25
@@ -52,18 +54,20 @@ class IntensityWatch:
     chosen: bool = False
     _far: dict[str, tuple[float, str]] = field(default_factory=dict)
     _holed: set[str] = field(default_factory=set)
+    _alpha: int = 0
     _told_scale: bool = False
     _seen: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def look(self, name: str, size: tuple[int, int]) -> Look:
+    def look(self, name: str, size: tuple[int, int], info: ImageInfo | None = None) -> Look:
         """Return what an image is looked at with; it counts once its ``with`` block succeeded.
 
         Args:
             name: of the image, for people.
             size: height and width of it.
+            info: what its file says of itself.
         """
-        return Look(self, name, size)
+        return Look(self, name, size, info)
 
     def report(self) -> list[str]:
         """Return what is to be told of the images so far, one line each, and begin anew."""
@@ -76,6 +80,12 @@ class IntensityWatch:
                 )
             self._far, self._holed, self._seen = {}, set(), 0
         return lines
+
+    def notes(self) -> list[str]:
+        """Return what is worth a line though nothing may be wrong with it, and begin anew."""
+        with self._lock:
+            count, self._alpha = self._alpha, 0
+        return [told_alpha(count, self.config.architecture.in_channels)] if count else []
 
     def _far_line(self) -> str:
         worst = sorted(self._far, key=lambda name: self._far[name][0])
@@ -93,6 +103,7 @@ class IntensityWatch:
         share = None if look.scaling is None else look.verdict(self.expected(look.scaling))
         with self._lock:
             self._seen += 1
+            self._alpha += look.leaves_alpha
             if look.holed:
                 self._holed.add(look.name or f"image {self._seen}")
             if share is not None:
@@ -122,8 +133,10 @@ class IntensityWatch:
 class Look:
     """What is seen of one image: how it is scaled, and a sample of what its values become."""
 
-    def __init__(self, watch: IntensityWatch, name: str, size: tuple[int, int]) -> None:
-        self._watch, self.name = watch, name
+    def __init__(
+        self, watch: IntensityWatch, name: str, size: tuple[int, int], info: ImageInfo | None
+    ) -> None:
+        self._watch, self.name, self._info = watch, name, info
         self._step = max(1, int((size[0] * size[1] / _LOOKED_AT) ** 0.5))
         self.scaling: Scaling | None = None
         self.holed = False
@@ -139,6 +152,15 @@ class Look:
         if self._watch.expected(scaling):
             some = scaled[:: self._step, :: self._step]
             self._parts.append(some.reshape(-1, scaled.shape[2]).copy())
+
+    @property
+    def leaves_alpha(self) -> bool:
+        """Whether the network gets all of the image but its alpha."""
+        config, info = self._watch.config, self._info
+        if info is None or info.alpha is None:
+            return False
+        wanted = config.architecture.in_channels
+        return bool(choose_bands(len(info.bands), info, config.preprocessing, wanted).dropped)
 
     def __enter__(self) -> Self:
         return self
