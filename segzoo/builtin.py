@@ -448,18 +448,18 @@ def segzoo_layouts() -> Iterable[LayoutSpec]:
             LayoutSpec(
                 name=f"torchvision-{name.replace('_', '-')}",
                 factory=f"segzoo.weights.layouts.torchvision:{name}",
-                marks=marks,
+                signature=signature,
                 summary=f"torchvision's {name}: an encoder, without its classifier",
                 homepage="https://github.com/pytorch/vision",
                 licence="BSD-3-Clause",
             )
-            for name, marks in torchvision.items()
+            for name, signature in torchvision.items()
         ),
         LayoutSpec(
             name="smp-unet",
             aliases=("segmentation-models-pytorch",),
             factory="segzoo.weights.layouts.smp:smp_unet",
-            marks=("segmentation_head.0.weight", "decoder.blocks.0.conv1.0.weight"),
+            signature=("segmentation_head.0.weight", "decoder.blocks.0.conv1.0.weight"),
             summary="segmentation_models.pytorch's U-Net: a folder of config.json and safetensors",
             homepage="https://github.com/qubvel-org/segmentation_models.pytorch",
         ),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from segzoo.lazy import moved_names
+from segzoo.deprecation import moved_names
 
 __getattr__, __dir__ = moved_names(__name__, "segzoo.data_check")

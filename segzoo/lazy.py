@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,21 +30,3 @@ def lazy_names(
         return value
 
     return get, lambda: list(sys.modules[package].__all__)
-
-
-def moved_names(old: str, new: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` for a module that has another name now.
-
-    Args:
-        old: its old name, under which it still answers, with a warning.
-        new: the module that it became.
-    """
-
-    def get(name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(f"module {old!r} has no attribute {name!r}")
-        value = getattr(import_module(new), name)
-        warnings.warn(f"{old} is {new} now: import {name} from there", DeprecationWarning, stacklevel=2)
-        return value
-
-    return get, lambda: [name for name in dir(import_module(new)) if not name.startswith("_")]

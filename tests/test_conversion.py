@@ -307,7 +307,9 @@ def test_a_stranger_brings_a_layout_for_networks_of_segzoo(site, tmp_path):
 
         @hookimpl
         def segzoo_layouts():
-            return [LayoutSpec(name="strange", factory="segzoo_stranger:layout", marks=("my_head.weight",))]
+            return [
+                LayoutSpec(name="strange", factory="segzoo_stranger:layout", signature=("my_head.weight",))
+            ]
         """,
     )
     model = segzoo.create("unet", num_classes=2, width=2).eval()
@@ -328,7 +330,7 @@ def test_two_layouts_that_fit_one_file_are_both_named(site, checkpoint, tmp_path
         @hookimpl
         def segzoo_layouts():
             factory = "segzoo_carvana.layout:milesial"
-            return [LayoutSpec(name="twin", factory=factory, marks=("outc.conv.weight",))]
+            return [LayoutSpec(name="twin", factory=factory, signature=("outc.conv.weight",))]
         """,
     )
     with pytest.raises(WeightsError, match="say layout='segzoo-carvana:milesial' or 'segzoo-twin:twin'"):

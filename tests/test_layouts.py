@@ -223,4 +223,4 @@ def test_every_layout_says_what_it_is_and_where_its_program_lives():
     for _, entry in zoo.registry("layouts").items():
         assert entry.spec.summary
         assert entry.spec.homepage.startswith("https://")
-        assert entry.spec.marks
+        assert entry.spec.signature

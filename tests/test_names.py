@@ -29,7 +29,7 @@ def model(name, **options):
     return ModelSpec(name=name, decoder="unet", encoder="plain", **options)
 
 def layout(name):
-    return LayoutSpec(name=name, factory="segzoo_mine:read", marks=(name,))
+    return LayoutSpec(name=name, factory="segzoo_mine:read", signature=(name,))
 
 def fetched(name, model):
     return WeightsSpec(name=name, url="https://example.org/x.pth", layout="smp-unet", model=model,

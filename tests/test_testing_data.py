@@ -106,22 +106,25 @@ def clumsy(checkpoint):
     return checkpoint.tensors["net.absent"]
 
 
-def layout(factory, *marks):
+def layout(factory, *signature):
     return LayoutSpec(
-        name="mine", factory=f"{HERE}:{factory}", marks=marks or ("net.a",), summary="s", homepage="h"
+        name="mine", factory=f"{HERE}:{factory}", signature=signature or ("net.a",), summary="s", homepage="h"
     )
 
 
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        (layout("trusting"), "it takes a file that has nothing but its marks"),
+        (layout("trusting"), "it takes a file that has nothing but its signature"),
         (layout("clumsy"), "promise 'other-files': it raised KeyError"),
         (layout("shrug"), "its factory must take `checkpoint` first, takes root, split"),
-        (layout("trusting", *zoo.registry("layouts").get("smp-unet").marks), "smp-unet has the same marks"),
+        (
+            layout("trusting", *zoo.registry("layouts").get("smp-unet").signature),
+            "smp-unet has the same signature",
+        ),
         (layout("trusting", 7), "must be names of tensors"),
     ],
-    ids=["trusting", "clumsy", "signature", "marks", "numbers"],
+    ids=["trusting", "clumsy", "arguments", "signature", "numbers"],
 )
 def test_a_layout_that_breaks_a_promise_is_told_which(spec, told):
     with pytest.raises(PluginError, match=told):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from segzoo.deprecation import renamed_fields
 from segzoo.errors import UsageError
 from segzoo.specs.base import PartSpec, Spec, check_factory
 
@@ -93,6 +94,7 @@ class ModelSpec(Spec):
             check_factory(self)
 
 
+@renamed_fields(marks="signature")
 @dataclass(frozen=True, kw_only=True)
 class LayoutSpec(PartSpec):
     """How another program names and orders the tensors of its checkpoints.
@@ -101,18 +103,20 @@ class LayoutSpec(PartSpec):
     `segzoo.weights.layouts.Checkpoint` and returns a `segzoo.weights.layouts.Conversion`.
 
     Attributes:
-        marks: names of tensors that every file of this layout has and, together, no other.
+        signature: names of tensors that every file of this layout has and, together, no other.
         homepage: of the program.
         licence: of the program; that of weights is their owner's to say.
     """
 
     kind: ClassVar[str] = "layout"
 
-    marks: tuple[str, ...]
+    signature: tuple[str, ...]
     homepage: str = ""
     licence: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.marks, str) or not self.marks:
-            raise UsageError(f"layout {self.name!r} needs a tuple of at least one tensor's name as marks")
+        if isinstance(self.signature, str) or not self.signature:
+            raise UsageError(
+                f"layout {self.name!r} needs a tuple of at least one tensor's name as its signature"
+            )

@@ -1,4 +1,4 @@
-"""The contract of layouts: told apart by their marks, and honest about files that do not fit."""
+"""The contract of layouts: told apart by their signatures, and honest about files that do not fit."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def check_layout(
 ) -> None:
     """Check a layout of other programs' checkpoints.
 
-    Its marks are its own; its factory takes a checkpoint; a file that bears nothing but its marks is refused
-    with a list of what is missing. And a state dict, if the author gives one, is recognised by its marks, and
-    converted to a model with finite logits.
+    Its signature is its own; its factory takes a checkpoint; a file of nothing but its signature is
+    refused with a list of what is missing. And a state dict, if the author gives one, is recognised by its
+    signature, and converted to a model with finite logits.
 
     Args:
         layout: its name, or its spec where no plug-in registers it yet.
@@ -55,7 +55,7 @@ def layout_promises(
     what = f"layout {spec.name!r}"
     promises: Promises = {
         "described": lambda: _check_described(spec, what),
-        "marks": lambda: _check_marks(spec, what),
+        "signature": lambda: _check_signature(spec, what),
         "factory": lambda: _check_factory(spec, what),
         "other-files": lambda: _check_other_files(spec, what),
     }
@@ -71,17 +71,17 @@ def _check_described(spec: LayoutSpec, what: str) -> None:
     )
 
 
-def _check_marks(spec: LayoutSpec, what: str) -> None:
+def _check_signature(spec: LayoutSpec, what: str) -> None:
     promise(
-        isinstance(spec.marks, tuple) and all(isinstance(mark, str) and mark for mark in spec.marks),
-        f"{what}: its marks {spec.marks!r} must be names of tensors",
+        isinstance(spec.signature, tuple) and all(isinstance(name, str) and name for name in spec.signature),
+        f"{what}: its signature {spec.signature!r} must be names of tensors",
     )
     same = [
         entry.full_name
         for _, entry in zoo.registry("layouts").items()
-        if set(entry.spec.marks) == set(spec.marks) and entry.spec != spec
+        if set(entry.spec.signature) == set(spec.signature) and entry.spec != spec
     ]
-    promise(not same, f"{what}: {', '.join(same)} has the same marks; add names that only its files have")
+    promise(not same, f"{what}: {', '.join(same)} has the same signature; add names that only its files have")
 
 
 def _check_factory(spec: LayoutSpec, what: str) -> None:
@@ -95,17 +95,17 @@ def _check_factory(spec: LayoutSpec, what: str) -> None:
 
 
 def _check_other_files(spec: LayoutSpec, what: str) -> None:
-    tensors = {mark: torch.zeros(()) for mark in spec.marks}
+    tensors = {name: torch.zeros(()) for name in spec.signature}
     checkpoint = Checkpoint(tensors=tensors, file="made-up.pth")
     try:
         resolve(spec.factory)(checkpoint, **spec.options)
     except WeightsError as error:
-        promise(bool(str(error)), f"{what}: a file of its marks alone must be refused with what it lacks")
+        promise(bool(str(error)), f"{what}: a file of its signature alone must be refused with what it lacks")
         return
     promise(
         False,
-        f"{what}: it takes a file that has nothing but its marks, each of no dimension; read what decides "
-        "the network with segzoo.weights.layouts.Transfer.shape",
+        f"{what}: it takes a file that has nothing but its signature, each of no dimension; read what "
+        "decides the network with segzoo.weights.layouts.Transfer.shape",
     )
 
 
@@ -119,7 +119,7 @@ def _check_conversion(
         promise(
             any(one.endswith(f":{spec.name}") for one in found),
             f"{what}: its example is recognised as {', '.join(found) or 'nothing'}; it lacks "
-            f"{', '.join(mark for mark in spec.marks if mark not in state) or 'no mark'}",
+            f"{', '.join(name for name in spec.signature if name not in state) or 'no tensor'}",
         )
         convert(file, folder, layout=spec.name, **options)
         if is_encoder(folder):

@@ -1,6 +1,6 @@
 """``segzoo.convert``: another program's checkpoint becomes a segzoo folder that computes the same logits.
 
-The layout is recognised from the names of the tensors (`segzoo.specs.LayoutSpec.marks`) and confirmed by
+The layout is recognised from the names of the tensors (`segzoo.specs.LayoutSpec.signature`) and confirmed by
 every tensor's shape; what does not fit to the last tensor is refused.
 """
 
@@ -103,7 +103,7 @@ def convert(
 
 
 def recognise(checkpoint: Checkpoint) -> list[str]:
-    """Return the full names of the layouts whose marks a checkpoint bears."""
+    """Return the full names of the layouts whose signature a checkpoint has."""
     return [entry.full_name for entry in _bearing(checkpoint)]
 
 
@@ -126,7 +126,7 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
 
 
 def _bearing(checkpoint: Checkpoint) -> list[Entry[LayoutSpec]]:
-    return [entry for entry in _layouts() if all(mark in checkpoint.tensors for mark in entry.spec.marks)]
+    return [entry for entry in _layouts() if all(name in checkpoint.tensors for name in entry.spec.signature)]
 
 
 def _layouts() -> list[Entry[LayoutSpec]]:
@@ -302,15 +302,15 @@ def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
         return f"{told}\nthe closest is {closest.full_name!r}: {error}"
     except OptionError:
         pass  # it cannot be tried without being told more
-    missing = "\n  ".join(mark for mark in closest.spec.marks if mark not in checkpoint.tensors)
+    missing = "\n  ".join(name for name in closest.spec.signature if name not in checkpoint.tensors)
     return f"{told}\nthe closest is {closest.full_name!r}, but these are missing:\n  {missing}"
 
 
 def _closeness(checkpoint: Checkpoint, spec: LayoutSpec) -> float:
-    """How many marks a file bears, and, less, how many of the words in their names it uses."""
-    borne = sum(mark in checkpoint.tensors for mark in spec.marks)
-    words = _words(spec.marks)
-    return borne + len(words & _words(checkpoint.tensors)) / (len(words) + 1)
+    """How many tensors of a signature a file has, and, less, how many of the words in their names it uses."""
+    there = sum(name in checkpoint.tensors for name in spec.signature)
+    words = _words(spec.signature)
+    return there + len(words & _words(checkpoint.tensors)) / (len(words) + 1)
 
 
 def _words(names: Iterable[str]) -> set[str]:

@@ -51,7 +51,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
             name="milesial",
             aliases=("pytorch-unet",),
             factory="segzoo_carvana.layout:milesial",
-            marks=("inc.double_conv.0.weight", "inc.double_conv.1.running_mean", "outc.conv.weight"),
+            signature=("inc.double_conv.0.weight", "inc.double_conv.1.running_mean", "outc.conv.weight"),
             summary="milesial's U-Net, versions 1 to 4, transposed or bilinear",
             homepage="https://github.com/milesial/Pytorch-UNet",
             licence="GPL-3.0-only",

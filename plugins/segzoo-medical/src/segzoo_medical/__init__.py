@@ -121,7 +121,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="wzmiaomiao-unet",
             factory="segzoo_medical.wzmiaomiao:unet",
-            marks=("in_conv.0.weight", "down4.1.4.running_mean", "out_conv.0.weight"),
+            signature=("in_conv.0.weight", "down4.1.4.running_mean", "out_conv.0.weight"),
             summary="WZMIAOMIAO's U-Net of any base width, trained on DRIVE",
             homepage=_DRIVE,
             licence="GPL-3.0-only",
@@ -129,7 +129,12 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="wzmiaomiao-vgg16",
             factory="segzoo_medical.wzmiaomiao:vgg16",
-            marks=("backbone.40.weight", "backbone.41.running_mean", "up4.conv.4.weight", "conv.0.weight"),
+            signature=(
+                "backbone.40.weight",
+                "backbone.41.running_mean",
+                "up4.conv.4.weight",
+                "conv.0.weight",
+            ),
             summary="WZMIAOMIAO's U-Net on VGG16 with batch norm",
             homepage=_DRIVE,
             licence="GPL-3.0-only",
@@ -137,7 +142,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="wzmiaomiao-mobilenet",
             factory="segzoo_medical.wzmiaomiao:mobilenet",
-            marks=(
+            signature=(
                 "backbone.0.0.weight",
                 "backbone.15.block.3.0.weight",
                 "up4.conv.4.weight",
@@ -150,7 +155,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="mindspore-unet-medical",
             factory="segzoo_medical.mindspore:unet_medical",
-            marks=(
+            signature=(
                 "inc.double_conv.0.weight",
                 "inc.double_conv.2.weight",
                 "up1.up.weight",
@@ -163,7 +168,11 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="mindspore-unet-simple",
             factory="segzoo_medical.mindspore:unet_simple",
-            marks=("conv0.convs.0.0.weight", "up_concat1.up_conv.weight", "up_concat4.conv.convs.1.0.weight"),
+            signature=(
+                "conv0.convs.0.0.weight",
+                "up_concat1.up_conv.weight",
+                "up_concat4.conv.convs.1.0.weight",
+            ),
             summary="MindSpore models' unet_simple",
             homepage=_MINDSPORE,
             licence="Apache-2.0",

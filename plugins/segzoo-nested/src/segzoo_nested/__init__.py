@@ -59,7 +59,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
             name="pytorch-nested-unet",
             aliases=("4uiiurz1",),
             factory="segzoo_nested.layout:pytorch_nested_unet",
-            marks=("conv0_0.conv1.weight", "conv0_4.bn2.running_var", "conv4_0.conv2.weight"),
+            signature=("conv0_0.conv1.weight", "conv0_4.bn2.running_var", "conv4_0.conv2.weight"),
             summary="4uiiurz1's UNet++ and U-Net, and the Ascend port's files",
             homepage="https://github.com/4uiiurz1/pytorch-nested-unet",
             licence="MIT",
@@ -67,7 +67,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="mindspore-unet-nested",
             factory="segzoo_nested.mindspore:unet_nested",
-            marks=(
+            signature=(
                 "conv00.convs.0.0.weight",
                 "up_concat04.conv.convs.1.0.weight",
                 "up_concat04.up_conv.weight",

@@ -96,7 +96,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="bubbliiiing",
             factory="segzoo_voc.layout:bubbliiiing",
-            marks=("up_concat1.conv1.weight", "up_concat4.conv2.bias", "final.weight"),
+            signature=("up_concat1.conv1.weight", "up_concat4.conv2.bias", "final.weight"),
             summary="bubbliiiing's U-Nets on VGG16 and ResNet-50",
             homepage="https://github.com/bubbliiiing/unet-pytorch",
             licence="MIT",

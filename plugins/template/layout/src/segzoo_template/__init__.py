@@ -15,7 +15,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
         LayoutSpec(
             name="template",
             factory="segzoo_template.layout:convert",
-            marks=("backbone.stages.0.first.conv.weight", "neck.steps.0.upsample.conv.weight"),
+            signature=("backbone.stages.0.first.conv.weight", "neck.steps.0.upsample.conv.weight"),
             summary="say which program writes these checkpoints",
             homepage="https://example.org/say-where-the-program-is",
             licence="say on what terms the program comes",
