@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_NUMBERS = (".png", ".tif", ".tiff", ".npy")
+_GREYS = (".png", ".tif", ".tiff")
+_NUMBERS = (*_GREYS, ".npy")
 _IMAGE, _SCORES = ("image",), ("probabilities",)
 _VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
@@ -361,7 +362,7 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         _output(
             "values:Values", "the values of the masks that the network learnt from", *_NUMBERS, together=()
         ),
-        _output("binary:Binary", "white where any class but background is, 1 bit a pixel", ".png"),
+        _output("binary:Binary", "white where any class but background is, 1 bit a pixel", *_GREYS),
         _output("colour:Colour", "the colours of the classes", *_PICTURES, memory=16),
         _output("overlay:Overlay", "the image, tinted and outlined", *_PICTURES, memory=40, needs=_IMAGE),
         _output("cutout:Cutout", "what is not background", *_PICTURES, memory=24, needs=_IMAGE),

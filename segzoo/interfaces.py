@@ -127,8 +127,11 @@ class ImageInfo:
             cal_max), after any rescaling of stored values; for the eye, and as a hint.
         inverted: whether low values are bright (TIFF's WhiteIsZero, DICOM's MONOCHROME1); the values
             themselves are as stored.
-        extra: what else a writer of the same format needs to write a mask that lies where the image lies,
-            such as NIfTI's affine; plain data.
+        mask_suffix: of the format that the masks of all pages go back into as one file, which the reader
+            writes, such as ``".nii.gz"``; empty for none.
+        extra: what else a writer of the same format needs to write a mask that lies where the image lies;
+            plain data. ``affine``, four rows of four numbers, maps column, row and page to millimetres
+            towards the right, front and head of a body.
     """
 
     height: int
@@ -147,6 +150,7 @@ class ImageInfo:
     nodata: float | None = None
     window: tuple[float, float] | None = None
     inverted: bool = False
+    mask_suffix: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

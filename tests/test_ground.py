@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+import torch
 from pyproj import Geod, Transformer
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
+import segzoo
+from segzoo.cli import run
 from segzoo.images.georeference import EXTRA, read_geo_tags
 from segzoo.interfaces import GeoReference, ImageInfo
 from segzoo.prediction import ground
-from segzoo.prediction.outputs import OutputOptions, output_files, write_output
+from segzoo.prediction.outputs import OutputOptions, output_files, write_output, write_outputs
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
 
@@ -88,6 +91,41 @@ def test_a_mask_of_an_image_that_was_turned_upright_claims_no_place(tmp_path: Pa
     path = write_output(found(info_of(UTM, orientation=6)), tmp_path / "a.tif")
     with rasterio.open(path) as mask:
         assert mask.crs is None
+
+
+def test_masks_of_an_image_on_the_ground_are_tiff_unless_another_format_is_chosen(tmp_path: Path):
+    names = ["mask", "values", "binary", "overlay", "areas"]
+    look = OutputOptions(suffixes={"values": "_values.png"})
+    paths = write_outputs(found(info_of(UTM)), tmp_path / "a", names, look)
+    suffixes = ["a_mask.tif", "a_values.png", "a_binary.tif", "a_overlay.png", "a_areas.csv"]
+    assert [path.name for path in paths] == suffixes
+    with rasterio.open(paths[2]) as binary:
+        assert binary.crs.to_epsg() == 32633
+        assert np.unique(binary.read(1)).tolist() == [0, 255]
+
+
+def test_predict_writes_masks_where_images_lie_whole_and_by_rows(tmp_path: Path):
+    torch.manual_seed(0)
+    model = segzoo.create("unet", num_classes=1, width=2, depth=2)
+    segzoo.save(model, tmp_path / "weights")
+    profile: Any = {"driver": "GTiff", "width": 1800, "height": 2200, "count": 3, "dtype": "uint8"}
+    with rasterio.open(
+        tmp_path / "field.tif", "w", crs="EPSG:32633", transform=Affine(*NORTH_UP), **profile
+    ) as file:
+        file.write(np.random.default_rng(0).integers(0, 256, (3, 2200, 1800), np.uint8))
+    words = ["predict", str(tmp_path / "field.tif"), "--model", str(tmp_path / "weights")]
+    words += ["--outputs", "mask,areas", "--out"]
+    assert run([*words, str(tmp_path / "whole")]) == 0
+    assert run([*words, str(tmp_path / "rows"), "--memory", "40MB"]) == 0
+    masks: list[Any] = []
+    for folder in ("whole", "rows"):
+        with rasterio.open(tmp_path / folder / "field_mask.tif") as mask:
+            assert (mask.transform, mask.crs.to_epsg()) == (Affine(*NORTH_UP), 32633)
+            masks.append(mask.read(1))
+    assert np.mean(masks[0] != masks[1]) < 1e-3
+    rows = table(tmp_path / "rows/field_areas.csv")
+    total = sum(float(row["square metres"]) for row in rows.values())
+    assert total == pytest.approx(2200 * 1800 * 0.125)
 
 
 def table(path: Path) -> dict[str, dict[str, str]]:

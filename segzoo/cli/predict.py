@@ -147,6 +147,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.prediction.outputs.writing import read_format
     from segzoo.prediction.sources import find
     from segzoo.prediction.sources.finding import parse_share
+    from segzoo.prediction.volumes import look_of, volume_paths
 
     if options["any_size"]:
         from PIL import Image
@@ -169,7 +170,10 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         _warn(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
-    images, videos = share.of(found.images), share.of(found.videos)
+    out = Path(options["out"])
+    gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)
+    images = share.of_files(found.images) if gathered else share.of(found.images)
+    videos = share.of(found.videos)
     if named and not videos:
         context = click.get_current_context()
         for name in ("out", "outputs"):

@@ -13,6 +13,7 @@ from segzoo.datasets.naming import masks_among
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, SegzooError
 from segzoo.files import Keeping, refuse_taken, sweep, writable
 from segzoo.images import has_suffix, readable_suffixes
+from segzoo.images.volumes import volume_suffix
 from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.concurrency import side_by_side
 from segzoo.prediction.manifest import Manifest, written_into
@@ -31,6 +32,7 @@ from segzoo.prediction.tiling import open_rows
 from segzoo.prediction.tiling.file_job import RowJob
 from segzoo.prediction.tiling.rows import READ_ROWS
 from segzoo.prediction.video.segment import VideoOptions, video_note, video_output, video_path, write_video
+from segzoo.prediction.volumes import Page, Volumes, divided, look_of, volume_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -150,6 +152,9 @@ class Job:
         look = str(replace(self.options, overwrite=False))
         told = (predictor.settings, self.outputs, look, self.films.settings)
         self.manifest: Manifest | None = None
+        self._volumes = Volumes(
+            self.out, self.outputs, self.options, predictor.config.labels, self._keeping_volume
+        )
         if save:
             writable(self.out)
             name = f"manifest{part}.jsonl"
@@ -165,8 +170,9 @@ class Job:
         images: list[Source] = []
         videos: list[VideoSource] = []
         done: list[Done] = []
+        whole = self._done_before(sources)
         for source in sources:
-            if self.resume and self.manifest is not None and self.manifest.has(source.origin, source.state()):
+            if source.origin in whole:
                 done.append(Done(source, skipped=True))
             elif isinstance(source, VideoSource):
                 videos.append(source)
@@ -184,6 +190,7 @@ class Job:
                 resume=self.resume,
                 labels=self.predictor.config.labels,
             )
+            self._volumes.expect(images)
         yield from done
         stages = Stages(
             prepare=_within_memory(self._read),
@@ -207,8 +214,25 @@ class Job:
             except SegzooError as error:
                 yield self._failed(video, error)
 
+    def _done_before(self, sources: Sequence[Source | VideoSource]) -> set[str]:
+        """Return the origins of what an earlier run did; of a volume, all of its pages or none."""
+        if not self.resume or self.manifest is None:
+            return set()
+        volumes = {source.origin: self._volumes.paths(source) for source in sources}
+        done = {
+            source.origin
+            for source in sources
+            if self.manifest.has(source.origin, source.state(), volumes[source.origin])
+        }
+        missing = {path for origin, paths in volumes.items() if origin not in done for path in paths}
+        return {origin for origin in done if missing.isdisjoint(volumes[origin])}
+
     def _failed(self, source: Source | VideoSource, error: SegzooError | None) -> Done:
         told = str(error) if source.origin in str(error) else f"{source.origin}: {error}"
+        if lost := self._volumes.fail(source):
+            told = (
+                f"{told}. So {', '.join(map(str, lost))} is not written, which needs the masks of all pages"
+            )
         if self.manifest is not None:
             self.manifest.add(source.origin, state=source.state(), error=told)
         return Done(source, error=told, missing=str(error) if isinstance(error, MissingExtraError) else "")
@@ -253,14 +277,15 @@ class Job:
 
     def _rows(self, source: FileSource) -> RowJob | None:
         """Return the job of an image that is too large to be held with all its pictures."""
-        stem = self.out / source.name
-        paths = {name: output_path(stem, name, self.options) for name in self.outputs} if self.save else {}
+        stem, look = self.out / source.name, look_of(source, self.outputs, self.options)
+        paths = {name: output_path(stem, name, look) for name in self.outputs} if self.save else {}
         return RowJob.find(
             self.predictor.tiler,
             source.path,
             paths,
-            self.options,
+            look,
             page=source.page,
+            info=source.info,
             cleans=self.predictor.cleans,
             any_size=self.any_size,
         )
@@ -286,17 +311,48 @@ class Job:
         assert seen.segmentation is not None
         written: tuple[Path, ...] = ()
         if self.save:
-            stem, shares = self.out / source.name, seen.segmentation.shares
-            keeping = self._keeping(seen.read, seen.segmentation.size, lambda: shares)
-            written = write_outputs(
-                seen.segmentation, stem, self.outputs, self.options, source=source.origin, keeping=keeping
-            )
+            written = self._written(seen.read, seen.segmentation)
         return Done(
             source,
             seen.segmentation,
             written,
             note=found_in_words(seen.segmentation.shares, seen.segmentation.labels),
         )
+
+    def _written(self, read: _Read, found: Segmentation) -> tuple[Path, ...]:
+        """Write the files of an image, and volumes whose last page it is."""
+        source, shares = read.source, found.shares
+        look = look_of(source, self.outputs, self.options)
+        flat, gathered = divided(self.outputs, look)
+        written: tuple[Path, ...] = ()
+        if flat:
+            stem, keeping = self.out / source.name, self._keeping(read, found.size, lambda: shares)
+            written = write_outputs(found, stem, flat, look, source=source.origin, keeping=keeping)
+        if gathered:
+            seconds = time.perf_counter() - read.began
+            written += self._volumes.add(
+                Page(source, read.state, written, seconds, found.size, shares), found
+            )
+        return written
+
+    def _keeping_volume(self, pages: Sequence[Page]) -> Keeping:
+        """Return what records all pages of a volume before it gets its name."""
+
+        def naming(parts: Mapping[Path, Path]) -> None:
+            manifest = self.manifest
+            for page in pages if manifest is not None else ():
+                assert manifest is not None
+                manifest.add(
+                    page.source.origin,
+                    state=page.state,
+                    outputs=(*page.outputs, *parts),
+                    parts=parts,
+                    seconds=page.seconds,
+                    size=page.size,
+                    areas=page.areas,
+                )
+
+        return Keeping(self._owns, naming)
 
     def _keeping(
         self, read: _Read, size: tuple[int, int], areas: Callable[[], Mapping[str, float]]
@@ -358,6 +414,10 @@ def refuse_outputs(
             (shot if camera else paths).extend(_output_paths(out, one, outputs, options, labels))
     for folder in {path.parent for path in (*paths, *shot)}:
         sweep(folder)
+    # The pages of a volume have it in common.
+    paths = [path for path in paths if not volume_suffix(path.name)] + list(
+        dict.fromkeys(path for path in paths if volume_suffix(path.name))
+    )
     told: dict[str, Any] = {"overwrite": options.overwrite, "inputs": files_of(inputs)}
     told["advice"] = _ADVICE_RESUMING if resume else _ADVICE
     refuse_taken(paths, owns=owns, **told)
@@ -410,8 +470,11 @@ def _output_paths(
 ) -> list[Path]:
     if isinstance(source, VideoSource):
         return [video_path(out, source, video_output(outputs))]
-    paths = {name: output_path(out / source.name, name, options) for name in outputs}
-    return [*paths.values()] if labels is None else [path for *_, path in written_as(paths, labels, options)]
+    look = look_of(source, outputs, options)
+    flat, _ = divided(outputs, look)
+    paths = {name: output_path(out / source.name, name, look) for name in flat}
+    alone = [*paths.values()] if labels is None else [path for *_, path in written_as(paths, labels, look)]
+    return [*alone, *volume_paths(out, source, outputs, look, labels)]
 
 
 def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:

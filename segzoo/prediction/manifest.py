@@ -23,7 +23,7 @@ from segzoo.errors import FailureError
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 #: How the first line begins, and how long it may be.
@@ -78,10 +78,18 @@ class Manifest:
         except OSError as error:
             raise FailureError(f"the manifest {self.path} cannot be used: {error}") from error
 
-    def has(self, origin: str, state: str) -> bool:
-        """Whether an image was done with these settings, has not changed, and its outputs are whole."""
+    def has(self, origin: str, state: str, outputs: Iterable[Path] = ()) -> bool:
+        """Whether an image was done with these settings, has not changed, and its outputs are whole.
+
+        Args:
+            origin: the image, as its source says.
+            state: of the source now.
+            outputs: files that must be among those that were written.
+        """
         entry = self._done.get(origin)
         if entry is None or not state or (entry["state"], entry["settings"]) != (state, self.settings):
+            return False
+        if any(path.relative_to(self.folder).as_posix() not in entry["outputs"] for path in outputs):
             return False
         return all(_facts(self.folder / name)[0] == size for name, size in entry["outputs"].items())
 

@@ -32,6 +32,10 @@ class ReaderSpec(PartSpec):
         claims: ``"package.module:callable"``, called with a path whose magic, suffix or being a folder fits:
             whether the file is this reader's. It must be quick, and raise nothing.
         extra: the extra of segzoo's distribution that brings what it needs, for people; empty for none.
+        writes: ``"package.module:callable"`` that writes the masks of all pages of an image as one file in
+            this format, in the image's place; empty for none. It is called with a binary file that is open
+            for writing, an array ``(pages, H, W)`` of uint8 or uint16, the image's
+            `segzoo.interfaces.ImageInfo`, and the suffix.
     """
 
     kind: ClassVar[str] = "reader"
@@ -43,6 +47,7 @@ class ReaderSpec(PartSpec):
     folders: bool = False
     claims: str = ""
     extra: str = ""
+    writes: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,5 +66,8 @@ class ReaderSpec(PartSpec):
             raise UsageError(
                 f"reader {self.name!r} needs suffixes, magic or claims: nothing says which files it opens"
             )
-        if self.claims:
-            check_callable(self, "claims", self.claims)
+        for field in ("claims", "writes"):
+            if value := getattr(self, field):
+                check_callable(self, field, value)
+        if self.writes and not self.suffixes:
+            raise UsageError(f"reader {self.name!r} writes masks: it needs the suffixes of their files")

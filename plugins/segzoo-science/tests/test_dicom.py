@@ -61,6 +61,7 @@ def changed(path: Path, *gone: str, **elements: Any) -> Path:
 
 def slice_at(path: Path, height: float, value: int, **elements: Any) -> Path:
     """A slice of 3 x 4 voxels of 0.5 x 0.25 mm that lies so high in the body."""
+    path.parent.mkdir(exist_ok=True, parents=True)
     place = {"ImagePositionPatient": [-10.0, -20.0, height], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
     given = {**place, "PixelSpacing": [0.5, 0.25], **elements}
     return written(path, np.full((3, 4), value, np.int16), **given)

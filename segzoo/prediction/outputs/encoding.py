@@ -116,7 +116,7 @@ class PngEncoder:
 
 
 class TiffEncoder:
-    """A TIFF of uint8 or uint16 by strips: a palette where 8 bits have colours, else grey.
+    """A TIFF of bool (0 and 255), uint8 or uint16 by strips: a palette where 8 bits have colours, else grey.
 
     ``(H, W)`` is one page, ``(K, H, W)`` are ``K`` of them, each with black and the colour of its class.
 
@@ -136,6 +136,7 @@ class TiffEncoder:
         colours: Colours = (),
         placing: Mapping[int, Any] | None = None,
     ) -> None:
+        first = _bytes(first)
         self._file, self._size, self._placing = file, (first.shape[-1], height), placing or {}
         pages = 1 if first.ndim == 2 else len(first)
         palettes = [colours] if first.ndim == 2 else [((0, 0, 0), colour) for colour in colours]
@@ -148,7 +149,7 @@ class TiffEncoder:
 
     def write(self, pixels: NDArray[Any]) -> None:
         """Take the next rows; errors as those of `finish`."""
-        rows = np.concatenate([self._rest, pixels], axis=-2)
+        rows = np.concatenate([self._rest, _bytes(pixels)], axis=-2)
         whole = rows.shape[-2] // _STRIP * _STRIP
         for top in range(0, whole, _STRIP):
             self._strip(rows[..., top : top + _STRIP, :])
@@ -296,7 +297,7 @@ def open_encoder(
         OptionError: arrays have no such format, or not such arrays.
     """
     flat, picture = first.ndim == 2, first.ndim == 3 and first.shape[2] in (3, 4) and first.dtype == np.uint8
-    kinds = ("bool", "uint8", "uint16") if suffix == ".png" else ("uint8", "uint16")
+    kinds = ("bool", "uint8", "uint16")
     pages = first.ndim in (2, 3)
     fits = {".png": picture or flat, ".tif": pages, ".tiff": pages, ".npy": True}.get(suffix, picture)
     if not fits or ((flat or suffix in PAGES) and suffix != ".npy" and first.dtype.name not in kinds):
@@ -310,6 +311,10 @@ def open_encoder(
     if suffix in WHOLE:
         return PillowEncoder(file, "WEBP" if suffix == ".webp" else "JPEG", quality)
     raise OptionError(f"arrays cannot be written as {suffix}: an output of that format draws bytes")
+
+
+def _bytes(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
 
 
 def _packed(rows: NDArray[Any], bits: int) -> NDArray[np.uint8]:

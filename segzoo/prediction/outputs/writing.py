@@ -7,6 +7,7 @@ image is read, and files written here carry none.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from segzoo import zoo
 from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
 from segzoo.images.georeference import EXTRA, placing_tags
+from segzoo.images.volumes import volume_suffix
 from segzoo.labels import alone, class_index, file_words, with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.encoding import PAGES, WHOLE, open_encoder
@@ -74,6 +76,28 @@ def _blamed(spec: OutputSpec, what: str) -> Iterator[None]:
         raise  # a bad image, option or disk, or too little memory
     except Exception as error:
         raise PluginError(f"output {spec.name!r} {what}: {type(error).__name__}: {error}") from error
+
+
+def options_for(info: ImageInfo | None, names: Iterable[str], options: OutputOptions) -> OutputOptions:
+    """Return how outputs of an image look: where it lies somewhere, in formats that can say where.
+
+    Masks of what lies on the ground are TIFF (GeoTIFF), and of a volume whose reader writes masks a volume,
+    unless a suffix was chosen. Outputs that are no masks stay as they are.
+
+    Args:
+        info: what the image's file says of itself.
+        names: of outputs.
+        options: how they look otherwise.
+    """
+    suffix = "" if info is None else info.mask_suffix or (".tif" if _placing(info) else "")
+    if not suffix:
+        return options
+    kept: dict[str, str] = {}
+    for name in names:
+        spec = find_output(name)
+        if name not in options.suffixes and set(spec.formats) & set(PAGES):
+            kept[name] = f"{PurePath(spec.suffix).stem}{suffix}"
+    return replace(options, suffixes={**kept, **options.suffixes}) if kept else options
 
 
 def output_path(stem: Path, name: str, options: OutputOptions) -> Path:
@@ -195,7 +219,8 @@ def write_outputs(
 
     Args:
         segmentation: what was found.
-        stem: folder and name, to which each output adds its suffix: ``out/cat`` gives ``out/cat_mask.png``.
+        stem: folder and name, to which each output adds its suffix: ``out/cat`` gives ``out/cat_mask.png``,
+            and ``out/cat_mask.tif`` of an image that lies on the ground.
         names: of outputs.
         options: how they look.
         source: the name of the image, told to programs that read COCO; the stem's unless told.
@@ -209,6 +234,8 @@ def write_outputs(
         FailureError: a file exists and may not be replaced (nothing is written then), or cannot be written.
     """
     options = options or OutputOptions()
+    if segmentation.info is not None and segmentation.info.geo is not None:
+        options = options_for(segmentation.info, names, options)
     check_outputs(names, options)
     paths = {name: output_path(stem, name, options) for name in dict.fromkeys(names)}
     _write(segmentation, paths, options, source or stem.name, keeping)
@@ -290,6 +317,9 @@ def output_files(
         check_by_rows(paths, specs)
     specs = specs or {name: find_output(name) for name in paths}
     formats = {name: _format(specs[name], path) for name, path in paths.items()}
+    for name, path in paths.items():
+        if formats[name] not in specs[name].formats:
+            raise OptionError(f"{path.name} gathers the masks of all pages: `segzoo predict` writes it")
     every = written_as(paths, labels, files.options, specs)
     places, overwrite = [path for *_, path in every], files.options.overwrite
     refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
@@ -350,8 +380,7 @@ class OutputFiles:
             FailureError: a file cannot be written.
         """
         self._done = self.size[0]
-        if self._table is not None:
-            segmentation = segmentation.with_mask(self._wanted(segmentation.mask), labels=self.drawn)
+        segmentation = self.wanted(segmentation)
         for drawing in self.drawings:
             one = segmentation if drawing.index is None else segmentation.of_class(drawing.index)
             drawing.draw(one, slice(None))
@@ -398,6 +427,12 @@ class OutputFiles:
             if self._done < self.size[0]:
                 raise FailureError(f"{drawing.path} got {self._done} of {self.size[0]} rows")
             drawing.finish()
+
+    def wanted(self, segmentation: Segmentation) -> Segmentation:
+        """Return a segmentation in which all classes but the wanted ones are background."""
+        if self._table is None:
+            return segmentation
+        return segmentation.with_mask(self._wanted(segmentation.mask), labels=self.drawn)
 
     def _wanted(self, mask: NDArray[Any]) -> NDArray[Any]:
         """Return a mask in which all classes but the wanted ones are background."""
@@ -517,6 +552,31 @@ class _Drawing:
             self._file.close()
 
 
+def drawn_pages(
+    segmentation: Segmentation, paths: Mapping[str, Path], options: OutputOptions, source: str
+) -> dict[Path, NDArray[Any]]:
+    """Return what outputs draw of a page for the volumes that it is a part of, ``(H, W)`` by their files.
+
+    Args:
+        segmentation: what was found on the page.
+        paths: the file of each output, of a format of volumes.
+        options: how outputs look.
+        source: the name of the page.
+    """
+    labels, size = segmentation.labels, segmentation.size
+    files = OutputFiles(labels, size, options, None, source, segmentation.info, whole=True)
+    segmentation = files.wanted(segmentation)
+    found: dict[Path, NDArray[Any]] = {}
+    for name, index, path in written_as(paths, labels, options):
+        one = segmentation if index is None else segmentation.of_class(index)
+        spec = find_output(name)
+        with _blamed(spec, f"cannot draw {source}"):
+            drawn = make_output(spec).draw(Band(one, options, _format(spec, path), source, size))
+        mask = np.asarray(drawn)
+        found[path] = mask.astype(np.uint8) if mask.dtype == np.bool_ else mask
+    return found
+
+
 def _placing(info: ImageInfo | None) -> dict[int, Any]:
     """Return the tags that place a TIFF where the image lies; none where that is said of it unturned."""
     if info is None or info.geo is None or info.orientation != 1:
@@ -530,6 +590,8 @@ def _row_formats(spec: OutputSpec) -> list[str]:
 
 def _format(spec: OutputSpec, path: PurePath) -> str:
     suffix = path.suffix.lower()
+    if set(spec.formats) & set(PAGES) and (volume := volume_suffix(path.name)):
+        return volume
     if suffix not in spec.formats:
         formats = " or ".join(spec.formats)
         raise OptionError(f"{spec.name} is written as {formats}, not as {path.name}")

@@ -13,14 +13,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from segzoo import zoo
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import ImageError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
-from segzoo.images import folder_suffixes, has_suffix, is_image_folder, searched_suffixes
+from segzoo.images import (
+    folder_suffixes,
+    has_suffix,
+    is_image_folder,
+    readable_suffixes,
+    searched_suffixes,
+)
 from segzoo.options import shown as shown_value
 from segzoo.prediction.manifest import written_into
-from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, pages_of
+from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, info_of
 from segzoo.prediction.video.reader import CAMERA, VIDEO_SUFFIXES, is_video
 
 if TYPE_CHECKING:
@@ -30,8 +37,8 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-#: Files of these suffixes may hold several pages, each an image.
-_PAGED = (".tif", ".tiff")
+#: Readers whose files are one image: of an animation, the first frame.
+_FLAT = ("segzoo:pillow", "segzoo:numpy", "segzoo:torch")
 #: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
 _LONGEST = 215
 
@@ -176,10 +183,7 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
     if is_image_folder(path):
         return [(path, Path(path.name))]
     if path.is_dir():
-        known = searched_suffixes() | VIDEO_SUFFIXES
-        named = [p for p in sorted(path.rglob("*")) if has_suffix(p, known)]
-        # What is no file, such as a pipe, is taken too: reading it says so.
-        inside = [p for p in named if not _is_folder(p) or has_suffix(p, folder_suffixes())]
+        inside = _inside(path)
         if not inside:
             raise ImageError(f"{path} holds no image ({' '.join(sorted(searched_suffixes()))}) and no video")
         return [(p, p.relative_to(path)) for p in search.kept(inside, path)]
@@ -194,6 +198,23 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
         top = _common(files)
         return [(one, one.relative_to(top)) for one in search.kept(files, top)]
     raise ImageError(f"there is no file {path}")
+
+
+def _inside(path: Path) -> list[Path]:
+    """Return the files and folders below a folder that are images or videos, and nothing inside of these."""
+    known, folders = searched_suffixes() | VIDEO_SUFFIXES, folder_suffixes()
+    found: list[Path] = []
+    taken: set[Path] = set()
+    for inner in sorted(path.rglob("*")):
+        if taken and not taken.isdisjoint(inner.parents):
+            continue
+        if _is_folder(inner):
+            if has_suffix(inner, folders) or is_image_folder(inner):
+                taken.add(inner)
+                found.append(inner)
+        elif has_suffix(inner, known):  # what is no file, such as a pipe, is taken too: reading it says so
+            found.append(inner)
+    return found
 
 
 def _is_folder(path: Path) -> bool:
@@ -243,7 +264,10 @@ def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
 
 def _stem(inner: Path) -> str:
     """Return a name without its suffix, but never ``.`` or ``..``, which are folders: ``..png`` stays."""
-    return str(inner.parent / inner.stem if inner.stem.strip(".") else inner)
+    name = inner.name.lower()
+    long = next((one for one in readable_suffixes() if one.count(".") > 1 and name.endswith(one)), "")
+    stem = inner.name[: -len(long)] if long else inner.stem
+    return str(inner.parent / stem if stem.strip(".") else inner)
 
 
 def _short(name: str) -> str:
@@ -263,12 +287,20 @@ def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
         return [UrlSource(where, name)]
     if isinstance(where, str) or is_video(where):
         return [VideoSource(str(where), name)]
-    whole = FileSource(where, name)
-    pages = pages_of(where) if where.suffix.lower() in _PAGED else 1
-    if pages <= 1:  # a TIFF without pages is one image that cannot be read
+    info = None if has_suffix(where, _flat_suffixes()) else info_of(where)
+    whole = FileSource(where, name, info=info)
+    if info is None or info.pages == 1:  # a file that cannot be described is one image that cannot be read
         return [whole]
-    digits = len(str(pages - 1))
-    return [replace(whole, name=f"{name}_{page:0{digits}d}", page=page) for page in range(pages)]
+    digits = len(str(info.pages - 1))
+    return [
+        replace(whole, name=f"{name}_{page:0{digits}d}", page=page, whole=name) for page in range(info.pages)
+    ]
+
+
+def _flat_suffixes() -> frozenset[str]:
+    """Return the suffixes of pictures and arrays, which have one page, or of which the first is meant."""
+    registry = zoo.registry("readers")
+    return frozenset(suffix for name in _FLAT for suffix in registry.get(name).suffixes)
 
 
 # Which part of a long list one of several runs takes.
@@ -297,6 +329,13 @@ class Share:
     def of(self, everything: Sequence[T]) -> list[T]:
         """Return every ``count``-th element, so that parts of a list sorted by size are alike."""
         return list(everything[self.index :: self.count])
+
+    def of_files(self, images: Sequence[Source]) -> list[Source]:
+        """Return every ``count``-th file with all its pages, which what gathers them needs."""
+        files: dict[Path | str, list[Source]] = {}
+        for one in images:
+            files.setdefault(one.path if isinstance(one, FileSource) else one.origin, []).append(one)
+        return [one for pages in self.of([*files.values()]) for one in pages]
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.http import Policy
 from segzoo.http import read as fetched
-from segzoo.images import count_pages, read_with_info
+from segzoo.images import open_image, read_with_info
 from segzoo.images.pixels import as_pixels
 from segzoo.images.reading import without_alpha
 from segzoo.prediction.video.reader import CAMERA
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from numpy.typing import NDArray
+
+    from segzoo.interfaces import ImageInfo
 
 
 #: Bytes that an address may give; more is refused, unless images of any size are read.
@@ -64,11 +66,15 @@ class FileSource:
         path: the file.
         name: of what is written for it.
         page: from 0, of a file with several; ``None`` of one with one.
+        whole: of several pages, name of what is written for all of them.
+        info: what the file says of itself, where that was looked up.
     """
 
     path: Path
     name: str
     page: int | None = None
+    whole: str = ""
+    info: ImageInfo | None = field(default=None, compare=False, repr=False)
 
     @property
     def origin(self) -> str:
@@ -207,9 +213,10 @@ def decoded(content: io.BytesIO, where: str) -> NDArray[Any]:
         raise ImageError(f"{where} cannot be read: {str(error) or type(error).__name__}") from error
 
 
-def pages_of(path: Path) -> int:
-    """Return how many pages a file has; 1 where it cannot be read, since reading it will tell why."""
+def info_of(path: Path) -> ImageInfo | None:
+    """Return what a file says of itself; nothing where it cannot be read, since reading it will tell why."""
     try:
-        return count_pages(path)
+        with open_image(path) as image:
+            return image.info
     except (ImageError, MissingExtraError):
-        return 1
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segzoo.files import Keeping
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.tiling import Plan, RowSource
     from segzoo.prediction.tiling.planner import Tiler
@@ -41,6 +42,7 @@ class RowJob:
         outputs: the file of each output.
         options: how outputs look.
         plan: how it is run.
+        info: what the file says of itself, for outputs that lie where it lies.
         shares: of the image that each class covers, by name, once it was run.
     """
 
@@ -51,6 +53,7 @@ class RowJob:
     outputs: Mapping[str, Path]
     options: OutputOptions
     plan: Plan
+    info: ImageInfo | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -62,6 +65,7 @@ class RowJob:
         options: OutputOptions,
         *,
         page: int | None = None,
+        info: ImageInfo | None = None,
         cleans: bool = False,
         any_size: bool = False,
     ) -> RowJob | None:
@@ -73,6 +77,7 @@ class RowJob:
             outputs: the file of each output.
             options: how outputs look.
             page: of a file with several, from 0.
+            info: what the file says of itself, where that was looked up.
             cleans: whether small objects or holes go, which takes the whole mask.
             any_size: whether images of more pixels than Pillow takes for harmless are read.
 
@@ -98,7 +103,7 @@ class RowJob:
         drawn = bytes_of_outputs(outputs, height, width, options, planes=planes)
         beside = rows.resident * pictures + drawn
         plan = tiler.plan_rows(rows, beside, probabilities=keeps)
-        return cls(tiler, path, page, rows, outputs, options, plan)
+        return cls(tiler, path, page, rows, outputs, options, plan, info)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -128,8 +133,9 @@ class RowJob:
             again = rows if whole else open_rows(self.path, page=self.page, max_pixels=None)
             return ShownRows(again, tiler.config.preprocessing.bands)
 
-        labels, options = tiler.config.labels, self.options
-        with output_files(self.outputs, labels, size, options=options, image=image, keeping=keeping) as sink:
+        labels = tiler.config.labels
+        given: Any = {"options": self.options, "image": image, "info": self.info, "keeping": keeping}
+        with output_files(self.outputs, labels, size, **given) as sink:
             segment_large(
                 tiler.engine,
                 rows,

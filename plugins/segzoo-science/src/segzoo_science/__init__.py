@@ -38,6 +38,7 @@ def segzoo_readers() -> list[ReaderSpec]:
             name="nifti",
             factory="segzoo_science.nifti:open_nifti",
             suffixes=(".nii", ".nii.gz"),
-            summary="NIfTI volumes by axial slices; needs nibabel",
+            writes="segzoo_science.nifti:write_nifti",
+            summary="NIfTI volumes by axial slices, and masks as volumes in their place; needs nibabel",
         ),
     ]

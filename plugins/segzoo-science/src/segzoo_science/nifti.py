@@ -203,6 +203,7 @@ class NiftiImage:
             pixel_size=size if min(size) > 0 else None,
             unit=_UNITS.get(header.get_xyzt_units()[0], "mm"),
             window=(low, high) if low < high else None,
+            mask_suffix=".nii.gz" if self._times == 1 else "",
             extra={
                 "affine": self._layout.affine(affine),
                 "nifti": {
@@ -253,7 +254,7 @@ def _too_many_axes(path: Path, shape: tuple[int, ...], header: Any) -> str:
     )
 
 
-def write_nifti(file: BinaryIO, volume: NDArray[Any], info: ImageInfo, *, packed: bool = True) -> None:
+def write_nifti(file: BinaryIO, volume: NDArray[Any], info: ImageInfo, suffix: str = ".nii.gz") -> None:
     """Write the masks of an image's pages as a volume that lies where the image lies.
 
     Args:
@@ -261,7 +262,7 @@ def write_nifti(file: BinaryIO, volume: NDArray[Any], info: ImageInfo, *, packed
         volume: ``(pages, H, W)`` of whole numbers.
         info: of the image: of a NIfTI file, whose shape, axes and affine the volume gets; or of any other,
             whose ``extra["affine"]`` says where its slices lie.
-        packed: whether it is compressed, as a ``.nii.gz`` file is.
+        suffix: of the file: ``.nii``, or ``.nii.gz``, which is compressed.
     """
     nibabel = load_nibabel()
     given: Any = info.extra.get("nifti")
@@ -280,7 +281,7 @@ def write_nifti(file: BinaryIO, volume: NDArray[Any], info: ImageInfo, *, packed
         image.set_sform(affine, given["sform"])
         image.set_qform(affine if given["qform"] else None, given["qform"])
     content = image.to_bytes()
-    if packed:
+    if suffix.endswith(".gz"):
         buffer = io.BytesIO()
         with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as stream:
             stream.write(content)

@@ -1,0 +1,45 @@
+"""Masks of all pages of an image as one file, in the formats that readers write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from segzoo import zoo
+from segzoo.plugins import resolve
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import ImageInfo
+    from segzoo.specs import ReaderSpec
+
+
+def volume_suffix(name: str) -> str:
+    """Return the suffix of a file name in whose format a reader writes masks; empty where none does."""
+    return _writer(name)[0]
+
+
+def write_volume(file: BinaryIO, masks: NDArray[Any], info: ImageInfo, name: str) -> None:
+    """Write the masks of all pages of an image, in its place.
+
+    Args:
+        file: open for writing.
+        masks: ``(pages, H, W)`` uint8 or uint16.
+        info: what the image's file says of itself.
+        name: of the file, whose suffix says the format.
+
+    Raises:
+        MissingExtraError: a library is missing that is not installed with the reader.
+    """
+    suffix, spec = _writer(name)
+    assert spec is not None, f"no reader writes {name}"
+    resolve(spec.writes)(file, masks, info, suffix)
+
+
+def _writer(name: str) -> tuple[str, ReaderSpec | None]:
+    found: tuple[str, ReaderSpec | None] = ("", None)
+    for _, (spec, _) in zoo.registry("readers").items():
+        for suffix in spec.suffixes if spec.writes else ():
+            if name.lower().endswith(suffix) and len(suffix) > len(found[0]):
+                found = suffix, spec
+    return found

@@ -1,0 +1,198 @@
+"""Masks of the pages of a file as one file: volumes that lie where the slices of their images lie.
+
+A volume is written when the mask of its last page is there; until then its masks are in memory, a byte a
+voxel. What writes one is the reader of its format (`segzoo.specs.ReaderSpec`, ``writes``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.files import whole_files, writing
+from segzoo.images.volumes import volume_suffix, write_volume
+from segzoo.interfaces import ImageInfo
+from segzoo.prediction.outputs.writing import drawn_pages, options_for, output_path, written_as
+from segzoo.prediction.sources import FileSource, VideoSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.files import Keeping
+    from segzoo.prediction.outputs import OutputOptions
+    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.prediction.sources import Source
+    from segzoo.specs import Labels
+
+
+def stem_of(out: Path, source: Source) -> Path:
+    """Return folder and name of what is written of all pages of a source's file."""
+    return out / ((source.whole if isinstance(source, FileSource) else "") or source.name)
+
+
+def look_of(source: Source, outputs: Sequence[str], options: OutputOptions) -> OutputOptions:
+    """Return how outputs of a source look: masks of what lies somewhere have a format that says where."""
+    return options_for(source.info if isinstance(source, FileSource) else None, outputs, options)
+
+
+def divided(outputs: Sequence[str], look: OutputOptions) -> tuple[list[str], list[str]]:
+    """Return the outputs that have a file for each page, and those that gather all pages in one."""
+    gathered = [name for name in outputs if volume_suffix(look.suffixes.get(name, ""))]
+    return [name for name in outputs if name not in gathered], gathered
+
+
+def volume_paths(
+    out: Path, source: Source, outputs: Sequence[str], look: OutputOptions, labels: Labels | None
+) -> list[Path]:
+    """Return the volumes that a source's masks go into.
+
+    Args:
+        out: the folder.
+        source: a page, or all of an image.
+        outputs: all that are written.
+        look: how outputs of this source look.
+        labels: which may overlap, so that each class has a file; ``None`` where nobody knows them yet.
+    """
+    stem = stem_of(out, source)
+    paths = {name: output_path(stem, name, look) for name in divided(outputs, look)[1]}
+    return [*paths.values()] if labels is None else [path for *_, path in written_as(paths, labels, look)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is recorded of a page once the volume is there.
+
+    Attributes:
+        source: the page.
+        state: of its file, before it was read.
+        outputs: files that were written of this page alone.
+        seconds: that it took.
+        size: (height, width).
+        areas: the share of it that each class covers.
+    """
+
+    source: Source
+    state: str
+    outputs: tuple[Path, ...]
+    seconds: float
+    size: tuple[int, int]
+    areas: Mapping[str, float]
+
+
+@dataclass
+class _Volume:
+    """Volumes of one file on their way: one, or one a class, for each output."""
+
+    waiting: set[str]
+    arrays: dict[Path, NDArray[Any]] = field(default_factory=dict)
+    pages: list[Page] = field(default_factory=list)
+    broken: bool = False
+
+
+class Volumes:
+    """Gathers the masks of pages, and writes the volumes that are complete.
+
+    Args:
+        out: the folder.
+        outputs: all that are written.
+        options: how they look.
+        labels: of the masks.
+        keeping: what may be replaced, and who records a volume with all its pages before it gets its name.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        outputs: Sequence[str],
+        options: OutputOptions,
+        labels: Labels,
+        keeping: Callable[[Sequence[Page]], Keeping],
+    ) -> None:
+        self._out, self._outputs, self._options, self._labels = out, tuple(outputs), options, labels
+        self._keeping, self._lock = keeping, Lock()
+        self._volumes: dict[Path, _Volume] = {}
+
+    def paths(self, source: Source | VideoSource) -> list[Path]:
+        """Return the volumes that the masks of a source go into."""
+        if isinstance(source, VideoSource):
+            return []
+        look = look_of(source, self._outputs, self._options)
+        return volume_paths(self._out, source, self._outputs, look, self._labels)
+
+    def expect(self, sources: Sequence[Source]) -> None:
+        """Take note of the pages that will come, of which a volume needs all."""
+        for source in sources:
+            if self.paths(source):
+                stem = stem_of(self._out, source)
+                self._volumes.setdefault(stem, _Volume(set())).waiting.add(source.origin)
+
+    def add(self, page: Page, segmentation: Segmentation) -> tuple[Path, ...]:
+        """Take the mask of a page; return the volumes that were written since it was the last one.
+
+        Raises:
+            FailureError: a volume cannot be written.
+            MissingExtraError: what writes it is not installed.
+        """
+        source = page.source
+        look = look_of(source, self._outputs, self._options)
+        names = divided(self._outputs, look)[1]
+        if not names:
+            return ()
+        # Of a page alone, what was found need not know how many there are.
+        file = source if isinstance(source, FileSource) else None
+        info = (file and file.info) or segmentation.info or _plain(segmentation)
+        number = (file and file.page) or 0
+        stem = stem_of(self._out, source)
+        paths = {name: output_path(stem, name, look) for name in names}
+        drawn = drawn_pages(segmentation, paths, look, source.origin)
+        with self._lock:
+            volume = self._volumes.setdefault(stem, _Volume({source.origin}))
+            for path, mask in drawn.items():
+                if path not in volume.arrays:
+                    volume.arrays[path] = np.zeros((info.pages, *mask.shape), mask.dtype)
+                volume.arrays[path][number] = mask
+            volume.pages.append(page)
+            if not self._is_last(stem, source) or volume.broken:
+                return ()
+            del self._volumes[stem]
+        self._write(volume, info, look)
+        return tuple(volume.arrays)
+
+    def fail(self, source: Source | VideoSource) -> list[Path]:
+        """Take note that a page has no mask; return the volumes that are not written because of it."""
+        if isinstance(source, VideoSource):
+            return []
+        stem = stem_of(self._out, source)
+        with self._lock:
+            volume = self._volumes.get(stem)
+            if volume is None:
+                return []
+            # What was gathered is of no use any more.
+            told = not volume.broken
+            volume.broken, volume.arrays, volume.pages = True, {}, []
+            self._is_last(stem, source)
+        return self.paths(source) if told else []
+
+    def _is_last(self, stem: Path, source: Source) -> bool:
+        waiting = self._volumes[stem].waiting
+        waiting.discard(source.origin)
+        return not waiting
+
+    def _write(self, volume: _Volume, info: ImageInfo, look: OutputOptions) -> None:
+        keeping = self._keeping(volume.pages)
+        with whole_files([*volume.arrays], overwrite=look.overwrite, keeping=keeping) as parts:
+            for (path, array), part in zip(volume.arrays.items(), parts, strict=True):
+                with writing(path), part.open("wb") as file:
+                    write_volume(file, array, info, path.name)
+
+
+def _plain(segmentation: Segmentation) -> ImageInfo:
+    """Return what is known of an image that is no file: one page of its size."""
+    height, width = segmentation.size
+    return ImageInfo(height=height, width=width, dtype="uint8", bands=())
