@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Values that are gone through at a time, so that what is measured takes little memory beside the image.
-_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 20
 #: Pixels that percentiles of types of more than 16 bits are found from.
 _SAMPLED = 1 << 20
 #: 2 ** 32 over the golden ratio: its multiples are spread evenly, in rows and columns of any length.
@@ -225,9 +225,7 @@ def scaling_for(intensity: Intensity, image: NDArray[Any], *, nodata: float | No
     Raises:
         ImageError: the values have no scale by this rule, such as negative ones in ``uint8`` mode.
     """
-    return scaling_of_rows(
-        intensity, (image[rows] for rows in _chunks(image)), dtype=image.dtype, nodata=nodata
-    )
+    return scaling_of_rows(intensity, [image], dtype=image.dtype, nodata=nodata)
 
 
 def scaling_of_rows(
@@ -256,7 +254,8 @@ def scaling_of_rows(
     if not measured:
         measure = _measure(intensity, dtype)
         for part in rows if not isinstance(measure, _Known) else ():
-            measure.add(part, nodata)
+            for some in _chunks(part):
+                measure.add(part[some], nodata)
         measured, beyond = tuple(measure.values()), measure.beyond
     low, high = (tuple(pair[side] for pair in measured) for side in (0, 1))
     if intensity.mode == "standard":
@@ -392,8 +391,8 @@ def _is_short(dtype: np.dtype[Any]) -> bool:
 
 
 def _chunks(image: NDArray[Any]) -> Iterator[slice]:
-    """Yield rows that hold about `_AT_ONCE` values."""
-    step = max(1, _AT_ONCE // max(1, image[:1].size))
+    """Yield rows that hold about `AT_ONCE` values."""
+    step = max(1, AT_ONCE // max(1, image[:1].size))
     for top in range(0, len(image), step):
         yield slice(top, top + step)
 

@@ -422,7 +422,8 @@ class Predictor:
     def _plan(self, size: tuple[int, int], pixels: NDArray[Any], *, probabilities: bool) -> Plan | None:
         channels = pixels.shape[2]
         resident = size[0] * size[1] * channels * pixels.itemsize
-        return self.tiler.plan(*size, channels=channels, resident=resident, probabilities=probabilities)
+        given = {"channels": channels, "resident": resident, "stored": pixels.itemsize}
+        return self.tiler.plan(*size, probabilities=probabilities, **given)
 
     @torch.inference_mode()
     def segment_prepared(
@@ -449,7 +450,8 @@ class Predictor:
             return [self.segment_prepared([one], probabilities=probabilities)[0] for one in prepared]
         one = prepared[0]
         image = one.image() if callable(one.image) else one.image
-        plan = self.tiler.smaller(one.plan, *one.size, channels=image.shape[2], probabilities=probabilities)
+        given = {"channels": image.shape[2], "stored": image.itemsize}
+        plan = self.tiler.smaller(one.plan, *one.size, probabilities=probabilities, **given)
         if plan is None:
             size = f"{one.size[0]}x{one.size[1]}"
             raise MemoryShortageError(f"an image of {size} pixels does not fit the memory ({told})")

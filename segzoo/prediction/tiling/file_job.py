@@ -16,7 +16,7 @@ from segzoo.prediction.outputs.writing import (
     written_as,
 )
 from segzoo.prediction.tiling import open_rows, segment_large
-from segzoo.prediction.tiling.rows import ShownRows, WholeRows
+from segzoo.prediction.tiling.rows import READ_ROWS, ShownRows, WholeRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,8 @@ class RowJob:
         rows = open_rows(path, page=page, max_pixels=None if any_size else -1)
         height, width = rows.height, rows.width
         keeps = needs(outputs, "probabilities") > 0
-        held = tiler.held(height, width, probabilities=keeps)
+        stored = rows.channels * rows.dtype.itemsize
+        held = tiler.held(height, width, probabilities=keeps, image=stored)
         if max((1 + tiler.shared) * held, rows.resident) <= tiler.budget:
             return None
         try:
@@ -101,7 +102,9 @@ class RowJob:
         labels = tiler.config.labels
         planes = len(labels.classes) if labels.overlapping else 1
         drawn = bytes_of_outputs(outputs, height, width, options, planes=planes)
-        beside = rows.resident * pictures + drawn
+        # What is deeper than 8 bits is gone through once more, to be shown.
+        deep = 3 * READ_ROWS * width * stored if rows.dtype.itemsize > 1 else 0
+        beside = (rows.resident + deep) * pictures + drawn
         plan = tiler.plan_rows(rows, beside, probabilities=keeps)
         return cls(tiler, path, page, rows, outputs, options, plan, info)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from segzoo.errors import OptionError
 from segzoo.images import placed
+from segzoo.images.intensity import AT_ONCE
 from segzoo.options import shown
 from segzoo.prediction.decision import ENLARGED_ROWS
 from segzoo.prediction.tiling.layout import cut, foresee, up
@@ -121,6 +122,8 @@ def plan_tiles(
     resize: Resize | None = None,
     probabilities: bool = False,
     overlapping: bool = False,
+    stored: int = 1,
+    scaled: int = 1,
     tile: int | None = None,
     overlap: int | Literal["exact", "auto"] = "auto",
     batch: int | None = None,
@@ -141,6 +144,8 @@ def plan_tiles(
         resize: how the network's images are resized, by its preprocessing.
         probabilities: whether those are made, to be kept or compared with thresholds.
         overlapping: whether classes overlap, so that the mask has a plane a class.
+        stored: bytes of a value as the image's file has it.
+        scaled: bytes of a value as intensity leaves it: 1, or 4 of floats.
         tile: the side of tiles, rounded up to the grid; chosen where not told.
         overlap: pixels that neighbours share, rounded up to the grid; ``"exact"``: as many as it takes for
             the result of the whole image; ``"auto"``: that, unless it makes the network see the image more
@@ -155,7 +160,16 @@ def plan_tiles(
     if height < 1 or width < 1:
         raise OptionError(f"an image of {height}x{width} has no pixel")
     job = Job(
-        height, width, channels or traits.in_channels, resident, beside, resize, probabilities, overlapping
+        height,
+        width,
+        channels or traits.in_channels,
+        resident,
+        beside,
+        resize,
+        probabilities,
+        overlapping,
+        stored,
+        scaled,
     )
     plans = list(_Search(traits, job).plans(_tiles(traits, *job.seen, tile), overlap, batch))
     if not plans:
@@ -292,6 +306,8 @@ def _too_small(least: Plan, budget: int, resident: int) -> str:
 MARGIN = 16_000_000
 #: Bytes that resizing takes for each value of a row: bytes become sums in 64 bits, of some rows at once.
 _RESIZED = 600
+#: Bytes that a value takes while intensity is measured or applied: copies in 64 bits, and what is summed.
+_MEASURED = 48
 
 
 @dataclass(frozen=True)
@@ -307,6 +323,8 @@ class Job:
         resize: how the network's images are resized.
         keeps: whether probabilities are made.
         overlapping: whether the mask has a plane a class.
+        stored: bytes of a value as the image's file has it.
+        scaled: bytes of a value as intensity leaves it.
     """
 
     height: int
@@ -317,6 +335,8 @@ class Job:
     resize: Resize | None = None
     keeps: bool = False
     overlapping: bool = False
+    stored: int = 1
+    scaled: int = 1
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -342,8 +362,11 @@ def needed(
     floats = 4 * area
     # The input once more while it is put together; those logits once more while they are decided.
     beside = batch * traits.in_channels * 2 * floats + classes * (5 if job.keeps else 2) * floats + 10 * area
-    held = rows * width * traits.in_channels
-    read = 6 * min(READ_ROWS, job.height) * job.width * max(job.channels, traits.in_channels)
+    held = rows * width * traits.in_channels * job.scaled
+    values = job.width * max(job.channels, traits.in_channels)
+    read = 3 * (job.stored + job.scaled) * min(READ_ROWS, job.height) * values
+    if job.stored > 1 or job.scaled > 1:
+        read += _MEASURED * min(AT_ONCE, job.height * values)
     parts = {
         "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
         "tiles": beside,
@@ -367,7 +390,7 @@ def _mask_bytes(classes: int, job: Job) -> int:
 
 def _resized(traits: NetworkProfile, job: Job) -> int:
     width = max(job.width, job.seen[1])
-    return (_RESIZED + 4 * READ_ROWS) * width * traits.in_channels
+    return (_RESIZED + 4 * READ_ROWS * job.scaled) * width * traits.in_channels
 
 
 def _enlarged(traits: NetworkProfile, job: Job, rows: int) -> int:

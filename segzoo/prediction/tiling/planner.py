@@ -8,7 +8,7 @@ image: a score, and a resumed run, must not depend on what else the machine does
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,14 @@ class Tiler:
     _measuring: Lock = field(default_factory=Lock)
 
     def plan(
-        self, height: int, width: int, *, channels: int, resident: int = 0, probabilities: bool = False
+        self,
+        height: int,
+        width: int,
+        *,
+        channels: int,
+        resident: int = 0,
+        probabilities: bool = False,
+        stored: int = 1,
     ) -> Plan | None:
         """Return how to run an image in tiles; ``None`` where it is run as a whole.
 
@@ -102,6 +109,7 @@ class Tiler:
             channels: of the image's file.
             resident: bytes that its source holds.
             probabilities: whether they are wanted.
+            stored: bytes of a value of the image.
 
         Raises:
             OptionError: the budget is too small; the text tells the least one.
@@ -112,7 +120,8 @@ class Tiler:
         budget = self._budget_here()
         large = max(height * width, seen) >= SMALL
         if self.memory is not None:
-            small = seen * MOST + self.held(height, width, probabilities=probabilities) < self.memory
+            held = self.held(height, width, probabilities=probabilities, image=channels * stored)
+            small = seen * MOST + held < self.memory
         else:
             kept = 4 * self.config.architecture.num_classes * height * width
             budget -= kept if self.steady and probabilities else 0
@@ -120,19 +129,28 @@ class Tiler:
         if small or not self._measurable():
             return None
         if large and self.steady and self.memory is None:
-            plan = self._steady_plan(height, width, channels, resident, probabilities=probabilities)
+            plan = self._steady_plan(
+                height, width, channels, resident, probabilities=probabilities, stored=stored
+            )
             if plan is not None and plan.peak <= budget:
                 return None if plan.single else self._announced(plan)
         beside = self._others(height, width, resident, probabilities=probabilities) if self.shared else 0
         try:
             plan = self._planned(
-                height, width, channels, resident, beside, max(budget, 1), probabilities=probabilities
+                height,
+                width,
+                channels,
+                resident,
+                beside,
+                max(budget, 1),
+                probabilities=probabilities,
+                stored=stored,
             )
         except OptionError as error:
             if self.memory is not None:
                 raise
             raise MemoryShortageError(f"an image of {height}x{width} pixels is too large: {error}") from error
-        if plan.single and plan.peak + self._beside(height, width) <= budget:
+        if plan.single and plan.peak + self._beside(height, width, stored) <= budget:
             return None
         return self._announced(plan)
 
@@ -166,17 +184,27 @@ class Tiler:
         others = self._others(height, width, resident, probabilities=probabilities)
         taken = area * MOST + others
         if most * taken > room and self._measurable():
+            stored = resident // (height * width * channels)
             job = Job(height, width, channels, resident, others, resize, probabilities)
+            job = replace(job, stored=stored, scaled=self._scaled)
             taken = sum(needed(self.measured(), job, seen, 1, smooth=False).values())
-            taken += self._beside(height, width)
+            taken += self._beside(height, width, stored)
         return max(1, min(most, room // taken))
 
     def _others(self, height: int, width: int, resident: int, *, probabilities: bool) -> int:
         """Return what images on their way take: of one, pictures are drawn, and a few wait."""
-        return _WAITING * resident + self.held(height, width, probabilities=probabilities)
+        image = resident // (height * width)
+        return _WAITING * resident + self.held(height, width, probabilities=probabilities, image=image)
 
     def smaller(
-        self, plan: Plan | None, height: int, width: int, *, channels: int, probabilities: bool = False
+        self,
+        plan: Plan | None,
+        height: int,
+        width: int,
+        *,
+        channels: int,
+        probabilities: bool = False,
+        stored: int = 1,
     ) -> Plan | None:
         """Return smaller tiles for an image that ran out of memory; ``None`` where there are none to try.
 
@@ -186,6 +214,7 @@ class Tiler:
             width: of the image.
             channels: of the image's file.
             probabilities: whether they are wanted.
+            stored: bytes of a value of the image.
         """
         if self.memory is not None or not self._measurable():
             return None
@@ -195,7 +224,15 @@ class Tiler:
             if side < have:
                 try:
                     cut = self._planned(
-                        height, width, channels, 0, 0, _ANY, probabilities=probabilities, side=side
+                        height,
+                        width,
+                        channels,
+                        0,
+                        0,
+                        _ANY,
+                        probabilities=probabilities,
+                        side=side,
+                        stored=stored,
                     )
                 except OptionError:  # the network sees farther than such a tile
                     continue
@@ -204,7 +241,7 @@ class Tiler:
         return None
 
     def _steady_plan(
-        self, height: int, width: int, channels: int, resident: int, *, probabilities: bool
+        self, height: int, width: int, channels: int, resident: int, *, probabilities: bool, stored: int
     ) -> Plan | None:
         """Return exact tiles that do not follow from the memory; ``None`` where there are none."""
         radius = self.measured().radius
@@ -212,7 +249,15 @@ class Tiler:
         if side is None:
             return None
         return self._planned(
-            height, width, channels, resident, 0, _ANY, probabilities=probabilities, side=side
+            height,
+            width,
+            channels,
+            resident,
+            0,
+            _ANY,
+            probabilities=probabilities,
+            side=side,
+            stored=stored,
         )
 
     def _announced(self, plan: Plan) -> Plan:
@@ -243,22 +288,37 @@ class Tiler:
         """Bytes that an image may take."""
         return to_spare() if self.memory is None else self.memory
 
-    def held(self, height: int, width: int, *, probabilities: bool = False) -> int:
-        """Return the bytes that an image, its mask and the pictures of it take in memory."""
+    def held(self, height: int, width: int, *, probabilities: bool = False, image: int = 3) -> int:
+        """Return the bytes that an image, its mask and the pictures of it take in memory.
+
+        Args:
+            height: of the image.
+            width: of the image.
+            probabilities: whether they are kept.
+            image: bytes of a pixel.
+        """
         labels = self.config.labels
         wide = 0 if labels.index_type == "uint8" else 8
         if labels.overlapping:  # a plane a class: the mask, and what is drawn and written of it
             wide = 3 * len(labels.classes)
         # Probabilities as floats, once more as they are written, and twice in the file's bytes.
         chances = 12 * self.config.architecture.num_classes if probabilities else 0
-        return height * width * (PICTURES + wide + chances)
+        # Deeper images and more bands twice: as they are read, and as the bands that are taken or shown.
+        deep = 2 * max(image - 3, 0) + (4 * self.config.architecture.in_channels if self._scaled > 1 else 0)
+        return height * width * (PICTURES + wide + chances + deep)
 
-    def _beside(self, height: int, width: int) -> int:
-        """Return what it takes to resize an image as a whole, and its scores back to its size."""
+    @property
+    def _scaled(self) -> int:
+        """Bytes of a value as intensity leaves it."""
+        return 1 if self.config.preprocessing.intensity.mode == "uint8" else 4
+
+    def _beside(self, height: int, width: int, stored: int) -> int:
+        """Return what it takes to scale and resize an image as a whole, and its scores back to its size."""
         resize, architecture = self.config.preprocessing.resize, self.config.architecture
+        deep = stored + 2 * self._scaled if max(stored, self._scaled) > 1 else 0
         if resize is None:
-            return 0
-        return height * width * (3 * architecture.in_channels + 12 * architecture.num_classes)
+            return height * width * deep * architecture.in_channels
+        return height * width * ((3 + deep) * architecture.in_channels + 12 * architecture.num_classes)
 
     def measured(self) -> NetworkProfile:
         """Measure the network, once; what other threads take meanwhile may be counted as its own."""
@@ -283,6 +343,7 @@ class Tiler:
         *,
         probabilities: bool,
         side: int | None = None,
+        stored: int = 1,
     ) -> Plan:
         return plan_tiles(
             self.measured(),
@@ -296,13 +357,16 @@ class Tiler:
             probabilities=probabilities or (bool(self.thresholds) and not self.config.labels.overlapping),
             overlapping=self.config.labels.overlapping,
             tile=side,
+            stored=stored,
+            scaled=self._scaled,
         )
 
     def plan_rows(self, rows: RowSource, beside: int, *, probabilities: bool) -> Plan:
         """Return how to run an image by rows, whose outputs take so many bytes beside; errors as `plan`."""
         size = rows.height, rows.width
         budget = self._budget_here()
-        plan = self._planned(*size, rows.channels, rows.resident, beside, budget, probabilities=probabilities)
+        given = {"probabilities": probabilities, "stored": rows.dtype.itemsize}
+        plan = self._planned(*size, rows.channels, rows.resident, beside, budget, **given)
         return self._announced(plan)
 
     @torch.inference_mode()
