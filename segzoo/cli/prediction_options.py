@@ -38,6 +38,22 @@ class EngineName(click.ParamType):
         return value
 
 
+class IntensityRule(click.ParamType):
+    """The text form of an intensity, which is checked before anything is read."""
+
+    name = "RULE"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the rule as it was written."""
+        from segzoo.images.intensity import parse_intensity
+
+        try:
+            parse_intensity(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
 _OPTIONS = (
     click.option(
         "--device",
@@ -84,7 +100,7 @@ _OPTIONS = (
     ),
     click.option(
         "--intensity",
-        metavar="RULE",
+        type=IntensityRule(),
         help="How values become numbers: uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, "
         "dtype or standard. :band behind it measures each band by itself, :run all images together [default: "
         "the weights'].",
@@ -154,7 +170,6 @@ class PredictionRequest:
             cleaning: ``smallest_object`` and ``smallest_hole``.
         """
         from segzoo.images import with_bands
-        from segzoo.images.intensity import parse_intensity
         from segzoo.prediction.decision import read_thresholds
         from segzoo.prediction.predictor import Predictor
         from segzoo.prediction.tiling.planner import read_budget
@@ -168,9 +183,6 @@ class PredictionRequest:
         with naming("--bands"):
             if self.bands is not None:
                 with_bands(config.preprocessing, self.bands, config.architecture.in_channels)
-        with naming("--intensity"):
-            if self.intensity is not None:
-                parse_intensity(self.intensity)
         backend: Any = self.backend or ("eager" if self.precision == "exact" else "torch")
         precision: Any = self.precision
         return Predictor(

@@ -506,7 +506,7 @@ class _Bits(_Measure):
     def _advice(self) -> str:
         return (
             f"say --intensity range:{self._least:g},{self._most:g} (the values that become 0 and 1), "
-            "window:CENTRE,WIDTH or percentiles:1,99.8"
+            "window:CENTRE,WIDTH or percentiles:1,99.8; data.intensity=... in training, intensity=... in Python"
         )
 
 

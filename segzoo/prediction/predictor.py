@@ -265,8 +265,8 @@ class Predictor:
             prepared = self.prepare(picture, probabilities=probabilities)
         found = self.segment_prepared([prepared], probabilities=probabilities)[0]
         for line in () if self._warned else self.watch.report():
-            warnings.warn(line, stacklevel=2)
             self._warned = True
+            warnings.warn(_in_python(line), stacklevel=2)
         return found
 
     def measure(self, images: Iterable[NDArray[Any]], info: ImageInfo | None = None) -> None:
@@ -305,7 +305,7 @@ class Predictor:
             self._tell(line)
         for line in self.watch.report():
             if self._tell == _log.info:
-                warnings.warn(line, stacklevel=3)
+                warnings.warn(_in_python(line), stacklevel=3)
             else:
                 self._tell(line)
 
@@ -569,3 +569,8 @@ def _opened(image: Picture, layout: Layout = "HWC") -> tuple[NDArray[Any], Image
         if isinstance(image, str | os.PathLike)
         else (as_pixels(image, layout=layout), None)
     )
+
+
+def _in_python(line: str) -> str:
+    """Return what a run tells, with the option as a call has it."""
+    return line.replace("--intensity percentiles:1,99.8", "intensity='percentiles:1,99.8'")

@@ -184,7 +184,7 @@ class Tiler:
         others = self._others(height, width, resident, probabilities=probabilities)
         taken = area * MOST + others
         if most * taken > room and self._measurable():
-            stored = resident // (height * width * channels)
+            stored = max(1, resident // (height * width * channels))
             job = Job(height, width, channels, resident, others, resize, probabilities)
             job = replace(job, stored=stored, scaled=self._scaled)
             taken = sum(needed(self.measured(), job, seen, 1, smooth=False).values())
