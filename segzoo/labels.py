@@ -529,8 +529,17 @@ def background_index(labels: Labels, told: str | int | None) -> int | None:
         raise OptionError(f"background: {error}, or none") from error
 
 
+#: Classes that a line names.
+_NAMED = 24
+
+
 def found_in_words(shares: Mapping[str, float], labels: Labels) -> str:
-    """Return which classes were found beside the background, and how much of the picture each covers."""
-    names = (labels.classes[index] for index in labels.foreground)
-    told = [f"{name} {shares[name]:.1%}" for name in names if shares.get(name)]
+    """Return which classes were found beside the background, and how much of the picture each covers.
+
+    Of very many, the largest are named.
+    """
+    names = [name for index in labels.foreground if shares.get(name := labels.classes[index])]
+    most = set(sorted(names, key=lambda name: -shares[name])[:_NAMED])
+    told = [f"{name} {shares[name]:.1%}" for name in names if name in most]
+    told += [f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
     return ", ".join(told) or ("nothing" if labels.overlapping else "background only")

@@ -14,11 +14,14 @@ import segzoo
 from segzoo import zoo
 from segzoo.build import make_metric, open_dataset
 from segzoo.cli import run
+from segzoo.config import Architecture, ModelConfig, from_json, to_json
 from segzoo.errors import MaskError, OptionError
 from segzoo.evaluation import score_model, score_predictions
-from segzoo.labels import read_mask, to_classes
+from segzoo.labels import found_in_words, read_mask, to_classes
 from segzoo.metrics.confusion import MOST_CLASSES, confusion_matrix
-from segzoo.prediction.outputs import output_files
+from segzoo.prediction.manifest import Manifest
+from segzoo.prediction.outputs import output_files, write_outputs
+from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels, numbered_labels
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.class_weights import class_pixels
@@ -234,3 +237,34 @@ def test_more_classes_than_a_confusion_matrix_may_have_are_refused_before_it_is_
     for name in ("iou", "dice"):
         with pytest.raises(OptionError, match="4,096 classes are the most that are scored"):
             make_metric(name, numbered_labels(65_535))
+
+
+MANY = 40_000
+
+
+@pytest.mark.parametrize("background", [0, None])
+def test_40000_classes_are_kept_in_configs_masks_and_outputs(tmp_path, background):
+    names = tuple(f"taxon {index}" for index in range(MANY))
+    labels = Labels(classes=names, background=background)
+    config = ModelConfig(architecture=Architecture(name="segzoo:unet", num_classes=MANY), labels=labels)
+    assert from_json(json.loads(json.dumps(to_json(config))), "config.json") == config
+    mask = np.arange(MANY, dtype=np.uint16).reshape(200, 200)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert np.array_equal(to_classes(read_mask(tmp_path / "mask.png"), labels, "mask.png"), mask)
+    found = Segmentation(mask, labels, np.zeros((200, 200, 3), np.uint8))
+    assert set(found.areas.values()) == {1}
+    assert len(found.instances().areas) == MANY - (background == 0)
+    kinds = ["mask", "values", "areas", "overlay", "coco"]
+    written = dict(zip(kinds, write_outputs(found, tmp_path / "a", kinds), strict=True))
+    for kind in ("mask", "values"):
+        assert np.array_equal(read_mask(written[kind]), mask)
+    assert len(written["areas"].read_text().splitlines()) == MANY + 1
+    assert len(json.loads(written["coco"].read_text())["categories"]) == len(labels.foreground)
+    assert found_in_words(found.shares, labels).endswith(f", and {len(labels.foreground) - 24:,} more")
+
+
+def test_a_run_with_as_many_classes_as_there_may_be_is_gone_on_with(tmp_path):
+    shares = {f"class {index}": float(index == 7) for index in range(65_535)}
+    Manifest(tmp_path).add("a.png", state="as it was", size=(4, 4), areas=shares)
+    assert Manifest(tmp_path).has("a.png", "as it was")
+    assert json.loads((tmp_path / "manifest.jsonl").read_text())["areas"] == {"class 7": 1.0}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: How the first line begins, and how long it may be.
 _BEGINS, _LONGEST = b'{"input": ', 1 << 20
+#: Of more classes, a line has only those that cover something: else it would be longer than that.
+_MOST_AREAS = 256
 #: What the manifests of runs are called: one, or one for each of the runs that share the work.
 MANIFEST = "manifest{part}.jsonl"
 
@@ -123,7 +125,8 @@ class Manifest:
             parts: where each of them lies as long as it has no name.
             seconds: that it took.
             size: ``(height, width)`` of the image.
-            areas: the share of the image that each class covers.
+            areas: the share of the image that each class covers; of very many, only those that are there
+                are written.
             error: why there is no mask.
 
         Raises:
@@ -140,7 +143,10 @@ class Manifest:
             entry |= {"outputs": {name: size for name, (size, _) in facts.items()}}
             entry |= {"times": {name: time for name, (_, time) in facts.items()}}
             entry |= {"seconds": round(seconds, 4), "height": size[0], "width": size[1]}
-            entry |= {"areas": {name: round(share, 6) for name, share in (areas or {}).items()}}
+            # Of very many classes, a line each image holds those that are there.
+            many = len(areas or ()) > _MOST_AREAS
+            covered = {name: share for name, share in (areas or {}).items() if share or not many}
+            entry |= {"areas": {name: round(share, 6) for name, share in covered.items()}}
         entry |= {"state": state, "settings": self.settings}
         try:
             self._append((as_json(entry) + "\n").encode())
