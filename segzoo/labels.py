@@ -240,6 +240,8 @@ def to_classes(
 
 def with_ignored(labels: Labels) -> Labels:
     """Return labels that have an ``ignore_index``: their own, or an index that no class has."""
+    if labels.overlapping:  # whose masks say what is ignored by themselves
+        return labels
     return labels if labels.ignore_index is not None else replace(labels, ignore_index=labels.unused_index)
 
 

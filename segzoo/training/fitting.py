@@ -40,10 +40,11 @@ def fit_processes(stepper: TrainStep, data: Augmented, batches: Batches, channel
     """
     processes, size = stepper.accelerator.num_processes, data.augment.size
     if processes > 1 and stepper.accelerator.device.type != "cpu" and size is not None:
-        fit_memory(stepper, (batches.batch_size // processes, channels, *size))
+        planes = len(data.labels.classes) if data.labels.overlapping else 0
+        fit_memory(stepper, (batches.batch_size // processes, channels, *size), planes=planes)
 
 
-def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int]) -> None:
+def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: int = 0) -> None:
     """Set the parts in which every process takes its share of a batch; all call it before the first step.
 
     Weights, statistics and random numbers are as they were before.
@@ -51,16 +52,17 @@ def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int]) -> None:
     Args:
         stepper: whose ``accumulate`` grows where a process needs it.
         shape: ``(N, C, H, W)`` of the share.
+        planes: of masks, where classes overlap; 0 for class indices.
 
     Raises:
         FailureError: a process has no memory for a single image.
     """
     random, parts = random_state(), stepper.accumulate
-    short = _tried(stepper, shape, parts)
+    short = _tried(stepper, shape, parts, planes)
     while short and parts < shape[0]:
         parts *= 2
         release_memory()
-        short = _tried(stepper, shape, parts)
+        short = _tried(stepper, shape, parts, planes)
     release_memory()
     restore_random(random)
     accelerator = stepper.accelerator
@@ -75,7 +77,7 @@ def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int]) -> None:
         )
 
 
-def _tried(stepper: TrainStep, shape: tuple[int, int, int, int], parts: int) -> str:
+def _tried(stepper: TrainStep, shape: tuple[int, int, int, int], parts: int, planes: int) -> str:
     """Go forward and backward with the largest part; return what was said where memory is short."""
     # Neither the wrapper of data parallel processes nor a batch norm in training, which wait for the others.
     model: torch.nn.Module = getattr(stepper.model, "module", stepper.model)
@@ -88,7 +90,8 @@ def _tried(stepper: TrainStep, shape: tuple[int, int, int, int], parts: int) -> 
         trained = [one for one in model.parameters() if one.requires_grad]
         kept = [torch.empty_like(one) for one in trained for _ in range(_KEPT)]
         pixels = torch.zeros((images, *shape[1:]), device=device)
-        masks = torch.zeros((images, height, width), dtype=torch.long, device=device)
+        size = (images, planes, height, width) if planes else (images, height, width)
+        masks = torch.zeros(size, dtype=torch.long, device=device)
         stepper.accelerator.backward(stepper.loss(model.forward(pixels), masks))
         del kept
     except (RuntimeError, MemoryError) as error:

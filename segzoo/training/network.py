@@ -33,9 +33,9 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     """
     classes = len(training.labels.classes)
     options: dict[str, Any] = dict(recipe.model_options)
-    # Two classes need one logit.
+    # Two classes need one logit, unless they overlap.
     if options.get("num_classes") is None:
-        options["num_classes"] = 1 if classes == 2 else classes
+        options["num_classes"] = 1 if classes == 2 and not training.labels.overlapping else classes
     if recipe.bands:
         # As many as are chosen: a network of one band is not shown it three times.
         options.setdefault("in_channels", len(recipe.bands))

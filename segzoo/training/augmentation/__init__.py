@@ -7,6 +7,6 @@ the mask.
 
 from __future__ import annotations
 
-from segzoo.training.augmentation.pipeline import Augmentation, make_augmentation
+from segzoo.training.augmentation.pipeline import Augmentation, augmentation_for, make_augmentation
 
-__all__ = ["Augmentation", "make_augmentation"]
+__all__ = ["Augmentation", "augmentation_for", "make_augmentation"]

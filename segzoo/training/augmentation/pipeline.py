@@ -10,11 +10,14 @@ import numpy as np
 
 from segzoo import zoo
 from segzoo.errors import OptionError
+from segzoo.labels import flattened
+from segzoo.specs import IGNORED
 from segzoo.training.augmentation.step import Step, read_share, read_step, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from segzoo.specs import Labels
     from segzoo.training.augmentation.step import Pair, Pixels, Size
 
 
@@ -93,17 +96,43 @@ class Augmentation:
 
         Args:
             image: ``(H, W, C)`` of any number of bands: uint8, or float32 in which 1 is white.
-            mask: ``(H, W)`` uint8 class indices, ``ignore_index`` where pixels count for nothing.
+            mask: ``(H, W)`` uint8 class indices, ``ignore_index`` where pixels count for nothing; or
+                ``(K, H, W)`` of classes that overlap, whose planes move together.
             random: decides everything.
             colours: which bands are colours, red, green and blue in this order where all are there: steps
                 about colours change them alone. ``None`` if all are.
         """
+        if mask.ndim == 3:
+            # Each combination of classes is an index, so that all steps move planes as they move classes.
+            flat, table = flattened(mask)
+            image, flat = self._done(image, flat, random, len(table) - 1, colours)
+            return image, np.ascontiguousarray(table.T[:, flat])
+        return self._done(image, mask, random, self.ignore_index, colours)
+
+    def _done(
+        self,
+        image: Pixels,
+        mask: Pixels,
+        random: np.random.Generator,
+        ignore: int | None,
+        colours: Sequence[int] | None,
+    ) -> Pair:
         before = image, mask
         if colours is not None and tuple(colours) == tuple(range(image.shape[2])):
             colours = None
         for step in self.steps:
-            image, mask = step.done(image, mask, random, self.ignore_index, colours)
+            image, mask = step.done(image, mask, random, ignore, colours)
         return _own(image, before[0]), _own(mask, before[1])
+
+
+def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> Augmentation:
+    """Make an augmentation for masks with these labels; arguments and errors as those of `make_augmentation`.
+
+    Where classes overlap, pixels from outside the image have none of them, or count for none.
+    """
+    if labels.overlapping:
+        return make_augmentation(steps, ignore_index=IGNORED)
+    return make_augmentation(steps, ignore_index=labels.ignore_index, background=labels.background)
 
 
 def make_augmentation(

@@ -13,6 +13,7 @@ import numpy as np
 from segzoo.errors import OptionError
 from segzoo.labels import counted, with_ignored
 from segzoo.options import check_choice
+from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,11 @@ def count_classes(dataset: Dataset) -> ClassCounts:
     pixels, areas = np.zeros((2, classes), np.int64)
     for index in range(len(dataset)):
         mask = counted(dataset[index], labels)
+        if labels.overlapping:
+            here = np.count_nonzero(mask == 1, axis=(1, 2))
+            pixels += here
+            areas += (here > 0) * np.count_nonzero(mask != IGNORED, axis=(1, 2))
+            continue
         here = np.bincount(mask.reshape(-1), minlength=max(classes, ignored + 1))
         here[ignored] = 0
         here = here[:classes]

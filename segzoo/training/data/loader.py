@@ -19,7 +19,7 @@ from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.images import colour_bands, normalised, take_bands
 from segzoo.images.intensity import scaling_for
 from segzoo.labels import counted
-from segzoo.training.augmentation import make_augmentation
+from segzoo.training.augmentation import augmentation_for
 from segzoo.training.data.measuring import DataBands, naming_sample
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Batch(NamedTuple):
 
     Attributes:
         images: ``(N, C, H, W)`` float32, preprocessed.
-        masks: ``(N, H, W)`` uint8, as bytes travel faster between processes and to the device.
+        masks: ``(N, H, W)`` uint8, as bytes travel faster between processes and to the device;
+            ``(N, K, H, W)`` where classes overlap.
         indices: ``(N,)`` of the samples in their data set.
     """
 
@@ -115,9 +116,7 @@ class Augmented(Dataset[Batch]):
     ) -> None:
         self.dataset, self.seed, self.preprocessing = dataset, recipe.seed, preprocessing
         self.labels = labels or dataset.labels
-        self.augment = make_augmentation(
-            recipe.augment, ignore_index=self.labels.ignore_index, background=self.labels.background
-        )
+        self.augment = augmentation_for(recipe.augment, self.labels)
         self._bands = DataBands(dataset, preprocessing, in_channels)
         self._scalings: dict[int, Scaling] = {}
         if self.augment.size is None and recipe.batch_size > 1:

@@ -493,6 +493,9 @@ class EpochStats:
         self._loss += step.loss
         self.waited += waited
         self.took += took
+        if batch.masks.ndim == 4:
+            self.pixels += (batch.masks == 1).sum(dim=(0, 2, 3))
+            return
         # Of 16 bits torch counts nothing.
         masks = batch.masks.flatten()
         counts = torch.bincount(masks if masks.itemsize == 1 else masks.int(), minlength=len(self.pixels))
