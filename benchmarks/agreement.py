@@ -75,7 +75,7 @@ def way(model: str, name: str, images: list[NDArray[np.uint8]], shown: list[NDAr
     told: list[str] = []
     begun = time.perf_counter()
     calibration = shown if precision == "fastest" else ()
-    predictor = segzoo.Predictor(model, **options, calibration=calibration, tell=told.append)
+    predictor = segzoo.Predictor(model, **options, calibration=calibration, on_message=told.append)
     masks = [predictor(image).mask > 0 for image in images]
     return Found(masks, time.perf_counter() - begun, " | ".join(dict.fromkeys(told)))
 

@@ -114,7 +114,9 @@ def ours(
     told: list[str] = []
     begun = time.perf_counter()
     calibration = files[:4] if choice["precision"] == "fastest" else ()
-    predictor = segzoo.Predictor(network, device=device, calibration=calibration, tell=told.append, **choice)
+    predictor = segzoo.Predictor(
+        network, device=device, calibration=calibration, on_message=told.append, **choice
+    )
     way = predicted(predictor, out, batch)
     way.told = f"made in {time.perf_counter() - begun:.1f} s: {' | '.join(dict.fromkeys(told))}"
     return way

@@ -90,7 +90,7 @@ def compare(name: str, engines: list[str], images: torch.Tensor, runs: int) -> N
         told: list[str] = []
         start = time.perf_counter()
         calibration = [torch.randn_like(images) for _ in range(2)] if "fastest" in key else []
-        engine = make_engine(plain, **ENGINES[key], calibration=calibration, tell=told.append)
+        engine = make_engine(plain, **ENGINES[key], calibration=calibration, on_message=told.append)
         made[key] = (time.perf_counter() - start, " | ".join([engine.description, *told]))
         ways[key] = lambda engine=engine: engine(images)
     memory = {key: peak(run) for key, run in ways.items()}

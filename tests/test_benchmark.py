@@ -85,10 +85,10 @@ def test_networks_of_other_channels_get_an_image_of_as_many():
 
 
 def test_a_run_that_fails_is_told_and_the_others_have_their_figures(monkeypatch):
-    def broken(*given, tell, backend, **options):
+    def broken(*given, on_message, backend, **options):
         if backend == "eager":
-            return make_engine(*given, tell=tell, backend=backend, **options)
-        tell("the calibration was short")
+            return make_engine(*given, on_message=on_message, backend=backend, **options)
+        on_message("the calibration was short")
         raise RuntimeError("out of memory\nand more")
 
     monkeypatch.setattr("segzoo.prediction.benchmark.make_engine", broken)

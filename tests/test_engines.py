@@ -73,7 +73,7 @@ def away(network: nn.Module, run: Engine, *size: int) -> float:
 def test_an_exact_engine_gives_the_network_s_logits_for_odd_and_tiny_images(name: str) -> None:
     told: list[str] = []
     network = made(**NETWORKS[name])
-    engine = make_engine(network, tell=told.append)
+    engine = make_engine(network, on_message=told.append)
     assert max(away(network, engine, *size) for size in ((37, 50), (32, 32), (1, 7))) < 1e-4
     assert told == []
     assert "weights packed, skips added instead of joined" in engine.description
@@ -84,7 +84,7 @@ def test_an_exact_engine_gives_the_network_s_logits_for_odd_and_tiny_images(name
 def test_an_exact_engine_of_a_large_encoder_gives_the_network_s_logits(name: str) -> None:
     told: list[str] = []
     network = made(**LARGE[name])
-    engine = make_engine(network, tell=told.append)
+    engine = make_engine(network, on_message=told.append)
     assert away(network, engine, 45, 70) < 1e-4
     assert told == []
 
@@ -108,7 +108,7 @@ def test_a_cpu_without_bfloat16_computes_exactly_and_that_is_told(monkeypatch: p
     monkeypatch.setattr(machine, "_cpu_capabilities", lambda: {"avx512_bf16": False})
     told: list[str] = []
     network = made(**NETWORKS["transposed"])
-    engine = make_engine(network, precision="fast", tell=told.append)
+    engine = make_engine(network, precision="fast", on_message=told.append)
     assert away(network, engine, 16, 16) < 1e-4
     assert "no instructions for bfloat16" in told[0]
     assert "float32" in engine.description
@@ -245,7 +245,7 @@ def with_decoder(kind: type[Columns]) -> nn.Module:
 def test_a_stranger_s_decoder_is_fused_if_it_offers_it(kind: type[Columns], count: int) -> None:
     told: list[str] = []
     network = with_decoder(kind)
-    engine = make_engine(network, tell=told.append)
+    engine = make_engine(network, on_message=told.append)
     assert max(away(network, engine, *size) for size in ((37, 50), (32, 32))) < 1e-4
     assert told == []
     kinds = [type(module) for module in engine.network.modules()]  # pyright: ignore[reportAttributeAccessIssue]
@@ -259,7 +259,7 @@ def test_a_stranger_s_decoder_is_fused_if_it_offers_it(kind: type[Columns], coun
 def test_a_wrong_offer_is_told_and_the_decoder_runs_as_it_is(kind: type[Columns], why: str) -> None:
     told: list[str] = []
     network = with_decoder(kind)
-    engine = make_engine(network, tell=told.append)
+    engine = make_engine(network, on_message=told.append)
     assert away(network, engine, 37, 50) < 1e-4
     assert "weights packed" in engine.description
     assert "skips added" not in engine.description
@@ -276,7 +276,7 @@ def test_where_torch_has_no_packed_convolutions_less_is_made_of_the_network_and_
     monkeypatch.setattr(packing.PackedConv, "forward", missing)
     told: list[str] = []
     network = made(**NETWORKS["transposed"])
-    engine = make_engine(network, tell=told.append)
+    engine = make_engine(network, on_message=told.append)
     assert away(network, engine, 16, 16) < 1e-4
     assert "batch norms folded" in engine.description
     assert "packed" not in engine.description
@@ -292,7 +292,7 @@ def test_what_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(native, "fold", wrong)
     told: list[str] = []
     network = made(**NETWORKS["transposed"])
-    engine = make_engine(network, precision="fast", tell=told.append)
+    engine = make_engine(network, precision="fast", on_message=told.append)
     assert away(network, engine, 16, 16) < 0.1
     assert "batch norms folded" not in engine.description or "bfloat16" in engine.description
     assert any("logits differ by" in line for line in told)
@@ -307,7 +307,7 @@ def test_where_nothing_can_be_compiled_torch_runs_the_network_as_it_is(
     monkeypatch.setattr(torch, "compile", no_compiler)
     told: list[str] = []
     network = made(**NETWORKS["transposed"])
-    engine = make_engine(network, backend="compile", tell=told.append)
+    engine = make_engine(network, backend="compile", on_message=told.append)
     assert away(network, engine, 16, 16) < 1e-4
     assert "no C++ compiler" in told[0]
 

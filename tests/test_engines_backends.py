@@ -42,7 +42,7 @@ def away(plain: nn.Module, found: torch.Tensor, taken: torch.Tensor) -> float:
 def test_another_library_gives_the_network_s_logits(backend: Any) -> None:
     told: list[str] = []
     plain, taken = network(), images(17, 24)
-    engine = make_engine(plain, backend=backend, tell=told.append)
+    engine = make_engine(plain, backend=backend, on_message=told.append)
     found = engine(taken)
     assert away(plain, found, taken) < 1e-4
     assert found.dtype is torch.float32
@@ -58,7 +58,7 @@ def test_8_bit_integers_are_calibrated_and_their_disagreement_is_told(
     told: list[str] = []
     plain, taken = network(), images(16, 24)
     watched = os.environ.get("CI")
-    engine = make_engine(plain, precision="fastest", calibration=[taken], tell=told.append)
+    engine = make_engine(plain, precision="fastest", calibration=[taken], on_message=told.append)
     assert isinstance(engine, SizedEngine)
     assert 1e-4 < away(plain, engine(taken), taken) < 0.2
     share, pixels = disagreement(engine, [taken])
@@ -83,7 +83,7 @@ def test_a_missing_library_is_named_and_torch_goes_on(
     monkeypatch.setitem(sys.modules, module, None)
     told: list[str] = []
     plain, taken = network(), images(16, 16)
-    engine = make_engine(plain, backend=backend, tell=told.append)
+    engine = make_engine(plain, backend=backend, on_message=told.append)
     assert away(plain, engine(taken), taken) < 1e-4
     assert line in told[0]
     assert engine.description.startswith("torch on cpu")
@@ -105,7 +105,7 @@ def test_without_images_or_libraries_8_bits_give_way_to_16(
     for module in missing:
         monkeypatch.setitem(sys.modules, module, None)
     told: list[str] = []
-    engine = make_engine(network(), precision="fastest", calibration=calibration, tell=told.append)
+    engine = make_engine(network(), precision="fastest", calibration=calibration, on_message=told.append)
     assert any(reason in line and 'computes as precision="fast"' in line for line in told)
     assert engine.description.startswith("torch on cpu")
 
@@ -124,7 +124,7 @@ def test_a_size_that_comes_seldom_is_not_worth_a_program_that_takes_long_to_make
         make,
         tolerance=1e-4,
         description="another library",
-        tell=told.append,
+        on_message=told.append,
         meanwhile=torch.bfloat16,
         patience=3,
     )
@@ -149,7 +149,7 @@ def test_where_there_is_no_program_for_a_size_torch_computes_it() -> None:
             return lambda array: array[:, :2]
         return lambda array: plain(torch.from_numpy(array)).numpy()
 
-    engine = SizedEngine(plain, make, tolerance=1e-4, description="another library", tell=told.append)
+    engine = SizedEngine(plain, make, tolerance=1e-4, description="another library", on_message=told.append)
     for width in (16, 20, 24, 16):
         taken = images(16, width)
         assert away(plain, engine(taken), taken) < 1e-4
@@ -188,9 +188,11 @@ def test_a_plug_in_brings_an_engine_and_only_the_precisions_that_it_declares() -
     plain, taken = network(), images(16, 16)
     spec = EngineSpec(name="double", factory=f"{__name__}:doubling", precisions=("exact", "fast", "fastest"))
     with isolated_zoo(spec), torch.no_grad():
-        assert torch.equal(make_engine(plain, backend="double", tell=told.append)(taken), 2 * plain(taken))
+        assert torch.equal(
+            make_engine(plain, backend="double", on_message=told.append)(taken), 2 * plain(taken)
+        )
         assert told == ["doubled"]
-        engine = make_engine(plain, backend="double", precision="fast", tell=told.append)
+        engine = make_engine(plain, backend="double", precision="fast", on_message=told.append)
         assert engine.description.startswith("torch on cpu")
         assert any("pip install doubles; torch instead" in line for line in told)
         with pytest.raises(PluginError, match="engine 'double' of isolated: ValueError: no integers here"):

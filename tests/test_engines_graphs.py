@@ -40,7 +40,7 @@ class Recorder:
         return replay
 
     def made(self) -> Graphed:
-        return Graphed(self.network, tell=self.told.append, record=self.record)
+        return Graphed(self.network, on_message=self.told.append, record=self.record)
 
 
 def run(engine: Graphed, *shape: int, times: int = 1) -> None:

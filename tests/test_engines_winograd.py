@@ -114,7 +114,7 @@ def test_an_exact_engine_of_a_wide_network_uses_it_and_stays_exact() -> None:
     torch.manual_seed(0)
     network = segzoo.create("unet", num_classes=2, width=32, depth=3).eval()
     told: list[str] = []
-    engine = make_engine(network, tell=told.append)
+    engine = make_engine(network, on_message=told.append)
     images = torch.randn(1, 3, 90, 107)
     with torch.no_grad():
         assert off(engine(images), network(images)) < 3e-5

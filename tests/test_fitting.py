@@ -53,7 +53,7 @@ def stepper(fits, told, *, prepare=False, fewer=False):
     optimizer = accelerator.prepare(torch.optim.SGD(model.parameters(), 0.1))
     called = accelerator.prepare_model(model) if prepare else model
     loss, freezing = DeepSupervision(make_loss("ce")), Freezing(model, 0)
-    return TrainStep(called, optimizer, loss, accelerator, recipe, freezing=freezing, tell=told.append)
+    return TrainStep(called, optimizer, loss, accelerator, recipe, freezing=freezing, on_message=told.append)
 
 
 @pytest.mark.slow

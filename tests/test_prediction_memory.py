@@ -33,8 +33,8 @@ def picture(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def eager(network, tell=lambda _: None):
-    return Predictor(network, backend="eager", tell=tell)
+def eager(network, on_message=lambda _: None):
+    return Predictor(network, backend="eager", on_message=on_message)
 
 
 def whole_of(network, image, **options):

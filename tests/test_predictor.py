@@ -37,10 +37,17 @@ def differing(one, other):
     return float((one.mask != other.mask).mean())
 
 
+def test_what_is_told_may_still_be_called_tell(model):
+    told = []
+    with pytest.warns(DeprecationWarning, match="tell is called on_message now"):
+        segzoo.Predictor(model, tell=told.append)  # pyright: ignore[reportCallIssue]
+    assert "float32" in told[-1]
+
+
 def test_a_predictor_gives_the_mask_of_predict(model, image, tmp_path):
     Image.fromarray(image).save(tmp_path / "image.png")
     told = []
-    predictor = segzoo.Predictor(model, tell=told.append)
+    predictor = segzoo.Predictor(model, on_message=told.append)
     expected = segzoo.predict(image, model=model)
     assert 0.02 < expected.mask.mean() < 0.98
     for picture in (image, Image.fromarray(image), tmp_path / "image.png"):
@@ -115,7 +122,7 @@ def test_tiles_give_the_mask_of_the_whole():
     torch.manual_seed(0)
     model = segzoo.create("unet", num_classes=1, width=4, depth=3).eval()
     told = []
-    tiled = segzoo.Predictor(model, memory="45MB", tell=told.append)
+    tiled = segzoo.Predictor(model, memory="45MB", on_message=told.append)
     assert differing(tiled(large), segzoo.predict(large, model=model)) < 1e-4
     assert "tiles" in told[-1]
     chances = tiled(large, probabilities=True).probabilities

@@ -40,7 +40,9 @@ def stepper(fits, told, **recipe):
     prepared = accelerator.prepare(optimizer)
     loss = DeepSupervision(make_loss("ce"))
     freezing = Freezing(model, 0)
-    return model, TrainStep(model, prepared, loss, accelerator, chosen, freezing=freezing, tell=told.append)
+    return model, TrainStep(
+        model, prepared, loss, accelerator, chosen, freezing=freezing, on_message=told.append
+    )
 
 
 def batch(images):

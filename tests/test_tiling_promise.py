@@ -41,7 +41,7 @@ RUN = """
         found = replace(found, preprocessing=replace(found.preprocessing, resize=resize))
         predictor.config_of = lambda network: found
         told = []
-        ready = predictor.Predictor(model, memory=given["memory"], tell=told.append)
+        ready = predictor.Predictor(model, memory=given["memory"], on_message=told.append)
         job = Job(ready, given["out"], outputs=given["outputs"])
         before = used_bytes(cpu, tidy=False)
         forget_peak(cpu)

@@ -139,7 +139,7 @@ def test_every_third_frame_of_a_range_keeps_its_time(tmp_path):
 def test_broken_frames_are_told_of_and_the_rest_goes_on(tmp_path, codec):
     source = damaged(film(tmp_path / "clip.mp4", codec=codec), [5, 6])
     told = []
-    done = segment_video(bright, source, tmp_path / "out.mp4", tell=told.append)
+    done = segment_video(bright, source, tmp_path / "out.mp4", on_message=told.append)
     assert done.broken == pytest.approx([5 / RATE, 6 / RATE])
     assert told == [f"{source}: a frame at {time} s is broken, left out" for time in ("0.20", "0.24")]
     _, times = frames_of(done.path)
@@ -151,7 +151,7 @@ def test_broken_frames_are_told_of_and_the_rest_goes_on(tmp_path, codec):
 def test_a_video_that_was_cut_off_gives_what_it_has(tmp_path):
     source = film(tmp_path / "clip.mkv")
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    done = segment_video(bright, source, tmp_path / "out.mkv", tell=lambda text: None)
+    done = segment_video(bright, source, tmp_path / "out.mkv", on_message=lambda text: None)
     assert 0 < done.frames < FRAMES
 
 
@@ -167,7 +167,7 @@ def test_what_is_no_video_is_an_error_that_names_it(tmp_path, content):
 def test_a_video_without_one_good_frame_leaves_nothing(tmp_path):
     source = damaged(film(tmp_path / "clip.mp4"), range(FRAMES))
     with pytest.raises(ImageError, match=f"no frame of .* can be read: {FRAMES} are broken"):
-        segment_video(bright, source, tmp_path / "out.mp4", tell=lambda text: None)
+        segment_video(bright, source, tmp_path / "out.mp4", on_message=lambda text: None)
     assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
 
 
@@ -186,7 +186,7 @@ def test_sound_without_pictures_is_no_video(tmp_path):
 def test_sound_that_the_file_cannot_hold_is_told_of_and_left_out(tmp_path):
     told = []
     source = film(tmp_path / "clip.mp4", frames=3)
-    done = segment_video(bright, source, tmp_path / "out.webm", tell=told.append)
+    done = segment_video(bright, source, tmp_path / "out.webm", on_message=told.append)
     assert not done.sound
     assert "the sound (aac) is left out, since .webm cannot hold it" in told[0]
     assert len(frames_of(done.path)[0]) == 3

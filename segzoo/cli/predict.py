@@ -253,7 +253,7 @@ def _run(
             every=options["every"],
             first=options["begin"],
             last=options["end"],
-            tell=_warn,
+            on_message=_warn,
             progress=_progress(),
         ),
     )

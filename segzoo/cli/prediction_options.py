@@ -199,6 +199,6 @@ class PredictionRequest:
             bands=() if self.bands is None else self.bands,
             intensity=self.intensity,
             calibration=calibration,
-            tell=lambda text: echo(text, err=True),
+            on_message=lambda text: echo(text, err=True),
             **cleaning,
         )

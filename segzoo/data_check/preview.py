@@ -57,7 +57,7 @@ def preview(
     overwrite: bool = False,
     vary: Vary | None = None,
     bands: str | int | Sequence[str | int] = (),
-    tell: Callable[[str], None] | None = None,
+    on_message: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw a contact sheet of images with their masks, and return where it is.
 
@@ -74,7 +74,7 @@ def preview(
             data set ignores nothing.
         bands: which one or three bands of the images are shown, by number from 1 or by name; red, green and
             blue, or the first, where empty.
-        tell: called with each sample of the sheet whose files cannot be read, and why.
+        on_message: called with each sample of the sheet whose files cannot be read, and why.
 
     Raises:
         OptionError: there is no such split, or a picture has no such suffix.
@@ -97,8 +97,8 @@ def preview(
         cells, labels, total = _cells_of_samples(datasets, count, shown)
         ignoring = next(iter(datasets.values())).labels.ignore_index is not None
     for cell in cells:
-        if cell.image is None and tell is not None:
-            tell(f"{cell.name}: {cell.why or cell.trouble}")
+        if cell.image is None and on_message is not None:
+            on_message(f"{cell.name}: {cell.why or cell.trouble}")
     title = f"{_name(source)}" + (f", {split}" if split else "")
     told = ", ".join(f"{name} {number:,}" for name, number in total.items() if number)
     subtitle = f"{sum(total.values()):,} images with masks ({told})"

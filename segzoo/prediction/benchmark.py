@@ -105,7 +105,7 @@ class Bench:
         """Return the preprocessed image, and where the image lies in that."""
         return network_input(pixels, self.config, size=size, exact=exact)
 
-    def engine(self, backend: str, precision: str, tell: Callable[[str], None]) -> Engine:
+    def engine(self, backend: str, precision: str, on_message: Callable[[str], None]) -> Engine:
         """Make what a run runs."""
         return make_engine(
             self.network,
@@ -113,7 +113,7 @@ class Bench:
             precision=cast("Precision", precision),
             backend=cast("Backend", backend),
             calibration=[self.input[:1]] if precision == "fastest" else (),
-            tell=tell,
+            on_message=on_message,
         )
 
     def peak(self, precision: str) -> float:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from segzoo.config import config_of
+from segzoo.deprecation import renamed
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import read, read_reduced, read_with_info, select_bands, with_bands
 from segzoo.images.intensity import intensity_text, measured_over, parse_intensity
@@ -122,7 +123,7 @@ class Predictor:
             its text form, such as ``"percentiles:1,99.8"`` (`segzoo.images.parse_intensity`). One that holds
             for a whole run takes `measure` before the first image.
         calibration: images like those to come, which ``fastest`` measures.
-        tell: hears, a line each, what was chosen and what could not be had.
+        on_message: called with one message per decision, and for what could not be had.
 
     Attributes:
         config: of the weights.
@@ -139,6 +140,7 @@ class Predictor:
         >>> masks = [predictor(path).mask for path in paths]
     """
 
+    @renamed(tell="on_message")
     def __init__(
         self,
         model: Model | Sequence[Model],
@@ -157,7 +159,7 @@ class Predictor:
         bands: str | int | Sequence[str | int] = (),
         intensity: str | Intensity | None = None,
         calibration: Sequence[Picture] = (),
-        tell: Callable[[str], None] = _log.info,
+        on_message: Callable[[str], None] = _log.info,
     ) -> None:
         named = [model] if isinstance(model, str | os.PathLike | nn.Module) else list(model)
         scales = tuple(scales)
@@ -194,8 +196,8 @@ class Predictor:
             rule = parse_intensity(intensity)
             chosen = replace(self.config.preprocessing, intensity=rule)
             self.config = replace(self.config, preprocessing=chosen)
-        self._tell, self._warned = tell, False
-        self.watch = IntensityWatch(self.config, tell, chosen=intensity is not None)
+        self._on_message, self._warned = on_message, False
+        self.watch = IntensityWatch(self.config, on_message, chosen=intensity is not None)
         self._exact = precision == "exact"
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
@@ -216,7 +218,7 @@ class Predictor:
                         precision=precision,
                         backend=backend,
                         calibration=samples,
-                        tell=tell,
+                        on_message=on_message,
                     )
                 )
             except FailureError as error:
@@ -234,7 +236,7 @@ class Predictor:
                 overlapping=self.config.labels.overlapping,
             )
         if backend != "eager":  # else nothing was chosen
-            tell(self.engine.description)
+            on_message(self.engine.description)
         self._networks, self._views = networks, (tuple(flips), turns, tuple(scales))
         self.tiler = Tiler(
             networks[0],
@@ -242,7 +244,7 @@ class Predictor:
             self.config,
             self._thresholds,
             read_budget(memory),
-            tell,
+            on_message,
             steady=backend == "eager",
         )
 
@@ -302,18 +304,18 @@ class Predictor:
     def tell_watched(self) -> None:
         """Tell what is to be told of the images since the last time, once a run: those far from the data."""
         for line in self.watch.notes():
-            self._tell(line)
+            self._on_message(line)
         for line in self.watch.report():
-            if self._tell == _log.info:
+            if self._on_message == _log.info:
                 warnings.warn(_in_python(line), stacklevel=3)
             else:
-                self._tell(line)
+                self._on_message(line)
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[Any, ...]]:
         """Pickle and copy as models and options, of which the predictor is made again.
 
-        Models that were given by name are loaded by name again. ``tell`` stays behind: what another process
-        has to say goes to its log.
+        Models that were given by name are loaded by name again. ``on_message`` stays behind: what another
+        process has to say goes to its log.
         """
         return _made_again, (self._models, self._options, self.settings)
 

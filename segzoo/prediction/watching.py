@@ -45,12 +45,12 @@ class IntensityWatch:
 
     Attributes:
         config: of the network.
-        tell: called once, with how the first deep image is scaled where nobody has said how.
+        on_message: called once, with how the first deep image is scaled where nobody has said how.
         chosen: whether the intensity was chosen for this run.
     """
 
     config: ModelConfig
-    tell: Callable[[str], None]
+    on_message: Callable[[str], None]
     chosen: bool = False
     _far: dict[str, tuple[float, str]] = field(default_factory=dict)
     _holed: set[str] = field(default_factory=set)
@@ -124,7 +124,7 @@ class IntensityWatch:
             first, self._told_scale = not self._told_scale, True
         if first:
             where = f"{look.name}: " if look.name else ""
-            self.tell(
+            self.on_message(
                 f"{where}{scaling.told}; other images deeper than 8 bits likewise, each by its own bits "
                 "(--intensity names another rule)"
             )

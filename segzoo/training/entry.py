@@ -100,7 +100,9 @@ def train(
     run: Run | None = None
     try:
         with Interruption() as interruption, _Bar(shown=told) as bar:
-            run = Run(recipe, accelerator, interruption, tell=bar.write if told else _nothing, show=bar.show)
+            run = Run(
+                recipe, accelerator, interruption, on_message=bar.write if told else _nothing, show=bar.show
+            )
             if not resume:
                 keep_apart(out, files_of((run.training, run.evaluated)), inside=True)
             if resume:

@@ -71,7 +71,7 @@ def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: 
     most = most_of(accelerator, parts)
     if most > stepper.accumulate:
         stepper.accumulate = most
-        stepper.tell(
+        stepper.on_message(
             f"memory is short: every process takes its {shape[0]} images of a batch in {most} parts, with "
             "the same result a step but for batch norms"
         )

@@ -100,7 +100,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     accelerator = make_accelerator(recipe)
     torch.manual_seed(recipe.seed)
     training, _ = open_splits(recipe)
-    trainee = TrainState(recipe, accelerator, training, tell=_nothing)
+    trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
     loader, batches = make_loader(
         training,
         recipe,
@@ -119,7 +119,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         accelerator,
         recipe,
         freezing=trainee.freezing,
-        tell=_nothing,
+        on_message=_nothing,
     )
     trainee.model.train()
     trainee.freezing.begin(1)

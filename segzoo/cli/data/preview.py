@@ -84,7 +84,7 @@ def command(
         overwrite=overwrite,
         vary=vary,
         bands=() if bands is None else bands,
-        tell=bad.append,
+        on_message=bad.append,
     )
     echo(printable(sheet))
     if bad:

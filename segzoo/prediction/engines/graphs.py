@@ -39,14 +39,14 @@ class Graphed:
 
     Args:
         run: the network, on a GPU.
-        tell: hears why there is no graph.
+        on_message: called with the reason why there is no graph.
         record: makes what runs in the network's place for images like those given.
     """
 
     def __init__(
-        self, run: Run, *, tell: Callable[[str], None], record: Callable[[Run, Tensor], Run]
+        self, run: Run, *, on_message: Callable[[str], None], record: Callable[[Run, Tensor], Run]
     ) -> None:
-        self._run, self._tell, self._record = run, tell, record
+        self._run, self._on_message, self._record = run, on_message, record
         self._seen: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, Run] = {}
         self._given_up = False
@@ -78,7 +78,7 @@ class Graphed:
         except Exception as error:
             self._given_up = True
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._tell(f"CUDA graphs are not used ({reason})")
+            self._on_message(f"CUDA graphs are not used ({reason})")
             return
         self._graphs[shape] = graph
 

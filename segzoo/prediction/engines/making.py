@@ -37,7 +37,7 @@ def make_engine(
     precision: Precision = "exact",
     backend: Backend = "torch",
     calibration: Sequence[Tensor] = (),
-    tell: Callable[[str], None] = _log.info,
+    on_message: Callable[[str], None] = _log.info,
 ) -> Engine:
     """Make a network run fast.
 
@@ -50,7 +50,7 @@ def make_engine(
         backend: a registered engine: ``torch``, ``compile`` (torch.compile: slow to start), ``openvino``,
             ``onnxruntime``, ``eager`` (the network as it is, exact alone) or a plug-in's.
         calibration: preprocessed images ``(N, C, H, W)`` like those to come, which ``fastest`` measures.
-        tell: hears, a line each, what was asked for and could not be had, and what was measured.
+        on_message: called with a message for what was asked for and could not be had, and what was measured.
 
     Raises:
         OptionError: there is no such precision, backend or device, or the backend has not the precision.
@@ -75,13 +75,13 @@ def make_engine(
         "device": _device(network, device),
         "precision": precision,
         "calibration": calibration,
-        "on_message": tell,
+        "on_message": on_message,
     }
     try:
         with nullcontext() if entry.owner == OWNER else building(f"engine {spec.name!r}"):
             return resolve(spec.factory)(network, **given, **spec.options)
     except MissingExtraError as error:
-        tell(f"{error}; torch instead")
+        on_message(f"{error}; torch instead")
     except (TypeError, ValueError, RuntimeError) as error:
         if entry.owner == OWNER or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -117,22 +117,24 @@ def make_own(
     ):
         return quantised
     if backend == "openvino":
-        return make_openvino(network, dtype=dtype, calibration=(), tell=on_message)
+        return make_openvino(network, dtype=dtype, calibration=(), on_message=on_message)
     if backend == "onnxruntime":
-        return make_onnxruntime(network, tell=on_message)
-    return make_native(network, device=device, dtype=dtype, tell=on_message, compiled=backend == "compile")
+        return make_onnxruntime(network, on_message=on_message)
+    return make_native(
+        network, device=device, dtype=dtype, on_message=on_message, compiled=backend == "compile"
+    )
 
 
 def _dtype(
-    device: torch.device, precision: Precision, backend: Backend, tell: Callable[[str], None]
+    device: torch.device, precision: Precision, backend: Backend, on_message: Callable[[str], None]
 ) -> torch.dtype:
     if precision == "exact":
         return torch.float32
     dtype, reason = fast_dtype(device)
     if dtype is torch.float32:
-        tell(f'precision="{precision}": float32, {reason}')
+        on_message(f'precision="{precision}": float32, {reason}')
     elif backend == "onnxruntime" and device.type == "cpu":
-        tell(f'precision="{precision}": ONNX Runtime computes in float32 on a CPU; torch has bfloat16')
+        on_message(f'precision="{precision}": ONNX Runtime computes in float32 on a CPU; torch has bfloat16')
     return dtype
 
 
@@ -141,28 +143,30 @@ def _quantised(
     device: torch.device,
     backend: Backend,
     calibration: Sequence[Tensor],
-    tell: Callable[[str], None],
+    on_message: Callable[[str], None],
 ) -> Engine | None:
     """Return an engine of 8-bit integers, or tell why there is none and what is next best."""
     instead = f'computes as precision="fast" with backend="{backend}"'
     if device.type != "cpu" or backend == "compile":
-        tell(f'precision="fastest" {instead}: 8-bit integers are for OpenVINO on a CPU')
+        on_message(f'precision="fastest" {instead}: 8-bit integers are for OpenVINO on a CPU')
         return None
     if not calibration:
-        tell(f'precision="fastest" {instead}: 8-bit integers need images to be calibrated on, and got none')
+        on_message(
+            f'precision="fastest" {instead}: 8-bit integers need images to be calibrated on, and got none'
+        )
         return None
     try:
-        engine = make_openvino(network, dtype=torch.float32, calibration=calibration, tell=tell)
+        engine = make_openvino(network, dtype=torch.float32, calibration=calibration, on_message=on_message)
     except MissingExtraError as error:
-        tell(f'precision="fastest" {instead}: {error}')
+        on_message(f'precision="fastest" {instead}: {error}')
         return None
     share, pixels = disagreement(engine, calibration)
     if engine.failed:
-        tell(f'precision="fastest" {instead}')
+        on_message(f'precision="fastest" {instead}')
         return None
     if backend != "openvino":
-        tell('precision="fastest": 8-bit integers run on OpenVINO')
-    tell(f"8-bit integers give {share:.3%} of {pixels} calibration pixels another class than float32")
+        on_message('precision="fastest": 8-bit integers run on OpenVINO')
+    on_message(f"8-bit integers give {share:.3%} of {pixels} calibration pixels another class than float32")
     engine.description += f", {share:.3%} of calibration pixels differ"
     return engine
 

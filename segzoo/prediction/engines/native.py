@@ -113,7 +113,7 @@ def make_native(
     *,
     device: torch.device,
     dtype: torch.dtype,
-    tell: Callable[[str], None],
+    on_message: Callable[[str], None],
     compiled: bool = False,
     frugal: bool = False,
 ) -> NativeEngine:
@@ -123,7 +123,7 @@ def make_native(
         network: is not changed.
         device: where to compute.
         dtype: float32 for an exact engine, else what to compute in.
-        tell: hears what could not be done.
+        on_message: called with what could not be done.
         compiled: whether torch.compile makes a program of the network.
         frugal: whether no weights are kept in a form that is faster but several times as large.
     """
@@ -140,13 +140,13 @@ def make_native(
                 known.enlarge()
             engine = _checked(_build(known, way), known)
             if device.type == "cuda" and not way.autocast:
-                engine.run = Graphed(engine.compute, tell=tell, record=record_graph)
+                engine.run = Graphed(engine.compute, on_message=on_message, record=record_graph)
             return engine
         # Whatever stands in the way of the one, the next may do; the last is the network itself.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             reason += f"; fused form of {', '.join(known.offers.values())}" if way.fused else ""
-        tell(f"not used: {way.words(device)} ({reason})")
+        on_message(f"not used: {way.words(device)} ({reason})")
     if not known.expected.isfinite().all():
         raise FailureError(
             "the network's logits of a random image are NaN or infinite: its training diverged, or its "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.engines.sized import Program
 
 
-def make_onnxruntime(network: nn.Module, *, tell: Callable[[str], None]) -> SizedEngine:
+def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -> SizedEngine:
     """Make an engine.
 
     Raises:
@@ -43,7 +43,7 @@ def make_onnxruntime(network: nn.Module, *, tell: Callable[[str], None]) -> Size
         make,
         tolerance=1e-4,
         description=f"ONNX Runtime {runtime.__version__} on cpu, float32, a program for each size",
-        tell=tell,
+        on_message=on_message,
     )
 
 

@@ -42,7 +42,11 @@ MULTIPLE = 32
 
 
 def make_openvino(
-    network: nn.Module, *, dtype: torch.dtype, calibration: Sequence[Tensor], tell: Callable[[str], None]
+    network: nn.Module,
+    *,
+    dtype: torch.dtype,
+    calibration: Sequence[Tensor],
+    on_message: Callable[[str], None],
 ) -> SizedEngine:
     """Make an engine; with ``calibration`` it computes in 8-bit integers.
 
@@ -62,7 +66,9 @@ def make_openvino(
     def make(plain: nn.Module, images: Tensor) -> Program:
         if nncf is not None:
             size, count = "x".join(map(str, images.shape)), len(calibration)
-            tell(f"8-bit integers are made for images of {size}, measured on {count}: this takes a while")
+            on_message(
+                f"8-bit integers are made for images of {size}, measured on {count}: this takes a while"
+            )
         with _unheard():
             model = openvino.convert_model(torch.export.export(plain, (images,)))
             model.reshape(list(images.shape))
@@ -82,7 +88,7 @@ def make_openvino(
         make,
         tolerance=None if calibration else 1e-4 if dtype is torch.float32 else 0.2,
         description=f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {kind}, a program for each size",
-        tell=tell,
+        on_message=on_message,
         **apart,
     )
 

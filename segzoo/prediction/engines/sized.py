@@ -42,7 +42,7 @@ class SizedEngine:
         tolerance: by how much its logits may differ from float32, relative to the largest, on the first
             images of a size; ``None`` where they are not compared.
         description: one line.
-        tell: hears what could not be done.
+        on_message: called with what could not be done.
         meanwhile: what torch computes in where there is no program.
         multiple: images are mirrored below and to the right up to multiples of this height and width.
         patience: how often a size comes before it gets a program; the first one gets it at once.
@@ -59,7 +59,7 @@ class SizedEngine:
         *,
         tolerance: float | None,
         description: str,
-        tell: Callable[[str], None],
+        on_message: Callable[[str], None],
         meanwhile: torch.dtype = torch.float32,
         patience: int = 1,
         multiple: int = 1,
@@ -67,9 +67,9 @@ class SizedEngine:
         self.device = torch.device("cpu")
         self.description = description
         self.exact: NativeEngine = make_native(
-            network, device=self.device, dtype=torch.float32, tell=tell, frugal=True
+            network, device=self.device, dtype=torch.float32, on_message=on_message, frugal=True
         )
-        self._make, self._tolerance, self._tell = make, tolerance, tell
+        self._make, self._tolerance, self._on_message = make, tolerance, on_message
         self._plain = copied(network, self.device)
         self._meanwhile, self._patience, self._multiple = meanwhile, patience, multiple
         self._otherwise: NativeEngine | None = None
@@ -100,7 +100,9 @@ class SizedEngine:
             self._seen[size] += 1
             if self._programs and self._seen[size] < self._patience:
                 if self._seen[size] == 1:
-                    self._tell(f"images of {_told(size)}: {self._torch()} until {self._patience} have come")
+                    self._on_message(
+                        f"images of {_told(size)}: {self._torch()} until {self._patience} have come"
+                    )
                 return None
             self._programs[size] = self._checked(images)
             if len(self._programs) > KEPT:
@@ -121,7 +123,7 @@ class SizedEngine:
             reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             self.failed = True
             size = _told(images.shape)
-            self._tell(f"images of {size}: {self._torch()} instead of {self.description} ({reason})")
+            self._on_message(f"images of {size}: {self._torch()} instead of {self.description} ({reason})")
             return None
         return program
 
@@ -130,7 +132,7 @@ class SizedEngine:
             return self.exact(images)
         if self._otherwise is None:
             self._otherwise = make_native(
-                self._plain, device=self.device, dtype=self._meanwhile, tell=self._tell
+                self._plain, device=self.device, dtype=self._meanwhile, on_message=self._on_message
             )
         return self._otherwise(images)
 

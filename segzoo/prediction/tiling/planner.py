@@ -73,7 +73,7 @@ class Tiler:
         config: how it predicts.
         thresholds: by class index.
         memory: the budget in bytes; ``None`` looks what is to spare.
-        tell: called with each plan, once.
+        on_message: called with each plan, once.
         steady: whether tiles are the same whatever the memory to spare, unless ``memory`` is named.
         shared: whether other images are on their way at the same time: read, or written.
     """
@@ -83,7 +83,7 @@ class Tiler:
     config: ModelConfig
     thresholds: Mapping[int, float]
     memory: int | None
-    tell: Callable[[str], None]
+    on_message: Callable[[str], None]
     steady: bool = False
     shared: bool = False
     _traits: NetworkProfile | None = None
@@ -263,7 +263,7 @@ class Tiler:
     def _announced(self, plan: Plan) -> Plan:
         if str(plan) not in self._told:
             self._told.add(str(plan))
-            self.tell(str(plan))
+            self.on_message(str(plan))
         return plan
 
     def _measurable(self) -> bool:
@@ -276,7 +276,7 @@ class Tiler:
             self.measured()
         except Exception as error:
             self._known_unmeasurable = True
-            self.tell(f"images are run as a whole, as the network cannot be measured: {error}")
+            self.on_message(f"images are run as a whole, as the network cannot be measured: {error}")
         return not self._known_unmeasurable
 
     def _budget_here(self) -> int:

@@ -88,7 +88,7 @@ def segment_video(
     last: float | None = None,
     overwrite: bool = False,
     keeping: Callable[[VideoResult], Keeping] | None = None,
-    tell: Callable[[str], None] = _log.warning,
+    on_message: Callable[[str], None] = _log.warning,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> VideoResult:
     """Segment a video or what a camera sees, and write a video with the same rate, size and sound.
@@ -104,7 +104,7 @@ def segment_video(
         last: seconds of the source to end at.
         overwrite: whether ``out`` may exist.
         keeping: returns what a record knows of ``out``, and is given the result before ``out`` gets its name.
-        tell: hears, a line each, of broken frames, and of sound that cannot be copied.
+        on_message: called for broken frames, and for sound that cannot be copied.
         progress: hears how many frames are written, and of how many, where that is known.
 
     Raises:
@@ -125,14 +125,14 @@ def segment_video(
     job = _Job(
         predict,
         video,
-        VideoWriter(out, video, output=output, tell=tell, overwrite=overwrite),
+        VideoWriter(out, video, output=output, on_message=on_message, overwrite=overwrite),
         output,
         opacity,
     )
     ended: KeyboardInterrupt | None = None
     try:
         try:
-            job.run(tell, progress)
+            job.run(on_message, progress)
         except KeyboardInterrupt as error:
             if not video.is_camera or not job.film.frames:
                 raise
@@ -177,7 +177,9 @@ class _Job:
         self.areas: Counter[str] = Counter()
         self.size = (0, 0)
 
-    def run(self, tell: Callable[[str], None], progress: Callable[[int, int | None], None] | None) -> None:
+    def run(
+        self, on_message: Callable[[str], None], progress: Callable[[int, int | None], None] | None
+    ) -> None:
         """Write all that the video holds."""
         stages = Stages(
             prepare=self.decode, kind=lambda ready: ready[1] is None, infer=self.infer, finish=self.write
@@ -190,11 +192,11 @@ class _Job:
                 told += 1
                 if told <= _TOLD:
                     when = self.video.broken[told - 1]
-                    tell(f"{self.video.word}: a frame at {when:.2f} s is broken, left out")
+                    on_message(f"{self.video.word}: a frame at {when:.2f} s is broken, left out")
             if progress is not None and outcome.result:
                 progress(self.film.frames, expected)
         if told > _TOLD:
-            tell(f"{self.video.word}: {told} frames are broken and left out")
+            on_message(f"{self.video.word}: {told} frames are broken and left out")
 
     def decode(self, packet: Packet[Any]) -> Ready:
         if self.video.is_sound(packet):
@@ -243,14 +245,14 @@ class VideoOptions:
         every: take one frame of so many.
         first: seconds of the video to begin at.
         last: seconds to end at; ``None`` is its end.
-        tell: hears of broken frames, and of sound that cannot be copied.
+        on_message: called for broken frames, and for sound that cannot be copied.
         progress: hears how many frames are written, and of how many, where that is known.
     """
 
     every: int = 1
     first: float = 0.0
     last: float | None = None
-    tell: Callable[[str], None] = _log.warning
+    on_message: Callable[[str], None] = _log.warning
     progress: Callable[[int, int | None], None] | None = None
 
     @property
@@ -302,7 +304,7 @@ def write_video(
         last=options.last,
         overwrite=overwrite,
         keeping=keeping,
-        tell=options.tell,
+        on_message=options.on_message,
         progress=options.progress,
     )
 

@@ -76,7 +76,7 @@ class VideoWriter:
         path: where it will be; its suffix says what kind of file.
         video: whose rate, time stamps and sound it gets.
         output: what its frames are.
-        tell: hears why there is no sound, where there could be.
+        on_message: called with the reason why there is no sound, where there could be.
         overwrite: whether a file that is there may be replaced.
 
     Attributes:
@@ -90,11 +90,11 @@ class VideoWriter:
         video: Video,
         *,
         output: VideoOutput,
-        tell: Callable[[str], None],
+        on_message: Callable[[str], None],
         overwrite: bool = False,
     ) -> None:
         self.path, self.frames, self.sound = path, 0, video.sound is not None
-        self._video, self._output, self._tell = video, output, tell
+        self._video, self._output, self._on_message = video, output, on_message
         self._av = load_av()
         self._overwrite = overwrite
         self._keeping: Keeping | None = None
@@ -200,7 +200,7 @@ class VideoWriter:
                     raise
                 kind = self._video.sound.codec_context.name
                 reason = getattr(error, "strerror", None) or error
-                self._tell(
+                self._on_message(
                     f"the sound ({kind}) is left out, since {self.path.suffix} cannot hold it: {reason}"
                 )
                 self._shut()

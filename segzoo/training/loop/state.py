@@ -51,7 +51,7 @@ class TrainState:
         recipe: what to build.
         accelerator: where, and with how many others.
         training: the data, for its classes.
-        tell: is told what start weights gave.
+        on_message: called with what start weights gave.
 
     Attributes:
         model: what is called in training; gives a list of logits.
@@ -61,16 +61,21 @@ class TrainState:
     """
 
     def __init__(
-        self, recipe: Recipe, accelerator: Accelerator, training: Dataset, *, tell: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        training: Dataset,
+        *,
+        on_message: Callable[[str], None],
     ) -> None:
         self.accelerator = accelerator
         network = make_network(recipe, training)
         if recipe.weights:
-            tell(transfer(network, recipe.weights).text())
+            on_message(transfer(network, recipe.weights).text())
         config = config_of(network)
         measured = measure_data(training, config.preprocessing, config.architecture.in_channels)
         for text in measured.told:
-            tell(text)
+            on_message(text)
         # Pixels without a measurement count for nothing, whatever the masks say of them.
         self.labels = with_ignored(training.labels) if measured.missing else training.labels
         self.config: ModelConfig = replace(
@@ -87,7 +92,7 @@ class TrainState:
             recompute(network)
         model: nn.Module = Supervised(network)
         if recipe.sync_batchnorm and not alone:
-            model = _synchronised(model, accelerator, tell)
+            model = _synchronised(model, accelerator, on_message)
         self.divided = sharded(model, recipe, accelerator)
         # After sharding, which gives the network other parameters.
         self.freezing = Freezing(network, recipe.freeze, toggle=alone)
@@ -172,12 +177,12 @@ class TrainState:
         self.averages.steps = state["averaged"]
 
 
-def _synchronised(model: nn.Module, accelerator: Accelerator, tell: Callable[[str], None]) -> nn.Module:
+def _synchronised(model: nn.Module, accelerator: Accelerator, on_message: Callable[[str], None]) -> nn.Module:
     """Return the model with batch norms that see the images of all processes, where torch has such."""
     if accelerator.device.type != "cpu":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
-        tell(
+        on_message(
             "batch norms see the images of one process only, as torch synchronises them on accelerators "
             "alone: sync_batchnorm=true changes nothing here"
         )

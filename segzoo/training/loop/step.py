@@ -49,7 +49,7 @@ class TrainStep:
         accelerator: scales, synchronises and clips.
         recipe: says into how many parts a batch is divided, and where gradients are clipped.
         freezing: whose gradients are dropped.
-        tell: is told when a batch is divided further.
+        on_message: called when a batch is divided further.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class TrainStep:
         recipe: Recipe,
         *,
         freezing: Freezing,
-        tell: Callable[[str], None],
+        on_message: Callable[[str], None],
     ) -> None:
         self.model, self.optimizer, self.loss, self.accelerator = model, optimizer, loss, accelerator
-        self.recipe, self.freezing, self.tell = recipe, freezing, tell
+        self.recipe, self.freezing, self.on_message = recipe, freezing, on_message
         self.accumulate = recipe.accumulate
         #: Seconds of each part of the last step, where somebody wants to know.
         self.clock = Clock(accelerator.device)
@@ -133,7 +133,7 @@ class TrainStep:
         self.accumulate *= 2
         self.optimizer.zero_grad()
         release_memory()
-        self.tell(
+        self.on_message(
             f"memory is short ({told}): every batch of {images} is now taken in {self.accumulate} parts, "
             "with the same result a step but for batch norms"
         )

@@ -65,7 +65,7 @@ class Run:
         recipe: what to do.
         accelerator: where, and with how many others.
         interruption: is asked after every step whether to stop.
-        tell: is told what happens, in sentences.
+        on_message: called with a sentence for what happens.
         show: is told how far it is: step, steps in all, and a few words.
 
     Raises:
@@ -78,16 +78,16 @@ class Run:
         accelerator: Accelerator,
         interruption: Interruption,
         *,
-        tell: Callable[[str], None],
+        on_message: Callable[[str], None],
         show: Callable[[int, int, str], None],
     ) -> None:
         self.recipe, self.accelerator, self.interruption = recipe, accelerator, interruption
-        self.tell, self.show = tell, show
+        self.on_message, self.show = on_message, show
         self.out = Path(recipe.out)
-        tell(f"device {told_device(recipe, accelerator)}")
+        on_message(f"device {told_device(recipe, accelerator)}")
         seed_everything(recipe.seed)
         self.training, self.evaluated = open_splits(recipe)
-        self.trainee = TrainState(recipe, accelerator, self.training, tell=tell)
+        self.trainee = TrainState(recipe, accelerator, self.training, on_message=on_message)
         self.loader, self.batches = make_loader(
             self.training,
             recipe,
@@ -99,11 +99,11 @@ class Run:
         )
         told = cast("Augmented", self.loader.dataset).told_colours()
         if told:
-            tell(told)
+            on_message(told)
         self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
         self.steps = recipe.steps or recipe.epochs * self.batches.steps
         self.trainee.follow_schedule(recipe, steps=self.steps, steps_per_epoch=self.batches.steps)
-        self.validator = Validator(recipe, self.evaluated, accelerator, tell=tell)
+        self.validator = Validator(recipe, self.evaluated, accelerator, on_message=on_message)
         self.stepper = TrainStep(
             self.trainee.model,
             self.trainee.optimizer,
@@ -111,7 +111,7 @@ class Run:
             accelerator,
             recipe,
             freezing=self.trainee.freezing,
-            tell=tell,
+            on_message=on_message,
         )
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, recipe.keep)
         self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
@@ -165,7 +165,7 @@ class Run:
         self.accelerator.wait_for_everyone()
         latest = self.checkpoints.latest()
         if latest is None:
-            self.tell("no checkpoint was written yet: begins anew")
+            self.on_message("no checkpoint was written yet: begins anew")
             return
         state = self.checkpoints.load(latest)
         # Keys that an older version did not know meant what is now their default.
@@ -188,16 +188,18 @@ class Run:
         every = state["random"]
         restore_random(every[min(self.accelerator.process_index, len(every) - 1)])
         if self.epoch > self.epochs:
-            self.tell(f"the training in {self.out} is finished: nothing is left to do")
+            self.on_message(f"the training in {self.out} is finished: nothing is left to do")
             return
-        self.tell(f"goes on in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}")
+        self.on_message(
+            f"goes on in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}"
+        )
 
     def _train_epoch(self) -> None:
         self.batches.epoch, self.batches.start = self.epoch, self.totals.steps
         self.trainee.model.train()
         told = self.trainee.freezing.begin(self.epoch)
         if told:
-            self.tell(told)
+            self.on_message(told)
         waiting, last = time.perf_counter(), None
         # Nothing is left of an epoch whose checkpoint was written before its validation.
         trained = self.totals.steps >= self.batches.steps or self.step >= self.steps
@@ -294,7 +296,7 @@ class Run:
     def _stop(self) -> None:
         """Write a checkpoint of this step and leave."""
         self._save(time.perf_counter() - self._begun)
-        self.tell(
+        self.on_message(
             f"stopped after step {self.step} of {self.steps}; a checkpoint is written. Go on with: "
             f"segzoo train --resume {self.out}"
         )
@@ -318,7 +320,7 @@ class Run:
     def _patience_is_over(self) -> bool:
         over = bool(self.recipe.patience) and self.outputs.without_gain >= self.recipe.patience
         if over:
-            self.tell(f"no better {self.validator.column} in {self.recipe.patience} validations: stops")
+            self.on_message(f"no better {self.validator.column} in {self.recipe.patience} validations: stops")
         return over
 
     def _tell_absent(self) -> None:
@@ -326,7 +328,7 @@ class Run:
         if self.epoch == 1 and not bool(self.totals.pixels.all()):
             told = absent(self.training.labels, class_pixels(self.training))
             if told:
-                self.tell(f"warning: {told}")
+                self.on_message(f"warning: {told}")
 
     def _show(self) -> None:
         # Reading the loss waits for the device, so the bar is not drawn after every step.

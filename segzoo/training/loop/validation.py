@@ -62,7 +62,7 @@ class Validator:
         recipe: says which metrics count, and by which value the best weights are chosen.
         dataset: at least one image, with labels.
         accelerator: the processes that share the work.
-        tell: called with one message for each size of images that is cut into tiles.
+        on_message: called with one message for each size of images that is cut into tiles.
 
     Raises:
         UnknownNameError: there is no such metric.
@@ -70,9 +70,9 @@ class Validator:
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator, *, tell: Callable[[str], None]
+        self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator, *, on_message: Callable[[str], None]
     ) -> None:
-        self.dataset, self.accelerator, self._tell = dataset, accelerator, tell
+        self.dataset, self.accelerator, self._on_message = dataset, accelerator, on_message
         self._predictor: tuple[nn.Module, Predictor] | None = None
         self.metrics = named_metrics(recipe.metrics, dataset.labels)
         self._choice = _choice(recipe.best, self.metrics)
@@ -97,7 +97,7 @@ class Validator:
             MemoryShortageError: an image does not fit the memory of a process; every process raises it.
         """
         if self._predictor is None or self._predictor[0] is not network:
-            self._predictor = network, Predictor(network, backend="eager", tell=self._tell)
+            self._predictor = network, Predictor(network, backend="eager", on_message=self._on_message)
         totals: list[Metric] = [metric.fresh() for metric in self.metrics]
         shown: list[tuple[int, ScoredSample]] = []
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
