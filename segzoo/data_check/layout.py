@@ -15,7 +15,7 @@ from segzoo.datasets.matching import visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, MORE_MASKS, TOGETHER
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError, MissingExtraError
-from segzoo.images import count_pages, has_suffix, readable_suffixes
+from segzoo.images import count_pages, has_suffix, may_have_pages, readable_suffixes, without_suffix
 
 SPLITS = ("train", "val", "test")
 LISTS = ("pairs.csv", "pairs.json")
@@ -202,7 +202,7 @@ def _layers(images: dict[str, Path], masks: dict[str, Path]) -> tuple[str, ...]:
 
 def _pages(pair: Pair, layout: Layout) -> list[Pair]:
     """Return one pair for each page where both files are stacks of as many pages, else the pair itself."""
-    if pair.image.suffix.lower() not in (".tif", ".tiff"):
+    if not may_have_pages(pair.image):
         return [pair]
     try:
         pages = count_pages(pair.image)
@@ -220,7 +220,7 @@ def _by_name(folder: Path, layout: Layout) -> dict[str, Path]:
         if not has_suffix(path, readable_suffixes()):
             layout.ignored.append(path)
             continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = without_suffix(path.relative_to(folder)).as_posix()
         if name in named:
             layout.ambiguous.append((path, named[name]))
         else:

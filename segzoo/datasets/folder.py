@@ -1,9 +1,10 @@
 """Your own images and masks: in two folders, paired by name, or in a list of pairs.
 
 ``images/cat.jpg`` belongs to ``masks/cat.png`` or ``masks/cat_mask.png``. The folders may also be
-called ``imgs`` and ``labels``, and may lie inside ``train``, ``val`` and ``test``, or hold folders
-of those names; without any, the split is by a hash of the name: of a hundred, 80 train, 10 validate,
-10 test. Two stacks of pages, such as TIFF files of microscopes, are paired page by page.
+called ``imgs`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in nnU-Net and the Medical Segmentation
+Decathlon, and may lie inside ``train``, ``val`` and ``test``, or hold folders of those names; without any,
+the split is by a hash of the name: of a hundred, 80 train, 10 validate, 10 test. Two stacks of pages, such as
+TIFF files of microscopes and volumes of scanners, are paired page by page, and a stack is never divided.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets.listed import listed
 from segzoo.datasets.matching import class_words, match, match_layers
+from segzoo.datasets.naming import IMAGES, MASKS
 from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
 from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
-from segzoo.images import count_pages
+from segzoo.images import count_pages, may_have_pages
 from segzoo.labels import background_index
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.specs import Labels
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     import os
 
 SPLITS = ("train", "val", "test", "all")
-_IMAGES, _MASKS = ("images", "imgs"), ("masks", "labels")
 _LISTS = ("pairs.csv", "pairs.json")
 _TWO = ("background", "foreground")
 
@@ -89,7 +90,7 @@ class FolderDataset(Pairs):
         check_split("a folder", split, SPLITS)
         rows, table = ([], None) if instances is False else read_rows(instances, Path(root))
         if classes == _TWO and overlapping:
-            classes = _layer_names(Path(root), _words(masks, _MASKS))
+            classes = _layer_names(Path(root), _words(masks, MASKS))
         elif classes == _TWO:
             classes = len(palette) if palette else class_names(rows)
         names = _names(classes)
@@ -103,7 +104,7 @@ class FolderDataset(Pairs):
         )
         if background != 0 or isinstance(background, bool):
             labels = replace(labels, background=background_index(labels, background))
-        finder = _Finder(_words(images, _IMAGES), _words(masks, _MASKS), mask_suffix, labels, per_class)
+        finder = _Finder(_words(images, IMAGES), _words(masks, MASKS), mask_suffix, labels, per_class)
         void = None if ignore_colour is None else _colour(ignore_colour)
         objects = None
         if instances is not False:
@@ -187,7 +188,7 @@ def slices(pair: Pair) -> list[Pair]:
     Raises:
         FailureError: the two have different numbers of pages.
     """
-    if pair.image.suffix.lower() not in (".tif", ".tiff") or isinstance(pair.mask, tuple):
+    if isinstance(pair.mask, tuple) or not may_have_pages(pair.image):
         return [pair]
     try:
         pages = count_pages(pair.image)

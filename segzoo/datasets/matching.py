@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import has_suffix, readable_suffixes
+from segzoo.images import has_suffix, readable_suffixes, without_suffix
 from segzoo.labels import file_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from segzoo.specs import Labels
+
+#: What nnU-Net adds to the name of an image's first measurement.
+_FIRST = "_0000"
 
 
 def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
@@ -32,7 +35,10 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
         raise FailureError(f"{images} holds no images ({' '.join(sorted(readable_suffixes()))})")
     pairs, alone = [], []
     for name, image in of_images.items():
-        found = next((name + suffix for suffix in suffixes if name + suffix in of_masks), None)
+        # nnU-Net numbers the measurements of an image; of one alone, the number means nothing.
+        called = dict.fromkeys((name, name.removesuffix(_FIRST)))
+        known = (one + suffix for one in called for suffix in suffixes)
+        found = next((one for one in known if one in of_masks), None)
         if found is None:
             alone.append(image)
         else:
@@ -102,7 +108,7 @@ def by_name(folder: Path) -> dict[str, Path]:
     """
     named: dict[str, Path] = {}
     for path in sorted(path for path in visible(folder) if has_suffix(path, readable_suffixes())):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = without_suffix(path.relative_to(folder)).as_posix()
         if name in named:
             raise FailureError(
                 f"{named[name]} and {path} have one name, so it is not clear which belongs to the mask or"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Names of folders in the order of preference; those that training knows come first.
-IMAGES, MASKS = ("images", "imgs"), ("masks", "labels")
+IMAGES, MASKS = ("images", "imgs", "imagesTr"), ("masks", "labels", "labelsTr")
 MORE_IMAGES = ("image", "img", "jpegimages", "pictures", "photos", "inputs", "originals")
 MORE_MASKS = (
     *("mask", "label", "annotations", "annotation", "gt", "groundtruth", "ground_truth"),

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import has_suffix, readable_suffixes
+from segzoo.images import has_suffix, readable_suffixes, without_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -37,7 +37,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
         # What is no file, such as a pipe, is paired too: reading it says so.
         if not has_suffix(path, readable_suffixes()) or path.is_dir() or _is_hidden(path, folder):
             continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = without_suffix(path.relative_to(folder)).as_posix()
         if name in found:
             raise FailureError(f"{found[name]} and {path} have one name: keep one of them")
         found[name] = path

@@ -27,9 +27,11 @@ from segzoo.images.opening import (
     folder_suffixes,
     has_suffix,
     is_image_folder,
+    may_have_pages,
     open_image,
     readable_suffixes,
     searched_suffixes,
+    without_suffix,
 )
 from segzoo.images.pixels import Layout, as_image, from_pillow, to_uint8
 from segzoo.images.reading import (
@@ -72,6 +74,7 @@ __all__ = [
     "has_suffix",
     "in_8_bits",
     "is_image_folder",
+    "may_have_pages",
     "normalised",
     "open_image",
     "opened",
@@ -89,6 +92,7 @@ __all__ = [
     "to_uint8",
     "told_alpha",
     "with_bands",
+    "without_suffix",
     "searched_suffixes",
     "upright_colours",
 ]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from segzoo.registry import Registry
     from segzoo.specs import ReaderSpec
 
+#: Readers whose files are one image.
+_FLAT = ("segzoo:pillow", "segzoo:numpy", "segzoo:torch")
 #: The reader of files that none claims by their first bytes or suffix: it knows dozens of formats by itself.
 _FALLBACK = "segzoo:pillow"
 
@@ -211,6 +213,24 @@ def readable_suffixes() -> frozenset[str]:
 def folder_suffixes() -> frozenset[str]:
     """Return the suffixes of folders that are one image."""
     return frozenset(suffix for spec in _readers().folders for suffix in spec.suffixes)
+
+
+def may_have_pages(path: Path) -> bool:
+    """Whether a file may have several pages, each an image: any but pictures and arrays.
+
+    Of an animation, such as a GIF, the first frame is meant.
+    """
+    registry = zoo.registry("readers")
+    flat = frozenset(suffix for name in _FLAT for suffix in registry.get(name).suffixes)
+    return not has_suffix(path, flat)
+
+
+def without_suffix(path: Path) -> Path:
+    """Return a path without its suffix, of which ``.nii.gz`` is one; ``..png`` stays: ``.`` is a folder."""
+    name = path.name.lower()
+    long = next((one for one in readable_suffixes() if one.count(".") > 1 and name.endswith(one)), "")
+    stem = path.name[: -len(long)] if long else path.stem
+    return path.with_name(stem) if stem.strip(".") else path
 
 
 def has_suffix(path: Path, suffixes: frozenset[str]) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from segzoo import zoo
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import ImageError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
@@ -22,8 +21,9 @@ from segzoo.images import (
     folder_suffixes,
     has_suffix,
     is_image_folder,
-    readable_suffixes,
+    may_have_pages,
     searched_suffixes,
+    without_suffix,
 )
 from segzoo.options import shown as shown_value
 from segzoo.prediction.manifest import written_into
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-#: Readers whose files are one image: of an animation, the first frame.
-_FLAT = ("segzoo:pillow", "segzoo:numpy", "segzoo:torch")
 #: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
 _LONGEST = 215
 
@@ -246,11 +244,11 @@ def _common(files: list[Path]) -> Path:
 
 def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
     """Give each thing a name of its own: files that would share one keep their suffixes in it."""
-    stems = Counter(map(_stem, found.values()))
+    stems = Counter(str(without_suffix(inner)) for inner in found.values())
     sources: list[Source | VideoSource] = []
     taken: set[str] = set()
     for where, inner in found.items():
-        stem = _stem(inner)
+        stem = str(without_suffix(inner))
         name = stem if stems[stem] == 1 else str(inner)
         number, name = 1, _short(name)
         first = name
@@ -260,14 +258,6 @@ def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
         taken.add(name)
         sources += _sources(where, name)
     return sources
-
-
-def _stem(inner: Path) -> str:
-    """Return a name without its suffix, but never ``.`` or ``..``, which are folders: ``..png`` stays."""
-    name = inner.name.lower()
-    long = next((one for one in readable_suffixes() if one.count(".") > 1 and name.endswith(one)), "")
-    stem = inner.name[: -len(long)] if long else inner.stem
-    return str(inner.parent / stem if stem.strip(".") else inner)
 
 
 def _short(name: str) -> str:
@@ -287,7 +277,7 @@ def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
         return [UrlSource(where, name)]
     if isinstance(where, str) or is_video(where):
         return [VideoSource(str(where), name)]
-    info = None if has_suffix(where, _flat_suffixes()) else info_of(where)
+    info = info_of(where) if may_have_pages(where) else None
     whole = FileSource(where, name, info=info)
     if info is None or info.pages == 1:  # a file that cannot be described is one image that cannot be read
         return [whole]
@@ -295,12 +285,6 @@ def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
     return [
         replace(whole, name=f"{name}_{page:0{digits}d}", page=page, whole=name) for page in range(info.pages)
     ]
-
-
-def _flat_suffixes() -> frozenset[str]:
-    """Return the suffixes of pictures and arrays, which have one page, or of which the first is meant."""
-    registry = zoo.registry("readers")
-    return frozenset(suffix for name in _FLAT for suffix in registry.get(name).suffixes)
 
 
 # Which part of a long list one of several runs takes.
