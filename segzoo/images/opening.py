@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
     path = Path(path)
     with naming(path):
         spec = reader_of(path)
-        opening = resolve(spec.factory)(path, **spec.options)
+        opening = _readers().factory(spec)(path, **spec.options)
         opened = opening.__enter__()
     try:
         yield NamedImage(path, opened)
@@ -71,6 +71,8 @@ class NamedImage:
 
     def __init__(self, path: Path, opened: OpenedImage) -> None:
         self.path, self._opened = path, opened
+        with naming(path):
+            _ = opened.info
         if min(self.info.height, self.info.width) < 1:
             raise ImageError(
                 f"{path}: an image must have at least one pixel, got {self.info.width} x {self.info.height}"
@@ -79,8 +81,7 @@ class NamedImage:
     @property
     def info(self) -> ImageInfo:
         """What the file says of itself."""
-        with naming(self.path):
-            return self._opened.info
+        return self._opened.info
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return a page as ``(H, W, C)`` of its own type; see `segzoo.interfaces.OpenedImage`.
@@ -140,6 +141,13 @@ class _Readers:
     searched: frozenset[str]
     readable: frozenset[str]
     folders: tuple[ReaderSpec, ...]
+    _factories: dict[str, Any] = field(default_factory=dict)
+
+    def factory(self, spec: ReaderSpec) -> Any:
+        """Return what opens the files of a reader, imported once."""
+        if spec.factory not in self._factories:
+            self._factories[spec.factory] = resolve(spec.factory)
+        return self._factories[spec.factory]
 
 
 _known: _Readers | None = None
@@ -170,19 +178,28 @@ def reader_of(path: Path) -> ReaderSpec:
         OSError: there is no such file, or it is none, such as a pipe or a folder that is no image.
     """
     known = _readers()
-    name = path.name.lower()
-    if path.is_dir():
+    try:
+        regular(path)
+    except IsADirectoryError:
         if found := _of_folder(path, known):
             return found
-        regular(path)  # says that it is a folder
-    with regular(path).open("rb") as file:
+        raise
+    with path.open("rb", buffering=0) as file:
         head = file.read(known.head)
-    by_magic = (s for s in known.specs if any(head.startswith(m, s.offset) for m in s.magic))
-    by_suffix = (s for s in known.specs if not s.folders and name.endswith(s.suffixes or "\0"))
-    for spec in (*by_magic, *by_suffix):
+    for spec in _candidates(known, head, path.name.lower()):
         if not spec.claims or resolve(spec.claims)(path):
             return spec
     return known.registry.get(_FALLBACK)
+
+
+def _candidates(known: _Readers, head: bytes, name: str) -> Iterator[ReaderSpec]:
+    for spec in known.specs:
+        for magic in spec.magic:
+            if head.startswith(magic, spec.offset):
+                yield spec
+    for spec in known.specs:
+        if not spec.folders and spec.suffixes and name.endswith(spec.suffixes):
+            yield spec
 
 
 def _of_folder(path: Path, known: _Readers) -> ReaderSpec | None:

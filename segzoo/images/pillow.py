@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from segzoo.files import regular
 from segzoo.images.arrays import native
 from segzoo.images.png import PngRows, read_interlaced
 from segzoo.images.sizes import check_pixels
@@ -46,12 +45,12 @@ def open_pillow(path: Path) -> Iterator[OpenedImage]:
 
     See `segzoo.interfaces.ImageReader`.
     """
-    image = Image.open(regular(path))
-    opened = PngImage(path, image) if image.format == "PNG" else PillowImage(path, image)
-    try:
-        yield opened
-    finally:
-        opened.close()
+    with Image.open(path) as image:
+        opened = PngImage(path, image) if image.format == "PNG" else PillowImage(path, image)
+        try:
+            yield opened
+        finally:
+            opened.close()
 
 
 class PillowImage:

@@ -156,10 +156,11 @@ class _Subject:
         with self._opened(self.file) as image:
             promise(_same(image.read(last), other), f"{self.what}: opened again, page {last} is another")
         registered = any(entry.spec is self.spec for entry in zoo.registry("readers").find(self.spec.name))
+        found = reader_of(self.file)
         promise(
-            not registered or reader_of(self.file) is self.spec,
-            f"{self.what}: {self.file.name} is opened by the reader {reader_of(self.file).name!r}: its magic, "
-            "suffixes and claims do not lead to this one",
+            not registered or found is self.spec,
+            f"{self.what}: {self.file.name} is opened by the reader {found.name!r}: magic, suffixes and claims "
+            "do not lead to this one",
         )
 
     def rows(self) -> None:
