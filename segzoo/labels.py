@@ -19,6 +19,7 @@ import numpy as np
 from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import count_pages, open_image, scaled_size
 from segzoo.images.intensity import missing
+from segzoo.images.reading import turned
 from segzoo.options import shown as short
 from segzoo.specs import IGNORED, Labels
 
@@ -51,6 +52,8 @@ def read_mask(
     path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None, colours: bool = False
 ) -> NDArray[Any]:
     """Read the values of a mask file as ``(H, W)``: palette indices as they are, grey values as they are.
+
+    Like an image, it is turned upright as its file says. Floats that are all whole numbers become integers.
 
     Args:
         path: an image, or an array that numpy.save wrote.
@@ -172,7 +175,7 @@ def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
         info = image.info
         if page is None and info.pages > 1:
             warnings.warn(f"{path} holds {info.pages} pages; only the first is read", stacklevel=4)
-        values = image.read(page or 0)
+        values = turned(image.read(page or 0), image.info)[0]
     if info.alpha is not None:
         values = np.delete(values, info.alpha, axis=2)
     if values.shape[2] not in (1, 3):

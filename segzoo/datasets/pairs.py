@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
-from segzoo.images import read_uint8
+from segzoo.images import read_with_info
 from segzoo.interfaces import Sample
 from segzoo.labels import counted, read_layers, read_mask, read_planes, to_classes
 from segzoo.options import is_number
@@ -126,10 +126,10 @@ class Pairs:
             ) from error
 
     def _sample(self, pair: Pair) -> Sample:
-        image = read_uint8(pair.image, scale=self.scale, page=pair.page)
+        image, info = read_with_info(pair.image, scale=self.scale, page=pair.page)
         shape = image.shape[:2]
         mask, objects = self._mask(pair, shape)
-        sample = Sample(image=image, mask=mask, name=pair.name, instances=objects)
+        sample = Sample(image=image, mask=mask, name=pair.name, instances=objects, info=info)
         if pair.field_of_view is None:
             return sample
         seen = read_mask(pair.field_of_view, scale=self.scale) > 0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.interfaces import ImageInfo
+    from segzoo.interfaces import GeoReference, ImageInfo
     from segzoo.specs import Resize
 
 #: The axes that an orientation of EXIF flips; from `_TURNED` on, rows and columns change places before.
@@ -67,7 +67,7 @@ def read_with_info(
         columns, rows = scaled_size(info.width, info.height, scale)
         pixels = image.read(page or 0, smallest=(rows, columns))
         pixels, info = with_colours(pixels, image.info)
-    return turned(_resized(pixels, rows, columns, info.alpha), info)
+    return turned(_resized(pixels, rows, columns, info.alpha), _smaller(info, rows, columns))
 
 
 def read_uint8(
@@ -137,12 +137,50 @@ def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageIn
     orientation = info.orientation
     if orientation == 1:
         return pixels, info
-    lying = orientation >= _TURNED
-    pixels = np.flip(pixels.swapaxes(0, 1) if lying else pixels, _FLIPS.get(orientation, ()))
-    size = (info.width, info.height) if lying else (info.height, info.width)
-    pixel = info.pixel_size[::-1] if lying and info.pixel_size else info.pixel_size
-    info = replace(info, orientation=1, height=size[0], width=size[1], pixel_size=pixel)
-    return np.ascontiguousarray(pixels), info
+    lying, flips = orientation >= _TURNED, _FLIPS.get(orientation, ())
+    pixels = np.flip(pixels.swapaxes(0, 1) if lying else pixels, flips)
+    return np.ascontiguousarray(pixels), _turned_info(info, lying, flips)
+
+
+def _turned_info(info: ImageInfo, lying: bool, flips: tuple[int, ...]) -> ImageInfo:
+    height, width = (info.width, info.height) if lying else (info.height, info.width)
+    # Where column and row of the upright image lie in the stored one.
+    column = (-1.0, 0.0, float(width)) if 1 in flips else (1.0, 0.0, 0.0)
+    row = (0.0, -1.0, float(height)) if 0 in flips else (0.0, 1.0, 0.0)
+    column, row = (row, column) if lying else (column, row)
+    size = info.pixel_size[::-1] if lying and info.pixel_size else info.pixel_size
+    return replace(
+        info,
+        orientation=1,
+        height=height,
+        width=width,
+        pixel_size=size,
+        geo=info.geo and _moved(info.geo, column, row),
+        extra={},
+    )
+
+
+def _smaller(info: ImageInfo, height: int, width: int) -> ImageInfo:
+    """Return the description of an image that was resized."""
+    down, across = info.height / height, info.width / width
+    return replace(
+        info,
+        height=height,
+        width=width,
+        pixel_size=info.pixel_size and (info.pixel_size[0] * down, info.pixel_size[1] * across),
+        geo=info.geo and _moved(info.geo, (across, 0.0, 0.0), (0.0, down, 0.0)),
+        extra={},
+    )
+
+
+def _moved(
+    geo: GeoReference, column: tuple[float, float, float], row: tuple[float, float, float]
+) -> GeoReference:
+    """Return where pixels lie whose column is ``column[0] * x + column[1] * y + column[2]`` of the old."""
+    a, b, c, d, e, f = geo.transform
+    xs = [a * column[i] + b * row[i] for i in range(3)]
+    ys = [d * column[i] + e * row[i] for i in range(3)]
+    return replace(geo, transform=(xs[0], xs[1], xs[2] + c, ys[0], ys[1], ys[2] + f))
 
 
 def count_pages(path: str | os.PathLike[str]) -> int:

@@ -159,8 +159,8 @@ class _Subject:
         found = reader_of(self.file)
         promise(
             not registered or found is self.spec,
-            f"{self.what}: {self.file.name} is opened by the reader {found.name!r}: magic, suffixes and claims "
-            "do not lead to this one",
+            f"{self.what}: {self.file.name} is opened by the reader {found.name!r}: magic, suffixes and "
+            "claims do not lead to this one",
         )
 
     def rows(self) -> None:
