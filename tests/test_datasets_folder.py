@@ -271,14 +271,14 @@ def test_of_an_animated_gif_the_first_frame_is_read_with_a_warning(tmp_path):
         assert np.array_equal(FolderDataset(tmp_path, "all")[0].mask, stripes > 0)
 
 
-def test_16_bit_and_cmyk_images_become_8_bit_rgb(tmp_path):
+def test_16_bit_images_keep_their_bits_and_cmyk_becomes_rgb(tmp_path):
     for name in ("deep", "press"):
         write(tmp_path / f"masks/{name}.png", 2, 3, mask=True)
     (tmp_path / "images").mkdir()
     Image.fromarray(np.full((2, 3), 65535, np.uint16)).save(tmp_path / "images/deep.png")
     Image.new("CMYK", (3, 2), (0, 0, 0, 0)).save(tmp_path / "images/press.jpg")
     deep, press = (FolderDataset(tmp_path, "all")[index].image for index in (0, 1))
-    assert (deep.dtype, deep.shape, deep.max()) == (np.uint8, (2, 3, 1), 255)
+    assert (deep.dtype, deep.shape, deep.max()) == (np.uint16, (2, 3, 1), 65535)
     assert (press.dtype, press.shape) == (np.uint8, (2, 3, 3))
 
 

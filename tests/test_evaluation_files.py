@@ -99,7 +99,7 @@ def test_what_the_truth_ignores_may_be_anything_in_the_prediction(tmp_path):
     [
         (np.full((10, 14), 9), r"prediction_000002\.npy holds the values 9"),
         (np.zeros((4, 10, 14), np.float32), r"prediction_000002\.npy"),
-        (np.zeros((10, 14), np.float32), "float32"),
+        (np.full((10, 14), 0.5, np.float32), "float32"),
         (np.zeros((20, 28), np.uint8), r"is 20x28, the truth of 000002 is 10x14"),
     ],
     ids=["range", "scores", "floats", "size"],

@@ -41,7 +41,9 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
         reason = "the file is empty" if empty else "it holds no image in a format that a reader knows"
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to decode at once: {error}") from error
+        raise ImageError(
+            f"{path} is too large to decode at once: {error}; if you trust it, say --any-size"
+        ) from error
     except EOFError as error:
         where = f"has no page {page}, or" if page else "is"
         raise ImageError(f"{path} {where} cut short") from error

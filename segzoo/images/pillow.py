@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from segzoo.images.arrays import native
-from segzoo.images.png import PngRows, read_interlaced
+from segzoo.images.png import SIGNATURE, PngRows, read_interlaced
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
 
@@ -35,6 +35,8 @@ _BANDS: dict[str, tuple[tuple[str, ...], int | None]] = {
     "RGBA": ((*_COLOURS, "alpha"), 3),
     "LAB": (("lightness", "a", "b"), None),
 }
+#: The modes that Pillow would have, if it had them with 16 bits, of PNGs.
+_NARROWED = {"LA;16B": "LA", "RGB;16B": "RGB", "RGBA;16B": "RGBA"}
 #: Other modes, and the one that they become: the same colours, coded in another way.
 _BECOMES = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 
@@ -45,12 +47,23 @@ def open_pillow(path: Path) -> Iterator[OpenedImage]:
 
     See `segzoo.interfaces.ImageReader`.
     """
-    with Image.open(path) as image:
+    with _open(path) as image:
         opened = PngImage(path, image) if image.format == "PNG" else PillowImage(path, image)
         try:
             yield opened
         finally:
             opened.close()
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except Image.DecompressionBombError:
+        # Some rows of a PNG can be had all the same; all of them at once are refused when they are asked for.
+        with path.open("rb") as file:
+            if file.read(8) != SIGNATURE:
+                raise
+        return PngImagePlugin.PngImageFile(path)
 
 
 class PillowImage:
@@ -59,13 +72,14 @@ class PillowImage:
     Args:
         path: its file.
         image: open, at its first page.
+        counted: whether pages are counted, for which each of a TIFF is looked at.
 
     Attributes:
         info: what the file says.
         mode: of Pillow, at the first page.
     """
 
-    def __init__(self, path: Path, image: Image.Image) -> None:
+    def __init__(self, path: Path, image: Image.Image, *, counted: bool = True) -> None:
         self._path, self._image, self._reduced = path, image, False
         self.mode = image.mode
         taken = mode_of(image)
@@ -77,12 +91,21 @@ class PillowImage:
             bands=bands,
             alpha=alpha,
             format=image.format or "",
-            orientation=orientation_of(image),
+            orientation=1 if image.format == "TIFF" else orientation_of(image),
             palette=palette_of(image) if taken == "P" else (),
-            pages=getattr(image, "n_frames", 1),
             page_axis="time" if image.format in ("GIF", "WEBP", "PNG") else "",
             extra={"coding": image.mode} if taken == "RGB" != image.mode else {},
         )
+        if image.format == "TIFF" and orientation_of(image) != 1:
+            # Pillow turns these itself; where it maps the file into memory, it takes rows for columns.
+            image.filename = ""  # pyright: ignore[reportAttributeAccessIssue]
+        if counted:
+            self.count_pages()
+
+    def count_pages(self) -> None:
+        """Look how many pages there are."""
+        if (pages := getattr(self._image, "n_frames", 1)) != 1:
+            self.info = replace(self.info, pages=pages)
 
     @property
     def tags(self) -> Mapping[int, Any]:
@@ -99,10 +122,10 @@ class PillowImage:
             self.close()
             self._image, self._reduced = Image.open(self._path), False
         image = self._image
-        if self.info.pages > 1:
+        if image.tell() != page:
             image.seek(page)
         if smallest is not None:
-            self._reduced = image.draft(image.mode, smallest[::-1]) is not None
+            self._reduced = image.draft(image.mode, (smallest[1], smallest[0])) is not None
         return pixels_of(image)
 
 
@@ -114,19 +137,22 @@ class PngImage(PillowImage):
         self._interlaced = bool(image.info.get("interlace"))
         self._rows: PngRows | None = None
         # Pillow reads 16 bits a colour, and keeps the upper 8.
-        self._narrowed = image.mode in ("LA", "RGB", "RGBA") and str(image.tile[0][3]).endswith(";16B")
+        tile = getattr(image, "tile", None)
+        rawmode = str(tile[0][3]) if tile else ""
+        self._narrowed = rawmode in _NARROWED
         if self._narrowed:
-            self.info = replace(self.info, dtype="uint16", pages=1)
+            bands, alpha = _BANDS[_NARROWED[rawmode]]
+            self.info = replace(self.info, dtype="uint16", bands=bands, alpha=alpha, pages=1)
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return a page."""
+        check_pixels(self._path, self.info.height, self.info.width)
         if not self._narrowed:
             known = "exif" in self._image.info
             pixels = super().read(page, smallest=smallest)
             if not known and "exif" in self._image.info:  # it may come after the pixels
                 self.info = replace(self.info, orientation=orientation_of(self._image))
             return pixels
-        check_pixels(self._path, self.info.height, self.info.width)
         if self._interlaced:
             return read_interlaced(self._path)
         return PngRows(self._path).read(0, self.info.height)

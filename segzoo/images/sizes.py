@@ -46,7 +46,8 @@ def check_pixels(path: Path, height: int, width: int) -> None:
     if Image.MAX_IMAGE_PIXELS is not None and height * width > 2 * Image.MAX_IMAGE_PIXELS:
         raise ImageError(
             f"{path} is too large to decode at once: it claims {height}x{width} pixels, above the limit of "
-            f"{2 * Image.MAX_IMAGE_PIXELS} that guards against files made to exhaust a machine"
+            f"{2 * Image.MAX_IMAGE_PIXELS} that guards against files made to exhaust a machine; if you trust "
+            "it, say --any-size"
         )
 
 

@@ -79,15 +79,16 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
     """
     regular(path)
     try:
-        picture = PillowImage(path, Image.open(path))
-    except UnidentifiedImageError:
-        picture = None
+        picture = PillowImage(path, Image.open(path), counted=False)
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        picture = None  # rows of what is too large at once can be had all the same
     try:
         try:
             tifffile = load_tifffile()
         except MissingExtraError:
             if picture is None or not _is_enough(picture):
                 raise
+            picture.count_pages()
             picture.info = described(picture.info, picture.tags)
             yield picture
             return
@@ -158,20 +159,23 @@ class TiffImage:
         if self._picture is not None:
             told = self._picture.info
             dtype, bands, alpha = told.dtype, told.bands, told.alpha
-            palette, inverted = told.palette, page.photometric == _WHITE_IS_ZERO and dtype != "uint8"
+            palette = told.palette
+            # Pillow turns values of up to 8 bits round.
+            inverted = page.photometric == _WHITE_IS_ZERO and dtype not in ("bool", "uint8")
         else:
             dtype, palette = np.dtype(page.dtype).name, ()
             bands, alpha = _bands(page, layout)
             inverted = page.photometric == _WHITE_IS_ZERO
         size, unit = _pixel_size(file, page)
+        upright = self._picture is not None and orientation_of(page) != 1
         info = ImageInfo(
-            height=page.imagelength,
-            width=page.imagewidth,
+            height=page.imagelength if self._picture is None else self._picture.info.height,
+            width=page.imagewidth if self._picture is None else self._picture.info.width,
             dtype=dtype,
             bands=bands,
             alpha=alpha,
             format="TIFF",
-            orientation=orientation_of(page),
+            orientation=orientation_of(page) if self._picture is None else 1,
             palette=palette,
             pages=len(layout.pages),
             page_axis=layout.axis,
@@ -180,6 +184,7 @@ class TiffImage:
             inverted=inverted,
         )
         self.info = described(info, {code: page.tags[code].value for code in TAGS if code in page.tags})
+        self._upright = upright
         self._planes: dict[int, list[_Plane] | None] = {}
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -204,6 +209,8 @@ class TiffImage:
         return None if planes is None else sum(plane.resident for plane in planes)
 
     def _by_rows(self, page: int) -> list[Any] | None:
+        if self._upright:  # by Pillow, and rows are as they are stored
+            return None
         if page not in self._planes:
             self._planes = {page: self._layout.pages[page].planes(self._path)}
         return self._planes[page]
@@ -295,6 +302,8 @@ def _stack(file: Any) -> _Layout | None:
     axes = ""
     bands: set[int] = set()
     for series in file.series:
+        if _is_side(series.keyframe):
+            continue
         found = _pages_of(series)
         if found is None:
             return None
@@ -330,8 +339,9 @@ def _pages_of(series: Any) -> tuple[list[_Page], str] | None:
     grouped = np.moveaxis(numbers, bands, range(-len(bands), 0))
     grouped = grouped.reshape(-1, math.prod(numbers.shape[place] for place in bands))
     paged = "".join(axis for axis, size in outer if axis != "C" and size > 1)
-    if series.dataoffset is not None and key.planarconfig == 1:
-        dtype = np.dtype(series.dtype).newbyteorder(key.parent.byteorder)
+    dtype = np.dtype(series.dtype).newbyteorder(key.parent.byteorder)
+    packed = key.planarconfig == 1 and key.bitspersample == 8 * dtype.itemsize
+    if series.dataoffset is not None and packed:
         size = math.prod(key.shape) * dtype.itemsize
         return [
             _Page(key, offsets=tuple(series.dataoffset + int(n) * size for n in group), dtype=dtype)

@@ -186,18 +186,21 @@ def _image(found: Any, path: Path) -> tuple[Any, Sequence[str], dict[str, Any]]:
     """Return the array of an image, the names of its axes, if it has any, and what OME says of it."""
     if hasattr(found, "shape"):
         return found, getattr(found.metadata, "dimension_names", None) or (), {}
-    told = dict(found.attrs)
-    told = told.get("ome", told)
+    told = _ome(found)
     if scales := told.get("multiscales"):
         array, axes = found[scales[0]["datasets"][0]["path"]], scales[0].get("axes")
         names = [axis if isinstance(axis, str) else axis["name"] for axis in axes or "tczyx"]
         return array, names, told
+    images = [name for name, group in found.groups() if "multiscales" in _ome(group)]
+    if len(images) == 1:  # bioformats2raw puts each image of a file into a group of its own
+        return _image(found[images[0]], path)
     arrays = dict(found.arrays())
     if len(arrays) != 1:
-        inside = ", ".join(sorted(arrays)) or "none"
+        inside = ", ".join(sorted(arrays) or sorted(images)) or "none"
+        what = f"{len(images)} images" if images else f"{len(arrays)} arrays"
         raise ImageError(
-            f"{path} is a group without OME multiscales, and with {len(arrays)} arrays ({inside}): name the "
-            f"folder of one, such as {path / 'NAME'}"
+            f"{path} is a group without OME multiscales, and with {what} ({inside}): name the folder of one, "
+            f"such as {path / 'NAME'}"
         )
     return _image(next(iter(arrays.values())), path)
 
@@ -219,6 +222,12 @@ def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
             "depth) is pages and must have a name"
         )
     return axes
+
+
+def _ome(group: Any) -> dict[str, Any]:
+    """Return what OME says of a group; since version 0.5 it lies under a key of its own."""
+    told = dict(group.attrs)
+    return told.get("ome", told)
 
 
 def _channel_names(told: dict[str, Any]) -> tuple[str, ...]:

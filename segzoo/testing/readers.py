@@ -138,7 +138,7 @@ class _Subject:
                 info.alpha is None or 0 <= info.alpha < count,
                 f"{self.what}: alpha is band {info.alpha} of {count}, counted from 0",
             )
-            highest = int(pixels.max()) if info.palette else 0
+            highest = int(np.max(image.read(0))) if info.palette else 0
             promise(
                 not info.palette or (count == 1 and highest < len(info.palette)),
                 f"{self.what}: the palette has {len(info.palette)} colours, the pixels {count} bands up to "
