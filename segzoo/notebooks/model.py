@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from segzoo.labels import background_name
 from segzoo.notebooks.elements import card, details, heading, swatch, table
 from segzoo.printing import markup
 from segzoo.words import preprocessing_steps, stated_scores
@@ -42,6 +43,8 @@ def model_html(
     channels = config.architecture.in_channels
     rows[1:1] = [("images", f"{channels} channel{'s' if channels != 1 else ''}"), ("logits", str(logits))]
     rows.append(("classes", _classes(config)))
+    if config.labels.background != 0:
+        rows.append(("background", markup(background_name(config.labels) or "none")))
     rows.append(("preprocessing", markup(preprocessing_steps(config.preprocessing))))
     if logits == 1:
         rows.append(("threshold", f"{config.threshold:g}"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: How the first line begins, and how long it may be.
 _BEGINS, _LONGEST = b'{"input": ', 1 << 20
-#: Of more classes, a line has only those that cover something: else it would be longer than that.
+#: Of more classes, a line has only those that cover something: others would make a megabyte of it.
 _MOST_AREAS = 256
 #: What the manifests of runs are called: one, or one for each of the runs that share the work.
 MANIFEST = "manifest{part}.jsonl"
