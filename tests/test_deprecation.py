@@ -6,8 +6,10 @@ import inspect
 from dataclasses import replace
 
 import pytest
+import torch
 
 from segzoo.deprecation import renamed
+from segzoo.losses import Pixels
 from segzoo.specs import LayoutSpec
 
 
@@ -30,6 +32,15 @@ def test_the_new_argument_warns_of_nothing_and_is_the_one_that_is_shown(recwarn)
 def test_both_names_of_one_argument_are_a_mistake():
     with pytest.warns(DeprecationWarning, match="tell"), pytest.raises(TypeError, match="give one of them"):
         work(3, tell=4, on_message=5)  # pyright: ignore[reportCallIssue]
+
+
+def test_a_loss_still_gets_its_chances():
+    pixels = Pixels(
+        torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), torch.ones(1, 2, 2, dtype=torch.bool)
+    )
+    with pytest.warns(DeprecationWarning, match="chances is called probabilities now"):
+        (old, _), (new, _) = pixels.chances(background=True), pixels.probabilities(background=True)
+    assert torch.equal(old, new)
 
 
 def test_a_layout_still_takes_and_has_marks():

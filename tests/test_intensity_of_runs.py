@@ -48,8 +48,8 @@ class Bright(nn.Module):
         return (images.mean(dim=1, keepdim=True) - 0.5) * self.scale
 
 
-def eager(model: nn.Module, tell=lambda _: None, **options: object) -> Predictor:
-    return Predictor(model, backend="eager", tell=tell, **options)
+def eager(model: nn.Module, on_message=lambda _: None, **options: object) -> Predictor:
+    return Predictor(model, backend="eager", on_message=on_message, **options)
 
 
 def scene(dtype=np.uint16, low=400, high=3000, bands=1, seed=0):

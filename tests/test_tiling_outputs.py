@@ -56,8 +56,8 @@ def fill(sink: OutputFiles, segmentation: Segmentation) -> None:
     assert segmentation.probabilities is not None
     for top, bottom in ((0, 1), (1, 3), (3, 70), (70, 71), (71, 150)):
         sink.write(segmentation.mask[top:bottom])
-        if sink.chances is not None:
-            sink.chances.write(segmentation.probabilities[:, top:bottom].astype(np.float16))
+        if sink.probabilities is not None:
+            sink.probabilities.write(segmentation.probabilities[:, top:bottom].astype(np.float16))
 
 
 @pytest.mark.parametrize(

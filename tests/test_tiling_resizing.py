@@ -17,7 +17,7 @@ from segzoo.images import resized
 from segzoo.prediction.decision import Decision
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.tiling import (
-    ArrayChances,
+    ArrayProbabilities,
     ArrayRows,
     ArraySink,
     NetworkProfile,
@@ -125,13 +125,13 @@ def test_the_mask_of_a_resized_image_does_not_depend_on_the_tiles(classes: int, 
     assert 0.02 < (whole > 0).mean() < 0.98
     for tile in (24, 48, 4096):
         plan = plan_tiles(traits, 133, 91, memory="1GB", resize=resize, tile=tile, overlap="exact")
-        sink, kept = ArraySink(133, 91), ArrayChances(classes, 133, 91)
+        sink, kept = ArraySink(133, 91), ArrayProbabilities(classes, 133, 91)
         segment_large(Eager(model), ArrayRows(image), sink, config=config, plan=plan)
         # Logits of tiles differ from those of the whole by rounding: a pixel in a thousand may.
         assert (sink.mask != whole).mean() <= 1e-3
         sink = ArraySink(133, 91)
-        segment_large(Eager(model), ArrayRows(image), sink, config=config, plan=plan, chances=kept)
-        assert np.abs(kept.chances - chances).max() < 1e-3  # of which half are those of 16 bits
+        segment_large(Eager(model), ArrayRows(image), sink, config=config, plan=plan, probabilities=kept)
+        assert np.abs(kept.probabilities - chances).max() < 1e-3  # of which half are those of 16 bits
         assert (sink.mask != other).mean() <= 1e-3
 
 

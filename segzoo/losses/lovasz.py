@@ -82,8 +82,8 @@ class LovaszSoftmax(nn.Module):
             raise OptionError(
                 "lovasz-softmax has one class a pixel, and these overlap: take lovasz-hinge, which has none"
             )
-        chances, truth = pixels.chances(background=self.background)
-        losses = _extension((truth - chances).abs(), truth, pixels, per_image=self.per_image)
+        probabilities, truth = pixels.probabilities(background=self.background)
+        losses = _extension((truth - probabilities).abs(), truth, pixels, per_image=self.per_image)
         if logits.shape[1] == 1:
             return losses.mean()
         over = (2, 3) if self.per_image else (0, 2, 3)

@@ -29,13 +29,13 @@ def soft_overlap(
         together: one ratio of all classes, or one for each.
         independent: the sigmoid of each logit instead of a softmax.
     """
-    chances, truth = pixels.chances(background=background, independent=independent)
+    probabilities, truth = pixels.probabilities(background=background, independent=independent)
     over = [2, 3]
     if not per_image:
         over.append(0)
     if together:
         over.append(1)
-    return (chances * truth).sum(over), chances.sum(over), truth.sum(over)
+    return (probabilities * truth).sum(over), probabilities.sum(over), truth.sum(over)
 
 
 def divide(top: Tensor, bottom: Tensor) -> Tensor:

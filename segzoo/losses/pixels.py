@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -60,7 +61,7 @@ class Pixels(NamedTuple):
         total = counts.sum()
         return (values * counts).sum() / total.where(total > 0, torch.ones_like(total))
 
-    def chances(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
+    def probabilities(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
         """Return probabilities and truth, ``(N, K, H, W)`` each, both 0 where pixels do not count.
 
         Args:
@@ -69,10 +70,15 @@ class Pixels(NamedTuple):
         """
         scores, truth = self.scores(background=background)
         if self.logits.shape[1] > 1 and not independent and not self.overlapping:
-            chances = self._chosen(self.logits.softmax(dim=1), background=background)
+            found = self._chosen(self.logits.softmax(dim=1), background=background)
         else:
-            chances = scores.sigmoid()
-        return chances * self.counted, truth * self.counted
+            found = scores.sigmoid()
+        return found * self.counted, truth * self.counted
+
+    def chances(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
+        """Return `probabilities`, as these are called now."""
+        warnings.warn("Pixels.chances is called probabilities now", DeprecationWarning, stacklevel=2)
+        return self.probabilities(background=background, independent=independent)
 
     def scores(self, *, background: bool) -> tuple[Tensor, Tensor]:
         """Return logits and truth of the classes that take part, ``(N, K, H, W)`` each.

@@ -58,7 +58,7 @@ def _class_scores() -> Iterable[MetricSpec]:
 def _shape_scores() -> Iterable[MetricSpec]:
     surface, curve = "segzoo.metrics.surface:surface_distance", "segzoo.metrics.curves:Curve"
     partition, objects = "segzoo.metrics.partition:partition_score", "segzoo.metrics.instances"
-    chances, instances = ("probabilities",), ("instances",)
+    probabilities, instances = ("probabilities",), ("instances",)
     return [
         _metric(
             "boundary-iou",
@@ -74,8 +74,10 @@ def _shape_scores() -> Iterable[MetricSpec]:
             "centre line Dice, for vessels and roads",
             paper="arXiv:2003.07311",
         ),
-        _metric("roc-auc", curve, "area under the ROC curve", "auc", needs=chances, measure="roc-auc"),
-        _metric("average-precision", curve, "average precision", needs=chances, measure="average-precision"),
+        _metric("roc-auc", curve, "area under the ROC curve", "auc", needs=probabilities, measure="roc-auc"),
+        _metric(
+            "average-precision", curve, "average precision", needs=probabilities, measure="average-precision"
+        ),
         _metric(
             "rand",
             partition,

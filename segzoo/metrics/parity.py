@@ -234,10 +234,10 @@ def _count_soft(image: Image) -> NDArray[np.float64]:
         raise OptionError("mindspore-dice needs probabilities: pass probabilities=(num_classes, H, W)")
     counted = ... if image.counted is None else image.counted
     truth = image.target[counted].ravel()
-    chances = image.probabilities[:, counted] if image.counted is not None else image.probabilities
-    chances = chances.reshape(len(image.labels.classes), -1).astype(np.float64)
-    common = chances[truth, np.arange(truth.size)].sum()
-    return np.array([2 * common, np.square(chances).sum() + truth.size])
+    probabilities = image.probabilities[:, counted] if image.counted is not None else image.probabilities
+    probabilities = probabilities.reshape(len(image.labels.classes), -1).astype(np.float64)
+    common = probabilities[truth, np.arange(truth.size)].sum()
+    return np.array([2 * common, np.square(probabilities).sum() + truth.size])
 
 
 def _soft_dice(counts: NDArray[Any]) -> dict[str, float]:

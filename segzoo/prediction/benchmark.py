@@ -375,8 +375,8 @@ def _fps(engine: Engine, bench: Bench) -> float:
 
     def once() -> None:
         logits = engine(one)[0].permute(1, 2, 0)
-        chances = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(dim=-1)
-        chances.cpu().numpy().argmax(axis=-1)[rows, columns]
+        probabilities = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(dim=-1)
+        probabilities.cpu().numpy().argmax(axis=-1)[rows, columns]
 
     once()
     begun = time.perf_counter()

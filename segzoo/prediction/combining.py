@@ -104,8 +104,14 @@ class Augmented:
         answer = _turned_back(answer, view)
         if answer.shape[-2:] == size:
             return answer
-        chances = F.interpolate(answer.exp().flatten(0, 1), list(size), mode="bilinear", align_corners=False)
-        return chances.clamp_min(torch.finfo(chances.dtype).tiny).log().unflatten(0, answer.shape[:2])
+        probabilities = F.interpolate(
+            answer.exp().flatten(0, 1), list(size), mode="bilinear", align_corners=False
+        )
+        return (
+            probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny)
+            .log()
+            .unflatten(0, answer.shape[:2])
+        )
 
 
 class Ensemble:

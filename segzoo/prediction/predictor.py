@@ -476,11 +476,11 @@ class Predictor:
         self._check_measured()
         image, info = prepared.image, prepared.info
         with self.watch.look(prepared.name, prepared.size, prepared.info) as look:
-            mask, chances = self.tiler.run(
+            mask, kept = self.tiler.run(
                 image, prepared.plan, probabilities=probabilities, info=info, look=look
             )
         labels, bands = self.config.labels, self.config.preprocessing.bands
-        return self._cleaned(Segmentation(mask, labels, image, chances, info=info, bands=bands))
+        return self._cleaned(Segmentation(mask, labels, image, kept, info=info, bands=bands))
 
     def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
         assert prepared.placement is not None

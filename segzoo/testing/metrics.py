@@ -202,15 +202,15 @@ class _Subject:
     def refusals(self) -> None:
         labels = self.labels[0]
         example = make_examples(labels, plain=True)[0]
-        mask, chances, shown = example.prediction, example.probabilities, example.instances
+        mask, guess, shown = example.prediction, example.probabilities, example.instances
         wrong: dict[str, Callable[[Metric], None]] = {
             "a prediction of another size": lambda metric: metric.update(
-                mask[:-1], mask, probabilities=chances, instances=shown
+                mask[:-1], mask, probabilities=guess, instances=shown
             ),
             "a prediction of floats": lambda metric: metric.update(
                 (mask + 0.5).astype(np.float32),  # pyright: ignore[reportArgumentType]  what is refused
                 mask,
-                probabilities=chances,
+                probabilities=guess,
                 instances=shown,
             ),
         }
@@ -280,8 +280,8 @@ def _disturbed(example: Example) -> Example:
     """Return the example with another prediction where no pixel counts."""
     hidden = ~example.valid | (example.target == 255)
     rolled = np.where(hidden, np.roll(example.prediction, 5), example.prediction)
-    chances = np.where(hidden, np.roll(example.probabilities, 1, 0), example.probabilities)
-    return Example(rolled, example.target, chances, example.instances, example.valid)
+    guess = np.where(hidden, np.roll(example.probabilities, 1, 0), example.probabilities)
+    return Example(rolled, example.target, guess, example.instances, example.valid)
 
 
 def _close(found: Mapping[str, float], wanted: Mapping[str, float]) -> bool:

@@ -114,8 +114,8 @@ class _Subject:
                     files.write_whole(found)
                 for top in range(0, len(found.mask) if step else 0, step or 1):
                     files.write(found.mask[top : top + step])
-                    if files.chances is not None and found.probabilities is not None:
-                        files.chances.write(found.probabilities[:, top : top + step].astype(np.float16))
+                    if files.probabilities is not None and found.probabilities is not None:
+                        files.probabilities.write(found.probabilities[:, top : top + step].astype(np.float16))
             return path.read_bytes()
 
 

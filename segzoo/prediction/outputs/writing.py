@@ -367,10 +367,10 @@ class OutputFiles:
         self._done, self._seen, self._rows = 0, 0, np.empty((*self._planes, 0, size[1]), np.uint8)
 
     @property
-    def chances(self) -> _Chances | None:
+    def probabilities(self) -> _Probabilities | None:
         """Takes the probabilities of the rows that were written last, where an output wants them."""
         wanted = any("probabilities" in drawing.spec.needs for drawing in self.drawings)
-        return _Chances(self) if wanted else None
+        return _Probabilities(self) if wanted else None
 
     def write_whole(self, segmentation: Segmentation) -> None:
         """Write an image as one band; its ``(H, W)`` are the size, and it has what the outputs need.
@@ -404,15 +404,15 @@ class OutputFiles:
             else:
                 self._found += np.bincount(part.ravel(), minlength=len(self._found))
         self._rows, self._seen = rows, self._seen + rows.shape[-2]
-        if self.chances is None:
+        if self.probabilities is None:
             self.take()
 
-    def take(self, chances: NDArray[np.float16] | None = None) -> None:
+    def take(self, probabilities: NDArray[np.float16] | None = None) -> None:
         """Draw the rows that came last, which have probabilities ``(K, n, width)`` where those are wanted."""
         for top in range(0, self._rows.shape[-2], _ROWS):
             rows = slice(top, top + _ROWS)
             mask = self._wanted(self._rows[..., rows, :])
-            pair = [mask] if chances is None else [mask, chances[:, rows]]
+            pair = [mask] if probabilities is None else [mask, probabilities[:, rows]]
             for drawing in self.drawings:
                 drawing.add(pair if "probabilities" in drawing.spec.needs else pair[:1])
         self._done += self._rows.shape[-2]
@@ -447,7 +447,7 @@ class OutputFiles:
         return {name: count / max(1, self._seen * self.size[1]) for name, count in counts}
 
 
-class _Chances:
+class _Probabilities:
     """Takes the probabilities of the rows of the mask that were written last."""
 
     def __init__(self, files: OutputFiles) -> None:
@@ -496,10 +496,10 @@ class _Drawing:
     def _draw_to(self, bottom: int) -> None:
         if bottom <= self._drawn:
             return
-        mask, *chances = self._window
+        mask, *probabilities = self._window
         rows = slice(self._drawn - self._top, bottom - self._top)
         image = partial(self._read, rows, mask.shape[-2:])
-        self.draw(Segmentation(mask, self._labels, image, *chances, info=self.files.info), rows)
+        self.draw(Segmentation(mask, self._labels, image, *probabilities, info=self.files.info), rows)
         self._drawn = bottom
         kept = max(bottom - self._reach, 0)
         self._window = [one[..., kept - self._top :, :].copy() for one in self._window]

@@ -14,14 +14,14 @@ from segzoo.prediction.tiling.files import open_rows
 from segzoo.prediction.tiling.plan import Plan, parse_memory, plan_tiles, told_memory
 from segzoo.prediction.tiling.profile import NetworkProfile, measure
 from segzoo.prediction.tiling.rows import ArrayRows, RowSource
-from segzoo.prediction.tiling.sinks import ArrayChances, ArraySink, ChanceSink, RowSink
+from segzoo.prediction.tiling.sinks import ArrayProbabilities, ArraySink, ProbabilitySink, RowSink
 from segzoo.prediction.tiling.streaming import segment_large
 
 __all__ = [
-    "ArrayChances",
+    "ArrayProbabilities",
     "ArrayRows",
     "ArraySink",
-    "ChanceSink",
+    "ProbabilitySink",
     "Plan",
     "RowSink",
     "RowSource",

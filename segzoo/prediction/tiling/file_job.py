@@ -146,7 +146,7 @@ class RowJob:
                 config=tiler.config,
                 plan=self.plan,
                 thresholds=tiler.thresholds,
-                chances=sink.chances,
+                probabilities=sink.probabilities,
                 look=look,
             )
             self.shares = sink.shares

@@ -18,7 +18,7 @@ from segzoo.errors import OptionError
 from segzoo.images import placed
 from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.prediction.tiling import (
-    ArrayChances,
+    ArrayProbabilities,
     ArrayRows,
     ArraySink,
     measure,
@@ -302,10 +302,10 @@ class Tiler:
         if labels.overlapping:  # a plane a class: the mask, and what is drawn and written of it
             wide = 3 * len(labels.classes)
         # Probabilities as floats, once more as they are written, and twice in the file's bytes.
-        chances = 12 * self.config.architecture.num_classes if probabilities else 0
+        kept = 12 * self.config.architecture.num_classes if probabilities else 0
         # Deeper images and more bands twice: as they are read, and as the bands that are taken or shown.
         deep = 2 * max(image - 3, 0) + (4 * self.config.architecture.in_channels if self._scaled > 1 else 0)
-        return height * width * (PICTURES + wide + chances + deep)
+        return height * width * (PICTURES + wide + kept + deep)
 
     @property
     def _scaled(self) -> int:
@@ -404,7 +404,7 @@ class Tiler:
                 f"{told_memory(self.budget)}: write them to a file, by rows, with --outputs probabilities"
             )
         sink = ArraySink(*size, planes=classes if self.config.labels.overlapping else 0)
-        chances = ArrayChances(classes, *size) if probabilities else None
+        kept = ArrayProbabilities(classes, *size) if probabilities else None
         segment_large(
             self.engine,
             ArrayRows(image, info),
@@ -412,10 +412,10 @@ class Tiler:
             config=self.config,
             plan=plan,
             thresholds=self.thresholds,
-            chances=chances,
+            probabilities=kept,
             look=look,
         )
-        return sink.mask, None if chances is None else chances.chances
+        return sink.mask, None if kept is None else kept.probabilities
 
 
 def to_spare(device: torch.device | None = None) -> int:

@@ -22,7 +22,7 @@ class RowSink(Protocol):
         ...
 
 
-class ChanceSink(Protocol):
+class ProbabilitySink(Protocol):
     """Takes the rows of probabilities from the top."""
 
     def write(self, rows: NDArray[np.float16]) -> None:
@@ -55,14 +55,14 @@ class ArraySink:
         self._filled += rows.shape[-2]
 
 
-class ArrayChances:
+class ArrayProbabilities:
     """Probabilities in memory, ``(K, height, width)`` float32."""
 
     def __init__(self, classes: int, height: int, width: int) -> None:
-        self.chances = np.zeros((classes, height, width), np.float32)
+        self.probabilities = np.zeros((classes, height, width), np.float32)
         self._filled = 0
 
     def write(self, rows: NDArray[np.float16]) -> None:
         """Take the next rows, ``(K, n, width)``."""
-        self.chances[:, self._filled : self._filled + rows.shape[1]] = rows
+        self.probabilities[:, self._filled : self._filled + rows.shape[1]] = rows
         self._filled += rows.shape[1]

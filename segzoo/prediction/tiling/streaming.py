@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from segzoo.prediction.tiling.plan import Plan
     from segzoo.prediction.tiling.resizing import Look
     from segzoo.prediction.tiling.rows import RowSource
-    from segzoo.prediction.tiling.sinks import ChanceSink, RowSink
+    from segzoo.prediction.tiling.sinks import ProbabilitySink, RowSink
 
     Band = tuple[Span, NDArray[Any]]
     #: From logits ``(K, h, w)`` to one or more tensors ``(..., h, w)``.
@@ -43,7 +43,7 @@ def segment_large(
     config: ModelConfig,
     plan: Plan,
     thresholds: Mapping[int, float] | None = None,
-    chances: ChanceSink | None = None,
+    probabilities: ProbabilitySink | None = None,
     progress: Callable[[int], None] | None = None,
     look: Look | None = None,
 ) -> None:
@@ -56,7 +56,7 @@ def segment_large(
         config: how the network predicts.
         plan: of `plan_tiles`, for this image.
         thresholds: by class index; a class that has one is taken where its probability exceeds it.
-        chances: takes the probabilities, where somebody wants them.
+        probabilities: takes the probabilities, where somebody wants them.
         progress: told after each band how many rows of the mask are done.
         look: told how the image is scaled, and its rows.
 
@@ -66,13 +66,13 @@ def segment_large(
         FailureError: the mask cannot be written.
     """
     _check(rows, config, plan)
-    decision = Decision(config, thresholds or {}, keeps=None if chances is None else torch.float16)
+    decision = Decision(config, thresholds or {}, keeps=None if probabilities is None else torch.float16)
     done = 0
     seen = seen_rows(rows, config, look)
     for mask, *kept in _found(engine, seen, config, plan, decision):
         sink.write(mask.numpy())
-        if chances is not None:
-            chances.write(kept[0].numpy())
+        if probabilities is not None:
+            probabilities.write(kept[0].numpy())
         done += mask.shape[-2]
         if progress is not None:
             progress(done)

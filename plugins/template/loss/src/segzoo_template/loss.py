@@ -25,6 +25,6 @@ class AbsoluteError(nn.Module):
         One logit stands for two classes, told apart by a sigmoid.
         """
         pixels = read_pixels(logits, target, self.ignore_index)
-        chances, truth = pixels.chances(background=True)
-        error = (chances - truth).abs().sum(dim=1)
+        probabilities, truth = pixels.probabilities(background=True)
+        error = (probabilities - truth).abs().sum(dim=1)
         return pixels.mean(2 * error if logits.shape[1] == 1 else error)
