@@ -22,9 +22,10 @@ from segzoo.evaluation.pictures import error_map, shares
 from segzoo.evaluation.samples import ScoredSample
 from segzoo.labels import found_in_words, with_background
 from segzoo.prediction.decision import choose_classes
-from segzoo.prediction.outputs import OutputOptions, write_outputs
+from segzoo.prediction.outputs import OutputOptions, output_files, write_outputs
 from segzoo.prediction.postprocessing import clean, find_instances
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.prediction.tiling.rows import ArrayRows
 from segzoo.publishing.card import model_card
 from segzoo.specs import Labels
 from segzoo.training.augmentation import make_augmentation
@@ -133,6 +134,24 @@ def test_classes_that_are_not_wanted_become_background_or_another_class(tmp_path
         assert np.array_equal(np.asarray(read) > 0, found.mask == 1)
     objects = json.loads(written(found, tmp_path, "coco", classes=("road",)).read_text())
     assert {one["category_id"] for one in objects["annotations"]} == {1}
+
+
+@pytest.mark.parametrize("name", ["mask", "overlay", "cutout", "areas"])
+@pytest.mark.parametrize("background", [2, None])
+@pytest.mark.parametrize("classes", [(), ("road",)])
+def test_by_rows_files_are_those_of_the_whole_image(tmp_path, name, background, classes):
+    found = segmented(replace(STREET, background=background))
+    whole = written(found, tmp_path / "whole", name, classes=classes)
+    path = tmp_path / f"rows{whole.suffix}"
+    given = {"options": OutputOptions(classes=classes), "image": lambda: ArrayRows(found.image)}
+    with output_files({name: path}, found.labels, found.mask.shape, **given) as files:
+        for top in range(0, len(found.mask), 7):
+            files.write(found.mask[top : top + 7])
+    if name == "areas":
+        assert path.read_bytes() == whole.read_bytes()
+    else:
+        with Image.open(path) as one, Image.open(whole) as other:
+            assert np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def test_a_class_for_the_rest_has_a_name_a_colour_and_a_value_of_its_own():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo, printable
@@ -103,9 +104,13 @@ def _vary(data: str, settings: Sequence[str], variants: int, seed: int) -> Vary:
     named = bool(settings) and "=" not in settings[0]
     recipe = read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)
     images = count()
+    registered = zoo.registry("datasets")
+    labels = registered.get(data).labels if data in registered else None
+    background = labels.background if labels else 0
 
     def vary(image: np.ndarray, mask: np.ndarray, void: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
-        augmentation, index = make_augmentation(recipe.augment, ignore_index=void), next(images)
+        augmentation = make_augmentation(recipe.augment, ignore_index=void, background=background)
+        index = next(images)
         return [
             augmentation(image, mask, np.random.default_rng([seed, variant, index]))
             for variant in range(variants)
