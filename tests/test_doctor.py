@@ -226,11 +226,46 @@ def test_a_file_for_each_class_is_recognised_and_looked_at_as_training_does(
     for number, name in enumerate(NAMES):
         save(tmp_path / f"images/{name}.png", picture(number))
         save(tmp_path / f"masks/{called.format(word='cell', name=name)}.png", disc(number))
-        save(tmp_path / f"masks/{called.format(word='wall', name=name)}.png", disc(number + 3))
+        wall = disc(number + 3) * (disc(number) == 0)
+        save(tmp_path / f"masks/{called.format(word='wall', name=name)}.png", wall)
     report = check_data(tmp_path)
     assert options_of(report) == ["data.per_class=true", 'data.classes=["background","cell","wall"]']
+    assert finding(report, "layers").what == "each class has mask files of its own, and no two overlap"
     assert report.statistics.present["all"] == (12, 12, 12)
     assert trains(str(tmp_path), options_of(report))
+
+
+def test_classes_that_overlap_are_told_with_where_they_do(tmp_path: Path) -> None:
+    for number, name in enumerate(NAMES):
+        save(tmp_path / f"images/{name}.png", picture(number))
+        save(tmp_path / f"masks/cell/{name}.png", disc(number))
+        save(tmp_path / f"masks/nucleus/{name}.png", disc(number + 3))
+    report = check_data(tmp_path)
+    assert options_of(report) == ["data.overlapping=true", 'data.classes=["cell","nucleus"]']
+    told = finding(report, "overlap")
+    assert told.what == "each class has mask files of its own, and they overlap in 10 of 12 images"
+    assert "of the pixels that have a class have several" in told.examples[0]
+    cell = sum(np.count_nonzero(disc(n)) for n in range(12)) / (12 * disc(0).size)
+    assert report.statistics.shares["all"][0] == pytest.approx(cell)
+    assert trains(str(tmp_path), options_of(report))
+
+
+def test_a_few_pixels_that_two_classes_share_are_no_reason_to_give_up_one_class_a_pixel(
+    tmp_path: Path,
+) -> None:
+    for number, name in enumerate(NAMES):
+        wall = disc(number + 3) * (disc(number) == 0)
+        save(tmp_path / f"images/{name}.png", picture(number))
+        if not number:
+            row, column = np.argwhere(disc(number))[0]
+            wall[row, column] = wall.max()
+        save(tmp_path / f"masks/cell/{name}.png", disc(number))
+        save(tmp_path / f"masks/wall/{name}.png", wall)
+    report = check_data(tmp_path)
+    assert options_of(report)[0] == "data.per_class=true"
+    told = finding(report, "layers")
+    assert told.what.endswith("a few pixels have several, in 1 of 12 images")
+    assert "data.overlapping=true would keep both" in told.advice
 
 
 def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> None:

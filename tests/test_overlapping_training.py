@@ -156,6 +156,18 @@ def run(discs, tmp_path_factory):
     return out
 
 
+def test_the_doctor_proposes_what_trains_and_shows_it(discs, tmp_path, capsys):
+    assert cli.run(["data", "check", str(discs)]) == 0
+    told = capsys.readouterr().out
+    assert "they overlap in 12 of 12 images" in told
+    assert """data.overlapping=true 'data.classes=["left","right"]'""" in told
+    assert cli.run(["data", "stats", str(discs)]) == 0
+    sheet = ["data", "preview", str(discs), "--augment", "augment.crop.size=64"]
+    assert cli.run([*sheet, "--out", str(tmp_path / "sheet.png")]) == 0
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 600
+
+
 def test_a_training_learns_both_classes_where_they_overlap(discs, run, capsys):
     config = json.loads((run / "config.json").read_text())
     assert config["labels"]["classes"] == ["left", "right"]

@@ -36,6 +36,7 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ("empty-split",),
     ),
     "layers": (ill.layered, ("layers",)),
+    "overlap": (ill.overlapped, ("overlap",)),
     "photos": (ill.membranes, ("recognised",)),
     "stacks": (ill.stacked, ("stacks", "uneven-stacks")),
     "unlike": (ill.unlike, ("damaged", "sizes", "frames", "modes", "deep", "cmyk")),
@@ -68,7 +69,7 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
 GROUPS = {
     "Names and folders": (
         "unpaired-images", "unpaired-masks", "ambiguous", "ignored", "suffix", "folders", "together",
-        "empty-split", "layers", "recognised",
+        "empty-split", "layers", "overlap", "recognised",
     ),
     "Files": (
         "damaged", "sizes", "rotation", "rotation-unclear", "stacks", "uneven-stacks", "frames", "modes",

@@ -133,7 +133,15 @@ def layered(root: Path) -> None:
     for number in range(COUNT):
         save(root / f"images/{number}.png", photo(number))
         save(root / f"masks/cell/{number}.png", disc(number, 255))
-        save(root / f"masks/edge/{number}.png", disc(number + 3, 255))
+        save(root / f"masks/edge/{number}.png", disc(number + 3, 255) * (disc(number) == 0))
+
+
+def overlapped(root: Path) -> None:
+    """A file for each class of an image, and classes that share pixels."""
+    for number in range(COUNT):
+        save(root / f"images/{number}.png", photo(number))
+        save(root / f"masks/cell/{number}.png", disc(number, 255))
+        save(root / f"masks/nucleus/{number}.png", disc(number + 3, 255))
 
 
 def membranes(root: Path) -> None:

@@ -30,6 +30,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
     pixels: dict[str, Counter[int | None]] = {"all": Counter()}
     present: dict[str, Counter[int | None]] = {"all": Counter()}
     objects: Counter[str] = Counter()
+    areas: Counter[str] = Counter()
     for look in readable if meaning.known else ():
         if fits(look.mask, meaning):
             here = meaning.shares(look.mask)
@@ -37,16 +38,19 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
                 pixels.setdefault(key, Counter()).update(here)
                 present.setdefault(key, Counter()).update(list(here))
                 objects[key] += meaning.objects(look.mask)
+                areas[key] += look.mask.size[0] * look.mask.size[1]
     everything = sum(pixels["all"].values())
     counted = meaning.names if everything else ()
+    if not meaning.overlapping:  # else a class covers a share of all pixels, whatever others cover
+        areas = Counter({key: sum(count.values()) - count[None] for key, count in pixels.items()})
     return Statistics(
         sizes=dict(sizes.most_common()),
         **bands,
         classes=counted,
-        shares={key: _shares(count, classes) for key, count in pixels.items()} if counted else {},
+        shares={k: _shares(count, classes, areas[k]) for k, count in pixels.items()} if counted else {},
         present={k: tuple(c[i] for i in range(classes)) for k, c in present.items()} if counted else {},
         void=pixels["all"][None] / everything if everything else 0.0,
-        weights=class_weights(_shares(pixels["all"], classes)) if counted else (),
+        weights=class_weights(_shares(pixels["all"], classes, areas["all"])) if counted else (),
         objects=dict(objects) if counted and meaning.kind == "instances" else {},
     )
 
@@ -161,6 +165,5 @@ def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
     return {**found, "mean": tuple(np.round(mean, 4).tolist()), "std": tuple(np.round(std, 4).tolist())}
 
 
-def _shares(pixels: Counter[int | None], classes: int) -> tuple[float, ...]:
-    total = sum(count for index, count in pixels.items() if index is not None)
+def _shares(pixels: Counter[int | None], classes: int, total: int) -> tuple[float, ...]:
     return tuple(pixels[index] / total if total else 0.0 for index in range(classes))

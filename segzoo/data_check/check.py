@@ -14,7 +14,7 @@ from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.pairing import pairing
 from segzoo.data_check.pictures import pictures
 from segzoo.data_check.repair import check_out, repair
-from segzoo.data_check.report import Finding, Report, in_order
+from segzoo.data_check.report import Finding, Report, in_order, many
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import look_at_pairs, look_at_samples, shown, splits_in
 from segzoo.data_check.twins import twins
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from segzoo.data_check.facts import ImageFacts
     from segzoo.data_check.layout import Layout
-    from segzoo.data_check.source import Source
+    from segzoo.data_check.source import Overlaps, Source
     from segzoo.data_check.survey import Look
 
 #: Images from which mean and std are measured, evenly spread; every file is opened all the same.
 SAMPLE = 500
+#: Images that are named of those in which classes overlap.
+_SHOWN = 20
 
 
 def check_data(
@@ -109,6 +111,34 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     return replace(report, command=command)
 
 
+def _layers(overlaps: Overlaps, options: str) -> Finding:
+    """Tell of classes that have mask files of their own, and where they overlap."""
+    what, shares = "each class has mask files of its own", overlaps.shares
+    where = f"in {len(shares):,} of {many(overlaps.images, 'image')}"
+    examples = tuple(
+        f"{name}: {share:.1%} of the pixels that have a class have several" for name, share in shares.items()
+    )
+    if overlaps.meant:
+        return Finding(
+            kind="overlap",
+            severity="note",
+            what=f"{what}, and they overlap {where}",
+            advice=f"Pass {options}: a pixel may then have several classes, or none. With "
+            "data.per_class=true it would have one, and later classes would cover earlier ones.",
+            count=len(shares),
+            examples=examples[:_SHOWN],
+        )
+    return Finding(
+        kind="layers",
+        severity="note",
+        what=f"{what}, and {f'a few pixels have several, {where}' if shares else 'no two overlap'}",
+        advice=f"Pass {options}."
+        + (" Later classes cover earlier ones; data.overlapping=true would keep both." if shares else ""),
+        count=len(shares),
+        examples=examples[:_SHOWN],
+    )
+
+
 def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
     """Return what `segzoo train` must be told of the bands and values of images."""
     channels = {channels_taken(len(image.bands), image.alpha) for image in images} - {3}
@@ -130,14 +160,8 @@ def _relative(look: Look, layout: Layout) -> Look:
 
 
 def _recognised(source: Source) -> list[Finding]:
-    if source.options:
-        layers = Finding(
-            kind="layers",
-            severity="note",
-            what="each class has mask files of its own",
-            advice=f"Where two overlap, the later class covers the earlier. Pass {' '.join(source.options)}.",
-        )
-        return [layers]
+    if source.overlaps is not None:
+        return [_layers(source.overlaps, " ".join(source.options))]
     if not source.guessed:
         return []
     return [

@@ -63,6 +63,7 @@ class Meaning:
         background: index of the class that stands for nothing of interest, if there is one.
         peaks: the two values that blurred masks were drawn with.
         pieces: whether each value lies in one piece, so that values may number objects after all.
+        overlapping: whether a pixel may have several classes, or none.
     """
 
     kind: Kind
@@ -73,6 +74,7 @@ class Meaning:
     background: int | None = 0
     peaks: Peaks | None = None
     pieces: bool = False
+    overlapping: bool = False
 
     @property
     def trainable(self) -> bool:
@@ -137,6 +139,8 @@ def options(classes: int, ignore: int | None) -> tuple[str, ...]:
 
 def meaning_of_labels(labels: Labels) -> Meaning:
     """Return the meaning of a registered data set's masks, which are class indices already."""
+    if labels.overlapping:
+        return Meaning("indices", names=labels.classes, background=None, overlapping=True)
     return Meaning("indices", names=labels.classes, ignore=labels.ignore_index, background=labels.background)
 
 
@@ -167,6 +171,8 @@ def fits(mask: MaskFacts, meaning: Meaning) -> bool:
     """Whether every pixel of a mask means a class, or void."""
     if mask.problem or not meaning.known:
         return False
+    if meaning.overlapping:
+        return True
     if meaning.colours:
         here = coloured(mask)
         return bool(here) and set(here) <= set(meaning.colours)

@@ -136,7 +136,7 @@ def _digest(picture: Image.Image) -> str:
 
 def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
     """Return a cell, and beside it what becomes of it."""
-    if cell.image is None or cell.mask is None or cell.mask.shape != cell.image.shape[:2]:
+    if cell.image is None or cell.mask is None or cell.mask.shape[-2:] != cell.image.shape[:2]:
         return [cell]
     variants = enumerate(vary(cell.image, cell.mask, void), start=1)
     return [cell, *(Cell("", f"variant {number}", *pair, like=cell.image) for number, pair in variants)]
@@ -199,7 +199,12 @@ def _palette(meaning: Meaning) -> tuple[tuple[int, int, int], ...]:
 
 
 def with_void(labels: Labels) -> Labels:
-    """Return labels with one class more, grey, that stands for pixels that count for nothing."""
+    """Return labels with one class more, grey, that stands for pixels that count for nothing.
+
+    Classes that overlap stay as they are: their masks say what is ignored for each.
+    """
+    if labels.overlapping:
+        return labels
     return Labels(
         classes=(*labels.classes, "void"), palette=(*labels.colours, _GREY), background=labels.background
     )
@@ -249,6 +254,8 @@ def _cells_of_samples(
 
 def _void_last(mask: NDArray[Any], ignore: int | None, labels: Labels) -> NDArray[Any]:
     """Return a mask in which void, and whatever else is no class, has the number of the last class."""
+    if labels.overlapping:
+        return mask
     last = len(labels.classes) - 1
     strange = mask >= last
     if ignore is not None:

@@ -112,7 +112,9 @@ def _picture(
     pixels = brightened(pixels, pixels if like is None else like)
     if mask is None:
         return Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
-    classes = np.asarray(Image.fromarray(mask).resize(large, Image.Resampling.NEAREST))
+    planes = (mask == 1).view(np.uint8) if labels.overlapping else mask[None]
+    shown = [np.asarray(Image.fromarray(one).resize(large, Image.Resampling.NEAREST)) for one in planes]
+    classes = np.stack(shown) if labels.overlapping else shown[0]
     drawn = Segmentation(mask=classes, labels=labels, image=pixels).overlay(opacity=0.4)
     return drawn.resize(size, Image.Resampling.BOX)
 
@@ -130,7 +132,7 @@ def brightened(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np
 def _legend(cells: Sequence[Cell], labels: Labels, width: int) -> list[tuple[int, int, str, str]]:
     """Return row, x, colour and name of each class but background, wrapped to the width."""
     void = len(labels.classes) - 1
-    occurs = any(cell.mask is not None and (cell.mask == void).any() for cell in cells)
+    occurs = labels.overlapping or any(cell.mask is not None and (cell.mask == void).any() for cell in cells)
     listed = [index for index in labels.foreground if index != void or occurs]
     entries = [(printable(labels.classes[index]), labels.colours[index]) for index in listed]
     more = len(entries) - _MOST_IN_LEGEND

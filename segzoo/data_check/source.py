@@ -6,6 +6,7 @@ A folder that is laid out as a registered data set is, such as an unpacked archi
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.data_check.layout import SPLITS, Layout, read_layout
+from segzoo.data_check.survey import in_sample
+from segzoo.datasets.pairs import Pairs
 from segzoo.errors import (
     FailureError,
     ImageError,
@@ -23,10 +26,11 @@ from segzoo.errors import (
     no_address,
 )
 from segzoo.images import count_pages, has_suffix, searched_suffixes
+from segzoo.labels import read_layers
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from segzoo.interfaces import Dataset
 
@@ -44,6 +48,7 @@ class Source:
         datasets: the splits of a registered data set.
         guessed: whether the data set was recognised rather than named.
         options: what `segzoo train` must be told.
+        overlaps: of classes that have mask files of their own, where they overlap.
     """
 
     data: str
@@ -52,6 +57,32 @@ class Source:
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     guessed: bool = False
     options: tuple[str, ...] = ()
+    overlaps: Overlaps | None = None
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Where classes that have mask files of their own overlap.
+
+    Attributes:
+        shares: of the images in which two classes share pixels, by name, the share of the pixels of any class
+            that have several; the largest first.
+        images: how many were looked at.
+    """
+
+    shares: Mapping[str, float]
+    images: int
+
+    @property
+    def meant(self) -> bool:
+        """Whether it is more than the edges of classes that are drawn one after the other."""
+        return sum(self.shares.values()) >= _MEANT * self.images > 0
+
+
+#: Classes that overlap on purpose do so in a larger share of their pixels, on average.
+_MEANT = 0.01
+#: Images in which it is looked whether classes overlap, evenly spread.
+_LOOKED_AT = 500
 
 
 def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source:
@@ -86,20 +117,50 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
 
 
 def _layered(data: str, layout: Layout) -> Source | None:
-    """Return the samples of a folder whose classes have mask files of their own, if it opens so."""
+    """Return the samples of a folder whose classes have mask files of their own, if it opens so.
+
+    They are taken as classes that overlap where they share more than a few pixels.
+    """
     if not layout.layers:
         return None
-    classes = ["background", *layout.layers]
-    told = {"per_class": True, "classes": classes, "images": layout.image_folder, "masks": layout.mask_folder}
+    apart = _opened_layers(data, layout, list(layout.layers), "overlapping")
+    overlaps = _overlaps(apart)
+    if overlaps.meant:
+        kind, classes, opened = "overlapping", list(layout.layers), apart
+    else:
+        kind, classes = "per_class", ["background", *layout.layers]
+        opened = _opened_layers(data, layout, classes, kind)
+    said = f"data.classes={json.dumps(classes, separators=(',', ':'))}"
+    options = (*layout.options, f"data.{kind}=true", said)
+    if not {"train", "val"} <= set(opened):
+        return None
+    return Source(data, datasets=opened, options=options, overlaps=overlaps)
+
+
+def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
+    """Return the splits of a folder whose masks are a file a class, as one kind of data set or another."""
+    told = {kind: True, "classes": classes, "images": layout.image_folder, "masks": layout.mask_folder}
     opened: dict[str, Dataset] = {}
     for split in SPLITS:
-        try:
+        with suppress(FailureError):
             opened[split] = open_dataset(FOLDER, root=data, split=split, **told)
-        except FailureError:
+    return opened
+
+
+def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
+    """Look at the masks alone; what cannot be read is for others to tell."""
+    pairs = [(pair, one.labels) for one in opened.values() if isinstance(one, Pairs) for pair in one.pairs]
+    chosen = [pairs[index] for index in sorted(in_sample(len(pairs), _LOOKED_AT))]
+    shares: dict[str, float] = {}
+    for pair, labels in chosen:
+        if not isinstance(pair.mask, tuple):
             continue
-    said = f"data.classes={json.dumps(classes, separators=(',', ':'))}"
-    options = (*layout.options, "data.per_class=true", said)
-    return Source(data, datasets=opened, options=options) if {"train", "val"} <= set(opened) else None
+        with suppress(SegzooError):
+            classes = (read_layers(pair.mask, labels) == 1).sum(axis=0)
+            if (classes > 1).any():
+                shares[pair.name] = float((classes > 1).sum() / (classes > 0).sum())
+    ordered = dict(sorted(shares.items(), key=lambda one: -one[1]))
+    return Overlaps(ordered, len(chosen))
 
 
 def _of_file(path: Path) -> Source:
