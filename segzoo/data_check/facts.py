@@ -185,7 +185,7 @@ def _image(path: Path, page: int | None, measure: bool) -> ImageFacts:
     with open_image(path) as image, _alone(image.info):
         stored = image.read(page or 0, smallest=smallest)
         info = image.info
-        digest = _digest_of(stored) if page is not None or path.is_dir() else _digest_of_file(path)
+        digest = digest_of(stored) if page is not None or path.is_dir() else _digest_of_file(path)
         pixels, upright = upright_colours(stored, info)
         facts = facts_of(pixels, upright, measure=measure)
     size = info.height, info.width
@@ -233,10 +233,9 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
         bands=names,
         alpha=alpha,
         coding="" if info is None else str(info.extra.get("coding", "")),
-        digest=_digest_of(pixels),
         sketch=_sketch(levels),
         names=choice.names[: bands.shape[2]],
-        taken=_measured(bands, None if unscaled else levels) if measure else (),
+        taken=_measured(bands, levels, scaled=not unscaled) if measure else (),
         scaled=scaled,
         unscaled=unscaled,
         empty=0.0 if gone is None else float(gone.mean()),
@@ -254,19 +253,25 @@ def channels_taken(count: int, alpha: int | None) -> int:
     return 3 if kept in (1, 3) else kept
 
 
-def _measured(bands: NDArray[Any], levels: NDArray[np.uint8] | None) -> tuple[BandFacts, ...]:
+def _measured(bands: NDArray[Any], levels: NDArray[np.uint8], *, scaled: bool) -> tuple[BandFacts, ...]:
     found = []
     steps = np.arange(256) / 255
-    for index in range(bands.shape[2]):
+    for index, shares in enumerate(_histograms(levels) / levels[..., 0].size):
         band = bands[..., index]
         known = band[np.isfinite(band)] if band.dtype.kind == "f" else band
         low, high = (float(known.min()), float(known.max())) if known.size else (nan, nan)
-        mean = square = nan
-        if levels is not None:
-            shares = np.bincount(levels[..., index].ravel(), minlength=256) / band.size
-            mean, square = float(shares @ steps), float(shares @ steps**2)
+        mean, square = (float(shares @ steps), float(shares @ steps**2)) if scaled else (nan, nan)
         found.append(BandFacts(low, high, mean, square))
     return tuple(found)
+
+
+def _histograms(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return ``(C, 256)``: how often each value occurs in each band."""
+    if levels.shape[2] in (1, 3):
+        image = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+        return np.array(image.histogram(), np.float64).reshape(-1, 256)
+    bands = np.moveaxis(levels, -1, 0)
+    return np.array([np.bincount(band.ravel(), minlength=256) for band in bands], np.float64)
 
 
 def _stretched(bands: NDArray[Any]) -> NDArray[np.uint8]:
@@ -289,7 +294,8 @@ def _alone(info: ImageInfo) -> AbstractContextManager[Any]:
     return _large_one if info.height * info.width > _LARGE else nullcontext()
 
 
-def _digest_of(pixels: NDArray[Any]) -> bytes:
+def digest_of(pixels: NDArray[Any]) -> bytes:
+    """Return a hash of an image's values."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
 
 
@@ -324,7 +330,7 @@ def mask_facts(values: NDArray[Any], *, measure: bool) -> MaskFacts:
     if values.ndim == 3:
         return _coloured(values, told)
     if values.dtype == np.uint8:
-        every = np.bincount(values.ravel(), minlength=256)
+        every = _histograms(values[..., None])[0].astype(np.int64)
         found = np.flatnonzero(every)
         counts = every[found]
     else:

@@ -76,17 +76,11 @@ def look_at_values(mask: NDArray[Any]) -> ValueFacts:
     pixels = np.bincount(which, weights=found.areas).astype(np.int64)
     largest = np.zeros(len(values), np.int64)
     np.maximum.at(largest, which, found.areas)
-    places = which[found.numbers]
-    rows, columns = (
-        np.bincount(places.ravel(), weights=np.broadcast_to(ramp, mask.shape).ravel())
-        for ramp in (np.arange(mask.shape[0])[:, None], np.arange(mask.shape[1])[None])
-    )
-    centres = np.stack([rows / mask.shape[0], columns / mask.shape[1]], axis=1) / pixels[:, None]
     chosen = np.flatnonzero(values)[:MOST]
     return ValueFacts(
         values=values[chosen].astype(np.int64),
         pixels=pixels[chosen],
-        centres=centres[chosen].astype(np.float32),
+        centres=(_centres(mask, values) / pixels[:, None])[chosen].astype(np.float32),
         whole=largest[chosen] >= _WHOLE * pixels[chosen],
         smooth=_smooth(mask),
     )
@@ -101,13 +95,26 @@ def _window(mask: NDArray[Any]) -> NDArray[Any]:
     return mask[top : top + height, left : left + width]
 
 
+def _centres(mask: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sums of rows and columns, from 0 to 1, over the pixels of each value: run by run."""
+    height, width = mask.shape
+    breaks = np.ones(mask.shape, np.bool_)
+    np.not_equal(mask[:, 1:], mask[:, :-1], out=breaks[:, 1:])
+    starts = np.flatnonzero(breaks)
+    lengths = np.diff(starts, append=mask.size)
+    places = np.searchsorted(values, mask.ravel()[starts].astype(np.int64))
+    rows, columns = divmod(starts, width)
+    sums = (rows / height, (columns + (lengths - 1) / 2) / width)
+    return np.stack([np.bincount(places, weights=one * lengths) for one in sums], axis=1)
+
+
 def _smooth(mask: NDArray[Any]) -> float:
     near = borders = 0
-    wide = mask.astype(np.int64)
-    for one, other in ((wide[1:], wide[:-1]), (wide[:, 1:], wide[:, :-1])):
+    for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         border = one != other
-        borders += int(np.count_nonzero(border))
-        near += int(np.count_nonzero(border & (one != 0) & (other != 0) & (abs(one - other) <= 2)))
+        first, second = one[border].astype(np.int64), other[border].astype(np.int64)
+        borders += first.size
+        near += int(np.count_nonzero((first != 0) & (second != 0) & (abs(first - second) <= 2)))
     return near / borders if borders else 0.0
 
 

@@ -203,7 +203,7 @@ def _values(looks: Sequence[Look]) -> Iterator[Finding]:
             ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values that have no scale"),
             unscaled,
             "Training must be told which values become 0 and 1. The lowest and highest of all images "
-            "will do; for one tissue or material choose a narrower range, as in data.intensity=window:40,400.",
+            "will do; for one material choose a narrower range, as in data.intensity=window:40,400.",
             "",
         )
     ways = Counter(look.image.scaled for look in looks if not look.image.unscaled)

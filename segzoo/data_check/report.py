@@ -216,12 +216,16 @@ def sizes_in_words(sizes: Mapping[tuple[int, int], int]) -> str:
 
 
 def channel_line(statistics: Statistics) -> str:
-    """Return mean and std in words."""
-    if not statistics.mean:
-        return ""
+    """Return mean and std in words, and the range of values that are no bytes."""
     total = sum(statistics.sizes.values())
     sampled = f" (from {statistics.measured:,} of {total:,} images)" if statistics.measured < total else ""
-    return f"channel mean {_row(statistics.mean)}   std {_row(statistics.std)}{sampled}"
+    told = []
+    if statistics.mean:
+        told.append(f"channel mean {_row(statistics.mean)}   std {_row(statistics.std)}{sampled}")
+    if statistics.low and not (min(statistics.low) >= 0 and 1 < max(statistics.high) <= 255):
+        pairs = zip(statistics.low, statistics.high, strict=True)
+        told.append(f"range in files {', '.join(f'{low:.6g} to {high:.6g}' for low, high in pairs)}")
+    return "\n".join(told)
 
 
 def class_table(statistics: Statistics) -> str:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.data_check.facts import ImageFacts, MaskFacts, facts_of, look_at_image, look_at_mask, mask_facts
+from segzoo.data_check.facts import (
+    ImageFacts,
+    MaskFacts,
+    digest_of,
+    facts_of,
+    look_at_image,
+    look_at_mask,
+    mask_facts,
+)
 from segzoo.data_check.layout import SPLITS
 from segzoo.errors import MissingExtraError
 from segzoo.printing import bar
@@ -109,7 +117,8 @@ def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: b
 def _sample(dataset: Dataset, split: str, index: int, measure: bool) -> Look:
     try:
         sample = dataset[index]
-        image = facts_of(np.atleast_3d(sample.image), sample.info, measure=measure)
+        pixels = np.atleast_3d(sample.image)
+        image = replace(facts_of(pixels, sample.info, measure=measure), digest=digest_of(pixels))
         mask = _mask_of(sample)
     except Exception as error:  # whatever the code of a data set raises
         name = f"{split} {index}"
