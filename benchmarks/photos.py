@@ -40,7 +40,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import segzoo
-from segzoo.images import read_uint8
+from segzoo.images import read
 from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.job import Job
@@ -95,7 +95,7 @@ class Whole(segzoo.Predictor):
     """Decodes every photograph at its full size, as it does pages and addresses."""
 
     def prepare(self, image: Any, **options: Any) -> Any:
-        return super().prepare(read_uint8(image), **options)
+        return super().prepare(read(image), **options)
 
 
 def predicted(predictor: segzoo.Predictor, out: Path, batch: int = 1) -> Way:

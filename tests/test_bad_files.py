@@ -22,7 +22,8 @@ from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import ImageError, MaskError
 from segzoo.files import as_words, lines_of, regular
-from segzoo.images import read, read_uint8, tiffs
+from segzoo.images import as_image, read, tiffs
+from segzoo.images.naming import naming_file
 from segzoo.images.zarrs import load_zarr
 from segzoo.labels import read_mask
 from segzoo.prediction.predictor import Predictor
@@ -73,8 +74,8 @@ def test_only_what_is_a_file_is_opened(tmp_path):
 @pytest.mark.parametrize("name", strange_arrays())
 def test_an_array_that_is_no_image_is_an_error_with_its_name(tmp_path, name):
     np.save(tmp_path / "a.npy", strange_arrays()[name])
-    with pytest.raises(ImageError, match=r"a\.npy"):
-        read_uint8(tmp_path / "a.npy")
+    with pytest.raises(ImageError, match=r"a\.npy"), naming_file(tmp_path / "a.npy"):
+        as_image(read(tmp_path / "a.npy"))
     if name not in ("negative", "nan"):
         with pytest.raises(MaskError, match=r"a\.npy"):
             read_mask(tmp_path / "a.npy")

@@ -123,7 +123,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
     with pytest.raises(ImageError, match=r"a\.json says that its image is 'a\.png', and there is no"):
         dataset[0]
     write(tmp_path, "a", image="absent", imageData="no base64")
-    with pytest.raises(ImageError, match=r"a\.json: the image inside is damaged"):
+    with pytest.raises(ImageError, match=r"a\.json: the image inside cannot be read"):
         dataset[0]
     for text in ("[1]", "{", '{"shapes": 3}'):
         (tmp_path / "a.json").write_text(text)

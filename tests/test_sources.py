@@ -38,7 +38,7 @@ def photos(tmp_path):
 
 
 def named(sources):
-    return {source.name: int(source.read()[0, 0, 0]) for source in sources}
+    return {source.name: int(source.read()[0][0, 0, 0]) for source in sources}
 
 
 def test_a_folder_is_searched_and_its_structure_kept(photos):
@@ -82,7 +82,7 @@ def test_each_page_of_a_stack_is_a_source(tmp_path):
     stack = save(tmp_path / "stack.tif", 10, pages=11)
     found = find_sources([stack])
     assert [source.name for source in found][:2] == ["stack_00", "stack_01"]
-    assert [int(source.read()[0, 0, 0]) for source in found] == list(range(10, 21))
+    assert [int(source.read()[0][0, 0, 0]) for source in found] == list(range(10, 21))
     assert found[3].origin == f"{stack}[3]"
 
 

@@ -10,7 +10,6 @@ The files: https://github.com/wkentaro/labelme
 from __future__ import annotations
 
 import base64
-import io
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.files import lines_of, read_words
-from segzoo.images import from_pillow, read_uint8
+from segzoo.images import read_bytes, read_with_info
 from segzoo.interfaces import Sample
 from segzoo.specs import Labels
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from segzoo.interfaces import ImageInfo
 
 SPLITS = ("train", "val", "test", "all")
 IGNORED, BACKGROUND = "__ignore__", "_background_"
@@ -107,10 +108,11 @@ class LabelmeDataset:
         """
         path = self.paths[index]
         data = _read(path)
-        image = _image(path, data)
+        image, info = _image(path, data)
         size = image.shape[:2]
         if self.labels.overlapping:
-            return Sample(image=image, mask=self._planes(path, data, size), name=self.names[index])
+            mask = self._planes(path, data, size)
+            return Sample(image=image, mask=mask, name=self.names[index], info=info)
         mask, instances = np.zeros(size, self.labels.index_type), np.zeros(size, np.int32)
         objects: dict[tuple[str, Any], int] = {}
         for number, shape in enumerate(data["shapes"]):
@@ -122,7 +124,7 @@ class LabelmeDataset:
                 continue
             group = number if one.group is None else ("group", one.group)
             instances[region] = objects.setdefault((one.label, group), len(objects) + 1)
-        return Sample(image=image, mask=mask, name=self.names[index], instances=instances)
+        return Sample(image=image, mask=mask, name=self.names[index], instances=instances, info=info)
 
     def _planes(self, path: Path, data: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the shapes of each class, ``(K, H, W)``; what is ignored or background is so for all."""
@@ -201,18 +203,17 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _image(path: Path, data: dict[str, Any]) -> NDArray[np.uint8]:
+def _image(path: Path, data: dict[str, Any]) -> tuple[NDArray[Any], ImageInfo]:
     if data.get("imageData"):
         try:
-            with Image.open(io.BytesIO(base64.b64decode(data["imageData"]))) as image:
-                return from_pillow(image)
-        except Exception as error:  # there is no list of what readers raise
+            return read_bytes(base64.b64decode(data["imageData"]), f"{path}: the image inside")
+        except (TypeError, ValueError) as error:  # it is no text, or not base64
             raise ImageError(f"{path}: the image inside is damaged: {error}") from error
     name = str(data.get("imagePath", "")).replace("\\", "/")
     beside = path.parent / name
     if not name or not beside.is_file():
         raise ImageError(f"{path} says that its image is {name!r}, and there is no {beside}: put it there")
-    return read_uint8(beside)
+    return read_with_info(beside)
 
 
 def _shape(path: Path, number: int, shape: dict[str, Any]) -> _Shape:
@@ -221,7 +222,7 @@ def _shape(path: Path, number: int, shape: dict[str, Any]) -> _Shape:
         kind = str(shape.get("shape_type") or "polygon")
         mask = _stencil(shape["mask"]) if kind == "mask" else None
         drawn = _Shape(str(shape["label"]), kind, points, shape.get("group_id"), mask)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, ImageError) as error:
         raise MaskError(f"{path}: shape {number} is none of labelme's ({error}): draw it again") from error
     least = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "mask": 2}
     if len(points) < least.get(kind, 1) or not all(map(math.isfinite, sum(points, ()))):
@@ -232,8 +233,7 @@ def _shape(path: Path, number: int, shape: dict[str, Any]) -> _Shape:
 
 
 def _stencil(text: str) -> NDArray[np.bool_]:
-    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
-        return np.asarray(image.convert("L")) > 0
+    return np.asarray((read_bytes(base64.b64decode(text), "its mask")[0] > 0).any(axis=2))
 
 
 def _drawn(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -7,9 +7,13 @@ file's own type, with all its bands.
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
+from segzoo.files import regular
 from segzoo.images.bands import (
     BandChoice,
     band_names,
@@ -22,6 +26,7 @@ from segzoo.images.bands import (
     with_bands,
 )
 from segzoo.images.display import Display, display_for, displayed
+from segzoo.images.naming import naming
 from segzoo.images.opening import (
     NamedImage,
     folder_suffixes,
@@ -36,11 +41,9 @@ from segzoo.images.opening import (
 from segzoo.images.pixels import Layout, as_image, from_pillow, to_uint8
 from segzoo.images.reading import (
     count_pages,
-    in_8_bits,
-    opened,
     read,
+    read_bytes,
     read_reduced,
-    read_uint8,
     read_with_info,
     upright_colours,
 )
@@ -53,6 +56,9 @@ from segzoo.images.sizes import (
     resized,
     scaled_size,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "RESAMPLING",
@@ -72,16 +78,14 @@ __all__ = [
     "folder_suffixes",
     "from_pillow",
     "has_suffix",
-    "in_8_bits",
     "is_image_folder",
     "may_have_pages",
     "normalised",
     "open_image",
-    "opened",
     "placed",
     "read",
+    "read_bytes",
     "read_reduced",
-    "read_uint8",
     "read_with_info",
     "readable_suffixes",
     "resized",
@@ -100,20 +104,36 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Return what was public before readers became plug-ins, with a warning."""
-    if name not in ("ARRAY_SUFFIXES", "READABLE", "SUFFIXES", "holds_array", "read_array"):
+    if name not in _INSTEAD:
         raise AttributeError(f"module 'segzoo.images' has no attribute {name!r}")
-    instead = {"SUFFIXES": "searched_suffixes()", "read_array": "read()", "holds_array": "open_image()"}
     warnings.warn(
-        f"segzoo.images.{name} is deprecated: use segzoo.images.{instead.get(name, 'readable_suffixes()')}",
+        f"segzoo.images.{name} is deprecated: use segzoo.images.{_INSTEAD[name]}",
         DeprecationWarning,
         stacklevel=2,
     )
-    if name == "read_array":
-        return read
+    if name in ("opened", "read_array"):
+        return _opened if name == "opened" else read
     if name == "holds_array":
-        return lambda path: is_image_folder(Path(path)) or Path(path).suffix.lower() in _arrays()
+        return lambda path: is_image_folder(Path(path)) or has_suffix(Path(path), _arrays())
     return {"SUFFIXES": searched_suffixes, "READABLE": readable_suffixes}.get(name, _arrays)()
+
+
+_INSTEAD = {
+    "ARRAY_SUFFIXES": "readable_suffixes()",
+    "READABLE": "readable_suffixes()",
+    "SUFFIXES": "searched_suffixes()",
+    "holds_array": "open_image()",
+    "opened": "open_image()",
+    "read_array": "read()",
+}
 
 
 def _arrays() -> frozenset[str]:
     return readable_suffixes() - searched_suffixes()
+
+
+@contextmanager
+def _opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
+    with naming(path, page), Image.open(regular(path)) as image:
+        image.seek(page or 0)
+        yield image

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
-from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from segzoo.files import regular
-from segzoo.images.naming import naming, naming_file
-from segzoo.images.opening import open_image
-from segzoo.images.pixels import as_image
+from segzoo.errors import ImageError
+from segzoo.images.opening import open_image, readable_suffixes
 from segzoo.images.sizes import averages, placed, scaled_size
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -58,10 +55,16 @@ def read_with_info(
     Returns:
         ``(H, W, C)``, and its description as it was read: upright, without a palette.
     """
+    return _read(path, scale, page, str(path))
+
+
+def _read(
+    path: str | os.PathLike[str], scale: float, page: int | None, name: str
+) -> tuple[NDArray[Any], ImageInfo]:
     with open_image(path) as image:
         info = image.info
         if page is None and info.pages > 1:
-            warnings.warn(f"{path} holds {info.pages} pages; only the first is read", stacklevel=3)
+            warnings.warn(f"{name} holds {info.pages} pages; only the first is read", stacklevel=4)
         if scale == 1:
             return upright_colours(image.read(page or 0), image.info)
         columns, rows = scaled_size(info.width, info.height, scale)
@@ -70,27 +73,35 @@ def read_with_info(
     return turned(_resized(pixels, rows, columns, info.alpha), _smaller(info, rows, columns))
 
 
-def read_uint8(
-    path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None
-) -> NDArray[np.uint8]:
-    """Read an image file with its values brought to 8 bits and without its alpha; see `read`.
-
-    Raises:
-        ImageError: as `read`; or values are negative, or not finite.
-    """
-    pixels, info = read_with_info(path, scale=scale, page=page)
-    with naming_file(path):
-        return in_8_bits(pixels, info)
-
-
-def in_8_bits(pixels: NDArray[Any], info: ImageInfo) -> NDArray[np.uint8]:
-    """Return an image without its alpha, if its file declares one, as `segzoo.images.as_image` does."""
-    return as_image(without_alpha(pixels, info))
-
-
 def without_alpha(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
     """Return an image without the band that its file declares to be opacity."""
     return pixels if info.alpha is None else np.delete(pixels, info.alpha, axis=2)
+
+
+def read_bytes(content: bytes, name: str) -> tuple[NDArray[Any], ImageInfo]:
+    """Read an image file that is in memory, and what it says of itself.
+
+    Args:
+        content: all of the file.
+        name: what it is called in errors; its suffix counts where the first bytes do not tell the format.
+
+    Returns:
+        As `read_with_info`.
+
+    Raises:
+        ImageError: it is no image, or damaged.
+        MissingExtraError: what reads it takes an extra that is not installed.
+    """
+    if not content:
+        raise ImageError(f"{name} cannot be read: it is empty")
+    suffix = next((one for one in readable_suffixes() if name.lower().endswith(one)), "")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"image{suffix}")
+        path.write_bytes(content)
+        try:
+            return _read(path, 1.0, None, name)
+        except ImageError as error:
+            raise ImageError(str(error).replace(str(path), name)) from error
 
 
 def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[NDArray[Any], ImageInfo]:
@@ -187,25 +198,6 @@ def count_pages(path: str | os.PathLike[str]) -> int:
     """Return how many pages an image file has; errors as `read`."""
     with open_image(path) as image:
         return image.info.pages
-
-
-@contextmanager
-def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
-    """Open an image file at a page with Pillow, and name the file in whatever goes wrong while it is used.
-
-    Args:
-        path: the file.
-        page: which of several, from 0; ``None`` opens the first, with a warning if there are more.
-
-    Raises:
-        ImageError: as `read` says; also if there is no such page.
-    """
-    with naming(path, page), Image.open(regular(path)) as image:
-        if page is not None:
-            image.seek(page)
-        elif (pages := getattr(image, "n_frames", 1)) > 1:
-            warnings.warn(f"{path} holds {pages} pages; only the first is read", stacklevel=5)
-        yield image
 
 
 def _resized(pixels: NDArray[Any], height: int, width: int, alpha: int | None) -> NDArray[Any]:

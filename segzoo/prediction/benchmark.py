@@ -19,7 +19,7 @@ from segzoo.allocation import machine_bytes
 from segzoo.config import config_of
 from segzoo.errors import OptionError, SegzooError
 from segzoo.files import write_whole
-from segzoo.images import in_8_bits, read_reduced, read_uint8
+from segzoo.images import read_reduced, read_with_info
 from segzoo.machine import (
     default_device,
     fast_dtype,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.images import Placement
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.engines import Backend, Engine, Precision
 
 
@@ -80,8 +81,9 @@ class Bench:
         parameter = next(network.parameters(), torch.empty(0))
         self.device = parameter.device
         self.file = image or _made_up(size, self.config.architecture.in_channels, folder)
-        pixels, self.shape = self.read(exact=True)
-        one, self.placement = self.prepared(pixels, self.shape, exact=True)
+        pixels, info = self.read(exact=True)
+        self.shape = info.height, info.width
+        one, self.placement = self.prepared(pixels, info, exact=True)
         if batch * one.nbytes > machine_bytes():
             raise OptionError(
                 f"batch={batch}: so many images of {self.shape[0]}x{self.shape[1]} fit no memory"
@@ -91,19 +93,16 @@ class Bench:
             network(one.to(self.device))
         self.operations = float(counter.get_total_flops())
 
-    def read(self, *, exact: bool) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-        """Return the image's pixels, where not ``exact`` perhaps fewer, and the size of the whole."""
-        if not exact:
-            small, info = read_reduced(self.file, self.config.preprocessing.resize)
-            return in_8_bits(small, info), (info.height, info.width)
-        pixels = read_uint8(self.file)
-        return pixels, (pixels.shape[0], pixels.shape[1])
+    def read(self, *, exact: bool) -> tuple[NDArray[Any], ImageInfo]:
+        """Return the image's pixels, perhaps fewer where not ``exact``, and what its file says of it."""
+        if exact:
+            return read_with_info(self.file)
+        return read_reduced(self.file, self.config.preprocessing.resize)
 
-    def prepared(
-        self, pixels: NDArray[np.uint8], size: tuple[int, int], *, exact: bool
-    ) -> tuple[Tensor, Placement]:
+    def prepared(self, pixels: NDArray[Any], info: ImageInfo, *, exact: bool) -> tuple[Tensor, Placement]:
         """Return the preprocessed image, and where the image lies in that."""
-        return network_input(pixels, self.config, size=size, exact=exact)
+        size = info.height, info.width
+        return network_input(pixels, self.config, size=size, exact=exact, info=info)
 
     def engine(self, backend: str, precision: str, on_message: Callable[[str], None]) -> Engine:
         """Make what a run runs."""
@@ -329,9 +328,9 @@ def _from_file_to_file(
 
     def once() -> None:
         now = time.perf_counter()
-        pixels, size = bench.read(exact=exact)
+        pixels, info = bench.read(exact=exact)
         now = timed("read", now)
-        tensor, _ = bench.prepared(pixels, size, exact=exact)
+        tensor, _ = bench.prepared(pixels, info, exact=exact)
         now = timed("preprocess", now)
         logits = engine(tensor)[0]
         wait(bench.device)

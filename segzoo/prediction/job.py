@@ -507,7 +507,8 @@ def prepare_source(predictor: Predictor, source: Source, *, probabilities: bool 
     if isinstance(source, FileSource):
         # A file that is handed over as such may be decoded at the size that the network sees.
         return predictor.prepare(source.path, page=source.page, **given)
-    return predictor.prepare(source.read(), **given)
+    pixels, info = source.read()
+    return predictor.prepare_pixels(pixels, info=info, **given)
 
 
 def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Iterator[NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,9 +11,7 @@ from PIL import Image
 from segzoo.errors import ImageError, MissingExtraError, SegzooError
 from segzoo.http import Policy
 from segzoo.http import read as fetched
-from segzoo.images import open_image, read_with_info
-from segzoo.images.pixels import as_pixels
-from segzoo.images.reading import without_alpha
+from segzoo.images import open_image, read_bytes, read_with_info
 from segzoo.prediction.video.reader import CAMERA
 
 if TYPE_CHECKING:
@@ -45,8 +42,8 @@ class Source(Protocol):
         """Of what is written for it, below the output folder and without suffix."""
         ...
 
-    def read(self) -> NDArray[Any]:
-        """Return ``(H, W, C)`` of the image's own type, upright, colours in RGB order.
+    def read(self) -> tuple[NDArray[Any], ImageInfo]:
+        """Return the image as `segzoo.images.read_with_info` does.
 
         Raises:
             ImageError: it cannot be read.
@@ -81,9 +78,9 @@ class FileSource:
         """The path, and the page where there are several."""
         return str(self.path) if self.page is None else f"{self.path}[{self.page}]"
 
-    def read(self) -> NDArray[Any]:
-        """Decode the file, without what it declares to be alpha; errors as `segzoo.images.read`."""
-        return without_alpha(*read_with_info(self.path, page=self.page))
+    def read(self) -> tuple[NDArray[Any], ImageInfo]:
+        """Decode the file; errors as `segzoo.images.read`."""
+        return read_with_info(self.path, page=self.page)
 
     def state(self) -> str:
         """Return the file's size and the time of its last change."""
@@ -129,7 +126,7 @@ class UrlSource:
         """The address."""
         return self.url
 
-    def read(self) -> NDArray[Any]:
+    def read(self) -> tuple[NDArray[Any], ImageInfo]:
         """Fetch and decode the image.
 
         Raises:
@@ -142,7 +139,7 @@ class UrlSource:
             content = fetched(self.url, most=most, lift=lift, policy=_POLICY)
         except SegzooError as error:
             raise ImageError(str(error)) from error
-        return decoded(content, self.url)
+        return read_bytes(content.getvalue(), self.url)
 
     def state(self) -> str:
         """Return nothing: the address may give another image any time."""
@@ -166,9 +163,9 @@ class StreamSource:
         """The name."""
         return self.name
 
-    def read(self) -> NDArray[Any]:
+    def read(self) -> tuple[NDArray[Any], ImageInfo]:
         """Decode what the stream gives; errors as `segzoo.images.read`."""
-        return decoded(io.BytesIO(self.stream.read()), self.name)
+        return read_bytes(self.stream.read(), self.name)
 
     def state(self) -> str:
         """Return nothing: a stream is read once."""
@@ -190,27 +187,6 @@ def _file_state(path: Path) -> str:
         return ""
     size = sum(status.st_size for status in found)
     return f"{size}-{max((status.st_mtime_ns for status in found), default=0)}"
-
-
-def decoded(content: io.BytesIO, where: str) -> NDArray[Any]:
-    """Decode an image's bytes; ``where`` names them in errors.
-
-    Raises:
-        ImageError: they are no image.
-    """
-    if not content.getbuffer().nbytes:
-        raise ImageError(f"{where} cannot be read: it is empty")
-    try:
-        with Image.open(content) as image:
-            return as_pixels(image)
-    except (SegzooError, Warning):
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{where} is too large to decode: {error}; say --any-size if you trust it"
-        ) from error
-    except Exception as error:  # as with files, Pillow raises anything
-        raise ImageError(f"{where} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def info_of(path: Path) -> ImageInfo | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segzoo.errors import FailureError, MaskError, MissingExtraError
-from segzoo.images import read_uint8, scaled_size
+from segzoo.images import read_with_info, scaled_size
 from segzoo.interfaces import Sample
 from segzoo.labels import to_classes
 from segzoo_voc.labels import VOC
@@ -67,11 +67,11 @@ class SBD:
         if index < len(self.own):
             return self.own[index]
         image_path, mask_path = self.files(index)
-        image = read_uint8(image_path, scale=self.scale)
+        image, info = read_with_info(image_path, scale=self.scale)
         mask = to_classes(_shrunk(_segmentation(mask_path), self.scale), VOC, str(mask_path))
         if mask.shape != image.shape[:2]:
             raise MaskError(f"{mask_path} is {mask.shape}, its image {image_path} is {image.shape[:2]}")
-        return Sample(image=image, mask=mask, name=self.names[index])
+        return Sample(image=image, mask=mask, name=self.names[index], info=info)
 
 
 def _segmentation(path: Path) -> NDArray[np.uint8]:
