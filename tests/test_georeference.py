@@ -13,7 +13,7 @@ from PIL import Image
 from segzoo.errors import missing_extra
 from segzoo.images import open_image, tiffs
 from segzoo.images.georeference import EXTRA, PLACING, placing_tags, read_geo_tags
-from segzoo.images.nodata import unmeasured
+from segzoo.images.intensity import missing
 from segzoo.interfaces import GeoReference
 
 if TYPE_CHECKING:
@@ -129,28 +129,28 @@ def test_the_tags_of_the_image_are_repeated_in_its_mask(tmp_path: Path):
 
 def test_a_pixel_has_no_measurement_where_all_bands_hold_the_declared_value():
     pixels = np.array([[[0, 0], [0, 7]]], np.uint8)
-    found = unmeasured(pixels, 0)
+    found = missing(pixels, 0)
     assert found is not None
     assert found.tolist() == [[True, False]]
 
 
 def test_nan_is_no_measurement_in_any_band_and_without_being_declared():
     pixels = np.array([[[1, np.nan], [2, 3]]], np.float32)
-    found = unmeasured(pixels, None)
+    found = missing(pixels, None)
     assert found is not None
     assert found.tolist() == [[True, False]]
 
 
 def test_a_declared_value_is_rounded_as_its_pixels_are():
     pixels = np.array([[[-3.4e38], [1]]], np.float32)
-    found = unmeasured(pixels, -3.4e38)
+    found = missing(pixels, -3.4e38)
     assert found is not None
     assert found.tolist() == [[True, False]]
 
 
 @pytest.mark.parametrize("nodata", [None, -9999, 0.5, 300, float("nan")])
 def test_a_value_that_no_pixel_can_hold_hides_none(nodata: float | None):
-    assert unmeasured(np.zeros((2, 2, 1), np.uint8), nodata) is None
+    assert missing(np.zeros((2, 2, 1), np.uint8), nodata) is None
 
 
 def info_of(path: Path) -> ImageInfo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +13,12 @@ import numpy as np
 
 from segzoo import zoo
 from segzoo.distribution import OWNER
-from segzoo.errors import ImageError
+from segzoo.errors import ImageError, OptionError
 from segzoo.files import regular
 from segzoo.images.naming import naming
 from segzoo.plugins import resolve
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from segzoo.registry import Registry
     from segzoo.specs import ReaderSpec
 
+#: Options of readers, which reach processes that load data too.
+OPTIONS = "SEGZOO_READER_OPTIONS"
 #: Readers whose files are one image.
 _FLAT = ("segzoo:pillow", "segzoo:numpy", "segzoo:torch")
 #: The reader of files that none claims by their first bytes or suffix: it knows dozens of formats by itself.
@@ -36,12 +39,15 @@ _FALLBACK = "segzoo:pillow"
 def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
     """Open an image file, or a folder that is an image, whose pixels are decoded when they are asked for.
 
-    The reader is chosen by the file's first bytes, else by its suffix; see `segzoo.specs.ReaderSpec`.
+    The reader is chosen by the file's first bytes, else by its suffix; see `segzoo.specs.ReaderSpec`. It is
+    given the options that the environment variable ``SEGZOO_READER_OPTIONS`` has for it, such as
+    ``nifti:axis=coronal,fourth=bands``; several readers are set apart by blanks.
 
     Args:
         path: the file or folder.
 
     Raises:
+        OptionError: the reader has no such option.
         ImageError: there is no such file, or it is empty, damaged or no image.
         MissingExtraError: what reads it takes an extra that is not installed.
 
@@ -53,12 +59,27 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
     path = Path(path)
     with naming(path):
         spec = reader_of(path)
-        opening = _readers().factory(spec)(path, **spec.options)
+        opening = _readers().factory(spec)(path, **{**spec.options, **_said_options(spec)})
         opened = opening.__enter__()
     try:
         yield NamedImage(path, opened)
     finally:
         opening.__exit__(None, None, None)
+
+
+def _said_options(spec: ReaderSpec) -> dict[str, str]:
+    """Return the options that the environment has for a reader."""
+    found: dict[str, str] = {}
+    for words in os.environ.get(OPTIONS, "").split():
+        name, _, options = words.partition(":")
+        for option in options.split(",") if name == spec.name else ():
+            key, _, value = option.partition("=")
+            found[key.strip()] = value.strip()
+    known = inspect.signature(resolve(spec.factory)).parameters if found else {}
+    if unknown := [key for key in found if key not in list(known)[1:]]:
+        has = ", ".join(list(known)[1:]) or "none"
+        raise OptionError(f"{OPTIONS}: the reader {spec.name!r} has no option {unknown[0]!r}; it has {has}")
+    return found
 
 
 class NamedImage:

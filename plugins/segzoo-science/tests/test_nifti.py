@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from segzoo.errors import ImageError, MissingExtraError, OptionError
+from segzoo.images import open_image
 from segzoo.interfaces import ImageInfo
 from segzoo_science import nifti
 from segzoo_science.nifti import find_layout, open_nifti, write_nifti
@@ -151,6 +152,16 @@ def test_a_fourth_axis_may_be_bands_or_pages(tmp_path: Path):
     pages, info = volume(path, fourth="pages")
     assert (info.pages, info.page_axis) == (8, "time and z")
     assert np.array_equal(pages[..., 0], np.concatenate([one, one + 100]))
+
+
+def test_options_of_the_reader_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = written(tmp_path / "a.nii", np.stack([HEAD, HEAD + 100], axis=3))
+    monkeypatch.setenv("SEGZOO_READER_OPTIONS", "dicom: nifti:axis=coronal,fourth=bands")
+    with open_image(path) as image:
+        assert (image.info.pages, image.info.bands) == (3, ("band 1", "band 2"))
+    monkeypatch.setenv("SEGZOO_READER_OPTIONS", "nifti:axes=coronal")
+    with pytest.raises(OptionError, match=r"no option 'axes'; it has axis, fourth"), open_image(path):
+        pass
 
 
 def test_a_fourth_axis_of_one_is_none(tmp_path: Path):

@@ -249,8 +249,9 @@ def _too_many_axes(path: Path, shape: tuple[int, ...], header: Any) -> str:
     timed = header.get_xyzt_units()[1] in ("sec", "msec", "usec")
     guess = "points in time, by what its header says" if timed else "points in time, or several measurements"
     return (
-        f"{path} has four axes {shape}, of which the last may be {guess}: say reader option fourth=bands to "
-        "give a network all of them as bands, or fourth=pages for each by itself; or save one volume a file"
+        f"{path} has four axes {shape}, of which the last may be {guess}: say "
+        "SEGZOO_READER_OPTIONS=nifti:fourth=bands to give a network all of them as bands, nifti:fourth=pages "
+        "for each by itself; or save one volume a file"
     )
 
 
