@@ -12,7 +12,6 @@ from torch import nn
 from segzoo.build import make_loss
 from segzoo.errors import FailureError
 from segzoo.losses.deep_supervision import DeepSupervision
-from segzoo.training import Recipe
 from segzoo.training.fitting import fit_memory
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.step import TrainStep
@@ -47,13 +46,14 @@ class Greedy(nn.Module):
 
 
 def stepper(fits, told, *, prepare=False, fewer=False):
-    recipe = Recipe(data="x", precision="no", device="cpu")
-    accelerator = make_accelerator(recipe)
+    accelerator = make_accelerator("cpu", "no", out="runs")
     model = Greedy(1 if fewer and accelerator.process_index == 1 else fits).train()
     optimizer = accelerator.prepare(torch.optim.SGD(model.parameters(), 0.1))
     called = accelerator.prepare_model(model) if prepare else model
     loss, freezing = DeepSupervision(make_loss("ce")), Freezing(model, 0)
-    return TrainStep(called, optimizer, loss, accelerator, recipe, freezing=freezing, on_message=told.append)
+    return TrainStep(
+        called, optimizer, loss, accelerator, freezing=freezing, clip=1.0, on_message=told.append
+    )
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import segzoo
 from segzoo.errors import OptionError
 from segzoo.training.optim.freezing import Freezing
 from segzoo.training.optim.optimizers import make_optimizer
-from segzoo.training.recipe.schema import Recipe
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def changed(module, before):
 
 def train(model, freezing, epoch):
     """Train for a step of an epoch as the engine does; return what `begin` told."""
-    optimizer = make_optimizer(model, Recipe(data="photos", optimizer_options={"weight_decay": 0.5}))
+    optimizer = make_optimizer(model, "adamw", {"weight_decay": 0.5}, learning_rate=1e-3)
     model.train()
     told = freezing.begin(epoch)
     model(torch.rand(2, 3, 8, 8)).square().mean().backward()

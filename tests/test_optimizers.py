@@ -19,9 +19,9 @@ def model():
     return segzoo.create("unet", num_classes=2, width=2, depth=2)
 
 
-def recipe(name="adamw", **values):
-    options = values.pop("options", {})
-    return Recipe(data="photos", optimizer=name, optimizer_options=options, **values)
+def make(model, name="adamw", options=None, learning_rate=1e-3, encoder_rate=1.0):
+    rates = {"learning_rate": learning_rate, "encoder_rate": encoder_rate}
+    return make_optimizer(model, name, options or {}, **rates)
 
 
 def rates(optimizer):
@@ -36,7 +36,7 @@ def held(optimizer):
 def test_every_optimizer_moves_every_parameter(name):
     model = segzoo.create("unet", num_classes=2, width=2, depth=2)
     before = [parameter.clone() for parameter in model.parameters()]
-    optimizer = make_optimizer(model, recipe(name, learning_rate=0.1))
+    optimizer = make(model, name, learning_rate=0.1)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
@@ -71,12 +71,12 @@ def test_three_steps_are_those_of_torchs_optimizer(name, options, theirs):
             optimizer.step()
         return layer.weight.detach()
 
-    ours = follow(lambda layer: make_optimizer(layer, recipe(name, options=options, learning_rate=0.1)))
+    ours = follow(lambda layer: make(layer, name, options, learning_rate=0.1))
     torch.testing.assert_close(ours, follow(lambda layer: theirs(layer.parameters())))
 
 
 def test_one_group_holds_the_whole_model_where_all_of_it_has_one_rate(model):
-    optimizer = make_optimizer(model, recipe())
+    optimizer = make(model)
     assert rates(optimizer) == {"model": 1e-3}
     assert optimizer.param_groups[0]["weight_decay"] == 1e-4
 
@@ -97,7 +97,7 @@ def compiled_and_wrapped(module):
     "wrap", [lambda m: m, Wrapper, pytest.param(compiled_and_wrapped, marks=pytest.mark.slow)]
 )
 def test_the_encoder_has_a_rate_of_its_own_inside_wrappers_too(model, wrap):
-    optimizer = make_optimizer(wrap(model), recipe(encoder_rate=0.1))
+    optimizer = make(wrap(model), encoder_rate=0.1)
     assert rates(optimizer) == {"encoder": pytest.approx(1e-4), "rest": 1e-3}
     assert {id(one) for one in optimizer.param_groups[1]["params"]} == {
         id(one) for one in model.encoder.parameters()
@@ -106,7 +106,7 @@ def test_the_encoder_has_a_rate_of_its_own_inside_wrappers_too(model, wrap):
 
 
 def test_norms_and_biases_are_not_decayed_on_request(model):
-    optimizer = make_optimizer(model, recipe(encoder_rate=0.5, options={"decay_norms": False}))
+    optimizer = make(model, options={"decay_norms": False}, encoder_rate=0.5)
     decays = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
     assert decays == {"rest": 1e-4, "rest, no decay": 0.0, "encoder": 1e-4, "encoder, no decay": 0.0}
     kept = {id(one) for group in optimizer.param_groups[1::2] for one in group["params"]}
@@ -116,16 +116,15 @@ def test_norms_and_biases_are_not_decayed_on_request(model):
     assert len(held(optimizer)) == len(list(model.parameters()))
 
 
-def test_the_rate_grows_with_the_batch_on_request(model):
-    assert rates(make_optimizer(model, recipe(rate_batch=4, batch_size=16))) == {"model": 4e-3}
-    assert rates(make_optimizer(model, recipe(rate_batch=4), batch_size=2)) == {"model": 5e-4}
-    assert rates(make_optimizer(model, recipe(), batch_size=64)) == {"model": 1e-3}
+@pytest.mark.parametrize(("meant", "size", "rate"), [(4, 16, 4e-3), (4, 2, 5e-4), (0, 64, 1e-3)])
+def test_the_rate_grows_with_the_batch_on_request(meant, size, rate):
+    assert Recipe(data="photos", rate_batch=meant, batch_size=size).scaled_rate == rate
 
 
 def test_a_rate_for_the_encoder_of_a_model_without_one_is_an_error():
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())
     with pytest.raises(OptionError, match=r"encoder_rate=0\.1: Sequential has no part called encoder .*0, 1"):
-        make_optimizer(model, recipe(encoder_rate=0.1))
+        make(model, encoder_rate=0.1)
 
 
 @pytest.mark.parametrize(
@@ -153,4 +152,4 @@ def test_a_rate_for_the_encoder_of_a_model_without_one_is_an_error():
 )
 def test_a_wrong_option_is_named_as_recipes_name_it(model, name, options, told):
     with pytest.raises(UsageError, match=told):
-        make_optimizer(model, recipe(name, options=options))
+        make(model, name, options)

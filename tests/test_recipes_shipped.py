@@ -14,7 +14,7 @@ from segzoo.errors import PluginError, UsageError
 from segzoo.specs import Labels, RecipeSpec
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.optim.optimizers import make_optimizer
-from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.optim.schedules import Schedule
 from segzoo.training.recipe.files import shipped_text
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.writing import to_toml
@@ -55,6 +55,18 @@ def test_every_recipe_is_written_and_read_to_an_equal_one(name, tmp_path):
     assert read_recipe(file) == recipe
 
 
+def schedule_of(recipe, model, **steps):
+    """Return the schedule of a recipe's optimizer."""
+    optimizer = make_optimizer(
+        model,
+        recipe.optimizer,
+        recipe.optimizer_options,
+        learning_rate=recipe.scaled_rate,
+        encoder_rate=recipe.encoder_rate,
+    )
+    return Schedule(optimizer, recipe.schedule, recipe.schedule_options, **steps)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_builds_its_parts(name):
     recipe = read(name)
@@ -63,7 +75,7 @@ def test_every_recipe_builds_its_parts(name):
     augmentation = make_augmentation(recipe.augment, ignore_index=labels.ignore_index)
     assert augmentation.size is not None or recipe.batch_size == 1
     model = built(recipe)
-    schedule = make_schedule(make_optimizer(model, recipe), recipe, steps=600, steps_per_epoch=6)
+    schedule = schedule_of(recipe, model, steps=600, steps_per_epoch=6)
     rates = list(schedule.rates.values())
     assert max(rates) <= recipe.learning_rate
     for _ in range(600):
@@ -79,11 +91,10 @@ def test_every_recipe_builds_its_parts(name):
 
 def test_rates_of_bubbliiiing_are_its_programs():
     recipe = read("bubbliiiing-voc")
-    optimizer = make_optimizer(torch.nn.Conv2d(1, 1, 1), recipe)
-    schedule = make_schedule(optimizer, recipe, steps=100, steps_per_epoch=1)
+    schedule = schedule_of(recipe, torch.nn.Conv2d(1, 1, 1), steps=100, steps_per_epoch=1)
     rates = []
     for _ in range(100):
-        rates.append(optimizer.param_groups[0]["lr"])
+        rates += schedule.rates.values()
         schedule.step()
     # By epoch: a tenth, quadratic to the third, then half a cosine to a hundredth for the last five.
     assert rates[:4] == pytest.approx([1e-5, 2e-5, 5e-5, 1e-4])

@@ -12,9 +12,8 @@ from hypothesis import strategies as some
 from torch.optim import lr_scheduler as theirs
 
 from segzoo.errors import OptionError, UsageError
-from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.optim.schedules import Schedule
 from segzoo.training.parts import factories
-from segzoo.training.recipe.schema import Recipe
 
 RATE = 0.1
 
@@ -26,8 +25,7 @@ def optimizer(*rates):
 
 
 def schedule(name, steps=40, epoch=4, rates=(RATE,), **options):
-    recipe = Recipe(data="photos", schedule=name, schedule_options=options)
-    return make_schedule(optimizer(*rates), recipe, steps=steps, steps_per_epoch=epoch)
+    return Schedule(optimizer(*rates), name, options, steps=steps, steps_per_epoch=epoch)
 
 
 def rates(made, steps=40):
@@ -193,8 +191,7 @@ def test_a_resumed_schedule_goes_on_with_the_same_rates(name, stop):
 def test_an_optimizer_that_was_loaded_before_the_schedule_is_made_keeps_its_height():
     before = schedule("cosine")
     rates(before, 30)
-    recipe = Recipe(data="photos", schedule="cosine", schedule_options={})
-    after = make_schedule(before.optimizer, recipe, steps=40, steps_per_epoch=4)
+    after = Schedule(before.optimizer, "cosine", {}, steps=40, steps_per_epoch=4)
     assert after.rates == {"0": RATE}
 
 

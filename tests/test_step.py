@@ -10,7 +10,6 @@ from segzoo.build import make_loss
 from segzoo.errors import FailureError
 from segzoo.losses.deep_supervision import DeepSupervision
 from segzoo.prediction.shortage import is_short_of_memory
-from segzoo.training import Recipe
 from segzoo.training.data.loader import Batch
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.step import TrainStep
@@ -31,17 +30,16 @@ class Greedy(nn.Module):
         return [self.head(images)]
 
 
-def stepper(fits, told, **recipe):
+def stepper(fits, told):
     torch.manual_seed(0)
-    chosen = Recipe(data="x", precision="no", device="cpu", **recipe)
-    accelerator = make_accelerator(chosen)
+    accelerator = make_accelerator("cpu", "no", out="runs")
     model = Greedy(fits)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     prepared = accelerator.prepare(optimizer)
     loss = DeepSupervision(make_loss("ce"))
     freezing = Freezing(model, 0)
     return model, TrainStep(
-        model, prepared, loss, accelerator, chosen, freezing=freezing, on_message=told.append
+        model, prepared, loss, accelerator, freezing=freezing, clip=1.0, on_message=told.append
     )
 
 

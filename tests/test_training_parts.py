@@ -21,9 +21,8 @@ from segzoo.specs import AugmentationSpec, OptimizerSpec, ScheduleSpec
 from segzoo.testing import check_augmentation, check_optimizer, check_schedule, isolated_zoo
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.optim.optimizers import find_optimizer, make_optimizer
-from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.optim.schedules import Schedule
 from segzoo.training.recipe.reading import read_recipe
-from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from segzoo.interfaces import Progress
@@ -129,14 +128,17 @@ def test_a_recipe_names_the_parts_of_a_plugin_and_their_options(tmp_path):
     made, labels = make_augmentation(recipe.augment, ignore_index=None)(image, mask, np.random.default_rng(0))
     assert (made == 10).all()
     assert (labels == mask).all()
-    optimizer = make_optimizer(nn.Conv2d(1, 1, 1), recipe)
+    rate = recipe.learning_rate
+    optimizer = make_optimizer(
+        nn.Conv2d(1, 1, 1), recipe.optimizer, recipe.optimizer_options, learning_rate=rate
+    )
     assert type(optimizer) is torch.optim.SGD
     assert [group["momentum"] for group in optimizer.param_groups] == [0.5, 0.5]
-    schedule = make_schedule(optimizer, recipe, steps=8, steps_per_epoch=2)
+    schedule = Schedule(optimizer, recipe.schedule, recipe.schedule_options, steps=8, steps_per_epoch=2)
     for _ in range(4):
         schedule.step()
     schedule.evaluated(1.0)
-    assert set(schedule.rates.values()) == {recipe.learning_rate / 2}
+    assert set(schedule.rates.values()) == {rate / 2}
 
 
 @pytest.mark.usefixtures("theirs")
@@ -224,14 +226,10 @@ class Cast(Darken):
         return image / 255, mask
 
 
-def recipe(name: str, **options: object) -> Recipe:
-    return Recipe(data="photos", optimizer=name, optimizer_options=options)
-
-
 @pytest.mark.parametrize("name", ["lamb", "lion", pytest.param("kron", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:It is highly recommended:UserWarning")
 def test_an_optimizer_of_timm_goes_by_its_name_and_keeps_the_promises(name):
-    assert type(make_optimizer(nn.Conv2d(1, 1, 1), recipe(name))).__module__.startswith(
+    assert type(make_optimizer(nn.Conv2d(1, 1, 1), name, {}, learning_rate=1e-3)).__module__.startswith(
         ("timm.optim", "torch.optim")
     )
     check_optimizer(find_optimizer(name))
@@ -249,7 +247,7 @@ def test_an_optimizer_of_timm_goes_by_its_name_and_keeps_the_promises(name):
 )
 def test_an_optimizer_of_timm_is_held_to_the_same_checks(name, options, error, told):
     with pytest.raises(error, match=told):
-        make_optimizer(nn.Conv2d(1, 1, 1), recipe(name, **options))
+        make_optimizer(nn.Conv2d(1, 1, 1), name, options, learning_rate=1e-3)
 
 
 def leaves(**options):

@@ -91,7 +91,8 @@ def train(
     if recipe is None or values:
         recipe = make_recipe(values, base=recipe)
     out = Path(recipe.out)
-    accelerator = make_accelerator(recipe, trackers=make_trackers(recipe.trackers, out))
+    trackers = make_trackers(recipe.trackers, out)
+    accelerator = make_accelerator(recipe.device, recipe.precision, out=out, trackers=trackers)
     before = _there(out)
     if accelerator.is_main_process:
         _prepare(out, resume=resume, overwrite=overwrite)
@@ -116,7 +117,7 @@ def train(
             _take_back(out, before)
         if is_short_of_memory(error) and not isinstance(error, SegzooError):
             kept = None if run is None else run.checkpoints.latest()
-            raise FailureError(told_short_memory(told_shortage(error), recipe, kept)) from error
+            raise FailureError(told_short_memory(told_shortage(error), out, kept)) from error
         raise
     best = run.best
     return TrainingResult(

@@ -97,7 +97,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         FailureError: not even one image fits the memory, or the step seems faster than the machine.
     """
     check_positive(steps=steps, warmup=warmup)
-    accelerator = make_accelerator(recipe)
+    accelerator = make_accelerator(recipe.device, recipe.precision, out=recipe.out)
     torch.manual_seed(recipe.seed)
     training, _ = open_splits(recipe)
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
@@ -110,15 +110,21 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
-    trainee.follow_schedule(recipe, steps=steps + warmup, steps_per_epoch=batches.steps)
-    loss = training_loss(recipe, training, trainee.labels)
+    trainee.follow_schedule(
+        recipe.schedule, recipe.schedule_options, steps=steps + warmup, steps_per_epoch=batches.steps
+    )
+    loss = training_loss(
+        recipe.loss, recipe.loss_options, training, trainee.labels, supervision=recipe.supervision
+    )
     stepper = TrainStep(
         trainee.model,
         trainee.optimizer,
         loss,
         accelerator,
-        recipe,
         freezing=trainee.freezing,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
+        channels_last=recipe.channels_last,
         on_message=_nothing,
     )
     trainee.model.train()
@@ -143,7 +149,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     data = float(mean_of(accelerator, torch.tensor(medians["data"], device=device)))
     peak = _peak(device, accelerator.mixed_precision, least=flops / computing)
     return Speed(
-        device=told_device(recipe, accelerator),
+        device=told_device(accelerator, chosen=recipe.device != "auto"),
         batch_size=batches.batch_size,
         steps=steps,
         images_per_second=batches.batch_size / (computing + data),

@@ -17,11 +17,19 @@ from segzoo.machine import fast_dtype
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from segzoo.training.recipe.schema import Recipe
+    from segzoo.training.recipe.schema import Precision
 
 
-def make_accelerator(recipe: Recipe, *, trackers: Any = None) -> Accelerator:
-    """Return Accelerate's view of this machine, with the recipe's device and precision.
+def make_accelerator(
+    device: str, precision: Precision, *, out: str | os.PathLike[str], trackers: Any = None
+) -> Accelerator:
+    """Return Accelerate's view of this machine.
+
+    Args:
+        device: as a recipe says it.
+        precision: ``auto`` takes bf16 where the machine computes it fast.
+        out: the folder of the training, for its trackers.
+        trackers: what Accelerate logs with.
 
     Raises:
         MissingExtraError: Accelerate is not installed.
@@ -32,8 +40,7 @@ def make_accelerator(recipe: Recipe, *, trackers: Any = None) -> Accelerator:
         from accelerate.state import AcceleratorState
     except ImportError as error:
         raise missing_extra("training needs Accelerate", "train") from error
-    kind = device_kind(recipe.device)
-    precision = recipe.precision
+    kind = device_kind(device)
     if precision == "auto":
         precision = "bf16" if fast_dtype(torch.device(kind))[0] is torch.bfloat16 else "no"
     if precision == "fp16" and kind == "cpu":
@@ -45,7 +52,7 @@ def make_accelerator(recipe: Recipe, *, trackers: Any = None) -> Accelerator:
     # Accelerate keeps the precision of a process's first training, and refuses another in the next.
     AcceleratorState._reset_state()
     return Accelerator(
-        mixed_precision=precision, cpu=kind == "cpu", log_with=trackers or None, project_dir=recipe.out
+        mixed_precision=precision, cpu=kind == "cpu", log_with=trackers or None, project_dir=out
     )
 
 
@@ -69,10 +76,15 @@ def device_kind(name: str) -> str:
     return kind
 
 
-def told_device(recipe: Recipe, accelerator: Accelerator) -> str:
-    """Say on which device a training runs, in which precision, and why on that one."""
+def told_device(accelerator: Accelerator, *, chosen: bool) -> str:
+    """Say on which device a training runs, in which precision, and why on that one.
+
+    Args:
+        accelerator: runs it.
+        chosen: whether somebody named the device.
+    """
     device, precision = accelerator.device, accelerator.mixed_precision
-    if recipe.device != "auto":
+    if chosen:
         why = "as told"
     elif device.type == "cpu":
         why = "torch sees no accelerator"

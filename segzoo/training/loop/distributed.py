@@ -20,17 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from segzoo.training.recipe.schema import Recipe
 
-
-def sharded(model: nn.Module, recipe: Recipe, accelerator: Accelerator) -> bool:
-    """Divide a model among the processes where the recipe wants it; return whether that was done.
+def shard(model: nn.Module, accelerator: Accelerator) -> None:
+    """Divide a model among the processes, in place.
 
     Raises:
         OptionError: there is one process only, or the precision needs a loss scale.
     """
-    if not recipe.shard:
-        return False
     if accelerator.num_processes == 1:
         raise OptionError(
             "shard=true divides the network among processes, and there is one: start more with "
@@ -45,7 +41,6 @@ def sharded(model: nn.Module, recipe: Recipe, accelerator: Accelerator) -> bool:
     for stage in stages(model):
         fully_shard(stage, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    return True
 
 
 def stages(model: nn.Module) -> list[nn.Module]:

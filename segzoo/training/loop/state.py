@@ -23,14 +23,14 @@ from segzoo.training.loop.distributed import (
     load_whole,
     optimizer_state,
     own_tensors,
-    sharded,
+    shard,
     stages,
     whole,
 )
 from segzoo.training.network import make_network
 from segzoo.training.optim.freezing import Freezing
 from segzoo.training.optim.optimizers import make_optimizer
-from segzoo.training.optim.schedules import make_schedule
+from segzoo.training.optim.schedules import Schedule
 from segzoo.training.transfer import transfer
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class TrainState:
         model: nn.Module = Supervised(network)
         if recipe.sync_batchnorm and not alone:
             model = _synchronised(model, accelerator, on_message)
-        self.divided = sharded(model, recipe, accelerator)
+        self.divided = recipe.shard
+        if recipe.shard:
+            shard(model, accelerator)
         # After sharding, which gives the network other parameters.
         self.freezing = Freezing(network, recipe.freeze, toggle=alone)
         if recipe.compile:
@@ -101,15 +103,23 @@ class TrainState:
         # A model that is divided already is not to be wrapped for data parallel processes.
         self.model: nn.Module = accelerator.prepare_model(model, evaluation_mode=self.divided)
         self.optimizer: Any = accelerator.prepare(
-            make_optimizer(network, recipe, batch_size=recipe.batch_size)
+            make_optimizer(
+                network,
+                recipe.optimizer,
+                recipe.optimizer_options,
+                learning_rate=recipe.scaled_rate,
+                encoder_rate=recipe.encoder_rate,
+            )
         )
         self.averages = Averages(own_tensors(model), recipe.average) if recipe.average else None
         self._bare = model
 
-    def follow_schedule(self, recipe: Recipe, *, steps: int, steps_per_epoch: int) -> None:
+    def follow_schedule(
+        self, name: str, options: Mapping[str, Any], *, steps: int, steps_per_epoch: int
+    ) -> None:
         """Begin the schedule of a training of so many steps."""
-        self.schedule = make_schedule(
-            self.optimizer.optimizer, recipe, steps=steps, steps_per_epoch=steps_per_epoch
+        self.schedule = Schedule(
+            self.optimizer.optimizer, name, options, steps=steps, steps_per_epoch=steps_per_epoch
         )
 
     def stepped(self) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from segzoo.training.data.loader import Batch
     from segzoo.training.optim.freezing import Freezing
-    from segzoo.training.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,10 @@ class TrainStep:
         optimizer: likewise.
         loss: ``(list of logits, masks) -> scalar``.
         accelerator: scales, synchronises and clips.
-        recipe: says into how many parts a batch is divided, and where gradients are clipped.
         freezing: whose gradients are dropped.
+        accumulate: parts that a batch is taken in.
+        clip: the greatest norm of the gradient; 0 for any.
+        channels_last: whether images are laid out with channels last.
         on_message: called when a batch is divided further.
     """
 
@@ -58,14 +59,17 @@ class TrainStep:
         optimizer: Any,
         loss: Callable[[list[Tensor], Tensor], Tensor],
         accelerator: Accelerator,
-        recipe: Recipe,
         *,
         freezing: Freezing,
+        accumulate: int = 1,
+        clip: float = 0.0,
+        channels_last: bool = True,
         on_message: Callable[[str], None],
     ) -> None:
         self.model, self.optimizer, self.loss, self.accelerator = model, optimizer, loss, accelerator
-        self.recipe, self.freezing, self.on_message = recipe, freezing, on_message
-        self.accumulate = recipe.accumulate
+        self.freezing, self.on_message = freezing, on_message
+        self.accumulate, self.clip = accumulate, clip
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         #: Seconds of each part of the last step, where somebody wants to know.
         self.clock = Clock(accelerator.device)
 
@@ -97,8 +101,7 @@ class TrainStep:
 
     def _backward(self, images: Tensor, masks: Tensor, *, share: float) -> Tensor:
         device = self.accelerator.device
-        layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        images = images.to(device, non_blocking=True, memory_format=layout)
+        images = images.to(device, non_blocking=True, memory_format=self.layout)
         masks = masks.to(device, non_blocking=True).long()
         with self.clock("forward"):
             loss = self.loss(self.model(images), masks) * share
@@ -110,8 +113,8 @@ class TrainStep:
         with self.clock("optimizer"):
             self.freezing.drop_gradients()
             norm = None
-            if self.recipe.clip:
-                norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            if self.clip:
+                norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip)
             self.optimizer.step()
             self.optimizer.zero_grad()
         return cast("Tensor | None", norm)

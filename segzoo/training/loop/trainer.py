@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
@@ -84,7 +84,8 @@ class Run:
         self.recipe, self.accelerator, self.interruption = recipe, accelerator, interruption
         self.on_message, self.show = on_message, show
         self.out = Path(recipe.out)
-        on_message(f"device {told_device(recipe, accelerator)}")
+        self._device = told_device(accelerator, chosen=recipe.device != "auto")
+        on_message(f"device {self._device}")
         seed_everything(recipe.seed)
         self.training, self.evaluated = open_splits(recipe)
         self.trainee = TrainState(recipe, accelerator, self.training, on_message=on_message)
@@ -102,15 +103,27 @@ class Run:
             on_message(told)
         self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
         self.steps = recipe.steps or recipe.epochs * self.batches.steps
-        self.trainee.follow_schedule(recipe, steps=self.steps, steps_per_epoch=self.batches.steps)
-        self.validator = Validator(recipe, self.evaluated, accelerator, on_message=on_message)
+        self.trainee.follow_schedule(
+            recipe.schedule, recipe.schedule_options, steps=self.steps, steps_per_epoch=self.batches.steps
+        )
+        self.validator = Validator(
+            recipe.metrics, self.evaluated, accelerator, best=recipe.best, on_message=on_message
+        )
         self.stepper = TrainStep(
             self.trainee.model,
             self.trainee.optimizer,
-            training_loss(recipe, self.training, self.trainee.labels),
+            training_loss(
+                recipe.loss,
+                recipe.loss_options,
+                self.training,
+                self.trainee.labels,
+                supervision=recipe.supervision,
+            ),
             accelerator,
-            recipe,
             freezing=self.trainee.freezing,
+            accumulate=recipe.accumulate,
+            clip=recipe.clip,
+            channels_last=recipe.channels_last,
             on_message=on_message,
         )
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, recipe.keep)
@@ -135,7 +148,7 @@ class Run:
             KeyboardInterrupt: somebody pressed Ctrl-C; a checkpoint has been written.
         """
         self._begun = time.perf_counter() - self.seconds
-        self.outputs.begin(told_device(self.recipe, self.accelerator))
+        self.outputs.begin(self._device)
         # Divided weights are put together by all processes at once, so that none can try alone.
         if not self.trainee.divided:
             channels = self.trainee.config.architecture.in_channels
@@ -262,7 +275,7 @@ class Run:
             if not due:
                 saved = self._save(seconds)
             raise MemoryShortageError(
-                told_large_validation(str(error), self.epoch, self.recipe, saved)
+                told_large_validation(str(error), self.epoch, self.out, saved)
             ) from None
 
     def _save(self, seconds: float) -> Path | None:
@@ -312,7 +325,7 @@ class Run:
             return
         names = [self.training[int(index)].name for index in step.indices]
         kept = self.checkpoints.latest()
-        raise FailureError(told_divergence(problem, self.epoch, names, self.recipe, kept))
+        raise FailureError(told_divergence(problem, self.epoch, names, self.recipe.learning_rate, kept))
 
     def _data(self) -> dict[str, Any]:
         return {"train": fingerprint(self.training), "val": fingerprint(self.evaluated)}
@@ -342,26 +355,33 @@ class Run:
         self.show(self.step, self.steps, text)
 
 
-# The loss that a recipe asks for, on every output that the network is trained on.
+# The loss on every output that the network is trained on.
 
 
-def training_loss(recipe: Recipe, training: Dataset, labels: Labels) -> DeepSupervision:
-    """Build the loss; ``weights="balanced"`` counts the classes of the training images first.
+def training_loss(
+    name: str,
+    options: Mapping[str, Any],
+    training: Dataset,
+    labels: Labels,
+    *,
+    supervision: Literal["mean", "sum"] = "mean",
+) -> DeepSupervision:
+    """Build a loss; ``weights="balanced"`` counts the classes of the training images first.
 
     Args:
-        recipe: says which.
+        name: of the loss.
+        options: of the loss.
         training: the images that train.
         labels: of their masks, as the loss sees them.
+        supervision: whether the losses of a deeply supervised network are averaged or summed.
 
     Raises:
         UnknownNameError: there is no such loss.
         OptionError: it has no such option, or not with that value.
     """
-    options = dict(recipe.loss_options)
     if options.get("weights") == "balanced":
-        options["weights"] = balanced_weights(training)
-    loss = make_loss(recipe.loss, labels, **options)
-    return DeepSupervision(loss, reduction=recipe.supervision)
+        options = {**options, "weights": balanced_weights(training)}
+    return DeepSupervision(make_loss(name, labels, **options), reduction=supervision)
 
 
 # What a training says when it cannot go on.
@@ -381,41 +401,41 @@ def not_finite(step: Step, *, scaled: bool) -> str | None:
     return None if math.isfinite(norm) else f"the gradient's norm became {norm}"
 
 
-def told_divergence(problem: str, epoch: int, names: Sequence[str], recipe: Recipe, kept: Path | None) -> str:
+def told_divergence(problem: str, epoch: int, names: Sequence[str], rate: float, kept: Path | None) -> str:
     """Say what became of a training whose numbers are no longer finite, and what may help."""
     last = f" The last good checkpoint is {kept}." if kept else ""
     return (
         f"{problem} in epoch {epoch}, with {', '.join(names)}: look at these images and masks, or lower the "
-        f"learning rate (lr={recipe.learning_rate / 10:g}), or say precision=no.{last}"
+        f"learning rate (lr={rate / 10:g}), or say precision=no.{last}"
     )
 
 
-def told_large_validation(short: str, epoch: int, recipe: Recipe, saved: Path | None) -> str:
+def told_large_validation(short: str, epoch: int, out: Path, saved: Path | None) -> str:
     """Say that memory is too small to validate, that the epoch is saved, and what may help.
 
     Args:
         short: which image does not fit, and why.
         epoch: that was to be validated.
-        recipe: of the training.
+        out: the folder of the training.
         saved: the epoch's checkpoint; ``None`` in a process that writes none.
     """
-    where = saved or f"{recipe.out}/checkpoints"
+    where = saved or out / CHECKPOINTS
     return (
         f"epoch {epoch} cannot be validated: {short}. Its steps are saved in {where}. Free memory, or take a "
-        f"machine with more, and go on: segzoo train --resume {recipe.out} validates this epoch first. Or "
+        f"machine with more, and go on: segzoo train --resume {out} validates this epoch first. Or "
         "begin anew with images that validate at half their size: resize.mode=scale resize.scale=0.5"
     )
 
 
-def told_short_memory(short: str, recipe: Recipe, kept: Path | None) -> str:
+def told_short_memory(short: str, out: Path, kept: Path | None) -> str:
     """Say that memory ran out anywhere but in a step or a validation, and what may help.
 
     Args:
         short: what the system said.
-        recipe: of the training.
+        out: the folder of the training.
         kept: the last checkpoint, if there is one.
     """
-    last = f" {kept} is whole; go on from it: segzoo train --resume {recipe.out}" if kept else ""
+    last = f" {kept} is whole; go on from it: segzoo train --resume {out}" if kept else ""
     return (
         f"memory ran out ({short}): say data.cache=false, which keeps no decoded image, fewer workers, "
         f"a smaller augment.crop.size or a smaller model.{last}"

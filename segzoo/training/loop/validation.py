@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from segzoo.evaluation.samples import NamedMetric, ScoredSample
     from segzoo.interfaces import Dataset, Metric
-    from segzoo.training.recipe.schema import Recipe
 
 #: Of how many validation images the report shows predictions.
 SHOWN = 4
@@ -59,9 +58,10 @@ class Validator:
     """Scores networks on one data set.
 
     Args:
-        recipe: says which metrics count, and by which value the best weights are chosen.
+        metrics: names of those that count.
         dataset: at least one image, with labels.
         accelerator: the processes that share the work.
+        best: the metric, or ``metric.value``, by which the best weights are chosen; the first one's.
         on_message: called with one message for each size of images that is cut into tiles.
 
     Raises:
@@ -70,12 +70,18 @@ class Validator:
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, accelerator: Accelerator, *, on_message: Callable[[str], None]
+        self,
+        metrics: Sequence[str],
+        dataset: Dataset,
+        accelerator: Accelerator,
+        *,
+        best: str = "",
+        on_message: Callable[[str], None],
     ) -> None:
         self.dataset, self.accelerator, self._on_message = dataset, accelerator, on_message
         self._predictor: tuple[nn.Module, Predictor] | None = None
-        self.metrics = named_metrics(recipe.metrics, dataset.labels)
-        self._choice = _choice(recipe.best, self.metrics)
+        self.metrics = named_metrics(metrics, dataset.labels)
+        self._choice = _choice(best, self.metrics)
         count = len(dataset)
         self._shown = {number * count // SHOWN for number in range(SHOWN)}
 

@@ -21,53 +21,54 @@ from segzoo.training.optim.freezing import encoder_of, without_encoder
 from segzoo.training.parts import build, check_range, options_of, read_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from segzoo.training.parts import Options
-    from segzoo.training.recipe.schema import Recipe
 
 
 def make_optimizer(
-    model: nn.Module, recipe: Recipe, *, batch_size: int | None = None
+    model: nn.Module,
+    name: str,
+    given: Mapping[str, Any],
+    *,
+    learning_rate: float,
+    encoder_rate: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of a recipe for all parameters of a model.
+    """Return an optimizer for all parameters of a model.
 
     There is a group for each learning rate and decay, and each says as ``name`` what it holds: ``model``, or
     ``rest`` and ``encoder`` where the encoder has a rate of its own; with ``, no decay`` behind it for norms
     and biases where ``optimizer.decay_norms`` is false. Parameters that are frozen belong too: a frozen one
-    has no gradient, and then it is left alone. The first group has the recipe's own rate.
+    has no gradient, and then it is left alone. The first group has the rate itself.
 
     Args:
         model: what is trained; a wrapper of it will do.
-        recipe: says ``optimizer`` and its options, ``learning_rate``, ``encoder_rate`` and ``rate_batch``.
-        batch_size: images a step, of all processes together; the recipe's where ``None``.
+        name: of the optimizer.
+        given: those of its options that are not the defaults, and ``decay_norms``.
+        learning_rate: at its height.
+        encoder_rate: the encoder's, as a multiple of it.
 
     Raises:
         OptionError: there is no such optimizer or option, a value is out of range, or the encoder is given a
             rate and the model has none.
     """
-    options = optimizer_options(recipe)
+    options = optimizer_options(name, given)
     decay_norms = options.pop("decay_norms")
-    rate = scaled_rate(recipe, batch_size)
     groups: list[dict[str, Any]] = []
-    for name, parameters, share in _parts(model, recipe.encoder_rate):
+    for part, parameters, share in _parts(model, encoder_rate):
         # Norms and biases are the parameters with one dimension.
         kept = [one for one in parameters if one.ndim <= 1 and not decay_norms]
         decayed = [one for one in parameters if one.ndim > 1 or decay_norms]
         if decayed:
-            groups.append({"name": name, "params": decayed, "lr": rate * share})
+            groups.append({"name": part, "params": decayed, "lr": learning_rate * share})
         if kept:
-            group = {"name": f"{name}, no decay", "params": kept, "lr": rate * share, "weight_decay": 0.0}
-            groups.append(group)
+            group = {"name": f"{part}, no decay", "params": kept, "lr": learning_rate * share}
+            groups.append({**group, "weight_decay": 0.0})
     if not groups:
         raise OptionError(f"{type(model).__name__} has no parameters, so there is nothing to train")
-    return build(find_optimizer(recipe.optimizer), groups, lr=rate, **options)
-
-
-def scaled_rate(recipe: Recipe, batch_size: int | None = None) -> float:
-    """Return the learning rate, in proportion with the batch where ``rate_batch`` says for which it is."""
-    size = recipe.batch_size if batch_size is None else batch_size
-    return recipe.learning_rate * (size / recipe.rate_batch if recipe.rate_batch else 1.0)
+    return build(find_optimizer(name), groups, lr=learning_rate, **options)
 
 
 def find_optimizer(name: str) -> OptimizerSpec:
@@ -115,14 +116,14 @@ def optimizer_defaults(name: str) -> Options:
     return {**options_of(find_optimizer(name), "params", "lr"), "decay_norms": True}
 
 
-def optimizer_options(recipe: Recipe) -> Options:
-    """Return all options of a recipe's optimizer.
+def optimizer_options(name: str, given: Mapping[str, Any]) -> Options:
+    """Return all options of an optimizer.
 
     Raises:
         OptionError: there is no such optimizer or option, or a value is out of range.
     """
-    name, defaults = recipe.optimizer, optimizer_defaults(recipe.optimizer)
-    options = read_options("optimizer", name, defaults, recipe.optimizer_options)
+    defaults = optimizer_defaults(name)
+    options = read_options("optimizer", name, defaults, given)
     for key in ("weight_decay", "eps"):
         if is_number(options.get(key)):
             check_range(f"optimizer.{key}", options[key], 0, float("inf"))

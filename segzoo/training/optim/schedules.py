@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from segzoo import interfaces
     from segzoo.specs import ScheduleSpec
-    from segzoo.training.recipe.schema import Recipe
 
 
 _ALWAYS: Mapping[str, Any] = {
@@ -41,27 +40,6 @@ _ALWAYS: Mapping[str, Any] = {
     "minimum_rate": 0.0,
 }
 _TAIL: Mapping[str, Any] = {"tail": 0.0, "tail_epochs": 0.0, "tail_range": ()}
-
-
-def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int, steps_per_epoch: int) -> Schedule:
-    """Return the schedule of a recipe; the optimizer has the first step's rates at once.
-
-    Args:
-        optimizer: its groups' rates are their heights.
-        recipe: says ``schedule`` and ``schedule_options``.
-        steps: of the optimizer, in all.
-        steps_per_epoch: of the optimizer.
-
-    Raises:
-        OptionError: there is no such schedule or option, or a value is out of range.
-    """
-    return Schedule(
-        optimizer,
-        recipe.schedule,
-        recipe.schedule_options,
-        steps=steps,
-        steps_per_epoch=steps_per_epoch,
-    )
 
 
 class Schedule:
@@ -84,6 +62,16 @@ class Schedule:
             rate itself.
         tail: share of all steps at the end that stay at the minimum, or ``tail_epochs``; ``tail_range`` is
             the least and the most, in epochs. Of ``cosine`` and ``polynomial``.
+
+    Args:
+        optimizer: its groups' rates are their heights; it has the first step's rates at once.
+        schedule: its name, or its spec.
+        options: those that are not the defaults.
+        steps: of the optimizer, in all.
+        steps_per_epoch: of the optimizer.
+
+    Raises:
+        OptionError: there is no such schedule or option, or a value is out of range.
     """
 
     def __init__(

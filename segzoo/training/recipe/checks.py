@@ -129,7 +129,7 @@ def _loss(recipe: Recipe) -> None:
 def _optimizer(recipe: Recipe) -> None:
     takes = _known("optimizer", recipe.optimizer, optimizer_defaults)
     _check_options("optimizer", recipe.optimizer, recipe.optimizer_options, takes)
-    optimizer_options(recipe)
+    optimizer_options(recipe.optimizer, recipe.optimizer_options)
 
 
 def _schedule(recipe: Recipe) -> None:

@@ -193,6 +193,11 @@ class Recipe:
         if not self.metrics:
             raise OptionError("metrics must name at least one metric, such as ['dice']")
 
+    @property
+    def scaled_rate(self) -> float:
+        """The learning rate, in proportion with the batch where ``rate_batch`` says for which it is."""
+        return self.learning_rate * (self.batch_size / self.rate_batch if self.rate_batch else 1.0)
+
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
     """Raise `OptionError` where a word, a table or a list is something else; numbers have ranges, too."""
