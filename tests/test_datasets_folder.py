@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from test_datasets import write, write_pair
@@ -280,6 +281,17 @@ def test_16_bit_images_keep_their_bits_and_cmyk_becomes_rgb(tmp_path):
     deep, press = (FolderDataset(tmp_path, "all")[index].image for index in (0, 1))
     assert (deep.dtype, deep.shape, deep.max()) == (np.uint16, (2, 3, 1), 65535)
     assert (press.dtype, press.shape) == (np.uint8, (2, 3, 3))
+
+
+def test_some_pages_of_stacks_are_samples(tmp_path):
+    for name, high in (("images", 256), ("masks", 2)):
+        (tmp_path / name).mkdir()
+        pages = np.random.default_rng(0).integers(0, high, (6, 9, 8)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / name / "a.tif", pages, photometric="minisblack")
+    found = FolderDataset(tmp_path, "all", pages="4-,1")
+    assert found.names == ["a/0004", "a/0005", "a/0001"]
+    with pytest.raises(ImageError, match=r"a\.tif has no page 6: it has 6, from 0 to 5"):
+        FolderDataset(tmp_path, "all", pages=[0, 6])
 
 
 # -- lists

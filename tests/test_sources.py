@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segzoo.errors import ImageError
+from segzoo.errors import ImageError, OptionError
+from segzoo.images import parse_pages
 from segzoo.prediction.sources import find, find_sources
 
 
@@ -84,6 +85,22 @@ def test_each_page_of_a_stack_is_a_source(tmp_path):
     assert [source.name for source in found][:2] == ["stack_00", "stack_01"]
     assert [int(source.read()[0][0, 0, 0]) for source in found] == list(range(10, 21))
     assert found[3].origin == f"{stack}[3]"
+
+
+def test_pages_are_chosen_by_number_and_keep_their_names(tmp_path):
+    stack, single = save(tmp_path / "stack.tif", 10, pages=11), save(tmp_path / "single.tif", 1)
+    found = find_sources([stack, single], pages=parse_pages("9-,2,4-5"))
+    names = [source.name for source in found]
+    assert names == ["stack_09", "stack_10", "stack_02", "stack_04", "stack_05", "single"]
+    found = find([stack, single], pages=parse_pages("3-11"))
+    assert found.troubles == (f"{stack} has no page 11: it has 11, from 0 to 10",)
+    assert [source.name for source in found.images] == ["single"]
+
+
+@pytest.mark.parametrize("text", ["x", "-3", "5-3", "1,,2", "0.5", "1-2-3"])
+def test_what_is_no_choice_of_pages_is_refused(text):
+    with pytest.raises(OptionError, match=r"pages are numbers from 0 and spans such as 0,3-5"):
+        parse_pages(text)
 
 
 def test_an_address_is_fetched(photos):

@@ -56,6 +56,13 @@ PIXELS = click.IntRange(0, 10**12)
     shell_complete=offers.files,
     help="A file with a PATH a line; - is standard input.",
 )
+@click.option(
+    "--pages",
+    default="all",
+    show_default=True,
+    metavar="NUMBERS",
+    help="Of stacks and volumes, from 0, such as 0,3-5 or 10-.",
+)
 @prediction_options("torch", "torch")
 @click.option(
     "--calibrate",
@@ -144,6 +151,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
+    from segzoo.images import parse_pages
     from segzoo.prediction.outputs.writing import read_format
     from segzoo.prediction.sources import find
     from segzoo.prediction.sources.finding import parse_share
@@ -165,13 +173,20 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     if options["end"] is not None and options["end"] <= options["begin"]:
         raise OptionError(f"--until {options['end']:g} lies before --from {options['begin']:g}")
     look = _look(options, {name: suffix for name, suffix in wanted if suffix})
-    found = find(words, lists=options["lists"])
+    with naming("--pages"):
+        pages = parse_pages(options["pages"])
+    found = find(words, lists=options["lists"], pages=pages)
     for note in found.notes:
         _warn(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
     out = Path(options["out"])
     gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)
+    if gathered and pages:
+        raise OptionError(
+            "--pages leaves pages out, and a mask of a volume needs all of them: choose outputs that have a "
+            "file for each page, such as --outputs mask:png"
+        )
     images = share.of_files(found.images) if gathered else share.of(found.images)
     videos = share.of(found.videos)
     if named and not videos:

@@ -21,13 +21,15 @@ from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
 from segzoo.datasets.pairs import Pair, Pairs
 from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
-from segzoo.images import count_pages, may_have_pages
+from segzoo.images import chosen_pages, count_pages, may_have_pages, parse_pages
 from segzoo.labels import background_index
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
     import os
+
+    from segzoo.images import Pages
 
 SPLITS = ("train", "val", "test", "all")
 _LISTS = ("pairs.csv", "pairs.json")
@@ -61,6 +63,7 @@ class FolderDataset(Pairs):
         instances: whether the numbers in masks count objects: ``True`` where all are of the one class; else
             which numbers are which class, as a mapping such as ``{"1-99": "cell"}`` or as a CSV file, see
             `segzoo.datasets.numbered`. Samples then have ``instances``.
+        pages: which pages are samples where image and mask are stacks of them, such as ``"0,3-5"``, from 0.
         scale: what both sides are multiplied by while files are decoded, at most 1.
 
     Raises:
@@ -85,6 +88,7 @@ class FolderDataset(Pairs):
         per_class: bool = False,
         overlapping: bool = False,
         instances: bool | str | Mapping[str, str | int] = False,
+        pages: str | int | Sequence[int] = "all",
         scale: float = 1.0,
     ) -> None:
         check_split("a folder", split, SPLITS)
@@ -104,7 +108,9 @@ class FolderDataset(Pairs):
         )
         if background != 0 or isinstance(background, bool):
             labels = replace(labels, background=background_index(labels, background))
-        finder = _Finder(_words(images, IMAGES), _words(masks, MASKS), mask_suffix, labels, per_class)
+        finder = _Finder(
+            _words(images, IMAGES), _words(masks, MASKS), mask_suffix, labels, per_class, parse_pages(pages)
+        )
         void = None if ignore_colour is None else _colour(ignore_colour)
         objects = None
         if instances is not False:
@@ -124,8 +130,10 @@ class _Finder:
         mask_suffix: str,
         labels: Labels,
         per_class: bool,
+        pages: Pages = (),
     ) -> None:
         self.images, self.masks, self.labels, self.per_class = images, masks, labels, per_class
+        self.pages = pages
         self.suffixes = tuple(dict.fromkeys((mask_suffix, "")))
 
     def divided(self, root: Path) -> list[tuple[str, Pair]]:
@@ -168,7 +176,7 @@ class _Finder:
             words = {index: (labels.classes[index],) for index in labels.foreground}
             return [Pair(*row) for row in match_layers(images, masks, words)]
         every = [Pair(*row) for row in match(images, masks, self.suffixes)]
-        return [one for pair in every for one in slices(pair)]
+        return [one for pair in every for one in slices(pair, self.pages)]
 
     def _overlapping(self, images: Path, masks: Path) -> list[Pair]:
         """Return pairs whose masks are a file a class, or stacks where no file is that of a class."""
@@ -182,11 +190,16 @@ class _Finder:
                 raise error from None
 
 
-def slices(pair: Pair) -> list[Pair]:
+def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
     """Return one pair for each page where image and mask are stacks, else the pair itself.
+
+    Args:
+        pair: of two files.
+        chosen: which pages (`segzoo.images.parse_pages`); all, without any.
 
     Raises:
         FailureError: the two have different numbers of pages.
+        ImageError: they lack one of the chosen pages.
     """
     if isinstance(pair.mask, tuple) or not may_have_pages(pair.image):
         return [pair]
@@ -202,7 +215,8 @@ def slices(pair: Pair) -> list[Pair]:
             f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"
             " number; keep the same in both"
         )
-    return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in range(pages)]
+    taken = chosen_pages(chosen, pages, pair.image)
+    return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in taken]
 
 
 def _paged(pair: Pair, labels: Labels) -> Pair:

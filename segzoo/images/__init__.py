@@ -38,6 +38,7 @@ from segzoo.images.opening import (
     searched_suffixes,
     without_suffix,
 )
+from segzoo.images.pages import Pages, chosen_pages, parse_pages
 from segzoo.images.pixels import Layout, as_image, from_pillow, to_uint8
 from segzoo.images.reading import (
     count_pages,
@@ -66,11 +67,13 @@ __all__ = [
     "Display",
     "Layout",
     "NamedImage",
+    "Pages",
     "Placement",
     "as_image",
     "averages",
     "band_names",
     "choose_bands",
+    "chosen_pages",
     "colour_bands",
     "display_for",
     "displayed",
@@ -82,6 +85,7 @@ __all__ = [
     "may_have_pages",
     "normalised",
     "open_image",
+    "parse_pages",
     "placed",
     "read",
     "read_bytes",

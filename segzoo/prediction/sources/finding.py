@@ -18,6 +18,7 @@ from segzoo.errors import ImageError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import (
+    chosen_pages,
     folder_suffixes,
     has_suffix,
     is_image_folder,
@@ -31,8 +32,9 @@ from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource
 from segzoo.prediction.video.reader import CAMERA, VIDEO_SUFFIXES, is_video
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from segzoo.images import Pages
     from segzoo.prediction.sources.source import Source
 
 
@@ -97,7 +99,7 @@ def _left_out(files: list[Path], place: Path, root: Path, what: str) -> str:
     return f"{len(files):,} {what}{'s' if len(files) > 1 else ''} {where}"
 
 
-def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> Found:
+def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), pages: Pages = ()) -> Found:
     """Return what words and lists name.
 
     Args:
@@ -107,6 +109,7 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
             and patterns give no masks of a data set that is laid out in them, and nothing that a manifest
             there lists as written.
         lists: text files with one such word a line, or ``-`` for standard input.
+        pages: which pages of files with several are taken (`segzoo.images.parse_pages`); all, without any.
     """
     troubles: list[str] = []
     things: list[tuple[Path | str, Path]] = []
@@ -126,7 +129,12 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
             troubles.append(f"{word} cannot be looked up: {error.strerror or error}")
         except ValueError:  # a pattern that holds a zero byte
             troubles.append(f"{word} cannot be looked up: no file can have this name")
-    sources = _with_names(dict(things))
+    sources = []
+    for where, name in _with_names(dict(things)):
+        try:
+            sources += _sources(where, name, pages)
+        except ImageError as error:  # it lacks a page that was asked for
+            troubles.append(str(error))
     return Found(
         images=tuple(one for one in sources if not isinstance(one, VideoSource)),
         videos=tuple(one for one in sources if isinstance(one, VideoSource)),
@@ -136,13 +144,15 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) 
     )
 
 
-def find_sources(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = ()) -> list[Source]:
+def find_sources(
+    words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), pages: Pages = ()
+) -> list[Source]:
     """Return the images that words and lists name; see `find`.
 
     Raises:
-        ImageError: a word names nothing; the text lists all such words.
+        ImageError: a word names nothing, or an image without a page that was asked for; the text lists all.
     """
-    found = find(words, lists=lists)
+    found = find(words, lists=lists, pages=pages)
     if found.troubles:
         raise ImageError("\n".join(found.troubles))
     for note in found.notes:
@@ -242,10 +252,9 @@ def _common(files: list[Path]) -> Path:
     return max(shared, key=lambda folder: len(folder.parts))
 
 
-def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
+def _with_names(found: dict[Path | str, Path]) -> Iterator[tuple[Path | str, str]]:
     """Give each thing a name of its own: files that would share one keep their suffixes in it."""
     stems = Counter(str(without_suffix(inner)) for inner in found.values())
-    sources: list[Source | VideoSource] = []
     taken: set[str] = set()
     for where, inner in found.items():
         stem = str(without_suffix(inner))
@@ -256,8 +265,7 @@ def _with_names(found: dict[Path | str, Path]) -> list[Source | VideoSource]:
             number += 1
             name = f"{first}_{number}"
         taken.add(name)
-        sources += _sources(where, name)
-    return sources
+        yield where, name
 
 
 def _short(name: str) -> str:
@@ -270,7 +278,7 @@ def _short(name: str) -> str:
     return os.path.join(folder, f"{kept}~{hashlib.sha256(data).hexdigest()[:8]}")  # noqa: PTH118
 
 
-def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
+def _sources(where: Path | str, name: str, pages: Pages) -> Sequence[Source | VideoSource]:
     if where == "-":
         return [StreamSource(sys.stdin.buffer, name)]
     if isinstance(where, str) and not where.startswith(CAMERA):
@@ -283,7 +291,8 @@ def _sources(where: Path | str, name: str) -> Sequence[Source | VideoSource]:
         return [whole]
     digits = len(str(info.pages - 1))
     return [
-        replace(whole, name=f"{name}_{page:0{digits}d}", page=page, whole=name) for page in range(info.pages)
+        replace(whole, name=f"{name}_{page:0{digits}d}", page=page, whole=name)
+        for page in chosen_pages(pages, info.pages, where)
     ]
 
 
