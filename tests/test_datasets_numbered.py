@@ -83,7 +83,7 @@ def test_a_csv_file_says_it_for_all_images_or_for_each(tmp_path: Path) -> None:
     assert dataset.labels.classes == ("background", "cell", "debris")
     np.testing.assert_array_equal(dataset[0].mask, NUMBERS > 0)
     np.testing.assert_array_equal(dataset[1].mask, np.select([NUMBERS == 7, NUMBERS > 0], [2, 1]))
-    assert data / "objects.csv" in dataset.files(0)
+    assert dataset.table == data / "objects.csv"
 
 
 def test_street_scenes_number_objects_behind_their_class(tmp_path: Path) -> None:

@@ -75,3 +75,11 @@ def test_numbered_predictions_are_of_one_class(tmp_path: Path) -> None:
     labels = segzoo.specs.numbered_labels(3)
     with pytest.raises(OptionError, match="for one class beside a background"):
         score_predictions(data / "masks", data / "masks", labels=labels, instances=True)
+
+
+def test_weights_whose_validation_found_no_object_can_be_loaded(tmp_path: Path) -> None:
+    """Of objects that nothing met, some scores are no number, which a config cannot hold."""
+    settings = ["data.instances=true", "model.width=2", "metrics=pq", "epochs=1", "crop=32", "average=0.5"]
+    recipe = read_recipe(None, settings, data=str(folder(tmp_path / "data")), out=str(tmp_path / "run"))
+    segzoo.train(recipe)
+    assert segzoo.load(str(tmp_path / "run")) is not None

@@ -95,7 +95,7 @@ def _window(mask: NDArray[Any]) -> NDArray[Any]:
     return mask[top : top + height, left : left + width]
 
 
-def _centres(mask: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.float64]:
+def _centres(mask: NDArray[Any], values: NDArray[np.int64]) -> NDArray[Any]:
     """Return the sums of rows and columns, from 0 to 1, over the pixels of each value: run by run."""
     height, width = mask.shape
     breaks = np.ones(mask.shape, np.bool_)

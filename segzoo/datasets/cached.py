@@ -81,7 +81,9 @@ class Cached:
 
     def _name(self, index: int) -> str:
         dataset: Any = self._dataset
-        files = [file for file in dataset.files(index) if file.exists()] if hasattr(dataset, "files") else []
+        files = list(dataset.files(index)) if hasattr(dataset, "files") else []
+        files += [dataset.table] if getattr(dataset, "table", None) else []
+        files = [file for file in files if file.exists()]
         status = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         names = getattr(dataset, "names", None)
         told = (

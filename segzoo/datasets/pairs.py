@@ -98,9 +98,13 @@ class Pairs:
         return [pair.name for pair in self.pairs]
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sample is made of, the table of its objects among them."""
-        table = self._objects.source if self._objects else None
-        return (*self.pairs[index].files, *([table] if table else []))
+        """Return the files that a sample is made of."""
+        return self.pairs[index].files
+
+    @property
+    def table(self) -> Path | None:
+        """The file that says which numbers of objects are which class, if there is one."""
+        return self._objects.source if self._objects else None
 
     def __len__(self) -> int:
         """Return how many pairs there are."""

@@ -163,7 +163,14 @@ class Outputs:
         recipe["data"] = Path(self.recipe.data).name
         # Weights are passed on; where this machine keeps its folders is not for others to read.
         recipe |= {key: _named(recipe[key]) for key in ("model", "weights")}
-        validation = {score.metric: {**score.values, "contract": score.contract} for score in found.scores}
+        # A config is JSON, which has no NaN: the score of what never occurs is left out.
+        validation = {
+            score.metric: {
+                **{name: value for name, value in score.values.items() if math.isfinite(value)},
+                "contract": score.contract,
+            }
+            for score in found.scores
+        }
         provenance = {
             "segzoo": segzoo.__version__,
             "recipe": recipe,
