@@ -92,5 +92,4 @@ def _rim(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 def _score(prefix: str, counts: NDArray[Any], *, names: Sequence[str], per_class: bool) -> dict[str, float]:
     common, either, pixels = counts
     values = ratio(common, either)
-    absent = np.where((pixels > 0) & (prefix == "per_image" or np.isnan(values).all()), 1.0, math.nan)
-    return average_classes(prefix, values, names=names, absent=absent, per_class=per_class)
+    return average_classes(prefix, values, names=names, pixels=pixels, per_class=per_class)

@@ -6,7 +6,6 @@ ones of the paper's loss.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -81,5 +80,4 @@ def _score(prefix: str, counts: NDArray[Any], *, names: Sequence[str], per_class
     precision, sensitivity = ratio(covered, predicted, empty=0.0), ratio(found, true, empty=0.0)
     values = ratio(2 * precision * sensitivity, precision + sensitivity, empty=0.0)
     values = np.where(predicted + true > 0, values, np.nan)
-    absent = np.where((pixels > 0) & (prefix == "per_image" or np.isnan(values).all()), 1.0, math.nan)
-    return average_classes(prefix, values, names=names, absent=absent, per_class=per_class)
+    return average_classes(prefix, values, names=names, pixels=pixels, per_class=per_class)

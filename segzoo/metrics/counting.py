@@ -117,7 +117,7 @@ def average_classes(
     values: NDArray[np.float64],
     *,
     names: Sequence[str],
-    absent: float | NDArray[np.float64] = math.nan,
+    pixels: NDArray[Any] | None = None,
     weights: NDArray[Any] | None = None,
     per_class: bool = False,
 ) -> dict[str, float]:
@@ -127,11 +127,13 @@ def average_classes(
         prefix: such as ``pooled`` or ``per_image``.
         values: of the averaged classes.
         names: of the same classes.
-        absent: stands in for NaN, one value or one a class; NaN leaves a class out of the mean.
+        pixels: that were counted for each class: a class of NaN among them is in neither mask, and counts 1
+            in its image, as it does in all together if none is there. ``None`` leaves it out of the mean.
         weights: of the classes; equal where ``None``.
         per_class: whether to return the classes too.
     """
-    values = np.where(np.isnan(values), absent, values)
+    if pixels is not None and (prefix == "per_image" or np.isnan(values).all()):
+        values = np.where(np.isnan(values) & (pixels > 0), 1.0, values)
     scores = {prefix: mean(values, weights)}
     if per_class:
         scores |= {f"{prefix}/{name}": float(value) for name, value in zip(names, values, strict=True)}

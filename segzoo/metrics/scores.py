@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from segzoo.errors import OptionError
 from segzoo.metrics.confusion import count_apart, count_confusion
 from segzoo.metrics.contract import (
@@ -97,13 +95,11 @@ def _class_means(
     overlapping: bool,
 ) -> dict[str, float]:
     counts = (counts if overlapping else totals(counts))[:, list(classes)]
-    values, pixels = rate_of(measure, counts), counts[3]
-    # A truth and a prediction without any of the classes agree; no pixels at all say nothing.
-    absent = np.where((pixels > 0) & (prefix == "per_image" or np.isnan(values).all()), 1.0, np.nan)
     weighed = counts[2] if weights == "frequency" and prefix == "pooled" else None
     if weighed is not None and not weighed.any():
         weighed = None
-    return average_classes(prefix, values, names=names, absent=absent, weights=weighed, per_class=per_class)
+    shared = {"names": names, "pixels": counts[3], "weights": weighed, "per_class": per_class}
+    return average_classes(prefix, rate_of(measure, counts), **shared)
 
 
 def agreement(*, labels: Labels, measure: Literal["accuracy", "kappa", "mcc"] = "accuracy") -> Counted:
