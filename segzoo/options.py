@@ -42,6 +42,12 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
+def check_connectivity(connectivity: object) -> None:
+    """Raise `OptionError` unless pixels join by their edges (4) or by their corners too (8)."""
+    if connectivity not in (4, 8):
+        raise OptionError(f"connectivity must be 4 or 8, got {shown(connectivity)}")
+
+
 def check_positive(**values: int) -> None:
     """Raise `OptionError` unless every value is an integer of at least 1."""
     for name, value in values.items():

@@ -341,7 +341,7 @@ def test_by_rows_the_same_files_are_written(tmp_path, suffix):
         with output_files(paths, LABELS, found.size, options=look, image=lambda rows=rows: rows) as files:
             for top in range(0, 150, 37):
                 files.write(found.mask[:, top : top + 37])
-                files.chances.write(found.probabilities[:, top : top + 37].astype(np.float16))
+                files.probabilities.write(found.probabilities[:, top : top + 37].astype(np.float16))
             assert files.shares == pytest.approx(found.shares)
         for path in whole:
             other = path.with_name(path.name.replace("whole", "rows"))

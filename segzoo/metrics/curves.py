@@ -15,6 +15,7 @@ from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.metrics.counting import average_classes, check_contracts
 from segzoo.metrics.image import check_image
+from segzoo.options import check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +51,7 @@ class Curve:
         bins: int | None = None,
         per_class: bool = False,
     ) -> None:
-        if measure not in _NAMES:
-            raise OptionError(f"measure must be one of {', '.join(_NAMES)}, got {measure!r}")
+        check_choice("measure", measure, tuple(_NAMES))
         if bins is not None and not 2 <= bins <= 1 << 24:
             raise OptionError(f"bins must lie in 2 to {1 << 24}, got {bins}")
         self.labels, self.measure, self.bins, self.per_class = labels, measure, bins, per_class

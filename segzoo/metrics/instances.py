@@ -21,8 +21,9 @@ from segzoo.metrics.contract import (
 )
 from segzoo.metrics.counting import Counted, average_classes
 from segzoo.metrics.extras import load_ndimage
-from segzoo.metrics.objects import check_connectivity, describe_objects, label_class, meet
+from segzoo.metrics.objects import describe_objects, label_class, meet
 from segzoo.metrics.rates import ratio
+from segzoo.options import check_connectivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import OptionError
 from segzoo.metrics.extras import load_ndimage
 
 if TYPE_CHECKING:
@@ -33,12 +32,6 @@ class Meetings:
     def areas(self, side: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the pixels of every object of a side (`predicted` or `true`), by its number."""
         return np.bincount(side, weights=self.pixels).astype(np.int64)
-
-
-def check_connectivity(connectivity: int) -> None:
-    """Raise `OptionError` unless pixels join by their edges (4) or by their corners too (8)."""
-    if connectivity not in (4, 8):
-        raise OptionError(f"connectivity must be 4 or 8, got {connectivity!r}")
 
 
 def label_class(image: Image, index: int, connectivity: int) -> tuple[NDArray[Any], NDArray[Any]]:

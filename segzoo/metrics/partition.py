@@ -17,7 +17,8 @@ from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_ignored, write_contract
 from segzoo.metrics.counting import Counted
 from segzoo.metrics.extras import load_ndimage
-from segzoo.metrics.objects import Meetings, check_connectivity, describe_objects, label_class, meet
+from segzoo.metrics.objects import Meetings, describe_objects, label_class, meet
+from segzoo.options import check_choice, check_connectivity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,8 +53,7 @@ def partition_score(
         OptionError: there is no such measure or class, or connectivity is neither 4 nor 8.
         MissingExtraError: SciPy is not installed.
     """
-    if measure not in _FORMULAS:
-        raise OptionError(f"measure must be one of {', '.join(_FORMULAS)}, got {measure!r}")
+    check_choice("measure", measure, tuple(_FORMULAS))
     if segments is None:
         segments = labels.foreground[0]
     if not 0 <= segments < len(labels.classes):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from segzoo.errors import OptionError
 from segzoo.metrics.confusion import count_apart, count_confusion
 from segzoo.metrics.contract import (
     ABSENT,
@@ -17,6 +16,7 @@ from segzoo.metrics.contract import (
 )
 from segzoo.metrics.counting import Counted, average_classes
 from segzoo.metrics.rates import FORMULAS, Measure, accuracy, kappa, mcc, rate_of, totals
+from segzoo.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,8 @@ def class_score(
     Raises:
         OptionError: there is no such measure, or no such weights.
     """
-    if measure not in FORMULAS:
-        raise OptionError(f"measure must be one of {', '.join(FORMULAS)}, got {measure!r}")
-    if weights not in ("equal", "frequency"):
-        raise OptionError(f"weights must be equal or frequency, got {weights!r}")
+    check_choice("measure", measure, tuple(FORMULAS))
+    check_choice("weights", weights, ("equal", "frequency"))
     classes = scored_classes(labels, background=background)
     weighing = "" if weights == "equal" else ", weighed by its true pixels"
     score = partial(
@@ -112,8 +110,7 @@ def agreement(*, labels: Labels, measure: Literal["accuracy", "kappa", "mcc"] = 
     Raises:
         OptionError: there is no such measure.
     """
-    if measure not in _AGREEMENTS:
-        raise OptionError(f"measure must be one of {', '.join(_AGREEMENTS)}, got {measure!r}")
+    check_choice("measure", measure, tuple(_AGREEMENTS))
     size = len(labels.classes)
     return Counted(
         labels=labels,

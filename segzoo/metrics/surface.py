@@ -17,6 +17,7 @@ from segzoo.errors import OptionError
 from segzoo.metrics.contract import describe_classes, describe_ignored, scored_classes, write_contract
 from segzoo.metrics.counting import Counted, average_classes
 from segzoo.metrics.extras import load_ndimage
+from segzoo.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,7 @@ def surface_distance(
         OptionError: there is no such measure, or the spacing is not above 0.
         MissingExtraError: SciPy is not installed.
     """
-    if measure not in _MEASURES:
-        raise OptionError(f"measure must be one of {', '.join(_MEASURES)}, got {measure!r}")
+    check_choice("measure", measure, tuple(_MEASURES))
     if len(spacing) != 2 or not min(spacing) > 0:
         raise OptionError(f"spacing must be two numbers above 0, height and width of a pixel, got {spacing}")
     load_ndimage()

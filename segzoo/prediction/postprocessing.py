@@ -14,7 +14,7 @@ import numpy as np
 
 from segzoo.errors import OptionError
 from segzoo.labels import alone, class_index, foreground
-from segzoo.options import check_integer, shown
+from segzoo.options import check_connectivity, check_integer, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -255,12 +255,6 @@ class Components:
     numbers: NDArray[np.int32]
     classes: NDArray[np.int64]
     areas: NDArray[np.int64]
-
-
-def check_connectivity(connectivity: int) -> None:
-    """Raise `OptionError` unless pixels join by their edges (4) or by their corners too (8)."""
-    if connectivity not in (4, 8):
-        raise OptionError(f"connectivity must be 4 or 8, got {connectivity!r}")
 
 
 def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:

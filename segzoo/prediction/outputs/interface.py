@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from segzoo.errors import OptionError
-from segzoo.options import check_choice
+from segzoo.options import check_choice, check_connectivity
 from segzoo.printing import as_json
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ class OutputOptions:
             raise OptionError(f"opacity must lie in 0 to 1, got {self.opacity}")
         if self.line_width is not None and self.line_width < 0:
             raise OptionError(f"a line must be at least 0 pixels wide, got {self.line_width}")
-        if self.connectivity not in (4, 8):
-            raise OptionError(f"connectivity must be 4 or 8, got {self.connectivity!r}")
-        if self.coco not in ("rle", "polygons"):
-            raise OptionError(f"coco must be rle or polygons, got {self.coco!r}")
+        check_connectivity(self.connectivity)
+        check_choice("coco", self.coco, ("rle", "polygons"))
         check_choice("geojson_crs", self.geojson_crs, ("degrees", "image", "pixels"))
         if not 1 <= self.quality <= 100:
             raise OptionError(f"quality must lie in 1 to 100, got {self.quality}")
