@@ -135,7 +135,8 @@ def visible(folder: Path) -> Iterator[Path]:
     """
     for where, folders, names in os.walk(folder, followlinks=True):
         here = Path(where).resolve()
-        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_up(here, name)]
+        hidden = (".", "__MACOSX")
+        folders[:] = [name for name in folders if not name.startswith(hidden) and not _leads_up(here, name)]
         # macOS leaves ._a.png beside a.png.
         yield from (Path(where, name) for name in names if not name.startswith("."))
 

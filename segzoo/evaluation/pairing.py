@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from segzoo.datasets.matching import by_name
 from segzoo.errors import FailureError
-from segzoo.images import has_suffix, readable_suffixes, without_suffix
+from segzoo.images import readable_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -32,15 +33,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise FailureError(f"there is no folder {folder}")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        # What is no file, such as a pipe, is paired too: reading it says so.
-        if not has_suffix(path, readable_suffixes()) or path.is_dir() or _is_hidden(path, folder):
-            continue
-        name = without_suffix(path.relative_to(folder)).as_posix()
-        if name in found:
-            raise FailureError(f"{found[name]} and {path} have one name: keep one of them")
-        found[name] = path
+    found = by_name(folder)
     overlays = [n for n in found if n.endswith("_overlay") and f"{n.removesuffix('_overlay')}_mask" in found]
     for name in overlays:
         del found[name]
@@ -99,8 +92,3 @@ def _by_core(names: Iterable[str], where: str) -> dict[str, str]:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f", ... ({len(names) - _SHOWN} more)" if len(names) > _SHOWN else "")
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Say whether a file lies where systems keep what people do not see, such as ``.DS_Store``."""
-    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
