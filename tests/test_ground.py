@@ -128,6 +128,38 @@ def test_predict_writes_masks_where_images_lie_whole_and_by_rows(tmp_path: Path)
     assert total == pytest.approx(2200 * 1800 * 0.125)
 
 
+@pytest.mark.parametrize("memory", [[], ["--memory", "80MB"]])
+@pytest.mark.parametrize("nodata", [-9999, np.nan])
+def test_pixels_without_a_measurement_are_background_whole_and_by_rows(
+    tmp_path: Path, nodata: float, memory: Any
+):
+    torch.manual_seed(0)
+    model = segzoo.create("unet", num_classes=1, in_channels=1, width=2, depth=2)
+    with torch.no_grad():
+        (*_, bias) = (value for name, value in model.named_parameters() if name.endswith("bias"))
+        bias.fill_(1e3)  # finds something everywhere
+    segzoo.save(model, tmp_path / "weights")
+    pixels = np.random.default_rng(0).uniform(0, 1, (2000, 1500)).astype(np.float32)
+    pixels[:700, :300] = nodata
+    look: Any = {"driver": "GTiff", "width": 1500, "height": 2000, "count": 1, "dtype": "float32"}
+    place: Any = {"crs": "EPSG:32633", "transform": Affine(*NORTH_UP), "nodata": nodata}
+    with rasterio.open(tmp_path / "field.tif", "w", **look, **place) as file:
+        file.write(pixels[None])
+    words = [
+        "predict",
+        str(tmp_path / "field.tif"),
+        "--model",
+        str(tmp_path / "weights"),
+        "--outputs",
+        "mask",
+    ]
+    assert run([*words, "--intensity", "range:0,1", "--out", str(tmp_path / "out"), *memory]) == 0
+    with rasterio.open(tmp_path / "out/field_mask.tif") as mask:
+        wanted = np.ones((2000, 1500), np.uint8)
+        wanted[:700, :300] = 0
+        assert np.array_equal(mask.read(1), wanted)
+
+
 def table(path: Path) -> dict[str, dict[str, str]]:
     with path.open(newline="") as file:
         return {row["class"]: row for row in csv.DictReader(file)}

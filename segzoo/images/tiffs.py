@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from segzoo.errors import ImageError, MissingExtraError, missing_extra
 from segzoo.files import regular
 from segzoo.images.arrays import names_of_bands, native
-from segzoo.images.georeference import TAGS, described
+from segzoo.images.georeference import PLACING, TAGS, described
 from segzoo.images.pillow import PillowImage
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
@@ -183,7 +183,9 @@ class TiffImage:
             unit=unit,
             inverted=inverted,
         )
-        self.info = described(info, {code: page.tags[code].value for code in TAGS if code in page.tags})
+        # Of what Pillow has turned upright, the tags say where it would lie unturned.
+        codes = [code for code in TAGS if code in page.tags and not (upright and code in PLACING)]
+        self.info = described(info, {code: page.tags[code].value for code in codes})
         self._upright = upright
         self._planes: dict[int, list[_Plane] | None] = {}
 

@@ -285,7 +285,6 @@ class Job:
             paths,
             look,
             page=source.page,
-            info=source.info,
             cleans=self.predictor.cleans,
             any_size=self.any_size,
         )

@@ -1,7 +1,7 @@
-"""After the decision: small objects and holes removed, objects counted.
+"""After the decision: pixels without a measurement, small objects and holes removed, objects counted.
 
-The order is fixed: small objects go, then small holes (`clean`), and what remains is told apart
-(`find_instances`).
+The order is fixed: what was not measured becomes background (`measured_alone`), small objects go, then small
+holes (`clean`), and what remains is told apart (`find_instances`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import OptionError
+from segzoo.images.intensity import missing
 from segzoo.labels import alone, class_index, foreground
 from segzoo.options import check_connectivity, check_integer, shown
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.interfaces import ImageInfo
     from segzoo.specs import Labels
 
 
@@ -73,6 +75,31 @@ class Instances:
             np.maximum.at(last, which, high)
             box[:, side], box[:, side + 2] = first, last - first + 1
         return box
+
+
+def may_lack_measurements(info: ImageInfo | None, labels: Labels) -> bool:
+    """Whether `measured_alone` may change masks of an image: it has floats, or a value for no data."""
+    nameless = labels.background is None and not labels.overlapping
+    return info is not None and not nameless and (info.nodata is not None or info.dtype.startswith("float"))
+
+
+def measured_alone(
+    mask: NDArray[Any], pixels: NDArray[Any], nodata: float | None, labels: Labels
+) -> NDArray[Any]:
+    """Return a mask in which pixels without a measurement are background, or of no class.
+
+    A network sees some number there and says something of it, which is no finding.
+
+    Args:
+        mask: ``(H, W)``, or ``(K, H, W)`` where classes overlap.
+        pixels: ``(H, W, C)`` as the file has them.
+        nodata: value that the file declares for no data, besides NaN.
+        labels: of the mask; those without a background are left as they are.
+    """
+    gone = missing(pixels, nodata)
+    if gone is None or (labels.background is None and not labels.overlapping):
+        return mask
+    return np.where(gone, labels.background or 0, mask).astype(mask.dtype)
 
 
 def clean(

@@ -24,7 +24,7 @@ from segzoo.images.pixels import as_pixels
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
-from segzoo.prediction.postprocessing import clean
+from segzoo.prediction.postprocessing import clean, may_lack_measurements, measured_alone
 from segzoo.prediction.preparing import network_input
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.shortage import (
@@ -499,9 +499,12 @@ class Predictor:
         )
 
     def _cleaned(self, found: Segmentation) -> Segmentation:
-        if not self.cleans:
-            return found
-        return found.with_mask(clean(found.mask, self.config.labels, **self._smallest))
+        labels, info, mask = self.config.labels, found.info, found.mask
+        if info is not None and may_lack_measurements(info, labels):
+            mask = measured_alone(mask, found.image, info.nodata, labels)
+        if self.cleans:
+            mask = clean(mask, labels, **self._smallest)
+        return found if mask is found.mask else found.with_mask(mask)
 
 
 def _made_again(models: Sequence[Model], options: Mapping[str, Any], settings: str) -> Predictor:

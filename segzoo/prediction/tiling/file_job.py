@@ -15,15 +15,16 @@ from segzoo.prediction.outputs.writing import (
     output_files,
     written_as,
 )
+from segzoo.prediction.postprocessing import may_lack_measurements
 from segzoo.prediction.tiling import open_rows, segment_large
 from segzoo.prediction.tiling.rows import READ_ROWS, ShownRows, WholeRows
+from segzoo.prediction.tiling.sinks import MeasuredSink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from segzoo.files import Keeping
-    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.tiling import Plan, RowSource
     from segzoo.prediction.tiling.planner import Tiler
@@ -42,7 +43,6 @@ class RowJob:
         outputs: the file of each output.
         options: how outputs look.
         plan: how it is run.
-        info: what the file says of itself, for outputs that lie where it lies.
         shares: of the image that each class covers, by name, once it was run.
     """
 
@@ -53,7 +53,6 @@ class RowJob:
     outputs: Mapping[str, Path]
     options: OutputOptions
     plan: Plan
-    info: ImageInfo | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -65,7 +64,6 @@ class RowJob:
         options: OutputOptions,
         *,
         page: int | None = None,
-        info: ImageInfo | None = None,
         cleans: bool = False,
         any_size: bool = False,
     ) -> RowJob | None:
@@ -77,7 +75,6 @@ class RowJob:
             outputs: the file of each output.
             options: how outputs look.
             page: of a file with several, from 0.
-            info: what the file says of itself, where that was looked up.
             cleans: whether small objects or holes go, which takes the whole mask.
             any_size: whether images of more pixels than Pillow takes for harmless are read.
 
@@ -98,15 +95,16 @@ class RowJob:
             if held <= tiler.budget:
                 return None
             raise
-        pictures = 0 if isinstance(rows, WholeRows) else needs(outputs, "image")
         labels = tiler.config.labels
+        pictures = needs(outputs, "image") + may_lack_measurements(rows.info, labels)
+        pictures = 0 if isinstance(rows, WholeRows) else pictures
         planes = len(labels.classes) if labels.overlapping else 1
         drawn = bytes_of_outputs(outputs, height, width, options, planes=planes)
         # What is deeper than 8 bits is gone through once more, to be shown.
         deep = 3 * READ_ROWS * width * stored if rows.dtype.itemsize > 1 else 0
         beside = (rows.resident + deep) * pictures + drawn
         plan = tiler.plan_rows(rows, beside, probabilities=keeps)
-        return cls(tiler, path, page, rows, outputs, options, plan, info)
+        return cls(tiler, path, page, rows, outputs, options, plan)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -130,19 +128,21 @@ class RowJob:
         tiler, rows = self.tiler, self.rows
         size = rows.height, rows.width
 
-        def image() -> RowSource:
+        def again() -> RowSource:
             # What is decoded at once is there already; else a second reader keeps its own place.
             whole = isinstance(rows, WholeRows)
-            again = rows if whole else open_rows(self.path, page=self.page, max_pixels=None)
-            return ShownRows(again, tiler.config.preprocessing.bands)
+            return rows if whole else open_rows(self.path, page=self.page, max_pixels=None)
+
+        def image() -> RowSource:
+            return ShownRows(again(), tiler.config.preprocessing.bands)
 
         labels = tiler.config.labels
-        given: Any = {"options": self.options, "image": image, "info": self.info, "keeping": keeping}
+        given: Any = {"options": self.options, "image": image, "info": rows.info, "keeping": keeping}
         with output_files(self.outputs, labels, size, **given) as sink:
             segment_large(
                 tiler.engine,
                 rows,
-                sink,
+                MeasuredSink(sink, again(), labels) if may_lack_measurements(rows.info, labels) else sink,
                 config=tiler.config,
                 plan=self.plan,
                 thresholds=tiler.thresholds,

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from segzoo.prediction.postprocessing import measured_alone
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from segzoo.prediction.tiling.rows import RowSource
+    from segzoo.specs import Labels
 
 
 class RowSink(Protocol):
@@ -32,6 +37,27 @@ class ProbabilitySink(Protocol):
             FailureError: they cannot be written.
         """
         ...
+
+
+class MeasuredSink:
+    """Hands on a mask in which pixels without a measurement are background, or of no class.
+
+    Args:
+        sink: takes the rows then.
+        image: its rows, read once more.
+        labels: of the mask.
+    """
+
+    def __init__(self, sink: RowSink, image: RowSource, labels: Labels) -> None:
+        self._sink, self._image, self._labels, self._done = sink, image, labels, 0
+
+    def write(self, rows: NDArray[Any]) -> None:
+        """Take the next rows; errors as those of the sink."""
+        bottom = self._done + rows.shape[-2]
+        nodata = None if self._image.info is None else self._image.info.nodata
+        pixels = self._image.read(self._done, bottom)
+        self._sink.write(measured_alone(rows, pixels, nodata, self._labels))
+        self._done = bottom
 
 
 class ArraySink:
