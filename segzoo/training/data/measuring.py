@@ -54,17 +54,35 @@ class Measured:
 
 
 class DataBands:
-    """Chooses the bands of a data set's images, which must be those of its first.
+    """Chooses the bands of a data set's images, which must be those of the first that trains.
 
     Args:
-        dataset: at least one image.
+        dataset: whose images are looked at, at least one.
         preprocessing: says which bands are wanted.
         in_channels: bands that the network takes.
+        training: the images that train, where these are others.
     """
 
-    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, in_channels: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        in_channels: int,
+        *,
+        training: Dataset | None = None,
+    ) -> None:
         self._dataset, self._preprocessing, self._in_channels = dataset, preprocessing, in_channels
+        self._training = dataset if training is None else training
         self._first: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Look at the bands of at most 200 images, spread evenly.
+
+        Raises:
+            ImageError: as `choose`; or an image cannot be read.
+        """
+        for index in _spread(len(self._dataset)):
+            self.choose(index, self._dataset[index])
 
     def choose(self, index: int, sample: Sample) -> BandChoice:
         """Return the bands of a sample.
@@ -81,20 +99,22 @@ class DataBands:
         try:
             choice = choose_bands(count, sample.info, self._preprocessing, self._in_channels)
         except ImageError as error:
-            raise ImageError(f"{self._name(index, sample)}: {error}{self._beside_first(index)}") from error
+            raise ImageError(
+                f"{_file(self._dataset, index, sample)}: {error}{self._beside_first(index)}"
+            ) from error
         colours = self._preprocessing.channels != "any" and not self._preprocessing.bands
         if not colours and not self._same(choice.names):
-            names = ", ".join(choice.names)
+            names, file = ", ".join(choice.names), _file(self._dataset, index, sample)
             raise ImageError(
-                f"{self._name(index, sample)}: its bands would be {names}{self._beside_first(index)}: name "
-                "them, as in data.bands=[red,nir], so that each is found where it is"
+                f"{file}: its bands would be {names}{self._beside_first(index)}: name them, as in "
+                "data.bands=[red,nir], so that each is found where it is"
             )
         return choice
 
     def _same(self, names: Sequence[str]) -> bool:
         """Whether bands have the names of the first sample's, where both have names."""
         if not self._first:
-            sample = self._dataset[0]
+            sample = self._training[0]
             count = 1 if sample.image.ndim == 2 else sample.image.shape[2]
             self._first = choose_bands(count, sample.info, self._preprocessing, self._in_channels).names
         pairs = zip(self._first, names, strict=True)
@@ -102,15 +122,17 @@ class DataBands:
 
     def _beside_first(self, index: int) -> str:
         """Return what an error says of the first sample, which it is compared with."""
-        if index == 0:
+        if index == 0 and self._training is self._dataset:
             return ""
-        sample = self._dataset[0]
+        sample = self._training[0]
         names = band_names(1 if sample.image.ndim == 2 else sample.image.shape[2], sample.info)
-        return f"; {self._name(0, sample)} has {len(names)} ({', '.join(names)})"
+        return f"; {_file(self._training, 0, sample)} has {len(names)} ({', '.join(names)})"
 
-    def _name(self, index: int, sample: Sample) -> str:
-        files = getattr(self._dataset, "files", None)
-        return str(next(iter(files(index)), sample.name)) if files is not None else sample.name
+
+def _file(dataset: Dataset, index: int, sample: Sample) -> str:
+    """Return the file of a sample, or its name where the data set does not tell its files."""
+    files = getattr(dataset, "files", None)
+    return str(next(iter(files(index)), sample.name)) if files is not None else sample.name
 
 
 def _nameless(*names: str) -> bool:
@@ -128,7 +150,7 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     Raises:
         ImageError: an image cannot be read, or its bands or values do not fit; the text names it.
     """
-    places = np.unique(np.linspace(0, len(dataset) - 1, _IMAGES).round().astype(int)).tolist()
+    places = _spread(len(dataset))
     bands = DataBands(dataset, preprocessing, in_channels)
 
     def images() -> Iterator[tuple[Sample, BandChoice, NDArray[Any]]]:
@@ -166,6 +188,11 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     if told and len(places) < len(dataset):
         told.append(f"found on {len(places)} of {len(dataset):,} training images")
     return Measured(replace(preprocessing, intensity=intensity), statistics, gone, tuple(told))
+
+
+def _spread(count: int) -> list[int]:
+    """Return the places of at most `_IMAGES` of so many images, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, _IMAGES).round().astype(int)).tolist()
 
 
 @contextmanager

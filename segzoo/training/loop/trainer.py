@@ -24,6 +24,7 @@ from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.training.checkpoints import Checkpoints
 from segzoo.training.data.class_weights import absent, balanced_weights, class_pixels
 from segzoo.training.data.loader import fetched, make_loader
+from segzoo.training.data.measuring import DataBands
 from segzoo.training.data.splits import open_splits
 from segzoo.training.differences import differences, fingerprint
 from segzoo.training.fitting import fit_processes
@@ -89,11 +90,14 @@ class Run:
         seed_everything(recipe.seed)
         self.training, self.evaluated = open_splits(recipe)
         self.trainee = TrainState(recipe, accelerator, self.training, on_message=on_message)
+        preprocessing = self.trainee.config.preprocessing
+        channels = self.trainee.config.architecture.in_channels
+        DataBands(self.evaluated, preprocessing, channels, training=self.training).check()
         self.loader, self.batches = make_loader(
             self.training,
             recipe,
-            self.trainee.config.preprocessing,
-            in_channels=self.trainee.config.architecture.in_channels,
+            preprocessing,
+            in_channels=channels,
             labels=self.trainee.labels,
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
