@@ -20,6 +20,7 @@ from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import count_pages, open_image, scaled_size
 from segzoo.images.intensity import missing
 from segzoo.images.reading import turned
+from segzoo.options import listed
 from segzoo.options import shown as short
 from segzoo.specs import IGNORED, Labels
 
@@ -339,19 +340,14 @@ def _strange(
 ) -> str:
     known = {*meaning, ignored}
     strange = [int(value) for value in np.unique(values) if int(value) not in known]
-    shown = ", ".join(map(str, strange[:8])) + (", ..." if len(strange) > 8 else "")
+    shown = listed(strange)
     told = (
         f"{where} holds the values {shown}, which stand for none of the {len(labels.classes)} classes "
-        f"{_names(labels)}: name more classes, or say values=[...], the value of each"
+        f"{listed(labels.classes, 20)}: name more classes, or say values=[...], the value of each"
     )
     if len(strange) > 8:
         told += ". So many come of blurred edges or of JPEG: `segzoo data check DIR --fix OUT` repairs masks"
     return told
-
-
-def _names(labels: Labels) -> str:
-    shown = ", ".join(labels.classes[:20])
-    return shown if len(labels.classes) <= 20 else f"{shown}, ..."
 
 
 def _from_colours(
@@ -369,11 +365,11 @@ def _from_colours(
     classes = table[codes]
     if (classes == strange).any():
         missing = np.unique(codes[classes == strange]).tolist()
-        shown = ", ".join(str([code >> 16, code >> 8 & 255, code & 255]) for code in missing[:4])
+        shown = listed([[code >> 16, code >> 8 & 255, code & 255] for code in missing], 4)
         raise MaskError(
-            f"{where} holds {len(missing)} colours that stand for none of the {len(palette)} classes: {shown}"
-            f"{', ...' if len(missing) > 4 else ''}. Add them to palette, or as ignore_colour; many that are"
-            " nearly alike come of JPEG or of blurred edges"
+            f"{where} holds {len(missing)} colours that stand for none of the {len(palette)} classes: "
+            f"{shown}. Add them to palette, or as ignore_colour; many that are nearly alike come of JPEG or of "
+            "blurred edges"
         )
     return classes.astype(labels.index_type, copy=False)
 
@@ -496,7 +492,7 @@ def class_index(labels: Labels, wanted: str | int) -> int:
         index = -1
     if 0 <= index < len(classes):
         return index
-    shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+    shown = listed(classes, 12)
     close = did_you_mean(str(wanted)[:99], classes) or ";"
     raise OptionError(f"there is no class {short(wanted)}{close} the {len(classes)} classes are {shown}")
 

@@ -25,6 +25,11 @@ def shown(value: object) -> str:
     return _SHORT.repr(value)
 
 
+def listed(words: Sequence[object], most: int = 8) -> str:
+    """Return words with commas between them; of more than ``most``, the first, and ``...``."""
+    return ", ".join(map(str, words[:most])) + (", ..." if len(words) > most else "")
+
+
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is among the choices.
 

@@ -10,6 +10,7 @@ import click
 from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table, warn_of_failed_plugins
+from segzoo.options import listed
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
@@ -62,11 +63,7 @@ def _overview(as_json: bool) -> None:
     if as_json:
         echo_json(names)
         return
-    echo(table([(kind, str(len(found)), _some(found)) for kind, found in names.items()]))
-
-
-def _some(names: list[str], limit: int = 6) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+    echo(table([(kind, str(len(found)), listed(found, 6)) for kind, found in names.items()]))
 
 
 def _header(kind: str) -> tuple[str, ...]:

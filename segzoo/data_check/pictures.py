@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.data_check.facts import channels_taken
 from segzoo.data_check.report import Finding, Severity, many
+from segzoo.options import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -240,8 +241,7 @@ def _ways(ways: Counter[str]) -> str:
 
 
 def _listed(bands: Sequence[str]) -> str:
-    shown = ", ".join(bands[:8]) + (", ..." if len(bands) > 8 else "")
-    return f"{many(len(bands), 'band')} ({shown})"
+    return f"{many(len(bands), 'band')} ({listed(bands)})"
 
 
 def _kind(image: ImageFacts) -> str:

@@ -27,6 +27,7 @@ from segzoo.errors import (
 )
 from segzoo.images import count_pages, has_suffix, searched_suffixes
 from segzoo.labels import read_layers
+from segzoo.options import listed
 
 if TYPE_CHECKING:
     import os
@@ -189,7 +190,7 @@ def _recognised(folder: Path) -> Source:
 def _hint(folder: Path) -> str:
     """Say what there is instead."""
     parts = sorted(path.name for path in folder.iterdir())
-    shown = f" There is: {', '.join(parts[:8])}{', ...' if len(parts) > 8 else ''}."
+    shown = f" There is: {listed(parts)}."
     stacks = [
         path.name
         for path in sorted(folder.iterdir())

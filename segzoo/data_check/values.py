@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.data_check.meaning import VOID, fits, mixed_palettes
 from segzoo.data_check.report import Finding, many
+from segzoo.options import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,9 +73,9 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     elif meaning.kind == "values":
         first = meaning.values[0] == 1
         what = (
-            f"classes are counted from 1, and 0 never occurs: {_list(found)}"
+            f"classes are counted from 1, and 0 never occurs: {listed(found, 12)}"
             if first
-            else (f"masks hold the values {_list(found)}, which are no class indices")
+            else (f"masks hold the values {listed(found, 12)}, which are no class indices")
         )
         yield Finding(
             kind="one-based" if first else "values",
@@ -205,10 +206,6 @@ def _what(look: Look) -> str:
 
 def _many(distinct: int) -> str:
     return "more than 4,096" if distinct > 4096 else f"{distinct:,}"
-
-
-def _list(found: Sequence[int]) -> str:
-    return ", ".join(map(str, found[:12])) + (", ..." if len(found) > 12 else "")
 
 
 def _note(kind: str, what: str, advice: str) -> Finding:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from segzoo.errors import FailureError
 from segzoo.images import has_suffix, readable_suffixes, without_suffix
 from segzoo.labels import file_words
+from segzoo.options import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,7 +122,7 @@ def by_name(folder: Path) -> dict[str, Path]:
 def check_alone(root: Path, alone: Sequence[Path]) -> None:
     """Raise `FailureError` that lists files without a partner, if there are any."""
     if alone:
-        shown = ", ".join(map(str, alone[:8])) + (" ..." if len(alone) > 8 else "")
+        shown = listed(alone)
         raise FailureError(
             f"{root}: {len(alone)} files have no partner of the same name: {shown}. Add what is missing, move"
             " these away, or say what masks have after the name: mask_suffix='_mask'"

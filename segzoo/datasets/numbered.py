@@ -26,7 +26,7 @@ import numpy as np
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.files import lines_of, read_words
 from segzoo.labels import class_index
-from segzoo.options import shown
+from segzoo.options import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -155,7 +155,7 @@ class NumberedObjects:
         if not (found == _UNKNOWN).any():
             return
         strange = np.unique(numbers[found == _UNKNOWN]).tolist()
-        told = ", ".join(map(str, strange[:8])) + (", ..." if len(strange) > 8 else "")
+        told = listed(strange)
         if strange[0] < 0:
             advice = "objects are numbered from 1; negative numbers are ignored where ignore_index is said"
         elif strange[0] == 0:
@@ -188,7 +188,7 @@ def numbered_objects(
     """
     if told is True:
         if len(labels.classes) != 2 or labels.background is None:
-            names = ", ".join(labels.classes[:8]) + (", ..." if len(labels.classes) > 8 else "")
+            names = listed(labels.classes)
             raise OptionError(
                 f"instances=true is for one class beside a background; the classes are {names}. Say "
                 f"which numbers are which class: instances={_EXAMPLE}, or a CSV file with the columns "

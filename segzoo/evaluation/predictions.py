@@ -17,6 +17,7 @@ from segzoo.evaluation.pairing import masks_in, pair
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics, size
 from segzoo.interfaces import Sample
 from segzoo.labels import read_layers, read_mask, read_planes, to_classes, valid_pixels
+from segzoo.options import listed
 from segzoo.specs import numbered_labels
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _overlapping_cases(
         else:
             alone.append(name)
     if alone:
-        shown = ", ".join(alone[:8]) + (", ..." if len(alone) > 8 else "")
+        shown = listed(alone)
         raise FailureError(
             f"{folder} has no prediction for {len(alone)} of {len(truths)} truths: {shown}. Each needs a "
             f"file a class, as {alone[0]}_{words[0][-1]}_mask.png, or a stack, as {alone[0]}_mask.tif"

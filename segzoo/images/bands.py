@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
+from segzoo.options import listed
 from segzoo.specs import parse_bands
 from segzoo.specs.pictures import is_band_number
 
@@ -285,8 +286,7 @@ def _unfit(names: Sequence[str], wanted: str, in_channels: int) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     """Return how many bands there are and what they are called, in words."""
-    shortened = [*names[:_LISTED], "..."] if len(names) > _LISTED else names
-    return f"{_counted(len(names), verb=False)} ({', '.join(shortened)})"
+    return f"{_counted(len(names), verb=False)} ({listed(names, _LISTED)})"
 
 
 def _counted(count: int, *, verb: bool = True) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from segzoo.errors import OptionError
 from segzoo.labels import counted, with_ignored
-from segzoo.options import check_choice
+from segzoo.options import check_choice, listed
 from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def absent(labels: Labels, pixels: Sequence[int]) -> str:
     gone = [name for name, count in zip(labels.classes, pixels, strict=True) if not count]
     if not gone:
         return ""
-    names = ", ".join(repr(name) for name in gone[:_NAMED]) + (", ..." if len(gone) > _NAMED else "")
+    names = listed([repr(name) for name in gone], _NAMED)
     occur, them = ("occurs", "it") if len(gone) == 1 else ("occur", "them")
     return (
         f"{len(gone)} of {len(labels.classes)} classes ({names}) {occur} in no training image, so the "

@@ -12,6 +12,7 @@ from segzoo import json_text
 from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError, OptionError
 from segzoo.files import lines_of, read_words
+from segzoo.options import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -178,5 +179,5 @@ def _side(where: str, name: str, said: str) -> str:
 
 
 def _examples(some: Sequence[str], of: int) -> str:
-    shown = ", ".join(map(repr, some[:3])) + (" ..." if len(some) > 3 else "")
+    shown = listed([repr(one) for one in some], 3)
     return f"{shown} ({len(some)} of {of})"
