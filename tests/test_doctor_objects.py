@@ -172,6 +172,15 @@ def written(root: Path, masks: Masks, image: Callable[[NDArray[np.int64]], NDArr
     return root
 
 
+def test_numbers_drawn_at_random_from_32_bits_are_recognised_where_there_are_many(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number, mask in enumerate(many(random, 6)):
+        drawn = np.append(0, random.integers(1, 2**31, mask.max()))
+        np.save(tmp_path / f"{number}.npy", drawn[mask])
+    facts = [look_at_mask(path) for path in tmp_path.iterdir()]
+    assert interpret(facts).kind == "instances"
+
+
 def test_objects_are_counted_by_split_and_the_command_says_how_to_train(tmp_path: Path) -> None:
     masks = few(np.random.default_rng(0), 12)
     report = check_data(written(tmp_path, masks, lambda mask: mask > 0))

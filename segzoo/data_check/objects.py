@@ -42,6 +42,8 @@ _SMOOTH, _PLACED = 0.5, 0.6
 #: More classes than that are hardly told apart by place.
 _CLASSES = 64
 VOID, _BELOW_VOID = 255, 200
+#: Numbers up to this are taken as they are.
+_DENSE = 1 << 16
 #: A value is in one piece if so much of it is.
 _WHOLE = 0.95
 #: Of how often classes occur: mean and how alike they are.
@@ -196,6 +198,10 @@ def _is_void(found: Sequence[set[int]]) -> bool:
 
 def _numbered(found: Sequence[set[int]]) -> float:
     """Return the logarithm of a ratio of likelihoods: of numbers with gaps to independent classes."""
+    if max(max(values, default=0) for values in found) > _DENSE:
+        # Numbers drawn at random, or with the class in front: their order is all that they say.
+        place = {value: rank for rank, value in enumerate(sorted(set().union(*found)), start=1)}
+        found = [{place[value] for value in values} for values in found]
     files, high = len(found), max(max(values, default=0) for values in found)
     counts = np.bincount(np.concatenate([list(values) for values in found]).astype(np.int64))[1:]
     classes = max(
