@@ -202,10 +202,10 @@ def test_the_command_lists_and_prunes(spec: WeightsSpec, capsys: pytest.CaptureF
     assert run(["cache", "--json"]) == 0
     assert {item["name"] for item in json.loads(capsys.readouterr().out)} == {"unet-carvana", "unknown.bin"}
     assert run(["cache", "prune", "--dry-run"]) == 0
-    assert f"would remove  0.0 MB  {unknown}" in capsys.readouterr().out
+    assert f"would remove  1 kB  {unknown}" in capsys.readouterr().out
     assert unknown.exists()
     assert run(["cache", "prune"]) == 0
-    assert f"removed  0.0 MB  {unknown}" in capsys.readouterr().out
+    assert f"removed  1 kB  {unknown}" in capsys.readouterr().out
     assert run(["cache", "prune"]) == 0
     assert "nothing to remove" in capsys.readouterr().out
 
@@ -217,7 +217,7 @@ def test_forgetting_needs_a_name(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_empty_cache_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cache", "list"]) == 0
-    assert "0.0 MB in" in capsys.readouterr().out
+    assert "0 kB in" in capsys.readouterr().out
 
 
 def test_a_bad_address_is_the_callers_mistake() -> None:

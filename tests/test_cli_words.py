@@ -19,7 +19,7 @@ from segzoo.prediction.benchmark import benchmark
 from segzoo.prediction.decision import read_thresholds
 from segzoo.prediction.postprocessing import clean
 from segzoo.prediction.sources.finding import parse_share
-from segzoo.prediction.tiling import parse_memory
+from segzoo.resources import parse_memory
 from segzoo.specs import numbered_labels
 
 HUGE = "99999999999999999999"

@@ -264,7 +264,7 @@ def test_where_even_what_loads_plugins_is_broken_the_rest_is_told(
     assert done.stderr == ""
     assert "error: pluggy 1.6.0 cannot be imported: ImportError: no pluggy\n" in done.stdout
     assert "\nplugins\n  ImportError: no pluggy\n" in done.stdout
-    assert re.search(r"^  segzoo +0 MB  not made yet", done.stdout, re.MULTILINE)
+    assert re.search(r"^  segzoo +0 kB  not made yet", done.stdout, re.MULTILINE)
 
 
 # -- installation

@@ -15,12 +15,12 @@ from segzoo.prediction.tiling import (
     ArraySink,
     NetworkProfile,
     measure,
-    parse_memory,
     plan_tiles,
     segment_large,
 )
 from segzoo.prediction.tiling.layout import cut, foresee, weights
 from segzoo.prediction.tiling.profile import USUAL_GRID
+from segzoo.resources import parse_memory
 
 #: As the U-Net of 31 million weights was measured.
 UNET = NetworkProfile(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)

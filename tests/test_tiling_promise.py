@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import segzoo
-from segzoo.prediction.tiling import parse_memory
+from segzoo.resources import parse_memory
 
 #: Runs images through jobs, each in a process of its own, and tells by how much its memory grew at most.
 RUN = """

@@ -11,6 +11,7 @@ from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import UsageError
 from segzoo.printing import echo
+from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +57,8 @@ def prune_command(names: tuple[str, ...], everything: bool, forget: bool, dry_ru
         raise UsageError("--forget needs the names of the weights whose hashes are to be forgotten, or --all")
     removed = prune(names, everything=everything, forget=forget, dry_run=dry_run)
     for item in removed:
-        echo(f"{'would remove' if dry_run else 'removed'}  {_size(item.bytes)}  {item.path}")
-    freed = _size(sum(item.bytes for item in removed))
+        echo(f"{'would remove' if dry_run else 'removed'}  {told_bytes(item.bytes)}  {item.path}")
+    freed = told_bytes(sum(item.bytes for item in removed))
     echo(f"{freed} {'would be ' if dry_run else ''}freed" if removed else "nothing to remove")
 
 
@@ -79,15 +80,11 @@ def _row(item: Item) -> tuple[str, ...]:
     return (
         item.name,
         item.kind,
-        _size(item.bytes),
+        told_bytes(item.bytes),
         "yes" if item.needed else "no",
         f"{item.sha256[:16]}{pinned}" if item.sha256 else "",
     )
 
 
 def _total(found: Sequence[Item]) -> str:
-    return _size(sum(item.bytes for item in found))
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+    return told_bytes(sum(item.bytes for item in found))

@@ -9,6 +9,7 @@ import click
 
 from segzoo.cli.table import echo_json, table
 from segzoo.printing import echo
+from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,11 +89,11 @@ def _extras(facts: Mapping[str, Any]) -> str:
 
 def _machine(facts: Mapping[str, Any]) -> str:
     limit = facts["memory_limit_bytes"]
-    memory = f"{_size(facts['memory_bytes'])}, {_size(facts['free_memory_bytes'])} free"
+    memory = f"{told_bytes(facts['memory_bytes'])}, {told_bytes(facts['free_memory_bytes'])} free"
     return _rows(
         [
             ("cores", f"{facts['usable_cores']} of {facts['cores']} may be used"),
-            ("memory", memory + (f", limited to {_size(limit)}" if limit else "")),
+            ("memory", memory + (f", limited to {told_bytes(limit)}" if limit else "")),
         ]
     )
 
@@ -100,7 +101,7 @@ def _machine(facts: Mapping[str, Any]) -> str:
 def _device(facts: Mapping[str, Any]) -> str:
     rows = [("chosen", f"{facts['chosen']}: {facts['why']}")]
     for number, one in enumerate(facts["accelerators"]):
-        shown = f"{one['name']}, {_size(one['memory_bytes'])}, capability {one['capability']}"
+        shown = f"{one['name']}, {told_bytes(one['memory_bytes'])}, capability {one['capability']}"
         rows.append((f"GPU {number}", shown))
     instructions = ", ".join(facts["cpu"]["instructions"])
     rows.append(("CPU", f"{facts['cpu']['name']}{f': {instructions}' if instructions else ''}"))
@@ -116,7 +117,7 @@ def _caches(facts: Mapping[str, Any]) -> str:
 
 
 def _weight(cache: Mapping[str, Any]) -> str:
-    return f"{'' if cache['counted'] else 'at least '}{_size(cache['bytes'])}"
+    return f"{'' if cache['counted'] else 'at least '}{told_bytes(cache['bytes'])}"
 
 
 def _state(cache: Mapping[str, Any]) -> str:
@@ -150,9 +151,3 @@ def _verdict(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _rows(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
     return "\n".join(f"  {line}" for line in table(rows, header=header).splitlines()) if rows else ""
-
-
-def _size(size: int) -> str:
-    from segzoo.installation.findings import told_bytes
-
-    return told_bytes(size)

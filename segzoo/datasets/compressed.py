@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from segzoo.errors import FailureError
+from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ class Evaluator:
         """Refuse so many bytes."""
         if count > self._most:
             raise FailureError(
-                f"{self.source} unpacks to more than {self._most / 1e6:,.0f} MB, far more than its size: it"
+                f"{self.source} unpacks to more than {told_bytes(self._most)}, far more than its size: it"
                 " may be made to fill the disk. If it is to be trusted, unpack it by hand"
             )
 

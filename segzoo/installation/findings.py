@@ -43,11 +43,6 @@ class Part:
     findings: tuple[Finding, ...] = field(default=())
 
 
-def told_bytes(size: int) -> str:
-    """Return a number of bytes for people: ``310 MB``, ``1.24 GB``."""
-    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
-
-
 class Findings(list[Finding]):
     """Gathers the findings of one part.
 

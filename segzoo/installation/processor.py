@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from segzoo.installation.findings import Findings, Part, told_bytes
-from segzoo.resources import memory_here, usable_cores
+from segzoo.installation.findings import Findings, Part
+from segzoo.resources import memory_here, told_bytes, usable_cores
 
 #: Bytes of memory with which segzoo is known to work: torch alone takes 0.3 GB.
 LEAST = 1_000_000_000

@@ -36,6 +36,7 @@ from segzoo.prediction.engines import PRECISIONS, make_engine
 from segzoo.prediction.outputs.encoding import encode_png
 from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.preparing import network_input
+from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -541,7 +542,7 @@ def _row(run: Measured) -> list[str]:
         *_latency(run.network),
         *_latency(run.files),
         f"{run.overlapped_per_second:.4g}",
-        f"{run.memory_bytes / 1e6:,.0f} MB",
+        told_bytes(run.memory_bytes),
         f"{run.share:.0%}",
     ]
 

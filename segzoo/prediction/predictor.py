@@ -33,9 +33,9 @@ from segzoo.prediction.shortage import (
     release_memory,
     told_shortage,
 )
-from segzoo.prediction.tiling.plan import told_memory
 from segzoo.prediction.tiling.planner import Tiler, read_budget
 from segzoo.prediction.watching import IntensityWatch
+from segzoo.resources import told_bytes
 from segzoo.specs import Intensity
 from segzoo.weights.loading import load
 
@@ -336,7 +336,7 @@ class Predictor:
         for index, value in self._thresholds.items():
             found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"
         if self.tiler.memory is not None:
-            found["memory"] = told_memory(self.tiler.memory)
+            found["memory"] = told_bytes(self.tiler.memory)
         if self.config.preprocessing.bands:
             found["bands"] = ", ".join(self.config.preprocessing.bands)
         if self.config.preprocessing.intensity != Intensity():

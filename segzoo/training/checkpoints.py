@@ -31,6 +31,7 @@ from segzoo import json_text
 from segzoo.errors import FailureError, UsageError, WeightsError
 from segzoo.files import is_part, part_folder, read_sha256, sweep
 from segzoo.options import check_positive
+from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,8 +164,8 @@ class Checkpoints:
     def _not_saved(self, final: Path, error: Exception, size: int) -> str:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         with suppress(OSError):
-            room = f"{shutil.disk_usage(self.folder).free / 1e6:,.1f} MB are free there"
-            reason += f" (it takes {size / 1e6:,.1f} MB, and {room})"
+            room = f"{told_bytes(shutil.disk_usage(self.folder).free)} are free there"
+            reason += f" (it takes {told_bytes(size)}, and {room})"
         earlier = self._whole(besides=final)
         if earlier is None:
             advice = "There is no earlier one: mend this and start anew"

@@ -16,6 +16,7 @@ import torch
 from segzoo.errors import FailureError
 from segzoo.machine import flop_counter, forget_peak, peak_bytes, peak_flops
 from segzoo.options import check_positive
+from segzoo.resources import told_bytes
 from segzoo.training.data.loader import Batch, fetched, make_loader
 from segzoo.training.data.splits import open_splits
 from segzoo.training.loop.accelerator import make_accelerator, told_device
@@ -81,7 +82,7 @@ class Speed:
         for name in PARTS:
             taken = self.milliseconds[name]
             lines.append(f"  {name:<9} {taken:9.2f} ms  {taken / step:5.1%}")
-        lines.append(f"peak memory {self.peak_bytes / 1e6:,.0f} MB")
+        lines.append(f"peak memory {told_bytes(self.peak_bytes)}")
         lines.append(
             f"{self.flops / 1e9:,.1f} GFLOP a step: {self.share:.0%} of the {self.peak_flops / 1e9:,.0f} "
             "GFLOP/s that a large matrix product reaches here"

@@ -29,6 +29,7 @@ from segzoo import files, json_text
 from segzoo.errors import WeightsError
 from segzoo.http import mirror_path
 from segzoo.printing import as_json
+from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,7 @@ def advice() -> str:
     """Return what to do where the cache cannot be written."""
     return (
         ". Set SEGZOO_HOME to a folder that you may write to and that has"
-        f" room (now {home()}, {free(home()) / 1e6:,.0f} MB free)"
+        f" room (now {home()}, {told_bytes(free(home()))} free)"
     )
 
 

@@ -13,6 +13,7 @@ from segzoo import http
 from segzoo.errors import FailureError
 from segzoo.http import AgainError, Patience, RangeError, Reply, ask
 from segzoo.printing import bar
+from segzoo.resources import told_bytes
 from segzoo.weights import cache
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _continue(url: str, part: Path, *, name: str, trusted: bool, policy: Policy,
 def _too_large(url: str, part: Path, limit: int) -> FailureError:
     discard(part)
     return FailureError(
-        f"{http.shown(url)} gives more than the {limit / 1e6:,.0f} MB that are expected of it, and was not"
+        f"{http.shown(url)} gives more than the {told_bytes(limit)} that are expected of it, and was not"
         " kept: it is not the file that it should be, or has been replaced. Look for its new place, or fetch"
         " it by hand"
     )
@@ -93,7 +94,7 @@ def _make_room(part: Path, reply: Reply) -> None:
     available = cache.free(part.parent)
     if needed > available:
         raise FailureError(
-            f"{part.parent} has {available / 1e6:,.0f} MB free and the file needs {needed / 1e6:,.0f} MB:"
+            f"{part.parent} has {told_bytes(available)} free and the file needs {told_bytes(needed)}:"
             " make room (`segzoo cache prune`), or set SEGZOO_HOME to a larger disk"
         )
 

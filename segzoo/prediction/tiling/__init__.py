@@ -11,7 +11,7 @@ Example:
 from __future__ import annotations
 
 from segzoo.prediction.tiling.files import open_rows
-from segzoo.prediction.tiling.plan import Plan, parse_memory, plan_tiles, told_memory
+from segzoo.prediction.tiling.plan import Plan, plan_tiles
 from segzoo.prediction.tiling.profile import NetworkProfile, measure
 from segzoo.prediction.tiling.rows import ArrayRows, RowSource
 from segzoo.prediction.tiling.sinks import ArrayProbabilities, ArraySink, ProbabilitySink, RowSink
@@ -28,8 +28,6 @@ __all__ = [
     "NetworkProfile",
     "measure",
     "open_rows",
-    "parse_memory",
     "plan_tiles",
     "segment_large",
-    "told_memory",
 ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from segzoo.errors import OptionError
 from segzoo.images import placed
 from segzoo.images.intensity import AT_ONCE
-from segzoo.options import shown
 from segzoo.prediction.decision import ENLARGED_ROWS
 from segzoo.prediction.tiling.layout import cut, foresee, up
 from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.resources import parse_memory, told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,8 +104,8 @@ class Plan:
                 f" overlap {self.overlap} {joined}, {self.tile[0]} rows in memory,"
                 f" {self.computed:.2f} times the pixels"
             )
-        parts = ", ".join(f"{name} {told_memory(size)}" for name, size in self.parts.items() if size >= 1e6)
-        lines = [f"{how}; batch {self.batch}; at most {told_memory(self.peak)} more ({parts})"]
+        parts = ", ".join(f"{name} {told_bytes(size)}" for name, size in self.parts.items() if size >= 1e6)
+        lines = [f"{how}; batch {self.batch}; at most {told_bytes(self.peak)} more ({parts})"]
         return "\n".join([*lines, *self.notes])
 
 
@@ -293,10 +292,10 @@ def _impossible(traits: NetworkProfile, tile: int | None, overlap: int | str) ->
 def _too_small(least: Plan, budget: int, resident: int) -> str:
     held = ""
     if 4 * resident > least.peak:
-        held = f", of which {told_memory(resident)} for decoding the image, whatever the tiles"
+        held = f", of which {told_bytes(resident)} for decoding the image, whatever the tiles"
     return (
-        f"memory of {told_memory(budget)} is too little for {least.height}x{least.width}: it needs at least"
-        f" {told_memory(least.peak)} (tile {least.tile[0]}x{least.tile[1]}, overlap {least.overlap}){held}"
+        f"memory of {told_bytes(budget)} is too little for {least.height}x{least.width}: it needs at least"
+        f" {told_bytes(least.peak)} (tile {least.tile[0]}x{least.tile[1]}, overlap {least.overlap}){held}"
     )
 
 
@@ -400,41 +399,3 @@ def _enlarged(traits: NetworkProfile, job: Job, rows: int) -> int:
     small = 4 * scores * job.seen[1] * (rows + 6 * ENLARGED_ROWS)
     each = 8 * scores + (2 * scores if job.overlapping else 4) + (10 * traits.num_classes if job.keeps else 0)
     return small + ENLARGED_ROWS * job.width * each
-
-
-# Sizes of memory as people write them.
-
-_UNITS = {"": 1, "b": 1}
-_UNITS |= {f"{letter}{tail}": 1000**power for power, letter in enumerate("kmgt", 1) for tail in ("", "b")}
-_UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
-
-_MOST = 10**18
-
-
-def parse_memory(text: str | int) -> int:
-    """Return a number of bytes: of ``"4GB"``, ``"512 MB"``, ``"1.5GiB"``, or a number as it is.
-
-    Raises:
-        OptionError: it is no size, or not above 0.
-
-    Example:
-        >>> parse_memory("1.5GB")
-        1500000000
-    """
-    if isinstance(text, int) and not isinstance(text, bool):
-        size = text
-    else:
-        found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
-        if not found or found[2] not in _UNITS:
-            raise OptionError(f"memory {shown(text)} is no size: write it as 4GB, 512MB or a number of bytes")
-        size = float(found[1]) * _UNITS[found[2]]
-    if not 1 <= size <= _MOST:
-        raise OptionError(f"memory must lie in 1 byte to 1 EB, got {shown(text)}")
-    return int(size)
-
-
-def told_memory(size: float) -> str:
-    """Return a number of bytes for people, rounded up: ``310 MB``, ``1.24 GB``."""
-    if size >= 1e9:
-        return f"{-(-size // 1e7) / 100:.2f} GB"
-    return f"{-(-size // 1e6):.0f} MB"

@@ -22,12 +22,11 @@ from segzoo.prediction.tiling import (
     ArrayRows,
     ArraySink,
     measure,
-    parse_memory,
     plan_tiles,
     segment_large,
 )
-from segzoo.prediction.tiling.plan import Job, needed, told_memory
-from segzoo.resources import memory_here
+from segzoo.prediction.tiling.plan import Job, needed
+from segzoo.resources import memory_here, parse_memory, told_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -400,8 +399,8 @@ class Tiler:
         needed = 4 * classes * size[0] * size[1] if probabilities else 0
         if not self.steady and needed > self.budget:
             raise OptionError(
-                f"the probabilities of {size[0]}x{size[1]} pixels are {told_memory(needed)}, and there is "
-                f"{told_memory(self.budget)}: write them to a file, by rows, with --outputs probabilities"
+                f"the probabilities of {size[0]}x{size[1]} pixels are {told_bytes(needed)}, and there is "
+                f"{told_bytes(self.budget)}: write them to a file, by rows, with --outputs probabilities"
             )
         sink = ArraySink(*size, planes=classes if self.config.labels.overlapping else 0)
         kept = ArrayProbabilities(classes, *size) if probabilities else None
