@@ -248,7 +248,7 @@ def test_a_full_disk_is_told_with_what_is_free_and_what_is_needed(
     server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "free", lambda _: 1000)
-    with pytest.raises(FailureError, match=r"0 kB free and the file needs 1 kB.*SEGZOO_HOME"):
+    with pytest.raises(FailureError, match=r"1 kB free and the file needs 300 kB.*SEGZOO_HOME"):
         fetch(_url(server), policy=QUICK)
 
 
