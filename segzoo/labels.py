@@ -368,8 +368,8 @@ def _from_colours(
         shown = listed([[code >> 16, code >> 8 & 255, code & 255] for code in missing], 4)
         raise MaskError(
             f"{where} holds {len(missing)} colours that stand for none of the {len(palette)} classes: "
-            f"{shown}. Add them to palette, or as ignore_colour; many that are nearly alike come of JPEG or of "
-            "blurred edges"
+            f"{shown}. Add them to palette, or as ignore_colour; many that are nearly alike come of JPEG or "
+            "of blurred edges"
         )
     return classes.astype(labels.index_type, copy=False)
 
