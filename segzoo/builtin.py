@@ -329,14 +329,14 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
             suffixes=(".npy",),
             searched=False,
             magic=(b"\x93NUMPY",),
-            summary="arrays that numpy.save wrote, (H, W) or (H, W, C)",
+            summary="arrays that numpy.save wrote, (H, W), (H, W, C) or (C, H, W)",
         ),
         ReaderSpec(
             name="torch",
             factory="segzoo.images.arrays:open_tensor",
             suffixes=(".pt", ".pth"),
             searched=False,
-            summary="tensors that torch.save wrote, (H, W) or (H, W, C)",
+            summary="tensors that torch.save wrote, (H, W), (H, W, C) or (C, H, W)",
         ),
         ReaderSpec(
             name="zarr",

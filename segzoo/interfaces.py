@@ -163,6 +163,7 @@ class OpenedImage(Protocol):
     Optional attributes:
         rows (method): ``rows(page, top, bottom)`` gives rows ``top`` to ``bottom`` of a page, decoding no
             more than it needs; without it, images that are read by rows are decoded whole.
+        describe (method): ``describe(page)`` is the `ImageInfo` of a page; needed where pages differ.
         resident (method): ``resident(page)`` is how many bytes ``rows`` holds besides the rows that it
             gives, such as a row of decoded tiles; ``None`` where this page cannot be read by rows.
     """

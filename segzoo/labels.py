@@ -176,7 +176,7 @@ def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
         info = image.info
         if page is None and info.pages > 1:
             warnings.warn(f"{path} holds {info.pages} pages; only the first is read", stacklevel=4)
-        values = turned(image.read(page or 0), image.info)[0]
+        values, info = turned(image.read(page or 0), image.describe(page or 0))
     if info.alpha is not None:
         values = np.delete(values, info.alpha, axis=2)
     if values.shape[2] not in (1, 3):

@@ -257,3 +257,42 @@ def test_what_is_too_large_at_once_is_read_by_rows_if_any_size_may_be(tmp_path, 
     with pytest.raises(ImageError, match=rf"{name} is too large to decode at once.*--any-size"):
         read(tmp_path / name)
     assert np.array_equal(open_rows(tmp_path / name, max_pixels=None).read(3, 40), pixels[3:])
+
+
+@pytest.mark.parametrize("shape", [(21, 17, 4), (4, 21, 17), (16, 40, 30), (21, 17, 31)])
+def test_few_bands_may_come_first_in_an_array(tmp_path, shape):
+    pixels = values("uint16", *shape)
+    np.save(tmp_path / "a.npy", pixels)
+    expected = pixels.transpose(1, 2, 0) if shape[0] in (4, 16) else pixels
+    with open_image(tmp_path / "a.npy") as image:
+        assert np.array_equal(image.read(), expected)
+        assert np.array_equal(image.rows(0, 3, 9), expected[3:9])
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_pnm_of_more_than_8_bits_keeps_its_values(tmp_path, bands):
+    pixels = values("uint16", 7, 5, bands) & 4095
+    head = b"5 7\n# of a camera\n4095\n"
+    (tmp_path / "a.ppm").write_bytes(
+        b"P%d " % (6 if bands == 3 else 5) + head + pixels.astype(">u2").tobytes()
+    )
+    words = " ".join(map(str, pixels.ravel())).encode()
+    (tmp_path / "b.ppm").write_bytes(b"P%d " % (3 if bands == 3 else 2) + head + words)
+    for name in ("a.ppm", "b.ppm"):
+        got, info = read_with_info(tmp_path / name)
+        assert got.dtype == info.dtype == "uint16"
+        assert np.array_equal(got, pixels), name
+
+
+def test_pages_of_different_sizes_and_kinds_are_each_what_they_are(tmp_path):
+    pages = [values("uint8", 20, 24, 3), values("uint16", 11, 13, 3), values("float32", 9, 8, 1)[..., 0]]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages:
+            file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", metadata=None)
+    for number, page in enumerate(pages):
+        got, info = read_with_info(tmp_path / "a.tif", page=number)
+        assert np.array_equal(got.squeeze(), page)
+        assert (info.height, info.width, info.dtype) == (*page.shape[:2], page.dtype.name)
+        rows = open_rows(tmp_path / "a.tif", page=number)
+        assert (rows.height, rows.width, rows.dtype) == (*page.shape[:2], page.dtype)
+        assert np.array_equal(rows.read(0, rows.height).squeeze(), page)

@@ -213,7 +213,8 @@ def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
     if pages != others:
         raise FailureError(
             f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"
-            " number; keep the same in both"
+            " number; keep the same in both. If the pages of the image are its bands, save them as such: "
+            "tifffile.imwrite(..., metadata={'axes': 'CYX'})"
         )
     taken = chosen_pages(chosen, pages, pair.image)
     return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in taken]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: The most bands that the first axis of an array may count.
+_FEW = 16
 #: Bytes that say which tensor a file holds, beside its values: about 200.
 _MOST_PICKLE = 1 << 20
 
@@ -38,7 +40,7 @@ def open_tensor(path: Path) -> Iterator[ArrayImage]:
 
 
 class ArrayImage:
-    """An array ``(H, W)`` or ``(H, W, C)`` as an open image.
+    """An array ``(H, W)``, ``(H, W, C)`` or, of up to 16 bands, ``(C, H, W)`` as an open image.
 
     Raises:
         ImageError: it has another shape or no pixel.
@@ -47,12 +49,15 @@ class ArrayImage:
     def __init__(self, path: Path, array: NDArray[Any], kind: str) -> None:
         if array.ndim not in (2, 3) or 0 in array.shape:
             raise ImageError(
-                f"{path}: an image must be (H, W) or (H, W, C) with at least one pixel, got {array.shape}"
+                f"{path}: an image must be (H, W), (H, W, C) or (C, H, W) with at least one pixel, got "
+                f"{array.shape}"
             )
-        self._array = array[..., None] if array.ndim == 2 else array
+        array = array[..., None] if array.ndim == 2 else array
+        # Bands first, as torch has them: an image of so few rows and so many bands is none.
+        self._array = array.transpose(1, 2, 0) if array.shape[0] <= _FEW < array.shape[2] else array
         self.info = ImageInfo(
-            height=array.shape[0],
-            width=array.shape[1],
+            height=self._array.shape[0],
+            width=self._array.shape[1],
             dtype=array.dtype.newbyteorder("=").name,
             bands=names_of_bands(self._array.shape[2]),
             format=kind,
@@ -79,7 +84,7 @@ class FileImage(ArrayImage):
 
     def __init__(self, path: Path, array: np.memmap[Any, Any]) -> None:
         super().__init__(path, array, "numpy")
-        self._path, self._offset, self._joined = path, array.offset, array.flags.c_contiguous
+        self._path, self._offset, self._joined = path, array.offset, self._array.flags.c_contiguous
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
         """Return some rows, read rather than mapped where they lie together: mapped pages count as memory."""
@@ -94,9 +99,8 @@ class FileImage(ArrayImage):
         return native(found.reshape(bottom - top, *shape))
 
     def resident(self, page: int) -> int:
-        """Return 0: rows lie in the file."""
-        del page
-        return 0
+        """Return 0 where rows lie in the file one after another; else what is mapped is taken to be held."""
+        return 0 if self._joined else super().resident(page)
 
 
 def native(array: NDArray[Any]) -> NDArray[Any]:

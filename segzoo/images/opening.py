@@ -104,6 +104,18 @@ class NamedImage:
         """What the file says of itself."""
         return self._opened.info
 
+    def describe(self, page: int = 0) -> ImageInfo:
+        """Return what the file says of a page; pages may differ in size and kind.
+
+        Raises:
+            ImageError: there is no such page.
+        """
+        self._check(page)
+        if page == 0 or not hasattr(self._opened, "describe"):
+            return self.info
+        with naming(self.path, page):
+            return self._opened.describe(page)  # pyright: ignore[reportAttributeAccessIssue]
+
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return a page as ``(H, W, C)`` of its own type; see `segzoo.interfaces.OpenedImage`.
 

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from segzoo.images.arrays import native
 from segzoo.images.png import SIGNATURE, PngRows, read_interlaced
+from segzoo.images.pnm import PnmRows
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
 
@@ -48,7 +49,7 @@ def open_pillow(path: Path) -> Iterator[OpenedImage]:
     See `segzoo.interfaces.ImageReader`.
     """
     with _open(path) as image:
-        opened = PngImage(path, image) if image.format == "PNG" else PillowImage(path, image)
+        opened = _OPENS.get(image.format or "", PillowImage)(path, image)
         try:
             yield opened
         finally:
@@ -166,6 +167,26 @@ class PngImage(PillowImage):
     def resident(self, page: int) -> int | None:
         """Return 0, or nothing where rows do not follow each other in the file."""
         return None if self._interlaced or page else 0
+
+
+class PnmImage(PillowImage):
+    """A PNM, whose values of more than 8 bits Pillow would narrow or stretch."""
+
+    def __init__(self, path: Path, image: Image.Image) -> None:
+        super().__init__(path, image)
+        self._rows = PnmRows(path)
+        if self._rows.deep:
+            self.info = replace(self.info, dtype="uint16")
+
+    def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return all rows."""
+        if not self._rows.deep:
+            return super().read(page, smallest=smallest)
+        check_pixels(self._path, self.info.height, self.info.width)
+        return self._rows.read(0, self.info.height)
+
+
+_OPENS = {"PNG": PngImage, "PPM": PnmImage}
 
 
 def mode_of(image: Image.Image) -> str:

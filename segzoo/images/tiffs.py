@@ -12,7 +12,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 _LARGEST_TILE = 2**24
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _COLOURS, _INKS = 0, 1, 2, 5
 #: Extra samples that are opacity: associated with the colours, or not.
-_OPACITY = (1, 2)
+_MULTIPLIED = 1
+_OPACITY = (_MULTIPLIED, 2)
+#: From this orientation on, rows and columns change places.
+_TURNED = 5
 #: What Pillow's modes hold of each pixel; others lose something of a TIFF.
 _SAMPLES = {"1": 1, "L": 1, "P": 1, "F": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
 #: Units of lengths as OME and ImageJ spell them: the one that is told, and how many of it one is.
@@ -117,25 +120,6 @@ def _is_enough(picture: PillowImage) -> bool:
     return not axes and (single or whole) and (single or set(kinds) == {1})
 
 
-class _Plane(Protocol):
-    """One or more bands of a page that are stored together."""
-
-    bands: int
-
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``(bottom - top, width, bands)``."""
-        ...
-
-    @property
-    def resident(self) -> int | None:
-        """Bytes that are held besides; ``None`` where the plane is decoded whole."""
-        ...
-
-    def read(self) -> NDArray[Any]:
-        """Return all rows."""
-        ...
-
-
 class TiffImage:
     """A TIFF as an open image.
 
@@ -149,55 +133,69 @@ class TiffImage:
     """
 
     def __init__(self, path: Path, file: Any, picture: PillowImage | None) -> None:
-        self._path, self._file = path, file
-        layout = _stack(file) or _directories(file)
-        self._layout = layout
-        if not layout.pages:
+        self._path, self._file, self._picture = path, file, picture
+        self._layout = _stack(file) or _directories(file)
+        if not self._layout.pages:
             raise ImageError(f"{path} is damaged or cut short: it has no page")
-        page = layout.pages[0].keyframe
-        self._picture = picture if picture is not None and layout.frames and _exact(page, picture) else None
-        if self._picture is not None:
-            told = self._picture.info
-            dtype, bands, alpha = told.dtype, told.bands, told.alpha
-            palette = told.palette
-            # Pillow turns values of up to 8 bits round.
-            inverted = page.photometric == _WHITE_IS_ZERO and dtype not in ("bool", "uint8")
-        else:
-            dtype, palette = np.dtype(page.dtype).name, ()
-            bands, alpha = _bands(page, layout)
-            inverted = page.photometric == _WHITE_IS_ZERO
-        size, unit = _pixel_size(file, page)
-        upright = self._picture is not None and orientation_of(page) != 1
+        first = self._layout.pages[0].keyframe
+        if picture is None or not self._layout.frames or not _exact(first, picture):
+            self._picture = None
+        self._exact_kind = _kind(first)
+        self.info = self.describe()
+        self._planes: dict[int, list[_Raw | _Segments] | None] = {}
+
+    def describe(self, page: int = 0) -> ImageInfo:
+        """Return what is said of a page; those of a TIFF may differ in size and kind."""
+        key = self._layout.pages[page].keyframe
+        if key.dtype is None:
+            raise ImageError(f"{self._path} holds values of {key.bitspersample} bits that are not read")
+        bands, alpha = _bands(key, self._layout.pages[page].count, self._layout.names)
+        dtype, palette = np.dtype(key.dtype).name, ()
+        height, width, orientation = key.imagelength, key.imagewidth, orientation_of(key)
+        inverted = key.photometric == _WHITE_IS_ZERO
+        if picture := self._picture_of(page):
+            told = picture.info
+            dtype, palette = told.dtype, told.palette
+            if len(told.bands) != len(bands) or picture.mode not in ("LA", "RGBA"):
+                bands, alpha = told.bands, told.alpha
+            # Pillow turns values of up to 8 bits round, and images upright.
+            inverted = inverted and dtype not in ("bool", "uint8")
+            height, width = (width, height) if orientation >= _TURNED else (height, width)
+            orientation = 1
+        size, unit = _pixel_size(self._file, key)
         info = ImageInfo(
-            height=page.imagelength if self._picture is None else self._picture.info.height,
-            width=page.imagewidth if self._picture is None else self._picture.info.width,
+            height=height,
+            width=width,
             dtype=dtype,
             bands=bands,
             alpha=alpha,
             format="TIFF",
-            orientation=orientation_of(page) if self._picture is None else 1,
+            orientation=orientation,
             palette=palette,
-            pages=len(layout.pages),
-            page_axis=layout.axis,
+            pages=len(self._layout.pages),
+            page_axis=self._layout.axis,
             pixel_size=size,
             unit=unit,
             inverted=inverted,
         )
         # Of what Pillow has turned upright, the tags say where it would lie unturned.
-        codes = [code for code in TAGS if code in page.tags and not (upright and code in PLACING)]
-        self.info = described(info, {code: page.tags[code].value for code in codes})
-        self._upright = upright
-        self._planes: dict[int, list[_Plane] | None] = {}
+        stays = orientation == orientation_of(key)
+        codes = [code for code in TAGS if code in key.tags and (stays or code not in PLACING)]
+        return described(info, {code: key.tags[code].value for code in codes})
+
+    def _picture_of(self, page: int) -> PillowImage | None:
+        """Return Pillow's image if it decodes a page with all that it holds."""
+        return self._picture if _kind(self._layout.pages[page].keyframe) == self._exact_kind else None
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
         """Decode a page; see `segzoo.interfaces.OpenedImage`."""
         del smallest
-        if self._picture is not None:
-            return self._picture.read(self._layout.frames[page])
+        if picture := self._picture_of(page):
+            return picture.read(self._layout.frames[page])
         found = self._layout.pages[page]
         check_pixels(self._path, found.keyframe.imagelength, found.keyframe.imagewidth)
         check_tiles(found.keyframe)
-        return native(found.read(self._file, self._path))
+        return native(found.read(self._path))
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
         """Return some rows of a page."""
@@ -210,11 +208,13 @@ class TiffImage:
         planes = self._by_rows(page)
         return None if planes is None else sum(plane.resident for plane in planes)
 
-    def _by_rows(self, page: int) -> list[Any] | None:
-        if self._upright:  # by Pillow, and rows are as they are stored
+    def _by_rows(self, page: int) -> list[_Raw | _Segments] | None:
+        found = self._layout.pages[page]
+        changed = orientation_of(found.keyframe) != 1 or _MULTIPLIED in found.keyframe.extrasamples
+        if changed and self._picture_of(page):  # by Pillow, and rows are as they are stored
             return None
         if page not in self._planes:
-            self._planes = {page: self._layout.pages[page].planes(self._path)}
+            self._planes = {page: found.planes(self._path)}
         return self._planes[page]
 
 
@@ -237,24 +237,25 @@ class _Page:
 
     @property
     def count(self) -> int:
+        """Of parts."""
         return len(self.parts) or len(self.offsets)
 
-    def read(self, file: Any, path: Path) -> NDArray[Any]:
-        planes = self.planes(path) if self.offsets else None
-        if planes is not None:
-            found = [plane.rows(0, self.keyframe.imagelength) for plane in planes]
+    def read(self, path: Path) -> NDArray[Any]:
+        """Return all rows ``(H, W, C)``."""
+        if self.offsets:
+            found = [plane.rows(0, self.keyframe.imagelength) for plane in self.planes(path) or ()]
         else:
             found = [_in_order(_decoded(part, path), self.keyframe.axes, path) for part in self.parts]
         return found[0] if len(found) == 1 else np.concatenate(found, axis=2)
 
-    def planes(self, path: Path) -> list[Any] | None:
+    def planes(self, path: Path) -> list[_Raw | _Segments] | None:
         """Return what reads rows, or ``None`` where tifffile or Pillow decode the page at once."""
         key = self.keyframe
         shape = (key.imagelength, key.imagewidth, key.samplesperpixel)
         if self.offsets:
             assert self.dtype is not None
             return [_Raw(path, offset, shape, self.dtype) for offset in self.offsets]
-        planes: list[Any] = []
+        planes: list[_Raw | _Segments] = []
         for part in self.parts:
             found = _planes_of(part, path)
             if found is None:
@@ -411,17 +412,20 @@ def _exact(page: Any, picture: PillowImage) -> bool:
         return False
     if mode.startswith("I;16") or mode == "F":
         return samples == 1 and page.dtype in (np.uint16, np.float32)
-    if bits > 8 or page.sampleformat != 1 or _SAMPLES.get(mode) != samples:
-        return False
-    return mode not in ("LA", "RGBA") or any(one in _OPACITY for one in page.extrasamples)
+    return bits <= 8 and page.sampleformat == 1 and _SAMPLES.get(mode) == samples
 
 
-def _bands(page: Any, layout: _Layout) -> tuple[tuple[str, ...], int | None]:
-    """Return the names of bands, and which is opacity."""
-    parts = layout.pages[0].count
+def _kind(page: Any) -> tuple[Any, ...]:
+    """Return all that decides whether Pillow decodes a page with all that it holds."""
+    stored = page.bitspersample, page.sampleformat, page.planarconfig
+    return *stored, page.photometric, page.samplesperpixel, tuple(page.extrasamples or ())
+
+
+def _bands(page: Any, parts: int, known: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
+    """Return the names of bands that lie in so many parts, and which is opacity."""
     samples = page.samplesperpixel
     if parts > 1:
-        return layout.names or names_of_bands(parts * samples, colours=False), None
+        return known or names_of_bands(parts * samples, colours=False), None
     colours = ("red", "green", "blue") if page.photometric == _COLOURS else ()
     if samples == 1:
         colours = ("grey",)
@@ -474,7 +478,7 @@ def check_tiles(page: Any) -> None:
         raise ValueError(f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image")
 
 
-def _planes_of(page: Any, path: Path) -> list[Any] | None:
+def _planes_of(page: Any, path: Path) -> Sequence[_Raw | _Segments] | None:
     """Return what reads the rows of a directory; ``None`` where it must be decoded whole."""
     grey = page.photometric == _BLACK_IS_ZERO
     colours = page.photometric == _COLOURS

@@ -41,7 +41,7 @@ def open_rows(
     path = Path(path)
     with ExitStack() as stack:
         image = stack.enter_context(open_image(path))
-        info = image.info
+        info = image.describe(page or 0)
         resident = image.resident(page or 0) if info.orientation == 1 else None
         if resident is None:
             rows = WholeRows(path, info, page)

@@ -113,14 +113,16 @@ class OpenedRows(Values):
     """
 
     def __init__(self, image: NamedImage, page: int, resident: int, close: Callable[[], object]) -> None:
-        info = _upright(image.info)
+        self._told = image.describe(page)
+        info = _upright(self._told)
         super().__init__((info.height, info.width, len(info.bands)), np.dtype(info.dtype), info)
         self._image, self._page, self.resident = image, page, resident
         weakref.finalize(self, close)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows as they are stored, a palette looked up."""
-        return with_colours(self._image.rows(self._page, top, bottom), self._image.info)[0]
+        rows = self._image.rows(self._page, top, bottom)
+        return with_colours(rows, self._told)[0]
 
 
 class WholeRows(Values):
