@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec
-from segzoo.specs.engines import EngineSpec
 from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
-from segzoo.specs.outputs import OutputSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
     IGNORED,
@@ -24,9 +22,9 @@ from segzoo.specs.pictures import (
     numbered_labels,
     parse_bands,
 )
+from segzoo.specs.prediction import EngineSpec, OutputSpec
 from segzoo.specs.readers import ReaderSpec
-from segzoo.specs.recipes import RecipeSpec
-from segzoo.specs.training import AugmentationSpec, OptimizerSpec, ScheduleSpec, TrackerSpec
+from segzoo.specs.training import AugmentationSpec, OptimizerSpec, RecipeSpec, ScheduleSpec, TrackerSpec
 from segzoo.specs.weights import WeightsSpec
 
 __all__ = [

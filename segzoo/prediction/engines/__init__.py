@@ -4,7 +4,8 @@
 changed: an engine works on a copy.
 """
 
-from segzoo.prediction.engines.interface import PRECISIONS, Backend, Engine, Precision
-from segzoo.prediction.engines.making import make_engine
+from segzoo.interfaces import Engine
+from segzoo.prediction.engines.making import Backend, make_engine
+from segzoo.specs.prediction import PRECISIONS, Precision
 
 __all__ = ["PRECISIONS", "Backend", "Engine", "Precision", "make_engine"]

@@ -15,19 +15,23 @@ from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
 from segzoo.plugins import resolve
 from segzoo.plugins.watch import building
-from segzoo.prediction.engines.interface import PRECISIONS
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
 from segzoo.prediction.engines.openvino import disagreement, make_openvino
+from segzoo.specs.prediction import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
-    from segzoo.prediction.engines.interface import Backend, Engine, Precision
+    from segzoo.interfaces import Engine
+    from segzoo.specs.prediction import Precision
 
 _log = logging.getLogger(__name__)
+
+#: The name of a registered engine.
+Backend = str
 
 
 def make_engine(
