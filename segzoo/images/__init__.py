@@ -29,6 +29,7 @@ from segzoo.images.display import Display, display_for, displayed
 from segzoo.images.naming import naming
 from segzoo.images.opening import (
     NamedImage,
+    begins_as_image,
     folder_suffixes,
     has_suffix,
     is_image_folder,
@@ -71,6 +72,7 @@ __all__ = [
     "Placement",
     "as_image",
     "averages",
+    "begins_as_image",
     "band_names",
     "choose_bands",
     "chosen_pages",

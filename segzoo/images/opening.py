@@ -165,6 +165,7 @@ class _Readers:
         head: how many bytes of a file are looked at.
         searched: suffixes that folders are searched for.
         readable: all suffixes.
+        flat: of files that are one image.
         folders: readers of folders.
     """
 
@@ -173,6 +174,7 @@ class _Readers:
     head: int
     searched: frozenset[str]
     readable: frozenset[str]
+    flat: frozenset[str]
     folders: tuple[ReaderSpec, ...]
     _factories: dict[str, Any] = field(default_factory=dict)
 
@@ -199,6 +201,7 @@ def _readers() -> _Readers:
             head=max((spec.offset + len(magic) for spec in specs for magic in spec.magic), default=0),
             searched=frozenset(suffix for spec in specs if spec.searched for suffix in spec.suffixes),
             readable=frozenset(suffix for spec in specs for suffix in spec.suffixes),
+            flat=frozenset(suffix for name in _FLAT for suffix in registry.get(name).suffixes),
             folders=tuple(spec for spec in specs if spec.folders),
         )
     return known
@@ -270,9 +273,19 @@ def may_have_pages(path: Path) -> bool:
 
     Of an animation, such as a GIF, the first frame is meant.
     """
-    registry = zoo.registry("readers")
-    flat = frozenset(suffix for name in _FLAT for suffix in registry.get(name).suffixes)
-    return not has_suffix(path, flat)
+    return not has_suffix(path, _readers().flat)
+
+
+def begins_as_image(path: Path) -> bool:
+    """Whether the first bytes of a file are those of a format that folders are searched for."""
+    known = _readers()
+    try:
+        with regular(path).open("rb", buffering=0) as file:
+            head = file.read(known.head)
+    except OSError:
+        return False
+    marks = ((magic, spec.offset) for spec in known.specs if spec.searched for magic in spec.magic)
+    return any(head.startswith(magic, offset) for magic, offset in marks)
 
 
 def without_suffix(path: Path) -> Path:

@@ -138,6 +138,14 @@ def test_runs_that_share_the_work_take_whole_volumes(volume, predict, tmp_path):
     assert mask_of(tmp_path, "tail_mask.nii.gz").shape == (4, 3, 5)
 
 
+def test_files_of_several_series_in_one_folder_are_found_without_a_suffix(tmp_path):
+    slice_at(tmp_path / "export/IM0001", 1, 1)
+    slice_at(tmp_path / "export/1.2.840.17", 1, 1, SeriesInstanceUID="9.9")
+    (tmp_path / "export/LOCKFILE").write_text("no image")
+    found = find([tmp_path / "export"]).images
+    assert [source.path.name for source in found] == ["1.2.840.17", "IM0001"]
+
+
 def test_series_in_a_folder_of_folders_are_images_of_their_own(tmp_path):
     for patient in ("a", "b"):
         for number in range(2):

@@ -18,6 +18,7 @@ from segzoo.errors import ImageError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import (
+    begins_as_image,
     chosen_pages,
     folder_suffixes,
     has_suffix,
@@ -220,9 +221,15 @@ def _inside(path: Path) -> list[Path]:
             if has_suffix(inner, folders) or is_image_folder(inner):
                 taken.add(inner)
                 found.append(inner)
-        elif has_suffix(inner, known):  # what is no file, such as a pipe, is taken too: reading it says so
+        # What is no file, such as a pipe, is taken too: reading it says so. Scanners give files no suffix, or
+        # the numbers that they call them by.
+        elif has_suffix(inner, known) or (_is_nameless(inner) and begins_as_image(inner)):
             found.append(inner)
     return found
+
+
+def _is_nameless(path: Path) -> bool:
+    return not path.suffix or path.suffix[1:].isdecimal()
 
 
 def _is_folder(path: Path) -> bool:
