@@ -125,7 +125,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     PATH is an image, a video, a folder that is searched for both, a pattern in quotes, a camera, an
     http(s) address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
     pixel (values are class indices, colours those of the classes) and NAME_overlay.png shows it on the
-    image. manifest.jsonl tells what was done.
+    image. Classes that overlap have a mask each, NAME_CLASS_mask.png. manifest.jsonl tells what was done.
 
     A folder or pattern gives no masks of a data set that is laid out there, and nothing that an earlier run
     wrote; what is left out is said, and segmented where it is named itself. --out must not hold the images

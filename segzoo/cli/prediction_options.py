@@ -83,7 +83,7 @@ _OPTIONS = (
         "--mask-threshold",
         "-t",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Threshold for binary models [default: the weights'].",
+        help="Threshold for binary models, and of all classes that overlap [default: the weights'].",
     ),
     click.option(
         "--class-threshold",
