@@ -95,6 +95,6 @@ def _example(labels: Labels, random: np.random.Generator, plain: bool) -> Exampl
         valid[:, -int(random.integers(2, 6)) :] = False
         if labels.ignore_index is not None:
             truth[-1] = labels.ignore_index
-    found = random.random((count, *_SIZE)) + 2 * np.moveaxis(np.eye(count)[guess], -1, 0)
-    probabilities = (found / found.sum(0)).astype(np.float32)
+    scores = random.random((count, *_SIZE)) + 2 * np.moveaxis(np.eye(count)[guess], -1, 0)
+    probabilities = (scores / scores.sum(0)).astype(np.float32)
     return Example(guess, truth, probabilities, (found, objects), valid)
