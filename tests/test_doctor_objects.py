@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from doctor_data import save
 
+from segzoo.build import open_dataset
 from segzoo.data_check import check_data
 from segzoo.data_check.facts import look_at_mask
 from segzoo.data_check.meaning import interpret
@@ -142,6 +143,11 @@ def distances(random: Generator, files: int) -> Masks:
     return found
 
 
+def photographs(random: Generator, files: int) -> Masks:
+    """Pictures of 16 bits, in which nearly every pixel has a shade of its own."""
+    return [random.integers(0, 60_000, (SIDE, SIDE)) for _ in range(files)]
+
+
 def meaning(folder: Path, masks: Masks) -> str:
     kind = np.uint8 if max(int(mask.max()) for mask in masks) < 256 else np.uint16
     paths = [save(folder / f"{number}.png", mask.astype(kind)) for number, mask in enumerate(masks)]
@@ -157,7 +163,7 @@ def test_numbers_of_objects_are_recognised_with_gaps_and_in_crops(
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("kind", [scenes, long_list, one_each, anatomy, single, distances])
+@pytest.mark.parametrize("kind", [scenes, long_list, one_each, anatomy, single, distances, photographs])
 def test_classes_are_not_taken_for_objects(
     tmp_path: Path, kind: Callable[[Generator, int], Masks], seed: int
 ) -> None:
@@ -179,6 +185,25 @@ def test_numbers_drawn_at_random_from_32_bits_are_recognised_where_there_are_man
         np.save(tmp_path / f"{number}.npy", drawn[mask])
     facts = [look_at_mask(path) for path in tmp_path.iterdir()]
     assert interpret(facts).kind == "instances"
+
+
+def test_objects_may_have_a_colour_each(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number, mask in enumerate(many(random, 12)):
+        colours = np.vstack([np.zeros(3), random.integers(1, 256, (mask.max(), 3))]).astype(np.uint8)
+        save(tmp_path / f"data/images/{number}.png", (mask > 0).astype(np.uint8) * 200)
+        save(tmp_path / f"data/masks/{number}.png", colours[mask])
+    report = check_data(tmp_path / "data", fix=tmp_path / "fixed")
+    assert "data.instances=true" in report.command
+    assert report.repaired is not None
+    assert "data.instances=true" in report.repaired.command
+    before, after = (
+        open_dataset(str(tmp_path / one), split="all" if one == "data" else "val", instances=True)
+        for one in ("data", "fixed")
+    )
+    sample = after[0]
+    same = before[before.names.index(sample.name.rpartition("/")[2])]
+    np.testing.assert_array_equal(sample.instances, same.instances)
 
 
 def test_objects_are_counted_by_split_and_the_command_says_how_to_train(tmp_path: Path) -> None:

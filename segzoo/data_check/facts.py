@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.data_check.objects import FEWEST, look_at_values
+from segzoo.datasets.numbered import packed
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.files import regular
 from segzoo.images import band_names, choose_bands, open_image, take_bands, upright_colours
@@ -124,9 +125,10 @@ class MaskFacts:
         palette: the colour of each value that occurs, where the file has a palette.
         distinct: how many values or colours occur.
         coloured: whether the file holds colours rather than one value a pixel.
-        numbers: how many values other than 0 there are, where all are whole numbers of 0 or more; else 0.
-        highest: of them, 0 where there is none.
-        zeros: pixels of value 0, likewise.
+        numbers: how many values other than 0, or colours other than black, there are; 0 where values are not
+            all whole numbers of 0 or more.
+        highest: of the values, 0 where there is none.
+        zeros: pixels of value 0, or of black.
         looks: how the values lie in the mask, where they may number objects; only of masks in the sample.
         problem: why it cannot be read; all else is then meaningless.
         extra: how to install what reading it takes, where that is why.
@@ -328,7 +330,7 @@ def mask_facts(values: NDArray[Any], *, measure: bool) -> MaskFacts:
     """
     told: dict[str, Any] = {"size": values.shape[:2], "dtype": str(values.dtype)}
     if values.ndim == 3:
-        return _coloured(values, told)
+        return _coloured(values, told, measure)
     if values.dtype == np.uint8:
         every = _histograms(values[..., None])[0].astype(np.int64)
         found = np.flatnonzero(every)
@@ -347,12 +349,14 @@ def mask_facts(values: NDArray[Any], *, measure: bool) -> MaskFacts:
     return MaskFacts(**told, numbers=numbers, highest=int(found[-1]), zeros=zeros, looks=looks)
 
 
-def _coloured(values: NDArray[Any], told: dict[str, Any]) -> MaskFacts:
-    if values.dtype != np.uint8:
-        return MaskFacts(**told, distinct=_MOST_COLOURS + 1, coloured=True)
-    found = Image.fromarray(values).getcolors(_MOST_COLOURS)
+def _coloured(values: NDArray[Any], told: dict[str, Any], measure: bool) -> MaskFacts:
+    found = Image.fromarray(values).getcolors(_MOST_COLOURS) if values.dtype == np.uint8 else None
     if found is None:
         return MaskFacts(**told, distinct=_MOST_COLOURS + 1, coloured=True)
     colours: dict[Any, int] = {colour: count for count, colour in found}
     kept = colours if len(colours) <= MOST_VALUES else {}
+    zeros = colours.get((0, 0, 0), 0)
+    numbers = len(colours) - (zeros > 0)
+    looks = look_at_values(packed(values)) if measure and numbers >= FEWEST else None
+    told |= {"numbers": numbers, "zeros": zeros, "looks": looks}
     return MaskFacts(**told, colours=kept, distinct=len(colours), coloured=True)

@@ -177,7 +177,7 @@ def fits(mask: MaskFacts, meaning: Meaning) -> bool:
         here = coloured(mask)
         return bool(here) and set(here) <= set(meaning.colours)
     if meaning.kind == "instances":
-        return not mask.coloured and mask.numbers + mask.zeros > 0
+        return mask.numbers + mask.zeros > 0
     if mask.coloured or not mask.values:
         return False
     if meaning.peaks and mask.distinct > 2:

@@ -46,6 +46,8 @@ VOID, _BELOW_VOID = 255, 200
 _DENSE = 1 << 16
 #: A value is in one piece if so much of it is.
 _WHOLE = 0.95
+#: Fewer pixels prove nothing: each shade of a photograph may be in one place.
+_GRAIN = 4
 #: Of how often classes occur: mean and how alike they are.
 _MEANS, _WEIGHTS = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97), (0.3, 1.0, 3.0, 10.0, 100.0)
 
@@ -58,7 +60,7 @@ class ValueFacts:
         values: int64.
         pixels: int64, how many pixels have the value.
         centres: ``(values, 2)``, mean row and column, from 0 to 1.
-        whole: whether the value is in one piece.
+        whole: whether the value is in one piece, of more than a few pixels.
         smooth: share of the borders at which two values other than 0 differ by 2 or less, as in pictures and
             maps of distances.
     """
@@ -83,7 +85,7 @@ def look_at_values(mask: NDArray[Any]) -> ValueFacts:
         values=values[chosen].astype(np.int64),
         pixels=pixels[chosen],
         centres=(_centres(mask, values) / pixels[:, None])[chosen].astype(np.float32),
-        whole=largest[chosen] >= _WHOLE * pixels[chosen],
+        whole=(largest[chosen] >= _WHOLE * pixels[chosen]) & (pixels[chosen] >= _GRAIN),
         smooth=_smooth(mask),
     )
 
@@ -172,7 +174,7 @@ def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
     looks = [(mask.looks, file) for mask, file in zip(masks, files, strict=True) if mask.looks is not None]
     found: dict[str, set[int]] = {file: set() for file in files}
     for mask, file in zip(masks, files, strict=True):
-        found[file].update(mask.looks.values.tolist() if mask.looks else set(mask.values) - {0})
+        found[file].update(mask.looks.values.tolist() if mask.looks else _values(mask))
     void = _is_void([values for values in found.values() if values])
     values_of = [values - {VOID} if void else values for values in found.values()]
     if not looks or not any(values_of):
@@ -188,6 +190,12 @@ def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
         placed=_placed({file: one for one, file in looks}),
         void=void,
     )
+
+
+def _values(mask: MaskFacts) -> set[int]:
+    """Return the values of a mask that was not looked at, or the numbers that its colours stand for."""
+    colours = (red | green << 8 | blue << 16 for red, green, blue in mask.colours)
+    return {*mask.values, *colours} - {0}
 
 
 def _is_void(found: Sequence[set[int]]) -> bool:

@@ -19,6 +19,7 @@ from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, fits
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.survey import shown
+from segzoo.datasets.numbered import packed
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
 from segzoo.images import read
@@ -164,6 +165,7 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
 def _numbers(look: Look) -> NDArray[np.int32]:
     """Return the numbers of a mask's objects; those beyond 31 bits are given anew."""
     numbers = _values(look)
+    numbers = packed(numbers) if numbers.ndim == 3 else numbers
     if numbers.max(initial=0) > np.iinfo(np.int32).max:
         numbers = np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
     return numbers.astype(np.int32)
@@ -207,6 +209,7 @@ def _sized(mask: Image.Image, look: Look) -> Image.Image:
 
 def _classes(values: NDArray[Any], look: Look, meaning: Meaning) -> NDArray[np.uint8]:
     if meaning.kind == "instances":
+        values = packed(values) if values.ndim == 3 else values
         return np.where(values == meaning.ignore, VOID, values > 0).astype(np.uint8)
     if meaning.colours:
         return _by_table(_packed(_looked_up(values, look)), _colour_table(meaning))

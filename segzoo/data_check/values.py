@@ -129,7 +129,11 @@ def _numbered_objects(looks: Sequence[Look], meaning: Meaning) -> Iterator[Findi
         "classes. All objects are trained as one class, and scored one by one: pass "
         f"{' '.join(meaning.options)}. Where they are of several classes, say which number is which: "
         'data.instances={"1-99":"cell","100-199":"debris"}, or a CSV file with the columns number and class. '
-        f"If the numbers are classes after all, pass data.classes={highest + 1} instead.",
+        + (
+            f"If the numbers are classes after all, pass data.classes={highest + 1} instead."
+            if highest
+            else ""
+        ),
     )
 
 

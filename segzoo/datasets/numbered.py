@@ -229,7 +229,10 @@ def read_rows(told: bool | str | Mapping[str, str | int], root: Path) -> tuple[l
     try:
         return list(_csv_rows(path)), path
     except OSError as error:
-        raise FailureError(f"instances: {told} cannot be read: {error.strerror or error}") from error
+        raise FailureError(
+            f"instances: {told} cannot be read: {error.strerror or error}. Say true where all objects are of "
+            f"one class, else a CSV file or a table such as {_EXAMPLE}"
+        ) from error
     except csv.Error as error:
         raise FailureError(f"instances: {path} is no CSV file: {error}") from error
 
@@ -285,10 +288,15 @@ def _class(word: str | int, labels: Labels) -> int | None:
     return class_index(labels, word)
 
 
+def packed(colours: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the numbers that colours ``(H, W, 3)`` stand for: ``red + 256 * green + 65536 * blue``."""
+    wide = colours.astype(np.int64)
+    return wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16
+
+
 def _whole(values: NDArray[Any], where: str) -> NDArray[np.int64]:
     if values.ndim == 3:
-        wide = values[..., :3].astype(np.int64)
-        return wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16
+        return packed(values)
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             whole = np.isfinite(values) & (values == np.floor(values)) & (abs(values) < _MOST)
