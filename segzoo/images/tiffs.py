@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _COLOURS, _INKS = 0, 1, 2, 5
 #: Extra samples that are opacity: associated with the colours, or not.
 _MULTIPLIED = 1
 _OPACITY = (_MULTIPLIED, 2)
+#: How strips and tiles are packed that tifffile unpacks by itself: not at all, by Deflate, PackBits.
+_PACKED = (1, 8, 32773, 32946)
 #: From this orientation on, rows and columns change places.
 _TURNED = 5
 #: What Pillow's modes hold of each pixel; others lose something of a TIFF.
@@ -82,24 +84,42 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
     """
     regular(path)
     try:
-        picture = PillowImage(path, Image.open(path), counted=False)
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        picture = None  # rows of what is too large at once can be had all the same
-    try:
-        try:
-            tifffile = load_tifffile()
-        except MissingExtraError:
+        tifffile = load_tifffile()
+    except MissingExtraError:
+        with _pillows(path) as picture:
             if picture is None or not _is_enough(picture):
                 raise
             picture.count_pages()
             picture.info = described(picture.info, picture.tags)
             yield picture
-            return
-        with _opened(tifffile, path) as file:
-            yield TiffImage(path, file, picture)
+        return
+    with ExitStack() as stack:
+        file = stack.enter_context(_opened(tifffile, path))
+        if not file.pages:
+            raise ImageError("it has no page")
+        picture = None if _is_plain(file.pages.first) else stack.enter_context(_pillows(path))
+        yield TiffImage(path, file, picture)
+
+
+@contextmanager
+def _pillows(path: Path) -> Iterator[PillowImage | None]:
+    """Open a TIFF with Pillow, if that knows it."""
+    try:
+        picture = PillowImage(path, Image.open(path), counted=False)
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        yield None  # rows of what is too large at once can be had all the same
+        return
+    try:
+        yield picture
     finally:
-        if picture is not None:
-            picture.close()
+        picture.close()
+
+
+def _is_plain(page: Any) -> bool:
+    """Whether tifffile decodes a page alone, so that nobody need ask Pillow."""
+    bits = page.bitspersample
+    stored = page.compression in _PACKED and isinstance(bits, int) and bits % 8 == 0
+    return stored and page.photometric in (_BLACK_IS_ZERO, _COLOURS) and _MULTIPLIED not in page.extrasamples
 
 
 @contextmanager
@@ -299,7 +319,7 @@ def _is_side(page: Any) -> bool:
 
 def _stack(file: Any) -> _Layout | None:
     """Return the pages of a file that names its axes; ``None`` where each directory is a page of its own."""
-    if not (file.is_imagej or file.is_ome or file.is_shaped or file.is_lsm):
+    if not (file.is_imagej or file.is_ome or file.is_shaped or file.is_lsm) or _is_alone(file):
         return None
     pages: list[_Page] = []
     axes = ""
@@ -325,6 +345,15 @@ def _stack(file: Any) -> _Layout | None:
         names=_channel_names(file, bands.pop()),
         frames=frames if -1 not in frames else (),
     )
+
+
+def _is_alone(file: Any) -> bool:
+    """Whether a file that tifffile wrote is one page, which its description calls as large as it is."""
+    if len(file.pages) != 1 or file.is_imagej or file.is_ome or not file.is_shaped:
+        return False
+    told = re.match(r'\{"shape": \[([\d, ]+)\]', str(file.pages.first.description))
+    sizes = [int(size) for size in told[1].split(",")] if told else []
+    return bool(sizes) and math.prod(sizes) == math.prod(file.pages.first.shape)
 
 
 def _pages_of(series: Any) -> tuple[list[_Page], str] | None:
