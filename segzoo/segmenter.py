@@ -76,7 +76,7 @@ class Segmenter(nn.Module):
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: what the model is, what it expects, and what it reaches."""
-        from segzoo.notebooks.model import model_html
+        from segzoo.notebooks import model_html
 
         first = self.head.weight
         return model_html(

@@ -11,7 +11,7 @@ from PIL import Image
 from segzoo.errors import OptionError
 from segzoo.images import displayed
 from segzoo.labels import alone, class_index, foreground
-from segzoo.notebooks.segmentation import segmentation_html, shares_in_words, thumbnails
+from segzoo.notebooks import segmentation_html, shares_in_words, thumbnails
 from segzoo.prediction.outputs.painting import (
     cut_out,
     paint_classes,
