@@ -21,7 +21,7 @@ from segzoo.errors import OptionError, PluginError, SegzooError, did_you_mean
 from segzoo.http import refusing_offline
 from segzoo.options import MOST_CHANNELS, check_integer, shown
 from segzoo.plugins import resolve
-from segzoo.plugins.watch import building
+from segzoo.plugins.guard import building
 from segzoo.segmenter import Segmenter
 from segzoo.specs import EncoderSpec, ModelSpec, PartSpec, WeightsSpec
 

@@ -20,7 +20,7 @@ from segzoo.errors import (
 from segzoo.interfaces import Dataset
 from segzoo.options import shown
 from segzoo.plugins import resolve
-from segzoo.plugins.watch import building
+from segzoo.plugins.guard import building
 from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:

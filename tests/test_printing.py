@@ -29,7 +29,7 @@ from segzoo.training.recipe.writing import to_toml
 HOSTILE = "a\x1b]0;owned\x07b\rc\x9b31md\x7fe\u202ef\u2028g\udce9h\ufeff"
 SHOWN = r"a\x1b]0;owned\x07b\rc\x9b31md\x7fe\u202ef\u2028g\udce9h\ufeff"
 # Code of plug-ins speaks for itself (watch); two processes speak to one another (tried, listing).
-ELSEWHERE = {"printing.py", "plugins/watch.py", "installation/tried.py", "testing/listing.py"}
+ELSEWHERE = {"printing.py", "plugins/guard.py", "installation/tried.py", "testing/listing.py"}
 
 # Of the lone surrogates, names of files hold the second half alone.
 ANY = st.characters(codec="utf-8") | st.characters(

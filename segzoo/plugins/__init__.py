@@ -24,7 +24,7 @@ from segzoo import builtin, hooks
 from segzoo.discovery import Candidate, blocked, in_folder, installed, strict
 from segzoo.discovery import resolve as resolve
 from segzoo.errors import PluginError, did_you_mean
-from segzoo.plugins.watch import Guard, in_a_line, person_first, traced, watching
+from segzoo.plugins.guard import Guard, in_a_line, person_first, traced, watching
 from segzoo.registry import plural
 from segzoo.specs import SPEC_TYPES as SPEC_TYPES
 from segzoo.specs import Spec

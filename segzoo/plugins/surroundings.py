@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _WORDS = ("SEGZOO_", "HF_HUB_OFFLINE")
 #: What torch's generator starts from in a new process.
 _TORCH_SEED = 67280421310721
-#: Signals that segzoo and the libraries below it go by; the first three are those of `segzoo.plugins.person`.
+#: Signals that segzoo and the libraries below it go by; the first three are those of `segzoo.plugins.guard`.
 _SIGNALS = ("SIGPIPE", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 
 

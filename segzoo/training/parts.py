@@ -12,7 +12,7 @@ from segzoo import zoo
 from segzoo.errors import OptionError, SegzooError, did_you_mean
 from segzoo.options import is_number, shown
 from segzoo.plugins import resolve
-from segzoo.plugins.watch import building
+from segzoo.plugins.guard import building
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

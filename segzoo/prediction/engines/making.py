@@ -14,7 +14,7 @@ from segzoo.errors import MissingExtraError, OptionError, PluginError, UnknownNa
 from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
 from segzoo.plugins import resolve
-from segzoo.plugins.watch import building
+from segzoo.plugins.guard import building
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
 from segzoo.prediction.engines.openvino import disagreement, make_openvino
