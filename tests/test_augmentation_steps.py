@@ -313,3 +313,31 @@ def test_steps_about_colours_change_the_bands_alone_that_are_colours():
     blurred = make_augmentation({"blur": {"probability": 1}}, ignore_index=IGNORE)
     assert not blurred.of_colours
     assert (blurred(image, mask, random(1), colours=())[0] != image).any(axis=(0, 1)).all()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {},
+        {"crop": {"size": 20}},
+        {"crop": {"size": 70, "padding": "zero"}, "flip": {}},
+        {"crop": {"size": 70}, "brightness": {}},
+        {"rotate": {}, "crop": {"size": 20}},
+        {"one_of": {"flip": {}, "blur": {}}},
+    ],
+    ids=str,
+)
+def test_values_are_scaled_before_the_first_step_whatever_it_leaves(steps):
+    image = np.random.default_rng(0).integers(100, 4000, (40, 50, 4)).astype(np.uint16)
+    mask = np.zeros((40, 50), np.uint8)
+    mask[:30] = IGNORE
+
+    def scale(values):
+        return ((values - 100.0) / 4000).astype(np.float32) + np.float32(0.1)
+
+    augmentation = make_augmentation(steps, ignore_index=IGNORE)
+    for seed in range(5):
+        made, found = augmentation(image, mask, np.random.default_rng(seed), scale=scale)
+        before, same = augmentation(scale(image), mask, np.random.default_rng(seed))
+        assert np.array_equal(made, before)
+        assert np.array_equal(found, same)

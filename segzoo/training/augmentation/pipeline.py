@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from segzoo.specs import Labels
-    from segzoo.training.augmentation.step import Pair, Pixels, Size
+    from segzoo.training.augmentation.step import Pair, Pixels, Scale, Size
 
 
 @dataclass(frozen=True)
@@ -91,23 +91,27 @@ class Augmentation:
         random: np.random.Generator,
         *,
         colours: Sequence[int] | None = None,
+        scale: Scale | None = None,
     ) -> Pair:
         """Return an image and its mask after all steps, in memory of their own.
 
         Args:
-            image: ``(H, W, C)`` of any number of bands: uint8, or float32 in which 1 is white.
+            image: ``(H, W, C)`` of any number of bands: uint8, or float32 in which 1 is white; of any type
+                where ``scale`` makes that of it.
             mask: ``(H, W)`` uint8 class indices, ``ignore_index`` where pixels count for nothing; or
                 ``(K, H, W)`` of classes that overlap, whose planes move together.
             random: decides everything.
             colours: which bands are colours, red, green and blue in this order where all are there: steps
                 about colours change them alone. ``None`` if all are.
+            scale: makes pixels of the image's values, value by value; of those alone that the first step
+                leaves, where it is a crop. ``None`` if they are pixels already.
         """
         if mask.ndim == 3:
             # Each combination of classes is an index, so that all steps move planes as they move classes.
             flat, table = flattened(mask)
-            image, flat = self._done(image, flat, random, len(table) - 1, colours)
+            image, flat = self._done(image, flat, random, len(table) - 1, colours, scale)
             return image, np.ascontiguousarray(table.T[:, flat])
-        return self._done(image, mask, random, self.ignore_index, colours)
+        return self._done(image, mask, random, self.ignore_index, colours, scale)
 
     def _done(
         self,
@@ -116,11 +120,17 @@ class Augmentation:
         random: np.random.Generator,
         ignore: int | None,
         colours: Sequence[int] | None,
+        scale: Scale | None,
     ) -> Pair:
-        before = image, mask
+        before, steps = (image, mask), self.steps
         if colours is not None and tuple(colours) == tuple(range(image.shape[2])):
             colours = None
-        for step in self.steps:
+        if scale is not None and not steps:
+            image = scale(image)
+        elif scale is not None:
+            image, mask = steps[0].scaled(image, mask, random, ignore, colours, scale)
+            steps = steps[1:]
+        for step in steps:
             image, mask = step.done(image, mask, random, ignore, colours)
         return _own(image, before[0]), _own(mask, before[1])
 

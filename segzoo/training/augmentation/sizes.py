@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,9 +25,11 @@ from segzoo.training.augmentation.step import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from segzoo.training.augmentation.step import Pair, Pixels, Size
+    from segzoo.training.augmentation.step import Pair, Pixels, Scale, Size
 
 
 _read_interpolation = read_choice("bilinear", "bicubic")
@@ -240,7 +242,20 @@ class Crop(Step):
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return the part and its mask, at ``size``."""
-        part, classes = resized(*self._part(image, mask, random, ignore), self.size)
+        return self.scaled(image, mask, random, ignore, None, _as_it_is)
+
+    def scaled(
+        self,
+        image: NDArray[Any],
+        mask: Pixels,
+        random: np.random.Generator,
+        ignore: int | None,
+        colours: Sequence[int] | None,
+        scale: Scale,
+    ) -> Pair:
+        """Return what a call does of an image that is scaled in the part alone."""
+        del colours
+        part, classes = resized(*self._part(image, mask, random, ignore, scale), self.size)
         for _ in range(_TRIES):
             if ignore is None or (classes[::8, ::8] != ignore).any() or (classes != ignore).any():
                 break
@@ -248,15 +263,16 @@ class Crop(Step):
             if not len(counting):
                 break
             aim = counting[random.integers(len(counting))]
-            part, classes = resized(*self._part(image, mask, random, ignore, aim), self.size)
+            part, classes = resized(*self._part(image, mask, random, ignore, scale, aim), self.size)
         return part, classes
 
     def _part(
         self,
-        image: Pixels,
+        image: NDArray[Any],
         mask: Pixels,
         random: np.random.Generator,
         ignore: int | None,
+        scale_values: Scale,
         aim: NDArray[np.intp] | None = None,
     ) -> Pair:
         """Return a part at the image's scale, which holds the pixel ``aim`` if there is one."""
@@ -273,12 +289,12 @@ class Crop(Step):
             starts.append(int(random.integers(low, high + 1)))
         if all(0 <= a <= n - s for a, n, s in zip(starts, mask.shape, sides, strict=True)):
             window = slice(starts[0], starts[0] + sides[0]), slice(starts[1], starts[1] + sides[1])
-            return image[window], mask[window]
+            return scale_values(image[window]), mask[window]
         if self.padding == "mirror":
             rows, columns = (mirrored(n, a, s) for n, a, s in zip(mask.shape, starts, sides, strict=True))
-            return at(image, rows, columns), at(mask, rows, columns)
+            return scale_values(at(image, rows, columns)), at(mask, rows, columns)
         outside = outside_value(self.outside, ignore)
-        return pasted(image, sides, starts, 0), pasted(mask, sides, starts, outside)
+        return pasted(scale_values(image), sides, starts, 0), pasted(mask, sides, starts, outside)
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the crop's size."""
@@ -288,6 +304,10 @@ class Crop(Step):
     def ignores(self) -> str:
         """Return the setting by which pixels from outside the image count for nothing, or ``""``."""
         return "outside" if self.padding == "zero" and self.outside == "ignore" else ""
+
+
+def _as_it_is(pixels: Pixels) -> Pixels:
+    return pixels
 
 
 def outside_value(outside: str | int, ignore: int | None) -> int:

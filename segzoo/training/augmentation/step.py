@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     #: Images are uint8, or float32 whose white is 1; masks are integers.
     Pixels = NDArray[Any]
     Pair = tuple[Pixels, Pixels]
+    #: From some of an image's values, of any type, to pixels that steps take.
+    Scale = Callable[[NDArray[Any]], Pixels]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,21 @@ class Step:
         image = image.copy()
         image[..., bands] = changed
         return image, mask
+
+    def scaled(
+        self,
+        image: NDArray[Any],
+        mask: Pixels,
+        random: np.random.Generator,
+        ignore: int | None,
+        colours: Sequence[int] | None,
+        scale: Scale,
+    ) -> Pair:
+        """Return what `done` does of an image whose values ``scale`` makes pixels of, value by value.
+
+        A step that leaves most of an image out need not scale all of it.
+        """
+        return self.done(scale(image), mask, random, ignore, colours)
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the height and width that come out where ``before`` goes in; ``None`` where they vary."""

@@ -134,10 +134,11 @@ class Augmented(Dataset[Batch]):
         sample = self.dataset[index]
         random = np.random.default_rng([self.seed, epoch, index])
         choice = self._bands.choose(index, sample)
-        image = self._scaled(index, sample, take_bands(np.atleast_3d(sample.image), choice))
-        mask = counted(sample, self.labels)
+        image = take_bands(np.atleast_3d(sample.image), choice)
+        scaling, mask = self._scaling(index, sample, image), counted(sample, self.labels)
         colours = colour_bands(choice, self.preprocessing)
-        image, mask = self.augment(image, mask, random, colours=colours)
+        scale = None if scaling.is_identity else scaling.apply
+        image, mask = self.augment(image, mask, random, colours=colours, scale=scale)
         pixels = torch.from_numpy(normalised(np.ascontiguousarray(image), self.preprocessing))
         return Batch(pixels, torch.from_numpy(np.ascontiguousarray(mask)), torch.tensor(index))
 
@@ -155,13 +156,13 @@ class Augmented(Dataset[Batch]):
         named = ", ".join(choice.names[index] for index in colours)
         return f"augmentation changes the colours of {named}, not of {', '.join(others)}"
 
-    def _scaled(self, index: int, sample: Sample, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return pixels as intensity leaves them; how an image is scaled is measured once."""
+    def _scaling(self, index: int, sample: Sample, pixels: NDArray[Any]) -> Scaling:
+        """Return how intensity scales an image, which is measured once."""
         if index not in self._scalings:
             nodata = None if sample.info is None else sample.info.nodata
             with naming_sample(sample.name):
                 self._scalings[index] = scaling_for(self.preprocessing.intensity, pixels, nodata=nodata)
-        return self._scalings[index].apply(pixels)
+        return self._scalings[index]
 
 
 def make_loader(
