@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from segzoo import cli, create, save, zoo
 from segzoo.cli.table import table
+from segzoo.config import config_of
+from segzoo.specs import BandStatistics, Intensity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +119,23 @@ def test_info_of_a_pair_and_of_a_timm_encoder(capsys: pytest.CaptureFixture[str]
     assert (pair["decoder"], pair["encoder"]) == ("segzoo:unet", "timm:resnet18")
     (encoder,) = info(capsys, "resnet18")
     assert (encoder["parameters"], encoder["strides"]) == (11_176_512, [2, 4, 8, 16, 32])
+
+
+def test_info_shows_bands_intensity_and_what_weights_were_trained_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = create("unet", num_classes=1, in_channels=2, width=2, depth=2)
+    config = config_of(model)
+    measured = Intensity(mode="percentiles", low=1, high=99.8, over="data", measured=((3.0, 400.0),))
+    preprocessing = replace(config.preprocessing, bands=("nir", "3"), intensity=measured)
+    seen = BandStatistics(minimum=0, low=0.1, high=0.9, maximum=1, mean=0.4, std=0.2)
+    model.segzoo_config = replace(config, preprocessing=preprocessing, statistics=(seen, seen))
+    save(model, tmp_path / "w")
+    (known,) = info(capsys, str(tmp_path / "w"))
+    assert known["preprocessing"]["bands"] == ["nir", "3"]
+    assert known["preprocessing"]["intensity"] == "percentiles:1,99.8:data (3 to 400)"
+    assert list(known["statistics"]) == ["nir", "band 3"]
+    assert known["statistics"]["nir"].startswith("0.1 to 0.9 ")
 
 
 def test_info_names_the_folder_whose_network_cannot_be_built(

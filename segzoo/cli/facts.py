@@ -13,6 +13,7 @@ import torch
 from segzoo import zoo
 from segzoo.architecture import build, plan
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
+from segzoo.images.intensity import intensity_text
 from segzoo.labels import background_name
 from segzoo.plugins import resolve
 from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, RecipeSpec, WeightsSpec
@@ -138,10 +139,32 @@ def _of_recipe(spec: RecipeSpec) -> dict[str, Any]:
     return {key: value for key, value in said.items() if key not in ("summary", "origin")}
 
 
+def _intensity(config: ModelConfig) -> str:
+    """Return the text form of an intensity, with what was measured over the training data."""
+    intensity = config.preprocessing.intensity
+    between = "and" if intensity.mode == "standard" else "to"
+    pairs = ", ".join(f"{low:.6g} {between} {high:.6g}" for low, high in intensity.measured)
+    return intensity_text(intensity) + (f" ({pairs})" if pairs else "")
+
+
+def _statistics(config: ModelConfig) -> dict[str, str]:
+    """Return what a network was trained on, by band."""
+    count, bands = len(config.statistics), config.preprocessing.bands
+    names = bands if len(bands) == count else [str(number) for number in range(1, count + 1)]
+    found = {}
+    for name, one in zip(names, config.statistics, strict=True):
+        told = f"{one.low:.3g} to {one.high:.3g} (1st to 99th percentile)"
+        told += f", mean {one.mean:.3g}, std {one.std:.3g}"
+        found[f"band {name}" if name.isdecimal() else name] = told
+    return found
+
+
 def _of_config(config: ModelConfig) -> dict[str, Any]:
     said = {key: value for key, value in asdict(config).items() if value not in ("", {})}
+    said["preprocessing"] = {**said["preprocessing"], "intensity": _intensity(config)}
     return {
         **said,
+        "statistics": _statistics(config),
         "classes": config.labels.classes,
         "background": background_name(config.labels) or "none",
         "parameters": _parameters(lambda: build(config.architecture)),
