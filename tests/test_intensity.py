@@ -267,11 +267,12 @@ def test_floats_a_little_beyond_0_to_1_are_taken_for_0_to_1():
     assert np.array_equal(scaling.apply(image), np.rint(image.clip(0, 1) * 255).astype(np.uint8))
 
 
-def test_floats_up_to_255_are_taken_as_they_are_and_larger_ones_refused():
+def test_floats_up_to_255_are_taken_as_they_are_and_larger_or_much_smaller_ones_refused():
     image = noise((50, 50, 1), np.float32, high=255)
     assert np.array_equal(scaled("uint8", image), np.rint(image).astype(np.uint8))
-    with pytest.raises(ImageError, match=r"0 to 255.*--intensity"):
-        scaled("uint8", image * 4)
+    for factor in (4, 1 / 50):
+        with pytest.raises(ImageError, match=r"0 to 255.*--intensity"):
+            scaled("uint8", image * np.float32(factor))
 
 
 def test_true_and_false_become_the_ends():

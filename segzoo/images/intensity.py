@@ -41,6 +41,8 @@ _USUAL = (1.0, 99.8)
 
 #: Floats count as 0 to 1 if all but single pixels lie in this range; beyond 0 and 1 they are clipped.
 _UNIT = (-0.25, 2.0)
+#: Floats that reach no further than this are neither 0 to 1 nor a picture of 0 to 255.
+_NEITHER = 16.0
 #: Bright values may be left out where they are fewer than one in so many; likewise those side by side.
 _SINGLE, _SIDE_BY_SIDE = 1_000, 100_000
 
@@ -435,7 +437,8 @@ class _Bits(_Measure):
 
     Files of 12-bit cameras are 16 bits wide but reach only 4095. Bright values that stand alone in their row
     are left out while they are fewer than one in a thousand: hot pixels of a camera do, and would darken all
-    else; a cell, however small, is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to 255.
+    else; a cell, however small, is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to 255; which of
+    them values of up to 10 are meant in, nobody can tell.
     """
 
     def __init__(self) -> None:
@@ -453,7 +456,7 @@ class _Bits(_Measure):
         self._least, self._most = min(self._least, float(least)), max(self._most, float(most))
         if rows.dtype.kind == "f":
             self._floats = True
-            for threshold in (1.0, _UNIT[1], 255.0):
+            for threshold in (1.0, _UNIT[1], _NEITHER, 255.0):
                 if most > threshold:
                     self._count(("above", threshold), rows > threshold)
         elif rows.dtype != np.bool_:
@@ -487,10 +490,11 @@ class _Bits(_Measure):
             self._tell("above", 1.0)
             return [(0.0, 1.0)]
         if self._floats:
-            if not self._few("above", 255.0):
+            if self._few("above", _NEITHER) or not self._few("above", 255.0):
                 raise ImageError(
-                    "floating-point pixels must lie in 0 to 1 or 0 to 255 without a range that is brought to "
-                    f"0 to 1, got up to {self._most:g}: {self._advice()}"
+                    "floating-point pixels must lie in 0 to 1 or 0 to 255 (and use more than a sixteenth of "
+                    f"that) without a range that is brought to 0 to 1, got up to {self._most:g}: "
+                    f"{self._advice()}"
                 )
             return [(0.0, 255.0)]
         bits = next((bits for bits in range(8, 64, 2) if self._few("bits", bits)), 64)
@@ -506,7 +510,7 @@ class _Bits(_Measure):
     def _advice(self) -> str:
         return (
             f"say --intensity range:{self._least:g},{self._most:g} (the values that become 0 and 1), "
-            "window:CENTRE,WIDTH or percentiles:1,99.8; data.intensity=... in training, intensity=... in Python"
+            "window:CENTRE,WIDTH or percentiles:1,99.8; it is data.intensity= in training, intensity= in Python"
         )
 
 
