@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from segzoo.datasets.matching import by_name
-from segzoo.errors import FailureError
-from segzoo.images import readable_suffixes
+from segzoo.errors import FailureError, ImageError, MissingExtraError
+from segzoo.images import count_pages, may_have_pages, readable_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -23,10 +23,23 @@ _AFFIX = re.compile(rf"^(?:{_WORDS})[_.-](?=.)|(?<=.)[_.-](?:{_WORDS})$", re.IGN
 _SHOWN = 8
 
 
-def masks_in(folder: Path) -> dict[str, Path]:
-    """Return the mask files in a folder and below, by path without suffix.
+class MaskFile(NamedTuple):
+    """A mask, or one of the pages of a file.
 
-    The overlays that ``segzoo predict`` leaves beside its masks are no masks.
+    Attributes:
+        path: the file.
+        page: from 0, of a file with several.
+    """
+
+    path: Path
+    page: int | None = None
+
+
+def masks_in(folder: Path) -> dict[str, MaskFile]:
+    """Return the masks in a folder and below, by path without suffix.
+
+    The overlays that ``segzoo predict`` leaves beside its masks are no masks. The pages of a stack or volume
+    are masks of their own, called as data sets call them: page 3 of ``head_mask.nii.gz`` is ``head/0003``.
 
     Raises:
         FailureError: there is no such folder, it holds no mask, or two files have one name.
@@ -39,7 +52,22 @@ def masks_in(folder: Path) -> dict[str, Path]:
         del found[name]
     if not found:
         raise FailureError(f"{folder} holds no masks ({' '.join(sorted(readable_suffixes()))})")
-    return found
+    masks: dict[str, MaskFile] = {}
+    for name, path in found.items():
+        pages = _pages_of(path)
+        masks |= (
+            {name: MaskFile(path)}
+            if pages == 1
+            else {f"{_core(name)}/{page:04}": MaskFile(path, page) for page in range(pages)}
+        )
+    return masks
+
+
+def _pages_of(path: Path) -> int:
+    try:
+        return count_pages(path) if may_have_pages(path) else 1
+    except (ImageError, MissingExtraError):
+        return 1  # reading it says what is wrong
 
 
 def pair(
@@ -80,14 +108,18 @@ def pair(
 def _by_core(names: Iterable[str], where: str) -> dict[str, str]:
     cores: dict[str, str] = {}
     for name in names:
-        folder, slash, stem = name.rpartition("/")
-        core = folder + slash + _AFFIX.sub("", stem)
+        core = _core(name)
         if core in cores:
             raise FailureError(
                 f"{where}: {cores[core]!r} and {name!r} both seem to belong to {core!r}: keep one of them"
             )
         cores[core] = name
     return cores
+
+
+def _core(name: str) -> str:
+    folder, slash, stem = name.rpartition("/")
+    return folder + slash + _AFFIX.sub("", stem)
 
 
 def _listed(names: list[str]) -> str:

@@ -130,10 +130,11 @@ class _Truths:
 
     def __getitem__(self, index: int) -> Sample:
         name = self.names[index]
-        path, image = self.files[name], np.empty((0, 0), np.uint8)
+        (path, page), image = self.files[name], np.empty((0, 0), np.uint8)
         if self._objects is None:
-            return Sample(image=image, mask=to_classes(read_mask(path), self.labels, str(path)), name=name)
-        mask, objects = self._objects.split(read_mask(path, colours=True), [name], str(path))
+            values = read_mask(path, page=page)
+            return Sample(image=image, mask=to_classes(values, self.labels, str(path)), name=name)
+        mask, objects = self._objects.split(read_mask(path, page=page, colours=True), [name], str(path))
         return Sample(image=image, mask=mask, name=name, instances=objects)
 
 
@@ -156,8 +157,8 @@ def _cases(
 
     def case(index: int) -> ScoredSample:
         sample = truths[index]
-        path = files[partners[sample.name]]
-        values = read_mask(path, colours=numbered is not None)
+        path, page = files[partners[sample.name]]
+        values = read_mask(path, page=page, colours=numbered is not None)
         if values.shape[:2] != sample.mask.shape:
             raise MaskError(
                 f"{path} is {size(values)}, the truth of {sample.name} is {size(sample.mask)} "

@@ -56,6 +56,21 @@ def test_labels_of_another_number_of_slices_are_told(tmp_path: Path):
         open_dataset(str(root), split="all")
 
 
+def test_volumes_of_masks_are_scored_against_volumes_of_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    root = volumes(tmp_path / "data", "a", "b")
+    (tmp_path / "found").mkdir()
+    for name in "ab":
+        label = nibabel.load(root / f"labelsTr/{name}.nii.gz")
+        mask = np.asarray(label.dataobj).astype(np.uint8)
+        nibabel.save(nibabel.Nifti1Image(mask, label.affine), tmp_path / f"found/{name}_mask.nii.gz")
+    for truth in (["--data", str(root), "--split", "all"], ["--truth", str(root / "labelsTr")]):
+        assert run(["evaluate", "--predictions", str(tmp_path / "found"), *truth]) == 0
+        assert "6 images" in (told := capsys.readouterr().out)
+        assert "1.0000" in told
+
+
 def test_the_doctor_knows_the_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     root = volumes(tmp_path, *(f"v{number}" for number in range(4)), depth=3)
     run(["data", "check", str(root)])
