@@ -133,3 +133,27 @@ def test_a_turned_image_of_16_bits_says_what_it_takes_to_decode_it_whole(tmp_pat
     assert (rows.height, rows.width, rows.channels) == (24, 20, 3)
     assert rows.resident >= stored.size * 3 * 8  # floats of 64 bits, on their way to bytes
     assert np.array_equal(rows.read(0, 24), images.read(tmp_path / "a.tif"))
+
+
+def test_without_tifffile_pillow_reads_what_it_can_read_whole(tmp_path, monkeypatch):
+    kinds = {
+        "grey": RANDOM.integers(0, 256, (20, 24), np.uint8),
+        "colour": RANDOM.integers(0, 256, (20, 24, 3), np.uint8),
+        "deep": RANDOM.integers(0, 65536, (20, 24), np.uint16),
+        "pages": RANDOM.integers(0, 256, (3, 20, 24), np.uint8),
+    }
+    for name, pixels in kinds.items():
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif", pixels, photometric="rgb" if name == "colour" else "minisblack"
+        )
+    channels = RANDOM.integers(0, 256, (2, 20, 24), np.uint8)
+    tifffile.imwrite(tmp_path / "channels.tif", channels, imagej=True, metadata={"axes": "CYX"})
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    for name in ("grey", "colour", "deep"):
+        got = images.read(tmp_path / f"{name}.tif")
+        assert np.array_equal(got.squeeze(), kinds[name])
+        assert got.dtype == kinds[name].dtype
+    assert images.count_pages(tmp_path / "pages.tif") == 3
+    assert np.array_equal(images.read(tmp_path / "pages.tif", page=2)[..., 0], kinds["pages"][2])
+    with pytest.raises(MissingExtraError, match="this TIFF needs tifffile"):
+        images.read(tmp_path / "channels.tif")  # whose pages are bands
