@@ -144,10 +144,12 @@ def model_html(
     channels = config.architecture.in_channels
     rows[1:1] = [("images", f"{channels} channel{'s' if channels != 1 else ''}"), ("logits", str(logits))]
     rows.append(("classes", _classes(config)))
-    if config.labels.background != 0:
+    if config.labels.overlapping:
+        rows.append(("overlapping", "yes: a sigmoid for each class"))
+    elif config.labels.background != 0:
         rows.append(("background", markup(background_name(config.labels) or "none")))
     rows.append(("preprocessing", markup(preprocessing_steps(config.preprocessing))))
-    if logits == 1:
+    if logits == 1 or config.labels.overlapping:
         rows.append(("threshold", f"{config.threshold:g}"))
     if config.provenance.get("data"):
         rows.append(("trained on", markup(str(config.provenance["data"]))))

@@ -245,6 +245,24 @@ def test_weights_travel_and_a_training_goes_on_with_the_same_result(discs, run, 
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_card_and_a_score_that_is_made_again_say_how_classes_are_decided(discs, run, tmp_path, capsys):
+    out = tmp_path / "released"
+    assert cli.run(["release", str(run), str(out), "--full"]) == 0
+    card = (out / "README.md").read_text()
+    assert "masks of 2 classes that overlap out" in card
+    assert "Each class has a sigmoid and is where it exceeds 0.5" in card
+    assert cli.run(["reproduce", str(out), "--check", "--device", "cpu"]) == 0
+    assert "reproduced" in capsys.readouterr().out
+    assert "a sigmoid for each class" in segzoo.load(out)._repr_html_()
+
+
+def test_folds_are_scored_by_the_rules_of_classes_that_overlap(discs, tmp_path):
+    words = ["train", "--folds", "--data", str(discs), "data.overlapping=true", *TINY, "split.folds=2"]
+    assert cli.run([*words, "epochs=1", f"out={tmp_path / 'folds'}"]) == 0
+    told = json.loads((tmp_path / "folds/folds.json").read_text())
+    assert "each class by itself" in told["contracts"]["classes"]
+
+
 def test_training_begins_with_weights_of_other_classes(discs, run, tmp_path, capsys):
     words = ["train", "--data", str(discs), "data.overlapping=true", *TINY, f"out={tmp_path / 'out'}"]
     assert (

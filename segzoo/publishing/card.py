@@ -98,9 +98,12 @@ def _about(config: ModelConfig) -> str:
     images = {1: "grey images", 3: "colour images"}.get(
         architecture.in_channels, f"images of {architecture.in_channels} channels"
     )
-    kinds = len(config.labels.classes)
+    count = len(config.labels.classes)
+    masks = f"a mask of {count} classes"
+    if config.labels.overlapping:
+        masks = f"masks of {count} classes that overlap" if count > 1 else "a mask of one class"
     return (
-        f"A semantic segmentation model, `{architecture.name}`: {images} in, a mask of {kinds} classes out.\n"
+        f"A semantic segmentation model, `{architecture.name}`: {images} in, {masks} out.\n"
         "The weights are safetensors and the config is JSON: nothing in this repository is run."
     )
 
@@ -140,6 +143,12 @@ def _classes(config: ModelConfig) -> str:
     told = (
         [] if labels.background == 0 else ["", f"Background: {_one_line(background_name(labels) or 'none')}."]
     )
+    if labels.overlapping:
+        told = [
+            "",
+            f"Each class has a sigmoid and is where it exceeds {config.threshold:g}: a pixel may have "
+            "several, or none.",
+        ]
     return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows, *told])
 
 
