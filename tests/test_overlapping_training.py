@@ -247,11 +247,12 @@ def test_weights_travel_and_a_training_goes_on_with_the_same_result(discs, run, 
 
 def test_the_card_and_a_score_that_is_made_again_say_how_classes_are_decided(discs, run, tmp_path, capsys):
     out = tmp_path / "released"
-    assert cli.run(["release", str(run), str(out), "--full"]) == 0
+    assert cli.run(["release", str(run), str(out), "--full", "--data", str(discs)]) == 0
     card = (out / "README.md").read_text()
     assert "masks of 2 classes that overlap out" in card
     assert "Each class has a sigmoid and is where it exceeds 0.5" in card
-    assert cli.run(["reproduce", str(out), "--check", "--device", "cpu"]) == 0
+    again = ["reproduce", str(out), "--check", "--device", "cpu", "--data", str(discs)]
+    assert cli.run(again) == 0
     assert "reproduced" in capsys.readouterr().out
     assert "a sigmoid for each class" in segzoo.load(out)._repr_html_()
 
