@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+import segzoo
 from segzoo import zoo
 from segzoo.build import make_loss, make_metric
 from segzoo.config import Architecture, ModelConfig
@@ -401,3 +403,27 @@ def test_a_model_card_says_which_class_is_background_unless_it_is_the_first(back
     card = model_card(config)
     assert told in card
     assert ("Background:" in card) == bool(told)
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("thresholds", [{}, {0: 0.4, 1: 0.35, 2: 0.4}])
+def test_a_network_s_mask_is_the_same_whatever_the_indices_of_classes(background, thresholds):
+    torch.manual_seed(0)
+    order, labels = (1, 2, 0), replace(STREET, background=background)
+    model = segzoo.create("unet", num_classes=3, width=8, depth=2).eval()
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    with torch.no_grad():
+        model.head.weight.normal_(std=99)
+        pixels = torch.tensor(image / 255).float().permute(2, 0, 1)[None]
+        model.head.bias -= model(pixels).mean((0, 2, 3))
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for part in ("weight", "bias"):
+            getattr(other.head, part).copy_(getattr(model.head, part)[np.argsort(order)])
+    model.segzoo_config = replace(model.segzoo_config, labels=labels)
+    other.segzoo_config = replace(other.segzoo_config, labels=moved(labels, order))
+    found = segzoo.Predictor(model, thresholds=thresholds)(image)
+    given = {order[index]: value for index, value in thresholds.items()}
+    moved_mask = segzoo.Predictor(other, thresholds=given)(image).mask
+    assert len(np.unique(found.mask)) > 1
+    assert np.array_equal(moved_mask, np.array(order)[found.mask])

@@ -174,6 +174,7 @@ def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
     """Print the recipe as TOML, and as comments what was found of data and model; or all as JSON."""
+    from segzoo.labels import background_name
     from segzoo.training.data.splits import open_splits
     from segzoo.training.network import make_network
     from segzoo.training.recipe.writing import to_toml
@@ -183,11 +184,15 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:
         sizes = {"train": len(training), "val": len(validation), "parameters": parameters}
-        echo_json({"recipe": asdict(recipe), **sizes, "classes": list(training.labels.classes)})
+        background = background_name(training.labels) or None
+        classes = {"classes": list(training.labels.classes), "background": background}
+        echo_json({"recipe": asdict(recipe), **sizes, **classes})
         return
     echo(to_toml(recipe))
     echo(f"# {len(training):,} images to train on, {len(validation):,} to validate with")
-    echo(f"# classes: {', '.join(training.labels.classes)}")
+    background = background_name(training.labels) or "none"
+    told = "" if training.labels.background == 0 else f"; background: {background}"
+    echo(f"# classes: {', '.join(training.labels.classes)}{told}")
     echo(f"# {recipe.model}: {parameters:,} parameters")
 
 

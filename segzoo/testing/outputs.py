@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,7 +89,7 @@ class _Subject:
         for found in _examples():
             image = found.image if "image" in self.spec.needs else refuse
             scores = found.probabilities if "probabilities" in self.spec.needs else None
-            self._written(Segmentation(found.mask, _LABELS, image, scores), self.spec.formats[0])
+            self._written(Segmentation(found.mask, found.labels, image, scores), self.spec.formats[0])
 
     def by_rows(self) -> None:
         for suffix in self.spec.formats if self.spec.by_rows else ():
@@ -109,7 +110,7 @@ class _Subject:
         given: Any = {"image": (lambda: image) if image else None, "source": "image", "whole": not step}
         with TemporaryDirectory() as folder:
             path = Path(folder) / f"image{suffix}"
-            with output_files({"it": path}, _LABELS, size, specs={"it": self.spec}, **given) as files:
+            with output_files({"it": path}, found.labels, size, specs={"it": self.spec}, **given) as files:
                 if not step:
                     files.write_whole(found)
                 for top in range(0, len(found.mask) if step else 0, step or 1):
@@ -120,13 +121,24 @@ class _Subject:
 
 
 def _examples() -> Iterator[Segmentation]:
-    """Yield objects that cross every band, in colours and in grey; nothing but background; and one pixel."""
+    """Yield objects that cross every band, in colours and in grey; nothing but background; and one pixel.
+
+    In the last one no class is background.
+    """
     random = np.random.default_rng(0)
-    for (height, width), channels, classes in ((_SIZE, 3, 3), (_SIZE, 1, 3), (_SIZE, 3, 1), ((1, 1), 3, 3)):
+    every = replace(_LABELS, classes=("sky", "one", "two"), background=None)
+    cases = (
+        (_SIZE, 3, 3, _LABELS),
+        (_SIZE, 1, 3, _LABELS),
+        (_SIZE, 3, 1, _LABELS),
+        ((1, 1), 3, 3, _LABELS),
+        (_SIZE, 3, 3, every),
+    )
+    for (height, width), channels, classes, labels in cases:
         coarse = random.integers(0, classes, (height // 9 + 1, width // 9 + 1), np.uint8)
         mask = coarse.repeat(9, axis=0).repeat(9, axis=1)[:height, :width].copy()
         image = random.integers(0, 256, (height, width, channels), np.uint8)
-        yield Segmentation(mask, _LABELS, image, random.random((3, height, width), np.float32))
+        yield Segmentation(mask, labels, image, random.random((3, height, width), np.float32))
 
 
 def _read(data: bytes, suffix: str) -> Any:
