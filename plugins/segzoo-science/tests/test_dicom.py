@@ -156,6 +156,32 @@ def test_frames_are_pages(tmp_path: Path):
         assert image.read(1)[0, 0, 0] == 12
 
 
+def test_frames_of_a_volume_have_places_and_scales_of_their_own(tmp_path: Path):
+    groups = []
+    for height, slope in ((20.0, 2.0), (10.0, 1.0)):
+        place, scale, group = Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient = [0.0, 0.0, height]
+        scale.RescaleSlope, scale.RescaleIntercept = slope, -10
+        group.PlanePositionSequence, group.PixelValueTransformationSequence = [place], [scale]
+        groups.append(group)
+    measures, plane, shared = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.25], 10
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    path = written(
+        tmp_path / "a.dcm",
+        np.array([[[1, 2]], [[3, 4]]], np.uint16),
+        bits=12,
+        PerFrameFunctionalGroupsSequence=groups,
+        SharedFunctionalGroupsSequence=[shared],
+    )
+    with open_dicom(path) as image:
+        assert (image.info.pages, image.info.page_axis, image.info.dtype) == (2, "z", "int16")
+        assert image.info.pixel_size == (0.5, 0.25)
+        assert [image.read(page)[0, :, 0].tolist() for page in range(2)] == [[-7, -6], [-8, -6]]
+        assert (np.array(image.info.extra["affine"]) @ [0, 0, 1, 1]).tolist() == [0, 0, 20, 1]
+
+
 def test_packed_pixels_are_unpacked(tmp_path: Path):
     path = written(tmp_path / "a.dcm", np.arange(64, dtype=np.uint16).reshape(8, 8))
     data = pydicom.dcmread(path)

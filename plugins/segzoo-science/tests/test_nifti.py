@@ -71,6 +71,17 @@ def test_slices_go_along_the_axis_that_was_chosen(tmp_path: Path, axis: str, ord
     assert info.pixel_size == size
 
 
+def test_a_large_compressed_volume_is_read_by_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(nifti, "_MOST_KEPT", 10)
+    image = nibabel.Nifti1Image(np.stack([HEAD / 7 - 1000.0, HEAD / 7], axis=3), SIZES)
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    found, info = volume(tmp_path / "a.nii.gz", fourth="pages")
+    wanted = HEAD.transpose(2, 1, 0)[:, ::-1, ::-1] / 7
+    assert info.dtype == found.dtype.name == "float32"
+    assert np.allclose(found[..., 0], np.concatenate([wanted - 1000, wanted]), atol=2e-2)
+
+
 def test_a_single_slice_is_shown_in_its_plane(tmp_path: Path):
     found, _ = volume(written(tmp_path / "a.nii", HEAD[:, :1]))
     assert np.array_equal(found[0, ..., 0], HEAD[:, 0].T[::-1, ::-1])

@@ -40,8 +40,8 @@ Axis = Literal["axial", "coronal", "sagittal"]
 #: Axes of the body, as numbers of right, front and head, that pages, rows and columns run along.
 _PLANES: dict[str, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 _UNITS = {"mm": "mm", "unknown": "mm", "micron": "um", "meter": "m"}
-#: Bytes of a compressed volume that are kept decoded, since a slice of it cannot be had alone.
-_MOST_KEPT = 2**31
+#: Bytes of a compressed volume that is kept decoded, since each slice takes all before it to be unpacked.
+_MOST_KEPT = 2**29
 
 
 def load_nibabel() -> Any:
@@ -179,7 +179,8 @@ class NiftiImage:
         proxy = self._volume.dataobj
         self._slope, self._intercept = float(proxy.slope), float(proxy.inter)
         self._scaled = (self._slope, self._intercept) != (1.0, 0.0)
-        self._stored = shape
+        size = math.prod(shape) * dtype.itemsize
+        self._packed = path.name.lower().endswith(".gz") and size <= _MOST_KEPT
         self._kept: NDArray[Any] | None = None
         self.info = self._describe(dtype, header, affine, shape)
 
@@ -221,26 +222,31 @@ class NiftiImage:
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return a slice ``(H, W, C)``, its values as the header scales them."""
-        pages = self._layout.sizes[0]
-        array = self._array()
+        pages, (axis, *_), (step, *_) = self._layout.sizes[0], self._layout.axes, self._layout.steps
+        time, number = divmod(page, pages)
+        number = number if step > 0 else pages - 1 - number
+        proxy = self._volume.dataobj
+        where = [slice(None)] * len(proxy.shape)
+        if axis < len(where):
+            where[axis] = slice(number, number + 1)
         if self._times > 1:
-            array = array[..., page // pages]
-        found = self._layout.slices(array)[page % pages]
-        if found.ndim == 2:
-            found = found[..., None]
-        if self._scaled:
-            return (found * self._slope + self._intercept).astype(np.float32)
-        return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
+            where[3] = slice(time, time + 1)
+        kept = self._unpacked()
+        part = proxy[tuple(where)] if kept is None else kept[tuple(where)]
+        if kept is not None and self._scaled:
+            part = part * self._slope + self._intercept
+        shape = list(self._layout.shape)
+        shape[axis] = 1
+        found = self._layout.slices(part.reshape(*shape, self._bands))[0]
+        return np.ascontiguousarray(found, self.info.dtype)
 
-    def _array(self) -> NDArray[Any]:
-        """Return the array as it is stored, mapped where the file is not compressed."""
-        if self._kept is not None:
-            return self._kept
-        shape = (*self._stored, 1, 1)[: max(len(self._stored), 3)]
-        array = np.asanyarray(self._volume.dataobj.get_unscaled()).reshape(shape)
-        if isinstance(array, np.memmap) or array.nbytes <= _MOST_KEPT:
-            self._kept = array
-        return array
+    def _unpacked(self) -> NDArray[Any] | None:
+        """Return all values of a compressed file as they are stored; nothing where slices are read alone."""
+        if not self._packed:
+            return None
+        if self._kept is None:
+            self._kept = np.asanyarray(self._volume.dataobj.get_unscaled())
+        return self._kept
 
 
 def _too_many_axes(path: Path, shape: tuple[int, ...], header: Any) -> str:
