@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from doctor_data import save
+from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.data_check import check_data
 from segzoo.data_check.facts import look_at_mask
 from segzoo.data_check.meaning import interpret
+from segzoo.data_check.preview import preview
+from segzoo.specs.pictures import DEFAULT_PALETTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,3 +231,11 @@ def test_objects_without_a_number_are_told_where_they_look_like_the_others(tmp_p
     found = next(finding for finding in report.findings if finding.kind == "unfinished")
     assert found.severity == "warning"
     assert '"0":"ignore"' in found.advice
+
+
+def test_a_preview_tells_objects_that_touch_apart_by_colour(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    data = written(tmp_path / "data", [cells(random, 60) for _ in range(6)], lambda mask: mask > 0)
+    sheet = np.asarray(Image.open(preview(str(data), out=tmp_path / "sheet.png")).convert("RGB"))
+    shown = set(map(tuple, np.unique(sheet.reshape(-1, 3), axis=0).tolist()))
+    assert shown >= set(DEFAULT_PALETTE[1:8])

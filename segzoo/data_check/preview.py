@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, Meaning, fits, interpret
 from segzoo.data_check.pictures import same_shape, turned_with_image
-from segzoo.data_check.repair import class_mask
+from segzoo.data_check.repair import class_mask, object_mask
 from segzoo.data_check.sheet import Cell, draw_sheet
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import in_sample, look_at_pairs
@@ -44,6 +44,8 @@ _JUDGED = 200
 _MARK = "segzoo sheet"
 _ADVICE = "name another picture with --out, or replace it with --overwrite"
 _GREY = (150, 150, 150)
+#: Objects that are numbered take turns in the colours of so many classes.
+_OBJECTS = ("background", *(f"{first}, {first + 7}, ..." for first in range(1, 8)))
 _EMPTY = Cell("", "", None, None)
 
 
@@ -188,10 +190,17 @@ def _cells_of_pairs(
     )
     found = list(looks.values())
     meaning = interpret([look.mask for look in found], [look.mask_path for look in found])
-    names = meaning.names or ("background", "foreground")
+    names = _OBJECTS if meaning.kind == "instances" else meaning.names or ("background", "foreground")
     labels = with_void(Labels(classes=names, palette=_palette(meaning)))
     cells = [_cell(looks[index], meaning, labels, bands) for index in shown]
     return cells, labels, {name: len(part) for name, part in parts.items()}
+
+
+def _coloured(look: Look, meaning: Meaning) -> NDArray[np.uint8]:
+    """Return a mask of objects in a few colours, so that those that touch are told apart."""
+    numbers = object_mask(look)
+    colours = np.where(numbers > 0, (numbers - 1) % (len(_OBJECTS) - 1) + 1, 0)
+    return np.where(numbers == meaning.ignore, VOID, colours).astype(np.uint8)
 
 
 def _palette(meaning: Meaning) -> tuple[tuple[int, int, int], ...]:
@@ -224,7 +233,8 @@ def _cell(look: Look, meaning: Meaning, labels: Labels, bands: tuple[str, ...]) 
     trouble = ""
     if look.mask.size != look.image.size and not turned_with_image(look):
         trouble = "sizes differ" if same_shape(look) else "shapes differ"
-    mask = np.asarray(class_mask(look, meaning))
+    numbered = meaning.kind == "instances"
+    mask = _coloured(look, meaning) if numbered else np.asarray(class_mask(look, meaning))
     return Cell(look.name, look.split, image, _void_last(mask, VOID, labels), trouble)
 
 

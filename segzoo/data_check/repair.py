@@ -155,20 +155,23 @@ def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) 
     if meaning.kind != "instances":
         indexed(class_mask(look, meaning), meaning).save(mask)
         return
-    numbers = np.asarray(_sized(Image.fromarray(_numbers(look)), look))
+    numbers = object_mask(look)
     if numbers.max() <= 0xFFFF:
         Image.fromarray(numbers.astype(np.uint16)).save(mask)
     else:  # PNG ends at 16 bits
         Image.fromarray(numbers).save(mask.with_suffix(".tif"))
 
 
-def _numbers(look: Look) -> NDArray[np.int32]:
-    """Return the numbers of a mask's objects; those beyond 31 bits are given anew."""
+def object_mask(look: Look) -> NDArray[np.int32]:
+    """Return the numbers of a mask's objects, turned and sized like its image.
+
+    Those beyond 31 bits are given anew.
+    """
     numbers = _values(look)
     numbers = packed(numbers) if numbers.ndim == 3 else numbers
     if numbers.max(initial=0) > np.iinfo(np.int32).max:
         numbers = np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
-    return numbers.astype(np.int32)
+    return np.asarray(_sized(Image.fromarray(numbers.astype(np.int32)), look))
 
 
 def _save_upright(look: Look, path: Path) -> Path:
