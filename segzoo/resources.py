@@ -7,6 +7,7 @@ threads beyond it only wait for each other.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -219,5 +220,5 @@ def parse_memory(text: str | int) -> int:
 def told_bytes(size: float) -> str:
     """Return a number of bytes for people, rounded up: ``41 kB``, ``310 MB``, ``1.24 GB``."""
     if size >= 1e9:
-        return f"{-(-size // 1e7) / 100:,.2f} GB"
-    return f"{-(-size // 1e6):.0f} MB" if size >= 1e6 else f"{-(-size // 1e3):.0f} kB"
+        return f"{math.ceil(size / 1e7) / 100:,.2f} GB"
+    return f"{math.ceil(size / 1e6)} MB" if size >= 1e6 else f"{math.ceil(size / 1e3)} kB"

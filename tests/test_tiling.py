@@ -20,7 +20,7 @@ from segzoo.prediction.tiling import (
 )
 from segzoo.prediction.tiling.layout import cut, foresee, weights
 from segzoo.prediction.tiling.profile import USUAL_GRID
-from segzoo.resources import parse_memory
+from segzoo.resources import parse_memory, told_bytes
 
 #: As the U-Net of 31 million weights was measured.
 UNET = NetworkProfile(in_channels=3, num_classes=2, grid=16, radius=96, bytes_per_pixel=2389)
@@ -67,6 +67,14 @@ def by_tiles(model: nn.Module, image: np.ndarray, **options: object) -> np.ndarr
 def whole_logits(model: nn.Module, image: np.ndarray) -> Tensor:
     with torch.inference_mode():
         return model(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(0, "0 kB"), (1, "1 kB"), (41_000, "41 kB"), (309_000_001, "310 MB"), (1_231_000_000, "1.24 GB")],
+)
+def test_a_number_of_bytes_is_told_rounded_up(size, told):
+    assert told_bytes(size) == told
 
 
 def test_memory_is_read_as_people_write_it() -> None:
