@@ -88,7 +88,7 @@ class Curve:
             mask, true = image.counted_for(index), image.of_class(index)[1]
             counted = ... if mask is None else mask
             codes = self._codes(image.probabilities[index][counted]) << 1
-            np.bitwise_or(codes, true[counted].ravel(), out=codes)
+            codes |= true[counted].ravel()
             seen = _Histogram()
             seen.add(*_runs(np.sort(codes)))
             area = self._area(*seen.split())
