@@ -95,6 +95,7 @@ def test_every_band_of_every_format_reaches_the_network(tmp_path, capsys, form, 
     config = segzoo.load(out).segzoo_config
     assert config.architecture.in_channels == bands
     assert len(config.statistics) == bands
+    assert "mean of each band" in (out / "report.html").read_text()
     masks = tmp_path / "masks"
     images = [str(path) for path in sorted((data / "images").iterdir())]
     assert run(["predict", *images, "--model", str(out), "--out", str(masks)]) == 0

@@ -18,6 +18,7 @@ import segzoo
 from segzoo.files import write_whole
 from segzoo.options import check_positive
 from segzoo.training.checkpoints import remove
+from segzoo.training.data.measuring import described
 from segzoo.training.network import for_whole_images
 from segzoo.training.recipe.writing import to_toml
 from segzoo.training.report.history import Example, Journal
@@ -98,7 +99,8 @@ class Outputs:
             versions = (
                 f"segzoo {segzoo.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
             )
-            self.journal.about(text, {"device": device, "machine": machine(), "versions": versions})
+            about = {"device": device, "machine": machine(), "versions": versions}
+            self.journal.about(text, about | described(self.trainee.config))
         self.tracking.begin()
 
     def epoch(self, entry: Mapping[str, float], found: Validation | None, *, seconds: float) -> None:

@@ -17,13 +17,14 @@ import numpy as np
 
 from segzoo.errors import ImageError
 from segzoo.images import band_names, choose_bands, take_bands, told_alpha
-from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
+from segzoo.images.intensity import intensity_text, measure_bands, measured_over, missing, scaling_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from segzoo.config import ModelConfig
     from segzoo.images import BandChoice
     from segzoo.interfaces import Dataset, Sample
     from segzoo.specs import BandStatistics, Preprocessing
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _IMAGES = 200
 #: Pixels of each whose values the statistics count.
 _PIXELS = 1 << 16
+#: Bands that a report describes.
+_BANDS = 8
 #: Ways in which images are scaled, of which each has a line.
 _LINES = 3
 
@@ -188,6 +191,25 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     if told and len(places) < len(dataset):
         told.append(f"found on {len(places)} of {len(dataset):,} training images")
     return Measured(replace(preprocessing, intensity=intensity), statistics, gone, tuple(told))
+
+
+def described(config: ModelConfig) -> dict[str, str]:
+    """Return what a report says of the images that are trained on, by name."""
+    preprocessing = config.preprocessing
+    intensity = intensity_text(preprocessing.intensity)
+    if preprocessing.intensity.measured:
+        pairs = (f"{low:.6g} and {high:.6g}" for low, high in preprocessing.intensity.measured)
+        intensity += f", measured: {'; '.join(pairs)}"
+    told = {"intensity": intensity}
+    if preprocessing.bands:
+        told["bands"] = ", ".join(preprocessing.bands)
+    if config.statistics:
+        some = config.statistics[:_BANDS]
+        more = f" and {len(config.statistics) - _BANDS} more" if len(config.statistics) > _BANDS else ""
+        for name in ("mean", "std"):
+            values = ", ".join(f"{getattr(band, name):.3f}" for band in some)
+            told[f"{name} of each band"] = f"{values}{more}"
+    return told
 
 
 def _spread(count: int) -> list[int]:
