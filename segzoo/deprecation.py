@@ -69,7 +69,8 @@ def renamed_fields(**names: str) -> Callable[[Class], Class]:
     def decorate(kind: Class) -> Class:
         kind.__init__ = renamed(**names)(kind.__init__)
         for old, new in names.items():
-            setattr(kind, old, property(functools.partial(_read, old, new)))
+            read = functools.partial(_read, old, new)
+            setattr(kind, old, property(read, doc=f"The earlier name of ``{new}``."))
         return kind
 
     return decorate
