@@ -296,3 +296,14 @@ def test_pages_of_different_sizes_and_kinds_are_each_what_they_are(tmp_path):
         rows = open_rows(tmp_path / "a.tif", page=number)
         assert (rows.height, rows.width, rows.dtype) == (*page.shape[:2], page.dtype)
         assert np.array_equal(rows.read(0, rows.height).squeeze(), page)
+
+
+def test_jpeg_2000_that_pillow_narrows_is_told_of(tmp_path):
+    Image.fromarray(values("uint8", 32, 32, 3)).save(tmp_path / "a.jp2")
+    Image.fromarray(values("uint16", 32, 32, 1)[..., 0]).save(tmp_path / "deep.jp2", irreversible=False)
+    assert read(tmp_path / "deep.jp2").dtype == np.uint16
+    read(tmp_path / "a.jp2")  # without a warning
+    data = (tmp_path / "a.jp2").read_bytes()
+    (tmp_path / "b.jp2").write_bytes(data.replace(b"\0\3\7\7", b"\0\3\x0b\7", 1))  # 12 bits, in its header
+    with pytest.warns(UserWarning, match=r"b\.jp2 holds 12 bits a band, of which Pillow decodes 8"):
+        read(tmp_path / "b.jp2")

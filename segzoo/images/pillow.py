@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ _BANDS: dict[str, tuple[tuple[str, ...], int | None]] = {
 }
 #: The modes that Pillow would have, if it had them with 16 bits, of PNGs.
 _NARROWED = {"LA;16B": "LA", "RGB;16B": "RGB", "RGBA;16B": "RGBA"}
+#: Bytes at the start of a JPEG 2000 file that say how deep it is.
+_HEAD = 4096
 #: Other modes, and the one that they become: the same colours, coded in another way.
 _BECOMES = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 
@@ -97,6 +100,12 @@ class PillowImage:
             page_axis="time" if image.format in ("GIF", "WEBP", "PNG") else "",
             extra={"coding": image.mode} if taken == "RGB" != image.mode else {},
         )
+        if (
+            image.format == "JPEG2000"
+            and (bits := jp2_bits(path)) > 8
+            and np.dtype(self.info.dtype) == np.uint8
+        ):
+            warnings.warn(f"{path} holds {bits} bits a band, of which Pillow decodes 8", stacklevel=2)
         if image.format == "TIFF" and orientation_of(image) != 1:
             # Pillow turns these itself; where it maps the file into memory, it takes rows for columns.
             image.filename = ""  # pyright: ignore[reportAttributeAccessIssue]
@@ -205,6 +214,16 @@ def pixels_of(image: Image.Image) -> NDArray[Any]:
         image = image.convert(mode)
     pixels = np.asarray(image)
     return native(pixels.reshape(image.height, image.width, -1))
+
+
+def jp2_bits(path: Path) -> int:
+    """Return the bits of the first band of a JPEG 2000 file; 0 where its header is not found."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if (place := head.find(b"ihdr")) >= 0:
+        return (head[place + 14] & 127) + 1
+    place = head.find(b"\xff\x51")  # the marker SIZ of a bare stream of code
+    return (head[place + 40] & 127) + 1 if 0 <= place < _HEAD - 40 else 0
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -7,10 +7,8 @@ Pillow would narrow to 8 bits, drop bands of, or not know. All else is Pillow's,
 from __future__ import annotations
 
 import logging
-import math
 import re
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +21,19 @@ from segzoo.images.arrays import names_of_bands, native
 from segzoo.images.georeference import PLACING, TAGS, described
 from segzoo.images.pillow import PillowImage
 from segzoo.images.sizes import check_pixels
+from segzoo.images.stacks import pages_of
+from segzoo.images.strips import BLACK_IS_ZERO, COLOURS, INKS, WHITE_IS_ZERO, check_tiles
 from segzoo.interfaces import ImageInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from segzoo.images.strips import RawRows, SegmentRows
     from segzoo.interfaces import OpenedImage
 
-#: Pixels of a tile that may be more than the whole image has.
-_LARGEST_TILE = 2**24
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _COLOURS, _INKS = 0, 1, 2, 5
 #: Extra samples that are opacity: associated with the colours, or not.
 _MULTIPLIED = 1
 _OPACITY = (_MULTIPLIED, 2)
@@ -53,8 +51,6 @@ _LENGTHS = {
     **dict.fromkeys(("cm", "centimeter"), ("mm", 10.0)),
     **dict.fromkeys(("m", "meter"), ("m", 1.0)),
 }
-#: What an axis of a stack is called.
-_AXES = {"Z": "z", "T": "time", "P": "position", "R": "position"}
 
 
 def load_tifffile() -> Any:
@@ -97,7 +93,7 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
         file = stack.enter_context(_opened(tifffile, path))
         if not file.pages:
             raise ImageError("it has no page")
-        picture = None if _is_plain(file.pages.first) else stack.enter_context(_pillows(path))
+        picture = None if all(map(_is_plain, file.pages)) else stack.enter_context(_pillows(path))
         yield TiffImage(path, file, picture)
 
 
@@ -119,7 +115,7 @@ def _is_plain(page: Any) -> bool:
     """Whether tifffile decodes a page alone, so that nobody need ask Pillow."""
     bits = page.bitspersample
     stored = page.compression in _PACKED and isinstance(bits, int) and bits % 8 == 0
-    return stored and page.photometric in (_BLACK_IS_ZERO, _COLOURS) and _MULTIPLIED not in page.extrasamples
+    return stored and page.photometric in (BLACK_IS_ZERO, COLOURS) and _MULTIPLIED not in page.extrasamples
 
 
 @contextmanager
@@ -154,7 +150,7 @@ class TiffImage:
 
     def __init__(self, path: Path, file: Any, picture: PillowImage | None) -> None:
         self._path, self._file, self._picture = path, file, picture
-        self._layout = _stack(file) or _directories(file)
+        self._layout = pages_of(file)
         if not self._layout.pages:
             raise ImageError(f"{path} is damaged or cut short: it has no page")
         first = self._layout.pages[0].keyframe
@@ -162,7 +158,7 @@ class TiffImage:
             self._picture = None
         self._exact_kind = _kind(first)
         self.info = self.describe()
-        self._planes: dict[int, list[_Raw | _Segments] | None] = {}
+        self._planes: dict[int, list[RawRows | SegmentRows] | None] = {}
 
     def describe(self, page: int = 0) -> ImageInfo:
         """Return what is said of a page; those of a TIFF may differ in size and kind."""
@@ -172,7 +168,7 @@ class TiffImage:
         bands, alpha = _bands(key, self._layout.pages[page].count, self._layout.names)
         dtype, palette = np.dtype(key.dtype).name, ()
         height, width, orientation = key.imagelength, key.imagewidth, orientation_of(key)
-        inverted = key.photometric == _WHITE_IS_ZERO
+        inverted = key.photometric == WHITE_IS_ZERO
         if picture := self._picture_of(page):
             told = picture.info
             dtype, palette = told.dtype, told.palette
@@ -228,7 +224,7 @@ class TiffImage:
         planes = self._by_rows(page)
         return None if planes is None else sum(plane.resident for plane in planes)
 
-    def _by_rows(self, page: int) -> list[_Raw | _Segments] | None:
+    def _by_rows(self, page: int) -> list[RawRows | SegmentRows] | None:
         found = self._layout.pages[page]
         changed = orientation_of(found.keyframe) != 1 or _MULTIPLIED in found.keyframe.extrasamples
         if changed and self._picture_of(page):  # by Pillow, and rows are as they are stored
@@ -236,170 +232,6 @@ class TiffImage:
         if page not in self._planes:
             self._planes = {page: found.planes(self._path)}
         return self._planes[page]
-
-
-@dataclass(frozen=True)
-class _Page:
-    """Where a page's bands lie: in one directory of the file, or in one for each.
-
-    Attributes:
-        keyframe: the directory that says how all of them are stored.
-        parts: tifffile's pages, each with one band or several; empty where values follow each other at
-            ``offsets``.
-        offsets: where the values of each part begin.
-        dtype: of values at offsets, with the file's order of bytes.
-    """
-
-    keyframe: Any
-    parts: tuple[Any, ...] = ()
-    offsets: tuple[int, ...] = ()
-    dtype: np.dtype[Any] | None = None
-
-    @property
-    def count(self) -> int:
-        """Of parts."""
-        return len(self.parts) or len(self.offsets)
-
-    def read(self, path: Path) -> NDArray[Any]:
-        """Return all rows ``(H, W, C)``."""
-        if self.offsets:
-            found = [plane.rows(0, self.keyframe.imagelength) for plane in self.planes(path) or ()]
-        else:
-            found = [_in_order(_decoded(part, path), self.keyframe.axes, path) for part in self.parts]
-        return found[0] if len(found) == 1 else np.concatenate(found, axis=2)
-
-    def planes(self, path: Path) -> list[_Raw | _Segments] | None:
-        """Return what reads rows, or ``None`` where tifffile or Pillow decode the page at once."""
-        key = self.keyframe
-        shape = (key.imagelength, key.imagewidth, key.samplesperpixel)
-        if self.offsets:
-            assert self.dtype is not None
-            return [_Raw(path, offset, shape, self.dtype) for offset in self.offsets]
-        planes: list[_Raw | _Segments] = []
-        for part in self.parts:
-            found = _planes_of(part, path)
-            if found is None:
-                return None
-            planes += found
-        return planes
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """The pages of a file.
-
-    Attributes:
-        pages: each with its bands.
-        axis: what pages are.
-        names: of the bands that lie in parts of their own.
-        frames: the number of Pillow's frame for each page, where a page is one directory.
-    """
-
-    pages: list[_Page]
-    axis: str = ""
-    names: tuple[str, ...] = ()
-    frames: tuple[int, ...] = ()
-
-
-def _directories(file: Any) -> _Layout:
-    """Return a page for each directory of the file, but for overviews and masks of others."""
-    found = [(number, page) for number, page in enumerate(file.pages)]
-    kept = [(number, page) for number, page in found if not _is_side(page)] or found
-    return _Layout(
-        [_Page(getattr(page, "keyframe", page), (page,)) for _, page in kept],
-        frames=tuple(number for number, _ in kept),
-    )
-
-
-def _is_side(page: Any) -> bool:
-    """Whether a page is a smaller copy or a mask of another."""
-    kind = int(getattr(page, "subfiletype", 0) or 0)
-    return bool(kind & 0b101)
-
-
-def _stack(file: Any) -> _Layout | None:
-    """Return the pages of a file that names its axes; ``None`` where each directory is a page of its own."""
-    if not (file.is_imagej or file.is_ome or file.is_shaped or file.is_lsm) or _is_alone(file):
-        return None
-    pages: list[_Page] = []
-    axes = ""
-    bands: set[int] = set()
-    for series in file.series:
-        if _is_side(series.keyframe):
-            continue
-        found = _pages_of(series)
-        if found is None:
-            return None
-        pages += found[0]
-        axes = axes or found[1]
-        bands |= {page.count for page in found[0]}
-    if len(bands) != 1 or (bands == {1} and len(pages) == len(file.pages) and not axes):
-        return None
-    named = [_AXES[axis] for axis in axes if axis in _AXES]
-    single = bands == {1} and all(page.parts for page in pages)
-    numbers = {id(page): number for number, page in enumerate(file.pages)} if single else {}
-    frames = tuple(numbers.get(id(page.parts[0]), -1) for page in pages) if single else ()
-    return _Layout(
-        pages,
-        axis=" and ".join(dict.fromkeys(named)),
-        names=_channel_names(file, bands.pop()),
-        frames=frames if -1 not in frames else (),
-    )
-
-
-def _is_alone(file: Any) -> bool:
-    """Whether a file that tifffile wrote is one page, which its description calls as large as it is."""
-    if len(file.pages) != 1 or file.is_imagej or file.is_ome or not file.is_shaped:
-        return False
-    told = re.match(r'\{"shape": \[([\d, ]+)\]', str(file.pages.first.description))
-    sizes = [int(size) for size in told[1].split(",")] if told else []
-    return bool(sizes) and math.prod(sizes) == math.prod(file.pages.first.shape)
-
-
-def _pages_of(series: Any) -> tuple[list[_Page], str] | None:
-    """Return the pages of a series, and the axes that number them; ``None`` if it is no stack of planes."""
-    key = series.keyframe
-    axes = list(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
-    plane = [axis for axis in axes if axis[0] in key.axes]
-    # What numbers the directories, before the axes of one directory.
-    outer = [axis for axis in axes if axis not in plane]
-    if len(plane) != len(key.axes) or not {"Y", "X"} <= set(key.axes):
-        return None
-    count = math.prod(size for _, size in outer)
-    numbers = np.arange(count).reshape([size for _, size in outer])
-    bands = [place for place, (axis, _) in enumerate(outer) if axis == "C"]
-    grouped = np.moveaxis(numbers, bands, range(-len(bands), 0))
-    grouped = grouped.reshape(-1, math.prod(numbers.shape[place] for place in bands))
-    paged = "".join(axis for axis, size in outer if axis != "C" and size > 1)
-    dtype = np.dtype(series.dtype).newbyteorder(key.parent.byteorder)
-    packed = key.planarconfig == 1 and key.bitspersample == 8 * dtype.itemsize
-    if series.dataoffset is not None and packed:
-        size = math.prod(key.shape) * dtype.itemsize
-        return [
-            _Page(key, offsets=tuple(series.dataoffset + int(n) * size for n in group), dtype=dtype)
-            for group in grouped
-        ], paged
-    planes = list(series.pages)
-    if len(planes) != count:
-        return None
-    pages = [_Page(key, tuple(planes[n] for n in group if planes[n] is not None)) for group in grouped]
-    return [page for page in pages if page.parts], paged
-
-
-def _channel_names(file: Any, count: int) -> tuple[str, ...]:
-    """Return the names that OME gives to channels, one for each of ``count``, or none."""
-    if not file.is_ome or count < 2:
-        return ()
-    try:
-        told = import_module("tifffile").xml2dict(file.ome_metadata)
-        image = told["OME"]["Image"]
-        image = image[0] if isinstance(image, list) else image
-        channels = image["Pixels"]["Channel"]
-        channels = channels if isinstance(channels, list) else [channels]
-        names = tuple(str(one.get("Name", "")) for one in channels)
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return ()
-    return names if len(names) == count and all(names) else ()
 
 
 def _pixel_size(file: Any, page: Any) -> tuple[tuple[float, float] | None, str]:
@@ -435,7 +267,7 @@ def _ome_size(file: Any) -> tuple[tuple[float, float] | None, str]:
 def _exact(page: Any, picture: PillowImage) -> bool:
     """Whether Pillow gives all bits and bands of a page as they are."""
     mode, samples, bits = picture.mode, page.samplesperpixel, page.bitspersample
-    if page.photometric == _INKS:
+    if page.photometric == INKS:
         return mode == "CMYK" and samples == 4
     if not isinstance(bits, int) or page.planarconfig != 1:  # of one band too, where Pillow stumbles over it
         return False
@@ -455,7 +287,7 @@ def _bands(page: Any, parts: int, known: tuple[str, ...]) -> tuple[tuple[str, ..
     samples = page.samplesperpixel
     if parts > 1:
         return known or names_of_bands(parts * samples, colours=False), None
-    colours = ("red", "green", "blue") if page.photometric == _COLOURS else ()
+    colours = ("red", "green", "blue") if page.photometric == COLOURS else ()
     if samples == 1:
         colours = ("grey",)
     names = list(colours[:samples])
@@ -468,148 +300,8 @@ def _bands(page: Any, parts: int, known: tuple[str, ...]) -> tuple[tuple[str, ..
     return tuple(names), alpha
 
 
-def _in_order(pixels: NDArray[Any], axes: str, path: Path) -> NDArray[Any]:
-    """Return a decoded page as ``(H, W, C)``."""
-    if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"]):
-        raise ImageError(f"{path} has the axes {axes}: a page must be rows, columns and perhaps colours")
-    pixels = pixels.transpose([axes.index(axis) for axis in "YXS" if axis in axes])
-    return pixels if "S" in axes else pixels[..., None]
-
-
-def _decoded(page: Any, path: Path) -> NDArray[Any]:
-    try:
-        return page.asarray()
-    except Exception as error:
-        raise _told(error, page, path) from error
-
-
-def _told(error: Exception, page: Any, path: Path) -> Exception:
-    """Return what to say where tifffile cannot decode: a codec is missing, or the file is damaged."""
-    if isinstance(error, MemoryError | ImageError):
-        return error
-    if "imagecodecs" in str(error):
-        name = getattr(page.compression, "name", page.compression)
-        return missing_extra(f"{path} is packed with {name}, which needs imagecodecs", "tiff")
-    return ImageError(f"{path} is damaged or cut short: {str(error).strip() or type(error).__name__}")
-
-
 def orientation_of(page: Any) -> int:
     """Return how a page of tifffile lies, as EXIF counts it: 1 is upright."""
     tag = page.tags.get("Orientation")
     value = 1 if tag is None else int(tag.value)
     return value if value in range(1, 9) else 1
-
-
-def check_tiles(page: Any) -> None:
-    """Raise `ValueError` if the tiles of a page of tifffile are far larger than its image."""
-    tile = page.tilelength * page.tilewidth if page.is_tiled else 0
-    if tile > max(_LARGEST_TILE, 4 * page.imagelength * page.imagewidth):
-        raise ValueError(f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image")
-
-
-def _planes_of(page: Any, path: Path) -> Sequence[_Raw | _Segments] | None:
-    """Return what reads the rows of a directory; ``None`` where it must be decoded whole."""
-    grey = page.photometric == _BLACK_IS_ZERO
-    colours = page.photometric == _COLOURS
-    deep = page.photometric == _WHITE_IS_ZERO and page.bitspersample != 8
-    whole_bytes = isinstance(page.bitspersample, int) and page.bitspersample in (8, 16, 32, 64)
-    if not whole_bytes or page.imagedepth != 1 or not (grey or colours or deep):
-        return None
-    check_tiles(page)
-    separate = page.planarconfig != 1 and page.samplesperpixel > 1
-    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
-    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-    if page.is_contiguous:
-        start, size = page.dataoffsets[0], height * width * dtype.itemsize
-        if separate:
-            return [_Raw(path, start + s * size, (height, width, 1), dtype) for s in range(samples)]
-        return [_Raw(path, start, (height, width, samples), dtype)]
-    if separate:
-        planes = [_Segments(path, page, 1, first=s) for s in range(samples)]
-    else:
-        planes = [_Segments(path, page, samples)]
-    try:
-        planes[0].rows(0, 1)
-    except MissingExtraError:
-        return None  # Pillow may decode it, or it will be said when it is decoded
-    return planes
-
-
-class _Raw:
-    """Values one after another in a file, read rather than mapped: mapped pages count as memory."""
-
-    resident = 0
-
-    def __init__(self, path: Path, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
-        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
-
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
-        pixels = self._shape[1] * self._shape[2]
-        start = self._offset + top * pixels * self._dtype.itemsize
-        found = np.fromfile(self._path, self._dtype, (bottom - top) * pixels, offset=start)
-        if len(found) < (bottom - top) * pixels:
-            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
-        return found.reshape(bottom - top, *self._shape[1:])
-
-
-class _Segments:
-    """The strips or tiles of a page, decoded a row of them at a time.
-
-    Args:
-        path: the file.
-        page: tifffile's.
-        bands: that each strip or tile holds.
-        first: the plane that they are of, where planes are separate.
-    """
-
-    def __init__(self, path: Path, page: Any, bands: int, first: int = 0) -> None:
-        self._path, self._page = path, page
-        height, width = page.imagelength, page.imagewidth
-        self._height, self._width, self._bands = height, width, bands
-        self._tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
-        self._wide = page.tilewidth if page.is_tiled else width
-        self._across = -(-width // self._wide)
-        self._first = first * self._across * -(-height // self._tall)
-        self._dtype = np.dtype(page.dtype)
-        self._row, self._kept = -1, np.empty((0, width, bands), self._dtype)
-
-    @property
-    def resident(self) -> int:
-        """Bytes of a row of strips as it is kept, as it is decoded, and as the file holds it."""
-        return 3 * self._tall * self._across * self._wide * self._bands * self._dtype.itemsize
-
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
-        found = []
-        while top < bottom:
-            row = top // self._tall
-            if row != self._row:
-                self._kept, self._row = self._decode(row), row
-            first = top - row * self._tall
-            found.append(self._kept[first : first + bottom - top])
-            top += len(found[-1])
-        return found[0] if len(found) == 1 else np.concatenate(found)
-
-    def _decode(self, row: int) -> NDArray[Any]:
-        height = min(self._tall, self._height - row * self._tall)
-        rows = np.zeros((height, self._width, self._bands), self._dtype)
-        with self._path.open("rb") as file:
-            for column in range(self._across):
-                index = self._first + row * self._across + column
-                file.seek(self._page.dataoffsets[index])
-                data = file.read(self._page.databytecounts[index])
-                left = column * self._wide
-                part = rows[:, left : left + self._wide]
-                part[:] = self._segment(data, index)[:height, : part.shape[1]]
-        return rows
-
-    def _segment(self, data: bytes, index: int) -> NDArray[Any]:
-        if not data:
-            # A strip that is left out holds zeros.
-            return np.zeros((self._tall, self._wide, self._bands), self._dtype)
-        try:
-            segment = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
-        except Exception as error:  # whatever codec it is, it raises its own
-            raise _told(error, self._page, self._path) from error
-        if segment is None:
-            raise ImageError(f"{self._path} is damaged: part {index} is empty")
-        return segment[0]

@@ -1,0 +1,168 @@
+"""The bands of a TIFF's directories by tifffile: decoded at once, or a row of strips or tiles at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import ImageError, MissingExtraError, missing_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+#: What values of a photometric interpretation mean.
+WHITE_IS_ZERO, BLACK_IS_ZERO, COLOURS, INKS = 0, 1, 2, 5
+#: Pixels of a tile that may be more than the whole image has.
+_LARGEST_TILE = 2**24
+
+
+def in_order(pixels: NDArray[Any], axes: str, path: Path) -> NDArray[Any]:
+    """Return a decoded page as ``(H, W, C)``."""
+    if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"]):
+        raise ImageError(f"{path} has the axes {axes}: a page must be rows, columns and perhaps colours")
+    pixels = pixels.transpose([axes.index(axis) for axis in "YXS" if axis in axes])
+    return pixels if "S" in axes else pixels[..., None]
+
+
+def decoded(page: Any, path: Path) -> NDArray[Any]:
+    """Return all values of a directory, axes as they are stored.
+
+    Raises:
+        ImageError: it is damaged.
+        MissingExtraError: it is packed in a way that takes imagecodecs, which is not installed.
+    """
+    try:
+        return page.asarray()
+    except Exception as error:
+        raise told_error(error, page, path) from error
+
+
+def told_error(error: Exception, page: Any, path: Path) -> Exception:
+    """Return what to say where tifffile cannot decode: a codec is missing, or the file is damaged."""
+    if isinstance(error, MemoryError | ImageError):
+        return error
+    if "imagecodecs" in str(error):
+        name = getattr(page.compression, "name", page.compression)
+        return missing_extra(f"{path} is packed with {name}, which needs imagecodecs", "tiff")
+    return ImageError(f"{path} is damaged or cut short: {str(error).strip() or type(error).__name__}")
+
+
+def check_tiles(page: Any) -> None:
+    """Raise `ValueError` if the tiles of a page of tifffile are far larger than its image."""
+    tile = page.tilelength * page.tilewidth if page.is_tiled else 0
+    if tile > max(_LARGEST_TILE, 4 * page.imagelength * page.imagewidth):
+        raise ValueError(f"its tiles are {page.tilelength}x{page.tilewidth}, far larger than the image")
+
+
+def rows_of(page: Any, path: Path) -> Sequence[RawRows | SegmentRows] | None:
+    """Return what reads the rows of a directory; ``None`` where it must be decoded whole."""
+    grey = page.photometric == BLACK_IS_ZERO
+    colours = page.photometric == COLOURS
+    deep = page.photometric == WHITE_IS_ZERO and page.bitspersample != 8
+    whole_bytes = isinstance(page.bitspersample, int) and page.bitspersample in (8, 16, 32, 64)
+    if not whole_bytes or page.imagedepth != 1 or not (grey or colours or deep):
+        return None
+    check_tiles(page)
+    separate = page.planarconfig != 1 and page.samplesperpixel > 1
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    if page.is_contiguous:
+        start, size = page.dataoffsets[0], height * width * dtype.itemsize
+        if separate:
+            return [RawRows(path, start + s * size, (height, width, 1), dtype) for s in range(samples)]
+        return [RawRows(path, start, (height, width, samples), dtype)]
+    if separate:
+        planes = [SegmentRows(path, page, 1, first=s) for s in range(samples)]
+    else:
+        planes = [SegmentRows(path, page, samples)]
+    try:
+        planes[0].rows(0, 1)
+    except MissingExtraError:
+        return None  # Pillow may decode it, or it will be said when it is decoded
+    return planes
+
+
+class RawRows:
+    """Values one after another in a file, read rather than mapped: mapped pages count as memory."""
+
+    resident = 0
+
+    def __init__(self, path: Path, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows ``top`` to ``bottom``."""
+        pixels = self._shape[1] * self._shape[2]
+        start = self._offset + top * pixels * self._dtype.itemsize
+        found = np.fromfile(self._path, self._dtype, (bottom - top) * pixels, offset=start)
+        if len(found) < (bottom - top) * pixels:
+            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
+        return found.reshape(bottom - top, *self._shape[1:])
+
+
+class SegmentRows:
+    """The strips or tiles of a page, decoded a row of them at a time.
+
+    Args:
+        path: the file.
+        page: tifffile's.
+        bands: that each strip or tile holds.
+        first: the plane that they are of, where planes are separate.
+    """
+
+    def __init__(self, path: Path, page: Any, bands: int, first: int = 0) -> None:
+        self._path, self._page = path, page
+        height, width = page.imagelength, page.imagewidth
+        self._height, self._width, self._bands = height, width, bands
+        self._tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
+        self._wide = page.tilewidth if page.is_tiled else width
+        self._across = -(-width // self._wide)
+        self._first = first * self._across * -(-height // self._tall)
+        self._dtype = np.dtype(page.dtype)
+        self._row, self._kept = -1, np.empty((0, width, bands), self._dtype)
+
+    @property
+    def resident(self) -> int:
+        """Bytes of a row of strips as it is kept, as it is decoded, and as the file holds it."""
+        return 3 * self._tall * self._across * self._wide * self._bands * self._dtype.itemsize
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows ``top`` to ``bottom``."""
+        found = []
+        while top < bottom:
+            row = top // self._tall
+            if row != self._row:
+                self._kept, self._row = self._decode(row), row
+            first = top - row * self._tall
+            found.append(self._kept[first : first + bottom - top])
+            top += len(found[-1])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _decode(self, row: int) -> NDArray[Any]:
+        height = min(self._tall, self._height - row * self._tall)
+        rows = np.zeros((height, self._width, self._bands), self._dtype)
+        with self._path.open("rb") as file:
+            for column in range(self._across):
+                index = self._first + row * self._across + column
+                file.seek(self._page.dataoffsets[index])
+                data = file.read(self._page.databytecounts[index])
+                left = column * self._wide
+                part = rows[:, left : left + self._wide]
+                part[:] = self._segment(data, index)[:height, : part.shape[1]]
+        return rows
+
+    def _segment(self, data: bytes, index: int) -> NDArray[Any]:
+        if not data:
+            # A strip that is left out holds zeros.
+            return np.zeros((self._tall, self._wide, self._bands), self._dtype)
+        try:
+            segment = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
+        except Exception as error:  # whatever codec it is, it raises its own
+            raise told_error(error, self._page, self._path) from error
+        if segment is None:
+            raise ImageError(f"{self._path} is damaged: part {index} is empty")
+        return segment[0]
