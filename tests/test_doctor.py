@@ -331,6 +331,34 @@ def test_kinds_of_pixels_and_frames_are_told(tmp_path: Path) -> None:
     assert report.ok
 
 
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [(lambda number: 7, "range:-3000,1500"), (lambda number: 10**number, "percentiles:1,99.8")],
+)
+def test_values_without_a_scale_are_told_with_what_trains_on_them(
+    tmp_path: Path, factor: Callable[[int], int], told: str
+) -> None:
+    data = folder(tmp_path)
+    for number, name in enumerate(NAMES):
+        (data / f"images/{name}.png").unlink()
+        pixels = picture(number)[..., 0].astype(np.float32) * factor(number) - 300
+        pixels.flat[:2] = (-3000, 1500)
+        save(data / f"images/{name}.tif", Image.fromarray(pixels))
+    report = check_data(data)
+    assert finding(report, "unscaled").count == 12
+    assert f"data.intensity={told}" in options_of(report)
+    assert report.statistics.low == (-3000,)
+
+
+def test_images_of_other_bands_than_the_rest_stop_training_and_are_told(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    (data / "images/img.03.png").unlink()
+    np.save(data / "images/img.03.npy", np.dstack([picture(3), disc(3), disc(3)]))
+    found = finding(check_data(data), "bands")
+    assert found.severity == "error"
+    assert found.examples == ("images/img.03.npy: 5 bands (band 1, band 2, band 3, band 4, band 5)",)
+
+
 def test_one_odd_mask_does_not_hide_what_the_others_mean(tmp_path: Path) -> None:
     data = folder(tmp_path)
     save(data / "masks/img.05.png", Image.fromarray(picture(5)).convert("L"))

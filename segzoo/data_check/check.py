@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,15 @@ from segzoo.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segzoo.data_check.facts import ImageFacts
+    from segzoo.data_check.facts import BandFacts, ImageFacts
     from segzoo.data_check.layout import Layout
     from segzoo.data_check.source import Overlaps, Source
     from segzoo.data_check.survey import Look
 
 #: Images from which mean and std are measured, evenly spread; every file is opened all the same.
 SAMPLE = 500
+#: Images are of one scale where none reaches so many times the middle one's highest value.
+_ALIKE = 4
 #: Images that are named of those in which classes overlap.
 _SHOWN = 20
 
@@ -143,14 +146,18 @@ def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
     """Return what `segzoo train` must be told of the bands and values of images."""
     channels = {channels_taken(len(image.bands), image.alpha) for image in images} - {3}
     told = [f"model.in_channels={count}" for count in channels]
-    bands = [band for image in images if image.unscaled for band in image.taken]
-    if bands:
-        low, high = (
-            function(getattr(band, side) for image in images for band in image.taken)
-            for function, side in ((min, "low"), (max, "high"))
-        )
-        told.append(f"data.intensity=range:{low:.6g},{high:.6g}")
+    if any(image.unscaled for image in images):
+        told.append(f"data.intensity={_intensity([band for image in images for band in image.taken])}")
     return tuple(told)
+
+
+def _intensity(bands: Sequence[BandFacts]) -> str:
+    """Return how values without a scale may become 0 to 1: one range where images are of one scale."""
+    highs = sorted(band.high for band in bands if isfinite(band.high))
+    low = min((band.low for band in bands if isfinite(band.low)), default=0.0)
+    if not highs or highs[-1] > _ALIKE * max(highs[len(highs) // 2], 0) or low >= highs[-1]:
+        return "percentiles:1,99.8"
+    return f"range:{low:.6g},{highs[-1]:.6g}"
 
 
 def _relative(look: Look, layout: Layout) -> Look:

@@ -198,13 +198,14 @@ def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
 
 def _values(looks: Sequence[Look]) -> Iterator[Finding]:
     """Tell how values become 0 to 255, where they are not so in the files."""
-    unscaled = [f"{look.image_path}: {look.image.unscaled}" for look in looks if look.image.unscaled]
+    unscaled = [look.image_path for look in looks if look.image.unscaled]
     if unscaled:
         yield _found(
             ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values that have no scale"),
-            unscaled,
-            "Training must be told which values become 0 and 1. The lowest and highest of all images "
-            "will do; for one material choose a narrower range, as in data.intensity=window:40,400.",
+            list(dict.fromkeys(unscaled)),
+            "They are negative, or floating-point numbers that use neither 0 to 1 nor 0 to 255. Training is to "
+            "be told which become 0 and 1, or to measure it. For one material a narrower range is "
+            "better, as in data.intensity=window:40,400.",
             "",
         )
     ways = Counter(look.image.scaled for look in looks if not look.image.unscaled)
