@@ -87,7 +87,7 @@ class Curve:
         for column, index in enumerate(self.classes):
             mask, true = image.counted_for(index), image.of_class(index)[1]
             counted = ... if mask is None else mask
-            codes = self._codes(image.probabilities[index][counted]) << 1
+            codes = self._codes(image.probabilities[index][counted]) << np.uint32(1)
             codes |= true[counted].ravel()
             seen = _Histogram()
             seen.add(*_runs(np.sort(codes)))
