@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import segzoo
+from segzoo.datasets.cached import Cached
 from segzoo.errors import ImageError, OptionError
 from segzoo.images.intensity import parse_intensity
-from segzoo.interfaces import ImageInfo, Sample
+from segzoo.interfaces import GeoReference, ImageInfo, Sample
 from segzoo.labels import counted
 from segzoo.specs import Labels, Preprocessing
 from segzoo.training import Recipe
@@ -201,3 +202,31 @@ def test_statistics_are_stored_with_the_weights_and_read_again(tmp_path):
     other = segzoo.create("unet", num_classes=1, in_channels=4, width=2).segzoo_config
     with pytest.raises(OptionError, match="statistics are of 3 bands"):
         replace(other, statistics=found.statistics)
+
+
+def test_of_many_ways_to_scale_one_is_told_as_an_example():
+    images = [image + np.uint16(1000 * number) for number, image in enumerate(deep(1, 100, 5))]
+    preprocessing = Preprocessing(channels="grey", intensity=parse_intensity("percentiles:0,100"))
+    (told,) = measure_data(Images(*images), preprocessing, 1).told
+    assert told.startswith("image 0: values of 0 to 99 become 0 to 1; 4 images likewise")
+
+
+def test_a_sample_kept_on_disk_keeps_its_type_its_bands_and_what_its_file_says(tmp_path):
+    told = ImageInfo(
+        height=20,
+        width=30,
+        dtype="uint16",
+        bands=("red", "nir"),
+        nodata=float("nan"),
+        pixel_size=(0.5, 0.5),
+        unit="m",
+        geo=GeoReference(transform=(1, 0, 2, 0, -1, 3), crs="EPSG:32616"),
+        extra={"affine": ((1.0, 0.0), (0.0, 1.0))},
+    )
+    images = Images(*deep(2, count=1), infos=[told])
+    for _ in range(2):  # written, then read
+        sample = Cached(images, tmp_path)[0]
+        assert sample.image.dtype == np.uint16
+        assert np.array_equal(sample.image, images.images[0])
+        assert np.isnan(sample.info.nodata)
+        assert replace(sample.info, nodata=None) == replace(told, nodata=None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segzoo.data_check.preview import Vary
+    from segzoo.training.recipe.schema import Recipe
 
 _IMAGES, _AUGMENTED = 24, 6
 
@@ -73,7 +74,10 @@ def command(
 
     if settings and not augment:
         raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
-    vary = _vary(data, settings, variants, seed) if augment else None
+    recipe = _recipe(data, settings) if augment else None
+    vary = None if recipe is None else _vary(recipe, variants, seed)
+    if bands is None and recipe is not None and recipe.bands:
+        bands = ",".join(recipe.bands)
     shown = count or (_AUGMENTED if augment else _IMAGES)
     bad: list[str] = []
     sheet = preview(
@@ -92,20 +96,25 @@ def command(
         raise FailureError("\n".join([f"{len(bad)} of the samples cannot be read:", *map(printable, bad)]))
 
 
-def _vary(data: str, settings: Sequence[str], variants: int, seed: int) -> Vary:
+def _recipe(data: str, settings: Sequence[str]) -> Recipe:
+    """Return the recipe that settings are, whose name or file may be the first of them."""
+    from segzoo.training.recipe.reading import read_recipe
+
+    named = bool(settings) and "=" not in settings[0]
+    return read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)
+
+
+def _vary(recipe: Recipe, variants: int, seed: int) -> Vary:
     """Return what draws variants of an image and its mask, as training would, by a recipe."""
     from itertools import count
 
     import numpy as np
 
     from segzoo.training.augmentation import make_augmentation
-    from segzoo.training.recipe.reading import read_recipe
 
-    named = bool(settings) and "=" not in settings[0]
-    recipe = read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)
     images = count()
     registered = zoo.registry("datasets")
-    labels = registered.get(data).labels if data in registered else None
+    labels = registered.get(recipe.data).labels if recipe.data in registered else None
     background = labels.background if labels else 0
 
     def vary(image: np.ndarray, mask: np.ndarray, void: int | None) -> list[tuple[np.ndarray, np.ndarray]]:

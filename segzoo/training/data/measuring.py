@@ -7,7 +7,6 @@ All of it depends on nothing but the images and their order.
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
@@ -20,7 +19,7 @@ from segzoo.images import band_names, choose_bands, take_bands, told_alpha
 from segzoo.images.intensity import intensity_text, measure_bands, measured_over, missing, scaling_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -168,7 +167,8 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
         (pixels for _, _, pixels in images()),
         nodata=None if first is None else first.nodata,
     )
-    scaled, dropped, gone = Counter[str](), 0, 0
+    scaled: dict[str, list[str]] = {}
+    dropped, gone = 0, 0
 
     def values() -> Iterator[NDArray[Any]]:
         nonlocal dropped, gone
@@ -178,19 +178,27 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
             gone += missing(pixels, nodata) is not None
             with naming_sample(sample.name):
                 scaling = scaling_for(intensity, pixels, nodata=nodata)
-            scaled[scaling.told] += 1
+            # How many values are clipped differs from image to image.
+            scaled.setdefault(scaling.told.partition(" (")[0], []).append(sample.name)
             step = max(1, ceil(sqrt(pixels.shape[0] * pixels.shape[1] / _PIXELS)))
             yield scaling.apply(pixels[::step, ::step])
 
     statistics = measure_bands(values())
-    told = [f"{_images(count)}: {text}" for text, count in scaled.most_common(_LINES) if text]
-    more = sum(count for _, count in scaled.most_common()[_LINES:])
-    told += [f"{_images(more)}: other values become 0 to 255"] if more else []
+    told = _told_scales({text: names for text, names in scaled.items() if text})
     told += [told_alpha(dropped, in_channels)] if dropped else []
     told += [f"{_images(gone)} with pixels without a measurement, which count for nothing"] if gone else []
     if told and len(places) < len(dataset):
         told.append(f"found on {len(places)} of {len(dataset):,} training images")
     return Measured(replace(preprocessing, intensity=intensity), statistics, gone, tuple(told))
+
+
+def _told_scales(scaled: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return how images are scaled, in lines: of many ways one as an example."""
+    if len(scaled) <= _LINES:
+        return [f"{_images(len(names))}: {text}" for text, names in scaled.items()]
+    text, (name, *_) = next(iter(scaled.items()))
+    others = sum(map(len, scaled.values())) - 1
+    return [f"{name}: {text}; {_images(others)} likewise, each by its own values"]
 
 
 def described(config: ModelConfig) -> dict[str, str]:
