@@ -510,7 +510,7 @@ class _Bits(_Measure):
     def _advice(self) -> str:
         return (
             f"say --intensity range:{self._least:g},{self._most:g} (the values that become 0 and 1), "
-            "window:CENTRE,WIDTH or percentiles:1,99.8; it is data.intensity= in training, intensity= in Python"
+            "window:CENTRE,WIDTH or percentiles:1,99.8 (data.intensity= in training, intensity= in Python)"
         )
 
 
