@@ -133,7 +133,8 @@ def test_one_scale_for_a_run_is_measured_over_its_images_once():
     predictor = eager(Bright(), intensity="percentiles:0,100:run")
     with pytest.raises(OptionError, match=r"call Predictor\.measure"):
         predictor(dark)
-    predictor.measure([dark, bright])
+    unfit = np.zeros((5, 5, 2), np.uint16)
+    predictor.measure([unfit, dark, bright])
     assert not predictor(dark).mask.any()
     assert predictor(bright).mask.any()
     again = pickle.loads(pickle.dumps(predictor))
@@ -141,6 +142,8 @@ def test_one_scale_for_a_run_is_measured_over_its_images_once():
     assert np.array_equal(again(dark).mask, predictor(dark).mask)
     with pytest.raises(OptionError, match="there is none"):
         eager(Bright(), intensity="uint8:run").measure([])
+    with pytest.raises(ImageError, match="the image has 2 bands"):
+        eager(Bright(), intensity="uint8:run").measure([unfit])
     # One image is a run of its own.
     assert segzoo.predict(dark, model=Bright(), intensity="percentiles:0,100:run").mask.any()
 

@@ -225,7 +225,8 @@ def _score(request: Request) -> Evaluation:
     network = load(str(request.model)).to(parse_device(asked.device))
     dataset, calibration = _dataset(request, config_of(network).labels), []
     if asked.precision == "fastest":
-        calibration = [dataset[index].image for index in range(min(CALIBRATION, len(dataset)))]
+        samples = [dataset[index] for index in range(min(CALIBRATION, len(dataset)))]
+        calibration = [(sample.image, sample.info) for sample in samples]
     return score_model(
         asked.predictor([network], calibration=calibration),
         dataset,

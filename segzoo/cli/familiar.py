@@ -74,4 +74,5 @@ def masks_to_names(
                 found.overlay(options["opacity"]).show(title=image.origin)
         except SegzooError as error:
             troubles.append(str(error))
+    predictor.tell_watched()
     return troubles

@@ -325,13 +325,12 @@ def _look(options: dict[str, Any], suffixes: Mapping[str, str]) -> OutputOptions
 
 
 def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
-    from segzoo.images.reading import without_alpha
     from segzoo.labels import class_index
 
     asked: PredictionRequest = options["prediction"]
     calibration: list[Any] = list(options["calibrate"])
     if asked.precision == "fastest" and not calibration:
-        calibration = [without_alpha(*source.read()) for source in sources[:CALIBRATION]]
+        calibration = [source.read() for source in sources[:CALIBRATION]]
     models = [_weights(name, options) for name in options["models"]]
     with naming("--only"):
         for name in options["only"]:

@@ -170,7 +170,8 @@ def _cases(
         raise OptionError("the data set is empty: there is nothing to score")
     if predictor.needs_measuring:
         few = evenly(range(len(dataset)), MEASURED)
-        predictor.measure((dataset[index].image for index in few), dataset[0].info)
+        samples = (dataset[index] for index in few)
+        predictor.measure((sample.image, sample.info) for sample in samples)
     probabilities = any(metric.needs("probabilities") for metric in metrics)
 
     def prepare(index: int) -> _Read:

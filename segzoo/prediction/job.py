@@ -37,10 +37,8 @@ from segzoo.prediction.volumes import Page, Volumes, divided, look_of, volume_pa
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from segzoo.prediction.pipeline import Concurrency
-    from segzoo.prediction.predictor import Predictor, Prepared
+    from segzoo.prediction.predictor import Predictor, Prepared, Read
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.prediction.sources import Source
     from segzoo.prediction.video.segment import VideoResult
@@ -207,12 +205,12 @@ class Job:
         )
         for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency):
             yield outcome.result or self._failed(outcome.item, outcome.error)
-        self.predictor.tell_watched()
         for video in videos:
             try:
                 yield self._film(video)
             except SegzooError as error:
                 yield self._failed(video, error)
+        self.predictor.tell_watched()
 
     def _done_before(self, sources: Sequence[Source | VideoSource]) -> set[str]:
         """Return the origins of what an earlier run did; of a volume, all of its pages or none."""
@@ -510,7 +508,7 @@ def prepare_source(predictor: Predictor, source: Source, *, probabilities: bool 
     return predictor.prepare_pixels(pixels, info=info, **given)
 
 
-def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Iterator[NDArray[Any]]:
+def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Iterator[Read]:
     """Yield the images of a run, or 64 that are spread evenly over it, some rows at a time.
 
     For `segzoo.Predictor.measure`. What can be read only once, such as standard input, is left out, and so is
@@ -525,4 +523,4 @@ def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Itera
         with suppress(ImageError):
             rows = open_rows(source.path, page=source.page, max_pixels=None if any_size else -1)
             for top in range(0, rows.height, READ_ROWS):
-                yield rows.read(top, min(top + READ_ROWS, rows.height))
+                yield rows.read(top, min(top + READ_ROWS, rows.height)), rows.info

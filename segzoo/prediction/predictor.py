@@ -8,6 +8,7 @@ import warnings
 import zlib
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 
 from segzoo.config import config_of
 from segzoo.deprecation import renamed
-from segzoo.errors import FailureError, OptionError
+from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read, read_reduced, read_with_info, select_bands, with_bands
 from segzoo.images.intensity import intensity_text, measured_over, parse_intensity
 from segzoo.images.naming import naming_file
@@ -40,7 +41,7 @@ from segzoo.specs import Intensity
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
     #: A file, a Pillow image, an array or a tensor.
     Picture = str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image
+    #: An array ``(H, W, C)`` with all bands, and what its file says of itself.
+    Read = tuple[NDArray[Any], ImageInfo | None]
 
 Item = TypeVar("Item")
 
@@ -158,7 +161,7 @@ class Predictor:
         smallest_hole: int | Mapping[str | int, int] = 0,
         bands: str | int | Sequence[str | int] = (),
         intensity: str | Intensity | None = None,
-        calibration: Sequence[Picture] = (),
+        calibration: Sequence[Picture | Read] = (),
         on_message: Callable[[str], None] = _log.info,
     ) -> None:
         named = [model] if isinstance(model, str | os.PathLike | nn.Module) else list(model)
@@ -271,29 +274,44 @@ class Predictor:
             warnings.warn(_in_python(line), stacklevel=2)
         return found
 
-    def measure(self, images: Iterable[NDArray[Any]], info: ImageInfo | None = None) -> None:
+    def measure(self, images: Iterable[Picture | Read]) -> None:
         """Measure an intensity that holds for a whole run, such as ``percentiles:1,99.8:run``, once.
 
         Args:
-            images: those of the run, or some, ``(H, W, C)`` with all their bands; rows of large ones will do.
-                They are gone through once, and not at all if there is nothing to measure.
-            info: what the files of the images say of themselves.
+            images: those of the run, or some, as calling the predictor takes them; or arrays ``(H, W, C)``
+                with what their files say, of which some rows will do. They are gone through once, and not at
+                all if there is nothing to measure. Those whose bands do not fit are left out.
 
         Raises:
             OptionError: there is no image.
-            ImageError: their bands are not those of the network, or they have no scale in common.
+            ImageError: the bands of none fit, or the images have no scale in common.
         """
-        preprocessing, wanted = self.config.preprocessing, self.config.architecture.in_channels
-        rule = preprocessing.intensity
+        rule, unfit = self.config.preprocessing.intensity, list[ImageError]()
         if not self.needs_measuring:
             return
-        bands = (select_bands(image, info, preprocessing, wanted) for image in images)
+        given = iter(images)
+        first = next(given, None)
+        info = None if first is None else _opened(first)[1]
+        bands = self._fitting([] if first is None else chain([first], given), unfit)
         rule = measured_over(rule, bands, nodata=None if info is None else info.nodata)
         if not rule.measured:
+            if unfit:
+                raise unfit[0]
             raise OptionError(f"intensity {intensity_text(rule)} is measured over images, and there is none")
+        preprocessing = self.config.preprocessing
         self._options["intensity"] = rule
         self.config = replace(self.config, preprocessing=replace(preprocessing, intensity=rule))
         self.tiler.config = self.watch.config = self.config
+
+    def _fitting(self, images: Iterable[Picture | Read], unfit: list[ImageError]) -> Iterator[NDArray[Any]]:
+        """Yield the bands of images; the trouble of those that have none to take goes into ``unfit``."""
+        for image in images:
+            try:
+                pixels, info = _opened(image)
+                wanted = self.config.architecture.in_channels
+                yield select_bands(pixels, info, self.config.preprocessing, wanted)
+            except ImageError as error:
+                unfit.append(error)
 
     @property
     def needs_measuring(self) -> bool:
@@ -546,8 +564,7 @@ def predict(
     """
     predictor = Predictor(model, device=device, backend="eager", bands=bands, intensity=intensity)
     if predictor.needs_measuring:  # the run is this image
-        pixels, info = _opened(image, layout)
-        predictor.measure([pixels], info)
+        predictor.measure([_opened(image, layout)])
     return predictor(image, layout=layout, probabilities=probabilities)
 
 
@@ -567,13 +584,13 @@ def fingerprint(network: nn.Module) -> str:
     return f"{found:08x}"
 
 
-def _opened(image: Picture, layout: Layout = "HWC") -> tuple[NDArray[Any], ImageInfo | None]:
+def _opened(image: Picture | Read, layout: Layout = "HWC") -> Read:
     """Return ``(H, W, C)`` with all bands, and what a file says of itself."""
-    return (
-        read_with_info(image)
-        if isinstance(image, str | os.PathLike)
-        else (as_pixels(image, layout=layout), None)
-    )
+    if isinstance(image, tuple):
+        return image
+    if isinstance(image, str | os.PathLike):
+        return read_with_info(image)
+    return as_pixels(image, layout=layout), None
 
 
 def _in_python(line: str) -> str:
