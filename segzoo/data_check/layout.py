@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segzoo.datasets.listed import listed
-from segzoo.datasets.matching import visible
+from segzoo.datasets.matching import is_whole, name_in, visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, MORE_MASKS, TOGETHER
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError, MissingExtraError
-from segzoo.images import count_pages, has_suffix, may_have_pages, readable_suffixes, without_suffix
+from segzoo.images import count_pages, has_suffix, may_have_pages, readable_suffixes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPLITS = ("train", "val", "test")
 LISTS = ("pairs.csv", "pairs.json")
@@ -153,7 +157,9 @@ def _pair_together(root: Path, layout: Layout) -> None:
 
 
 def _pair(images: Path, masks: Path, split: str, layout: Layout) -> None:
-    _match(_by_name(images, layout), _by_name(masks, layout), split, layout)
+    of_masks = _by_name(masks, layout)
+    known = {name.removesuffix(MASK_SUFFIX) for name in of_masks} | set(of_masks)
+    _match(_by_name(images, layout, known.__contains__), of_masks, split, layout)
 
 
 def _match(images: dict[str, Path], masks: dict[str, Path], split: str, layout: Layout) -> None:
@@ -214,13 +220,13 @@ def _pages(pair: Pair, layout: Layout) -> list[Pair]:
     return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in range(pages)]
 
 
-def _by_name(folder: Path, layout: Layout) -> dict[str, Path]:
+def _by_name(folder: Path, layout: Layout, whole: Callable[[str], bool] | None = None) -> dict[str, Path]:
     named: dict[str, Path] = {}
-    for path in sorted(visible(folder)):
-        if not has_suffix(path, readable_suffixes()):
+    for path in sorted(visible(folder, whole)):
+        if not is_whole(path, folder, whole) and not has_suffix(path, readable_suffixes()):
             layout.ignored.append(path)
             continue
-        name = without_suffix(path.relative_to(folder)).as_posix()
+        name = name_in(folder, path)
         if name in named:
             layout.ambiguous.append((path, named[name]))
         else:

@@ -84,6 +84,8 @@ class Cached:
         files = list(dataset.files(index)) if hasattr(dataset, "files") else []
         files += [dataset.table] if getattr(dataset, "table", None) else []
         files = [file for file in files if file.exists()]
+        # A folder that is one image has changed where one of its files has.
+        files += [inner for file in files if file.is_dir() for inner in sorted(file.rglob("*"))]
         status = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         names = getattr(dataset, "names", None)
         told = (

@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError
-from segzoo.images import has_suffix, readable_suffixes, without_suffix
+from segzoo.images import (
+    folder_suffixes,
+    has_suffix,
+    is_image_folder,
+    readable_suffixes,
+    without_suffix,
+)
 from segzoo.labels import file_words
 from segzoo.options import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from segzoo.specs import Labels
 
@@ -31,7 +37,8 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
     Raises:
         FailureError: a file has no partner, or two have one name; the text lists them.
     """
-    of_images, of_masks = by_name(images), by_name(masks)
+    of_masks = by_name(masks)
+    of_images = by_name(images, lambda name: any(name + suffix in of_masks for suffix in suffixes))
     if not of_images:
         raise FailureError(f"{images} holds no images ({' '.join(sorted(readable_suffixes()))})")
     pairs, alone = [], []
@@ -101,15 +108,21 @@ def class_words(labels: Labels) -> dict[int, tuple[str, ...]]:
     return {index: tuple(dict.fromkeys(words)) for index, words in enumerate(known)}
 
 
-def by_name(folder: Path) -> dict[str, Path]:
+def by_name(folder: Path, whole: Callable[[str], bool] | None = None) -> dict[str, Path]:
     """Return every readable file in a folder and in those below it, by its path without suffix.
+
+    Args:
+        folder: is searched with all folders in it.
+        whole: whether a folder of a name may be an image, such as a DICOM series or Zarr; else none is.
 
     Raises:
         FailureError: two files have one name.
     """
     named: dict[str, Path] = {}
-    for path in sorted(path for path in visible(folder) if has_suffix(path, readable_suffixes())):
-        name = without_suffix(path.relative_to(folder)).as_posix()
+    for path in sorted(visible(folder, whole)):
+        if not is_whole(path, folder, whole) and not has_suffix(path, readable_suffixes()):
+            continue
+        name = name_in(folder, path)
         if name in named:
             raise FailureError(
                 f"{named[name]} and {path} have one name, so it is not clear which belongs to the mask or"
@@ -129,15 +142,35 @@ def check_alone(root: Path, alone: Sequence[Path]) -> None:
         )
 
 
-def visible(folder: Path) -> Iterator[Path]:
+def name_in(folder: Path, path: Path) -> str:
+    """Return what an image or mask below a folder is called: its path without suffix."""
+    inner = path.relative_to(folder)
+    plain = path.is_dir() and not has_suffix(path, folder_suffixes())
+    return inner.as_posix() if plain else without_suffix(inner).as_posix()
+
+
+def is_whole(path: Path, root: Path, whole: Callable[[str], bool] | None) -> bool:
+    """Whether a folder below another is an image, and may be one by its name."""
+    return whole is not None and path.is_dir() and whole(name_in(root, path)) and is_image_folder(path)
+
+
+def visible(folder: Path, whole: Callable[[str], bool] | None = None) -> Iterator[Path]:
     """Yield what lies in a folder and in those below it, but folders and what is hidden.
 
-    Links to folders are followed, but not into one that they lie in.
+    Links to folders are followed, but not into one that they lie in. A folder that is an image is yielded,
+    and what is in it is not.
+
+    Args:
+        folder: is searched.
+        whole: as `by_name`.
     """
     for where, folders, names in os.walk(folder, followlinks=True):
         here = Path(where).resolve()
         hidden = (".", "__MACOSX")
         folders[:] = [name for name in folders if not name.startswith(hidden) and not _leads_up(here, name)]
+        images = [name for name in folders if is_whole(Path(where, name), folder, whole)]
+        yield from (Path(where, name) for name in images)
+        folders[:] = [name for name in folders if name not in images]
         # macOS leaves ._a.png beside a.png.
         yield from (Path(where, name) for name in names if not name.startswith("."))
 

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
+from test_dicom import slice_at
 
 from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.errors import FailureError
+from segzoo.images import open_image
+from segzoo_science.nifti import write_nifti
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +73,35 @@ def test_volumes_of_masks_are_scored_against_volumes_of_labels(
         assert run(["evaluate", "--predictions", str(tmp_path / "found"), *truth]) == 0
         assert "6 images" in (told := capsys.readouterr().out)
         assert "1.0000" in told
+
+
+def test_series_of_dicom_files_are_images_whose_labels_are_volumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    root = tmp_path / "data"
+    (root / "masks").mkdir(parents=True)
+    for patient in ("p.1", "p.2"):
+        for number in range(3):
+            slice_at(root / f"images/{patient}/{number}.dcm", 3.0 - number, number)
+        with open_image(root / "images" / patient) as series:
+            labels = np.stack([series.read(page)[..., 0] > 1 for page in range(3)]).astype(np.uint8)
+            with (root / f"masks/{patient}.nii.gz").open("wb") as file:
+                write_nifti(file, labels, series.info)
+    data = open_dataset(str(root), split="all")
+    assert data.names == [f"{patient}/{page:04}" for patient in ("p.1", "p.2") for page in range(3)]
+    for sample in data:
+        assert np.array_equal(np.squeeze(sample.image) > 1, sample.mask == 1)
+    assert [int(sample.image.max()) for sample in data][:3] == [2, 1, 0]
+    run(["data", "check", str(root)])
+    assert "6 images with masks" in capsys.readouterr().out
+
+
+def test_files_of_a_series_with_a_mask_each_are_images_each(tmp_path: Path):
+    for number in range(2):
+        slice_at(tmp_path / f"images/p/{number}.dcm", number, number)
+        (tmp_path / "masks/p").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / f"masks/p/{number}.png")
+    assert open_dataset(str(tmp_path), split="all").names == ["p/0", "p/1"]
 
 
 def test_the_doctor_knows_the_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
