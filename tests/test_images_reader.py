@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from segzoo import zoo
 from segzoo.datasets import Pair, Pairs
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import open_image, read, read_with_info
@@ -307,3 +308,10 @@ def test_jpeg_2000_that_pillow_narrows_is_told_of(tmp_path):
     (tmp_path / "b.jp2").write_bytes(data.replace(b"\0\3\7\7", b"\0\3\x0b\7", 1))  # 12 bits, in its header
     with pytest.warns(UserWarning, match=r"b\.jp2 holds 12 bits a band, of which Pillow decodes 8"):
         read(tmp_path / "b.jp2")
+
+
+def test_who_reads_a_format_that_segzoo_does_not_is_told(tmp_path):
+    (tmp_path / "a.nii").write_bytes(bytes(400))
+    own = [entry.spec for _, entry in zoo.registry("readers").items() if entry.owner == "segzoo"]
+    with isolated_zoo(*own), pytest.raises(ImageError, match="pip install segzoo-science"):
+        read(tmp_path / "a.nii")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: The most bands that the first axis of an array may count.
-_FEW = 16
+FEW = 16
 #: Bytes that say which tensor a file holds, beside its values: about 200.
 _MOST_PICKLE = 1 << 20
 
@@ -54,7 +54,7 @@ class ArrayImage:
             )
         array = array[..., None] if array.ndim == 2 else array
         # Bands first, as torch has them: an image of so few rows and so many bands is none.
-        self._array = array.transpose(1, 2, 0) if array.shape[0] <= _FEW < array.shape[2] else array
+        self._array = array.transpose(1, 2, 0) if array.shape[0] <= FEW < array.shape[2] else array
         self.info = ImageInfo(
             height=self._array.shape[0],
             width=self._array.shape[1],

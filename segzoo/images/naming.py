@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: Plug-ins by the suffixes of what they read.
+_ELSEWHERE = dict.fromkeys((".nii", ".nii.gz", ".dcm", ".dicom"), "segzoo-science")
+
+
 @contextmanager
 def naming(path: Path, page: int | None = None) -> Iterator[None]:
     """Make whatever goes wrong while an image file is read an `ImageError` that names the file.
@@ -38,7 +42,11 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
         raise ImageError(f"{told}{no_address(path)}") from error
     except UnidentifiedImageError as error:
         empty = path.stat().st_size == 0
-        reason = "the file is empty" if empty else "it holds no image in a format that a reader knows"
+        reason = (
+            "the file is empty"
+            if empty
+            else f"it holds no image in a format that a reader knows{_hint(path)}"
+        )
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(
@@ -72,6 +80,12 @@ def naming_file(image: object) -> Iterator[None]:
         if not isinstance(image, str | os.PathLike) or str(image) in str(error):
             raise
         raise ImageError(f"{image}: {error}") from error
+
+
+def _hint(path: Path) -> str:
+    """Return which plug-in reads files of a suffix, for those that segzoo's own do not."""
+    plugin = next((one for suffix, one in _ELSEWHERE.items() if path.name.lower().endswith(suffix)), "")
+    return f"; {plugin} reads such files: pip install {plugin}" if plugin else ""
 
 
 def _lower(words: str) -> str:

@@ -100,11 +100,7 @@ class PillowImage:
             page_axis="time" if image.format in ("GIF", "WEBP", "PNG") else "",
             extra={"coding": image.mode} if taken == "RGB" != image.mode else {},
         )
-        if (
-            image.format == "JPEG2000"
-            and (bits := jp2_bits(path)) > 8
-            and np.dtype(self.info.dtype) == np.uint8
-        ):
+        if image.format == "JPEG2000" and self.info.dtype == "uint8" and (bits := jp2_bits(path)) > 8:
             warnings.warn(f"{path} holds {bits} bits a band, of which Pillow decodes 8", stacklevel=2)
         if image.format == "TIFF" and orientation_of(image) != 1:
             # Pillow turns these itself; where it maps the file into memory, it takes rows for columns.

@@ -16,7 +16,7 @@ import numpy as np
 
 from segzoo.errors import ImageError, missing_extra
 from segzoo.files import regular
-from segzoo.images.arrays import names_of_bands, native
+from segzoo.images.arrays import FEW, names_of_bands, native
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
 
@@ -38,8 +38,6 @@ _LARGEST_CHUNK = 2**24
 #: What an axis of pages is called, and the units that sizes of pixels have here.
 _CALLED = {"t": "time"}
 _UNITS = {"micrometer": "um", "millimeter": "mm", "meter": "m"}
-#: Most channels that an axis without a name is taken for.
-_CHANNELS = 4
 
 
 def holds_zarr(path: Path) -> bool:
@@ -209,7 +207,7 @@ def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
     """Return a letter for each axis: y, x, perhaps c, and others, which number pages."""
     axes = "".join(str(name).lower()[:1] for name in names)
     if not names:
-        front, back = (len(shape) == 3 and shape[axis] <= _CHANNELS for axis in (0, 2))
+        front, back = (len(shape) == 3 and shape[axis] <= FEW for axis in (0, 2))
         axes = {2: "yx", 3: "cyx" if front and not back else "yxc"}.get(len(shape), "")
         if len(shape) == 3 and front == back:
             raise ImageError(
