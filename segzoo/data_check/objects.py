@@ -33,8 +33,9 @@ _LEAST = 5
 #: Share of the values that must be in one piece. Classes of scenes have a half at most, objects that hide
 #: one another nine in ten.
 _IN_ONE_PIECE = 0.85
-#: A ratio of likelihoods that is evidence: 20 to 1.
-_LIKELIER = 3.0
+#: Logarithms of ratios of likelihoods that are evidence: 20 to 1, and 100 to 1 where most numbers are gaps, as
+#: in crops and in long lists of classes.
+_LIKELIER, _LIKELIER_IN_GAPS, _GAPS = 3.0, 4.6, 0.6
 #: So many values in one file, each in one piece, are objects; more than people, organs or teeth have.
 _CROWD, _CROWD_IN_FEW = 40, 24
 #: Above it, borders are those of shades; above it, values keep their places.
@@ -134,6 +135,7 @@ class Evidence:
         smooth: share of borders at which values differ by 2 or less.
         numbered: how much likelier the values are as numbers with gaps than as classes that come and go
             independently: the natural logarithm.
+        gaps: share of the numbers up to a file's highest that it lacks.
         placed: share of the variance of places and sizes that the value explains; 0 where unknown.
         void: whether 255 is void beside the numbers, as in Pascal's objects.
     """
@@ -144,6 +146,7 @@ class Evidence:
     whole: float
     smooth: float
     numbered: float
+    gaps: float
     placed: float
     void: bool
 
@@ -152,11 +155,11 @@ class Evidence:
         """Whether it is enough to say that values number objects."""
         if not self.pieces or self.smooth > _SMOOTH:
             return False
+        likely = self.numbered > (_LIKELIER if self.gaps < _GAPS else _LIKELIER_IN_GAPS)
         if self.placed > _PLACED:
             # Cells that are followed through a film keep number and place, but so do organs.
-            return self.highest > _CLASSES and self.numbered > _LIKELIER
-        crowd = _CROWD_IN_FEW if self.files <= 2 else _CROWD
-        return self.numbered > _LIKELIER or self.most >= crowd
+            return self.highest > _CLASSES and likely
+        return likely or self.most >= (_CROWD_IN_FEW if self.files <= 2 else _CROWD)
 
     @property
     def pieces(self) -> bool:
@@ -187,6 +190,7 @@ def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
         whole=float(whole.mean()) if len(whole) else 0.0,
         smooth=float(np.median([one.smooth for one, _ in looks])),
         numbered=_numbered(values_of),
+        gaps=1 - float(np.mean([len(values) / max(values) for values in values_of if values])),
         placed=_placed({file: one for one, file in looks}),
         void=void,
     )

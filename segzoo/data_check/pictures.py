@@ -203,7 +203,7 @@ def _values(looks: Sequence[Look]) -> Iterator[Finding]:
         yield _found(
             ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values that have no scale"),
             list(dict.fromkeys(unscaled)),
-            "They are negative, or floating-point numbers that use neither 0 to 1 nor 0 to 255. Training is to "
+            "They are negative, or floats that use neither 0 to 1 nor 0 to 255. Training must "
             "be told which become 0 and 1, or to measure it. For one material a narrower range is "
             "better, as in data.intensity=window:40,400.",
             "",
