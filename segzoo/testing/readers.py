@@ -33,7 +33,8 @@ def check_reader(
     """Check a reader.
 
     Files that are damaged are errors. With an example: what it says of itself is what its pixels are, on each
-    page; reading twice gives the same values; and rows are those of the whole.
+    page; reading twice gives the same values; rows are those of the whole; and masks of all pages that it
+    writes are read back as they were.
 
     Args:
         reader: its name, or its spec where no plug-in registers it yet.
@@ -58,6 +59,7 @@ def reader_promises(
         "description": subject.description,
         "pixels": subject.pixels,
         "rows": subject.rows,
+        "writes": subject.writes,
     }
 
 
@@ -177,6 +179,24 @@ class _Subject:
                     _same(got, whole[top:bottom]),
                     f"{self.what}: rows {top} to {bottom} are others than those of the whole image",
                 )
+
+    def writes(self) -> None:
+        if self.file is None or not self.spec.writes:
+            return
+        with self._opened(self.file) as image:
+            info = image.info
+        masks = np.random.default_rng(0).integers(0, 3, (info.pages, info.height, info.width), np.uint8)
+        for number, suffix in enumerate(self.spec.suffixes):
+            path = self.folder / f"masks{number}{suffix}"
+            with path.open("wb") as file:
+                resolve(self.spec.writes)(file, masks, info, suffix)
+            with self._opened(path) as image:
+                pages = image.info.pages
+                found = [image.read(page) for page in range(pages)]
+            same = pages == info.pages and all(
+                _same(page[..., 0], mask) for page, mask in zip(found, masks, strict=True)
+            )
+            promise(same, f"{self.what}: masks that it writes as {suffix} are read back as others")
 
     def _opened(self, path: Path) -> Any:
         return resolve(self.spec.factory)(path, **{**self.spec.options, **self.options})
