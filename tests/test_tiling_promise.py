@@ -29,16 +29,19 @@ RUN = """
     from segzoo.config import config_of
     from segzoo.machine import forget_peak, peak_bytes, used_bytes
     from segzoo.prediction.sources import find_sources
-    from segzoo.specs import Resize
+    from segzoo.specs import Resize, numbered_labels
 
     cpu = torch.device("cpu")
 
     def run(given):
         torch.manual_seed(0)
-        model = segzoo.create("unet", num_classes=2, **given["network"]).eval()
+        classes = given["overlapping"]
+        model = segzoo.create("unet", num_classes=classes or 2, **given["network"]).eval()
         resize = Resize(**given["resize"]) if given["resize"] else None
         found = config_of(model)
         found = replace(found, preprocessing=replace(found.preprocessing, resize=resize))
+        if classes:
+            found = replace(found, labels=numbered_labels(classes, overlapping=True))
         predictor.config_of = lambda network: found
         told = []
         ready = predictor.Predictor(model, memory=given["memory"], on_message=told.append)
@@ -78,7 +81,11 @@ CASES = {
     "by-rows": (SMALL, None, "60MB", "mask,overlay,probabilities", 1, 1400),
     "boxed": (SMALL, BOXED, "60MB", "mask", 1, 2400),
     "several": (SMALL, None, "200MB", "mask,overlay", 4, 1200),
+    "overlapping": (SMALL, None, "80MB", "mask,overlay,probabilities", 1, 1400),
+    "overlapping-half": (SMALL, HALF, "80MB", "mask,overlay,areas", 1, 1400),
 }
+#: Classes of networks whose classes overlap.
+CLASSES = 8
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +101,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
                 "outputs": outputs.split(","),
                 "images": pictures(folder, count, size),
                 "out": str(folder / "masks"),
+                "overlapping": CLASSES if "overlapping" in name else 0,
             }
         )
     command = [sys.executable, "-c", dedent(RUN), json.dumps(given)]
@@ -109,7 +117,8 @@ def test_a_process_stays_below_the_memory_that_it_was_given(name: str, ran: dict
     assert not found["errors"]
     assert "at most" in found["told"][-1]
     assert 0 < found["grown"] <= parse_memory(given["memory"])
-    assert len(list(Path(given["out"]).glob("*_mask.png"))) == len(given["images"])
+    masks = len(given["images"]) * (given["overlapping"] or 1)
+    assert len(list(Path(given["out"]).glob("*_mask.png"))) == masks
 
 
 #: The command, heeding Ctrl-C even where a shell's background does not, and files of so many bytes at most.
