@@ -36,7 +36,8 @@ def check_loss(
 
     It is one number with a finite gradient, of one logit as of several; stays finite where logits are huge or
     in half precision, where a class is missing or alone, and where everything is ignored; leaves ignored
-    pixels alone; does not depend on the order of images; and is smaller the more the logits are right.
+    pixels alone; does not depend on the order of images; and is smaller the more the logits are right. One
+    whose spec says ``overlapping`` takes a target for each class too.
 
     Args:
         loss: its name, or its spec where no plug-in registers it yet.
@@ -63,12 +64,14 @@ def loss_promises(
 ) -> Promises:
     """Return the checks of a loss by what it promises; arguments as those of `check_loss`."""
     subject = _Subject(spec, tuple(logits), tuple(extremes), least, options)
+    more = {"overlapping": subject.overlapping} if spec.overlapping else {}
     return {
         "scalar": subject.scalar,
         "extreme-input": subject.extreme_input,
         "ignored": subject.ignored,
         "batch-order": subject.batch_order,
         "right-answer": subject.right_answer,
+        **more,
     }
 
 
@@ -156,6 +159,29 @@ class _Subject:
                 f"{self.what}: of {channels} logits that are right, undecided and wrong it makes {sure:.4g}, "
                 f"{unsure:.4g} and {wrong:.4g}, which must increase",
             )
+
+    def overlapping(self) -> None:
+        loss, classes = self._made(_IGNORED), 3
+        shape = (_SIZE[0], classes, *_SIZE[1:])
+        given, target = seeded(*shape, seed=1) * 4 - 2, (seeded(*shape, seed=2) * 2).long()
+        right = target.float() * 2 - 1
+        sure, unsure, wrong = (float(loss(right * size, target)) for size in (20.0, 0.0, -20.0))
+        promise(
+            sure < unsure < wrong,
+            f"{self.what}: where classes overlap, of logits that are right, undecided and wrong it makes "
+            f"{sure:.4g}, {unsure:.4g} and {wrong:.4g}, which must increase",
+        )
+        target[:, 0, :3] = _IGNORED
+        leaf = given.clone().requires_grad_()
+        wanted = self._result(loss, leaf, target, "classes that overlap, some pixels of one ignored")
+        moved = given.clone()
+        moved[:, 0, :3] = -moved[:, 0, :3] * 3
+        found = float(loss(moved, target))
+        promise(
+            _close(found, float(wanted)) and leaf.grad is not None and not leaf.grad[:, 0, :3].any(),
+            f"{self.what}: logits of pixels that are ignored for their class change it from {float(wanted)} "
+            f"to {found}, or have a gradient",
+        )
 
     def _made(self, ignore_index: int | None) -> Callable[[Tensor, Tensor], Tensor]:
         options = {**self.spec.options, **self.options}

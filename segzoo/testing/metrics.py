@@ -11,12 +11,14 @@ import numpy as np
 from segzoo import zoo
 from segzoo.errors import OptionError
 from segzoo.plugins import resolve
-from segzoo.specs import Labels, MetricSpec
+from segzoo.specs import IGNORED, Labels, MetricSpec, numbered_labels
 from segzoo.testing.examples import Example, make_examples, nothing, perfect
 from segzoo.testing.promises import keep, promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from segzoo.interfaces import Metric
     from segzoo.testing.promises import Promises
@@ -94,6 +96,8 @@ def metric_promises(
         "perfect": subject.perfect,
         "refusals": subject.refusals,
     }
+    if spec.overlapping:
+        promises["overlapping"] = subject.overlapping
     if oracle is not None:
         promises["oracle"] = lambda: subject.oracle(oracle)
     return promises
@@ -234,6 +238,29 @@ class _Subject:
                 other = [n for n in wanted if not _close({n: found[n]}, {n: wanted[n]})]
                 told = "; ".join(f"{name} is {found[name]}, by its oracle {wanted[name]}" for name in other)
                 promise(not other, f"{self.what}: of {len(labels.classes)} classes {told}")
+
+    def overlapping(self) -> None:
+        labels = Labels(classes=("one", "two", "three"), overlapping=True)
+        example = make_examples(numbered_labels(3), plain=True)[0]
+        target = np.stack([example.target == index for index in (1, 2, 0)]).astype(np.uint8)
+        target[1] |= target[0]
+        target[2] = IGNORED
+
+        def counted(prediction: NDArray[np.uint8]) -> dict[str, float]:
+            metric = self._made(labels)
+            wanted = "probabilities" in self.spec.needs
+            given: dict[str, Any] = {"probabilities": prediction.astype(np.float32)} if wanted else {}
+            metric.update(prediction, target, **given)
+            return self._scores(metric)
+
+        right = (target == 1).astype(np.uint8)
+        best, changed = counted(right), right.copy()
+        changed[2] = 1 - changed[2]
+        promise(
+            _close(best, counted(changed)),
+            f"{self.what}: pixels that are ignored for their class change scores of classes that overlap",
+        )
+        self._compare(best, counted(np.roll(right, 2, axis=2)))
 
     def _made(self, labels: Labels) -> Metric:
         return resolve(self.spec.factory)(labels=labels, **{**self.spec.options, **self.options})
