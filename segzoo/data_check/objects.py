@@ -33,8 +33,8 @@ _LEAST = 5
 #: Share of the values that must be in one piece. Classes of scenes have a half at most, objects that hide
 #: one another nine in ten.
 _IN_ONE_PIECE = 0.85
-#: Logarithms of ratios of likelihoods that are evidence: 20 to 1, and 100 to 1 where most numbers are gaps, as
-#: in crops and in long lists of classes.
+#: Logarithms of ratios of likelihoods that are evidence: 20 to 1, and 100 to 1 where most numbers are gaps,
+#: as in crops and in long lists of classes.
 _LIKELIER, _LIKELIER_IN_GAPS, _GAPS = 3.0, 4.6, 0.6
 #: So many values in one file, each in one piece, are objects; more than people, organs or teeth have.
 _CROWD, _CROWD_IN_FEW = 40, 24
