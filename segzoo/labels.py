@@ -530,6 +530,14 @@ def background_index(labels: Labels, told: str | int | None) -> int | None:
         raise OptionError(f"background: {error}, or none") from error
 
 
+def named_labels(
+    names: Sequence[str], background: str | int | None, *, ignore_index: int | None = None
+) -> Labels:
+    """Return labels of names and of a background as a person says it; the first class if it is empty."""
+    labels = Labels(classes=tuple(names), ignore_index=ignore_index)
+    return replace(labels, background=background_index(labels, background)) if background else labels
+
+
 #: Classes that a line names.
 _NAMED = 24
 

@@ -347,6 +347,15 @@ def test_the_command_converts_and_says_what_to_do_next(checkpoint, tmp_path, cap
     assert read_config(out).preprocessing.resize.scale == 0.25
 
 
+def test_the_command_names_the_classes_and_says_which_is_background(checkpoint, tmp_path):
+    words = ["convert", str(checkpoint), "--out", str(tmp_path / "out"), "--option", "scale=0.25"]
+    assert cli.run([*words, "--classes", "sky,road", "--background", "none"]) == 0
+    labels = read_config(tmp_path / "out").labels
+    assert (labels.classes, labels.background) == (("sky", "road"), None)
+    assert cli.run([*words, "--classes", "sky,road", "--background", "road", "--overwrite"]) == 0
+    assert read_config(tmp_path / "out").labels.background == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -354,6 +363,9 @@ def test_the_command_converts_and_says_what_to_do_next(checkpoint, tmp_path, cap
         (["--option", "layout=milesial"], 2, "no option of a layout"),
         (["--option", "scal=1"], 2, "no option 'scal'"),
         (["--from", "nobody"], 2, "no layout is named 'nobody'"),
+        (["--background", "none"], 2, "say both"),
+        (["--classes", "sky,road,car"], 2, "labels name 3 classes"),
+        (["--classes", "sky,road", "--background", "sea"], 2, "background: there is no class 'sea'"),
         (["--from", "bubbliiiing"], 1, "missing: final.weight"),
     ],
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from segzoo import json_text
 from segzoo.cli import completions as offers
-from segzoo.cli.words import pairs_of
+from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import echo
+
+if TYPE_CHECKING:
+    from segzoo.specs import Labels
 
 
 @click.command("convert")
@@ -22,6 +25,10 @@ from segzoo.printing import echo
     help="The program that wrote FILE [default: recognised from its tensors].",
 )
 @click.option("--out", required=True, type=click.Path(), help="The folder to write.")
+@click.option("--classes", metavar="NAMES", help="Names of the classes, with commas, which few files hold.")
+@click.option(
+    "--background", metavar="CLASS", help="Which of them is background, or none [default: the first]."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the model that the folder holds.")
 @click.option(
     "--option",
@@ -30,7 +37,15 @@ from segzoo.printing import echo
     metavar="KEY=VALUE",
     help="What FILE does not say, such as scale=0.5; once per option.",
 )
-def command(file: str, layout: str | None, out: str, overwrite: bool, options: tuple[str, ...]) -> None:
+def command(
+    file: str,
+    layout: str | None,
+    out: str,
+    classes: str | None,
+    background: str | None,
+    overwrite: bool,
+    options: tuple[str, ...],
+) -> None:
     """Convert another program's checkpoint to a segzoo folder.
 
     `segzoo list layouts` shows the programs whose files are known.
@@ -38,6 +53,7 @@ def command(file: str, layout: str | None, out: str, overwrite: bool, options: t
     \b
     segzoo convert MODEL.pth --out carvana --option scale=0.5
     segzoo convert unet_voc.pth --from bubbliiiing --option activation=none --out voc
+    segzoo convert streets.pth --classes sky,road,car --background none --out streets
     """
     from segzoo.weights.conversion import convert
 
@@ -48,7 +64,8 @@ def command(file: str, layout: str | None, out: str, overwrite: bool, options: t
     )
     if clash:
         raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
-    folder = convert(file, out, layout=layout, overwrite=overwrite, **given)
+    labels = _labels(classes, background)
+    folder = convert(file, out, layout=layout, labels=labels, overwrite=overwrite, **given)
     told = json_text.read(folder / "config.json")
     echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
     for note in told["provenance"].get("notes", ()):
@@ -57,6 +74,17 @@ def command(file: str, layout: str | None, out: str, overwrite: bool, options: t
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
         echo(f"next: segzoo predict IMAGES --model {shlex.quote(str(folder))}")
+
+
+def _labels(classes: str | None, background: str | None) -> Labels | None:
+    """Return the classes as they were told, if they were."""
+    from segzoo.labels import named_labels
+
+    if classes is None:
+        if background is not None:
+            raise click.UsageError("--background is one of --classes: say both", click.get_current_context())
+        return None
+    return named_labels(words_of("--classes", classes), background)
 
 
 def _value(text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,12 +286,11 @@ def _is_folder(data: str) -> bool:
 
 
 def _labels(request: Request) -> Labels:
-    from segzoo.labels import background_index
-    from segzoo.specs import Labels, numbered_labels
+    from segzoo.labels import named_labels
+    from segzoo.specs import numbered_labels
 
     names = _class_names(request) or numbered_labels(2).classes
-    labels = Labels(classes=names, ignore_index=request.ignore_index)
-    return replace(labels, background=background_index(labels, request.background or 0))
+    return named_labels(names, request.background, ignore_index=request.ignore_index)
 
 
 def _class_names(request: Request) -> tuple[str, ...]:
