@@ -135,7 +135,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         stepper.step(batch)
         trainee.stepped()
 
-    endless = _endless(loader, batches, recipe)
+    endless = _endless(loader, batches, recipe.out)
     for _ in range(warmup):
         step(next(endless))
     device = accelerator.device
@@ -174,10 +174,10 @@ def _timed(
     return dict(seconds)
 
 
-def _endless(loader: DataLoader[Batch], batches: Batches, recipe: Recipe) -> Iterator[Batch]:
+def _endless(loader: DataLoader[Batch], batches: Batches, out: str) -> Iterator[Batch]:
     while True:
         batches.epoch += 1
-        yield from fetched(loader, recipe)
+        yield from fetched(loader, out=out)
 
 
 def _peak(device: torch.device, precision: str, *, least: float) -> float:

@@ -23,6 +23,7 @@ from segzoo.training.augmentation import augmentation_for
 from segzoo.training.data.measuring import DataBands, naming_sample
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
@@ -210,8 +211,12 @@ def make_loader(
 # too. Here it is raised where the next batch is asked for, so that whatever was begun is brought to its end.
 
 
-def fetched(loader: DataLoader[Batch], recipe: Recipe) -> Iterator[Batch]:
+def fetched(loader: DataLoader[Batch], *, out: str | os.PathLike[str]) -> Iterator[Batch]:
     """Give the batches of an epoch, and end the processes that loaded them.
+
+    Args:
+        loader: of the training.
+        out: the folder of the training, for the text of an error.
 
     Raises:
         FailureError: a process that loads data was killed; or what a sample's reader raised, as it would
@@ -222,7 +227,7 @@ def fetched(loader: DataLoader[Batch], recipe: Recipe) -> Iterator[Batch]:
     workers = set(active_children()) - before
     _look_only_when_asked()
     try:
-        yield from _batches(iterator, recipe)
+        yield from _batches(iterator, loader.num_workers, out)
     finally:
         # Those of an epoch that was not finished; they would not obey the loader, see `leave_signals`.
         for worker in workers:
@@ -230,7 +235,7 @@ def fetched(loader: DataLoader[Batch], recipe: Recipe) -> Iterator[Batch]:
             worker.join()
 
 
-def _batches(iterator: Iterator[Batch], recipe: Recipe) -> Iterator[Batch]:
+def _batches(iterator: Iterator[Batch], workers: int, out: str | os.PathLike[str]) -> Iterator[Batch]:
     while True:
         try:
             batch = next(iterator)
@@ -239,13 +244,13 @@ def _batches(iterator: Iterator[Batch], recipe: Recipe) -> Iterator[Batch]:
         except SegzooError as error:
             raise _bare(error) from None
         except (RuntimeError, OSError, EOFError) as error:
-            if not _lost(error, recipe):
+            if not (workers and _lost(error)):
                 raise
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FailureError(
                 f"a process that loads data was killed, most often because memory ran out ({told}): say "
-                f"workers={recipe.workers // 2}, or data.cache=false, and resume: "
-                f"segzoo train --resume {recipe.out}"
+                f"workers={workers // 2}, or data.cache=false, and resume: "
+                f"segzoo train --resume {out}"
             ) from error
         yield batch
 
@@ -265,10 +270,10 @@ def _look_only_when_asked() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def _lost(error: BaseException, recipe: Recipe) -> bool:
+def _lost(error: BaseException) -> bool:
     """Whether an error means that a process is gone: torch's own words, or a pipe without its other end."""
     text = str(error)
-    if not recipe.workers or text.startswith("Caught "):  # by a worker that lives and has told of it
+    if text.startswith("Caught "):  # by a worker that lives and has told of it
         return False
     return "DataLoader worker" in text or isinstance(error, ConnectionError | EOFError | FileNotFoundError)
 

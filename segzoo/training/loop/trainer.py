@@ -220,7 +220,7 @@ class Run:
         waiting, last = time.perf_counter(), None
         # Nothing is left of an epoch whose checkpoint was written before its validation.
         trained = self.totals.steps >= self.batches.steps or self.step >= self.steps
-        for batch in () if trained else fetched(self.loader, self.recipe):
+        for batch in () if trained else fetched(self.loader, out=self.out):
             begun = time.perf_counter()
             self._rate = self.trainee.optimizer.param_groups[0]["lr"]
             step = self.stepper.step(batch)
