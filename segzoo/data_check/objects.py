@@ -175,9 +175,11 @@ def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
         files: what each mask belongs to.
     """
     looks = [(mask.looks, file) for mask, file in zip(masks, files, strict=True) if mask.looks is not None]
-    found: dict[str, set[int]] = {file: set() for file in files}
+    found: dict[str, set[int]] = {}
     for mask, file in zip(masks, files, strict=True):
-        found[file].update(mask.looks.values.tolist() if mask.looks else _values(mask))
+        values = set(mask.looks.values.tolist()) if mask.looks else _values(mask)
+        if values or not mask.numbers:  # else there are too many to be kept
+            found.setdefault(file, set()).update(values)
     void = _is_void([values for values in found.values() if values])
     values_of = [values - {VOID} if void else values for values in found.values()]
     if not looks or not any(values_of):
