@@ -6,8 +6,8 @@ after ``standard``). Two steps: `scaling_for` finds out how one image is scaled,
 image larger than memory is measured by `scaling_of_rows`, and scaled a few rows at a time, to equal values.
 
 What is measured is robust where it can be: ``uint8`` mode looks for the bits that all but single bright
-pixels need (`_Bits`); percentiles are exact for integers of up to 16 bits, and of a million pixels for other
-types (`_Sample`). NaN, infinity and the value that a file declares as ``nodata`` are no measurements: they
+pixels need (`_Bits`); percentiles of one image are exact for integers of up to 16 bits (`_Histogram`), and
+those of a million pixels for other types and for many images (`_Sample`). NaN, infinity and the value that a file declares as ``nodata`` are no measurements: they
 count for nothing and become 0, which is the lowest value, or the mean after ``standard``.
 """
 
@@ -286,7 +286,7 @@ def measured_over(
         nodata: value of pixels without a measurement.
 
     Raises:
-        ImageError: as `scaling_for`; also if images differ in bands, or percentiles in their types.
+        ImageError: as `scaling_for`; also if images differ in bands.
     """
     if intensity.over != "data" or intensity.measured:
         return intensity
@@ -357,7 +357,8 @@ def _measure(intensity: Intensity, dtype: np.dtype[Any]) -> _Measure:
     if intensity.mode == "standard":
         return _Moments(intensity.per)
     if intensity.mode == "percentiles":
-        kind = _Histogram if _is_short(dtype) else _Sample
+        # Images of a run may differ in their types, which share no histogram.
+        kind = _Histogram if _is_short(dtype) and intensity.over == "image" else _Sample
         return kind((intensity.low, intensity.high), intensity.per)
     return _Bits()
 
@@ -483,7 +484,7 @@ class _Bits(_Measure):
         unit = self._floats and self._few("above", _UNIT[1])
         if not self._few("below", _UNIT[0] if unit else 0.0):
             raise ImageError(
-                f"pixel values must not be negative without a range that is brought to 0 to 1, got "
+                f"pixel values must have a range that becomes 0 to 1 where some are negative, got "
                 f"{self._least:g} to {self._most:g}: {self._advice()}"
             )
         if unit:
@@ -492,9 +493,8 @@ class _Bits(_Measure):
         if self._floats:
             if self._few("above", _NEITHER) or not self._few("above", 255.0):
                 raise ImageError(
-                    "floating-point pixels must lie in 0 to 1 or 0 to 255 (and use more than a sixteenth of "
-                    f"that) without a range that is brought to 0 to 1, got up to {self._most:g}: "
-                    f"{self._advice()}"
+                    "floating-point pixels must have a range that becomes 0 to 1 where that is not 0 to 1 or "
+                    f"0 to 255, got up to {self._most:g}: {self._advice()}"
                 )
             return [(0.0, 255.0)]
         bits = next((bits for bits in range(8, 64, 2) if self._few("bits", bits)), 64)
@@ -569,7 +569,6 @@ class _Histogram(_Measure):
         if self._counts is None:
             self._dtype = rows.dtype
             self._counts = np.zeros((values.shape[1], 1 << 8 * rows.itemsize), np.int64)
-        _check_type(self._dtype, rows.dtype)
         _check_bands(len(self._counts), values.shape[1])
         least = int(np.iinfo(self._dtype).min)
         for counts, band in zip(self._counts, values.T, strict=True):
@@ -653,11 +652,3 @@ def _some(count: NDArray[np.float64] | None) -> NDArray[np.float64]:
 def _check_bands(known: int, given: int) -> None:
     if known != given:
         raise ImageError(f"images that are measured together need equal bands, got {known} and {given}")
-
-
-def _check_type(known: np.dtype[Any], given: np.dtype[Any]) -> None:
-    if known.newbyteorder("=") != given.newbyteorder("="):
-        raise ImageError(
-            f"percentiles over all images need values of one type, got {known} and {given}: leave :run out, "
-            "or name the range, as in range:0,4095"
-        )
