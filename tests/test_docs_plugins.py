@@ -59,6 +59,8 @@ TELLING = [
 NESTED = {
     "Labels": "plain-data.md",
     "Preprocessing": "plain-data.md",
+    "Intensity": "plain-data.md",
+    "BandStatistics": "plain-data.md",
     "Resize": "plain-data.md",
     "Archive": "datasets.md",
 }

@@ -133,7 +133,7 @@ def test_what_no_tiles_make_fit_is_refused_before_it_begins(network, monkeypatch
     predictor = eager(network)
     predictor.tiler.measured()
     runs.clear()
-    with pytest.raises(MemoryShortageError, match="too large: memory of 1 MB is too little for 100x100"):
+    with pytest.raises(MemoryShortageError, match="too large: memory of 1 kB is too little for 100x100"):
         predictor(picture(100, 100))
     assert not runs
 

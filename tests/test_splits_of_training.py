@@ -143,7 +143,7 @@ def test_a_file_says_what_trains_and_what_validates(folder: Path, tmp_path: Path
     ("text", "told"),
     [
         ("name,split\nzoe_0,train\n", "'zoe_0' (1 of 1), which the data has not"),
-        ("name,split\nann_0,train\nbob_0,val\n", "leaves out 'ann_1', 'ann_2', 'ann_3' ... (18 of 20)"),
+        ("name,split\nann_0,train\nbob_0,val\n", "leaves out 'ann_1', 'ann_2', 'ann_3', ... (18 of 20)"),
         ("name,split\nann_0,train\nann_0,val\n", "says two things of 'ann_0'"),
         ("file;part\nann_0;train\n", "columns name and split"),
         ("", "it is empty"),
@@ -182,7 +182,7 @@ def test_a_split_that_nobody_knows_is_told_with_its_sample(folder: Path, tmp_pat
         ({"folds": 5, "order": "hash"}, "split.order must be 'contiguous' or 'shuffled'"),
         ({"folds": 5, "group": "^.*_"}, "has 0 groups in parentheses"),
         ({"folds": 5, "group": "("}, "is no regular expression"),
-        ({"folds": 5, "group": "^(a.*)_"}, "is not found in 'bob_0', 'bob_1', 'bob_2' ... (16 of 20)"),
+        ({"folds": 5, "group": "^(a.*)_"}, "is not found in 'bob_0', 'bob_1', 'bob_2', ... (16 of 20)"),
         ({"share": 0.5, "group": "(_)"}, "leaves nothing for training, of 20 samples in 1 groups"),
         ({"share": 0.001, "order": "hash"}, "leaves nothing for validation, of 20 samples; a hash decides"),
         ({"file": "split.xlsx"}, "split.file must be a CSV"),

@@ -143,7 +143,12 @@ def take_bands(pixels: NDArray[Any], choice: BandChoice) -> NDArray[Any]:
 
 
 def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
-    """Return a name for each of an image's bands: ``"band 1"`` and so on where nobody names them."""
+    """Return a name for each of an image's bands: ``"band 1"`` and so on where nobody names them.
+
+    Args:
+        count: bands of the image.
+        info: what its file says of itself, if it has one.
+    """
     if info is not None and len(info.bands) == count:
         return info.bands
     return tuple(map(_unnamed, range(count)))

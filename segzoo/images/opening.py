@@ -297,7 +297,12 @@ def without_suffix(path: Path) -> Path:
 
 
 def has_suffix(path: Path, suffixes: frozenset[str]) -> bool:
-    """Whether a file's name ends with one of the suffixes, in any case; ``.nii.gz`` is one."""
+    """Whether a file's name ends with one of the suffixes, in any case.
+
+    Args:
+        path: the file, which need not exist.
+        suffixes: in lower case; ``.nii.gz`` is one.
+    """
     name = path.name.lower()
     return path.suffix.lower() in suffixes or any(
         name.endswith(one) for one in suffixes if one.count(".") > 1

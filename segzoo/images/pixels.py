@@ -51,6 +51,10 @@ def _pillow_pixels(image: Image.Image) -> NDArray[Any]:
 def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[np.uint8]:
     """Return what `as_pixels` does, as uint8: values are taken as `to_uint8` says.
 
+    Args:
+        image: as `as_pixels`.
+        layout: as `as_pixels`.
+
     Raises:
         ImageError: as `as_pixels`; also for values out of range.
         OptionError: as `as_pixels`.

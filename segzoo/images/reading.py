@@ -50,7 +50,12 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
 def read_with_info(
     path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None
 ) -> tuple[NDArray[Any], ImageInfo]:
-    """Read an image file, and what it says of itself; arguments and errors as `read`.
+    """Read an image file, and what it says of itself; errors as `read`.
+
+    Args:
+        path: as `read`.
+        scale: as `read`.
+        page: as `read`.
 
     Returns:
         ``(H, W, C)``, and its description as it was read: upright, without a palette.
@@ -132,7 +137,12 @@ def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[N
 
 
 def upright_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:
-    """Return what a reader gave with its palette looked up, upright, and the description of that."""
+    """Return what a reader gave with its palette looked up, upright, and the description of that.
+
+    Args:
+        pixels: as `OpenedImage.read` gives them.
+        info: what the file says of itself.
+    """
     return turned(*with_colours(pixels, info))
 
 
