@@ -432,7 +432,12 @@ _MOST_CODES = 1 << 20
 
 
 def alone(labels: Labels, index: int) -> Labels:
-    """Return the labels of one of classes that overlap by itself: what is not it is background."""
+    """Return the labels of one of classes that overlap by itself: what is not it is background.
+
+    Args:
+        labels: of all classes.
+        index: of the one.
+    """
     name = labels.classes[index]
     rest = "background" if name != "background" else "other"
     return Labels(classes=(rest, name), palette=((0, 0, 0), labels.colours[index]))

@@ -76,7 +76,7 @@ class Pixels(NamedTuple):
         return found * self.counted, truth * self.counted
 
     def chances(self, *, background: bool, independent: bool = False) -> tuple[Tensor, Tensor]:
-        """Return `probabilities`, as these are called now."""
+        """Return ``self.probabilities(background=background, independent=independent)``: its earlier name."""
         warnings.warn("Pixels.chances is called probabilities now", DeprecationWarning, stacklevel=2)
         return self.probabilities(background=background, independent=independent)
 

@@ -364,6 +364,10 @@ def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
 
     One logit means two classes, the first of which is background; unless they overlap, where each logit is a
     class and none is background.
+
+    Args:
+        num_classes: logits a pixel.
+        overlapping: whether the classes overlap.
     """
     if overlapping:
         classes = tuple(f"class {index}" for index in range(1, num_classes + 1))
