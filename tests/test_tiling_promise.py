@@ -44,7 +44,8 @@ RUN = """
             found = replace(found, labels=numbered_labels(classes, overlapping=True))
         predictor.config_of = lambda network: found
         told = []
-        ready = predictor.Predictor(model, memory=given["memory"], on_message=told.append)
+        chosen = {"memory": given["memory"], "intensity": given["intensity"]}
+        ready = predictor.Predictor(model, on_message=told.append, **chosen)
         job = Job(ready, given["out"], outputs=given["outputs"])
         before = used_bytes(cpu, tidy=False)
         forget_peak(cpu)
@@ -61,6 +62,7 @@ RUN = """
 
 MIDDLE = {"width": 32, "depth": 4}
 SMALL = {"width": 4, "depth": 2}
+FOUR = {"width": 4, "depth": 2, "in_channels": 4}
 HALF = {"mode": "scale", "scale": 0.5}
 BOXED = {"mode": "letterbox", "height": 96, "width": 96}
 
@@ -74,6 +76,13 @@ def pictures(folder: Path, count: int, size: int) -> list[str]:
     return [str(path) for path in paths]
 
 
+def measured(folder: Path, size: int) -> str:
+    """Four bands of 16 bits, as an instrument has them."""
+    path = folder / "image.npy"
+    np.save(path, np.random.default_rng(0).integers(300, 4000, (size, size, 4), np.uint16))
+    return str(path)
+
+
 #: By name: network, resizing, memory, outputs, how many images, and their side.
 CASES = {
     "middle": (MIDDLE, None, "150MB", "mask,overlay", 1, 320),
@@ -81,6 +90,8 @@ CASES = {
     "by-rows": (SMALL, None, "60MB", "mask,overlay,probabilities", 1, 1400),
     "boxed": (SMALL, BOXED, "60MB", "mask", 1, 2400),
     "several": (SMALL, None, "200MB", "mask,overlay", 4, 1200),
+    "deep": (FOUR, None, "140MB", "mask,overlay", 1, 2400),
+    "deep-half": (FOUR, HALF, "200MB", "mask", 1, 2400),
     "overlapping": (SMALL, None, "80MB", "mask,overlay,probabilities", 1, 1400),
     "overlapping-half": (SMALL, HALF, "80MB", "mask,overlay,areas", 1, 1400),
 }
@@ -93,13 +104,15 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     given = []
     for name, (network, resize, memory, outputs, count, size) in CASES.items():
         folder = tmp_path_factory.mktemp(name)
+        deep = network is FOUR
         given.append(
             {
                 "network": network,
                 "resize": resize,
                 "memory": memory,
                 "outputs": outputs.split(","),
-                "images": pictures(folder, count, size),
+                "images": [measured(folder, size)] if deep else pictures(folder, count, size),
+                "intensity": "percentiles:1,99.8:band" if deep else None,
                 "out": str(folder / "masks"),
                 "overlapping": CLASSES if "overlapping" in name else 0,
             }
