@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,6 +193,13 @@ def test_declared_colours_name_bands_and_titles_those_that_have_no_other_name(tm
     look: Any = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 6, 4), np.uint16), extratags=[tag], **look)
     assert info_of(tmp_path / "a.tif").bands == ("blue", "band 2", "band 3", "Near infrared")
+
+
+def test_tags_that_went_through_json_place_a_mask_all_the_same(tmp_path: Path):
+    info = info_of(tiff(tmp_path / "a.tif", *SCALED, (34735, "H", UTM)))
+    assert info.geo is not None
+    kept = json.loads(json.dumps(info.extra[EXTRA]))
+    assert read_geo_tags(placing_tags(info.geo, kept)).geo == info.geo
 
 
 @pytest.mark.parametrize(

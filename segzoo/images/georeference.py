@@ -133,7 +133,7 @@ def placing_tags(geo: GeoReference, known: Mapping[int, Any] | None = None) -> d
             from ``geo``, whose system is kept if it is a code of EPSG.
     """
     if known:
-        return dict(known)
+        return {int(code): value for code, value in known.items()}  # JSON makes words of numbers
     a, b, c, d, e, f = geo.transform
     tags: dict[int, Any] = {TRANSFORMATION: (a, b, 0.0, c, d, e, 0.0, f, *([0.0] * 7), 1.0)}
     if b == d == 0 and a > 0 > e:

@@ -8,6 +8,7 @@ a CT. The slices of a series are pages, in the order in which they follow each o
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -62,6 +63,15 @@ def load_pydicom() -> Any:
 def is_series(path: Path) -> bool:
     """Whether a folder holds the files of one series."""
     try:
+        return path.is_dir() and _is_series(path, path.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _is_series(path: Path, _: int) -> bool:
+    # Asked for each page, of a folder of hundreds of files.
+    try:
         files = _files(path)
         if not any(map(_has_magic, files[:_LOOKED_AT])):
             return False  # a folder of a hundred thousand photographs
@@ -109,9 +119,13 @@ def open_dicom(path: Path) -> Iterator[DicomImage]:
 
 
 def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
-    files = _files(path) if path.is_dir() else [path]
-    known = [(file.name, file.stat()) for file in files]
-    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in known)
+    """Return what changes when a file does, or one of a folder."""
+    if not path.is_dir():
+        status = path.stat()
+        return ((path.name, status.st_mtime_ns, status.st_size),)
+    with os.scandir(path) as entries:
+        known = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return tuple(sorted((name, status.st_mtime_ns, status.st_size) for name, status in known))
 
 
 @lru_cache(maxsize=4)
