@@ -76,11 +76,8 @@ def _is_series(path: Path, _: int) -> bool:
         if not any(map(_has_magic, files[:_LOOKED_AT])):
             return False  # a folder of a hundred thousand photographs
         files = [file for file in files if _has_magic(file)]
-        ends = (next(filter(None, map(_series_of, way)), "") for way in (files, reversed(files)))
-        first, last = ends
+        first, last = (next(filter(None, map(_series_of, way)), "") for way in (files, reversed(files)))
         return len(files) > 1 and bool(first) and first == last
-    except OSError:
-        return False
     except MissingExtraError:
         return True  # opening it says what to install
 
