@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segzoo import check_data
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.prediction.outputs import OutputOptions, write_outputs
@@ -167,3 +168,23 @@ def test_the_data_set_keeps_what_data_sets_promise(tmp_path, overlapping):
     images = [f"{number}.png" for number in range(12)]
     notes = [note(n, 3 if n % 2 else 7, [SQUARE], image=n) for n in range(1, 13)]
     check_dataset("coco", root=written(tmp_path, *notes, images=images), overlapping=overlapping)
+
+
+def test_the_doctor_says_where_objects_of_different_classes_overlap(tmp_path):
+    images = [f"{number}.png" for number in range(30)]
+    notes = [note(n, 3, [SQUARE], image=n) for n in range(1, 31)]
+    notes += [note(100 + n, 7, [OTHER], image=n) for n in range(1, 31) if n % 2]
+    report = check_data(written(tmp_path, *notes, images=images))
+    kinds = {one.kind: one for one in report.findings}
+    assert kinds["overlap"].what == "objects of different classes overlap in 15 of 30 images"
+    assert "data.overlapping=true" in report.command
+    assert "--data coco" in report.command
+    assert report.statistics.classes == ("cat", "dog")
+
+
+def test_the_doctor_leaves_objects_that_lie_apart_one_class_a_pixel(tmp_path):
+    images = [f"{number}.png" for number in range(30)]
+    notes = [note(n, 3 if n % 2 else 7, [SQUARE], image=n) for n in range(1, 31)]
+    report = check_data(written(tmp_path, *notes, images=images))
+    assert "overlap" not in {one.kind for one in report.findings}
+    assert "overlapping" not in report.command

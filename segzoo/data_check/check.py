@@ -122,12 +122,15 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
         f"{name}: {share:.1%} of the pixels that have a class have several" for name, share in shares.items()
     )
     if overlaps.meant:
+        told, one, later = f"{what}, and they overlap {where}", "With data.per_class=true", "classes"
+        if overlaps.objects:
+            told, one, later = f"objects of different classes overlap {where}", "Without", "objects"
         return Finding(
             kind="overlap",
             severity="note",
-            what=f"{what}, and they overlap {where}",
-            advice=f"Pass {options}: a pixel may then have several classes, or none. With "
-            "data.per_class=true it would have one, and later classes would cover earlier ones.",
+            what=told,
+            advice=f"Pass {options}: a pixel may then have several classes, or none. {one} it would have "
+            f"one, and later {later} would cover earlier ones.",
             count=len(shares),
             examples=examples[:_SHOWN],
         )
@@ -167,15 +170,15 @@ def _relative(look: Look, layout: Layout) -> Look:
 
 
 def _recognised(source: Source) -> list[Finding]:
-    if source.overlaps is not None:
-        return [_layers(source.overlaps, " ".join(source.options))]
-    if not source.guessed:
-        return []
-    return [
-        Finding(
+    found = []
+    if source.guessed:
+        recognised = Finding(
             kind="recognised",
             severity="note",
             what=f"{source.root} is laid out as the data set {source.data!r} is",
             advice=f"It was looked at as that: --data {source.data} --root {source.root}.",
         )
-    ]
+        found.append(recognised)
+    if source.overlaps is not None:
+        found.append(_layers(source.overlaps, " ".join(source.options)))
+    return found

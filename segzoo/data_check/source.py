@@ -5,11 +5,12 @@ A folder that is laid out as a registered data set is, such as an unpacked archi
 
 from __future__ import annotations
 
+import inspect
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.build import open_dataset
@@ -28,10 +29,14 @@ from segzoo.errors import (
 from segzoo.images import count_pages, has_suffix, searched_suffixes
 from segzoo.labels import read_layers
 from segzoo.options import listed
+from segzoo.plugins import resolve
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from segzoo.interfaces import Dataset
 
@@ -49,7 +54,7 @@ class Source:
         datasets: the splits of a registered data set.
         guessed: whether the data set was recognised rather than named.
         options: what `segzoo train` must be told.
-        overlaps: of classes that have mask files of their own, where they overlap.
+        overlaps: where classes overlap that have mask files of their own, or objects that may lie on others.
     """
 
     data: str
@@ -69,10 +74,12 @@ class Overlaps:
         shares: of the images in which two classes share pixels, by name, the share of the pixels of any class
             that have several; the largest first.
         images: how many were looked at.
+        objects: whether the classes are those of objects in a file, not of mask files.
     """
 
     shares: Mapping[str, float]
     images: int
+    objects: bool = False
 
     @property
     def meant(self) -> bool:
@@ -97,7 +104,7 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
     if data in registered:
         name = registered.get(data).name
         if name != FOLDER:
-            return Source(data, str(root or ""), datasets=_open(data, root))
+            return _overlapped(Source(data, str(root or ""), datasets=_open(data, root)))
         data, root = str(root or data), None
     folder = Path(data)
     if folder.is_file() and folder.suffix.lower() in (".csv", ".json"):
@@ -138,6 +145,21 @@ def _layered(data: str, layout: Layout) -> Source | None:
     return Source(data, datasets=opened, options=options, overlaps=overlaps)
 
 
+def _overlapped(source: Source) -> Source:
+    """Return a data set as one of classes that overlap, where its objects share more than a few pixels."""
+    spec = zoo.registry("datasets").get(source.data)
+    if "overlapping" not in inspect.signature(resolve(spec.factory)).parameters:
+        return source
+    try:
+        opened = _open(source.data, source.root or None, overlapping=True)
+    except SegzooError:
+        return source
+    overlaps = replace(_overlaps(opened), objects=True)
+    if not overlaps.meant:
+        return source
+    return replace(source, datasets=opened, options=("data.overlapping=true",), overlaps=overlaps)
+
+
 def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
     """Return the splits of a folder whose masks are a file a class, as one kind of data set or another."""
     told = {kind: True, "classes": classes, "images": layout.image_folder, "masks": layout.mask_folder}
@@ -149,19 +171,28 @@ def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str)
 
 
 def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
-    """Look at the masks alone; what cannot be read is for others to tell."""
-    pairs = [(pair, one.labels) for one in opened.values() if isinstance(one, Pairs) for pair in one.pairs]
-    chosen = [pairs[index] for index in sorted(in_sample(len(pairs), _LOOKED_AT))]
+    """Look at masks, alone where they are files; what cannot be read is for others to tell."""
+    keys = [(dataset, index) for dataset in opened.values() for index in range(len(dataset))]
+    chosen = [keys[number] for number in sorted(in_sample(len(keys), _LOOKED_AT))]
     shares: dict[str, float] = {}
-    for pair, labels in chosen:
-        if not isinstance(pair.mask, tuple):
-            continue
+    for dataset, index in chosen:
         with suppress(SegzooError):
-            classes = (read_layers(pair.mask, labels) == 1).sum(axis=0)
+            name, planes = _planes(dataset, index)
+            classes = (planes == 1).sum(axis=0)
             if (classes > 1).any():
-                shares[pair.name] = float((classes > 1).sum() / (classes > 0).sum())
+                shares[name] = float((classes > 1).sum() / (classes > 0).sum())
     ordered = dict(sorted(shares.items(), key=lambda one: -one[1]))
     return Overlaps(ordered, len(chosen))
+
+
+def _planes(dataset: Dataset, index: int) -> tuple[str, NDArray[np.uint8]]:
+    """Return the name of a sample and the mask of each class."""
+    if isinstance(dataset, Pairs):
+        pair = dataset.pairs[index]
+        if isinstance(pair.mask, tuple):
+            return pair.name, read_layers(pair.mask, dataset.labels)
+    sample = dataset[index]
+    return sample.name, sample.mask
 
 
 def _of_file(path: Path) -> Source:
@@ -178,7 +209,7 @@ def _of_file(path: Path) -> Source:
 def _recognised(folder: Path) -> Source:
     found = _matching(folder)
     if found is not None:
-        return found
+        return _overlapped(found)
     if not any(folder.iterdir()):
         raise FailureError(f"{folder} is empty: it should hold a folder images and a folder masks")
     raise FailureError(
@@ -227,7 +258,7 @@ def _matching(root: Path) -> Source | None:
     return found[0] if len(found) == 1 else None
 
 
-def _open(name: str, root: str | os.PathLike[str] | None) -> dict[str, Dataset]:
+def _open(name: str, root: str | os.PathLike[str] | None, **options: Any) -> dict[str, Dataset]:
     """Open the splits of a data set that share no image: train, val and test, else whatever there is."""
     splits = zoo.registry("datasets").get(name).splits
     chosen = [split for split in SPLITS if split in splits] or [s for s in splits if s != "all"] or ["all"]
@@ -235,7 +266,7 @@ def _open(name: str, root: str | os.PathLike[str] | None) -> dict[str, Dataset]:
     refused: Exception | None = None
     for split in chosen:
         try:
-            opened[split] = open_dataset(name, root=root, split=split)
+            opened[split] = open_dataset(name, root=root, split=split, **options)
         except ImageError:
             raise
         except FailureError as error:
