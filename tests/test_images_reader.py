@@ -13,7 +13,7 @@ from PIL import Image
 
 from segzoo import zoo
 from segzoo.datasets import Pair, Pairs
-from segzoo.errors import ImageError, MissingExtraError
+from segzoo.errors import ImageError, MissingExtraError, PluginError
 from segzoo.images import open_image, read, read_with_info
 from segzoo.images.reading import turned
 from segzoo.interfaces import GeoReference, ImageInfo
@@ -315,3 +315,26 @@ def test_who_reads_a_format_that_segzoo_does_not_is_told(tmp_path):
     own = [entry.spec for _, entry in zoo.registry("readers").items() if entry.owner == "segzoo"]
     with isolated_zoo(*own), pytest.raises(ImageError, match="pip install segzoo-science"):
         read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"factory": "no_such_module:opened"}, "there is no module 'no_such_module'"),
+        ({"factory": f"{__name__}:is_mine"}, "its factory must return a context manager, got bool"),
+        (
+            {"factory": f"{__name__}:Seven", "claims": f"{__name__}:failing"},
+            "failing raised KeyError: 'mine'",
+        ),
+    ],
+)
+def test_a_reader_that_is_broken_is_named_and_not_the_file_called_damaged(tmp_path, fields, told):
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "a.png")
+    spec = ReaderSpec(name="mine", suffixes=(".png",), magic=(b"\x89PNG",), **fields)
+    with isolated_zoo(spec), pytest.raises(PluginError, match=told):
+        read(tmp_path / "a.png")
+
+
+def failing(path):
+    del path
+    raise KeyError("mine")

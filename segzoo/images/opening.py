@@ -13,7 +13,7 @@ import numpy as np
 
 from segzoo import zoo
 from segzoo.distribution import OWNER
-from segzoo.errors import ImageError, OptionError
+from segzoo.errors import ImageError, OptionError, PluginError, SegzooError
 from segzoo.files import regular
 from segzoo.images.naming import naming
 from segzoo.plugins import resolve
@@ -58,11 +58,21 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
     """
     path = Path(path)
     with naming(path):
-        spec = reader_of(path)
-        opening = _readers().factory(spec)(path, **{**spec.options, **_said_options(spec)})
+        known = _readers()
+        spec = _reader_of(path, known)
+        options = {**spec.options, **_said_options(spec)} if OPTIONS in os.environ else spec.options
+        opening = known.code(spec, spec.factory)(path, **options)
+        if not hasattr(opening, "__enter__"):
+            got = type(opening).__name__
+            raise PluginError(f"reader {spec.name!r}: its factory must return a context manager, got {got}")
         opened = opening.__enter__()
+        try:
+            image = NamedImage(path, opened)
+        except BaseException:
+            opening.__exit__(None, None, None)
+            raise
     try:
-        yield NamedImage(path, opened)
+        yield image
     finally:
         opening.__exit__(None, None, None)
 
@@ -92,11 +102,10 @@ class NamedImage:
 
     def __init__(self, path: Path, opened: OpenedImage) -> None:
         self.path, self._opened = path, opened
-        with naming(path):
-            _ = opened.info
-        if min(self.info.height, self.info.width) < 1:
+        info = opened.info
+        if info.height < 1 or info.width < 1:
             raise ImageError(
-                f"{path}: an image must have at least one pixel, got {self.info.width} x {self.info.height}"
+                f"{path}: an image must have at least one pixel, got {info.width} x {info.height}"
             )
 
     @property
@@ -176,13 +185,40 @@ class _Readers:
     readable: frozenset[str]
     flat: frozenset[str]
     folders: tuple[ReaderSpec, ...]
-    _factories: dict[str, Any] = field(default_factory=dict)
+    _code: dict[str, Any] = field(default_factory=dict)
 
-    def factory(self, spec: ReaderSpec) -> Any:
-        """Return what opens the files of a reader, imported once."""
-        if spec.factory not in self._factories:
-            self._factories[spec.factory] = resolve(spec.factory)
-        return self._factories[spec.factory]
+    def code(self, spec: ReaderSpec, reference: str) -> Any:
+        """Return what a field of a reader's spec names, imported once.
+
+        Raises:
+            PluginError: it cannot be imported.
+        """
+        if reference not in self._code:
+            try:
+                self._code[reference] = resolve(reference)
+            except SegzooError:
+                raise
+            except Exception as error:  # whatever a module raises when it is imported
+                told = f"{type(error).__name__}: {error}"
+                raise PluginError(f"reader {spec.name!r}: {reference} cannot be imported: {told}") from error
+        return self._code[reference]
+
+    def claims(self, spec: ReaderSpec, path: Path) -> bool:
+        """Whether a reader whose magic, suffix or kind fits takes a file or folder.
+
+        Raises:
+            PluginError: what says so fails.
+        """
+        if not spec.claims:
+            return True
+        asked = self.code(spec, spec.claims)
+        try:
+            return bool(asked(path))
+        except (SegzooError, OSError):
+            raise
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise PluginError(f"reader {spec.name!r}: {spec.claims} raised {told} of {path}") from error
 
 
 _known: _Readers | None = None
@@ -213,7 +249,10 @@ def reader_of(path: Path) -> ReaderSpec:
     Raises:
         OSError: there is no such file, or it is none, such as a pipe or a folder that is no image.
     """
-    known = _readers()
+    return _reader_of(path, _readers())
+
+
+def _reader_of(path: Path, known: _Readers) -> ReaderSpec:
     try:
         regular(path)
     except IsADirectoryError:
@@ -223,7 +262,7 @@ def reader_of(path: Path) -> ReaderSpec:
     with path.open("rb", buffering=0) as file:
         head = file.read(known.head)
     for spec in _candidates(known, head, path.name.lower()):
-        if not spec.claims or resolve(spec.claims)(path):
+        if known.claims(spec, path):
             return spec
     return known.registry.get(_FALLBACK)
 
@@ -240,7 +279,8 @@ def _candidates(known: _Readers, head: bytes, name: str) -> Iterator[ReaderSpec]
 
 def _of_folder(path: Path, known: _Readers) -> ReaderSpec | None:
     for spec in known.folders:
-        if resolve(spec.claims)(path) if spec.claims else path.name.lower().endswith(spec.suffixes or "\0"):
+        fits = spec.claims or (spec.suffixes and path.name.lower().endswith(spec.suffixes))
+        if fits and known.claims(spec, path):
             return spec
     return None
 

@@ -70,10 +70,10 @@ def _read(
         info = image.info
         if page is None and info.pages > 1:
             warnings.warn(f"{name} holds {info.pages} pages; only the first is read", stacklevel=4)
-        info = image.describe(page or 0)
         if scale == 1:
             pixels = image.read(page or 0)
             return upright_colours(pixels, image.describe(page or 0))
+        info = image.describe(page or 0)
         columns, rows = scaled_size(info.width, info.height, scale)
         pixels = image.read(page or 0, smallest=(rows, columns))
         pixels, info = with_colours(pixels, image.describe(page or 0))
