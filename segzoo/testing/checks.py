@@ -62,7 +62,7 @@ def checks_of(spec: Spec, *, name: str = "", **arguments: Any) -> list[Check]:
 
     Example:
         >>> [check.promise for check in checks_of(zoo.metrics.get("dice"))]
-        ['contract', 'names', 'nothing-counted', 'ignored', 'merge', 'perfect', 'refusals']
+        ['contract', 'names', 'nothing-counted', 'ignored', 'merge', 'perfect', 'refusals', 'overlapping']
     """
     return _checks(spec, spec.name, name or spec.name, arguments)
 
