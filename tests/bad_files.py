@@ -67,8 +67,8 @@ def write_bad(folder: Path) -> set[str]:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     (folder / "folder.zarr").mkdir()
-    (folder / "broken.zarr").mkdir()
-    (folder / "broken.zarr" / "zarr.json").write_text("{")
+    (folder / "damaged.zarr").mkdir()
+    (folder / "damaged.zarr" / "zarr.json").write_text("{")
     (folder / "broken.png").symlink_to("nowhere.png")
     (folder / "loop.png").symlink_to("loop.png")
     special = set()
@@ -81,7 +81,7 @@ def write_bad(folder: Path) -> set[str]:
             one.bind(f"/proc/self/fd/{here}/socket.png")  # a path of its own may be too long
             os.close(here)
         special = {"pipe.png", "pipe.tif", "device.png", "socket.png"}
-    return {*files, "folder.zarr", "broken.zarr", "broken.png", "loop.png", *special}
+    return {*files, "folder.zarr", "damaged.zarr", "broken.png", "loop.png", *special}
 
 
 def strange_arrays() -> dict[str, NDArray[np.generic]]:
