@@ -13,15 +13,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from segzoo.errors import ImageError, OptionError
 from segzoo.images.intensity import (
-    intensity_text,
     measure_bands,
     measured_over,
     missing,
-    parse_intensity,
     scaling_for,
     scaling_of_rows,
 )
-from segzoo.specs import Intensity
+from segzoo.specs import Intensity, intensity_text, parse_intensity
 
 FORMS = ["uint8", "range:100,4000", "percentiles:1,99.8", "percentiles:2,98:band", "dtype", "standard:band"]
 UINT8 = Intensity()

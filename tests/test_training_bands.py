@@ -11,10 +11,9 @@ import torch
 import segzoo
 from segzoo.datasets.cached import Cached
 from segzoo.errors import ImageError, OptionError
-from segzoo.images.intensity import parse_intensity
 from segzoo.interfaces import GeoReference, ImageInfo, Sample
 from segzoo.labels import counted
-from segzoo.specs import Labels, Preprocessing
+from segzoo.specs import Labels, Preprocessing, parse_intensity
 from segzoo.training import Recipe
 from segzoo.training.data.class_weights import class_pixels
 from segzoo.training.data.loader import make_loader

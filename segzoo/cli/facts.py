@@ -13,10 +13,17 @@ import torch
 from segzoo import zoo
 from segzoo.architecture import build, plan
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
-from segzoo.images.intensity import intensity_text
 from segzoo.labels import background_name
 from segzoo.plugins import resolve
-from segzoo.specs import DecoderSpec, EncoderSpec, ModelSpec, PartSpec, RecipeSpec, WeightsSpec
+from segzoo.specs import (
+    DecoderSpec,
+    EncoderSpec,
+    ModelSpec,
+    PartSpec,
+    RecipeSpec,
+    WeightsSpec,
+    intensity_text,
+)
 from segzoo.weights.converted import declared
 from segzoo.weights.folder import read_config
 from segzoo.weights.sources import in_package

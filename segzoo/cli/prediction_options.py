@@ -45,7 +45,7 @@ class IntensityRule(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the rule as it was written."""
-        from segzoo.images.intensity import parse_intensity
+        from segzoo.specs import parse_intensity
 
         try:
             parse_intensity(value)

@@ -26,6 +26,14 @@ from segzoo.images.bands import (
     with_bands,
 )
 from segzoo.images.display import Display, display_for, displayed
+from segzoo.images.intensity import (
+    Scaling,
+    measure_bands,
+    measured_over,
+    missing,
+    scaling_for,
+    scaling_of_rows,
+)
 from segzoo.images.naming import naming
 from segzoo.images.opening import (
     NamedImage,
@@ -70,6 +78,7 @@ __all__ = [
     "NamedImage",
     "Pages",
     "Placement",
+    "Scaling",
     "as_image",
     "averages",
     "begins_as_image",
@@ -85,6 +94,9 @@ __all__ = [
     "has_suffix",
     "is_image_folder",
     "may_have_pages",
+    "measure_bands",
+    "measured_over",
+    "missing",
     "normalised",
     "open_image",
     "parse_pages",
@@ -96,6 +108,8 @@ __all__ = [
     "readable_suffixes",
     "resized",
     "scaled_size",
+    "scaling_for",
+    "scaling_of_rows",
     "select_bands",
     "take_bands",
     "to_channels",

@@ -7,8 +7,9 @@ image larger than memory is measured by `scaling_of_rows`, and scaled a few rows
 
 What is measured is robust where it can be: ``uint8`` mode looks for the bits that all but single bright
 pixels need (`_Bits`); percentiles of one image are exact for integers of up to 16 bits (`_Histogram`), and
-those of a million pixels for other types and for many images (`_Sample`). NaN, infinity and the value that a file declares as ``nodata`` are no measurements: they
-count for nothing and become 0, which is the lowest value, or the mean after ``standard``.
+those of a million pixels for other types and for many images (`_Sample`). NaN, infinity and the value that a
+file declares as ``nodata`` are no measurements: they count for nothing and become 0, which is the lowest
+value, or the mean after ``standard``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from segzoo.errors import ImageError, OptionError, did_you_mean
+from segzoo.errors import ImageError
 from segzoo.specs import BandStatistics, Intensity
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _SAMPLED = 1 << 20
 _SPREAD = 2_654_435_769
 #: From this many pixels on, a table of all values of 16 bits is faster than arithmetic.
 _WORTH_A_TABLE = 1 << 16
-#: Percentiles where none are named: what microscopy and nnU-Net's cousins use.
-_USUAL = (1.0, 99.8)
 
 #: Floats count as 0 to 1 if all but single pixels lie in this range; beyond 0 and 1 they are clipped.
 _UNIT = (-0.25, 2.0)
@@ -47,82 +46,6 @@ _NEITHER = 16.0
 _SINGLE, _SIDE_BY_SIDE = 1_000, 100_000
 
 _NOTHING = "pixels must hold a measurement: all are NaN, infinite or the file's value for no data"
-_FORMS = "uint8, range:LOW,HIGH, window:CENTRE,WIDTH, percentiles:1,99.8, dtype or standard"
-#: Words in the text form, with how many numbers each takes.
-_NUMBERS = {"uint8": 0, "range": 2, "window": 2, "percentiles": 2, "dtype": 0, "standard": 0}
-
-
-def parse_intensity(text: str | Intensity) -> Intensity:
-    """Read the text form of an `Intensity`.
-
-    Args:
-        text: ``uint8``, ``range:0,4095``, ``window:40,400`` (centre and width, as radiologists say it),
-            ``percentiles:1,99.8``, ``dtype`` or ``standard``. ``:band`` behind it measures each band by
-            itself, ``:run`` (or ``:data``) measures all images at once instead of each by itself:
-            ``percentiles:1,99.8:band:run``. An `Intensity` is returned as it is.
-
-    Raises:
-        OptionError: it is none of these, or the range has no width.
-
-    Example:
-        >>> parse_intensity("window:40,400")
-        Intensity(mode='range', low=-160.0, high=240.0, per='all', over='image', measured=())
-    """
-    if isinstance(text, Intensity):
-        return text
-    if not isinstance(text, str):
-        raise OptionError(f"intensity is one of {_FORMS}, got {text!r}")
-    mode, *rest = (word.strip() for word in text.strip().lower().split(":"))
-    if mode not in _NUMBERS:
-        raise OptionError(f"intensity is one of {_FORMS}, got {text!r}{did_you_mean(mode, _NUMBERS)}")
-    numbers: tuple[float, ...] = ()
-    if rest and ("," in rest[0] or not rest[0][:1].isalpha()):
-        numbers = _numbers(rest.pop(0), text)
-    elif mode == "percentiles":
-        numbers = _USUAL
-    if len(numbers) != _NUMBERS[mode]:
-        wanted = "two numbers, as in" if _NUMBERS[mode] else "no numbers:"
-        raise OptionError(f"intensity {mode} takes {wanted} {_example(mode)}, got {text!r}")
-    unknown = [word for word in rest if word not in ("band", "all", "image", "run", "data")]
-    if unknown:
-        raise OptionError(
-            f"behind intensity {mode} stand :band (each band by itself) and :run (one scale for all images), "
-            f"got {unknown[0]!r} in {text!r}"
-        )
-    per: Literal["all", "band"] = "band" if "band" in rest else "all"
-    over: Literal["image", "data"] = "data" if "run" in rest or "data" in rest else "image"
-    if per == "band" and mode not in ("percentiles", "standard"):
-        raise OptionError(f"intensity {mode} is the same for all bands: leave :band out of {text!r}")
-    if over == "data" and mode in ("range", "window", "dtype"):
-        raise OptionError(f"intensity {mode} is the same for all images: leave :run out of {text!r}")
-    if not numbers:
-        return Intensity(mode=cast("Any", mode), per=per, over=over)
-    low, high = numbers
-    if mode == "window":
-        if high <= 0:
-            raise OptionError(f"the width of intensity window:CENTRE,WIDTH must be above 0, got {text!r}")
-        mode, low, high = "range", low - high / 2, low + high / 2
-    return Intensity(mode=cast("Any", mode), low=low, high=high, per=per, over=over)
-
-
-def _numbers(text: str, whole: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(one) for one in text.split(","))
-    except ValueError:
-        raise OptionError(f"intensity takes two numbers with a comma between, got {whole!r}") from None
-
-
-def _example(mode: str) -> str:
-    return {"range": "range:0,4095", "window": "window:40,400", "percentiles": "percentiles:1,99.8"}.get(
-        mode, mode
-    )
-
-
-def intensity_text(intensity: Intensity) -> str:
-    """Return the text form of an `Intensity`, which `parse_intensity` reads; without what was measured."""
-    numbers = f":{intensity.low:.15g},{intensity.high:.15g}" if _NUMBERS[intensity.mode] else ""
-    per, over = ":band" * (intensity.per == "band"), ":data" * (intensity.over == "data")
-    return f"{intensity.mode}{numbers}{per}{over}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from segzoo.config import config_of
 from segzoo.deprecation import renamed
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read, read_reduced, read_with_info, select_bands, with_bands
-from segzoo.images.intensity import intensity_text, measured_over, parse_intensity
+from segzoo.images.intensity import measured_over
 from segzoo.images.naming import naming_file
 from segzoo.images.pixels import as_pixels
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
@@ -37,7 +37,7 @@ from segzoo.prediction.shortage import (
 from segzoo.prediction.tiling.planner import Tiler, read_budget
 from segzoo.prediction.watching import IntensityWatch
 from segzoo.resources import told_bytes
-from segzoo.specs import Intensity
+from segzoo.specs import Intensity, intensity_text, parse_intensity
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Predictor:
         bands: which bands of an image the network gets, instead of the weights' own: numbers from 1 or names,
             such as ``(4, 3, 2)`` or ``"nir,red,green"``. A network of colours gets them as red, green, blue.
         intensity: how values become numbers, instead of the weights' own rule: an `segzoo.specs.Intensity` or
-            its text form, such as ``"percentiles:1,99.8"`` (`segzoo.images.parse_intensity`). One that holds
+            its text form, such as ``"percentiles:1,99.8"`` (`segzoo.specs.parse_intensity`). One that holds
             for a whole run takes `measure` before the first image.
         calibration: images like those to come, which ``fastest`` measures.
         on_message: called with one message per decision, and for what could not be had.

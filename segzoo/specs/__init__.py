@@ -19,8 +19,10 @@ from segzoo.specs.pictures import (
     Preprocessing,
     Resize,
     default_preprocessing,
+    intensity_text,
     numbered_labels,
     parse_bands,
+    parse_intensity,
 )
 from segzoo.specs.prediction import EngineSpec, OutputSpec
 from segzoo.specs.readers import ReaderSpec
@@ -56,8 +58,10 @@ __all__ = [
     "WeightsSpec",
     "default_preprocessing",
     "field_names",
+    "intensity_text",
     "numbered_labels",
     "parse_bands",
+    "parse_intensity",
 ]
 
 #: Every kind of spec, in the order in which commands show them; its hook is ``segzoo_`` and its plural.

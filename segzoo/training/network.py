@@ -11,8 +11,7 @@ from segzoo.config import config_of
 from segzoo.creation import create
 from segzoo.errors import ImageError, OptionError, WeightsError
 from segzoo.images import choose_bands, with_bands
-from segzoo.images.intensity import parse_intensity
-from segzoo.specs import Resize
+from segzoo.specs import Resize, parse_intensity
 from segzoo.weights.sources import located
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import numpy as np
 
 from segzoo.errors import ImageError
 from segzoo.images import band_names, choose_bands, take_bands, told_alpha
-from segzoo.images.intensity import intensity_text, measure_bands, measured_over, missing, scaling_for
+from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
+from segzoo.specs import intensity_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

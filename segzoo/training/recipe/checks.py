@@ -10,9 +10,8 @@ from segzoo import zoo
 from segzoo.architecture import plan
 from segzoo.build import make_loss
 from segzoo.errors import OptionError, UnknownNameError, UsageError, did_you_mean
-from segzoo.images.intensity import parse_intensity
 from segzoo.plugins import resolve
-from segzoo.specs import Resize, WeightsSpec
+from segzoo.specs import Resize, WeightsSpec, parse_intensity
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.splits import check_split_options
 from segzoo.training.optim.optimizers import optimizer_defaults, optimizer_options
