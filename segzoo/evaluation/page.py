@@ -215,16 +215,18 @@ def _cell(pixels: int, total: int) -> str:
 
 
 def _largest_confusions(names: Sequence[str], counts: NDArray[np.int64]) -> str:
-    pairs = [
-        (int(counts[true, found]), true, found)
-        for true in range(len(names))
-        for found in range(len(names))
-        if true != found and counts[true, found]
-    ]
+    wrong = np.where(np.eye(len(names), dtype=bool), 0, counts)
+    places = np.flatnonzero(wrong)
+    largest = places[np.argsort(wrong.ravel()[places], kind="stable")[::-1][:_LISTED]]
     totals = counts.sum(axis=1)
     rows = [
-        (markup(names[true]), markup(names[found]), f"{pixels:,}", f"{pixels / totals[true]:.1%}")
-        for pixels, true, found in sorted(pairs, reverse=True)[:_LISTED]
+        (
+            markup(names[true]),
+            markup(names[found]),
+            f"{counts[true, found]:,}",
+            f"{counts[true, found] / totals[true]:.1%}",
+        )
+        for true, found in zip(*np.divmod(largest, len(names)), strict=True)
     ]
     header = ("truth", "predicted as", "pixels", "of the true pixels")
     return (
