@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segzoo
 from segzoo.errors import ImageError, OptionError
 from segzoo.images import (
     choose_bands,
@@ -13,6 +14,7 @@ from segzoo.images import (
     told_alpha,
     with_bands,
 )
+from segzoo.images.pixels import as_pixels_with_info
 from segzoo.interfaces import ImageInfo
 from segzoo.specs import Preprocessing, parse_bands
 
@@ -115,6 +117,29 @@ def test_bands_are_written_as_numbers_or_names():
     for wrong in ("", "4,,2", [], [0], "-1", [True], [1.5], "0"):
         with pytest.raises(OptionError, match="band"):
             parse_bands(wrong)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bands", "alpha"),
+    [
+        ("RGB", ("red", "green", "blue"), None),
+        ("RGBA", ("red", "green", "blue", "alpha"), 3),
+        ("LA", ("grey", "alpha"), 1),
+        ("L", ("grey",), None),
+        ("P", ("red", "green", "blue"), None),
+        ("I;16", ("grey",), None),
+        ("CMYK", ("red", "green", "blue"), None),
+        ("PA", ("red", "green", "blue", "alpha"), 3),
+    ],
+)
+def test_an_image_of_pillow_declares_its_alpha_by_its_mode(mode, bands, alpha):
+    grey = Image.fromarray(COLOUR[..., 0])
+    image = grey.convert("I;16") if mode == "I;16" else Image.fromarray(COLOUR).convert(mode)
+    pixels, told = as_pixels_with_info(image)
+    assert pixels.shape == (6, 4, len(bands))
+    assert (told.bands, told.alpha) == (bands, alpha)
+    model = segzoo.create("unet", num_classes=2, in_channels=len(bands), width=2, depth=2)
+    assert segzoo.predict(image, model=model.eval()).mask.shape == (6, 4)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from io import IOBase
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -9,11 +10,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from segzoo.errors import ImageError
+from segzoo.images.bands import COLOURS, GREY
 from segzoo.images.intensity import scaling_for
+from segzoo.interfaces import ImageInfo
 from segzoo.options import check_choice
 from segzoo.specs import Intensity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -30,8 +35,8 @@ def from_pillow(image: Image.Image) -> NDArray[np.uint8]:
     return to_uint8(_pillow_pixels(image))
 
 
-def _pillow_pixels(image: Image.Image) -> NDArray[Any]:
-    """Return what `from_pillow` does, of the image's own type."""
+def _pillow_pixels(image: Image.Image, *, alpha: bool = False) -> NDArray[Any]:
+    """Return what `from_pillow` does, of the image's own type, and perhaps with its alpha."""
     if 0 in image.size:
         raise ImageError(f"an image must have at least one pixel, got {image.width} x {image.height}")
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
@@ -39,13 +44,17 @@ def _pillow_pixels(image: Image.Image) -> NDArray[Any]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return np.asarray(image)[..., None]
     grey = image.mode in ("1", "L", "LA", "La")
-    mode = "L" if grey else "RGB"
+    mode = ("L" if grey else "RGB") + "A" * (alpha and _has_alpha(image))
     if image.mode == "La":  # which Pillow turns into LA alone
         image = image.convert("LA")
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # as Pillow asks for, in a warning that names no file
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels.reshape(image.height, image.width, -1)
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
 def as_image(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC") -> NDArray[np.uint8]:
@@ -74,12 +83,8 @@ def as_pixels(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "H
         OptionError: there is no such layout.
     """
     if isinstance(image, Image.Image):
-        try:
+        with _naming_mode(image):
             return _pillow_pixels(image)
-        except (OSError, ValueError, SyntaxError) as error:  # it was closed, or its file is cut short
-            if isinstance(error, ImageError):
-                raise
-            raise ImageError(f"the {image.mode} image of Pillow cannot be read: {error}") from error
     check_choice("layout", layout, get_args(Layout))
     array = np.asarray(image) if isinstance(image, np.ndarray) else from_tensor(image)
     if array.ndim not in (2, 3) or 0 in array.shape:
@@ -90,6 +95,35 @@ def as_pixels(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "H
     elif layout == "CHW":
         array = array.transpose(1, 2, 0)
     return array
+
+
+def as_pixels_with_info(
+    image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC"
+) -> tuple[NDArray[Any], ImageInfo | None]:
+    """Return what `as_pixels` does with all bands, and what an image of Pillow says of itself by its mode.
+
+    Of an array or a tensor nothing is known, so that no band of it is alpha; arguments and errors as there.
+    """
+    if not isinstance(image, Image.Image):
+        return as_pixels(image, layout=layout), None
+    with _naming_mode(image):
+        pixels = _pillow_pixels(image, alpha=True)
+    height, width, count = pixels.shape
+    bands = (GREY,) if count < 3 else COLOURS
+    alpha = len(bands) if count > len(bands) else None
+    names = bands if alpha is None else (*bands, "alpha")
+    return pixels, ImageInfo(height=height, width=width, dtype=str(pixels.dtype), bands=names, alpha=alpha)
+
+
+@contextmanager
+def _naming_mode(image: Image.Image) -> Iterator[None]:
+    """Say which image of Pillow cannot be read: it was closed, or its file is cut short."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ImageError(f"the {image.mode} image of Pillow cannot be read: {error}") from error
 
 
 def from_tensor(image: Any) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.images import read, read_reduced, read_with_info, select_bands, with_bands
 from segzoo.images.intensity import measured_over
 from segzoo.images.naming import naming_file
-from segzoo.images.pixels import as_pixels
+from segzoo.images.pixels import as_pixels_with_info
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
@@ -265,9 +265,12 @@ class Predictor:
         Raises:
             ImageError: it cannot be read, its bands are not the network's, or its values have no scale.
         """
-        picture = image if isinstance(image, str | os.PathLike) else as_pixels(image, layout=layout)
-        with naming_file(picture):
-            prepared = self.prepare(picture, probabilities=probabilities)
+        with naming_file(image):
+            if isinstance(image, str | os.PathLike):
+                prepared = self.prepare(image, probabilities=probabilities)
+            else:
+                pixels, info = _opened(image, layout)
+                prepared = self.prepare_pixels(pixels, probabilities=probabilities, info=info)
         found = self.segment_prepared([prepared], probabilities=probabilities)[0]
         for line in () if self._warned else self.watch.report():
             self._warned = True
@@ -379,7 +382,8 @@ class Predictor:
             page: of a file with several, from 0; ``None`` takes the first, with a warning if there are more.
         """
         if not isinstance(image, str | os.PathLike):
-            return self.prepare_pixels(as_pixels(image), probabilities=probabilities, name=name)
+            pixels, info = _opened(image)
+            return self.prepare_pixels(pixels, probabilities=probabilities, info=info, name=name)
         name = name or str(image)
         if self._exact or page is not None:
             pixels, info = read_with_info(image, page=page)
@@ -590,7 +594,7 @@ def _opened(image: Picture | Read, layout: Layout = "HWC") -> Read:
         return image
     if isinstance(image, str | os.PathLike):
         return read_with_info(image)
-    return as_pixels(image, layout=layout), None
+    return as_pixels_with_info(image, layout=layout)
 
 
 def _in_python(line: str) -> str:
