@@ -47,7 +47,9 @@ def told_error(error: Exception, page: Any, path: Path) -> Exception:
         return error
     if "imagecodecs" in str(error):
         name = getattr(page.compression, "name", page.compression)
-        return missing_extra(f"{path} is packed with {name}, which needs imagecodecs", "tiff")
+        return MissingExtraError(
+            f"{path} is packed with {name}, which needs imagecodecs: pip install imagecodecs"
+        )
     return ImageError(f"{path} is damaged or cut short: {str(error).strip() or type(error).__name__}")
 
 
