@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.errors import ImageError, MissingExtraError, missing_extra
+from segzoo.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
