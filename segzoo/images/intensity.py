@@ -234,7 +234,7 @@ def measure_bands(images: Iterable[NDArray[Any]]) -> tuple[BandStatistics, ...]:
     Raises:
         ImageError: they differ in bands.
     """
-    moments, sample = _Moments("band"), _Sample((1, 99), "band")
+    moments, sample = _Moments("band", limits=True), _Sample((1, 99), "band")
     for image in images:
         for rows in _chunks(image):
             part = image[rows]
@@ -384,18 +384,18 @@ class _Bits(_Measure):
                 if most > threshold:
                     self._count(("above", threshold), rows > threshold)
         elif rows.dtype != np.bool_:
-            for bits in range(8, 64, 2):
-                if int(most) >> bits <= 0:
-                    break
-                self._count(("bits", bits), rows >= rows.dtype.type(1 << bits))
+            for bits in (bits for bits in range(62, 7, -2) if int(most) >> bits > 0):
+                if self._count(("bits", bits), rows >= rows.dtype.type(1 << bits)) > rows.size // 2:
+                    break  # so are as many, or more, beyond the levels below
         for threshold in (0.0, _UNIT[0]):
             if least < threshold:
                 self._count(("below", threshold), rows < threshold)
 
-    def _count(self, key: tuple[str, float], beyond: NDArray[np.bool_]) -> None:
-        found = self._beyond.setdefault(key, [0, 0])
-        found[0] += int(np.count_nonzero(beyond))
-        found[1] += int(np.count_nonzero(beyond[:, 1:] & beyond[:, :-1]))
+    def _count(self, key: tuple[str, float], beyond: NDArray[np.bool_]) -> int:
+        found, count = self._beyond.setdefault(key, [0, 0]), int(np.count_nonzero(beyond))
+        found[0] += count
+        found[1] += int(np.count_nonzero(beyond[:, 1:] & beyond[:, :-1])) if count > 1 else 0
+        return count
 
     def _few(self, side: str, threshold: float) -> bool:
         alone, beside = self._beyond.get((side, threshold), (0, 0))
@@ -420,7 +420,9 @@ class _Bits(_Measure):
                     f"0 to 255, got up to {self._most:g}: {self._advice()}"
                 )
             return [(0.0, 255.0)]
-        bits = next((bits for bits in range(8, 64, 2) if self._few("bits", bits)), 64)
+        bits = 64
+        while bits > 8 and self._few("bits", bits - 2):
+            bits -= 2
         self._tell("bits", bits)
         return [(0.0, float(2**bits - 1))]
 
@@ -438,10 +440,10 @@ class _Bits(_Measure):
 
 
 class _Moments(_Measure):
-    """Mean and standard deviation, and the least and largest value, once or per band."""
+    """Mean and standard deviation, and if asked for the least and largest value, once or per band."""
 
-    def __init__(self, per: str) -> None:
-        self._per = per
+    def __init__(self, per: str, *, limits: bool = False) -> None:
+        self._per, self._limits = per, limits
         self.count: NDArray[np.float64] | None = None
 
     def add(self, rows: NDArray[Any], nodata: float | None) -> None:
@@ -453,19 +455,26 @@ class _Moments(_Measure):
             self.count, self._mean, self._square = np.zeros(bands), np.zeros(bands), np.zeros(bands)
             self._least, self._most = np.full(bands, np.inf), np.full(bands, -np.inf)
         _check_bands(len(self.count), values.shape[1])
-        here = None if gone is None else ~gone
-        count = np.full(values.shape[1], len(values)) if here is None else here.sum(axis=0)
-        where: Any = True if here is None else here
-        mean = values.sum(axis=0, where=where) / np.maximum(count, 1)
-        square = ((values - mean) ** 2).sum(axis=0, where=where)
+        count = np.full(values.shape[1], len(values))
+        if gone is not None:
+            values[gone] = 0
+            count -= gone.sum(axis=0)
+        mean = np.ones(len(values)) @ values / np.maximum(count, 1)
+        away = values - mean
+        if gone is not None:
+            away[gone] = 0
+        square = np.einsum("ij,ij->j", away, away)
         # Chan, Golub and LeVeque, 1979: moments of two parts, joined without cancellation.
         both = np.maximum(self.count + count, 1)
-        away = mean - self._mean
-        self._square += square + away**2 * self.count * count / both
-        self._mean += away * count / both
+        step = mean - self._mean
+        self._square += square + step**2 * self.count * count / both
+        self._mean += step * count / both
         self.count += count
-        self._least = np.minimum(self._least, values.min(axis=0, where=where, initial=np.inf))
-        self._most = np.maximum(self._most, values.max(axis=0, where=where, initial=-np.inf))
+        if self._limits:
+            there: Any = True if gone is None else ~gone
+            least = values.min(axis=0, where=there, initial=np.inf)
+            self._least = np.minimum(self._least, least)
+            self._most = np.maximum(self._most, values.max(axis=0, where=there, initial=-np.inf))
 
     def values(self) -> list[tuple[float, float]]:
         count = _some(self.count)
