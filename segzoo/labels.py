@@ -7,7 +7,6 @@ ones, 2**24 for colours. Values that stand for no class are found in the same pa
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
@@ -19,7 +18,7 @@ import numpy as np
 from segzoo.errors import ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import count_pages, open_image, scaled_size
 from segzoo.images.intensity import missing
-from segzoo.images.reading import turned
+from segzoo.images.reading import read_stored, turned, without_alpha
 from segzoo.options import listed
 from segzoo.options import shown as short
 from segzoo.specs import IGNORED, Labels
@@ -173,12 +172,8 @@ def _stack(path: Path, count: int) -> NDArray[Any] | None:
 def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
     """Return ``(H, W)``, or ``(H, W, 3)`` of a file of colours; opacity is no value."""
     with open_image(path) as image:
-        info = image.info
-        if page is None and info.pages > 1:
-            warnings.warn(f"{path} holds {info.pages} pages; only the first is read", stacklevel=4)
-        values, info = turned(image.read(page or 0), image.describe(page or 0))
-    if info.alpha is not None:
-        values = np.delete(values, info.alpha, axis=2)
+        values, info = turned(*read_stored(image, page, path))
+    values = without_alpha(values, info)
     if values.shape[2] not in (1, 3):
         raise MaskError(f"{path} has {values.shape[2]} bands; a mask has one value a pixel, or a colour")
     values = values[..., 0] if values.shape[2] == 1 else values

@@ -11,12 +11,13 @@ import numpy as np
 from segzoo import pickles
 from segzoo.errors import ImageError
 from segzoo.files import check_zip_sums, regular
+from segzoo.images.bands import names_of_bands
 from segzoo.images.pixels import from_tensor
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -79,24 +80,46 @@ class ArrayImage:
         return self._array.nbytes
 
 
+class RawRows:
+    """Values one after another in a file, read rather than mapped: mapped pages count as memory.
+
+    Args:
+        path: the file.
+        offset: where the values begin, in bytes.
+        shape: ``(H, W, C)``.
+        dtype: of the values, with the file's order of bytes.
+    """
+
+    resident = 0
+
+    def __init__(self, path: Path, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows ``top`` to ``bottom``.
+
+        Raises:
+            ImageError: the file ends before them.
+        """
+        pixels = self._shape[1] * self._shape[2]
+        start = self._offset + top * pixels * self._dtype.itemsize
+        found = np.fromfile(self._path, self._dtype, (bottom - top) * pixels, offset=start)
+        if len(found) < (bottom - top) * pixels:
+            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
+        return found.reshape(bottom - top, *self._shape[1:])
+
+
 class FileImage(ArrayImage):
     """An array that is mapped from its file."""
 
     def __init__(self, path: Path, array: np.memmap[Any, Any]) -> None:
         super().__init__(path, array, "numpy")
-        self._path, self._offset, self._joined = path, array.offset, self._array.flags.c_contiguous
+        self._joined = self._array.flags.c_contiguous
+        self._raw = RawRows(path, array.offset, self._array.shape, self._array.dtype)
 
     def rows(self, page: int, top: int, bottom: int) -> NDArray[Any]:
-        """Return some rows, read rather than mapped where they lie together: mapped pages count as memory."""
-        if not self._joined:
-            return super().rows(page, top, bottom)
-        shape, dtype = self._array.shape[1:], self._array.dtype
-        pixels = shape[0] * shape[1]
-        start = self._offset + top * pixels * dtype.itemsize
-        found = np.fromfile(self._path, dtype, (bottom - top) * pixels, offset=start)
-        if len(found) < (bottom - top) * pixels:
-            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
-        return native(found.reshape(bottom - top, *shape))
+        """Return some rows, read rather than mapped where they lie together."""
+        return native(self._raw.rows(top, bottom)) if self._joined else super().rows(page, top, bottom)
 
     def resident(self, page: int) -> int:
         """Return 0 where rows lie in the file one after another; else what is mapped is taken to be held."""
@@ -106,17 +129,6 @@ class FileImage(ArrayImage):
 def native(array: NDArray[Any]) -> NDArray[Any]:
     """Return the values in the machine's order of bytes."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def names_of_bands(count: int, *, colours: bool = True) -> tuple[str, ...]:
-    """Return what bands are called of which nothing is said: grey, colours, or by number.
-
-    Args:
-        count: of bands.
-        colours: whether one is grey, and three are red, green and blue.
-    """
-    known = {1: ("grey",), 3: ("red", "green", "blue")} if colours else {}
-    return known.get(count) or tuple(f"band {number}" for number in range(1, count + 1))
 
 
 def map_array(path: Path) -> np.memmap[Any, Any]:

@@ -151,7 +151,18 @@ def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
     """
     if info is not None and len(info.bands) == count:
         return info.bands
-    return tuple(map(_unnamed, range(count)))
+    return names_of_bands(count, colours=False)
+
+
+def names_of_bands(count: int, *, colours: bool = True) -> tuple[str, ...]:
+    """Return names for bands that the file does not name: grey, colours, or ``"band 1"`` and so on.
+
+    Args:
+        count: of bands.
+        colours: whether one is grey, and three are red, green and blue.
+    """
+    known = {1: (GREY,), 3: COLOURS} if colours else {}
+    return known.get(count) or tuple(map(_unnamed, range(count)))
 
 
 def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int, ...]:

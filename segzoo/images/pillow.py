@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
 from segzoo.images.arrays import native
+from segzoo.images.bands import COLOURS, GREY
 from segzoo.images.png import SIGNATURE, PngRows, read_interlaced
 from segzoo.images.pnm import PnmRows
 from segzoo.images.sizes import check_pixels
@@ -24,17 +25,16 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import OpenedImage
 
-_COLOURS = ("red", "green", "blue")
 #: Bands of the modes whose pixels are taken as they are, and which of them is opacity.
 _BANDS: dict[str, tuple[tuple[str, ...], int | None]] = {
-    "1": (("grey",), None),
-    "L": (("grey",), None),
-    "I": (("grey",), None),
-    "F": (("grey",), None),
-    "LA": (("grey", "alpha"), 1),
+    "1": ((GREY,), None),
+    "L": ((GREY,), None),
+    "I": ((GREY,), None),
+    "F": ((GREY,), None),
+    "LA": ((GREY, "alpha"), 1),
     "P": (("index",), None),
-    "RGB": (_COLOURS, None),
-    "RGBA": ((*_COLOURS, "alpha"), 3),
+    "RGB": (COLOURS, None),
+    "RGBA": ((*COLOURS, "alpha"), 3),
     "LAB": (("lightness", "a", "b"), None),
 }
 #: The modes that Pillow would have, if it had them with 16 bits, of PNGs.

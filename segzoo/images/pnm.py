@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segzoo.errors import ImageError
+from segzoo.images.arrays import RawRows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +48,11 @@ class PnmRows:
         """
         height, width, samples = self._shape
         across = width * samples
-        if self._plain:
-            words = self._path.read_bytes()[self._offset :].split(maxsplit=height * across)
-            values = np.array(words[top * across : bottom * across], np.uint16)
-        else:
-            start = self._offset + 2 * top * across
-            values = np.fromfile(self._path, ">u2", (bottom - top) * across, offset=start)
+        if not self._plain:
+            raw = RawRows(self._path, self._offset, self._shape, np.dtype(">u2"))
+            return raw.rows(top, bottom).astype(np.uint16)
+        words = self._path.read_bytes()[self._offset :].split(maxsplit=height * across)
+        values = np.array(words[top * across : bottom * across], np.uint16)
         if len(values) < (bottom - top) * across:
             raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
-        return values.reshape(bottom - top, width, samples).astype(np.uint16)
+        return values.reshape(bottom - top, width, samples)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError
+from segzoo.images.bands import COLOURS
 from segzoo.images.opening import open_image, readable_suffixes
 from segzoo.images.sizes import averages, placed, scaled_size
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.images.opening import NamedImage
     from segzoo.interfaces import GeoReference, ImageInfo
     from segzoo.specs import Resize
 
@@ -67,17 +69,29 @@ def _read(
     path: str | os.PathLike[str], scale: float, page: int | None, name: str
 ) -> tuple[NDArray[Any], ImageInfo]:
     with open_image(path) as image:
-        info = image.info
-        if page is None and info.pages > 1:
-            warnings.warn(f"{name} holds {info.pages} pages; only the first is read", stacklevel=4)
         if scale == 1:
-            pixels = image.read(page or 0)
-            return upright_colours(pixels, image.describe(page or 0))
+            return upright_colours(*read_stored(image, page, name))
         info = image.describe(page or 0)
         columns, rows = scaled_size(info.width, info.height, scale)
-        pixels = image.read(page or 0, smallest=(rows, columns))
-        pixels, info = with_colours(pixels, image.describe(page or 0))
+        pixels, info = with_colours(*read_stored(image, page, name, smallest=(rows, columns)))
     return turned(_resized(pixels, rows, columns, info.alpha), _smaller(info, rows, columns))
+
+
+def read_stored(
+    image: NamedImage, page: int | None, name: object, *, smallest: tuple[int, int] | None = None
+) -> tuple[NDArray[Any], ImageInfo]:
+    """Return a page as it is stored, neither turned nor with its palette looked up, and its description.
+
+    Args:
+        image: open.
+        page: from 0; ``None`` is the first, with a warning if there are more.
+        name: of the image, for the warning.
+        smallest: as `segzoo.interfaces.OpenedImage.read` takes it.
+    """
+    if page is None and image.info.pages > 1:
+        warnings.warn(f"{name} holds {image.info.pages} pages; only the first is read", stacklevel=5)
+    pixels = image.read(page or 0, smallest=smallest)
+    return pixels, image.describe(page or 0)  # asked now: in a PNG, EXIF may come after the pixels
 
 
 def without_alpha(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
@@ -125,15 +139,13 @@ def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[N
     """
     with open_image(path) as image:
         info = image.info
-        if info.pages > 1:
-            warnings.warn(f"{path} holds {info.pages} pages; only the first is read", stacklevel=2)
         lying = info.orientation >= _TURNED
         size = (info.width, info.height) if lying else (info.height, info.width)
         smallest = None
         if averages(resize):
             place = placed(*size, resize)[1]
             smallest = (place.width, place.height) if lying else (place.height, place.width)
-        return upright_colours(image.read(smallest=smallest), image.info)
+        return upright_colours(*read_stored(image, None, path, smallest=smallest))
 
 
 def upright_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:
@@ -152,7 +164,7 @@ def with_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], I
         return pixels, info
     table = np.zeros((256, 3), np.uint8)
     table[: len(info.palette)] = info.palette
-    return table[pixels[..., 0]], replace(info, palette=(), bands=("red", "green", "blue"), dtype="uint8")
+    return table[pixels[..., 0]], replace(info, palette=(), bands=COLOURS, dtype="uint8")
 
 
 def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.images.strips import RawRows, SegmentRows, decoded, in_order, rows_of
+from segzoo.images.arrays import RawRows
+from segzoo.images.strips import SegmentRows, decoded, in_order, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path

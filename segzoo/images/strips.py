@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import ImageError, MissingExtraError
+from segzoo.images.arrays import RawRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,24 +87,6 @@ def rows_of(page: Any, path: Path) -> Sequence[RawRows | SegmentRows] | None:
     except MissingExtraError:
         return None  # Pillow may decode it, or it will be said when it is decoded
     return planes
-
-
-class RawRows:
-    """Values one after another in a file, read rather than mapped: mapped pages count as memory."""
-
-    resident = 0
-
-    def __init__(self, path: Path, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
-        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
-
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows ``top`` to ``bottom``."""
-        pixels = self._shape[1] * self._shape[2]
-        start = self._offset + top * pixels * self._dtype.itemsize
-        found = np.fromfile(self._path, self._dtype, (bottom - top) * pixels, offset=start)
-        if len(found) < (bottom - top) * pixels:
-            raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
-        return found.reshape(bottom - top, *self._shape[1:])
 
 
 class SegmentRows:

@@ -17,7 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from segzoo.errors import ImageError, MissingExtraError, missing_extra
 from segzoo.files import regular
-from segzoo.images.arrays import names_of_bands, native
+from segzoo.images.arrays import native
+from segzoo.images.bands import names_of_bands
 from segzoo.images.georeference import PLACING, TAGS, described
 from segzoo.images.pillow import PillowImage
 from segzoo.images.sizes import check_pixels
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.images.strips import RawRows, SegmentRows
+    from segzoo.images.arrays import RawRows
+    from segzoo.images.strips import SegmentRows
     from segzoo.interfaces import OpenedImage
 
 #: Extra samples that are opacity: associated with the colours, or not.
@@ -90,7 +92,8 @@ def open_tiff(path: Path) -> Iterator[OpenedImage]:
             yield picture
         return
     with ExitStack() as stack:
-        file = stack.enter_context(_opened(tifffile, path))
+        # Each file for itself, where OME's metadata name others beside it.
+        file = stack.enter_context(tifffile.TiffFile(path, _multifile=False))
         if not file.pages:
             raise ImageError("it has no page")
         picture = None if all(map(_is_plain, file.pages)) else stack.enter_context(_pillows(path))
@@ -116,13 +119,6 @@ def _is_plain(page: Any) -> bool:
     bits = page.bitspersample
     stored = page.compression in _PACKED and isinstance(bits, int) and bits % 8 == 0
     return stored and page.photometric in (BLACK_IS_ZERO, COLOURS) and _MULTIPLIED not in page.extrasamples
-
-
-@contextmanager
-def _opened(tifffile: Any, path: Path) -> Iterator[Any]:
-    """Open a file with tifffile: each file for itself, where OME's metadata name others beside it."""
-    with tifffile.TiffFile(path, _multifile=False) as file:
-        yield file
 
 
 def _is_enough(picture: PillowImage) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 
 from segzoo.errors import ImageError, missing_extra
 from segzoo.files import regular
-from segzoo.images.arrays import FEW, names_of_bands, native
+from segzoo.images.arrays import FEW, native
+from segzoo.images.bands import names_of_bands
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
 
