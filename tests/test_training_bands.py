@@ -139,6 +139,20 @@ def test_pixels_without_a_measurement_count_for_nothing():
     assert measure_data(declared, ANY, 2).missing == 1
 
 
+def test_an_image_without_any_measurement_is_black_and_counts_for_nothing():
+    gone = Images(np.full((20, 30, 2), np.nan, np.float32), *deep(2, 1, 1, np.float32))
+    recipe = Recipe(data="x", augment=CROP, batch_size=1)
+    labels = Labels(classes=("background", "foreground"), ignore_index=255)
+    for text in ("uint8", "percentiles:1,99:band", "standard", "percentiles:1,99:data"):
+        preprocessing = Preprocessing(channels="any", intensity=parse_intensity(text))
+        found = measure_data(gone, preprocessing, 2)
+        assert found.missing == 1
+        augmented = make_loader(gone, recipe, found.preprocessing, in_channels=2, labels=labels)[0].dataset
+        images, masks, _ = augmented[0, 0]
+        assert (images == 0).all()
+        assert (masks == 255).all()
+
+
 def test_colours_alone_are_augmented_and_that_is_told():
     steps = {"brightness": {"limit": [0.2, 0.2]}, **CROP}
     image = np.full((16, 16, 4), 100, np.uint8)

@@ -17,10 +17,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.images import colour_bands, normalised, take_bands
-from segzoo.images.intensity import scaling_for
 from segzoo.labels import counted
 from segzoo.training.augmentation import augmentation_for
-from segzoo.training.data.measuring import DataBands, naming_sample
+from segzoo.training.data.measuring import DataBands, sample_scaling
 
 if TYPE_CHECKING:
     import os
@@ -160,9 +159,7 @@ class Augmented(Dataset[Batch]):
     def _scaling(self, index: int, sample: Sample, pixels: NDArray[Any]) -> Scaling:
         """Return how intensity scales an image, which is measured once."""
         if index not in self._scalings:
-            nodata = None if sample.info is None else sample.info.nodata
-            with naming_sample(sample.name):
-                self._scalings[index] = scaling_for(self.preprocessing.intensity, pixels, nodata=nodata)
+            self._scalings[index] = sample_scaling(self.preprocessing.intensity, sample, pixels)
         return self._scalings[index]
 
 

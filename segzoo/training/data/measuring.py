@@ -7,7 +7,6 @@ All of it depends on nothing but the images and their order.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import numpy as np
 from segzoo.errors import ImageError
 from segzoo.images import band_names, choose_bands, take_bands, told_alpha
 from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
-from segzoo.specs import intensity_text
+from segzoo.specs import Intensity, intensity_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.images import BandChoice
+    from segzoo.images.intensity import Scaling
     from segzoo.interfaces import Dataset, Sample
     from segzoo.specs import BandStatistics, Preprocessing
 
@@ -162,12 +162,8 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
             choice = bands.choose(index, sample)
             yield sample, choice, take_bands(np.atleast_3d(sample.image), choice)
 
-    first = dataset[0].info
-    intensity = measured_over(
-        preprocessing.intensity,
-        (pixels for _, _, pixels in images()),
-        nodata=None if first is None else first.nodata,
-    )
+    pixels_alone = (pixels for _, _, pixels in images())
+    intensity = measured_over(preprocessing.intensity, pixels_alone, nodata=_nodata(dataset[0]))
     scaled: dict[str, list[str]] = {}
     dropped, gone = 0, 0
 
@@ -175,10 +171,8 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
         nonlocal dropped, gone
         for sample, choice, pixels in images():
             dropped += bool(choice.dropped)
-            nodata = None if sample.info is None else sample.info.nodata
-            gone += missing(pixels, nodata) is not None
-            with naming_sample(sample.name):
-                scaling = scaling_for(intensity, pixels, nodata=nodata)
+            gone += missing(pixels, _nodata(sample)) is not None
+            scaling = sample_scaling(intensity, sample, pixels)
             # How many values are clipped differs from image to image.
             scaled.setdefault(scaling.told.partition(" (")[0], []).append(sample.name)
             step = max(1, ceil(sqrt(pixels.shape[0] * pixels.shape[1] / _PIXELS)))
@@ -226,13 +220,29 @@ def _spread(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, _IMAGES).round().astype(int)).tolist()
 
 
-@contextmanager
-def naming_sample(name: str) -> Iterator[None]:
-    """Name the sample in an `ImageError` about its values."""
+def sample_scaling(intensity: Intensity, sample: Sample, pixels: NDArray[Any]) -> Scaling:
+    """Return how the bands of a sample are scaled; one without any measurement becomes 0.
+
+    Args:
+        intensity: the rule.
+        sample: of a data set.
+        pixels: those of its bands that are taken.
+
+    Raises:
+        ImageError: the values have no scale by this rule; the text names the sample.
+    """
+    nodata = _nodata(sample)
+    gone = missing(pixels, nodata)
+    if gone is not None and gone.all():
+        intensity = Intensity(mode="range")
     try:
-        yield
+        return scaling_for(intensity, pixels, nodata=nodata)
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+        raise ImageError(f"{sample.name}: {error}") from error
+
+
+def _nodata(sample: Sample) -> float | None:
+    return None if sample.info is None else sample.info.nodata
 
 
 def _images(count: int) -> str:
