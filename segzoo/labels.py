@@ -355,12 +355,11 @@ def _from_colours(
     strange = _unused(len(labels.classes), labels.ignore_index)
     palette = tuple(tuple(colour) for colour in labels.palette)
     table = _colour_table(palette, ignore_colour, labels.ignore_index, strange)
-    wide = colours.astype(np.uint32)
-    codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    codes = packed(colours)
     classes = table[codes]
     if (classes == strange).any():
         missing = np.unique(codes[classes == strange]).tolist()
-        shown = listed([[code >> 16, code >> 8 & 255, code & 255] for code in missing], 4)
+        shown = listed(sorted([code & 255, code >> 8 & 255, code >> 16] for code in missing), 4)
         raise MaskError(
             f"{where} holds {len(missing)} colours that stand for none of the {len(palette)} classes: "
             f"{shown}. Add them to palette, or as ignore_colour; many that are nearly alike come of JPEG or "
@@ -376,15 +375,22 @@ def _colour_table(
     """Return the class of every colour: 16 MB or more, since a search among the colours is slower."""
     table = np.full(1 << 24, strange, np.uint8 if max(strange, ignore_index or 0) < 256 else np.int32)
     if ignored is not None and ignore_index is not None:
-        table[_code(ignored)] = ignore_index
+        table[colour_number(ignored)] = ignore_index
     for index, colour in enumerate(palette):
-        table[_code(colour)] = index
+        table[colour_number(colour)] = index
     return table
 
 
-def _code(colour: Colour) -> int:
+def packed(colours: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the numbers that colours ``(..., 3)`` stand for: ``red + 256 * green + 65536 * blue``."""
+    wide = colours.astype(np.int64)
+    return wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16
+
+
+def colour_number(colour: Colour) -> int:
+    """Return the number that a colour stands for, as `packed` does."""
     red, green, blue = colour
-    return red << 16 | green << 8 | blue
+    return red | green << 8 | blue << 16
 
 
 # What is something, and what is background.

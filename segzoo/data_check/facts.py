@@ -17,12 +17,11 @@ import numpy as np
 from PIL import Image
 
 from segzoo.data_check.objects import FEWEST, look_at_values
-from segzoo.datasets.numbered import packed
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.files import regular
 from segzoo.images import band_names, choose_bands, open_image, take_bands, upright_colours
 from segzoo.images.intensity import missing, scaling_for
-from segzoo.labels import read_mask
+from segzoo.labels import packed, read_mask
 from segzoo.specs import Intensity, default_preprocessing
 
 if TYPE_CHECKING:
@@ -43,8 +42,6 @@ MOST_VALUES = 256
 _MOST_COLOURS = 4096
 #: Pixels of a thumbnail's cell that are averaged at least, on each side.
 _AVERAGED = 2
-#: From this EXIF orientation on, rows and columns change places.
-_TURNED = 5
 _LARGE = 32_000_000
 #: Only one image above ``_LARGE`` pixels is decoded at a time, so that memory stays bounded.
 _large_one = threading.Lock()
@@ -190,11 +187,10 @@ def _image(path: Path, page: int | None, measure: bool) -> ImageFacts:
         digest = digest_of(stored) if page is not None or path.is_dir() else _digest_of_file(path)
         pixels, upright = upright_colours(stored, info)
         facts = facts_of(pixels, upright, measure=measure)
-    size = info.height, info.width
     return replace(
         facts,
-        size=size[::-1] if info.orientation >= _TURNED else size,
-        stored=size,
+        size=(upright.height, upright.width),
+        stored=(info.height, info.width),
         format=info.format,
         frames=info.pages,
         turn=info.orientation,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.labels import colour_number
 from segzoo.prediction.postprocessing import find_components
 
 if TYPE_CHECKING:
@@ -200,8 +201,7 @@ def gather(masks: Sequence[MaskFacts], files: Sequence[str]) -> Evidence | None:
 
 def _values(mask: MaskFacts) -> set[int]:
     """Return the values of a mask that was not looked at, or the numbers that its colours stand for."""
-    colours = (red | green << 8 | blue << 16 for red, green, blue in mask.colours)
-    return {*mask.values, *colours} - {0}
+    return {*mask.values, *map(colour_number, mask.colours)} - {0}
 
 
 def _is_void(found: Sequence[set[int]]) -> bool:

@@ -19,11 +19,12 @@ from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, fits
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.survey import shown
-from segzoo.datasets.numbered import packed
+from segzoo.datasets.numbered import narrowed
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
 from segzoo.images import read
-from segzoo.labels import read_mask
+from segzoo.images.reading import upright
+from segzoo.labels import colour_number, packed, read_mask
 from segzoo.printing import printable
 from segzoo.specs import Labels
 
@@ -37,15 +38,6 @@ if TYPE_CHECKING:
     from segzoo.data_check.survey import Look
 
 _VOID_COLOUR = (224, 224, 192)
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 LIST = "REPAIRS.txt"
 
 
@@ -168,10 +160,8 @@ def object_mask(look: Look) -> NDArray[np.int32]:
     Those beyond 31 bits are given anew.
     """
     numbers = _values(look)
-    numbers = packed(numbers) if numbers.ndim == 3 else numbers
-    if numbers.max(initial=0) > np.iinfo(np.int32).max:
-        numbers = np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
-    return np.asarray(_sized(Image.fromarray(numbers.astype(np.int32)), look))
+    numbers = narrowed(packed(numbers) if numbers.ndim == 3 else numbers)
+    return np.asarray(_sized(numbers.astype(np.int32), look))
 
 
 def _save_upright(look: Look, path: Path) -> Path:
@@ -192,7 +182,7 @@ def _save_upright(look: Look, path: Path) -> Path:
 
 def class_mask(look: Look, meaning: Meaning) -> Image.Image:
     """Return a mask as class indices, turned and sized like its image."""
-    return _sized(Image.fromarray(_classes(_values(look), look, meaning)), look)
+    return _sized(_classes(_values(look), look, meaning), look)
 
 
 def _values(look: Look) -> NDArray[Any]:
@@ -202,20 +192,17 @@ def _values(look: Look) -> NDArray[Any]:
         return read_mask(look.mask_path, page=look.page, colours=True)
 
 
-def _sized(mask: Image.Image, look: Look) -> Image.Image:
+def _sized(mask: NDArray[Any], look: Look) -> Image.Image:
     """Return a mask turned and sized like its image."""
-    if turned_with_image(look):
-        mask = upright(mask, look.image.turn)
-    height, width = look.image.size
-    return mask if mask.size == (width, height) else mask.resize((width, height), Image.Resampling.NEAREST)
+    picture = Image.fromarray(upright(mask, look.image.turn) if turned_with_image(look) else mask)
+    size = look.image.size[1], look.image.size[0]
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.NEAREST)
 
 
 def _classes(values: NDArray[Any], look: Look, meaning: Meaning) -> NDArray[np.uint8]:
-    if meaning.kind == "instances":
-        values = packed(values) if values.ndim == 3 else values
-        return np.where(values == meaning.ignore, VOID, values > 0).astype(np.uint8)
     if meaning.colours:
-        return _by_table(_packed(_looked_up(values, look)), _colour_table(meaning))
+        table = {colour_number(colour): index for index, colour in enumerate(meaning.colours)}
+        return _by_table(packed(_looked_up(values, look)), table)
     return _by_table(values.astype(np.int64), meaning.table(look.mask))
 
 
@@ -236,20 +223,6 @@ def _by_table(array: NDArray[np.int64], table: dict[int, int]) -> NDArray[np.uin
     classes = np.array([table[int(key)] for key in keys], np.uint8)
     place = np.minimum(np.searchsorted(keys, array), len(keys) - 1)
     return np.where(keys[place] == array, classes[place], VOID).astype(np.uint8)
-
-
-def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
-    wide = colours.astype(np.int64)
-    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-
-
-def _colour_table(meaning: Meaning) -> dict[int, int]:
-    return {red << 16 | green << 8 | blue: i for i, (red, green, blue) in enumerate(meaning.colours)}
-
-
-def upright(image: Image.Image, turn: int) -> Image.Image:
-    """Return an image turned as an EXIF orientation of 1 to 8 says."""
-    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
 def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:

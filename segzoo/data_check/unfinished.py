@@ -57,7 +57,7 @@ def _alike(look: Look) -> float | None:
         numbers = read_mask(look.mask_path, page=look.page)
     except (ImageError, MissingExtraError):
         return None
-    grey = pixels.astype(np.float32).mean(axis=2) if pixels.ndim == 3 else pixels.astype(np.float32)
+    grey = pixels.astype(np.float32).mean(axis=2)
     objects = numbers > 0
     if grey.shape != objects.shape or not objects.any():
         return None

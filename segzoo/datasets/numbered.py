@@ -25,7 +25,7 @@ import numpy as np
 
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.files import lines_of, read_words
-from segzoo.labels import class_index
+from segzoo.labels import class_index, colour_number, packed
 from segzoo.options import listed, shown
 
 if TYPE_CHECKING:
@@ -118,12 +118,12 @@ class NumberedObjects:
         ignore = self.labels.ignore_index
         if ignore is not None:
             found = np.where(found == _NOTHING, ignore, found)
-        return found.astype(self.labels.index_type), _narrow(objects)
+        return found.astype(self.labels.index_type), narrowed(objects)
 
     def _ignored(self, rows: Sequence[tuple[int, int, int | None]], *, colours: bool) -> int | None:
         """Return the number that stands for what is ignored, unless the table says what it is."""
         if colours:
-            return None if self.ignore_colour is None else _code(self.ignore_colour)
+            return None if self.ignore_colour is None else colour_number(self.ignore_colour)
         index = self.labels.ignore_index
         if index is None or any(first <= index <= last < _MOST for first, last, _ in rows):
             return None
@@ -288,12 +288,6 @@ def _class(word: str | int, labels: Labels) -> int | None:
     return class_index(labels, word)
 
 
-def packed(colours: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the numbers that colours ``(H, W, 3)`` stand for: ``red + 256 * green + 65536 * blue``."""
-    wide = colours.astype(np.int64)
-    return wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16
-
-
 def _whole(values: NDArray[Any], where: str) -> NDArray[np.int64]:
     if values.ndim == 3:
         return packed(values)
@@ -312,14 +306,10 @@ def _whole(values: NDArray[Any], where: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _narrow(objects: NDArray[np.int64]) -> NDArray[Any]:
+def narrowed(objects: NDArray[np.int64]) -> NDArray[Any]:
+    """Return numbers of objects as uint16 or int32; where one needs more than 31 bits, all are given anew."""
     high = int(objects.max(initial=0))
     if high > np.iinfo(np.int32).max:
         objects = np.unique(np.append(0, objects), return_inverse=True)[1][1:].reshape(objects.shape)
         high = int(objects.max(initial=0))
     return objects.astype(np.uint16 if high <= 0xFFFF else np.int32)
-
-
-def _code(colour: Colour) -> int:
-    red, green, blue = colour
-    return red | green << 8 | blue << 16

@@ -172,12 +172,17 @@ def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageIn
     orientation = info.orientation
     if orientation == 1:
         return pixels, info
-    lying, flips = orientation >= _TURNED, _FLIPS.get(orientation, ())
-    pixels = np.flip(pixels.swapaxes(0, 1) if lying else pixels, flips)
-    return np.ascontiguousarray(pixels), _turned_info(info, lying, flips)
+    return upright(pixels, orientation), _turned_info(info)
 
 
-def _turned_info(info: ImageInfo, lying: bool, flips: tuple[int, ...]) -> ImageInfo:
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return an image or a mask ``(H, W, ...)`` turned as an EXIF orientation of 1 to 8 says."""
+    lying = pixels.swapaxes(0, 1) if orientation >= _TURNED else pixels
+    return np.ascontiguousarray(np.flip(lying, _FLIPS.get(orientation, ())))
+
+
+def _turned_info(info: ImageInfo) -> ImageInfo:
+    lying, flips = info.orientation >= _TURNED, _FLIPS.get(info.orientation, ())
     height, width = (info.width, info.height) if lying else (info.height, info.width)
     # Where column and row of the upright image lie in the stored one.
     column = (-1.0, 0.0, float(width)) if 1 in flips else (1.0, 0.0, 0.0)
