@@ -53,7 +53,7 @@ class LateImage:
 class Segmentation:
     """A class for every pixel of an image, or any number of them where classes overlap.
 
-    Pictures are drawn at the image's own size, on the image as `picture` shows it.
+    Pictures are drawn at the image's own size, on the image as ``picture`` shows it.
 
     Attributes:
         mask: ``(H, W)`` class indices: uint8, or uint16 where there are more than 256 classes. Where classes

@@ -1,6 +1,6 @@
 """Trained weights for images of another number of bands: the first convolution is spread over them.
 
-The rule is timm's (`adapt_input_conv`): grey gets the sum over the colours; more bands get the colours'
+The rule is timm's (``adapt_input_conv``): grey gets the sum over the colours; more bands get the colours'
 weights over and over, scaled so that what leaves the convolution stays about as large.
 """
 

@@ -95,7 +95,7 @@ class Step:
         colours: Sequence[int] | None,
         scale: Scale,
     ) -> Pair:
-        """Return what `done` does of an image whose values ``scale`` makes pixels of, value by value.
+        """Return what ``done`` does of an image whose values ``scale`` makes pixels of, value by value.
 
         A step that leaves most of an image out need not scale all of it.
         """
