@@ -100,6 +100,16 @@ def test_bands_that_are_not_there_are_told_with_those_that_are():
         choose_bands(4, info("blue", "green", "red", "nir"), Preprocessing(), 3)
 
 
+def test_an_error_says_what_helps():
+    # Two bands of a microscope: one of them is grey to a network of colours.
+    with pytest.raises(ImageError, match=r"--bands 1 \(bands=1 in Python\), which counts as grey"):
+        choose_bands(2, None, Preprocessing(), 3)
+    with pytest.raises(ImageError, match=r"no band is called 'nir'.*no names, so choose by number"):
+        choose_bands(4, None, Preprocessing(bands=("nir", "1", "2")), 3)
+    with pytest.raises(ImageError, match=r"an array \(3, 20, 30\).*bands come first, say layout='CHW'"):
+        select_bands(np.zeros((3, 20, 30), np.uint8), None, Preprocessing(), 3)
+
+
 def test_as_many_bands_are_chosen_as_the_network_takes():
     assert with_bands(Preprocessing(), "4,3,2", 3).bands == ("4", "3", "2")
     with pytest.raises(OptionError, match=r"2 bands are chosen \(1,2\), but the network takes 3"):

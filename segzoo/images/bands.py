@@ -70,7 +70,17 @@ def select_bands(
             another number of bands.
     """
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    return take_bands(pixels, choose_bands(pixels.shape[2], info, preprocessing, in_channels))
+    try:
+        choice = choose_bands(pixels.shape[2], info, preprocessing, in_channels)
+    except ImageError as error:
+        if info is None and pixels.shape[0] == in_channels < pixels.shape[2]:
+            raise ImageError(
+                f"an array {pixels.shape} is (H, W, C), so it has {pixels.shape[2]} bands, and the network "
+                f"takes {in_channels}: if its bands come first, say layout='CHW', or give "
+                "array.transpose(1, 2, 0)"
+            ) from error
+        raise
+    return take_bands(pixels, choice)
 
 
 def choose_bands(
@@ -281,7 +291,9 @@ def _index(band: str, names: Sequence[str]) -> int:
         numbers = ", ".join(str(index + 1) for index in found)
         raise ImageError(f"the bands {numbers} are all called {band!r}: choose by number")
     if not found:
-        raise ImageError(f"no band is called {band!r}: the image has {_listed(names)}")
+        unnamed = all(name == _unnamed(index) for index, name in enumerate(names))
+        how = "; they have no names, so choose by number" if unnamed else ""
+        raise ImageError(f"no band is called {band!r}: the image has {_listed(names)}{how}")
     return found[0]
 
 
@@ -289,8 +301,13 @@ def _unfit(names: Sequence[str], wanted: str, in_channels: int) -> str:
     """Return what an error says of an image whose bands are not those that a network takes."""
     kind = {"any": "", "grey": " (grey)"}.get(wanted, " (red, green, blue)")
     told = f"the image has {_listed(names)}, and the network takes {in_channels}{kind}"
-    if in_channels > len(names):
+    if len(names) < in_channels and wanted not in ("rgb", "bgr"):
         return f"{told}: it needs images with more bands, or another network (in_channels={len(names)})"
+    if len(names) < in_channels:
+        return (
+            f"{told}: choose one with --bands 1 (bands=1 in Python), which counts as grey, or take another "
+            f"network (in_channels={len(names)})"
+        )
     numbers = [str(number) for number in range(1, in_channels + 1)]
     if in_channels == 3 and wanted != "any" and set(COLOURS) <= set(names):
         numbers = [str(names.index(colour) + 1) for colour in COLOURS]

@@ -53,7 +53,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
             f"{path} is too large to decode at once: {error}; if you trust it, say --any-size"
         ) from error
     except EOFError as error:
-        where = f"has no page {page}, or" if page else "is"
+        where = f"has no page {page}, or is" if page else "is"
         raise ImageError(f"{path} {where} cut short") from error
     except MemoryError as error:
         raise ImageError(
