@@ -98,9 +98,7 @@ def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 
     """
     path, count = Path(path), len(labels.classes)
     if (array := _stack(path, count)) is not None:
-        columns, rows = scaled_size(array.shape[2], array.shape[1], scale)
-        picked = np.ix_(_nearest(array.shape[1], rows), _nearest(array.shape[2], columns))
-        return np.stack([present(plane if scale == 1 else plane[picked], labels) for plane in array])
+        return np.stack([present(_scaled(plane, scale), labels) for plane in array])
     pages = count_pages(path)
     if pages == count > 1:
         return np.stack([present(read_mask(path, scale=scale, page=page), labels) for page in range(count)])
@@ -181,11 +179,7 @@ def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
         values = values.astype(np.uint8)
     if values.dtype.kind == "f":
         values = _whole_numbers(values)
-    if scale == 1:
-        return values
-    height, width = values.shape[:2]
-    columns, rows = scaled_size(width, height, scale)
-    return values[np.ix_(_nearest(height, rows), _nearest(width, columns))]
+    return _scaled(values, scale)
 
 
 def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
@@ -193,6 +187,15 @@ def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int64)
     return whole if np.array_equal(whole, values) else values
+
+
+def _scaled(values: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Return a mask ``(H, W, ...)`` with both sides times ``scale``, of the nearest pixels."""
+    if scale == 1:
+        return values
+    height, width = values.shape[:2]
+    columns, rows = scaled_size(width, height, scale)
+    return values[np.ix_(_nearest(height, rows), _nearest(width, columns))]
 
 
 def _nearest(size: int, wanted: int) -> NDArray[np.intp]:
@@ -298,16 +301,13 @@ def _looked_up(
 ) -> NDArray[Any] | None:
     """Return the class of each value, or ``None`` if one stands for no class."""
     strange = _unused(len(meaning), ignored)
-    if strange > 255 or kind != "uint8":
-        classes = _table(1 << 16, meaning, ignored, strange)[values]
-        return None if (classes == strange).any() else classes.astype(kind, copy=False)
-    if values.dtype == np.uint8:
+    if values.dtype == np.uint8 and strange < 256 and kind == "uint8":
         table = _table(256, meaning, ignored, strange).tobytes()
         # Several times as fast as indexing, which would first make each value a 64-bit index.
         classes = np.frombuffer(bytearray(values.tobytes()).translate(table), np.uint8).reshape(values.shape)
     else:
         classes = _table(1 << 16, meaning, ignored, strange)[values]
-    return None if (classes == strange).any() else classes
+    return None if (classes == strange).any() else classes.astype(kind, copy=False)
 
 
 @lru_cache(maxsize=64)

@@ -30,6 +30,13 @@ def listed(words: Sequence[object], most: int = 8) -> str:
     return ", ".join(map(str, words[:most])) + (", ..." if len(words) > most else "")
 
 
+def many(count: int, noun: str, verb: str = "") -> str:
+    """Return ``"1 image"`` or ``"1,234 images"``; a verb in the plural follows where it is given."""
+    singular = {"have": "has", "are": "is", "do": "does"}.get(verb, f"{verb}s")
+    said = (singular if count == 1 else verb) if verb else ""
+    return f"{count:,} {noun}{'' if count == 1 else 's'} {said}".rstrip()
+
+
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is among the choices.
 

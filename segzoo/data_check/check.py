@@ -15,13 +15,14 @@ from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.pairing import pairing
 from segzoo.data_check.pictures import pictures
 from segzoo.data_check.repair import check_out, repair
-from segzoo.data_check.report import Finding, Report, in_order, many
+from segzoo.data_check.report import Finding, Report, in_order
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import look_at_pairs, look_at_samples, shown, splits_in
 from segzoo.data_check.twins import twins
 from segzoo.data_check.unfinished import unfinished
 from segzoo.data_check.values import values
 from segzoo.errors import OptionError
+from segzoo.options import many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

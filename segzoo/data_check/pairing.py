@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.data_check.layout import MASK_SUFFIX, SPLITS
-from segzoo.data_check.report import Finding, Severity, many
+from segzoo.data_check.report import Finding, Severity
 from segzoo.data_check.survey import shown
 from segzoo.datasets.naming import IMAGES, MASKS
+from segzoo.options import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from segzoo.data_check.facts import channels_taken
-from segzoo.data_check.report import Finding, Severity, many
-from segzoo.options import listed
+from segzoo.data_check.report import Finding, Severity
+from segzoo.options import listed, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from segzoo.options import many
 from segzoo.printing import printable
 
 if TYPE_CHECKING:
@@ -189,13 +190,6 @@ def _told(finding: Finding) -> str:
     if len(finding.examples) > _SHOWN:
         lines.append(f"{indent}  and {more:,} more")
     return "\n".join(lines)
-
-
-def many(count: int, noun: str, verb: str = "") -> str:
-    """Return ``"1 image"`` or ``"1,234 images"``; a verb in the plural follows where it is given."""
-    singular = {"have": "has", "are": "is", "do": "does"}.get(verb, f"{verb}s")
-    said = (singular if count == 1 else verb) if verb else ""
-    return f"{count:,} {noun}{'' if count == 1 else 's'} {said}".rstrip()
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

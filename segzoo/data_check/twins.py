@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from segzoo.data_check.report import Finding, many
+from segzoo.data_check.report import Finding
+from segzoo.options import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.data_check.report import Finding, many
+from segzoo.data_check.report import Finding
 from segzoo.data_check.survey import in_sample
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import read
 from segzoo.labels import read_mask
+from segzoo.options import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

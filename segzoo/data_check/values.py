@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.data_check.meaning import VOID, fits, mixed_palettes
-from segzoo.data_check.report import Finding, many
-from segzoo.options import listed
+from segzoo.data_check.report import Finding
+from segzoo.options import listed, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

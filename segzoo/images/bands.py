@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.options import listed
+from segzoo.options import listed, many
 from segzoo.specs import parse_bands
 from segzoo.specs.pictures import is_band_number
 
@@ -175,6 +175,16 @@ def names_of_bands(count: int, *, colours: bool = True) -> tuple[str, ...]:
     return known.get(count) or tuple(map(_unnamed, range(count)))
 
 
+def alpha_band(count: int, info: ImageInfo | None) -> int | None:
+    """Return the index of the band that an image's file declares to be alpha, if one is.
+
+    Args:
+        count: bands of the image.
+        info: its description.
+    """
+    return info.alpha if info is not None and len(info.bands) == count else None
+
+
 def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int, ...]:
     """Return which bands of a choice are colours: red, green and blue in this order, or those there are.
 
@@ -204,9 +214,9 @@ def told_alpha(count: int, in_channels: int) -> str:
         count: images whose alpha was left out.
         in_channels: bands that the network takes.
     """
-    images = "1 image" if count == 1 else f"{count} images"
-    takes = "1 band" if in_channels == 1 else f"{in_channels} bands"
-    return f"the alpha of {images} was left out, as the network takes {takes}"
+    return (
+        f"the alpha of {many(count, 'image')} was left out, as the network takes {many(in_channels, 'band')}"
+    )
 
 
 def to_channels(image: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
@@ -243,8 +253,8 @@ def _fitted(chosen: Sequence[int], preprocessing: Preprocessing, in_channels: in
     if len(bands) == 1 and colours:
         bands *= 3
     if len(bands) != in_channels:
-        said, listed = _counted(len(preprocessing.bands)), ",".join(preprocessing.bands)
-        raise OptionError(f"{said} chosen ({listed}), but the network takes {in_channels}: choose as many")
+        said, names = many(len(preprocessing.bands), "band", "are"), ",".join(preprocessing.bands)
+        raise OptionError(f"{said} chosen ({names}), but the network takes {in_channels}: choose as many")
     return bands[::-1] if preprocessing.channels == "bgr" else bands
 
 
@@ -273,7 +283,7 @@ def _colours(names: Sequence[str], info: ImageInfo | None, wanted: str) -> BandC
 
 
 def _without_alpha(indices: tuple[int, ...], names: Sequence[str], info: ImageInfo | None) -> BandChoice:
-    alpha = info.alpha if info is not None and len(info.bands) == len(names) else None
+    alpha = alpha_band(len(names), info)
     kept = tuple(index for index in indices if index != alpha)
     return BandChoice(
         kept, tuple(names[index] for index in kept), dropped="" if alpha is None else names[alpha]
@@ -319,12 +329,7 @@ def _unfit(names: Sequence[str], wanted: str, in_channels: int) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     """Return how many bands there are and what they are called, in words."""
-    return f"{_counted(len(names), verb=False)} ({listed(names, _LISTED)})"
-
-
-def _counted(count: int, *, verb: bool = True) -> str:
-    words = "1 band" if count == 1 else f"{count} bands"
-    return f"{words} {'is' if count == 1 else 'are'}" if verb else words
+    return f"{many(len(names), 'band')} ({listed(names, _LISTED)})"
 
 
 def _luminance(colours: NDArray[Any]) -> NDArray[Any]:

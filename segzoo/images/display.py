@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import ImageError
-from segzoo.images.bands import COLOURS, band_names, chosen_bands
+from segzoo.images.bands import COLOURS, alpha_band, band_names, chosen_bands
 from segzoo.images.intensity import scaling_of_rows
 from segzoo.specs import Intensity
 
@@ -120,6 +120,5 @@ def _shown(count: int, info: ImageInfo | None, bands: Sequence[str]) -> tuple[in
     folded = [name.casefold() for name in names]
     if set(COLOURS) <= set(folded):
         return tuple(folded.index(colour) for colour in COLOURS)
-    alpha = info.alpha if info is not None and len(info.bands) == count else None
-    others = [index for index in range(count) if index != alpha] or [0]
+    others = [index for index in range(count) if index != alpha_band(count, info)] or [0]
     return tuple(others[:3]) if len(others) >= 3 else (others[0],)

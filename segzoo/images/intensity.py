@@ -447,7 +447,7 @@ class _Moments(_Measure):
         self.count: NDArray[np.float64] | None = None
 
     def add(self, rows: NDArray[Any], nodata: float | None) -> None:
-        values = rows.reshape(-1, rows.shape[2]) if self._per == "band" else rows.reshape(-1, 1)
+        values = rows.reshape(-1, rows.shape[2] if self._per == "band" else 1)
         gone = _without_value(values, nodata)
         values = values.astype(np.float64)
         if self.count is None:
@@ -497,7 +497,7 @@ class _Histogram(_Measure):
         self._dtype = np.dtype(np.uint8)
 
     def add(self, rows: NDArray[Any], nodata: float | None) -> None:
-        values = rows.reshape(-1, rows.shape[2]) if self._per == "band" else rows.reshape(-1, 1)
+        values = rows.reshape(-1, rows.shape[2] if self._per == "band" else 1)
         if self._counts is None:
             self._dtype = rows.dtype
             self._counts = np.zeros((values.shape[1], 1 << 8 * rows.itemsize), np.int64)
@@ -511,11 +511,8 @@ class _Histogram(_Measure):
             counts += found
 
     def values(self) -> list[tuple[float, float]]:
-        if self._counts is None or not self._counts.any():
-            _some(None)
-        assert self._counts is not None
         least = int(np.iinfo(self._dtype).min)
-        return [self._pair(counts, least) for counts in self._counts]
+        return [self._pair(counts, least) for counts in _some(self._counts)]
 
     def _pair(self, counts: NDArray[np.int64], least: int) -> tuple[float, float]:
         summed = np.cumsum(counts)
@@ -570,12 +567,13 @@ class _Sample(_Measure):
         values = values if self._per == "band" else values.reshape(-1, 1)
         finite = [band[np.isfinite(band)] for band in values.T]
         if not any(len(band) for band in finite):
-            _some(None)
+            raise ImageError(_NOTHING)
         pairs = [np.percentile(band, self._percentiles) if len(band) else (0.0, 0.0) for band in finite]
         return [(float(low), float(high)) for low, high in pairs]
 
 
-def _some(count: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def _some(count: NDArray[Any] | None) -> NDArray[Any]:
+    """Return counts of values; an error if there is no value."""
     if count is None or not count.any():
         raise ImageError(_NOTHING)
     return count

@@ -55,7 +55,7 @@ def chosen_pages(pages: Pages, count: int, name: object) -> list[int]:
     """
     taken: dict[int, None] = {}
     for first, last in pages or ((0, None),):
-        missing = max(first, first if last is None else last)
+        missing = first if last is None else last
         if missing >= count:
             raise ImageError(f"{name} has no page {missing}: it has {count}, from 0 to {count - 1}")
         taken |= dict.fromkeys(range(first, count if last is None else last + 1))

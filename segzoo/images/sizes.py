@@ -82,7 +82,8 @@ def placed(height: int, width: int, resize: Resize | None) -> tuple[tuple[int, i
         return (resize.height, resize.width), Placement(0, 0, resize.height, resize.width)
     letterbox = resize.mode == "letterbox"
     scale = min(resize.height / height, resize.width / width) if letterbox else resize.scale
-    new = max(int(height * scale), 1), max(int(width * scale), 1)
+    columns, rows = scaled_size(width, height, scale)
+    new = rows, columns
     if not letterbox:
         return new, Placement(0, 0, *new)
     top, left = (resize.height - new[0]) // 2, (resize.width - new[1]) // 2

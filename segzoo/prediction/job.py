@@ -30,7 +30,7 @@ from segzoo.prediction.shortage import (
 from segzoo.prediction.sources import FileSource, VideoSource, files_of
 from segzoo.prediction.tiling import open_rows
 from segzoo.prediction.tiling.file_job import RowJob
-from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.prediction.tiling.rows import in_parts
 from segzoo.prediction.video.segment import VideoOptions, video_note, video_output, video_path, write_video
 from segzoo.prediction.volumes import Page, Volumes, divided, look_of, volume_paths
 
@@ -522,5 +522,5 @@ def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Itera
     for source in evenly(files, MEASURED):
         with suppress(ImageError):
             rows = open_rows(source.path, page=source.page, max_pixels=None if any_size else -1)
-            for top in range(0, rows.height, READ_ROWS):
-                yield rows.read(top, min(top + READ_ROWS, rows.height)), rows.info
+            for part in in_parts(rows):
+                yield part, rows.info

@@ -15,6 +15,7 @@ import numpy as np
 
 from segzoo.images import choose_bands, told_alpha
 from segzoo.images.intensity import missing
+from segzoo.options import many
 from segzoo.specs import BandStatistics
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class IntensityWatch:
             if self._holed:
                 lines.append(
                     "pixels without a measurement (NaN, infinite, or the file's value for no data) count as "
-                    f"0 in {_counted(len(self._holed), 'image')}: {_names(sorted(self._holed))}"
+                    f"0 in {many(len(self._holed), 'image')}: {_names(sorted(self._holed))}"
                 )
             self._far, self._holed, self._seen = {}, set(), 0
         return lines
@@ -92,7 +93,7 @@ class IntensityWatch:
         told = "; ".join(f"{name} {self._far[name][1]}" for name in worst[:_NAMED])
         more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
         data = "the weights were trained on" if self.config.statistics else "its intensity gives"
-        images = _counted(self._seen, "image")
+        images = many(self._seen, "image")
         return (
             f"far from the range that {data}: {len(self._far)} of {images}, whose masks may be empty or "
             f"wrong: {told}{more}. --intensity percentiles:1,99.8 scales each image by its own percentiles"
@@ -190,10 +191,6 @@ class Look:
 
 def _percent(share: float) -> str:
     return "less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + "s" * (count != 1)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from segzoo.distribution import meets
 from segzoo.images import RESAMPLING, choose_bands, placed, take_bands
 from segzoo.images.intensity import scaling_of_rows
 from segzoo.images.sizes import fill_of
-from segzoo.prediction.tiling.rows import READ_ROWS
+from segzoo.prediction.tiling.rows import READ_ROWS, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,12 +135,8 @@ class _Scaled:
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         if self._scaling is None:
-            parts = (
-                self._rows.read(row, min(row + READ_ROWS, self.height))
-                for row in range(0, self.height, READ_ROWS)
-            )
             self._scaling = scaling_of_rows(
-                self._intensity, parts, dtype=self._rows.dtype, nodata=self._nodata
+                self._intensity, in_parts(self._rows), dtype=self._rows.dtype, nodata=self._nodata
             )
         stored = self._rows.read(top, bottom)
         found = self._scaling.apply(stored)

@@ -13,7 +13,7 @@ from segzoo.images import display_for, read, upright_colours
 from segzoo.images.reading import with_colours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -67,6 +67,12 @@ class RowSource(Protocol):
             ImageError: the file is damaged or cut short.
         """
         ...
+
+
+def in_parts(rows: RowSource) -> Iterator[NDArray[Any]]:
+    """Yield all rows of an image from the top, `READ_ROWS` at a time."""
+    for top in range(0, rows.height, READ_ROWS):
+        yield rows.read(top, min(top + READ_ROWS, rows.height))
 
 
 class Values:
@@ -178,7 +184,5 @@ class ShownRows:
     def read(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return rows ``top`` to ``bottom``, ``(bottom - top, width, 3)``."""
         if self._display is None:
-            tops = range(0, self.height, READ_ROWS)
-            parts = (self._rows.read(row, min(row + READ_ROWS, self.height)) for row in tops)
-            self._display = display_for(parts, self._rows.info, bands=self._bands)
+            self._display = display_for(in_parts(self._rows), self._rows.info, bands=self._bands)
         return self._display.apply(self._rows.read(top, bottom))

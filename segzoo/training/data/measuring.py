@@ -16,6 +16,7 @@ import numpy as np
 from segzoo.errors import ImageError
 from segzoo.images import band_names, choose_bands, take_bands, told_alpha
 from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
+from segzoo.options import many
 from segzoo.specs import Intensity, intensity_text
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class DataBands:
             ImageError: its bands are not those that the network takes, or not those of the first sample; the
                 text names both files.
         """
-        count = 1 if sample.image.ndim == 2 else sample.image.shape[2]
+        count = np.atleast_3d(sample.image).shape[2]
         try:
             choice = choose_bands(count, sample.info, self._preprocessing, self._in_channels)
         except ImageError as error:
@@ -118,7 +119,7 @@ class DataBands:
         """Whether bands have the names of the first sample's, where both have names."""
         if not self._first:
             sample = self._training[0]
-            count = 1 if sample.image.ndim == 2 else sample.image.shape[2]
+            count = np.atleast_3d(sample.image).shape[2]
             self._first = choose_bands(count, sample.info, self._preprocessing, self._in_channels).names
         pairs = zip(self._first, names, strict=True)
         return all(one.casefold() == other.casefold() or _nameless(one, other) for one, other in pairs)
@@ -128,7 +129,7 @@ class DataBands:
         if index == 0 and self._training is self._dataset:
             return ""
         sample = self._training[0]
-        names = band_names(1 if sample.image.ndim == 2 else sample.image.shape[2], sample.info)
+        names = band_names(np.atleast_3d(sample.image).shape[2], sample.info)
         return f"; {_file(self._training, 0, sample)} has {len(names)} ({', '.join(names)})"
 
 
@@ -181,7 +182,9 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     statistics = measure_bands(values())
     told = _told_scales({text: names for text, names in scaled.items() if text})
     told += [told_alpha(dropped, in_channels)] if dropped else []
-    told += [f"{_images(gone)} with pixels without a measurement, which count for nothing"] if gone else []
+    told += (
+        [f"{many(gone, 'image')} with pixels without a measurement, which count for nothing"] if gone else []
+    )
     if told and len(places) < len(dataset):
         told.append(f"found on {len(places)} of {len(dataset):,} training images")
     return Measured(replace(preprocessing, intensity=intensity), statistics, gone, tuple(told))
@@ -190,10 +193,10 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
 def _told_scales(scaled: Mapping[str, Sequence[str]]) -> list[str]:
     """Return how images are scaled, in lines: of many ways one as an example."""
     if len(scaled) <= _LINES:
-        return [f"{_images(len(names))}: {text}" for text, names in scaled.items()]
+        return [f"{many(len(names), 'image')}: {text}" for text, names in scaled.items()]
     text, (name, *_) = next(iter(scaled.items()))
     others = sum(map(len, scaled.values())) - 1
-    return [f"{name}: {text}; {_images(others)} likewise, each by its own values"]
+    return [f"{name}: {text}; {many(others, 'image')} likewise, each by its own values"]
 
 
 def described(config: ModelConfig) -> dict[str, str]:
@@ -243,7 +246,3 @@ def sample_scaling(intensity: Intensity, sample: Sample, pixels: NDArray[Any]) -
 
 def _nodata(sample: Sample) -> float | None:
     return None if sample.info is None else sample.info.nodata
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
