@@ -105,7 +105,7 @@ class GeoReference:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInfo:
-    """What an image file says of itself.
+    """The metadata of an image file.
 
     Attributes:
         height: rows of a page as `OpenedImage.read` gives it.
@@ -158,7 +158,7 @@ class OpenedImage(Protocol):
     """An image file that is open; pixels are decoded when they are asked for.
 
     Attributes:
-        info: what the file says of itself, known without decoding pixels.
+        info: the file's metadata, known without decoding pixels.
 
     Optional attributes:
         rows (method): ``rows(page, top, bottom)`` gives rows ``top`` to ``bottom`` of a page, decoding no
@@ -170,7 +170,7 @@ class OpenedImage(Protocol):
 
     @property
     def info(self) -> ImageInfo:
-        """What the file says of itself."""
+        """The file's metadata."""
         ...
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -212,7 +212,7 @@ class Sample:
         name: identifies the sample within its data set; stable between machines.
         field_of_view: ``(H, W)`` bool; pixels outside are neither trained on nor scored.
         instances: ``(H, W)`` uint16 or int32, 0 for none, else the number of the object.
-        info: what the image's file says of itself, if it is one.
+        info: the metadata of the image's file, if it is one.
     """
 
     image: NDArray[Any]

@@ -183,7 +183,7 @@ def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
 
 
 def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return floats as integers if all of them are whole; else as they are, to be told of."""
+    """Return floats as integers if all are whole numbers; else unchanged, which `to_classes` refuses."""
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int64)
     return whole if np.array_equal(whole, values) else values

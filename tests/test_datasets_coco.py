@@ -147,7 +147,7 @@ def test_files_that_are_none_of_cocos_are_refused(tmp_path):
     with pytest.raises(FailureError, match="category 5, which the file does not list"):
         opened(root)
     (root / "annotations.json").write_text("[]")
-    with pytest.raises(FailureError, match="no file of COCO's: it has no list of images"):
+    with pytest.raises(FailureError, match="not in the COCO format: it has no list of images"):
         opened(root)
     (root / "other.json").write_text("{}")
     with pytest.raises(

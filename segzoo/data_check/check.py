@@ -116,7 +116,7 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
 
 
 def _layers(overlaps: Overlaps, options: str) -> Finding:
-    """Tell of classes that have mask files of their own, and where they overlap."""
+    """Report classes that have mask files of their own, and where they overlap."""
     what, shares = "each class has mask files of its own", overlaps.shares
     where = f"in {len(shares):,} of {many(overlaps.images, 'image')}"
     examples = tuple(
@@ -147,7 +147,7 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
 
 
 def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
-    """Return what `segzoo train` must be told of the bands and values of images."""
+    """Return options that `segzoo train` needs for the bands and values of images."""
     channels = {channels_taken(len(image.bands), image.alpha) for image in images} - {3}
     told = [f"model.in_channels={count}" for count in channels]
     if any(image.unscaled for image in images):

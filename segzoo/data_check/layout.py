@@ -80,7 +80,7 @@ class Layout:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What `segzoo train` must be told of names."""
+        """Options that `segzoo train` needs for names."""
         return (
             *([f"data.images={self.image_folder}"] if self.image_folder else []),
             *([f"data.masks={self.mask_folder}"] if self.mask_folder else []),

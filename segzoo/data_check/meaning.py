@@ -132,7 +132,7 @@ class Meaning:
 
 
 def options(classes: int, ignore: int | None) -> tuple[str, ...]:
-    """Return what `segzoo train` is told of masks that hold class indices."""
+    """Return options of `segzoo train` for masks that hold class indices."""
     told = [f"data.classes={classes}"] if classes > 2 else []
     return (*told, *([f"data.ignore_index={ignore}"] if ignore is not None else []))
 

@@ -126,7 +126,7 @@ def _smooth(mask: NDArray[Any]) -> float:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for numbered objects in the masks of a data set, and what against.
+    """Evidence for and against numbered objects in the masks of a data set.
 
     Attributes:
         files: how many there are.

@@ -19,7 +19,7 @@ _SHOWN = 20
 
 
 def pictures(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Tell of files that cannot be read, and of pairs whose pixels do not lie on each other."""
+    """Report files that cannot be read, and pairs whose pixels do not lie on each other."""
     yield from _damage(looks)
     readable = [look for look in looks if look.readable]
     yield from _frames(readable)
@@ -163,7 +163,7 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
 
 
 def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Tell of bands other than colours, and of alpha."""
+    """Report bands other than colours, and alpha."""
     counts = Counter(channels_taken(len(look.image.bands), look.image.alpha) for look in looks)
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]
@@ -197,7 +197,7 @@ def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
 
 
 def _values(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Tell how values become 0 to 255, where they are not so in the files."""
+    """Report how values become 0 to 255, where the files hold others."""
     unscaled = [look.image_path for look in looks if look.image.unscaled]
     if unscaled:
         yield _found(

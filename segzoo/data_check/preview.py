@@ -44,7 +44,7 @@ _JUDGED = 200
 _MARK = "segzoo sheet"
 _ADVICE = "name another picture with --out, or replace it with --overwrite"
 _GREY = (150, 150, 150)
-#: Objects that are numbered take turns in the colours of so many classes.
+#: Numbered objects take the colours of these classes in turn.
 _OBJECTS = ("background", *(f"{first}, {first + 7}, ..." for first in range(1, 8)))
 _EMPTY = Cell("", "", None, None)
 
@@ -137,7 +137,7 @@ def _digest(picture: Image.Image) -> str:
 
 
 def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
-    """Return a cell, and beside it what becomes of it."""
+    """Return a cell and its variants."""
     if cell.image is None or cell.mask is None or cell.mask.shape[-2:] != cell.image.shape[:2]:
         return [cell]
     variants = enumerate(vary(cell.image, cell.mask, void), start=1)

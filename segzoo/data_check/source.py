@@ -53,7 +53,7 @@ class Source:
         layout: of a folder of images and masks.
         datasets: the splits of a registered data set.
         guessed: whether the data set was recognised rather than named.
-        options: what `segzoo train` must be told.
+        options: those that `segzoo train` needs.
         overlaps: where classes overlap that have mask files of their own, or objects that may lie on others.
     """
 

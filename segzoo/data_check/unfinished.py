@@ -31,7 +31,7 @@ _LEVELS = 256
 
 
 def unfinished(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
-    """Tell of images in which much more looks like the numbered objects than has a number."""
+    """Report images in which much more looks like the numbered objects than has a number."""
     if meaning.kind != "instances":
         return
     some = [look for look in looks if look.readable and look.mask.size == look.image.size]

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test", "all")
-#: Bytes of a file; that of COCO's own training images has half of them.
+#: Largest file in bytes; that of COCO's own training images has half of them.
 _MOST_BYTES = 1 << 30
-#: Where a part's file lies, and the only file of data that nobody has divided.
+#: Patterns for the file of each split, and for the one file of data without splits.
 _PARTS = ("annotations/instances_{}*.json", "annotations/{}*.json", "{}/_annotations.coco.json", "{}.json")
 _WHOLE = ("annotations/*.json", "*.json")
-#: Files that are named of those which are not there.
+#: Missing files that an error lists.
 _NAMED = 8
 
 
@@ -175,7 +175,7 @@ class _File:
     def _table(self, data: Any, key: str) -> list[dict[str, Any]]:
         rows = data.get(key) if isinstance(data, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise FailureError(f"{self.path} is no file of COCO's: it has no list of {key}")
+            raise FailureError(f"{self.path} is not in the COCO format: it has no list of {key}")
         return rows
 
     def images(self, labels: Labels) -> Iterator[_Listed]:
@@ -220,7 +220,7 @@ class _File:
 
 
 def _files(root: Path, told: str) -> list[tuple[str, Path]]:
-    """Return the files of the parts; of data that nobody has divided, the one file and no part."""
+    """Return each split with its file; for data without splits, the one file and no name."""
     if told:
         return [("", root / told)]
     parts = []

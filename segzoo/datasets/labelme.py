@@ -63,7 +63,7 @@ def labelme(
 
     Raises:
         FailureError: there are no such files.
-        OptionError: nobody says what the classes are, or the split is empty.
+        OptionError: the classes are not given, or the split is empty.
     """
     check_split("labelme", split, SPLITS)
     root = Path(root)

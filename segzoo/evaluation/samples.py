@@ -35,7 +35,7 @@ class ScoredSample:
         valid: ``(H, W)`` field of view; ``None`` where everything counts.
         probabilities: ``(num_classes, H, W)``, or ``(1, H, W)`` of class 1.
         instances: predicted and true objects, ``(H, W)`` each, 0 for none; ``None`` where unknown.
-        info: what the image's file says of itself.
+        info: the metadata of the image's file.
         bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
     """
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The most bands that the first axis of an array may count.
 FEW = 16
-#: Bytes that say which tensor a file holds, beside its values: about 200.
+#: Largest pickle in a tensor file, which describes the tensor; usual are about 200 bytes.
 _MOST_PICKLE = 1 << 20
 
 

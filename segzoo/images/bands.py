@@ -1,6 +1,6 @@
 """Which bands of an image a network takes, and in which order: the one rule.
 
-Bands that somebody chose win. Otherwise a network of colours takes red, green and blue, or grey; another
+Bands that the user chose win. Otherwise a network of colours takes red, green and blue, or grey; another
 takes all bands. A band is left out only if the file declares it to be alpha and the network has no place for
 it; `BandChoice.dropped` names it, so that callers can say so once a run.
 """
@@ -59,7 +59,7 @@ def select_bands(
     Args:
         pixels: ``(H, W)`` or ``(H, W, C)`` with all bands of the image, of any type. A view is returned
             where one will do.
-        info: what the image's file says of itself; without it, no band is declared to be alpha, and bands
+        info: the metadata of the image's file; without it, no band is declared to be alpha, and bands
             have no names.
         preprocessing: whose ``bands`` and ``channels`` say which bands are wanted.
         in_channels: bands that the network takes.
@@ -119,7 +119,7 @@ def choose_bands(
 def with_bands(
     preprocessing: Preprocessing, bands: str | int | Sequence[str | int], in_channels: int
 ) -> Preprocessing:
-    """Return a network's preprocessing with the bands that somebody chose.
+    """Return a network's preprocessing with the bands that the user chose.
 
     Args:
         preprocessing: of the network.
@@ -153,11 +153,11 @@ def take_bands(pixels: NDArray[Any], choice: BandChoice) -> NDArray[Any]:
 
 
 def band_names(count: int, info: ImageInfo | None) -> tuple[str, ...]:
-    """Return a name for each of an image's bands: ``"band 1"`` and so on where nobody names them.
+    """Return a name for each of an image's bands: ``"band 1"`` and so on where the file does not name them.
 
     Args:
         count: bands of the image.
-        info: what its file says of itself, if it has one.
+        info: the metadata of its file, if it has one.
     """
     if info is not None and len(info.bands) == count:
         return info.bands
@@ -188,8 +188,8 @@ def alpha_band(count: int, info: ImageInfo | None) -> int | None:
 def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int, ...]:
     """Return which bands of a choice are colours: red, green and blue in this order, or those there are.
 
-    Bands are colours by name. Where nobody names or chooses them, they are what a network of colours takes
-    them for, and so are one band or three of any network.
+    Bands are colours by name. Bands without names that were not chosen are colours if the network takes
+    colours, or if there are one or three.
 
     Args:
         choice: of an image's bands.
@@ -208,7 +208,7 @@ def colour_bands(choice: BandChoice, preprocessing: Preprocessing) -> tuple[int,
 
 
 def told_alpha(count: int, in_channels: int) -> str:
-    """Return what is said once a run about alpha that was left out.
+    """Return the message, given once per run, about alpha that was left out.
 
     Args:
         count: images whose alpha was left out.

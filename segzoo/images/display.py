@@ -67,7 +67,7 @@ def display_for(
     Args:
         rows: the image from the top, some rows ``(h, W, C)`` at a time, gone through once; of bytes, only the
             first of them are asked for.
-        info: what the image's file says of itself: names of bands, a window, a value for no data.
+        info: the metadata of the image's file: names of bands, a window, a value for no data.
         bands: which one or three bands are shown, of more the first three, by number from 1 or by name; where
             empty, red, green and blue, or the first three that are not alpha, or the first.
 

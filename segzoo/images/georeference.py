@@ -1,4 +1,4 @@
-"""Where a TIFF lies on the ground, which value is no measurement, and what its bands are called.
+"""GeoTIFF and GDAL tags: where a TIFF lies on the ground, its nodata value, and the names of its bands.
 
 Sources: OGC 19-008r4 (GeoTIFF 1.1), and what GDAL's documentation of its GTiff driver says of its two tags.
 Tags are mappings from numbers to values as Pillow (``tag_v2``) and tifffile (``{tag.code: tag.value}``) give
@@ -76,7 +76,7 @@ _METHODS: dict[int, tuple[str, dict[str, tuple[int, ...]]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class GeoTags:
-    """What the tags of a TIFF say beside its pixels.
+    """The content of the tags of a TIFF.
 
     Attributes:
         geo: where it lies on the ground.
@@ -109,7 +109,7 @@ def read_geo_tags(tags: Mapping[int, Any], bands: int = 1) -> GeoTags:
 
 
 def described(info: ImageInfo, tags: Mapping[int, Any]) -> ImageInfo:
-    """Return what a TIFF says of itself with what its tags say of the ground, of bands and of their values.
+    """Return the metadata of a TIFF with its place on the ground, band names and nodata value, from its tags.
 
     Args:
         info: whose bands have the names that the file's photometric interpretation gives them.

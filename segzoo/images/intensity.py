@@ -53,13 +53,13 @@ class Scaling:
     """How the values of one image, or of all images of a run, become numbers.
 
     Attributes:
-        dtype: type of the values, as numpy names it; others are scaled likewise, but perhaps not as fast.
+        dtype: type of the values, as numpy names it; others are scaled the same way, perhaps more slowly.
         low: value that becomes 0, once or per band.
         high: value that becomes 1, or the byte 255, once or per band.
         result: ``uint8`` or ``float32``.
         clip: whether values beyond these become 0 and 1.
         nodata: value of pixels without a measurement, besides NaN and infinity.
-        told: which values become which, for people; empty where 8 bits stay as they are.
+        told: the scaling in words; empty where 8 bits stay as they are.
     """
 
     dtype: str
@@ -333,9 +333,9 @@ def _without_value(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.boo
 
 
 class _Measure:
-    """What is measured of images that come in rows."""
+    """Statistics of images that are read some rows at a time."""
 
-    #: What is left out of the range that was found, for people.
+    #: Which values are clipped, in words.
     beyond: str = ""
 
     def add(self, rows: NDArray[Any], nodata: float | None) -> None:
@@ -361,8 +361,8 @@ class _Bits(_Measure):
 
     Files of 12-bit cameras are 16 bits wide but reach only 4095. Bright values that stand alone in their row
     are left out while they are fewer than one in a thousand: hot pixels of a camera do, and would darken all
-    else; a cell, however small, is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to 255; which of
-    them values of up to 10 are meant in, nobody can tell.
+    else; a cell, however small, is wider than a pixel. Floats have two ranges, 0 to 1 and 0 to 255; values of
+    up to 16 may be meant in either, and are refused.
     """
 
     def __init__(self) -> None:

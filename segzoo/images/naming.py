@@ -1,4 +1,4 @@
-"""The file's name in whatever goes wrong while it is read."""
+"""Errors while an image file is read, all of which name the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ELSEWHERE = dict.fromkeys((".nii", ".nii.gz", ".dcm", ".dicom"), "segzoo-scienc
 
 @contextmanager
 def naming(path: Path, page: int | None = None) -> Iterator[None]:
-    """Make whatever goes wrong while an image file is read an `ImageError` that names the file.
+    """Turn any error while an image file is read into an `ImageError` that names the file.
 
     Pillow raises SyntaxError for broken PNG chunks and struct.error for broken EXIF, numpy TokenError and
     OverflowError for headers, tifffile and zarr what their codecs raise: there is no list of it all.

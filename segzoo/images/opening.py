@@ -110,7 +110,7 @@ class NamedImage:
 
     @property
     def info(self) -> ImageInfo:
-        """What the file says of itself."""
+        """The file's metadata."""
         return self._opened.info
 
     def describe(self, page: int = 0) -> ImageInfo:

@@ -100,7 +100,7 @@ def as_pixels(image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "H
 def as_pixels_with_info(
     image: NDArray[Any] | Tensor | Image.Image, *, layout: Layout = "HWC"
 ) -> tuple[NDArray[Any], ImageInfo | None]:
-    """Return what `as_pixels` does with all bands, and what an image of Pillow says of itself by its mode.
+    """Return what `as_pixels` does with all bands, and for a Pillow image the metadata that its mode gives.
 
     Of an array or a tensor nothing is known, so that no band of it is alpha; arguments and errors as there.
     """

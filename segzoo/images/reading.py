@@ -52,7 +52,7 @@ def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None =
 def read_with_info(
     path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None
 ) -> tuple[NDArray[Any], ImageInfo]:
-    """Read an image file, and what it says of itself; errors as `read`.
+    """Read an image file and its metadata; errors as `read`.
 
     Args:
         path: as `read`.
@@ -100,7 +100,7 @@ def without_alpha(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
 
 
 def read_bytes(content: bytes, name: str) -> tuple[NDArray[Any], ImageInfo]:
-    """Read an image file that is in memory, and what it says of itself.
+    """Read an image file that is in memory, and its metadata.
 
     Args:
         content: all of the file.
@@ -153,7 +153,7 @@ def upright_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any]
 
     Args:
         pixels: as `OpenedImage.read` gives them.
-        info: what the file says of itself.
+        info: the file's metadata.
     """
     return turned(*with_colours(pixels, info))
 

@@ -43,7 +43,7 @@ def decoded(page: Any, path: Path) -> NDArray[Any]:
 
 
 def told_error(error: Exception, page: Any, path: Path) -> Exception:
-    """Return what to say where tifffile cannot decode: a codec is missing, or the file is damaged."""
+    """Return the error where tifffile cannot decode: a codec is missing, or the file is damaged."""
     if isinstance(error, MemoryError | ImageError):
         return error
     if "imagecodecs" in str(error):

@@ -45,7 +45,7 @@ _PACKED = (1, 8, 32773, 32946)
 _TURNED = 5
 #: What Pillow's modes hold of each pixel; others lose something of a TIFF.
 _SAMPLES = {"1": 1, "L": 1, "P": 1, "F": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
-#: Units of lengths as OME and ImageJ spell them: the one that is told, and how many of it one is.
+#: Units of length as OME and ImageJ spell them: the unit that is reported, and the factor to it.
 _LENGTHS = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "\\u00B5m"), ("um", 1.0)),
     **dict.fromkeys(("nm", "nanometer"), ("um", 1e-3)),
@@ -115,7 +115,7 @@ def _pillows(path: Path) -> Iterator[PillowImage | None]:
 
 
 def _is_plain(page: Any) -> bool:
-    """Whether tifffile decodes a page alone, so that nobody need ask Pillow."""
+    """Whether tifffile decodes a page alone, so that Pillow is not needed."""
     bits = page.bitspersample
     stored = page.compression in _PACKED and isinstance(bits, int) and bits % 8 == 0
     return stored and page.photometric in (BLACK_IS_ZERO, COLOURS) and _MULTIPLIED not in page.extrasamples

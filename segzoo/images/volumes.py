@@ -25,7 +25,7 @@ def write_volume(file: BinaryIO, masks: NDArray[Any], info: ImageInfo, name: str
     Args:
         file: open for writing.
         masks: ``(pages, H, W)`` uint8 or uint16.
-        info: what the image's file says of itself.
+        info: the metadata of the image's file.
         name: of the file, whose suffix says the format.
 
     Raises:

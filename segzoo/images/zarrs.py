@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Suffix of folders that are taken for Zarr.
 ZARR_SUFFIX = ".zarr"
 _SIGNS = ("zarr.json", ".zarray", ".zgroup")
-#: What chunks may be packed with. Others, such as pickle, could run what a file says.
+#: Codecs that are read. Others, such as pickle, could run code from a file.
 _CODECS = (
     "adler32 astype bitround blosc bytes bz2 crc32 crc32c delta fixedscaleoffset fletcher32 gzip lz4 lzma "
     "packbits quantize sharding_indexed shuffle transpose zlib zstd"
@@ -96,7 +96,7 @@ class ZarrImage:
             chunks = self._array.chunks
         except ImageError:
             raise
-        # What is wrong with a folder's metadata is told by zarr, json and the codecs, each in its way.
+        # zarr, json and the codecs each raise errors of their own.
         except Exception as error:
             raise ImageError(f"{path} cannot be read as Zarr: {error}") from error
         if unknown:

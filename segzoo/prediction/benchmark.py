@@ -191,7 +191,7 @@ def benchmark(
         repeats: how often each thing is measured, at most.
         seconds: after which no further repetition begins, once there are 3.
         fps: whether to measure what the bubbliiiing program calls FPS, too.
-        progress: hears the name of each run before it begins.
+        progress: called with the name of each run before it begins.
 
     Raises:
         OptionError: there is no such run, or a number is not positive.

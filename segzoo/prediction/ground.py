@@ -46,13 +46,13 @@ class PixelAreas:
 
 
 def pixel_areas(info: ImageInfo | None, width: int) -> PixelAreas | None:
-    """Return the area of an image's pixels; ``None`` where nobody knows, with a warning if pyproj would.
+    """Return the area of an image's pixels; ``None`` if unknown, with a warning if only pyproj is missing.
 
     In metres of a projected system, a pixel is as large as its transform says. In degrees, and in the web's
     Mercator, its area on the ellipsoid is computed, of the middle column of each row.
 
     Args:
-        info: what the file says of itself.
+        info: the file's metadata.
         width: of the image, in pixels.
     """
     if info is None:

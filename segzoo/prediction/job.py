@@ -160,7 +160,7 @@ class Job:
             self.manifest = Manifest(self.out, name, settings=repr(told), anew=anew)
 
     def run(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
-        """Segment every source, images first; what goes wrong with one is told in its `Done`.
+        """Segment every source, images first; the error of one is in its `Done`.
 
         Raises:
             FailureError: a file that would be written exists and may not be replaced; nothing was done.

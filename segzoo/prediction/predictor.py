@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     #: A file, a Pillow image, an array or a tensor.
     Picture = str | os.PathLike[str] | NDArray[Any] | Tensor | Image.Image
-    #: An array ``(H, W, C)`` with all bands, and what its file says of itself.
+    #: An array ``(H, W, C)`` with all bands, and the metadata of its file.
     Read = tuple[NDArray[Any], ImageInfo | None]
 
 Item = TypeVar("Item")
@@ -79,7 +79,7 @@ class Prepared:
         tensor: ``(1, C, h, w)`` float32, preprocessed; nothing where there is a plan.
         placement: where the image lies in the tensor.
         plan: how to run it in tiles.
-        info: what its file says of itself, if it is one.
+        info: the metadata of its file, if it is one.
         name: what it is called, for people.
     """
 
@@ -204,7 +204,7 @@ class Predictor:
         self._exact = precision == "exact"
         self._thresholds = read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
-        # What cannot be cleaned is told now, not after the first image.
+        # Wrong sizes are reported now, not after the first image.
         planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()
         clean(np.zeros((*planes, 1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = []
@@ -323,7 +323,7 @@ class Predictor:
         return rule.over == "data" and not rule.measured
 
     def tell_watched(self) -> None:
-        """Tell what is to be told of the images since the last time, once a run: those far from the data."""
+        """Report notes and warnings about the images since the last call; called once per run."""
         for line in self.watch.notes():
             self._on_message(line)
         for line in self.watch.report():
@@ -410,7 +410,7 @@ class Predictor:
         Args:
             pixels: ``(H, W, C)`` with all its bands, of the file's own type.
             probabilities: whether `segment_prepared` will be asked for them, which takes memory.
-            info: what the image's file says of itself.
+            info: the metadata of the image's file.
             name: what the image is called, for people.
         """
         size = pixels.shape[0], pixels.shape[1]
@@ -589,7 +589,7 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def _opened(image: Picture | Read, layout: Layout = "HWC") -> Read:
-    """Return ``(H, W, C)`` with all bands, and what a file says of itself."""
+    """Return ``(H, W, C)`` with all bands, and the metadata of a file."""
     if isinstance(image, tuple):
         return image
     if isinstance(image, str | os.PathLike):
@@ -598,5 +598,5 @@ def _opened(image: Picture | Read, layout: Layout = "HWC") -> Read:
 
 
 def _in_python(line: str) -> str:
-    """Return what a run tells, with the option as a call has it."""
+    """Return a warning of a run with the command line option written as a Python argument."""
     return line.replace("--intensity percentiles:1,99.8", "intensity='percentiles:1,99.8'")

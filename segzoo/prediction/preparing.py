@@ -40,7 +40,7 @@ def network_input(
         size: height and width of the image, where it was read smaller (`segzoo.images.read_reduced`).
         exact: whether it is resized by Pillow to the last bit, rather than several times as fast with few
             values that differ, by 1 of 255.
-        info: what the image's file says of itself.
+        info: the metadata of the image's file.
         look: told how the image is scaled, and its pixels.
 
     Raises:

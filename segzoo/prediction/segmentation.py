@@ -63,7 +63,7 @@ class Segmentation:
             it is first asked for, where the network saw a smaller one.
         probabilities: ``(num_classes, H, W)`` float32, in [0, 1], where they were asked for; a
             network with one logit gives those of class 1.
-        info: what the image's file says of itself, if it is one: where it lies on the ground or in the body,
+        info: the metadata of the image's file, if it is one: where it lies on the ground or in the body,
             and how large its pixels are.
         bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
     """

@@ -57,7 +57,7 @@ def volume_paths(
         source: a page, or all of an image.
         outputs: all that are written.
         look: how outputs of this source look.
-        labels: which may overlap, so that each class has a file; ``None`` where nobody knows them yet.
+        labels: which may overlap, so that each class has a file; ``None`` if not known yet.
     """
     stem = stem_of(out, source)
     paths = {name: output_path(stem, name, look) for name in divided(outputs, look)[1]}
@@ -103,7 +103,7 @@ class Volumes:
         outputs: all that are written.
         options: how they look.
         labels: of the masks.
-        keeping: what may be replaced, and who records a volume with all its pages before it gets its name.
+        keeping: what may be replaced, and what records a volume with all its pages before it gets its name.
     """
 
     def __init__(

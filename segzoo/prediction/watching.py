@@ -1,4 +1,4 @@
-"""What a run finds out about the values of its images, and tells once at its end: are these like the data?
+"""Warnings about images whose values are far from the training data, given once at the end of a run.
 
 Networks are sure of masks of images that are unlike all that they were trained on; the most frequent cause is
 the intensity. Nothing is changed here: images that use little of the range, or lie beside it, are counted and
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from segzoo.images.intensity import Scaling
     from segzoo.interfaces import ImageInfo
 
-#: Images that use a smaller share than this of the range are told.
+#: Images that use a smaller share of the range than this are reported.
 _LITTLE = 0.25
-#: What an image is taken to use: from one to the other percentile, so that single pixels do not count.
+#: Percentiles that bound the range of an image, so that single pixels do not count.
 _LOW, _HIGH = 0.1, 99.9
 #: About so many pixels of an image are looked at.
 _LOOKED_AT = 1 << 14
-#: Names that are told.
+#: Names that a message lists.
 _NAMED = 3
 #: The range of images whose network knows nothing of its training data.
 _WHOLE = BandStatistics(minimum=0, low=0, high=1, maximum=1, mean=0.5, std=0.3)
@@ -46,7 +46,7 @@ class IntensityWatch:
 
     Attributes:
         config: of the network.
-        on_message: called once, with how the first deep image is scaled where nobody has said how.
+        on_message: called once with how the first deep image is scaled, if no intensity was chosen.
         chosen: whether the intensity was chosen for this run.
     """
 
@@ -61,17 +61,17 @@ class IntensityWatch:
     _lock: Lock = field(default_factory=Lock)
 
     def look(self, name: str, size: tuple[int, int], info: ImageInfo | None = None) -> Look:
-        """Return what an image is looked at with; it counts once its ``with`` block succeeded.
+        """Return a `Look` for an image, which is counted when its ``with`` block succeeds.
 
         Args:
             name: of the image, for people.
             size: height and width of it.
-            info: what its file says of itself.
+            info: the metadata of its file.
         """
         return Look(self, name, size, info)
 
     def report(self) -> list[str]:
-        """Return what is to be told of the images so far, one line each, and begin anew."""
+        """Return the warnings about the images so far, and reset."""
         with self._lock:
             lines = [self._far_line()] if self._far else []
             if self._holed:
@@ -83,7 +83,7 @@ class IntensityWatch:
         return lines
 
     def notes(self) -> list[str]:
-        """Return what is worth a line though nothing may be wrong with it, and begin anew."""
+        """Return notes about the images so far that are no warnings, and reset."""
         with self._lock:
             count, self._alpha = self._alpha, 0
         return [told_alpha(count, self.config.architecture.in_channels)] if count else []
@@ -118,7 +118,7 @@ class IntensityWatch:
         return self.config.statistics or (() if scaling.is_identity else (_WHOLE,))
 
     def tell_scale(self, look: Look, scaling: Scaling) -> None:
-        """Tell once how a deep image is scaled, if only the default says so."""
+        """Report once how a deep image is scaled, if the default rule decides it."""
         if self.chosen or not scaling.told or self.config.preprocessing.intensity.mode != "uint8":
             return
         with self._lock:
@@ -132,7 +132,7 @@ class IntensityWatch:
 
 
 class Look:
-    """What is seen of one image: how it is scaled, and a sample of what its values become."""
+    """The scaling of one image, and a sample of its scaled values."""
 
     def __init__(
         self, watch: IntensityWatch, name: str, size: tuple[int, int], info: ImageInfo | None

@@ -37,7 +37,7 @@ KINDS = {
     "optimizer": ("optimizer.py", "the optimizer: gradients in, weights changed"),
     "schedule": ("schedule.py", "the schedule: where the training stands in, a share of the rate out"),
     "tracker": ("tracker.py", "the tracker: numbers in, kept where people look at them"),
-    "reader": ("reader.py", "the reader: a file in, pixels and what the file says of itself out"),
+    "reader": ("reader.py", "the reader: a file in, pixels and the file's metadata out"),
     "output": ("output.py", "the output: it draws what a file holds"),
     "engine": ("engine.py", "the engine: a network in, something that runs it out"),
     "weights": ("train.py", "the program that trained the weights, which lie in `weights/` beside it"),

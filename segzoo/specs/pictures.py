@@ -441,7 +441,7 @@ def _colour(index: int) -> tuple[int, int, int]:
 
 
 def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
-    """Return labels for a network that nobody has named the classes of.
+    """Return labels for a network whose classes have no names.
 
     One logit means two classes, the first of which is background; unless they overlap, where each logit is a
     class and none is background.
@@ -458,7 +458,7 @@ def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
 
 
 def default_preprocessing(in_channels: int) -> Preprocessing:
-    """Return the preprocessing of a network that nobody has told another: values in [0, 1]."""
+    """Return the default preprocessing: values in [0, 1]."""
     if in_channels == 3:
         return Preprocessing(channels="rgb")
     return Preprocessing(channels="grey" if in_channels == 1 else "any")

@@ -1,4 +1,4 @@
-"""The contract of readers: what a file says of itself is what its pixels are, and damage is an error."""
+"""The contract of readers: a file's metadata agree with its pixels, and damage is an error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_reader(
 ) -> None:
     """Check a reader.
 
-    Files that are damaged are errors. With an example: what it says of itself is what its pixels are, on each
+    Files that are damaged are errors. With an example: its metadata agree with its pixels, on each
     page; reading twice gives the same values; rows are those of the whole; and masks of all pages that it
     writes are read back as they were.
 

@@ -52,7 +52,7 @@ def to_geojson(
     Args:
         instances: the objects.
         labels: of their classes.
-        info: what the image's file says of itself.
+        info: the metadata of the image's file.
         coordinates: ``degrees``, those of the ``image``, or ``pixels``. Where the file names no system, or
             pyproj is not installed, which is told, those of the image are taken for degrees.
     """

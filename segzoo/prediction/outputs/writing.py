@@ -85,7 +85,7 @@ def options_for(info: ImageInfo | None, names: Iterable[str], options: OutputOpt
     unless a suffix was chosen. Outputs that are no masks stay as they are.
 
     Args:
-        info: what the image's file says of itself.
+        info: the metadata of the image's file.
         names: of outputs.
         options: how they look otherwise.
     """
@@ -303,7 +303,7 @@ def output_files(
         options: how outputs look, and whether files that exist may be replaced.
         image: opens the image's rows once more, for outputs that draw on it.
         source: the name of the image.
-        info: what its file says of itself: a TIFF lies on the ground where the image does.
+        info: the metadata of its file: a TIFF lies on the ground where the image does.
         keeping: what an earlier run wrote, and who is told before the files get their names.
         whole: whether the image is written as one band.
         specs: what is known of the outputs, where no plug-in registers them.

@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     def state(self) -> str:
-        """Return what changes when the source does; empty where nobody can tell without reading it."""
+        """Return what changes when the source does; empty if unknown without reading it."""
         ...
 
 
@@ -64,7 +64,7 @@ class FileSource:
         name: of what is written for it.
         page: from 0, of a file with several; ``None`` of one with one.
         whole: of several pages, name of what is written for all of them.
-        info: what the file says of itself, where that was looked up.
+        info: the file's metadata, where that was looked up.
     """
 
     path: Path
@@ -190,7 +190,7 @@ def _file_state(path: Path) -> str:
 
 
 def info_of(path: Path) -> ImageInfo | None:
-    """Return what a file says of itself; nothing where it cannot be read, since reading it will tell why."""
+    """Return the metadata of a file; nothing where it cannot be read, since reading it will tell why."""
     try:
         with open_image(path) as image:
             return image.info

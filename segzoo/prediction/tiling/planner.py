@@ -112,7 +112,7 @@ class Tiler:
 
         Raises:
             OptionError: the budget is too small; the text tells the least one.
-            MemoryShortageError: the memory to spare is too little, where nobody named a budget.
+            MemoryShortageError: the memory to spare is too little, where no budget was given.
         """
         size = placed(height, width, self.config.preprocessing.resize)[0]
         seen = size[0] * size[1]
@@ -384,7 +384,7 @@ class Tiler:
             image: of any type, with all its bands.
             plan: of its tiles.
             probabilities: whether they are wanted.
-            info: what the image's file says of itself.
+            info: the metadata of the image's file.
             look: told how the image is scaled, and its rows.
 
         Returns:

@@ -50,7 +50,7 @@ class RowSource(Protocol):
 
     @property
     def info(self) -> ImageInfo | None:
-        """What the image's file says of itself, upright and without a palette."""
+        """The metadata of the image's file, upright and without a palette."""
         ...
 
     @property
@@ -136,7 +136,7 @@ class WholeRows(Values):
 
     Args:
         path: the file.
-        info: what it says of itself.
+        info: its metadata.
         page: which of several, from 0; the first, with a warning if there are more, where not told.
     """
 

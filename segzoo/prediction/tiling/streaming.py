@@ -56,7 +56,7 @@ def segment_large(
         config: how the network predicts.
         plan: of `plan_tiles`, for this image.
         thresholds: by class index; a class that has one is taken where its probability exceeds it.
-        probabilities: takes the probabilities, where somebody wants them.
+        probabilities: takes the probabilities, if they are wanted.
         progress: told after each band how many rows of the mask are done.
         look: told how the image is scaled, and its rows.
 

@@ -1,4 +1,4 @@
-"""What the training images are, found before the first step: their bands, their values, what is missing.
+"""Statistics of the training images, measured before the first step: bands, values, missing pixels.
 
 An intensity that is measured over the data is measured here, once, on the images that train and on no others.
 What a network was trained on goes into its config, so that predicting can say when images lie far from it.
@@ -42,13 +42,13 @@ _LINES = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found.
+    """Results of `measure_data`.
 
     Attributes:
         preprocessing: the network's, with what its intensity measures over the data.
         statistics: of each band, as intensity leaves it.
         missing: how many of the images have pixels without a measurement.
-        told: what is worth saying, in sentences.
+        told: messages about the images, one sentence each.
     """
 
     preprocessing: Preprocessing
@@ -191,7 +191,7 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
 
 
 def _told_scales(scaled: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return how images are scaled, in lines: of many ways one as an example."""
+    """Return messages about how images are scaled; of many ways, one as an example."""
     if len(scaled) <= _LINES:
         return [f"{many(len(names), 'image')}: {text}" for text, names in scaled.items()]
     text, (name, *_) = next(iter(scaled.items()))
