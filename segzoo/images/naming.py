@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Plug-ins by the suffixes of what they read.
-_ELSEWHERE = dict.fromkeys((".nii", ".nii.gz", ".dcm", ".dicom"), "segzoo-science")
+#: Plug-ins, and their extras, by the suffixes of what they read.
+_ELSEWHERE = {
+    **dict.fromkeys((".nii", ".nii.gz"), "segzoo-science[nifti]"),
+    **dict.fromkeys((".dcm", ".dicom"), "segzoo-science[dicom]"),
+}
 
 
 @contextmanager
@@ -85,7 +88,7 @@ def naming_file(image: object) -> Iterator[None]:
 def _hint(path: Path) -> str:
     """Return which plug-in reads files of a suffix, for those that segzoo's own do not."""
     plugin = next((one for suffix, one in _ELSEWHERE.items() if path.name.lower().endswith(suffix)), "")
-    return f"; {plugin} reads such files: pip install {plugin}" if plugin else ""
+    return f"; {plugin.partition('[')[0]} reads such files: pip install '{plugin}'" if plugin else ""
 
 
 def _lower(words: str) -> str:
