@@ -338,10 +338,14 @@ def _strange(
     shown = listed(strange)
     told = (
         f"{where} holds the values {shown}, which stand for none of the {len(labels.classes)} classes "
-        f"{listed(labels.classes, 20)}: name more classes, or say values=[...], the value of each"
+        f"{listed(labels.classes, 20)}: name more classes, say values=[...], the value of each, or "
+        "ignore_index=N where such pixels count for nothing"
     )
     if len(strange) > 8:
-        told += ". So many come of blurred edges or of JPEG: `segzoo data check DIR --fix OUT` repairs masks"
+        told += (
+            ". So many are numbers of objects (instances=true), or come of blurred edges or of JPEG: "
+            "`segzoo data check DIR` says which, and with --fix OUT repairs masks"
+        )
     return told
 
 

@@ -100,7 +100,7 @@ def _empty(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
             advice="That is right where an image shows nothing of interest"
             + ("; here it is more than half. Was the annotation finished?" if many else "."),
             count=len(black),
-            examples=tuple(black[:_SHOWN]),
+            examples=tuple(dict.fromkeys(black))[:_SHOWN],
         )
 
 

@@ -204,8 +204,8 @@ def _values(looks: Sequence[Look]) -> Iterator[Finding]:
             ("unscaled", "warning", f"{many(len(unscaled), 'image', 'hold')} values that have no scale"),
             list(dict.fromkeys(unscaled)),
             "They are negative, or floats that use neither 0 to 1 nor 0 to 255. Training must "
-            "be told which become 0 and 1, or to measure it. For one material a narrower range is "
-            "better, as in data.intensity=window:40,400.",
+            "be told which become 0 and 1, or to measure it. For one material of a CT a narrower range is "
+            "better, as in data.intensity=window:40,400; for MR, data.intensity=standard.",
             "",
         )
     ways = Counter(look.image.scaled for look in looks if not look.image.unscaled)

@@ -82,7 +82,12 @@ def _trainable(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
             severity="warning",
             what=what,
             advice=f"Training must be told which value is which class, in the order of the classes.{passed}"
-            + (" If none of them is background, add data.background=none." if first else ""),
+            + (
+                " If none of them is background, add data.background=none."
+                if first
+                else " If one of them means that nobody could name the pixel, leave it out of these, and say "
+                "it with data.ignore_index."
+            ),
             repaired=f"writes 0 to {len(meaning.names) - 1} instead",
             count=len(looks),
         )

@@ -138,7 +138,8 @@ def check_alone(root: Path, alone: Sequence[Path]) -> None:
         shown = listed(alone)
         raise FailureError(
             f"{root}: {len(alone)} files have no partner of the same name: {shown}. Add what is missing, move"
-            " these away, or say what masks have after the name: mask_suffix='_mask'"
+            " these away, or say what masks have after the name: mask_suffix='_mask'. "
+            "`segzoo data check DIR` finds other layouts too, such as a folder for each class"
         )
 
 
