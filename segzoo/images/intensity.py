@@ -407,8 +407,8 @@ class _Bits(_Measure):
         unit = self._floats and self._few("above", _UNIT[1])
         if not self._few("below", _UNIT[0] if unit else 0.0):
             raise ImageError(
-                f"pixel values must have a range that becomes 0 to 1 where some are negative, got "
-                f"{self._least:g} to {self._most:g}: {self._advice()}"
+                f"negative values have no scale by default, got {self._least:g} to {self._most:g}: "
+                f"{self._advice()}"
             )
         if unit:
             self._tell("above", 1.0)
@@ -416,8 +416,8 @@ class _Bits(_Measure):
         if self._floats:
             if self._few("above", _NEITHER) or not self._few("above", 255.0):
                 raise ImageError(
-                    "floating-point pixels must have a range that becomes 0 to 1 where that is not 0 to 1 or "
-                    f"0 to 255, got up to {self._most:g}: {self._advice()}"
+                    "floating-point values have no scale by default unless they are 0 to 1 or 0 to 255, got "
+                    f"up to {self._most:g}: {self._advice()}"
                 )
             return [(0.0, 255.0)]
         bits = 64

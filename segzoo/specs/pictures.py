@@ -153,8 +153,8 @@ def parse_intensity(text: str | Intensity) -> Intensity:
     unknown = [word for word in rest if word not in ("band", "all", "image", "run", "data")]
     if unknown:
         raise OptionError(
-            f"behind intensity {mode} stand :band (each band by itself) and :run (one scale for all images), "
-            f"got {unknown[0]!r} in {text!r}"
+            f"behind intensity {mode} stand :band (each band by itself) and :run (one scale for all images; "
+            f"in training :data says the same), got {unknown[0]!r} in {text!r}"
         )
     per: Literal["all", "band"] = "band" if "band" in rest else "all"
     over: Literal["image", "data"] = "data" if "run" in rest or "data" in rest else "image"
