@@ -83,7 +83,8 @@ PIXELS = click.IntRange(0, 10**12)
     type=click.Choice(["degrees", "image", "pixels"]),
     default="degrees",
     show_default=True,
-    help="Coordinates in geojson of an image that lies on the ground.",
+    help="Coordinates in geojson of an image that lies on the ground: longitude and latitude, "
+    "the image's own, or pixels.",
 )
 @click.option("--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Of overlays.")
 @click.option(

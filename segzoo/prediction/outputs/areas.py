@@ -57,6 +57,11 @@ class Areas(Output):
         rows = csv.writer(table)
         rows.writerow(["class", "index", "pixels", "share", *([self._sizes.unit] if self._sizes else [])])
         for index, (name, count) in enumerate(self._counts.items()):
-            area = [f"{self._areas[name]:.10g}"] if self._sizes else []
+            area = [_plain(self._areas[name])] if self._sizes else []
             rows.writerow([csv_cell(name), index, count, f"{count / self._pixels:.6g}", *area])
         return table.getvalue().encode()
+
+
+def _plain(area: float) -> str:
+    """Return an area with ten digits that count, and no exponent, which tables of people do not like."""
+    return np.format_float_positional(area, precision=10, fractional=False, trim="-")
