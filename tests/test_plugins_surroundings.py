@@ -19,7 +19,7 @@ import torch
 import segzoo
 from segzoo import cli, zoo
 from segzoo.errors import PluginError
-from segzoo.plugins import person
+from segzoo.plugins import guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,8 +195,8 @@ def test_streams_that_a_plugin_closes_work_afterwards(site: Site, stream: str, w
 def test_a_plugin_that_hangs_is_named_after_five_seconds(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert person.PATIENCE == 5
-    monkeypatch.setattr(person, "PATIENCE", 0.1)
+    assert guard.PATIENCE == 5
+    monkeypatch.setattr(guard, "PATIENCE", 0.1)
     site.install("segzoo-sleepy", f"import time; time.sleep(0.3)\n{LOSS}")
     assert cli.run(["list", "losses"]) == 0
     told = capsys.readouterr().err
