@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,15 +143,9 @@ def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
     colours = 3 if any(len(image.taken) == 3 for image in measured) else 1
     count = colours if channels in (1, 3) else channels
     chosen = [image for image in measured if len(image.taken) in ({1, count} if count in (1, 3) else {count})]
-    taken = np.array(
-        [
-            [
-                (band.low, band.high, band.mean, band.square)
-                for band in image.taken * (count // len(image.taken))
-            ]
-            for image in chosen
-        ]
-    )
+    # (images, bands, 4): low, high, mean, mean square.
+    repeated = [image.taken * (count // len(image.taken)) for image in chosen]
+    taken = np.array([[astuple(band) for band in bands] for bands in repeated])
     areas = np.array([image.size[0] * image.size[1] for image in chosen], np.float64)
     found: dict[str, Any] = {
         "bands": max((image.names for image in chosen), key=len),

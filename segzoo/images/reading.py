@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from segzoo.interfaces import GeoReference, ImageInfo
     from segzoo.specs import Resize
 
-#: The axes that an orientation of EXIF flips; from `_TURNED` on, rows and columns change places before.
+#: The axes that an EXIF orientation flips.
 _FLIPS = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
-_TURNED = 5
+#: From this orientation on, rows and columns change places before that.
+TURNED = 5
 
 
 def read(path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None) -> NDArray[Any]:
@@ -139,7 +140,7 @@ def read_reduced(path: str | os.PathLike[str], resize: Resize | None) -> tuple[N
     """
     with open_image(path) as image:
         info = image.info
-        lying = info.orientation >= _TURNED
+        lying = info.orientation >= TURNED
         size = (info.width, info.height) if lying else (info.height, info.width)
         smallest = None
         if averages(resize):
@@ -177,12 +178,12 @@ def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageIn
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Return an image or a mask ``(H, W, ...)`` turned as an EXIF orientation of 1 to 8 says."""
-    lying = pixels.swapaxes(0, 1) if orientation >= _TURNED else pixels
+    lying = pixels.swapaxes(0, 1) if orientation >= TURNED else pixels
     return np.ascontiguousarray(np.flip(lying, _FLIPS.get(orientation, ())))
 
 
 def _turned_info(info: ImageInfo) -> ImageInfo:
-    lying, flips = info.orientation >= _TURNED, _FLIPS.get(info.orientation, ())
+    lying, flips = info.orientation >= TURNED, _FLIPS.get(info.orientation, ())
     height, width = (info.width, info.height) if lying else (info.height, info.width)
     # Where column and row of the upright image lie in the stored one.
     column = (-1.0, 0.0, float(width)) if 1 in flips else (1.0, 0.0, 0.0)

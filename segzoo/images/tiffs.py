@@ -21,6 +21,7 @@ from segzoo.images.arrays import native
 from segzoo.images.bands import names_of_bands
 from segzoo.images.georeference import PLACING, TAGS, described
 from segzoo.images.pillow import PillowImage
+from segzoo.images.reading import TURNED
 from segzoo.images.sizes import check_pixels
 from segzoo.images.stacks import pages_of
 from segzoo.images.strips import BLACK_IS_ZERO, COLOURS, INKS, WHITE_IS_ZERO, check_tiles
@@ -41,8 +42,6 @@ _MULTIPLIED = 1
 _OPACITY = (_MULTIPLIED, 2)
 #: How strips and tiles are packed that tifffile unpacks by itself: not at all, by Deflate, PackBits.
 _PACKED = (1, 8, 32773, 32946)
-#: From this orientation on, rows and columns change places.
-_TURNED = 5
 #: What Pillow's modes hold of each pixel; others lose something of a TIFF.
 _SAMPLES = {"1": 1, "L": 1, "P": 1, "F": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
 #: Units of length as OME and ImageJ spell them: the unit that is reported, and the factor to it.
@@ -172,7 +171,7 @@ class TiffImage:
                 bands, alpha = told.bands, told.alpha
             # Pillow turns values of up to 8 bits round, and images upright.
             inverted = inverted and dtype not in ("bool", "uint8")
-            height, width = (width, height) if orientation >= _TURNED else (height, width)
+            height, width = (width, height) if orientation >= TURNED else (height, width)
             orientation = 1
         size, unit = _pixel_size(self._file, key)
         info = ImageInfo(

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Suffix of folders that are taken for Zarr.
-ZARR_SUFFIX = ".zarr"
 _SIGNS = ("zarr.json", ".zarray", ".zgroup")
 #: Codecs that are read. Others, such as pickle, could run code from a file.
 _CODECS = (

@@ -424,15 +424,16 @@ class Predictor:
         pixels: NDArray[Any],
         image: NDArray[Any] | Callable[[], NDArray[Any]],
         size: tuple[int, int],
-        info: ImageInfo | None = None,
-        name: str = "",
+        info: ImageInfo | None,
+        name: str,
     ) -> Prepared:
         """Return an image that is run as a whole; ``pixels`` may be fewer than it has."""
         self._check_measured()
-        small = pixels.shape[:2] != size
-        given: dict[str, Any] = {"size": size if small else None, "exact": self._exact and not small}
+        exact = self._exact and pixels.shape[:2] == size
         with self.watch.look(name, size, info) as look:
-            tensor, placement = network_input(pixels, self.config, info=info, look=look, **given)
+            tensor, placement = network_input(
+                pixels, self.config, size=size, exact=exact, info=info, look=look
+            )
         return Prepared(image, size, tensor, placement, info=info, name=name)
 
     def _check_measured(self) -> None:

@@ -77,7 +77,7 @@ class IntensityWatch:
             if self._holed:
                 lines.append(
                     "pixels without a measurement (NaN, infinite, or the file's value for no data) count as "
-                    f"0 in {many(len(self._holed), 'image')}: {_names(sorted(self._holed))}"
+                    f"0 in {many(len(self._holed), 'image')}: {_first(sorted(self._holed))}"
                 )
             self._far, self._holed, self._seen = {}, set(), 0
         return lines
@@ -90,13 +90,12 @@ class IntensityWatch:
 
     def _far_line(self) -> str:
         worst = sorted(self._far, key=lambda name: self._far[name][0])
-        told = "; ".join(f"{name} {self._far[name][1]}" for name in worst[:_NAMED])
-        more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+        told = _first([f"{name} {self._far[name][1]}" for name in worst], "; ")
         data = "the weights were trained on" if self.config.statistics else "its intensity gives"
         images = many(self._seen, "image")
         return (
             f"far from the range that {data}: {len(self._far)} of {images}, whose masks may be empty or "
-            f"wrong: {told}{more}. --intensity percentiles:1,99.8 scales each image by its own percentiles"
+            f"wrong: {told}. --intensity percentiles:1,99.8 scales each image by its own percentiles"
         )
 
     def count(self, look: Look) -> None:
@@ -193,6 +192,6 @@ def _percent(share: float) -> str:
     return "less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
 
 
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _first(words: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return between.join(words[:_NAMED]) + more
