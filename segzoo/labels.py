@@ -168,7 +168,7 @@ def _stack(path: Path, count: int) -> NDArray[Any] | None:
 
 
 def _values(path: Path, scale: float, page: int | None) -> NDArray[Any]:
-    """Return ``(H, W)``, or ``(H, W, 3)`` of a file of colours; opacity is no value."""
+    """Return ``(H, W)``, or ``(H, W, 3)`` of a file of colours, without opacity."""
     with open_image(path) as image:
         values, info = turned(*read_stored(image, page, path))
     values = without_alpha(values, info)
@@ -397,7 +397,7 @@ def colour_number(colour: Colour) -> int:
     return red | green << 8 | blue << 16
 
 
-# What is something, and what is background.
+# Foreground and background.
 
 
 def foreground(mask: NDArray[Any], labels: Labels) -> NDArray[np.bool_]:
@@ -437,7 +437,7 @@ _MOST_CODES = 1 << 20
 
 
 def alone(labels: Labels, index: int) -> Labels:
-    """Return the labels of one of classes that overlap by itself: what is not it is background.
+    """Return labels for one of several overlapping classes: that class and background.
 
     Args:
         labels: of all classes.
@@ -512,7 +512,7 @@ _LONGEST_WORD = 60
 
 
 def file_words(labels: Labels) -> list[str]:
-    """Return what stands for each class in the names of files: its name, without what they cannot hold."""
+    """Return a word for each class in file names: its name without characters that they cannot hold."""
     words = [re.sub(r"[^\w-]+", "_", name)[:_LONGEST_WORD] for name in labels.classes]
     times = Counter(word.lower() for word in words)
     # Two names may differ in what was left out, or in capitals, which not all file systems tell apart.

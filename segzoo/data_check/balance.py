@@ -68,7 +68,7 @@ def class_weights(shares: Sequence[float]) -> tuple[float, ...]:
 
 
 def balance(looks: Sequence[Look], meaning: Meaning, numbers: Statistics) -> Iterator[Finding]:
-    """Tell of masks that are all background, and of classes that are rare or missing."""
+    """Report masks that are all background, and classes that are rare or missing."""
     if not numbers.shares:
         return
     yield from _empty(looks, meaning)
@@ -129,7 +129,7 @@ def _missing(numbers: Statistics) -> Iterator[Finding]:
 
 
 def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
-    """Return what `Statistics` says of bands, each pixel of each measured image counting the same.
+    """Return the fields of `Statistics` about bands, with equal weight for every pixel that was measured.
 
     Of images of different bands, those of most are counted; grey ones count as three equal channels where
     others are of colours.

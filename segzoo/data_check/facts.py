@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SKETCH = 32
 #: More values than this in one mask are counted, not kept.
 MOST_VALUES = 256
-#: More colours than this in one mask are not told apart.
+#: Most colours that are counted in one mask.
 _MOST_COLOURS = 4096
 #: Pixels of a thumbnail's cell that are averaged at least, on each side.
 _AVERAGED = 2

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 MOST = 1024
 #: Pixels of one mask that are looked at: a window of a larger one says as much.
 _WINDOW = 1 << 21
-#: Below so many values of a mask, how they lie says nothing.
+#: Fewest values of a mask from which their places are evidence.
 FEWEST = 3
-#: The fewest numbers in all that may be objects; fewer are rather classes.
+#: Fewest numbers in all that may be objects; fewer are taken as classes.
 _LEAST = 5
 #: Share of the values that must be in one piece. Classes of scenes have a half at most, objects that hide
 #: one another nine in ten.
@@ -41,7 +41,7 @@ _LIKELIER, _LIKELIER_IN_GAPS, _GAPS = 3.0, 4.6, 0.6
 _CROWD, _CROWD_IN_FEW = 40, 24
 #: Above it, borders are those of shades; above it, values keep their places.
 _SMOOTH, _PLACED = 0.5, 0.6
-#: More classes than that are hardly told apart by place.
+#: Above this number, values that keep their places may still be objects.
 _CLASSES = 64
 VOID, _BELOW_VOID = 255, 200
 #: Numbers up to this are taken as they are.
@@ -50,7 +50,7 @@ _DENSE = 1 << 16
 _WHOLE = 0.95
 #: Fewer pixels prove nothing: each shade of a photograph may be in one place.
 _GRAIN = 4
-#: Of how often classes occur: mean and how alike they are.
+#: Prior of how often classes occur: means, and how strongly frequencies cluster around them.
 _MEANS, _WEIGHTS = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97), (0.3, 1.0, 3.0, 10.0, 100.0)
 
 

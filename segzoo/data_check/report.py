@@ -210,7 +210,7 @@ def sizes_in_words(sizes: Mapping[tuple[int, int], int]) -> str:
 
 
 def channel_line(statistics: Statistics) -> str:
-    """Return mean and std in words, and the range of values that are no bytes."""
+    """Return lines with mean and std, and the range of values unless it is that of bytes."""
     total = sum(statistics.sizes.values())
     sampled = f" (from {statistics.measured:,} of {total:,} images)" if statistics.measured < total else ""
     told = []

@@ -171,7 +171,7 @@ def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str)
 
 
 def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
-    """Look at masks, alone where they are files; what cannot be read is for others to tell."""
+    """Return how far classes overlap; masks that cannot be read are skipped, and reported elsewhere."""
     keys = [(dataset, index) for dataset in opened.values() for index in range(len(dataset))]
     chosen = [keys[number] for number in sorted(in_sample(len(keys), _LOOKED_AT))]
     shares: dict[str, float] = {}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segzoo.data_check.layout import Pair
     from segzoo.interfaces import Dataset, Sample
 
-#: Masks of which it is looked how their values lie, evenly spread.
+#: Masks whose values are searched for numbered objects, evenly spread.
 _JUDGED = 200
 
 

@@ -114,7 +114,7 @@ def _read(path: Path) -> Sample | None:
 
 
 def _info(text: str) -> ImageInfo:
-    """Return what was written of an image's file; JSON knows no tuples."""
+    """Return an image's metadata from JSON, whose lists become tuples."""
     told = {key: _tuples(value) for key, value in json.loads(text).items()}
     geo = told.pop("geo")
     return ImageInfo(**told, geo=None if geo is None else GeoReference(**geo))

@@ -263,7 +263,7 @@ def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _layer_names(root: Path, masks: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes that overlap: the folders of masks, each of which holds those of one."""
+    """Return the names of classes that overlap: those of the folders of masks, one for each class."""
     parts = [word for words in FOLDERS.values() for word in words]
     folders = [
         found

@@ -43,7 +43,7 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
         raise FailureError(f"{images} holds no images ({' '.join(sorted(readable_suffixes()))})")
     pairs, alone = [], []
     for name, image in of_images.items():
-        # nnU-Net numbers the measurements of an image; of one alone, the number means nothing.
+        # nnU-Net numbers the channels of an image; the number of a single one is left out.
         called = dict.fromkeys((name, name.removesuffix(_FIRST)))
         known = (one + suffix for one in called for suffix in suffixes)
         found = next((one for one in known if one in of_masks), None)
@@ -103,7 +103,7 @@ def take_layers(
 
 
 def class_words(labels: Labels) -> dict[int, tuple[str, ...]]:
-    """Return what each class is called in the names of files: as it is, or without what they cannot hold."""
+    """Return the spellings of each class in file names: as it is, and without forbidden characters."""
     known = zip(labels.classes, file_words(labels), strict=True)
     return {index: tuple(dict.fromkeys(words)) for index, words in enumerate(known)}
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from segzoo.labels import Colour
     from segzoo.specs import Labels
 
-#: What a table calls pixels that count for nothing, unless a class is called so.
+#: Words of a table for ignored pixels, unless a class has that name.
 IGNORED = ("ignore", "void")
 _COLUMNS = {
     "number": ("number", "label", "id", "value"),
@@ -52,7 +52,7 @@ _EXAMPLE = '{"1-99": "cell", "100-199": "debris"}'
 
 @dataclass(frozen=True)
 class Row:
-    """Which class some numbers are.
+    """The class of a range of numbers.
 
     Attributes:
         first: of the numbers.
@@ -121,7 +121,7 @@ class NumberedObjects:
         return found.astype(self.labels.index_type), narrowed(objects)
 
     def _ignored(self, rows: Sequence[tuple[int, int, int | None]], *, colours: bool) -> int | None:
-        """Return the number that stands for what is ignored, unless the table says what it is."""
+        """Return the number of ignored pixels, unless the table gives it a class."""
         if colours:
             return None if self.ignore_colour is None else colour_number(self.ignore_colour)
         index = self.labels.ignore_index

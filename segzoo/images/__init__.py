@@ -123,7 +123,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return what was public before readers became plug-ins, with a warning."""
+    """Return a name that was public before readers became plug-ins, with a warning."""
     if name not in _INSTEAD:
         raise AttributeError(f"module 'segzoo.images' has no attribute {name!r}")
     warnings.warn(

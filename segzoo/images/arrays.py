@@ -122,7 +122,7 @@ class FileImage(ArrayImage):
         return native(self._raw.rows(top, bottom)) if self._joined else super().rows(page, top, bottom)
 
     def resident(self, page: int) -> int:
-        """Return 0 where rows lie in the file one after another; else what is mapped is taken to be held."""
+        """Return 0 where rows follow each other in the file; else the bytes that are mapped."""
         return 0 if self._joined else super().resident(page)
 
 
@@ -177,7 +177,7 @@ def _read_tensor(path: Path) -> NDArray[Any]:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # whatever comes out of a pickle that is damaged
+    except Exception as error:  # a damaged pickle may raise anything
         raise ImageError(f"{path} holds no tensor that can be read without running code") from error
     if not isinstance(tensor, torch.Tensor):
         raise ImageError(f"{path} holds {type(tensor).__name__}, not one tensor (H, W) or (H, W, C)")

@@ -24,7 +24,7 @@ KEYS, DOUBLES, TEXTS = 34735, 34736, 34737
 GDAL_METADATA, GDAL_NODATA = 42112, 42113
 #: The tags that place an image; a mask that has the same ones lies where the image lies.
 PLACING = (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, KEYS, DOUBLES, TEXTS)
-#: All that are read here.
+#: All tags that are read here.
 TAGS = (*PLACING, GDAL_METADATA, GDAL_NODATA)
 #: Colours as GDAL spells them.
 _COLOURS = {"gray": "grey"} | {name: name for name in ("red", "green", "blue", "alpha")}
@@ -92,7 +92,7 @@ class GeoTags:
 
 
 def read_geo_tags(tags: Mapping[int, Any], bands: int = 1) -> GeoTags:
-    """Return what the tags of a TIFF say; what is damaged or unknown is left out.
+    """Return the content of the tags of a TIFF; tags that are damaged or unknown are left out.
 
     Args:
         tags: value by number.
@@ -184,7 +184,7 @@ def _metre(tags: Mapping[int, Any]) -> float:
 
 
 def _by_parameters(keys: Mapping[int, Any], *, projected: bool) -> str:
-    """Return a system that has no code as PROJ writes it, or nothing where it is not one of a few methods."""
+    """Return a reference system without a code as PROJ text; empty if its method is not known."""
     figure = _figure(keys)
     if not figure:
         return ""
@@ -243,7 +243,7 @@ def _nodata(tags: Mapping[int, Any]) -> float | None:
 
 
 def _band_names(tags: Mapping[int, Any], bands: int) -> tuple[str, ...]:
-    """Return each band's colour by GDAL's metadata, or what they call it; empty where they say neither."""
+    """Return each band's colour or description from GDAL's metadata; empty where it has neither."""
     text = tags.get(GDAL_METADATA, "")
     names = [""] * bands
     if not isinstance(text, str) or "<!" in text:  # no entity is ever looked up

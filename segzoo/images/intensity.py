@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Values that are gone through at a time, so that what is measured takes little memory beside the image.
+#: Values that are processed at a time, so that measuring takes little memory beside the image.
 AT_ONCE = 1 << 20
 #: Pixels that percentiles of types of more than 16 bits are found from.
 _SAMPLED = 1 << 20
@@ -126,7 +126,7 @@ class Scaling:
         if self.result == "uint8":
             found = np.rint(pixels * (255 / self.high[0])).clip(0, 255).astype(np.uint8)
         else:
-            # 32 bits hold all that a float of 32 bits holds, but not an integer of as many.
+            # float32 holds every value of a float32, but not of a 32-bit integer.
             wide = np.float32 if pixels.dtype.kind == "f" and pixels.itemsize <= 4 else np.float64
             low, high = np.array(self.low, wide), np.array(self.high, wide)
             found = (pixels - low) / np.where(high > low, high - low, wide(1))
@@ -201,7 +201,7 @@ def scaling_of_rows(
 def measured_over(
     intensity: Intensity, images: Iterable[NDArray[Any]], *, nodata: float | None = None
 ) -> Intensity:
-    """Return an intensity with what it measures over images, all together; others as they are.
+    """Return an intensity with the values that it measures over all images; others unchanged.
 
     Args:
         intensity: the rule; only one with ``over="data"`` is measured, and only once.

@@ -198,7 +198,7 @@ class _Readers:
                 self._code[reference] = resolve(reference)
             except SegzooError:
                 raise
-            except Exception as error:  # whatever a module raises when it is imported
+            except Exception as error:  # importing a module may raise anything
                 told = f"{type(error).__name__}: {error}"
                 raise PluginError(f"reader {spec.name!r}: {reference} cannot be imported: {told}") from error
         return self._code[reference]

@@ -170,7 +170,7 @@ class PngImage(PillowImage):
         return self._rows.read(top, bottom)
 
     def resident(self, page: int) -> int | None:
-        """Return 0, or nothing where rows do not follow each other in the file."""
+        """Return 0, or ``None`` where rows do not follow each other in the file."""
         return None if self._interlaced or page else 0
 
 

@@ -26,7 +26,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BAND = 64
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE = 3
-#: Pillow's mode whose pixels have as many bytes, which is all that a filter sees.
+#: Pillow's mode by bytes a pixel, on which filters alone depend.
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 

@@ -146,7 +146,7 @@ class SegmentRows:
             return np.zeros((self._tall, self._wide, self._bands), self._dtype)
         try:
             segment = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
-        except Exception as error:  # whatever codec it is, it raises its own
+        except Exception as error:  # each codec raises errors of its own
             raise told_error(error, self._page, self._path) from error
         if segment is None:
             raise ImageError(f"{self._path} is damaged: part {index} is empty")

@@ -64,7 +64,7 @@ def load_tifffile() -> Any:
         found = import_module("tifffile")
     except ImportError as error:
         raise missing_extra("this TIFF needs tifffile", "tiff") from error
-    # What it logs, such as of a tag that it cannot parse, would else be printed: errors are told here.
+    # Without a handler, its log messages, such as about a bad tag, would be printed.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     return found
 
@@ -105,7 +105,7 @@ def _pillows(path: Path) -> Iterator[PillowImage | None]:
     try:
         picture = PillowImage(path, Image.open(path), counted=False)
     except (UnidentifiedImageError, Image.DecompressionBombError):
-        yield None  # rows of what is too large at once can be had all the same
+        yield None  # some rows of an image that is too large can still be read
         return
     try:
         yield picture
@@ -156,7 +156,7 @@ class TiffImage:
         self._planes: dict[int, list[RawRows | SegmentRows] | None] = {}
 
     def describe(self, page: int = 0) -> ImageInfo:
-        """Return what is said of a page; those of a TIFF may differ in size and kind."""
+        """Return the metadata of a page; pages of a TIFF may differ in size and kind."""
         key = self._layout.pages[page].keyframe
         if key.dtype is None:
             raise ImageError(f"{self._path} holds values of {key.bitspersample} bits that are not read")
@@ -195,7 +195,7 @@ class TiffImage:
         return described(info, {code: key.tags[code].value for code in codes})
 
     def _picture_of(self, page: int) -> PillowImage | None:
-        """Return Pillow's image if it decodes a page with all that it holds."""
+        """Return Pillow's image if it decodes a page without loss."""
         return self._picture if _kind(self._layout.pages[page].keyframe) == self._exact_kind else None
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -230,7 +230,7 @@ class TiffImage:
 
 
 def _pixel_size(file: Any, page: Any) -> tuple[tuple[float, float] | None, str]:
-    """Return height and width of a pixel and their unit, as OME or ImageJ say them; else nothing."""
+    """Return height and width of a pixel and their unit from OME or ImageJ metadata, if there are any."""
     if file.is_ome:
         return _ome_size(file)
     unit = _LENGTHS.get(str((file.imagej_metadata or {}).get("unit", "")).strip())
@@ -272,7 +272,7 @@ def _exact(page: Any, picture: PillowImage) -> bool:
 
 
 def _kind(page: Any) -> tuple[Any, ...]:
-    """Return all that decides whether Pillow decodes a page with all that it holds."""
+    """Return the properties that decide whether Pillow decodes a page without loss."""
     stored = page.bitspersample, page.sampleformat, page.planarconfig
     return *stored, page.photometric, page.samplesperpixel, tuple(page.extrasamples or ())
 

@@ -162,7 +162,7 @@ class ZarrImage:
         where |= {"y": slice(top, bottom), "x": slice(None), "c": slice(None)}
         try:
             found = np.asarray(self._array[tuple(where[axis] for axis in self._axes)])
-        except Exception as error:  # whatever codec it is, it raises its own
+        except Exception as error:  # each codec raises errors of its own
             raise ImageError(f"{self._path} is damaged near row {top}: {error}") from error
         kept = [axis for axis in self._axes if axis in "yxc"]
         found = found if "c" in kept else found[..., None]
@@ -189,7 +189,7 @@ def _image(found: Any, path: Path) -> tuple[Any, Sequence[str], dict[str, Any]]:
         names = [axis if isinstance(axis, str) else axis["name"] for axis in axes or "tczyx"]
         return array, names, told
     images = [name for name, group in found.groups() if "multiscales" in _ome(group)]
-    if len(images) == 1:  # bioformats2raw puts each image of a file into a group of its own
+    if len(images) == 1:  # bioformats2raw puts each image of a file into its own group
         return _image(found[images[0]], path)
     arrays = dict(found.arrays())
     if len(arrays) != 1:
@@ -222,7 +222,7 @@ def _axes(shape: tuple[int, ...], names: Sequence[str], path: Path) -> str:
 
 
 def _ome(group: Any) -> dict[str, Any]:
-    """Return what OME says of a group; since version 0.5 it lies under a key of its own."""
+    """Return a group's OME metadata, which since version 0.5 are under the key ``ome``."""
     told = dict(group.attrs)
     return told.get("ome", told)
 

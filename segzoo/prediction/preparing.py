@@ -41,7 +41,7 @@ def network_input(
         exact: whether it is resized by Pillow to the last bit, rather than several times as fast with few
             values that differ, by 1 of 255.
         info: the metadata of the image's file.
-        look: told how the image is scaled, and its pixels.
+        look: called with the scaling, and with pixels before and after it.
 
     Raises:
         ImageError: the image's bands are not those that the network takes, or its values have no scale.

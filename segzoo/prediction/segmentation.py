@@ -97,7 +97,7 @@ class Segmentation:
         )
 
     def of_class(self, name: str | int) -> Segmentation:
-        """Return one of classes that overlap by itself: class indices 0 and 1, of which 0 is background.
+        """Return one of several overlapping classes as class indices: 1 where it is, 0 for background.
 
         Args:
             name: of the class, or its index.

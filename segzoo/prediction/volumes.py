@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def stem_of(out: Path, source: Source) -> Path:
-    """Return folder and name of what is written of all pages of a source's file."""
+    """Return folder and stem of the outputs for all pages of a source's file."""
     return out / ((source.whole if isinstance(source, FileSource) else "") or source.name)
 
 
@@ -66,7 +66,7 @@ def volume_paths(
 
 @dataclass(frozen=True)
 class Page:
-    """What is recorded of a page once the volume is there.
+    """The record of a page, which is written together with its volume.
 
     Attributes:
         source: the page.
@@ -126,7 +126,7 @@ class Volumes:
         return volume_paths(self._out, source, self._outputs, look, self._labels)
 
     def expect(self, sources: Sequence[Source]) -> None:
-        """Take note of the pages that will come, of which a volume needs all."""
+        """Register the pages to come; a volume needs all of its own."""
         for source in sources:
             if self.paths(source):
                 stem = stem_of(self._out, source)
@@ -144,7 +144,7 @@ class Volumes:
         names = divided(self._outputs, look)[1]
         if not names:
             return ()
-        # Of a page alone, what was found need not know how many there are.
+        # The segmentation of a page need not know how many pages there are.
         file = source if isinstance(source, FileSource) else None
         info = (file and file.info) or segmentation.info or _plain(segmentation)
         number = (file and file.page) or 0
@@ -173,7 +173,7 @@ class Volumes:
             volume = self._volumes.get(stem)
             if volume is None:
                 return []
-            # What was gathered is of no use any more.
+            # The masks gathered so far are not needed any more.
             told = not volume.broken
             volume.broken, volume.arrays, volume.pages = True, {}, []
             self._is_last(stem, source)
@@ -193,6 +193,6 @@ class Volumes:
 
 
 def _plain(segmentation: Segmentation) -> ImageInfo:
-    """Return what is known of an image that is no file: one page of its size."""
+    """Return metadata for an image that is not a file: one page of its size."""
     height, width = segmentation.size
     return ImageInfo(height=height, width=width, dtype="uint8", bands=())

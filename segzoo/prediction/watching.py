@@ -36,7 +36,7 @@ _LOW, _HIGH = 0.1, 99.9
 _LOOKED_AT = 1 << 14
 #: Names that a message lists.
 _NAMED = 3
-#: The range of images whose network knows nothing of its training data.
+#: The expected range, where weights carry no statistics of their training data.
 _WHOLE = BandStatistics(minimum=0, low=0, high=1, maximum=1, mean=0.5, std=0.3)
 
 
@@ -110,7 +110,7 @@ class IntensityWatch:
                 self._far[look.name or f"image {self._seen}"] = share
 
     def expected(self, scaling: Scaling) -> Sequence[BandStatistics]:
-        """Return the range that values should have, once or per band; nothing where any will do."""
+        """Return the range that values should have, once or per band; empty if any will do."""
         intensity = self.config.preprocessing.intensity
         if intensity.mode in ("percentiles", "standard") and intensity.over == "image":
             return ()  # which spreads each image over the range

@@ -9,7 +9,7 @@ from segzoo.errors import UsageError
 from segzoo.options import check_integer
 from segzoo.specs.base import PartSpec, check_callable
 
-#: Bytes of a file that are looked at to tell its format.
+#: Most bytes of a file that are read to recognise its format.
 MOST_MAGIC = 4096
 
 

@@ -83,7 +83,7 @@ def to_geojson(
 
 
 def _system(geo: GeoReference, coordinates: Coordinates) -> str:
-    """Return the system that coordinates are computed in; nothing for that of the image."""
+    """Return the reference system of the coordinates; empty for that of the image."""
     if coordinates == "image" or not geo.crs:
         return ""
     if needs_pyproj(geo, LONGITUDES):

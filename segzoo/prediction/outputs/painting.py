@@ -150,7 +150,7 @@ def look_up(mask: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
 
 
 def _blended(planes: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[Any], Labels]:
-    """Return each combination of classes as a class of its own, in the mean of their colours."""
+    """Return a mask and labels with one class for each combination, in the mean of its colours."""
     flat, table = flattened(planes)
     there = (table == 1).astype(float)
     colours = there @ np.array(labels.colours, float) / np.maximum(there.sum(axis=1, keepdims=True), 1)

@@ -348,7 +348,7 @@ class OutputFiles:
         whole: bool,
     ) -> None:
         self.labels, self.size, self.options = labels, size, options
-        #: Of what is drawn: what is not wanted becomes background, so that there is one.
+        #: Labels of the drawn mask; classes that are not wanted become background, so there must be one.
         self.drawn = with_background(labels) if options.classes and not labels.overlapping else labels
         self.image, self.source, self.info, self.whole = image, source, info, whole
         self.drawings: list[_Drawing] = []

@@ -119,7 +119,7 @@ class RowJob:
         Args:
             keeping: what an earlier run wrote, and who is told before the files get their names; it then
                 finds the shares in `shares`.
-            look: told how the image is scaled, and its rows.
+            look: called with the scaling, and with rows before and after it.
 
         Raises:
             ImageError: the image is damaged.

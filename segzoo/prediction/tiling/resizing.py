@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from segzoo.specs import Intensity, Resize
 
     Read = Callable[[int, int], NDArray[Any]]
-    #: Told how an image is scaled, its values as they were, and what they became.
+    #: Called with the scaling of an image, its values before, and its values after.
     Look = Callable[[Scaling, NDArray[Any], NDArray[Any]], None]
 
 #: Resized rows that are made together.
@@ -49,7 +49,7 @@ def seen_rows(rows: RowSource, config: ModelConfig, look: Look | None = None) ->
     Args:
         rows: the image. If its intensity is measured, it is gone through once before the first row.
         config: of the network.
-        look: told how the image is scaled, and its rows as they are.
+        look: called with the scaling, and with rows before and after it.
 
     Raises:
         ImageError: the image's bands are not those that the network takes; when read, its values have no

@@ -160,7 +160,7 @@ class WholeRows(Values):
 
 
 def _upright(info: ImageInfo) -> ImageInfo:
-    """Return what is said of the image once it is read: no palette, not turned."""
+    """Return the metadata of the image as it is read: upright, without a palette."""
     return upright_colours(np.zeros((1, 1, 1), np.uint8), info)[1]
 
 

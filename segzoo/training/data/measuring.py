@@ -36,7 +36,7 @@ _IMAGES = 200
 _PIXELS = 1 << 16
 #: Bands that a report describes.
 _BANDS = 8
-#: Ways in which images are scaled, of which each has a line.
+#: Most ways of scaling that are listed one by one.
 _LINES = 3
 
 
@@ -134,7 +134,7 @@ class DataBands:
 
 
 def _file(dataset: Dataset, index: int, sample: Sample) -> str:
-    """Return the file of a sample, or its name where the data set does not tell its files."""
+    """Return the file of a sample, or its name if the data set has no ``files``."""
     files = getattr(dataset, "files", None)
     return str(next(iter(files(index)), sample.name)) if files is not None else sample.name
 
