@@ -287,6 +287,19 @@ def test_each_page_of_a_tiff_is_read_by_rows(options: dict[str, object], tmp_pat
         open_rows(path, page=2)
 
 
+@pytest.mark.parametrize("options", [{}, {"imagej": True}, {"ome": True}])
+@pytest.mark.parametrize("stored", [{}, {"compression": "zlib"}, {"tile": (16, 16), "compression": "zlib"}])
+def test_each_page_of_a_stack_that_is_written_at_once_is_read_by_rows(
+    options: dict[str, object], stored: dict[str, object], tmp_path: Path
+) -> None:
+    if options.get("imagej") and stored:
+        pytest.skip("ImageJ's stacks are neither packed nor tiled")
+    path, stack = tmp_path / "stack.tif", np.arange(3 * 40 * 50, dtype=np.uint16).reshape(3, 40, 50)
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "ZYX"}, **options, **stored)
+    for number, page in enumerate(stack):
+        assert np.array_equal(open_rows(path, page=number).read(0, 40)[..., 0], page)
+
+
 def test_a_pyramid_of_ome_tiff_is_one_image_read_at_its_finest_level(tmp_path: Path) -> None:
     path = tmp_path / "slide.ome.tif"
     fine = values(3)

@@ -63,15 +63,16 @@ def check_tiles(page: Any) -> None:
 
 def rows_of(page: Any, path: Path) -> Sequence[RawRows | SegmentRows] | None:
     """Return what reads the rows of a directory; ``None`` where it must be decoded whole."""
-    grey = page.photometric == BLACK_IS_ZERO
-    colours = page.photometric == COLOURS
-    deep = page.photometric == WHITE_IS_ZERO and page.bitspersample != 8
-    whole_bytes = isinstance(page.bitspersample, int) and page.bitspersample in (8, 16, 32, 64)
-    if not whole_bytes or page.imagedepth != 1 or not (grey or colours or deep):
+    key = page.keyframe  # of a stack, the first page alone says how all are stored
+    grey = key.photometric == BLACK_IS_ZERO
+    colours = key.photometric == COLOURS
+    deep = key.photometric == WHITE_IS_ZERO and key.bitspersample != 8
+    whole_bytes = isinstance(key.bitspersample, int) and key.bitspersample in (8, 16, 32, 64)
+    if not whole_bytes or key.imagedepth != 1 or not (grey or colours or deep):
         return None
-    check_tiles(page)
-    separate = page.planarconfig != 1 and page.samplesperpixel > 1
-    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    check_tiles(key)
+    separate = key.planarconfig != 1 and key.samplesperpixel > 1
+    height, width, samples = key.imagelength, key.imagewidth, key.samplesperpixel
     dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
     if page.is_contiguous:
         start, size = page.dataoffsets[0], height * width * dtype.itemsize
@@ -101,10 +102,11 @@ class SegmentRows:
 
     def __init__(self, path: Path, page: Any, bands: int, first: int = 0) -> None:
         self._path, self._page = path, page
-        height, width = page.imagelength, page.imagewidth
+        key = page.keyframe
+        height, width = key.imagelength, key.imagewidth
         self._height, self._width, self._bands = height, width, bands
-        self._tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
-        self._wide = page.tilewidth if page.is_tiled else width
+        self._tall = key.tilelength if key.is_tiled else min(key.rowsperstrip, height)
+        self._wide = key.tilewidth if key.is_tiled else width
         self._across = -(-width // self._wide)
         self._first = first * self._across * -(-height // self._tall)
         self._dtype = np.dtype(page.dtype)
