@@ -337,3 +337,16 @@ def test_a_pixel_is_missing_if_a_band_is_nan_or_all_hold_the_value_for_that():
 def test_strings_are_no_pixels():
     with pytest.raises(ImageError, match="integers, floats"):
         scaling_for(UINT8, np.full((2, 2, 1), "a"))
+
+
+@pytest.mark.parametrize("rule", ["percentiles:0,100:run", "standard:run"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_each_image_of_a_run_has_its_own_value_for_no_data(rule, first):
+    plain = np.arange(100, dtype=np.int16).reshape(10, 10, 1)  # zeros are measured
+    holes = plain + np.int16(100)
+    holes[:5] = -9999
+    pairs = [(plain, None), (holes, -9999.0)]
+    known = measured_over(parse_intensity(rule), pairs[::-1] if first else pairs)
+    values = np.concatenate([plain.ravel(), holes[5:].ravel()])
+    wanted = (0, 199) if "percentiles" in rule else (values.mean(), values.std())
+    np.testing.assert_allclose(known.measured, [wanted], rtol=1e-6)

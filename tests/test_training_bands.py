@@ -217,6 +217,13 @@ def test_statistics_are_stored_with_the_weights_and_read_again(tmp_path):
         replace(other, statistics=found.statistics)
 
 
+def test_values_without_a_scale_are_told_with_the_file():
+    images = Images(deep(1)[0].astype(np.int16) - np.int16(1000))
+    images.files = lambda index: [f"scans/{index}.tif"]
+    with pytest.raises(ImageError, match=r"^scans/0\.tif: .*negative"):
+        measure_data(images, Preprocessing(channels="grey"), 1)
+
+
 def test_of_many_ways_to_scale_one_is_told_as_an_example():
     images = [image + np.uint16(1000 * number) for number, image in enumerate(deep(1, 100, 5))]
     preprocessing = Preprocessing(channels="grey", intensity=parse_intensity("percentiles:0,100"))

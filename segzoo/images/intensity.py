@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -199,28 +198,32 @@ def scaling_of_rows(
 
 
 def measured_over(
-    intensity: Intensity, images: Iterable[NDArray[Any]], *, nodata: float | None = None
+    intensity: Intensity,
+    images: Iterable[NDArray[Any] | tuple[NDArray[Any], float | None]],
+    *,
+    nodata: float | None = None,
 ) -> Intensity:
     """Return an intensity with the values that it measures over all images; others unchanged.
 
     Args:
         intensity: the rule; only one with ``over="data"`` is measured, and only once.
-        images: each ``(H, W, C)``, with the bands that the network sees; gone through once.
-        nodata: value of pixels without a measurement.
+        images: each ``(H, W, C)`` with the bands that the network sees, or a pair of it and its own
+            ``nodata``; gone through once.
+        nodata: value of pixels without a measurement, of images that come without.
 
     Raises:
         ImageError: as `scaling_for`; also if images differ in bands.
     """
     if intensity.over != "data" or intensity.measured:
         return intensity
-    given = iter(images)
-    first = next(given, None)
-    if first is None:
-        return intensity
-    measure = _measure(intensity, first.dtype)
-    for image in chain([first], given):
+    measure: _Measure | None = None
+    for given in images:
+        image, own = given if isinstance(given, tuple) else (given, nodata)
+        measure = measure or _measure(intensity, image.dtype)
         for rows in _chunks(image):
-            measure.add(image[rows], nodata)
+            measure.add(image[rows], own)
+    if measure is None:
+        return intensity
     return replace(intensity, measured=tuple(measure.values()))
 
 

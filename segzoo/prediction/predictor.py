@@ -8,7 +8,6 @@ import warnings
 import zlib
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -292,11 +291,7 @@ class Predictor:
         rule, unfit = self.config.preprocessing.intensity, list[ImageError]()
         if not self.needs_measuring:
             return
-        given = iter(images)
-        first = next(given, None)
-        info = None if first is None else _opened(first)[1]
-        bands = self._fitting([] if first is None else chain([first], given), unfit)
-        rule = measured_over(rule, bands, nodata=None if info is None else info.nodata)
+        rule = measured_over(rule, self._fitting(images, unfit))
         if not rule.measured:
             if unfit:
                 raise unfit[0]
@@ -306,13 +301,19 @@ class Predictor:
         self.config = replace(self.config, preprocessing=replace(preprocessing, intensity=rule))
         self.tiler.config = self.watch.config = self.config
 
-    def _fitting(self, images: Iterable[Picture | Read], unfit: list[ImageError]) -> Iterator[NDArray[Any]]:
-        """Yield the bands of images; the trouble of those that have none to take goes into ``unfit``."""
+    def _fitting(
+        self, images: Iterable[Picture | Read], unfit: list[ImageError]
+    ) -> Iterator[tuple[NDArray[Any], float | None]]:
+        """Yield the bands of images, each with its value for no data.
+
+        The trouble of those that have none to take goes into ``unfit``.
+        """
         for image in images:
             try:
                 pixels, info = _opened(image)
                 wanted = self.config.architecture.in_channels
-                yield select_bands(pixels, info, self.config.preprocessing, wanted)
+                bands = select_bands(pixels, info, self.config.preprocessing, wanted)
+                yield bands, None if info is None else info.nodata
             except ImageError as error:
                 unfit.append(error)
 

@@ -161,10 +161,11 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
         for index in places:
             sample = dataset[index]
             choice = bands.choose(index, sample)
+            sample = replace(sample, name=_file(dataset, index, sample))
             yield sample, choice, take_bands(np.atleast_3d(sample.image), choice)
 
-    pixels_alone = (pixels for _, _, pixels in images())
-    intensity = measured_over(preprocessing.intensity, pixels_alone, nodata=_nodata(dataset[0]))
+    measurements = ((pixels, _nodata(sample)) for sample, _, pixels in images())
+    intensity = measured_over(preprocessing.intensity, measurements)
     scaled: dict[str, list[str]] = {}
     dropped, gone = 0, 0
 
