@@ -61,7 +61,7 @@ class IntensityWatch:
     _lock: Lock = field(default_factory=Lock)
 
     def look(self, name: str, size: tuple[int, int], info: ImageInfo | None = None) -> Look:
-        """Return a `Look` for an image, which is counted when its ``with`` block succeeds.
+        """Return a ``Look`` for an image, which is counted when its ``with`` block succeeds.
 
         Args:
             name: of the image, for people.
