@@ -92,6 +92,10 @@ class _Read:
     prepared: Prepared | None = None
     rows: RowJob | None = None
 
+    def page(self, size: tuple[int, int], areas: Mapping[str, float], outputs: tuple[Path, ...] = ()) -> Page:
+        """Return the record of the image, with the time that it took so far."""
+        return Page(self.source, self.state, outputs, time.perf_counter() - self.began, size, areas)
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -151,7 +155,11 @@ class Job:
         told = (predictor.settings, self.outputs, look, self.films.settings)
         self.manifest: Manifest | None = None
         self._volumes = Volumes(
-            self.out, self.outputs, self.options, predictor.config.labels, self._keeping_volume
+            self.out,
+            self.outputs,
+            self.options,
+            predictor.config.labels,
+            lambda pages: self._keeping(lambda: pages),
         )
         if save:
             writable(self.out)
@@ -297,7 +305,7 @@ class Job:
     def _run_rows(self, read: _Read, rows: RowJob) -> Mapping[str, float]:
         size = rows.plan.height, rows.plan.width
         with self.predictor.watch.look(read.source.origin, size, rows.rows.info) as look:
-            return rows.run(self._keeping(read, size, lambda: rows.shares), look)
+            return rows.run(self._keeping(lambda: [read.page(size, rows.shares)]), look)
 
     def _finish(self, source: Source, seen: _Seen) -> Done:
         if seen.read.rows is not None:
@@ -323,23 +331,20 @@ class Job:
         flat, gathered = divided(self.outputs, look)
         written: tuple[Path, ...] = ()
         if flat:
-            stem, keeping = self.out / source.name, self._keeping(read, found.size, lambda: shares)
+            stem, keeping = self.out / source.name, self._keeping(lambda: [read.page(found.size, shares)])
             written = write_outputs(found, stem, flat, look, source=source.origin, keeping=keeping)
         if gathered:
-            seconds = time.perf_counter() - read.began
-            written += self._volumes.add(
-                Page(source, read.state, written, seconds, found.size, shares), found
-            )
+            written += self._volumes.add(read.page(found.size, shares, written), found)
         return written
 
-    def _keeping_volume(self, pages: Sequence[Page]) -> Keeping:
-        """Return what records all pages of a volume before it gets its name."""
+    def _keeping(self, pages: Callable[[], Sequence[Page]]) -> Keeping:
+        """Return what records images, or all pages of a volume, before their files get their names."""
 
         def naming(parts: Mapping[Path, Path]) -> None:
-            manifest = self.manifest
-            for page in pages if manifest is not None else ():
-                assert manifest is not None
-                manifest.add(
+            if self.manifest is None:
+                return
+            for page in pages():
+                self.manifest.add(
                     page.source.origin,
                     state=page.state,
                     outputs=(*page.outputs, *parts),
@@ -347,26 +352,6 @@ class Job:
                     seconds=page.seconds,
                     size=page.size,
                     areas=page.areas,
-                )
-
-        return Keeping(self._owns, naming)
-
-    def _keeping(
-        self, read: _Read, size: tuple[int, int], areas: Callable[[], Mapping[str, float]]
-    ) -> Keeping:
-        """Return what records an image before its files get their names."""
-
-        def naming(parts: Mapping[Path, Path]) -> None:
-            if self.manifest is not None:
-                seconds = time.perf_counter() - read.began
-                self.manifest.add(
-                    read.source.origin,
-                    state=read.state,
-                    outputs=tuple(parts),
-                    parts=parts,
-                    seconds=seconds,
-                    size=size,
-                    areas=areas(),
                 )
 
         return Keeping(self._owns, naming)
