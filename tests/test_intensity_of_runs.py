@@ -232,6 +232,13 @@ class Folder:
         return Sample(image=image, mask=disc.astype(np.uint8), name=f"field {index}", info=info)
 
 
+def test_an_image_that_cannot_be_scored_is_named():
+    with pytest.raises(ImageError, match=r"image 'field 0': .*--intensity"):
+        score_model(eager(Bright()), Folder(), metrics=["iou"], resamples=0)
+    with pytest.raises(ImageError, match="image 'field 0': no band is called 'nir'"):
+        score_model(eager(Bright(), bands="nir"), Folder(), metrics=["iou"], resamples=0)
+
+
 @pytest.mark.parametrize("rule", ["percentiles:1,99.8", "percentiles:1,99.8:run", "range:33000,33800"])
 def test_scores_are_made_with_the_same_intensity_and_nodata_counts_for_nothing(rule):
     told = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from segzoo.errors import OptionError
+from segzoo.errors import ImageError, OptionError
 from segzoo.evaluation.evaluator import Evaluator, tally
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.writing import mask_paths, save_mask
@@ -215,10 +215,13 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities:
 
 
 def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> Prepared:
-    with _naming(sample):
-        return predictor.prepare_pixels(
-            sample.image, probabilities=probabilities, info=sample.info, name=sample.name
-        )
+    try:
+        with _naming(sample):
+            return predictor.prepare_pixels(
+                sample.image, probabilities=probabilities, info=sample.info, name=sample.name
+            )
+    except ImageError as error:  # its bands or values are not those that the network takes
+        raise ImageError(f"image {sample.name!r}: {error}") from error
 
 
 @contextmanager
