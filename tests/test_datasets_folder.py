@@ -98,6 +98,17 @@ def test_an_empty_split_says_how_to_fill_it(tmp_path):
         FolderDataset(tmp_path, "val")
 
 
+def test_an_empty_split_of_stacks_says_that_these_are_not_divided(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        page = Image.new("L", (8, 6))
+        page.save(tmp_path / part / "a.tif", save_all=True, append_images=[page, page])
+    with pytest.raises(
+        OptionError, match="it has 3 images in 1 file of several pages, which no split divides"
+    ):
+        FolderDataset(tmp_path, "val")
+
+
 def test_hidden_files_of_a_mac_are_no_images(tmp_path):
     write_pair(tmp_path, "a")
     (tmp_path / "images/._a.png").write_bytes(b"resource fork")

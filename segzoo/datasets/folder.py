@@ -23,7 +23,7 @@ from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import chosen_pages, count_pages, may_have_pages, parse_pages
 from segzoo.labels import background_index
-from segzoo.options import MOST_CHANNELS, check_integer, shown
+from segzoo.options import MOST_CHANNELS, check_integer, many, shown
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -238,9 +238,11 @@ def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:
     divided = listed(source) if source.is_file() else finder.divided(root)
     pairs = [pair for part, pair in divided if split in ("all", part)]
     if not pairs:
+        stacks = len({_stack(pair) for _, pair in divided if pair.page is not None})
+        whole = f" in {many(stacks, 'file')} of several pages, which no split divides" if stacks else ""
         raise OptionError(
-            f"the split {split!r} of {root} is empty: it has {len(divided)} images, and none falls into it."
-            " Add images, or divide them yourself: train/, val/ and test/, each with both folders"
+            f"the split {split!r} of {root} is empty: it has {len(divided)} images{whole}, and none falls "
+            "into it. Add images, or divide them yourself: train/, val/ and test/, each with both folders"
         )
     return pairs
 
