@@ -19,6 +19,12 @@ def volume_suffix(name: str) -> str:
     return _writer(name)[0]
 
 
+def volume_suffixes() -> tuple[str, ...]:
+    """Return the suffixes in whose formats readers write masks, sorted."""
+    specs = [spec for _, (spec, _) in zoo.registry("readers").items()]
+    return tuple(sorted({suffix for spec in specs if spec.writes for suffix in spec.suffixes}))
+
+
 def write_volume(file: BinaryIO, masks: NDArray[Any], info: ImageInfo, name: str) -> None:
     """Write the masks of all pages of an image, in its place.
 

@@ -18,7 +18,7 @@ from segzoo import zoo
 from segzoo.errors import FailureError, OptionError, PluginError, SegzooError
 from segzoo.files import refuse_taken, whole_files, writing
 from segzoo.images.georeference import EXTRA, placing_tags
-from segzoo.images.volumes import volume_suffix
+from segzoo.images.volumes import volume_suffix, volume_suffixes
 from segzoo.labels import alone, class_index, file_words, with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.encoding import PAGES, WHOLE, open_encoder
@@ -593,6 +593,7 @@ def _format(spec: OutputSpec, path: PurePath) -> str:
     if set(spec.formats) & set(PAGES) and (volume := volume_suffix(path.name)):
         return volume
     if suffix not in spec.formats:
-        formats = " or ".join(spec.formats)
+        volumes = volume_suffixes() if set(spec.formats) & set(PAGES) else ()
+        formats = " or ".join((*spec.formats, *volumes))
         raise OptionError(f"{spec.name} is written as {formats}, not as {path.name}")
     return suffix
