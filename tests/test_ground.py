@@ -175,6 +175,12 @@ def test_areas_are_square_metres_where_the_system_counts_in_metres(
     assert float(rows["ground"]["square metres"]) == pytest.approx((2400 - 146) * each)
 
 
+def test_large_areas_are_written_without_exponents(tmp_path: Path):
+    geo = GeoReference(transform=(10_000, 0, 0, 0, -10_000, 0), crs="EPSG:32633", metre=1.0)
+    rows = table(write_output(found(info_of(geo)), tmp_path / "a.csv", "areas"))
+    assert rows["roof"]["square metres"] == "14600000000"
+
+
 def test_feet_become_square_metres(tmp_path: Path):
     geo = GeoReference(transform=(1, 0, 0, 0, -1, 0), crs="EPSG:2263", metre=1200 / 3937)
     rows = table(write_output(found(info_of(geo)), tmp_path / "a.csv", "areas"))
