@@ -21,6 +21,7 @@ from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import OptionError
 from segzoo.evaluation.page import error_names
 from segzoo.evaluation.pictures import error_map, shares
+from segzoo.evaluation.results import class_contract
 from segzoo.evaluation.samples import ScoredSample
 from segzoo.labels import found_in_words, with_background
 from segzoo.prediction.decision import choose_classes
@@ -427,3 +428,8 @@ def test_a_network_s_mask_is_the_same_whatever_the_indices_of_classes(background
     moved_mask = segzoo.Predictor(other, thresholds=given)(image).mask
     assert len(np.unique(found.mask)) > 1
     assert np.array_equal(moved_mask, np.array(order)[found.mask])
+
+
+def test_the_contract_of_class_scores_names_the_background_where_there_is_one():
+    assert "background a class like the others" in class_contract(Labels(classes=("sky", "road")))
+    assert "background" not in class_contract(Labels(classes=("sky", "road"), background=None))

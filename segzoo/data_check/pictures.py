@@ -132,7 +132,8 @@ def _shaped(scaled: int, count: int) -> str:
 def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
     yield from _bands(looks)
     kinds = Counter(_kind(look.image) for look in looks)
-    if len(kinds) > 1:
+    counts = {channels_taken(len(look.image.bands), look.image.alpha) for look in looks}
+    if len(kinds) > 1 and len(counts) == 1:
         told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         yield Finding(
             kind="modes",

@@ -87,8 +87,9 @@ class ClassScore:
 
 
 #: The rules by which `ClassScore` and the confusion matrix count.
+_WITH_BACKGROUND = ", background a class like the others"
 CLASS_CONTRACT = (
-    "pixels of all images counted together at the image's own size, background a class like the others; "
+    f"pixels of all images counted together at the image's own size{_WITH_BACKGROUND}; "
     "ignored pixels and those outside the field of view left out; a class in neither mask has no score, "
     "precision and recall of a class in one mask only are 0"
 )
@@ -104,7 +105,9 @@ _APART_CONTRACT = (
 
 def class_contract(labels: Labels) -> str:
     """Return the rules by which `ClassScore` counts."""
-    return _APART_CONTRACT if labels.overlapping else CLASS_CONTRACT
+    if labels.overlapping:
+        return _APART_CONTRACT
+    return CLASS_CONTRACT if labels.background is not None else CLASS_CONTRACT.replace(_WITH_BACKGROUND, "")
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ class Evaluation:
             "confusion": None
             if self.confusion is None
             else {
-                "contract": f"rows the truth, columns the prediction; {CLASS_CONTRACT}",
+                "contract": f"rows the truth, columns the prediction; {class_contract(self.labels)}",
                 "classes": list(self.labels.classes),
                 "pixels": self.confusion.tolist(),
             },
