@@ -69,6 +69,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     \b
     segzoo train --data photos --model unet epochs=20
     segzoo train recipe.toml lr=1e-3 augment.crop.size=480 augment.flip=false
+    segzoo train --data fields data.bands=4,3,2 data.intensity=percentiles:1,99.8
     segzoo train milesial-carvana --root carvana
     segzoo train recipe.toml --folds split.folds=5
     segzoo train --resume runs/unet
