@@ -310,7 +310,7 @@ def _mask(path: Path, page: int | None, measure: bool) -> MaskFacts:
     return replace(
         facts,
         dtype=info.dtype,
-        palette={value: info.palette[value] for value in facts.values if value < len(info.palette)},
+        palette={value: info.palette[value] for value in facts.values if 0 <= value < len(info.palette)},
         format=info.format,
         frames=info.pages,
         turn=info.orientation,

@@ -52,9 +52,10 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
         MissingExtraError: what reads it takes an extra that is not installed.
 
     Example:
-        >>> with open_image("scan.tif") as image:
-        ...     image.info.bands, image.info.pages
-        ...     volume = [image.read(page) for page in range(image.info.pages)]
+        >>> from segzoo.images import open_image
+        >>> with open_image("cells.png") as image:
+        ...     bands = image.info.bands
+        ...     pages = [image.read(page) for page in range(image.info.pages)]
     """
     path = Path(path)
     with naming(path):

@@ -94,7 +94,8 @@ def pages_of(file: Any) -> TiffPages:
 
 def _directories(file: Any) -> TiffPages:
     """Return a page for each directory of the file, but for overviews and masks of others."""
-    found = [(number, page) for number, page in enumerate(file.pages)]
+    # Counted first: going through them one by one never ends where one leads back to itself.
+    found = [(number, file.pages[number]) for number in range(len(file.pages))]
     kept = [(number, page) for number, page in found if not _is_side(page)] or found
     return TiffPages(
         [TiffPage(getattr(page, "keyframe", page), (page,)) for _, page in kept],

@@ -27,6 +27,7 @@ SEGZOO = {
     "SEGZOO_MIRROR": "the address that weights are fetched from instead",
     "SEGZOO_OFFLINE": "whether nothing is fetched",
     "SEGZOO_PLUGINS": "the only distributions whose plug-ins are loaded",
+    "SEGZOO_READER_OPTIONS": "options of readers, such as nifti:axis=coronal",
     "SEGZOO_STRICT_PLUGINS": "whether the first plug-in that fails is an error",
 }
 
