@@ -179,3 +179,12 @@ def test_what_only_may_be_a_mask_or_was_named_is_an_image(tmp_path, names, word,
     root = laid_out(tmp_path / "photos", *names)
     found = find([str(root / word)])
     assert (len(found.images), found.notes) == (count, ())
+
+
+def test_arrays_are_images_of_a_folder_that_has_no_others(tmp_path):
+    folder = tmp_path / "plates"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.zeros((4, 4, 5), np.uint16))
+    assert [image.name for image in find_sources([str(folder)])] == ["a"]
+    Image.new("RGB", (4, 4)).save(folder / "b.png")
+    assert [image.name for image in find_sources([str(folder)])] == ["b"]

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
 _LONGEST = 215
+#: Files that are images where a folder has no others.
+_ARRAYS = frozenset({".npy"})
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,12 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
     if is_image_folder(path):
         return [(path, Path(path.name))]
     if path.is_dir():
-        inside = _inside(path)
+        # Beside pictures, arrays are what segzoo wrote of them, such as probabilities.
+        inside = _inside(path, searched_suffixes() | VIDEO_SUFFIXES) or _inside(path, _ARRAYS)
         if not inside:
-            raise ImageError(f"{path} holds no image ({' '.join(sorted(searched_suffixes()))}) and no video")
+            raise ImageError(
+                f"{path} holds no image ({' '.join(sorted(searched_suffixes() | _ARRAYS))}) and no video"
+            )
         return [(p, p.relative_to(path)) for p in search.kept(inside, path)]
     if os.path.lexists(path):
         return [(path, Path(path.name))]
@@ -209,9 +214,14 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
     raise ImageError(f"there is no file {path}")
 
 
-def _inside(path: Path) -> list[Path]:
-    """Return the files and folders below a folder that are images or videos, and nothing inside of these."""
-    known, folders = searched_suffixes() | VIDEO_SUFFIXES, folder_suffixes()
+def _inside(path: Path, known: frozenset[str]) -> list[Path]:
+    """Return the files and folders below a folder that are images or videos, and nothing inside of these.
+
+    Args:
+        path: the folder.
+        known: suffixes of files that are taken.
+    """
+    folders = folder_suffixes()
     found: list[Path] = []
     taken: set[Path] = set()
     for inner in sorted(path.rglob("*")):
