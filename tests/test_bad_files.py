@@ -30,6 +30,8 @@ from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.sources import find
 from segzoo.prediction.tiling.files import open_rows
 
+pytestmark = pytest.mark.slow
+
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
 
 

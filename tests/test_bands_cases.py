@@ -17,6 +17,8 @@ import segzoo
 from segzoo.cli import run
 from segzoo.images import displayed, read_with_info
 
+pytestmark = pytest.mark.slow
+
 SIDE = (48, 64)
 SMALL = ["model.width=4", "model.depth=2", "batch_size=4", "lr=0.02", "crop=32", "precision=no"]
 

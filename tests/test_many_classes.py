@@ -26,6 +26,8 @@ from segzoo.specs import Labels, numbered_labels
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.class_weights import class_pixels
 
+pytestmark = pytest.mark.slow
+
 CLASSES, WANTED = 300, 290
 NAME = f"class {WANTED}"
 

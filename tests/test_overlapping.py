@@ -388,6 +388,7 @@ def test_a_run_names_resumes_and_replaces_all_files_of_a_class(tmp_path):
     assert (tmp_path / "out/b_vessel_mask.png").exists()
 
 
+@pytest.mark.slow
 def test_a_large_image_goes_by_rows_within_its_budget(tmp_path):
     segzoo.save(network(), tmp_path / "weights")
     Image.fromarray(picture(2000, 1500)).save(tmp_path / "large.png")

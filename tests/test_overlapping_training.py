@@ -24,6 +24,8 @@ from segzoo.training.data.class_weights import balanced_weights, count_classes
 from segzoo.training.data.loader import Augmented
 from segzoo.training.network import make_network
 
+pytestmark = pytest.mark.slow
+
 LABELS = Labels(classes=("a", "b", "c"), overlapping=True)
 TINY = [
     "model=unet/plain",

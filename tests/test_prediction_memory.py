@@ -15,6 +15,8 @@ from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.prediction.tiling import planner
 from segzoo.specs import Labels
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def network():

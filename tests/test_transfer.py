@@ -98,6 +98,7 @@ def test_weights_are_created_for_other_bands_and_say_so_in_their_config(folder):
         segzoo.create(f"local-dir:{folder}", in_channels=5, num_classes=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [1, 5])
 def test_a_trained_encoder_is_spread_over_other_bands(tmp_path, bands):
     state = segzoo.create("unet/vgg11", num_classes=1).encoder.state_dict()
