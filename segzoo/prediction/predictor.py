@@ -271,9 +271,9 @@ class Predictor:
                 pixels, info = _opened(image, layout)
                 prepared = self.prepare_pixels(pixels, probabilities=probabilities, info=info)
         found = self.segment_prepared([prepared], probabilities=probabilities)[0]
-        for line in () if self._warned else self.watch.report():
+        for line in () if self._warned else self.watch.report(in_python=True):
             self._warned = True
-            warnings.warn(_in_python(line), stacklevel=2)
+            warnings.warn(line, stacklevel=2)
         return found
 
     def measure(self, images: Iterable[Picture | Read]) -> None:
@@ -327,9 +327,10 @@ class Predictor:
         """Report notes and warnings about the images since the last call; called once per run."""
         for line in self.watch.notes():
             self._on_message(line)
-        for line in self.watch.report():
-            if self._on_message == _log.info:
-                warnings.warn(_in_python(line), stacklevel=3)
+        in_python = self._on_message == _log.info
+        for line in self.watch.report(in_python=in_python):
+            if in_python:
+                warnings.warn(line, stacklevel=3)
             else:
                 self._on_message(line)
 
@@ -597,8 +598,3 @@ def _opened(image: Picture | Read, layout: Layout = "HWC") -> Read:
     if isinstance(image, str | os.PathLike):
         return read_with_info(image)
     return as_pixels_with_info(image, layout=layout)
-
-
-def _in_python(line: str) -> str:
-    """Return a warning of a run with the command line option written as a Python argument."""
-    return line.replace("--intensity percentiles:1,99.8", "intensity='percentiles:1,99.8'")

@@ -34,6 +34,8 @@ _LITTLE = 0.25
 _LOW, _HIGH = 0.1, 99.9
 #: About so many pixels of an image are looked at.
 _LOOKED_AT = 1 << 14
+#: The advice of a warning, as an option of the command line and as an argument of Python.
+_OPTION, _ARGUMENT = "--intensity percentiles:1,99.8", "intensity='percentiles:1,99.8'"
 #: Names that a message lists.
 _NAMED = 3
 #: The expected range, where weights carry no statistics of their training data.
@@ -70,10 +72,14 @@ class IntensityWatch:
         """
         return Look(self, name, size, info)
 
-    def report(self) -> list[str]:
-        """Return the warnings about the images so far, and reset."""
+    def report(self, *, in_python: bool = False) -> list[str]:
+        """Return the warnings about the images so far, and reset.
+
+        Args:
+            in_python: whether they name arguments of Python, rather than options of the command line.
+        """
         with self._lock:
-            lines = [self._far_line()] if self._far else []
+            lines = [self._far_line(_ARGUMENT if in_python else _OPTION)] if self._far else []
             if self._holed:
                 lines.append(
                     "pixels without a measurement (NaN, infinite, or the file's value for no data) count as "
@@ -88,14 +94,14 @@ class IntensityWatch:
             count, self._alpha = self._alpha, 0
         return [told_alpha(count, self.config.architecture.in_channels)] if count else []
 
-    def _far_line(self) -> str:
+    def _far_line(self, advice: str) -> str:
         worst = sorted(self._far, key=lambda name: self._far[name][0])
         told = _first([f"{name} {self._far[name][1]}" for name in worst], "; ")
         data = "the weights were trained on" if self.config.statistics else "its intensity gives"
         images = many(self._seen, "image")
         return (
             f"far from the range that {data}: {len(self._far)} of {images}, whose masks may be empty or "
-            f"wrong: {told}. --intensity percentiles:1,99.8 scales each image by its own percentiles"
+            f"wrong: {told}. {advice} scales each image by its own percentiles"
         )
 
     def count(self, look: Look) -> None:
