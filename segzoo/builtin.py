@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
+#: Suffixes of pictures that Pillow reads and folders are searched for.
+_PILLOW = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _GREYS = (".png", ".tif", ".tiff")
 _NUMBERS = (*_GREYS, ".npy")
@@ -306,19 +308,7 @@ def segzoo_readers() -> Iterable[ReaderSpec]:
         ReaderSpec(
             name="pillow",
             factory="segzoo.images.pillow:open_pillow",
-            suffixes=(
-                ".bmp",
-                ".gif",
-                ".jp2",
-                ".jpeg",
-                ".jpg",
-                ".pbm",
-                ".pgm",
-                ".png",
-                ".pnm",
-                ".ppm",
-                ".webp",
-            ),
+            suffixes=_PILLOW,
             magic=(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"\0\0\0\x0cjP  "),
             summary="JPEG, PNG, GIF, BMP, WebP, JPEG 2000, PNM and all else that Pillow knows",
         ),
