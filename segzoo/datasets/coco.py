@@ -22,6 +22,7 @@ from segzoo.datasets.splits import FOLDERS, check_split, split_of
 from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
 from segzoo.images import read_with_info
 from segzoo.interfaces import Sample
+from segzoo.options import listed
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _MOST_BYTES = 1 << 30
 #: Patterns for the file of each split, and for the one file of data without splits.
 _PARTS = ("annotations/instances_{}*.json", "annotations/{}*.json", "{}/_annotations.coco.json", "{}.json")
 _WHOLE = ("annotations/*.json", "*.json")
-#: Missing files that an error lists.
-_NAMED = 8
 
 
 def coco(
@@ -76,7 +75,7 @@ def coco(
         raise OptionError(f"the split {split!r} of {root} is empty: none of its images falls into it")
     gone = [image for image in found if not image.path.is_file()]
     if gone:
-        shown = ", ".join(image.listed for image in gone[:_NAMED]) + (", ..." if len(gone) > _NAMED else "")
+        shown = listed([image.listed for image in gone])
         raise FailureError(
             f"{len(gone)} of the {len(found)} images that {gone[0].source} lists are not there: {shown}. Add "
             "them, or take them out of the file"
@@ -193,8 +192,8 @@ class _File:
                 made = _Object(one.get("id"), number, one.get("segmentation"), bool(one.get("iscrowd")))
                 objects.setdefault(one.get("image_id"), []).append(made)
         for one in self._data["images"]:
-            listed = str(one.get("file_name", "")).replace("\\", "/")
-            name = PurePosixPath(listed).with_suffix("").as_posix() if listed else ""
+            file_name = str(one.get("file_name", "")).replace("\\", "/")
+            name = PurePosixPath(file_name).with_suffix("").as_posix() if file_name else ""
             if not name:
                 raise FailureError(f"{self.path}: image {one.get('id')} has no file_name")
             height, width = one.get("height"), one.get("width")
@@ -202,21 +201,19 @@ class _File:
             yield _Listed(
                 name=f"{self.part}/{name}" if self.part else name,
                 part=self.part or split_of(name),
-                listed=listed,
-                path=self._found(listed),
+                listed=file_name,
+                path=self._found(file_name),
                 source=self.path,
                 size=size,
                 objects=tuple(objects.get(one.get("id"), ())),
             )
 
-    def _found(self, listed: str) -> Path:
+    def _found(self, name: str) -> Path:
         """Return where an image lies; beside the file where it lies nowhere."""
         words = [*FOLDERS.get(self.part, ()), self.path.stem, self.path.stem.removeprefix("instances_")]
         folders = [self.path.parent, self.root, self.root / "images"]
         folders += [folder / word for folder in (self.root, self.root / "images") for word in words]
-        return next(
-            (folder / listed for folder in folders if (folder / listed).is_file()), folders[0] / listed
-        )
+        return next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
 
 
 def _files(root: Path, told: str) -> list[tuple[str, Path]]:
@@ -232,7 +229,7 @@ def _files(root: Path, told: str) -> list[tuple[str, Path]]:
         return parts
     whole = [path for pattern in _WHOLE for path in sorted(root.glob(pattern))]
     if len(whole) != 1:
-        there = ", ".join(path.relative_to(root).as_posix() for path in whole[:_NAMED]) or "none"
+        there = listed([path.relative_to(root).as_posix() for path in whole]) or "none"
         raise FailureError(
             f"{root} needs one JSON file of COCO's, or one for each part, such as "
             f"annotations/instances_train.json; there is {there}. Say which: annotations=..."
