@@ -42,15 +42,15 @@ def _class_scores() -> Iterable[MetricSpec]:
             background=True,
         ),
         _metric(
-            "accuracy", whole, "share of pixels whose class is right", measure="accuracy", exclusive=True
+            "accuracy", whole, "share of pixels whose class is right", measure="accuracy", overlapping=False
         ),
-        _metric("kappa", whole, "Cohen's kappa", measure="kappa", exclusive=True),
-        _metric("mcc", whole, "Matthews' correlation coefficient", measure="mcc", exclusive=True),
+        _metric("kappa", whole, "Cohen's kappa", measure="kappa", overlapping=False),
+        _metric("mcc", whole, "Matthews' correlation coefficient", measure="mcc", overlapping=False),
         _metric(
             "confusion",
             "segzoo.metrics.confusion:confusion",
             "all scores of one confusion matrix",
-            exclusive=True,
+            overlapping=False,
         ),
     ]
 
@@ -84,7 +84,7 @@ def _shape_scores() -> Iterable[MetricSpec]:
             "Rand score inside true segments",
             needs=instances,
             measure="rand",
-            exclusive=True,
+            overlapping=False,
         ),
         _metric(
             "info",
@@ -92,7 +92,7 @@ def _shape_scores() -> Iterable[MetricSpec]:
             "information score inside true segments",
             needs=instances,
             measure="info",
-            exclusive=True,
+            overlapping=False,
         ),
         _metric(
             "aji", f"{objects}:aggregated_jaccard", "aggregated Jaccard index of objects", needs=instances
@@ -121,42 +121,45 @@ def _other_programs_scores() -> Iterable[MetricSpec]:
             "milesial-dice",
             f"{parity}:milesial_dice",
             "Dice as milesial's Pytorch-UNet prints it",
-            exclusive=True,
+            overlapping=False,
         ),
         _metric(
             "bubbliiiing-miou",
             f"{parity}:bubbliiiing_miou",
             "mIoU and mPA as unet-pytorch prints them",
-            exclusive=True,
+            overlapping=False,
         ),
         _metric("nested-iou", "segzoo.metrics.batches:NestedIoU", "IoU as 4uiiurz1's UNet++ prints it"),
         _metric(
             "wzmiaomiao-dice",
             f"{parity}:wzmiaomiao_dice",
             "Dice as WZMIAOMIAO's U-Net prints it",
-            exclusive=True,
+            overlapping=False,
         ),
         _metric(
             "mindspore-dice",
             f"{parity}:mindspore_dice",
             "soft Dice as MindSpore's U-Net prints it",
             needs=("probabilities",),
-            exclusive=True,
+            overlapping=False,
         ),
         _metric(
             "torchmetrics-miou",
             f"{parity}:torchmetrics_miou",
             "IoU as torchmetrics counts it",
-            exclusive=True,
+            overlapping=False,
         ),
         _metric(
-            "smp-miou", f"{parity}:smp_miou", "IoU as segmentation_models.pytorch counts it", exclusive=True
+            "smp-miou",
+            f"{parity}:smp_miou",
+            "IoU as segmentation_models.pytorch counts it",
+            overlapping=False,
         ),
         _metric(
             "mmseg-miou",
             f"{parity}:mmseg_miou",
             "aAcc, mIoU and mAcc as MMSegmentation prints them",
-            exclusive=True,
+            overlapping=False,
         ),
     ]
 
@@ -169,7 +172,7 @@ def _metric(
     up: bool = True,
     needs: tuple[str, ...] = (),
     paper: str = "",
-    exclusive: bool = False,
+    overlapping: bool = True,
     **options: Any,
 ) -> MetricSpec:
     return MetricSpec(
@@ -181,5 +184,5 @@ def _metric(
         higher_is_better=up,
         needs=needs,
         paper=paper,
-        overlapping=not exclusive,
+        overlapping=overlapping,
     )
