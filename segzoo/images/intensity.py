@@ -166,10 +166,10 @@ def scaling_of_rows(
         rows: the image from the top, some rows ``(h, W, C)`` at a time; not asked for where nothing is
             measured.
         dtype: type of their values.
-        nodata: as there.
+        nodata: as `scaling_for` takes it.
 
     Raises:
-        ImageError: as there.
+        ImageError: as `scaling_for`.
     """
     if dtype.kind not in "iufb":
         raise ImageError(f"pixels are integers, floats, or true and false, got an array of {dtype}")

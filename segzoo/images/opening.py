@@ -61,7 +61,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[NamedImage]:
     with naming(path):
         known = _readers()
         spec = _reader_of(path, known)
-        options = {**spec.options, **_said_options(spec)} if OPTIONS in os.environ else spec.options
+        options = {**spec.options, **_said_options(spec)}
         opening = known.code(spec, spec.factory)(path, **options)
         if not hasattr(opening, "__enter__"):
             got = type(opening).__name__

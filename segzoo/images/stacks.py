@@ -43,7 +43,7 @@ class TiffPage:
 
     @property
     def count(self) -> int:
-        """Of parts."""
+        """Number of parts."""
         return len(self.parts) or len(self.offsets)
 
     def read(self, path: Path) -> NDArray[Any]:
