@@ -165,7 +165,13 @@ def with_colours(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], I
         return pixels, info
     table = np.zeros((256, 3), np.uint8)
     table[: len(info.palette)] = info.palette
-    return table[pixels[..., 0]], replace(info, palette=(), bands=COLOURS, dtype="uint8")
+    return table[pixels[..., 0]], _with_colour_bands(info)
+
+
+def upright_info(info: ImageInfo) -> ImageInfo:
+    """Return the description of an image as `upright_colours` returns it, of the file's metadata alone."""
+    info = _with_colour_bands(info) if info.palette else info
+    return info if info.orientation == 1 else _turned_info(info)
 
 
 def turned(pixels: NDArray[Any], info: ImageInfo) -> tuple[NDArray[Any], ImageInfo]:
@@ -180,6 +186,10 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Return an image or a mask ``(H, W, ...)`` turned as an EXIF orientation of 1 to 8 says."""
     lying = pixels.swapaxes(0, 1) if orientation >= TURNED else pixels
     return np.ascontiguousarray(np.flip(lying, _FLIPS.get(orientation, ())))
+
+
+def _with_colour_bands(info: ImageInfo) -> ImageInfo:
+    return replace(info, palette=(), bands=COLOURS, dtype="uint8")
 
 
 def _turned_info(info: ImageInfo) -> ImageInfo:

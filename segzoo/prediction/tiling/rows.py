@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from segzoo.errors import ImageError
-from segzoo.images import display_for, read, upright_colours
-from segzoo.images.reading import with_colours
+from segzoo.images import display_for, read
+from segzoo.images.reading import upright_info, with_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -120,7 +120,7 @@ class OpenedRows(Values):
 
     def __init__(self, image: NamedImage, page: int, resident: int, close: Callable[[], object]) -> None:
         self._told = image.describe(page)
-        info = _upright(self._told)
+        info = upright_info(self._told)
         super().__init__((info.height, info.width, len(info.bands)), np.dtype(info.dtype), info)
         self._image, self._page, self.resident = image, page, resident
         weakref.finalize(self, close)
@@ -141,7 +141,7 @@ class WholeRows(Values):
     """
 
     def __init__(self, path: Path, info: ImageInfo, page: int | None = None) -> None:
-        info = _upright(info)
+        info = upright_info(info)
         height, width = info.height, info.width
         super().__init__((height, width, len(info.bands)), np.dtype(info.dtype), info)
         self._path, self._page = path, page
@@ -157,11 +157,6 @@ class WholeRows(Values):
         if self._array is None:
             self._array = read(self._path, page=self._page)
         return self._array[top:bottom]
-
-
-def _upright(info: ImageInfo) -> ImageInfo:
-    """Return the metadata of the image as it is read: upright, without a palette."""
-    return upright_colours(np.zeros((1, 1, 1), np.uint8), info)[1]
 
 
 class ShownRows:
