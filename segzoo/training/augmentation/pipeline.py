@@ -44,8 +44,11 @@ class OneOf(Step):
         random: np.random.Generator,
         ignore: int | None,
         colours: Sequence[int] | None = None,
+        scale: Scale | None = None,
     ) -> Pair:
         """Return image and mask after one of the steps, or after none."""
+        if scale is not None:
+            image = scale(image)
         if self.probability < 1 and random.random() >= self.probability:
             return image, mask
         return self.steps[int(random.integers(len(self.steps)))].done(image, mask, random, ignore, colours)
@@ -106,33 +109,21 @@ class Augmentation:
             scale: makes pixels of the image's values, value by value; of those alone that the first step
                 leaves, where it is a crop. ``None`` if they are pixels already.
         """
+        pixels, classes, table, ignore = image, mask, None, self.ignore_index
         if mask.ndim == 3:
             # Each combination of classes is an index, so that all steps move planes as they move classes.
-            flat, table = flattened(mask)
-            image, flat = self._done(image, flat, random, len(table) - 1, colours, scale)
-            return image, np.ascontiguousarray(table.T[:, flat])
-        return self._done(image, mask, random, self.ignore_index, colours, scale)
-
-    def _done(
-        self,
-        image: Pixels,
-        mask: Pixels,
-        random: np.random.Generator,
-        ignore: int | None,
-        colours: Sequence[int] | None,
-        scale: Scale | None,
-    ) -> Pair:
-        before, steps = (image, mask), self.steps
+            classes, table = flattened(mask)
+            ignore = len(table) - 1
         if colours is not None and tuple(colours) == tuple(range(image.shape[2])):
             colours = None
-        if scale is not None and not steps:
-            image = scale(image)
-        elif scale is not None:
-            image, mask = steps[0].scaled(image, mask, random, ignore, colours, scale)
-            steps = steps[1:]
-        for step in steps:
-            image, mask = step.done(image, mask, random, ignore, colours)
-        return _own(image, before[0]), _own(mask, before[1])
+        for step in self.steps:
+            pixels, classes = step.done(pixels, classes, random, ignore, colours, scale)
+            scale = None
+        if scale is not None:  # there is no step
+            pixels = scale(pixels)
+        if table is not None:
+            classes = table.T[:, classes]
+        return _own(pixels, image), _own(classes, mask)
 
 
 def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> Augmentation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -242,19 +242,20 @@ class Crop(Step):
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return the part and its mask, at ``size``."""
-        return self.scaled(image, mask, random, ignore, None, _as_it_is)
+        return self.done(image, mask, random, ignore)
 
-    def scaled(
+    def done(
         self,
-        image: NDArray[Any],
+        image: Pixels,
         mask: Pixels,
         random: np.random.Generator,
         ignore: int | None,
-        colours: Sequence[int] | None,
-        scale: Scale,
+        colours: Sequence[int] | None = None,
+        scale: Scale | None = None,
     ) -> Pair:
-        """Return what a call does of an image that is scaled in the part alone."""
+        """Return what a call does; an image that is to be scaled is scaled in the part alone."""
         del colours
+        scale = scale or _as_it_is
         part, classes = resized(*self._part(image, mask, random, ignore, scale), self.size)
         for _ in range(_TRIES):
             if ignore is None or (classes[::8, ::8] != ignore).any() or (classes != ignore).any():
@@ -268,7 +269,7 @@ class Crop(Step):
 
     def _part(
         self,
-        image: NDArray[Any],
+        image: Pixels,
         mask: Pixels,
         random: np.random.Generator,
         ignore: int | None,

@@ -63,17 +63,22 @@ class Step:
         random: np.random.Generator,
         ignore: int | None,
         colours: Sequence[int] | None = None,
+        scale: Scale | None = None,
     ) -> Pair:
         """Return image and mask after the step, which is done as often as its probability says.
 
         Args:
-            image: ``(H, W, C)``.
+            image: ``(H, W, C)``; of any type where ``scale`` makes pixels of it.
             mask: ``(H, W)``.
             random: decides everything.
             ignore: as that of a call.
             colours: which bands are colours, red, green and blue in this order where all are there; ``None``
                 if all are.
+            scale: makes pixels of the image's values, value by value, so that a step that leaves most of an
+                image out need not scale all of it; ``None`` if they are pixels already.
         """
+        if scale is not None:
+            image = scale(image)
         if self.probability < 1 and random.random() >= self.probability:
             return image, mask
         if colours is None or not self.of_colours:
@@ -85,21 +90,6 @@ class Step:
         image = image.copy()
         image[..., bands] = changed
         return image, mask
-
-    def scaled(
-        self,
-        image: NDArray[Any],
-        mask: Pixels,
-        random: np.random.Generator,
-        ignore: int | None,
-        colours: Sequence[int] | None,
-        scale: Scale,
-    ) -> Pair:
-        """Return what ``done`` does of an image whose values ``scale`` makes pixels of, value by value.
-
-        A step that leaves most of an image out need not scale all of it.
-        """
-        return self.done(scale(image), mask, random, ignore, colours)
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the height and width that come out where ``before`` goes in; ``None`` where they vary."""
