@@ -16,6 +16,7 @@ import tifffile
 from PIL import Image
 
 from segzoo.build import open_dataset
+from segzoo.config import config_of
 from segzoo.data_check import check_data
 from segzoo.datasets.splits import split_of
 from segzoo.errors import FailureError
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from segzoo.config import ModelConfig
     from segzoo.data_check import Report
     from segzoo.training.recipe.schema import Recipe
 
@@ -212,7 +212,7 @@ def shown_by_training(recipe: Recipe) -> Shown:
     """Return what the samples of all parts hold, as a training takes them."""
     told = {**recipe.data_options, "cache": True}
     parts = {split: open_dataset(recipe.data, split=split, **told) for split in ("train", "val", "test")}
-    config: ModelConfig = make_network(recipe, parts["train"]).segzoo_config  # type: ignore[assignment]
+    config = config_of(make_network(recipe, parts["train"]))
     channels = config.architecture.in_channels
     pixels, raw, classes = [], [], []
     for dataset in parts.values():
