@@ -126,8 +126,9 @@ def _is_enough(picture: PillowImage) -> bool:
     bits, kinds = tags.get(258, (1,)), tags.get(339, (1,))
     told = str(tags.get(270, ""))
     axes = "channels=" in told or "<OME" in told or re.search(r'"axes": "[A-Z]*C', told)
-    single = picture.mode.startswith("I;16") or picture.mode == "F"
-    whole = picture.mode in _SAMPLES and max(bits) <= 8 and tags.get(277, 1) == _SAMPLES[picture.mode]
+    samples, joined = tags.get(277, 1), tags.get(284, 1) == 1
+    single = samples == 1 and joined and (picture.mode.startswith("I;16") or picture.mode == "F")
+    whole = picture.mode in _SAMPLES and max(bits) <= 8 and samples == _SAMPLES[picture.mode]
     return not axes and (single or whole) and (single or set(kinds) == {1})
 
 
