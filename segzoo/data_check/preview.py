@@ -17,7 +17,8 @@ from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.repair import class_mask, object_mask
 from segzoo.data_check.sheet import Cell, draw_sheet
 from segzoo.data_check.source import find_source
-from segzoo.data_check.survey import in_sample, look_at_pairs
+from segzoo.data_check.survey import look_at_pairs
+from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
 from segzoo.images import displayed, read_with_info
@@ -183,8 +184,8 @@ def _cells_of_pairs(
     pairs = [pair for part in parts.values() for pair in part]
     if not pairs:
         raise FailureError("there is no image with a mask to show; `segzoo data check` says why")
-    shown = sorted(in_sample(len(pairs), count))
-    judged = sorted({*shown, *in_sample(len(pairs), _JUDGED)})
+    shown = evenly_spread(len(pairs), count)
+    judged = sorted({*shown, *evenly_spread(len(pairs), _JUDGED)})
     looks = dict(
         zip(judged, look_at_pairs([pairs[i] for i in judged], sample=0, progress=False), strict=True)
     )
@@ -249,7 +250,7 @@ def _cells_of_samples(
     labels = with_void(known)
 
     def cells() -> Iterator[Cell]:
-        for position in sorted(in_sample(len(keys), count)):
+        for position in evenly_spread(len(keys), count):
             name, index = keys[position]
             try:
                 sample = datasets[name][index]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.data_check.layout import SPLITS, Layout, read_layout
-from segzoo.data_check.survey import in_sample
 from segzoo.datasets.pairs import Pairs
+from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import (
     FailureError,
     ImageError,
@@ -173,7 +173,7 @@ def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str)
 def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
     """Return how far classes overlap; masks that cannot be read are skipped, and reported elsewhere."""
     keys = [(dataset, index) for dataset in opened.values() for index in range(len(dataset))]
-    chosen = [keys[number] for number in sorted(in_sample(len(keys), _LOOKED_AT))]
+    chosen = [keys[number] for number in evenly_spread(len(keys), _LOOKED_AT)]
     shares: dict[str, float] = {}
     for dataset, index in chosen:
         with suppress(SegzooError):

@@ -21,6 +21,7 @@ from segzoo.data_check.facts import (
     mask_facts,
 )
 from segzoo.data_check.layout import SPLITS
+from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import MissingExtraError
 from segzoo.printing import bar
 
@@ -63,18 +64,13 @@ class Look:
         return not (self.image.problem or self.mask.problem)
 
 
-def in_sample(total: int, sample: int) -> frozenset[int]:
-    """Return at most ``sample`` positions in a row of ``total``, evenly spread."""
-    return frozenset(np.linspace(0, max(total - 1, 0), min(total, sample)).round().astype(int).tolist())
-
-
 def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list[Look]:
     """Open every pair once, in threads: decoding runs outside Python's lock.
 
     Raises:
         MissingExtraError: every pair takes an extra that is not installed.
     """
-    measured, judged = in_sample(len(pairs), sample), in_sample(len(pairs), _JUDGED)
+    measured, judged = (frozenset(evenly_spread(len(pairs), count)) for count in (sample, _JUDGED))
 
     def look(index: int) -> Look:
         pair = pairs[index]
@@ -106,7 +102,7 @@ def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ah
 def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: bool) -> list[Look]:
     """Take every sample of a registered data set's splits once."""
     keys = [(split, index) for split, dataset in datasets.items() for index in range(len(dataset))]
-    measured = in_sample(len(keys), sample)
+    measured = frozenset(evenly_spread(len(keys), sample))
     looks = (
         _sample(datasets[split], split, index, position in measured)
         for position, (split, index) in enumerate(keys)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.data_check.report import Finding
-from segzoo.data_check.survey import in_sample
+from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import read
 from segzoo.labels import read_mask
@@ -35,7 +35,7 @@ def unfinished(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
     if meaning.kind != "instances":
         return
     some = [look for look in looks if look.readable and look.mask.size == look.image.size]
-    chosen = [some[index] for index in sorted(in_sample(len(some), _LOOKED_AT))]
+    chosen = [some[index] for index in evenly_spread(len(some), _LOOKED_AT)]
     shares = [share for look in chosen for share in [_alike(look)] if share is not None]
     if not shares or np.median(shares) < _LEFT_OUT:
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import ImageError
 from segzoo.images import band_names, choose_bands, take_bands, told_alpha
 from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
@@ -85,7 +86,7 @@ class DataBands:
         Raises:
             ImageError: as `choose`; or an image cannot be read.
         """
-        for index in _spread(len(self._dataset)):
+        for index in evenly_spread(len(self._dataset), _IMAGES):
             self.choose(index, self._dataset[index])
 
     def choose(self, index: int, sample: Sample) -> BandChoice:
@@ -154,7 +155,7 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     Raises:
         ImageError: an image cannot be read, or its bands or values do not fit; the text names it.
     """
-    places = _spread(len(dataset))
+    places = evenly_spread(len(dataset), _IMAGES)
     bands = DataBands(dataset, preprocessing, in_channels)
 
     def images() -> Iterator[tuple[Sample, BandChoice, NDArray[Any]]]:
@@ -217,11 +218,6 @@ def described(config: ModelConfig) -> dict[str, str]:
             values = ", ".join(f"{getattr(band, name):.3f}" for band in some)
             told[f"{name} of each band"] = f"{values}{more}"
     return told
-
-
-def _spread(count: int) -> list[int]:
-    """Return the places of at most `_IMAGES` of so many images, spread evenly."""
-    return np.unique(np.linspace(0, count - 1, _IMAGES).round().astype(int)).tolist()
 
 
 def sample_scaling(intensity: Intensity, sample: Sample, pixels: NDArray[Any]) -> Scaling:
