@@ -160,12 +160,8 @@ def test_without_tifffile_pillow_reads_what_it_can_read_whole(tmp_path, monkeypa
 
 
 def test_without_tifffile_planes_of_16_bits_are_not_called_damaged(tmp_path, monkeypatch):
-    for count in (1, 4):
-        planes = RANDOM.integers(0, 65536, (count, 20, 24), np.uint16)
-        tifffile.imwrite(tmp_path / f"{count}.tif", planes, photometric="minisblack", planarconfig="separate")
+    planes = RANDOM.integers(0, 65536, (4, 20, 24), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="minisblack", planarconfig="separate")
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    for count in (1, 4):
-        try:
-            assert images.read(tmp_path / f"{count}.tif").shape == (20, 24, count)
-        except MissingExtraError as error:
-            assert "this TIFF needs tifffile" in str(error)
+    with pytest.raises(MissingExtraError, match="this TIFF needs tifffile"):
+        images.read(tmp_path / "a.tif")
