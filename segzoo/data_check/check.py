@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from segzoo.data_check.advice import train_command
 from segzoo.data_check.balance import balance, statistics
-from segzoo.data_check.facts import channels_taken
 from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.pairing import pairing
 from segzoo.data_check.pictures import pictures
@@ -148,7 +147,7 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
 
 def network_options(images: Sequence[ImageFacts]) -> tuple[str, ...]:
     """Return options that `segzoo train` needs for the bands and values of images."""
-    channels = {channels_taken(len(image.bands), image.alpha) for image in images} - {3}
+    channels = {image.channels for image in images} - {3}
     told = [f"model.in_channels={count}" for count in channels]
     if any(image.unscaled for image in images):
         told.append(f"data.intensity={_intensity([band for image in images for band in image.taken])}")

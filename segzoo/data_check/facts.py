@@ -108,6 +108,11 @@ class ImageFacts:
     problem: str = ""
     extra: str = ""
 
+    @property
+    def channels(self) -> int:
+        """How many channels a network needs for it: three for grey and colours, else all bands but alpha."""
+        return _channels(len(self.bands), self.alpha)
+
 
 @dataclass(frozen=True, slots=True)
 class MaskFacts:
@@ -212,7 +217,7 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
     names = band_names(pixels.shape[2], info)
     alpha = None if info is None else info.alpha
     nodata = None if info is None else info.nodata
-    wanted = channels_taken(len(names), alpha)
+    wanted = _channels(len(names), alpha)
     choice = choose_bands(len(names), info, default_preprocessing(wanted), wanted)
     bands = take_bands(pixels, choice)
     if len(set(choice.indices)) == 1:  # grey, which a network of colours sees three times
@@ -240,13 +245,7 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
     )
 
 
-def channels_taken(count: int, alpha: int | None) -> int:
-    """Return how many channels a network needs for an image: three for grey and colours, else all its bands.
-
-    Args:
-        count: bands of the image.
-        alpha: index of the one that is declared to be opacity, which is left out.
-    """
+def _channels(count: int, alpha: int | None) -> int:
     kept = count - (alpha is not None)
     return 3 if kept in (1, 3) else kept
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from segzoo.data_check.facts import channels_taken
 from segzoo.data_check.report import Finding, Severity
 from segzoo.options import listed, many
 
@@ -132,7 +131,7 @@ def _shaped(scaled: int, count: int) -> str:
 def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
     yield from _bands(looks)
     kinds = Counter(_kind(look.image) for look in looks)
-    counts = {channels_taken(len(look.image.bands), look.image.alpha) for look in looks}
+    counts = {look.image.channels for look in looks}
     if len(kinds) > 1 and len(counts) == 1:
         told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         yield Finding(
@@ -165,10 +164,10 @@ def _modes(looks: Sequence[Look]) -> Iterator[Finding]:
 
 def _bands(looks: Sequence[Look]) -> Iterator[Finding]:
     """Report bands other than colours, and alpha."""
-    counts = Counter(channels_taken(len(look.image.bands), look.image.alpha) for look in looks)
+    counts = Counter(look.image.channels for look in looks)
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]
-        others = [look for look in looks if channels_taken(len(look.image.bands), look.image.alpha) != usual]
+        others = [look for look in looks if look.image.channels != usual]
         yield _found(
             ("bands", "error", f"{many(len(others), 'image', 'have')} other bands than the rest"),
             [f"{look.image_path}: {_listed(look.image.bands)}" for look in others],
