@@ -137,12 +137,9 @@ def band_numbers(images: Sequence[ImageFacts]) -> dict[str, Any]:
     measured = [image for image in images if image.taken]
     if not measured:
         return {}
-    ((channels, _),) = Counter(
-        len(image.bands) - (image.alpha is not None) for image in measured
-    ).most_common(1)
-    colours = 3 if any(len(image.taken) == 3 for image in measured) else 1
-    count = colours if channels in (1, 3) else channels
-    chosen = [image for image in measured if len(image.taken) in ({1, count} if count in (1, 3) else {count})]
+    ((channels, _),) = Counter(image.channels for image in measured).most_common(1)
+    chosen = [image for image in measured if image.channels == channels]
+    count = max(len(image.taken) for image in chosen)
     # (images, bands, 4): low, high, mean, mean square.
     repeated = [image.taken * (count // len(image.taken)) for image in chosen]
     taken = np.array([[astuple(band) for band in bands] for bands in repeated])
