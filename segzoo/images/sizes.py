@@ -37,17 +37,22 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(int(width * scale), 1), max(int(height * scale), 1)
 
 
+def most_pixels() -> int | None:
+    """Return how many pixels Pillow decodes at once, twice ``MAX_IMAGE_PIXELS``; ``None`` for any number."""
+    return None if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
+
+
 def check_pixels(path: Path, height: int, width: int) -> None:
-    """Refuse what Pillow would refuse to decode at once: more than twice its ``MAX_IMAGE_PIXELS``.
+    """Refuse an image that Pillow would refuse to decode at once.
 
     Raises:
-        ImageError: an image claims more pixels than that.
+        ImageError: it claims more pixels than `most_pixels`.
     """
-    if Image.MAX_IMAGE_PIXELS is not None and height * width > 2 * Image.MAX_IMAGE_PIXELS:
+    most = most_pixels()
+    if most is not None and height * width > most:
         raise ImageError(
             f"{path} is too large to decode at once: it claims {height}x{width} pixels, above the limit of "
-            f"{2 * Image.MAX_IMAGE_PIXELS} that guards against files made to exhaust a machine; if you trust "
-            "it, say --any-size"
+            f"{most} that guards against files made to exhaust a machine; if you trust it, say --any-size"
         )
 
 

@@ -6,10 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from segzoo.errors import ImageError
 from segzoo.images import open_image
+from segzoo.images.sizes import most_pixels
 from segzoo.prediction.tiling.rows import OpenedRows, WholeRows
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def open_rows(
         else:
             rows = OpenedRows(image, page or 0, resident, stack.pop_all().close)
     if max_pixels == -1:
-        max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
+        max_pixels = most_pixels()
     if path.stat().st_size >= rows.nbytes:
         return rows  # as large as its file: nothing to be surprised by
     if max_pixels is not None and rows.height * rows.width > max_pixels:
