@@ -17,7 +17,7 @@ from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -107,6 +107,40 @@ class RawRows:
         if len(found) < (bottom - top) * pixels:
             raise ImageError(f"{self._path} is cut short: it ends before row {bottom}")
         return found.reshape(bottom - top, *self._shape[1:])
+
+
+class BlockRows:
+    """Rows out of blocks, such as strips, tiles or chunks: a row of blocks is decoded at a time, and kept.
+
+    Args:
+        height: of the image.
+        tall: rows of pixels in a block.
+    """
+
+    def __init__(self, height: int, tall: int) -> None:
+        self._height, self._tall = height, tall
+        self._place, self._kept = (-1, -1), np.empty((0, 0, 0))
+
+    def rows(
+        self, top: int, bottom: int, decode: Callable[[int, int], NDArray[Any]], page: int = 0
+    ) -> NDArray[Any]:
+        """Return rows ``top`` to ``bottom``.
+
+        Args:
+            top: the first.
+            bottom: the one after the last.
+            decode: returns the rows of one row of blocks, by its first and the one after its last.
+            page: that they are of.
+        """
+        found = []
+        while top < bottom:
+            first = top // self._tall * self._tall
+            if self._place != (page, first):
+                self._kept = decode(first, min(first + self._tall, self._height))
+                self._place = page, first
+            found.append(self._kept[top - first : bottom - first])
+            top += len(found[-1])
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 class FileImage(ArrayImage):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.errors import ImageError, MissingExtraError
-from segzoo.images.arrays import RawRows
+from segzoo.images.arrays import BlockRows, RawRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,13 +104,13 @@ class SegmentRows:
         self._path, self._page = path, page
         key = page.keyframe
         height, width = key.imagelength, key.imagewidth
-        self._height, self._width, self._bands = height, width, bands
+        self._width, self._bands = width, bands
         self._tall = key.tilelength if key.is_tiled else min(key.rowsperstrip, height)
         self._wide = key.tilewidth if key.is_tiled else width
         self._across = -(-width // self._wide)
         self._first = first * self._across * -(-height // self._tall)
         self._dtype = np.dtype(page.dtype)
-        self._row, self._kept = -1, np.empty((0, width, bands), self._dtype)
+        self._blocks = BlockRows(height, self._tall)
 
     @property
     def resident(self) -> int:
@@ -119,27 +119,18 @@ class SegmentRows:
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows ``top`` to ``bottom``."""
-        found = []
-        while top < bottom:
-            row = top // self._tall
-            if row != self._row:
-                self._kept, self._row = self._decode(row), row
-            first = top - row * self._tall
-            found.append(self._kept[first : first + bottom - top])
-            top += len(found[-1])
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return self._blocks.rows(top, bottom, self._decode)
 
-    def _decode(self, row: int) -> NDArray[Any]:
-        height = min(self._tall, self._height - row * self._tall)
-        rows = np.zeros((height, self._width, self._bands), self._dtype)
+    def _decode(self, top: int, bottom: int) -> NDArray[Any]:
+        rows = np.zeros((bottom - top, self._width, self._bands), self._dtype)
         with self._path.open("rb") as file:
             for column in range(self._across):
-                index = self._first + row * self._across + column
+                index = self._first + top // self._tall * self._across + column
                 file.seek(self._page.dataoffsets[index])
                 data = file.read(self._page.databytecounts[index])
                 left = column * self._wide
                 part = rows[:, left : left + self._wide]
-                part[:] = self._segment(data, index)[:height, : part.shape[1]]
+                part[:] = self._segment(data, index)[: len(rows), : part.shape[1]]
         return rows
 
     def _segment(self, data: bytes, index: int) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from segzoo.errors import ImageError, missing_extra
 from segzoo.files import regular
-from segzoo.images.arrays import FEW, native
+from segzoo.images.arrays import FEW, BlockRows, native
 from segzoo.images.bands import names_of_bands
 from segzoo.images.sizes import check_pixels
 from segzoo.interfaces import ImageInfo
@@ -122,7 +123,7 @@ class ZarrImage:
             pixel_size=size,
             unit=unit,
         )
-        self._kept: tuple[int, int, NDArray[Any]] = (-1, -1, np.empty((0, 0, 0)))
+        self._blocks = BlockRows(self.info.height, self._tall)
 
     def read(self, page: int = 0, *, smallest: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return a page.
@@ -146,15 +147,7 @@ class ZarrImage:
         Raises:
             ImageError: a chunk is damaged.
         """
-        found, tall = [], self._tall
-        while top < bottom:
-            first = top // tall * tall
-            if self._kept[:2] != (page, first):
-                self._kept = -1, -1, self._kept[2][:0]
-                self._kept = page, first, self._decoded(page, first, min(first + tall, self.info.height))
-            found.append(self._kept[2][top - first : bottom - first])
-            top += len(found[-1])
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return self._blocks.rows(top, bottom, partial(self._decoded, page), page)
 
     def _decoded(self, page: int, top: int, bottom: int) -> NDArray[Any]:
         numbers = np.unravel_index(page, list(self._paged.values())) if self._paged else ()
