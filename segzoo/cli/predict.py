@@ -153,7 +153,6 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
 def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
     from segzoo.images import parse_pages
-    from segzoo.prediction.outputs.writing import read_format
     from segzoo.prediction.sources import find
     from segzoo.prediction.sources.finding import parse_share
     from segzoo.prediction.volumes import look_of, volume_paths
@@ -164,16 +163,9 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         Image.MAX_IMAGE_PIXELS = None
     with naming("--shard"):
         share = parse_share(options["shard"])
-    registry = zoo.registry("outputs")
-    wanted = [read_format(word.strip()) for word in options["outputs"].split(",")]
-    names = [name for name, _ in wanted]
-    known = dict.fromkeys([*registry.names(), *(name for name in names if name in registry)])
-    outputs = list(words_of("--outputs", ",".join(names), known))
-    if options["mix"]:
-        outputs = [MIX[options["mix"]]]
+    outputs, look = _outputs(options)
     if options["end"] is not None and options["end"] <= options["begin"]:
         raise OptionError(f"--until {options['end']:g} lies before --from {options['begin']:g}")
-    look = _look(options, {name: suffix for name, suffix in wanted if suffix})
     with naming("--pages"):
         pages = parse_pages(options["pages"])
     found = find(words, lists=options["lists"], pages=pages)
@@ -313,16 +305,24 @@ def _tell(done: Done) -> None:
         echo(f"  {printable(file)}")
 
 
-def _look(options: dict[str, Any], suffixes: Mapping[str, str]) -> OutputOptions:
+def _outputs(options: dict[str, Any]) -> tuple[list[str], OutputOptions]:
+    """Return the names of what is written for each image, and how it looks."""
     from segzoo.prediction.outputs import OutputOptions
+    from segzoo.prediction.outputs.writing import read_format
 
-    return OutputOptions(
+    registry = zoo.registry("outputs")
+    wanted = [read_format(word.strip()) for word in options["outputs"].split(",")]
+    names = [name for name, _ in wanted]
+    known = dict.fromkeys([*registry.names(), *(name for name in names if name in registry)])
+    outputs = list(words_of("--outputs", ",".join(names), known))
+    look = OutputOptions(
         opacity=options["opacity"],
         classes=tuple(options["only"]),
-        suffixes=suffixes,
+        suffixes={name: suffix for name, suffix in wanted if suffix},
         geojson_crs=options["geojson_crs"],
         overwrite=options["overwrite"],
     )
+    return [MIX[options["mix"]]] if options["mix"] else outputs, look
 
 
 def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
