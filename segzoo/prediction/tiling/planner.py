@@ -385,7 +385,7 @@ class Tiler:
             plan: of its tiles.
             probabilities: whether they are wanted.
             info: the metadata of the image's file.
-            look: told how the image is scaled, and its rows.
+            look: called with the scaling, and with rows before and after it.
 
         Returns:
             The mask ``(H, W)``, or ``(K, H, W)`` where classes overlap, and probabilities

@@ -58,7 +58,7 @@ def segment_large(
         thresholds: by class index; a class that has one is taken where its probability exceeds it.
         probabilities: takes the probabilities, if they are wanted.
         progress: told after each band how many rows of the mask are done.
-        look: told how the image is scaled, and its rows.
+        look: called with the scaling, and with rows before and after it.
 
     Raises:
         OptionError: the plan is for another size, or for another resizing.

@@ -105,7 +105,7 @@ def segment_video(
         overwrite: whether ``out`` may exist.
         keeping: returns what a record knows of ``out``, and is given the result before ``out`` gets its name.
         on_message: called for broken frames, and for sound that cannot be copied.
-        progress: hears how many frames are written, and of how many, where that is known.
+        progress: called with how many frames are written, and of how many, where that is known.
 
     Raises:
         MissingExtraError: PyAV is not installed.
@@ -239,14 +239,14 @@ def _reasons(video: Video) -> str:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Which frames of videos are taken, and who hears of them.
+    """Which frames of videos are taken, and what is called meanwhile.
 
     Attributes:
         every: take one frame of so many.
         first: seconds of the video to begin at.
         last: seconds to end at; ``None`` is its end.
         on_message: called for broken frames, and for sound that cannot be copied.
-        progress: hears how many frames are written, and of how many, where that is known.
+        progress: called with how many frames are written, and of how many, where that is known.
     """
 
     every: int = 1
