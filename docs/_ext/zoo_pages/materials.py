@@ -16,7 +16,7 @@ from zoo_pages.networks import title
 from zoo_pages.table import NOTHING, Cell, Row, Table, cell, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from segzoo.specs import DatasetSpec
 
@@ -111,70 +111,48 @@ def _contract(text: str) -> list[nodes.Node | str]:
     return [html("p", first), *([details("the whole contract", html("ul", *lines))] if lines else [])]
 
 
-def named(kind: str, heading: str, setting: str, *, when: str = "When training") -> Callable[[str], Table]:
-    """Return the table of a kind whose parts are named in a setting: a recipe's, or an option."""
+def plain(
+    kind: str, heading: str, columns: Mapping[str, Callable[[facts.Part], str]]
+) -> Callable[[str], Table]:
+    """Return the table of a kind whose further columns each hold one piece of code, or nothing."""
+    names = (heading, *columns)
+
+    def row(one: facts.Part) -> Row:
+        texts = [column(one) for column in columns.values()]
+        return Row(
+            name=one.name,
+            cells=(title(one), *(cell(code(text) if text else "") for text in texts)),
+            facets={"package": [project_of(one.entry.owner)]},
+        )
 
     def made(docname: str) -> Table:
         del docname
-        columns = (heading, when)
-        rows = rows_of(kind, lambda one: _named(one, setting), facts.parts(kind), len(columns))
+        rows = rows_of(kind, row, facts.parts(kind), len(names))
         return Table(
-            kind=kind, caption=kind.capitalize(), columns=columns, rows=rows, facets={"package": "Package"}
+            kind=kind, caption=kind.capitalize(), columns=names, rows=rows, facets={"package": "Package"}
         )
 
     return made
 
 
-def _named(one: facts.Part, setting: str) -> Row:
-    return Row(
-        name=one.name,
-        cells=(title(one), cell(code(setting.format(one.name)))),
-        facets={"package": [project_of(one.entry.owner)]},
-    )
+def named(kind: str, heading: str, setting: str, *, when: str = "When training") -> Callable[[str], Table]:
+    """Return the table of a kind whose parts are named in a setting: a recipe's, or an option."""
+    return plain(kind, heading, {when: lambda one: setting.format(one.name)})
 
 
-def outputs(docname: str) -> Table:
-    """Return the table of outputs."""
-    del docname
-    columns = ("Output", "File", "Formats")
-    return Table(
-        kind="outputs",
-        caption="Outputs",
-        columns=columns,
-        rows=rows_of("outputs", _output, facts.parts("outputs"), len(columns)),
-        facets={"package": "Package"},
-    )
-
-
-def _output(one: facts.Part) -> Row:
-    spec = one.entry.spec
-    return Row(
-        name=one.name,
-        cells=(title(one), cell(code(f"NAME{spec.suffix}")), cell(code(" ".join(spec.formats)))),
-        facets={"package": [project_of(one.entry.owner)]},
-    )
-
-
-def readers(docname: str) -> Table:
-    """Return the table of readers."""
-    del docname
-    columns = ("Reader", "Files", "Needs")
-    return Table(
-        kind="readers",
-        caption="Readers",
-        columns=columns,
-        rows=rows_of("readers", _reader, facts.parts("readers"), len(columns)),
-        facets={"package": "Package"},
-    )
-
-
-def _reader(one: facts.Part) -> Row:
-    spec = one.entry.spec
-    return Row(
-        name=one.name,
-        cells=(title(one), cell(code(" ".join(spec.suffixes))), cell(spec.extra and code(spec.extra))),
-        facets={"package": [project_of(one.entry.owner)]},
-    )
+outputs = plain(
+    "outputs",
+    "Output",
+    {
+        "File": lambda one: f"NAME{one.entry.spec.suffix}",
+        "Formats": lambda one: " ".join(one.entry.spec.formats),
+    },
+)
+readers = plain(
+    "readers",
+    "Reader",
+    {"Files": lambda one: " ".join(one.entry.spec.suffixes), "Needs": lambda one: one.entry.spec.extra},
+)
 
 
 def recipes(docname: str) -> Table:
@@ -235,9 +213,9 @@ def layouts(docname: str) -> Table:
 def _layout(one: facts.Part) -> Row:
     spec = one.entry.spec
     page = [html("p", link(spec.homepage, "The program"))] if link_of(spec.homepage) else []
-    marks = html("ul", *(html("li", code(mark)) for mark in spec.marks), classes=["zoo-names"])
+    signature = html("ul", *(html("li", code(tensor)) for tensor in spec.signature), classes=["zoo-names"])
     return Row(
         name=one.name,
-        cells=(title(one, *page), cell(marks), cell(spec.licence or "not stated")),
+        cells=(title(one, *page), cell(signature), cell(spec.licence or "not stated")),
         facets={"package": [project_of(one.entry.owner)]},
     )
