@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
 
+#: What files of masks may have after the name of their image, and of the class.
+_SUFFIXES = ("", "_mask")
+
 
 def score_predictions(
     predictions: str | os.PathLike[str],
@@ -110,10 +113,6 @@ def score_predictions(
         seed=seed,
         unscored=unscored or (),
     )
-
-
-#: What files of masks may have after the name of their image, and of the class.
-_SUFFIXES = ("", "_mask")
 
 
 class _Truths:

@@ -86,15 +86,17 @@ class ClassScore:
     iou_interval: Interval | None = None
 
 
-#: The rules by which `ClassScore` and the confusion matrix count.
-_WITH_BACKGROUND = ", background a class like the others"
-CLASS_CONTRACT = (
-    f"pixels of all images counted together at the image's own size{_WITH_BACKGROUND}; "
-    "ignored pixels and those outside the field of view left out; a class in neither mask has no score, "
-    "precision and recall of a class in one mask only are 0"
-)
+def _contract(background: str) -> str:
+    return (
+        f"pixels of all images counted together at the image's own size{background}; "
+        "ignored pixels and those outside the field of view left out; a class in neither mask has no score, "
+        "precision and recall of a class in one mask only are 0"
+    )
 
 
+#: The rules by which `ClassScore` and the confusion matrix count, with a background and without.
+CLASS_CONTRACT = _contract(", background a class like the others")
+_BARE_CONTRACT = _contract("")
 #: The same for classes that overlap, which have no confusion matrix.
 _APART_CONTRACT = (
     "pixels of all images counted together at the image's own size, each class by itself: a pixel may count "
@@ -107,7 +109,7 @@ def class_contract(labels: Labels) -> str:
     """Return the rules by which `ClassScore` counts."""
     if labels.overlapping:
         return _APART_CONTRACT
-    return CLASS_CONTRACT if labels.background is not None else CLASS_CONTRACT.replace(_WITH_BACKGROUND, "")
+    return _BARE_CONTRACT if labels.background is None else CLASS_CONTRACT
 
 
 @dataclass(frozen=True)
