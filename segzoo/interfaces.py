@@ -127,8 +127,8 @@ class ImageInfo:
             cal_max), after any rescaling of stored values; for the eye, and as a hint.
         inverted: whether low values are bright (TIFF's WhiteIsZero, DICOM's MONOCHROME1); the values
             themselves are as stored.
-        mask_suffix: of the format that the masks of all pages go back into as one file, which the reader
-            writes, such as ``".nii.gz"``; empty for none.
+        mask_suffix: suffix of the one file into which the reader writes the masks of all pages, such as
+            ``".nii.gz"``; empty if it writes none.
         extra: what else a writer of the same format needs to write a mask that lies where the image lies;
             plain data. ``affine``, four rows of four numbers, maps column, row and page to millimetres
             towards the right, front and head of a body.
