@@ -114,7 +114,7 @@ class FolderDataset(Pairs):
         void = None if ignore_colour is None else _colour(ignore_colour)
         objects = None
         if instances is not False:
-            _check_alone(values=values, palette=palette, per_class=per_class, overlapping=overlapping)
+            _check_exclusive(values=values, palette=palette, per_class=per_class, overlapping=overlapping)
             objects = numbered_objects(instances, labels, rows, source=table, ignore_colour=void)
         pairs = _part(Path(root), split, finder)
         super().__init__(pairs, labels, scale=scale, ignore_colour=void, objects=objects)
@@ -283,7 +283,7 @@ def _layer_names(root: Path, masks: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _check_alone(**others: object) -> None:
+def _check_exclusive(**others: object) -> None:
     """Refuse what would say the meaning of numbers a second time."""
     for name, value in others.items():
         if value:

@@ -96,8 +96,10 @@ def _class_means(
     weighed = counts[2] if weights == "frequency" and prefix == "pooled" else None
     if weighed is not None and not weighed.any():
         weighed = None
-    shared = {"names": names, "pixels": counts[3], "weights": weighed, "per_class": per_class}
-    return average_classes(prefix, rate_of(measure, counts), **shared)
+    values = rate_of(measure, counts)
+    return average_classes(
+        prefix, values, names=names, pixels=counts[3], weights=weighed, per_class=per_class
+    )
 
 
 def agreement(*, labels: Labels, measure: Literal["accuracy", "kappa", "mcc"] = "accuracy") -> Counted:
