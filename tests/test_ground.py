@@ -19,8 +19,7 @@ import segzoo
 from segzoo.cli import run
 from segzoo.images.georeference import EXTRA, read_geo_tags
 from segzoo.interfaces import GeoReference, ImageInfo
-from segzoo.prediction import ground
-from segzoo.prediction.outputs import OutputOptions, output_files, write_output, write_outputs
+from segzoo.prediction.outputs import OutputOptions, ground, output_files, write_output, write_outputs
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.specs import Labels
 

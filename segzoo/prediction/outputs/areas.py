@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.prediction.ground import pixel_areas
+from segzoo.prediction.outputs.ground import pixel_areas
 from segzoo.prediction.outputs.interface import Band, Output
 from segzoo.printing import csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segzoo.prediction.ground import PixelAreas
+    from segzoo.prediction.outputs.ground import PixelAreas
     from segzoo.prediction.segmentation import Segmentation
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.distribution import extra_line
-from segzoo.prediction.ground import LONGITUDES, needs_pyproj, pixel_areas, project, urn
+from segzoo.prediction.outputs.ground import LONGITUDES, needs_pyproj, pixel_areas, project, urn
 from segzoo.prediction.outputs.interface import Band, Output, to_json
 from segzoo.prediction.outputs.polygons import trace_polygons
 
