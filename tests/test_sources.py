@@ -188,3 +188,10 @@ def test_arrays_are_images_of_a_folder_that_has_no_others(tmp_path):
     assert [image.name for image in find_sources([str(folder)])] == ["a"]
     Image.new("RGB", (4, 4)).save(folder / "b.png")
     assert [image.name for image in find_sources([str(folder)])] == ["b"]
+
+
+def test_a_folder_whose_files_a_plugin_reads_says_which(tmp_path, monkeypatch):
+    (tmp_path / "1.dcm").write_bytes(b"?")
+    monkeypatch.setattr("segzoo.prediction.sources.finding.searched_suffixes", lambda: frozenset({".png"}))
+    with pytest.raises(ImageError, match=r"and no video; segzoo-science reads such files: pip install"):
+        find_sources([str(tmp_path)])

@@ -48,7 +48,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
         reason = (
             "the file is empty"
             if empty
-            else f"it holds no image in a format that a reader knows{_hint(path)}"
+            else f"it holds no image in a format that a reader knows{reader_hint(path)}"
         )
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
@@ -85,7 +85,7 @@ def naming_file(image: object) -> Iterator[None]:
         raise ImageError(f"{image}: {error}") from error
 
 
-def _hint(path: Path) -> str:
+def reader_hint(path: Path) -> str:
     """Return which plug-in reads files of a suffix, for those that segzoo's own do not."""
     plugin = next((one for suffix, one in _ELSEWHERE.items() if path.name.lower().endswith(suffix)), "")
     return f"; {plugin.partition('[')[0]} reads such files: pip install '{plugin}'" if plugin else ""

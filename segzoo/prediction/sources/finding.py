@@ -27,6 +27,7 @@ from segzoo.images import (
     searched_suffixes,
     without_suffix,
 )
+from segzoo.images.naming import reader_hint
 from segzoo.options import shown as shown_value
 from segzoo.prediction.manifest import written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, info_of
@@ -197,9 +198,9 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
         # Beside pictures, arrays are what segzoo wrote of them, such as probabilities.
         inside = _inside(path, searched_suffixes() | VIDEO_SUFFIXES) or _inside(path, _ARRAYS)
         if not inside:
-            raise ImageError(
-                f"{path} holds no image ({' '.join(sorted(searched_suffixes() | _ARRAYS))}) and no video"
-            )
+            hint = next(filter(None, map(reader_hint, sorted(path.rglob("*")))), "")
+            known = " ".join(sorted(searched_suffixes() | _ARRAYS))
+            raise ImageError(f"{path} holds no image ({known}) and no video{hint}")
         return [(p, p.relative_to(path)) for p in search.kept(inside, path)]
     if os.path.lexists(path):
         return [(path, Path(path.name))]
