@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,11 +70,14 @@ class _Subject:
     ) -> None:
         self.spec, self.example, self.options = spec, example, options
         self.what = f"reader {spec.name!r}"
-        self._stack = ExitStack()
 
     @cached_property
+    def _temporary(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory()  # removed with the subject, which has no end of its own
+
+    @property
     def folder(self) -> Path:
-        return Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        return Path(self._temporary.name)
 
     @cached_property
     def file(self) -> Path | None:
