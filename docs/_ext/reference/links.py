@@ -40,7 +40,7 @@ _ELSEWHERE = {
 }
 
 
-#: What stands in the reference twice, under the name that people type.
+#: The public name of what the reference documents twice.
 _TWICE = {"Predictor": "segzoo.Predictor"}
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -67,9 +67,9 @@ def source(domain: str, info: dict[str, str]) -> str | None:
 
 
 def choose(app: Sphinx, doctree: document) -> None:
-    """Lead to the name that people type where a name stands in the reference twice.
+    """Point ambiguous cross references at the public name, and names of builtins at Python's own.
 
-    A signature's `bytes` leads to Python's own, not to an attribute that is called so.
+    Otherwise a signature's `bytes` would lead to an attribute of that name.
     """
     from sphinx.addnodes import pending_xref
 
