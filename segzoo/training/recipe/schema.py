@@ -46,7 +46,7 @@ class Recipe:
         data_options: of the data set, such as ``classes``.
         bands: which bands of the images the network gets, in this order: numbers from 1 or names; where
             empty, the model's own or all.
-        intensity: how pixel values become numbers, as `segzoo.images.intensity.parse_intensity` reads it,
+        intensity: how pixel values become numbers, as `segzoo.specs.parse_intensity` reads it,
             such as ``range:0,4095``; where empty, the model's own.
         split: how images are divided where the data set's own ``train`` and ``val`` are not wanted:
             ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or which
