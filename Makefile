@@ -12,6 +12,8 @@ BROWSER := $(VENV)/.browser
 UNNAME := $(BIN)/python -m pip uninstall -qq --yes --disable-pip-version-check segzoo
 # Two cores shared by tests in parallel and by torch's threads inside them would fight.
 export OMP_NUM_THREADS ?= 1
+# Containers often forbid to keep bytecode; then every process that a test starts compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo docs browse test fast campaign lint format template clean
 
