@@ -13,14 +13,13 @@ from segzoo.errors import (
     OptionError,
     PluginError,
     SegzooError,
-    UnknownNameError,
     did_you_mean,
-    no_address,
 )
 from segzoo.interfaces import Dataset
 from segzoo.options import shown
 from segzoo.plugins import resolve
 from segzoo.plugins.guard import building
+from segzoo.recognition import chosen
 from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
@@ -44,26 +43,24 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        data: a registered data set, a folder of images and masks, or a list of them (.csv, .json).
+        data: a registered data set; or a folder or a file of a format that one of them recognises, such as
+            two folders of images and masks or a file of COCO's; or an address, such as ``hf:org/name``.
         root: where a registered one lies; by default the folder of its name in ``$SEGZOO_DATA``.
         split: which part of it.
         cache: whether to keep decoded samples in memory; or the folder to keep them in on disk.
         **options: of the data set.
 
     Raises:
-        UnknownNameError: ``data`` is neither a name nor a folder or list.
+        UnknownNameError: ``data`` is neither a name nor a folder or file that is recognised.
+        OptionError: ``data`` can be read in several ways; the text names them.
         FailureError: the root does not hold the data.
     """
-    registered = zoo.registry("datasets")
-    data, root = _named(data, root)
-    if data not in registered:
-        raise UnknownNameError(
-            registered.unknown(data, also=f", and there is no folder of that name{no_address(data)}")
-        )
+    reading = chosen(data, root)
     if not isinstance(cache, bool | str | os.PathLike) or cache == "":
         raise OptionError(f"cache must be true, false or a folder, got {shown(cache)}")
-    spec = registered.get(data)
-    place = _root(spec.name, root)
+    spec = zoo.registry("datasets").get(reading.name)
+    options = {**reading.options, **options}
+    place: Any = reading.root if spec.scheme else _root(reading.name, reading.root)
     made = _build(spec, place, split=split, **options)
     if not isinstance(made, Dataset):
         raise PluginError(f"data set {spec.name!r}: {type(made).__name__} has no labels, length or items")
@@ -71,7 +68,8 @@ def open_dataset(
         return made
     from segzoo.datasets.cached import Cached
 
-    key = repr((spec.factory, str(place.resolve()), split, sorted({**spec.options, **options}.items())))
+    where = str(place) if spec.scheme else str(place.resolve())
+    key = repr((spec.factory, where, split, sorted({**spec.options, **options}.items())))
     return Cached(made, None if cache is True else cache, key=key)
 
 
@@ -82,20 +80,9 @@ def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path:
         data: as that of `open_dataset`.
         root: as that of `open_dataset`.
     """
-    data, root = _named(data, root)
-    place = _root(data, root)
+    reading = chosen(data, root)
+    place = _root(reading.name, reading.root)
     return place.parent if place.is_file() else place
-
-
-def _named(data: str, root: str | os.PathLike[str] | None) -> tuple[str, str | os.PathLike[str] | None]:
-    """Return the registered data set, and its root, that a folder or a list stands for."""
-    if data not in zoo.registry("datasets") and (Path(data).is_dir() or _is_list(Path(data))):
-        return "folder", data
-    return data, root
-
-
-def _is_list(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".json") and path.is_file()
 
 
 def make_metric(name: str, labels: Labels, **options: Any) -> Metric:

@@ -162,20 +162,6 @@ def segzoo_datasets() -> Iterable[DatasetSpec]:
             layout="images/ and masks/ (or imgs/, labels/), one mask per image with the same stem; "
             "or a list of pairs, .csv or .json",
         ),
-        DatasetSpec(
-            name="labelme",
-            factory="segzoo.datasets.labelme:labelme",
-            splits=("train", "val", "test"),
-            summary="your own images with the shapes drawn in labelme",
-            layout="one .json of labelme per image, with its image beside it or inside",
-        ),
-        DatasetSpec(
-            name="coco",
-            factory="segzoo.datasets.coco:coco",
-            splits=("train", "val", "test"),
-            summary="your own images with objects in a JSON file of COCO's",
-            layout="annotations/instances_train*.json, train/_annotations.coco.json or one .json; images",
-        ),
     ]
 
 

@@ -7,7 +7,7 @@ Importing this module imports neither torch nor numpy.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -223,12 +223,39 @@ class Sample:
     info: ImageInfo | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """What a data set tells the person of its files, through `segzoo data check`.
+
+    Attributes:
+        kind: a short, stable word for programs, such as ``"no-area"``.
+        severity: ``error`` stops training or makes it pointless; ``warning`` trains, but probably not what
+            was meant; ``note`` is good to know.
+        what: what was found, in one line.
+        advice: what it means and what to do.
+        count: how many files, images or objects it concerns.
+        examples: some of them.
+    """
+
+    kind: str
+    severity: Literal["error", "warning", "note"]
+    what: str
+    advice: str = ""
+    count: int = 0
+    examples: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Dataset(Protocol):
     """A sequence of samples with labels; decoding happens in ``__getitem__``.
 
     Attributes:
         labels: the classes of its masks.
+
+    Optional attributes:
+        names (list[str]): the name of each sample, known without decoding it.
+        files (method): ``files(index)`` gives the files that a sample is made of.
+        remarks (tuple[Remark, ...]): what the person should know of the files.
     """
 
     labels: Labels

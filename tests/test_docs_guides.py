@@ -106,6 +106,7 @@ def test_every_metric_has_its_contract_and_is_explained():
 
 def test_every_setting_that_the_guide_of_data_names_is_an_option_of_folders():
     from segzoo.datasets.coco import coco
+
     from segzoo.datasets.folder import FolderDataset
 
     known = {name for one in (FolderDataset, coco) for name in inspect.signature(one).parameters}

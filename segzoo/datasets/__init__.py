@@ -7,19 +7,35 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
     from segzoo.datasets.folder import slices
+    from segzoo.datasets.glance import Glance
     from segzoo.datasets.matching import match
     from segzoo.datasets.pairs import Pair, Pairs, find_root
+    from segzoo.datasets.shapes import Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
     from segzoo.datasets.splits import Split, check_split, hundredth_of, split_of
     from segzoo.datasets.zips import Zip
 
 # Imported when first used: a list of what there is needs none of it.
 _WHERE = {
+    "AnnotatedImage": "annotated",
+    "AnnotatedImages": "annotated",
+    "Ellipse": "shapes",
+    "Glance": "glance",
+    "Line": "shapes",
     "Pair": "pairs",
     "Pairs": "pairs",
+    "Patch": "shapes",
+    "Polygon": "shapes",
+    "Region": "annotated",
+    "Runs": "shapes",
+    "Several": "shapes",
+    "Shape": "shapes",
     "Split": "splits",
+    "Stencil": "shapes",
     "Zip": "zips",
     "check_split": "splits",
+    "class_labels": "annotated",
     "find_root": "pairs",
     "hundredth_of": "splits",
     "match": "matching",
@@ -28,11 +44,24 @@ _WHERE = {
 }
 
 __all__ = [
+    "AnnotatedImage",
+    "AnnotatedImages",
+    "Ellipse",
+    "Glance",
+    "Line",
     "Pair",
     "Pairs",
+    "Patch",
+    "Polygon",
+    "Region",
+    "Runs",
+    "Several",
+    "Shape",
     "Split",
+    "Stencil",
     "Zip",
     "check_split",
+    "class_labels",
     "find_root",
     "hundredth_of",
     "match",

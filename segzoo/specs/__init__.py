@@ -8,7 +8,7 @@ hooks (`segzoo.hooks`); `segzoo.zoo` collects them.
 from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
-from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec
+from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec, Recognition
 from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
@@ -51,6 +51,7 @@ __all__ = [
     "Preprocessing",
     "ReaderSpec",
     "RecipeSpec",
+    "Recognition",
     "Resize",
     "ScheduleSpec",
     "Spec",

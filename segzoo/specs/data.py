@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from segzoo.errors import UsageError
-from segzoo.specs.base import PartSpec
+from segzoo.specs.base import PartSpec, check_callable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from segzoo.specs.pictures import Labels
 
 
@@ -48,6 +51,12 @@ class DatasetSpec(PartSpec):
         homepage: where people get it.
         archives: the files that it comes in, where its terms let a program fetch them.
         by_hand: how people get it where they do not, in words.
+        recognise: ``"package.module:callable"`` that looks at a folder or a file and says whether it is this
+            data set; empty where only its name opens it. It is called with a `segzoo.datasets.Glance`, and
+            returns a `Recognition` or ``None``. It looks at names and the beginnings of files, so that it is
+            quick, and raises nothing.
+        scheme: what an address of this data set begins with, such as ``"hf:"``: ``--data hf:org/name`` opens
+            it with ``org/name`` as its root; empty where it lies in a folder.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -59,6 +68,36 @@ class DatasetSpec(PartSpec):
     homepage: str = ""
     archives: tuple[Archive, ...] = ()
     by_hand: str = ""
+    recognise: str = ""
+    scheme: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recognise:
+            check_callable(self, "recognise", self.recognise)
+        if self.scheme and not re.fullmatch(r"[a-z][a-z0-9+.-]*:", self.scheme):
+            raise UsageError(
+                f"dataset {self.name!r}: scheme {self.scheme!r} must be lower case and end in a colon"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition:
+    """What a data set says of a folder or a file that it recognises as its own.
+
+    Attributes:
+        told: what it is, in words that begin with the format: ``"YOLO-seg, 3 classes, train and val as
+            data.yaml says"``.
+        root: what to open, where it is not the place that was looked at.
+        options: of the data set, that opening takes.
+        masks: whether its masks are image files beside the images, so that the plain reading of the folder
+            finds the same files: it is then not a second reading.
+    """
+
+    told: str
+    root: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    masks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from segzoo.errors import UsageError
-from segzoo.specs.base import PartSpec
+from segzoo.specs.base import PartSpec, check_callable
 
 #: ``exact``: logits within 1e-4 of eager float32, relative to the largest; ``fast``: half the bits, where
 #: the machine computes faster with them; ``fastest``: 8-bit integers, calibrated on images.
@@ -53,6 +53,10 @@ class OutputSpec(PartSpec):
         together: formats whose file holds all classes where they overlap: `Output.draw` is given masks
             ``(K, H, W)``. In other formats each class has a file of its own, and is drawn as class 1 on
             background.
+        joined: the name of a file that holds this output of all images of a run, such as ``"areas.csv"``;
+            empty for none.
+        joins: ``"package.module:callable"`` that writes it: called with a binary file open for writing, and
+            the names of images with the paths of their files, in order.
     """
 
     kind: ClassVar[str] = "output"
@@ -63,9 +67,15 @@ class OutputSpec(PartSpec):
     needs: tuple[str, ...] = ()
     memory: int = 0
     together: tuple[str, ...] = ()
+    joined: str = ""
+    joins: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.joins:
+            check_callable(self, "joins", self.joins)
+        if bool(self.joins) != bool(self.joined):
+            raise UsageError(f"output {self.name!r}: joined and joins go together: say both or none")
         _, dot, ending = self.suffix.rpartition(".")
         if not self.formats:
             object.__setattr__(self, "formats", (dot + ending,))

@@ -11,6 +11,7 @@ from segzoo.architecture import plan
 from segzoo.build import make_loss
 from segzoo.errors import OptionError, UnknownNameError, UsageError, did_you_mean
 from segzoo.plugins import resolve
+from segzoo.recognition import FOLDER, chosen
 from segzoo.specs import Resize, WeightsSpec, parse_intensity
 from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.splits import check_split_options
@@ -52,7 +53,10 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
 
 def _data(recipe: Recipe) -> None:
     registry = zoo.registry("datasets")
-    name = recipe.data if recipe.data in registry else "folder"
+    try:
+        name = chosen(recipe.data, recipe.root).name
+    except UnknownNameError:  # the data may lie on another machine
+        name = FOLDER
     takes = _arguments(resolve(registry.get(name).factory), given=("root", "split"))
     if takes is not None:
         _check_options("data", name, recipe.data_options, [*takes, *_OF_DATA])

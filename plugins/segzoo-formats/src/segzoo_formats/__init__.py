@@ -1,0 +1,38 @@
+"""Annotation tools for segzoo: their files are read, recognised, and written back."""
+
+from __future__ import annotations
+
+try:
+    from segzoo.hooks import hookimpl
+except ModuleNotFoundError as error:
+    if error.name == "segzoo.hooks":
+        error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
+    raise
+from segzoo.specs import DatasetSpec
+
+_SPLITS = ("train", "val", "test")
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="coco",
+            factory="segzoo_formats.coco:coco",
+            splits=_SPLITS,
+            summary="your own images with objects in a JSON file of COCO's",
+            layout="annotations/instances_train*.json, train/_annotations.coco.json or one .json; images",
+        ),
+        DatasetSpec(
+            name="labelme",
+            factory="segzoo_formats.labelme:labelme",
+            splits=_SPLITS,
+            summary="your own images with the shapes drawn in labelme",
+            layout="one .json of labelme per image, with its image beside it or inside",
+        ),
+    ]

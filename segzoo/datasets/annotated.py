@@ -1,0 +1,211 @@
+"""Images with annotated regions as a data set: what every annotation tool's file comes to.
+
+A reader of a format lists its images with `AnnotatedImage`, says what lies in each with `Region`, and returns
+`AnnotatedImages`. How regions cover one another, what is ignored and how objects are numbered is decided
+here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
+from segzoo.images import read_with_info
+from segzoo.interfaces import Sample
+from segzoo.options import listed
+from segzoo.specs import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.datasets.shapes import Patch, Shape
+    from segzoo.interfaces import ImageInfo, Remark
+
+#: Which region covers which: the later in the ``file``, or the smaller by ``area``.
+Order = Literal["file", "area"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """One annotated region of an image.
+
+    Attributes:
+        shape: the pixels that it covers.
+        label: index of its class; ``None`` where nothing counts.
+        layer: regions of a lower layer lie below all others, such as crowds (-1).
+        number: regions of one class with the same number are one object; ``None`` is an object of its own.
+        erases: whether it takes away what lies below, and nothing else; its label says nothing then.
+    """
+
+    shape: Shape
+    label: int | None
+    layer: int = 0
+    number: Hashable = None
+    erases: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image that an annotation file lists.
+
+    Attributes:
+        name: unique within the data set.
+        part: train, val or test.
+        image: its file.
+        source: the file that says what lies in it.
+        regions: called when the sample is drawn, so that files are read and shapes are made no earlier. It
+            pickles: a `functools.partial` of a function of a module.
+        size: (height, width) as the file says it; ``None`` where it does not.
+        inside: reads the image from the annotation file, where it is no file of its own.
+    """
+
+    name: str
+    part: str
+    image: Path
+    source: Path
+    regions: Callable[[], Sequence[Region]]
+    size: tuple[int, int] | None = None
+    inside: Callable[[], tuple[NDArray[Any], ImageInfo]] | None = None
+
+
+class AnnotatedImages:
+    """Samples of annotated images, with instances unless classes overlap.
+
+    Args:
+        images: those of one split.
+        labels: the classes; their ``ignore_index`` is set where regions may be ignored.
+        order: which region covers which.
+        remarks: what the person should know of the files, for `segzoo data check`.
+
+    Raises:
+        FailureError: two images have one name, or files are not there; the text lists them.
+    """
+
+    def __init__(
+        self,
+        images: Iterable[AnnotatedImage],
+        labels: Labels,
+        *,
+        order: Order = "file",
+        remarks: Sequence[Remark] = (),
+    ) -> None:
+        self.labels, self.images, self.order = labels, list(images), order
+        self.remarks = tuple(remarks)
+        self.names = [image.name for image in self.images]
+        name, times = Counter(self.names).most_common(1)[0] if self.names else ("", 0)
+        if times > 1:
+            raise FailureError(f"{self.images[0].source}: {times} images are called {name!r}: rename them")
+        gone = [one for one in self.images if one.inside is None and not one.image.is_file()]
+        if gone:
+            raise FailureError(
+                f"{len(gone)} of the {len(self.images)} images that {gone[0].source} lists are not there: "
+                f"{listed([str(one.image.name) for one in gone])}. Add them, or take them out of the file"
+            )
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Return the files that a sample is made of."""
+        one = self.images[index]
+        return (one.source,) if one.inside else (one.image, one.source)
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Draw one sample.
+
+        Raises:
+            ImageError: the image cannot be read.
+            MaskError: a region is damaged, or the image has another size than its file says.
+        """
+        one = self.images[index]
+        image, info = one.inside() if one.inside else _read(one)
+        size = image.shape[0], image.shape[1]
+        if one.size not in (None, size):
+            raise MaskError(
+                f"{one.source} says that {one.image.name} is {one.size} (height, width), and it is {size}: "
+                "the file may belong to other images, or the image's EXIF data turns it"
+            )
+        drawn = self._drawn(one, size)
+        sample = Sample(image=image, mask=np.empty(0, np.uint8), name=one.name, info=info)
+        if self.labels.overlapping:
+            return replace(sample, mask=self._planes(drawn, size))
+        mask, instances = self._mask(drawn, size)
+        return replace(sample, mask=mask, instances=instances)
+
+    def _drawn(self, one: AnnotatedImage, size: tuple[int, int]) -> list[tuple[Region, Patch]]:
+        """Return the regions with their pixels, in the order in which they cover one another."""
+        drawn = [(region, region.shape.draw(size)) for region in one.regions()]
+        if self.order == "area":
+            drawn.sort(key=lambda pair: -pair[1].area)
+        return sorted(drawn, key=lambda pair: pair[0].layer)
+
+    def _mask(
+        self, drawn: Sequence[tuple[Region, Patch]], size: tuple[int, int]
+    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        background, ignored = self.labels.background, self.labels.ignore_index
+        rest = ignored if background is None else background
+        mask, instances = np.full(size, rest or 0, self.labels.index_type), np.zeros(size, np.int32)
+        numbers: dict[Hashable, int] = {}
+        for place, (region, patch) in enumerate(drawn):
+            label = rest or 0 if region.erases else region.label
+            key = ("alone", place) if region.number is None else (label, region.number)
+            counts = not region.erases and label is not None and label != background
+            mask[patch.place][patch.inside] = ignored if label is None else label
+            number = numbers.setdefault(key, len(numbers) + 1) if counts else 0
+            instances[patch.place][patch.inside] = number
+        return mask, instances
+
+    def _planes(self, drawn: Sequence[tuple[Region, Patch]], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the mask of each class; what is ignored is so for all classes."""
+        planes = np.zeros((len(self.labels.classes), *size), np.uint8)
+        for region, patch in drawn:
+            if region.label is None or region.erases:
+                planes[:, *patch.place][:, patch.inside] = 0 if region.erases else self.labels.unused_index
+            else:
+                planes[region.label][patch.place][patch.inside] = 1
+        return planes
+
+
+def _read(one: AnnotatedImage) -> tuple[NDArray[Any], ImageInfo]:
+    try:
+        return read_with_info(one.image)
+    except ImageError as error:
+        if one.image.is_file():
+            raise
+        raise ImageError(
+            f"there is no {one.image} any more: it was there when the data set was opened. Put it back, or"
+            " open the data set anew"
+        ) from error
+
+
+def class_labels(
+    found: Sequence[str], wanted: Sequence[str] | str = (), *, overlapping: bool = False, source: object = ""
+) -> Labels:
+    """Return the labels of annotated classes: a background before them, unless they overlap; void is ignored.
+
+    Args:
+        found: names of all classes that the files list, in their order.
+        wanted: those that are trained, in this order; all of them where empty. What belongs to others is
+            background.
+        overlapping: whether a pixel may have several classes.
+        source: the file or folder, for the error.
+
+    Raises:
+        OptionError: a class that is wanted is not there.
+    """
+    if isinstance(wanted, str):
+        wanted = [name.strip() for name in wanted.split(",") if name.strip()]
+    for name in wanted:
+        if name not in found:
+            raise OptionError(f"{source} has no class {name!r}{did_you_mean(name, found)}")
+    names = tuple(name for name in tuple(wanted) or tuple(found) if name != "background")
+    labels = Labels(classes=names if overlapping else ("background", *names), overlapping=overlapping)
+    return replace(labels, ignore_index=labels.unused_index)

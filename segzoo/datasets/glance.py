@@ -1,0 +1,99 @@
+"""A quick look at a folder or a file, shared by everything that asks what it is.
+
+Listings and the beginnings of files are kept, so that twenty recognisers cost as much as one. A folder of
+millions of files is looked at in part.
+"""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from segzoo import json_text
+
+#: Entries of one folder that are looked at.
+MOST_ENTRIES = 20_000
+#: Bytes of a file that `Glance.head` reads.
+HEAD = 65_536
+#: Largest file in bytes that `Glance.json` reads whole.
+MOST_JSON = 32 << 20
+
+
+class Glance:
+    """What lies at a place.
+
+    Args:
+        path: a folder or a file.
+
+    Attributes:
+        path: as it was given.
+        folder: the folder itself, or the one that the file lies in.
+        file: the file; ``None`` where the place is a folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.file = self.path if self.path.is_file() else None
+        self.folder = self.path.parent if self.file else self.path
+        self._listed: dict[Path, tuple[list[str], list[str]]] = {}
+        self._heads: dict[Path, str] = {}
+        self._parsed: dict[Path, Any] = {}
+
+    def folders(self, inner: str = "") -> list[str]:
+        """Return the names of the folders in the folder, or in one below it; sorted, without hidden ones."""
+        return self._list(self.folder / inner)[0]
+
+    def files(self, pattern: str = "*", inner: str = "") -> list[Path]:
+        """Return the files in the folder, or in one below it, whose lower-case names match; sorted.
+
+        Args:
+            pattern: as `fnmatch` has it, in lower case, such as ``"*.json"``.
+            inner: a folder below, such as ``"labels/train"``.
+        """
+        where = self.folder / inner
+        return [where / name for name in self._list(where)[1] if fnmatchcase(name.lower(), pattern)]
+
+    def has(self, *inner: str) -> bool:
+        """Whether all of these lie below the folder."""
+        return all((self.folder / one).exists() for one in inner)
+
+    def head(self, path: Path) -> str:
+        """Return the beginning of a file as text, ``HEAD`` bytes at most; empty where it cannot be read."""
+        if path not in self._heads:
+            try:
+                with path.open("rb") as file:
+                    self._heads[path] = file.read(HEAD).decode("utf-8-sig", "replace")
+            except OSError:
+                self._heads[path] = ""
+        return self._heads[path]
+
+    def json(self, path: Path) -> Any:
+        """Return what a JSON file says; ``None`` where it is none, or has more than ``MOST_JSON`` bytes."""
+        if path not in self._parsed:
+            try:
+                self._parsed[path] = json_text.read(path, most=MOST_JSON)
+            except (OSError, ValueError):
+                self._parsed[path] = None
+        return self._parsed[path]
+
+    @cached_property
+    def empty(self) -> bool:
+        """Whether the folder holds nothing but hidden files."""
+        return not any(self._list(self.folder))
+
+    def _list(self, folder: Path) -> tuple[list[str], list[str]]:
+        if folder not in self._listed:
+            folders: list[str] = []
+            files: list[str] = []
+            try:
+                with os.scandir(folder) as entries:
+                    for _, entry in zip(range(MOST_ENTRIES), entries, strict=False):
+                        if not entry.name.startswith((".", "__MACOSX")):
+                            (folders if entry.is_dir() else files).append(entry.name)
+            except OSError:
+                pass
+            self._listed[folder] = sorted(folders), sorted(files)
+        return self._listed[folder]
