@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-#: Which pixels a polygon covers. ``centre``: those whose centres lie inside, by the even-odd rule. ``pillow``:
-#: as Pillow draws it with its outline, which is labelme's way.
+#: Which pixels a polygon covers. ``centre``: those whose centres lie inside, by the even-odd rule.
+#: ``pillow``: as Pillow draws it with its outline, which is labelme's way.
 Rule = Literal["centre", "pillow"]
 
 
