@@ -49,7 +49,12 @@ Colour = tuple[int, int, int]
 
 
 def read_mask(
-    path: str | os.PathLike[str], *, scale: float = 1.0, page: int | None = None, colours: bool = False
+    path: str | os.PathLike[str],
+    *,
+    scale: float = 1.0,
+    page: int | None = None,
+    colours: bool = False,
+    palette: Sequence[Colour] = (),
 ) -> NDArray[Any]:
     """Read the values of a mask file as ``(H, W)``: palette indices as they are, grey values as they are.
 
@@ -60,6 +65,8 @@ def read_mask(
         scale: what both sides are multiplied by, truncated; values are those of the nearest pixels.
         page: which page of several, from 0; ``None`` reads the first, with a warning if there are more.
         colours: whether a file of colours is given as ``(H, W, 3)`` instead of being an error.
+        palette: the colours of the classes. A file of three equal bands is given as colours if all of its
+            greys are among them, else as the values of one band.
 
     Raises:
         MaskError: the file cannot be read, or holds colours rather than one value a pixel.
@@ -73,7 +80,7 @@ def read_mask(
         raise MaskError(str(error)) from error
     if values.ndim == 2:
         return values
-    if (values == values[..., :1]).all():
+    if (values == values[..., :1]).all() and not (colours and _greys_of(palette, values[..., 0])):
         return values[..., 0]
     if colours:
         return values
@@ -81,6 +88,12 @@ def read_mask(
         f"{path} holds colours; a mask needs one value a pixel: class indices, 0/255 or a palette. If each"
         " colour is a class, say which: palette=[[0,0,0],[255,0,0],...]"
     )
+
+
+def _greys_of(palette: Sequence[Colour], values: NDArray[Any]) -> bool:
+    """Whether all values are greys of a palette."""
+    greys = [red for red, green, blue in palette if red == green == blue]
+    return bool(greys) and bool(np.isin(values, greys).all())
 
 
 def read_planes(path: str | os.PathLike[str], labels: Labels, *, scale: float = 1.0) -> NDArray[np.uint8]:

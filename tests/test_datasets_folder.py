@@ -152,6 +152,17 @@ def test_opening_decodes_nothing(tmp_path):
 # -- kinds of masks
 
 
+def test_a_picture_of_greys_is_read_as_colours_where_all_are_in_the_palette(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name, grey in (("road", 0), ("sky", 255)):
+        write(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(np.full((8, 10, 3), grey, np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    white_first = FolderDataset(tmp_path, "all", palette=[[255, 255, 255], [0, 0, 0]])
+    assert [int(white_first[index].mask[0, 0]) for index in range(2)] == [1, 0]
+    with pytest.raises(MaskError, match="holds the values 255"):
+        FolderDataset(tmp_path, "all", palette=[[0, 0, 0], [128, 0, 0], [0, 128, 0]])[1]
+
+
 def test_masks_in_colours_are_mapped_by_their_palette(tmp_path):
     write(tmp_path / "images/a.png", 1, 3)
     (tmp_path / "masks").mkdir()

@@ -23,11 +23,12 @@ from segzoo.labels import counted, read_layers, read_mask, read_planes, to_class
 from segzoo.options import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from segzoo.datasets.numbered import NumberedObjects
+    from segzoo.interfaces import Remark
     from segzoo.labels import Colour
     from segzoo.specs import Labels
 
@@ -70,6 +71,10 @@ class Pairs:
         scale: what both sides of images and masks are multiplied by, truncated, while they are decoded.
         ignore_colour: the colour in masks of pixels that count for nothing.
         objects: how the numbers in masks become classes and objects, where they count objects.
+        decode: called with the values of a mask, ``(H, W)`` or colours ``(H, W, 3)``, and with its file's
+            name; returns class indices. For files that `segzoo.labels.to_classes` cannot read by the labels,
+            such as several values of one class. It pickles.
+        remarks: what the person should know of the files, for `segzoo data check`.
 
     Raises:
         OptionError: ``scale`` is not above 0 and at most 1.
@@ -84,12 +89,14 @@ class Pairs:
         scale: float = 1.0,
         ignore_colour: Colour | None = None,
         objects: NumberedObjects | None = None,
+        decode: Callable[[NDArray[Any], str], NDArray[Any]] | None = None,
+        remarks: Sequence[Remark] = (),
     ) -> None:
         if not is_number(scale) or not 0 < scale <= 1:
             raise OptionError(f"scale must lie above 0 and be at most 1, got {scale}")
         self.labels, self.scale = labels, scale
-        self.pairs = list(pairs)
-        self._ignore_colour, self._objects = ignore_colour, objects
+        self.pairs, self.remarks = list(pairs), tuple(remarks)
+        self._ignore_colour, self._objects, self._decode = ignore_colour, objects, decode
         _check_names(self.pairs)
 
     @property
@@ -150,9 +157,13 @@ class Pairs:
         if pair.mask_pages:
             layers = [(index, pair.mask) for index in pair.mask_pages]
             return self._layered(layers, pair.image, shape, True), None
-        colours = bool(self.labels.palette or self._objects)
-        values = read_mask(pair.mask, scale=self.scale, page=pair.page, colours=colours)
+        colours = bool(self.labels.palette or self._objects or self._decode)
+        ignored = (self._ignore_colour,) if self._ignore_colour else ()
+        palette = (*self.labels.palette, *ignored) if self.labels.palette else ()
+        values = read_mask(pair.mask, scale=self.scale, page=pair.page, colours=colours, palette=palette)
         _check_size(pair.mask, values.shape[:2], pair.image, shape)
+        if self._decode:
+            return self._decode(values, str(pair.mask)), None
         if self._objects:
             return self._objects.split(values, _called(pair), str(pair.mask))
         return to_classes(values, self.labels, str(pair.mask), ignore_colour=self._ignore_colour), None
