@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from segzoo.datasets.glance import Glance
     from segzoo.datasets.matching import match
     from segzoo.datasets.pairs import Pair, Pairs, find_root
-    from segzoo.datasets.shapes import Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
+    from segzoo.datasets.shapes import Box, Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
     from segzoo.datasets.splits import Split, check_split, hundredth_of, split_of
     from segzoo.datasets.zips import Zip
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "AnnotatedImage": "annotated",
     "AnnotatedImages": "annotated",
+    "Box": "shapes",
     "Ellipse": "shapes",
     "Glance": "glance",
     "Line": "shapes",
@@ -46,6 +47,7 @@ _WHERE = {
 __all__ = [
     "AnnotatedImage",
     "AnnotatedImages",
+    "Box",
     "Ellipse",
     "Glance",
     "Line",

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -141,6 +141,38 @@ class Stencil:
         if rows.stop <= 0 or columns.stop <= 0:
             return NOTHING
         return Patch(top, left, self.inside[rows, columns])
+
+
+@dataclass(frozen=True)
+class Box:
+    """An upright rectangle.
+
+    Attributes:
+        left: x of its left side.
+        top: y of its upper side.
+        right: x of its right side.
+        bottom: y of its lower side.
+        rule: which pixels it covers; Pillow's has the pixels of all four sides too.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    rule: Rule = "centre"
+
+    def draw(self, size: tuple[int, int]) -> Patch:
+        """Return the pixels of the rectangle."""
+        sides = (self.left, self.top, self.right, self.bottom)
+        if self.rule == "pillow":
+            left, top, right, bottom = map(math.trunc, sides)
+            right, bottom = right + 1, bottom + 1
+        else:
+            left, top, right, bottom = (math.ceil(side - 0.5) for side in sides)
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])
+        if left >= right or top >= bottom:
+            return NOTHING
+        return Patch(top, left, np.ones((bottom - top, right - left), np.bool_))
 
 
 @dataclass(frozen=True)

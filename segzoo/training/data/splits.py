@@ -30,7 +30,7 @@ from segzoo.datasets.chosen import Chosen
 from segzoo.datasets.splits import FOLDERS, split_of
 from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
-from segzoo.images import count_pages, is_image_folder, may_have_pages
+from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def _check_files(datasets: Sequence[Any]) -> None:
         try:
             if not is_image_folder(path):
                 regular(path)
-            if may_have_pages(path):
+            # A sample's files may be an annotation tool's too, which hold no image.
+            if has_suffix(path, readable_suffixes()) and may_have_pages(path):
                 count_pages(path)
         except ImageError as error:
             bad[path] = str(error)

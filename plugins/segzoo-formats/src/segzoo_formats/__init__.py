@@ -34,5 +34,6 @@ def segzoo_datasets() -> list[DatasetSpec]:
             splits=_SPLITS,
             summary="your own images with the shapes drawn in labelme",
             layout="one .json of labelme per image, with its image beside it or inside",
+            recognise="segzoo_formats.labelme:recognise",
         ),
     ]

@@ -1,8 +1,7 @@
-"""Images annotated with labelme: the shapes of its JSON files, drawn into masks.
+"""Images annotated with labelme: the shapes of its JSON files, one file per image.
 
-Shapes are drawn in the order of the file, so that later ones lie on earlier ones. A point or a line
-is drawn 10 pixels across. Shapes labelled ``__ignore__`` are
-neither trained on nor scored.
+Shapes are drawn as labelme's own ``labelme2voc`` draws them: in the order of the file, with Pillow, points
+and lines 10 pixels across. Shapes labelled ``__ignore__`` count for nothing, ``_background_`` erases.
 
 The files: https://github.com/wkentaro/labelme
 """
@@ -11,28 +10,43 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+import re
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from segzoo import json_text
-from segzoo.datasets.splits import FOLDERS, check_split, split_of
-from segzoo.errors import FailureError, ImageError, MaskError, OptionError
+from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
+from segzoo.datasets.shapes import Box, Ellipse, Line, Polygon, Several, Stencil
+from segzoo.datasets.splits import check_split
+from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
 from segzoo.files import lines_of, read_words
-from segzoo.images import read_bytes, read_with_info
-from segzoo.interfaces import Sample
-from segzoo.specs import Labels
+from segzoo.images import read_bytes
+from segzoo.options import listed, many
+from segzoo.specs import Recognition
+from segzoo_formats.search import (
+    Images,
+    counted,
+    files_below,
+    name_remarks,
+    of_split,
+    part_of,
+    parted,
+    plain_path,
+)
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from segzoo.interfaces import ImageInfo
+    from segzoo.datasets.glance import Glance
+    from segzoo.datasets.shapes import Shape
+    from segzoo.interfaces import ImageInfo, Remark
 
 SPLITS = ("train", "val", "test", "all")
 IGNORED, BACKGROUND = "__ignore__", "_background_"
@@ -40,153 +54,231 @@ IGNORED, BACKGROUND = "__ignore__", "_background_"
 _MOST_BYTES = 1 << 30
 #: Pixels across a point, and across a line.
 _WIDTH = 10
-#: How many files are looked into for labels when none are named.
-_LOOK = 20
+#: How few points each kind of shape may have and still cover pixels.
+_LEAST = {
+    "polygon": 3,
+    "rectangle": 2,
+    "oriented_rectangle": 3,
+    "rotation": 3,
+    "circle": 2,
+    "line": 2,
+    "linestrip": 2,
+    "point": 1,
+    "points": 1,
+    "mask": 2,
+}
+_SHAPES = re.compile(r'"shapes"\s*:\s*\[')
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Say whether a folder, or a file, is labelme's: its files have shapes beside the path of an image."""
+    files = files_below(glance, "*.json")
+    some = [path for path in files[:20] if _is_ours(glance, path)]
+    if not some:
+        return None
+    parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
+    divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
+    return Recognition(told=f"labelme, {many(len(files), 'JSON file')}{divided}")
+
+
+def _is_ours(glance: Glance, path: Path) -> bool:
+    head = glance.head(path)
+    if not head.lstrip().startswith("{") or not _SHAPES.search(head):
+        return False
+    return '"imagePath"' in head or ('"version"' in head and '"flags"' in head)
 
 
 def labelme(
     root: str | os.PathLike[str],
     split: str = "train",
     *,
-    classes: Sequence[str] = (),
+    classes: Sequence[str] | str = (),
     overlapping: bool = False,
-) -> LabelmeDataset:
+) -> AnnotatedImages:
     """Open a folder of labelme's files.
 
+    An image is looked for at its ``imagePath``, by its name below ``root``, beside the file under the file's
+    own name, and last inside the file.
+
     Args:
-        root: holds ``.json`` files, or folders ``train``, ``val`` and ``test`` of them; without those the
-            split is by a hash of the name.
+        root: holds ``.json`` files, also in folders below; folders ``train``, ``val`` and ``test`` are the
+            parts. Without those the images are divided by their names. One ``.json`` will do.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: the labels in the order of their classes, without the background; by default those
-            in ``labels.txt``, one a line.
+        classes: the labels that are trained, in this order; what has others is background. By default those
+            in ``labels.txt``, one a line, or all labels of all files, sorted.
         overlapping: whether a pixel has the class of every shape that it lies in, instead of the last one's.
 
     Raises:
-        FailureError: there are no such files.
-        OptionError: the classes are not given, or the split is empty.
+        FailureError: there are no such files, images are missing, or ``labels.txt`` lacks a label.
+        OptionError: a class is in no file, there are no labels at all, or the split is empty.
     """
     check_split("labelme", split, SPLITS)
     root = Path(root)
-    files = _divided(root)
+    folder = root.parent if root.is_file() else root
+    paths = [root] if root.is_file() else sorted(folder.rglob("*.json"))
+    files = [_File(path) for path in paths]
+    others = [one for one in files if one.foreign]
+    files = [one for one in files if not one.foreign]
     if not files:
         raise FailureError(f"{root} holds no .json files of labelme")
-    names = tuple(classes) or _told(root) or _ask([path for _, path in files])
-    if isinstance(classes, str):
-        raise OptionError(f"classes must be a list of labels, such as [{classes!r}]")
-    inner = tuple(name for name in names if name not in (IGNORED, BACKGROUND))
-    labels = Labels(classes=inner if overlapping else ("background", *inner), overlapping=overlapping)
-    labels = replace(labels, ignore_index=labels.unused_index)
-    chosen = [path for part, path in files if split in ("all", part)]
-    if not chosen:
-        raise OptionError(f"the split {split!r} of {root} is empty: none of its {len(files)} files is in it")
-    return LabelmeDataset(root, chosen, labels)
-
-
-class LabelmeDataset:
-    """Samples with instances, unless classes overlap: shapes of one label and one group are one object."""
-
-    def __init__(self, root: Path, paths: Sequence[Path], labels: Labels) -> None:
-        self.labels = labels
-        self.paths = list(paths)
-        self.names = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sample is made of."""
-        path = self.paths[index]
-        image = path.parent / str(_read(path).get("imagePath", "")).replace("\\", "/")
-        return (path, image) if image.is_file() else (path,)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Draw one sample.
-
-        Raises:
-            ImageError: the image is neither beside the file nor inside, or cannot be read.
-            MaskError: the file is none of labelme's, or a shape has an unknown label or kind.
-        """
-        path = self.paths[index]
-        data = _read(path)
-        image, info = _image(path, data)
-        size = image.shape[:2]
-        if self.labels.overlapping:
-            mask = self._planes(path, data, size)
-            return Sample(image=image, mask=mask, name=self.names[index], info=info)
-        mask, instances = np.zeros(size, self.labels.index_type), np.zeros(size, np.int32)
-        objects: dict[tuple[str, Any], int] = {}
-        for number, shape in enumerate(data["shapes"]):
-            one = _shape(path, number, shape)
-            region = _drawn(one, size)
-            mask[region] = self._class(path, one.label)
-            if one.label in (IGNORED, BACKGROUND):
-                instances[region] = 0
-                continue
-            group = number if one.group is None else ("group", one.group)
-            instances[region] = objects.setdefault((one.label, group), len(objects) + 1)
-        return Sample(image=image, mask=mask, name=self.names[index], instances=instances, info=info)
-
-    def _planes(self, path: Path, data: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the shapes of each class, ``(K, H, W)``; what is ignored or background is so for all."""
-        planes = np.zeros((len(self.labels.classes), *size), np.uint8)
-        for number, shape in enumerate(data["shapes"]):
-            one = _shape(path, number, shape)
-            region = _drawn(one, size)
-            if one.label in (IGNORED, BACKGROUND):
-                planes[:, region] = self.labels.unused_index if one.label == IGNORED else 0
-            else:
-                planes[self._class(path, one.label), region] = 1
-        return planes
-
-    def _class(self, path: Path, label: str) -> int:
-        if label == IGNORED:
-            return self.labels.unused_index
-        if label == BACKGROUND:
-            return 0
-        if label not in self.labels.classes:
-            known = ", ".join(self.labels.classes[index] for index in self.labels.foreground)
-            raise MaskError(
-                f"{path} has a shape labelled {label!r}, and the classes are {known}: add it, or mend"
-            )
-        return self.labels.classes.index(label)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    label: str
-    kind: str
-    points: list[tuple[float, float]]
-    group: Any
-    mask: NDArray[np.bool_] | None
-
-
-def _divided(root: Path) -> list[tuple[str, Path]]:
-    inside = [
-        (part, path)
-        for part, words in FOLDERS.items()
-        for word in words
-        for path in sorted((root / word).rglob("*.json"))
+    told = _told(folder)
+    found = sorted({label for one in files for label in one.labels} - {IGNORED, BACKGROUND})
+    if told:
+        _check_told(told, files, folder)
+    if not (told or found or classes):
+        raise OptionError(
+            f"none of the {many(len(files), 'file')} of {root} has a labelled shape, so that there are no "
+            "classes: draw some, or say classes=[...] if all of them are background"
+        )
+    # Without a single shape the classes are only what the person says.
+    labels = class_labels(told or found or _named(classes), classes, overlapping=overlapping, source=root)
+    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    images = Images(folder)
+    names = [one.path.relative_to(folder).with_suffix("").as_posix() for one in files]
+    parts = parted(names, [part_of(one.path.relative_to(folder).as_posix()) for one in files])
+    listed_images = [
+        one.annotated(name, part, images, index) for one, name, part in zip(files, names, parts, strict=True)
     ]
-    if inside:
-        return inside
-    paths = sorted(root.rglob("*.json"))
-    return [(split_of(path.relative_to(root).with_suffix("").as_posix()), path) for path in paths]
+    return AnnotatedImages(
+        of_split(listed_images, split, root),
+        labels,
+        remarks=_remarks(files, others, parts, folder, told or found),
+    )
 
 
-def _told(root: Path) -> tuple[str, ...]:
+@dataclass
+class _File:
+    """What is known of one file without its image.
+
+    Attributes:
+        path: the file.
+        said: its ``imagePath``.
+        size: (height, width), where it says them.
+        holds_image: whether the image is inside.
+        labels: of its shapes.
+        flat: its shapes that cover nothing, for people.
+        outside: its shapes that lie outside the image.
+        foreign: whether it is JSON, but none of labelme's.
+    """
+
+    path: Path
+    said: str = ""
+    size: tuple[int, int] | None = None
+    holds_image: bool = False
+    labels: set[str] = field(default_factory=set)
+    flat: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    foreign: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            data = json_text.read(self.path, most=_MOST_BYTES)
+        except (OSError, ValueError):
+            return  # It is an error of this one sample, raised when it is drawn.
+        self.foreign = not isinstance(data, dict) or not {"shapes", "imagePath"} & set(data)
+        if self.foreign:
+            return
+        self.said = str(data.get("imagePath") or "")
+        self.holds_image = bool(data.get("imageData"))
+        height, width = data.get("imageHeight"), data.get("imageWidth")
+        if type(height) is int and type(width) is int and height > 0 < width:
+            self.size = height, width
+        shapes = data.get("shapes")
+        for number, shape in enumerate(shapes if isinstance(shapes, list) else ()):
+            if isinstance(shape, dict):
+                self._look(number, shape)
+
+    def _look(self, number: int, shape: Mapping[str, Any]) -> None:
+        self.labels.add(str(shape.get("label")))
+        try:
+            points = _points(shape)
+        except (KeyError, TypeError, ValueError):
+            return
+        called = f"{self.path.name}: shape {number}, {shape.get('label')!r}"
+        if len(points) < _LEAST.get(_kind(shape), 1):
+            self.flat.append(called)
+        elif self.size and _kind(shape) not in ("circle", "point", "points", "line", "linestrip"):
+            low, high = points.min(axis=0), points.max(axis=0)
+            if (high < 0).any() or low[0] >= self.size[1] or low[1] >= self.size[0]:
+                self.outside.append(called)
+
+    def annotated(self, name: str, part: str, images: Images, index: Mapping[str, int]) -> AnnotatedImage:
+        """Return the image with what lies in it."""
+        stem = self.path.stem
+        image = images.find(self.said, self.path.parent, stem=stem)
+        inside = partial(_image_inside, self.path) if image is None and self.holds_image else None
+        lost = self.path.parent / (PurePosixPath(plain_path(self.said)).name or f"{stem}.jpg")
+        regions = partial(_regions, self.path, dict(index))
+        return AnnotatedImage(name, part, image or lost, self.path, regions, self.size, inside)
+
+
+def _remarks(
+    files: Sequence[_File], others: Sequence[_File], parts: Sequence[str], folder: Path, labels: Sequence[str]
+) -> list[Remark]:
+    empty = [one.path.name for one in files if not one.labels]
+    apart = [
+        one.path.relative_to(folder).as_posix() for one, part in zip(files, parts, strict=True) if not part
+    ]
+    return [
+        *name_remarks(labels),
+        *counted(
+            "no-objects", "note", "have no shapes", "All of such an image is background.", empty, "image"
+        ),
+        *counted(
+            "no-area",
+            "warning",
+            "have too few points to cover a pixel",
+            "Draw them again in labelme, or delete them.",
+            [one for file in files for one in file.flat],
+        ),
+        *counted(
+            "outside",
+            "warning",
+            "lie outside the image",
+            "They may belong to an image of another size.",
+            [one for file in files for one in file.outside],
+        ),
+        *counted(
+            "other-files",
+            "note",
+            "are of another program and left out",
+            "Move them away if they do not belong here.",
+            [one.path.name for one in others],
+            "JSON file",
+        ),
+        *counted(
+            "no-part",
+            "warning",
+            "lie in no folder of a part: only the split 'all' has them",
+            "Move them into train, val or test.",
+            apart,
+            "file",
+        ),
+    ]
+
+
+def _named(classes: Sequence[str] | str) -> list[str]:
+    return [one.strip() for one in classes.split(",")] if isinstance(classes, str) else list(classes)
+
+
+def _told(root: Path) -> list[str]:
     for name in ("labels.txt", "class_names.txt"):
         if (root / name).is_file():
-            lines = lines_of(read_words(root / name))
-            return tuple(line.strip() for line in lines if line.strip())
-    return ()
+            lines = [line.strip() for line in lines_of(read_words(root / name))]
+            return [line for line in lines if line and line not in (IGNORED, BACKGROUND)]
+    return []
 
 
-def _ask(paths: Sequence[Path]) -> tuple[str, ...]:
-    found = {str(shape.get("label")) for path in paths[:_LOOK] for shape in _read(path)["shapes"]}
-    raise OptionError(
-        f"say what the classes are: classes={sorted(found)} are the labels in the first"
-        f" {len(paths[:_LOOK])} files; or write them to {paths[0].parent / 'labels.txt'}, one a line"
-    )
+def _check_told(told: Sequence[str], files: Sequence[_File], folder: Path) -> None:
+    known = {*told, IGNORED, BACKGROUND}
+    for one in files:
+        strange = sorted(one.labels - known)
+        if strange:
+            raise FailureError(
+                f"{one.path} has shapes labelled {listed(list(map(repr, strange)))}, which labels.txt in "
+                f"{folder} does not list{did_you_mean(strange[0], list(told))}: add the label there, or "
+                "rename it in labelme"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -203,67 +295,66 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _image(path: Path, data: dict[str, Any]) -> tuple[NDArray[Any], ImageInfo]:
-    if data.get("imageData"):
-        try:
-            return read_bytes(base64.b64decode(data["imageData"]), f"{path}: the image inside")
-        except (TypeError, ValueError) as error:  # it is no text, or not base64
-            raise ImageError(f"{path}: the image inside is damaged: {error}") from error
-    name = str(data.get("imagePath", "")).replace("\\", "/")
-    beside = path.parent / name
-    if not name or not beside.is_file():
-        raise ImageError(f"{path} says that its image is {name!r}, and there is no {beside}: put it there")
-    return read_with_info(beside)
-
-
-def _shape(path: Path, number: int, shape: dict[str, Any]) -> _Shape:
+def _image_inside(path: Path) -> tuple[NDArray[Any], ImageInfo]:
     try:
-        points = [(float(x), float(y)) for x, y in shape["points"]]
-        kind = str(shape.get("shape_type") or "polygon")
-        mask = _stencil(shape["mask"]) if kind == "mask" else None
-        drawn = _Shape(str(shape["label"]), kind, points, shape.get("group_id"), mask)
+        return read_bytes(base64.b64decode(_read(path)["imageData"]), f"{path}: the image inside")
+    except (KeyError, TypeError, ValueError) as error:  # it is no text, or not base64
+        raise ImageError(f"{path}: the image inside is damaged: {error}") from error
+
+
+def _regions(path: Path, index: Mapping[str, int]) -> list[Region]:
+    """Return what lies in an image."""
+    regions = []
+    for number, shape in enumerate(_read(path)["shapes"]):
+        label = str(shape.get("label"))
+        if label in (IGNORED, BACKGROUND) or label in index:
+            drawn = _shape(path, number, shape)
+            erases = label == BACKGROUND
+            group = shape.get("group_id")
+            regions.append(
+                Region(drawn, index.get(label), number=None if group is None else str(group), erases=erases)
+            )
+    return regions
+
+
+def _kind(shape: Mapping[str, Any]) -> str:
+    return str(shape.get("shape_type") or "polygon")
+
+
+def _points(shape: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the points of a shape, ``(n, 2)``; other than finite pairs of numbers is a `ValueError`."""
+    points = np.array([(float(x), float(y)) for x, y in shape["points"]], float).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("a coordinate is not finite")
+    return points
+
+
+def _shape(path: Path, number: int, shape: Mapping[str, Any]) -> Shape:
+    """Return the shape, as labelme draws it; of too few points one without pixels."""
+    kind = _kind(shape)
+    if kind not in _LEAST:
+        raise MaskError(f"{path}: shape {number} is a {kind!r}; known are {', '.join(_LEAST)}")
+    try:
+        points = _points(shape)
+        if len(points) < _LEAST[kind]:
+            return Several(())
+        if kind == "mask":
+            left, top = points[0].astype(int).tolist()
+            return Stencil(_stencil(shape["mask"]), top, left)
     except (KeyError, TypeError, ValueError, ImageError) as error:
         raise MaskError(f"{path}: shape {number} is none of labelme's ({error}): draw it again") from error
-    least = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1, "mask": 2}
-    if len(points) < least.get(kind, 1) or not all(map(math.isfinite, sum(points, ()))):
-        raise MaskError(f"{path}: shape {number}, a {kind}, has {len(points)} points: draw it again")
-    if kind not in least and kind != "points":
-        raise MaskError(f"{path}: shape {number} is a {kind!r}; known are {', '.join(least)}")
-    return drawn
+    if kind == "rectangle":
+        return Box(*points[:2].min(axis=0).tolist(), *points[:2].max(axis=0).tolist(), rule="pillow")
+    if kind == "circle":
+        (x, y), edge = points[0].tolist(), points[1].tolist()
+        radius = math.dist((x, y), edge)
+        return Ellipse((x, y), (radius, radius))
+    if kind in ("line", "linestrip"):
+        return Line(points, _WIDTH)
+    if kind in ("point", "points"):
+        return Several([Line(point[None], _WIDTH) for point in points])
+    return Polygon([points], "pillow")
 
 
 def _stencil(text: str) -> NDArray[np.bool_]:
     return np.asarray((read_bytes(base64.b64decode(text), "its mask")[0] > 0).any(axis=2))
-
-
-def _drawn(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return where a shape is, as ``(H, W)``."""
-    height, width = size
-    canvas = Image.new("1", (width, height))
-    draw = ImageDraw.Draw(canvas)
-    first = shape.points[0]
-    if shape.mask is not None:
-        _paste(canvas, shape.mask, first)
-    elif shape.kind == "polygon":
-        draw.polygon(shape.points, fill=1, outline=1)
-    elif shape.kind == "rectangle":
-        (x0, x1), (y0, y1) = (sorted(pair) for pair in zip(*shape.points[:2], strict=True))
-        draw.rectangle((x0, y0, x1, y1), fill=1, outline=1)
-    elif shape.kind == "circle":
-        radius = math.dist(*shape.points[:2])
-        draw.ellipse(_box(first, radius), fill=1, outline=1)
-    elif shape.kind in ("line", "linestrip"):
-        draw.line(shape.points, fill=1, width=_WIDTH)
-    else:
-        for point in shape.points:
-            draw.ellipse(_box(point, _WIDTH / 2), fill=1, outline=1)
-    return np.asarray(canvas)
-
-
-def _box(centre: tuple[float, float], radius: float) -> tuple[float, float, float, float]:
-    x, y = centre
-    return x - radius, y - radius, x + radius, y + radius
-
-
-def _paste(canvas: Image.Image, stencil: NDArray[np.bool_], corner: tuple[float, float]) -> None:
-    canvas.paste(Image.fromarray(stencil), (int(corner[0]), int(corner[1])))

@@ -1,0 +1,236 @@
+"""Where the images of an annotation file lie, which part they belong to, and what their classes are called.
+
+Annotation tools write down where an image was when it was annotated, often on another computer: a Windows
+path, an address, a name with a prefix. `Images.find` looks for it where the data set lies now.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.errors import FailureError, OptionError
+from segzoo.images import has_suffix, readable_suffixes
+from segzoo.interfaces import Remark
+from segzoo.options import listed, many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from segzoo.datasets.annotated import AnnotatedImage
+    from segzoo.datasets.glance import Glance
+
+#: What folders of images are called, in lower case.
+IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "photos", "data"))
+#: Folders that `files_below` looks into.
+_MOST_FOLDERS = 100
+
+
+def files_below(glance: Glance, pattern: str, levels: int = 2) -> list[Path]:
+    """Return the files of a place that match, in its folder first, then in the folders below.
+
+    Args:
+        glance: the place; where it is a file, that file is all there is.
+        pattern: as `fnmatch` has it, in lower case.
+        levels: how many levels of folders below are looked at.
+    """
+    if glance.file is not None:
+        return [path for path in glance.files(pattern) if path == glance.file]
+    found, inner = [], [""]
+    for _ in range(levels + 1):
+        found += [path for one in inner for path in glance.files(pattern, one)]
+        inner = [f"{one}/{name}".lstrip("/") for one in inner for name in glance.folders(one)][:_MOST_FOLDERS]
+    return found
+
+
+def plain_path(said: str) -> str:
+    r"""Return a path as a file of any system says it, with ``/`` for ``\`` and without a drive."""
+    path = said.strip().replace("\\", "/")
+    return path[2:] if path[1:2] == ":" else path
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+class Images:
+    """The image files below a folder.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, said: str, beside: Path, *, stem: str = "") -> Path | None:
+        """Return where an image lies; ``None`` where nothing below the folder is called so.
+
+        Args:
+            said: what the annotation file calls it: a name or a path of any system.
+            beside: the folder of the annotation file.
+            stem: a name without suffix under which it may lie beside the file or in a folder of images.
+
+        Raises:
+            FailureError: several files have that name, and nothing tells which is meant.
+        """
+        path = plain_path(said)
+        places = (beside, self.root, *(self.root / name for name in ("images", "data")))
+        for place in places if path else ():
+            here = Path(os.path.normpath(place / path))
+            if here.is_file():
+                return here
+        parts = PurePosixPath(path).parts
+        if parts and (found := self._closest(self._by_name.get(_key(parts[-1]), []), parts, beside, said)):
+            return found
+        if not stem:
+            return None
+        near = [
+            one
+            for one in self._by_stem.get(_key(stem), [])
+            if one.parent == beside or IMAGE_FOLDERS & {part.lower() for part in self._inner(one).parts[:-1]}
+        ]
+        return self._closest(near, (stem,), beside, stem)
+
+    def _closest(self, found: Sequence[Path], parts: Sequence[str], beside: Path, said: str) -> Path | None:
+        """Return the file that shares most of its last folders with what was said."""
+        if len(found) < 2:
+            return found[0] if found else None
+
+        def shared(path: Path) -> tuple[int, bool]:
+            pairs = zip(reversed(path.parts), reversed(parts), strict=False)
+            same = [_key(one) == _key(other) for one, other in pairs]
+            return (same.index(False) if False in same else len(same)), path.parent == beside
+
+        best = max(map(shared, found))
+        nearest = [path for path in found if shared(path) == best]
+        if len(nearest) > 1:
+            raise FailureError(
+                f"{beside} has annotations of an image {said!r}, and {len(nearest)} have that name: "
+                f"{listed([self._inner(one).as_posix() for one in nearest], 4)}. Leave one of them below "
+                f"{self.root}, or give them different names"
+            )
+        return nearest[0]
+
+    def _inner(self, path: Path) -> Path:
+        return path.relative_to(self.root)
+
+    @cached_property
+    def every(self) -> list[Path]:
+        """All image files below the folder, sorted."""
+        suffixes = readable_suffixes()
+        return sorted(
+            Path(folder) / name
+            for folder, inner, names in os.walk(self.root)
+            if not inner.sort()
+            for name in names
+            if not name.startswith(".") and has_suffix(Path(name), suffixes)
+        )
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[Path]]:
+        return _grouped((_key(path.name), path) for path in self.every)
+
+    @cached_property
+    def _by_stem(self) -> Mapping[str, list[Path]]:
+        return _grouped((_key(path.stem), path) for path in self.every)
+
+
+def _grouped(pairs: Iterable[tuple[str, Path]]) -> Mapping[str, list[Path]]:
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for key, path in pairs:
+        groups[key].append(path)
+    return groups
+
+
+def part_of(path: str | PurePosixPath) -> str:
+    """Return the part that a folder of a path names, such as ``val`` for ``valid/a.json``; else nothing."""
+    for word in PurePosixPath(path).parts[:-1]:
+        part = part_named(word)
+        if part:
+            return part
+    return ""
+
+
+def part_named(word: str) -> str:
+    """Return the part that a word such as ``Validation`` names; else nothing."""
+    return next((part for part, words in FOLDERS.items() if word.lower() in words), "")
+
+
+def parted(names: Sequence[str], said: Sequence[str]) -> list[str]:
+    """Return the part of each image: as the files say it, or divided anew where none says one.
+
+    Args:
+        names: of the images.
+        said: the part of each; empty where nothing says it.
+    """
+    return list(said) if any(said) else [split_of(name) for name in names]
+
+
+def of_split(images: Sequence[AnnotatedImage], split: str, root: object) -> list[AnnotatedImage]:
+    """Return the images of one split.
+
+    Raises:
+        OptionError: it has none.
+    """
+    chosen = [image for image in images if split in ("all", image.part)]
+    if not chosen:
+        parts = sorted({image.part for image in images if image.part})
+        raise OptionError(
+            f"the split {split!r} of {root} is empty: none of its {many(len(images), 'image')} is in it; "
+            f"there is {listed(parts) or 'nothing'}"
+        )
+    return chosen
+
+
+def name_remarks(names: Iterable[str]) -> list[Remark]:
+    """Return a remark where classes differ in nothing but capitals and blanks."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups["".join(name.split()).replace("_", "").replace("-", "").casefold()].append(name)
+    alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    return [
+        Remark(
+            kind="classes-alike",
+            severity="warning",
+            what=f"classes are named alike: {listed(alike, 4)}",
+            advice="They are trained as different classes. Rename one in the tool if they are the same.",
+            count=len(alike),
+            examples=tuple(alike[:8]),
+        )
+    ]
+
+
+def counted(
+    kind: str, severity: str, what: str, advice: str, examples: Sequence[str], noun: str = "shape"
+) -> list[Remark]:
+    """Return a remark about so many things; none where there are no examples.
+
+    Args:
+        kind: as `Remark` has it.
+        severity: ``error``, ``warning`` or ``note``.
+        what: what they are or do, after their number: ``"have no area"``.
+        advice: as `Remark` has it.
+        examples: a name of each of them.
+        noun: what is counted, in the singular.
+    """
+    if not examples:
+        return []
+    verb, _, rest = what.partition(" ")
+    return [
+        Remark(
+            kind=kind,
+            severity=severity,  # pyright: ignore[reportArgumentType]
+            what=f"{many(len(examples), noun, verb)} {rest}",
+            advice=advice,
+            count=len(examples),
+            examples=tuple(examples[:8]),
+        )
+    ]
