@@ -217,7 +217,14 @@ def shown_by_training(recipe: Recipe) -> Shown:
     pixels, raw, classes = [], [], []
     for dataset in parts.values():
         labels = with_ignored(dataset.labels)
-        batches = Augmented(dataset, recipe, config.preprocessing, in_channels=channels, labels=labels)
+        batches = Augmented(
+            dataset,
+            recipe.augment,
+            config.preprocessing,
+            batched=recipe.batch_size > 1,
+            in_channels=channels,
+            labels=labels,
+        )
         for index in range(len(dataset)):
             sample, batch = dataset[index], batches[0, index]
             image = np.atleast_3d(sample.image)

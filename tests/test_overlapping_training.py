@@ -103,9 +103,8 @@ def test_pixels_from_outside_count_for_nothing_or_have_no_class():
 
 
 def test_a_batch_has_a_plane_a_class():
-    recipe = Recipe(data="x", augment={"crop": {"size": 32}}, batch_size=2)
     data = Samples(planes())
-    batch = Augmented(data, recipe, segzoo.specs.Preprocessing())[(0, 1)]
+    batch = Augmented(data, {"crop": {"size": 32}}, segzoo.specs.Preprocessing())[(0, 1)]
     assert (batch.masks.dtype, tuple(batch.masks.shape)) == (torch.uint8, (3, 32, 32))
 
 

@@ -229,8 +229,7 @@ class InMemory:
 def test_batches_are_the_same_whatever_the_number_of_workers():
     batches = []
     for workers in (0, 2):
-        recipe = Recipe(data="x", augment=NO_AUGMENT, batch_size=2, workers=workers)
-        loader, sampler = make_loader(InMemory(), recipe, Preprocessing())
+        loader, sampler = make_loader(InMemory(), NO_AUGMENT, Preprocessing(), batch_size=2, workers=workers)
         sampler.epoch = 3
         batches.append(list(loader))
     for one, other in zip(*batches, strict=True):
@@ -266,7 +265,7 @@ def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can
 
 def test_images_of_different_sizes_cannot_be_one_batch():
     with pytest.raises(OptionError, match="cannot be one batch: end it with crop"):
-        make_loader(InMemory(), Recipe(data="x", augment={"flip": {}}), Preprocessing())
+        make_loader(InMemory(), {"flip": {}}, Preprocessing(), batch_size=8)
 
 
 def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path):
@@ -311,8 +310,7 @@ def test_outside_a_field_of_view_nothing_is_trained_on():
             view = np.tile([True, False], (8, 4))
             return Sample(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8), "eye", field_of_view=view)
 
-    recipe = Recipe(data="eye", augment={"crop": {"size": 8}}, batch_size=1)
-    ((_, masks, _),) = make_loader(Eye(), recipe, Preprocessing())[0]
+    ((_, masks, _),) = make_loader(Eye(), {"crop": {"size": 8}}, Preprocessing(), batch_size=1)[0]
     assert sorted(masks.unique().tolist()) == [1, 255]
     assert (masks == 255).sum() == 32
 

@@ -16,7 +16,7 @@ from segzoo.labels import counted
 from segzoo.specs import Labels, Preprocessing, parse_intensity
 from segzoo.training import Recipe
 from segzoo.training.data.class_weights import class_pixels
-from segzoo.training.data.loader import make_loader
+from segzoo.training.data.loader import Augmented, make_loader
 from segzoo.training.data.measuring import measure_data
 from segzoo.training.network import make_network
 from segzoo.training.recipe.reading import read_recipe
@@ -53,8 +53,8 @@ def deep(bands, high=1000, count=3, dtype=np.uint16):
 
 
 def batch_of(dataset, preprocessing, channels, augment=CROP, **options):
-    recipe = Recipe(data="x", augment=augment, batch_size=1)
-    return next(iter(make_loader(dataset, recipe, preprocessing, in_channels=channels, **options)[0]))
+    loader, _ = make_loader(dataset, augment, preprocessing, batch_size=1, in_channels=channels, **options)
+    return next(iter(loader))
 
 
 @pytest.mark.parametrize("bands", [1, 2, 4, 5, 7])
@@ -141,13 +141,12 @@ def test_pixels_without_a_measurement_count_for_nothing():
 
 def test_an_image_without_any_measurement_is_black_and_counts_for_nothing():
     gone = Images(np.full((20, 30, 2), np.nan, np.float32), *deep(2, 1, 1, np.float32))
-    recipe = Recipe(data="x", augment=CROP, batch_size=1)
     labels = Labels(classes=("background", "foreground"), ignore_index=255)
     for text in ("uint8", "percentiles:1,99:band", "standard", "percentiles:1,99:data"):
         preprocessing = Preprocessing(channels="any", intensity=parse_intensity(text))
         found = measure_data(gone, preprocessing, 2)
         assert found.missing == 1
-        augmented = make_loader(gone, recipe, found.preprocessing, in_channels=2, labels=labels)[0].dataset
+        augmented = Augmented(gone, CROP, found.preprocessing, in_channels=2, labels=labels)
         images, masks, _ = augmented[0, 0]
         assert (images == 0).all()
         assert (masks == 255).all()
@@ -158,8 +157,8 @@ def test_colours_alone_are_augmented_and_that_is_told():
     image = np.full((16, 16, 4), 100, np.uint8)
 
     def loader(*bands):
-        recipe = Recipe(data="x", augment=steps, batch_size=1)
-        return make_loader(Images(image, infos=[info(*bands)]), recipe, ANY, in_channels=4)[0]
+        images = Images(image, infos=[info(*bands)])
+        return make_loader(images, steps, ANY, batch_size=1, in_channels=4)[0]
 
     colours = loader("nir", "blue", "green", "red")
     images = next(iter(colours)).images

@@ -145,7 +145,9 @@ def origin_of(name: str, *, data: str = "", root: str | None = None, out: str = 
     commands = [train_command(recipe, root=root or "", out=out)]
     if part and not (recipe.split and part == "val"):
         metrics = list(dict.fromkeys(one.metric for one in scores))
-        commands.append(evaluate_command(recipe, out, part, metrics, root=root or ""))
+        commands.append(
+            evaluate_command(out, recipe.data, part, metrics, options=recipe.data_options, root=root or "")
+        )
     if "cross_validation" in provenance:
         commands.append(train_command(recipe, root=root or "", out=f"{out}-folds", folds=True))
     keys = ("segzoo", "released with", "machine", "seconds", "epoch")

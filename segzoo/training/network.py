@@ -53,7 +53,8 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     if recipe.intensity:
         preprocessing = replace(preprocessing, intensity=parse_intensity(recipe.intensity))
     # The data set gives images at the size to train at: what weights to start from did is not done twice.
-    preprocessing = replace(preprocessing, resize=_resize(recipe))
+    resize = Resize(**recipe.resize) if recipe.resize else None
+    preprocessing = replace(preprocessing, resize=resize)
     if recipe.mean:
         preprocessing = replace(preprocessing, mean=recipe.mean, std=recipe.std)
     config = replace(
@@ -83,7 +84,3 @@ def for_whole_images(config: ModelConfig, dataset: Dataset) -> ModelConfig:
         return config
     resize = Resize(mode="scale", scale=scale)
     return replace(config, preprocessing=replace(config.preprocessing, resize=resize))
-
-
-def _resize(recipe: Recipe) -> Resize | None:
-    return Resize(**recipe.resize) if recipe.resize else None

@@ -104,8 +104,11 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
     loader, batches = make_loader(
         training,
-        recipe,
+        recipe.augment,
         trainee.config.preprocessing,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        workers=recipe.workers,
         in_channels=trainee.config.architecture.in_channels,
         labels=trainee.labels,
         rank=accelerator.process_index,

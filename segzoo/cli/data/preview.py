@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,7 @@ from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from segzoo.data_check.preview import Vary
     from segzoo.training.recipe.schema import Recipe
@@ -75,7 +75,7 @@ def command(
     if settings and not augment:
         raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
     recipe = _recipe(data, settings) if augment else None
-    vary = None if recipe is None else _vary(recipe, variants, seed)
+    vary = None if recipe is None else _vary(recipe.data, recipe.augment, variants, seed)
     if bands is None and recipe is not None and recipe.bands:
         bands = ",".join(recipe.bands)
     shown = count or (_AUGMENTED if augment else _IMAGES)
@@ -104,8 +104,8 @@ def _recipe(data: str, settings: Sequence[str]) -> Recipe:
     return read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)
 
 
-def _vary(recipe: Recipe, variants: int, seed: int) -> Vary:
-    """Return what draws variants of an image and its mask, as training would, by a recipe."""
+def _vary(data: str, steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:
+    """Return what draws variants of an image and its mask, as training would, by steps of augmentation."""
     from itertools import count
 
     import numpy as np
@@ -114,11 +114,11 @@ def _vary(recipe: Recipe, variants: int, seed: int) -> Vary:
 
     images = count()
     registered = zoo.registry("datasets")
-    labels = registered.get(recipe.data).labels if recipe.data in registered else None
+    labels = registered.get(data).labels if data in registered else None
     background = labels.background if labels else 0
 
     def vary(image: np.ndarray, mask: np.ndarray, void: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
-        augmentation = make_augmentation(recipe.augment, ignore_index=void, background=background)
+        augmentation = make_augmentation(steps, ignore_index=void, background=background)
         index = next(images)
         return [
             augmentation(image, mask, np.random.default_rng([seed, variant, index]))

@@ -23,7 +23,7 @@ from segzoo.training.data.measuring import DataBands, sample_scaling
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from segzoo.images.intensity import Scaling
     from segzoo.interfaces import Sample
     from segzoo.specs import Labels, Preprocessing
-    from segzoo.training.recipe.schema import Recipe
 
 
 class Batch(NamedTuple):
@@ -103,23 +102,38 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
 
 class Augmented(Dataset[Batch]):
-    """Samples after augmentation, as `Batch` describes them, without the first axis."""
+    """Samples after augmentation, as `Batch` describes them, without the first axis.
+
+    Args:
+        dataset: of the samples.
+        augment: the steps by name, with their options.
+        preprocessing: from images to what the network takes.
+        seed: of what is drawn at random.
+        batched: whether samples are put into batches, and must be of one size.
+        in_channels: bands that the network takes.
+        labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
+
+    Raises:
+        OptionError: samples are batched, and augmentation gives no fixed size.
+    """
 
     def __init__(
         self,
         dataset: interfaces.Dataset,
-        recipe: Recipe,
+        augment: Mapping[str, Mapping[str, Any]],
         preprocessing: Preprocessing,
         *,
+        seed: int = 0,
+        batched: bool = True,
         in_channels: int = 3,
         labels: Labels | None = None,
     ) -> None:
-        self.dataset, self.seed, self.preprocessing = dataset, recipe.seed, preprocessing
+        self.dataset, self.seed, self.preprocessing = dataset, seed, preprocessing
         self.labels = labels or dataset.labels
-        self.augment = augmentation_for(recipe.augment, self.labels)
+        self.augment = augmentation_for(augment, self.labels)
         self._bands = DataBands(dataset, preprocessing, in_channels)
         self._scalings: dict[int, Scaling] = {}
-        if self.augment.size is None and recipe.batch_size > 1:
+        if self.augment.size is None and batched:
             raise OptionError(
                 "augment gives images of different sizes, which cannot be one batch: end it with crop, "
                 "resize or letterbox, or say batch_size=1"
@@ -165,9 +179,12 @@ class Augmented(Dataset[Batch]):
 
 def make_loader(
     dataset: interfaces.Dataset,
-    recipe: Recipe,
+    augment: Mapping[str, Mapping[str, Any]],
     preprocessing: Preprocessing,
     *,
+    batch_size: int,
+    seed: int = 0,
+    workers: int = 0,
     in_channels: int = 3,
     labels: Labels | None = None,
     rank: int = 0,
@@ -177,8 +194,11 @@ def make_loader(
 
     Args:
         dataset: of the samples.
-        recipe: whose seed, batch size, augmentation and workers are taken.
+        augment: the steps by name, with their options.
         preprocessing: from images to what the network takes.
+        batch_size: samples a step, of all processes together.
+        seed: of the order, and of what augmentation draws.
+        workers: processes that load data.
         in_channels: bands that the network takes.
         labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
         rank: which process this is.
@@ -187,17 +207,26 @@ def make_loader(
     Raises:
         OptionError: the processes cannot share a batch, or augmentation gives no fixed size.
     """
-    batches = Batches(len(dataset), recipe.batch_size, seed=recipe.seed, rank=rank, processes=processes)
+    batches = Batches(len(dataset), batch_size, seed=seed, rank=rank, processes=processes)
+    samples = Augmented(
+        dataset,
+        augment,
+        preprocessing,
+        seed=seed,
+        batched=batch_size > 1,
+        in_channels=in_channels,
+        labels=labels,
+    )
     loader = DataLoader(
-        Augmented(dataset, recipe, preprocessing, in_channels=in_channels, labels=labels),
+        samples,
         batch_sampler=batches,
-        num_workers=recipe.workers,
+        num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         # Workers that stay would go on with the epoch and the start that they were made with.
         persistent_workers=False,
         worker_init_fn=leave_signals,
         # The loader draws a seed for its workers, which must not disturb the network's own numbers.
-        generator=torch.Generator().manual_seed(recipe.seed),
+        generator=torch.Generator().manual_seed(seed),
     )
     return loader, batches
 

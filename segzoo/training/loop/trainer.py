@@ -95,8 +95,11 @@ class Run:
         DataBands(self.evaluated, preprocessing, channels, training=self.training).check()
         self.loader, self.batches = make_loader(
             self.training,
-            recipe,
+            recipe.augment,
             preprocessing,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            workers=recipe.workers,
             in_channels=channels,
             labels=self.trainee.labels,
             rank=accelerator.process_index,

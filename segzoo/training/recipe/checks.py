@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo import zoo
 from segzoo.architecture import plan
@@ -21,7 +21,7 @@ from segzoo.training.recipe.keys import ALIASES, PLAIN, typed
 from segzoo.weights.sources import is_location, located
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from segzoo.training.recipe.schema import Recipe
 
@@ -40,10 +40,27 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         UnknownNameError: there is no model, loss, metric, optimizer or schedule of a name.
         OptionError: an option is unknown or out of range, or two keys exclude each other.
     """
-    parts = (_model, _augment, _loss, _optimizer, _schedule, _metrics, _trackers)
-    for check in (_data, _intensity, _split, _resize, *parts, _pairs):
+    one = recipe
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: _data(one.data, one.root, one.data_options),
+        lambda: _intensity(one.intensity),
+        lambda: check_split_options(one.split),
+        lambda: _resize(one.resize),
+        lambda: _model(one.model, one.model_options),
+        lambda: _augment(one.augment),
+        lambda: _loss(one.loss, one.loss_options),
+        lambda: _stepping("optimizer", one.optimizer, one.optimizer_options),
+        lambda: _stepping("schedule", one.schedule, one.schedule_options),
+        lambda: _names("metrics", one.metrics),
+        lambda: _names("trackers", one.trackers),
+        lambda: _device(one.precision, one.device),
+        lambda: _best(one.best, one.metrics),
+        # Of a training by steps, nobody knows yet how many epochs that is.
+        lambda: None if one.steps else _epochs(one.epochs, one.freeze, one.schedule_options),
+    )
+    for check in checks:
         try:
-            check(recipe)
+            check()
         except UsageError as error:
             told = placed(str(error))
             if told == str(error):
@@ -51,56 +68,52 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
             raise type(error)(told) from error
 
 
-def _data(recipe: Recipe) -> None:
+def _data(data: str, root: str | None, options: Mapping[str, Any]) -> None:
     registry = zoo.registry("datasets")
     try:
-        name = chosen(recipe.data, recipe.root).name
+        name = chosen(data, root).name
     except UnknownNameError:  # the data may lie on another machine
         name = FOLDER
     takes = _arguments(resolve(registry.get(name).factory), given=("root", "split"))
     if takes is not None:
-        _check_options("data", name, recipe.data_options, [*takes, *_OF_DATA])
+        _check_options("data", name, options, [*takes, *_OF_DATA])
 
 
-def _intensity(recipe: Recipe) -> None:
-    if recipe.intensity:
+def _intensity(intensity: str) -> None:
+    if intensity:
         try:
-            parse_intensity(recipe.intensity)
+            parse_intensity(intensity)
         except OptionError as error:
             raise OptionError(f"data.intensity: {error}") from error
 
 
-def _split(recipe: Recipe) -> None:
-    check_split_options(recipe.split)
-
-
-def _resize(recipe: Recipe) -> None:
+def _resize(resize: Mapping[str, Any]) -> None:
     defaults = {item.name: item.default for item in fields(Resize)}
     examples = {**defaults, "mode": "letterbox", "height": 512, "width": 512}
-    for key, value in recipe.resize.items():
+    for key, value in resize.items():
         if key not in defaults:
             told = f"known are {', '.join(defaults)}"
             raise OptionError(f"resize.{key} is unknown{did_you_mean(key, defaults, told)}")
         typed(f"resize.{key}", value, type(examples[key]), examples[key])
-    if recipe.resize:
+    if resize:
         try:
-            Resize(**{"mode": "", **recipe.resize})
+            Resize(**{"mode": "", **resize})
         except OptionError as error:
             raise OptionError(f"resize: {error}") from error
 
 
-def _model(recipe: Recipe) -> None:
-    options = dict(recipe.model_options)
+def _model(model: str, given: Mapping[str, Any]) -> None:
+    options = dict(given)
     options.pop("weights", None)
     try:
-        if is_location(located(recipe.model)):
+        if is_location(located(model)):
             return
-        found = zoo.find_model(recipe.model)
+        found = zoo.find_model(model)
         if isinstance(found, zoo.Pair) or not isinstance(found.spec, WeightsSpec):
             chosen = {key: options.pop(key) for key in ("encoder", "decoder") if key in options}
-            plan(recipe.model, **_numbers(options), **chosen, options=options)
+            plan(model, **_numbers(options), **chosen, options=options)
     except UsageError as error:
-        blamed = [key for key in recipe.model_options if repr(key) in str(error)][:1]
+        blamed = [key for key in given if repr(key) in str(error)][:1]
         above = _above([key for key in blamed if key in PLAIN])
         raise type(error)(f"{'.'.join(('model', *blamed))}: {error}{above}") from error
 
@@ -111,72 +124,69 @@ def _numbers(options: dict[str, Any]) -> dict[str, int]:
     return {"num_classes": 2, **{key: value for key, value in found.items() if value is not None}}
 
 
-def _augment(recipe: Recipe) -> None:
-    make_augmentation(recipe.augment, ignore_index=255)
+def _augment(steps: Mapping[str, Mapping[str, Any]]) -> None:
+    make_augmentation(steps, ignore_index=255)
 
 
-def _loss(recipe: Recipe) -> None:
+def _loss(name: str, given: Mapping[str, Any]) -> None:
     registry = zoo.registry("losses")
-    if recipe.loss not in registry:
-        raise UnknownNameError(f"loss: {registry.unknown(recipe.loss)}")
-    takes = _arguments(resolve(registry.get(recipe.loss).factory), given=("ignore_index", "background_index"))
+    if name not in registry:
+        raise UnknownNameError(f"loss: {registry.unknown(name)}")
+    takes = _arguments(resolve(registry.get(name).factory), given=("ignore_index", "background_index"))
     if takes is not None:
-        _check_options("loss", recipe.loss, recipe.loss_options, takes)
-    options = {key: value for key, value in recipe.loss_options.items() if value != "balanced"}
+        _check_options("loss", name, given, takes)
+    options = {key: value for key, value in given.items() if value != "balanced"}
     try:
-        make_loss(recipe.loss, **options)
+        make_loss(name, **options)
     except OptionError as error:
         raise OptionError(f"loss: {error}") from error
 
 
-def _optimizer(recipe: Recipe) -> None:
-    takes = _known("optimizer", recipe.optimizer, optimizer_defaults)
-    _check_options("optimizer", recipe.optimizer, recipe.optimizer_options, takes)
-    optimizer_options(recipe.optimizer, recipe.optimizer_options)
+#: Of the parts that step: what gives the options of one, and what checks their values.
+_STEPPING = {
+    "optimizer": (optimizer_defaults, optimizer_options),
+    "schedule": (schedule_defaults, schedule_options),
+}
 
 
-def _schedule(recipe: Recipe) -> None:
-    takes = _known("schedule", recipe.schedule, schedule_defaults)
-    _check_options("schedule", recipe.schedule, recipe.schedule_options, takes)
-    schedule_options(recipe.schedule, recipe.schedule_options)
+def _stepping(part: Literal["optimizer", "schedule"], name: str, given: Mapping[str, Any]) -> None:
+    defaults, check = _STEPPING[part]
+    _check_options(part, name, given, _known(part, name, defaults))
+    check(name, given)
 
 
-def _metrics(recipe: Recipe) -> None:
-    _check_names("metrics", recipe.metrics)
-
-
-def _trackers(recipe: Recipe) -> None:
-    _check_names("trackers", recipe.trackers)
-
-
-def _check_names(key: str, names: Iterable[str]) -> None:
+def _names(key: str, names: Iterable[str]) -> None:
     registry = zoo.registry(key)
     for name in names:
         if name not in registry:
             raise UnknownNameError(f"{key}: {registry.unknown(name)}")
 
 
-def _pairs(recipe: Recipe) -> None:
-    """Raise `OptionError` where two values cannot both be meant; the text names both keys."""
-    if recipe.precision == "fp16" and recipe.device == "cpu":
+def _device(precision: str, device: str) -> None:
+    if precision == "fp16" and device == "cpu":
         raise OptionError('precision = "fp16" is not for device = "cpu": say bf16, or another device')
-    if recipe.best and recipe.best.partition(".")[0] not in recipe.metrics:
-        names = ", ".join(recipe.metrics)
-        close = did_you_mean(recipe.best.partition(".")[0], recipe.metrics)
-        raise OptionError(f"best = {recipe.best!r} is none of metrics, which are {names}{close}")
-    if recipe.steps:
-        return
-    if recipe.freeze >= recipe.epochs and recipe.freeze:
+
+
+def _best(best: str, metrics: Sequence[str]) -> None:
+    name = best.partition(".")[0]
+    if best and name not in metrics:
+        close = did_you_mean(name, metrics)
+        raise OptionError(f"best = {best!r} is none of metrics, which are {', '.join(metrics)}{close}")
+
+
+def _epochs(epochs: int, freeze: int, schedule: Mapping[str, Any]) -> None:
+    """Raise `OptionError` where something is to happen after the last epoch."""
+    if freeze >= epochs and freeze:
         raise OptionError(
-            f"freeze = {recipe.freeze} leaves the encoder as it is to the end, as epochs = {recipe.epochs}: "
+            f"freeze = {freeze} leaves the encoder as it is to the end, as epochs = {epochs}: "
             f"say fewer, or encoder_rate = 0"
         )
     for key in ("warmup_epochs", "tail_epochs", "every"):
-        if recipe.schedule_options.get(key, 0) >= recipe.epochs + (key == "every"):
-            raise OptionError(_after(f"schedule.{key}", recipe.schedule_options[key], recipe.epochs))
-    late = [epoch for epoch in recipe.schedule_options.get("milestones", ()) if epoch >= recipe.epochs]
+        if schedule.get(key, 0) >= epochs + (key == "every"):
+            raise OptionError(_after(f"schedule.{key}", schedule[key], epochs))
+    late = [epoch for epoch in schedule.get("milestones", ()) if epoch >= epochs]
     if late:
-        raise OptionError(_after("schedule.milestones", late[0], recipe.epochs))
+        raise OptionError(_after("schedule.milestones", late[0], epochs))
 
 
 def _after(key: str, value: float, epochs: int) -> str:

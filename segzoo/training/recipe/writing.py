@@ -142,12 +142,27 @@ def train_command(recipe: Recipe, *, root: str = "", out: str = "", folds: bool 
 
 
 def evaluate_command(
-    recipe: Recipe, model: str, part: str, metrics: Sequence[str], *, root: str = ""
+    model: str,
+    data: str,
+    part: str,
+    metrics: Sequence[str],
+    *,
+    options: Mapping[str, Any] | None = None,
+    root: str = "",
 ) -> list[str]:
-    """Return the words of ``segzoo evaluate`` that score a folder on a part of a recipe's data."""
-    words = ["segzoo", "evaluate", model, "--data", recipe.data, "--split", part]
+    """Return the words of ``segzoo evaluate`` that score a folder on a part of a data set.
+
+    Args:
+        model: the folder.
+        data: the data set, as ``--data`` takes it.
+        part: of it.
+        metrics: to score by.
+        options: of the data set, as a recipe has them.
+        root: where a registered data set lies; left to ``$SEGZOO_DATA`` where empty.
+    """
+    words = ["segzoo", "evaluate", model, "--data", data, "--split", part]
     words += ["--root", root] if root else []
-    for name, value in recipe.data_options.items():
+    for name, value in (options or {}).items():
         if name not in ("cache", "scale"):
             words += ["--data-option", f"{name}={_word(value)}"]
     return [*words, *(word for metric in metrics for word in ("--metric", metric))]
