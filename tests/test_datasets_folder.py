@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -42,12 +43,12 @@ def test_images_are_paired_with_masks_by_name(tmp_path, images, masks, suffix):
     assert pickle.loads(pickle.dumps(dataset))[1].name == dataset[1].name
 
 
-def test_the_split_by_hash_is_complete_disjoint_and_about_80_10_10(tmp_path):
+def test_a_folder_that_nobody_divided_is_divided_80_10_10(tmp_path):
     for number in range(100):
         write_pair(tmp_path, number)
     parts = {split: FolderDataset(tmp_path, split) for split in ("train", "val", "test")}
     assert sorted(name for part in parts.values() for name in part.names) == sorted(map(str, range(100)))
-    assert 65 <= len(parts["train"]) <= 92
+    assert [len(part) for part in parts.values()] == [80, 10, 10]
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -98,15 +99,19 @@ def test_an_empty_split_says_how_to_fill_it(tmp_path):
         FolderDataset(tmp_path, "val")
 
 
-def test_an_empty_split_of_stacks_says_that_these_are_not_divided(tmp_path):
+def test_pages_of_a_stack_stay_together_unless_it_is_the_only_one(tmp_path):
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
         page = Image.new("L", (8, 6))
         page.save(tmp_path / part / "a.tif", save_all=True, append_images=[page, page])
-    with pytest.raises(
-        OptionError, match="it has 3 images in 1 file of several pages, which no split divides"
-    ):
-        FolderDataset(tmp_path, "val")
+    found = [FolderDataset(tmp_path, part).names for part in ("train", "val", "test")]
+    assert found == [["a/0000"], ["a/0001"], ["a/0002"]]
+    for part in ("images", "masks"):
+        shutil.copy(tmp_path / part / "a.tif", tmp_path / part / "b.tif")
+    found = [{name[0] for name in FolderDataset(tmp_path, part).names} for part in ("train", "val")]
+    assert sorted(found, key=min) == [{"a"}, {"b"}]
+    with pytest.raises(OptionError, match="it has 6 images in 2 groups that stay together"):
+        FolderDataset(tmp_path, "test")
 
 
 def test_hidden_files_of_a_mac_are_no_images(tmp_path):

@@ -398,7 +398,7 @@ def test_a_class_that_is_missing_where_it_counts_is_told(tmp_path: Path) -> None
 
 
 def test_an_empty_split_is_told_before_training_finds_it(tmp_path: Path) -> None:
-    report = check_data(folder(tmp_path, names=("n.00", "n.02")))
+    report = check_data(folder(tmp_path / "train", names=("n.00", "n.02")).parent)
     assert "no image with a mask is for val" in finding(report, "empty-split").what
     assert not trains(str(tmp_path))
 
@@ -441,8 +441,8 @@ def test_the_membranes_of_isbi_2012_are_recognised_and_nothing_stops_training() 
 
 def test_a_report_prints_itself_and_is_json(tmp_path: Path) -> None:
     report = segzoo.check_data(folder(tmp_path))
-    assert f"{tmp_path}: 12 images with masks (train 9, val 2, test 1), 32x24 pixels" in str(report)
-    for told in ("crop=32 batch_size=9\n", "add mean=[", "add loss.weights=["):
+    assert f"{tmp_path}: 12 images with masks (train 10, val 1, test 1), 32x24 pixels" in str(report)
+    for told in ("crop=32 batch_size=10\n", "add mean=[", "add loss.weights=["):
         assert told in str(report)
     assert json.loads(json.dumps(report.to_json()))["ok"] is True
 

@@ -223,6 +223,17 @@ def test_parts_of_the_data_set_are_taken_as_they_are_where_they_are_named(tmp_pa
     assert len(validating) == 3
 
 
+def test_slices_of_volumes_stay_together_unless_there_is_one_volume(tmp_path: Path) -> None:
+    slices = [f"{patient}_slice_{number}" for patient in "abcd" for number in range(3)]
+    pictures(tmp_path / "four", slices), pictures(tmp_path / "one", slices[:3])
+    for options in ({"share": 0.25}, {"folds": 4, "fold": 1}):
+        training, validation = split(tmp_path / "four", **options)
+        assert len(validation) == 3
+        assert len({name[0] for name in validation}) == 1
+        assert validation[0][0] not in {name[0] for name in training}
+    assert [len(side) for side in split(tmp_path / "one", share=0.3)] == [2, 1]
+
+
 def test_a_list_that_says_the_parts_itself_keeps_its_test_part(tmp_path: Path) -> None:
     pictures(tmp_path, SLICES)
     sides = {name: "test" if name.startswith("eva") else "train" for name in SLICES}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from segzoo.datasets.listed import listed
 from segzoo.datasets.matching import is_whole, name_in, visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, MORE_MASKS, TOGETHER
-from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.datasets.splits import FOLDERS, divided, groups_of
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import count_pages, has_suffix, may_have_pages, readable_suffixes
 
@@ -53,7 +53,7 @@ class Layout:
         image_folder: the name of the folder of images, where training must be told it.
         mask_folder: the name of the folder of masks, where training must be told it.
         suffix: what a mask's name has after its image's.
-        divided: whether folders say the split; else it is by a hash of the name.
+        divided: whether folders say the split; else their names do.
         together: whether images and masks share one folder.
         stacks: files of several pages, each page a sample.
         layers: names of classes, where each has mask files of its own.
@@ -101,6 +101,10 @@ def read_layout(root: Path) -> Layout:
     elif not (_pair_splits(root, layout) or _pair_folders(root, layout)):
         _pair_together(root, layout)
     layout.pairs = [page for pair in layout.pairs for page in _pages(pair, layout)]
+    if not layout.divided:
+        stacks = [pair.name if pair.page is None else pair.name.rpartition("/")[0] for pair in layout.pairs]
+        parts = divided([pair.name for pair in layout.pairs], groups_of(stacks))
+        layout.pairs = [replace(pair, split=part) for pair, part in zip(layout.pairs, parts, strict=True)]
     layout.pairs.sort(key=lambda pair: (SPLITS.index(pair.split), pair.name))
     return layout
 
@@ -178,7 +182,7 @@ def _match(images: dict[str, Path], masks: dict[str, Path], split: str, layout: 
             del alone[name]
             taken[name] = masks.pop(name + suffix)
     for name, mask in taken.items():
-        layout.pairs.append(Pair(name, split or split_of(name), images[name], mask))
+        layout.pairs.append(Pair(name, split, images[name], mask))
         if name in masks:
             layout.ambiguous.append((masks.pop(name), mask))
     layout.images += alone.values()

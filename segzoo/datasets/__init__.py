@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from segzoo.datasets.matching import match
     from segzoo.datasets.pairs import Pair, Pairs, find_root
     from segzoo.datasets.shapes import Box, Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
-    from segzoo.datasets.splits import Split, check_split, hundredth_of, split_of
+    from segzoo.datasets.splits import Split, check_split, divided, groups_of, hundredth_of, split_of
     from segzoo.datasets.zips import Zip
 
 # Imported when first used: a list of what there is needs none of it.
@@ -37,7 +37,9 @@ _WHERE = {
     "Zip": "zips",
     "check_split": "splits",
     "class_labels": "annotated",
+    "divided": "splits",
     "find_root": "pairs",
+    "groups_of": "splits",
     "hundredth_of": "splits",
     "match": "matching",
     "slices": "folder",
@@ -64,7 +66,9 @@ __all__ = [
     "Zip",
     "check_split",
     "class_labels",
+    "divided",
     "find_root",
+    "groups_of",
     "hundredth_of",
     "match",
     "slices",

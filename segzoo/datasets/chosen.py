@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from segzoo.datasets.splits import groups_of
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +42,16 @@ class Chosen:
             self.parts[part][index].name if names is None else names[index]
             for part, index in self.places
             for names in [told[part]]
+        ]
+
+    @property
+    def groups(self) -> list[str]:
+        """What each sample stays together with where data is divided."""
+        told = [getattr(part, "groups", None) for part in self.parts]
+        return [
+            group if groups is None else groups[index]
+            for (part, index), group in zip(self.places, groups_of(self.names), strict=True)
+            for groups in [told[part]]
         ]
 
     def files(self, index: int) -> tuple[Path, ...]:

@@ -3,8 +3,8 @@
 ``images/cat.jpg`` belongs to ``masks/cat.png`` or ``masks/cat_mask.png``. The folders may also be
 called ``imgs`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in nnU-Net and the Medical Segmentation
 Decathlon, and may lie inside ``train``, ``val`` and ``test``, or hold folders of those names; without any,
-the split is by a hash of the name: of a hundred, 80 train, 10 validate, 10 test. Two stacks of pages, such as
-TIFF files of microscopes and volumes of scanners, are paired page by page, and a stack is never divided.
+`segzoo.datasets.divided` makes the parts: of a hundred, 80 train, 10 validate, 10 test. Two stacks of pages,
+such as TIFF files of microscopes and volumes of scanners, are paired page by page, and stay together.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.listed import listed
+from segzoo.datasets.listed import by_names, listed
 from segzoo.datasets.matching import class_words, match, match_layers
 from segzoo.datasets.naming import IMAGES, MASKS
 from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
-from segzoo.datasets.pairs import Pair, Pairs
-from segzoo.datasets.splits import FOLDERS, check_split, split_of
+from segzoo.datasets.pairs import Pair, Pairs, groups_of_pairs
+from segzoo.datasets.splits import FOLDERS, check_split
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.images import chosen_pages, count_pages, may_have_pages, parse_pages
 from segzoo.labels import background_index
@@ -136,7 +136,7 @@ class _Finder:
         self.pages = pages
         self.suffixes = tuple(dict.fromkeys((mask_suffix, "")))
 
-    def divided(self, root: Path) -> list[tuple[str, Pair]]:
+    def found(self, root: Path) -> list[tuple[str, Pair]]:
         """Return every pair with its split, from the folder that it lies in or from its name."""
         outside = [(part, word) for part, words in FOLDERS.items() for word in words]
         found = [
@@ -154,7 +154,7 @@ class _Finder:
             if (images / word).is_dir() and (masks / word).is_dir()
             for pair in self.pairs(images / word, masks / word)
         ]
-        return found or [(split_of(_stack(pair)), pair) for pair in self.pairs(images, masks)]
+        return found or by_names(self.pairs(images, masks))
 
     def folders(self, root: Path) -> tuple[Path, Path]:
         images, masks = _folder(root, self.images), _folder(root, self.masks)
@@ -235,13 +235,13 @@ def _paged(pair: Pair, labels: Labels) -> Pair:
 
 def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:
     source = next((root / name for name in _LISTS if (root / name).is_file()), root)
-    divided = listed(source) if source.is_file() else finder.divided(root)
-    pairs = [pair for part, pair in divided if split in ("all", part)]
+    found = listed(source) if source.is_file() else finder.found(root)
+    pairs = [pair for part, pair in found if split in ("all", part)]
     if not pairs:
-        stacks = len({_stack(pair) for _, pair in divided if pair.page is not None})
-        whole = f" in {many(stacks, 'file')} of several pages, which no split divides" if stacks else ""
+        groups = len(set(groups_of_pairs([pair for _, pair in found])))
+        whole = f" in {many(groups, 'group')} that stay together" if groups < len(found) else ""
         raise OptionError(
-            f"the split {split!r} of {root} is empty: it has {len(divided)} images{whole}, and none falls "
+            f"the split {split!r} of {root} is empty: it has {len(found)} images{whole}, and none falls "
             "into it. Add images, or divide them yourself: train/, val/ and test/, each with both folders"
         )
     return pairs
@@ -249,11 +249,6 @@ def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:
 
 def _prefixed(word: str, pair: Pair) -> Pair:
     return replace(pair, name=f"{word}/{pair.name}")
-
-
-def _stack(pair: Pair) -> str:
-    # Neighbouring slices of a stack are nearly alike: they stay together.
-    return pair.name if pair.page is None else pair.name.rpartition("/")[0]
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path | None:

@@ -12,12 +12,13 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
-from segzoo.datasets.pairs import Pair
-from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.datasets.pairs import Pair, groups_of_pairs
+from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError
 from segzoo.files import lines_of, read_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _KEYS = ("image", "mask", "split", "name", "field_of_view")
@@ -25,7 +26,7 @@ _SPLITS = {word: part for part, words in FOLDERS.items() for word in words}
 
 
 def listed(path: Path) -> list[tuple[str, Pair]]:
-    """Return the pairs of a list, each with its split; by a hash of the name where the list says none.
+    """Return the pairs of a list, each with its split; those without one are divided by their names.
 
     Raises:
         FailureError: it cannot be read, or names files that do not exist; the text says which line.
@@ -39,7 +40,14 @@ def listed(path: Path) -> list[tuple[str, Pair]]:
         raise FailureError(f"{path} is no list of pairs: {error}") from error
     if not rows:
         raise FailureError(f"{path} lists no pairs")
-    return [_pair(path, number, row) for number, row in enumerate(rows, start=1)]
+    found = [_pair(path, number, row) for number, row in enumerate(rows, start=1)]
+    rest = iter(by_names([pair for split, pair in found if not split]))
+    return [(split, pair) if split else next(rest) for split, pair in found]
+
+
+def by_names(pairs: Sequence[Pair]) -> list[tuple[str, Pair]]:
+    """Return pairs that nobody has divided, each with its split."""
+    return [*zip(divided([pair.name for pair in pairs], groups_of_pairs(pairs)), pairs, strict=True)]
 
 
 def _csv_rows(text: str) -> list[dict[str, str]]:
@@ -77,4 +85,4 @@ def _pair(path: Path, number: int, row: dict[str, str]) -> tuple[str, Pair]:
     said = row.get("split", "").strip().lower()
     if said and said not in _SPLITS:
         raise FailureError(f"{path}, entry {number}: {said!r} is no split; they are {', '.join(FOLDERS)}")
-    return _SPLITS.get(said) or split_of(name), Pair(name, **files)
+    return _SPLITS.get(said, ""), Pair(name, **files)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets.splits import groups_of
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import read_with_info
 from segzoo.interfaces import Sample
@@ -103,6 +104,11 @@ class Pairs:
     def names(self) -> list[str]:
         """The name of each sample."""
         return [pair.name for pair in self.pairs]
+
+    @property
+    def groups(self) -> list[str]:
+        """What each sample stays together with: pages with their stack, pieces with their whole."""
+        return groups_of_pairs(self.pairs)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the files that a sample is made of."""
@@ -203,6 +209,11 @@ class Pairs:
                 "background: say ignore_index=255 if they count for nothing, or which class is background"
             )
         return mask
+
+
+def groups_of_pairs(pairs: Sequence[Pair]) -> list[str]:
+    """Return what each pair stays together with: pages of a stack with their stack, see `groups_of`."""
+    return groups_of(pair.name if pair.page is None else pair.name.rpartition("/")[0] for pair in pairs)
 
 
 def _called(pair: Pair) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ by folds, or as a file says, or two of the data set's own parts are taken as the
     folds = 5, fold = 0    # order = "contiguous" or "shuffled"
     train = "trainaug"     # a part, or several; and val = "val", which both are "train" and "val" if not said
     file = "split.csv"     # columns name and split; or JSON; or "train.txt, val.txt", a name in each line
-    group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV
+    group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV; by default
+                           # pages of a stack, slices, patches and frames stay together, by their names
     seed = 0               # of what is shuffled
     of = "train"           # which of the data set's own parts is divided; or several, "train, val"
 
@@ -27,14 +28,14 @@ from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.datasets.cached import Cached
 from segzoo.datasets.chosen import Chosen
-from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
 from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from segzoo.interfaces import Dataset
@@ -104,8 +105,8 @@ def _opened(recipe: Recipe) -> tuple[Dataset, Dataset]:
     opened = [_own(recipe, part) for part in _divided(recipe)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
     # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
-    names = Chosen([bare for bare, _ in opened], places).names
-    sides = _sides(split, names)
+    known = Chosen([bare for bare, _ in opened], places)
+    sides = _sides(split, known.names, known.groups)
     kept = [dataset for _, dataset in opened]
     training, validation = (
         Chosen(kept, [place for place, side in zip(places, sides, strict=True) if side == wanted])
@@ -201,11 +202,14 @@ def _order(split: Mapping[str, Any]) -> str:
     return split.get("order", "contiguous" if "folds" in split else "shuffled")
 
 
-def _sides(split: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _sides(split: Mapping[str, Any], names: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Return ``train``, ``val`` or ``test`` for each name."""
     if "file" in split:
         return read_split(split["file"], names)
-    groups = read_groups(split["group"], names) if "group" in split else list(names)
+    if "group" in split:
+        groups = read_groups(split["group"], names)
+    elif len(set(groups)) == 1:  # what is one whole is divided all the same
+        groups = names
     order, seed = _order(split), split.get("seed", 0)
     if "share" in split:
         validates = validating_share(groups, split["share"], order, seed)
@@ -230,25 +234,21 @@ def _divided(recipe: Recipe) -> Sequence[str]:
 
 
 def _nobody_divided(recipe: Recipe) -> bool:
-    """Whether the data is a folder or list that falls apart by the hash of names alone."""
-    registered = zoo.registry("datasets")
-    if recipe.data in registered and registered.get(recipe.data).name not in ("folder", "labelme"):
-        return False
-    everything = _names(_bare(recipe, "all"))
+    """Whether the data set's parts are those that `segzoo.datasets.divided` makes of all names."""
     try:
-        training = _names(_bare(recipe, "train"))
-    except OptionError:  # it is empty
-        training = []
-    words = {word for spelled in FOLDERS.values() for word in spelled}
-    if any(name.partition("/")[0] in words for name in everything):
+        everything, training = (_whole_of(_bare(recipe, part)) for part in ("all", "train"))
+    except OptionError:  # it has no such part, or that is empty
         return False
-    # Pages of one stack keep together, by the name of the stack.
-    keys: tuple[Callable[[str], str], ...] = (str, lambda name: name.rpartition("/")[0])
-    return any(training == [name for name in everything if split_of(key(name)) == "train"] for key in keys)
+    names = everything.names
+    words = {word for spelled in FOLDERS.values() for word in spelled}
+    if any(name.partition("/")[0] in words for name in names):
+        return False
+    parts = divided(names, everything.groups)
+    return training.names == [name for name, part in zip(names, parts, strict=True) if part == "train"]
 
 
-def _names(dataset: Dataset) -> list[str]:
-    return Chosen([dataset], [(0, index) for index in range(len(dataset))]).names
+def _whole_of(dataset: Dataset) -> Chosen:
+    return Chosen([dataset], [(0, index) for index in range(len(dataset))])
 
 
 def _own(recipe: Recipe, part: str) -> tuple[Dataset, Dataset]:
