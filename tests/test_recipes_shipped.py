@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segzoo import zoo
 from segzoo.architecture import build, plan
 from segzoo.build import make_loss, make_metric
-from segzoo.errors import PluginError, UsageError
+from segzoo.cli import run
+from segzoo.errors import OptionError, PluginError, UsageError
 from segzoo.specs import Labels, RecipeSpec
 from segzoo.training.augmentation import make_augmentation
+from segzoo.training.data.splits import open_splits
+from segzoo.training.network import logits, make_network
 from segzoo.training.optim.optimizers import make_optimizer
 from segzoo.training.optim.schedules import Schedule
 from segzoo.training.recipe.files import shipped_text
@@ -30,7 +35,8 @@ def read(name, **values):
 
 def built(recipe):
     """Build a recipe's network on no device, so that it costs nothing, without fetching anything."""
-    options = {"num_classes": 2, **recipe.model_options, "pretrained": False}
+    options = {**recipe.model_options, "pretrained": False}
+    options["num_classes"] = logits(options.get("num_classes"), Labels(classes=("background", "object")))
     if recipe.model_options.get("pretrained") is None:
         del options["pretrained"]
     numbers = {key: options.pop(key) for key in ("num_classes", "in_channels") if key in options}
@@ -53,6 +59,58 @@ def test_every_recipe_is_written_and_read_to_an_equal_one(name, tmp_path):
     file = tmp_path / "recipe.toml"
     file.write_text(to_toml(recipe), encoding="utf-8")
     assert read_recipe(file) == recipe
+
+
+@pytest.fixture
+def four(tmp_path):
+    """Write twenty images with masks of four classes; return their folder."""
+    random = np.random.default_rng(0)
+    for part, shape in (("images", (32, 32, 3)), ("masks", (32, 32))):
+        (tmp_path / part).mkdir()
+        for number in range(20):
+            values = random.integers(0, 4, shape, np.uint8)
+            Image.fromarray(values).save(tmp_path / part / f"{number}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_follows_the_classes_of_other_data(name, four, capsys):
+    recipe = read_recipe(name, ["data.classes=4"], data=str(four))
+    # What is fetched is left out, and what is large: here it is a matter of classes.
+    smaller = {"pretrained": "false", "width": 2}
+    words = [f"model.{word}={value}" for word, value in smaller.items() if word in recipe.model_options]
+    assert run(["train", name, "data.classes=4", *words, "--data", str(four), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "# classes: class 0, class 1, class 2, class 3" in told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipes_loss_takes_the_classes_of_other_data(name):
+    recipe, labels = read(name), Labels(classes=("other", "road", "house", "tree"))
+    options = {key: value for key, value in recipe.loss_options.items() if value != "balanced"}
+    loss = make_loss(recipe.loss, labels, **options)
+    random = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 4, (2, 8, 8), generator=random)
+    assert torch.isfinite(loss(torch.zeros(2, 4, 8, 8), target))
+    assert all(make_metric(metric, labels) for metric in recipe.metrics)
+
+
+def test_a_number_of_classes_that_the_data_does_not_have_is_refused_with_what_to_do(four):
+    recipe = read_recipe(None, ["data.classes=4", "model.num_classes=2", "model.width=2"], data=str(four))
+    training, _ = open_splits(recipe)
+    told = "num_classes=2 does not fit the data, which has 4 classes .*: leave model.num_classes out"
+    with pytest.raises(OptionError, match=told):
+        make_network(recipe, training)
+    with pytest.raises(OptionError, match="num_classes"):
+        read_recipe(None, ["model.num_classes=all"], data=str(four))
+
+
+def test_two_classes_have_one_logit_or_one_each():
+    two, three = Labels(classes=("no", "yes")), Labels(classes=("a", "b", "c"))
+    assert [logits(None, two), logits("each", two), logits(1, two), logits(2, two)] == [1, 2, 1, 2]
+    assert [logits(None, three), logits("each", three), logits(3, three)] == [3, 3, 3]
+    overlapping = Labels(classes=("a", "b"), overlapping=True, background=None)
+    assert [logits(None, overlapping), logits("each", overlapping)] == [2, 2]
 
 
 def schedule_of(recipe, model, **steps):
@@ -82,10 +140,10 @@ def test_every_recipe_builds_its_parts(name):
         schedule.step()
     assert min(schedule.rates.values()) <= min(rates) or recipe.schedule in ("plateau", "constant", "cosine")
     options = {key: value for key, value in recipe.loss_options.items() if value != "balanced"}
-    classes = recipe.model_options.get("num_classes", 1 if len(labels.classes) == 2 else len(labels.classes))
+    classes = logits(recipe.model_options.get("num_classes"), labels)
     loss = make_loss(recipe.loss, ignore_index=labels.ignore_index, **options)
-    logits = torch.zeros(2, classes, 8, 8)
-    assert torch.isfinite(loss(logits, torch.zeros(2, 8, 8, dtype=torch.long)))
+    scores = torch.zeros(2, classes, 8, 8)
+    assert torch.isfinite(loss(scores, torch.zeros(2, 8, 8, dtype=torch.long)))
     assert all(make_metric(metric, labels) for metric in recipe.metrics)
 
 

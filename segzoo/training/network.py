@@ -11,7 +11,9 @@ from segzoo.config import config_of
 from segzoo.creation import create
 from segzoo.errors import ImageError, OptionError, WeightsError
 from segzoo.images import choose_bands, with_bands
+from segzoo.options import listed
 from segzoo.specs import Resize, parse_intensity
+from segzoo.training.recipe.schema import EACH
 from segzoo.weights.sources import located
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.interfaces import Dataset, Sample
+    from segzoo.specs import Labels
     from segzoo.training.recipe.schema import Recipe
 
 
@@ -30,11 +33,8 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
         WeightsError: the model is weights, for other classes than the data has, say.
         OptionError: it has no such option, or takes images of other channels.
     """
-    classes = len(training.labels.classes)
     options: dict[str, Any] = dict(recipe.model_options)
-    # Two classes need one logit, unless they overlap.
-    if options.get("num_classes") is None:
-        options["num_classes"] = 1 if classes == 2 and not training.labels.overlapping else classes
+    options["num_classes"] = logits(options.get("num_classes"), training.labels)
     if recipe.bands:
         # As many as are chosen: a network of one band is not shown it three times.
         options.setdefault("in_channels", len(recipe.bands))
@@ -66,6 +66,29 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     _check_bands(training[0], config)
     model.segzoo_config = config  # pyright: ignore[reportArgumentType]
     return model
+
+
+def logits(told: int | str | None, labels: Labels) -> int:
+    """Return how many logits a network has for each pixel of data with these labels.
+
+    Args:
+        told: the recipe's ``model.num_classes``: how many; ``"each"`` for one of each class; ``None`` for one
+            of each class, and a single one for two classes that do not overlap.
+        labels: of the data.
+
+    Raises:
+        OptionError: they are too few or too many for the classes.
+    """
+    classes = len(labels.classes)
+    single = classes == 2 and not labels.overlapping
+    if told is None or told == EACH:
+        return 1 if single and told is None else classes
+    if isinstance(told, int) and told != classes and not (told == 1 and single):
+        raise OptionError(
+            f"model.num_classes={told} does not fit the data, which has {classes} classes "
+            f"({listed(labels.classes)}): leave model.num_classes out, as it follows the data"
+        )
+    return told  # pyright: ignore[reportReturnType]  # who builds the network refuses what is no number
 
 
 def _check_bands(sample: Sample, config: ModelConfig) -> None:

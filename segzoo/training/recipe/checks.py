@@ -18,6 +18,7 @@ from segzoo.training.data.splits import check_split_options
 from segzoo.training.optim.optimizers import optimizer_defaults, optimizer_options
 from segzoo.training.optim.schedules import schedule_defaults, schedule_options
 from segzoo.training.recipe.keys import ALIASES, PLAIN, typed
+from segzoo.training.recipe.schema import EACH
 from segzoo.weights.sources import is_location, located
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _model(model: str, given: Mapping[str, Any]) -> None:
 def _numbers(options: dict[str, Any]) -> dict[str, int]:
     """Take the numbers of classes and channels out of the options; without one, the data says it."""
     found = {key: options.pop(key, None) for key in ("num_classes", "in_channels")}
-    return {"num_classes": 2, **{key: value for key, value in found.items() if value is not None}}
+    return {"num_classes": 2, **{key: value for key, value in found.items() if value not in (None, EACH)}}
 
 
 def _augment(steps: Mapping[str, Mapping[str, Any]]) -> None:

@@ -22,6 +22,8 @@ AUGMENT: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+#: As ``model.num_classes``: a logit for each class of the data, where there are two too.
+EACH = "each"
 #: The most of whatever is counted: epochs, images a step, checkpoints. Steps may be a thousand times as many.
 MOST = 1_000_000
 #: Single precision ends at 3.4e38, and optimizers divide by small numbers.
@@ -52,7 +54,8 @@ class Recipe:
             ``share``, ``file``, or ``folds`` with ``fold``, and ``order``, ``group``, ``seed``; or which
             of its parts are meant, ``train`` and ``val``.
         model: what `segzoo.create` is told.
-        model_options: of the model, such as ``width``.
+        model_options: of the model, such as ``width``. ``num_classes`` follows the data: one logit for two
+            classes, else one for each; with ``"each"`` one for each of two classes too.
         weights: to start from, by name or folder: every tensor of the same name and shape is taken.
         out: the folder that the best weights, the history and the report go to.
         epochs: how often every image is seen.
