@@ -263,9 +263,60 @@ def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can
         Batches(10, 5, processes=2)
 
 
-def test_images_of_different_sizes_cannot_be_one_batch():
+class OfSizes(InMemory):
+    """Samples of sizes of their own, which files may tell."""
+
+    def __init__(self, folder, *sizes, told=True):
+        self.sizes, self.decoded = sizes, []
+        self.paths = [folder / f"{number}.png" for number in range(len(sizes))]
+        for path, size in zip(self.paths, sizes, strict=True):
+            Image.fromarray(np.zeros(size, np.uint8)).save(path)
+        if told:
+            self.files = lambda index: (self.paths[index],)
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __getitem__(self, index):
+        self.decoded.append(index)
+        image = np.zeros((*self.sizes[index], 3), np.uint8)
+        return Sample(image=image, mask=image[..., 0], name=str(index))
+
+
+@pytest.mark.parametrize("steps", [{}, {"flip": {}, "color": {}}])
+@pytest.mark.parametrize("told", [True, False])
+def test_images_of_one_size_are_one_batch_where_no_step_changes_it(tmp_path, steps, told):
+    images = OfSizes(tmp_path, (20, 30), (20, 30), (20, 30), told=told)
+    loader, _ = make_loader(images, steps, Preprocessing(), batch_size=3)
+    assert images.decoded == ([0] if told else [0, 0, 1, 2])  # where files tell their size, none is decoded
+    assert next(iter(loader)).images.shape == (3, 3, 20, 30)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_images_of_different_sizes_cannot_be_one_batch(tmp_path, told):
+    images = OfSizes(tmp_path, (20, 30), (20, 31), told=told)
     with pytest.raises(OptionError, match="cannot be one batch: end it with crop"):
-        make_loader(InMemory(), {"flip": {}}, Preprocessing(), batch_size=8)
+        make_loader(images, {"flip": {}}, Preprocessing(), batch_size=8)
+
+
+def test_turns_of_images_that_are_not_square_cannot_be_one_batch():
+    with pytest.raises(OptionError, match="cannot be one batch: end it with crop"):
+        make_loader(InMemory(), {"turn": {}}, Preprocessing(), batch_size=8)
+
+
+def test_a_data_set_that_brings_its_files_to_one_size_makes_batches(tmp_path):
+    images = OfSizes(tmp_path, (20, 30), (40, 60))
+    images.sizes = ((20, 30), (20, 30))
+    loader, _ = make_loader(images, {}, Preprocessing(), batch_size=2)
+    assert next(iter(loader)).masks.shape == (2, 20, 30)
+
+
+def test_images_whose_files_tell_another_size_than_they_have_are_named_in_an_error(tmp_path):
+    images = OfSizes(tmp_path, (20, 30), (20, 30))
+    images.sizes = ((20, 30), (24, 30))
+    loader, _ = make_loader(images, {}, Preprocessing(), batch_size=2)
+    with pytest.raises(OptionError, match="one batch has images of 20 x 30 and 24 x 30 pixels"):
+        next(iter(loader))
 
 
 def test_a_loss_that_is_no_longer_finite_stops_the_training(squares, tmp_path):

@@ -38,7 +38,7 @@ def fit_processes(stepper: TrainStep, data: Augmented, batches: Batches, channel
     Raises:
         FailureError: a process has no memory for a single image.
     """
-    processes, size = stepper.accelerator.num_processes, data.augment.size
+    processes, size = stepper.accelerator.num_processes, data.size
     if processes > 1 and stepper.accelerator.device.type != "cpu" and size is not None:
         planes = len(data.labels.classes) if data.labels.overlapping else 0
         fit_memory(stepper, (batches.batch_size // processes, channels, *size), planes=planes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,18 +69,25 @@ class Augmentation:
     Attributes:
         steps: in the order in which they are done.
         ignore_index: the mask's value for pixels that count for nothing, if there is one.
-        size: height and width that come out, where they are always the same.
     """
 
     steps: tuple[Step, ...]
     ignore_index: int | None = None
-    size: tuple[int, int] | None = field(init=False)
 
-    def __post_init__(self) -> None:
-        size = None
+    @cached_property
+    def size(self) -> Size | None:
+        """Height and width that come out of images of any size; ``None`` where they vary."""
+        return self.size_after(None)
+
+    def size_after(self, before: Size | None) -> Size | None:
+        """Return the height and width that come out of images of one size; ``None`` where they vary.
+
+        Args:
+            before: height and width of all images; ``None`` where they vary.
+        """
         for step in self.steps:
-            size = step.size_after(size)
-        object.__setattr__(self, "size", size)
+            before = step.size_after(before)
+        return before
 
     @property
     def of_colours(self) -> bool:

@@ -19,11 +19,11 @@ from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.images import colour_bands, normalised, take_bands
 from segzoo.labels import counted
 from segzoo.training.augmentation import augmentation_for
-from segzoo.training.data.measuring import DataBands, sample_scaling
+from segzoo.training.data.measuring import DataBands, common_size, sample_scaling
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -47,6 +47,12 @@ class Batch(NamedTuple):
     images: Tensor
     masks: Tensor
     indices: Tensor
+
+
+_DIFFERENT = (
+    "augment gives images of different sizes, which cannot be one batch: end it with crop, resize or "
+    "letterbox, or say batch_size=1"
+)
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
@@ -113,8 +119,11 @@ class Augmented(Dataset[Batch]):
         in_channels: bands that the network takes.
         labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
 
+    Attributes:
+        size: height and width that come out, where they are always the same.
+
     Raises:
-        OptionError: samples are batched, and augmentation gives no fixed size.
+        OptionError: samples are batched, and come out at different sizes.
     """
 
     def __init__(
@@ -133,11 +142,12 @@ class Augmented(Dataset[Batch]):
         self.augment = augmentation_for(augment, self.labels)
         self._bands = DataBands(dataset, preprocessing, in_channels)
         self._scalings: dict[int, Scaling] = {}
-        if self.augment.size is None and batched:
-            raise OptionError(
-                "augment gives images of different sizes, which cannot be one batch: end it with crop, "
-                "resize or letterbox, or say batch_size=1"
-            )
+        self.size = self.augment.size
+        if self.size is None and batched:
+            # Steps that keep the size give one size of images of one size.
+            self.size = self.augment.size_after(common_size(dataset))
+            if self.size is None:
+                raise OptionError(_DIFFERENT)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -220,6 +230,7 @@ def make_loader(
     loader = DataLoader(
         samples,
         batch_sampler=batches,
+        collate_fn=together,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         # Workers that stay would go on with the epoch and the start that they were made with.
@@ -229,6 +240,18 @@ def make_loader(
         generator=torch.Generator().manual_seed(seed),
     )
     return loader, batches
+
+
+def together(samples: Sequence[Batch]) -> Batch:
+    """Return samples as one batch.
+
+    Raises:
+        OptionError: their images differ in size.
+    """
+    if len({one.images.shape for one in samples}) > 1:
+        sizes = sorted({f"{one.images.shape[-2]} x {one.images.shape[-1]}" for one in samples})
+        raise OptionError(f"{_DIFFERENT}; one batch has images of {' and '.join(sizes[:2])} pixels")
+    return Batch(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
 
 
 # Batches from the processes that load them, and what it means when one of those is lost.

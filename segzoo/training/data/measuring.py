@@ -15,8 +15,9 @@ import numpy as np
 
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import ImageError
-from segzoo.images import band_names, choose_bands, take_bands, told_alpha
+from segzoo.images import band_names, choose_bands, open_image, take_bands, told_alpha
 from segzoo.images.intensity import measure_bands, measured_over, missing, scaling_for
+from segzoo.images.reading import upright_info
 from segzoo.options import many
 from segzoo.specs import Intensity, intensity_text
 
@@ -142,6 +143,42 @@ def _file(dataset: Dataset, index: int, sample: Sample) -> str:
 
 def _nameless(*names: str) -> bool:
     return any(name.startswith("band ") for name in names)
+
+
+def common_size(dataset: Dataset) -> tuple[int, int] | None:
+    """Return height and width of all images of a data set; ``None`` where they differ.
+
+    The heads of all files are read, and no more images decoded than differ in them from the first. Of a data
+    set without ``files`` at most 200 images are decoded, spread evenly.
+
+    Args:
+        dataset: with at least one image.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+    size, told = _size(dataset, 0), _told_size(dataset, 0)
+    others = range(1, len(dataset)) if told else evenly_spread(len(dataset), _IMAGES)
+
+    def alike(index: int) -> bool:
+        return (told is not None and _told_size(dataset, index) == told) or _size(dataset, index) == size
+
+    return size if all(map(alike, others)) else None
+
+
+def _size(dataset: Dataset, index: int) -> tuple[int, int]:
+    height, width = dataset[index].image.shape[:2]
+    return height, width
+
+
+def _told_size(dataset: Any, index: int) -> tuple[int, int] | None:
+    """Return height and width by the head of a sample's file; ``None`` of samples without files."""
+    image = next(iter(dataset.files(index)), None) if hasattr(dataset, "files") else None
+    if image is None:
+        return None
+    with open_image(image) as opened:
+        info = upright_info(opened.info)
+    return info.height, info.width
 
 
 def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: int) -> Measured:
