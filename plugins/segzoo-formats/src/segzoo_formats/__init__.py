@@ -36,4 +36,12 @@ def segzoo_datasets() -> list[DatasetSpec]:
             layout="one .json of labelme per image, with its image beside it or inside",
             recognise="segzoo_formats.labelme:recognise",
         ),
+        DatasetSpec(
+            name="voc-masks",
+            factory="segzoo_formats.voc_masks:voc_masks",
+            splits=_SPLITS,
+            summary="your own images with masks in Pascal VOC's folders",
+            layout="JPEGImages, SegmentationClass, ImageSets/Segmentation; labelmap.txt or class_names.txt",
+            recognise="segzoo_formats.voc_masks:recognise",
+        ),
     ]

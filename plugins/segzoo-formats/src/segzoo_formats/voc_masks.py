@@ -1,0 +1,314 @@
+"""Your own images with masks in Pascal VOC's folders: ``JPEGImages`` and ``SegmentationClass``.
+
+Masks are PNG files with a palette, whose values are the classes' indices, or pictures in colours. Values of
+255, and the colour 224, 224, 192, count for nothing. Lists in ``ImageSets/Segmentation`` say which image
+belongs to which part.
+
+The folders: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from segzoo.datasets.matching import by_name
+from segzoo.datasets.pairs import Pair, Pairs, find_root
+from segzoo.datasets.sampling import evenly_spread
+from segzoo.datasets.splits import FOLDERS, check_split, divided
+from segzoo.errors import FailureError, MaskError, OptionError
+from segzoo.files import lines_of, read_words
+from segzoo.images import without_suffix
+from segzoo.interfaces import Remark
+from segzoo.labels import colour_number, packed, read_mask
+from segzoo.options import listed, many
+from segzoo.specs import Labels, Recognition
+from segzoo_formats.labelmap import BACKGROUND, IGNORED, VOID, read_label_map, voc_colour
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.datasets.glance import Glance
+    from segzoo.labels import Colour
+
+SPLITS = ("train", "val", "test", "all")
+#: Folders of masks; labelme wrote arrays into the second one, and pictures into the first.
+_MASKS = ("SegmentationClassPNG", "SegmentationClass")
+_IMAGES, _LISTS = "JPEGImages", "ImageSets/Segmentation"
+_LABEL_MAP = "labelmap.txt"
+_NAMES = ("class_names.txt", "classes.txt", "labels.txt")
+#: Masks that are opened to see which values they hold, evenly spread.
+_LOOKED_AT = 100
+#: Pascal VOC's own classes, in the order of their values, and what its images are called.
+VOC_CLASSES = [
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
+#: The value of what counts for nothing.
+_VOID = 255
+_OWN_NAME = re.compile(r"20(?:0[7-9]|1[0-2])_\d{6}")
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise folders ``JPEGImages`` and ``SegmentationClass``, here or in ``VOCdevkit``."""
+    inner = ["", *glance.folders(), *(f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit"))]
+    places = [glance.folder / one for one in inner if _is_root(glance, one)]
+    if glance.file or not places:
+        return None
+    root = places[0]
+    names = next((name for name in (_LABEL_MAP, *_NAMES) if (root / name).is_file()), "")
+    said = f"classes as {names} says" if names else "classes without names"
+    lists = [path.name for path in glance.files("*.txt", str(root.relative_to(glance.folder) / _LISTS))]
+    parts = f"parts as {listed(lists)} of ImageSets/Segmentation" if lists else "parts made by segzoo"
+    told = f"masks in Pascal VOC's folders, {said}, {parts}"
+    return Recognition(told=told, root=root if root != glance.folder else None, masks=True)
+
+
+def _is_root(glance: Glance, inner: str) -> bool:
+    return glance.has(f"{inner}/{_IMAGES}".lstrip("/")) and any(
+        glance.files("*.png", f"{inner}/{masks}".lstrip("/")) for masks in _MASKS
+    )
+
+
+def voc_masks(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    classes: Sequence[str] | str = (),
+    scale: float = 1.0,
+) -> Pairs:
+    """Open images and masks in Pascal VOC's folders.
+
+    Args:
+        root: holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit`` with a folder of them. What
+            ``ImageSets/Segmentation/train.txt``, ``val.txt`` and ``test.txt`` list belongs to that part;
+            without those, the images of other lists, or all with masks, are divided by segzoo.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        classes: names by the value in masks, the background's first, also as one text with commas. By default
+            ``labelmap.txt`` says them, with their colours; or ``class_names.txt``, ``classes.txt`` or
+            ``labels.txt``, one name a line; without those they are Pascal VOC's own where images have
+            names as its have, else they are numbered.
+        scale: what both sides are multiplied by while files are decoded, at most 1.
+
+    Raises:
+        FailureError: the folders are not there, or a list names an image that has no file or no mask.
+        OptionError: the split is empty, or it is not clear what the masks' colours mean.
+    """
+    check_split("voc-masks", split, SPLITS)
+    folder = find_root(Path(root), *_MASKS)
+    if folder is None or not (folder / _IMAGES).is_dir():
+        raise FailureError(f"{root} needs folders {_IMAGES} and SegmentationClass, as Pascal VOC has them")
+    images = by_name(folder / _IMAGES)
+    masks = by_name(next(path for name in _MASKS if (path := folder / name).is_dir()))
+    parts, remarks = _parts(folder, images, masks)
+    chosen = list(dict.fromkeys(name for name, part in parts if split in ("all", part)))
+    if not chosen:
+        raise OptionError(
+            f"the split {split!r} of {folder} is empty: none of its {many(len(masks), 'mask')} is in it. "
+            f"List images in {folder / _LISTS / split}.txt, one a line"
+        )
+    _check_there(folder, chosen, images, masks)
+    paths = [masks[name] for name in sorted({name for name, _ in parts}) if name in masks]
+    meaning = _meaning(folder, classes, [paths[index] for index in evenly_spread(len(paths), _LOOKED_AT)])
+    return Pairs(
+        [Pair(name, images[name], masks[name]) for name in chosen],
+        meaning.labels,
+        scale=scale,
+        ignore_colour=meaning.ignored,
+        decode=meaning.decode,
+        remarks=[*remarks, *meaning.remarks],
+    )
+
+
+# Which image belongs to which part.
+
+
+def _parts(
+    folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path]
+) -> tuple[list[tuple[str, str]], list[Remark]]:
+    """Return each name with its part, and what is remarkable of the lists."""
+    lists = {path.stem: _listed(path, images) for path in sorted((folder / _LISTS).glob("*.txt"))}
+    told = {part: [name for word in words for name in lists.get(word, ())] for part, words in FOLDERS.items()}
+    remarks: list[Remark] = []
+    for part, names in told.items():
+        if names and not any(name in masks for name in names):
+            remarks.append(
+                _remark("no-masks", names, f"{part}.txt lists images without masks: it is not read")
+            )
+            names.clear()
+    listed_names = {name for names in lists.values() for name in names}
+    rest = []
+    if not told["train"] and not told["val"]:
+        taken = set(told["test"])
+        rest = [name for name in sorted(listed_names or masks) if name not in taken]
+        if rest and listed_names:
+            rest = [name for name in rest if name in masks]
+    parts = [(name, part) for part, names in told.items() for name in names]
+    for name, part in zip(rest, divided(rest), strict=True) if rest else ():
+        parts.append((name, "train" if part == "test" and told["test"] else part))
+    several = [name for name, times in Counter(name for name, _ in parts).items() if times > 1]
+    if several:
+        what = "images are in several parts: scores are then of images that were trained on"
+        remarks.append(_remark("in-several-parts", several, what, "warning"))
+    unlisted = sorted({*masks} - {name for name, _ in parts})
+    if unlisted:
+        remarks.append(_remark("unlisted", unlisted, "masks are in no list of a part: they are not read"))
+    return parts, remarks
+
+
+def _remark(
+    kind: str, names: Sequence[str], what: str, severity: Literal["note", "warning"] = "note"
+) -> Remark:
+    return Remark(kind=kind, severity=severity, what=what, count=len(names), examples=tuple(names[:4]))
+
+
+def _listed(path: Path, images: Mapping[str, Path]) -> list[str]:
+    """Return the names that a list holds, each once."""
+    try:
+        lines = [line.strip() for line in lines_of(read_words(path))]
+    except OSError as error:
+        raise FailureError(f"{path} cannot be read: {error.strerror}") from error
+    return list(dict.fromkeys(_called(line, images) for line in lines if line))
+
+
+def _called(line: str, images: Mapping[str, Path]) -> str:
+    """Return the image that a line names: by its name, a path, or a path and that of its mask."""
+    whole = line.replace("\\", "/")
+    for text in (whole, whole.split()[0]):
+        inner = text.rpartition(f"{_IMAGES}/")[2]
+        for name in (inner, without_suffix(Path(inner)).as_posix()):
+            if name in images:
+                return name
+    return whole
+
+
+def _check_there(
+    folder: Path, names: Sequence[str], images: Mapping[str, Path], masks: Mapping[str, Path]
+) -> None:
+    for files, inner, what in ((images, _IMAGES, "image"), (masks, "SegmentationClass", "mask")):
+        gone = [name for name in names if name not in files]
+        if gone:
+            raise FailureError(
+                f"{len(gone)} of the {len(names)} images have no {what} in {folder / inner}: {listed(gone)}. "
+                f"Add what is missing, or take it out of {_LISTS}"
+            )
+
+
+# Which class a value or a colour is.
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    labels: Labels
+    ignored: Colour | None = None
+    decode: Callable[[NDArray[Any], str], NDArray[Any]] | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
+def _meaning(folder: Path, classes: Sequence[str] | str, masks: Sequence[Path]) -> _Meaning:
+    path = folder / _LABEL_MAP
+    if path.is_file():
+        if classes:
+            raise OptionError(
+                f"{path} says the classes and their colours: leave out classes, or change it there"
+            )
+        said = read_label_map(path)
+        return _Meaning(said.labels, said.ignored, said.decode)
+    found, names = _values(masks), _names(folder, classes)
+    count = max(found - {_VOID}, default=0) + 1
+    if not names and count <= len(VOC_CLASSES) and all(_OWN_NAME.fullmatch(mask.stem) for mask in masks):
+        names = VOC_CLASSES
+    if found <= {0, _VOID} and _VOID in found and len(names) <= 2:
+        # Nothing but void would leave nothing to train on: 255 is the class here.
+        names = ["background", *(names or ["foreground"])][-2:]
+        return _Meaning(Labels(classes=tuple(names), values=(0, _VOID)))
+    if not names:
+        names = ["background", *(f"class {value}" for value in range(1, max(count, 2)))]
+        return _Meaning(_labels(names, True), VOID, remarks=(_unnamed(folder, len(names)),))
+    if names[0].lower() not in BACKGROUND and count == len(names) + 1:
+        names = ["background", *names]
+    behind = names[0].lower() in BACKGROUND
+    return _Meaning(_labels(["background", *names[1:]] if behind else names, behind or bool(classes)), VOID)
+
+
+def _labels(names: Sequence[str], background: bool) -> Labels:
+    palette = tuple(map(voc_colour, range(len(names)))) if len(names) < _VOID else ()
+    labels = Labels(classes=tuple(names), palette=palette, background=0 if background else None)
+    return replace(labels, ignore_index=labels.unused_index)
+
+
+def _names(folder: Path, classes: Sequence[str] | str) -> list[str]:
+    """Return the names of the classes by their values, if they are said."""
+    if classes:
+        words = classes.split(",") if isinstance(classes, str) else classes
+        return [word.strip() for word in words]
+    path = next((path for name in _NAMES if (path := folder / name).is_file()), None)
+    if path is None:
+        return []
+    names = [name for line in lines_of(read_words(path)) if (name := line.strip()) and name not in IGNORED]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise FailureError(f"{path} lists {listed(twice)} more than once: each class needs a name of its own")
+    return names
+
+
+def _values(masks: Sequence[Path]) -> set[int]:
+    """Return the values that masks hold; a colour is the value that it has in Pascal VOC's palette.
+
+    Raises:
+        OptionError: there are other colours.
+    """
+    numbers = {colour_number(voc_colour(value)): value for value in range(256)}
+    found: set[int] = set()
+    for path in masks:
+        with suppress(MaskError):  # reading the sample says what is wrong
+            values = read_mask(path, colours=True)
+            if values.ndim == 2:
+                found.update(map(int, np.unique(values)))
+                continue
+            strange = [code for code in np.unique(packed(values)).tolist() if code not in numbers]
+            if strange:
+                shown = listed([(code & 255, code >> 8 & 255, code >> 16) for code in strange])
+                raise OptionError(
+                    f"{path} holds colours that are none of Pascal VOC's: {shown}. Say which class each is "
+                    f"in {path.parent.parent / _LABEL_MAP}, a line for each class, such as road:128,64,128::"
+                )
+            found.update(numbers[code] for code in np.unique(packed(values)).tolist())
+    return found
+
+
+def _unnamed(folder: Path, count: int) -> Remark:
+    return Remark(
+        kind="no-class-names",
+        severity="note",
+        what=f"nothing says what the {count} classes are called",
+        advice=f"write their names into {folder / _NAMES[0]}, one a line, the background's first",
+    )
