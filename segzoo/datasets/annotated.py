@@ -82,7 +82,8 @@ class AnnotatedImages:
         images: those of one split.
         labels: the classes; their ``ignore_index`` is set where regions may be ignored.
         order: which region covers which.
-        remarks: what the person should know of the files, for `segzoo data check`.
+        remarks: what the person should know of the files, for `segzoo data check`; or a function that finds
+            it out, called when it is asked for.
 
     Raises:
         FailureError: two images have one name, or files are not there; the text lists them.
@@ -94,10 +95,10 @@ class AnnotatedImages:
         labels: Labels,
         *,
         order: Order = "file",
-        remarks: Sequence[Remark] = (),
+        remarks: Sequence[Remark] | Callable[[], Sequence[Remark]] = (),
     ) -> None:
         self.labels, self.images, self.order = labels, list(images), order
-        self.remarks = tuple(remarks)
+        self._remarks = remarks
         self.names = [image.name for image in self.images]
         name, times = Counter(self.names).most_common(1)[0] if self.names else ("", 0)
         if times > 1:
@@ -108,6 +109,13 @@ class AnnotatedImages:
                 f"{len(gone)} of the {len(self.images)} images that {gone[0].source} lists are not there: "
                 f"{listed([str(one.image.name) for one in gone])}. Add them, or take them out of the file"
             )
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What the person should know of the files."""
+        if callable(self._remarks):
+            self._remarks = self._remarks()
+        return tuple(self._remarks)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the files that a sample is made of."""

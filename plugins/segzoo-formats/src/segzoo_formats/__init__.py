@@ -44,4 +44,12 @@ def segzoo_datasets() -> list[DatasetSpec]:
             layout="JPEGImages, SegmentationClass, ImageSets/Segmentation; labelmap.txt or class_names.txt",
             recognise="segzoo_formats.voc_masks:recognise",
         ),
+        DatasetSpec(
+            name="yolo",
+            factory="segzoo_formats.yolo:yolo",
+            splits=_SPLITS,
+            summary="your own images with the label files of Ultralytics YOLO: outlines of objects",
+            layout="data.yaml with train, val and names; images/ and labels/ with a .txt for each image",
+            recognise="segzoo_formats.yolo:recognise",
+        ),
     ]

@@ -1,0 +1,709 @@
+"""Images with the label files of Ultralytics YOLO: a line of class number and corners for each object.
+
+Corners are shares of the image's width and height. They are cut to whole pixels and filled with their
+outline, as Ultralytics draws them; the smaller of two objects covers the larger. A line of five numbers is a
+box: what lies in it counts for nothing where other objects have outlines, and data of nothing but boxes is
+refused. A YAML file with ``masks_dir`` has mask files instead.
+
+The format: https://docs.ultralytics.com/datasets/segment and https://docs.ultralytics.com/datasets/semantic
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Pair,
+    Pairs,
+    Polygon,
+    Region,
+    check_split,
+    class_labels,
+)
+from segzoo.datasets.matching import visible
+from segzoo.datasets.splits import FOLDERS
+from segzoo.errors import FailureError, MaskError, OptionError
+from segzoo.files import lines_of, read_words
+from segzoo.images import has_suffix, searched_suffixes
+from segzoo.options import listed, many
+from segzoo.specs import Labels, Recognition
+from segzoo_formats.search import counted, name_remarks, parted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.datasets import Glance, Patch
+    from segzoo.interfaces import Remark
+
+SPLITS = ("train", "val", "test", "all")
+#: Files that name the classes, one a line, where no YAML file does.
+_NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/obj.names")
+_YAML = (".yaml", ".yml")
+_LARGEST_YAML = 4 << 20
+#: Label files that are looked into to tell outlines from boxes.
+_LOOK = 50
+#: Shares of the image beyond this are no shares, but pixels.
+_FAR = 2.0
+#: A class number and at least a box.
+_LINE = re.compile(r"\d+(\.0*)?(\s+-?\d*\.?\d+(e[-+]?\d+)?){4,}", re.IGNORECASE)
+#: The value in mask files of what counts for nothing.
+_VOID = 255
+
+
+def yolo(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    classes: Sequence[str] | str = (),
+    overlapping: bool = False,
+) -> AnnotatedImages | Pairs:
+    """Open images with the label files of Ultralytics YOLO.
+
+    Args:
+        root: a YAML file with ``train``, ``val`` and ``names``, or a folder that holds one. Or a folder of
+            ``images``, ``labels`` and a file of names, ``classes.txt`` or ``obj.names``, with or without
+            folders for the parts.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        classes: names of the classes that are wanted, in this order; by default all. Objects of others are
+            background.
+        overlapping: whether a pixel has the class of every object that it lies in, instead of that of the
+            smallest.
+
+    Raises:
+        FailureError: there are no such files, no label file lies where it should, or all objects are boxes.
+        OptionError: there is no such class, the split is empty, or several YAML files describe data.
+    """
+    check_split("yolo", split, SPLITS)
+    project = _project(Path(root))
+    found = _found(project, split)
+    if project.masks:
+        return _masks(project, found, classes, overlapping=overlapping)
+    _check_outlines(project, found.items)
+    names = [project.names[number] for number in sorted(project.names)]
+    labels = class_labels(names, classes, overlapping=overlapping, source=project.source)
+    index = {number: labels.classes.index(n) for number, n in project.names.items() if n in labels.classes}
+    images = [
+        AnnotatedImage(
+            name=item.name,
+            part=item.part,
+            image=item.image,
+            source=item.label if item.label.is_file() else project.source,
+            regions=partial(_regions, item.label, project.names, index),
+        )
+        for item in found.items
+    ]
+    return AnnotatedImages(images, labels, order="area", remarks=partial(_remarks, project, found))
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Say whether a YAML file, or a folder with one or with ``images`` and ``labels``, is YOLO's."""
+    if glance.file is not None and glance.file.suffix.lower() not in _YAML:
+        return None
+    try:
+        project = _project(glance.path)
+    except OptionError as error:
+        return Recognition(told=f"Ultralytics YOLO: {error}")
+    except FailureError:
+        return None
+    count = f"{len(project.names)} class{'es' * (len(project.names) != 1)}"
+    if project.source.is_file():
+        parts = " and ".join(part for part, places in project.parts.items() if places)
+        count += f", {parts} as {project.source.name} says"
+    if project.masks:
+        return Recognition(told=f"Ultralytics semantic masks, {count}", masks=True)
+    if project.keypoints:
+        return Recognition(told=f"YOLO keypoints, {count}: they are no masks")
+    kinds = Counter(kind for path in _some_labels(project) for kind in _kinds(glance.head(path)))
+    if kinds["other"] or not (kinds or project.source.is_file()):
+        return None
+    if not kinds:
+        return Recognition(told=f"Ultralytics YOLO, {count}; no label file was found")
+    if not kinds["outline"]:
+        return Recognition(told=f"YOLO boxes, {count}: boxes are no masks")
+    return Recognition(told=f"YOLO-seg, {count}")
+
+
+@dataclass(frozen=True)
+class _Project:
+    """What describes the data.
+
+    Attributes:
+        source: the YAML or ``.data`` file, or the folder where there is none.
+        bases: folders that its paths may start from, the likeliest first.
+        names: of classes, by number.
+        parts: the folders, lists and images of train, val and test; of ``""`` what nobody has divided.
+        masks: name of the folder of masks; empty where labels are text files.
+        mapped: what each value in masks becomes, where the file says it.
+        keypoints: whether labels are boxes with points.
+    """
+
+    source: Path
+    bases: tuple[Path, ...]
+    names: Mapping[int, str]
+    parts: Mapping[str, Sequence[str]]
+    masks: str = ""
+    mapped: bool = False
+    keypoints: bool = False
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image and the file that says what lies in it, which need not exist."""
+
+    name: str
+    part: str
+    image: Path
+    label: Path
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The images of a split, and what there is to say of how they were found.
+
+    Attributes:
+        items: each image once.
+        gone: what parts name, and what is not there.
+        moved: what was found at another place than the file says.
+        shared: names of images that several parts hold.
+    """
+
+    items: Sequence[_Item]
+    gone: Sequence[str]
+    moved: Sequence[str]
+    shared: Sequence[str]
+
+
+# What describes the data.
+
+
+class _OtherError(FailureError):
+    """A file or folder that says nothing of YOLO's."""
+
+
+def _project(root: Path) -> _Project:
+    """Return what a file or a folder describes.
+
+    Raises:
+        FailureError: it is none of YOLO's, or damaged.
+        OptionError: several files in the folder describe data.
+    """
+    if root.is_file():
+        return _from_yaml(root)
+    found: list[_Project] = []
+    damaged: FailureError | None = None
+    for path in sorted(path for path in root.glob("*") if path.suffix.lower() in _YAML):
+        try:
+            found.append(_from_yaml(path))
+        except _OtherError:
+            continue
+        except FailureError as error:
+            damaged = error
+    if len(found) > 1:
+        names = listed([one.source.name for one in found])
+        raise OptionError(f"{len(found)} files in {root} describe data: {names}. Say which: --data FILE")
+    if found:
+        return found[0]
+    if damaged:
+        raise damaged
+    return _from_darknet(root / "obj.data") if (root / "obj.data").is_file() else _from_folders(root)
+
+
+def _from_yaml(path: Path) -> _Project:
+    try:
+        if path.suffix.lower() not in _YAML or path.stat().st_size > _LARGEST_YAML:
+            raise _OtherError(f"{path} is no YAML file of at most {_LARGEST_YAML >> 20} MB")
+        # As text alone: to YAML, a class that is called `no` is a truth value.
+        data = yaml.load(read_words(path), Loader=yaml.BaseLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise _OtherError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(data, dict) or "train" not in data or not {"names", "nc"} & {*data}:
+        raise _OtherError(f"{path} describes no data of YOLO's: it needs train, val and names")
+    folder, told = path.parent, _text(data.get("path"))
+    bases = (folder / told, folder, folder / Path(told).name) if told else (folder,)
+    return _Project(
+        source=path,
+        bases=tuple(dict.fromkeys(bases)),
+        names=_class_names(path, data),
+        parts={
+            "train": _places(path, data, "train"),
+            "val": _places(path, data, "val" if "val" in data else "validation"),
+            "test": _places(path, data, "test"),
+        },
+        masks=_text(data.get("masks_dir")),
+        mapped=bool(data.get("label_mapping")),
+        keypoints="kpt_shape" in data,
+    )
+
+
+def _text(value: object) -> str:
+    """Return a path as YAML has it, with slashes; empty where it has none."""
+    text = value.strip().replace("\\", "/") if isinstance(value, str) else ""
+    return "" if text.lower() in ("null", "~", "none") else text
+
+
+def _places(path: Path, data: Mapping[str, Any], key: str) -> list[str]:
+    value = data.get(key, "")
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in values):
+        raise FailureError(f"{path}: {key} must be a folder, a list of images (.txt), or several of them")
+    return [text for one in values if (text := _text(one))]
+
+
+def _class_names(path: Path, data: Mapping[str, Any]) -> dict[int, str]:
+    """Return the names by number; ``class_0`` and so on where there is only ``nc``."""
+    said, count = data.get("names") or None, str(data.get("nc", ""))
+    number = int(count) if count.strip().isdecimal() else None
+    if said is None and number is not None:
+        said = [f"class_{index}" for index in range(min(number, 1 << 16))]
+    pairs = (
+        list(enumerate(said))
+        if isinstance(said, list)
+        else list(said.items() if isinstance(said, dict) else ())
+    )
+    if not pairs or not all(str(key).strip().isdecimal() and isinstance(name, str) for key, name in pairs):
+        raise FailureError(f"{path}: names must be a list of names, or a mapping of numbers to names")
+    names = {int(key): name.strip() for key, name in pairs}
+    if number is not None and number != len(names):
+        raise FailureError(f"{path}: nc is {number}, and names has {len(names)}: correct one of them")
+    return _distinct(path, names)
+
+
+def _distinct(path: Path, names: dict[int, str]) -> dict[int, str]:
+    first: dict[str, int] = {}
+    for index, name in names.items():
+        if not name:
+            raise FailureError(f"{path}: class {index} has no name")
+        if first.setdefault(name, index) != index:
+            raise FailureError(
+                f"{path}: classes {first[name]} and {index} are both called {name!r}: rename one"
+            )
+    return names
+
+
+def _from_darknet(path: Path) -> _Project:
+    """Return what an ``obj.data`` of Darknet says: lists of images, and a file of names."""
+    rows = (line.partition("=") for line in lines_of(_words(path)))
+    data = {key.strip(): _text(value) for key, _, value in rows}
+    bases = (path.parent,)
+    named = _located(data.get("names") or "obj.names", bases, [])
+    if named is None:
+        raise FailureError(f"{path} names no file of class names that is there")
+    names = _distinct(named, dict(enumerate(_name_lines(named))))
+    parts = {
+        "train": [data[key] for key in ("train",) if data.get(key)],
+        "val": [data[key] for key in ("valid", "val") if data.get(key)],
+        "test": [data[key] for key in ("test",) if data.get(key)],
+    }
+    return _Project(source=path, bases=bases, names=names, parts=parts)
+
+
+def _from_folders(root: Path) -> _Project:
+    """Return what a folder of images and labels without a YAML file comes to."""
+    named = next((root / name for name in _NAMES if (root / name).is_file()), None)
+    divided = {
+        part: [
+            place
+            for word in words
+            for place in (f"images/{word}", f"{word}/images")
+            if (root / place).is_dir()
+        ]
+        for part, words in FOLDERS.items()
+    }
+    whole = next((place for place in ("images", ".") if (root / place).is_dir()), "")
+    labels = any((root / place).is_dir() for place in ("labels", "train/labels", "train/images"))
+    if named is None and not labels:
+        raise _OtherError(
+            f"{root} holds neither a YAML file with train, val and names, nor a file of names "
+            f"({listed(_NAMES)}) beside images and labels"
+        )
+    names = {} if named is None else _distinct(named, dict(enumerate(_name_lines(named))))
+    parts = divided if any(divided.values()) else {"": [whole]}
+    return _Project(source=root, bases=(root,), names=names, parts=parts)
+
+
+def _name_lines(path: Path) -> list[str]:
+    return [line.strip() for line in _words(path).rstrip().split("\n")]
+
+
+def _words(path: Path) -> str:
+    try:
+        return read_words(path)
+    except OSError as error:
+        raise FailureError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+# Where images lie, and their labels.
+
+
+def _found(project: _Project, split: str) -> _Found:
+    """Return the images of a split.
+
+    Raises:
+        FailureError: a folder or a list of the split is not there, or no image is.
+        OptionError: the split is empty.
+    """
+    files: list[tuple[str, Path]] = []
+    gone: dict[str, list[str]] = defaultdict(list)
+    moved: list[str] = []
+    for part, places in project.parts.items():
+        for place in places:
+            path = _located(place, project.bases, moved)
+            if path is None:
+                gone[part].append(place)
+            else:
+                files += [(part, file) for file in _images(path, project.bases, gone[part], moved)]
+    asked = [one for part in project.parts if split in ("all", part) or not part for one in gone[part]]
+    if asked and (split != "all" or not files):
+        where = " or ".join(dict.fromkeys(str(base) for base in project.bases))
+        raise FailureError(
+            f"{project.source} names {listed(asked)}, and nothing of that name lies in {where}: correct the "
+            "path, or put the images there"
+        )
+    top = _top(project, files)
+    said: dict[Path, str] = {}
+    shared = [_name(file, top) for part, file in files if said.setdefault(file, part) != part]
+    # An image that two parts hold is in both, and once where all are asked for.
+    taken = dict.fromkeys(file for part, file in files if split in ("all", part) or not part)
+    names = [_name(file, top) for file in taken]
+    parts = parted(names, [said[file] if split == "all" else split * bool(said[file]) for file in taken])
+    items = [
+        _Item(name, part, file, _label(project, file))
+        for name, part, file in zip(names, parts, taken, strict=True)
+        if split in ("all", part)
+    ]
+    if not items:
+        raise OptionError(f"the split {split!r} of {project.source} is empty: it names no image of it")
+    return _Found(items, asked, moved, shared)
+
+
+def _top(project: _Project, files: Sequence[tuple[str, Path]]) -> str:
+    """Return the folder that names of images are relative to: the project's, if all lie below it."""
+    folder = project.source if project.source.is_dir() else project.source.parent
+    try:
+        return os.path.commonpath([one.absolute() for one in {folder, *(file.parent for _, file in files)}])
+    except ValueError:  # on several drives
+        return ""
+
+
+def _name(file: Path, top: str) -> str:
+    """Return what an image is called: its path without suffix and without the folder ``images``."""
+    parts = list(
+        Path(os.path.relpath(file, top) if top else file.relative_to(file.anchor)).with_suffix("").parts
+    )
+    if "images" in parts[:-1]:
+        del parts[len(parts) - 2 - parts[-2::-1].index("images")]
+    return "/".join(parts)
+
+
+def _label(project: _Project, image: Path) -> Path:
+    """Return where the label of an image lies: in ``labels`` for ``images``, else beside it."""
+    folder, suffix = (project.masks, ".png") if project.masks else ("labels", ".txt")
+    parts = list(image.parts)
+    beside = image.with_suffix(suffix)
+    if "images" not in parts[:-1]:
+        return beside
+    parts[len(parts) - 2 - parts[-2::-1].index("images")] = folder
+    label = Path(*parts).with_suffix(suffix)
+    return beside if not label.is_file() and beside.is_file() and beside != image else label
+
+
+def _located(text: str, bases: Sequence[Path], moved: list[str]) -> Path | None:
+    """Return where a path of the file leads; where it starts on another machine, by its end.
+
+    Args:
+        text: the path.
+        bases: folders that it may start from.
+        moved: gets the path where only its end fits.
+    """
+    for base in bases:
+        if (base / text).exists():
+            return Path(os.path.normpath(base / text))
+    parts = [part for part in text.split("/") if part not in ("", ".", "..")]
+    upwards = text.startswith("../")
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        if start and end == "images":
+            break
+        for base in bases:
+            if (base / end).exists():
+                if start or not upwards:
+                    moved.append(text)
+                return base / end
+    return None
+
+
+def _images(path: Path, bases: Sequence[Path], gone: list[str], moved: list[str]) -> Iterator[Path]:
+    """Yield the images of a folder, of a list, or the image itself."""
+    suffixes = searched_suffixes()
+    if path.is_dir():
+        yield from sorted(file for file in visible(path) if has_suffix(file, suffixes))
+    elif path.suffix.lower() != ".txt":
+        yield path
+    else:
+        folders: dict[str, Path | None] = {}
+        for line in lines_of(_words(path)):
+            text = line.strip().replace("\\", "/")
+            if not text:
+                continue
+            folder, _, name = text.rpartition("/")
+            if folder not in folders:
+                folders[folder] = _located(folder, (path.parent, *bases), moved) if folder else path.parent
+            where = folders[folder]
+            if where is None or not (where / name).is_file():
+                gone.append(text)
+            else:
+                yield where / name
+
+
+# What labels say.
+
+
+@dataclass(frozen=True, eq=False)
+class _Outline:
+    """Corners as shares of the image's width and height, ``(n, 2)`` float32."""
+
+    corners: NDArray[np.float32]
+
+    def draw(self, size: tuple[int, int]) -> Patch:
+        """Return the pixels of the outline and of what it encloses."""
+        corners = self.corners * np.array(size[::-1], np.float32)
+        return Polygon([corners.astype(np.float64)]).draw(size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Object:
+    """A line of a label file: the number of a class, and corners or a box."""
+
+    number: int
+    corners: NDArray[np.float32]
+    box: bool
+
+
+def _objects(path: Path, names: Mapping[int, str]) -> list[_Object]:
+    """Return what a label file holds; nothing where there is no such file.
+
+    Raises:
+        MaskError: a line is none of YOLO's, or of a class that has no name.
+    """
+    try:
+        lines = lines_of(read_words(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise MaskError(f"{path} cannot be read: {error.strerror or error}") from error
+    return [
+        _object(f"{path}, line {n}", line, names) for n, line in enumerate(lines, start=1) if line.strip()
+    ]
+
+
+def _object(where: str, line: str, names: Mapping[int, str]) -> _Object:
+    try:
+        number, *values = [float(word) for word in line.split()]
+    except ValueError:
+        raise MaskError(
+            f"{where} is not a class number and coordinates between blanks: {line[:60]!r}"
+        ) from None
+    if number not in names:
+        raise MaskError(
+            f"{where} is of class {number:g}, and the classes are {min(names)} to {max(names)}: name it, or "
+            "correct the line"
+        )
+    if len(values) < 2 or len(values) % 2:
+        last = "; with save_conf, Ultralytics writes the confidence last: take it out" * (len(values) > 2)
+        raise MaskError(f"{where} has {len(values)} coordinates, and corners have two each{last}")
+    corners = np.array(values, np.float32).reshape(-1, 2)
+    if not (np.abs(corners) <= _FAR).all():
+        raise MaskError(
+            f"{where} holds {values[int(np.abs(corners).argmax())]:g}: coordinates are shares of the image's "
+            "width and height, 0 to 1. Divide pixels by them"
+        )
+    if len(corners) != 2:
+        return _Object(int(number), corners, box=False)
+    (x, y), half = corners[0], corners[1] / 2
+    left, top, right, bottom = x - half[0], y - half[1], x + half[0], y + half[1]
+    ring = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
+    return _Object(int(number), ring, box=True)
+
+
+def _regions(path: Path, names: Mapping[int, str], index: Mapping[int, int]) -> list[Region]:
+    return [
+        Region(_Outline(one.corners), None if one.box else index[one.number], layer=-one.box)
+        for one in _objects(path, names)
+        if one.number in index
+    ]
+
+
+def _kinds(text: str) -> Iterator[str]:
+    """Yield what each line of the beginning of a label file is: an outline, a box, or something else."""
+    *lines, last = text.split("\n")
+    for line in (*lines, last) if len(text) < 60_000 else lines:
+        count = len(line.split())
+        if not count:
+            continue
+        if not re.fullmatch(
+            r"\d+(\.0*)?( +-?\d*\.?\d+(e[-+]?\d+)?)+", line.strip().replace("\t", " "), re.IGNORECASE
+        ):
+            yield "other"
+        else:
+            yield "box" if count == 5 else "outline"
+
+
+def _some_labels(project: _Project) -> list[Path]:
+    """Return some label files that exist."""
+    found: list[Path] = []
+    for place in (place for places in project.parts.values() for place in places):
+        path = _located(place, project.bases, [])
+        images = () if path is None else islice(_quickly(path, project), 20 * _LOOK)
+        found += islice((label for image in images if (label := _label(project, image)).is_file()), _LOOK)
+    return found[:_LOOK]
+
+
+def _quickly(path: Path, project: _Project) -> Iterator[Path]:
+    if path.is_dir():
+        return (file for file in visible(path) if has_suffix(file, searched_suffixes()))
+    return _images(path, project.bases, [], [])
+
+
+def _check_outlines(project: _Project, items: Sequence[_Item]) -> None:
+    """Raise `FailureError` where the labels of a split can be no masks."""
+    if project.keypoints:
+        raise FailureError(
+            f"{project.source} has a kpt_shape: its labels are boxes with points, and no masks"
+        )
+    if not project.names:
+        raise FailureError(
+            f"{project.source} has label files, and no file that names their classes: write "
+            f"{project.source / _NAMES[0]}, one name a line, the first for class 0"
+        )
+    labels = [item.label for item in items if item.label.is_file()]
+    if not labels:
+        raise FailureError(
+            f"none of the {many(len(items), 'image')} of {project.source} has a label file; {items[0].label} "
+            f"would be that of {items[0].image}. Empty files stand for images without objects"
+        )
+    boxes = 0
+    for label in labels:
+        kinds = Counter(_kinds(_words(label)))
+        boxes += kinds["box"]
+        if kinds["outline"] or kinds["other"]:
+            return
+    if boxes:
+        raise FailureError(
+            f"all {boxes} objects of {project.source} are boxes, as in {labels[0]}: a line of five numbers "
+            "is a box, which is no mask. Export the data as YOLO segmentation, or draw outlines in the boxes"
+        )
+
+
+def _remarks(project: _Project, found: _Found) -> list[Remark]:
+    """Return what there is to say of label files; all of them are read for it."""
+    empty, boxes, thin, outside, damaged = [], [], [], [], []
+    for item in found.items:
+        try:
+            objects = _objects(item.label, project.names)
+        except MaskError as error:
+            damaged.append(str(error))
+            continue
+        if not objects:
+            empty.append(item.name)
+        boxes += [item.name for one in objects if one.box]
+        thin += [item.name for one in objects if not _area(one.corners)]
+        outside += [item.name for one in objects if _outside(one.corners)]
+    orphans = _orphans(found.items)
+    file = project.source.name
+    return [
+        *counted("label", "error", "cannot be read", "Correct these lines.", damaged, "label file"),
+        *counted("missing", "warning", "lead nowhere", f"Correct them in {file}.", found.gone, "path"),
+        *counted("moved", "note", "begin elsewhere", f"{file} says so; they end here.", found.moved, "path"),
+        *counted("parts", "warning", "are in several parts", "Divide them anew.", found.shared, "image"),
+        *counted(
+            "boxes",
+            "warning",
+            "are boxes without an outline",
+            "What lies in them is neither trained on nor scored. Draw their outlines.",
+            boxes,
+            "object",
+        ),
+        *counted("orphan", "warning", "have no image", "Add the images.", orphans, "label file"),
+        *counted("no-area", "note", "have no area", "They are drawn as lines or points.", thin, "object"),
+        *counted("outside", "note", "are outside of their image", "They are not drawn.", outside, "object"),
+        *counted("no-objects", "note", "have no objects", "They are background.", empty, "image"),
+        *name_remarks(project.names.values()),
+    ]
+
+
+def _area(corners: NDArray[np.float32]) -> float:
+    x, y = corners.astype(np.float64).T
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+
+
+def _outside(corners: NDArray[np.float32]) -> bool:
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return bool((high <= 0).any() or (low >= 1).any())
+
+
+def _orphans(items: Sequence[_Item]) -> list[str]:
+    """Return the label files beside those of images that belong to none."""
+    known = {item.label for item in items}
+    folders = sorted({label.parent for label in known if label.parent.name != "images"})
+    names = {Path(name).name for name in _NAMES}
+    return [
+        path.name
+        for folder in folders
+        for path in sorted(folder.glob("*.txt"))
+        if path not in known and path.name not in names and any(_kinds(_words(path)))
+    ]
+
+
+# Masks beside images.
+
+
+def _masks(project: _Project, found: _Found, classes: Sequence[str] | str, *, overlapping: bool) -> Pairs:
+    """Return images with mask files, which ``masks_dir`` speaks of."""
+    if overlapping or classes:
+        raise OptionError(
+            f"{project.source} has masks (masks_dir), which hold one class a pixel, and all of them"
+        )
+    if project.mapped:
+        raise FailureError(
+            f"{project.source} has a label_mapping, which is not read: save the masks with the numbers that "
+            "it leads to, and take it out"
+        )
+    numbers = sorted(project.names)
+    names = [project.names[number] for number in numbers]
+    background = next((index for index, name in enumerate(names) if name.lower() == "background"), None)
+    values = tuple(numbers) if numbers != list(range(len(numbers))) else ()
+    labels = Labels(classes=tuple(names), values=values, ignore_index=_VOID, background=background)
+    pairs, alone = [], []
+    for item in found.items:
+        mask = _mask(item)
+        if mask is None:
+            alone.append(item.label)
+        else:
+            pairs.append(Pair(item.name, item.image, mask))
+    if alone:
+        raise FailureError(
+            f"{len(alone)} of the {len(found.items)} images of {project.source} have no mask: there is no "
+            f"{listed(alone, 4)}"
+        )
+    return Pairs(pairs, labels)
+
+
+def _mask(item: _Item) -> Path | None:
+    if item.label == item.image:
+        return None
+    paths = (item.label.with_suffix(suffix) for suffix in (".png", ".PNG", ".bmp", ".tif", ".tiff"))
+    return next((path for path in paths if path.is_file()), None)
