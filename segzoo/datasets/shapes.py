@@ -198,22 +198,24 @@ class Box:
 
 @dataclass(frozen=True)
 class Ellipse:
-    """An ellipse, as Pillow draws it with its outline; pixel centres decide where it is turned.
+    """An ellipse, as Pillow draws it with its outline, or with the pixels whose centres lie inside.
 
     Attributes:
         centre: x and y.
         radii: along x and y, before it is turned.
-        degrees: clockwise on a screen.
+        degrees: clockwise on a screen; pixel centres decide where it is turned.
+        rule: which pixels it covers.
     """
 
     centre: tuple[float, float]
     radii: tuple[float, float]
     degrees: float = 0.0
+    rule: Rule = "pillow"
 
     def draw(self, size: tuple[int, int]) -> Patch:
         """Return the pixels of the ellipse."""
         (x, y), (rx, ry) = self.centre, self.radii
-        if self.degrees % 180 == 0:
+        if self.rule == "pillow" and self.degrees % 180 == 0:
             return _drawn(
                 size,
                 (x - rx, y - ry, x + rx, y + ry),
@@ -221,17 +223,16 @@ class Ellipse:
                     (x - rx - dx, y - ry - dy, x + rx - dx, y + ry - dy), fill=1, outline=1
                 ),
             )
-        turn = np.linspace(0, 2 * math.pi, 361)[:-1]
         angle = math.radians(self.degrees)
-        dx, dy = rx * np.cos(turn), ry * np.sin(turn)
-        ring = np.stack(
-            [
-                x + dx * math.cos(angle) - dy * math.sin(angle),
-                y + dx * math.sin(angle) + dy * math.cos(angle),
-            ],
-            axis=1,
-        )
-        return Polygon([ring]).draw(size)
+        cosine, sine = math.cos(angle), math.sin(angle)
+        wide, high = math.hypot(rx * cosine, ry * sine), math.hypot(rx * sine, ry * cosine)
+        box = _box((x - wide, y - high), (x + wide, y + high), size)
+        if box is None or not rx or not ry:
+            return NOTHING
+        left, top, right, bottom = box
+        dx, dy = np.arange(left, right) + 0.5 - x, (np.arange(top, bottom) + 0.5 - y)[:, None]
+        along, across = (dx * cosine + dy * sine) / rx, (dy * cosine - dx * sine) / ry
+        return Patch(top, left, along**2 + across**2 <= 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             layout="annotations/instances_train*.json, train/_annotations.coco.json or one .json; images",
         ),
         DatasetSpec(
+            name="cvat",
+            factory="segzoo_formats.cvat:cvat",
+            splits=_SPLITS,
+            summary="your own images with the shapes of CVAT's XML files",
+            layout="annotations.xml of 'CVAT for images 1.1', or of video with its frames; images",
+            recognise="segzoo_formats.cvat:recognise",
+        ),
+        DatasetSpec(
             name="labelme",
             factory="segzoo_formats.labelme:labelme",
             splits=_SPLITS,
