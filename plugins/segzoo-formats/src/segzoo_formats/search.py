@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.splits import FOLDERS, split_of
+from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.interfaces import Remark
@@ -169,7 +169,7 @@ def parted(names: Sequence[str], said: Sequence[str]) -> list[str]:
         names: of the images.
         said: the part of each; empty where nothing says it.
     """
-    return list(said) if any(said) else [split_of(name) for name in names]
+    return list(said) if any(said) else list(divided(names))
 
 
 def of_split(images: Sequence[AnnotatedImage], split: str, root: object) -> list[AnnotatedImage]:
