@@ -32,7 +32,7 @@ def listed(words: Sequence[object], most: int = 8) -> str:
 
 def many(count: int, noun: str, verb: str = "") -> str:
     """Return ``"1 image"`` or ``"1,234 images"``; a verb in the plural follows where it is given."""
-    singular = {"have": "has", "are": "is", "do": "does"}.get(verb, f"{verb}s")
+    singular = {"have": "has", "are": "is", "were": "was", "do": "does"}.get(verb, f"{verb}s")
     said = (singular if count == 1 else verb) if verb else ""
     return f"{count:,} {noun}{'' if count == 1 else 's'} {said}".rstrip()
 

@@ -18,7 +18,8 @@ from PIL import Image
 import segzoo
 from segzoo.build import open_dataset
 from segzoo.data_check import Report, check_data
-from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
+from segzoo.errors import OptionError, SegzooError, UnknownNameError
+from segzoo.recognition import Reading
 from segzoo.training.recipe.reading import read_recipe
 
 if TYPE_CHECKING:
@@ -424,7 +425,8 @@ def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(t
     named, guessed = check_data("dsb2018", root=tmp_path), check_data(tmp_path)
     assert named.statistics == guessed.statistics
     assert named.statistics.classes == ("background", "nucleus")
-    assert "recognised" in kinds(guessed)
+    assert guessed.format == "dsb2018"
+    assert "dsb2018" in str(guessed).splitlines()[0]
     with pytest.raises(OptionError, match="repairs folders"):
         check_data("dsb2018", root=tmp_path, fix=tmp_path / "out")
 
@@ -441,23 +443,84 @@ def test_the_membranes_of_isbi_2012_are_recognised_and_nothing_stops_training() 
 
 def test_a_report_prints_itself_and_is_json(tmp_path: Path) -> None:
     report = segzoo.check_data(folder(tmp_path))
-    assert f"{tmp_path}: 12 images with masks (train 10, val 1, test 1), 32x24 pixels" in str(report)
+    first, second = str(report).splitlines()[:2]
+    assert first.startswith(f"{tmp_path}: this is ")
+    assert second == "12 images with masks (train 10, val 1, test 1), 32x24 pixels"
     for told in ("crop=32 batch_size=10\n", "add mean=[", "add loss.weights=["):
         assert told in str(report)
-    assert json.loads(json.dumps(report.to_json()))["ok"] is True
+    found = json.loads(json.dumps(report.to_json()))
+    assert found["ok"] is True
+    assert found["format"] == "folder"
+    assert [one["format"] for one in found["readings"]] == ["folder"]
+    assert found["remarks"] == []
 
 
 def test_what_is_no_data_is_told_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="neither a folder nor a data set"):
         check_data(tmp_path / "nowhere")
-    with pytest.raises(FailureError, match="is empty"):
-        check_data(tmp_path)
+    assert "is empty" in finding(check_data(tmp_path), "unrecognised").what
     file = save(tmp_path / "a.png", disc(0))
-    with pytest.raises(FailureError, match="is a file"):
-        check_data(file)
-    with pytest.raises(FailureError, match=r"There is: a\.png"):
-        check_data(tmp_path)
+    assert "is a file" in finding(check_data(file), "unrecognised").what
+    report = check_data(tmp_path)
+    assert not report.ok
+    assert "there is: a.png" in str(report)
     pages = [Image.fromarray(disc(n)) for n in range(2)]
     save(tmp_path / "volume.tif", pages[0], save_all=True, append_images=pages[1:])
-    with pytest.raises(FailureError, match=r"volume\.tif hold"):
-        check_data(tmp_path)
+    assert "volume.tif holds several pages" in str(check_data(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("truth.mat", b"MATLAB 5.0 MAT-file", "MATLAB file"),
+        ("export.zip", b"PK\3\4", "segzoo data prepare"),
+        ("list.xlsx", b"PK\3\4", "spreadsheet"),
+        ("film.mp4", b"0000ftyp", "video"),
+        ("cells.h5", b"\x89HDF", "HDF5"),
+        (
+            "a.xml",
+            b"<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>",
+            "boxes alone",
+        ),
+        ("a.txt", b"0 0.5 0.5 0.2 0.1\n1 0.25 0.5 0.2 0.125\n", "boxes alone"),
+    ],
+)
+def test_kinds_that_are_not_read_are_named_with_what_to_do(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    save(tmp_path / "a.jpg", picture(0))
+    (tmp_path / name).write_bytes(content)
+    for place in (tmp_path, tmp_path / name):
+        report = check_data(place)
+        assert not report.ok
+        assert told in finding(report, "unrecognised").advice
+        assert report.command == ""
+
+
+def test_what_can_be_read_in_two_ways_is_told_with_the_commands_and_not_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path / "my 'data' $HOME")
+    ways = [Reading("coco", "COCO, 2 classes", root), Reading("folder", "images and masks", root)]
+    monkeypatch.setattr("segzoo.data_check.source.recognise", lambda path: ways)
+    report = check_data(root)
+    assert not report.ok
+    assert report.command == ""
+    lines = [shlex.split(line) for line in str(report).splitlines() if line.startswith("  segzoo")]
+    assert ["segzoo", "train", "--data", "folder", "--root", str(root)] in lines
+    assert ["segzoo", "data", "check", "coco", "--root", str(root)] in lines
+    assert [one["format"] for one in report.to_json()["readings"]] == ["coco", "folder"]
+
+
+def test_a_data_set_that_does_not_open_is_reported_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    images = [{"id": 1, "file_name": "gone.jpg", "height": 9, "width": 9}]
+    notes = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "bolt"}]}
+    (tmp_path / "a.json").write_text(json.dumps(notes))
+    monkeypatch.setattr("segzoo.data_check.source.recognise", lambda path: [Reading("coco", "COCO", path)])
+    for report in (check_data("coco", root=tmp_path), check_data(tmp_path)):
+        assert not report.ok
+        assert report.format == "coco"
+        assert "gone.jpg" in finding(report, "not-opened").advice

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segzoo.recognition import plain_path
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -42,6 +44,12 @@ def train_command(
 ) -> str:
     """Return a command line that trains, quoted for a shell."""
     crop = suggested_crop(sizes)
-    words = ["segzoo", "train", "--data", data, *(["--root", root] if root else []), *options]
+    place = ["--root", plain_path(root)] if root else []
+    words = ["segzoo", "train", "--data", plain_path(data), *place, *options]
     words += [f"crop={crop}", f"batch_size={suggested_batch(crop, images)}"]
-    return " ".join(map(shlex.quote, words))
+    return shlex.join(words)
+
+
+def quoted(path: str) -> str:
+    """Return a path as a word of a command that a shell reads."""
+    return shlex.quote(plain_path(path))

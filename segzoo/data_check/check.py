@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.data_check.advice import train_command
+from segzoo import zoo
+from segzoo.data_check.advice import quoted, train_command
 from segzoo.data_check.balance import balance, statistics
 from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.pairing import pairing
@@ -24,12 +25,13 @@ from segzoo.errors import OptionError
 from segzoo.options import many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from segzoo.data_check.facts import BandFacts, ImageFacts
     from segzoo.data_check.layout import Layout
     from segzoo.data_check.source import Overlaps, Source
     from segzoo.data_check.survey import Look
+    from segzoo.interfaces import Remark
 
 #: Images from which mean and std are measured, evenly spread; every file is opened all the same.
 SAMPLE = 500
@@ -50,19 +52,21 @@ def check_data(
     """Find what is wrong with images and masks before training does.
 
     Args:
-        data: a folder of images and masks, or a registered data set.
+        data: a folder or a file that any data set recognises, such as two folders of images and masks or the
+            export of an annotation tool; or a registered data set.
         root: where a registered data set lies; by default the folder of its name in ``$SEGZOO_DATA``.
         fix: a new folder for a repaired copy; the data itself is never changed.
         sample: how many images mean and std are measured from, at most.
         progress: whether to show a bar on stderr.
 
     Returns:
-        A report; ``print(report)`` tells it, ``report.ok`` says whether training would run.
+        A report; ``print(report)`` shows it, ``report.ok`` says whether training would run. Where nothing is
+        recognised, or the data does not open, an error finding says why.
 
     Raises:
-        UnknownNameError: ``data`` is neither a name nor a folder.
-        OptionError: ``fix`` is not beside the data, or is in use.
-        FailureError: nothing there is recognised as images with masks, or nothing can be repaired.
+        UnknownNameError: ``data`` is neither a name nor a folder or file.
+        OptionError: ``fix`` is not beside the data, or is in use, or the data is none that is repaired.
+        FailureError: nothing can be repaired.
 
     Example:
         >>> report = segzoo.check_data("photos")
@@ -73,9 +77,7 @@ def check_data(
     source = find_source(os.fspath(data), root)
     if fix is not None:
         if source.layout is None:
-            raise OptionError(
-                f"--fix repairs folders of images and masks; {source.data} is read by its own code"
-            )
+            raise OptionError(_no_repair(source))
         check_out(Path(fix), source.layout.root)
     looks, meaning = survey(source, sample=sample, progress=progress)
     report = _report(source, looks, meaning)
@@ -86,12 +88,26 @@ def check_data(
     return replace(report, repaired=copy, left_out=tuple(done.left_out))
 
 
+def _no_repair(source: Source) -> str:
+    """Say why ``--fix`` does not copy what is no folder of images and masks."""
+    told = "--fix repairs folders of images and masks"
+    if len(source.readings) != 1:
+        return f"{told}; `segzoo data check {quoted(source.data)}` says what {source.data} is"
+    what = source.readings[0].told or source.readings[0].name
+    return (
+        f"{told}; {source.data} is {what}. Mend it in the program that it is from, or write a folder of "
+        f"images and masks: `segzoo data convert {quoted(source.data)} --to folder OUT`"
+    )
+
+
 def survey(source: Source, *, sample: int, progress: bool) -> tuple[list[Look], Meaning]:
     """Look at every pair of a source once, and judge what its masks mean."""
     if source.layout is not None:
         looks = look_at_pairs(source.layout.pairs, sample=sample, progress=progress)
         return looks, interpret([look.mask for look in looks], [look.mask_path for look in looks])
     looks = look_at_samples(source.datasets, sample=sample, progress=progress)
+    if not source.datasets:
+        return looks, Meaning("none")
     labels = next(iter(source.datasets.values())).labels
     return looks, meaning_of_labels(labels)
 
@@ -100,18 +116,72 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     layout = source.layout
     told = looks if layout is None else [_relative(look, layout) for look in looks]
     numbers = statistics(told, meaning)
-    found = [*_recognised(source), *(pairing(layout) if layout else ()), *pictures(told)]
+    found = [*source.findings, *map(_of_remark, source.remarks), *_overlaps(source), *empty_parts(source)]
+    found += [*(pairing(layout) if layout else ()), *pictures(told)]
     found += [*(values(told, meaning) if layout else ()), *unfinished(looks, meaning)]
     found += [*balance(told, meaning, numbers), *twins(told)]
-    report = Report(data=source.data, pairs=splits_in(looks), findings=in_order(found), statistics=numbers)
-    if not report.ok:
+    reading = source.readings[0] if len(source.readings) == 1 else None
+    report = Report(
+        data=source.data,
+        pairs=splits_in(looks),
+        findings=in_order(found),
+        statistics=numbers,
+        format=reading.name if reading else "",
+        told=reading.told if reading else "",
+        readings=source.readings,
+        remarks=source.remarks,
+    )
+    if not report.ok or not looks:
         return report
     options = (*layout.options, *meaning.options) if layout else source.options
     options = (*options, *network_options([look.image for look in looks if look.readable]))
+    options = (*options, *divided_by_share(report.pairs))
     command = train_command(
         source.data, numbers.sizes, report.pairs.get("train", 0), root=source.root, options=options
     )
     return replace(report, command=command)
+
+
+def _of_remark(remark: Remark) -> Finding:
+    """Return what a data set tells of its files as a finding."""
+    return Finding(**asdict(remark))
+
+
+def empty_parts(source: Source) -> Iterator[Finding]:
+    """Report parts of a data set that training needs and that hold no image."""
+    if not source.datasets:
+        return
+    known = zoo.registry("datasets").get(source.readings[0].name).splits
+    counts = {split: len(source.datasets.get(split, ())) for split in ("train", "val") if split in known}
+    missing = [
+        split
+        for split, count in counts.items()
+        if not count and isinstance(source.refused.get(split, OptionError()), OptionError)
+    ]
+    if missing == ["val"] and counts.get("train", 0) > 1:
+        yield Finding(
+            kind="no-val",
+            severity="warning",
+            what="there are no images for validation (val)",
+            advice="Training chooses the best weights by them. The command below takes a tenth of train for "
+            "it. Images that belong together, such as frames of one video, are kept together by split.group.",
+        )
+    elif missing:
+        yield Finding(
+            kind="empty-split",
+            severity="error",
+            what=f"there are no images for {' or '.join(missing)}",
+            advice="Training needs images to learn from (train) and others to choose the best weights by "
+            "(val).",
+        )
+
+
+def divided_by_share(pairs: Mapping[str, int]) -> tuple[str, ...]:
+    """Return options that take a tenth of train for validation, where nobody made a part for it."""
+    train = pairs.get("train", 0)
+    if pairs.get("val") or train < 2:
+        return ()
+    return (f"split.share={max(0.1, round(1 / train, 2)):g}", "split.of=train")
 
 
 def _layers(overlaps: Overlaps, options: str) -> Finding:
@@ -169,16 +239,5 @@ def _relative(look: Look, layout: Layout) -> Look:
     return replace(look, image_path=image, mask_path=mask)
 
 
-def _recognised(source: Source) -> list[Finding]:
-    found = []
-    if source.guessed:
-        recognised = Finding(
-            kind="recognised",
-            severity="note",
-            what=f"{source.root} is laid out as the data set {source.data!r} is",
-            advice=f"It was looked at as that: --data {source.data} --root {source.root}.",
-        )
-        found.append(recognised)
-    if source.overlaps is not None:
-        found.append(_layers(source.overlaps, " ".join(source.options)))
-    return found
+def _overlaps(source: Source) -> list[Finding]:
+    return [] if source.overlaps is None else [_layers(source.overlaps, " ".join(source.options))]

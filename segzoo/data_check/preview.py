@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,6 +85,7 @@ def preview(
         FailureError: there is nothing to show, or the picture cannot be written, or is there already.
     """
     source, shown = find_source(os.fspath(data), root), parse_bands(bands) if bands != () else ()
+    source.check_opened()
     path = Path(out if out is not None else f"{_name(source)}_preview.png")
     kind = _format(path)
     inputs = _files(source)
@@ -166,9 +168,10 @@ def _files(source: Source) -> list[Path]:
 
 
 def _name(source: Source) -> str:
-    if source.layout is None and not source.options:
-        return source.data
-    path = Path(os.path.realpath(source.data))
+    path = Path(source.data)
+    if not path.exists():
+        return re.sub(r"[^\w.-]", "_", source.data)  # a name, or an address
+    path = Path(os.path.realpath(path))
     return path.stem if path.is_file() else path.name
 
 

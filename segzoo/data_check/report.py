@@ -8,11 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from segzoo.data_check.advice import quoted
 from segzoo.options import many
 from segzoo.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from segzoo.interfaces import Remark
+    from segzoo.recognition import Reading
 
 Severity = Literal["error", "warning", "note"]
 _ORDER = ("error", "warning", "note")
@@ -90,6 +94,11 @@ class Report:
         command: a command that trains on the data; empty while errors forbid it.
         repaired: of the copy that ``--fix`` wrote.
         left_out: files that the copy lacks, with the reason.
+        format: name of the data set that reads it, such as ``folder`` or ``coco``; empty where nothing is
+            recognised, or several are.
+        told: what it is, in words.
+        readings: every way to read it.
+        remarks: what the data set says of its files; they are among the findings.
     """
 
     data: str
@@ -99,6 +108,10 @@ class Report:
     command: str = ""
     repaired: Report | None = None
     left_out: tuple[str, ...] = ()
+    format: str = ""
+    told: str = ""
+    readings: tuple[Reading, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -118,6 +131,9 @@ class Report:
             for (height, width), count in self.statistics.sizes.items()
         ]
         data["repaired"] = self.repaired.to_json() if self.repaired else None
+        data["readings"] = [
+            {"format": one.name, "told": one.told, "command": one.command} for one in self.readings
+        ]
         return {"ok": self.ok, **data}
 
     def __str__(self) -> str:
@@ -126,12 +142,17 @@ class Report:
         return "\n\n".join(block for block in blocks if block)
 
     def _headline(self) -> str:
-        total = sum(self.pairs.values())
-        split = ", ".join(f"{name} {count:,}" for name, count in self.pairs.items())
-        sizes = sizes_in_words(self.statistics.sizes)
-        return (
-            f"{printable(self.data)}: {total:,} images with masks" + (f" ({split})" if split else "") + sizes
-        )
+        lines = [f"{printable(self.data)}: {printable(self._named())}"]
+        if self.pairs:
+            split = ", ".join(f"{name} {count:,}" for name, count in self.pairs.items())
+            sizes = sizes_in_words(self.statistics.sizes)
+            lines.append(f"{sum(self.pairs.values()):,} images with masks ({split}){sizes}")
+        return "\n".join(lines)
+
+    def _named(self) -> str:
+        if len(self.readings) > 1:
+            return f"this can be read in {len(self.readings)} ways"
+        return f"this is {self.told or self.format}" if self.readings else "this is not recognised"
 
     def _numbers(self) -> list[str]:
         return [block for block in (class_table(self.statistics), channel_line(self.statistics)) if block]
@@ -139,6 +160,12 @@ class Report:
     def _verdict(self) -> str:
         if self.repaired is not None:
             return _verdict_of_copy(self.repaired, len(self.left_out))
+        if len(self.readings) > 1:
+            return "Check one of them, or train on it:\n" + "\n".join(
+                f"  {line}" for one in self.readings for line in (one.check, one.command)
+            )
+        if not self.pairs and self.errors:
+            return ""
         if self.ok:
             return f"Nothing here would stop training. Try:\n  {self.command}{self._more()}"
         mendable = [finding for finding in self.errors if finding.repaired]
@@ -146,7 +173,11 @@ class Report:
         if not mendable:
             return count
         which = "A repaired copy" if len(mendable) == len(self.errors) else "A copy without some of them"
-        return f"{count} {which} is written by:\n  segzoo data check {self.data} --fix {self._beside()}"
+        return f"{count} {which} is written by:\n  {self._repair()}"
+
+    def _repair(self) -> str:
+        """Return the command that writes a repaired copy."""
+        return f"segzoo data check {quoted(self.data)} --fix {quoted(self._beside())}"
 
     def _beside(self) -> str:
         """Return what the folder of a copy may be called: none in the data, though it was named ``.``."""
@@ -186,7 +217,7 @@ def _told(finding: Finding) -> str:
     lines += textwrap.wrap(printable(told), _WIDTH, initial_indent=indent, subsequent_indent=indent)
     lines += [f"{indent}  {printable(example)}" for example in finding.examples[:_SHOWN]]
     # A finding about pairs of files has fewer examples than files; only what is known is counted.
-    more = finding.count - _SHOWN
+    more = max(finding.count, len(finding.examples)) - _SHOWN
     if len(finding.examples) > _SHOWN:
         lines.append(f"{indent}  and {more:,} more")
     return "\n".join(lines)

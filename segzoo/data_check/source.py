@@ -1,6 +1,6 @@
-"""What ``segzoo data`` is pointed at: a folder of images and masks, or a registered data set.
+"""What ``segzoo data`` is pointed at: a registered data set, or a folder or file that is recognised.
 
-A folder that is laid out as a registered data set is, such as an unpacked archive, is looked at as that.
+What does not open is a finding, so that everything else is looked at all the same.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
-from segzoo.build import open_dataset
+from segzoo.build import open_dataset, place_of
 from segzoo.data_check.layout import SPLITS, Layout, read_layout
+from segzoo.data_check.report import Finding
+from segzoo.data_check.unread import unread
 from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import (
     FailureError,
-    ImageError,
     MissingExtraError,
+    OptionError,
     SegzooError,
     UnknownNameError,
     did_you_mean,
     no_address,
 )
-from segzoo.images import count_pages, has_suffix, searched_suffixes
 from segzoo.labels import read_layers
-from segzoo.options import listed
 from segzoo.plugins import resolve
+from segzoo.recognition import FOLDER, Reading, recognise
 
 if TYPE_CHECKING:
     import os
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from segzoo.interfaces import Dataset
-
-FOLDER = "folder"
+    from segzoo.interfaces import Dataset, Remark
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,37 @@ class Source:
 
     Attributes:
         data: as ``segzoo train --data`` takes it.
-        root: where it lies; empty where the environment says it.
+        root: where it lies; empty where the environment or ``data`` says it.
+        readings: how it is read; several where the person must choose, none where nothing is recognised.
         layout: of a folder of images and masks.
-        datasets: the splits of a registered data set.
-        guessed: whether the data set was recognised rather than named.
+        datasets: the parts of a data set.
         options: those that `segzoo train` needs.
         overlaps: where classes overlap that have mask files of their own, or objects that may lie on others.
+        findings: what keeps it, or a part of it, from being opened.
+        remarks: what the data set tells of its files.
+        refused: the parts that do not open, and why; those that are empty are among them.
     """
 
     data: str
     root: str = ""
+    readings: tuple[Reading, ...] = ()
     layout: Layout | None = None
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
-    guessed: bool = False
     options: tuple[str, ...] = ()
     overlaps: Overlaps | None = None
+    findings: tuple[Finding, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    refused: Mapping[str, Exception] = field(default_factory=dict)
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is anything to look at."""
+        return self.layout is not None or bool(self.datasets)
+
+    def check_opened(self) -> None:
+        """Raise `FailureError` that says why there is nothing to look at, if there is nothing."""
+        if not self.opened:
+            raise FailureError("\n".join(f"{one.what}. {one.advice}".rstrip() for one in self.findings))
 
 
 @dataclass(frozen=True)
@@ -97,40 +112,99 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
     """Return what ``data`` names.
 
     Raises:
-        UnknownNameError: it is neither a registered data set nor a folder.
-        FailureError: it is a file, or a folder in which nothing is recognised.
+        UnknownNameError: it is neither a registered data set nor an address, a folder or a file.
+        SegzooError: a registered data set does not open at all.
     """
     registered = zoo.registry("datasets")
     if data in registered:
         name = registered.get(data).name
         if name != FOLDER:
-            return _overlapped(Source(data, str(root or ""), datasets=_open(data, root)))
+            return _named(data, Reading(name, registered.get(data).summary, root), str(root or ""))
         data, root = str(root or data), None
-    folder = Path(data)
-    if folder.is_file() and folder.suffix.lower() in (".csv", ".json"):
-        return Source(data, layout=read_layout(folder))
-    if folder.is_file():
-        return _of_file(folder)
-    if not folder.is_dir():
+    for name, (spec, _) in registered.items():
+        if spec.scheme and data.startswith(spec.scheme):
+            return _named(data, Reading(name, spec.summary, data.removeprefix(spec.scheme)))
+    path = Path(data)
+    if not (path.is_dir() or path.is_file()):
         names = registered.names()
         raise UnknownNameError(
             f"there is neither a folder nor a data set {data!r}"
             + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
             + no_address(data)
         )
-    layout = read_layout(folder)
-    if not layout.found:
-        return _recognised(folder)
-    return _layered(data, layout) or Source(data, layout=layout)
+    return _of_path(data, path)
 
 
-def _layered(data: str, layout: Layout) -> Source | None:
+def _named(data: str, reading: Reading, root: str = "") -> Source:
+    source = _opened(Source(data, root, readings=(reading,)))
+    if source.refused and not source.opened and not _lies_somewhere(reading):
+        raise next(iter(source.refused.values()))
+    return _overlapped(source)
+
+
+def _lies_somewhere(reading: Reading) -> bool:
+    """Whether there is a place to look at: what is wrong there is then a finding, no wrong call."""
+    try:
+        return place_of(reading.name, reading.root).exists()
+    except SegzooError:
+        return False
+
+
+def _of_path(data: str, path: Path) -> Source:
+    """Return what a folder or a file is recognised as."""
+    readings = tuple(recognise(path))
+    if len(readings) > 1:
+        return Source(data, readings=readings, findings=(_ambiguous(path, readings),))
+    if readings and readings[0].name != FOLDER:
+        return _overlapped(_opened(Source(data, readings=readings)))
+    if path.is_dir() or path.suffix.lower() in (".csv", ".json"):
+        try:
+            layout = read_layout(path)
+        except FailureError as error:
+            return Source(data, readings=readings, findings=(_not_opened(str(error)),))
+        if layout.found:
+            told = "a list of images and masks" if path.is_file() else "a folder of images and masks"
+            source = Source(data, readings=readings or (Reading(FOLDER, told, path),))
+            return _layered(source, layout) or replace(source, layout=layout)
+    return _unasked(path) or Source(data, findings=(unread(path),))
+
+
+def _ambiguous(path: Path, readings: Sequence[Reading]) -> Finding:
+    return Finding(
+        kind="readings",
+        severity="error",
+        what=f"{path} can be read in {len(readings)} ways",
+        advice="Nothing is guessed: say which is meant with --data and --root.",
+        count=len(readings),
+        examples=tuple(f"{one.told}: {one.command}" for one in readings),
+    )
+
+
+def _not_opened(told: str, what: str = "it does not open") -> Finding:
+    return Finding(kind="not-opened", severity="error", what=what, advice=told)
+
+
+def _unasked(path: Path) -> Source | None:
+    """Return the one data set that opens at a path, of those that do not say what they recognise."""
+    found = []
+    for name, (spec, _) in zoo.registry("datasets").items():
+        if spec.recognise or spec.scheme or name == FOLDER:
+            continue
+        reading = Reading(name, f"laid out as the data set {name!r} is", path)
+        source = _opened(Source(name, str(path), readings=(reading,)))
+        if any(len(dataset) for dataset in source.datasets.values()):
+            found.append(source)
+    return _overlapped(found[0]) if len(found) == 1 else None
+
+
+def _layered(source: Source, layout: Layout) -> Source | None:
     """Return the samples of a folder whose classes have mask files of their own, if it opens so.
 
     They are taken as classes that overlap where they share more than a few pixels.
     """
     if not layout.layers:
         return None
+    data = source.data
     apart = _opened_layers(data, layout, list(layout.layers), "overlapping")
     overlaps = _overlaps(apart)
     if overlaps.meant:
@@ -142,22 +216,21 @@ def _layered(data: str, layout: Layout) -> Source | None:
     options = (*layout.options, f"data.{kind}=true", said)
     if not {"train", "val"} <= set(opened):
         return None
-    return Source(data, datasets=opened, options=options, overlaps=overlaps)
+    return replace(source, datasets=opened, options=options, overlaps=overlaps)
 
 
 def _overlapped(source: Source) -> Source:
     """Return a data set as one of classes that overlap, where its objects share more than a few pixels."""
-    spec = zoo.registry("datasets").get(source.data)
-    if "overlapping" not in inspect.signature(resolve(spec.factory)).parameters:
+    (reading,) = source.readings
+    spec = zoo.registry("datasets").get(reading.name)
+    if not source.datasets or "overlapping" not in inspect.signature(resolve(spec.factory)).parameters:
         return source
-    try:
-        opened = _open(source.data, source.root or None, overlapping=True)
-    except SegzooError:
+    apart = _opened(replace(source, findings=()), overlapping=True)
+    overlaps = replace(_overlaps(apart.datasets), objects=True)
+    if not overlaps.meant or set(apart.datasets) != set(source.datasets):
         return source
-    overlaps = replace(_overlaps(opened), objects=True)
-    if not overlaps.meant:
-        return source
-    return replace(source, datasets=opened, options=("data.overlapping=true",), overlaps=overlaps)
+    options = (*source.options, "data.overlapping=true")
+    return replace(source, datasets=apart.datasets, options=options, overlaps=overlaps)
 
 
 def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
@@ -195,82 +268,46 @@ def _planes(dataset: Dataset, index: int) -> tuple[str, NDArray[np.uint8]]:
     return sample.name, sample.mask
 
 
-def _of_file(path: Path) -> Source:
-    """Return the data set that a file is, such as an archive."""
-    found = _matching(path)
-    if found is None:
-        raise FailureError(
-            f"{path} is a file: name the folder that holds the images and the masks; an archive is "
-            "unpacked by `segzoo data prepare`"
-        )
-    return found
+def _opened(source: Source, **options: Any) -> Source:
+    """Return a source with the parts that share no image opened: train, val and test, else all there are.
 
+    What does not open is a finding, unless it is a test part that nobody made.
 
-def _recognised(folder: Path) -> Source:
-    found = _matching(folder)
-    if found is not None:
-        return _overlapped(found)
-    if not any(folder.iterdir()):
-        raise FailureError(f"{folder} is empty: it should hold a folder images and a folder masks")
-    raise FailureError(
-        f"{folder} holds no images with masks that segzoo recognises: it needs a folder images (or imgs) "
-        f"and a folder masks (or labels) with files of the same names.{_hint(folder)}"
+    Raises:
+        MissingExtraError: reading it takes an extra that is not installed.
+    """
+    (reading,) = source.readings
+    splits = zoo.registry("datasets").get(reading.name).splits
+    wanted = [split for split in SPLITS if split in splits] or [s for s in splits if s != "all"] or ["all"]
+    told = {**reading.options, **options}
+    opened: dict[str, Dataset] = {}
+    refused: dict[str, Exception] = {}
+    for split in wanted:
+        try:
+            dataset = open_dataset(reading.name, root=reading.root, split=split, **told)
+        except MissingExtraError:
+            raise
+        except Exception as error:  # whatever the code of a data set raises
+            refused[split] = error
+        else:
+            opened[split] = dataset
+    remarks = [remark for dataset in opened.values() for remark in getattr(dataset, "remarks", ())]
+    return replace(
+        source,
+        datasets=opened,
+        findings=(*source.findings, *_refusals(refused, opened)),
+        remarks=tuple({(one.kind, one.what, one.examples): one for one in remarks}.values()),
+        refused=refused,
     )
 
 
-def _hint(folder: Path) -> str:
-    """Say what there is instead."""
-    parts = sorted(path.name for path in folder.iterdir())
-    shown = f" There is: {listed(parts)}."
-    stacks = [
-        path.name
-        for path in sorted(folder.iterdir())
-        if path.is_file() and has_suffix(path, searched_suffixes()) and _pages(path) > 1
+def _refusals(refused: Mapping[str, Exception], opened: Mapping[str, Dataset]) -> list[Finding]:
+    parts: dict[str, list[str]] = {}
+    for split, error in refused.items():
+        if not (opened and isinstance(error, OptionError)):  # else it is empty
+            text = str(error) if isinstance(error, SegzooError) else f"{type(error).__name__}: {error}"
+            parts.setdefault(text, []).append(split)
+    return [
+        _not_opened(text, f"{' and '.join(splits)} cannot be opened" if opened else "it cannot be opened")
+        for text, splits in parts.items()
     ]
-    if stacks:
-        shown += (
-            f" {' and '.join(stacks[:2])} hold several pages, as stacks of slices do: save each slice of the "
-            "images and of the masks as a file of its own"
-        )
-    return shown
-
-
-def _pages(path: Path) -> int:
-    try:
-        return count_pages(path)
-    except (ImageError, MissingExtraError):
-        return 0
-
-
-def _matching(root: Path) -> Source | None:
-    """Return the one registered data set that opens at ``root``, if it is one."""
-    found = []
-    registered = zoo.registry("datasets")
-    for name in registered.names():
-        if name == FOLDER:
-            continue
-        try:
-            datasets = _open(name, root)
-        except (SegzooError, OSError, ValueError, TypeError):
-            continue
-        if any(len(dataset) for dataset in datasets.values()):
-            found.append(Source(name, str(root), datasets=datasets, guessed=True))
-    return found[0] if len(found) == 1 else None
-
-
-def _open(name: str, root: str | os.PathLike[str] | None, **options: Any) -> dict[str, Dataset]:
-    """Open the splits of a data set that share no image: train, val and test, else whatever there is."""
-    splits = zoo.registry("datasets").get(name).splits
-    chosen = [split for split in SPLITS if split in splits] or [s for s in splits if s != "all"] or ["all"]
-    opened: dict[str, Dataset] = {}
-    refused: Exception | None = None
-    for split in chosen:
-        try:
-            opened[split] = open_dataset(name, root=root, split=split, **options)
-        except ImageError:
-            raise
-        except FailureError as error:
-            refused = error
-    if not opened and refused is not None:
-        raise refused
-    return opened

@@ -9,7 +9,7 @@ from segzoo.printing import echo
 
 
 @click.command("check")
-@click.argument("data", metavar="DIR|NAME", shell_complete=offers.data)
+@click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -17,14 +17,16 @@ from segzoo.printing import echo
 def command(ctx: click.Context, data: str, root: str | None, fix: str | None, as_json: bool) -> None:
     """Find what is wrong with images and masks before training does.
 
-    DIR holds a folder of images (images or imgs) and one of masks (masks or labels), or train, val and test
-    with two such folders each; NAME is a registered data set. Every file is opened once. What is found is
-    told in words, with what to pass to `segzoo train`. The data is never changed: --fix writes a copy.
+    PATH is a folder or a file: images and masks, or what an annotation tool exports, such as COCO, YOLO, CVAT
+    or labelme; NAME is a registered data set. The first line says what it is. Every file is opened once. What
+    is found is said in words, with the command to train. The data is never changed: --fix writes a copy.
 
-    The exit code is 1 where an error would stop training (with --fix: in the copy), else 0.
+    The exit code is 1 where an error would stop training (with --fix: in the copy), or where it is not clear
+    how the data is to be read, else 0.
 
     \b
     segzoo data check photos
+    segzoo data check export/instances.json
     segzoo data check photos --fix photos-fixed
     segzoo data check dsb2018 --json
     """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.options import many
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("stats")
-@click.argument("data", metavar="DIR|NAME", shell_complete=offers.data)
+@click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--sample", default=500, show_default=True, help="How many images to measure mean and std from."
@@ -43,6 +45,7 @@ def command(data: str, root: str | None, sample: int, as_json: bool) -> None:
 
 def _tell(report: Report) -> None:
     from segzoo.data_check.report import channel_line, class_table, sizes_in_words
+    from segzoo.recognition import plain_path
 
     numbers = report.statistics
     echo(f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}")
@@ -50,4 +53,5 @@ def _tell(report: Report) -> None:
         if block:
             echo(f"\n{block}")
     if not report.ok:
-        echo(f"\n{len(report.errors)} errors were found: `segzoo data check {report.data}` tells of them")
+        check = shlex.join(["segzoo", "data", "check", plain_path(report.data)])
+        echo(f"\n{many(len(report.errors), 'error', 'were')} found, which this shows:\n  {check}")

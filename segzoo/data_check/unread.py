@@ -1,0 +1,188 @@
+"""What lies where nothing is recognised: the kinds of files, and what to do about each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from segzoo.data_check.report import Finding
+from segzoo.datasets.glance import Glance
+from segzoo.errors import ImageError, MissingExtraError
+from segzoo.images import count_pages, has_suffix, searched_suffixes
+from segzoo.options import listed, many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Files that are looked at below a folder.
+_MOST = 5_000
+#: Files of one kind whose beginning is read.
+_READ = 20
+_SHOWN = 20
+
+
+class _Kind(NamedTuple):
+    noun: str
+    suffixes: tuple[str, ...]
+    advice: str
+
+
+_KINDS = (
+    _Kind(
+        "archive",
+        (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
+        "Unpack it and check the folder. Those of a data set that segzoo knows are unpacked by "
+        "`segzoo data prepare NAME --source FILE --out DIR`.",
+    ),
+    _Kind(
+        "MATLAB file",
+        (".mat",),
+        "They are not read. Write their masks as PNG files: scipy.io.loadmat, h5py from version 7.3 on, or "
+        "imwrite in MATLAB.",
+    ),
+    _Kind("HDF5 file", (".h5", ".hdf5", ".hdf"), "They are not read. Save each image and mask with h5py."),
+    _Kind(
+        "array file of several arrays",
+        (".npz",),
+        "They are not read. Save each image and mask as a .npy file of its own.",
+    ),
+    _Kind(
+        "video",
+        (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv"),
+        "A video is not trained on. Save frames as images (ffmpeg -i FILE frames/%05d.png) and draw masks.",
+    ),
+    _Kind(
+        "spreadsheet",
+        (".xlsx", ".xls", ".ods"),
+        "They are not read. Save a list of images and masks as CSV with the columns image and mask.",
+    ),
+    _Kind(
+        "table of a columnar store",
+        (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb"),
+        "They are not read as files. A data set on the Hugging Face Hub opens as --data hf:ORG/NAME.",
+    ),
+    _Kind(
+        "layered picture of a drawing program",
+        (".psd", ".xcf", ".kra", ".svg", ".ai"),
+        "They are not read. Export the image and the mask as PNG.",
+    ),
+    _Kind(
+        "map layer",
+        (".shp", ".gpkg", ".kml", ".geojson"),
+        "Shapes in map coordinates are not read. Draw them onto the image's grid (gdal_rasterize, QGIS).",
+    ),
+)
+
+_BOX = re.compile(r"<bndbox>")
+_POLYGON = re.compile(r"<polygon|<points|<mask")
+_YOLO_BOX = re.compile(r"\s*\d+(?:\s+[-+.\deE]+){4}\s*")
+
+
+def unread(path: Path) -> Finding:
+    """Return the finding about a folder or a file that nothing recognises: what it holds, and what to do."""
+    if path.is_dir() and not any(path.iterdir()):
+        return _finding(f"{path} is empty", "It should hold a folder images and a folder masks.")
+    files = [path] if path.is_file() else list(islice(_files(path), _MOST))
+    told = [*_unread_kinds(files), *_boxes(files), *_images(files)]
+    if path.is_file():
+        what = f"{path} is a file that is not recognised as a data set"
+        told = told or ["Name the folder that holds the images and the masks."]
+        return _finding(what, " ".join(told))
+    parts = sorted(inner.name for inner in path.iterdir() if not inner.name.startswith("."))
+    kinds = Counter("".join(file.suffixes[-1:]).lower() or "no suffix" for file in files)
+    counted = [f"{count:,} {kind}" for kind, count in kinds.most_common(6)]
+    if not told:
+        told = [
+            "A folder of images and a folder of masks with the same names is read, images and masks; so is "
+            "what annotation tools export: `segzoo list datasets` shows which."
+        ]
+    return _finding(
+        f"{path} holds no images with masks that are recognised",
+        " ".join(told),
+        [f"files: {', '.join(counted)}", f"there is: {listed(parts)}"] if counted else [],
+    )
+
+
+def _files(path: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _unread_kinds(files: list[Path]) -> list[str]:
+    told = []
+    for kind in _KINDS:
+        found = [file for file in files if file.name.lower().endswith(kind.suffixes)]
+        found = [file for file in found if not has_suffix(file, searched_suffixes())]
+        if found:
+            names = listed([file.name for file in found], 3)
+            told.append(f"There {_are(len(found), kind.noun)} ({names}). {kind.advice}")
+    return told
+
+
+def _are(count: int, noun: str) -> str:
+    return f"is {many(count, noun)}" if count == 1 else f"are {many(count, noun)}"
+
+
+def _boxes(files: list[Path]) -> list[str]:
+    """Report annotations that hold boxes and no outlines."""
+    told = []
+    glance = Glance(files[0].parent) if files else None
+    xml = [file for file in files if file.suffix.lower() == ".xml"][:_READ]
+    heads = [glance.head(file) for file in xml] if glance else []
+    if heads and all(_BOX.search(head) and not _POLYGON.search(head) for head in heads):
+        told.append(
+            "The XML files are Pascal VOC's with boxes alone: a box says where an object is and not which "
+            "pixels it covers. Draw outlines, or masks from the boxes with a program such as SAM."
+        )
+    texts = [file for file in files if file.suffix.lower() == ".txt"][: 5 * _READ]
+    lines = [
+        line for file in texts for line in (glance.head(file) if glance else "").splitlines() if line.strip()
+    ]
+    if lines and sum(bool(_YOLO_BOX.fullmatch(line)) for line in lines) > len(lines) / 2:
+        told.append(
+            "The text files are YOLO's with boxes alone: a box says where an object is and not which pixels "
+            "it covers. Export the project for segmentation, or draw outlines."
+        )
+    return told
+
+
+def _images(files: list[Path]) -> list[str]:
+    images = [file for file in files if has_suffix(file, searched_suffixes())]
+    stacks = [file.name for file in images[:_READ] if _pages(file) > 1]
+    if stacks:
+        return [
+            f"{listed(stacks, 2)} {'holds' if len(stacks) == 1 else 'hold'} several pages, as stacks of "
+            "slices do: put the stack of images into a folder images and that of masks into a folder masks, "
+            "with the same name."
+        ]
+    if images and len(images) == len(files):
+        return [
+            f"There {_are(len(images), 'image')}, and names and folders do not say which are masks. Put "
+            "images into a folder images and masks of the same names into a folder masks; to draw masks, use "
+            "a tool such as labelme, CVAT or Label Studio."
+        ]
+    return []
+
+
+def _pages(path: Path) -> int:
+    try:
+        return count_pages(path)
+    except (ImageError, MissingExtraError):
+        return 0
+
+
+def _finding(what: str, advice: str, examples: list[str] | None = None) -> Finding:
+    found = tuple(examples or ())
+    return Finding(
+        kind="unrecognised",
+        severity="error",
+        what=what,
+        advice=advice,
+        count=len(found),
+        examples=found[:_SHOWN],
+    )
