@@ -134,7 +134,9 @@ def test_classes_that_are_not_wanted_become_background_or_another_class(tmp_path
     with Image.open(written(found, tmp_path, "binary", classes=("road",))) as read:
         assert np.array_equal(np.asarray(read) > 0, found.mask == 1)
     objects = json.loads(written(found, tmp_path, "coco", classes=("road",)).read_text())
-    assert {one["category_id"] for one in objects["annotations"]} == {1}
+    names = {one["id"]: one["name"] for one in objects["categories"]}
+    assert min(names) == 1  # COCO counts from 1
+    assert {names[one["category_id"]] for one in objects["annotations"]} == {"road"}
 
 
 @pytest.mark.parametrize("name", ["mask", "overlay", "cutout", "areas"])

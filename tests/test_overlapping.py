@@ -321,7 +321,7 @@ def test_objects_of_coco_and_geojson_have_their_class_and_all_their_pixels(tmp_p
     told = json.loads(coco.read_text())
     assert [one["name"] for one in told["categories"]] == list(CLASSES)
     for one, name in zip(told["annotations"], CLASSES, strict=False):
-        assert (one["category_id"], one["area"]) == (CLASSES.index(name), found.areas[name])
+        assert (one["category_id"], one["area"]) == (CLASSES.index(name) + 1, found.areas[name])
     shapes = json.loads(geojson.read_text())["features"]
     assert [(one["properties"]["class"], one["properties"]["pixels"]) for one in shapes] == [
         (name, found.areas[name]) for name in CLASSES[:2]

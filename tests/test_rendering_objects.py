@@ -145,7 +145,10 @@ def test_coco_names_each_object_and_its_class(tmp_path):
     (path,) = write_outputs(result, tmp_path / "a", ["coco"], source="a.jpg")
     data = json.loads(path.read_text())
     assert data["images"] == [{"id": 1, "file_name": "a.jpg", "height": 5, "width": 6}]
-    assert data["categories"] == [{"id": 1, "name": "cell"}, {"id": 2, "name": "nucleus"}]
+    assert data["categories"] == [
+        {"id": 1, "name": "cell", "supercategory": ""},
+        {"id": 2, "name": "nucleus", "supercategory": ""},
+    ]
     ring, pair = data["annotations"]
     assert (ring["category_id"], ring["area"], ring["bbox"]) == (1, 8, [1, 1, 3, 3])
     assert (pair["category_id"], pair["area"], pair["bbox"]) == (2, 2, [4, 2, 2, 2])

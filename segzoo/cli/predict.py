@@ -86,6 +86,21 @@ PIXELS = click.IntRange(0, 10**12)
     help="Coordinates in geojson of an image that lies on the ground: longitude and latitude, "
     "the image's own, or pixels.",
 )
+@click.option(
+    "--coco",
+    type=click.Choice(["rle", "polygons"]),
+    default="rle",
+    show_default=True,
+    help="How coco has objects; those with holes are run lengths in any case.",
+)
+@click.option(
+    "--simplify",
+    type=click.FloatRange(0, 1000),
+    default=0.0,
+    show_default=True,
+    metavar="PIXELS",
+    help="How far polygons may pass from corners that are left out; 0 keeps every pixel.",
+)
 @click.option("--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Of overlays.")
 @click.option(
     "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Of a video, take one frame of N."
@@ -320,6 +335,8 @@ def _outputs(options: dict[str, Any]) -> tuple[list[str], OutputOptions]:
         classes=tuple(options["only"]),
         suffixes={name: suffix for name, suffix in wanted if suffix},
         geojson_crs=options["geojson_crs"],
+        coco=options["coco"],
+        simplify=options["simplify"],
         overwrite=options["overwrite"],
     )
     return [MIX[options["mix"]]] if options["mix"] else outputs, look

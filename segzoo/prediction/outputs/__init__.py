@@ -13,13 +13,18 @@ from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
+    from segzoo.prediction.outputs.outlines import Outline, find_outlines, joined_rings, outline_regions
     from segzoo.prediction.outputs.writing import check_outputs, output_files, write_output, write_outputs
 
 __all__ = [
     "Band",
+    "Outline",
     "Output",
     "OutputOptions",
     "check_outputs",
+    "find_outlines",
+    "joined_rings",
+    "outline_regions",
     "output_files",
     "write_output",
     "write_outputs",
@@ -27,6 +32,7 @@ __all__ = [
 
 _WHERE = {
     **dict.fromkeys(("Band", "Output", "OutputOptions"), "interface"),
+    **dict.fromkeys(("Outline", "find_outlines", "joined_rings", "outline_regions"), "outlines"),
     **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
 }
 

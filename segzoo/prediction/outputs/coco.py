@@ -5,15 +5,16 @@ Polygons are in pixels: x to the right, y down, from the top left corner of the 
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from segzoo.prediction.outputs.interface import Band, Output, to_json
-from segzoo.prediction.outputs.polygons import trace_polygons
+from segzoo.prediction.outputs.outlines import find_outlines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from segzoo.prediction.postprocessing import Instances
@@ -25,16 +26,27 @@ class Coco(Output):
 
     def draw(self, band: Band) -> bytes:
         """Return the file."""
-        instances = band.segmentation.instances(band.options.connectivity)
-        return to_json(to_coco(instances, band.segmentation.labels, band.source, band.options.coco))
+        found, options = band.segmentation, band.options
+        instances = found.instances(options.connectivity)
+        return to_json(to_coco(instances, found.labels, band.source, options.coco, simplify=options.simplify))
+
+
+def category_ids(labels: Labels) -> dict[int, int]:
+    """Return the id of each class but background: counted from 1 in their order, as COCO's are."""
+    return {index: number for number, index in enumerate(labels.foreground, start=1)}
 
 
 def to_coco(
-    instances: Instances, labels: Labels, file_name: str, shapes: Literal["rle", "polygons"] = "rle"
+    instances: Instances,
+    labels: Labels,
+    file_name: str,
+    shapes: Literal["rle", "polygons"] = "rle",
+    *,
+    simplify: float = 0.0,
 ) -> dict[str, Any]:
     """Return a COCO data set of one image, with an annotation per object.
 
-    A category's id is its class index. ``rle`` is COCO's compressed run-length encoding. COCO's
+    Ids of categories are those of `category_ids`. ``rle`` is COCO's compressed run-length encoding. COCO's
     polygons know no holes: with ``polygons``, an object that has one is written as ``rle`` all the same.
 
     Args:
@@ -42,15 +54,15 @@ def to_coco(
         labels: of their classes.
         file_name: of the image.
         shapes: how objects are written.
+        simplify: how far polygons may pass from corners that are left out, in pixels.
     """
     height, width = instances.numbers.shape[-2:]
     strings = compress_runs([runs for layer in instances.layers for runs in count_runs(layer)])
     segments: list[Any] = [{"size": [height, width], "counts": string} for string in strings]
     if shapes == "polygons":
-        polygons = (trace_polygons(layer, instances.connectivity) for layer in instances.layers)
-        for place, rings in enumerate(chain.from_iterable(polygons)):
-            if len(rings) == 1:
-                segments[place] = [rings[0].ravel().tolist()]
+        for place, one in enumerate(find_outlines(instances, simplify=simplify)):
+            if one.is_plain:
+                segments[place] = [one.polygons[0][0].ravel().tolist()]
     objects = zip(
         segments,
         instances.classes.tolist(),
@@ -58,21 +70,50 @@ def to_coco(
         instances.boxes().tolist(),
         strict=True,
     )
+    ids = category_ids(labels)
     return {
+        **coco_head(labels),
         "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
-        "categories": [{"id": i, "name": labels.classes[i]} for i in labels.foreground],
         "annotations": [
-            {
-                "id": number,
-                "image_id": 1,
-                "category_id": category,
-                "segmentation": segment,
-                "area": area,
-                "bbox": box,
-                "iscrowd": 0,
-            }
-            for number, (segment, category, area, box) in enumerate(objects, start=1)
+            coco_annotation(number, 1, ids[label], segment, area, box)
+            for number, (segment, label, area, box) in enumerate(objects, start=1)
         ],
+    }
+
+
+def coco_head(labels: Labels) -> dict[str, Any]:
+    """Return what a file of COCO's says besides images and annotations."""
+    return {
+        "info": {"description": "objects by segzoo", "version": "1.0"},
+        "licenses": [],
+        "categories": [
+            {"id": number, "name": labels.classes[index], "supercategory": ""}
+            for index, number in category_ids(labels).items()
+        ],
+    }
+
+
+def coco_annotation(
+    number: int, image: int, category: int, segmentation: Any, area: int, box: Sequence[int]
+) -> dict[str, Any]:
+    """Return an annotation.
+
+    Args:
+        number: its id.
+        image: the id of its image.
+        category: the id of its category.
+        segmentation: polygons or run lengths.
+        area: in pixels.
+        box: x and y of the top left pixel, width and height.
+    """
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "segmentation": segmentation,
+        "area": area,
+        "bbox": list(box),
+        "iscrowd": 0,
     }
 
 

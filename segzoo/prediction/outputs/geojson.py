@@ -15,7 +15,7 @@ import numpy as np
 from segzoo.distribution import extra_line
 from segzoo.prediction.outputs.ground import LONGITUDES, needs_pyproj, pixel_areas, project, urn
 from segzoo.prediction.outputs.interface import Band, Output, to_json
-from segzoo.prediction.outputs.polygons import trace_polygons
+from segzoo.prediction.outputs.outlines import find_outlines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,11 +38,18 @@ class GeoJson(Output):
         """Return the file."""
         found, options = band.segmentation, band.options
         instances = found.instances(options.connectivity)
-        return to_json(to_geojson(instances, found.labels, found.info, options.geojson_crs))
+        return to_json(
+            to_geojson(instances, found.labels, found.info, options.geojson_crs, simplify=options.simplify)
+        )
 
 
 def to_geojson(
-    instances: Instances, labels: Labels, info: ImageInfo | None = None, coordinates: Coordinates = "degrees"
+    instances: Instances,
+    labels: Labels,
+    info: ImageInfo | None = None,
+    coordinates: Coordinates = "degrees",
+    *,
+    simplify: float = 0.0,
 ) -> dict[str, Any]:
     """Return a GeoJSON FeatureCollection with a polygon per object, holes included.
 
@@ -55,6 +62,7 @@ def to_geojson(
         info: the metadata of the image's file.
         coordinates: ``degrees``, those of the ``image``, or ``pixels``. Where the file names no system, or
             pyproj is not installed, which is told, those of the image are taken for degrees.
+        simplify: how far polygons may pass from corners that are left out, in pixels.
     """
     geo = None if info is None or coordinates == "pixels" or info.orientation != 1 else info.geo
     told: dict[str, Any] = {"coordinates": _PIXELS}
@@ -63,7 +71,7 @@ def to_geojson(
         crs = _system(geo, coordinates)
         named = {"crs": {"type": "name", "properties": {"name": urn(geo.crs)}}}
         told = {} if crs else named if geo.crs else {"coordinates": _UNNAMED}
-    polygons = [one for layer in instances.layers for one in trace_polygons(layer, instances.connectivity)]
+    polygons = [one.polygons[0] for one in find_outlines(instances, simplify=simplify)]
     objects = zip(polygons, instances.classes.tolist(), instances.areas.tolist(), strict=True)
     areas = _areas(instances, info)
     return {

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What an output may draw; `Output.draw` says more.
 Drawn: TypeAlias = "NDArray[Any] | Image.Image | bytes"
+#: Pixels that polygons may be simplified by at most.
+_MOST_SIMPLE = 1000
 #: Coordinates that objects on the ground are written in.
 Coordinates = Literal["degrees", "image", "pixels"]
 
@@ -35,8 +37,10 @@ class OutputOptions:
         classes: names or indices of the classes that are wanted; all others become background in every
             output but the probabilities, or a class ``other`` where there is no background. Where each class
             has a file of its own, only theirs are written. Empty wants all.
-        connectivity: 4 or 8: how pixels join into the objects of ``coco`` and ``geojson``.
+        connectivity: 4 or 8: how pixels join into objects.
         coco: ``rle`` or ``polygons``.
+        simplify: how far the polygons of objects may pass from corners that are left out, in pixels; 0 keeps
+            every pixel. Holes stay, and no object is lost. Run lengths and masks keep every pixel anyway.
         geojson_crs: what coordinates ``geojson`` has of an image that lies on the ground: ``degrees``
             (longitude and latitude), those of the ``image``, or ``pixels``.
         quality: 1 to 100, of JPEG and WebP.
@@ -51,6 +55,7 @@ class OutputOptions:
     classes: tuple[str | int, ...] = ()
     connectivity: int = 8
     coco: Literal["rle", "polygons"] = "rle"
+    simplify: float = 0.0
     geojson_crs: Coordinates = "degrees"
     quality: int = 90
     suffixes: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +67,8 @@ class OutputOptions:
         if self.line_width is not None and self.line_width < 0:
             raise OptionError(f"a line must be at least 0 pixels wide, got {self.line_width}")
         check_connectivity(self.connectivity)
+        if not 0 <= self.simplify <= _MOST_SIMPLE:
+            raise OptionError(f"simplify must lie in 0 to {_MOST_SIMPLE} pixels, got {self.simplify}")
         check_choice("coco", self.coco, ("rle", "polygons"))
         check_choice("geojson_crs", self.geojson_crs, ("degrees", "image", "pixels"))
         if not 1 <= self.quality <= 100:

@@ -1,0 +1,179 @@
+"""Objects with their outlines: what every output for an annotation tool is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from segzoo.prediction.outputs.polygons import trace_polygons
+from segzoo.prediction.outputs.simplifying import kept_corners
+from segzoo.prediction.postprocessing import find_components
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.prediction.outputs.polygons import Ring
+    from segzoo.prediction.postprocessing import Instances
+
+#: Where outlines run. ``edges``: along the edges of pixels, of which the first has the corners (0, 0) and
+#: (1, 1). ``pixels``: through the outermost pixels of the object, of which the first is (0, 0): for programs
+#: that draw the line of a polygon too, such as OpenCV and Pillow.
+Course = Literal["edges", "pixels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """An object: its class, its pixels and its outline.
+
+    Attributes:
+        label: index of its class.
+        top: row of its first pixel.
+        left: column of its first pixel.
+        inside: ``(h, w)`` bool: its pixels within its bounding box.
+        polygons: rings of each of its pieces: the outer ring, then those of holes; ``(corners, 2)`` of x and
+            y. Outer rings run clockwise on a screen, holes the other way; the last corner joins the first.
+    """
+
+    label: int
+    top: int
+    left: int
+    inside: NDArray[np.bool_]
+    polygons: Sequence[Sequence[Ring]]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """X and y of the top left pixel, width and height."""
+        height, width = self.inside.shape
+        return self.left, self.top, width, height
+
+    @property
+    def area(self) -> int:
+        """Its pixels."""
+        return int(np.count_nonzero(self.inside))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one ring says all of it: it is in one piece, without a hole."""
+        return len(self.polygons) == 1 and len(self.polygons[0]) == 1
+
+
+def find_outlines(instances: Instances, *, simplify: float = 0.0, course: Course = "edges") -> list[Outline]:
+    """Return the objects of a segmentation with their outlines, in their order.
+
+    Args:
+        instances: the objects.
+        simplify: how far an outline may pass from a corner that is left out, in pixels; 0 keeps all.
+        course: where outlines run.
+    """
+    rings = [one for layer in instances.layers for one in trace_polygons(layer, instances.connectivity)]
+    boxes = instances.boxes().tolist()
+    planes = [instances.numbers] if instances.numbers.ndim == 2 else list(instances.numbers)
+    found: list[Outline] = []
+    for number, (polygon, label, (left, top, width, height)) in enumerate(
+        zip(_drawn(rings, simplify, course), instances.classes.tolist(), boxes, strict=True), start=1
+    ):
+        plane = planes[label if len(planes) > 1 or instances.numbers.ndim == 3 else 0]
+        inside = plane[top : top + height, left : left + width] == number
+        found.append(Outline(label, top, left, inside, [polygon]))
+    return found
+
+
+def outline_regions(
+    regions: Iterable[tuple[int, int, int, NDArray[Any]]],
+    *,
+    connectivity: int = 8,
+    simplify: float = 0.0,
+    course: Course = "edges",
+) -> list[Outline]:
+    """Return the outlines of regions that may overlap or lie in several pieces; empty ones are left out.
+
+    Args:
+        regions: class index, row and column of the first pixel, and ``(h, w)`` bool.
+        connectivity: 4 or 8, by which pixels are one piece.
+        simplify: as that of `find_outlines`.
+        course: where outlines run.
+    """
+    found: list[Outline] = []
+    for label, top, left, inside in regions:
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        if not len(rows):
+            continue
+        inside = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        top, left = top + int(rows[0]), left + int(columns[0])
+        pieces = find_components(inside, connectivity)
+        wanted = np.cumsum(pieces.classes > 0) * (pieces.classes > 0)
+        traced = trace_polygons(wanted[pieces.numbers], connectivity)
+        moved = [[ring + np.array([left, top]) for ring in rings] for rings in traced]
+        found.append(Outline(label, top, left, inside, _drawn(moved, simplify, course)))
+    return found
+
+
+def _drawn(polygons: Sequence[Sequence[Ring]], simplify: float, course: Course) -> list[list[Ring]]:
+    kept = kept_corners(polygons, simplify)
+    if course == "pixels":
+        return [_through_pixels(rings, some) for rings, some in zip(polygons, kept, strict=True)]
+    return [
+        [ring[some] for ring, some in zip(rings, one, strict=True)]
+        for rings, one in zip(polygons, kept, strict=True)
+    ]
+
+
+#: From a corner to the last pixel of the edge that ends there and to the first of the edge that begins there,
+#: by the direction of the edge (right, down, left, up); the object lies to the right of it.
+_LAST = np.array([[-1, 0], [-1, -1], [0, -1], [0, 0]])
+_FIRST = np.array([[0, 0], [-1, 0], [-1, -1], [0, -1]])
+
+
+def _through_pixels(rings: Sequence[Ring], kept: Sequence[NDArray[np.int64]]) -> list[Ring]:
+    """Return the pixels of the object at the corners of its rings that are kept.
+
+    Where two pixels of the object share a corner only, the line goes straight from one to the other.
+    """
+    corners, counts = np.unique(np.concatenate(list(rings)), axis=0, return_counts=True)
+    twice = {tuple(corner) for corner in corners[counts > 1].tolist()}
+    found: list[Ring] = []
+    for ring, some in zip(rings, kept, strict=True):
+        step = np.sign(np.roll(ring, -1, axis=0) - ring)
+        after = np.where(step[:, 0] != 0, 1 - step[:, 0], 2 - step[:, 1])
+        before = np.roll(after, 1)
+        flat, steep = np.where(after % 2 == 0, [after, before], [before, after])
+        pixels = ring - np.stack([steep == 1, flat == 2], axis=1)
+        double = np.zeros(len(ring), np.bool_)
+        if twice:
+            met = np.array([tuple(corner) in twice for corner in ring.tolist()])
+            double = met & ((after - before) % 4 == 3)
+        first = np.where(double[:, None], ring + _LAST[before], pixels)
+        second = ring + _FIRST[after]
+        wanted = np.stack([np.ones(len(ring), np.bool_), double], axis=1)[some]
+        found.append(np.stack([first, second], axis=1)[some][wanted])
+    return found
+
+
+def joined_rings(rings: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """Return one ring for an outline with holes, where a format has no holes: bridges lead there and back.
+
+    A bridge is a horizontal line from the leftmost corner of a hole to what lies to the left of it, so it
+    crosses nothing.
+
+    Args:
+        rings: the outer ring, then those of holes.
+    """
+    outer, *holes = (ring.astype(np.float64) for ring in rings)
+    for hole in sorted(holes, key=lambda ring: float(ring[:, 0].min())):
+        first = int(np.lexsort((hole[:, 1], hole[:, 0]))[0])
+        x, y = hole[first]
+        ends = np.roll(outer, -1, axis=0)
+        (x0, y0), (x1, y1) = outer.T, ends.T
+        at = np.minimum(np.maximum(x0, x1), x)  # of a horizontal edge the point that is nearest to the left
+        steep = y0 != y1
+        at[steep] = (x0 + (y - y0) * (x1 - x0) / np.where(steep, y1 - y0, 1))[steep]
+        there = (np.minimum(y0, y1) <= y) & (y <= np.maximum(y0, y1)) & (np.minimum(x0, x1) <= x) & (at <= x)
+        edge = int(np.argmax(np.where(there, at, -np.inf)))
+        bridge = np.array([[at[edge], y]])
+        around = np.roll(hole, -first, axis=0)
+        outer = np.concatenate([outer[: edge + 1], bridge, around, around[:1], bridge, outer[edge + 1 :]])
+    return outer
