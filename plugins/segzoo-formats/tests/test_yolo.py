@@ -291,6 +291,37 @@ def test_masks_beside_images_are_read_where_the_file_speaks_of_them(tmp_path):
         opened(tmp_path, "train")
 
 
+def test_values_of_masks_are_led_to_classes_as_the_file_says(tmp_path):
+    put(tmp_path, "images/a")
+    mask = np.zeros(SIZE, np.uint8)
+    mask[2:5], mask[6:8], mask[9] = 7, 8, 3
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    text = "train: images\nmasks_dir: masks\nnames: [road, car]\n"
+    mapping = "label_mapping: {-1: ignore_label, 0: ignore_label, 3: 1, 7: 0, 8: 1}\n"
+    (tmp_path / "data.yaml").write_text(text + mapping)
+    data = opened(tmp_path)
+    assert (data.labels.classes, data.labels.background) == (("road", "car"), None)
+    assert [data[0].mask[row, 0] for row in (0, 2, 6, 9)] == [255, 0, 1, 1]
+    assert opened(tmp_path, classes="car")[0].mask[2, 0] == 0
+    (tmp_path / "data.yaml").write_text(text + "label_mapping: {7: 5}\n")
+    with pytest.raises(FailureError, match="label_mapping leads to class 5, which has no name"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_outlines_are_drawn_as_opencv_fills_them(tmp_path, seed):
+    cv2 = pytest.importorskip("cv2")
+    random = np.random.default_rng(seed)
+    rings = random.uniform(-0.1, 1.1, (5, random.integers(3, 9), 2)).astype(np.float32)
+    put(tmp_path, "images/a", *(" ".join(map(str, [0, *ring.ravel()])) for ring in rings))
+    (tmp_path / "classes.txt").write_text("cat\n")
+    expected = np.zeros(SIZE, np.uint8)
+    for ring in rings:
+        cv2.fillPoly(expected, [(ring * np.array(SIZE[::-1], np.float32)).astype(np.int32)], 1)
+    np.testing.assert_array_equal(opened(tmp_path)[0].mask, expected)
+
+
 def test_the_data_set_keeps_what_data_sets_promise(tmp_path):
     for number in range(24):
         put(tmp_path, f"images/{number}", SQUARE, SMALL)

@@ -45,6 +45,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.labelme:recognise",
         ),
         DatasetSpec(
+            name="roboflow-masks",
+            factory="segzoo_formats.roboflow_masks:roboflow_masks",
+            splits=_SPLITS,
+            summary="your own images with PNG masks as Roboflow exports them",
+            layout="train, valid, test, each with NAME.jpg, NAME_mask.png and _classes.csv",
+            recognise="segzoo_formats.roboflow_masks:recognise",
+        ),
+        DatasetSpec(
             name="voc-masks",
             factory="segzoo_formats.voc_masks:voc_masks",
             splits=_SPLITS,

@@ -38,8 +38,9 @@ from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.options import listed, many
-from segzoo.specs import Labels, Recognition
+from segzoo.specs import Recognition
 from segzoo_formats.search import counted, name_remarks, parted
+from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -147,7 +148,7 @@ class _Project:
         names: of classes, by number.
         parts: the folders, lists and images of train, val and test; of ``""`` what nobody has divided.
         masks: name of the folder of masks; empty where labels are text files.
-        mapped: what each value in masks becomes, where the file says it.
+        mapping: the class of each value in masks, or ``ignore_label``, where the file says it.
         keypoints: whether labels are boxes with points.
     """
 
@@ -156,7 +157,7 @@ class _Project:
     names: Mapping[int, str]
     parts: Mapping[str, Sequence[str]]
     masks: str = ""
-    mapped: bool = False
+    mapping: Mapping[str, str] | None = None
     keypoints: bool = False
 
 
@@ -244,9 +245,17 @@ def _from_yaml(path: Path) -> _Project:
             "test": _places(path, data, "test"),
         },
         masks=_text(data.get("masks_dir")),
-        mapped=bool(data.get("label_mapping")),
+        mapping=_mapping(path, data.get("label_mapping")),
         keypoints="kpt_shape" in data,
     )
+
+
+def _mapping(path: Path, value: object) -> dict[str, str] | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, dict):
+        raise FailureError(f"{path}: label_mapping must be a mapping of numbers to numbers")
+    return {str(key): str(said) for key, said in value.items()}
 
 
 def _text(value: object) -> str:
@@ -279,19 +288,7 @@ def _class_names(path: Path, data: Mapping[str, Any]) -> dict[int, str]:
     names = {int(key): name.strip() for key, name in pairs}
     if number is not None and number != len(names):
         raise FailureError(f"{path}: nc is {number}, and names has {len(names)}: correct one of them")
-    return _distinct(path, names)
-
-
-def _distinct(path: Path, names: dict[int, str]) -> dict[int, str]:
-    first: dict[str, int] = {}
-    for index, name in names.items():
-        if not name:
-            raise FailureError(f"{path}: class {index} has no name")
-        if first.setdefault(name, index) != index:
-            raise FailureError(
-                f"{path}: classes {first[name]} and {index} are both called {name!r}: rename one"
-            )
-    return names
+    return distinct(names, path)
 
 
 def _from_darknet(path: Path) -> _Project:
@@ -302,7 +299,7 @@ def _from_darknet(path: Path) -> _Project:
     named = _located(data.get("names") or "obj.names", bases, [])
     if named is None:
         raise FailureError(f"{path} names no file of class names that is there")
-    names = _distinct(named, dict(enumerate(_name_lines(named))))
+    names = distinct(dict(enumerate(_name_lines(named))), named)
     parts = {
         "train": [data[key] for key in ("train",) if data.get(key)],
         "val": [data[key] for key in ("valid", "val") if data.get(key)],
@@ -330,7 +327,7 @@ def _from_folders(root: Path) -> _Project:
             f"{root} holds neither a YAML file with train, val and names, nor a file of names "
             f"({listed(_NAMES)}) beside images and labels"
         )
-    names = {} if named is None else _distinct(named, dict(enumerate(_name_lines(named))))
+    names = {} if named is None else distinct(dict(enumerate(_name_lines(named))), named)
     parts = divided if any(divided.values()) else {"": [whole]}
     return _Project(source=root, bases=(root,), names=names, parts=parts)
 
@@ -481,7 +478,7 @@ class _Outline:
     def draw(self, size: tuple[int, int]) -> Patch:
         """Return the pixels of the outline and of what it encloses."""
         corners = self.corners * np.array(size[::-1], np.float32)
-        return Polygon([corners.astype(np.float64)]).draw(size)
+        return Polygon([corners.astype(np.float64)], "opencv").draw(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -673,20 +670,8 @@ def _orphans(items: Sequence[_Item]) -> list[str]:
 
 def _masks(project: _Project, found: _Found, classes: Sequence[str] | str, *, overlapping: bool) -> Pairs:
     """Return images with mask files, which ``masks_dir`` speaks of."""
-    if overlapping or classes:
-        raise OptionError(
-            f"{project.source} has masks (masks_dir), which hold one class a pixel, and all of them"
-        )
-    if project.mapped:
-        raise FailureError(
-            f"{project.source} has a label_mapping, which is not read: save the masks with the numbers that "
-            "it leads to, and take it out"
-        )
-    numbers = sorted(project.names)
-    names = [project.names[number] for number in numbers]
-    background = next((index for index, name in enumerate(names) if name.lower() == "background"), None)
-    values = tuple(numbers) if numbers != list(range(len(numbers))) else ()
-    labels = Labels(classes=tuple(names), values=values, ignore_index=_VOID, background=background)
+    if overlapping:
+        raise OptionError(f"{project.source} has masks (masks_dir), and overlapping is for outlines")
     pairs, alone = [], []
     for item in found.items:
         mask = _mask(item)
@@ -699,7 +684,29 @@ def _masks(project: _Project, found: _Found, classes: Sequence[str] | str, *, ov
             f"{len(alone)} of the {len(found.items)} images of {project.source} have no mask: there is no "
             f"{listed(alone, 4)}"
         )
-    return Pairs(pairs, labels)
+    values, ignored = _mapped(project)
+    return valued_pairs(pairs, project.names, classes, source=project.source, values=values, ignored=ignored)
+
+
+def _mapped(project: _Project) -> tuple[dict[int, int] | None, set[int]]:
+    """Return the class of each value in masks, where the file says it, and the values that are ignored."""
+    if project.mapping is None:
+        return None, {_VOID}
+    values: dict[int, int] = {}
+    ignored = {_VOID}
+    for key, said in project.mapping.items():
+        if not re.fullmatch(r"-?\d+", str(key)) or not re.fullmatch(r"\d+|ignore_label", str(said)):
+            raise FailureError(
+                f"{project.source}: label_mapping leads from {key} to {said}; it must lead from numbers to "
+                "numbers of classes or to ignore_label"
+            )
+        if said == "ignore_label":
+            ignored.add(int(key))
+        elif int(said) not in project.names:
+            raise FailureError(f"{project.source}: label_mapping leads to class {said}, which has no name")
+        else:
+            values[int(key)] = int(said)
+    return values, ignored - {*values}
 
 
 def _mask(item: _Item) -> Path | None:
