@@ -1,0 +1,80 @@
+"""Masks whose values stand for classes by a table: several values of one class, or of none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import FailureError, MaskError
+from segzoo.options import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segzoo.specs import Labels
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What `segzoo.datasets.Pairs` decodes masks by.
+
+    Attributes:
+        labels: the classes, with an ``ignore_index``.
+        meaning: the class index of each value; ``None`` where it counts for nothing.
+        format: what has such values, for errors.
+        objects: what a value is divided by where it also numbers the object; 0 where it does not.
+        bare: whether values below ``objects`` are classes as they are.
+    """
+
+    labels: Labels
+    meaning: Mapping[int, int | None]
+    format: str
+    objects: int = 0
+    bare: bool = True
+
+    def __call__(self, values: NDArray[Any], where: str) -> NDArray[Any]:
+        """Return class indices.
+
+        Raises:
+            MaskError: it holds colours, or a value that has no meaning.
+        """
+        if values.ndim != 2 or values.dtype.kind not in "iu":
+            what = "colours" if values.ndim == 3 else f"{values.dtype} values"
+            raise MaskError(f"{where} holds {what}: a mask of {self.format} holds the numbers of classes")
+        if self.objects:
+            wide = values.astype(np.int64)
+            values = np.where((wide < self.objects) & self.bare, wide, wide // self.objects)
+        known, ignored = max(self.meaning), self.labels.ignore_index
+        assert ignored is not None
+        strange = self.labels.unused_index + 1
+        table = np.full(known + 2, strange, np.int32)
+        for value, index in self.meaning.items():
+            table[value] = ignored if index is None else index
+        classes = table[np.clip(values, -1, known + 1)]
+        if (classes == strange).any():
+            found = np.unique(values[classes == strange]).tolist()
+            raise MaskError(
+                f"{where} holds the values {listed(found)}, which are none of {self.format}: those lie in "
+                f"{min(self.meaning)} to {known}"
+            )
+        return classes.astype(self.labels.index_type)
+
+
+def check_partners(root: Path, alone: Sequence[Path], what: str) -> None:
+    """Raise `FailureError` that lists files without a partner, if there are any.
+
+    Args:
+        root: of the data set.
+        alone: the files.
+        what: they lack, such as ``"mask"``.
+    """
+    if alone:
+        shown = listed([path.relative_to(root).as_posix() for path in alone], 4)
+        raise FailureError(
+            f"{root}: {len(alone)} files have no {what}: {shown}. Add what is missing, or move these away"
+        )
