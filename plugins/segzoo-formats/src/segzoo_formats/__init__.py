@@ -89,6 +89,15 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.labelme:recognise",
         ),
         DatasetSpec(
+            name="labelstudio",
+            aliases=("label-studio",),
+            factory="segzoo_formats.labelstudio:labelstudio",
+            splits=_SPLITS,
+            summary="your own images with the regions of Label Studio's JSON exports",
+            layout="a JSON or JSON-MIN export; the images beside it or in folders below",
+            recognise="segzoo_formats.labelstudio:recognise",
+        ),
+        DatasetSpec(
             name="mapillary-vistas",
             factory="segzoo_formats.mapillary:mapillary",
             splits=_SPLITS,

@@ -32,6 +32,7 @@ from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
     counted,
+    few,
     files_below,
     name_remarks,
     of_split,
@@ -61,8 +62,6 @@ _DRAWN = {
 _FLAT = ("polyline", "points", "cuboid", "skeleton")
 _FRAME = re.compile(r"(?:frame_?)?0*(\d+)", re.IGNORECASE)
 _LABEL = re.compile(r"<label>\s*<name>([^<]*)</name>")
-#: XML files of one folder that are looked at.
-_LOOKED_AT = 4
 
 
 def recognise(glance: Glance) -> Recognition | None:
@@ -82,14 +81,8 @@ def _is_ours(head: str) -> bool:
 
 
 def _candidates(paths: Sequence[Path]) -> list[Path]:
-    """Return a few XML files of each folder: a folder of thousands is another tool's."""
-    taken: dict[Path, int] = defaultdict(int)
-    kept = []
-    for path in sorted(paths, key=lambda path: not path.name.startswith("annotations")):
-        taken[path.parent] += 1
-        if taken[path.parent] <= _LOOKED_AT:
-            kept.append(path)
-    return sorted(kept)
+    """Return a few XML files of each folder, those that CVAT names before others."""
+    return sorted(few(sorted(paths, key=lambda path: not path.name.startswith("annotations"))))
 
 
 def cvat(
@@ -152,7 +145,7 @@ def cvat(
 def _files(root: Path, annotations: str) -> list[Path]:
     if annotations or root.is_file():
         return [root / annotations if annotations else root]
-    found = [path for path in _candidates(sorted(root.rglob("*.xml"))) if _begins_as_ours(path)]
+    found = [path for path in sorted(root.rglob("*.xml")) if _begins_as_ours(path)]
     if not found:
         raise FailureError(f"{root} holds no XML file of CVAT, such as annotations.xml")
     return found
@@ -362,7 +355,7 @@ def _remarks(
         *counted(
             "no-area",
             "note",
-            "have no area and are left out: lines, points, cuboids, skeletons",
+            "have no area: lines, points, cuboids and skeletons are left out",
             "Draw them as polygons or masks if they are to be trained.",
             [one for file in files for one in file.flat],
         ),
@@ -389,8 +382,8 @@ def _remarks(
         *counted(
             "between-keyframes",
             "warning",
-            "lie between two of a track's keyframes and are left out",
-            "The file does not say where the shapes are in them. Export all frames.",
+            "lie between two keyframes of a track, of which the file says nothing: left out",
+            "Export all frames from CVAT to train on them.",
             [f"frame {number}" for file in files for number in file.left_out],
             "frame",
         ),
@@ -466,5 +459,5 @@ def _ellipse(said: Mapping[str, str]) -> Shape:
 
 
 #: CVAT turns polygons into masks with pycocotools.
-RULE = "centre"
+RULE = "coco"
 _SHAPES = {"polygon": _polygon, "mask": _mask, "box": _box, "ellipse": _ellipse}

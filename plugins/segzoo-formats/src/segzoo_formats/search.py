@@ -48,6 +48,17 @@ def files_below(glance: Glance, pattern: str, levels: int = 2) -> list[Path]:
     return found
 
 
+def few(paths: Iterable[Path], most: int = 4) -> list[Path]:
+    """Return the first files of each folder: what a tool puts into one file is not there a thousand times."""
+    taken: dict[Path, int] = defaultdict(int)
+    kept = []
+    for path in paths:
+        taken[path.parent] += 1
+        if taken[path.parent] <= most:
+            kept.append(path)
+    return kept
+
+
 def plain_path(said: str) -> str:
     r"""Return a path as a file of any system says it, with ``/`` for ``\`` and without a drive."""
     path = said.strip().replace("\\", "/")
