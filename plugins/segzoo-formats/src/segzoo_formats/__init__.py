@@ -117,6 +117,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.roboflow_masks:recognise",
         ),
         DatasetSpec(
+            name="supervisely",
+            factory="segzoo_formats.supervisely:supervisely",
+            splits=_SPLITS,
+            summary="your own images annotated in Supervisely: polygons, masks and rectangles",
+            layout="meta.json, and for each dataset a folder with img and ann",
+            recognise="segzoo_formats.supervisely:recognise",
+        ),
+        DatasetSpec(
             name="voc-masks",
             factory="segzoo_formats.voc_masks:voc_masks",
             splits=_SPLITS,
