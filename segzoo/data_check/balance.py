@@ -81,8 +81,9 @@ def balance(looks: Sequence[Look], meaning: Meaning, numbers: Statistics) -> Ite
             kind="rare",
             severity="note",
             what=f"{len(rare)} class{'es cover' if len(rare) > 1 else ' covers'} less than 1 % of the pixels",
-            advice="Accuracy will look high whatever the network does: judge it by the Dice or IoU of these "
-            "classes. A loss with a Dice term, the default, or class weights help.",
+            advice="Pixel accuracy will look high even if the network never finds them: judge it by the Dice "
+            "or IoU of these classes. The default loss has a Dice term, in which every class but the "
+            "background counts alike; if that is not enough, weigh its cross-entropy: loss.weights=balanced.",
             examples=tuple(rare[:_SHOWN]),
         )
 

@@ -1,4 +1,4 @@
-"""Masks of two classes whose edges were blurred, by JPEG or by drawing: many values near two."""
+"""Masks of two classes that were blurred or rounded, by JPEG, drawing or resizing: values near two."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 #: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
 _NEAR, _SHARE = 24, 0.85
 _BRIGHTEST = 255
+#: How far from 0 and 255 rounding moves a value, and the share of a mask's pixels that it may move.
+_ROUNDED, _STRAY = 8, 0.1
 
 Peaks = tuple[int, int]
 
@@ -34,6 +36,23 @@ def peaks(mask: MaskFacts) -> Peaks | None:
     if share_near(mask, (low, high)) < _SHARE or low > 64:
         return None
     return (low, high) if _spread(mask, low, high) else None
+
+
+def rounded(masks: Sequence[MaskFacts]) -> bool:
+    """Whether masks hold 0 and 255, and beside them values of rounding such as 254, each rare in its file.
+
+    Two classes of nearly one value would both be frequent in some file.
+    """
+    found = {value for mask in masks for value in mask.values}
+    dark, bright = ({v for v in found if v <= _ROUNDED}, {v for v in found if v >= _BRIGHTEST - _ROUNDED})
+    if not dark or len(bright) + len(dark) < 3 or len(bright) < 2 or max(found) > _BRIGHTEST:
+        return False
+    for mask in masks:
+        total = sum(mask.values.values())
+        main = sum(max((mask.values.get(value, 0) for value in side), default=0) for side in (dark, bright))
+        if total - main > _STRAY * total:
+            return False
+    return True
 
 
 def share_near(mask: MaskFacts, both: Peaks) -> float:

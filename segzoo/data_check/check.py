@@ -12,13 +12,14 @@ from segzoo import zoo
 from segzoo.data_check.advice import quoted, train_command
 from segzoo.data_check.balance import balance, statistics
 from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
+from segzoo.data_check.outliers import outliers
 from segzoo.data_check.pairing import pairing
 from segzoo.data_check.pictures import pictures
 from segzoo.data_check.repair import check_out, repair
 from segzoo.data_check.report import Finding, Report, in_order
 from segzoo.data_check.source import find_source
-from segzoo.data_check.survey import look_at_pairs, look_at_samples, shown, splits_in
-from segzoo.data_check.twins import twins
+from segzoo.data_check.survey import again, look_at_pairs, look_at_samples, shown, splits_in
+from segzoo.data_check.twins import SIDE, twins
 from segzoo.data_check.unfinished import unfinished
 from segzoo.data_check.values import values
 from segzoo.errors import OptionError
@@ -119,7 +120,8 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     found = [*source.findings, *map(_of_remark, source.remarks), *_overlaps(source), *empty_parts(source)]
     found += [*(pairing(layout) if layout else ()), *pictures(told)]
     found += [*(values(told, meaning) if layout else ()), *unfinished(looks, meaning)]
-    found += [*balance(told, meaning, numbers), *twins(told)]
+    found += [*balance(told, meaning, numbers), *outliers(told)]
+    found += twins(told, again(looks, source.datasets, SIDE))
     reading = source.readings[0] if len(source.readings) == 1 else None
     report = Report(
         data=source.data,

@@ -80,6 +80,8 @@ class ImageFacts:
         turn: EXIF orientation; 1 is upright.
         digest: of the bytes.
         sketch: ``(32, 32)`` uint8, the image in small and grey.
+        tint: by how many of 255 levels its colours differ in the mean; 0 where it is grey.
+        uniform: whether all its pixels are equal.
         names: of the bands that training takes; one where it is grey.
         taken: their values; only of images in the sample.
         scaled: how their values become 0 to 255, in words; empty where they stay as they are.
@@ -100,6 +102,8 @@ class ImageFacts:
     turn: int = 1
     digest: bytes = b""
     sketch: NDArray[np.uint8] | None = None
+    tint: float = 0.0
+    uniform: bool = False
     names: tuple[str, ...] = ()
     taken: tuple[BandFacts, ...] = ()
     scaled: str = ""
@@ -214,35 +218,62 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
     Raises:
         ImageError: its bands have no sense for a network.
     """
-    names = band_names(pixels.shape[2], info)
     alpha = None if info is None else info.alpha
     nodata = None if info is None else info.nodata
-    wanted = _channels(len(names), alpha)
-    choice = choose_bands(len(names), info, default_preprocessing(wanted), wanted)
-    bands = take_bands(pixels, choice)
-    if len(set(choice.indices)) == 1:  # grey, which a network of colours sees three times
-        bands = bands[..., :1]
-    scaled, unscaled = "", ""
-    try:
-        scaling = scaling_for(Intensity(), bands, nodata=nodata)
-        levels, scaled = scaling.apply(bands).astype(np.uint8, copy=False), scaling.told
-    except ImageError as error:
-        levels, unscaled = _stretched(bands), str(error)
+    bands, levels, taken, scaled, unscaled = _scaled(pixels, info)
     gone = missing(pixels, nodata) if measure else None
     return ImageFacts(
         size=pixels.shape[:2],
         stored=pixels.shape[:2],
         dtype=str(pixels.dtype),
-        bands=names,
+        bands=band_names(pixels.shape[2], info),
         alpha=alpha,
         coding="" if info is None else str(info.extra.get("coding", "")),
-        sketch=_sketch(levels),
-        names=choice.names[: bands.shape[2]],
+        sketch=_sketch(levels, SKETCH),
+        tint=_tint(levels),
+        uniform=bool(levels.min() == levels.max()),
+        names=taken,
         taken=_measured(bands, levels, scaled=not unscaled) if measure else (),
         scaled=scaled,
         unscaled=unscaled,
         empty=0.0 if gone is None else float(gone.mean()),
     )
+
+
+def _scaled(
+    pixels: NDArray[Any], info: ImageInfo | None
+) -> tuple[NDArray[Any], NDArray[np.uint8], tuple[str, ...], str, str]:
+    """Return the bands that training takes, as they are and as levels, their names, and how they scale."""
+    names = band_names(pixels.shape[2], info)
+    wanted = _channels(len(names), None if info is None else info.alpha)
+    choice = choose_bands(len(names), info, default_preprocessing(wanted), wanted)
+    bands = take_bands(pixels, choice)
+    if len(set(choice.indices)) == 1:  # grey, which a network of colours sees three times
+        bands = bands[..., :1]
+    taken = choice.names[: bands.shape[2]]
+    try:
+        scaling = scaling_for(Intensity(), bands, nodata=None if info is None else info.nodata)
+        return bands, scaling.apply(bands).astype(np.uint8, copy=False), taken, scaling.told, ""
+    except ImageError as error:
+        return bands, _stretched(bands), taken, "", str(error)
+
+
+def look_again(path: Path, side: int, *, page: int | None = None) -> NDArray[np.uint8] | None:
+    """Return an image in small and grey, ``(side, side)``; ``None`` where it cannot be read any more."""
+    try:
+        with warnings.catch_warnings(), open_image(path) as image, _alone(image.info):
+            warnings.simplefilter("ignore")
+            pixels, upright = upright_colours(
+                image.read(page or 0, smallest=(_AVERAGED * side, _AVERAGED * side)), image.info
+            )
+        return grey_of(pixels, upright, side)
+    except (ImageError, MissingExtraError):
+        return None
+
+
+def grey_of(pixels: NDArray[Any], info: ImageInfo | None, side: int) -> NDArray[np.uint8]:
+    """Return an image that is in memory in small and grey; arguments as those of `facts_of`."""
+    return _sketch(_scaled(pixels, info)[1], side)
 
 
 def _channels(count: int, alpha: int | None) -> int:
@@ -278,13 +309,22 @@ def _stretched(bands: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint((wide - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
-def _sketch(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _tint(levels: NDArray[np.uint8]) -> float:
+    """Return by how many levels red, green and blue differ in the middle, in small; 0 for grey."""
+    if levels.shape[2] != 3:
+        return 0.0
+    small = Image.fromarray(levels).resize((SKETCH, SKETCH), Image.Resampling.BOX, reducing_gap=2)
+    colours = np.asarray(small, np.int16)
+    return float((colours.max(axis=2) - colours.min(axis=2)).mean())
+
+
+def _sketch(levels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Return an image in small and grey, for comparing."""
     if levels.shape[2] == 3:
         grey = Image.fromarray(levels).convert("L")
     else:
         grey = Image.fromarray(levels.mean(axis=2).astype(np.uint8))
-    return np.asarray(grey.resize((SKETCH, SKETCH), Image.Resampling.BOX, reducing_gap=2))
+    return np.asarray(grey.resize((side, side), Image.Resampling.BOX, reducing_gap=2))
 
 
 def _alone(info: ImageInfo) -> AbstractContextManager[Any]:

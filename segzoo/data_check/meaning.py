@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from segzoo.data_check.blur import peaks, share_near, together
+from segzoo.data_check.blur import peaks, rounded, share_near, together
 from segzoo.data_check.facts import MOST_VALUES
 from segzoo.data_check.objects import VOID, gather
 
@@ -214,6 +214,8 @@ def _values(masks: Sequence[MaskFacts]) -> Meaning:
     if any(mask.format == "JPEG" and mask.distinct > 2 for mask in crisp):
         return Meaning("unclear")
     found = sorted({value for mask in crisp for value in mask.values})
+    if rounded(masks):
+        return Meaning("smeared", _names(2), peaks=(0, VOID))
     if smeared:
         # 0 and 1 saved as JPEG are lost: nothing bright is left to tell from.
         bright = any(max(mask.values) >= VOID // 2 for mask in smeared)

@@ -20,6 +20,7 @@ from segzoo.data_check.meaning import VOID, fits
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.survey import shown
 from segzoo.datasets.numbered import narrowed
+from segzoo.datasets.splits import divided
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
 from segzoo.images import read
@@ -120,14 +121,12 @@ def _places(layout: Layout, looks: Sequence[Look]) -> list[tuple[Look, str, str]
     counts = {split: sum(look.split == split for look in looks) for split in SPLITS}
     if counts["train"] and counts["val"]:
         return [(look, look.split if layout.divided else "", look.name) for look in looks]
+    # A test part stays what it is. What belongs together, such as the pages of a stack, does so here too.
     rest = [look for look in looks if look.split != "test"] if layout.divided else [*looks]
-    kept = set(rest)
-    test = [look for look in looks if look not in kept]
-    if len(rest) < 2:
-        rest, test = [*looks], []
-    # Every tenth by name, from the first on, so that there is at least one.
-    placed = [(look, "val" if i % 10 == 0 and len(rest) > 1 else "train") for i, look in enumerate(rest)]
-    return [(look, split, look.name) for look, split in [*placed, *((look, "test") for look in test)]]
+    names = [look.name if look.page is None else look.name.rpartition("/")[0] for look in rest]
+    parts = divided([look.name for look in rest], names if len(set(names)) < len(names) else None)
+    made = {look: "val" if part == "val" else "train" for look, part in zip(rest, parts, strict=True)}
+    return [(look, made.get(look, look.split), look.name) for look in looks]
 
 
 def _write(look: Look, folder: Path, name: str, meaning: Meaning, done: Repair) -> None:

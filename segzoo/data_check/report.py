@@ -193,7 +193,8 @@ class Report:
             both = f"mean={_values(numbers.mean)} std={_values(numbers.std)}"
             told += f"\nTo normalise by mean and std, add {both}"
         if numbers.weights and max(numbers.weights) >= 2 * min(numbers.weights):
-            told += f"\nTo weigh the classes as in the table, add loss.weights={_values(numbers.weights)}"
+            weights = _values(numbers.weights)
+            told += f"\nTo weigh the classes as in the table in the cross-entropy, add loss.weights={weights}"
         return told
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +18,15 @@ from segzoo.data_check.facts import (
     MaskFacts,
     digest_of,
     facts_of,
+    grey_of,
+    look_again,
     look_at_image,
     look_at_mask,
     mask_facts,
 )
 from segzoo.data_check.layout import SPLITS
+from segzoo.datasets.annotated import AnnotatedImages
+from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import MissingExtraError
 from segzoo.printing import bar
@@ -28,6 +34,8 @@ from segzoo.printing import bar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from segzoo.data_check.layout import Pair
     from segzoo.interfaces import Dataset, Sample
@@ -100,14 +108,54 @@ def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ah
 
 
 def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: bool) -> list[Look]:
-    """Take every sample of a registered data set's splits once."""
-    keys = [(split, index) for split, dataset in datasets.items() for index in range(len(dataset))]
+    """Take every sample of a registered data set's splits once; in threads where its code is known for it."""
+    keys = _keys(datasets)
     measured = frozenset(evenly_spread(len(keys), sample))
-    looks = (
-        _sample(datasets[split], split, index, position in measured)
-        for position, (split, index) in enumerate(keys)
-    )
-    return list(_bar(looks, len(keys), progress))
+
+    def look(position: int) -> Look:
+        split, index = keys[position]
+        return _sample(datasets[split], split, index, position in measured)
+
+    workers = _workers(datasets)
+    with ThreadPoolExecutor(workers) as pool:
+        return list(_bar(_ahead(pool, look, len(keys), 4 * workers), len(keys), progress))
+
+
+def again(
+    looks: Sequence[Look], datasets: Mapping[str, Dataset], side: int
+) -> Callable[[int], NDArray[np.uint8] | None]:
+    """Return what reads an image anew, small and grey, by the position of its look; ``None`` where it fails.
+
+    Args:
+        looks: of `look_at_pairs`, or of `look_at_samples`.
+        datasets: that samples were taken of; empty for pairs.
+        side: of the small image, in pixels.
+    """
+    if not datasets:
+        return lambda position: look_again(Path(looks[position].image_path), side, page=looks[position].page)
+    keys = _keys(datasets)
+    alone = nullcontext() if _workers(datasets) > 1 else Lock()
+
+    def picture(position: int) -> NDArray[np.uint8] | None:
+        split, index = keys[position]
+        try:
+            with alone:
+                sample = datasets[split][index]
+            return grey_of(np.atleast_3d(sample.image), sample.info, side)
+        except Exception:  # whatever the code of a data set raises
+            return None
+
+    return picture
+
+
+def _keys(datasets: Mapping[str, Dataset]) -> list[tuple[str, int]]:
+    return [(split, index) for split, dataset in datasets.items() for index in range(len(dataset))]
+
+
+def _workers(datasets: Mapping[str, Dataset]) -> int:
+    """Return how many threads may ask for samples: one where a data set was not made for several."""
+    threaded = all(isinstance(dataset, Pairs | AnnotatedImages) for dataset in datasets.values())
+    return min(os.cpu_count() or 1, 8) if threaded else 1
 
 
 def _sample(dataset: Dataset, split: str, index: int, measure: bool) -> Look:

@@ -1,13 +1,17 @@
 """Findings about the same image twice, which makes a validation look better than it is.
 
 Copies are equal byte by byte. Near-copies are found by a difference hash (dHash: whether each of 8x8
-grey cells is darker than its neighbour) of at most 5 differing bits of 64, and confirmed by a correlation
-of at least 0.97 between 32x32 thumbnails; images almost without structure are left alone.
+grey cells is darker than its neighbour) of at most 5 differing bits of 64, and by a correlation of at least
+0.97 between 32x32 thumbnails; images almost without structure are left alone. Images of one instrument are
+that much alike by their frame and lighting alone, such as fundus photographs, so the pairs are read once more
+at 128x128: what is not frame must correlate, and so must its details, which is what a local mean leaves.
 """
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +21,7 @@ from segzoo.data_check.report import Finding
 from segzoo.options import many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,16 +31,33 @@ _BITS, _CORRELATION, _STRUCTURE = 5, 0.97, 2.0
 _SHOWN = 20
 #: Candidates beyond which a film of near-equal frames has been proven often enough.
 _MOST = 100_000
+#: Side of the pictures by which pairs are confirmed, and images that are read for it.
+SIDE, _MOST_READ = 128, 2_000
+#: What pairs must correlate by: what is not frame, and its details.
+_INSIDE, _DETAIL = 0.8, 0.3
+#: Levels by which a frame may differ from its commonest one, and the share of a picture that is no frame.
+_FRAME, _LEAST = 8, 0.1
+#: Half a side, in pixels, of the window of the local mean.
+_WINDOW = 4
 
 Twins = list[tuple[int, int]]
 
 
-def twins(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Tell of images that occur twice, across splits above all."""
-    looks = [look for look in looks if look.readable]
+def twins(looks: Sequence[Look], picture: Callable[[int], NDArray[np.uint8] | None]) -> Iterator[Finding]:
+    """Report images that occur twice, across splits above all.
+
+    Args:
+        looks: facts of all pairs.
+        picture: reads an image by its position in ``looks`` anew, ``(128, 128)`` and grey; ``None`` where
+            that fails.
+    """
+    places = [index for index, look in enumerate(looks) if look.readable]
+    looks = [looks[index] for index in places]
     copies = _copies(looks)
     same = set(copies)
-    near = [pair for pair in near_copies([look.image.sketch for look in looks]) if pair not in same]
+    likely = [pair for pair in near_copies([look.image.sketch for look in looks]) if pair not in same]
+    likely.sort(key=lambda pair: not _apart(looks, pair))
+    near = sorted(_confirmed(likely, lambda index: picture(places[index])))
     across = [pair for pair in copies if _apart(looks, pair)]
     near_across = [pair for pair in near if _apart(looks, pair)]
     if across:
@@ -92,6 +113,55 @@ def near_copies(sketches: Sequence[NDArray[np.uint8] | None]) -> Twins:
         for left, right in _candidates(hashes)
         if _correlation(sketches[known[left]], sketches[known[right]]) >= _CORRELATION
     )
+
+
+def _confirmed(pairs: Twins, picture: Callable[[int], NDArray[np.uint8] | None]) -> Twins:
+    """Return the pairs that are alike in larger pictures; only so many images are read for it."""
+    wanted: dict[int, None] = {}
+    for pair in pairs:
+        if len(wanted) + 2 > _MOST_READ:
+            break
+        wanted |= dict.fromkeys(pair)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        seen = dict(zip(wanted, pool.map(picture, wanted), strict=True))
+    return [(left, right) for left, right in pairs if alike(seen.get(left), seen.get(right))]
+
+
+def alike(left: NDArray[np.uint8] | None, right: NDArray[np.uint8] | None) -> bool:
+    """Whether two grey pictures of one size show the same, whatever frame they have."""
+    if left is None or right is None:
+        return False
+    frame = _frame(left) & _frame(right)
+    # The edge of a frame is a detail that all images of one instrument have.
+    inside = _blurred(frame.astype(np.float64)) == 0
+    if inside.mean() < _LEAST:
+        inside = np.ones_like(inside)
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    if _correlated(one[inside], other[inside]) < _INSIDE:
+        return False
+    return _correlated((one - _blurred(one))[inside], (other - _blurred(other))[inside]) >= _DETAIL
+
+
+def _frame(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where a picture is as bright as most of its border."""
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    level = np.bincount(border // _FRAME).argmax() * _FRAME + _FRAME // 2
+    return np.abs(picture.astype(np.int16) - int(level)) <= _FRAME
+
+
+def _blurred(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the window around each pixel."""
+    size = 2 * _WINDOW + 1
+    for _ in range(2):
+        sums = np.pad(picture, ((_WINDOW + 1, _WINDOW), (0, 0)), mode="edge").cumsum(axis=0)
+        picture = ((sums[size:] - sums[:-size]) / size).T
+    return picture
+
+
+def _correlated(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    size = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / size if size else 0.0
 
 
 def _correlation(left: NDArray[np.uint8] | None, right: NDArray[np.uint8] | None) -> float:

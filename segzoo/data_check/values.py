@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from segzoo.data_check.survey import Look
 
 _SHOWN = 20
+#: Values that rounding leaves in masks, which are named one by one.
+_FEW = 6
 
 
 def values(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
@@ -143,16 +145,23 @@ def _numbered_objects(looks: Sequence[Look], meaning: Meaning) -> Iterator[Findi
 
 
 def _smeared(looks: Sequence[Look], meaning: Meaning) -> Finding:
-    blurred = [look for look in looks if look.mask.distinct > 2]
-    jpeg = sum(look.mask.format == "JPEG" for look in blurred)
-    why = "they were saved as JPEG" if jpeg == len(blurred) else "their edges were drawn or resized smoothly"
     low, high = meaning.peaks or (0, VOID)
+    blurred = [look for look in looks if not set(look.mask.values) <= {low, high}]
+    jpeg = sum(look.mask.format == "JPEG" for look in blurred)
+    others = sorted({value for look in blurred for value in look.mask.values} - {low, high})
+    if jpeg == len(blurred):
+        why = "they were saved as JPEG"
+    elif len(others) <= _FEW:
+        why = "JPEG, resizing or a brush with soft edges rounded them"
+    else:
+        why = "their edges were drawn or resized smoothly (antialiasing)"
+    which = f"beside {low} and {high} also {listed(others)}" if len(others) <= _FEW else ""
     return _error(
         "smeared",
-        f"{many(len(blurred), 'mask', 'hold')} grey values between {low} and {high}: {why}",
+        f"{many(len(blurred), 'mask', 'hold')} {which or f'grey values between {low} and {high}'}: {why}",
         "A mask needs one exact value a class. These clearly show two classes, so that a threshold half-way "
         "gives them back. Save masks as PNG, and resize them without smoothing (nearest neighbour).",
-        [f"{look.mask_path}: {look.mask.distinct} values" for look in blurred],
+        [f"{look.mask_path}: {many(look.mask.distinct, 'value')}" for look in blurred],
         "sets each pixel to the nearer of the two",
     )
 
