@@ -55,8 +55,9 @@ class OutputSpec(PartSpec):
             background.
         joined: the name of a file that holds this output of all images of a run, such as ``"areas.csv"``;
             empty for none.
-        joins: ``"package.module:callable"`` that writes it: called with a binary file open for writing, and
-            the names of images with the paths of their files, in order.
+        joins: ``"package.module:callable"`` that writes it: called with a binary file open for writing, an
+            iterable of `segzoo.prediction.outputs.Written`, one for each file in the order of the images, and
+            the `Labels` of the run.
     """
 
     kind: ClassVar[str] = "output"

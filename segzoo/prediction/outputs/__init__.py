@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
+    from segzoo.prediction.outputs.interface import Band, Output, OutputOptions, Written
     from segzoo.prediction.outputs.outlines import Outline, find_outlines, joined_rings, outline_regions
     from segzoo.prediction.outputs.writing import check_outputs, output_files, write_output, write_outputs
 
@@ -21,6 +21,7 @@ __all__ = [
     "Outline",
     "Output",
     "OutputOptions",
+    "Written",
     "check_outputs",
     "find_outlines",
     "joined_rings",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Band", "Output", "OutputOptions"), "interface"),
+    **dict.fromkeys(("Band", "Output", "OutputOptions", "Written"), "interface"),
     **dict.fromkeys(("Outline", "find_outlines", "joined_rings", "outline_regions"), "outlines"),
     **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
 }

@@ -28,7 +28,9 @@ class Coco(Output):
         """Return the file."""
         found, options = band.segmentation, band.options
         instances = found.instances(options.connectivity)
-        return to_json(to_coco(instances, found.labels, band.source, options.coco, simplify=options.simplify))
+        return to_json(
+            to_coco(instances, found.labels, band.file_name, options.coco, simplify=options.simplify)
+        )
 
 
 def category_ids(labels: Labels) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from segzoo.errors import OptionError
@@ -98,6 +99,24 @@ class Band:
     source: str
     size: tuple[int, int]
 
+    @property
+    def file_name(self) -> str:
+        """The name of the image's file, without its folders."""
+        return PurePath(self.source).name
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file of an output that a run has written, as `segzoo.specs.OutputSpec.joins` is given it.
+
+    Attributes:
+        image: name of the image file, with the folders below the searched one, such as ``"sub/a.jpg"``.
+        path: of the output's file.
+    """
+
+    image: str
+    path: Path
+
 
 class Output:
     """Draws what one file holds; one is made for each file, and may count from band to band.
@@ -131,6 +150,6 @@ class Output:
         return b""
 
 
-def to_json(data: dict[str, Any]) -> bytes:
+def to_json(data: Any) -> bytes:
     """Return the text of a JSON file."""
     return (as_json(data, separators=(",", ":")) + "\n").encode()

@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DatasetSpec
+from segzoo.specs import DatasetSpec, OutputSpec
 
 _SPLITS = ("train", "val", "test")
 
@@ -141,3 +141,36 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.yolo:recognise",
         ),
     ]
+
+
+@hookimpl
+def segzoo_outputs() -> list[OutputSpec]:
+    return [
+        _output(
+            "cvat:Cvat",
+            "CVAT for images 1.1: polygons, masks where there are holes",
+            ".xml",
+            "annotations.xml",
+        ),
+        _output("imagej:ImageJ", "regions of interest for ImageJ's ROI Manager", ".zip", suffix="_rois.zip"),
+        _output(
+            "labelme:Labelme", "the shapes of an image for labelme", ".json", "labels.txt", suffix=".json"
+        ),
+        _output("labelstudio:LabelStudio", "a task of Label Studio with predictions", ".json", "tasks.json"),
+        _output("qupath:QuPath", "annotations for QuPath, with their classes", ".geojson"),
+        _output("yolo:Yolo", "outlines of objects for Ultralytics YOLO", ".txt", "data.yaml", suffix=".txt"),
+    ]
+
+
+def _output(code: str, summary: str, form: str, joined: str = "", suffix: str = "") -> OutputSpec:
+    name, where = code.partition(":")[0], "segzoo_formats.outputs."
+    return OutputSpec(
+        name=name,
+        factory=where + code,
+        summary=summary,
+        suffix=suffix or f"_{name}{form}",
+        formats=(form,),
+        together=(form,),
+        joined=joined,
+        joins=f"{where}{name}:join" if joined else "",
+    )
