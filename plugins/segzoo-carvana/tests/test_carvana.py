@@ -8,6 +8,7 @@ from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError
+from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 
 
@@ -48,3 +49,10 @@ def test_a_photograph_without_a_mask_is_named(tmp_path):
     (tmp_path / "masks/a_01_mask.gif").unlink()
     with pytest.raises(FailureError, match=r"a_01\.jpg"):
         open_dataset("carvana", root=tmp_path, split="all")
+
+
+def test_carvana_is_recognised_by_its_cars_and_other_photographs_are_not(tmp_path):
+    write_car(tmp_path / "cars", "imgs", "masks", "0cdf5b5d0ce1_01")
+    write_car(tmp_path / "other", "imgs", "masks", "my car_01")
+    assert [one.name for one in recognise(tmp_path / "cars")] == ["carvana"]
+    assert "carvana" not in [one.name for one in recognise(tmp_path / "other")]

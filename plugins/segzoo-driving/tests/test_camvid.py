@@ -8,6 +8,7 @@ from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError
+from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 
 
@@ -40,3 +41,10 @@ def test_a_part_without_masks_is_named(root):
     (root / "CamVid/testannot").rmdir()
     with pytest.raises(FailureError, match=r"no folder .*testannot"):
         open_dataset("camvid", root=root, split="test")
+
+
+def test_camvid_is_recognised_by_the_names_of_its_films(root):
+    assert [one.name for one in recognise(root)] == ["camvid"]
+    for path in root.rglob("*.png"):
+        path.rename(path.with_name("street.png"))
+    assert "camvid" not in [one.name for one in recognise(root)]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, OptionError
+from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 
 needs_data = pytest.mark.skipif(
@@ -118,3 +119,18 @@ def test_the_real_membranes_are_22_percent():
     assert len(samples) == 30
     assert {sample.image.shape for sample in samples} == {(512, 512, 1)}
     assert np.mean([sample.mask == 0 for sample in samples]) == pytest.approx(0.22, abs=0.01)
+
+
+def test_drive_is_recognised_by_its_folders_and_fields_of_view_are_no_masks(drive):
+    (reading,) = recognise(drive)
+    assert reading.name == "drive"
+    assert open_dataset(str(drive))[0].field_of_view is not None
+    for part in ("training", "test"):
+        (drive / "DRIVE" / part / "1st_manual").rename(drive / "DRIVE" / part / "vessels")
+    assert "drive" not in [one.name for one in recognise(drive)]
+
+
+def test_isbi_is_recognised_by_its_two_stacks(tmp_path):
+    for name in ("train-volume.tif", "train-labels.tif"):
+        save(tmp_path / "isbi" / name, np.zeros((4, 4)))
+    assert [one.name for one in recognise(tmp_path)] == ["isbi2012"]

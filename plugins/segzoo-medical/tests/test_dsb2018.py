@@ -17,6 +17,7 @@ import segzoo
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, ImageError
 from segzoo.interfaces import Dataset
+from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 from segzoo_medical.dsb2018 import DSB2018, split_of
 
@@ -66,6 +67,10 @@ def test_images_lose_their_alpha_and_masks_are_the_union_of_instances(root):
     assert np.array_equal(sample.mask, (sample.instances > 0).astype(np.uint8))
     assert sample.mask.sum() == 3 * 5
     check_dataset(dataset)
+
+
+def test_the_archive_and_its_folders_are_recognised(root):
+    assert [one.name for one in recognise(root)] == ["dsb2018"]
 
 
 def test_the_split_is_by_hash_and_complete(root):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError
+from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 
 
@@ -45,3 +46,10 @@ def test_a_part_without_masks_is_named(root):
     (root / "NEU_Seg-main/annotations/training/000000.png").unlink()
     with pytest.raises(FailureError, match=r"training/000000\.jpg"):
         open_dataset("neu-seg", root=root)
+
+
+def test_neu_seg_is_recognised_by_numbered_images_of_its_size(root):
+    assert "neu-seg" not in [one.name for one in recognise(root)]
+    for path in root.rglob("*.jpg"):
+        Image.new("L", (200, 200)).save(path)
+    assert [one.name for one in recognise(root)] == ["neu-seg"]

@@ -12,6 +12,7 @@ from scipy.io import savemat
 from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError, OptionError
+from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 from segzoo_voc.labels import VOC, VOID
 
@@ -80,8 +81,9 @@ def test_a_list_or_an_image_that_is_missing_is_named(tmp_path):
 
 
 def test_2007_is_not_taken_for_2012_and_has_a_test_part(tmp_path):
-    write(tmp_path / "VOCdevkit/VOC2007", NAMES[:2], {"test": NAMES[1:2]})
-    assert open_dataset("voc2007", root=tmp_path, split="test").names == NAMES[1:2]
+    names = ["000032", "000068"]
+    write(tmp_path / "VOCdevkit/VOC2007", names, {"test": names[1:]})
+    assert open_dataset("voc2007", root=tmp_path, split="test").names == names[1:]
     with pytest.raises(FailureError, match="no voc2012 data"):
         open_dataset("voc2012", root=tmp_path)
     assert "test" not in zoo.datasets.get("voc2012").splits
@@ -117,3 +119,27 @@ def test_a_folder_of_masks_made_of_sbd_serves_too(tmp_path):
     (folder / "SegmentationClass").rename(folder / "SegmentationClassAug")
     (folder / "SegmentationClass").mkdir()
     assert open_dataset("voc2012", root=tmp_path, split="trainaug").names == [NAMES[0], NAMES[2]]
+
+
+@pytest.mark.parametrize("inner", ["", "VOC2012", "VOCdevkit/VOC2012", "VOCdevkit/VOC2007"])
+def test_2012_is_recognised_by_the_names_of_its_images_wherever_it_lies(tmp_path, inner):
+    write(tmp_path / "voc" / inner, NAMES, {"train": NAMES[:7], "val": NAMES[7:]})
+    (reading,) = recognise(tmp_path / "voc")
+    assert (reading.name, reading.root) == ("voc2012", tmp_path / "voc" / inner)
+    assert open_dataset(str(tmp_path / "voc"), split="val").names == NAMES[7:]
+
+
+def test_2007_has_gaps_between_its_numbers_and_a_person_s_images_have_none(tmp_path):
+    write(tmp_path / "real", ["000032", "000063", "009950"], {"train": ["000032"], "val": ["000063"]})
+    assert [one.name for one in recognise(tmp_path / "real")] == ["voc2007"]
+    own = [f"{number:06}" for number in range(1, 9)]
+    write(tmp_path / "own/VOCdevkit/VOC2007", own, {"train": own[:6], "val": own[6:]})
+    assert "voc2007" not in [one.name for one in recognise(tmp_path / "own")]
+
+
+def test_other_lists_or_a_label_map_are_data_of_one_s_own(tmp_path):
+    write(tmp_path / "a", NAMES, {"train": NAMES[:7], "test": NAMES[7:]})
+    write(tmp_path / "b", NAMES, {"train": NAMES[:7]})
+    (tmp_path / "b/labelmap.txt").write_text("background:0,0,0::\ncat:128,0,0::\n")
+    for folder in ("a", "b"):
+        assert "voc2012" not in [one.name for one in recognise(tmp_path / folder)]

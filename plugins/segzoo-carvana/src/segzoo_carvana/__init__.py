@@ -25,6 +25,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="carvana",
             factory="segzoo_carvana.dataset:carvana",
+            recognise="segzoo_carvana.dataset:recognise",
             splits=("train", "val", "test"),
             labels=CARS,
             summary="Carvana: photographs of cars from 16 sides, cut out by hand",

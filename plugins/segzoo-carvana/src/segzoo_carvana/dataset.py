@@ -13,15 +13,31 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root, match, split_of
 from segzoo.errors import FailureError
+from segzoo.specs import Recognition
 from segzoo_carvana import CARS
 
 if TYPE_CHECKING:
     import os
 
+    from segzoo.datasets.glance import Glance
+
+
 SPLITS = ("train", "val", "test", "all")
 #: What the folders are called in Kaggle's archives, and where programs have moved them.
 _IMAGES = ("train_hq", "train", "imgs", "images")
 _MASKS = ("train_masks", "masks")
+#: A car's identifier, and the number of the view.
+_CAR = "[0-9a-f]" * 12 + "_[0-9][0-9]"
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise photographs and masks by the identifiers of Kaggle's cars."""
+    for inner in (".", *glance.folders()):
+        masks = [path for name in _MASKS for path in glance.files(f"{_CAR}_mask.*", f"{inner}/{name}")]
+        if masks and any(glance.files(f"{_CAR}.*", f"{inner}/{name}") for name in _IMAGES):
+            told = "Carvana: cars cut out of photographs, parts made by segzoo, views of a car together"
+            return Recognition(told=told, masks=True)
+    return None
 
 
 def carvana(root: str | os.PathLike[str], split: str = "train", *, scale: float = 1.0) -> Pairs:

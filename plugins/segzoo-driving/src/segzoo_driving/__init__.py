@@ -53,6 +53,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="camvid",
             factory="segzoo_driving.dataset:camvid",
+            recognise="segzoo_driving.dataset:recognise",
             splits=("train", "val", "test"),
             labels=SCENES,
             summary="CamVid: streets from a car, 11 classes, as SegNet's authors grouped them",

@@ -12,12 +12,27 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root, match
 from segzoo.errors import FailureError
+from segzoo.specs import Recognition
 from segzoo_driving import SCENES
 
 if TYPE_CHECKING:
     import os
 
+    from segzoo.datasets.glance import Glance
+
+
 SPLITS = ("train", "val", "test", "all")
+_FILMS = ("0001TP_", "0006R0_", "0016E5_", "Seq05VD_")
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise folders of SegNet's form by the names of CamVid's four films."""
+    for inner in (".", *glance.folders()):
+        for part in SPLITS[:3]:
+            masks = glance.files("*.png", f"{inner}/{part}annot")
+            if masks and masks[0].name.startswith(_FILMS) and glance.has(f"{inner}/{part}"):
+                return Recognition(told="CamVid in SegNet's form, 11 classes, parts as folders", masks=True)
+    return None
 
 
 def camvid(root: str | os.PathLike[str], split: str = "train", *, scale: float = 1.0) -> Pairs:

@@ -29,6 +29,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="dsb2018",
             factory="segzoo_medical.dsb2018:DSB2018",
+            recognise="segzoo_medical.dsb2018:recognise",
             splits=("train", "val", "test"),
             labels=NUCLEI,
             summary="Data Science Bowl 2018: nuclei in light and fluorescence microscopy",
@@ -41,6 +42,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="drive",
             factory="segzoo_medical.drive:drive",
+            recognise="segzoo_medical.drive:recognise",
             splits=("train", "val", "test"),
             labels=VESSELS,
             summary="DRIVE: blood vessels in photographs of the retina, with fields of view",
@@ -53,6 +55,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="isbi2012",
             factory="segzoo_medical.isbi2012:isbi2012",
+            recognise="segzoo_medical.isbi2012:recognise",
             splits=("train", "val", "test"),
             labels=MEMBRANES,
             summary="ISBI 2012: membranes of neurons, 30 slices of electron microscopy in five folds",

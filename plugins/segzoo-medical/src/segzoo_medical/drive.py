@@ -14,12 +14,27 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root
 from segzoo.errors import FailureError, OptionError
+from segzoo.specs import Recognition
 from segzoo_medical import VESSELS
 
 if TYPE_CHECKING:
     import os
 
+    from segzoo.datasets.glance import Glance
+
 SPLITS = ("train", "val", "test", "all")
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise ``training`` or ``test`` with images, vessels and fields of view in DRIVE's folders."""
+    for inner in ("", *glance.folders()):
+        for part in ("training", "test"):
+            where = f"{inner}/{part}".lstrip("/")
+            images = glance.files(f"[0-9][0-9]_{part}.*", f"{where}/images")
+            if images and glance.has(f"{where}/1st_manual", f"{where}/mask"):
+                told = "DRIVE: vessels in 1st_manual, fields of view in mask, parts as DRIVE has them"
+                return Recognition(told=told, masks=True)
+    return None
 
 
 def drive(

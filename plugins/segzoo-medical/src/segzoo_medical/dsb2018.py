@@ -20,6 +20,7 @@ from PIL import Image
 from segzoo.datasets import Zip, check_split, split_of
 from segzoo.errors import FailureError, ImageError, MaskError
 from segzoo.interfaces import Sample
+from segzoo.specs import Recognition
 from segzoo_medical import NUCLEI
 
 if TYPE_CHECKING:
@@ -28,9 +29,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.datasets.glance import Glance
+
 Split = Literal["train", "val", "test", "all"]
 
+_ARCHIVE = "stage1_train.zip"
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise ``stage1_train.zip``, or ``<id>/images/<id>.png`` with ``<id>/masks``."""
+    told = "Data Science Bowl 2018: nuclei, a mask file each"
+    if glance.file:
+        return Recognition(told=told, masks=True) if glance.file.name == _ARCHIVE else None
+    for inner in (".", "stage1_train"):
+        for name in glance.folders(inner)[:4]:
+            one = f"{inner}/{name}"
+            if glance.has(f"{one}/images/{name}.png") and glance.files("*.png", f"{one}/masks"):
+                return Recognition(told=told, masks=True)
+    return Recognition(told=told, masks=True) if glance.has(_ARCHIVE) else None
 
 
 class DSB2018:
@@ -81,7 +98,7 @@ class DSB2018:
 
 
 def _find(root: Path) -> Path:
-    candidates = [root, root / "stage1_train", root / "stage1_train.zip"]
+    candidates = [root, root / "stage1_train", root / _ARCHIVE]
     candidates += sorted(root.glob("*.zip")) if root.is_dir() else []
     for candidate in candidates:
         if candidate.is_file() or next(candidate.glob("*/images/*.png"), None) is not None:

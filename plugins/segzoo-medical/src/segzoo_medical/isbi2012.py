@@ -17,13 +17,24 @@ import numpy as np
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root, slices
 from segzoo.errors import FailureError, OptionError
+from segzoo.specs import Recognition
 from segzoo_medical import MEMBRANES
 
 if TYPE_CHECKING:
     import os
 
+    from segzoo.datasets.glance import Glance
+
 SPLITS = ("train", "val", "test", "all")
 _FOLDS = 5
+_IMAGES, _MASKS = "train-volume.tif", "train-labels.tif"
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise the two stacks by their names."""
+    if any(glance.has(f"{inner}/{_IMAGES}", f"{inner}/{_MASKS}") for inner in (".", *glance.folders())):
+        return Recognition(told="ISBI 2012: membranes in a stack of slices, in five folds", masks=True)
+    return None
 
 
 def isbi2012(
@@ -53,10 +64,10 @@ def isbi2012(
     if fold not in range(_FOLDS):
         raise OptionError(f"fold must lie in 0 to {_FOLDS - 1}, got {fold!r}")
     root = Path(root)
-    folder = find_root(root, "train-volume.tif")
-    if folder is None or not (folder / "train-labels.tif").is_file():
-        raise FailureError(f"{root} holds no ISBI 2012 data: expected train-volume.tif and train-labels.tif")
-    stack = slices(Pair("slice", folder / "train-volume.tif", folder / "train-labels.tif"))
+    folder = find_root(root, _IMAGES)
+    if folder is None or not (folder / _MASKS).is_file():
+        raise FailureError(f"{root} holds no ISBI 2012 data: expected {_IMAGES} and {_MASKS}")
+    stack = slices(Pair("slice", folder / _IMAGES, folder / _MASKS))
     divide = _contiguous if folds == "contiguous" else _shuffled
     chosen = range(len(stack)) if split == "all" else divide(len(stack), fold)[split]
     return Pairs([stack[index] for index in chosen], MEMBRANES, scale=scale)

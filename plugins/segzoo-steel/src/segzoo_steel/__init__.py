@@ -27,6 +27,7 @@ def segzoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="neu-seg",
             factory="segzoo_steel.dataset:neu_seg",
+            recognise="segzoo_steel.dataset:recognise",
             splits=("train", "val", "test"),
             labels=DEFECTS,
             summary="NEU-Seg: inclusions, patches and scratches on hot-rolled steel",

@@ -12,12 +12,31 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root, hundredth_of, match
 from segzoo.errors import FailureError
+from segzoo.images import open_image
+from segzoo.specs import Recognition
 from segzoo_steel import DEFECTS
 
 if TYPE_CHECKING:
     import os
 
+    from segzoo.datasets.glance import Glance
+
+
 SPLITS = ("train", "val", "test", "all")
+_PARTS = ("training", "test")
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Recognise numbered images of 200x200 pixels in NEU-Seg's folders."""
+    for inner in (".", *glance.folders()):
+        folders = [f"{inner}/{kind}/{part}" for kind in ("images", "annotations") for part in _PARTS]
+        files = [glance.files("[0-9][0-9][0-9][0-9][0-9][0-9].*", folder) for folder in folders]
+        if all(files):
+            with open_image(files[0][0]) as image:
+                if (image.info.height, image.info.width) == (200, 200):
+                    told = "NEU-Seg: defects of steel, test as its folder, train and val made of training"
+                    return Recognition(told=told, masks=True)
+    return None
 
 
 def neu_seg(root: str | os.PathLike[str], split: str = "train", *, scale: float = 1.0) -> Pairs:
@@ -39,7 +58,7 @@ def neu_seg(root: str | os.PathLike[str], split: str = "train", *, scale: float 
             f"{root} holds no NEU-Seg data: expected images/training, images/test, annotations/training and"
             " annotations/test"
         )
-    parts = {"test": ["test"], "all": ["training", "test"]}.get(split, ["training"])
+    parts = {"test": ["test"], "all": list(_PARTS)}.get(split, ["training"])
     pairs = [pair for part in parts for pair in _pairs(folder, part)]
     if split in ("train", "val"):
         pairs = [pair for pair in pairs if (hundredth_of(pair.name) >= 90) == (split == "val")]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root
 from segzoo.errors import FailureError, OptionError
+from segzoo.specs import Recognition
 from segzoo_voc.labels import VOC, VOID
 from segzoo_voc.sbd import SBD
 
@@ -24,10 +25,43 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from segzoo.datasets.glance import Glance
     from segzoo.interfaces import Dataset
 
 SPLITS = {2012: ("train", "val", "trainval", "trainaug"), 2007: ("train", "val", "trainval", "test")}
 _MASKS, _LISTS = "SegmentationClass", "ImageSets/Segmentation"
+#: What masks are called: by year and number, or by number up to that of the last image.
+_NAMES = {2012: re.compile(r"20(?:0[7-9]|1[0-2])_\d{6}"), 2007: re.compile(r"\d{6}")}
+_MOST_2007 = 9963
+
+
+def recognise_2012(glance: Glance) -> Recognition | None:
+    """Recognise Pascal VOC 2012 by the names of its images, ``2007_000032``, and of its lists."""
+    return _recognised(glance, 2012)
+
+
+def recognise_2007(glance: Glance) -> Recognition | None:
+    """Recognise Pascal VOC 2007 by the names of its images, ``000032``, of which few have masks."""
+    return _recognised(glance, 2007)
+
+
+def _recognised(glance: Glance, year: int) -> Recognition | None:
+    devkit = [f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit")]
+    for inner in (".", *glance.folders(), *devkit):
+        masks = glance.files("*.png", f"{inner}/{_MASKS}")
+        lists = {path.stem for path in glance.files("*.txt", f"{inner}/{_LISTS}")}
+        names = [path.stem for path in masks]
+        own = lists <= {*SPLITS[year], "trainaug"} and not glance.has(f"{inner}/labelmap.txt")
+        if names and own and all(map(_NAMES[year].fullmatch, names)) and _far_apart(year, names):
+            parts = " and ".join(sorted(lists)) or "parts made by chance"
+            told = f"Pascal VOC {year}, 21 classes, {parts} as ImageSets/Segmentation says"
+            return Recognition(told=told, root=None if inner == "." else glance.folder / inner, masks=True)
+    return None
+
+
+def _far_apart(year: int, names: Sequence[str]) -> bool:
+    """Whether numbers leave gaps as those of 2007 do; images that a person numbered follow each other."""
+    return year != 2007 or (int(names[-1]) <= _MOST_2007 and int(names[-1]) - int(names[0]) > 3 * len(names))
 
 
 def voc(
@@ -58,11 +92,18 @@ def voc(
     root = Path(root)
     folder = find_root(root / "VOCdevkit" / f"VOC{year}", _MASKS) or find_root(root / f"VOC{year}", _MASKS)
     folder = folder or find_root(root, _MASKS)
-    if folder is None or (re.fullmatch(r"VOC\d{4}", folder.name) and folder.name != f"VOC{year}"):
+    if folder is None or _of_another_year(folder, year):
         raise FailureError(f"{root} holds no {name} data: expected VOCdevkit/VOC{year}/{_MASKS} or {_MASKS}")
     if split == "trainaug":
         return _extended(folder, root if sbd is None else Path(sbd), scale)
     return _opened(folder, _names(folder, split), folder / _MASKS, scale)
+
+
+def _of_another_year(folder: Path, year: int) -> bool:
+    """Whether a folder is called as another year's, and its masks too: some programs want any data there."""
+    if not re.fullmatch(r"VOC\d{4}", folder.name) or folder.name == f"VOC{year}":
+        return False
+    return not any(_NAMES[year].fullmatch(path.stem) for path in (folder / _MASKS).glob("*.png"))
 
 
 def _opened(folder: Path, names: Sequence[str], masks: Path, scale: float) -> Pairs:
