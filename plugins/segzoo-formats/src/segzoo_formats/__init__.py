@@ -125,6 +125,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.supervisely:recognise",
         ),
         DatasetSpec(
+            name="via",
+            factory="segzoo_formats.via:via",
+            splits=_SPLITS,
+            summary="your own images with regions of the VGG Image Annotator",
+            layout="one .json or .csv of VIA with its images, or one for each of train, val and test",
+            recognise="segzoo_formats.via:recognise",
+        ),
+        DatasetSpec(
             name="voc-masks",
             factory="segzoo_formats.voc_masks:voc_masks",
             splits=_SPLITS,

@@ -1,0 +1,397 @@
+"""Images annotated with the VGG Image Annotator (VIA), versions 1 and 2: projects, JSON and CSV files.
+
+Polygons, rectangles, circles and ellipses are drawn, later ones over earlier ones; lines and points have no
+area and are left out. What a region is called stands in one of its attributes.
+
+The files: https://www.robots.ox.ac.uk/~vgg/software/via
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo import json_text
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Box,
+    Ellipse,
+    Polygon,
+    Region,
+    check_split,
+    class_labels,
+)
+from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
+from segzoo.files import read_words
+from segzoo.options import listed
+from segzoo.specs import Recognition
+from segzoo_formats.search import (
+    Images,
+    counted,
+    files_below,
+    name_remarks,
+    of_split,
+    part_named,
+    part_of,
+    parted,
+    plain_path,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from segzoo.datasets import Glance, Shape
+    from segzoo.interfaces import Remark
+
+SPLITS = ("train", "val", "test", "all")
+#: Name of the only class, where regions have no attributes.
+_OBJECT = "object"
+_MOST_BYTES = 1 << 30
+#: Files of one folder that are looked at: a folder of thousands is another tool's.
+_LOOKED_AT = 6
+#: Characters of a cell, which holds all corners of a region.
+_LONGEST_CELL = 1 << 27
+_COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
+
+
+def via(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    annotations: str = "",
+    attribute: str = "",
+    classes: Sequence[str] | str = (),
+    overlapping: bool = False,
+) -> AnnotatedImages:
+    """Open images with the regions of the VGG Image Annotator.
+
+    Args:
+        root: a JSON or CSV file of VIA, or a folder that holds one, or one for each part in folders below.
+            Images are found beside the file or below the folder. Folders and files that are called ``train``,
+            ``val`` and ``test`` are the parts; without any, the images are divided by their names.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        annotations: the one file below ``root`` that is read, where there are several.
+        attribute: the attribute of regions that names their class, where they have several.
+        classes: its values that are wanted, in this order; by default all, sorted. Regions of others are
+            background.
+        overlapping: whether a pixel has the class of every region that it lies in, instead of the last one's.
+
+    Raises:
+        FailureError: there is no such file, it is damaged, or images are missing.
+        OptionError: it is not clear which attribute is meant, a class is not there, or the split is empty.
+    """
+    check_split("via", split, SPLITS)
+    root = Path(root)
+    folder = root.parent if root.is_file() else root
+    entries = [one for path in _files(root, annotations) for one in _entries(path)]
+    chosen = _attribute(entries, attribute, root)
+    found = sorted({name for one in entries for region in one.regions for name in region.names(chosen)})
+    labels = class_labels(found or [_OBJECT], classes, overlapping=overlapping, source=root)
+    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    images = Images(folder)
+    names = [one.called(folder) for one in entries]
+    said = [one.part(folder) for one in entries]
+    here = [images.find(one.image, one.source.parent) for one in entries]
+    made = [
+        AnnotatedImage(
+            name=name,
+            part=part,
+            image=path or one.source.parent / PurePosixPath(one.image).name,
+            source=one.source,
+            regions=partial(_regions, one, chosen, index),
+        )
+        for one, path, name, part in zip(entries, here, names, parted(names, said), strict=True)
+    ]
+    remarks = _remarks(entries, said, chosen, found)
+    return AnnotatedImages(of_split(made, split, root), labels, remarks=remarks)
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Say whether a file, or one in a folder, is of the VGG Image Annotator."""
+    files = _candidates([*files_below(glance, "*.json"), *files_below(glance, "*.csv")])
+    ours = [path for path in files if _is_ours(glance.head(path))]
+    if not ours:
+        return None
+    kinds = " and ".join(sorted({path.suffix[1:].upper() for path in ours}))
+    more = f", {len(ours)} files" if len(ours) > 1 else ""
+    return Recognition(told=f"VGG Image Annotator (VIA), {kinds}{more}")
+
+
+def _is_ours(head: str) -> bool:
+    if head.lstrip()[:1] == "{":
+        marks = ('"filename"', '"regions"', '"file_attributes"')
+        return '"_via_img_metadata"' in head or '"_via_settings"' in head or all(one in head for one in marks)
+    return all(column in head.split("\n", 1)[0] for column in _COLUMNS)
+
+
+def _candidates(paths: Sequence[Path]) -> list[Path]:
+    """Return a few files of each folder, those that VIA would have named first."""
+    taken: Counter[Path] = Counter()
+    kept = []
+    for path in sorted(paths, key=lambda path: (not path.name.startswith("via"), path)):
+        taken[path.parent] += 1
+        if taken[path.parent] <= _LOOKED_AT:
+            kept.append(path)
+    return sorted(kept)
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A region as the file has it."""
+
+    shape: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+    def names(self, attribute: str) -> list[str]:
+        """Return the classes of the region: one, several where boxes were ticked, or none."""
+        if not attribute:
+            return [_OBJECT]
+        value = self.attributes.get(attribute)
+        if isinstance(value, dict):
+            return [str(name).strip() for name, ticked in value.items() if ticked is True or ticked == "true"]
+        return [text] if value is not None and (text := str(value).strip()) else []
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An image with its regions, and the file that lists it."""
+
+    source: Path
+    image: str
+    regions: Sequence[_Region]
+
+    def called(self, folder: Path) -> str:
+        """Return a name that is unique: files beside each other may list images of one name."""
+        name = PurePosixPath(self.image).with_suffix("").as_posix().lstrip("/")
+        inner = self.source.parent.relative_to(folder).as_posix()
+        name = name if inner == "." else f"{inner}/{name}"
+        part = part_named(self.source.stem)
+        return f"{part}/{name}" if part and not part_of(name) else name
+
+    def part(self, folder: Path) -> str:
+        """Return the part that a folder or the file's name says."""
+        said = part_of(self.source.relative_to(folder).as_posix()) or part_named(self.source.stem)
+        return said or part_of(self.image)
+
+
+# What the files hold.
+
+
+def _files(root: Path, annotations: str) -> list[Path]:
+    if annotations or root.is_file():
+        return [root / annotations if annotations else root]
+    found = [path for path in _candidates([*root.rglob("*.json"), *root.rglob("*.csv")]) if _begins(path)]
+    if not found:
+        raise FailureError(f"{root} holds no JSON or CSV file of the VGG Image Annotator")
+    beside: dict[Path, list[Path]] = defaultdict(list)
+    for path in found:
+        if not part_named(path.stem):
+            beside[path.parent].append(path)
+    for folder, paths in beside.items():
+        if len(paths) > 1:
+            raise FailureError(
+                f"{folder} holds {len(paths)} files of the VGG Image Annotator: "
+                f"{listed([path.name for path in paths])}. Say which: annotations="
+                f"{paths[0].relative_to(root).as_posix()}, or move the others away"
+            )
+    return found
+
+
+def _begins(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _is_ours(file.read(65_536).decode("utf-8-sig", "replace"))
+
+
+def _entries(path: Path) -> list[_Entry]:
+    """Return the images of a file.
+
+    Raises:
+        FailureError: it cannot be read, or is none of VIA's.
+    """
+    try:
+        rows = _of_csv(path) if path.suffix.lower() == ".csv" else _of_json(path)
+        found = [_Entry(path, image, regions) for image, regions in rows]
+    except OSError as error:
+        raise FailureError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (csv.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise FailureError(f"{path} is no file of the VGG Image Annotator, or damaged: {told}") from error
+    if not found:
+        raise FailureError(f"{path} lists no images")
+    return found
+
+
+def _of_json(path: Path) -> Iterator[tuple[str, list[_Region]]]:
+    data = json_text.read(path, most=_MOST_BYTES)
+    for row in dict(data.get("_via_img_metadata", data)).values():
+        said = row["regions"]
+        # Version 1 numbers the regions by keys.
+        regions = list(said.values()) if isinstance(said, dict) else said
+        pairs = [(dict(one["shape_attributes"]), dict(one["region_attributes"] or {})) for one in regions]
+        yield plain_path(str(row["filename"])), [_Region(*pair) for pair in pairs]
+
+
+def _of_csv(path: Path) -> Iterator[tuple[str, list[_Region]]]:
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_words(path).removeprefix("#"), newline="")))
+    finally:
+        csv.field_size_limit(before)
+    found: dict[str, list[_Region]] = {}
+    for row in rows:
+        regions = found.setdefault(plain_path(row["filename"]), [])
+        shape = json_text.parse(row["region_shape_attributes"] or "{}")
+        if shape:
+            regions.append(_Region(dict(shape), dict(json_text.parse(row["region_attributes"] or "{}"))))
+    yield from found.items()
+
+
+def _attribute(entries: Sequence[_Entry], told: str, root: Path) -> str:
+    """Return the attribute that names classes; empty where regions have none.
+
+    Raises:
+        OptionError: there are several, or none of that name.
+    """
+    values: dict[str, set[str]] = defaultdict(set)
+    for one in entries:
+        for region in one.regions:
+            for name in region.attributes:
+                values[name].update(region.names(name))
+    known = {name: sorted(found) for name, found in values.items() if found}
+    if told:
+        if told not in values:
+            raise OptionError(f"{root} has no attribute {told!r}{did_you_mean(told, list(values))}")
+        return told
+    if len(known) > 1:
+        shown = "; ".join(f"{name} ({listed(found, 4)})" for name, found in known.items())
+        raise OptionError(
+            f"the regions of {root} have {len(known)} attributes: {shown}. Say which one names the class: "
+            f"attribute={next(iter(known))}"
+        )
+    return next(iter(known), "")
+
+
+# What lies in an image.
+
+
+def _regions(entry: _Entry, attribute: str, index: Mapping[str, int]) -> list[Region]:
+    """Return what lies in an image.
+
+    Raises:
+        MaskError: a shape is damaged.
+    """
+    regions = []
+    for number, one in enumerate(entry.regions):
+        kind, names = one.shape.get("name"), one.names(attribute)
+        if kind in _FLAT or _is_thin(one):
+            continue
+        where = f"{entry.source}: region {number} of {entry.image}"
+        if kind not in _SHAPES:
+            raise MaskError(f"{where} is a {kind!r}, which is none of VIA's shapes: {listed(list(_SHAPES))}")
+        try:
+            shape = _SHAPES[kind](one.shape)
+        except (KeyError, TypeError, ValueError) as error:
+            told = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise MaskError(f"{where}, a {kind}, cannot be drawn: {told}") from error
+        wanted = [index[name] for name in names if name in index]
+        if not names:
+            regions.append(Region(shape, None, layer=-1))
+        regions += [Region(shape, label) for label in wanted]
+        regions += [Region(shape, None, erases=True) for name in names if name == "background"]
+    return regions
+
+
+def _is_thin(region: _Region) -> bool:
+    return region.shape.get("name") == "polygon" and len(region.shape.get("all_points_x") or ()) < 3
+
+
+def _number(said: Mapping[str, Any], key: str) -> float:
+    value = float(said[key])
+    if not math.isfinite(value):
+        raise ValueError(f"{key} is {value}")
+    return value
+
+
+def _polygon(said: Mapping[str, Any]) -> Shape:
+    x, y = (np.array(said[key], np.float64) for key in ("all_points_x", "all_points_y"))
+    if x.shape != y.shape or x.ndim != 1 or not (np.isfinite(x) & np.isfinite(y)).all():
+        raise ValueError("all_points_x and all_points_y must be as many finite numbers")
+    return Polygon([np.stack([x, y], axis=1)])
+
+
+def _rectangle(said: Mapping[str, Any]) -> Shape:
+    x, y, width, height = (_number(said, key) for key in ("x", "y", "width", "height"))
+    return Box(x, y, x + width, y + height)
+
+
+def _circle(said: Mapping[str, Any]) -> Shape:
+    x, y, radius = (_number(said, key) for key in ("cx", "cy", "r"))
+    return Ellipse((x, y), (radius, radius), rule="centre")
+
+
+def _ellipse(said: Mapping[str, Any]) -> Shape:
+    x, y, rx, ry = (_number(said, key) for key in ("cx", "cy", "rx", "ry"))
+    return Ellipse((x, y), (rx, ry), math.degrees(float(said.get("theta") or 0)), "centre")
+
+
+_SHAPES = {"polygon": _polygon, "rect": _rectangle, "circle": _circle, "ellipse": _ellipse}
+#: Shapes without area.
+_FLAT = ("polyline", "point")
+
+
+def _remarks(
+    entries: Sequence[_Entry], parts: Sequence[str], attribute: str, names: Sequence[str]
+) -> list[Remark]:
+    regions = [(one.image, region) for one in entries for region in one.regions]
+    every = [(f"{image}: {region.shape.get('name')}", region) for image, region in regions]
+    apart = [one.image for one, part in zip(entries, parts, strict=True) if any(parts) and not part]
+    several = [where for where, region in every if len(region.names(attribute)) > 1]
+    bare = [where for where, region in every if not region.names(attribute)]
+    flat = [where for where, region in every if region.shape.get("name") in _FLAT]
+    return [
+        *name_remarks(names),
+        *counted(
+            "no-class",
+            "warning",
+            f"have no value of the attribute {attribute!r}",
+            "What lies in them is neither trained on nor scored.",
+            bare,
+            "region",
+        ),
+        *counted(
+            "several-classes",
+            "warning",
+            "have several classes",
+            "The last one counts, or all with overlapping=true.",
+            several,
+            "region",
+        ),
+        *counted("no-area", "note", "have no area: lines and points", "They are left out.", flat, "region"),
+        *counted(
+            "no-area",
+            "warning",
+            "have fewer than three corners",
+            "They are left out. Redraw them.",
+            [where for where, region in every if _is_thin(region)],
+            "polygon",
+        ),
+        *counted(
+            "no-objects",
+            "note",
+            "have no regions",
+            "All of such an image is background.",
+            [one.image for one in entries if not one.regions],
+            "image",
+        ),
+        *counted("no-part", "warning", "are in no part", "Only split=all has them.", apart, "image"),
+    ]
