@@ -150,7 +150,6 @@ def test_the_command_scores_folders_and_leaves_a_report(folders, tmp_path, capsy
     [
         ([], "say what to score"),
         (["unet-nuclei", "--predictions", "p", "--data", "d"], "score the one or the other"),
-        (["unet-nuclei"], "say what to score it on: --data"),
         (["unet-nuclei", "--truth", "t"], "--truth goes with --predictions"),
         (["--predictions", "p"], "--data or --truth"),
         (["--predictions", "p", "--truth", "t", "--data", "d"], "--data and --truth were both given"),

@@ -18,7 +18,6 @@ from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
     from segzoo.evaluation import Evaluation
-    from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
 
 #: How many of the worst images a report shows.
@@ -47,23 +46,29 @@ class Request:
     save_predictions: str | None
     report: str | None
     overwrite: bool
+    ignore_unknown: bool
     as_json: bool
 
 
 @click.command("evaluate")
 @click.argument("model", required=False, shell_complete=offers.weights)
 @click.option(
-    "--data", shell_complete=offers.data, help="A data set by name, or a folder with images/ and masks/."
+    "--data",
+    shell_complete=offers.data,
+    help="A data set by name, or a folder or file of any format that is recognised [default: the data that "
+    "MODEL was trained on].",
 )
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option("--split", shell_complete=offers.splits, help="Which part of it [default: test].")
+@click.option("--split", shell_complete=offers.splits, help="Which part of it [default: test, else val].")
 @click.option(
     "--data-option",
     "data_options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the data set, such as values=[0,128]; may be repeated.",
+    help="An option of the data set, such as values=[0,128]; may be repeated [default: those that MODEL was "
+    "trained with, where the same data set reads the data].",
 )
+@click.option("--ignore-unknown", is_flag=True, help="Leave out pixels of classes that MODEL does not know.")
 @click.option("--predictions", type=click.Path(), help="Masks to score instead of a model, one per image.")
 @click.option("--truth", type=click.Path(), help="Their true masks, in a folder, paired by name.")
 @click.option(
@@ -110,11 +115,12 @@ def command(**options: Any) -> None:
     """Score a model, or a folder of predictions.
 
     \b
-    segzoo evaluate MODEL --data NAME|DIR [--split test]
+    segzoo evaluate MODEL [--data NAME|PATH] [--split test]
     segzoo evaluate --predictions DIR --truth DIR [--classes 4]
-    segzoo evaluate --predictions DIR --data NAME|DIR [--split test]
+    segzoo evaluate --predictions DIR --data NAME|PATH [--split test]
 
-    MODEL is weights by name, or a folder that training left. Every score comes with its contract:
+    MODEL is weights by name, or a folder that training left: masks are then read as in its training, and
+    classes are matched by name. Every score comes with its contract:
     which pixels and classes it counts, how it averages, and what an empty mask scores. In brackets
     is the interval that holds 95 % of the scores of resampled images. Predictions are images of one
     value a pixel or .npy arrays, named like their truths; scoring them needs no torch. Files that
@@ -166,14 +172,16 @@ def _check(request: Request) -> None:
         wrong = "--truth goes with --predictions; a MODEL needs the images too: --data"
     elif request.data and request.truth:
         wrong = "--data and --truth were both given: the truth is in the one or the other"
-    elif not request.data and not request.truth:
-        wrong = "say what to score it on: --data" + ("" if request.model else " or --truth")
+    elif not request.model and not request.data and not request.truth:
+        wrong = "say what to score it on: --data or --truth"
     elif request.truth and (request.root or request.split or request.data_options):
         wrong = "--root, --split and --data-option go with --data; a folder of truths is scored as a whole"
     elif request.instances and not request.predictions:
         wrong = "--instances goes with --predictions; of a data set say --data-option instances=true"
     elif request.predictions and request.save_predictions:
         wrong = "--save-predictions goes with a MODEL; these predictions are files already"
+    elif request.predictions and request.ignore_unknown:
+        wrong = "--ignore-unknown goes with a MODEL"
     elif request.predictions and request.prediction.first:
         wrong = f"{request.prediction.first} goes with a MODEL; these predictions are masks already"
     elif request.data and _tells_classes(request) and not _is_folder(request.data):
@@ -208,22 +216,46 @@ def _score(request: Request) -> Evaluation:
             instances=request.instances,
             **shared,
         )
-    shared |= {"data": request.data, "split": request.split or "test"}
     if request.predictions:
+        from segzoo.build import open_dataset
         from segzoo.evaluation import score_predictions
 
-        dataset = _dataset(request)
+        data, part = str(request.data), request.split or "test"
+        dataset = open_dataset(data, root=request.root, split=part, **_options(request))
+        shared |= {"data": data, "split": part}
         return score_predictions(request.predictions, dataset, instances=request.instances, **shared)
+    return _score_model(request, shared)
+
+
+def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
     from segzoo.config import config_of
-    from segzoo.evaluation.models import score_model
+    from segzoo.evaluation import for_model, score_model
     from segzoo.machine import parse_device
+    from segzoo.training.data.trained import open_scored, training_of
     from segzoo.weights import load
 
+    asked, model = request.prediction, str(request.model)
+    network = load(model).to(parse_device(asked.device))
+    config = config_of(network)
+    found = open_scored(
+        config.labels,
+        training_of(model, config.provenance),
+        data=request.data,
+        root=request.root,
+        part=request.split,
+        options=_options(request),
+    )
+    for text in found.told:
+        echo(text, err=True)
     if request.save_predictions:
-        _check_place(request)
-    asked = request.prediction
-    network = load(str(request.model)).to(parse_device(asked.device))
-    dataset, calibration = _dataset(request, config_of(network).labels), []
+        _check_place(request.save_predictions, found.data, found.root)
+    dataset = for_model(
+        found.dataset,
+        config.labels,
+        ignore_unknown=request.ignore_unknown,
+        on_message=lambda text: echo(text, err=True),
+    )
+    calibration = []
     if asked.precision == "fastest":
         samples = [dataset[index] for index in range(min(CALIBRATION, len(dataset)))]
         calibration = [(sample.image, sample.info) for sample in samples]
@@ -231,38 +263,32 @@ def _score(request: Request) -> Evaluation:
         asked.predictor([network], calibration=calibration),
         dataset,
         batch=asked.batch,
-        subject=request.model,
+        subject=model,
+        data=found.data,
+        split=found.part,
         save_predictions=request.save_predictions,
         overwrite=request.overwrite,
         **shared,
     )
 
 
-def _check_place(request: Request) -> None:
+def _check_place(save_predictions: str, data: str, root: str | None) -> None:
     """Refuse a folder for masks in the data set's own that is not empty: what it holds may be the truth."""
     from segzoo.build import place_of
     from segzoo.files import lies_in, refuse_used
 
-    folder = Path(str(request.save_predictions))
-    if lies_in(folder, place_of(str(request.data), request.root)):
+    folder = Path(save_predictions)
+    if lies_in(folder, place_of(data, root)):
         refuse_used(folder)
 
 
-def _dataset(request: Request, labels: Labels | None = None) -> Dataset:
-    """Open the data set; a folder has the classes that were told, or those of the model's labels."""
-    from segzoo.build import open_dataset
-
-    data = str(request.data)
-    options: dict[str, Any] = {}
-    if _is_folder(data):
-        classes = _class_names(request) or (labels.classes if labels else ())
-        options |= {"classes": classes} if classes else {}
-        options |= {"background": labels.background} if labels and not labels.overlapping else {}
-        options |= {"background": request.background} if request.background else {}
-        options |= {"overlapping": True} if labels and labels.overlapping else {}
-        options |= {} if request.ignore_index is None else {"ignore_index": request.ignore_index}
-    options |= _data_options(request.data_options)
-    return open_dataset(data, root=request.root, split=request.split or "test", **options)
+def _options(request: Request) -> dict[str, Any]:
+    """Return the options of the data set that were given on the command line."""
+    classes = _class_names(request)
+    options: dict[str, Any] = {"classes": classes} if classes else {}
+    options |= {"background": request.background} if request.background else {}
+    options |= {} if request.ignore_index is None else {"ignore_index": request.ignore_index}
+    return options | _data_options(request.data_options)
 
 
 def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segzoo.evaluation.classes import for_model
     from segzoo.evaluation.models import evaluate, score_model
     from segzoo.evaluation.predictions import score_predictions
     from segzoo.evaluation.results import Evaluation, Score
@@ -19,11 +20,20 @@ _WHERE = {
     "Evaluation": "results",
     "Score": "results",
     "evaluate": "models",
+    "for_model": "classes",
     "score_model": "models",
     "score_predictions": "predictions",
     "write_report": "writing",
 }
 
-__all__ = ["Evaluation", "Score", "evaluate", "score_model", "score_predictions", "write_report"]
+__all__ = [
+    "Evaluation",
+    "Score",
+    "evaluate",
+    "for_model",
+    "score_model",
+    "score_predictions",
+    "write_report",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

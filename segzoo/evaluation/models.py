@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from segzoo.errors import ImageError, OptionError
+from segzoo.evaluation.classes import for_model
 from segzoo.evaluation.evaluator import Evaluator, tally
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.writing import mask_paths, save_mask
@@ -38,6 +39,7 @@ def evaluate(
     dataset: Dataset,
     *,
     metrics: Sequence[str] = ("iou", "dice"),
+    ignore_unknown: bool = False,
     progress: bool = False,
 ) -> list[Score]:
     """Predict every image of a data set at its own size and score the masks.
@@ -47,14 +49,18 @@ def evaluate(
     Args:
         model: weights by name, their folder, or a model that segzoo made, scored as it is; or a
             `segzoo.Predictor`, scored as it predicts.
-        dataset: whose classes are the model's, such as `segzoo.build.open_dataset` gives.
+        dataset: such as `segzoo.build.open_dataset` gives; its classes are matched with the model's by name,
+            see `segzoo.evaluation.for_model`.
         metrics: names of registered metrics.
+        ignore_unknown: whether pixels of classes that the model does not know are left out.
         progress: whether to show a bar.
 
     Raises:
-        OptionError: the data set is empty, or has other classes than the model.
+        OptionError: the data set is empty, or has a class that the model does not know.
     """
-    predictor, counted = _predictor(model), named_metrics(metrics, dataset.labels)
+    predictor = _predictor(model)
+    dataset = for_model(dataset, predictor.config.labels, ignore_unknown=ignore_unknown)
+    counted = named_metrics(metrics, dataset.labels)
     found = tally(_cases(predictor, dataset, counted, progress=progress), counted, dataset.labels)
     predictor.tell_watched()
     return found
@@ -75,6 +81,7 @@ def score_model(
     save_predictions: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     keep_going: bool = False,
+    ignore_unknown: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Score a model on a data set in full: in total, per class and image, with intervals.
@@ -82,7 +89,8 @@ def score_model(
     Args:
         model: weights by name, their folder, or a model that segzoo made, scored as it is; or a
             `segzoo.Predictor`, scored as it predicts.
-        dataset: whose classes are the model's, such as `segzoo.build.open_dataset` gives.
+        dataset: such as `segzoo.build.open_dataset` gives; its classes are matched with the model's by name,
+            see `segzoo.evaluation.for_model`.
         metrics: names of registered metrics; the worst images are those of the first.
         subject: what the model is called in the result; its name, or its network's.
         data: what the data set is called in the result.
@@ -96,10 +104,11 @@ def score_model(
         overwrite: whether masks that are there may be replaced.
         keep_going: whether a sample whose files cannot be read is left out and told in
             `Evaluation.unscored`, unless that is so of all; else the first is an error.
+        ignore_unknown: whether pixels of classes that the model does not know are left out.
         progress: whether to show a bar.
 
     Raises:
-        OptionError: the data set is empty, or has other classes than the model.
+        OptionError: the data set is empty, or has a class that the model does not know.
         FailureError: a mask cannot be written, is there already, or does not fit its image.
 
     Example:
@@ -107,7 +116,9 @@ def score_model(
         >>> found = segzoo.evaluation.score_model("unet-nuclei", test, metrics=["dice"])
         >>> found.classes[1].iou, found.classes[1].iou_interval
     """
-    predictor, counted = _predictor(model), named_metrics(metrics, dataset.labels)
+    predictor = _predictor(model)
+    dataset = for_model(dataset, predictor.config.labels, ignore_unknown=ignore_unknown)
+    counted = named_metrics(metrics, dataset.labels)
     folder = None if save_predictions is None else _place(save_predictions, dataset, overwrite=overwrite)
     result = Evaluator(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
@@ -154,18 +165,6 @@ def _cases(
     progress: bool,
     unscored: list[str] | None = None,
 ) -> Iterator[ScoredSample]:
-    ours, theirs = predictor.config.labels.classes, dataset.labels.classes
-    if len(ours) != len(theirs):
-        raise OptionError(
-            f"the model tells {len(ours)} classes apart ({', '.join(ours)}), "
-            f"the data set has {len(theirs)} ({', '.join(theirs)})"
-        )
-    if predictor.config.labels.overlapping != dataset.labels.overlapping:
-        one, other = ("the model", "the data set")[:: 1 if predictor.config.labels.overlapping else -1]
-        raise OptionError(
-            f"classes overlap in {one}, and {other} has one class a pixel: open a data set of masks that "
-            "overlap with overlapping=true (--data-option overlapping=true, in recipes data.overlapping=true)"
-        )
     if not len(dataset):
         raise OptionError("the data set is empty: there is nothing to score")
     if predictor.needs_measuring:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 import platform
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import segzoo
+from segzoo import zoo
 from segzoo.files import write_whole
 from segzoo.options import check_positive
+from segzoo.recognition import chosen
 from segzoo.training.checkpoints import remove
 from segzoo.training.data.measuring import described
 from segzoo.training.network import for_whole_images
@@ -160,9 +162,15 @@ class Outputs:
         if self.writes:
             self.journal.rewind(before - 1)
 
+    @cached_property
+    def _kind(self) -> str:
+        """The registered data set that reads the data."""
+        return chosen(self.recipe.data, self.recipe.root).name
+
     def _write(self, folder: Path, *, found: Validation, epoch: int, seconds: float) -> None:
         recipe = {name: value for name, value in asdict(self.recipe).items() if name not in ("root", "out")}
-        recipe["data"] = Path(self.recipe.data).name
+        if not zoo.registry("datasets").get(self._kind).scheme:  # an address is the same everywhere
+            recipe["data"] = Path(self.recipe.data).name
         # Weights are passed on; where this machine keeps its folders is not for others to read.
         recipe |= {key: _named(recipe[key]) for key in ("model", "weights")}
         # A config is JSON, which has no NaN: the score of what never occurs is left out.
@@ -176,6 +184,7 @@ class Outputs:
         provenance = {
             "segzoo": segzoo.__version__,
             "recipe": recipe,
+            "dataset": self._kind,
             "epoch": epoch,
             "validation": validation,
             "seconds": round(seconds),

@@ -377,7 +377,7 @@ def _digest(name: str, seed: int) -> bytes:
 # Parts of a recipe's data, opened to be scored rather than trained on.
 
 #: Options of how samples come into memory, which those who score decide anew.
-_LOADING = ("cache", "scale")
+LOADING = ("cache", "scale")
 
 
 def open_part(recipe: Recipe, part: str) -> Dataset:
@@ -390,7 +390,7 @@ def open_part(recipe: Recipe, part: str) -> Dataset:
     Raises:
         OptionError: there is no such part, or it is empty.
     """
-    options = {key: value for key, value in recipe.data_options.items() if key not in _LOADING}
+    options = {key: value for key, value in recipe.data_options.items() if key not in LOADING}
     if recipe.split and part in ("train", "val"):
         sides = open_splits(replace(recipe, data_options={**options, "cache": False}))
         return sides[("train", "val").index(part)]

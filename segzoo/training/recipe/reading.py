@@ -98,6 +98,24 @@ def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
     return recipe
 
 
+def recipe_as_written(source: str | os.PathLike[str] | Mapping[str, Any]) -> Recipe:
+    """Return a recipe without asking whether what it names is installed, or its data there.
+
+    Args:
+        source: a file or name as `read_recipe` takes it; or values as `make_recipe` takes them.
+
+    Raises:
+        OptionError: a key is unknown, or a value is out of range.
+        FailureError: the file cannot be read.
+    """
+    draft = Draft()
+    if isinstance(source, Mapping):
+        draft.add(settings_of_values(source))
+    else:
+        _add_files(draft, find_recipe(source), ())
+    return draft.recipe()
+
+
 def _add_files(draft: Draft, recipe: RecipeText, above: tuple[str, ...]) -> list[str]:
     """Add a recipe to the draft, after the one that it starts from; return their names, its own first."""
     if recipe.key in above:

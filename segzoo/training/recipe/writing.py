@@ -164,7 +164,7 @@ def evaluate_command(
     words += ["--root", root] if root else []
     for name, value in (options or {}).items():
         if name not in ("cache", "scale"):
-            words += ["--data-option", f"{name}={_word(value)}"]
+            words += ["--data-option", f"{name}={word(value)}"]
     return [*words, *(word for metric in metrics for word in ("--metric", metric))]
 
 
@@ -180,9 +180,9 @@ def settings(recipe: Recipe) -> list[str]:
         if isinstance(value, str):  # a key whose values are words takes a word as it stands
             words.append(f"{item.name}={value}")
         elif isinstance(value, Mapping) and value and not usual:
-            words += [f"{part}.{name}={_word(one)}" for name, one in value.items()]
+            words += [f"{part}.{name}={word(one)}" for name, one in value.items()]
         else:
-            words.append(f"{item.name}={_word(value)}")
+            words.append(f"{item.name}={word(value)}")
     return words
 
 
@@ -191,7 +191,8 @@ def shell(words: Sequence[str]) -> str:
     return " ".join(map(shlex.quote, words))
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """Return a value as the ``value`` of a word ``key=value``."""
     bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in _TAKEN
     return str(value) if bare else as_json(_plain(value))
 

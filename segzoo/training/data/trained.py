@@ -1,0 +1,227 @@
+"""The data that a model is scored on, its masks read as the training read them.
+
+A folder that a training left holds its recipe; weights hold it in their config. What the recipe says of
+masks (their colours, values, suffixes, folders) is taken over for data that the same data set reads; the
+person's own options win. Of other data the classes are matched by name, see `segzoo.evaluation.for_model`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo import zoo
+from segzoo.build import place_of
+from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError
+from segzoo.plugins import resolve
+from segzoo.recognition import FOLDER, chosen
+from segzoo.training.data.splits import LOADING, open_part
+from segzoo.training.recipe.files import FILE
+from segzoo.training.recipe.reading import recipe_as_written
+from segzoo.training.recipe.schema import Recipe
+from segzoo.training.recipe.writing import word
+from segzoo.weights.sources import LOCAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.interfaces import Dataset
+    from segzoo.specs import Labels
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training that made a model, as far as its data goes.
+
+    Attributes:
+        recipe: that it followed.
+        kind: the registered data set that read its data; empty where that is not known.
+        source: what says so, for people.
+        here: whether the recipe's paths are those of this machine.
+    """
+
+    recipe: Recipe
+    kind: str
+    source: str
+    here: bool
+
+
+@dataclass(frozen=True)
+class ScoredData:
+    """Data to score a model on.
+
+    Attributes:
+        dataset: open.
+        data: what was opened, as ``--data`` takes it.
+        root: where it lies, where that was said.
+        part: which part of it.
+        told: what was taken over or chosen, one sentence each.
+    """
+
+    dataset: Dataset
+    data: str
+    root: str | None
+    part: str
+    told: tuple[str, ...] = field(default=())
+
+
+def training_of(model: str, provenance: Mapping[str, Any]) -> Training | None:
+    """Return the training that made a model; ``None`` where nothing says how it was trained.
+
+    Args:
+        model: weights by name, or their folder.
+        provenance: what their config says of where they come from.
+
+    Raises:
+        OptionError: this segzoo does not know a key of the recipe.
+    """
+    folder, kind = Path(model.removeprefix(LOCAL)).expanduser(), str(provenance.get("dataset", ""))
+    # The best few epochs of a training lie in runs/unet/best/epoch-012.
+    above = [folder.parent.parent] if folder.parent.name == "best" else []
+    file = next((one / FILE for one in (folder, *above) if (one / FILE).is_file()), None)
+    try:
+        if file is not None:
+            recipe = recipe_as_written(file)
+            return Training(recipe, kind or _kind(recipe), str(file), here=True)
+        values = provenance.get("recipe")
+        if not values:
+            return None
+        recipe = recipe_as_written({key: value for key, value in values.items() if value is not None})
+    except OptionError as error:
+        raise OptionError(f"the recipe of {model} cannot be read: {error}") from error
+    return Training(recipe, kind or _kind(recipe), f"the config of {model}", here=False)
+
+
+def _kind(recipe: Recipe) -> str:
+    """Return the data set that reads a recipe's data, if it can be known."""
+    try:
+        return chosen(recipe.data, recipe.root).name
+    except UsageError:  # it is not on this machine
+        return ""
+
+
+def open_scored(
+    labels: Labels,
+    training: Training | None,
+    *,
+    data: str | None = None,
+    root: str | None = None,
+    part: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ScoredData:
+    """Open data to score a model on.
+
+    Args:
+        labels: of the model.
+        training: that made it, if that is known.
+        data: as `segzoo.build.open_dataset` takes it; the training's own where ``None``.
+        root: where a registered data set lies.
+        part: of the data; ``test`` where ``None``, and where there is none ``val``, or of other data than the
+            training's all of it.
+        options: of the data set; they win over what is taken over, and ``None`` takes one away.
+
+    Raises:
+        OptionError: there is no such part, or nobody says which data.
+        UnknownNameError: there is no such data.
+    """
+    own = training is not None and _is_own(training, data, root)
+    if data is None:
+        data, root = _own_data(training, root)
+    taken, told = _taken_over(labels, training, chosen(data, root).name)
+    options = options or {}
+    left_out = {key for key, value in options.items() if value is None}
+    said = {key: value for key, value in {**taken, **options}.items() if key not in left_out}
+    recipe = Recipe(data=data, root=root, data_options=said)
+    if training is not None and own:
+        recipe = replace(training.recipe, data=data, root=root or training.recipe.root, data_options=said)
+    if part is not None:
+        return ScoredData(_part(recipe, part), data, root, part, told)
+    dataset, name, why = _first(recipe, own=own)
+    return ScoredData(dataset, data, root, name, (*told, *why))
+
+
+def _is_own(training: Training, data: str | None, root: str | None) -> bool:
+    """Whether data are those that a model was trained on."""
+    recipe = training.recipe
+    if data is None:
+        return True
+    if data in zoo.registry("datasets"):
+        there = root is None or recipe.root is None or Path(root).resolve() == Path(recipe.root).resolve()
+        return data == recipe.data and there
+    return training.here and Path(data).resolve() == Path(recipe.data).resolve()
+
+
+def _own_data(training: Training | None, root: str | None) -> tuple[str, str | None]:
+    """Return the data that a model was trained on, and where it lies."""
+    ask = "say what to score it on: --data"
+    if training is None:
+        raise OptionError(f"{ask}; nothing says what the model was trained on")
+    data, place = training.recipe.data, root or training.recipe.root
+    registered = zoo.registry("datasets")
+    if data not in registered and not training.here:
+        raise OptionError(f"{ask}; it was trained on {data!r}, and nothing says where that is")
+    try:
+        found = chosen(data, place)
+        if found.name in registered and not registered.get(found.name).scheme:
+            place_of(data, place)
+    except (UnknownNameError, OptionError, FailureError) as error:
+        raise OptionError(f"{ask}; it was trained on {data!r}, and {error}") from error
+    return data, place
+
+
+def _taken_over(
+    labels: Labels, training: Training | None, kind: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the options that data of a kind is read with, and what is told of them."""
+    options: dict[str, Any] = {}
+    told: tuple[str, ...] = ()
+    if training is not None and training.kind == kind:
+        options = {key: one for key, one in training.recipe.data_options.items() if key not in LOADING}
+        words = " ".join(f"{key}={word(value)}" for key, value in options.items())
+        told = (f"masks are read as {training.source} says: {words}",) if words else ()
+    if kind == FOLDER:  # whose masks are numbers without names
+        background = {} if labels.overlapping else {"background": labels.background}
+        options = {"classes": labels.classes, **background, **options}
+    if labels.overlapping and "overlapping" in inspect.signature(resolve(_factory(kind))).parameters:
+        options["overlapping"] = True
+    return options, told
+
+
+def _factory(kind: str) -> str:
+    return zoo.registry("datasets").get(kind).factory
+
+
+def _part(recipe: Recipe, part: str) -> Dataset:
+    dataset = open_part(recipe, part)
+    if not len(dataset):
+        raise OptionError(f"the split {part!r} of {recipe.data} is empty")
+    return dataset
+
+
+def _first(recipe: Recipe, *, own: bool) -> tuple[Dataset, str, tuple[str, ...]]:
+    """Return the first part that can be scored, its name, and why it is not ``test``."""
+    refused: OptionError | None = None
+    trained = _samples(_part(recipe, "train")) if own else set()
+    for name in ("test", "val") if own else ("test", "val", "all"):
+        try:
+            dataset = _part(recipe, name)
+        except OptionError as error:
+            refused = refused or error
+            continue
+        if name == "test" and trained & _samples(dataset):
+            refused = OptionError(f"images of the split 'test' of {recipe.data} were trained on")
+            continue
+        why = f"{refused}: scored on {name!r}" if refused else ""
+        if own and name == "val":
+            why += ", by which the weights were chosen: the scores are a little too good"
+        return dataset, name, (why,) if why else ()
+    raise refused or AssertionError("a part opens, or is refused")
+
+
+def _samples(dataset: Any) -> set[tuple[str, ...]]:
+    """Return what tells the samples of a data set apart; nothing where it does not say."""
+    names = getattr(dataset, "names", None) or []
+    files = getattr(dataset, "files", None)
+    return {(name, *map(str, files(index)[:1] if files else ())) for index, name in enumerate(names)}
