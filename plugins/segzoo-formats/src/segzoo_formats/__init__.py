@@ -109,6 +109,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.mapillary:recognise",
         ),
         DatasetSpec(
+            name="qupath",
+            factory="segzoo_formats.qupath:qupath",
+            splits=_SPLITS,
+            summary="your own images with the annotations of QuPath's GeoJSON files",
+            layout="one .geojson per image, with the name of the image, beside it or in another folder",
+            recognise="segzoo_formats.qupath:recognise",
+        ),
+        DatasetSpec(
             name="roboflow-masks",
             factory="segzoo_formats.roboflow_masks:roboflow_masks",
             splits=_SPLITS,

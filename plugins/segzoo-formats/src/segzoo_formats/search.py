@@ -103,7 +103,7 @@ class Images:
             return None
         near = [
             one
-            for one in self._by_stem.get(_key(stem), [])
+            for one in self._by_stem.get(_key(stem.removesuffix(".ome")), [])
             if one.parent == beside or IMAGE_FOLDERS & {part.lower() for part in self._inner(one).parts[:-1]}
         ]
         return self._closest(near, (stem,), beside, stem)
@@ -149,7 +149,7 @@ class Images:
 
     @cached_property
     def _by_stem(self) -> Mapping[str, list[Path]]:
-        return _grouped((_key(path.stem), path) for path in self.every)
+        return _grouped((_key(path.stem.removesuffix(".ome")), path) for path in self.every)
 
 
 def _grouped(pairs: Iterable[tuple[str, Path]]) -> Mapping[str, list[Path]]:

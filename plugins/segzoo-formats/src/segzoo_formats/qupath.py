@@ -1,0 +1,348 @@
+"""Images annotated in QuPath: its GeoJSON, one file per image, called as the image is.
+
+Coordinates are pixels of the whole image, and a polygon has the pixels whose centres lie inside, as in
+QuPath. Of objects that lie in one another the smaller covers the larger. ``Ignore*`` counts for nothing.
+
+The files: https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
+from segzoo.datasets.splits import check_split
+from segzoo.errors import FailureError, MaskError, OptionError
+from segzoo.images import without_suffix
+from segzoo.options import check_choice, listed, many
+from segzoo.specs import Recognition
+from segzoo_formats.features import AREAS, corners_of, kind_of, properties_of, read_features, shape_of
+from segzoo_formats.search import (
+    Images,
+    counted,
+    few,
+    files_below,
+    name_remarks,
+    of_split,
+    part_of,
+    parted,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from segzoo.datasets.glance import Glance
+    from segzoo.interfaces import Remark
+
+SPLITS = ("train", "val", "test", "all")
+#: Kinds of objects that QuPath has; the empty word takes annotations, or all where there are none.
+_KINDS = ("", "all", "annotation", "detection", "cell", "tile", "tmaCore")
+_OURS = re.compile(r'"(?:objectType|object_type|isLocked|nucleusGeometry)"')
+_FEATURES = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
+_IGNORED = "Ignore*"
+
+
+def recognise(glance: Glance) -> Recognition | None:
+    """Say whether a folder, or a file, is QuPath's: features with the properties of its objects."""
+    files = [*files_below(glance, "*.geojson"), *few(files_below(glance, "*.json"))]
+    ours = [path for path in files[:20] if _is_ours(glance.head(path), partial(glance.json, path))]
+    if not ours:
+        return None
+    parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
+    divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
+    count = many(len([path for path in files if path in ours or path.suffix == ".geojson"]), "file")
+    return Recognition(told=f"QuPath's GeoJSON, {count}{divided}")
+
+
+def _is_ours(head: str, load: Callable[[], Any]) -> bool:
+    """Whether a file is QuPath's, by its beginning; by all of it where that is the corners of one polygon."""
+    if head.lstrip()[:1] not in ("[", "{") or not _FEATURES.search(head):
+        return False
+    if _OURS.search(head):
+        return True
+    if '"properties"' in head or '"crs"' in head:
+        return False
+    data = load()
+    features = data.get("features", [data]) if isinstance(data, dict) else data
+    return isinstance(features, list) and any(
+        isinstance(one, dict) and {"objectType", "object_type", "isLocked"} & set(properties_of(one))
+        for one in features[:20]
+    )
+
+
+def _load(path: Path) -> Any:
+    try:
+        return read_features(path)[1]
+    except FailureError:
+        return None
+
+
+def qupath(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    objects: str = "",
+    unclassified: str = "",
+    classes: Sequence[str] | str = (),
+    overlapping: bool = False,
+) -> AnnotatedImages:
+    """Open images with the objects of QuPath's GeoJSON files.
+
+    Args:
+        root: a file, or a folder that holds ``.geojson`` files, also in folders below, and images of the same
+            names beside them, in ``images`` or in other folders of images. Folders ``train``, ``val`` and
+            ``test`` are the parts; without those the images are divided by their names.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        objects: which objects are read: ``annotation``, ``detection``, ``cell``, ``tile``, ``tmaCore`` or
+            ``all``; by default annotations, or all where there are none.
+        unclassified: the class of objects without classification; by default they are left out. Where no
+            object has a classification, their names are the classes.
+        classes: the classes that are trained, in this order; what has others is background. By default all,
+            sorted.
+        overlapping: whether a pixel has the class of every object that it lies in, instead of the smallest's.
+
+    Raises:
+        FailureError: there are no such files, one is damaged, or has no image of its name.
+        OptionError: the objects have neither classification nor name, a class is in no file, or the split is
+            empty.
+    """
+    check_split("qupath", split, SPLITS)
+    check_choice("objects", objects, _KINDS)
+    root = Path(root)
+    folder = root.parent if root.is_file() else root
+    paths = _files(root)
+    features = {path: read_features(path)[1] for path in paths}
+    counts = Counter(_type(one) for several in features.values() for one in several)
+    wanted = objects or ("annotation" if counts["annotation"] else "all")
+    named = not any(_classification(one) for several in features.values() for one in several)
+    reading = _Reading(wanted, named, unclassified)
+    found = sorted(
+        {name for several in features.values() for one in several if (name := reading.name(one))} - {_IGNORED}
+    )
+    if not found:
+        raise OptionError(
+            f"the objects in {root} have neither a classification nor a name: set their class in QuPath, or "
+            "say unclassified=NAME if all are of one class"
+        )
+    labels = class_labels(found, classes, overlapping=overlapping, source=root)
+    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    images = Images(folder)
+    pairs = _paired(paths, images, root)
+    names = [without_suffix(image.relative_to(folder)).as_posix() for image in pairs.values()]
+    said = [part_of(path.relative_to(folder).as_posix()) for path in paths]
+    entries = [
+        AnnotatedImage(name, part, image, path, partial(_regions, path, reading, dict(index)))
+        for (path, image), name, part in zip(pairs.items(), names, parted(names, said), strict=True)
+    ]
+    left = {kind: count for kind, count in counts.items() if wanted not in ("all", kind)}
+    remarks = [*name_remarks(found), *_left_out(left), *_remarks(features, reading, images, pairs, said)]
+    return AnnotatedImages(of_split(entries, split, root), labels, order="area", remarks=remarks)
+
+
+def _files(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    there = sorted(root.rglob("*.geojson"))
+    other = () if there else sorted(root.rglob("*.json"))
+    found = there or [path for path in other if _is_ours(_head(path), partial(_load, path))]
+    if not found:
+        raise FailureError(f"{root} holds no .geojson files of QuPath")
+    return found
+
+
+def _head(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(65_536).decode("utf-8-sig", "replace")
+
+
+def _paired(paths: Sequence[Path], images: Images, root: Path) -> dict[Path, Path]:
+    """Return the image of each file.
+
+    Raises:
+        FailureError: files have none; the text lists them.
+    """
+    pairs, alone = {}, []
+    for path in paths:
+        stems = dict.fromkeys((path.stem, Path(path.stem).stem))
+        image = next(
+            (one for stem in stems if (one := images.find(stem, path.parent, stem=stem)) is not None), None
+        )
+        if image is None:
+            alone.append(path.name)
+        else:
+            pairs[path] = image
+    if alone:
+        raise FailureError(
+            f"{len(alone)} of the {many(len(paths), 'GeoJSON file')} of {root} have no image of their name: "
+            f"{listed(alone)}. Put the images beside them, or in a folder images, with the same names"
+        )
+    return pairs
+
+
+def _type(feature: Mapping[str, Any]) -> str:
+    said = properties_of(feature)
+    return str(said.get("objectType") or said.get("object_type") or "annotation").removeprefix("PATH_")
+
+
+def _classification(feature: Mapping[str, Any]) -> str:
+    said = properties_of(feature).get("classification")
+    if isinstance(said, dict):
+        names = said.get("names")
+        said = said.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
+    return said.strip() if isinstance(said, str) else ""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How objects become classes.
+
+    Attributes:
+        wanted: the kind of objects that is read, or ``all``.
+        named: whether their names are the classes, since none has a classification.
+        unclassified: the class of others; empty where they are left out.
+    """
+
+    wanted: str
+    named: bool
+    unclassified: str
+
+    def takes(self, feature: Mapping[str, Any]) -> bool:
+        """Whether an object is of the kind that is read, and lies on the first plane."""
+        return self.wanted in ("all", _type(feature)) and not _elsewhere(feature)
+
+    def name(self, feature: Mapping[str, Any]) -> str:
+        """Return the class of an object that is read and has an area; empty where it has none."""
+        if not self.takes(feature) or kind_of(feature) not in AREAS:
+            return ""
+        said = properties_of(feature).get("name") if self.named else None
+        name = said.strip() if isinstance(said, str) else _classification(feature)
+        return name or self.unclassified
+
+
+def _regions(path: Path, reading: _Reading, index: Mapping[str, int]) -> list[Region]:
+    """Return what lies in an image."""
+    try:
+        features = read_features(path)[1]
+    except FailureError as error:
+        raise MaskError(str(error)) from error
+    regions = []
+    for number, one in enumerate(features):
+        name = reading.name(one)
+        if name in index or name in (_IGNORED, "background"):
+            shape = shape_of(one, f"{path}: feature {number}, {name!r},")
+            regions.append(Region(shape, index.get(name), erases=name == "background"))
+    return regions
+
+
+def _left_out(counts: Mapping[str, int]) -> list[Remark]:
+    return counted(
+        "other-objects",
+        "note",
+        f"are not read: {listed([many(count, kind) for kind, count in counts.items()])}",
+        "Say objects=detection, objects=cell or objects=all to read them.",
+        [kind for kind, count in counts.items() for _ in range(count)],
+        "object",
+    )
+
+
+def _remarks(
+    features: Mapping[Path, Sequence[Mapping[str, Any]]],
+    reading: _Reading,
+    images: Images,
+    pairs: Mapping[Path, Path],
+    parts: Sequence[str],
+) -> list[Remark]:
+    every = [(path, one) for path, several in features.items() for one in several]
+    taken = [(path, one) for path, one in every if reading.takes(one)]
+    areas = [(path, one) for path, one in taken if kind_of(one) in AREAS]
+    classified = not reading.named or reading.unclassified
+    annotated = set(pairs.values())
+    bare = {path for path, several in features.items() if not any(reading.name(one) for one in several)}
+    return [
+        *counted(
+            "no-classification",
+            "note",
+            "have no classification: their names are the classes",
+            "Set the classification in QuPath if names are something else.",
+            [] if classified else [path.name for path, one in areas if reading.name(one)],
+            "object",
+        ),
+        *counted(
+            "no-label",
+            "warning",
+            "have no class: they are left out",
+            "Set their classification in QuPath, or say unclassified=NAME.",
+            [path.name for path, one in areas if not reading.name(one)],
+            "object",
+        ),
+        *counted(
+            "no-area",
+            "note",
+            "have no area: points and lines are left out",
+            "Draw them as areas if they are to be trained.",
+            [path.name for path, one in taken if kind_of(one) not in AREAS],
+            "object",
+        ),
+        *counted(
+            "no-area",
+            "warning",
+            "have fewer than three corners",
+            "They cover no pixel. Delete them in QuPath, or draw them again.",
+            [path.name for path, one in areas if _flat(one)],
+            "polygon",
+        ),
+        *counted(
+            "other-planes",
+            "warning",
+            "lie on another plane than the first: they are left out",
+            "Export the planes as images of their own.",
+            [path.name for path, one in every if _elsewhere(one)],
+            "object",
+        ),
+        *counted(
+            "no-objects",
+            "note",
+            "have no objects that are read",
+            "All of such an image is background.",
+            sorted(path.name for path in bare),
+            "file",
+        ),
+        *counted(
+            "no-annotation",
+            "note",
+            "have no GeoJSON file of their name: they are left out",
+            "Export their annotations, also where there are none, to train on them.",
+            [
+                image.name
+                for image in images.every
+                if image not in annotated and image.parent in {one.parent for one in annotated}
+            ],
+            "image",
+        ),
+        *counted(
+            "no-part",
+            "warning",
+            "lie in no folder of a part: only the split 'all' has them",
+            "Move them into train, val or test.",
+            [path.name for path, part in zip(pairs, parts, strict=True) if any(parts) and not part],
+            "file",
+        ),
+    ]
+
+
+def _flat(feature: Mapping[str, Any]) -> bool:
+    try:
+        return corners_of(feature) < 3
+    except (KeyError, TypeError, AttributeError):
+        return False  # drawing it says what is wrong
+
+
+def _elsewhere(feature: Mapping[str, Any]) -> bool:
+    plane = (feature.get("geometry") or {}).get("plane")
+    return isinstance(plane, dict) and bool(plane.get("z") or plane.get("t"))
