@@ -24,16 +24,16 @@ class Lookup:
     """What `segzoo.datasets.Pairs` decodes masks by.
 
     Attributes:
-        labels: the classes, with an ``ignore_index``.
+        labels: the classes, with an ``ignore_index`` where a value counts for nothing.
         meaning: the class index of each value; ``None`` where it counts for nothing.
-        format: what has such values, for errors.
+        source: what names the classes, for errors: a file or a format.
         objects: what a value is divided by where it also numbers the object; 0 where it does not.
         bare: whether values below ``objects`` are classes as they are.
     """
 
     labels: Labels
     meaning: Mapping[int, int | None]
-    format: str
+    source: str
     objects: int = 0
     bare: bool = True
 
@@ -45,23 +45,20 @@ class Lookup:
         """
         if values.ndim != 2 or values.dtype.kind not in "iu":
             what = "colours" if values.ndim == 3 else f"{values.dtype} values"
-            raise MaskError(f"{where} holds {what}: a mask of {self.format} holds the numbers of classes")
+            raise MaskError(f"{where} holds {what}; {self.source} names the classes of numbers, one a pixel")
         if self.objects:
             wide = values.astype(np.int64)
             values = np.where((wide < self.objects) & self.bare, wide, wide // self.objects)
         known, ignored = max(self.meaning), self.labels.ignore_index
-        assert ignored is not None
+        assert ignored is not None or None not in self.meaning.values()
         strange = self.labels.unused_index + 1
         table = np.full(known + 2, strange, np.int32)
         for value, index in self.meaning.items():
-            table[value] = ignored if index is None else index
+            table[value] = (ignored or 0) if index is None else index
         classes = table[np.clip(values, -1, known + 1)]
         if (classes == strange).any():
-            found = np.unique(values[classes == strange]).tolist()
-            raise MaskError(
-                f"{where} holds the values {listed(found)}, which are none of {self.format}: those lie in "
-                f"{min(self.meaning)} to {known}"
-            )
+            found = listed(np.unique(values[classes == strange]).tolist())
+            raise MaskError(f"{where} holds the values {found}, which {self.source} does not name")
         return classes.astype(self.labels.index_type)
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pairs, class_labels
-from segzoo.errors import FailureError, MaskError
-from segzoo.options import listed
+from segzoo.errors import FailureError
 from segzoo.specs import Labels
 from segzoo_formats.labelmap import BACKGROUND
+from segzoo_formats.lookup import Lookup
 from segzoo_formats.search import name_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from segzoo.datasets import Pair
     from segzoo.interfaces import Remark
@@ -51,8 +46,24 @@ def valued_pairs(
         FailureError: two classes have one name.
         OptionError: a class that is wanted is not there.
     """
+    lookup = class_lookup(names, classes, source=source, values=values, ignored=ignored)
+    labels = lookup.labels
+    # Where labels say all, masks are read by them, and whoever looks at the files can too.
+    decode = None if not classes and len(names) > 1 and values is None and len(ignored) < 2 else lookup
+    remarks = (*remarks, *name_remarks(distinct(names, source).values()))
+    return Pairs(pairs, labels, scale=scale, decode=decode, remarks=remarks)
+
+
+def class_lookup(
+    names: Mapping[int, str],
+    classes: Sequence[str] | str = (),
+    *,
+    source: object,
+    values: Mapping[int, int] | None = None,
+    ignored: Collection[int] = (),
+) -> Lookup:
+    """Return what decodes masks of such values; arguments and errors are those of `valued_pairs`."""
     names = distinct(names, source)
-    remarks = (*remarks, *name_remarks(names.values()))
     numbers = sorted(names)
     background = next((number for number in numbers if names[number].lower() in BACKGROUND), None)
     if not classes and len(names) > 1:
@@ -62,8 +73,6 @@ def valued_pairs(
             ignore_index=_index(len(numbers), ignored),
             background=None if background is None else numbers.index(background),
         )
-        if values is None and len(ignored) < 2:
-            return Pairs(pairs, labels, scale=scale, remarks=remarks)
         index = {number: place for place, number in enumerate(numbers)}
     else:
         found = [names[number] for number in numbers if number != background]
@@ -72,10 +81,10 @@ def valued_pairs(
             number: labels.classes.index(name) if name in labels.classes and number != background else 0
             for number, name in names.items()
         }
-    table = {value: index[number] for value, number in (values or {n: n for n in numbers}).items()}
-    table |= dict.fromkeys(ignored, labels.ignore_index or 0)
-    decode = partial(_looked_up, table, str(source))
-    return Pairs(pairs, labels, scale=scale, decode=decode, remarks=remarks)
+    table: dict[int, int | None] = {
+        value: index[number] for value, number in (values or {n: n for n in numbers}).items()
+    }
+    return Lookup(labels, table | dict.fromkeys(ignored), str(source))
 
 
 def distinct(names: Mapping[int, str], source: object) -> dict[int, str]:
@@ -100,15 +109,3 @@ def _index(count: int, ignored: Collection[int]) -> int | None:
         return None
     (first, *others), most = sorted(ignored), 255 if count <= 255 else 65_535
     return first if count <= first <= most and not others else most
-
-
-def _looked_up(table: Mapping[int, int], source: str, values: NDArray[Any], where: str) -> NDArray[Any]:
-    if values.ndim != 2:
-        raise MaskError(f"{where} holds colours; {source} names the classes of numbers, one value a pixel")
-    found = np.unique(values)
-    strange = [value for value in found.tolist() if value not in table]
-    if strange:
-        raise MaskError(f"{where} holds the values {listed(strange)}, which {source} does not name: add them")
-    indices = np.array([table[value] for value in found.tolist()])
-    kind = np.uint8 if max(table.values()) < 256 else np.uint16
-    return indices.astype(kind)[np.searchsorted(found, values)]
