@@ -426,7 +426,7 @@ def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(t
     assert named.statistics == guessed.statistics
     assert named.statistics.classes == ("background", "nucleus")
     assert guessed.format == "dsb2018"
-    assert "dsb2018" in str(guessed).splitlines()[0]
+    assert "Data Science Bowl 2018" in str(guessed).splitlines()[0]
     with pytest.raises(OptionError, match="repairs folders"):
         check_data("dsb2018", root=tmp_path, fix=tmp_path / "out")
 
@@ -435,7 +435,7 @@ def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(t
 def test_the_membranes_of_isbi_2012_are_recognised_and_nothing_stops_training() -> None:
     report = check_data(Path(os.environ["SEGZOO_DATA"]) / "isbi2012")
     assert report.ok
-    assert report.data == "isbi2012"
+    assert report.format == "isbi2012"
     assert report.statistics.sizes == {(512, 512): 30}
     shares = dict(zip(report.statistics.classes, report.statistics.shares["all"], strict=True))
     assert shares["membrane"] == pytest.approx(0.22, abs=0.005)
