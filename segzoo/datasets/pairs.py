@@ -21,7 +21,7 @@ from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import read_with_info
 from segzoo.interfaces import Sample
 from segzoo.labels import counted, read_layers, read_mask, read_planes, to_classes
-from segzoo.options import is_number
+from segzoo.options import is_number, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.datasets.numbered import NumberedObjects
-    from segzoo.interfaces import Remark
+    from segzoo.interfaces import ImageInfo, Remark
     from segzoo.labels import Colour
     from segzoo.specs import Labels
 
@@ -47,6 +47,8 @@ class Pair:
         field_of_view: a file whose pixels are 0 where nothing counts.
         page: of both files, from 0, where they are stacks.
         mask_pages: the class of each page of the mask, where one page is one class.
+        channels: more files of the image, whose bands follow its own.
+        bands: names of all bands, where the files do not say them.
     """
 
     name: str
@@ -55,12 +57,14 @@ class Pair:
     field_of_view: Path | None = None
     page: int | None = None
     mask_pages: tuple[int, ...] = ()
+    channels: tuple[Path, ...] = ()
+    bands: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that the sample is made of."""
         masks = tuple(path for _, path in self.mask) if isinstance(self.mask, tuple) else (self.mask,)
-        return (self.image, *masks, *([self.field_of_view] if self.field_of_view else []))
+        return (self.image, *self.channels, *masks, *([self.field_of_view] if self.field_of_view else []))
 
 
 class Pairs:
@@ -143,7 +147,7 @@ class Pairs:
             ) from error
 
     def _sample(self, pair: Pair) -> Sample:
-        image, info = read_with_info(pair.image, scale=self.scale, page=pair.page)
+        image, info = self._image(pair)
         shape = image.shape[:2]
         mask, objects = self._mask(pair, shape)
         sample = Sample(image=image, mask=mask, name=pair.name, instances=objects, info=info)
@@ -153,6 +157,29 @@ class Pairs:
         _check_size(pair.field_of_view, seen.shape, pair.image, shape)
         sample = replace(sample, field_of_view=seen)
         return replace(sample, mask=counted(sample, self.labels))
+
+    def _image(self, pair: Pair) -> tuple[NDArray[Any], ImageInfo]:
+        """Return an image with the bands of all of its files."""
+        image, info = read_with_info(pair.image, scale=self.scale, page=pair.page)
+        if not pair.channels and not pair.bands:
+            return image, info
+        parts = [np.atleast_3d(image)]
+        for path in pair.channels:
+            part, _ = read_with_info(path, scale=self.scale, page=pair.page)
+            if part.shape[:2] != image.shape[:2]:
+                raise ImageError(
+                    f"{path} is {part.shape[:2]} (height, width), and {pair.image}, another band of the same "
+                    f"image, {image.shape[:2]}: they must be of one size"
+                )
+            parts.append(np.atleast_3d(part))
+        whole = np.concatenate(parts, axis=2)
+        bands = pair.bands or tuple(f"band {number}" for number in range(1, whole.shape[2] + 1))
+        if len(bands) != whole.shape[2]:
+            raise ImageError(
+                f"{pair.image} and its other files have {whole.shape[2]} bands, and {len(bands)} are named: "
+                f"{listed(bands)}"
+            )
+        return whole, replace(info, bands=bands, dtype=str(whole.dtype), alpha=None, palette=())
 
     def _mask(self, pair: Pair, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Return the classes of each pixel, and its object where masks number them."""

@@ -304,6 +304,9 @@ def test_values_of_masks_are_led_to_classes_as_the_file_says(tmp_path):
     assert (data.labels.classes, data.labels.background) == (("road", "car"), None)
     assert [data[0].mask[row, 0] for row in (0, 2, 6, 9)] == [255, 0, 1, 1]
     assert opened(tmp_path, classes="car")[0].mask[2, 0] == 0
+    Image.fromarray(np.full(SIZE, 99, np.uint8)).save(tmp_path / "masks/a.png")
+    with pytest.raises(MaskError, match=r"a\.png holds the values 99, which .*data\.yaml does not name"):
+        opened(tmp_path)[0]
     (tmp_path / "data.yaml").write_text(text + "label_mapping: {7: 5}\n")
     with pytest.raises(FailureError, match="label_mapping leads to class 5, which has no name"):
         opened(tmp_path)

@@ -109,6 +109,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.mapillary:recognise",
         ),
         DatasetSpec(
+            name="nnunet",
+            factory="segzoo_formats.nnunet:nnunet",
+            splits=_SPLITS,
+            summary="your own images as nnU-Net's raw data, in two dimensions or slice by slice",
+            layout="dataset.json, imagesTr/CASE_0000.png, labelsTr/CASE.png",
+            recognise="segzoo_formats.nnunet:recognise",
+        ),
+        DatasetSpec(
             name="qupath",
             factory="segzoo_formats.qupath:qupath",
             splits=_SPLITS,

@@ -54,7 +54,8 @@ class Lookup:
         strange = self.labels.unused_index + 1
         table = np.full(known + 2, strange, np.int32)
         for value, index in self.meaning.items():
-            table[value] = (ignored or 0) if index is None else index
+            if value >= 0:  # Cityscapes' -1 is in no file; its place in the table is that of strange values.
+                table[value] = (ignored or 0) if index is None else index
         classes = table[np.clip(values, -1, known + 1)]
         if (classes == strange).any():
             found = listed(np.unique(values[classes == strange]).tolist())
