@@ -40,6 +40,7 @@ class Glance:
         self.folder = self.path.parent if self.file else self.path
         self._listed: dict[Path, tuple[list[str], list[str]]] = {}
         self._heads: dict[Path, str] = {}
+        self._samples: dict[Path, str] = {}
         self._parsed: dict[Path, Any] = {}
 
     def folders(self, inner: str = "") -> list[str]:
@@ -69,6 +70,24 @@ class Glance:
             except OSError:
                 self._heads[path] = ""
         return self._heads[path]
+
+    def samples(self, path: Path) -> str:
+        """Return the beginning, the middle and the end of a file as text, ``HEAD`` bytes at most of each.
+
+        A smaller file is returned whole, as the beginning is.
+        """
+        if path not in self._samples:
+            text = self.head(path)
+            try:
+                size = path.stat().st_size
+                with path.open("rb") as file:
+                    for start in (size // 2, size - HEAD) if size > HEAD else ():
+                        file.seek(max(start, HEAD))
+                        text += "\n" + file.read(HEAD).decode("utf-8", "replace")
+            except OSError:
+                pass
+            self._samples[path] = text
+        return self._samples[path]
 
     def json(self, path: Path) -> Any:
         """Return what a JSON file says; ``None`` where it is none, or has more than ``MOST_JSON`` bytes."""

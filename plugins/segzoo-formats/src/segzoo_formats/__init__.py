@@ -58,8 +58,9 @@ def segzoo_datasets() -> list[DatasetSpec]:
             name="coco",
             factory="segzoo_formats.coco:coco",
             splits=_SPLITS,
-            summary="your own images with objects in a JSON file of COCO's",
+            summary="your own images with objects in COCO's JSON files, also panoptic and stuff",
             layout="annotations/instances_train*.json, train/_annotations.coco.json or one .json; images",
+            recognise="segzoo_formats.coco:recognise",
         ),
         DatasetSpec(
             name="cvat",
