@@ -71,6 +71,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.cvat:recognise",
         ),
         DatasetSpec(
+            name="geojson",
+            factory="segzoo_formats.geojson:geojson",
+            splits=_SPLITS,
+            summary="your own GeoTIFFs or images with polygons in GeoJSON",
+            layout="a .geojson per image, or maps whose polygons reach the images; map coordinates or pixels",
+            recognise="segzoo_formats.geojson:recognise",
+        ),
+        DatasetSpec(
             name="kitti-semantic",
             factory="segzoo_formats.kitti:kitti",
             splits=_SPLITS,

@@ -31,6 +31,7 @@ from segzoo_formats.search import (
     of_split,
     part_of,
     parted,
+    stems_of,
 )
 
 if TYPE_CHECKING:
@@ -169,10 +170,8 @@ def _paired(paths: Sequence[Path], images: Images, root: Path) -> dict[Path, Pat
     """
     pairs, alone = {}, []
     for path in paths:
-        stems = dict.fromkeys((path.stem, Path(path.stem).stem))
-        image = next(
-            (one for stem in stems if (one := images.find(stem, path.parent, stem=stem)) is not None), None
-        )
+        found = (images.find(stem, path.parent, stem=stem) for stem in stems_of(path))
+        image = next((one for one in found if one is not None), None)
         if image is None:
             alone.append(path.name)
         else:

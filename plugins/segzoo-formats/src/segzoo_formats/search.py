@@ -59,6 +59,17 @@ def few(paths: Iterable[Path], most: int = 4) -> list[Path]:
     return kept
 
 
+def stems_of(path: Path) -> list[str]:
+    """Return what the image of an annotation file may be called, without its suffix.
+
+    ``a.geojson`` and ``a.tif.geojson`` belong to ``a``, and so does what segzoo writes of it.
+    """
+    stem = path.stem
+    for written in ("_objects", "_qupath"):
+        stem = stem.removesuffix(written)
+    return list(dict.fromkeys((path.stem, stem, Path(stem).stem)))
+
+
 def plain_path(said: str) -> str:
     r"""Return a path as a file of any system says it, with ``/`` for ``\`` and without a drive."""
     path = said.strip().replace("\\", "/")
