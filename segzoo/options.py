@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from segzoo.errors import OptionError
+from segzoo.printing import as_json
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+
+#: Words that JSON or TOML takes for something else.
+_JSON_WORDS = ("true", "false", "null", "nan", "inf", "NaN", "Infinity")
 
 #: Channels of a map, and so the classes of a mask, whose indices are 16-bit.
 MOST_CHANNELS = 65_535
@@ -28,6 +33,18 @@ def shown(value: object) -> str:
 def listed(words: Sequence[object], most: int = 8) -> str:
     """Return words with commas between them; of more than ``most``, the first, and ``...``."""
     return ", ".join(map(str, words[:most])) + (", ..." if len(words) > most else "")
+
+
+def as_word(value: object) -> str:
+    """Return a value as it stands behind ``key=`` on a command line: JSON, or a bare word."""
+    bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in _JSON_WORDS
+    return str(value) if bare else as_json(_plain(value))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def many(count: int, noun: str, verb: str = "") -> str:

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.data_check.advice import quoted, train_command
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from segzoo.data_check.layout import Layout
     from segzoo.data_check.source import Overlaps, Source
     from segzoo.data_check.survey import Look
-    from segzoo.interfaces import Remark
+    from segzoo.interfaces import Dataset, Remark
 
 #: Images from which mean and std are measured, evenly spread; every file is opened all the same.
 SAMPLE = 500
@@ -46,6 +46,8 @@ def check_data(
     data: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Dataset] | None = None,
     fix: str | os.PathLike[str] | None = None,
     sample: int = SAMPLE,
     progress: bool = False,
@@ -56,6 +58,8 @@ def check_data(
         data: a folder or a file that any data set recognises, such as two folders of images and masks or the
             export of an annotation tool; or a registered data set.
         root: where a registered data set lies; by default the folder of its name in ``$SEGZOO_DATA``.
+        options: of the data set, as a recipe's ``data_options``: it is looked at as it opens with them.
+        parts: the parts of the data set, opened, where it is divided otherwise than by itself.
         fix: a new folder for a repaired copy; the data itself is never changed.
         sample: how many images mean and std are measured from, at most.
         progress: whether to show a bar on stderr.
@@ -75,7 +79,7 @@ def check_data(
     """
     if sample < 1:
         raise OptionError(f"sample must be at least 1, got {sample}")
-    source = find_source(os.fspath(data), root)
+    source = find_source(os.fspath(data), root, options, parts)
     if fix is not None:
         if source.layout is None:
             raise OptionError(_no_repair(source))
@@ -92,6 +96,8 @@ def check_data(
 def _no_repair(source: Source) -> str:
     """Say why ``--fix`` does not copy what is no folder of images and masks."""
     told = "--fix repairs folders of images and masks"
+    if source.given or source.parts:
+        return f"{told} as they lie, and finds out by itself what masks mean: give no options"
     if len(source.readings) != 1:
         return f"{told}; `segzoo data check {quoted(source.data)}` says what {source.data} is"
     what = source.readings[0].told or source.readings[0].name

@@ -55,6 +55,8 @@ def preview(
     data: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Dataset] | None = None,
     split: str | None = None,
     count: int = 24,
     out: str | os.PathLike[str] | None = None,
@@ -68,6 +70,8 @@ def preview(
     Args:
         data: a folder of images and masks, or a registered data set.
         root: where a registered data set lies.
+        options: of the data set, as a recipe's ``data_options``.
+        parts: the parts of the data set, opened, where it is divided otherwise than by itself.
         split: only this part of it.
         count: how many images, at most.
         out: the picture; ``NAME_preview.png`` in the working folder where ``None``. It must not lie beside
@@ -84,7 +88,8 @@ def preview(
         OptionError: there is no such split, or a picture has no such suffix.
         FailureError: there is nothing to show, or the picture cannot be written, or is there already.
     """
-    source, shown = find_source(os.fspath(data), root), parse_bands(bands) if bands != () else ()
+    source = find_source(os.fspath(data), root, options, parts)
+    shown = parse_bands(bands) if bands != () else ()
     source.check_opened()
     path = Path(out if out is not None else f"{_name(source)}_preview.png")
     kind = _format(path)

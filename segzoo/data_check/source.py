@@ -29,6 +29,7 @@ from segzoo.errors import (
     no_address,
 )
 from segzoo.labels import read_layers
+from segzoo.options import as_word
 from segzoo.plugins import resolve
 from segzoo.recognition import FOLDER, Reading, recognise
 
@@ -52,6 +53,8 @@ class Source:
         readings: how it is read; several where the person must choose, none where nothing is recognised.
         layout: of a folder of images and masks.
         datasets: the parts of a data set.
+        given: options of the data set that the person gave.
+        parts: the parts of the data set, where the person divided it otherwise.
         options: those that `segzoo train` needs.
         overlaps: where classes overlap that have mask files of their own, or objects that may lie on others.
         findings: what keeps it, or a part of it, from being opened.
@@ -64,6 +67,8 @@ class Source:
     readings: tuple[Reading, ...] = ()
     layout: Layout | None = None
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Dataset] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     overlaps: Overlaps | None = None
     findings: tuple[Finding, ...] = ()
@@ -108,22 +113,39 @@ _MEANT = 0.01
 _LOOKED_AT = 500
 
 
-def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source:
+def find_source(
+    data: str,
+    root: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Dataset] | None = None,
+) -> Source:
     """Return what ``data`` names.
+
+    Args:
+        data: a registered data set, an address of one, a folder or a file.
+        root: where a registered one lies.
+        options: of the data set: it is then looked at as it opens with them, and nothing is found out about
+            the meaning of masks.
+        parts: the parts of it, opened, where it is divided otherwise than by itself.
 
     Raises:
         UnknownNameError: it is neither a registered data set nor an address, a folder or a file.
         SegzooError: a registered data set does not open at all.
     """
     registered = zoo.registry("datasets")
+    said = tuple(f"data.{name}={as_word(value)}" for name, value in (options or {}).items())
+    source = Source(data, given=options or {}, parts=parts or {}, options=said)
     if data in registered:
         name = registered.get(data).name
         if name != FOLDER:
-            return _named(data, Reading(name, registered.get(data).summary, root), str(root or ""))
-        data, root = str(root or data), None
+            reading = Reading(name, registered.get(data).summary, root)
+            return _named(replace(source, root=str(root or ""), readings=(reading,)))
+        source = replace(source, data=str(root or data))
+        data = source.data
     for name, (spec, _) in registered.items():
         if spec.scheme and data.startswith(spec.scheme):
-            return _named(data, Reading(name, spec.summary, data.removeprefix(spec.scheme)))
+            reading = Reading(name, spec.summary, data.removeprefix(spec.scheme))
+            return _named(replace(source, readings=(reading,)))
     path = Path(data)
     if not (path.is_dir() or path.is_file()):
         names = registered.names()
@@ -132,12 +154,12 @@ def find_source(data: str, root: str | os.PathLike[str] | None = None) -> Source
             + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
             + no_address(data)
         )
-    return _of_path(data, path)
+    return _of_path(source, path)
 
 
-def _named(data: str, reading: Reading, root: str = "") -> Source:
-    source = _opened(Source(data, root, readings=(reading,)))
-    if source.refused and not source.opened and not _lies_somewhere(reading):
+def _named(source: Source) -> Source:
+    source = _opened(source)
+    if source.refused and not source.opened and not _lies_somewhere(source.readings[0]):
         raise next(iter(source.refused.values()))
     return _overlapped(source)
 
@@ -150,23 +172,26 @@ def _lies_somewhere(reading: Reading) -> bool:
         return False
 
 
-def _of_path(data: str, path: Path) -> Source:
+def _of_path(source: Source, path: Path) -> Source:
     """Return what a folder or a file is recognised as."""
     readings = tuple(recognise(path))
     if len(readings) > 1:
-        return Source(data, readings=readings, findings=(_ambiguous(path, readings),))
+        return replace(source, readings=readings, findings=(_ambiguous(path, readings),))
     if readings and readings[0].name != FOLDER:
-        return _overlapped(_opened(Source(data, readings=readings)))
+        return _overlapped(_opened(replace(source, readings=readings)))
+    if source.given or source.parts:
+        reading = Reading(FOLDER, "images and masks, read as the options say", path)
+        return _opened(replace(source, readings=(reading,)))
     if path.is_dir() or path.suffix.lower() in (".csv", ".json"):
         try:
             layout = read_layout(path)
         except FailureError as error:
-            return Source(data, readings=readings, findings=(_not_opened(str(error)),))
+            return replace(source, readings=readings, findings=(_not_opened(str(error)),))
         if layout.found:
             told = "a list of images and masks" if path.is_file() else "a folder of images and masks"
-            source = Source(data, readings=readings or (Reading(FOLDER, told, path),))
+            source = replace(source, readings=readings or (Reading(FOLDER, told, path),))
             return _layered(source, layout) or replace(source, layout=layout)
-    return _unasked(path) or Source(data, findings=(unread(path),))
+    return _unasked(path) or replace(source, findings=(unread(path),))
 
 
 def _ambiguous(path: Path, readings: Sequence[Reading]) -> Finding:
@@ -223,6 +248,8 @@ def _overlapped(source: Source) -> Source:
     """Return a data set as one of classes that overlap, where its objects share more than a few pixels."""
     (reading,) = source.readings
     spec = zoo.registry("datasets").get(reading.name)
+    if source.parts or "overlapping" in source.given:  # who gives options knows
+        return source
     if not source.datasets or "overlapping" not in inspect.signature(resolve(spec.factory)).parameters:
         return source
     apart = _opened(replace(source, findings=()), overlapping=True)
@@ -276,10 +303,12 @@ def _opened(source: Source, **options: Any) -> Source:
     Raises:
         MissingExtraError: reading it takes an extra that is not installed.
     """
+    if source.parts:
+        return replace(source, datasets=source.parts, remarks=_remarks(source.parts))
     (reading,) = source.readings
     splits = zoo.registry("datasets").get(reading.name).splits
     wanted = [split for split in SPLITS if split in splits] or [s for s in splits if s != "all"] or ["all"]
-    told = {**reading.options, **options}
+    told = {**reading.options, **source.given, **options}
     opened: dict[str, Dataset] = {}
     refused: dict[str, Exception] = {}
     for split in wanted:
@@ -291,14 +320,18 @@ def _opened(source: Source, **options: Any) -> Source:
             refused[split] = error
         else:
             opened[split] = dataset
-    remarks = [remark for dataset in opened.values() for remark in getattr(dataset, "remarks", ())]
     return replace(
         source,
         datasets=opened,
         findings=(*source.findings, *_refusals(refused, opened)),
-        remarks=tuple({(one.kind, one.what, one.examples): one for one in remarks}.values()),
+        remarks=_remarks(opened),
         refused=refused,
     )
+
+
+def _remarks(datasets: Mapping[str, Dataset]) -> tuple[Remark, ...]:
+    told = [remark for dataset in datasets.values() for remark in getattr(dataset, "remarks", ())]
+    return tuple({(one.kind, one.what, one.examples): one for one in told}.values())
 
 
 def _refusals(refused: Mapping[str, Exception], opened: Mapping[str, Dataset]) -> list[Finding]:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.build import place_of
 from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageError
+from segzoo.options import as_word
 from segzoo.plugins import resolve
 from segzoo.recognition import FOLDER, chosen
 from segzoo.training.data.splits import LOADING, open_part
 from segzoo.training.recipe.files import FILE
 from segzoo.training.recipe.reading import recipe_as_written
 from segzoo.training.recipe.schema import Recipe
-from segzoo.training.recipe.writing import word
 from segzoo.weights.sources import LOCAL
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _taken_over(
     told: tuple[str, ...] = ()
     if training is not None and training.kind == kind:
         options = {key: one for key, one in training.recipe.data_options.items() if key not in LOADING}
-        words = " ".join(f"{key}={word(value)}" for key, value in options.items())
+        words = " ".join(f"{key}={as_word(value)}" for key, value in options.items())
         told = (f"masks are read as {training.source} says: {words}",) if words else ()
     if kind == FOLDER:  # whose masks are numbers without names
         background = {} if labels.overlapping else {"background": labels.background}

@@ -10,7 +10,8 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import OptionError
-from segzoo.printing import as_json, printable
+from segzoo.options import as_word
+from segzoo.printing import printable
 from segzoo.training.recipe.files import NULL
 from segzoo.training.recipe.keys import GROUPS, PARTS, PLAIN
 from segzoo.training.recipe.schema import Recipe
@@ -115,9 +116,6 @@ _OPTIONS = "_options"
 #: Where the data lies and where weights go is the business of who runs the command.
 _PLACES = ("data", "root", "out")
 
-#: Words that JSON or TOML takes for something else.
-_TAKEN = ("true", "false", "null", "nan", "inf", "NaN", "Infinity")
-
 
 def train_command(recipe: Recipe, *, root: str = "", out: str = "", folds: bool = False) -> list[str]:
     """Return the words of ``segzoo train`` that train by a recipe.
@@ -164,7 +162,7 @@ def evaluate_command(
     words += ["--root", root] if root else []
     for name, value in (options or {}).items():
         if name not in ("cache", "scale"):
-            words += ["--data-option", f"{name}={word(value)}"]
+            words += ["--data-option", f"{name}={as_word(value)}"]
     return [*words, *(word for metric in metrics for word in ("--metric", metric))]
 
 
@@ -174,33 +172,21 @@ def settings(recipe: Recipe) -> list[str]:
     default = Recipe(data=recipe.data)
     for item in fields(Recipe):
         value, usual = getattr(recipe, item.name), getattr(default, item.name)
-        if item.name in _PLACES or (_plain(value) == _plain(usual) and _order(value) == _order(usual)):
+        if item.name in _PLACES or (as_word(value) == as_word(usual) and _order(value) == _order(usual)):
             continue
         part = item.name.removesuffix(_OPTIONS)
         if isinstance(value, str):  # a key whose values are words takes a word as it stands
             words.append(f"{item.name}={value}")
         elif isinstance(value, Mapping) and value and not usual:
-            words += [f"{part}.{name}={word(one)}" for name, one in value.items()]
+            words += [f"{part}.{name}={as_word(one)}" for name, one in value.items()]
         else:
-            words.append(f"{item.name}={word(value)}")
+            words.append(f"{item.name}={as_word(value)}")
     return words
 
 
 def shell(words: Sequence[str]) -> str:
     """Return a command for a shell, a setting in quotes where it needs them."""
     return " ".join(map(shlex.quote, words))
-
-
-def word(value: Any) -> str:
-    """Return a value as the ``value`` of a word ``key=value``."""
-    bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in _TAKEN
-    return str(value) if bare else as_json(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _order(value: Any) -> list[str]:
