@@ -160,6 +160,25 @@ def test_the_folders_are_recognised_here_and_in_a_devkit(tmp_path):
     assert "classes without names, parts as train.txt, val.txt" in reading.told
 
 
+def test_masks_of_cvat_are_read_with_images_that_lie_elsewhere(tmp_path):
+    colours = {0: (0, 0, 0), 1: (200, 0, 0), 2: (0, 200, 0)}
+    mask = np.where(MASK == 255, 0, MASK).astype(np.uint8)
+    root = written(
+        tmp_path, ["a", "b"], mask, lambda values: in_colours(values, lambda v: colours.get(v, (9,) * 3))
+    )
+    (root / "labelmap.txt").write_text("background:0,0,0::\ncar:200,0,0::\nroad:0,200,0::\n")
+    for name, part in (("a", "Train"), ("b", "Validation")):
+        (root / f"ImageSets/Segmentation/{part}.txt").write_text(f"{name}\n")
+    (root / "JPEGImages").rename(root / "images")
+    assert "classes as labelmap.txt says" in chosen(str(root)).told
+    data = [open_dataset(str(root), split=part) for part in ("train", "val")]
+    assert [one.names for one in data] == [["a"], ["b"]]
+    np.testing.assert_array_equal(data[0][0].mask, mask)
+    (root / "images/b.jpg").unlink()
+    with pytest.raises(FailureError, match=r"have no image in .*: b\. .*CVAT exports images"):
+        open_dataset("voc-masks", root=root, split="val")
+
+
 FORMATS = Path(os.environ.get("SEGZOO_DATA", "nowhere")).parent / "formats/datumaro_toys"
 
 

@@ -78,7 +78,7 @@ _OWN_NAME = re.compile(r"20(?:0[7-9]|1[0-2])_\d{6}")
 
 
 def recognise(glance: Glance) -> Recognition | None:
-    """Recognise folders ``JPEGImages`` and ``SegmentationClass``, here or in ``VOCdevkit``."""
+    """Recognise ``SegmentationClass`` beside ``JPEGImages`` or a label map, here or in ``VOCdevkit``."""
     inner = ["", *glance.folders(), *(f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit"))]
     places = [glance.folder / one for one in inner if _is_root(glance, one)]
     if glance.file or not places:
@@ -93,9 +93,8 @@ def recognise(glance: Glance) -> Recognition | None:
 
 
 def _is_root(glance: Glance, inner: str) -> bool:
-    return glance.has(f"{inner}/{_IMAGES}".lstrip("/")) and any(
-        glance.files("*.png", f"{inner}/{masks}".lstrip("/")) for masks in _MASKS
-    )
+    named = any(glance.has(f"{inner}/{name}".lstrip("/")) for name in (_IMAGES, _LABEL_MAP))
+    return named and any(glance.files("*.png", f"{inner}/{masks}".lstrip("/")) for masks in _MASKS)
 
 
 def voc_masks(
@@ -108,7 +107,8 @@ def voc_masks(
     """Open images and masks in Pascal VOC's folders.
 
     Args:
-        root: holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit`` with a folder of them. What
+        root: holds ``JPEGImages`` and ``SegmentationClass``, or ``VOCdevkit`` with a folder of them. Beside
+            ``labelmap.txt``, as CVAT writes it, images may lie in ``images`` or ``root`` itself. What
             ``ImageSets/Segmentation/train.txt``, ``val.txt`` and ``test.txt`` list belongs to that part;
             without those, the images of other lists, or all with masks, are divided by segzoo.
         split: ``train``, ``val``, ``test`` or ``all``.
@@ -124,9 +124,9 @@ def voc_masks(
     """
     check_split("voc-masks", split, SPLITS)
     folder = find_root(Path(root), *_MASKS)
-    if folder is None or not (folder / _IMAGES).is_dir():
+    if folder is None or not ((folder / _IMAGES).is_dir() or (folder / _LABEL_MAP).is_file()):
         raise FailureError(f"{root} needs folders {_IMAGES} and SegmentationClass, as Pascal VOC has them")
-    images = by_name(folder / _IMAGES)
+    place, images = _images(folder)
     masks = by_name(next(path for name in _MASKS if (path := folder / name).is_dir()))
     parts, remarks = _parts(folder, images, masks)
     chosen = list(dict.fromkeys(name for name, part in parts if split in ("all", part)))
@@ -135,7 +135,7 @@ def voc_masks(
             f"the split {split!r} of {folder} is empty: none of its {many(len(masks), 'mask')} is in it. "
             f"List images in {folder / _LISTS / split}.txt, one a line"
         )
-    _check_there(folder, chosen, images, masks)
+    _check_there(folder, chosen, images, masks, place)
     paths = [masks[name] for name in sorted({name for name, _ in parts}) if name in masks]
     meaning = _meaning(folder, classes, [paths[index] for index in evenly_spread(len(paths), _LOOKED_AT)])
     return Pairs(
@@ -148,6 +148,12 @@ def voc_masks(
     )
 
 
+def _images(folder: Path) -> tuple[Path, dict[str, Path]]:
+    """Return the folder of images, and its images: CVAT exports masks without them, and people add them."""
+    places = [place for name in (_IMAGES, "images", "Images", "") if (place := folder / name).is_dir()]
+    return places[0], by_name(places[0])
+
+
 # Which image belongs to which part.
 
 
@@ -155,7 +161,7 @@ def _parts(
     folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path]
 ) -> tuple[list[tuple[str, str]], list[Remark]]:
     """Return each name with its part, and what is remarkable of the lists."""
-    lists = {path.stem: _listed(path, images) for path in sorted((folder / _LISTS).glob("*.txt"))}
+    lists = {path.stem.lower(): _listed(path, images) for path in sorted((folder / _LISTS).glob("*.txt"))}
     told = {part: [name for word in words for name in lists.get(word, ())] for part, words in FOLDERS.items()}
     remarks: list[Remark] = []
     for part, names in told.items():
@@ -211,14 +217,15 @@ def _called(line: str, images: Mapping[str, Path]) -> str:
 
 
 def _check_there(
-    folder: Path, names: Sequence[str], images: Mapping[str, Path], masks: Mapping[str, Path]
+    folder: Path, names: Sequence[str], images: Mapping[str, Path], masks: Mapping[str, Path], place: Path
 ) -> None:
-    for files, inner, what in ((images, _IMAGES, "image"), (masks, "SegmentationClass", "mask")):
+    for files, inner, what in ((images, place, "image"), (masks, "SegmentationClass", "mask")):
         gone = [name for name in names if name not in files]
         if gone:
             raise FailureError(
                 f"{len(gone)} of the {len(names)} images have no {what} in {folder / inner}: {listed(gone)}. "
-                f"Add what is missing, or take it out of {_LISTS}"
+                f"Add what is missing, or take it out of {_LISTS}; CVAT exports images where 'Save images' "
+                "is ticked"
             )
 
 
