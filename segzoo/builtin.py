@@ -39,6 +39,8 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _GREYS = (".png", ".tif", ".tiff")
 _NUMBERS = (*_GREYS, ".npy")
 _IMAGE, _SCORES = ("image",), ("probabilities",)
+#: Bytes a pixel that telling objects apart takes.
+_COUNTING = 64
 _VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
 
@@ -352,7 +354,13 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         _output("contours:Contours", "the image with outlines", *_PICTURES, memory=40, needs=_IMAGE),
         _output("sheet:Sheet", "image, mask and overlay side by side", *_PICTURES, memory=96, needs=_IMAGE),
         _output("probabilities:Probabilities", "(classes, height, width), float16", ".npy", needs=_SCORES),
-        _output("coco:Coco", "an object per connected component, as COCO has it", ".json", by_rows=False),
+        _output(
+            "coco:Coco",
+            "an object per connected component, as COCO has it",
+            ".json",
+            by_rows=False,
+            joined="annotations.json",
+        ),
         _output(
             "geojson:GeoJson",
             "a polygon per connected component, in pixels",
@@ -360,13 +368,21 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
             suffix="_objects.geojson",
             by_rows=False,
         ),
-        _output("areas:Areas", "pixels and share of each class", ".csv"),
+        _output(
+            "areas:Areas",
+            "pixels, share and objects of each class",
+            ".csv",
+            memory=_COUNTING,
+            joined="areas.csv",
+        ),
     ]
 
 
 def _output(code: str, summary: str, *formats: str, **more: Any) -> OutputSpec:
     name, factory = code.partition(":")[0], f"segzoo.prediction.outputs.{code}"
     given = {"suffix": f"_{name}{formats[0]}", "by_rows": True, "together": formats, **more}
+    if "joined" in more:
+        given["joins"] = f"segzoo.prediction.outputs.{name}:join"
     return OutputSpec(name=name, factory=factory, summary=summary, formats=formats, **given)
 
 

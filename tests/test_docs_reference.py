@@ -223,7 +223,7 @@ def test_the_files_that_are_described_are_those_that_are_written(
         assert set(json.loads(line)) <= keys_of_files() | {"height", "width"}
         for name in json.loads(line)["outputs"]:
             assert f"`{name.replace('a_', 'NAME_', 1)}`" in text
-    assert (tmp_path / "masks/a_areas.csv").read_text().splitlines()[0] == "class,index,pixels,share"
+    assert (tmp_path / "masks/a_areas.csv").read_text().splitlines()[0] == "class,index,pixels,share,objects"
     coco = json.loads((tmp_path / "masks/a_coco.json").read_text())
     assert [key for key in coco if f"`{key}`" not in text] == []
 

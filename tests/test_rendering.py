@@ -171,9 +171,9 @@ def test_areas_are_a_table_of_all_classes(tmp_path):
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[1:] == [
-        ["background", "0", "3", "0.75"],
-        ["'=cell", "1", "1", "0.25"],
-        ["absent", "2", "0", "0"],
+        ["background", "0", "3", "0.75", "0"],
+        ["'=cell", "1", "1", "0.25", "1"],
+        ["absent", "2", "0", "0", "0"],
     ]
     assert result.areas == {"background": 3, "=cell": 1, "absent": 0}
 

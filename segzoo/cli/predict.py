@@ -207,7 +207,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
 
         video_output(outputs, save=not options["no_save"])
     if not options["no_save"]:
-        _check_places(found, images, videos, named, outputs, look, options)
+        _check_places(found, images, videos, named, outputs, look, options, joins=not share.name)
     if images or videos:
         predictor = _predictor(options, images)
         if named:
@@ -232,6 +232,8 @@ def _check_places(
     outputs: list[str],
     look: OutputOptions,
     options: dict[str, Any],
+    *,
+    joins: bool,
 ) -> None:
     """Refuse, before weights are fetched, what would replace files or be taken for images by the next run."""
     from segzoo.files import keep_apart, refuse_taken
@@ -246,7 +248,7 @@ def _check_places(
     keep_apart(out, found.searched)
     refuse_mask_folders(out, [*images, *videos], outputs, look)
     if not options["resume"]:  # else it takes the manifest, and the weights, to say which files are ours
-        refuse_outputs(out, [*images, *videos], outputs, look, inputs=inputs)
+        refuse_outputs(out, [*images, *videos], outputs, look, inputs=inputs, joins=joins)
 
 
 def _run(
@@ -294,6 +296,9 @@ def _run(
                 done.segmentation.overlay(options["opacity"]).show(title=done.source.origin)
     if skipped:
         echo(f"{skipped} were done before")
+    for path in job.joined:
+        left_out = f", without the {len(troubles)} that failed" if troubles else ""
+        echo(f"{printable(path)}: all images{left_out}")
     if len(troubles) == len(sources) and "" not in missing:
         raise MissingExtraError("; ".join(sorted(missing)))
     return troubles

@@ -16,7 +16,8 @@ from segzoo.images import has_suffix, readable_suffixes
 from segzoo.images.volumes import volume_suffix
 from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.concurrency import side_by_side
-from segzoo.prediction.manifest import Manifest, written_into
+from segzoo.prediction.joining import join_outputs, joined_paths
+from segzoo.prediction.manifest import ALL_IMAGES, Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.outputs.writing import needs, output_path, written_as
 from segzoo.prediction.pipeline import Stages, run_stages
@@ -146,6 +147,9 @@ class Job:
         check_outputs(self.outputs, self.options)
         for name in self.options.classes:
             class_index(predictor.config.labels, name)
+        #: Files of all images that the last run wrote.
+        self.joined: tuple[Path, ...] = ()
+        self._joins = save and not part
         self.keeps, self.any_size, self.films = (
             needs(self.outputs, "probabilities") > 0,
             any_size,
@@ -195,9 +199,11 @@ class Job:
                 owns=self._owns,
                 resume=self.resume,
                 labels=self.predictor.config.labels,
+                joins=self._joins,
             )
             self._volumes.expect(images)
         yield from done
+        failed: set[str] = set()
         stages = Stages(
             prepare=_within_memory(self._read),
             kind=_kind,
@@ -212,13 +218,34 @@ class Job:
             probabilities=self.keeps,
         )
         for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency):
+            if outcome.result is None:
+                failed.add(outcome.item.origin)
             yield outcome.result or self._failed(outcome.item, outcome.error)
         for video in videos:
             try:
                 yield self._film(video)
             except SegzooError as error:
                 yield self._failed(video, error)
+        if self._joins:
+            there = [one for one in sources if not isinstance(one, VideoSource) and one.origin not in failed]
+            self.joined = join_outputs(
+                self.out,
+                there,
+                self.outputs,
+                self.options,
+                self.predictor.config.labels,
+                self._keeping_joined,
+            )
         self.predictor.tell_watched()
+
+    def _keeping_joined(self) -> Keeping:
+        """Return what records a file of all images."""
+
+        def naming(parts: Mapping[Path, Path]) -> None:
+            if self.manifest is not None:
+                self.manifest.add(ALL_IMAGES, outputs=tuple(parts), parts=parts)
+
+        return Keeping(self._owns, naming)
 
     def _done_before(self, sources: Sequence[Source | VideoSource]) -> set[str]:
         """Return the origins of what an earlier run did; of a volume, all of its pages or none."""
@@ -370,6 +397,7 @@ def refuse_outputs(
     owns: Callable[[Path], bool] | None = None,
     resume: bool = False,
     labels: Labels | None = None,
+    joins: bool = True,
 ) -> None:
     """Raise where what is written for sources would replace what must stay; remove stale parts beside it.
 
@@ -382,6 +410,7 @@ def refuse_outputs(
         owns: whether an earlier run wrote a file; see `segzoo.files.Keeping`.
         resume: whether that was asked for, for the text.
         labels: which may overlap, so that each class has a file; ``None`` where weights are not read yet.
+        joins: whether files of all images are written too.
 
     Raises:
         OptionError: the outputs cannot be written together.
@@ -394,6 +423,8 @@ def refuse_outputs(
         with suppress(OptionError):  # a video that cannot be written as what was asked for says so itself
             camera = isinstance(one, VideoSource) and one.is_camera
             (shot if camera else paths).extend(_output_paths(out, one, outputs, options, labels))
+    if joins and any(not isinstance(one, VideoSource) for one in inputs):
+        paths.extend(joined_paths(out, outputs).values())
     for folder in {path.parent for path in (*paths, *shot)}:
         sweep(folder)
     # The pages of a volume have it in common.

@@ -8,7 +8,8 @@
 
 ``outputs`` are the files with their sizes, ``times`` when they were last changed, in nanoseconds. A line is
 there before its files get their names, so that a run that was killed knows them again. A failed image has
-``error`` in place of outputs and areas.
+``error`` in place of outputs and areas. The input ``*`` stands for all images: its files are those that join
+what was written for single ones.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _BEGINS, _LONGEST = b'{"input": ', 1 << 20
 #: Of more classes, a line has only those that cover something: others would make a megabyte of it.
 _MOST_AREAS = 256
+#: The input of files that join what was written for single images.
+ALL_IMAGES = "*"
 #: What the manifests of runs are called: one, or one for each of the runs that share the work.
 MANIFEST = "manifest{part}.jsonl"
 

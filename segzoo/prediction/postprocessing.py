@@ -309,6 +309,59 @@ def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:
     return Components(spread, classes[found], areas)
 
 
+class ComponentCount:
+    """Counts the connected components of each class of a mask that comes some rows at a time.
+
+    Args:
+        connectivity: 4 or 8: whether pixels that share a corner only are joined.
+    """
+
+    def __init__(self, connectivity: int = 8) -> None:
+        self._connectivity = connectivity
+        self._counts = np.zeros(0, np.int64)
+        #: Class and component of each pixel of the last row.
+        self._classes, self._numbers = np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def add(self, mask: NDArray[Any]) -> None:
+        """Take the next rows, ``(n, W)``."""
+        found = find_components(mask, self._connectivity)
+        self._count(found.classes, 1)
+        before, width = int(self._numbers.max(initial=-1)) + 1, mask.shape[1]
+        roots = np.arange(before + len(found.classes))
+        if before:
+            one, other = self._meeting(mask[0].astype(np.int64), found.numbers[0] + before, width)
+            roots = _joined(len(roots), one, other)
+            # Each pair that was apart leaves one component less.
+            classes = np.zeros(len(roots), np.int64)
+            classes[self._numbers] = self._classes
+            classes[before:] = found.classes
+            self._count(classes[roots != np.arange(len(roots))], -1)
+        self._classes = mask[-1].astype(np.int64)
+        self._numbers = np.unique(roots[found.numbers[-1] + before], return_inverse=True)[1]
+
+    def of(self, index: int) -> int:
+        """Return the components of a class in all rows so far."""
+        return int(self._counts[index]) if index < len(self._counts) else 0
+
+    def _count(self, classes: NDArray[np.int64], sign: int) -> None:
+        counts = np.bincount(classes, minlength=len(self._counts))
+        counts[: len(self._counts)] = self._counts + sign * counts[: len(self._counts)]
+        self._counts = counts
+
+    def _meeting(
+        self, classes: NDArray[np.int64], numbers: NDArray[np.int64], width: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pairs of components of the last row and the next that touch."""
+        pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for shift in (-1, 0, 1) if self._connectivity == 8 else (0,):
+            above = slice(max(shift, 0), width + min(shift, 0))
+            below = slice(max(-shift, 0), width + min(-shift, 0))
+            same = self._classes[above] == classes[below]
+            pairs.append((self._numbers[above][same], numbers[below][same]))
+        one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        return one, other
+
+
 def _touching(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],

@@ -29,8 +29,8 @@ LABELS = Labels(
     classes=("background", "cell", "nucléus & <co>"), palette=((0, 0, 0), (200, 9, 30), (20, 90, 255))
 )
 OUTPUTS = ("coco", "cvat", "imagej", "labelme", "labelstudio", "qupath", "yolo")
-#: Outputs that a data set of their own reads, with the suffix of their files.
-READ = {"coco": "_coco.json", "cvat": "_cvat.xml", "labelme": ".json", "yolo": ".txt"}
+#: Outputs that a data set of their own reads.
+READ = ("coco", "cvat", "labelme", "labelstudio", "yolo")
 
 
 def masks() -> dict[str, np.ndarray]:
@@ -80,6 +80,8 @@ def read_back(folder: Path, output: str, labels: Labels = LABELS, **options) -> 
         (folder / "data.yaml").write_text(json.dumps({"train": ".", "names": names}), encoding="utf-8")
     if output == "labelme":
         (folder / "labels.txt").write_text("\n".join(names), encoding="utf-8")
+    if output == "labelstudio":
+        options["predictions"] = True
     data = open_dataset(output, root=folder, split="all", classes=names, **options)
     (sample,) = data
     return sample.mask
@@ -98,6 +100,8 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", masks())
 def test_a_mask_comes_back_to_the_pixel(tmp_path, output, kind):
     mask = masks()[kind]
+    if output == "labelstudio" and mask.max() < 2:
+        pytest.skip("Label Studio's tasks name no class that they do not use")
     written(tmp_path, mask, output)
     assert np.array_equal(read_back(tmp_path, output), mask)
 
@@ -144,7 +148,7 @@ def test_cvat_knows_the_image_by_its_name_and_colours_of_classes(tmp_path):
 
 def test_label_studio_gets_per_cent_and_brushes(tmp_path):
     (task,) = json.loads(written(tmp_path, masks()["holes"], "labelstudio").read_text(encoding="utf-8"))
-    assert task["data"]["image"].endswith("?d=a b.png")
+    assert task["data"]["image"].endswith("?d=a%20b.png")
     kinds = [one["type"] for one in task["predictions"][0]["result"]]
     assert kinds == ["brushlabels", "brushlabels"]
     (task,) = json.loads(written(tmp_path / "b", masks()["full"], "labelstudio").read_text(encoding="utf-8"))

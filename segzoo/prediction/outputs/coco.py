@@ -5,18 +5,22 @@ Polygons are in pixels: x to the right, y down, from the top left corner of the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
+from segzoo import json_text
 from segzoo.prediction.outputs.interface import Band, Output, to_json
 from segzoo.prediction.outputs.outlines import find_outlines
+from segzoo.printing import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
 
     from numpy.typing import NDArray
 
+    from segzoo.prediction.outputs.interface import Written
     from segzoo.prediction.postprocessing import Instances
     from segzoo.specs import Labels
 
@@ -31,6 +35,58 @@ class Coco(Output):
         return to_json(
             to_coco(instances, found.labels, band.file_name, options.coco, simplify=options.simplify)
         )
+
+
+def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
+    """Write the COCO data set of all images of a run, with ids of its own."""
+    with CocoWriter(file, labels) as writer:
+        for one in files:
+            data = json_text.read(one.path)
+            (image,) = data["images"]
+            writer.add(one.image, (image["height"], image["width"]), data["annotations"])
+
+
+class CocoWriter:
+    """A COCO data set that is written image by image.
+
+    Args:
+        file: open for writing.
+        labels: of the classes.
+    """
+
+    def __init__(self, file: BinaryIO, labels: Labels) -> None:
+        self._file, self._images, self._annotations = file, 0, 0
+        #: What the file says of images; annotations are written at once.
+        self._told: list[bytes] = []
+        head = as_json(coco_head(labels), separators=(",", ":")).removesuffix("}")
+        file.write(head.encode() + b',"annotations":[')
+
+    def add(self, file_name: str, size: tuple[int, int], annotations: Iterable[Mapping[str, Any]]) -> None:
+        """Add an image with its annotations, which get ids of this file.
+
+        Args:
+            file_name: of the image.
+            size: its (height, width).
+            annotations: see `coco_annotation`.
+        """
+        self._images += 1
+        height, width = size
+        told = {"id": self._images, "file_name": file_name, "height": height, "width": width}
+        self._told.append(as_json(told, separators=(",", ":")).encode())
+        for one in annotations:
+            self._annotations += 1
+            mine = {**one, "id": self._annotations, "image_id": self._images}
+            comma = b"," if self._annotations > 1 else b""
+            self._file.write(comma + b"\n" + as_json(mine, separators=(",", ":")).encode())
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what follows the last annotation, unless something went wrong."""
+        if kind is None:
+            self._file.write(b'\n],"images":[\n' + b",\n".join(self._told) + b"\n]}\n")
 
 
 def category_ids(labels: Labels) -> dict[int, int]:

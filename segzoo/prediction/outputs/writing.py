@@ -63,12 +63,12 @@ def make_output(spec: OutputSpec) -> Output:
     Raises:
         PluginError: it cannot be made.
     """
-    with _blamed(spec, "cannot be made"):
+    with blamed(spec, "cannot be made"):
         return resolve(spec.factory)(**spec.options)
 
 
 @contextmanager
-def _blamed(spec: OutputSpec, what: str) -> Iterator[None]:
+def blamed(spec: OutputSpec, what: str) -> Iterator[None]:
     """Turn what an output raises, and nobody expects, into a `PluginError` that names it."""
     try:
         yield
@@ -520,7 +520,7 @@ class _Drawing:
         """Draw a part of the image, and write its rows without those around them."""
         files = self.files
         band = Band(segmentation, files.options, self._suffix, files.source, files.size)
-        with _blamed(self.spec, f"cannot draw {files.source or self.path}"):
+        with blamed(self.spec, f"cannot draw {files.source or self.path}"):
             drawn = self._output.draw(band)
         with writing(self.path):
             if isinstance(drawn, bytes):
@@ -570,7 +570,7 @@ def drawn_pages(
     for name, index, path in written_as(paths, labels, options):
         one = segmentation if index is None else segmentation.of_class(index)
         spec = find_output(name)
-        with _blamed(spec, f"cannot draw {source}"):
+        with blamed(spec, f"cannot draw {source}"):
             drawn = make_output(spec).draw(Band(one, options, _format(spec, path), source, size))
         mask = np.asarray(drawn)
         found[path] = mask.astype(np.uint8) if mask.dtype == np.bool_ else mask

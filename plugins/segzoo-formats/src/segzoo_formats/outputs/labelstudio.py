@@ -13,6 +13,7 @@ The format: https://labelstud.io/guide/predictions
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class LabelStudio(Output):
             _result(number, one, found.labels, found.size) for number, one in enumerate(outlines, start=1)
         ]
         predictions = [{"model_version": "segzoo", "result": results}]
-        return to_json([{"data": {"image": _LOCAL + band.file_name}, "predictions": predictions}])
+        return to_json([{"data": {"image": _address(band.file_name)}, "predictions": predictions}])
 
 
 def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
@@ -50,9 +51,13 @@ def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:
     file.write(b"[")
     for number, one in enumerate(files):
         (task,) = json_text.read(one.path)
-        task["data"]["image"] = _LOCAL + one.image
+        task["data"]["image"] = _address(one.image)
         file.write((b",\n" if number else b"\n") + to_json(task).rstrip(b"\n"))
     file.write(b"\n]\n")
+
+
+def _address(image: str) -> str:
+    return _LOCAL + quote(image, errors="surrogateescape")
 
 
 def _result(number: int, one: Outline, labels: Labels, size: tuple[int, int]) -> dict[str, Any]:
