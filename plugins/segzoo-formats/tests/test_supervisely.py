@@ -212,8 +212,8 @@ def test_what_the_files_hold_besides_is_told(tmp_path):
     data = opened(tmp_path)
     said = [(one.kind, one.what) for one in data.remarks]
     assert said == [
-        ("no-area", "1 object is lines or points"),
-        ("no-area", "1 polygon has no three corners"),
+        ("no-area", "1 object has no area: lines, points"),
+        ("no-area", "1 polygon has fewer than three corners"),
         ("no-objects", "1 image has no objects"),
         ("unlisted", "1 image has no annotation file"),
     ]

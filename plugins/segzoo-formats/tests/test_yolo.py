@@ -312,16 +312,37 @@ def test_values_of_masks_are_led_to_classes_as_the_file_says(tmp_path):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_a_mask_of_one_class_holds_0_and_1(tmp_path, mode):
+    put(tmp_path, "images/a")
+    mask = np.zeros(SIZE, np.uint8)
+    mask[2:5] = 1
+    (tmp_path / "masks").mkdir()
+    picture = Image.fromarray(mask.astype(bool) if mode == "1" else mask)
+    picture.save(tmp_path / "masks/a.png")
+    (tmp_path / "data.yaml").write_text("train: images\nmasks_dir: masks\nnames: [crack]\n")
+    data = opened(tmp_path)
+    assert data.labels.classes == ("background", "crack")
+    np.testing.assert_array_equal(data[0].mask, mask)
+
+
 @pytest.mark.parametrize("seed", range(4))
-def test_outlines_are_drawn_as_opencv_fills_them(tmp_path, seed):
+def test_outlines_are_drawn_as_ultralytics_draws_them_for_semantic_segmentation(tmp_path, seed):
     cv2 = pytest.importorskip("cv2")
     random = np.random.default_rng(seed)
-    rings = random.uniform(-0.1, 1.1, (5, random.integers(3, 9), 2)).astype(np.float32)
-    put(tmp_path, "images/a", *(" ".join(map(str, [0, *ring.ravel()])) for ring in rings))
-    (tmp_path / "classes.txt").write_text("cat\n")
+    rings = [random.uniform(-0.1, 1.1, (random.integers(3, 9), 2)).astype(np.float32) for _ in range(6)]
+    classes = random.integers(0, 3, 6).tolist()
+    lines = (" ".join(map(str, [one, *ring.ravel()])) for one, ring in zip(classes, rings, strict=True))
+    put(tmp_path, "images/a", *lines)
+    (tmp_path / "classes.txt").write_text("cat\ndog\ncow\n")
+    drawn = []
+    for one, ring in zip(classes, rings, strict=True):
+        mask = np.zeros(SIZE, np.uint8)
+        cv2.fillPoly(mask, [(ring * np.array(SIZE[::-1], np.float32)).astype(np.int32)], 1)
+        drawn.append((int(mask.sum()), mask.astype(bool), one + 1))
     expected = np.zeros(SIZE, np.uint8)
-    for ring in rings:
-        cv2.fillPoly(expected, [(ring * np.array(SIZE[::-1], np.float32)).astype(np.int32)], 1)
+    for _, mask, one in sorted(drawn, key=lambda each: -each[0]):
+        expected[mask] = one
     np.testing.assert_array_equal(opened(tmp_path)[0].mask, expected)
 
 

@@ -409,10 +409,21 @@ def _remarks(
     return [
         *name_remarks(meta.kinds),
         *counted("damaged", "error", "cannot be read", "Export them again.", notes["damaged"], "file"),
-        *counted("boxes", "note", "are rectangles", "They are drawn as such.", notes["boxes"], "object"),
-        *counted("no-area", "note", "are lines or points", "They are left out.", notes["flat"], "object"),
-        *counted("no-area", "warning", "have no three corners", "Redraw them.", notes["thin"], "polygon"),
-        *counted("no-objects", "note", "have no objects", "They are background.", notes["empty"], "image"),
+        *counted("boxes", "note", "have a rectangle for an outline", "", notes["boxes"], "object"),
+        *counted(
+            "no-area", "note", "have no area: lines, points", "They are left out.", notes["flat"], "object"
+        ),
+        *counted(
+            "no-area", "warning", "have fewer than three corners", "Redraw them.", notes["thin"], "polygon"
+        ),
+        *counted(
+            "no-objects",
+            "note",
+            "have no objects",
+            "All of such an image is background.",
+            notes["empty"],
+            "image",
+        ),
         *counted("unlisted", "note", "have no annotation file", "They are not read.", bare, "image"),
         *counted("no-part", "warning", "are in no part", "Only split=all has them.", notes["apart"], "image"),
     ]

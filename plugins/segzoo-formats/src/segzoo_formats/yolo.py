@@ -255,7 +255,7 @@ def _mapping(path: Path, value: object) -> dict[str, str] | None:
         return None
     if not isinstance(value, dict):
         raise FailureError(f"{path}: label_mapping must be a mapping of numbers to numbers")
-    return {str(key): str(said) for key, said in value.items()}
+    return {str(key).strip(): _text(said) or "ignore_label" for key, said in value.items()}
 
 
 def _text(value: object) -> str:
@@ -629,15 +629,17 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
         *counted(
             "boxes",
             "warning",
-            "are boxes without an outline",
+            "have a box and no outline",
             "What lies in them is neither trained on nor scored. Draw their outlines.",
             boxes,
             "object",
         ),
         *counted("orphan", "warning", "have no image", "Add the images.", orphans, "label file"),
-        *counted("no-area", "note", "have no area", "They are drawn as lines or points.", thin, "object"),
-        *counted("outside", "note", "are outside of their image", "They are not drawn.", outside, "object"),
-        *counted("no-objects", "note", "have no objects", "They are background.", empty, "image"),
+        *counted("no-area", "note", "have no area", "A line or a point is drawn.", thin, "object"),
+        *counted("outside", "note", "lie outside of the image", "They are not drawn.", outside, "object"),
+        *counted(
+            "no-objects", "note", "have no objects", "All of such an image is background.", empty, "image"
+        ),
         *name_remarks(project.names.values()),
     ]
 
@@ -684,25 +686,29 @@ def _masks(project: _Project, found: _Found, classes: Sequence[str] | str, *, ov
             f"{len(alone)} of the {len(found.items)} images of {project.source} have no mask: there is no "
             f"{listed(alone, 4)}"
         )
-    values, ignored = _mapped(project)
-    return valued_pairs(pairs, project.names, classes, source=project.source, values=values, ignored=ignored)
+    names = project.names
+    if len(names) == 1:  # a mask of one class has two values
+        names = {0: "background", 1: next(iter(names.values()))}
+    values, ignored = _mapped(project, names)
+    return valued_pairs(pairs, names, classes, source=project.source, values=values, ignored=ignored)
 
 
-def _mapped(project: _Project) -> tuple[dict[int, int] | None, set[int]]:
+def _mapped(project: _Project, names: Mapping[int, str]) -> tuple[dict[int, int] | None, set[int]]:
     """Return the class of each value in masks, where the file says it, and the values that are ignored."""
     if project.mapping is None:
         return None, {_VOID}
-    values: dict[int, int] = {}
-    ignored = {_VOID}
+    # A value that is not mentioned stays as it is.
+    values, ignored = {number: number for number in names}, {_VOID}
     for key, said in project.mapping.items():
-        if not re.fullmatch(r"-?\d+", str(key)) or not re.fullmatch(r"\d+|ignore_label", str(said)):
+        if not re.fullmatch(r"-?\d+", key) or not re.fullmatch(r"\d+|ignore_label", said):
             raise FailureError(
                 f"{project.source}: label_mapping leads from {key} to {said}; it must lead from numbers to "
                 "numbers of classes or to ignore_label"
             )
-        if said == "ignore_label":
+        if said in ("ignore_label", str(_VOID)):
             ignored.add(int(key))
-        elif int(said) not in project.names:
+            values.pop(int(key), None)
+        elif int(said) not in names:
             raise FailureError(f"{project.source}: label_mapping leads to class {said}, which has no name")
         else:
             values[int(key)] = int(said)
