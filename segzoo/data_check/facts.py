@@ -221,6 +221,7 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
     alpha = None if info is None else info.alpha
     nodata = None if info is None else info.nodata
     bands, levels, taken, scaled, unscaled = _scaled(pixels, info)
+    sketch, tint = _sketch(levels, SKETCH)
     gone = missing(pixels, nodata) if measure else None
     return ImageFacts(
         size=pixels.shape[:2],
@@ -229,8 +230,8 @@ def facts_of(pixels: NDArray[Any], info: ImageInfo | None, *, measure: bool) -> 
         bands=band_names(pixels.shape[2], info),
         alpha=alpha,
         coding="" if info is None else str(info.extra.get("coding", "")),
-        sketch=_sketch(levels, SKETCH),
-        tint=_tint(levels),
+        sketch=sketch,
+        tint=tint,
         uniform=bool(levels.min() == levels.max()),
         names=taken,
         taken=_measured(bands, levels, scaled=not unscaled) if measure else (),
@@ -273,7 +274,7 @@ def look_again(path: Path, side: int, *, page: int | None = None) -> NDArray[np.
 
 def grey_of(pixels: NDArray[Any], info: ImageInfo | None, side: int) -> NDArray[np.uint8]:
     """Return an image that is in memory in small and grey; arguments as those of `facts_of`."""
-    return _sketch(_scaled(pixels, info)[1], side)
+    return _sketch(_scaled(pixels, info)[1], side)[0]
 
 
 def _channels(count: int, alpha: int | None) -> int:
@@ -309,22 +310,15 @@ def _stretched(bands: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint((wide - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
-def _tint(levels: NDArray[np.uint8]) -> float:
-    """Return by how many levels red, green and blue differ in the middle, in small; 0 for grey."""
-    if levels.shape[2] != 3:
-        return 0.0
-    small = Image.fromarray(levels).resize((SKETCH, SKETCH), Image.Resampling.BOX, reducing_gap=2)
-    colours = np.asarray(small, np.int16)
-    return float((colours.max(axis=2) - colours.min(axis=2)).mean())
-
-
-def _sketch(levels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return an image in small and grey, for comparing."""
-    if levels.shape[2] == 3:
-        grey = Image.fromarray(levels).convert("L")
-    else:
-        grey = Image.fromarray(levels.mean(axis=2).astype(np.uint8))
-    return np.asarray(grey.resize((side, side), Image.Resampling.BOX, reducing_gap=2))
+def _sketch(levels: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
+    """Return an image in small and grey, for comparing, and by how many levels its colours differ."""
+    coloured = levels.shape[2] == 3
+    small = Image.fromarray(levels if coloured else levels.mean(axis=2).astype(np.uint8))
+    small = small.resize((side, side), Image.Resampling.BOX, reducing_gap=2)
+    if not coloured:
+        return np.asarray(small), 0.0
+    colours = np.asarray(small)
+    return np.asarray(small.convert("L")), float((colours.max(axis=2) - colours.min(axis=2)).mean())
 
 
 def _alone(info: ImageInfo) -> AbstractContextManager[Any]:
