@@ -86,15 +86,15 @@ def _said(value: Any) -> str:
 def recognise(path: str | os.PathLike[str]) -> list[Reading]:
     """Return every way to read a folder or a file, by the names of data sets.
 
-    Where masks are files beside images, several may read the very same files, and the most particular counts:
-    a data set with classes of its own, such as Pascal VOC 2012, before a format, such as Pascal VOC's
-    folders; and a format before the plain reading, two folders of images and masks.
+    A format whose masks are image files comes before the plain reading, two folders of images and masks, as
+    both read the same files. A data set with classes of its own, such as Pascal VOC 2012, hides no other:
+    files that are called like its own may be anybody's, so the person chooses.
 
     Args:
         path: of a folder or a file that exists.
     """
     glance, found = Glance(path), []
-    particular: set[str] = set()
+    formats: set[str] = set()
     for name, (spec, _) in zoo.registry("datasets").items():
         if not spec.recognise:
             continue
@@ -104,12 +104,8 @@ def recognise(path: str | os.PathLike[str]) -> list[Reading]:
             continue
         if told is not None:
             found.append(Reading(name, told.told, told.root or glance.path, told.options, told.masks))
-            particular |= {name} if spec.labels is not None and told.masks else set()
-    if particular:
-        found = [one for one in found if one.name in particular or not (one.masks or one.name == FOLDER)]
-    elif any(one.masks for one in found if one.name != FOLDER):
-        found = [one for one in found if one.name != FOLDER]
-    return found
+            formats |= {name} if spec.labels is None and told.masks and name != FOLDER else set()
+    return [one for one in found if one.name != FOLDER or not formats]
 
 
 def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:

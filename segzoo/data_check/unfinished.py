@@ -66,7 +66,11 @@ def _alike(look: Look) -> float | None:
     side = bright if bright[objects].mean() >= _STANDS_OUT else ~bright
     if side[objects].mean() < _STANDS_OUT or 2 * np.count_nonzero(side) > side.size:
         return None
-    return float(np.count_nonzero(side) / np.count_nonzero(objects))
+    # Where objects are few, the threshold divides the noise between them: what is like them is as bright as
+    # nine tenths of their pixels.
+    lowest, highest = np.quantile(grey[objects], [1 - _STANDS_OUT, _STANDS_OUT])
+    like = grey >= lowest if side is bright else grey <= highest
+    return float(np.count_nonzero(like) / (_STANDS_OUT * np.count_nonzero(objects)))
 
 
 def _threshold(grey: NDArray[np.float32]) -> float:

@@ -35,7 +35,7 @@ _KINDS = (
     _Kind(
         "archive",
         (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
-        "Unpack it and check the folder. Those of a data set that segzoo knows are unpacked by "
+        "Unpack and check the folder. Archives of a data set that segzoo knows are unpacked by "
         "`segzoo data prepare NAME --source FILE --out DIR`.",
     ),
     _Kind(
@@ -46,7 +46,7 @@ _KINDS = (
     ),
     _Kind("HDF5 file", (".h5", ".hdf5", ".hdf"), "They are not read. Save each image and mask with h5py."),
     _Kind(
-        "array file of several arrays",
+        "NumPy archive",
         (".npz",),
         "They are not read. Save each image and mask as a .npy file of its own.",
     ),
@@ -61,15 +61,22 @@ _KINDS = (
         "They are not read. Save a list of images and masks as CSV with the columns image and mask.",
     ),
     _Kind(
-        "table of a columnar store",
+        "columnar file",
         (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb"),
         "They are not read as files. A data set on the Hugging Face Hub opens as --data hf:ORG/NAME.",
     ),
     _Kind(
-        "layered picture of a drawing program",
+        "drawing file",
         (".psd", ".xcf", ".kra", ".svg", ".ai"),
         "They are not read. Export the image and the mask as PNG.",
     ),
+    _Kind(
+        "ImageJ region",
+        (".roi",),
+        "They are not read. In ImageJ, make a mask of the regions (Edit > Selection > Create Mask), and save "
+        "it as PNG or TIFF.",
+    ),
+    _Kind("NRRD file", (".nrrd", ".seg.nrrd"), "They are not read. Save them as NIfTI (.nii.gz)."),
     _Kind(
         "map layer",
         (".shp", ".gpkg", ".kml", ".geojson"),
