@@ -79,6 +79,16 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.geojson:recognise",
         ),
         DatasetSpec(
+            name="huggingface",
+            factory="segzoo_formats.huggingface:huggingface",
+            splits=_SPLITS,
+            summary="data sets of the Hugging Face Hub, and folders of Parquet files: hf:org/name",
+            layout="hf:org/name, hf:org/name@revision, hf:./folder: a column of images, and one of masks",
+            homepage="https://huggingface.co/datasets",
+            recognise="segzoo_formats.huggingface:recognise",
+            scheme="hf:",
+        ),
+        DatasetSpec(
             name="kitti-semantic",
             factory="segzoo_formats.kitti:kitti",
             splits=_SPLITS,
