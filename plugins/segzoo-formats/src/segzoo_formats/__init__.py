@@ -89,6 +89,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             scheme="hf:",
         ),
         DatasetSpec(
+            name="imagej",
+            factory="segzoo_formats.imagej:imagej",
+            splits=_SPLITS,
+            summary="your own images with ImageJ's regions of interest",
+            layout="a.tif with a_rois.zip, RoiSet_a.zip or a.roi; RoiSet.zip in a folder with one image",
+            recognise="segzoo_formats.imagej:recognise",
+        ),
+        DatasetSpec(
             name="kitti-semantic",
             factory="segzoo_formats.kitti:kitti",
             splits=_SPLITS,
