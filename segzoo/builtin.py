@@ -159,10 +159,11 @@ def segzoo_datasets() -> Iterable[DatasetSpec]:
         DatasetSpec(
             name="folder",
             factory="segzoo.datasets.folder:FolderDataset",
+            recognise="segzoo.datasets.folder:recognise",
             splits=("train", "val", "test"),
-            summary="your own images and masks in two folders, or in a list of pairs",
-            layout="images/ and masks/ (or imgs/, labels/), one mask per image with the same stem; "
-            "or a list of pairs, .csv or .json",
+            summary="your own images and masks, in folders or in a list of pairs",
+            layout="images/ and masks/ (or imgs/, labels/), or masks beside their images, paired by their "
+            "names; or a list of pairs, .csv or .json",
         ),
     ]
 

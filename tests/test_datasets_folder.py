@@ -351,7 +351,7 @@ def test_json_lists_pairs_by_split_or_with_fields_of_view(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("file,truth\na,b", "must name the columns image and mask"),
+        ("x,y\na,b", "must name the columns image and mask"),
         ("image,mask\nabsent.png,b.png", r"entry 1: there is no image .*absent\.png"),
         ("image,mask\n,b.png", "entry 1: it names no image"),
         ("image,mask\n", "lists no pairs"),

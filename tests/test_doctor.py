@@ -399,9 +399,15 @@ def test_a_class_that_is_missing_where_it_counts_is_told(tmp_path: Path) -> None
 
 
 def test_an_empty_split_is_told_before_training_finds_it(tmp_path: Path) -> None:
-    report = check_data(folder(tmp_path / "train", names=("n.00", "n.02")).parent)
-    assert "no image with a mask is for val" in finding(report, "empty-split").what
+    report = check_data(folder(tmp_path / "val", names=("n.00", "n.02")).parent)
+    assert "no image with a mask is for train" in finding(report, "empty-split").what
     assert not trains(str(tmp_path))
+
+
+def test_where_nobody_made_a_part_for_validation_the_command_takes_it_from_train(tmp_path: Path) -> None:
+    report = check_data(folder(tmp_path / "train", names=NAMES[:4]).parent)
+    assert "no-val" in kinds(report, "warning")
+    assert "split.share=0.25 split.of=train" in report.command
 
 
 def test_mean_std_shares_and_weights_are_those_of_all_pixels(tmp_path: Path) -> None:

@@ -57,11 +57,12 @@ def test_each_class_has_a_file(tmp_path, spelled):
         np.testing.assert_array_equal(data[number].mask, discs())
 
 
-def test_the_folders_of_masks_name_the_classes_where_nobody_does(tmp_path):
-    data = FolderDataset(folder(tmp_path, "{word}/{name}.png"), "all", overlapping=True)
+@pytest.mark.parametrize("spelled", ["{word}/{name}.png", "{name}_{word}.png", "{name}_{word}_mask.png"])
+def test_the_names_of_masks_name_the_classes_where_nobody_does(tmp_path, spelled):
+    data = FolderDataset(folder(tmp_path, spelled), "all", overlapping=True)
     assert data.labels.classes == ("left", "right")
     with pytest.raises(OptionError, match="say which classes overlap"):
-        FolderDataset(folder(tmp_path / "flat", "{name}_{word}.png"), "all", overlapping=True)
+        FolderDataset(folder(tmp_path / "plain", "{name}.png", discs(1)), "all", overlapping=True)
 
 
 @pytest.mark.parametrize("kind", ["pages", "first", "last", "channels"])

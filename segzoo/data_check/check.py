@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from segzoo.data_check.facts import BandFacts, ImageFacts
-    from segzoo.data_check.layout import Layout
     from segzoo.data_check.source import Overlaps, Source
     from segzoo.data_check.survey import Look
+    from segzoo.datasets.pairing import Pairing
     from segzoo.interfaces import Dataset, Remark
 
 #: Images from which mean and std are measured, evenly spread; every file is opened all the same.
@@ -241,7 +241,7 @@ def _intensity(bands: Sequence[BandFacts]) -> str:
     return f"range:{low:.6g},{highs[-1]:.6g}"
 
 
-def _relative(look: Look, layout: Layout) -> Look:
+def _relative(look: Look, layout: Pairing) -> Look:
     """Return a look that calls its files as they lie below the root."""
     image, mask = (shown(path, layout.root) for path in (look.image_path, look.mask_path))
     return replace(look, image_path=image, mask_path=mask)

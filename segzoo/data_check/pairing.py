@@ -1,35 +1,70 @@
-"""Findings about names and folders: what does not pair, and what training would not find."""
+"""Findings about names and folders: how files pair, what does not, and what training is told."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
-from segzoo.data_check.layout import MASK_SUFFIX, SPLITS
 from segzoo.data_check.report import Finding, Severity
 from segzoo.data_check.survey import shown
-from segzoo.datasets.naming import IMAGES, MASKS
+from segzoo.datasets.pairing import MASK_SUFFIX, SPLITS
+from segzoo.datasets.splits import groups_of
 from segzoo.options import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from segzoo.data_check.layout import Layout
+    from segzoo.datasets.pairing import Pairing
 
 _SHOWN = 20
+#: Pairs that are shown where they were found by the part of names that varies.
+_PAIRS = 3
 
 
-def pairing(layout: Layout) -> Iterator[Finding]:
-    """Tell of files without a partner, of two files for one, and of folders under other names."""
+def pairing(layout: Pairing) -> Iterator[Finding]:
+    """Report how files pair, files without a partner, two files for one, and the parts."""
+    yield from _choices(layout)
     yield from _unpaired(layout)
     yield from _names(layout)
-    yield from _folders(layout)
+    yield from _aside(layout)
     yield from _splits(layout)
 
 
-def _unpaired(layout: Layout) -> Iterator[Finding]:
+def _choices(layout: Pairing) -> Iterator[Finding]:
+    if not layout.choices:
+        return
+    ways = [
+        f"{one.told}: {shlex.join(f'data.{key}={value}' for key, value in one.options.items())}"
+        for one in layout.choices
+    ]
+    ends = any("mask_suffix" in one.options for one in layout.choices)
+    classes = (
+        " If each is a class of its own, say data.per_class=true and data.classes=[...]." if ends else ""
+    )
+    yield Finding(
+        kind="choice",
+        severity="error",
+        what=f"it is not clear which files are the masks: {len(ways)} sets fit the images",
+        advice=f"Nothing is guessed: say which set holds what is to be learned, with one of these.{classes}",
+        count=len(ways),
+        examples=tuple(ways),
+    )
+
+
+def _unpaired(layout: Pairing) -> Iterator[Finding]:
     left = "leaves them out and lists them"
-    if layout.images:
+    if layout.missing:
+        yield Finding(
+            kind="missing",
+            severity="error",
+            what=f"{many(len(layout.missing), 'line')} of a list without a file",
+            advice="Add the files, or take these lines out of the list.",
+            count=len(layout.missing),
+            examples=tuple(layout.missing[:_SHOWN]),
+            repaired=left,
+        )
+    if layout.images and not layout.choices:
         yield _of_paths(
             layout,
             (
@@ -38,8 +73,9 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
                 f"{many(len(layout.images), 'image', 'have')} no mask of the same name",
             ),
             layout.images,
-            "An image is paired with the mask of its name, a.jpg with a.png or a_mask.png. Draw the mask, "
-            "rename it, or take the image away.",
+            "An image is paired with the mask of its name, a.jpg with a.png or a_mask.png, or by the part of "
+            "names that varies. Draw the mask, rename it, or take the image away. data.image_prefix, "
+            "data.image_suffix, data.mask_prefix, data.mask_suffix or data.pattern say how names are made.",
             left,
         )
     if layout.masks:
@@ -63,25 +99,61 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
             "cannot be known. Keep one of them.",
             f"keeps the other one ({_shown(layout, layout.ambiguous[0][1])}, ...); make sure it is right",
         )
+    for told in layout.problems:
+        yield Finding(kind="unpaired", severity="error", what="files do not fit each other", advice=told)
 
 
-def _names(layout: Layout) -> Iterator[Finding]:
-    if layout.suffix != MASK_SUFFIX:
+def _names(layout: Pairing) -> Iterator[Finding]:
+    naming = layout.naming
+    folders = [option for option in layout.options if option.startswith(("data.images=", "data.masks="))]
+    if folders and layout.pairs:
         yield Finding(
-            kind="suffix",
+            kind="folders",
             severity="note",
-            what=f"masks are named like their images with {layout.suffix!r} added",
-            advice=f"Training must be told: data.mask_suffix={layout.suffix}.",
-            repaired="names them like their images",
+            what=f"images are in {naming.images or 'images'}/, masks in {naming.masks or 'masks'}/",
+            advice=f"The options that say so: {shlex.join(folders)}.",
+            repaired="names them images and masks",
+        )
+    if layout.learned or naming.mask_suffix not in (MASK_SUFFIX, "") or naming.pattern:
+        said = [option for option in layout.options if option not in folders]
+        how = (
+            f"The options that say so: {shlex.join(said)}."
+            if said
+            else ("`segzoo data check DIR --pairs pairs.csv` writes it down.")
+        )
+        yield Finding(
+            kind="pairing",
+            severity="note",
+            what="files are paired by the part of their names that varies",
+            advice=f"{how} Look whether these belong together:",
+            count=len(layout.pairs),
+            examples=tuple(
+                f"{_shown(layout, one.image)} with {_shown(layout, one.mask)}"
+                for one in layout.pairs[:_PAIRS]
+                if not isinstance(one.mask, tuple)
+            ),
+            repaired="names masks like their images",
+        )
+    if layout.together:
+        yield Finding(
+            kind="together",
+            severity="note",
+            what="masks lie beside their images",
+            advice="They are told from each other by their names.",
+            repaired="puts them into two folders",
         )
     if layout.stacks:
         yield Finding(
             kind="stacks",
             severity="note",
             what=f"{many(layout.stacks, 'file')} of several pages: each page is an image with its mask",
-            advice="Neighbouring pages are nearly alike, so all pages of a stack stay in one split.",
+            advice="Neighbouring pages are nearly alike, so all pages of a stack stay in one part, "
+            "unless it is the only one.",
             count=layout.stacks,
         )
+
+
+def _aside(layout: Pairing) -> Iterator[Finding]:
     if layout.ignored:
         yield _of_paths(
             layout,
@@ -90,42 +162,55 @@ def _names(layout: Layout) -> Iterator[Finding]:
             "Only image files, .npy and .pt are read; if these are images or masks, save them as PNG.",
             "",
         )
-
-
-def _folders(layout: Layout) -> Iterator[Finding]:
-    named = [option for option in layout.options if not option.startswith("data.mask_suffix")]
-    if named:
-        yield Finding(
-            kind="folders",
-            severity="note",
-            what=f"the folders are not called {IMAGES[0]} and {MASKS[0]}",
-            advice=f"Training must be told what they are called: {' '.join(named)}.",
-            repaired="names them so",
+    if layout.beside:
+        yield _of_paths(
+            layout,
+            ("beside", "note", f"{many(len(layout.beside), 'file')} neither image nor mask by their names"),
+            layout.beside,
+            "They are left alone.",
+            "leaves them out and lists them",
         )
-    if layout.together:
-        yield Finding(
-            kind="together",
-            severity="error",
-            what="images and masks lie in one folder",
-            advice="Training looks for them in two, images and masks.",
-            repaired="puts them into two",
+    if layout.unlabelled:
+        yield _of_paths(
+            layout,
+            ("unlabelled", "note", f"{many(len(layout.unlabelled), 'image')} in parts without any mask"),
+            layout.unlabelled,
+            "They cannot be trained on or scored; `segzoo predict` segments them.",
+            "leaves them out",
+        )
+    if layout.unlisted:
+        yield _of_paths(
+            layout,
+            ("unlisted", "note", f"{many(len(layout.unlisted), 'image')} with masks in no list of a part"),
+            layout.unlisted,
+            "train.txt, val.txt and test.txt say which images belong to which part; the others are not used.",
+            "leaves them out",
         )
 
 
-def _splits(layout: Layout) -> Iterator[Finding]:
+def _splits(layout: Pairing) -> Iterator[Finding]:
     if not layout.pairs:
         return
-    counts = {split: sum(pair.split == split for pair in layout.pairs) for split in SPLITS}
+    yield from _groups(layout)
+    counts = {split: sum(one.split == split for one in layout.pairs) for split in SPLITS}
     missing = [split for split in ("train", "val") if not counts[split]]
-    if missing and len(layout.pairs) > 1:
-        by_hash = "" if layout.divided else " (without folders, a hash of the name decides)"
+    if missing == ["val"] and counts["train"] > 1:
+        yield Finding(
+            kind="no-val",
+            severity="warning",
+            what="there are no images for validation (val)",
+            advice="Training chooses the best weights by them. The command below takes a tenth of train for "
+            "it.",
+            repaired="takes a tenth of train for it",
+        )
+    elif missing and len(layout.pairs) > 1:
         yield Finding(
             kind="empty-split",
             severity="error",
-            what=f"no image with a mask is for {' or '.join(missing)}{by_hash}",
+            what=f"no image with a mask is for {' or '.join(missing)}",
             advice="Training needs images to learn from (train) and others to choose the best weights by "
             "(val). Make folders train/images, train/masks, val/images, val/masks, with a tenth in val.",
-            repaired="makes them" if len(layout.pairs) > 1 else "",
+            repaired="makes them",
         )
     elif missing:
         yield Finding(
@@ -136,8 +221,40 @@ def _splits(layout: Layout) -> Iterator[Finding]:
         )
 
 
+def _groups(layout: Pairing) -> Iterator[Finding]:
+    """Report names that are those of pieces of one whole, where the division keeps these together."""
+    names = [one.pair.name for one in layout.pairs if one.page is None]
+    groups: dict[str, list[str]] = {}
+    for name, group in zip(names, groups_of(names), strict=True):
+        groups.setdefault(group, []).append(name)
+    several = {group: members for group, members in groups.items() if len(members) > 1}
+    if layout.divided or not several:
+        return
+    if len(groups) == 1:
+        yield Finding(
+            kind="one-group",
+            severity="warning",
+            what="by their names, all images are pieces of one whole, such as frames of one video",
+            advice="They are cut in the order of their names into train, val and test, which are then "
+            "neighbours: scores say little about other recordings.",
+            count=len(names),
+        )
+        return
+    yield Finding(
+        kind="groups",
+        severity="note",
+        what=f"by their names, images are pieces of {len(groups):,} wholes, such as slices of one volume",
+        advice="Pieces of one whole stay in one part. split.group says otherwise.",
+        count=len(several),
+        examples=tuple(
+            f"{group or 'all without a name in front'}: {', '.join(members[:_PAIRS])}, ..."
+            for group, members in [*several.items()][:_PAIRS]
+        ),
+    )
+
+
 def _of_paths(
-    layout: Layout,
+    layout: Pairing,
     told: tuple[str, Severity, str],
     paths: Sequence[Path],
     advice: str,
@@ -156,5 +273,5 @@ def _of_paths(
     )
 
 
-def _shown(layout: Layout, path: Path) -> str:
+def _shown(layout: Pairing, path: Path) -> str:
     return shown(path, layout.root)

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, Meaning, fits, interpret
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.repair import class_mask, object_mask
 from segzoo.data_check.sheet import Cell, draw_sheet
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import look_at_pairs
+from segzoo.datasets.pairing import SPLITS
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import Keeping, keep_apart, refuse_taken, regular, whole_file, writing
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.data_check.layout import Pair
     from segzoo.data_check.source import Source
     from segzoo.data_check.survey import Look
+    from segzoo.datasets.pairing import Found
     from segzoo.interfaces import Dataset
 
     Bytes = NDArray[np.uint8]
@@ -164,7 +164,7 @@ def _files(source: Source) -> list[Path]:
     """Return the images and masks of a data set, as far as it tells them."""
     layout = source.layout
     if layout is not None:
-        paired = [file for pair in layout.pairs for file in (pair.image, pair.mask)]
+        paired = [file for one in layout.pairs for file in one.pair.files]
         return [*paired, *layout.images, *layout.masks, *(file for file, _ in layout.ambiguous)]
     told = [(dataset, getattr(dataset, "files", None)) for dataset in source.datasets.values()]
     return [
@@ -187,7 +187,7 @@ def _of_split(parts: Mapping[str, T], split: str | None) -> dict[str, T]:
 
 
 def _cells_of_pairs(
-    parts: Mapping[str, Sequence[Pair]], count: int, bands: tuple[str, ...]
+    parts: Mapping[str, Sequence[Found]], count: int, bands: tuple[str, ...]
 ) -> tuple[list[Cell], Labels, dict[str, int]]:
     pairs = [pair for part in parts.values() for pair in part]
     if not pairs:

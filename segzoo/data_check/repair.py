@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo.data_check.layout import SPLITS
 from segzoo.data_check.meaning import VOID, fits
 from segzoo.data_check.pictures import same_shape, turned_with_image
 from segzoo.data_check.survey import shown
 from segzoo.datasets.numbered import narrowed
+from segzoo.datasets.pairing import SPLITS
 from segzoo.datasets.splits import divided
 from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.files import whole_folder, writing
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.data_check.layout import Layout
     from segzoo.data_check.meaning import Meaning
     from segzoo.data_check.survey import Look
+    from segzoo.datasets.pairing import Pairing
 
 _VOID_COLOUR = (224, 224, 192)
 LIST = "REPAIRS.txt"
@@ -66,7 +66,7 @@ def check_out(out: Path, root: Path) -> None:
         raise OptionError(f"--fix {out} exists already: name a new folder, or take it away first")
 
 
-def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -> Repair:
+def repair(layout: Pairing, looks: Sequence[Look], meaning: Meaning, out: Path) -> Repair:
     """Write a repaired copy to ``out``, which `check_out` has approved.
 
     Raises:
@@ -90,7 +90,7 @@ def repair(layout: Layout, looks: Sequence[Look], meaning: Meaning, out: Path) -
     return done
 
 
-def _list_unpaired(layout: Layout, done: Repair) -> None:
+def _list_unpaired(layout: Pairing, done: Repair) -> None:
     rivals = [path for path, _ in layout.ambiguous]
     for reason, paths in (
         ("has no mask", layout.images),
@@ -116,7 +116,7 @@ def _reason(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
     return False
 
 
-def _places(layout: Layout, looks: Sequence[Look]) -> list[tuple[Look, str, str]]:
+def _places(layout: Pairing, looks: Sequence[Look]) -> list[tuple[Look, str, str]]:
     """Return each pair with the folder and the name it gets; splits that are empty are made."""
     counts = {split: sum(look.split == split for look in looks) for split in SPLITS}
     if counts["train"] and counts["val"]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.build import open_dataset, place_of
-from segzoo.data_check.layout import SPLITS, Layout, read_layout
 from segzoo.data_check.report import Finding
 from segzoo.data_check.unread import unread
+from segzoo.datasets.pairing import SPLITS, Pairing, find_pairs
 from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import (
@@ -65,7 +65,7 @@ class Source:
     data: str
     root: str = ""
     readings: tuple[Reading, ...] = ()
-    layout: Layout | None = None
+    layout: Pairing | None = None
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Dataset] = field(default_factory=dict)
@@ -184,7 +184,7 @@ def _of_path(source: Source, path: Path) -> Source:
         return _opened(replace(source, readings=(reading,)))
     if path.is_dir() or path.suffix.lower() in (".csv", ".json"):
         try:
-            layout = read_layout(path)
+            layout = find_pairs(path)
         except FailureError as error:
             return replace(source, readings=readings, findings=(_not_opened(str(error)),))
         if layout.found:
@@ -222,7 +222,7 @@ def _unasked(path: Path) -> Source | None:
     return _overlapped(found[0]) if len(found) == 1 else None
 
 
-def _layered(source: Source, layout: Layout) -> Source | None:
+def _layered(source: Source, layout: Pairing) -> Source | None:
     """Return the samples of a folder whose classes have mask files of their own, if it opens so.
 
     They are taken as classes that overlap where they share more than a few pixels.
@@ -260,9 +260,9 @@ def _overlapped(source: Source) -> Source:
     return replace(source, datasets=apart.datasets, options=options, overlaps=overlaps)
 
 
-def _opened_layers(data: str, layout: Layout, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
+def _opened_layers(data: str, layout: Pairing, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
     """Return the splits of a folder whose masks are a file a class, as one kind of data set or another."""
-    told = {kind: True, "classes": classes, "images": layout.image_folder, "masks": layout.mask_folder}
+    told = {kind: True, "classes": classes, **layout.naming.options}
     opened: dict[str, Dataset] = {}
     for split in SPLITS:
         with suppress(FailureError):

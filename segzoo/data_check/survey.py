@@ -24,8 +24,8 @@ from segzoo.data_check.facts import (
     look_at_mask,
     mask_facts,
 )
-from segzoo.data_check.layout import SPLITS
 from segzoo.datasets.annotated import AnnotatedImages
+from segzoo.datasets.pairing import SPLITS
 from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import MissingExtraError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.data_check.layout import Pair
+    from segzoo.datasets.pairing import Found
     from segzoo.interfaces import Dataset, Sample
 
 #: Masks whose values are searched for numbered objects, evenly spread.
@@ -72,7 +72,7 @@ class Look:
         return not (self.image.problem or self.mask.problem)
 
 
-def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list[Look]:
+def look_at_pairs(pairs: Sequence[Found], *, sample: int, progress: bool) -> list[Look]:
     """Open every pair once, in threads: decoding runs outside Python's lock.
 
     Raises:
@@ -82,6 +82,7 @@ def look_at_pairs(pairs: Sequence[Pair], *, sample: int, progress: bool) -> list
 
     def look(index: int) -> Look:
         pair = pairs[index]
+        assert isinstance(pair.mask, Path)
         image = look_at_image(pair.image, measure=index in measured, page=pair.page)
         mask = look_at_mask(pair.mask, measure=index in judged, page=pair.page)
         return Look(pair.name, pair.split, str(pair.image), str(pair.mask), image, mask, pair.page)

@@ -8,10 +8,9 @@ from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-    from segzoo.datasets.folder import slices
     from segzoo.datasets.glance import Glance
     from segzoo.datasets.matching import match
-    from segzoo.datasets.pairs import Pair, Pairs, find_root
+    from segzoo.datasets.pairs import Pair, Pairs, find_root, slices
     from segzoo.datasets.shapes import Box, Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
     from segzoo.datasets.splits import Split, check_split, divided, groups_of, hundredth_of, split_of
     from segzoo.datasets.zips import Zip
@@ -42,7 +41,7 @@ _WHERE = {
     "groups_of": "splits",
     "hundredth_of": "splits",
     "match": "matching",
-    "slices": "folder",
+    "slices": "pairs",
     "split_of": "splits",
 }
 

@@ -9,30 +9,33 @@ such as TIFF files of microscopes and volumes of scanners, are paired page by pa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.listed import by_names, listed
-from segzoo.datasets.matching import class_words, match, match_layers
+from segzoo.datasets.listed import LISTS, is_list
+from segzoo.datasets.matching import check_alone, class_words
 from segzoo.datasets.naming import IMAGES, MASKS
 from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
+from segzoo.datasets.pairing import MASK_SUFFIX, Naming, Pairing, find_pairs
 from segzoo.datasets.pairs import Pair, Pairs, groups_of_pairs
-from segzoo.datasets.splits import FOLDERS, check_split
-from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
-from segzoo.images import chosen_pages, count_pages, may_have_pages, parse_pages
+from segzoo.datasets.splits import check_split
+from segzoo.errors import FailureError, OptionError
+from segzoo.images import count_pages, parse_pages
 from segzoo.labels import background_index
 from segzoo.options import MOST_CHANNELS, check_integer, many, shown
-from segzoo.specs import Labels
+from segzoo.options import listed as in_words
+from segzoo.specs import Labels, Recognition
 
 if TYPE_CHECKING:
     import os
 
+    from segzoo.datasets.glance import Glance
     from segzoo.images import Pages
 
 SPLITS = ("train", "val", "test", "all")
-_LISTS = ("pairs.csv", "pairs.json")
 _TWO = ("background", "foreground")
 
 
@@ -40,8 +43,8 @@ class FolderDataset(Pairs):
     """Pairs of files below ``root``.
 
     Args:
-        root: holds the two folders, or ``train``, ``val``, ``test`` with two folders each; or a list of
-            pairs, ``.csv`` or ``.json``, or a folder that holds ``pairs.csv`` or ``pairs.json``.
+        root: holds the two folders, masks beside their images, or ``train``, ``val``, ``test`` with either;
+            or a list of pairs, ``.csv`` or ``.json``, or a folder with ``pairs.csv`` or ``pairs.json``.
         split: ``train``, ``val``, ``test`` or ``all``.
         classes: names of the classes by index, also as one text with commas; or how many there are. The first
             is background unless ``background`` says otherwise. Where they overlap, none is, and by default
@@ -52,9 +55,13 @@ class FolderDataset(Pairs):
         ignore_index: the value of pixels that count for nothing.
         palette: the colour of each class, for masks that are pictures in colours.
         ignore_colour: the colour in such masks of pixels that count for nothing.
-        mask_suffix: what a mask's stem has after its image's, tried before none.
-        images: the folder of images, where it is called neither ``images`` nor ``imgs``.
-        masks: the folder of masks, where it is called neither ``masks`` nor ``labels``.
+        mask_suffix: what a mask's name has after the part that it shares with its image's, tried before none.
+        images: the folder of images, where its name does not say it.
+        masks: the folder of masks, where its name does not say it, or several fit.
+        image_prefix: what an image's name has before the part that it shares with its mask's.
+        image_suffix: what an image's name has after that part.
+        mask_prefix: what a mask's name has before that part.
+        pattern: a regular expression with one group, which finds the shared part in both names.
         per_class: each class has a mask of its own, 0 where it is not: ``masks/cell/a.png``,
             ``masks/a/cell.png`` or ``masks/a_cell.png``; or, of a TIFF with several pages, each page.
         overlapping: whether a pixel may have several classes, or none. Each class has a mask of its own as
@@ -82,9 +89,13 @@ class FolderDataset(Pairs):
         ignore_index: int | None = None,
         palette: Sequence[Sequence[int]] = (),
         ignore_colour: Sequence[int] | None = None,
-        mask_suffix: str = "_mask",
+        mask_suffix: str = MASK_SUFFIX,
         images: str = "",
         masks: str = "",
+        image_prefix: str = "",
+        image_suffix: str = "",
+        mask_prefix: str = "",
+        pattern: str = "",
         per_class: bool = False,
         overlapping: bool = False,
         instances: bool | str | Mapping[str, str | int] = False,
@@ -92,9 +103,18 @@ class FolderDataset(Pairs):
         scale: float = 1.0,
     ) -> None:
         check_split("a folder", split, SPLITS)
+        naming = Naming(
+            images=images,
+            masks=masks,
+            image_prefix=image_prefix,
+            image_suffix=image_suffix,
+            mask_prefix=mask_prefix,
+            mask_suffix=mask_suffix,
+            pattern=pattern,
+        )
         rows, table = ([], None) if instances is False else read_rows(instances, Path(root))
         if classes == _TWO and overlapping:
-            classes = _layer_names(Path(root), _words(masks, MASKS))
+            classes = _layer_names(Path(root), naming)
         elif classes == _TWO:
             classes = len(palette) if palette else class_names(rows)
         names = _names(classes)
@@ -108,116 +128,85 @@ class FolderDataset(Pairs):
         )
         if background != 0 or isinstance(background, bool):
             labels = replace(labels, background=background_index(labels, background))
-        finder = _Finder(
-            _words(images, IMAGES), _words(masks, MASKS), mask_suffix, labels, per_class, parse_pages(pages)
-        )
         void = None if ignore_colour is None else _colour(ignore_colour)
         objects = None
         if instances is not False:
             _check_exclusive(values=values, palette=palette, per_class=per_class, overlapping=overlapping)
             objects = numbered_objects(instances, labels, rows, source=table, ignore_colour=void)
-        pairs = _part(Path(root), split, finder)
+        found = find(Path(root), labels, naming, per_class=per_class, pages=parse_pages(pages))
+        pairs = _part(found, split)
+        if per_class:
+            pairs = [_paged(pair, labels) if isinstance(pair.mask, Path) else pair for pair in pairs]
         super().__init__(pairs, labels, scale=scale, ignore_colour=void, objects=objects)
 
 
-class _Finder:
-    """Finds the pairs below a folder."""
-
-    def __init__(
-        self,
-        images: Sequence[str],
-        masks: Sequence[str],
-        mask_suffix: str,
-        labels: Labels,
-        per_class: bool,
-        pages: Pages = (),
-    ) -> None:
-        self.images, self.masks, self.labels, self.per_class = images, masks, labels, per_class
-        self.pages = pages
-        self.suffixes = tuple(dict.fromkeys((mask_suffix, "")))
-
-    def found(self, root: Path) -> list[tuple[str, Pair]]:
-        """Return every pair with its split, from the folder that it lies in or from its name."""
-        outside = [(part, word) for part, words in FOLDERS.items() for word in words]
-        found = [
-            (part, _prefixed(word, pair))
-            for part, word in outside
-            if _folder(root / word, self.images)
-            for pair in self.pairs(*self.folders(root / word))
-        ]
-        if found:
-            return found
-        images, masks = self.folders(root)
-        found = [
-            (part, _prefixed(word, pair))
-            for part, word in outside
-            if (images / word).is_dir() and (masks / word).is_dir()
-            for pair in self.pairs(images / word, masks / word)
-        ]
-        return found or by_names(self.pairs(images, masks))
-
-    def folders(self, root: Path) -> tuple[Path, Path]:
-        images, masks = _folder(root, self.images), _folder(root, self.masks)
-        if images is None or masks is None:
-            raise FailureError(
-                f"{root} needs a folder of images ({' or '.join(self.images)}) and one of masks "
-                f"({' or '.join(self.masks)}); other names: images=..., masks=..., or {' or '.join(_LISTS)}"
-            )
-        return images, masks
-
-    def pairs(self, images: Path, masks: Path) -> list[Pair]:
-        labels = self.labels
-        if labels.overlapping:
-            return self._overlapping(images, masks)
-        if self.per_class and any(masks.rglob("*.tif*")):
-            every = match(images, masks, self.suffixes)
-            return [_paged(Pair(name, image, mask), labels) for name, image, mask in every]
-        if self.per_class:
-            words = {index: (labels.classes[index],) for index in labels.foreground}
-            return [Pair(*row) for row in match_layers(images, masks, words)]
-        every = [Pair(*row) for row in match(images, masks, self.suffixes)]
-        return [one for pair in every for one in slices(pair, self.pages)]
-
-    def _overlapping(self, images: Path, masks: Path) -> list[Pair]:
-        """Return pairs whose masks are a file a class, or stacks where no file is that of a class."""
-        try:
-            found = match_layers(images, masks, class_words(self.labels), self.suffixes)
-            return [Pair(*row) for row in found]
-        except FailureError as error:
-            try:
-                return [Pair(*row) for row in match(images, masks, self.suffixes)]
-            except FailureError:
-                raise error from None
+def find(
+    root: Path, labels: Labels, naming: Naming, *, per_class: bool = False, pages: Pages = ()
+) -> Pairing:
+    """Return the pairs below a folder for masks that are made so."""
+    words = None
+    if labels.overlapping:
+        words = class_words(labels)
+    elif per_class:
+        words = {index: (labels.classes[index],) for index in labels.foreground}
+    return find_pairs(root, naming, words=words, stacked=labels.overlapping, pages=pages)
 
 
-def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
-    """Return one pair for each page where image and mask are stacks, else the pair itself.
+def recognise(glance: Glance) -> Recognition | None:
+    """Say whether a place holds images with masks, by names alone, or is a list of pairs."""
+    if glance.file is not None:
+        return Recognition(told="a list of images with their masks") if is_list(glance) else None
+    found = find_pairs(glance.folder, quick=True)
+    if not (found.pairs or found.choices or found.layers):
+        return None
+    where = "beside them" if found.together else "in folders of their own"
+    if any((glance.folder / name).is_file() for name in LISTS):
+        told = "a list of images with their masks"
+    elif found.choices:
+        told = "images with several sets of masks"
+    else:
+        told = f"images with masks {where}"
+    parts = [part for part in ("train", "val", "test") if any(one.split == part for one in found.pairs)]
+    divided = f", divided into {in_words(parts)}" if found.divided and parts else ""
+    return Recognition(told=told + divided)
 
-    Args:
-        pair: of two files.
-        chosen: which pages (`segzoo.images.parse_pages`); all, without any.
+
+def check_pairing(found: Pairing) -> None:
+    """Raise what stops training: several ways to pair the files, none, or files that pair with nothing.
 
     Raises:
-        FailureError: the two have different numbers of pages.
-        ImageError: they lack one of the chosen pages.
+        FailureError: the text lists them.
     """
-    if isinstance(pair.mask, tuple) or not may_have_pages(pair.image):
-        return [pair]
-    try:
-        pages = count_pages(pair.image)
-        others = pages if pages == 1 else count_pages(pair.mask)
-    except (ImageError, MissingExtraError):
-        return [pair]  # one bad file is no reason not to open the others; reading it says what is wrong
-    if pages == 1:
-        return [pair]
-    if pages != others:
-        raise FailureError(
-            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"
-            " number; keep the same in both. If the pages of the image are its bands, save them as such: "
-            "tifffile.imwrite(..., metadata={'axes': 'CYX'})"
+    root = found.root
+    if found.choices:
+        ways = "; or ".join(
+            f"{one.told}: {', '.join(f'{key}={value!r}' for key, value in one.options.items())}"
+            for one in found.choices
         )
-    taken = chosen_pages(chosen, pages, pair.image)
-    return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in taken]
+        raise FailureError(f"{root}: it is not clear which files are the masks. Say which: {ways}")
+    if found.missing:
+        rest = f" ({len(found.missing)} such entries)" if len(found.missing) > 1 else ""
+        raise FailureError(f"{found.missing[0]}{rest}")
+    if found.problems:
+        raise FailureError("\n".join(found.problems))
+    if found.layers:
+        raise FailureError(
+            f"{root}: each class has mask files of its own, {in_words(list(found.layers))}: say "
+            f"per_class=True, or overlapping=True, and classes={[*found.layers]}"
+        )
+    if found.ambiguous:
+        one, other = found.ambiguous[0]
+        raise FailureError(
+            f"{other} and {one} have one name, so it is not clear which belongs to the mask or image of that "
+            "name: keep one of them"
+        )
+    check_alone(root, [*found.images, *found.masks])
+    if not found.pairs:
+        raise FailureError(
+            f"{root} needs a folder of images ({' or '.join(IMAGES)}) and one of masks "
+            f"({' or '.join(MASKS)}), or masks beside their images (a.jpg and a_mask.png); other names: "
+            f"images=..., masks=..., or {' or '.join(LISTS)}"
+        )
 
 
 def _paged(pair: Pair, labels: Labels) -> Pair:
@@ -233,49 +222,34 @@ def _paged(pair: Pair, labels: Labels) -> Pair:
     return replace(pair, mask_pages=classes if pages == len(classes) else every)
 
 
-def _part(root: Path, split: str, finder: _Finder) -> list[Pair]:
-    source = next((root / name for name in _LISTS if (root / name).is_file()), root)
-    found = listed(source) if source.is_file() else finder.found(root)
-    pairs = [pair for part, pair in found if split in ("all", part)]
+def _part(found: Pairing, split: str) -> list[Pair]:
+    check_pairing(found)
+    pairs = [one.pair for one in found.pairs if split in ("all", one.split)]
     if not pairs:
-        groups = len(set(groups_of_pairs([pair for _, pair in found])))
-        whole = f" in {many(groups, 'group')} that stay together" if groups < len(found) else ""
+        every = [one.pair for one in found.pairs]
+        groups = len(set(groups_of_pairs(every)))
+        whole = f" in {many(groups, 'group')} that stay together" if groups < len(every) else ""
+        advice = "Add images, or divide them yourself: train/, val/ and test/, each with both folders"
+        if found.divided:
+            counts = Counter(one.split for one in found.pairs)
+            advice = f"There are {', '.join(f'{count} for {part}' for part, count in counts.items())}"
+            advice += "; split.share=0.1 takes a tenth of train for val" if split == "val" else ""
         raise OptionError(
-            f"the split {split!r} of {root} is empty: it has {len(found)} images{whole}, and none falls "
-            "into it. Add images, or divide them yourself: train/, val/ and test/, each with both folders"
+            f"the split {split!r} of {found.root} is empty: it has {len(every)} images{whole}, and none "
+            f"falls into it. {advice}"
         )
     return pairs
 
 
-def _prefixed(word: str, pair: Pair) -> Pair:
-    return replace(pair, name=f"{word}/{pair.name}")
-
-
-def _folder(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
-
-
-def _words(said: str, usual: tuple[str, ...]) -> tuple[str, ...]:
-    return (said,) if said else usual
-
-
-def _layer_names(root: Path, masks: Sequence[str]) -> tuple[str, ...]:
+def _layer_names(root: Path, naming: Naming) -> tuple[str, ...]:
     """Return the names of classes that overlap: those of the folders of masks, one for each class."""
-    parts = [word for words in FOLDERS.values() for word in words]
-    folders = [
-        found
-        for one in (root, *(root / part for part in parts))
-        if (found := _folder(one, masks)) is not None
-    ]
-    inside = [inner for one in folders for inner in (one, *(one / part for part in parts)) if inner.is_dir()]
-    names = {one.name for inner in inside for one in inner.iterdir() if one.is_dir()} - {*parts}
-    names = {name for name in names if not name.startswith(".")}
+    names = find_pairs(root, naming, pages=None).layers
     if not names:
         raise OptionError(
-            f'say which classes overlap: classes=["vessel", "disc"]; the masks of {root} lie in no folders'
-            " that would tell"
+            f'say which classes overlap: classes=["vessel", "disc"]; the names of the masks of {root} do not '
+            "tell"
         )
-    return tuple(sorted(names))
+    return names
 
 
 def _check_exclusive(**others: object) -> None:

@@ -1,88 +1,217 @@
 """Pairs of files from a list: CSV or JSON.
 
-A CSV has a header with ``image`` and ``mask``, and may have ``split``, ``name`` and ``field_of_view``.
-JSON is a list of objects with those keys, or an object of such lists by split. Paths are relative to
-the list's folder.
+A CSV has a header with ``image`` and ``mask``, and may have ``split``, ``name`` and ``field_of_view``;
+without a header, its first two columns are files. JSON is a list of objects with those keys, or an object
+of such lists by split. Paths are relative to the list's folder, and may be as Windows writes them.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
-from segzoo.datasets.pairs import Pair, groups_of_pairs
-from segzoo.datasets.splits import FOLDERS, divided
+from segzoo.datasets.glance import HEAD
+from segzoo.datasets.pairs import Pair
+from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError
-from segzoo.files import lines_of, read_words
+from segzoo.files import as_words, lines_of, read_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_KEYS = ("image", "mask", "split", "name", "field_of_view")
+    from segzoo.datasets.glance import Glance
+
+#: Lists that a folder is read by.
+LISTS = ("pairs.csv", "pairs.json")
+#: What columns and keys are called; the first that there is counts.
+_KEYS: dict[str, tuple[str, ...]] = {
+    "image": (
+        *("image", "img", "image_path", "img_path", "image_file", "images", "imagepath", "image_name"),
+        *("filename", "file_name", "file", "path", "input"),
+    ),
+    "mask": (
+        *(
+            "mask",
+            "label",
+            "mask_path",
+            "label_path",
+            "mask_file",
+            "label_file",
+            "masks",
+            "labels",
+            "maskpath",
+        ),
+        *("annotation", "annotations", "segmentation", "seg", "gt", "ground_truth", "groundtruth", "truth"),
+        *("target",),
+    ),
+    "split": ("split", "part", "set", "subset", "partition"),
+    "name": ("name",),
+    "field_of_view": ("field_of_view", "fov"),
+}
 _SPLITS = {word: part for part, words in FOLDERS.items() for word in words}
+_FILES = ("image", "mask", "field_of_view")
 
 
-def listed(path: Path) -> list[tuple[str, Pair]]:
-    """Return the pairs of a list, each with its split; those without one are divided by their names.
+@dataclass
+class Listed:
+    """What a list says.
+
+    Attributes:
+        pairs: each with its part; with none where the list says none.
+        missing: entries whose files are not there, in words.
+    """
+
+    pairs: list[tuple[str, Pair]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def listed(path: Path) -> Listed:
+    """Return the pairs of a list.
 
     Raises:
-        FailureError: it cannot be read, or names files that do not exist; the text says which line.
+        FailureError: it cannot be read, or is no list of pairs; the text says which entry.
     """
     try:
         text = read_words(path)
-        rows = _json_rows(json_text.parse(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
+        if path.suffix.lower() == ".json":
+            rows = _json_rows(json_text.parse(text))
+        else:
+            rows = _csv_rows(text, path.parent)
     except OSError as error:
         raise FailureError(f"{path} cannot be read: {error.strerror or error}") from error
     except (csv.Error, ValueError) as error:
         raise FailureError(f"{path} is no list of pairs: {error}") from error
     if not rows:
         raise FailureError(f"{path} lists no pairs")
-    found = [_pair(path, number, row) for number, row in enumerate(rows, start=1)]
-    rest = iter(by_names([pair for split, pair in found if not split]))
-    return [(split, pair) if split else next(rest) for split, pair in found]
+    found = Listed()
+    for number, row in enumerate(rows, start=1):
+        _add(found, path, number, row)
+    return found
 
 
-def by_names(pairs: Sequence[Pair]) -> list[tuple[str, Pair]]:
-    """Return pairs that nobody has divided, each with its split."""
-    return [*zip(divided([pair.name for pair in pairs], groups_of_pairs(pairs)), pairs, strict=True)]
+def is_list(glance: Glance) -> bool:
+    """Whether a file is a list of pairs, by its beginning."""
+    path = glance.path
+    try:
+        if path.suffix.lower() == ".json":
+            rows = _json_rows(glance.json(path))
+        elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            rows = _csv_rows("\n".join(lines_of(as_words(_beginning(path)))[:2]), path.parent)
+        else:
+            return False
+    except (csv.Error, ValueError, OSError):
+        return False
+    return bool(rows) and {"image", "mask"} <= rows[0].keys()
 
 
-def _csv_rows(text: str) -> list[dict[str, str]]:
-    lines = lines_of(text)
-    dialect = csv.Sniffer().sniff(lines[0], ",;\t") if lines else csv.excel
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _csv_rows(text: str, folder: Path) -> list[dict[str, str]]:
+    lines = [line for line in lines_of(text) if line.strip()]
+    if not lines:
+        return []
     # Fields in quotes may hold ends of lines.
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=dialect)
-    missing = {"image", "mask"} - set(reader.fieldnames or ())
-    if missing:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(lines[0]), skipinitialspace=True)
+    rows = [row for row in reader if any(cell.strip() for cell in row)]
+    header = [cell.strip().strip("'\"").lower().replace(" ", "_") for cell in rows[0]]
+    columns = _columns(header)
+    if {"image", "mask"} <= columns.keys():
+        rows = rows[1:]
+    elif len(header) > 1 and all(_file_of(folder, cell.strip()) is not None for cell in rows[0][:2]):
+        columns = {"image": 0, "mask": 1}
+    else:
         raise ValueError(f"its first line must name the columns image and mask, not {lines[:1]}")
-    return [{key: value or "" for key, value in row.items() if key in _KEYS} for row in reader]
+    return [{key: row[place].strip() for key, place in columns.items() if place < len(row)} for row in rows]
+
+
+def _delimiter(line: str) -> str:
+    """Return what separates the columns of a line: what occurs most often, outside of quotes."""
+    plain = re.sub(r'"[^"]*"', "", line)
+    best = max(",;\t|", key=plain.count)
+    return best if best in plain else "," if " " not in plain.strip() else " "
+
+
+def _columns(header: Sequence[str]) -> dict[str, int]:
+    """Return the place of each key among the words of a header."""
+    found = {
+        key: next((header.index(word) for word in words if word in header), -1)
+        for key, words in _KEYS.items()
+    }
+    return {key: place for key, place in found.items() if place >= 0}
 
 
 def _json_rows(data: Any) -> list[dict[str, str]]:
-    if isinstance(data, dict):
+    if isinstance(data, dict) and _SPLITS.keys() >= {str(key).lower() for key in data}:
         return [{**row, "split": part} for part, rows in data.items() for row in _json_rows(rows)]
     if not isinstance(data, list):
         raise ValueError("it must hold a list of objects, or an object of lists by split")
-    rows = [{"image": row[0], "mask": row[1]} if isinstance(row, list) else row for row in data]
+    rows = [{"image": row[0], "mask": row[1]} if _is_two(row) else row for row in data]
     if not all(isinstance(row, dict) and all(isinstance(v, str) for v in row.values()) for row in rows):
         raise ValueError("each entry must be an object of words, with the keys image and mask")
-    return rows
+    return [{key: row[list(row)[place]] for key, place in _columns(_lower(row)).items()} for row in rows]
 
 
-def _pair(path: Path, number: int, row: dict[str, str]) -> tuple[str, Pair]:
-    files = {}
-    for key in ("image", "mask", "field_of_view"):
-        if row.get(key):
-            files[key] = path.parent / row[key]
-            if not files[key].is_file():
-                raise FailureError(f"{path}, entry {number}: there is no {key} {files[key]}")
+def _is_two(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and all(isinstance(one, str) for one in row)
+
+
+def _lower(row: Mapping[str, str]) -> list[str]:
+    return [key.strip().lower().replace(" ", "_") for key in row]
+
+
+def _add(found: Listed, path: Path, number: int, row: Mapping[str, str]) -> None:
+    where = f"{path}, entry {number}"
+    files: dict[str, Path] = {}
+    for key in _FILES:
+        said = row.get(key, "")
+        file = _file_of(path.parent, said) if said else None
+        if file is not None:
+            files[key] = file
+        elif said:
+            found.missing.append(f"{where}: there is no {key} {path.parent / said}")
+            return
         elif key != "field_of_view":
-            raise FailureError(f"{path}, entry {number}: it names no {key}")
+            raise FailureError(f"{where}: it names no {key}")
     name = row.get("name") or row["image"].replace("\\", "/").rpartition(".")[0] or row["image"]
     said = row.get("split", "").strip().lower()
     if said and said not in _SPLITS:
-        raise FailureError(f"{path}, entry {number}: {said!r} is no split; they are {', '.join(FOLDERS)}")
-    return _SPLITS.get(said, ""), Pair(name, **files)
+        raise FailureError(f"{where}: {said!r} is no split; they are {', '.join(FOLDERS)}")
+    found.pairs.append(
+        (_SPLITS.get(said, ""), Pair(name, files["image"], files["mask"], files.get("field_of_view")))
+    )
+
+
+def _file_of(folder: Path, said: str) -> Path | None:
+    """Return the file that a list names; ``None`` where there is no such."""
+    for text in _spelled(said):
+        try:
+            if (folder / text).is_file():
+                return folder / text
+        except (OSError, ValueError):  # no name of a file
+            continue
+    return None
+
+
+def _spelled(said: str) -> Iterator[str]:
+    """Yield ways to spell a path: as it stands; as Windows, macOS and old code pages write it; its end."""
+    plain = said.replace("\\", "/")
+    yield said
+    yield plain
+    for form in ("NFC", "NFD"):
+        yield unicodedata.normalize(form, plain)
+    data = plain.encode("utf-8", "surrogateescape")
+    if data != plain.encode("utf-8", "replace"):  # a byte that is not UTF-8
+        yield data.decode("cp1252", "replace")
+    if re.match(r"[A-Za-z]:/|/", plain):  # where the list was written, the data lay elsewhere
+        while plain:
+            plain = plain.partition("/")[2]
+            yield plain

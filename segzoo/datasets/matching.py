@@ -18,7 +18,7 @@ from segzoo.labels import file_words
 from segzoo.options import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from segzoo.specs import Labels
 
@@ -41,64 +41,61 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
     of_images = by_name(images, lambda name: any(name + suffix in of_masks for suffix in suffixes))
     if not of_images:
         raise FailureError(f"{images} holds no images ({' '.join(sorted(readable_suffixes()))})")
-    pairs, alone = [], []
-    for name, image in of_images.items():
+    found = match_names(of_images, of_masks, suffixes)
+    alone = [path for name, path in of_images.items() if name not in found]
+    taken = {*found.values()}
+    check_alone(images.parent, [*alone, *(path for name, path in of_masks.items() if name not in taken)])
+    return [(name, of_images[name], of_masks[mask]) for name, mask in found.items()]
+
+
+def match_names(images: Iterable[str], masks: Container[str], suffixes: Sequence[str]) -> dict[str, str]:
+    """Return the name of each image's mask: that of the image with the first suffix that exists."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in images:
         # nnU-Net numbers the channels of an image; the number of a single one is left out.
         called = dict.fromkeys((name, name.removesuffix(_FIRST)))
         known = (one + suffix for one in called for suffix in suffixes)
-        found = next((one for one in known if one in of_masks), None)
-        if found is None:
-            alone.append(image)
-        else:
-            pairs.append((name, image, of_masks.pop(found)))
-    check_alone(images.parent, [*alone, *of_masks.values()])
-    return pairs
-
-
-def match_layers(
-    images: Path, masks: Path, words: Mapping[int, Sequence[str]], suffixes: Sequence[str] = ("",)
-) -> list[tuple[str, Path, tuple[tuple[int, Path], ...]]]:
-    """Return name and image of every image, and its masks where classes have a file each.
-
-    The mask of class ``cell`` of image ``a`` is ``cell/a``, ``a/cell`` or ``a_cell``. An image lacks
-    the classes that it has no file for; it must have one.
-
-    Args:
-        images: searched with all folders in it.
-        masks: searched likewise.
-        words: what each class that has files is called in their names, by index.
-        suffixes: what a mask's stem may have after that.
-
-    Raises:
-        FailureError: a file has no partner, or two have one name; the text lists them.
-    """
-    of_images, of_masks = by_name(images), by_name(masks)
-    rows, alone = [], []
-    for name, image in of_images.items():
-        layers = take_layers(name, of_masks, words, suffixes)
-        if layers:
-            rows.append((name, image, layers))
-        else:
-            alone.append(image)
-    check_alone(images.parent, [*alone, *of_masks.values()])
-    return rows
+        mask = next((one for one in known if one in masks and one not in taken), None)
+        if mask is not None:
+            found[name] = mask
+            taken.add(mask)
+    return found
 
 
 def take_layers(
-    name: str, files: dict[str, Path], words: Mapping[int, Sequence[str]], suffixes: Sequence[str]
+    name: str,
+    files: dict[str, Path],
+    words: Mapping[int, Sequence[str]],
+    suffixes: Sequence[str],
+    several: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[tuple[int, Path], ...]:
-    """Take the masks of an image's classes out of files by name; arguments as those of `match_layers`."""
+    """Take the masks of an image's classes out of files by name.
+
+    The mask of class ``cell`` of image ``a`` is ``cell/a``, ``a/cell`` or ``a_cell``. An image lacks the
+    classes that it has no file for.
+
+    Args:
+        name: of the image.
+        files: by their names, out of which masks are taken.
+        words: what each class that has files is called in their names, by index.
+        suffixes: what a mask's stem may have after that.
+        several: the names of files that are called alike but for a number at the end, by the rest of them:
+            each is an object of its own.
+    """
     layers = []
     for index, known in words.items():
-        spelled = (
+        spelled = [
             f"{one}{suffix}"
             for word in known
             for one in (f"{word}/{name}", f"{name}/{word}", f"{name}_{word}")
             for suffix in suffixes
-        )
+        ]
         found = next((one for one in spelled if one in files), None)
         if found is not None:
             layers.append((index, files.pop(found)))
+        numbered = (one for word in spelled for one in (several or {}).get(word, ()))
+        layers += [(index, files.pop(one)) for one in numbered if one in files]
     return tuple(layers)
 
 

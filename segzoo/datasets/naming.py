@@ -19,9 +19,9 @@ MORE_MASKS = (
 )
 #: Folders that lie beside masks, or hold those of a second observer.
 _BESIDE_MASKS = ("segmentationobject", "1st_manual", "2nd_manual")
-#: What a mask's name has after its image's, where both lie in one folder.
-TOGETHER = ("_mask", "_label", "_seg", "_gt")
-_WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot"))
+_WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot", "manual", "truth"))
+#: What folders of masks are called after a part without a mark between, as ``trainannot``.
+_JOINED = re.compile("(train|training|val|valid|validation|test|testing)(annot|masks?|labels?|gt|seg)")
 _BREAK = re.compile(r"[-_. ]+|(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -65,7 +65,7 @@ def masks_among(files: Iterable[Path], root: Path) -> dict[Path, list[Path]]:
 
 def _mask_folders(names: set[str], stems: dict[Path, set[str]], place: Path) -> set[str]:
     """Return which of the folders in one place are for masks."""
-    sides = {name: _side(name) for name in names}
+    sides = {name: side_of(name) for name in names}
     images = {rest for is_mask, rest in sides.values() if not is_mask}
     found = set()
     for name, (is_mask, rest) in sides.items():
@@ -74,14 +74,21 @@ def _mask_folders(names: set[str], stems: dict[Path, set[str]], place: Path) -> 
     return found
 
 
-def _side(name: str) -> tuple[bool, str]:
-    """Return whether a folder is for masks, and what its name says besides."""
+def is_mask_word(word: str) -> bool:
+    """Whether a word of a file's name, in lower case, says that it is a mask."""
+    return word in _WORDS
+
+
+def side_of(name: str) -> tuple[bool, str]:
+    """Return whether a folder is for masks, and what its name says besides: ``train`` of ``train_masks``."""
     words = [word.lower() for word in _BREAK.split(name) if word]
     plain = re.sub("[- .]+", "_", name.lower())
     if plain in _BESIDE_MASKS or (plain in (*MASKS, *MORE_MASKS) and words[0] not in MASKS):
         return True, ""
     if plain in MORE_IMAGES:
         return False, ""
+    if joined := _JOINED.fullmatch(plain):
+        return True, joined[1]
     rest = [word for word in words if word not in _WORDS]
     if len(rest) < len(words):
         return True, "_".join(rest)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.datasets.splits import groups_of
-from segzoo.errors import FailureError, ImageError, MaskError, OptionError
-from segzoo.images import read_with_info
+from segzoo.errors import FailureError, ImageError, MaskError, MissingExtraError, OptionError
+from segzoo.images import chosen_pages, count_pages, may_have_pages, read_with_info
 from segzoo.interfaces import Sample
 from segzoo.labels import counted, read_layers, read_mask, read_planes, to_classes
 from segzoo.options import is_number, listed
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.datasets.numbered import NumberedObjects
+    from segzoo.images import Pages
     from segzoo.interfaces import ImageInfo, Remark
     from segzoo.labels import Colour
     from segzoo.specs import Labels
@@ -236,6 +237,36 @@ class Pairs:
                 "background: say ignore_index=255 if they count for nothing, or which class is background"
             )
         return mask
+
+
+def slices(pair: Pair, chosen: Pages = ()) -> list[Pair]:
+    """Return one pair for each page where image and mask are stacks, else the pair itself.
+
+    Args:
+        pair: of two files.
+        chosen: which pages (`segzoo.images.parse_pages`); all, without any.
+
+    Raises:
+        FailureError: the two have different numbers of pages.
+        ImageError: they lack one of the chosen pages.
+    """
+    if isinstance(pair.mask, tuple) or not may_have_pages(pair.image):
+        return [pair]
+    try:
+        pages = count_pages(pair.image)
+        others = pages if pages == 1 else count_pages(pair.mask)
+    except (ImageError, MissingExtraError):
+        return [pair]  # one bad file is no reason not to open the others; reading it says what is wrong
+    if pages == 1:
+        return [pair]
+    if pages != others:
+        raise FailureError(
+            f"{pair.image} has {pages} pages, its mask {pair.mask} has {others}: pages belong together by"
+            " number; keep the same in both. If the pages of the image are its bands, save them as such: "
+            "tifffile.imwrite(..., metadata={'axes': 'CYX'})"
+        )
+    taken = chosen_pages(chosen, pages, pair.image)
+    return [replace(pair, name=f"{pair.name}/{page:04}", page=page) for page in taken]
 
 
 def groups_of_pairs(pairs: Sequence[Pair]) -> list[str]:

@@ -1,0 +1,263 @@
+"""Files pair by their names, or by the part of their names that varies; the doctor and training agree."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from doctor_data import disc, picture, save
+
+from segzoo.build import open_dataset
+from segzoo.data_check import check_data
+from segzoo.datasets.folder import FolderDataset
+from segzoo.datasets.pairing import Naming, find_pairs
+from segzoo.errors import FailureError, OptionError
+from segzoo.recognition import recognise
+
+IDS = [f"{number:03}" for number in range(6)]
+
+
+def tree(root: Path, *spelled: str, ids: list[str] = IDS) -> Path:
+    """Write an image, then its masks, for each id; names hold {}."""
+    for number, one in enumerate(ids):
+        save(root / spelled[0].format(one), picture(number))
+        for name in spelled[1:]:
+            save(root / name.format(one), disc(number))
+    return root
+
+
+def paired(root: Path, **options: str) -> list[tuple[str, str]]:
+    """Return the names of each image and its mask."""
+    found = FolderDataset(root, "all", **options)
+    return [(one.image.name, one.mask.name) for one in found.pairs]
+
+
+#: Images and masks, and the options that the doctor prints.
+NAMES = {
+    "suffix": ("images/{}.png", "masks/{}_seg.png", ["data.mask_suffix=_seg"]),
+    "both sides": (
+        "images/{}_image.png",
+        "masks/{}_annotation.png",
+        ["data.image_suffix=_image", "data.mask_suffix=_annotation"],
+    ),
+    "prefixes": (
+        "images/t{}.png",
+        "masks/man_seg{}.png",
+        ["data.image_prefix=t", "data.mask_prefix=man_seg", "data.mask_suffix="],
+    ),
+    "words in front": (
+        "images/img_{}.png",
+        "masks/mask_{}.png",
+        ["data.image_prefix=img_", "data.mask_prefix=mask_", "data.mask_suffix="],
+    ),
+    "drive": (
+        "images/{}_training.png",
+        "masks/{}_manual1.png",
+        ["data.image_suffix=_training", "data.mask_suffix=_manual1"],
+    ),
+    "the image's suffix stays": ("images/{}.jpg", "masks/{}.jpg.png", ["data.mask_suffix=.jpg"]),
+    "in one folder": ("{}.jpg", "{}-labels.png", ["data.mask_suffix=-labels"]),
+    "in one folder, words in front": (
+        "img_{}.png",
+        "mask_{}.png",
+        ["data.image_prefix=img_", "data.mask_prefix=mask_", "data.mask_suffix="],
+    ),
+    "in one folder, of one name": ("{}.jpg", "{}.png", []),
+    "in the middle": ("images/scan_img_{}.png", "masks/scan_mask_{}.png", None),
+    "other folders": (
+        "photos/{}.jpg",
+        "ground_truth/{}.png",
+        ["data.images=photos", "data.masks=ground_truth"],
+    ),
+    "one folder of masks": ("bscans/{}.jpg", "labels/{}.png", ["data.images=bscans"]),
+    "no word at all": ("alpha/{}.jpg", "beta/{}.png", ["data.images=alpha", "data.masks=beta"]),
+    "one folder more": ("export/images/{}.png", "export/masks/{}.png", []),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_files_pair_by_what_varies_and_the_printed_options_pair_them_alike(tmp_path: Path, case: str) -> None:
+    image, mask, options = NAMES[case]
+    tree(tmp_path, image, mask)
+    expected = [(Path(image).name.format(one), Path(mask).name.format(one)) for one in IDS]
+    assert sorted(paired(tmp_path)) == expected
+    report = check_data(tmp_path)
+    assert report.ok
+    printed = [word for word in shlex.split(report.command) if word.startswith("data.")]
+    assert options is None or printed == options
+    said = dict(word.removeprefix("data.").split("=", 1) for word in printed)
+    assert sorted(paired(tmp_path, **said)) == expected
+
+
+def test_the_pairing_is_shown_with_three_examples(tmp_path: Path) -> None:
+    report = check_data(tree(tmp_path, "images/t{}.png", "masks/man_seg{}.png"))
+    (found,) = (one for one in report.findings if one.kind == "pairing")
+    assert found.examples[0] == "images/t000.png with masks/man_seg000.png"
+    assert len(found.examples) == 3
+    assert "data.mask_prefix=man_seg" in found.advice
+
+
+def test_numbers_of_different_width_are_the_same_numbers(tmp_path: Path) -> None:
+    ids = [str(number) for number in range(8, 13)]
+    tree(tmp_path, "images/cell{}.png", ids=ids)
+    tree(tmp_path, "masks/cell_mask{}.png", ids=[f"{int(one):04}" for one in ids])
+    assert ("cell9.png", "cell_mask0009.png") in paired(tmp_path)
+
+
+def test_names_that_do_not_say_it_clearly_are_not_paired(tmp_path: Path) -> None:
+    tree(tmp_path, "images/a_{}_left.png", "images/a_{}_right.png", "masks/b_{}.png")
+    with pytest.raises(FailureError, match="have no partner"):
+        FolderDataset(tmp_path)
+    assert "unpaired-images" in {one.kind for one in check_data(tmp_path).errors}
+
+
+def test_photographs_are_no_masks_of_others(tmp_path: Path) -> None:
+    for number, one in enumerate(IDS):
+        for folder in ("cats", "dogs"):
+            save(tmp_path / folder / f"{one}.jpg", picture(number))
+        save(tmp_path / f"small/{one}.jpg", picture(number))
+        save(tmp_path / f"small/{one}_thumb.jpg", picture(number))
+    assert recognise(tmp_path) == []
+    assert not find_pairs(tmp_path).found
+    assert not find_pairs(tmp_path / "small").found
+
+
+def test_a_pattern_finds_what_both_names_share(tmp_path: Path) -> None:
+    tree(tmp_path, "images/{}-day.png", "masks/{}of7.png")
+    assert ("003-day.png", "003of7.png") in paired(tmp_path, pattern=r"(\d{3})")
+    with pytest.raises(OptionError, match="needs one, around what"):
+        Naming(pattern=r"\d+")
+    with pytest.raises(OptionError, match="no regular expression"):
+        Naming(pattern="(")
+
+
+def test_two_sets_of_masks_are_asked_about_and_an_option_chooses(tmp_path: Path) -> None:
+    tree(tmp_path, "Image_{}L.jpg", "Image_{}L_1stHO.png", "Image_{}L_2ndHO.png")
+    with pytest.raises(FailureError, match=r"not clear which.*mask_suffix='_1stHO'; or .*'_2ndHO'"):
+        FolderDataset(tmp_path)
+    report = check_data(tmp_path)
+    (found,) = report.errors
+    assert found.kind == "choice"
+    assert found.examples[1].endswith("data.mask_suffix=_2ndHO")
+    assert ("Image_001L.jpg", "Image_001L_2ndHO.png") in paired(tmp_path, mask_suffix="_2ndHO")
+    assert [one.told for one in recognise(tmp_path)] == ["images with several sets of masks"]
+
+
+def test_two_folders_that_may_be_the_masks_are_asked_about(tmp_path: Path) -> None:
+    for part in ("training", "test"):
+        tree(
+            tmp_path / part,
+            "images/{}_training.png",
+            "1st_manual/{}_manual1.png",
+            "mask/{}_training_mask.png",
+        )
+    (found,) = check_data(tmp_path).errors
+    assert [one.rpartition(" ")[2] for one in found.examples] == ["data.masks=1st_manual", "data.masks=mask"]
+    assert ("001_training.png", "001_manual1.png") in paired(tmp_path, masks="1st_manual")
+
+
+def test_several_masks_of_a_class_are_taken_together(tmp_path: Path) -> None:
+    for number, one in enumerate(IDS):
+        save(tmp_path / f"photos/{one}.jpg", picture(number))
+        left, right = disc(0), disc(0)[:, ::-1]
+        save(tmp_path / f"annotations/{one}_square_0.png", left)
+        save(tmp_path / f"annotations/{one}_circle_1.png", right)
+        save(tmp_path / f"annotations/{one}_circle_2.png", right[::-1])
+    report = check_data(tmp_path)
+    assert report.ok
+    assert report.statistics.classes == ("background", "circle", "square")
+    options = dict(images="photos", masks="annotations", per_class=True, classes=report.statistics.classes)
+    mask = FolderDataset(tmp_path, "all", **options)[0].mask
+    np.testing.assert_array_equal(mask == 1, (right + right[::-1]) > 0)
+
+
+#: Parts that a person made.
+PARTS = {
+    "folders": ("{part}/images/{name}.png", "{part}/masks/{name}.png"),
+    "inside": ("images/{part}/{name}.png", "masks/{part}/{name}.png"),
+    "capitals": ("{Part}/Images/{name}.png", "{Part}/Labels/{name}.png"),
+    "together": ("{part}/{name}.jpg", "{part}/{name}_mask.png"),
+    "in names": ("{part}_images/{name}.png", "{part}_masks/{name}.png"),
+    "joined": ("{part}/{name}.png", "{part}annot/{name}.png"),
+    "years": ("images/{part}2018/{name}.png", "masks/{part}2018/{name}.png"),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+@pytest.mark.parametrize("validation", ["val", "valid"])
+def test_parts_that_a_person_made_are_kept(tmp_path: Path, case: str, validation: str) -> None:
+    counts = {"train": 12, validation: 1, "test": 1}
+    number = 0
+    for part, count in counts.items():
+        for _ in range(count):
+            said = {"part": part, "Part": part.capitalize(), "name": f"{number:02}"}
+            image, mask = (one.format(**said) for one in PARTS[case])
+            save(tmp_path / image, picture(number))
+            save(tmp_path / mask, disc(number))
+            number += 1
+    found = {part: len(FolderDataset(tmp_path, part)) for part in ("train", "val", "test")}
+    assert found == {"train": 12, "val": 1, "test": 1}
+    assert FolderDataset(tmp_path, "test").pairs[0].image.stem == "13"
+    assert check_data(tmp_path, fix=tmp_path.parent / f"{tmp_path.name}-fixed").pairs == found
+    assert FolderDataset(tmp_path.parent / f"{tmp_path.name}-fixed", "test").pairs[0].image.stem == "13"
+
+
+def test_a_part_without_masks_is_left_out(tmp_path: Path) -> None:
+    tree(tmp_path, "train/images/{}.png", "train/masks/{}.png")
+    tree(tmp_path, "val/images/{}.png", "val/masks/{}.png")
+    tree(tmp_path, "test/images/{}.png")
+    assert len(FolderDataset(tmp_path, "all")) == 12
+    report = check_data(tmp_path)
+    assert report.ok
+    assert "unlabelled" in {one.kind for one in report.findings}
+
+
+def test_lists_of_parts_beside_the_folders_are_read(tmp_path: Path) -> None:
+    tree(tmp_path, "images/{}.png", "masks/{}.png")
+    (tmp_path / "train.txt").write_text(
+        "000\nimages/001.png\nimages\\002.png\n./images/003.png masks/003.png\n"
+    )
+    (tmp_path / "val.txt").write_text("004.png\n")
+    found = find_pairs(tmp_path)
+    assert [one.split for one in found.pairs] == ["train"] * 4 + ["val"]
+    assert [path.name for path in found.unlisted] == ["005.png"]
+    (tmp_path / "val.txt").write_text("004.png\n009.png\n")
+    with pytest.raises(FailureError, match=r"val\.txt: there is no image with a mask for '009\.png'"):
+        FolderDataset(tmp_path)
+
+
+def test_files_of_other_kinds_beside_pairs_are_left_alone(tmp_path: Path) -> None:
+    tree(tmp_path, "{}.jpg", "{}_mask.png")
+    tree(tmp_path, "{}_overlay.png")
+    (tmp_path / "notes.txt").write_text("by hand")
+    found = find_pairs(tmp_path)
+    assert len(found.pairs) == len(found.beside) == 6
+    assert len(FolderDataset(tmp_path, "all")) == 6
+
+
+@pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="needs files of real tools")
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("formats/pets_sample", (20, 3, 3)),
+        ("formats/bioimage_notebooks/BBBC007", (2, 1, 1)),
+        ("formats/dhcn_campus", (40, 10, 10)),
+    ],
+)
+def test_real_folders_are_paired_without_options(name: str, parts: tuple[int, ...]) -> None:
+    root = Path(os.environ["SEGZOO_DATA"]).parent / name
+    if not root.is_dir():
+        pytest.skip(f"{root} is not here")
+    found = find_pairs(root)
+    assert not [*found.images, *found.masks, *found.ambiguous]
+    assert tuple(sum(one.split == part for one in found.pairs) for part in ("train", "val", "test")) == parts
+    assert recognise(root)
+
+
+def test_a_data_set_in_a_folder_opens_by_its_path(tmp_path: Path) -> None:
+    tree(tmp_path, "{}_image.png", "{}_label.png")
+    sample = open_dataset(str(tmp_path), split="all")[0]
+    np.testing.assert_array_equal(sample.mask, disc(0))
