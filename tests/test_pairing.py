@@ -169,8 +169,10 @@ def test_several_masks_of_a_class_are_taken_together(tmp_path: Path) -> None:
     report = check_data(tmp_path)
     assert report.ok
     assert report.statistics.classes == ("background", "circle", "square")
-    options = dict(images="photos", masks="annotations", per_class=True, classes=report.statistics.classes)
-    mask = FolderDataset(tmp_path, "all", **options)[0].mask
+    classes = report.statistics.classes
+    mask = FolderDataset(
+        tmp_path, "all", images="photos", masks="annotations", per_class=True, classes=classes
+    )[0].mask
     np.testing.assert_array_equal(mask == 1, (right + right[::-1]) > 0)
 
 
