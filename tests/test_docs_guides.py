@@ -105,13 +105,11 @@ def test_every_metric_has_its_contract_and_is_explained():
 
 
 def test_every_setting_that_the_guide_of_data_names_is_an_option_of_folders():
-    from segzoo.datasets.coco import coco
-
     from segzoo.datasets.folder import FolderDataset
 
-    known = {name for one in (FolderDataset, coco) for name in inspect.signature(one).parameters}
+    known = set(inspect.signature(FolderDataset).parameters)
     named = set(re.findall(r"\bdata\.(\w+)=", text_of("guides/data.md") + text_of("guides/findings.md")))
-    assert named - {"bands", "intensity"} - {"annotations"} <= known  # of every data set, and of COCO's
+    assert named - {"bands", "intensity"} <= known  # those two are of every data set
     assert known - named <= {"root", "split", "scale"}, "docs/guides/data.md does not tell of all"
 
 

@@ -129,7 +129,7 @@ def coco(
         there = " and ".join(file.part for file in files)
         raise OptionError(
             f"the split {split!r} of {root} is empty: there are files for {there}"
-            + (". Training takes some of train to validate with split.share=0.1" if split == "val" else "")
+            + (". Training validates with a part of train: split.share=0.1 split.of=train" * (split == "val"))
         )
     names = _Names(files)
     labels = class_labels(names.classes, classes, overlapping=overlapping, source=root)
@@ -161,8 +161,11 @@ def recognise(glance: Glance) -> Recognition | None:
         return Recognition(told=f"COCO {_OTHERS[other]}: they are no masks") if other else None
     try:
         files = _chosen(glance, "")
-    except OptionError as error:
-        return Recognition(told=f"{_MASKS[kind]}: {error}")
+    except OptionError:
+        names = [path.relative_to(glance.folder).as_posix() for path in found[kind]]
+        return Recognition(
+            told=f"{_MASKS[kind]} in {len(names)} files, of which annotations={names[0]} takes one"
+        )
     texts = [glance.samples(file.path) for file in files]
     if any(map(_EMPTY.search, texts)) and not any(map(_FULL.search, texts)):
         return Recognition(told=f"COCO {_OTHERS['boxes']}: they are no masks")
