@@ -183,6 +183,7 @@ def test_classes_may_be_some_and_may_overlap(tmp_path):
     [
         (polygon("cta", SQUARE), "object 0 is of the class 'cta', which .*does not list; did you mean 'cat'"),
         (polygon("cat", [[1, "x"], [2, 2], [3, 3]]), "object 0, a polygon 'cat', cannot be drawn"),
+        (polygon("cat", 3), "object 0, a polygon 'cat', cannot be drawn"),
         ({"classTitle": "cat", "geometryType": "polygon"}, "cannot be drawn: it has no 'points'"),
         (
             {"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": "?", "origin": [0, 0]}},
@@ -198,6 +199,7 @@ def test_an_object_that_cannot_be_drawn_is_named_with_its_file(tmp_path, one, wh
     data = opened(put(tmp_path, "ds", "a.png", one))
     with pytest.raises(MaskError, match=rf"a\.png\.json: .*{why}"):
         data[0]
+    assert isinstance(data.remarks, tuple)
 
 
 def test_what_the_files_hold_besides_is_told(tmp_path):

@@ -188,6 +188,8 @@ def test_images_are_found_below_the_folder_and_missing_ones_are_listed(tmp_path)
     ("one", "why"),
     [
         (region("x", "spline"), "region 0 of a.png is a 'spline'"),
+        (region("x", ["rect"]), r"region 0 of a.png is a \['rect'\]"),
+        (region("x", "polygon", all_points_x=3, all_points_y=4), "as many finite numbers"),
         (region("x", "rect", x=1, y=2, width=3), "a rect, cannot be drawn: it has no 'height'"),
         (region("x", "circle", cx=1, cy="far", r=3), "a circle, cannot be drawn"),
         (region("x", "polygon", all_points_x=[1, 2, 3], all_points_y=[1, 2]), "as many finite numbers"),

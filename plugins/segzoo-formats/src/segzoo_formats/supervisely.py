@@ -380,6 +380,11 @@ def _seen(picture: bytes) -> NDArray[np.bool_]:
 # What there is to say of the files.
 
 
+def _is_thin(points: Any) -> bool:
+    corners = points.get("exterior") if isinstance(points, dict) else None
+    return isinstance(corners, list) and len(corners) < 3
+
+
 def _remarks(
     files: Sequence[_File], parts: Sequence[str], meta: _Meta, folders: Sequence[Path]
 ) -> list[Remark]:
@@ -402,7 +407,7 @@ def _remarks(
                 notes["flat"].append(where)
             elif kind == "rectangle":
                 notes["boxes"].append(where)
-            elif kind == "polygon" and len((row.get("points") or {}).get("exterior") or ()) < 3:
+            elif kind == "polygon" and _is_thin(row.get("points")):
                 notes["thin"].append(where)
     known = {one.image for one in files}
     bare = [path.name for one in folders for path in sorted((one / _IMAGES).iterdir()) if path not in known]

@@ -296,7 +296,7 @@ def _regions(entry: _Entry, attribute: str, index: Mapping[str, int]) -> list[Re
         if kind in _FLAT or _is_thin(one):
             continue
         where = f"{entry.source}: region {number} of {entry.image}"
-        if kind not in _SHAPES:
+        if not isinstance(kind, str) or kind not in _SHAPES:
             raise MaskError(f"{where} is a {kind!r}, which is none of VIA's shapes: {listed(list(_SHAPES))}")
         try:
             shape = _SHAPES[kind](one.shape)
@@ -312,7 +312,8 @@ def _regions(entry: _Entry, attribute: str, index: Mapping[str, int]) -> list[Re
 
 
 def _is_thin(region: _Region) -> bool:
-    return region.shape.get("name") == "polygon" and len(region.shape.get("all_points_x") or ()) < 3
+    corners = region.shape.get("all_points_x")
+    return region.shape.get("name") == "polygon" and isinstance(corners, list) and len(corners) < 3
 
 
 def _number(said: Mapping[str, Any], key: str) -> float:
