@@ -83,6 +83,16 @@ def test_values_without_a_name_are_named_with_their_file(tmp_path):
         opened(tmp_path, classes="nut")[1]
 
 
+@pytest.mark.parametrize("where", ["train", "."])
+def test_one_table_will_do_for_all_parts(tmp_path, where):
+    export(tmp_path)
+    for part in ("train", "valid", "test"):
+        (tmp_path / part / "_classes.csv").unlink()
+    (tmp_path / where / "_classes.csv").write_text(TABLE)
+    assert told(tmp_path)[0][1].startswith("Roboflow PNG masks, 3 classes, train and val and test")
+    assert [opened(tmp_path, part).names for part in ("val", "test")] == [["valid/d"], ["test/e"]]
+
+
 def test_tables_that_do_not_fit_are_refused(tmp_path):
     export(tmp_path)
     (tmp_path / "valid/_classes.csv").write_text(TABLE.replace("nut", "screw"))

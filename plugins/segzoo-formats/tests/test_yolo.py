@@ -110,7 +110,7 @@ def test_folders_inside_the_parts_are_found(tmp_path):
     data = opened(tmp_path)
     assert (data.names, data.labels.classes[1]) == (["train/a", "valid/b"], "no")
     assert kinds(data)["missing"] == 1
-    with pytest.raises(FailureError, match=r"names \.\./test/images, and nothing of that name lies in"):
+    with pytest.raises(OptionError, match=r"'test' of .* is empty: .* names \.\./test/images, and nothing"):
         opened(tmp_path, "test")
 
 
@@ -236,6 +236,30 @@ def test_a_yaml_file_that_is_none_is_refused(tmp_path, text, why):
     project(tmp_path, text)
     with pytest.raises(FailureError, match=why):
         opened(tmp_path / "data.yaml")
+
+
+def test_labels_of_other_parts_in_one_folder_have_images(tmp_path):
+    for name in "ab":
+        put(tmp_path, f"images/{name}", SQUARE)
+    (tmp_path / "train.txt").write_text("images/a.png\n")
+    (tmp_path / "val.txt").write_text("images/b.png\nimages/c.png\n")
+    (tmp_path / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: [cat]\n")
+    assert kinds(opened(tmp_path, "train")) == {"missing": 1}
+    with pytest.raises(FailureError, match=r"names images/c\.png, and nothing of that name lies in"):
+        opened(tmp_path, "val")
+    for name in "ab":
+        (tmp_path / f"images/{name}.png").unlink()
+    with pytest.raises(FailureError, match=r"names images/a\.png, images/b\.png, images/c\.png, and"):
+        opened(tmp_path)
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text(SQUARE)
+    (tmp_path / "classes.txt").write_text("cat")
+    with pytest.raises(FailureError, match="there are no images in"):
+        opened(tmp_path)
 
 
 def test_several_yaml_files_are_not_guessed_among(tmp_path):

@@ -56,14 +56,15 @@ def roboflow_masks(
     """
     check_split("roboflow-masks", split, SPLITS)
     folder = Path(root) if Path(root).is_dir() else Path(root).parent
-    tables = _tables(folder)
+    places = _places(folder)
+    tables = [place / _TABLE for place in places if (place / _TABLE).is_file()]
     names = _names(tables)
     pairs: list[Pair] = []
     said: list[str] = []
-    for table in tables:
-        found = _pairs(table.parent, folder)
+    for place in places:
+        found = _pairs(place, folder)
         pairs += found
-        said += [part_named(table.parent.name) if table.parent != folder else ""] * len(found)
+        said += [part_named(place.name) if place != folder else ""] * len(found)
     parts = parted([pair.name for pair in pairs], said)
     chosen = [pair for pair, part in zip(pairs, parts, strict=True) if split in ("all", part)]
     if not chosen:
@@ -97,14 +98,19 @@ def recognise(glance: Glance) -> Recognition | None:
     return Recognition(told=f"{told}, {said} as the folders say" if said else told, root=root, masks=True)
 
 
-def _tables(folder: Path) -> list[Path]:
-    inner = sorted(path.parent for path in folder.glob(f"*/{_TABLE}"))
-    places = [folder] if (folder / _TABLE).is_file() else inner
-    if not places:
+def _places(folder: Path) -> list[Path]:
+    """Return the folders with masks or a table: the folder itself, and those in it."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[:1] != ".")
+    places = [
+        place
+        for place in (folder, *inner)
+        if (place / _TABLE).is_file() or (part_named(place.name) and any(place.glob(f"*{_MASK}.png")))
+    ]
+    if not any((place / _TABLE).is_file() for place in places):
         raise FailureError(
             f"{folder} holds no {_TABLE}, nor do folders in it such as train: Roboflow writes it beside masks"
         )
-    return [place / _TABLE for place in places]
+    return places
 
 
 def _rows(text: str) -> list[tuple[int, str]]:

@@ -177,12 +177,14 @@ class _Found:
 
     Attributes:
         items: each image once.
+        labels: where the labels of all splits lie.
         gone: what parts name, and what is not there.
         moved: what was found at another place than the file says.
         shared: names of images that several parts hold.
     """
 
     items: Sequence[_Item]
+    labels: frozenset[Path]
     gone: Sequence[str]
     moved: Sequence[str]
     shared: Sequence[str]
@@ -363,13 +365,7 @@ def _found(project: _Project, split: str) -> _Found:
                 gone[part].append(place)
             else:
                 files += [(part, file) for file in _images(path, project.bases, gone[part], moved)]
-    asked = [one for part in project.parts if split in ("all", part) or not part for one in gone[part]]
-    if asked and (split != "all" or not files):
-        where = " or ".join(dict.fromkeys(str(base) for base in project.bases))
-        raise FailureError(
-            f"{project.source} names {listed(asked)}, and nothing of that name lies in {where}: correct the "
-            "path, or put the images there"
-        )
+    _check_found(project, split, files, gone)
     top = _top(project, files)
     said: dict[Path, str] = {}
     shared = [_name(file, top) for part, file in files if said.setdefault(file, part) != part]
@@ -377,14 +373,38 @@ def _found(project: _Project, split: str) -> _Found:
     taken = dict.fromkeys(file for part, file in files if split in ("all", part) or not part)
     names = [_name(file, top) for file in taken]
     parts = parted(names, [said[file] if split == "all" else split * bool(said[file]) for file in taken])
+    labels = {file: _label(project, file) for file in said}
     items = [
-        _Item(name, part, file, _label(project, file))
+        _Item(name, part, file, labels[file])
         for name, part, file in zip(names, parts, taken, strict=True)
         if split in ("all", part)
     ]
     if not items:
         raise OptionError(f"the split {split!r} of {project.source} is empty: it names no image of it")
-    return _Found(items, asked, moved, shared)
+    missing = [one for places in gone.values() for one in places]
+    return _Found(items, frozenset(labels.values()), missing, moved, shared)
+
+
+def _check_found(
+    project: _Project, split: str, files: Sequence[tuple[str, Path]], gone: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise an error where what a split names is not there.
+
+    Raises:
+        FailureError: some of its images are not there, or none of any split.
+        OptionError: nothing of this split is there.
+    """
+    where = listed([str(base) for base in project.bases])
+    parts = [part for part in project.parts if split in ("all", part) or not part]
+    asked = [one for part in parts for one in gone.get(part, ())]
+    told = f"{project.source} names {listed(asked)}, and nothing of that name lies in {where}"
+    advice = "correct the path, or put the images there"
+    if not files:
+        raise FailureError(f"{told}: {advice}" if asked else f"there are no images in {where}: {advice}")
+    if asked and split != "all":
+        if any(part in parts for part, _ in files):
+            raise FailureError(f"{told}: {advice}")
+        raise OptionError(f"the split {split!r} of {project.source} is empty: {told}")
 
 
 def _top(project: _Project, files: Sequence[tuple[str, Path]]) -> str:
@@ -619,7 +639,7 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
         boxes += [item.name for one in objects if one.box]
         thin += [item.name for one in objects if not _area(one.corners)]
         outside += [item.name for one in objects if _outside(one.corners)]
-    orphans = _orphans(found.items)
+    orphans = _orphans(found.labels)
     file = project.source.name
     return [
         *counted("label", "error", "cannot be read", "Correct these lines.", damaged, "label file"),
@@ -654,9 +674,8 @@ def _outside(corners: NDArray[np.float32]) -> bool:
     return bool((high <= 0).any() or (low >= 1).any())
 
 
-def _orphans(items: Sequence[_Item]) -> list[str]:
+def _orphans(known: frozenset[Path]) -> list[str]:
     """Return the label files beside those of images that belong to none."""
-    known = {item.label for item in items}
     folders = sorted({label.parent for label in known if label.parent.name != "images"})
     names = {Path(name).name for name in _NAMES}
     return [
