@@ -243,6 +243,14 @@ def test_files_named_like_parts_are_the_parts(tmp_path):
     assert [opened(tmp_path, part).names for part in ("train", "val")] == [["images/train"], ["images/val"]]
 
 
+def test_tasks_that_were_made_for_an_import_are_read_with_their_predictions(tmp_path):
+    one = task("a.png", predictions=[{"result": [polygon()]}])
+    del one["annotations"]
+    (reading,) = (one for one in recognise(write(tmp_path, one)) if one.name == "labelstudio")
+    assert (reading.told, reading.options) == ("Label Studio's tasks with predictions", {"predictions": True})
+    assert open_dataset(str(tmp_path), split="all").labels.classes == ("background", "cat")
+
+
 def test_label_studio_is_recognised_and_nothing_else_is(tmp_path):
     write(tmp_path, task("a.png", polygon()))
     assert [one.name for one in recognise(tmp_path / "export.json")] == ["labelstudio"]

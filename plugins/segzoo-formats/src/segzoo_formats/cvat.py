@@ -40,6 +40,7 @@ from segzoo_formats.search import (
     part_of,
     parted,
     plain_path,
+    several_files,
 )
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ def recognise(glance: Glance) -> Recognition | None:
     head = glance.head(files[0])
     kind = "video" if "<mode>interpolation</mode>" in head and "<image " not in head else "images"
     labels = many(len(set(_LABEL.findall(head))), "label")
-    more = f", {len(files)} files" if len(files) > 1 else ""
-    return Recognition(told=f"CVAT for {kind}, {labels}{more}")
+    return Recognition(told=f"CVAT for {kind}, {labels}{several_files(len(files))}")
 
 
 def _is_ours(head: str) -> bool:

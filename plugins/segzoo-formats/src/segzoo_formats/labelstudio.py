@@ -42,6 +42,7 @@ from segzoo_formats.search import (
     part_of,
     parted,
     plain_path,
+    several_files,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ _SHAPES = {
     "height": "rectangle",
 }
 _KIND = re.compile(r'"(?:polygon|rectangle|ellipse|brush|keypoint|bitmask|vector)labels"')
+_TASKS = "tasks with predictions"
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 #: What Label Studio takes out of the names of files that are uploaded.
 _ODD = re.compile(r"[^-\w.]")
@@ -73,11 +75,21 @@ _ODD = re.compile(r"[^-\w.]")
 
 def recognise(glance: Glance) -> Recognition | None:
     """Say whether a folder, or a file, is Label Studio's, by what its JSON files begin with."""
-    kinds = [kind for path in few(files_below(glance, "*.json")) if (kind := _kind(glance.head(path)))]
-    if not kinds:
+    found = [
+        (path, kind) for path in few(files_below(glance, "*.json")) if (kind := _kind(glance.head(path)))
+    ]
+    if not found:
         return None
-    more = f", {len(kinds)} files" if len(kinds) > 1 else ""
-    return Recognition(told=f"Label Studio's {kinds[0]}{more}")
+    told = f"Label Studio's {found[0][1]}{several_files(len(found))}"
+    # What was made for an import has nothing but predictions.
+    made = {kind for _, kind in found} == {_TASKS} and not any(
+        _annotated(glance.json(path)) for path, _ in found
+    )
+    return Recognition(told=told, options={"predictions": True} if made else {})
+
+
+def _annotated(data: Any) -> bool:
+    return not isinstance(data, list) or any(isinstance(row, dict) and row.get("annotations") for row in data)
 
 
 def _kind(head: str) -> str:
@@ -85,9 +97,11 @@ def _kind(head: str) -> str:
     if head.lstrip()[:1] not in ("[", "{"):
         return ""
     regions = _KIND.search(head) or re.search(r'"format"\s*:\s*"rle"', head)
-    task = '"annotations"' in head and '"predictions"' in head and '"data"' in head
-    if task or (regions and '"annotations"' in head and '"result"' in head):
+    annotated, predicted = '"annotations"' in head, '"predictions"' in head
+    if annotated and (('"data"' in head and predicted) or (regions and '"result"' in head)):
         return "JSON export"
+    if predicted and regions and '"data"' in head:
+        return _TASKS
     if regions and '"result"' in head:
         return "JSON export" if '"task"' in head else "predictions, which name no image"
     return "JSON-MIN export" if regions else ""

@@ -48,8 +48,12 @@ def files_below(glance: Glance, pattern: str, levels: int = 2) -> list[Path]:
     return found
 
 
-def few(paths: Iterable[Path], most: int = 4) -> list[Path]:
-    """Return the first files of each folder: what a tool puts into one file is not there a thousand times."""
+#: Files of one folder that are looked at by `few`.
+FEW = 100
+
+
+def few(paths: Iterable[Path], most: int = FEW) -> list[Path]:
+    """Return the first files of each folder, so that a folder of many thousands is quickly looked at."""
     taken: dict[Path, int] = defaultdict(int)
     kept = []
     for path in paths:
@@ -57,6 +61,11 @@ def few(paths: Iterable[Path], most: int = 4) -> list[Path]:
         if taken[path.parent] <= most:
             kept.append(path)
     return kept
+
+
+def several_files(count: int) -> str:
+    """Return ``", 3 files"`` for what a recogniser says of several files; nothing of a single one."""
+    return "" if count < 2 else f", {count} files" if count < FEW else f", {count} files or more"
 
 
 def stems_of(path: Path) -> list[str]:
