@@ -5,21 +5,28 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo
 
 
 @click.command("check")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
+@click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, data: str, root: str | None, fix: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, data: str, words: tuple[str, ...], root: str | None, fix: str | None, as_json: bool
+) -> None:
     """Find what is wrong with images and masks before training does.
 
     PATH is a folder or a file: images and masks, or what an annotation tool exports, such as COCO, YOLO, CVAT
     or labelme; NAME is a registered data set. The first line says what it is. Every file is opened once. What
     is found is said in words, with the command to train. The data is never changed: --fix writes a copy.
+
+    RECIPE and KEY=VALUE are those of `segzoo train`, as far as they are about the data: the doctor then
+    looks at what a training with them sees.
 
     The exit code is 1 where an error would stop training (with --fix: in the copy), or where it is not clear
     how the data is to be read, else 0.
@@ -29,11 +36,22 @@ def command(ctx: click.Context, data: str, root: str | None, fix: str | None, as
     segzoo data check export/instances.json
     segzoo data check photos --fix photos-fixed
     segzoo data check dsb2018 --json
+    segzoo data check photos data.masks=truth data.classes=4 split.share=0.2
+    segzoo data check fields data.bands=4,3,2 data.intensity=percentiles:1,99.8
     """
     from segzoo.cli.table import echo_json
     from segzoo.data_check import check_data
 
-    report = check_data(data, root=root, fix=fix, progress=True)
+    if words and fix:
+        raise click.UsageError(f"--fix finds out by itself what masks mean: leave out {words[0]!r}")
+    if words:
+        from segzoo.cli.data_words import data_recipe
+        from segzoo.training.data.checked import check_recipe_data
+
+        recipe, base = data_recipe(data, root, words)
+        report = check_recipe_data(recipe, base=base, progress=True)
+    else:
+        report = check_data(data, root=root, fix=fix, progress=True)
     if as_json:
         echo_json(report.to_json())
     else:

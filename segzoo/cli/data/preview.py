@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from segzoo.data_check.preview import Vary
+    from segzoo.interfaces import Dataset
     from segzoo.training.recipe.schema import Recipe
 
 _IMAGES, _AUGMENTED = 24, 6
@@ -63,19 +64,19 @@ def command(
     names, so that the same sheet comes out each time; dark ones are brightened, and those of more than 8 bits
     stretched. Of many bands red, green and blue are shown, or the first.
 
-    With --augment, RECIPE and KEY=VALUE say what training does, as for `segzoo train`:
+    RECIPE and KEY=VALUE are those of `segzoo train`, as far as they are about the data, and with --augment
+    about what training does to it:
 
     \b
+    segzoo data preview photos data.masks=truth data.classes=4
     segzoo data preview photos --augment
     segzoo data preview photos --augment recipe.toml augment.rotate.degrees=30
     """
     from segzoo.data_check.preview import preview
     from segzoo.errors import FailureError
 
-    if settings and not augment:
-        raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
-    recipe = _recipe(data, settings) if augment else None
-    vary = None if recipe is None else _vary(recipe.data, recipe.augment, variants, seed)
+    recipe = _recipe(data, root, settings, augment=augment) if settings or augment else None
+    vary = _vary(recipe.data, recipe.augment, variants, seed) if recipe is not None and augment else None
     if bands is None and recipe is not None and recipe.bands:
         bands = ",".join(recipe.bands)
     shown = count or (_AUGMENTED if augment else _IMAGES)
@@ -83,6 +84,8 @@ def command(
     sheet = preview(
         data,
         root=root,
+        options={} if recipe is None else recipe.data_options,
+        parts=_parts(recipe),
         split=split,
         count=shown,
         out=out,
@@ -96,12 +99,22 @@ def command(
         raise FailureError("\n".join([f"{len(bad)} of the samples cannot be read:", *map(printable, bad)]))
 
 
-def _recipe(data: str, settings: Sequence[str]) -> Recipe:
-    """Return the recipe that settings are, whose name or file may be the first of them."""
-    from segzoo.training.recipe.reading import read_recipe
+def _recipe(data: str, root: str | None, settings: Sequence[str], *, augment: bool) -> Recipe:
+    """Return the recipe that settings are, whose name or file may be one of them."""
+    from segzoo.cli.data_words import data_recipe
 
-    named = bool(settings) and "=" not in settings[0]
-    return read_recipe(settings[0] if named else None, settings[1:] if named else settings, data=data)
+    if not augment and any(word.startswith(("augment", "crop=")) for word in settings):
+        raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
+    return data_recipe(data, root, settings, also=("augment",) if augment else ())[0]
+
+
+def _parts(recipe: Recipe | None) -> Mapping[str, Dataset]:
+    """Return what trains and what validates, where a recipe divides the data; else nothing."""
+    if recipe is None or not recipe.split:
+        return {}
+    from segzoo.training.data.checked import recipe_parts
+
+    return recipe_parts(recipe)
 
 
 def _vary(data: str, steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from segzoo.specs import BandStatistics, Preprocessing
 
 #: Images that are measured, spread evenly over all.
-_IMAGES = 200
+MEASURED = 200
 #: Pixels of each whose values the statistics count.
 _PIXELS = 1 << 16
 #: Bands that a report describes.
@@ -87,7 +87,7 @@ class DataBands:
         Raises:
             ImageError: as `choose`; or an image cannot be read.
         """
-        for index in evenly_spread(len(self._dataset), _IMAGES):
+        for index in evenly_spread(len(self._dataset), MEASURED):
             self.choose(index, self._dataset[index])
 
     def choose(self, index: int, sample: Sample) -> BandChoice:
@@ -158,7 +158,7 @@ def common_size(dataset: Dataset) -> tuple[int, int] | None:
         ImageError: an image cannot be read.
     """
     size, told = _size(dataset, 0), _told_size(dataset, 0)
-    others = range(1, len(dataset)) if told else evenly_spread(len(dataset), _IMAGES)
+    others = range(1, len(dataset)) if told else evenly_spread(len(dataset), MEASURED)
 
     def alike(index: int) -> bool:
         return (told is not None and _told_size(dataset, index) == told) or _size(dataset, index) == size
@@ -192,7 +192,7 @@ def measure_data(dataset: Dataset, preprocessing: Preprocessing, in_channels: in
     Raises:
         ImageError: an image cannot be read, or its bands or values do not fit; the text names it.
     """
-    places = evenly_spread(len(dataset), _IMAGES)
+    places = evenly_spread(len(dataset), MEASURED)
     bands = DataBands(dataset, preprocessing, in_channels)
 
     def images() -> Iterator[tuple[Sample, BandChoice, NDArray[Any]]]:
