@@ -127,6 +127,22 @@ def test_without_a_yaml_file_a_list_of_names_will_do(tmp_path, name, names):
     assert "orphan" not in kinds(data)
 
 
+def test_a_part_of_an_export_has_the_names_of_the_file_above(tmp_path):
+    put(tmp_path, "train/images/a", SQUARE)
+    assert told(tmp_path / "train") == ["YOLO-seg, classes without names"]
+    (tmp_path / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n")
+    assert told(tmp_path / "train") == ["YOLO-seg, 2 classes"]
+    assert opened(tmp_path / "train").labels.classes == ("background", "cat", "dog")
+
+
+def test_a_folder_around_the_data_is_looked_through(tmp_path):
+    project(tmp_path / "download" / "my data")
+    (one,) = recognise(tmp_path)
+    assert (one.name, one.root) == ("yolo", tmp_path / "download" / "my data")
+    (tmp_path / "download" / "other").mkdir()
+    assert told(tmp_path) == []
+
+
 def test_what_darknet_lists_is_found(tmp_path):
     put(tmp_path, "obj_train_data/a", SQUARE)
     (tmp_path / "obj.data").write_text("classes = 1\ntrain = data/train.txt\nnames = data/obj.names\n")

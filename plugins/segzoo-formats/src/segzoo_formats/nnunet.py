@@ -20,7 +20,7 @@ from segzoo.images import parse_pages, readable_suffixes
 from segzoo.interfaces import Remark
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, parted
+from segzoo_formats.search import counted, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def nnunet(
 
 def recognise(glance: Glance) -> Recognition | None:
     """Say whether a folder, or its ``dataset.json``, is a raw data set of nnU-Net."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file is not None and glance.file.name != _FILE:
         return None
     if not glance.has("imagesTr", "labelsTr", _FILE):

@@ -18,7 +18,7 @@ from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.options import listed
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, part_named, parted
+from segzoo_formats.search import counted, part_named, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ def roboflow_masks(
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise folders of images, ``NAME_mask.png`` and a ``_classes.csv`` that names values."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file is not None and glance.file.name != _TABLE:
         return None
     inner = ["", *(name for name in glance.folders() if part_named(name))]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from segzoo.datasets.glance import Glance
 from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, readable_suffixes
@@ -20,10 +22,10 @@ from segzoo.interfaces import Remark
 from segzoo.options import listed, many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from segzoo.datasets.annotated import AnnotatedImage
-    from segzoo.datasets.glance import Glance
+    from segzoo.specs import Recognition
 
 #: What folders of images are called, in lower case.
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "photos", "data"))
@@ -77,6 +79,27 @@ def stems_of(path: Path) -> list[str]:
     for written in ("_objects", "_qupath"):
         stem = stem.removesuffix(written)
     return list(dict.fromkeys((path.stem, stem, Path(stem).stem)))
+
+
+def unwrapped(
+    glance: Glance, look: Callable[[Glance], Recognition | None], levels: int = 2
+) -> Recognition | None:
+    """Recognise a folder, or the one folder in it: archives often unpack to one more than they should.
+
+    Args:
+        glance: the place.
+        look: recognises a place.
+        levels: how many folders may lie around it.
+    """
+    found = look(glance)
+    for _ in range(levels):
+        inner = glance.folders()
+        if found is not None or glance.file is not None or len(inner) != 1 or glance.files():
+            break
+        glance = Glance(glance.folder / inner[0])
+        found = look(glance)
+        found = replace(found, root=found.root or glance.folder) if found is not None else None
+    return found
 
 
 def plain_path(said: str) -> str:

@@ -38,7 +38,7 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, MaskError, SegzooError, did_you_mean
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, name_remarks, of_split, part_named, part_of, parted
+from segzoo_formats.search import counted, name_remarks, of_split, part_named, part_of, parted, unwrapped
 from segzoo_formats.values import distinct
 
 if TYPE_CHECKING:
@@ -119,6 +119,10 @@ def supervisely(
 
 def recognise(glance: Glance) -> Recognition | None:
     """Say whether a folder is a project of Supervisely, or a dataset of one."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file is not None:
         return None
     inner = ["", *glance.folders()]

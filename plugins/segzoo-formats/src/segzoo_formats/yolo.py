@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -39,7 +40,7 @@ from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, name_remarks, parted
+from segzoo_formats.search import counted, name_remarks, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ def yolo(
 
 def recognise(glance: Glance) -> Recognition | None:
     """Say whether a YAML file, or a folder with one or with ``images`` and ``labels``, is YOLO's."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file is not None and glance.file.suffix.lower() not in _YAML:
         return None
     try:
@@ -121,6 +126,7 @@ def recognise(glance: Glance) -> Recognition | None:
     except FailureError:
         return None
     count = f"{len(project.names)} class{'es' * (len(project.names) != 1)}"
+    count = count if project.names else "classes without names"
     if project.source.is_file():
         parts = " and ".join(part for part, places in project.parts.items() if places)
         count += f", {parts} as {project.source.name} says"
@@ -329,9 +335,19 @@ def _from_folders(root: Path) -> _Project:
             f"{root} holds neither a YAML file with train, val and names, nor a file of names "
             f"({listed(_NAMES)}) beside images and labels"
         )
-    names = {} if named is None else distinct(dict(enumerate(_name_lines(named))), named)
+    names = distinct(dict(enumerate(_name_lines(named))), named) if named else _names_above(root)
     parts = divided if any(divided.values()) else {"": [whole]}
     return _Project(source=root, bases=(root,), names=names, parts=parts)
+
+
+def _names_above(root: Path) -> Mapping[int, str]:
+    """Return the names that the YAML file of the folder around says, of which this is a part; else none."""
+    found: list[Mapping[int, str]] = []
+    for path in root.absolute().parent.glob("*"):
+        if path.suffix.lower() in _YAML:
+            with suppress(FailureError):
+                found.append(_from_yaml(path).names)
+    return found[0] if len(found) == 1 else {}
 
 
 def _name_lines(path: Path) -> list[str]:
