@@ -143,6 +143,21 @@ def test_a_folder_around_the_data_is_looked_through(tmp_path):
     assert told(tmp_path) == []
 
 
+def test_lists_and_folders_of_any_spelling_say_the_parts(tmp_path):
+    for name in ("Train/images/a", "Validation/images/b"):
+        put(tmp_path / "one", name, SQUARE)
+    (tmp_path / "one/classes.txt").write_text("cat\n")
+    assert opened(tmp_path / "one", "val").names == ["Validation/b"]
+    for name in "abc":
+        put(tmp_path / "two", f"images/{name}", SQUARE)
+    (tmp_path / "two/obj.names").write_text("cat\n")
+    (tmp_path / "two/train.txt").write_text("images/a.png\nimages/b.png\nimages/a.png\n")
+    (tmp_path / "two/valid.txt").write_text("images/c.png\n")
+    assert opened(tmp_path / "two", "val").names == ["c"]
+    data = opened(tmp_path / "two", "train")
+    assert (data.names, kinds(data)) == (["a", "b"], {"twice": 1})
+
+
 def test_what_darknet_lists_is_found(tmp_path):
     put(tmp_path, "obj_train_data/a", SQUARE)
     (tmp_path / "obj.data").write_text("classes = 1\ntrain = data/train.txt\nnames = data/obj.names\n")

@@ -34,13 +34,12 @@ from segzoo.datasets import (
     class_labels,
 )
 from segzoo.datasets.matching import visible
-from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, name_remarks, parted, unwrapped
+from segzoo_formats.search import counted, name_remarks, part_named, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
@@ -187,6 +186,7 @@ class _Found:
         gone: what parts name, and what is not there.
         moved: what was found at another place than the file says.
         shared: names of images that several parts hold.
+        twice: those that one part lists more than once.
     """
 
     items: Sequence[_Item]
@@ -194,6 +194,7 @@ class _Found:
     gone: Sequence[str]
     moved: Sequence[str]
     shared: Sequence[str]
+    twice: Sequence[str]
 
 
 # What describes the data.
@@ -319,25 +320,40 @@ def _from_darknet(path: Path) -> _Project:
 def _from_folders(root: Path) -> _Project:
     """Return what a folder of images and labels without a YAML file comes to."""
     named = next((root / name for name in _NAMES if (root / name).is_file()), None)
-    divided = {
-        part: [
-            place
-            for word in words
-            for place in (f"images/{word}", f"{word}/images")
-            if (root / place).is_dir()
-        ]
-        for part, words in FOLDERS.items()
-    }
-    whole = next((place for place in ("images", ".") if (root / place).is_dir()), "")
-    labels = any((root / place).is_dir() for place in ("labels", "train/labels", "train/images"))
+    labels = (root / "labels").is_dir() or bool(_parts_in(root))
     if named is None and not labels:
         raise _OtherError(
             f"{root} holds neither a YAML file with train, val and names, nor a file of names "
             f"({listed(_NAMES)}) beside images and labels"
         )
     names = distinct(dict(enumerate(_name_lines(named))), named) if named else _names_above(root)
-    parts = divided if any(divided.values()) else {"": [whole]}
+    whole = "images" if (root / "images").is_dir() else "."
+    parts = _listed_parts(root) or _parts_in(root) or {"": [whole]}
     return _Project(source=root, bases=(root,), names=names, parts=parts)
+
+
+def _listed_parts(root: Path) -> dict[str, list[str]]:
+    """Return the lists of images that are called as parts are, such as ``train.txt``, if there are any."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(root.glob("*.txt")):
+        part = part_named(path.stem)
+        lines = lines_of(_words(path)) if part else []
+        first = next((line.strip() for line in lines if line.strip()), "")
+        if has_suffix(Path(first), searched_suffixes()):
+            found[part].append(path.name)
+    return dict(found)
+
+
+def _parts_in(root: Path) -> dict[str, list[str]]:
+    """Return the folders of images that are called as parts are: ``images/train`` or ``train/images``."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for inner, places in (("images", "images/{}"), (".", "{}/images")):
+        folder = root / inner
+        names = [path.name for path in sorted(folder.iterdir())] if folder.is_dir() else []
+        for name in names:
+            if part_named(name) and (root / places.format(name)).is_dir():
+                found[part_named(name)].append(places.format(name))
+    return dict(found)
 
 
 def _names_above(root: Path) -> Mapping[int, str]:
@@ -385,6 +401,7 @@ def _found(project: _Project, split: str) -> _Found:
     top = _top(project, files)
     said: dict[Path, str] = {}
     shared = [_name(file, top) for part, file in files if said.setdefault(file, part) != part]
+    twice = [_name(file, top) for (_, file), times in Counter(files).items() if times > 1]
     # An image that two parts hold is in both, and once where all are asked for.
     taken = dict.fromkeys(file for part, file in files if split in ("all", part) or not part)
     names = [_name(file, top) for file in taken]
@@ -398,7 +415,7 @@ def _found(project: _Project, split: str) -> _Found:
     if not items:
         raise OptionError(f"the split {split!r} of {project.source} is empty: it names no image of it")
     missing = [one for places in gone.values() for one in places]
-    return _Found(items, frozenset(labels.values()), missing, moved, shared)
+    return _Found(items, frozenset(labels.values()), missing, moved, shared, twice)
 
 
 def _check_found(
@@ -661,6 +678,7 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
         *counted("label", "error", "cannot be read", "Correct these lines.", damaged, "label file"),
         *counted("missing", "warning", "lead nowhere", f"Correct them in {file}.", found.gone, "path"),
         *counted("moved", "note", "begin elsewhere", f"{file} says so; they end here.", found.moved, "path"),
+        *counted("twice", "note", "are listed more than once", "Each counts once.", found.twice, "image"),
         *counted("parts", "warning", "are in several parts", "Divide them anew.", found.shared, "image"),
         *counted(
             "boxes",
