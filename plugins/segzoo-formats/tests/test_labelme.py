@@ -144,8 +144,17 @@ def test_of_two_images_of_one_name_that_with_the_nearer_folder_is_meant(tmp_path
         opened(tmp_path, classes=["x"])
 
 
+def test_hidden_copies_are_passed_over_and_suffixes_may_be_in_capitals(tmp_path):
+    write(tmp_path, "a", shape("x", SQUARE))
+    (tmp_path / "a.json").rename(tmp_path / "a.JSON")
+    write(tmp_path / ".ipynb_checkpoints", "a-checkpoint", shape("y", SQUARE))
+    assert (opened(tmp_path).names, opened(tmp_path).labels.classes) == (["a"], ("background", "x"))
+    assert [one.told for one in recognise(tmp_path)] == ["labelme, 1 JSON file"]
+
+
 def test_what_the_files_hold_besides_is_remarked(tmp_path):
-    write(tmp_path, "a", shape("Bolt", SQUARE), shape("bolt", SQUARE[:2]), imageHeight=12, imageWidth=16)
+    shapes = shape("Bolt", SQUARE), shape("bolt", SQUARE[:2]), shape(None, SQUARE)
+    write(tmp_path, "a", *shapes, imageHeight=12, imageWidth=16)
     far = (np.array(SQUARE) + 40).tolist()
     write(tmp_path, "b", shape("bolt", far), imageHeight=12, imageWidth=16)
     write(tmp_path, "c")
@@ -157,6 +166,7 @@ def test_what_the_files_hold_besides_is_remarked(tmp_path):
         "no-objects": "1 image has no shapes",
         "no-area": "1 shape has too few points to cover a pixel",
         "outside": "1 shape lies outside the image",
+        "no-label": "1 shape has no label: they are left out",
         "other-files": "1 JSON file is of another program and left out",
     }
     assert [int((one.mask > 0).sum()) for one in data] == [36, 0, 0]

@@ -34,6 +34,7 @@ from segzoo_formats.search import (
     counted,
     few,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_named,
@@ -145,7 +146,7 @@ def cvat(
 def _files(root: Path, annotations: str) -> list[Path]:
     if annotations or root.is_file():
         return [root / annotations if annotations else root]
-    found = [path for path in sorted(root.rglob("*.xml")) if _begins_as_ours(path)]
+    found = [path for path in files_of(root, ".xml") if _begins_as_ours(path)]
     if not found:
         raise FailureError(f"{root} holds no XML file of CVAT, such as annotations.xml")
     return found

@@ -31,6 +31,7 @@ from segzoo_formats.search import (
     counted,
     few,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_of,
@@ -134,8 +135,8 @@ def geojson(
 
 
 def _files(root: Path) -> list[Path]:
-    there = sorted(root.rglob("*.geojson"))
-    found = there or [path for path in sorted(root.rglob("*.json")) if _is_ours(_head(path))]
+    there = files_of(root, ".geojson")
+    found = there or [path for path in files_of(root, ".json") if _is_ours(_head(path))]
     if not found:
         raise FailureError(f"{root} holds no .geojson files")
     return found

@@ -32,6 +32,7 @@ from segzoo_formats.search import (
     counted,
     few,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_of,
@@ -145,8 +146,8 @@ def imagej(
 def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
-    found = [path for path in sorted(root.rglob("*.zip")) if _is_set(path)]
-    found += sorted(root.rglob("*.roi"))
+    found = [path for path in files_of(root, ".zip") if _is_set(path)]
+    found += files_of(root, ".roi")
     if not found:
         raise FailureError(f"{root} holds no regions of ImageJ: no .roi files, and no .zip of them")
     return found

@@ -31,6 +31,7 @@ from segzoo_formats.search import (
     Images,
     counted,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_of,
@@ -115,7 +116,7 @@ def labelme(
     check_split("labelme", split, SPLITS)
     root = Path(root)
     folder = root.parent if root.is_file() else root
-    paths = [root] if root.is_file() else sorted(folder.rglob("*.json"))
+    paths = [root] if root.is_file() else files_of(folder, ".json")
     files = [_File(path) for path in paths]
     others = [one for one in files if one.foreign]
     files = [one for one in files if not one.foreign]
@@ -158,6 +159,7 @@ class _File:
         labels: of its shapes.
         flat: its shapes that cover nothing, for people.
         outside: its shapes that lie outside the image.
+        bare: its shapes without a label.
         foreign: whether it is JSON, but none of labelme's.
     """
 
@@ -168,6 +170,7 @@ class _File:
     labels: set[str] = field(default_factory=set)
     flat: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
     foreign: bool = False
 
     def __post_init__(self) -> None:
@@ -189,12 +192,16 @@ class _File:
                 self._look(number, shape)
 
     def _look(self, number: int, shape: Mapping[str, Any]) -> None:
-        self.labels.add(str(shape.get("label")))
+        label = _label(shape)
+        if not label:
+            self.bare.append(f"{self.path.name}: shape {number}")
+            return
+        self.labels.add(label)
         try:
             points = _points(shape)
         except (KeyError, TypeError, ValueError):
             return
-        called = f"{self.path.name}: shape {number}, {shape.get('label')!r}"
+        called = f"{self.path.name}: shape {number}, {label!r}"
         if len(points) < _LEAST.get(_kind(shape), 1):
             self.flat.append(called)
         elif self.size and _kind(shape) not in ("circle", "point", "points", "line", "linestrip"):
@@ -237,6 +244,13 @@ def _remarks(
             "lie outside the image",
             "They may belong to an image of another size.",
             [one for file in files for one in file.outside],
+        ),
+        *counted(
+            "no-label",
+            "warning",
+            "have no label: they are left out",
+            "Give them a label in labelme, or delete them.",
+            [one for file in files for one in file.bare],
         ),
         *counted(
             "other-files",
@@ -306,7 +320,7 @@ def _regions(path: Path, index: Mapping[str, int]) -> list[Region]:
     """Return what lies in an image."""
     regions = []
     for number, shape in enumerate(_read(path)["shapes"]):
-        label = str(shape.get("label"))
+        label = _label(shape)
         if label in (IGNORED, BACKGROUND) or label in index:
             drawn = _shape(path, number, shape)
             erases = label == BACKGROUND
@@ -315,6 +329,12 @@ def _regions(path: Path, index: Mapping[str, int]) -> list[Region]:
                 Region(drawn, index.get(label), number=None if group is None else str(group), erases=erases)
             )
     return regions
+
+
+def _label(shape: Mapping[str, Any]) -> str:
+    """Return the label of a shape; empty where it has none."""
+    label = shape.get("label")
+    return "" if label is None else str(label).strip()
 
 
 def _kind(shape: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ from segzoo_formats.search import (
     counted,
     few,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_named,
@@ -169,7 +170,7 @@ def _named(classes: Sequence[str] | str) -> list[str]:
 def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
-    found = [path for path in sorted(root.rglob("*.json")) if _kind(_head(path))]
+    found = [path for path in files_of(root, ".json") if _kind(_head(path))]
     if not found:
         raise FailureError(f"{root} holds no JSON file that Label Studio exported")
     return found

@@ -27,6 +27,7 @@ from segzoo_formats.search import (
     counted,
     few,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_of,
@@ -149,8 +150,8 @@ def qupath(
 def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
-    there = sorted(root.rglob("*.geojson"))
-    other = () if there else sorted(root.rglob("*.json"))
+    there = files_of(root, ".geojson")
+    other = () if there else files_of(root, ".json")
     found = there or [path for path in other if _is_ours(_head(path), partial(_load, path))]
     if not found:
         raise FailureError(f"{root} holds no .geojson files of QuPath")

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from segzoo.datasets.glance import Glance
+from segzoo.datasets.matching import visible
 from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, readable_suffixes
@@ -102,6 +103,16 @@ def unwrapped(
     return found
 
 
+def files_of(root: Path, *suffixes: str) -> list[Path]:
+    """Return all files below a folder with one of the suffixes, in any case; sorted, without hidden ones.
+
+    Args:
+        root: the folder.
+        suffixes: in lower case, such as ``".json"``.
+    """
+    return sorted(path for path in visible(root) if path.suffix.lower() in suffixes)
+
+
 def plain_path(said: str) -> str:
     r"""Return a path as a file of any system says it, with ``/`` for ``\`` and without a drive."""
     path = said.strip().replace("\\", "/")
@@ -178,13 +189,7 @@ class Images:
     def every(self) -> list[Path]:
         """All image files below the folder, sorted."""
         suffixes = readable_suffixes()
-        return sorted(
-            Path(folder) / name
-            for folder, inner, names in os.walk(self.root)
-            if not inner.sort()
-            for name in names
-            if not name.startswith(".") and has_suffix(Path(name), suffixes)
-        )
+        return sorted(path for path in visible(self.root) if has_suffix(path, suffixes))
 
     @cached_property
     def _by_name(self) -> Mapping[str, list[Path]]:
@@ -245,7 +250,8 @@ def of_split(images: Sequence[AnnotatedImage], split: str, root: object) -> list
 def name_remarks(names: Iterable[str]) -> list[Remark]:
     """Return a remark where classes differ in nothing but capitals and blanks."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in names:
+    # The background has that name, whether a file lists it or not.
+    for name in dict.fromkeys(("background", *names)):
         groups["".join(name.split()).replace("_", "").replace("-", "").casefold()].append(name)
     alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
     if not alike:
