@@ -97,6 +97,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.imagej:recognise",
         ),
         DatasetSpec(
+            name="instance-masks",
+            factory="segzoo_formats.instance_masks:instance_masks",
+            splits=_SPLITS,
+            summary="your own images with a mask file for each object",
+            layout="images/IMAGE.jpg, annotations/IMAGE_CLASS_0.png, annotations/IMAGE_CLASS_1.png",
+            recognise="segzoo_formats.instance_masks:recognise",
+        ),
+        DatasetSpec(
             name="kitti-semantic",
             factory="segzoo_formats.kitti:kitti",
             splits=_SPLITS,
