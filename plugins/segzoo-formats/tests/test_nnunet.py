@@ -136,6 +136,7 @@ def test_images_without_labels_for_testing_are_told(tmp_path):
         ({"background": 0, "nut": "one"}, "the value of 'nut' must be a number, got 'one'"),
         ({"background": 0, "nut": 1, "bolt": 1}, "'nut' and 'bolt' have one value, 1"),
         ({"0": "x", "1": "x"}, "both called 'x'"),
+        ({"0": "\ud800", "1": "?"}, "both called"),
         ({}, "needs channel_names and labels"),
         (["x"], "needs channel_names and labels"),
     ],

@@ -158,6 +158,15 @@ def test_lists_and_folders_of_any_spelling_say_the_parts(tmp_path):
     assert (data.names, kinds(data)) == (["a", "b"], {"twice": 1})
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("file", ["data.yaml", "classes.txt"])
+def test_names_of_classes_may_have_any_usual_encoding(tmp_path, file, encoding):
+    put(tmp_path, "images/train/a", SQUARE)
+    text = "train: images/train\nnames: [K\u00e4fer]\n" if file == "data.yaml" else "K\u00e4fer\r\n"
+    (tmp_path / file).write_bytes(text.encode(encoding))
+    assert opened(tmp_path).labels.classes == ("background", "K\u00e4fer")
+
+
 def test_what_darknet_lists_is_found(tmp_path):
     put(tmp_path, "obj_train_data/a", SQUARE)
     (tmp_path / "obj.data").write_text("classes = 1\ntrain = data/train.txt\nnames = data/obj.names\n")

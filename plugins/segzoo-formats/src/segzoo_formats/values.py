@@ -87,12 +87,25 @@ def class_lookup(
     return Lookup(labels, table | dict.fromkeys(ignored), str(source))
 
 
+def readable(text: str) -> str:
+    """Return a text of `segzoo.files.read_words` for people: what is not UTF-8 was written by old Windows."""
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which JSON can hold
+        data = text.encode("utf-8", "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
 def distinct(names: Mapping[int, str], source: object) -> dict[int, str]:
     """Return names by number, without blanks around them.
 
     Raises:
         FailureError: two are the same, or one is empty.
     """
+    names = {number: readable(name) for number, name in names.items()}
     first: dict[str, int] = {}
     for number, name in names.items():
         if not name.strip():

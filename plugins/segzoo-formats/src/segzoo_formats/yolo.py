@@ -40,7 +40,7 @@ from segzoo.images import has_suffix, searched_suffixes
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import counted, name_remarks, part_named, parted, unwrapped
-from segzoo_formats.values import distinct, valued_pairs
+from segzoo_formats.values import distinct, readable, valued_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -237,7 +237,7 @@ def _from_yaml(path: Path) -> _Project:
         if path.suffix.lower() not in _YAML or path.stat().st_size > _LARGEST_YAML:
             raise _OtherError(f"{path} is no YAML file of at most {_LARGEST_YAML >> 20} MB")
         # As text alone: to YAML, a class that is called `no` is a truth value.
-        data = yaml.load(read_words(path), Loader=yaml.BaseLoader)
+        data = yaml.load(readable(read_words(path)), Loader=yaml.BaseLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise _OtherError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(data, dict) or "train" not in data or not {"names", "nc"} & {*data}:
