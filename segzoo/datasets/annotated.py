@@ -160,16 +160,19 @@ class AnnotatedImages:
     ) -> tuple[NDArray[Any], NDArray[np.int32]]:
         background, ignored = self.labels.background, self.labels.ignore_index
         rest = ignored if background is None else background
-        mask, instances = np.full(size, rest or 0, self.labels.index_type), np.zeros(size, np.int32)
+        # Shapes that are drawn column by column are painted so, which is several times as fast.
+        order = "F" if any(one.inside.strides[0] < one.inside.strides[1] for _, one in drawn) else "C"
+        mask = np.full(size, rest or 0, self.labels.index_type, order=order)
+        instances = np.zeros(size, np.int32, order=order)
         numbers: dict[Hashable, int] = {}
         for place, (region, patch) in enumerate(drawn):
             label = rest or 0 if region.erases else region.label
             key = ("alone", place) if region.number is None else (label, region.number)
             counts = not region.erases and label is not None and label != background
-            mask[patch.place][patch.inside] = ignored if label is None else label
             number = numbers.setdefault(key, len(numbers) + 1) if counts else 0
-            instances[patch.place][patch.inside] = number
-        return mask, instances
+            np.copyto(mask[patch.place], (ignored if label is None else label) or 0, where=patch.inside)
+            np.copyto(instances[patch.place], number, where=patch.inside)
+        return np.ascontiguousarray(mask), np.ascontiguousarray(instances)
 
     def _planes(self, drawn: Sequence[tuple[Region, Patch]], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the mask of each class; what is ignored is so for all classes."""

@@ -131,10 +131,9 @@ class Runs:
         if (first // height == (last - 1) // height).all():
             top, bottom = int((first % height).min()), int(((last - 1) % height).max()) + 1
         # Only the columns from the first pixel to the last are drawn.
-        columns = np.zeros((right - left) * height + 1, np.bool_)
-        columns[first - left * height] ^= True
-        columns[last - left * height] ^= True
-        inside = np.logical_xor.accumulate(columns[:-1]).reshape(right - left, height)
+        total = (right - left) * height
+        places = np.minimum(np.maximum(ends[:-1] - left * height, 0), total)
+        inside = _alternating(places, total).reshape(right - left, height)
         return Stencil(inside[:, top:bottom].T, top, left).draw(size)
 
 
@@ -314,19 +313,25 @@ def _pillow(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patc
     return Patch(outer.top, outer.left, inside)
 
 
+#: Integers hold the squares of coordinates up to this.
+_FAR = 1 << 28
+
+
 def _near(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return corners that integers can hold, however far outside of the image they are."""
-    return np.clip(ring, -_FAR, _FAR)
-
-
-_FAR = float(1 << 28)
+    return np.minimum(np.maximum(ring, -_FAR), _FAR)
 
 
 def _edges(rings: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     """Return x and y of the first corner of every edge, then of the second."""
-    ends = [np.concatenate([ring[1:], ring[:1]]) for ring in rings]
+    ends = [part for ring in rings for part in (ring[1:], ring[:1])]
     first, second = np.concatenate(list(rings)), np.concatenate(ends)
     return first[:, 0], first[:, 1], second[:, 0], second[:, 1]
+
+
+def _within(values: NDArray[Any], low: int, high: int) -> NDArray[Any]:
+    """Return values no smaller than one and no larger than the other; as `numpy.clip`, which is slower."""
+    return np.minimum(np.maximum(values, low), high)
 
 
 def _spread(first: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
@@ -336,20 +341,33 @@ def _spread(first: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[
     return owner, np.arange(len(owner)) + (first - np.cumsum(counts) + counts)[owner]
 
 
+def _changing(places: NDArray[np.int64], inside: NDArray[np.bool_], total: int) -> NDArray[np.bool_]:
+    """Return so many pixels: outside up to the first of sorted places, and as each place says after it."""
+    bounds = np.empty(len(places) + 2, np.int64)
+    bounds[0], bounds[1:-1], bounds[-1] = 0, places, total
+    pattern = np.zeros(len(places) + 1, np.bool_)
+    pattern[1:] = inside
+    return np.repeat(pattern, bounds[1:] - bounds[:-1])
+
+
+def _alternating(places: NDArray[np.int64], total: int) -> NDArray[np.bool_]:
+    """Return so many pixels: outside, and at each of sorted places they change sides."""
+    return _changing(places, np.arange(len(places)) % 2 == 0, total)
+
+
 def _between(
     lines: NDArray[np.int64], places: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Return which pixels of each line lie after an odd number of places.
 
     Args:
-        lines: the line of each place.
+        lines: the line of each place; a line has an even number of them.
         places: 0 to the length of a line, in any order.
         shape: how many lines there are, and how long they are.
     """
-    number, length = shape
-    crossings = np.bincount(lines * (length + 1) + places, minlength=number * (length + 1))
-    odd = (crossings & 1).astype(np.bool_).reshape(number, length + 1)
-    return np.logical_xor.accumulate(odd, axis=1)[:, :length]
+    places = lines * shape[1] + places
+    places.sort()
+    return _alternating(places, shape[0] * shape[1]).reshape(shape)
 
 
 def _centre(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
@@ -359,11 +377,11 @@ def _centre(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patc
         return NOTHING
     left, top, right, bottom = box
     x0, y0, x1, y1 = _edges(rings)
-    first = np.ceil(np.minimum(y0, y1) - 0.5).clip(top, bottom).astype(np.int64)
-    stop = np.ceil(np.maximum(y0, y1) - 0.5).clip(top, bottom).astype(np.int64)
+    first = _within(np.ceil(np.minimum(y0, y1) - 0.5), top, bottom).astype(np.int64)
+    stop = _within(np.ceil(np.maximum(y0, y1) - 0.5), top, bottom).astype(np.int64)
     edge, rows = _spread(first, stop)
     x = x0[edge] + (rows + 0.5 - y0[edge]) * ((x1 - x0)[edge] / (y1 - y0)[edge])
-    columns = (np.ceil(x - 0.5) - left).clip(0, right - left).astype(np.int64)
+    columns = _within(np.ceil(x - 0.5) - left, 0, right - left).astype(np.int64)
     return Patch(top, left, _between(rows - top, columns, (bottom - top, right - left)))
 
 
@@ -385,48 +403,37 @@ def _coco(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
     flat = np.abs(x1 - x0) >= np.abs(y1 - y0)
     # Each edge is walked towards larger values of the coordinate that it is longer in.
     turned = np.where(flat, x0 > x1, y0 > y1)
-    x0, x1 = np.where(turned, x1, x0), np.where(turned, x0, x1)
-    y0, y1 = np.where(turned, y1, y0), np.where(turned, y0, y1)
-    low, high = np.minimum(x0, x1), np.maximum(x0, x1)
+    ends = np.where(turned, [x1, y1, x0, y0], [x0, y0, x1, y1])
     # The middle of a column lies between its third fifth, 5 * column + 2, and its fourth.
-    first, stop = ((low + 2) // 5).clip(left, right), ((high + 2) // 5).clip(left - 1, right)
-    edge, columns = _spread(first, stop)
-    third = columns * 5 + 2
-    x0, y0, dx, dy, flat = x0[edge], y0[edge], (x1 - x0)[edge], (y1 - y0)[edge], flat[edge]
+    low, high = np.minimum(x0, x1), np.maximum(x0, x1)
+    edge, columns = _spread(_within((low + 2) // 5, left, right), _within((high + 2) // 5, left, right))
+    (x0, y0, x1, y1), flat, third = ends[:, edge], flat[edge], columns * 5 + 2
+    dx, dy = x1 - x0, y1 - y0
     slope = np.where(flat, dy, dx) / np.where(flat, dx, dy)
-
-    def across(steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the other coordinate, in fifths, after so many steps."""
-        return np.floor(np.where(flat, y0, x0) + slope * steps + 0.5).astype(np.int64)
-
-    steps = third - x0
-    y = np.minimum(across(steps), across(steps + 1))
+    start = np.where(flat, y0, x0)
+    # A flat edge passes the middle between two steps; what it is higher at counts.
+    steps = third - x0 + (slope < 0)
     if not flat.all():
-        steps = _step_past(third, x0, dy, slope, across)
-        y = np.where(flat, y, y0 + steps - 1)
-    rows = ((y + 2) // 5).clip(top, bottom) - top
+        steps = np.where(flat, steps, _step_past(third, start, dy, slope))
+    y = np.where(flat, np.floor(start + slope * steps + 0.5).astype(np.int64), y0 + steps - 1)
+    rows = _within((y + 2) // 5, top, bottom) - top
     return Patch(top, left, _between(columns - left, rows, (right - left, bottom - top)).T)
 
 
 def _step_past(
-    third: NDArray[np.int64],
-    x0: NDArray[np.int64],
-    dy: NDArray[np.int64],
-    slope: NDArray[np.float64],
-    across: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+    third: NDArray[np.int64], start: NDArray[np.int64], dy: NDArray[np.int64], slope: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Return the first step of each steep edge that is past the middle of its column."""
     forward = slope > 0
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        guess = np.ceil((third + 0.5 - x0) / slope)
-    steps = np.nan_to_num(guess, posinf=0, neginf=0).clip(1, np.maximum(np.abs(dy), 1)).astype(np.int64)
+    guess = np.ceil((third + 0.5 - start) / np.where(slope, slope, 1))
+    steps = np.minimum(np.maximum(guess, 1), np.maximum(dy, 1)).astype(np.int64)
 
     def past(steps: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return (across(steps) > third) == forward
+        return (np.floor(start + slope * steps + 0.5) > third) == forward
 
     # The division may be off by one step from what the walk itself finds.
-    steps = np.where(past(steps - 1), steps - 1, steps)
-    return np.where(past(steps), steps, steps + 1)
+    steps -= past(steps - 1)
+    return steps + ~past(steps)
 
 
 def _opencv(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patch:
@@ -440,19 +447,18 @@ def _opencv(rings: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Patc
         return NOTHING
     left, top, right, bottom = box
     plain = _edges(whole)
-    clipped, seen = _clipped(plain, size)
-    spans = [_crossed(plain, clipped, (top, bottom))]
+    within = all(x.min() >= 0 and x.max() < side for x, side in zip(plain, size[::-1], strict=False))
+    clipped, seen = (plain, slice(None)) if within else _clipped(plain, size)
+    row, first, last = _crossed(plain, clipped, (top, bottom))
     rows, columns = _stepped([one[seen] for one in clipped])
-    spans.append((rows, columns, columns))
-    # Each span adds 1 from its first column on and takes it away after its last.
-    row, first, last = (np.concatenate(parts) for parts in zip(*spans, strict=True))
-    width = right - left + 1
-    first, after = (first - left).clip(0, width - 1), (last + 1 - left).clip(0, width - 1)
-    height, line = bottom - top, (row - top) * width
-    changes = np.bincount(line + first, minlength=height * width)
-    changes -= np.bincount(line + after, minlength=height * width)
-    inside = changes.reshape(height, width).cumsum(axis=1)[:, :-1] > 0
-    return Patch(top, left, inside)
+    row, first = np.concatenate([row, rows]) - top, np.concatenate([first, columns]) - left
+    last = np.concatenate([last, columns]) - left
+    # Spans may overlap: a pixel is inside where more of them have begun than ended.
+    width, total = right - left, (right - left) * (bottom - top)
+    places = np.concatenate([_within(first, 0, width), _within(last + 1, 0, width)]) + np.tile(row * width, 2)
+    order = places.argsort(kind="stable")
+    depth = np.where(order < len(row), 1, -1).cumsum()
+    return Patch(top, left, _changing(places[order], depth > 0, total).reshape(-1, width))
 
 
 #: Binary places of the fraction that OpenCV follows edges with.
