@@ -43,7 +43,7 @@ COMMANDS = {
     "evaluate": "Score a model, or a folder of predictions.",
     "reproduce": "Show how weights were made, and whether that can be done again.",
     "release": "Turn a training's folder into weights that ship with a plug-in.",
-    "data": "Fetch, unpack, check and look at data sets.",
+    "data": "Fetch, unpack, check, convert and look at data sets.",
     "fetch": "Fill the cache with weights ahead of time.",
     "cache": "List or prune the cache of weights.",
     "convert": "Convert another program's checkpoint to a segzoo folder.",

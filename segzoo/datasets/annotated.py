@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from segzoo.datasets.shapes import Patch, Several, Stencil
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import read_with_info
 from segzoo.interfaces import Sample
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.shapes import Patch, Shape
+    from segzoo.datasets.shapes import Shape
     from segzoo.interfaces import ImageInfo, Remark
 
 #: Which region covers which: the later in the ``file``, or the smaller by ``area``.
@@ -148,6 +149,34 @@ class AnnotatedImages:
         mask, instances = self._mask(drawn, size)
         return replace(sample, mask=mask, instances=instances)
 
+    def objects(self, index: int, size: tuple[int, int]) -> list[tuple[int | None, Patch]]:
+        """Return every object of an image whole, also where others lie on it, those at the bottom first.
+
+        Args:
+            index: of the image.
+            size: its (height, width).
+
+        Returns:
+            The index of its class, or ``None`` where nothing counts, and its pixels.
+
+        Raises:
+            MaskError: a region is damaged.
+        """
+        found: list[tuple[int | None, Patch]] = []
+        places: dict[Hashable, int] = {}
+        for place, (region, patch) in enumerate(self._drawn(self.images[index], size)):
+            if region.erases or (region.label is not None and region.label == self.labels.background):
+                found = [(label, _without(one, patch)) for label, one in found]
+                continue
+            key = ("alone", place) if region.number is None else (region.label, region.number)
+            where = places.setdefault(key, len(found))
+            if where < len(found):
+                parts = [Stencil(one.inside, one.top, one.left) for one in (found[where][1], patch)]
+                found[where] = region.label, Several(parts).draw(size)
+            else:
+                found.append((region.label, patch))
+        return [(label, patch) for label, patch in found if patch.inside.any()]
+
     def _drawn(self, one: AnnotatedImage, size: tuple[int, int]) -> list[tuple[Region, Patch]]:
         """Return the regions with their pixels, in the order in which they cover one another."""
         drawn = [(region, region.shape.draw(size)) for region in one.regions()]
@@ -183,6 +212,27 @@ class AnnotatedImages:
             else:
                 planes[region.label][patch.place][patch.inside] = 1
         return planes
+
+
+def _without(patch: Patch, gone: Patch) -> Patch:
+    """Return the pixels of a patch that do not lie in another."""
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(patch.place, gone.place, strict=True)
+    )
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return patch
+    inside = patch.inside.copy()
+    mine = (
+        slice(rows.start - patch.top, rows.stop - patch.top),
+        slice(columns.start - patch.left, columns.stop - patch.left),
+    )
+    theirs = (
+        slice(rows.start - gone.top, rows.stop - gone.top),
+        slice(columns.start - gone.left, columns.stop - gone.left),
+    )
+    inside[mine] &= ~gone.inside[theirs]
+    return Patch(patch.top, patch.left, inside)
 
 
 def _read(one: AnnotatedImage) -> tuple[NDArray[Any], ImageInfo]:

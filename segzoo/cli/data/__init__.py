@@ -14,6 +14,7 @@ from segzoo.printing import echo
 #: Every subcommand and its line in ``segzoo data --help``.
 COMMANDS = {
     "check": "Find what is wrong with images and masks before training does.",
+    "convert": "Write a data set as files of another format: COCO, YOLO, folders, Pascal VOC.",
     "download": "Fetch a data set whose terms allow it, and unpack it.",
     "prepare": "Unpack a data set's archive safely.",
     "preview": "Draw a contact sheet of images with their masks.",
@@ -24,6 +25,6 @@ COMMANDS = {
 @click.group("data", cls=LazyGroup, package=__name__, table=COMMANDS, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Fetch, unpack, check and look at data sets."""
+    """Fetch, unpack, check, convert and look at data sets."""
     if ctx.invoked_subcommand is None:
         echo(ctx.get_help())

@@ -214,6 +214,26 @@ def count_runs(numbers: NDArray[Any]) -> list[NDArray[np.int64]]:
     return np.split(triples[wanted], np.cumsum(sizes)[:-1])
 
 
+def patch_runs(inside: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> str:
+    """Return COCO's string of one object.
+
+    Args:
+        inside: ``(h, w)``, its pixels.
+        top: row of the first of them in the image.
+        left: column of the first.
+        size: (height, width) of the image.
+    """
+    height, width = size
+    columns, rows = np.nonzero(inside.T)
+    places = (columns + left) * height + rows + top
+    breaks = np.flatnonzero(np.diff(places) > 1) + 1
+    starts = places[np.concatenate([[0], breaks])]
+    ends = places[np.concatenate([breaks - 1, [len(places) - 1]])] + 1
+    borders = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [height * width]])
+    counts = np.diff(borders)
+    return compress_runs([counts if counts[-1] else counts[:-1]])[0]
+
+
 def compress_runs(counts: list[NDArray[np.int64]]) -> list[str]:
     """Return the counts of each object as COCO's string."""
     if not counts:

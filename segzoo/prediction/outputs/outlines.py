@@ -88,6 +88,7 @@ def outline_regions(
     connectivity: int = 8,
     simplify: float = 0.0,
     course: Course = "edges",
+    trace: bool = True,
 ) -> list[Outline]:
     """Return the outlines of regions that may overlap or lie in several pieces; empty ones are left out.
 
@@ -96,6 +97,7 @@ def outline_regions(
         connectivity: 4 or 8, by which pixels are one piece.
         simplify: as that of `find_outlines`.
         course: where outlines run.
+        trace: whether they are traced; else objects have their pixels alone, and no polygons.
     """
     found: list[Outline] = []
     for label, top, left, inside in regions:
@@ -104,6 +106,9 @@ def outline_regions(
             continue
         inside = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         top, left = top + int(rows[0]), left + int(columns[0])
+        if not trace:
+            found.append(Outline(label, top, left, inside, []))
+            continue
         pieces = find_components(inside, connectivity)
         wanted = np.cumsum(pieces.classes > 0) * (pieces.classes > 0)
         traced = trace_polygons(wanted[pieces.numbers], connectivity)

@@ -1,25 +1,16 @@
-"""Label files of Ultralytics YOLO: a line of class number and corners for each object.
-
-Corners are the centres of the outermost pixels, as shares of width and height: Ultralytics cuts them to whole
-pixels and draws the line around them too, which gives back exactly the object. YOLO knows no holes: a line
-leads from the outline to each hole and back, as Ultralytics' own converters join rings.
-
-The format: https://docs.ultralytics.com/datasets/segment
-"""
+"""Label files of Ultralytics YOLO; `segzoo.prediction.outputs.yolo` has the format."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-import yaml
-
-from segzoo.prediction.outputs import Output, find_outlines, joined_rings
+from segzoo.prediction.outputs import Output, find_outlines
+from segzoo.prediction.outputs.yolo import data_yaml, label_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from segzoo.prediction.outputs import Band, Outline, Written
+    from segzoo.prediction.outputs import Band, Written
     from segzoo.specs import Labels
 
 
@@ -32,40 +23,6 @@ class Yolo(Output):
         instances = found.instances(options.connectivity)
         outlines = find_outlines(instances, simplify=options.simplify, course="pixels")
         return label_lines(outlines, found.labels, found.size)
-
-
-def class_numbers(labels: Labels) -> dict[int, int]:
-    """Return the number of each class but background, counted from 0, as YOLO's are."""
-    return {index: number for number, index in enumerate(labels.foreground)}
-
-
-def label_lines(outlines: Iterable[Outline], labels: Labels, size: tuple[int, int]) -> bytes:
-    """Return the lines of a label file.
-
-    Args:
-        outlines: the objects, whose outlines run through ``pixels``; each piece has a line of its own.
-        labels: of their classes.
-        size: (height, width) of the image.
-    """
-    numbers, lines = class_numbers(labels), []
-    for one in outlines:
-        for rings in one.polygons:
-            shares = (joined_rings(rings) + 0.5) / np.array(size[::-1], float)
-            corners = " ".join(f"{share:.7g}" for share in shares.ravel().tolist())
-            lines.append(f"{numbers[one.label]} {corners}\n")
-    return "".join(lines).encode()
-
-
-def data_yaml(labels: Labels, parts: Mapping[str, str]) -> bytes:
-    """Return the YAML file that describes a data set.
-
-    Args:
-        labels: the classes; background has no number.
-        parts: the folder of images of ``train``, ``val`` and ``test``.
-    """
-    names = {number: labels.classes[index] for index, number in class_numbers(labels).items()}
-    text = yaml.safe_dump({"path": ".", **parts, "names": names}, sort_keys=False, allow_unicode=True)
-    return text.encode("utf-8", "backslashreplace")
 
 
 def join(file: BinaryIO, files: Iterable[Written], labels: Labels) -> None:

@@ -1,0 +1,404 @@
+"""Goes through a data set sample by sample, and writes each as the files of another format.
+
+A record, ``conversion.jsonl``, has a line for each sample, written before its files get their names. So a run
+that was stopped, by Ctrl-C or a crash, goes on where it was when it is started again, and files of others are
+never replaced. Nothing of a sample is held once it is written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from segzoo import json_text, zoo
+from segzoo.build import open_dataset
+from segzoo.data_conversion.targets import (
+    CocoTarget,
+    Entry,
+    FolderTarget,
+    Item,
+    Target,
+    VocTarget,
+    YoloTarget,
+)
+from segzoo.datasets.splits import FOLDERS
+from segzoo.errors import FailureError, OptionError, SegzooError
+from segzoo.files import Keeping, keep_apart, whole_file, whole_files, writable, writing
+from segzoo.images import has_suffix, readable_suffixes
+from segzoo.options import check_choice, check_number
+from segzoo.printing import as_json, bar
+from segzoo.recognition import chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Dataset, Sample
+    from segzoo.specs import Labels
+
+Format = Literal["coco", "yolo", "folder", "voc"]
+FORMATS: tuple[str, ...] = get_args(Format)
+RECORD = "conversion.jsonl"
+_PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion has written.
+
+    Attributes:
+        folder: that holds it.
+        parts: how many images each part has.
+        before: how many of them an earlier run had written.
+        command: words of the command that trains on it.
+        notes: what the person should know, such as what the format cannot hold.
+    """
+
+    folder: Path
+    parts: Mapping[str, int]
+    before: int
+    command: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def convert_data(
+    data: str,
+    out: str | os.PathLike[str],
+    to: Format,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    link: bool = False,
+    coco: Literal["rle", "polygons"] = "rle",
+    simplify: float = 0.0,
+    progress: bool | None = None,
+) -> Converted:
+    """Write a data set as files of another format, with its parts, its classes and its images.
+
+    The same call goes on where an earlier one was stopped.
+
+    Args:
+        data: a registered data set, an address of one, or a folder or file that is recognised.
+        out: a new folder, or that of a conversion which was stopped.
+        to: ``coco``, ``yolo``, ``folder`` (images and masks) or ``voc``.
+        root: where a registered data set lies.
+        options: of the data set.
+        link: whether images are hard links to the files that they are, instead of copies.
+        coco: whether objects are run lengths or polygons there.
+        simplify: how far polygons may pass from corners that are left out, in pixels; 0 keeps every pixel.
+        progress: whether a bar is shown; ``None`` shows it on a terminal alone.
+
+    Raises:
+        OptionError: the format cannot hold the classes, or the data can be read in several ways.
+        FailureError: the folder holds something else, a file cannot be written, or images cannot be linked.
+        ImageError, MaskError: a sample cannot be read; what was written until then stays.
+    """
+    check_choice("to", to, FORMATS)
+    check_number("simplify", simplify)
+    folder, options = Path(out), dict(options or {})
+    datasets = _parts_of(data, root, options)
+    target = _target(to, _labels(datasets), coco, simplify)
+    files = [path for one in datasets.values() for path in _some_files(one)]
+    keep_apart(folder, files, inside=True)
+    settings = {"to": to, "data": _place(data, root), "options": options, "coco": coco, "simplify": simplify}
+    record = _Record(folder, as_json(settings, sort_keys=True, default=str))
+    names = _names(datasets)
+    with bar(
+        what=f"to {to}", unit="image", shown=progress, total=len(names), initial=len(record.done)
+    ) as shown:
+        before = 0
+        for part, index, name in names:
+            if record.has(part, name):
+                before += 1
+                continue
+            _write(folder, target, record, datasets[part], part, index, name, link=link)
+            shown.update()
+    parts = {part: len(one) for part, one in datasets.items()}
+    keys = [(part, name) for part, _, name in names]
+
+    def entries() -> Iterator[Entry]:
+        return record.entries(keys)
+
+    for inner, write in target.summary(entries, list(parts)).items():
+        path = folder / inner
+        keeping = record.keeping({}, None)
+        with writing(path), whole_file(path, keeping=keeping) as place, place.open("wb") as file:
+            write(file)
+    return Converted(folder, parts, before, _command(target, folder), tuple(target.notes(entries())))
+
+
+def _command(target: Target, folder: Path) -> tuple[str, ...]:
+    """Return the words of the command that trains on what was written."""
+    place: list[str] = ["--data", target.reader, "--root", str(folder)]
+    with suppress(SegzooError):
+        if chosen(str(folder)).name == target.reader:
+            place = ["--data", str(folder)]
+    return ("segzoo", "train", *place, *target.options())
+
+
+# What is read.
+
+
+def _parts_of(
+    data: str, root: str | os.PathLike[str] | None, options: Mapping[str, Any]
+) -> dict[str, Dataset]:
+    """Return the parts that a data set has, opened."""
+    reading = chosen(data, root)
+    found: dict[str, Dataset] = {}
+    empty: OptionError | None = None
+    for part in zoo.registry("datasets").get(reading.name).splits or _PARTS:
+        try:
+            dataset = open_dataset(data, root=root, split=part, **options)
+        except OptionError as error:
+            if "empty" not in str(error):
+                raise
+            empty = error
+            continue
+        if len(dataset):
+            found[part] = dataset
+    if not found:
+        raise empty or FailureError(f"{data} holds no images")
+    return found
+
+
+def _labels(datasets: Mapping[str, Dataset]) -> Labels:
+    first = next(iter(datasets.values())).labels
+    for part, one in datasets.items():
+        if one.labels.classes != first.classes:
+            raise FailureError(f"the part {part} has the classes {one.labels.classes}, not {first.classes}")
+    return first
+
+
+def _target(to: str, labels: Labels, coco: Literal["rle", "polygons"], simplify: float) -> Target:
+    if to == "coco":
+        return CocoTarget(labels, coco, simplify)
+    if to == "yolo":
+        return YoloTarget(labels, simplify)
+    return FolderTarget(labels) if to == "folder" else VocTarget(labels)
+
+
+def _place(data: str, root: str | os.PathLike[str] | None) -> str:
+    """Return what tells a data set from others of its name."""
+    place = Path(data if root is None else root)
+    return f"{data} {place.resolve()}" if place.exists() else f"{data} {root or ''}"
+
+
+def _some_files(dataset: Dataset) -> list[Path]:
+    """Return the files of the first and the last sample, to see where the data lies."""
+    files = getattr(dataset, "files", None)
+    if files is None or not len(dataset):
+        return []
+    with suppress(OSError, ValueError):
+        return [Path(path) for index in {0, len(dataset) - 1} for path in files(index)]
+    return []
+
+
+def _names(datasets: Mapping[str, Dataset]) -> list[tuple[str, int, str]]:
+    """Return part, index and file name of every sample: one word, unique in all parts."""
+    found: list[tuple[str, int, str]] = []
+    taken: set[str] = set()
+    for part, dataset in datasets.items():
+        names = getattr(dataset, "names", None) or [f"{part}_{index:06}" for index in range(len(dataset))]
+        for index, whole in enumerate(names):
+            pieces = whole.replace("\\", "/").split("/")
+            known = {part, *FOLDERS.get(part, ())}
+            inner = [piece for piece in pieces if piece not in known] or pieces
+            name = re.sub(r'[<>:"|?*\0-\x1f]', "_", "_".join(inner)).strip(" .") or "image"
+            word, number = name, 2
+            while word.casefold() in taken:  # not all file systems tell capitals apart
+                word, number = f"{name}_{number}", number + 1
+            taken.add(word.casefold())
+            found.append((part, index, word))
+    return found
+
+
+# What is written.
+
+
+def _write(
+    folder: Path,
+    target: Target,
+    record: _Record,
+    dataset: Dataset,
+    part: str,
+    index: int,
+    name: str,
+    *,
+    link: bool,
+) -> None:
+    """Write the files of a sample, all of them or none."""
+    sample = dataset[index]
+    item = Item(dataset, index, sample, part, name)
+    source = _image_file(dataset, index, sample)
+    data, suffix = (b"", source.suffix.lower()) if source else _encoded(sample.image)
+    image = target.image(part, name, suffix)
+    contents, told = target.files(item)
+    linked = source if link else None
+    places = {folder / inner: content for inner, content in contents.items()}
+    if linked is None:
+        places[folder / image] = data
+    sizes = {} if linked is None else {image: linked.stat().st_size}
+    entry = Entry(part, name, image, item.size, told)
+    with whole_files([*places], keeping=record.keeping(sizes, entry)) as files:
+        for (path, content), file in zip(places.items(), files, strict=True):
+            with writing(path):
+                if source is not None and path == folder / image:
+                    shutil.copyfile(source, file)
+                else:
+                    file.write_bytes(content)
+    if linked is not None:
+        _link(linked, folder / image)
+
+
+def _link(source: Path, path: Path) -> None:
+    """Give a file a second name; one that it has already will do."""
+    if path.exists() and path.samefile(source):
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, path)
+    except OSError as error:
+        raise FailureError(
+            f"cannot link {path} to {source}: {error.strerror or error}. Leave out --link to copy images"
+        ) from error
+
+
+def _image_file(dataset: Dataset, index: int, sample: Sample) -> Path | None:
+    """Return the file that the image of a sample is, whole; ``None`` where it is none, or a part of one."""
+    files = getattr(dataset, "files", None)
+    if files is None or getattr(dataset, "scale", 1) != 1:
+        return None
+    path = Path(next(iter(files(index)), ""))
+    alone = sample.info is None or sample.info.pages == 1
+    return path if alone and path.is_file() and has_suffix(path, readable_suffixes()) else None
+
+
+def _encoded(image: NDArray[Any]) -> tuple[bytes, str]:
+    """Return the file of an image that is no file of its own, and its suffix."""
+    pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    file = BytesIO()
+    plain = pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] in (3, 4))
+    if plain or (pixels.dtype == np.uint16 and pixels.ndim == 2):
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue(), ".png"
+    np.save(file, pixels)
+    return file.getvalue(), ".npy"
+
+
+@dataclass
+class _Record:
+    """The record of a conversion, which is in the folder.
+
+    Attributes:
+        folder: of the conversion.
+        settings: what is converted, and how, as text.
+        done: part and name of each sample that is written, with its files and their sizes.
+    """
+
+    folder: Path
+    settings: str
+    done: dict[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / RECORD
+        self._end, self._whole = 0, True
+        self._sizes: dict[str, int] = {}
+        #: Where the last line of each sample begins.
+        self._where: dict[tuple[str, str], int] = {}
+        if self.path.is_file():
+            self._read()
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise FailureError(
+                f"{self.folder} is there already and holds no conversion: name another folder, or remove it"
+            )
+        writable(self.folder)
+        if not self._end:
+            self._append({"conversion": self.settings})
+        elif not self._whole:
+            with writing(self.path), self.path.open("ab", buffering=0) as file:
+                self._end += file.write(b"\n")
+
+    def _read(self) -> None:
+        with writing(self.path, what="cannot read"), self.path.open("rb") as file:
+            for line in file:
+                begin, self._end, self._whole = self._end, self._end + len(line), line.endswith(b"\n")
+                try:
+                    found = json_text.parse(line)
+                except ValueError:
+                    if begin:  # a crash has cut it off
+                        continue
+                    found = {}
+                if not begin and (told := found.get("conversion")) != self.settings:
+                    raise FailureError(
+                        f"{self.folder} holds another conversion ({told or 'a damaged record'}), and this is "
+                        f"{self.settings}: name another folder, or remove it"
+                    )
+                self._sizes.update(found.get("files", {}))
+                if "name" in found:
+                    key = found["part"], found["name"]
+                    self.done[key], self._where[key] = found["files"], begin
+
+    def has(self, part: str, name: str) -> bool:
+        """Whether a sample is written, and its files are whole."""
+        files = self.done.get((part, name))
+        return files is not None and all(self._is(inner, size) for inner, size in files.items())
+
+    def _is(self, inner: str, size: int) -> bool:
+        with suppress(OSError):
+            return (self.folder / inner).stat().st_size == size
+        return False
+
+    def entries(self, keys: Iterable[tuple[str, str]]) -> Iterator[Entry]:
+        """Yield samples as they were recorded last.
+
+        Args:
+            keys: part and name of each.
+        """
+        with self.path.open("rb") as file:
+            for key in keys:
+                file.seek(self._where[key])
+                line = json_text.parse(file.readline())
+                size = (int(line["size"][0]), int(line["size"][1]))
+                yield Entry(line["part"], line["name"], line["image"], size, line["told"])
+
+    def keeping(self, sizes: Mapping[str, int], entry: Entry | None) -> Keeping:
+        """Return what may be replaced, and what records files before they get their names."""
+
+        def owns(path: Path) -> bool:
+            inner = path.relative_to(self.folder).as_posix()
+            return inner in self._sizes and self._is(inner, self._sizes[inner])
+
+        def naming(parts: Mapping[Path, Path]) -> None:
+            found = {
+                path.relative_to(self.folder).as_posix(): part.stat().st_size for path, part in parts.items()
+            }
+            self.add(entry, {**found, **sizes})
+
+        return Keeping(owns, naming)
+
+    def add(self, entry: Entry | None, files: Mapping[str, int]) -> None:
+        """Write a line for a sample, or for files of the whole."""
+        self._sizes.update(files)
+        line: dict[str, Any] = {"files": dict(files)}
+        if entry is not None:
+            key = entry.part, entry.name
+            self.done[key], self._where[key] = files, self._end
+            line |= {"part": entry.part, "name": entry.name, "image": entry.image}
+            line |= {"size": list(entry.size), "told": entry.told}
+        self._append(line)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        text = (as_json(line) + "\n").encode()
+        with writing(self.path), self.path.open("ab", buffering=0) as file:
+            file.write(text)
+        self._end += len(text)
