@@ -71,6 +71,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.cvat:recognise",
         ),
         DatasetSpec(
+            name="datumaro-masks",
+            factory="segzoo_formats.datumaro_masks:datumaro_masks",
+            splits=_SPLITS,
+            summary="your own images with masks in colours, as Datumaro exports them",
+            layout="dataset_meta.json, images and masks",
+            recognise="segzoo_formats.datumaro_masks:recognise",
+        ),
+        DatasetSpec(
             name="geojson",
             factory="segzoo_formats.geojson:geojson",
             splits=_SPLITS,

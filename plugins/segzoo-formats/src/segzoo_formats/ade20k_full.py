@@ -26,6 +26,7 @@ from segzoo.options import listed, many
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.ade20k import shortened
 from segzoo_formats.lookup import check_partners
+from segzoo_formats.search import unwrapped
 
 if TYPE_CHECKING:
     import os
@@ -45,6 +46,10 @@ _FEW = 1000
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``*_seg.png`` with ``*_atr.txt`` or ``*.json`` below ``training`` or ``validation``."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     words = [word for words in FOLDERS.values() for word in words]
     for inner in () if glance.file else (f"{root}/{word}".lstrip("/") for root in _INNER for word in words):
         mask = _first_mask(glance, inner)

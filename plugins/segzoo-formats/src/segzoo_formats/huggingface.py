@@ -28,6 +28,7 @@ from segzoo.interfaces import Remark, Sample
 from segzoo.labels import read_mask
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
+from segzoo_formats.search import unwrapped
 from segzoo_formats.values import class_lookup
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ _logger = logging.getLogger(__name__)
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise what ``save_to_disk`` wrote, and Parquet files, where features are images with masks."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file:
         return None
     parts = glance.folders() if glance.has("dataset_dict.json") else ["."]

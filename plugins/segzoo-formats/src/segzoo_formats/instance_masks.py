@@ -25,7 +25,7 @@ from segzoo.interfaces import Remark
 from segzoo.labels import read_mask
 from segzoo.specs import Recognition
 from segzoo_formats.lookup import check_partners
-from segzoo_formats.search import name_remarks, of_split, part_of, parted
+from segzoo_formats.search import name_remarks, of_split, part_of, parted, unwrapped
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +38,7 @@ SPLITS = ("train", "val", "test", "all")
 _FOLDERS = ("annotations", "masks", "instances", "instance_masks", "objects", "labels")
 _OBJECT = re.compile(r"(?P<label>.+)_(?P<number>\d+)")
 #: Masks that are looked at to recognise them.
-_LOOK = 100
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,15 @@ class _Object:
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise masks called by an image, a class and a number, of several objects or classes."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file:
         return None
     for parent in ("", *glance.folders()):
         for name in (one for one in glance.folders(parent) if one.lower() in _FOLDERS):
-            masks = glance.files("*.png", f"{parent}/{name}".lstrip("/"))[:_LOOK]
+            masks = glance.files("*.png", f"{parent}/{name}".lstrip("/"))[:_LOOKED_AT]
             siblings = (one for one in glance.folders(parent) if one.lower() not in _FOLDERS)
             inner = (parent, *(f"{parent}/{one}".lstrip("/") for one in siblings))
             stems = {path.stem for one in inner for path in glance.files("*.*", one) if _is_image(path)}

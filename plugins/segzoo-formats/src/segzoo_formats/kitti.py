@@ -16,6 +16,7 @@ from segzoo.errors import FailureError, OptionError
 from segzoo.specs import Recognition
 from segzoo_formats.cityscapes import by_id, labels
 from segzoo_formats.lookup import Lookup
+from segzoo_formats.search import unwrapped
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +32,10 @@ _MASKS = {"training/semantic": 0, "training/instance": 256}
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``training/image_2`` with ``training/semantic`` or ``training/instance``."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     found = next((name for name in _MASKS if glance.has(name)), None)
     if glance.file or found is None or not glance.has(_IMAGES):
         return None

@@ -19,6 +19,7 @@ from segzoo.errors import FailureError, OptionError
 from segzoo.options import listed
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.lookup import Lookup
+from segzoo_formats.search import unwrapped
 
 if TYPE_CHECKING:
     import os
@@ -34,6 +35,10 @@ _MOST_BYTES = 1 << 24
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise a configuration with the masks of its version in a part."""
+    return unwrapped(glance, _look)
+
+
+def _look(glance: Glance) -> Recognition | None:
     if glance.file:
         return None
     parts = [word for words in FOLDERS.values() for word in words if glance.has(word)]
