@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,13 @@ from math import isfinite
 from typing import Any
 
 from segzoo.errors import OptionError
-from segzoo.printing import as_json
+from segzoo.printing import as_json, printable
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 
-#: Words that JSON or TOML takes for something else.
-_JSON_WORDS = ("true", "false", "null", "nan", "inf", "NaN", "Infinity")
+#: What neither JSON nor TOML takes for anything but a word.
+_WORD = re.compile(r"(?!(?:true|false|null|nan|inf|NaN|Infinity)$)[A-Za-z_./][^\s\[\]{}\"'#]*")
 
 #: Channels of a map, and so the classes of a mask, whose indices are 16-bit.
 MOST_CHANNELS = 65_535
@@ -37,8 +38,10 @@ def listed(words: Sequence[object], most: int = 8) -> str:
 
 def as_word(value: object) -> str:
     """Return a value as it stands behind ``key=`` on a command line: JSON, or a bare word."""
-    bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in _JSON_WORDS
-    return str(value) if bare else as_json(_plain(value))
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, str) and _WORD.fullmatch(value) and printable(value) == value:
+        return value
+    return as_json(_plain(value), separators=(",", ":"))
 
 
 def _plain(value: object) -> object:

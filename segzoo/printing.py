@@ -8,7 +8,9 @@ not UTF-8: Python keeps it as a lone surrogate such as ``\udce9``, which no enco
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,24 @@ def _numbered(found: re.Match[str]) -> str:
 
 def _kept_or_numbered(found: re.Match[str]) -> str:
     return found.group() if found.group() in "\n\t" else _numbered(found)
+
+
+def command_line(*words: str | os.PathLike[str]) -> str:
+    """Return the words of a command as a shell reads them.
+
+    Args:
+        *words: text as it is; a path never begins with a dash then, which would begin an option.
+
+    Example:
+        >>> command_line("segzoo", "info", Path("runs/a b"))
+        "segzoo info 'runs/a b'"
+    """
+    return shlex.join(word if isinstance(word, str) else plain_path(os.fspath(word)) for word in words)
+
+
+def plain_path(path: str) -> str:
+    """Return a path as a command takes it: none begins with a dash, which begins an option."""
+    return f".{os.sep}{path}" if path.startswith("-") else path
 
 
 def markup(text: object) -> str:

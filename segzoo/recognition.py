@@ -6,10 +6,6 @@ chooses.
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.datasets.glance import Glance
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, no_address
+from segzoo.options import as_word
 from segzoo.plugins import resolve
+from segzoo.printing import command_line, plain_path
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from segzoo.specs import Recognition
 
 FOLDER = "folder"
-#: What is a text to a recipe though it is not in quotation marks.
-_WORD = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_./][^\s,\[\]{}\"']*")
 
 
 @dataclass(frozen=True)
@@ -55,32 +52,18 @@ class Reading:
             "--data",
             self.name,
             *root,
-            *(f"data.{key}={_said(one)}" for key, one in self.options.items()),
+            *(f"data.{key}={as_word(one)}" for key, one in self.options.items()),
         )
 
     @property
     def command(self) -> str:
         """A command that trains on this reading, quoted for a shell."""
-        return shlex.join(["segzoo", "train", *self.words])
+        return command_line("segzoo", "train", *self.words)
 
     @property
     def check(self) -> str:
         """A command that checks this reading, quoted for a shell."""
-        return shlex.join(["segzoo", "data", "check", *self.words[1:]])
-
-
-def plain_path(path: str) -> str:
-    """Return a path as a command takes it: none begins with a dash, which begins an option."""
-    return f".{os.sep}{path}" if path.startswith("-") else path
-
-
-def _said(value: Any) -> str:
-    """Return the value of an option as a command line says it."""
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if isinstance(value, str) and _WORD.fullmatch(value):
-        return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return command_line("segzoo", "data", "check", *self.words[1:])
 
 
 def recognise(path: str | os.PathLike[str]) -> list[Reading]:
@@ -141,5 +124,5 @@ def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:
 
 def several(path: Path, readings: Sequence[Reading]) -> str:
     """Return what to say of a place that can be read in several ways."""
-    ways = [f"  {shlex.join(one.words)}   ({one.told})" for one in readings]
+    ways = [f"  {command_line(*one.words)}   ({one.told})" for one in readings]
     return "\n".join([f"{path} can be read in {len(readings)} ways; say which:", *ways])

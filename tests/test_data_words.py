@@ -68,7 +68,7 @@ def test_a_check_with_a_split_sees_what_trains_and_what_validates(photos, capsys
     ("word", "told"),
     [
         ("data.palette=[[0,0,0],[255,0,0],[0,0,9]]", "colour"),
-        ("data.masks=nowhere", "nowhere"),
+        ("data.masks=nowhere", "needs a folder of images"),
         ("data.bands=7", "there is no band 7"),
         ("split.folds=50", "too many"),
     ],

@@ -82,13 +82,13 @@ def test_masks_of_another_folder_are_read_as_the_training_read_its_own(trained, 
 
 
 def test_options_of_the_command_line_win_over_those_of_the_training(trained, tmp_path, capsys):
-    other = write(tmp_path / "other", seed=1, images="images")
+    other = write(tmp_path / "other", seed=1, masks="masks")
     words = [str(trained / "run"), "--data", str(other), "--split", "all"]
-    assert run(["evaluate", *words, "--device", "cpu"]) == 1  # the training's images lay in photos
-    for option in ("images=images", "images=null"):
+    assert run(["evaluate", *words, "--device", "cpu"]) == 1  # the training's masks lay in truth
+    for option in ("masks=masks", "masks=null"):
         found, _ = evaluated(capsys, *words, "--data-option", option)
         assert len(found["images"]) == 10
-    renamed = ["--data-option", "images=images", "--classes", "a,b,c"]
+    renamed = ["--data-option", "masks=masks", "--classes", "a,b,c"]
     assert run(["evaluate", *words, *renamed]) == 2
     assert "no class has the same name in both" in capsys.readouterr().err
 

@@ -18,13 +18,14 @@ from segzoo.cli import run
 from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, OptionError, UsageError
 from segzoo.interfaces import Sample
+from segzoo.printing import command_line
 from segzoo.publishing.provenance import provenance_of
 from segzoo.publishing.release import release
 from segzoo.publishing.reproduce import check, origin_of, rerun
 from segzoo.specs import Labels
 from segzoo.training import Recipe
 from segzoo.training.recipe.reading import read_recipe
-from segzoo.training.recipe.writing import settings, shell, train_command
+from segzoo.training.recipe.writing import settings, train_command
 from segzoo.weights.folder import read_config, save
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_a_command_says_the_recipe_word_by_word(changes: dict[str, Any]) -> None
 
 def test_a_command_is_safe_in_a_shell() -> None:
     recipe = Recipe(data="my photos", licence="it's mine; rm x", split={"group": "^(.*)_$"})
-    told = shell(train_command(recipe, out="runs/a b"))
+    told = command_line(*train_command(recipe, out="runs/a b"))
     assert told == (
         "segzoo train --data 'my photos' --out 'runs/a b' 'split.group=\"^(.*)_$\"'"
         " 'licence=it'\"'\"'s mine; rm x'"
@@ -110,7 +111,7 @@ def test_a_command_is_safe_in_a_shell() -> None:
 
 def test_the_command_for_all_folds_names_none() -> None:
     recipe = Recipe(data="isbi2012", data_options={"fold": 3, "folds": "contiguous"})
-    assert shell(train_command(recipe, folds=True)) == (
+    assert command_line(*train_command(recipe, folds=True)) == (
         "segzoo train --data isbi2012 --folds data.folds=contiguous"
     )
 

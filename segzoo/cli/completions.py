@@ -98,9 +98,9 @@ def of_kind(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     return _named(kind) if kind in zoo.KINDS else ()
 
 
-@offering("dir")
+@offering("file")
 def data(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
-    """Offer data sets, and folders."""
+    """Offer data sets, folders and files."""
     return _named("datasets")
 
 

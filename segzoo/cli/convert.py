@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from segzoo import json_text
 from segzoo.cli import completions as offers
 from segzoo.cli.words import pairs_of, words_of
-from segzoo.printing import echo
+from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
     from segzoo.specs import Labels
@@ -73,7 +72,7 @@ def command(
     if "segzoo_encoder" in told:
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
-        echo(f"next: segzoo predict IMAGES --model {shlex.quote(str(folder))}")
+        echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', folder)}")
 
 
 def _labels(classes: str | None, background: str | None) -> Labels | None:

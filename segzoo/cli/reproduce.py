@@ -8,7 +8,7 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table
-from segzoo.printing import echo
+from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
     from segzoo.publishing.reproduce import Origin, Reproduction
@@ -93,11 +93,9 @@ def command(
 def _json(origin: Origin) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from segzoo.training.recipe.writing import shell
-
     return {
         "name": origin.name,
-        "commands": [shell(words) for words in origin.commands],
+        "commands": [command_line(*words) for words in origin.commands],
         "recipe": asdict(origin.recipe),
         "part": origin.part,
         "stated": [asdict(one) for one in origin.scores],
@@ -107,10 +105,8 @@ def _json(origin: Origin) -> dict[str, Any]:
 
 
 def _tell(origin: Origin) -> None:
-    from segzoo.training.recipe.writing import shell
-
     for words in origin.commands:
-        echo(shell(words))
+        echo(command_line(*words))
     rows = [(f"  {key}", value) for key, value in origin.facts.items()]
     rows += [(f"  data {part}", checksum) for part, checksum in origin.checksums.items()]
     if rows:

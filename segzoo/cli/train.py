@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from segzoo.cli import completions as offers
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
-from segzoo.printing import echo
+from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
     from segzoo.training import Recipe, TrainingResult
@@ -31,7 +30,9 @@ _HOW = ("resume", "overwrite", "folds", "benchmark", "dry_run", "progress", "as_
 @click.command("train")
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
 @click.option(
-    "--data", shell_complete=offers.data, help="A data set by name, or a folder with images/ and masks/."
+    "--data",
+    shell_complete=offers.data,
+    help="A data set by name, or a folder or file of any format that is recognised.",
 )
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option(
@@ -111,7 +112,9 @@ def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) 
     if folder and not (Path(folder) / "recipe.toml").is_file():
         raise OptionError(f"there is no training to resume in {folder}: it has no recipe.toml")
     if folder and named:
-        raise OptionError(f"{folder} has its own recipe: say --resume {folder} without {named[0]!r}")
+        raise OptionError(
+            f"{folder} has its own recipe: say {command_line('--resume', Path(folder))} without {named[0]!r}"
+        )
     source = folder or next(iter(named), None)
     if resume == _HERE and source is None and not words and not values:
         raise OptionError("say what to resume: --resume FOLDER, such as --resume runs/unet")
@@ -132,7 +135,7 @@ def _train(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
     took = f"{result.seconds / 60:.1f} min" if result.seconds >= 60 else f"{result.seconds:.0f} s"
     echo(f"best validation {result.metric} {result.best:.4f} in epoch {result.epoch}, after {took}")
     echo(f"{result.folder}")
-    echo(f"next: segzoo predict IMAGES --model {shlex.quote(str(result.folder))}")
+    echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', result.folder)}")
 
 
 def _described(result: TrainingResult) -> dict[str, Any]:

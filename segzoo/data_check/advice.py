@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.recognition import plain_path
+from segzoo.printing import plain_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,7 +26,7 @@ from segzoo.files import whole_folder, writing
 from segzoo.images import read
 from segzoo.images.reading import upright
 from segzoo.labels import colour_number, packed, read_mask
-from segzoo.printing import printable
+from segzoo.printing import command_line, printable
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def repair(layout: Pairing, looks: Sequence[Look], meaning: Meaning, out: Path) 
     if not good:
         raise FailureError(
             f"{layout.root}: there is no pair that could be repaired, so nothing was written; "
-            f"`segzoo data check {layout.root}` says why"
+            f"`{command_line('segzoo', 'data', 'check', layout.root)}` says why"
         )
     with writing(out, what="cannot write the repaired copy"), whole_folder(out) as part:
         for look, folder, name in _places(layout, good):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import __version__
 from segzoo.distribution import install_lines
 from segzoo.labels import background_name
+from segzoo.printing import command_line
 from segzoo.words import preprocessing_steps, stated_scores
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _usage(config: ModelConfig, source: str, plugin: str) -> str:
 
 ```sh
 {install}
-segzoo predict photo.jpg --model {source}
+{command_line("segzoo", "predict", "photo.jpg", "--model", source)}
 ```
 
 ```python

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from segzoo import files, json_text
 from segzoo.errors import WeightsError
 from segzoo.http import mirror_path
-from segzoo.printing import as_json
+from segzoo.printing import as_json, command_line
 from segzoo.resources import told_bytes
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def check(file: Path, expected: str, *, name: str) -> str:
         raise WeightsError(
             f"{name}: sha256 of {file} is {found}, expected {expected}; the file is damaged or not the one"
             f" named. Delete it and try again; if it is meant to have changed and you trust it:"
-            f" `segzoo cache prune --forget {name}`"
+            f" `{command_line('segzoo', 'cache', 'prune', '--forget', name)}`"
         )
     return found
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from segzoo.errors import FailureError, WeightsError
 from segzoo.http import Policy, mirrored, offline, shown
+from segzoo.printing import command_line
 from segzoo.weights import cache
 from segzoo.weights.cache import Record
 from segzoo.weights.download import discard, download, part_of
@@ -113,7 +114,7 @@ def _obtain(url: str, file: Path, name: str, sha256: str, size: int, policy: Pol
         raise WeightsError(
             f"{name}: what came from {shown(at)} {wrong}. It was damaged on the way or has been replaced"
             f" and was not kept. Try again; if the new file is to be trusted:"
-            f" `segzoo cache prune --forget {name}`"
+            f" `{command_line('segzoo', 'cache', 'prune', '--forget', name)}`"
         )
     if cache.read_record(file) is None:
         # Before the file is there, so that nobody sees it without.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.printing import echo
+from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
     from segzoo.preparation import Prepared
@@ -40,4 +39,4 @@ def tell(name: str, prepared: Prepared) -> None:
     """Say what a data set holds."""
     parts = ", ".join(f"{split} {count}" for split, count in prepared.samples.items() if count)
     echo(f"{prepared.folder}: {prepared.files:,} files; {parts or 'opens with options only'}")
-    echo(f"next: segzoo train --data {name} --root {shlex.quote(str(prepared.folder))}")
+    echo(f"next: {command_line('segzoo', 'train', '--data', name, '--root', prepared.folder)}")

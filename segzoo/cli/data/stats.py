@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +9,7 @@ import click
 from segzoo.cli import completions as offers
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.options import many
-from segzoo.printing import echo, printable
+from segzoo.printing import command_line, echo, plain_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +61,6 @@ def command(data: str, words: tuple[str, ...], root: str | None, sample: int, as
 
 def _tell(report: Report, words: Sequence[str]) -> None:
     from segzoo.data_check.report import channel_line, class_table, sizes_in_words
-    from segzoo.recognition import plain_path
 
     numbers = report.statistics
     echo(f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}")
@@ -70,5 +68,5 @@ def _tell(report: Report, words: Sequence[str]) -> None:
         if block:
             echo(f"\n{block}")
     if not report.ok:
-        check = shlex.join(["segzoo", "data", "check", plain_path(report.data), *words])
+        check = command_line("segzoo", "data", "check", plain_path(report.data), *words)
         echo(f"\n{many(len(report.errors), 'error', 'were')} found, which this shows:\n  {check}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from segzoo import scaffold
-from segzoo.printing import echo
+from segzoo.printing import command_line, echo
 
 
 @click.command("new")
@@ -35,7 +35,7 @@ def command(name: str, kind: str, parent: str) -> None:
     for file in scaffold.write(names, kind, folder):
         echo(file)
     echo(
-        f"\nnow `pip install --editable {folder}`,\n"
-        f"and `pytest {folder}` or `segzoo plugins check {names.distribution}`",
+        f"\nnow `{command_line('pip', 'install', '--editable', folder)}`,\n"
+        f"and `{command_line('pytest', folder)}` or `segzoo plugins check {names.distribution}`",
         err=True,
     )

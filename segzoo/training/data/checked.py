@@ -16,6 +16,7 @@ from segzoo.data_check.report import in_order
 from segzoo.errors import SegzooError
 from segzoo.images import choose_bands, with_bands
 from segzoo.options import as_word
+from segzoo.printing import command_line, plain_path
 from segzoo.specs import default_preprocessing, parse_intensity
 from segzoo.training.data.measuring import MEASURED, DataBands, measure_data
 from segzoo.training.data.splits import open_splits
@@ -131,8 +132,8 @@ def _command(command: str, recipe: Recipe, base: str) -> str:
     said += [f"split.{key}={as_word(value)}" for key, value in recipe.split.items()]
     if "in_channels" in recipe.model_options:
         said.append(f"model.in_channels={recipe.model_options['in_channels']}")
-    begun = [base] if base else []
+    begun = [plain_path(base)] if base else []
     if base and Path(recipe.out).exists():  # which a training would not overwrite
         free = next(out for number in count(2) if not Path(out := f"{recipe.out}-{number}").exists())
-        said += ["--out", free]
-    return shlex.join(["segzoo", "train", *begun, *kept, *said])
+        said += ["--out", plain_path(free)]
+    return command_line("segzoo", "train", *begun, *kept, *said)

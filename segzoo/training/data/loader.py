@@ -20,6 +20,7 @@ from segzoo.images import colour_bands, normalised, take_bands
 from segzoo.labels import counted
 from segzoo.training.augmentation import augmentation_for
 from segzoo.training.data.measuring import DataBands, common_size, sample_scaling
+from segzoo.training.recipe.writing import resume_command
 
 if TYPE_CHECKING:
     import os
@@ -298,8 +299,7 @@ def _batches(iterator: Iterator[Batch], workers: int, out: str | os.PathLike[str
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FailureError(
                 f"a process that loads data was killed, most often because memory ran out ({told}): say "
-                f"workers={workers // 2}, or data.cache=false, and resume: "
-                f"segzoo train --resume {out}"
+                f"workers={workers // 2}, or data.cache=false, and resume: {resume_command(out)}"
             ) from error
         yield batch
 

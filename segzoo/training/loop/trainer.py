@@ -36,6 +36,7 @@ from segzoo.training.loop.validation import Validator
 from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
 from segzoo.training.recipe.schema import Recipe
+from segzoo.training.recipe.writing import resume_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -318,7 +319,7 @@ class Run:
         self._save(time.perf_counter() - self._begun)
         self.on_message(
             f"stopped after step {self.step} of {self.steps}; a checkpoint is written. Go on with: "
-            f"segzoo train --resume {self.out}"
+            f"{resume_command(self.out)}"
         )
         if self.interruption.signal is signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
@@ -429,7 +430,7 @@ def told_large_validation(short: str, epoch: int, out: Path, saved: Path | None)
     where = saved or out / CHECKPOINTS
     return (
         f"epoch {epoch} cannot be validated: {short}. Its steps are saved in {where}. Free memory, or take a "
-        f"machine with more, and go on: segzoo train --resume {out} validates this epoch first. Or "
+        f"machine with more, and go on: {resume_command(out)} validates this epoch first. Or "
         "begin anew with images that validate at half their size: resize.mode=scale resize.scale=0.5"
     )
 
@@ -442,7 +443,7 @@ def told_short_memory(short: str, out: Path, kept: Path | None) -> str:
         out: the folder of the training.
         kept: the last checkpoint, if there is one.
     """
-    last = f" {kept} is whole; go on from it: segzoo train --resume {out}" if kept else ""
+    last = f" {kept} is whole; go on from it: {resume_command(out)}" if kept else ""
     return (
         f"memory ran out ({short}): say data.cache=false, which keeps no decoded image, fewer workers, "
         f"a smaller augment.crop.size or a smaller model.{last}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from segzoo import json_text, zoo
 from segzoo.errors import FailureError, OptionError, PluginError, UnknownNameError, no_address
 from segzoo.files import regular
+from segzoo.printing import command_line
 from segzoo.training.recipe.keys import TABLES, shown
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def find_recipe(source: str | os.PathLike[str], folder: Path | None = None) -> R
     if name not in registry:
         if path.is_dir():
             raise OptionError(
-                f"{path} is a folder without {FILE}: to train on what it holds, say --data {path}"
+                f"{path} is a folder without {FILE}: to train on what it holds, say "
+                f"{command_line('--data', path)}"
             )
         raise UnknownNameError(registry.unknown(name, also=", and a file's name ends in .toml"))
     return RecipeText(shipped_text(registry.get(name)), name)

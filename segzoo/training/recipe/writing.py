@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import OptionError
 from segzoo.options import as_word
-from segzoo.printing import printable
+from segzoo.printing import command_line, plain_path, printable
 from segzoo.training.recipe.files import NULL
 from segzoo.training.recipe.keys import GROUPS, PARTS, PLAIN
 from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
 
@@ -158,7 +159,7 @@ def evaluate_command(
         options: of the data set, as a recipe has them.
         root: where a registered data set lies; left to ``$SEGZOO_DATA`` where empty.
     """
-    words = ["segzoo", "evaluate", model, "--data", data, "--split", part]
+    words = ["segzoo", "evaluate", plain_path(model), "--data", data, "--split", part]
     words += ["--root", root] if root else []
     for name, value in (options or {}).items():
         if name not in ("cache", "scale"):
@@ -184,9 +185,9 @@ def settings(recipe: Recipe) -> list[str]:
     return words
 
 
-def shell(words: Sequence[str]) -> str:
-    """Return a command for a shell, a setting in quotes where it needs them."""
-    return " ".join(map(shlex.quote, words))
+def resume_command(out: str | os.PathLike[str]) -> str:
+    """Return the command that goes on with the training in a folder."""
+    return command_line("segzoo", "train", "--resume", Path(out))
 
 
 def _order(value: Any) -> list[str]:

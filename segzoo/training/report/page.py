@@ -14,7 +14,7 @@ from segzoo.evaluation.page import error_names
 from segzoo.evaluation.pictures import panels
 from segzoo.evaluation.results import format_number
 from segzoo.evaluation.samples import ScoredSample
-from segzoo.printing import markup
+from segzoo.printing import command_line, markup
 from segzoo.training.report.charts import short
 from segzoo.training.report.drawing import STYLE, curves_as_svg
 from segzoo.training.report.examples import DICE
@@ -210,11 +210,13 @@ def _step(story: Story, shown: Shown, epoch: int) -> str:
 def _use(story: Story) -> str:
     if story.best_row is None:
         return ""
-    folder = f"'{story.folder}'" if any(letter in story.folder for letter in " ()&;'\"$") else story.folder
-    commands = (
-        f"segzoo predict photo.jpg --model {folder}\n"
-        f"segzoo evaluate {folder} --data DIR --report report\n"
-        f"segzoo info {folder}"
+    folder = Path(story.folder)
+    commands = "\n".join(
+        (
+            command_line("segzoo", "predict", "photo.jpg", "--model", folder),
+            command_line("segzoo", "evaluate", folder, "--report", "report"),
+            command_line("segzoo", "info", folder),
+        )
     )
     python = (
         f"import segzoo\n\nsegzoo.predict('photo.jpg', model={story.folder!r}).overlay().save('photo.png')"
