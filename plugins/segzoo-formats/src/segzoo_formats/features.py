@@ -45,7 +45,7 @@ def read_features(path: Path) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         raise FailureError(f"{path} cannot be read as GeoJSON: {told}") from error
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _read(path: Path, changed: int, size: int) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
     """Return what `read_features` does; kept, since one file may hold the objects of many images."""
     del changed, size

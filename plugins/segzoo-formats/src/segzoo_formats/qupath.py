@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
 from segzoo.datasets.splits import check_split
@@ -119,14 +119,15 @@ def qupath(
     root = Path(root)
     folder = root.parent if root.is_file() else root
     paths = _files(root)
-    features = {path: read_features(path)[1] for path in paths}
-    counts = Counter(_type(one) for several in features.values() for one in several)
+    facts = {path: Counter(map(_facts, read_features(path)[1])) for path in paths}
+    every: Counter[_Facts] = sum(facts.values(), Counter())
+    counts: Counter[str] = Counter()
+    for one, times in every.items():
+        counts[one.type] += times
     wanted = objects or ("annotation" if counts["annotation"] else "all")
-    named = not any(_classification(one) for several in features.values() for one in several)
+    named = not any(one.classification for one in every)
     reading = _Reading(wanted, named, unclassified)
-    found = sorted(
-        {name for several in features.values() for one in several if (name := reading.name(one))} - {_IGNORED}
-    )
+    found = sorted({name for one in every if (name := reading.name(one))} - {_IGNORED})
     if not found:
         raise OptionError(
             f"the objects in {root} have neither a classification nor a name: set their class in QuPath, or "
@@ -143,7 +144,7 @@ def qupath(
         for (path, image), name, part in zip(pairs.items(), names, parted(names, said), strict=True)
     ]
     left = {kind: count for kind, count in counts.items() if wanted not in ("all", kind)}
-    remarks = [*name_remarks(found), *_left_out(left), *_remarks(features, reading, images, pairs, said)]
+    remarks = [*name_remarks(found), *_left_out(left), *_remarks(facts, reading, images, pairs, said)]
     return AnnotatedImages(of_split(entries, split, root), labels, order="area", remarks=remarks)
 
 
@@ -198,6 +199,38 @@ def _classification(feature: Mapping[str, Any]) -> str:
     return said.strip() if isinstance(said, str) else ""
 
 
+class _Facts(NamedTuple):
+    """What of an object says whether it is read, and as what.
+
+    Attributes:
+        type: of QuPath's object, such as ``annotation``.
+        classification: its class; empty where it has none.
+        name: that the person gave it.
+        area: whether its geometry has an area.
+        flat: whether that has fewer than three corners.
+        elsewhere: whether it lies on another plane than the first.
+    """
+
+    type: str
+    classification: str
+    name: str
+    area: bool
+    flat: bool
+    elsewhere: bool
+
+
+def _facts(feature: Mapping[str, Any]) -> _Facts:
+    name, area = properties_of(feature).get("name"), kind_of(feature) in AREAS
+    return _Facts(
+        _type(feature),
+        _classification(feature),
+        name.strip() if isinstance(name, str) else "",
+        area,
+        area and _flat(feature),
+        _elsewhere(feature),
+    )
+
+
 @dataclass(frozen=True)
 class _Reading:
     """How objects become classes.
@@ -212,17 +245,15 @@ class _Reading:
     named: bool
     unclassified: str
 
-    def takes(self, feature: Mapping[str, Any]) -> bool:
+    def takes(self, one: _Facts) -> bool:
         """Whether an object is of the kind that is read, and lies on the first plane."""
-        return self.wanted in ("all", _type(feature)) and not _elsewhere(feature)
+        return self.wanted in ("all", one.type) and not one.elsewhere
 
-    def name(self, feature: Mapping[str, Any]) -> str:
+    def name(self, one: _Facts) -> str:
         """Return the class of an object that is read and has an area; empty where it has none."""
-        if not self.takes(feature) or kind_of(feature) not in AREAS:
+        if not self.takes(one) or not one.area:
             return ""
-        said = properties_of(feature).get("name") if self.named else None
-        name = said.strip() if isinstance(said, str) else _classification(feature)
-        return name or self.unclassified
+        return (one.name if self.named else one.classification) or self.unclassified
 
 
 def _regions(path: Path, reading: _Reading, index: Mapping[str, int]) -> list[Region]:
@@ -233,7 +264,7 @@ def _regions(path: Path, reading: _Reading, index: Mapping[str, int]) -> list[Re
         raise MaskError(str(error)) from error
     regions = []
     for number, one in enumerate(features):
-        name = reading.name(one)
+        name = reading.name(_facts(one))
         if name in index or name in (_IGNORED, "background"):
             shape = shape_of(one, f"{path}: feature {number}, {name!r},")
             regions.append(Region(shape, index.get(name), erases=name == "background"))
@@ -252,25 +283,31 @@ def _left_out(counts: Mapping[str, int]) -> list[Remark]:
 
 
 def _remarks(
-    features: Mapping[Path, Sequence[Mapping[str, Any]]],
+    facts: Mapping[Path, Counter[_Facts]],
     reading: _Reading,
     images: Images,
     pairs: Mapping[Path, Path],
     parts: Sequence[str],
 ) -> list[Remark]:
-    every = [(path, one) for path, several in features.items() for one in several]
-    taken = [(path, one) for path, one in every if reading.takes(one)]
-    areas = [(path, one) for path, one in taken if kind_of(one) in AREAS]
+    def having(wanted: Callable[[_Facts], object]) -> list[str]:
+        """Return the file of each object that is so."""
+        return [
+            path.name
+            for path, counts in facts.items()
+            for one, times in counts.items()
+            for _ in range(times if wanted(one) else 0)
+        ]
+
     classified = not reading.named or reading.unclassified
     annotated = set(pairs.values())
-    bare = {path for path, several in features.items() if not any(reading.name(one) for one in several)}
+    bare = {path for path, counts in facts.items() if not any(map(reading.name, counts))}
     return [
         *counted(
             "no-classification",
             "note",
             "have no classification: their names are the classes",
             "Set the classification in QuPath if names are something else.",
-            [] if classified else [path.name for path, one in areas if reading.name(one)],
+            [] if classified else having(reading.name),
             "object",
         ),
         *counted(
@@ -278,7 +315,7 @@ def _remarks(
             "warning",
             "have no class: they are left out",
             "Set their classification in QuPath, or say unclassified=NAME.",
-            [path.name for path, one in areas if not reading.name(one)],
+            having(lambda one: reading.takes(one) and one.area and not reading.name(one)),
             "object",
         ),
         *counted(
@@ -286,7 +323,7 @@ def _remarks(
             "note",
             "have no area: points and lines are left out",
             "Draw them as areas if they are to be trained.",
-            [path.name for path, one in taken if kind_of(one) not in AREAS],
+            having(lambda one: reading.takes(one) and not one.area),
             "object",
         ),
         *counted(
@@ -294,7 +331,7 @@ def _remarks(
             "warning",
             "have fewer than three corners",
             "They cover no pixel. Delete them in QuPath, or draw them again.",
-            [path.name for path, one in areas if _flat(one)],
+            having(lambda one: reading.takes(one) and one.flat),
             "polygon",
         ),
         *counted(
@@ -302,7 +339,7 @@ def _remarks(
             "warning",
             "lie on another plane than the first: they are left out",
             "Export the planes as images of their own.",
-            [path.name for path, one in every if _elsewhere(one)],
+            having(lambda one: one.elsewhere),
             "object",
         ),
         *counted(
