@@ -200,7 +200,7 @@ def test_boxes_alone_are_refused_and_recognised_as_boxes(tmp_path):
     for part in ("train/a", "val/b"):
         put(tmp_path, f"images/{part}", "0 0.5 0.5 0.2 0.2", "1 0.5 0.5 0.4 0.4")
     assert told(tmp_path)[0].startswith("YOLO boxes, 2 classes")
-    with pytest.raises(FailureError, match=r"all 4 objects of .* are boxes.*is no mask"):
+    with pytest.raises(FailureError, match=r"has 4 boxes and no outline, as in .*is no mask"):
         opened(tmp_path)
     (tmp_path / "data.yaml").write_text(YAML + "kpt_shape: [17, 3]\n")
     assert told(tmp_path)[0].startswith("YOLO keypoints")

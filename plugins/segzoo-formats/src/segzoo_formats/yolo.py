@@ -93,7 +93,7 @@ def yolo(
     found = _found(project, split)
     if project.masks:
         return _masks(project, found, classes, overlapping=overlapping)
-    _check_outlines(project, found.items)
+    _check_outlines(project, {item.image: item.label for item in found.items})
     names = [project.names[number] for number in sorted(project.names)]
     labels = class_labels(names, classes, overlapping=overlapping, source=project.source)
     index = {number: labels.classes.index(n) for number, n in project.names.items() if n in labels.classes}
@@ -397,6 +397,17 @@ def _found(project: _Project, split: str) -> _Found:
                 gone[part].append(place)
             else:
                 files += [(part, file) for file in _images(path, project.bases, gone[part], moved)]
+    if not files:
+        places = listed([one for each in gone.values() for one in each])
+        told = (
+            f"{project.source} names {places}, and nothing of that name lies"
+            if places
+            else "there are no images"
+        )
+        raise FailureError(f"{told} in {_where(project)}: correct the path, or put the images there")
+    labels = {file: _label(project, file) for _, file in files}
+    if not project.masks:
+        _check_outlines(project, labels)
     _check_found(project, split, files, gone)
     top = _top(project, files)
     said: dict[Path, str] = {}
@@ -406,7 +417,6 @@ def _found(project: _Project, split: str) -> _Found:
     taken = dict.fromkeys(file for part, file in files if split in ("all", part) or not part)
     names = [_name(file, top) for file in taken]
     parts = parted(names, [said[file] if split == "all" else split * bool(said[file]) for file in taken])
-    labels = {file: _label(project, file) for file in said}
     items = [
         _Item(name, part, file, labels[file])
         for name, part, file in zip(names, parts, taken, strict=True)
@@ -427,17 +437,18 @@ def _check_found(
         FailureError: some of its images are not there, or none of any split.
         OptionError: nothing of this split is there.
     """
-    where = listed([str(base) for base in project.bases])
     parts = [part for part in project.parts if split in ("all", part) or not part]
     asked = [one for part in parts for one in gone.get(part, ())]
-    told = f"{project.source} names {listed(asked)}, and nothing of that name lies in {where}"
-    advice = "correct the path, or put the images there"
-    if not files:
-        raise FailureError(f"{told}: {advice}" if asked else f"there are no images in {where}: {advice}")
-    if asked and split != "all":
-        if any(part in parts for part, _ in files):
-            raise FailureError(f"{told}: {advice}")
-        raise OptionError(f"the split {split!r} of {project.source} is empty: {told}")
+    if not asked or split == "all":
+        return
+    told = f"{project.source} names {listed(asked)}, and nothing of that name lies in {_where(project)}"
+    if any(part in parts for part, _ in files):
+        raise FailureError(f"{told}: correct the path, or put the images there")
+    raise OptionError(f"the split {split!r} of {project.source} is empty: {told}")
+
+
+def _where(project: _Project) -> str:
+    return listed([str(base) for base in project.bases])
 
 
 def _top(project: _Project, files: Sequence[tuple[str, Path]]) -> str:
@@ -628,8 +639,13 @@ def _quickly(path: Path, project: _Project) -> Iterator[Path]:
     return _images(path, project.bases, [], [])
 
 
-def _check_outlines(project: _Project, items: Sequence[_Item]) -> None:
-    """Raise `FailureError` where the labels of a split can be no masks."""
+def _check_outlines(project: _Project, places: Mapping[Path, Path]) -> None:
+    """Raise `FailureError` where labels can be no masks.
+
+    Args:
+        project: that they are of.
+        places: where the label of each image lies, if it has one.
+    """
     if project.keypoints:
         raise FailureError(
             f"{project.source} has a kpt_shape: its labels are boxes with points, and no masks"
@@ -639,22 +655,25 @@ def _check_outlines(project: _Project, items: Sequence[_Item]) -> None:
             f"{project.source} has label files, and no file that names their classes: write "
             f"{project.source / _NAMES[0]}, one name a line, the first for class 0"
         )
-    labels = [item.label for item in items if item.label.is_file()]
-    if not labels:
-        raise FailureError(
-            f"none of the {many(len(items), 'image')} of {project.source} has a label file; {items[0].label} "
-            f"would be that of {items[0].image}. Empty files stand for images without objects"
-        )
-    boxes = 0
-    for label in labels:
+    boxes, example = 0, None
+    for label in places.values():
+        if not label.is_file():
+            continue
         kinds = Counter(_kinds(_words(label)))
-        boxes += kinds["box"]
         if kinds["outline"] or kinds["other"]:
             return
+        boxes, example = boxes + kinds["box"], example or label
+    if example is None:
+        image, label = next(iter(places.items()))
+        raise FailureError(
+            f"none of the {many(len(places), 'image')} of {project.source} has a label file; {label} would "
+            f"be that of {image}. Empty files stand for images without objects"
+        )
     if boxes:
         raise FailureError(
-            f"all {boxes} objects of {project.source} are boxes, as in {labels[0]}: a line of five numbers "
-            "is a box, which is no mask. Export the data as YOLO segmentation, or draw outlines in the boxes"
+            f"{project.source} has {boxes:,} box{'es' * (boxes > 1)} and no outline, as in {example}: a line "
+            "of five numbers is a box, which is no mask. Export the data as YOLO segmentation, or draw "
+            "outlines in the boxes"
         )
 
 
