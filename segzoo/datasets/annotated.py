@@ -65,6 +65,7 @@ class AnnotatedImage:
             pickles: a `functools.partial` of a function of a module.
         size: (height, width) as the file says it; ``None`` where it does not.
         inside: reads the image from the annotation file, where it is no file of its own.
+        others: more files that its regions are read from.
     """
 
     name: str
@@ -74,6 +75,7 @@ class AnnotatedImage:
     regions: Callable[[], Sequence[Region]]
     size: tuple[int, int] | None = None
     inside: Callable[[], tuple[NDArray[Any], ImageInfo]] | None = None
+    others: tuple[Path, ...] = ()
 
 
 class AnnotatedImages:
@@ -121,7 +123,7 @@ class AnnotatedImages:
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the files that a sample is made of."""
         one = self.images[index]
-        return (one.source,) if one.inside else (one.image, one.source)
+        return (*(() if one.inside else (one.image,)), one.source, *one.others)
 
     def __len__(self) -> int:
         """Return how many images there are."""

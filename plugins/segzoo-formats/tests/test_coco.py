@@ -272,6 +272,21 @@ def test_images_are_found_by_their_names_below_the_folder(tmp_path, name):
     assert opened(root).images[0].image == root / "deep/inside/a.png"
 
 
+def test_an_image_of_lvis_is_found_by_its_address(tmp_path):
+    root = written(tmp_path, note(1, 3, [SQUARE]), folder="train2017")
+    data = json.loads((root / "annotations.json").read_text())
+    del data["images"][0]["file_name"]
+    data["images"][0] |= {"coco_url": "http://images.cocodataset.org/train2017/a.png", "height": 12.0}
+    (root / "annotations.json").write_text(json.dumps(data))
+    assert (opened(root).images[0].image, opened(root).images[0].size) == (root / "train2017/a.png", SIZE)
+
+
+def test_the_folder_of_annotations_stands_for_the_one_around_it(tmp_path):
+    for part in ("train", "val"):
+        written(tmp_path, note(1, 3, [SQUARE]), name=f"annotations/{part}.json", folder=f"images/{part}")
+    assert opened(tmp_path / "annotations", "val").names == ["val/a"]
+
+
 def test_two_images_of_one_name_are_kept_apart_by_their_folders_and_suffixes(tmp_path):
     names = ("x/a.png", "y/a.png", "y/a.jpg")
     for name in names:
@@ -369,9 +384,14 @@ def test_a_panoptic_mask_has_the_segments_of_its_file_and_void_counts_for_nothin
     written(tmp_path, whole, name="annotations/panoptic_train.json")
     with pytest.raises(MaskError, match="has the segments 131072, and segments_info has not"):
         opened(root)[0]
+    data = opened(root)
+    assert (root / "annotations/panoptic_train/a.png") in data.files(0)
+    (root / "annotations/panoptic_train/a.png").write_bytes(b"no PNG")
+    with pytest.raises(MaskError, match=r"panoptic_train/a\.png cannot be read"):
+        data[0]
     (root / "annotations/panoptic_train/a.png").unlink()
-    with pytest.raises(MaskError, match=r"there is no mask .*panoptic_train/a\.png"):
-        opened(root)[0]
+    with pytest.raises(FailureError, match=r"1 mask that .* not there: .*panoptic_train/a\.png"):
+        opened(root)
 
 
 def test_workers_are_sent_no_shapes_and_read_the_file_themselves(tmp_path):

@@ -193,7 +193,7 @@ class _File:
 def _folder(root: Path) -> Path:
     """Return the folder that images lie below."""
     folder = root.parent if root.is_file() else root
-    return folder.parent if root.is_file() and folder.name.lower() == "annotations" else folder
+    return folder.parent if folder.name.lower() == "annotations" else folder
 
 
 def _found(glance: Glance) -> dict[str, list[Path]]:
@@ -309,6 +309,7 @@ class _Index:
         boxes: annotations that have a box only, for people.
         flat: those whose polygons have less than three points.
         twice: images that are listed twice.
+        masks: files of panoptic masks, by the places of their images.
         doubtful: places of annotations that may lie outside their image.
     """
 
@@ -325,6 +326,7 @@ class _Index:
     boxes: list[str] = field(default_factory=list)
     flat: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    masks: dict[int, Path] = field(default_factory=dict)
     doubtful: list[int] = field(default_factory=list)
 
 
@@ -339,6 +341,7 @@ def _indexed(path: Path) -> _Index:
         return _index(path, found.st_mtime_ns, found.st_size)
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or error
+        told = f"{told}; save it as UTF-8" if "codec" in str(told) else told
         raise FailureError(f"{path} cannot be read as JSON: {told}") from error
 
 
@@ -376,11 +379,14 @@ def _id(index: _Index, key: str, value: Any) -> Any:
 
 def _add_image(index: _Index, value: Mapping[str, Any]) -> None:
     number = _id(index, "images", value.get("id"))
-    name = plain_path(str(value.get("file_name") or value.get("path") or ""))
+    # LVIS has the address of an image in COCO instead of its name.
+    address = "/".join(str(value.get("coco_url") or "").split("/")[-2:])
+    name = plain_path(str(value.get("file_name") or value.get("path") or address))
     if not name:
         raise FailureError(f"{index.path}: image {number} has no file_name")
-    height, width = value.get("height"), value.get("width")
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    sides = value.get("height"), value.get("width")
+    whole = all(isinstance(side, int | float) and side == int(side) > 0 for side in sides)
+    size = (int(sides[0]), int(sides[1])) if whole else None  # pyright: ignore[reportArgumentType]
     known = index.images.get(number)
     if known and known.name != name:
         raise FailureError(
@@ -389,7 +395,7 @@ def _add_image(index: _Index, value: Mapping[str, Any]) -> None:
         )
     if known:
         index.twice.append(name)
-    index.images[number] = _Listed(name, size if size and min(size) > 0 else None)
+    index.images[number] = _Listed(name, size)
 
 
 class _Annotations:
@@ -410,7 +416,8 @@ class _Annotations:
         self.spans.extend((start, stop))
         segments = one.get("segments_info")
         if segments is not None:
-            index.panoptic, self.index.outlined = True, index.outlined + 1
+            index.panoptic, index.outlined = True, index.outlined + 1
+            index.masks[len(self.kinds)] = _mask_file(index.path, str(one.get("file_name") or ""))
             for segment in segments if isinstance(segments, list) else ():
                 if isinstance(segment, dict):
                     self._use(one, segment.get("category_id"))
@@ -463,6 +470,7 @@ class _Annotations:
         order = {key: place for place, key in enumerate(index.images)}
         places = np.array([order.get(key, -1) for key in self.places] or [-1])
         index.owners = places[np.frombuffer(self.owners, np.int64)] if self.owners else index.owners
+        index.masks = {int(index.owners[place]): mask for place, mask in index.masks.items()}
         index.kinds, index.used = np.array(self.kinds, np.int64), list(self.used)
         index.spans = np.array(self.spans, np.int64).reshape(-1, 2)
         sizes = [one.size or (np.inf, np.inf) for one in index.images.values()] or [(np.inf, np.inf)]
@@ -616,7 +624,7 @@ def _images(
 ) -> tuple[list[AnnotatedImage], tuple[str, ...]]:
     """Return the images that files list, each once, with their annotations, and which were listed twice."""
     below = Images(folder)
-    found: dict[tuple[str, Path], tuple[str, _Listed, list[_Source]]] = {}
+    found: dict[tuple[str, Path], tuple[str, _Listed, list[_Source], list[Path]]] = {}
     panoptic, twice = False, []
     for file in files:
         index = _indexed(file.path)
@@ -629,12 +637,18 @@ def _images(
             path = search.find(one.name)
             key = (file.part, path)
             twice += [one.name] if key in found else []
-            called, _, sources = found.setdefault(key, (one.name, one, []))
+            called, _, sources, masks = found.setdefault(key, (one.name, one, [], []))
             if called != one.name:
                 raise FailureError(
                     f"{file.path} lists {called} and {one.name}, and only {path} has that name: add the other"
                 )
             sources.append((file.path, spans[place], labels))
+            masks += [index.masks[place]] if place in index.masks else []
+    gone = [str(mask) for *_, masks in found.values() for mask in masks if not mask.is_file()]
+    if gone:
+        raise FailureError(
+            f"{many(len(gone), 'mask')} that {files[0].path} lists are not there: {listed(gone, 4)}. Add them"
+        )
     plain = [PurePosixPath(one[0]).with_suffix("").as_posix().lstrip("/") for one in found.values()]
     times = Counter(zip((part for part, _ in found), plain, strict=True))
     called = []
@@ -651,8 +665,11 @@ def _images(
             source=sources[0][0],
             regions=partial(draw, tuple(sources), one.name, one.size),
             size=one.size,
+            others=tuple(masks),
         )
-        for name, part, ((_, path), (_, one, sources)) in zip(called, parts, found.items(), strict=True)
+        for name, part, ((_, path), (_, one, sources, masks)) in zip(
+            called, parts, found.items(), strict=True
+        )
     ]
     return images, tuple(twice)
 
@@ -802,7 +819,7 @@ def _segments(sources: Sequence[_Source], image: str, size: tuple[int, int] | No
     """Return the segments of a panoptic mask; what belongs to none counts for nothing."""
     found = []
     for path, one, labels, where in _read(sources, image):
-        mask = _panoptic_mask(path, str(one.get("file_name") or ""), where)
+        mask = _panoptic_mask(_mask_file(path, str(one.get("file_name") or "")))
         segments = one.get("segments_info")
         ids = _segment_ids(segments)
         unlisted = set(np.unique(mask).tolist()) - {0, *ids}
@@ -828,13 +845,15 @@ def _segment_ids(segments: Any) -> dict[int, Mapping[str, Any]]:
     return {one["id"]: one for one in rows if isinstance(one.get("id"), int)}
 
 
-def _panoptic_mask(path: Path, name: str, where: str) -> NDArray[np.int64]:
-    """Return the segment of each pixel of a mask beside its JSON file, in the folder of the same name."""
-    name = plain_path(name)
-    folders = [path.with_suffix(""), path.parent, path.parent.parent / path.stem]
-    mask = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if not name or mask is None:
-        raise MaskError(f"{where}: there is no mask {folders[0] / name}")
+def _mask_file(path: Path, name: str) -> Path:
+    """Return a panoptic mask: beside its JSON file, in the folder of the same name or in its own."""
+    places = [folder / plain_path(name) for folder in (path.with_suffix(""), path.parent)]
+    places.append(path.parent.parent / path.stem / plain_path(name))
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _panoptic_mask(mask: Path) -> NDArray[np.int64]:
+    """Return the segment of each pixel."""
     try:
         with Image.open(mask) as picture:
             bands = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA") else picture)
