@@ -54,5 +54,5 @@ def test_a_photograph_without_a_mask_is_named(tmp_path):
 def test_carvana_is_recognised_by_its_cars_and_other_photographs_are_not(tmp_path):
     write_car(tmp_path / "cars", "imgs", "masks", "0cdf5b5d0ce1_01")
     write_car(tmp_path / "other", "imgs", "masks", "my car_01")
-    assert [one.name for one in recognise(tmp_path / "cars")] == ["carvana"]
+    assert "carvana" in [one.name for one in recognise(tmp_path / "cars")]
     assert "carvana" not in [one.name for one in recognise(tmp_path / "other")]

@@ -44,7 +44,7 @@ def test_a_part_without_masks_is_named(root):
 
 
 def test_camvid_is_recognised_by_the_names_of_its_films(root):
-    assert [one.name for one in recognise(root)] == ["camvid"]
+    assert "camvid" in [one.name for one in recognise(root)]
     for path in root.rglob("*.png"):
         path.rename(path.with_name("street.png"))
     assert "camvid" not in [one.name for one in recognise(root)]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError, OptionError
-from segzoo.recognition import chosen
+from segzoo.recognition import chosen, recognise
 from segzoo.testing import check_dataset
 
 TOYS = Path(os.environ.get("SEGZOO_DATA", "nowhere")).parent / "formats/datumaro_toys"
@@ -76,6 +76,13 @@ def test_coarse_masks_and_folders_of_archives_are_found(tmp_path):
     assert open_dataset(str(tmp_path)).names == ["train_extra/bonn/bonn_0_1"]
     with pytest.raises(OptionError, match=r"the split 'val' of .* is empty: it has train_extra"):
         open_dataset(str(tmp_path), split="val")
+
+
+def test_two_data_sets_side_by_side_are_not_taken_for_one(tmp_path):
+    for name in ("first", "second"):
+        frame(tmp_path / name, "train", "ulm_0_1", IDS)
+    assert [one.name for one in recognise(tmp_path / "first")] == ["cityscapes"]
+    assert "cityscapes" not in [one.name for one in recognise(tmp_path)]
 
 
 def test_what_has_no_partner_and_what_has_no_meaning_is_named(tmp_path):

@@ -52,4 +52,4 @@ def test_neu_seg_is_recognised_by_numbered_images_of_its_size(root):
     assert "neu-seg" not in [one.name for one in recognise(root)]
     for path in root.rglob("*.jpg"):
         Image.new("L", (200, 200)).save(path)
-    assert [one.name for one in recognise(root)] == ["neu-seg"]
+    assert "neu-seg" in [one.name for one in recognise(root)]

@@ -32,7 +32,7 @@ _CAR = "[0-9a-f]" * 12 + "_[0-9][0-9]"
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise photographs and masks by the identifiers of Kaggle's cars."""
-    for inner in (".", *glance.folders()):
+    for inner in (".", *glance.folders()) if glance.file is None else ():
         masks = [path for name in _MASKS for path in glance.files(f"{_CAR}_mask.*", f"{inner}/{name}")]
         if masks and any(glance.files(f"{_CAR}.*", f"{inner}/{name}") for name in _IMAGES):
             told = "Carvana: cars cut out of photographs, parts made by segzoo, views of a car together"

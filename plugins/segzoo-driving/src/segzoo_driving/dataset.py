@@ -27,7 +27,7 @@ _FILMS = ("0001TP_", "0006R0_", "0016E5_", "Seq05VD_")
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise folders of SegNet's form by the names of CamVid's four films."""
-    for inner in (".", *glance.folders()):
+    for inner in (".", *glance.folders()) if glance.file is None else ():
         for part in SPLITS[:3]:
             masks = glance.files("*.png", f"{inner}/{part}annot")
             if masks and masks[0].name.startswith(_FILMS) and glance.has(f"{inner}/{part}"):

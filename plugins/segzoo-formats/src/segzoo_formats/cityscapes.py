@@ -111,16 +111,19 @@ def by_train_id(wanted: Labels) -> dict[int, int | None]:
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``leftImg8bit`` with ``gtFine`` or ``gtCoarse``, also each in a folder of its archive."""
+    if glance.file:
+        return None
     inner = ["", *glance.folders()]
-    if glance.file or not any(glance.has(f"{one}/{_IMAGES}".lstrip("/")) for one in inner):
+    there = {
+        name: [one for one in inner if glance.has(f"{one}/{name}".lstrip("/"))]
+        for name in (_IMAGES, *_MASKS.values())
+    }
+    masks = [name for name in _MASKS.values() if there[name]]
+    # Two data sets side by side are not one.
+    if len(there[_IMAGES]) != 1 or not masks or any(len(places) > 1 for places in there.values()):
         return None
-    there = [
-        name for name in _MASKS.values() if any(glance.has(f"{one}/{name}".lstrip("/")) for one in inner)
-    ]
-    if not there:
-        return None
-    also = "; data.annotations=coarse reads gtCoarse" if len(there) == 2 else ""
-    return Recognition(told=f"Cityscapes, 19 classes, masks in {there[0]}{also}", masks=True)
+    also = "; data.annotations=coarse reads gtCoarse" if len(masks) == 2 else ""
+    return Recognition(told=f"Cityscapes, 19 classes, masks in {masks[0]}{also}", masks=True)
 
 
 def cityscapes(

@@ -81,7 +81,7 @@ def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``SegmentationClass`` beside ``JPEGImages`` or a label map, here or in ``VOCdevkit``."""
     inner = ["", *glance.folders(), *(f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit"))]
     places = [glance.folder / one for one in inner if _is_root(glance, one)]
-    if glance.file or not places:
+    if glance.file or len(places) != 1:  # two data sets side by side are not one
         return None
     root = places[0]
     names = next((name for name in (_LABEL_MAP, *_NAMES) if (root / name).is_file()), "")

@@ -27,7 +27,7 @@ SPLITS = ("train", "val", "test", "all")
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``training`` or ``test`` with images, vessels and fields of view in DRIVE's folders."""
-    for inner in ("", *glance.folders()):
+    for inner in ("", *glance.folders()) if glance.file is None else ():
         for part in ("training", "test"):
             where = f"{inner}/{part}".lstrip("/")
             images = glance.files(f"[0-9][0-9]_{part}.*", f"{where}/images")

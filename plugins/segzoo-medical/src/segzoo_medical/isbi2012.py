@@ -32,6 +32,8 @@ _IMAGES, _MASKS = "train-volume.tif", "train-labels.tif"
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise the two stacks by their names."""
+    if glance.file is not None:
+        return None
     if any(glance.has(f"{inner}/{_IMAGES}", f"{inner}/{_MASKS}") for inner in (".", *glance.folders())):
         return Recognition(told="ISBI 2012: membranes in a stack of slices, in five folds", masks=True)
     return None

@@ -28,7 +28,7 @@ _PARTS = ("training", "test")
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise numbered images of 200x200 pixels in NEU-Seg's folders."""
-    for inner in (".", *glance.folders()):
+    for inner in (".", *glance.folders()) if glance.file is None else ():
         folders = [f"{inner}/{kind}/{part}" for kind in ("images", "annotations") for part in _PARTS]
         files = [glance.files("[0-9][0-9][0-9][0-9][0-9][0-9].*", folder) for folder in folders]
         if all(files):

@@ -47,7 +47,7 @@ def recognise_2007(glance: Glance) -> Recognition | None:
 
 def _recognised(glance: Glance, year: int) -> Recognition | None:
     devkit = [f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit")]
-    for inner in (".", *glance.folders(), *devkit):
+    for inner in (".", *glance.folders(), *devkit) if glance.file is None else ():
         masks = glance.files("*.png", f"{inner}/{_MASKS}")
         lists = {path.stem for path in glance.files("*.txt", f"{inner}/{_LISTS}")}
         names = [path.stem for path in masks]
