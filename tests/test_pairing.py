@@ -16,6 +16,7 @@ from segzoo.datasets.folder import FolderDataset
 from segzoo.datasets.pairing import Naming, find_pairs
 from segzoo.errors import FailureError, OptionError
 from segzoo.recognition import recognise
+from segzoo.training.recipe.reading import read_recipe
 
 IDS = [f"{number:03}" for number in range(6)]
 
@@ -88,7 +89,7 @@ def test_files_pair_by_what_varies_and_the_printed_options_pair_them_alike(tmp_p
     assert report.ok
     printed = [word for word in shlex.split(report.command) if word.startswith("data.")]
     assert options is None or printed == options
-    said = dict(word.removeprefix("data.").split("=", 1) for word in printed)
+    said = read_recipe(None, printed, data=str(tmp_path)).data_options
     assert sorted(paired(tmp_path, **said)) == expected
 
 

@@ -9,7 +9,7 @@ from segzoo.data_check.report import Finding, Severity
 from segzoo.data_check.survey import shown
 from segzoo.datasets.pairing import MASK_SUFFIX, SPLITS
 from segzoo.datasets.splits import groups_of
-from segzoo.options import many
+from segzoo.options import as_word, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ def _choices(layout: Pairing) -> Iterator[Finding]:
     if not layout.choices:
         return
     ways = [
-        f"{one.told}: {shlex.join(f'data.{key}={value}' for key, value in one.options.items())}"
+        f"{one.told}: {shlex.join(f'data.{key}={as_word(value)}' for key, value in one.options.items())}"
         for one in layout.choices
     ]
     ends = any("mask_suffix" in one.options for one in layout.choices)

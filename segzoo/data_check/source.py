@@ -16,7 +16,7 @@ from segzoo import zoo
 from segzoo.build import open_dataset, place_of
 from segzoo.data_check.report import Finding
 from segzoo.data_check.unread import unread
-from segzoo.datasets.pairing import SPLITS, Pairing, find_pairs
+from segzoo.datasets.pairing import NAMING, SPLITS, Naming, Pairing, find_pairs
 from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.sampling import evenly_spread
 from segzoo.errors import (
@@ -179,12 +179,13 @@ def _of_path(source: Source, path: Path) -> Source:
         return replace(source, readings=readings, findings=(_ambiguous(path, readings),))
     if readings and readings[0].name != FOLDER:
         return _overlapped(_opened(replace(source, readings=readings)))
-    if source.given or source.parts:
+    names = {key: value for key, value in source.given.items() if key in NAMING}
+    if len(names) < len(source.given) or source.parts:
         reading = Reading(FOLDER, "images and masks, read as the options say", path)
         return _opened(replace(source, readings=(reading,)))
     if path.is_dir() or path.suffix.lower() in (".csv", ".json"):
         try:
-            layout = find_pairs(path)
+            layout = find_pairs(path, Naming(**names))
         except FailureError as error:
             return replace(source, readings=readings, findings=(_not_opened(str(error)),))
         if layout.found:

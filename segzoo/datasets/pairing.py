@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +26,7 @@ from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, is_image_folder, may_have_pages, read, readable_suffixes
+from segzoo.options import as_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -117,6 +118,10 @@ class Naming:
         if not (stem.startswith(prefix) and stem.endswith(suffix) and len(stem) > len(prefix + suffix)):
             return None
         return folder + slash + stem[len(prefix) : len(stem) - len(suffix)]
+
+
+#: Options of the data set that say how folders and files are called.
+NAMING = tuple(one.name for one in fields(Naming))
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,7 @@ class Pairing:
     @property
     def options(self) -> tuple[str, ...]:
         """Options that `segzoo train` takes for the names."""
-        return tuple(f"data.{key}={value}" for key, value in self.naming.options.items())
+        return tuple(f"data.{key}={as_word(value)}" for key, value in self.naming.options.items())
 
 
 class _Files(NamedTuple):

@@ -14,16 +14,26 @@ from segzoo.printing import echo
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
 @click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
+@click.option("--pairs", type=click.Path(), metavar="CSV", help="Write which mask belongs to which image.")
+@click.option("--overwrite", is_flag=True, help="Replace a list that exists, with --pairs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, data: str, words: tuple[str, ...], root: str | None, fix: str | None, as_json: bool
+    ctx: click.Context,
+    data: str,
+    words: tuple[str, ...],
+    root: str | None,
+    fix: str | None,
+    pairs: str | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Find what is wrong with images and masks before training does.
 
     PATH is a folder or a file: images and masks, or what an annotation tool exports, such as COCO, YOLO, CVAT
     or labelme; NAME is a registered data set. The first line says what it is. Every file is opened once. What
-    is found is said in words, with the command to train. The data is never changed: --fix writes a copy.
+    is found is said in words, with the command to train. The data is never changed: --fix writes a copy, and
+    --pairs a list of the images and their masks, which --data reads.
 
     RECIPE and KEY=VALUE are those of `segzoo train`, as far as they are about the data: the doctor then
     looks at what a training with them sees.
@@ -35,20 +45,25 @@ def command(
     segzoo data check photos
     segzoo data check export/instances.json
     segzoo data check photos --fix photos-fixed
+    segzoo data check photos --pairs pairs.csv
     segzoo data check dsb2018 --json
     segzoo data check photos data.masks=truth data.classes=4 split.share=0.2
     segzoo data check fields data.bands=4,3,2 data.intensity=percentiles:1,99.8
     """
     from segzoo.cli.table import echo_json
     from segzoo.data_check import check_data
+    from segzoo.data_check.advice import quoted
+    from segzoo.options import many
 
     if words and fix:
         raise click.UsageError(f"--fix finds out by itself what masks mean: leave out {words[0]!r}")
+    options = None
     if words:
         from segzoo.cli.data_words import data_recipe
         from segzoo.training.data.checked import check_recipe_data
 
         recipe, base = data_recipe(data, root, words)
+        options = recipe.data_options
         report = check_recipe_data(recipe, base=base, progress=True)
     else:
         report = check_data(data, root=root, fix=fix, progress=True)
@@ -56,5 +71,10 @@ def command(
         echo_json(report.to_json())
     else:
         echo(str(report))
+    if pairs is not None:
+        from segzoo.data_check.listing import write_pairs
+
+        count = write_pairs(data, pairs, root=root, options=options, overwrite=overwrite)
+        echo(f"{pairs}: {many(count, 'pair')}; --data {quoted(pairs)} reads them", err=as_json)
     last = report.repaired or report
     ctx.exit(0 if last.ok else 1)
