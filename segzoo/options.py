@@ -17,7 +17,10 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 
 #: What neither JSON nor TOML takes for anything but a word.
-_WORD = re.compile(r"(?!(?:true|false|null|nan|inf|NaN|Infinity)$)[A-Za-z_./][^\s\[\]{}\"'#]*")
+_WORD = re.compile(
+    r"|(?!(?:true|false|null|-?nan|-?inf|NaN|-?Infinity)$)"
+    r"(?:[A-Za-z_./]|-[A-Za-z_]|\d+[ac-df-np-wyz])[^\s\[\]{}\"'#]*"
+)
 
 #: Channels of a map, and so the classes of a mask, whose indices are 16-bit.
 MOST_CHANNELS = 65_535
