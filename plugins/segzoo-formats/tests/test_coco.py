@@ -269,7 +269,9 @@ def test_images_are_found_by_their_names_below_the_folder(tmp_path, name):
     data = json.loads((root / "annotations.json").read_text())
     data["images"][0]["file_name"] = name
     (root / "annotations.json").write_text(json.dumps(data))
-    assert opened(root).images[0].image == root / "deep/inside/a.png"
+    one = opened(root).images[0]
+    assert one.image == root / "deep/inside/a.png"
+    assert one.name == (name.removesuffix(".png").removesuffix(".PNG") if len(name) < 6 else "deep/inside/a")
 
 
 def test_an_image_of_lvis_is_found_by_its_address(tmp_path):

@@ -297,11 +297,12 @@ def _images(
         raise FailureError(
             f"{many(len(gone), 'mask')} that {files[0].path} lists are not there: {listed(gone, 4)}. Add them"
         )
-    plain = [PurePosixPath(one[0]).with_suffix("").as_posix().lstrip("/") for one in found.values()]
+    said = [_called(name, path, folder) for (_, path), (name, *_) in found.items()]
+    plain = [path.with_suffix("").as_posix() for path in said]
     times = Counter(zip((part for part, _ in found), plain, strict=True))
     called = []
-    for name, (part, path) in zip(plain, found, strict=True):
-        own = f"{name}{path.suffix}" if times[part, name] > 1 else name
+    for name, path, (part, _) in zip(plain, said, found, strict=True):
+        own = path.as_posix() if times[part, name] > 1 else name
         called.append(f"{part}/{own}" if part else own)
     parts = parted(called, [part for part, _ in found])
     draw = segments_of if panoptic else regions_of
@@ -320,6 +321,15 @@ def _images(
         )
     ]
     return images, tuple(twice)
+
+
+def _called(name: str, path: Path, folder: Path) -> PurePosixPath:
+    """Return what an image is called: as its file says, or where it lies if that is another computer's."""
+    said = PurePosixPath(name)
+    if not {"/", ".."} & set(said.parts):
+        return said
+    inner = PurePosixPath(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name)
+    return inner.relative_to("images") if inner.parts[0] == "images" else inner
 
 
 def _empty(images: Sequence[AnnotatedImage]) -> Iterator[str]:
