@@ -132,6 +132,14 @@ def segzoo_datasets() -> list[DatasetSpec]:
             recognise="segzoo_formats.labelme:recognise",
         ),
         DatasetSpec(
+            name="labelme-xml",
+            factory="segzoo_formats.labelme_xml:labelme_xml",
+            splits=_SPLITS,
+            summary="your own images with the XML files of the MIT's LabelMe",
+            layout="Annotations/FOLDER/*.xml, Images/FOLDER; Masks/FOLDER where there are any",
+            recognise="segzoo_formats.labelme_xml:recognise",
+        ),
+        DatasetSpec(
             name="labelstudio",
             aliases=("label-studio",),
             factory="segzoo_formats.labelstudio:labelstudio",

@@ -18,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 import numpy as np
 
@@ -43,6 +42,7 @@ from segzoo_formats.search import (
     plain_path,
     several_files,
 )
+from segzoo_formats.xml_text import check_plain
 
 if TYPE_CHECKING:
     import os
@@ -294,7 +294,7 @@ def _elements(path: Path) -> Iterator[ElementTree.Element]:
     Raises:
         FailureError: the file has a document type.
     """
-    _check_plain(path)
+    check_plain(path)
     levels: list[ElementTree.Element] = []
     for event, element in ElementTree.iterparse(regular(path), events=("start", "end")):
         if event == "start":
@@ -305,23 +305,6 @@ def _elements(path: Path) -> Iterator[ElementTree.Element]:
             yield element
         if element.tag in ("image", "track") and levels:
             levels[-1].remove(element)
-
-
-def _check_plain(path: Path) -> None:
-    """Refuse a document type, which stands before the first element: its entities may expand without end."""
-    parser, begun = expat.ParserCreate(), []
-
-    def refuse(*_: object) -> None:
-        raise FailureError(f"{path} has a document type, which CVAT's files do not have: remove it")
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda *_: begun.append(True)
-    with regular(path).open("rb") as file:
-        try:
-            while not begun and (some := file.read(65_536)):
-                parser.Parse(some, False)
-        except expat.ExpatError as error:
-            raise FailureError(f"{path} is no XML file, or damaged: {error}") from error
 
 
 def _whole(text: str | None) -> int:
