@@ -30,6 +30,7 @@ from segzoo.data_conversion.targets import (
     VocTarget,
     YoloTarget,
 )
+from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import Keeping, keep_apart, whole_file, whole_files, writable, writing
@@ -280,6 +281,8 @@ def _image_file(dataset: Dataset, index: int, sample: Sample) -> Path | None:
         return None
     path = Path(next(iter(files(index)), ""))
     alone = sample.info is None or sample.info.pages == 1
+    if isinstance(dataset, Pairs) and dataset.pairs[index].channels:
+        return None
     return path if alone and path.is_file() and has_suffix(path, readable_suffixes()) else None
 
 

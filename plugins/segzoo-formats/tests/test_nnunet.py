@@ -14,7 +14,9 @@ from PIL import Image
 
 import segzoo
 from segzoo.build import open_dataset
+from segzoo.data_conversion import convert_data
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
+from segzoo.images import read
 from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
 
@@ -98,6 +100,13 @@ def test_several_channels_are_bands_of_one_image(tmp_path):
     put(tmp_path, "b", channels=("T2", "ADC"))
     with pytest.raises(FailureError, match=r"1 case of 2 must have the 2 channels .*: a"):
         opened(tmp_path)
+
+
+def test_all_channels_are_converted(tmp_path):
+    root = put(tmp_path / "in", *"abc", channels=("T2", "ADC"))
+    convert_data(str(root), tmp_path / "out", "folder")
+    images = sorted(tmp_path.glob("out/*/images/*"))
+    assert [read(path).shape for path in images] == [(*SIZE, 2)] * 3
 
 
 def test_colours_are_three_channels_in_one_file(tmp_path):
