@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from segzoo.build import open_dataset
-from segzoo.errors import FailureError, MaskError, MissingExtraError, OptionError
+from segzoo.errors import FailureError, ImageError, MaskError, MissingExtraError, OptionError
 from segzoo.recognition import chosen, recognise
 from segzoo.testing import check_dataset
 
@@ -131,6 +131,26 @@ def test_classes_are_chosen_of_named_ones_and_named_where_none_are(tmp_path):
     with pytest.raises(MaskError, match=r"train/000000, label holds the values 2, which .* does not name"):
         open_dataset("huggingface", root=root, split="all")[0]
     assert open_dataset("huggingface", root=root, split="all", ignored="2,255")[0].mask[2, 0] == 255
+
+
+def test_an_empty_row_a_damaged_image_and_numbers_of_objects_are_named(tmp_path):
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Image()})
+
+    def hub(name, *made):
+        return parquet(tmp_path / name, train=datasets.Dataset.from_list(list(made), features=kinds))
+
+    good = {"image": picture(1), "label": Image.fromarray(MASK)}
+    damaged = {**good, "image": {"bytes": b"no image", "path": None}}
+    with pytest.raises(ImageError, match=r"train/000000, image cannot be read"):
+        open_dataset("huggingface", root=hub("damaged", damaged, good), split="all")[0]
+    with pytest.raises(ImageError, match=r"train/000000, label is empty: take the row out"):
+        open_dataset("huggingface", root=hub("empty", {**good, "label": None}), split="all")[0]
+    other = {**good, "label": Image.fromarray(MASK[:3])}
+    with pytest.raises(MaskError, match=r"label is \(3, 8\), and its image is \(6, 8\)"):
+        open_dataset("huggingface", root=hub("sizes", other), split="all")[0]
+    numbers = {**good, "label": Image.fromarray(np.full(SIZE, 700, np.uint16))}
+    with pytest.raises(OptionError, match="hold values up to 700, which may number objects"):
+        open_dataset("huggingface", root=hub("numbers", numbers), split="all")
 
 
 def test_masks_of_0_and_255_and_masks_as_rows_of_numbers_are_read(tmp_path):

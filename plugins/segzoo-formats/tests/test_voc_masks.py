@@ -132,6 +132,37 @@ def test_a_label_map_that_says_nothing_clear_is_refused(tmp_path, text, error):
         read_label_map(tmp_path / "labelmap.txt")
 
 
+def test_a_mask_of_greys_of_the_palette_is_one_of_colours(tmp_path):
+    car = np.where(MASK == 1, 7, 0).astype(np.uint8)
+    root = written(tmp_path, ["2007_000001", "2007_000002"], mask=car, save=in_colours, train="2007_000001")
+    np.testing.assert_array_equal(open_dataset("voc-masks", root=root)[0].mask, car)
+
+
+def test_lists_that_differ_in_capitals_are_read_and_strange_ones_are_errors(tmp_path):
+    root = written(tmp_path, ["Img_1", "Img_2"], train="img_1\n", val="IMG_2.JPG\n")
+    assert open_dataset("voc-masks", root=root, split="val").names == ["Img_2"]
+    (root / "ImageSets/Segmentation/train.txt").write_bytes(bytes(range(14, 256)))
+    with pytest.raises(FailureError, match="1 of the 1 images have no image"):
+        open_dataset("voc-masks", root=root)
+
+
+def test_values_beyond_a_byte_and_an_empty_folder_of_masks_are_refused(tmp_path):
+    root = written(tmp_path, ["a", "b"])
+    Image.fromarray(np.full(SIZE, 300, np.uint16)).save(root / "SegmentationClass/a.png")
+    with pytest.raises(OptionError, match="hold values up to 300, which may number objects"):
+        open_dataset("voc-masks", root=root)
+    for name in ("a", "b"):
+        (root / f"SegmentationClass/{name}.png").unlink()
+    with pytest.raises(FailureError, match="holds no masks: SegmentationClass is empty"):
+        open_dataset("voc-masks", root=root)
+
+
+def test_classes_that_are_named_alike_are_told(tmp_path):
+    root = written(tmp_path, ["a", "b", "c"])
+    (root / "class_names.txt").write_text("background\ncat\nCat\n")
+    assert [one.kind for one in open_dataset("voc-masks", root=root).remarks] == ["classes-alike"]
+
+
 def test_names_without_a_background_stand_for_the_values_from_1(tmp_path):
     root = written(tmp_path, ["a", "b"])
     (root / "classes.txt").write_text("leaf\nstem\n")

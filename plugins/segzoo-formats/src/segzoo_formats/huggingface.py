@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -422,15 +423,20 @@ def _lookup(
     if names:
         void = [value for value in ignored if value not in names]
         return class_lookup(names, classes, source=source, ignored=void), []
-    found = {
-        value
-        for number, row in enumerate(part.some(_LOOKED_AT))
-        for value in np.unique(_mask(row[mask], f"{source}, {part.name}/{number:06}, {mask}")).tolist()
-    }
+    found: set[int] = set()
+    for number, row in enumerate(part.some(_LOOKED_AT)):
+        with suppress(ImageError):  # reading the sample says what is wrong
+            pixels = _mask(row[mask], f"{source}, {part.name}/{number:06}, {mask}")
+            found.update(np.unique(pixels).tolist())
     values = None
     if found == {0, 255}:  # nothing but void would leave nothing to train on
         values, ignored = {0: 0, 255: 1}, ()
     count = 2 if values else max((*(found - {*ignored}), 1)) + 1
+    if count > 255 and not classes:
+        raise OptionError(
+            f"masks of {source} hold values up to {count - 1}, which may number objects: say what classes "
+            "are called: classes=..."
+        )
     said = [name.strip() for name in (classes.split(",") if isinstance(classes, str) else classes)]
     remarks = [] if said else [_unnamed(source, count)]
     said = said or ["background", *(f"class {number}" for number in range(1, count))]

@@ -30,6 +30,7 @@ from segzoo.labels import colour_number, packed, read_mask
 from segzoo.options import listed, many
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.labelmap import BACKGROUND, IGNORED, VOID, read_label_map, voc_colour
+from segzoo_formats.search import name_remarks
 
 if TYPE_CHECKING:
     import os
@@ -128,6 +129,8 @@ def voc_masks(
         raise FailureError(f"{root} needs folders {_IMAGES} and SegmentationClass, as Pascal VOC has them")
     place, images = _images(folder)
     masks = by_name(next(path for name in _MASKS if (path := folder / name).is_dir()))
+    if not masks:
+        raise FailureError(f"{folder} holds no masks: SegmentationClass is empty")
     parts, remarks = _parts(folder, images, masks)
     chosen = list(dict.fromkeys(name for name, part in parts if split in ("all", part)))
     if not chosen:
@@ -165,7 +168,9 @@ def _parts(
     told = {part: [name for word in words for name in lists.get(word, ())] for part, words in FOLDERS.items()}
     remarks: list[Remark] = []
     for part, names in told.items():
-        if names and not any(name in masks for name in names):
+        # Pascal VOC's own test images have no masks, and often are not there.
+        known = part == "test" or all(name in images for name in names)
+        if names and known and not any(name in masks for name in names):
             remarks.append(
                 _remark("no-masks", names, f"{part}.txt lists images without masks: it is not read")
             )
@@ -202,17 +207,18 @@ def _listed(path: Path, images: Mapping[str, Path]) -> list[str]:
         lines = [line.strip() for line in lines_of(read_words(path))]
     except OSError as error:
         raise FailureError(f"{path} cannot be read: {error.strerror}") from error
-    return list(dict.fromkeys(_called(line, images) for line in lines if line))
+    folded = {name.casefold(): name for name in images}
+    return list(dict.fromkeys(_called(line, images, folded) for line in lines if line))
 
 
-def _called(line: str, images: Mapping[str, Path]) -> str:
+def _called(line: str, images: Mapping[str, Path], folded: Mapping[str, str]) -> str:
     """Return the image that a line names: by its name, a path, or a path and that of its mask."""
     whole = line.replace("\\", "/")
     for text in (whole, whole.split()[0]):
         inner = text.rpartition(f"{_IMAGES}/")[2]
         for name in (inner, without_suffix(Path(inner)).as_posix()):
-            if name in images:
-                return name
+            if name in images or name.casefold() in folded:
+                return name if name in images else folded[name.casefold()]
     return whole
 
 
@@ -248,7 +254,8 @@ def _meaning(folder: Path, classes: Sequence[str] | str, masks: Sequence[Path]) 
                 f"{path} says the classes and their colours: leave out classes, or change it there"
             )
         said = read_label_map(path)
-        return _Meaning(said.labels, said.ignored, said.decode)
+        alike = tuple(name_remarks(said.labels.classes))
+        return _Meaning(said.labels, said.ignored, said.decode, alike)
     found, names = _values(masks), _names(folder, classes)
     count = max(found - {_VOID}, default=0) + 1
     if not names and count <= len(VOC_CLASSES) and all(_OWN_NAME.fullmatch(mask.stem) for mask in masks):
@@ -257,13 +264,19 @@ def _meaning(folder: Path, classes: Sequence[str] | str, masks: Sequence[Path]) 
         # Nothing but void would leave nothing to train on: 255 is the class here.
         names = ["background", *(names or ["foreground"])][-2:]
         return _Meaning(Labels(classes=tuple(names), values=(0, _VOID)))
+    if not names and count > _VOID:
+        raise OptionError(
+            f"masks of {folder} hold values up to {count - 1}, which may number objects: say what classes "
+            f"are called, classes=..., or in {folder / _NAMES[0]}"
+        )
     if not names:
         names = ["background", *(f"class {value}" for value in range(1, max(count, 2)))]
         return _Meaning(_labels(names, True), VOID, remarks=(_unnamed(folder, len(names)),))
-    if names[0].lower() not in BACKGROUND and count == len(names) + 1:
+    if names[0].lower() not in BACKGROUND and (count == len(names) + 1 or len(names) == 1):
         names = ["background", *names]
     behind = names[0].lower() in BACKGROUND
-    return _Meaning(_labels(["background", *names[1:]] if behind else names, behind or bool(classes)), VOID)
+    labels = _labels(["background", *names[1:]] if behind else names, behind or bool(classes))
+    return _Meaning(labels, VOID, remarks=tuple(name_remarks(labels.classes)))
 
 
 def _labels(names: Sequence[str], background: bool) -> Labels:
@@ -293,20 +306,23 @@ def _values(masks: Sequence[Path]) -> set[int]:
     Raises:
         OptionError: there are other colours.
     """
-    numbers = {colour_number(voc_colour(value)): value for value in range(256)}
+    palette = [voc_colour(value) for value in range(256)]
+    numbers = {colour_number(colour): value for value, colour in enumerate(palette)}
     found: set[int] = set()
     for path in masks:
         with suppress(MaskError):  # reading the sample says what is wrong
-            values = read_mask(path, colours=True)
+            values = read_mask(path, colours=True, palette=palette)
             if values.ndim == 2:
                 found.update(map(int, np.unique(values)))
                 continue
             strange = [code for code in np.unique(packed(values)).tolist() if code not in numbers]
             if strange:
                 shown = listed([(code & 255, code >> 8 & 255, code >> 16) for code in strange])
+                lossy = path.suffix.lower() in (".jpg", ".jpeg")
+                advice = "JPEG changes colours: save masks as PNG. Else say" if lossy else "Say"
                 raise OptionError(
-                    f"{path} holds colours that are none of Pascal VOC's: {shown}. Say which class each is "
-                    f"in {path.parent.parent / _LABEL_MAP}, a line for each class, such as road:128,64,128::"
+                    f"{path} holds colours that are none of Pascal VOC's: {shown}. {advice} which class "
+                    f"each is in {path.parent.parent / _LABEL_MAP}, a line for each: road:128,64,128::"
                 )
             found.update(numbers[code] for code in np.unique(packed(values)).tolist())
     return found
