@@ -114,7 +114,8 @@ def test_frames_of_a_video_are_matched_by_their_numbers(tmp_path):
 
 
 def test_what_the_files_hold_besides_is_remarked(tmp_path):
-    shapes = ['<points label="cat" points="1,1"/>', '<polygon label="dog" points="1,1;2,2"/>', SQUARE]
+    bare = '<polygon label="" points="1,1;2,2;3,3"/>'
+    shapes = [bare, '<points label="cat" points="1,1"/>', '<polygon label="dog" points="1,1;2,2"/>', SQUARE]
     box = '<box label="cat" xtl="0" ytl="0" xbr="4" ybr="4"/>'
     write(
         tmp_path,
@@ -128,6 +129,7 @@ def test_what_the_files_hold_besides_is_remarked(tmp_path):
         ("boxes", "note", 1),
         ("no-area", "note", 1),
         ("no-area", "warning", 1),
+        ("no-label", "warning", 1),
         ("no-objects", "note", 1),
     ]
 
@@ -187,6 +189,7 @@ def test_cvat_is_recognised_and_nothing_else_is(tmp_path):
     ("folder", "names", "told"),
     [
         ("for_images/export_project", 6, "CVAT for images, 2 labels"),
+        ("for_images/export_task", 2, "CVAT for images, 2 labels"),
         ("for_video", 3, "CVAT for video, 3 labels"),
     ],
 )

@@ -191,6 +191,7 @@ class _File:
         self.path = path
         self.labels: list[str] = []
         self.flat: list[str] = []
+        self.bare: list[str] = []
         self._images: list[_Entry] = []
         self._frames: dict[int, _Entry] = defaultdict(lambda: _Entry(""))
         #: Frames that lie between two of a track, in which CVAT would have to say where the shape is.
@@ -275,7 +276,9 @@ class _File:
                 self._gaps.append((first, last))
 
     def _add(self, entry: _Entry, shape: ElementTree.Element, label: str, where: str) -> None:
-        if shape.tag in _FLAT:
+        if shape.tag in _DRAWN and not label.strip():
+            self.bare.append(f"{where}: {shape.tag}")
+        elif shape.tag in _FLAT:
             self.flat.append(f"{where}: {shape.tag} {label!r}")
         elif shape.tag in _DRAWN:
             if label not in self.labels:
@@ -354,6 +357,13 @@ def _remarks(
                 if shape.kind == "polygon" and shape.said.get("points", "").count(";") < 2
             ],
             "polygon",
+        ),
+        *counted(
+            "no-label",
+            "warning",
+            "have no label: they are left out",
+            "Give them a label in CVAT, or delete them.",
+            [one for file in files for one in file.bare],
         ),
         *counted(
             "no-objects",

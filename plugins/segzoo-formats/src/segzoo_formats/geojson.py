@@ -269,7 +269,7 @@ def _placing(file: _File, image: Path) -> _Place:
     if geo is None:
         raise FailureError(
             f"{file.path} has map coordinates, and {image} does not say where it lies on the ground: use a "
-            "GeoTIFF, or say coordinates=pixels if they are pixels of the image"
+            "GeoTIFF, or say data.coordinates=pixels if they are pixels of the image"
         )
     return _Place(image, file.path, geo, file.crs)
 
@@ -397,7 +397,7 @@ def _remarks(
 ) -> list[Remark]:
     one_class = [file.path.name for file in files for _ in file.areas()] if not label else []
     known = sorted({key for file in files for one in file.areas() for key in properties_of(one)})
-    other = f" Say label=PROPERTY if one of them is the class: {listed(known)}." if known else ""
+    other = f" Say data.label=PROPERTY if one of them is the class: {listed(known)}." if known else ""
     return [
         *counted(
             "one-class",

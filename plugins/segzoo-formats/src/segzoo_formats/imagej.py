@@ -262,8 +262,8 @@ def _remarks(found: Mapping[Path, Sequence[_Roi]], label: str) -> list[Remark]:
     areas = [one for one in every if one.shape is not None]
     words = sorted({name for one in areas if (name := one.label("name"))})
     groups = sorted({name for one in areas if (name := one.label("group"))})
-    hints = [f"label=name makes classes of {listed(words)}."] if words else []
-    hints += [f"label=group makes classes of {listed(groups)}."] if groups else []
+    hints = [f"data.label=name makes classes of {listed(words)}."] if words else []
+    hints += [f"data.label=group makes classes of {listed(groups)}."] if groups else []
     return [
         *counted(
             "one-class",

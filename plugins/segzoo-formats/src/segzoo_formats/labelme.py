@@ -129,7 +129,7 @@ def labelme(
     if not (told or found or classes):
         raise OptionError(
             f"none of the {many(len(files), 'file')} of {root} has a labelled shape, so that there are no "
-            "classes: draw some, or say classes=[...] if all of them are background"
+            "classes: draw some, or say data.classes=[...] if all of them are background"
         )
     # Without a single shape the classes are only what the person says.
     labels = class_labels(told or found or _named(classes), classes, overlapping=overlapping, source=root)

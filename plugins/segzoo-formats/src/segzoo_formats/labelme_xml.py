@@ -58,7 +58,9 @@ def recognise(glance: Glance) -> Recognition | None:
     files = [path for path in few(files_below(glance, "*.xml")) if _is_ours(glance.head(path))]
     if not files:
         return None
-    return Recognition(told=f"LabelMe of the MIT, XML{several_files(len(files))}")
+    told = f"LabelMe of the MIT, XML{several_files(len(files))}"
+    # The masks of objects are image files, in which others see several sets of masks.
+    return Recognition(told=told, masks=glance.has("Masks"))
 
 
 def _is_ours(head: str) -> bool:

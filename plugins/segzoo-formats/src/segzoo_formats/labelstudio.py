@@ -143,7 +143,9 @@ def labelstudio(
     tasks = [task for path in _files(root) for task in _tasks(path, predictions)]
     kept = [task for task in tasks if task.results is not None]
     if not kept:
-        other = "; predictions=true takes its predictions" if any(task.predicted for task in tasks) else ""
+        other = (
+            "; data.predictions=true takes its predictions" if any(task.predicted for task in tasks) else ""
+        )
         raise OptionError(f"{root}: none of its {many(len(tasks), 'task')} has an annotation{other}")
     images = Images(folder)
     for task in kept:

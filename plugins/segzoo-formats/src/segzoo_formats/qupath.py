@@ -131,7 +131,7 @@ def qupath(
     if not found:
         raise OptionError(
             f"the objects in {root} have neither a classification nor a name: set their class in QuPath, or "
-            "say unclassified=NAME if all are of one class"
+            "say data.unclassified=NAME if all are of one class"
         )
     labels = class_labels(found, classes, overlapping=overlapping, source=root)
     index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
@@ -180,8 +180,8 @@ def _paired(paths: Sequence[Path], images: Images, root: Path) -> dict[Path, Pat
             pairs[path] = image
     if alone:
         raise FailureError(
-            f"{len(alone)} of the {many(len(paths), 'GeoJSON file')} of {root} have no image of their name: "
-            f"{listed(alone)}. Put the images beside them, or in a folder images, with the same names"
+            f"{root}: {many(len(alone), 'GeoJSON file', 'have')} no image of the same name: {listed(alone)}. "
+            "Put the images beside them, or in a folder images"
         )
     return pairs
 
@@ -276,7 +276,7 @@ def _left_out(counts: Mapping[str, int]) -> list[Remark]:
         "other-objects",
         "note",
         f"are not read: {listed([many(count, kind) for kind, count in counts.items()])}",
-        "Say objects=detection, objects=cell or objects=all to read them.",
+        "Say data.objects=detection, =cell or =all to read them.",
         [kind for kind, count in counts.items() for _ in range(count)],
         "object",
     )
@@ -314,7 +314,7 @@ def _remarks(
             "no-label",
             "warning",
             "have no class: they are left out",
-            "Set their classification in QuPath, or say unclassified=NAME.",
+            "Set their classification in QuPath, or say data.unclassified=NAME.",
             having(lambda one: reading.takes(one) and one.area and not reading.name(one)),
             "object",
         ),

@@ -291,6 +291,6 @@ def counted(
             what=f"{many(len(examples), noun, verb)} {rest}",
             advice=advice,
             count=len(examples),
-            examples=tuple(examples[:8]),
+            examples=tuple(dict.fromkeys(examples))[:8],
         )
     ]
