@@ -58,7 +58,7 @@ def test_a_dry_run_prints_a_recipe_that_can_be_kept_and_trains_nothing(photos, c
     assert list(recipe.augment) == ["crop", "flip"]
     assert recipe.out == str(out)
     assert not out.exists()
-    assert "# 17 images to train on, 1 to validate with" in told
+    assert "# 16 images to train on, 2 to validate with" in told
     assert "# classes: background, foreground" in told
     assert "# unet: 1,959 parameters" in told
 

@@ -181,3 +181,16 @@ def test_a_run_predicts_and_is_scored_with_the_bands_and_the_intensity_that_it_w
     assert run(["evaluate", str(out), "--resamples", "0", "--device", "cpu", "--json"]) == 0
     about = json.loads(capsys.readouterr().out)["about"]
     assert (about["bands"], about["intensity"]) == ("4, 2", "range:0,4095")
+
+
+def test_a_conversion_reads_data_as_the_words_say(photos, tmp_path, capsys):
+    out = tmp_path / "converted"
+    words = ["data", "convert", str(photos), str(out), "--to", "folder", *OPTIONS, "split.share=0.3"]
+    assert run(words) == 0
+    assert "train 14, val 6" in capsys.readouterr().out
+    assert run(words) == 0
+    assert "20 were done before" in capsys.readouterr().out
+    assert run([*words[:-1], "split.share=0.5"]) == 1
+    assert "holds another conversion" in capsys.readouterr().err
+    assert run([*words[:-1], "lr=1"]) == 2
+    assert "is not about the data" in capsys.readouterr().err

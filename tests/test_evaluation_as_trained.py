@@ -93,6 +93,14 @@ def test_options_of_the_command_line_win_over_those_of_the_training(trained, tmp
     assert "no class has the same name in both" in capsys.readouterr().err
 
 
+def test_of_other_data_that_nobody_divided_a_tenth_is_scored_and_that_is_told(trained, tmp_path, capsys):
+    other = write(tmp_path / "other", seed=1)
+    found, told = evaluated(capsys, str(trained / "run"), "--data", str(other))
+    assert (found["split"], len(found["images"])) == ("test", 1)
+    assert "nobody has divided" in told
+    assert "--split all" in told
+
+
 def test_without_data_a_run_is_scored_on_the_test_part_of_its_own(trained, capsys):
     found, told = evaluated(capsys, str(trained / "run"))
     assert (found["data"], found["split"]) == (str(trained / "my data"), "test")

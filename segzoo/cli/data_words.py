@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from segzoo.interfaces import Dataset
     from segzoo.training.recipe.schema import Recipe
 
 #: Tables and keys that say how data is read.
@@ -50,3 +51,12 @@ def data_recipe(
     base = named[0] if named else ""
     place = {} if root is None else {"root": root}
     return read_recipe(base or None, settings, data=data, **place), base
+
+
+def divided_parts(recipe: Recipe) -> Mapping[str, Dataset]:
+    """Return what trains and what validates, where a recipe divides the data; else nothing."""
+    if not recipe.split:
+        return {}
+    from segzoo.training.data.checked import recipe_parts
+
+    return recipe_parts(recipe)

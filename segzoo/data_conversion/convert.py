@@ -7,6 +7,7 @@ never replaced. Nothing of a sample is held once it is written.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -79,6 +80,7 @@ def convert_data(
     *,
     root: str | os.PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Dataset] | None = None,
     link: bool = False,
     coco: Literal["rle", "polygons"] = "rle",
     simplify: float = 0.0,
@@ -94,6 +96,7 @@ def convert_data(
         to: ``coco``, ``yolo``, ``folder`` (images and masks) or ``voc``.
         root: where a registered data set lies.
         options: of the data set.
+        parts: the parts of the data set, opened, where it is divided otherwise than by itself.
         link: whether images are hard links to the files that they are, instead of copies.
         coco: whether objects are run lengths or polygons there.
         simplify: how far polygons may pass from corners that are left out, in pixels; 0 keeps every pixel.
@@ -107,13 +110,15 @@ def convert_data(
     check_choice("to", to, FORMATS)
     check_number("simplify", simplify)
     folder, options = Path(out), dict(options or {})
-    datasets = _parts_of(data, root, options)
+    datasets = parts or _parts_of(data, root, options)
     target = _target(to, _labels(datasets), coco, simplify)
     files = [path for one in datasets.values() for path in _some_files(one)]
     keep_apart(folder, files, inside=True)
     settings = {"to": to, "data": _place(data, root), "options": options, "coco": coco, "simplify": simplify}
-    record = _Record(folder, as_json(settings, sort_keys=True, default=str))
     names = _names(datasets)
+    if parts:
+        settings["parts"] = hashlib.sha256(repr(names).encode()).hexdigest()
+    record = _Record(folder, as_json(settings, sort_keys=True, default=str))
     with bar(
         what=f"to {to}", unit="image", shown=progress, total=len(names), initial=len(record.done)
     ) as shown:
@@ -124,18 +129,18 @@ def convert_data(
                 continue
             _write(folder, target, record, datasets[part], part, index, name, link=link)
             shown.update()
-    parts = {part: len(one) for part, one in datasets.items()}
+    counts = {part: len(one) for part, one in datasets.items()}
     keys = [(part, name) for part, _, name in names]
 
     def entries() -> Iterator[Entry]:
         return record.entries(keys)
 
-    for inner, write in target.summary(entries, list(parts)).items():
+    for inner, write in target.summary(entries, list(counts)).items():
         path = folder / inner
         keeping = record.keeping({}, None)
         with writing(path), whole_file(path, keeping=keeping) as place, place.open("wb") as file:
             write(file)
-    return Converted(folder, parts, before, _command(target, folder), tuple(target.notes(entries())))
+    return Converted(folder, counts, before, _command(target, folder), tuple(target.notes(entries())))
 
 
 def _command(target: Target, folder: Path) -> tuple[str, ...]:

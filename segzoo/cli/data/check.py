@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import data_recipe
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo
 
@@ -59,7 +60,6 @@ def command(
         raise click.UsageError(f"--fix finds out by itself what masks mean: leave out {words[0]!r}")
     options = None
     if words:
-        from segzoo.cli.data_words import data_recipe
         from segzoo.training.data.checked import check_recipe_data
 
         recipe, base = data_recipe(data, root, words)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import data_recipe, divided_parts
 from segzoo.cli.recipe_completions import recipe_words
-from segzoo.printing import echo, printable
+from segzoo.printing import command_line, echo, printable
 
 
 @click.command("convert")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("out", type=click.Path())
-@click.argument("settings", nargs=-1, metavar="[data.KEY=VALUE]...", shell_complete=recipe_words)
+@click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
 @click.option(
     "--to",
     type=click.Choice(["coco", "yolo", "folder", "voc"]),
@@ -42,9 +42,10 @@ from segzoo.printing import echo, printable
 def command(data: str, out: str, settings: tuple[str, ...], **options: Any) -> None:
     """Write a data set as files of another format.
 
-    PATH|NAME is whatever `segzoo train --data` takes, with its options such as data.classes=cat,dog; OUT is a
-    new folder. Parts (train, val, test), names of classes and images are kept; data that nobody has divided
-    is divided as for training. Objects of annotation files stay whole where others lie on them.
+    PATH|NAME is what `segzoo train --data` takes, with a RECIPE or its words about the data, such as
+    data.classes=cat,dog or split.share=0.2; OUT is a new folder. Parts (train, val, test), names of classes
+    and images are kept; data that nobody has divided is divided as for training. Objects of annotation files
+    stay whole where others lie on them.
 
     What was stopped goes on where it was when the same command is run again. Nothing of others is replaced.
 
@@ -54,27 +55,15 @@ def command(data: str, out: str, settings: tuple[str, ...], **options: Any) -> N
     """
     from segzoo.data_conversion import convert_data
 
-    found = convert_data(
-        data,
-        out,
-        options.pop("to"),
-        options=_data_options(data, settings),
-        **options,
-    )
+    reading: dict[str, Any] = {}
+    if settings:
+        recipe, _ = data_recipe(data, options["root"], settings)
+        reading = {"options": recipe.data_options, "parts": divided_parts(recipe)}
+    found = convert_data(data, out, options.pop("to"), **reading, **options)
     if found.before:
         echo(f"{found.before:,} were done before")
     parts = ", ".join(f"{part} {count:,}" for part, count in found.parts.items())
     echo(f"{printable(found.folder)}: {parts}")
     for note in found.notes:
         echo(f"note: {note}")
-    echo(f"next: {shlex.join(found.command)}")
-
-
-def _data_options(data: str, settings: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of the data set; other settings of a recipe mean nothing here."""
-    from segzoo.training.recipe.reading import read_recipe
-
-    wrong = [word for word in settings if not word.startswith("data.")]
-    if wrong:
-        raise click.UsageError(f"{wrong[0]!r} is no option of the data, such as data.classes=cat,dog")
-    return dict(read_recipe(None, settings, data=data).data_options) if settings else {}
+    echo(f"next: {command_line(*found.command)}")

@@ -8,6 +8,7 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import data_recipe, divided_parts
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.printing import echo, printable
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from segzoo.data_check.preview import Vary
-    from segzoo.interfaces import Dataset
     from segzoo.training.recipe.schema import Recipe
 
 _IMAGES, _AUGMENTED = 24, 6
@@ -85,7 +85,7 @@ def command(
         data,
         root=root,
         options={} if recipe is None else recipe.data_options,
-        parts=_parts(recipe),
+        parts={} if recipe is None else divided_parts(recipe),
         split=split,
         count=shown,
         out=out,
@@ -101,20 +101,9 @@ def command(
 
 def _recipe(data: str, root: str | None, settings: Sequence[str], *, augment: bool) -> Recipe:
     """Return the recipe that settings are, whose name or file may be one of them."""
-    from segzoo.cli.data_words import data_recipe
-
     if not augment and any(word.startswith(("augment", "crop=")) for word in settings):
         raise click.UsageError(f"{settings[0]!r} says how to augment, which --augment asks for: add it")
     return data_recipe(data, root, settings, also=("augment",) if augment else ())[0]
-
-
-def _parts(recipe: Recipe | None) -> Mapping[str, Dataset]:
-    """Return what trains and what validates, where a recipe divides the data; else nothing."""
-    if recipe is None or not recipe.split:
-        return {}
-    from segzoo.training.data.checked import recipe_parts
-
-    return recipe_parts(recipe)
 
 
 def _vary(data: str, steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segzoo.cli import completions as offers
+from segzoo.cli.data_words import data_recipe
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.options import many
 from segzoo.printing import command_line, echo, plain_path, printable
@@ -42,7 +43,6 @@ def command(data: str, words: tuple[str, ...], root: str | None, sample: int, as
     from segzoo.errors import FailureError
 
     if words:
-        from segzoo.cli.data_words import data_recipe
         from segzoo.training.data.checked import check_recipe_data
 
         recipe, base = data_recipe(data, root, words)

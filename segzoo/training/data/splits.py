@@ -224,7 +224,7 @@ def _divided(recipe: Recipe) -> Sequence[str]:
     if of is not None:
         return _listed(of)
     if "file" not in recipe.split:
-        return ("all",) if _nobody_divided(recipe) else ("train",)
+        return ("all",) if nobody_divided(recipe) else ("train",)
     try:
         _bare(recipe, "all")
     except OptionError:
@@ -233,7 +233,7 @@ def _divided(recipe: Recipe) -> Sequence[str]:
     return ("all",)
 
 
-def _nobody_divided(recipe: Recipe) -> bool:
+def nobody_divided(recipe: Recipe) -> bool:
     """Whether the data set's parts are those that `segzoo.datasets.divided` makes of all names."""
     try:
         everything, training = (_whole_of(_bare(recipe, part)) for part in ("all", "train"))

@@ -18,7 +18,7 @@ from segzoo.errors import FailureError, OptionError, UnknownNameError, UsageErro
 from segzoo.options import as_word
 from segzoo.plugins import resolve
 from segzoo.recognition import FOLDER, chosen
-from segzoo.training.data.splits import LOADING, open_part
+from segzoo.training.data.splits import LOADING, nobody_divided, open_part
 from segzoo.training.recipe.files import FILE
 from segzoo.training.recipe.reading import recipe_as_written
 from segzoo.training.recipe.schema import Recipe
@@ -216,6 +216,8 @@ def _first(recipe: Recipe, *, own: bool) -> tuple[Dataset, str, tuple[str, ...]]
         why = f"{refused}: scored on {name!r}" if refused else ""
         if own and name == "val":
             why += ", by which the weights were chosen: the scores are a little too good"
+        if not own and name == "test" and nobody_divided(recipe):
+            why = f"nobody has divided {recipe.data}: scored on a tenth of it, and with --split all on all"
         return dataset, name, (why,) if why else ()
     raise refused or AssertionError("a part opens, or is refused")
 
