@@ -54,14 +54,14 @@ def opened(root, split="all", **options):
     return open_dataset("nnunet", root=root, split=split, **options)
 
 
-def told(path):
+def recognised(path):
     return [(one.name, one.told) for one in recognise(path)]
 
 
 def test_names_and_values_are_those_of_the_file(tmp_path):
     put(tmp_path, "a", "b c")
     said = [("nnunet", "raw data of nnU-Net, 3 classes, 1 channel")]
-    assert told(tmp_path) == told(tmp_path / "dataset.json") == said
+    assert recognised(tmp_path) == recognised(tmp_path / "dataset.json") == said
     data = opened(tmp_path)
     assert (data.names, data.labels.classes, data.labels.background) == (["a", "b c"], tuple(LABELS), 0)
     assert [data[0].mask[row, 0] for row in (0, 3, 10)] == [0, 1, 2]
@@ -117,7 +117,7 @@ def test_colours_are_three_channels_in_one_file(tmp_path):
 def test_parts_are_those_of_the_folds_and_of_the_test_folders(tmp_path):
     put(tmp_path, *"abcdef")
     put(tmp_path, "g", part="Ts")
-    assert told(tmp_path)[0][1].endswith("imagesTs is the test part")
+    assert recognised(tmp_path)[0][1].endswith("imagesTs is the test part")
     assert opened(tmp_path, "test").names == ["test/g"]
     assert sorted(opened(tmp_path, "train").names + opened(tmp_path, "val").names) == list("abcdef")
     folds = [{"train": list("bcdef"), "val": ["a"]}, {"train": list("acd"), "val": list("bf")}]
@@ -132,7 +132,7 @@ def test_parts_are_those_of_the_folds_and_of_the_test_folders(tmp_path):
         opened(tmp_path, "val", fold=2)
 
 
-def test_images_without_labels_for_testing_are_told(tmp_path):
+def test_images_without_labels_for_testing_are_reported(tmp_path):
     put(tmp_path, "a")
     picture(tmp_path / "imagesTs/z_0000.png", np.zeros(SIZE, np.uint8))
     assert [one.what for one in opened(tmp_path).remarks] == ["1 file has no labels"]
@@ -157,7 +157,7 @@ def test_labels_that_are_none_are_refused(tmp_path, labels, why):
 
 def test_regions_are_recognised_and_said_to_be_none(tmp_path):
     put(tmp_path, "a", labels={"background": 0, "whole": [1, 2]})
-    assert ("nnunet", "raw data of nnU-Net with regions of several values: not read") in told(tmp_path)
+    assert ("nnunet", "raw data of nnU-Net with regions of several values: not read") in recognised(tmp_path)
 
 
 def test_files_without_a_partner_and_values_without_a_name_are_listed(tmp_path):
@@ -175,7 +175,7 @@ def test_files_without_a_partner_and_values_without_a_name_are_listed(tmp_path):
 def test_other_files_of_that_name_are_not_claimed(tmp_path):
     put(tmp_path, "a")
     (tmp_path / "dataset.json").write_text('{"name": "mine"}')
-    assert "nnunet" not in dict(told(tmp_path))
+    assert "nnunet" not in dict(recognised(tmp_path))
 
 
 def test_the_data_set_keeps_what_data_sets_promise(tmp_path):

@@ -39,13 +39,13 @@ def opened(root, split="all", **options):
     return open_dataset("roboflow-masks", root=root, split=split, **options)
 
 
-def told(path):
+def recognised(path):
     return [(one.name, one.told) for one in recognise(path)]
 
 
 def test_parts_and_names_are_those_of_the_export(tmp_path):
     export(tmp_path)
-    assert told(tmp_path) == [
+    assert recognised(tmp_path) == [
         ("roboflow-masks", "Roboflow PNG masks, 3 classes, train and val and test as the folders say")
     ]
     data = opened(tmp_path, "train")
@@ -70,8 +70,8 @@ def test_without_a_class_that_is_called_background_every_class_is_something(tmp_
 
 def test_one_folder_of_an_export_is_divided_by_names(tmp_path):
     put(tmp_path, *"abcdefghij")
-    assert told(tmp_path) == [("roboflow-masks", "Roboflow PNG masks, 3 classes")]
-    assert told(tmp_path / "_classes.csv") == told(tmp_path)
+    assert recognised(tmp_path) == [("roboflow-masks", "Roboflow PNG masks, 3 classes")]
+    assert recognised(tmp_path / "_classes.csv") == recognised(tmp_path)
     assert [len(opened(tmp_path, part)) for part in ("train", "val", "test")] == [8, 1, 1]
 
 
@@ -89,7 +89,7 @@ def test_one_table_will_do_for_all_parts(tmp_path, where):
     for part in ("train", "valid", "test"):
         (tmp_path / part / "_classes.csv").unlink()
     (tmp_path / where / "_classes.csv").write_text(TABLE)
-    assert told(tmp_path)[0][1].startswith("Roboflow PNG masks, 3 classes, train and val and test")
+    assert recognised(tmp_path)[0][1].startswith("Roboflow PNG masks, 3 classes, train and val and test")
     assert [opened(tmp_path, part).names for part in ("val", "test")] == [["valid/d"], ["test/e"]]
 
 
@@ -123,7 +123,7 @@ def test_two_files_of_one_name_are_named(tmp_path):
         opened(tmp_path)
 
 
-def test_a_missing_part_is_told(tmp_path):
+def test_a_missing_part_is_reported(tmp_path):
     put(tmp_path / "train", "a")
     with pytest.raises(OptionError, match=r"the split 'val' of .* is empty: there is train"):
         opened(tmp_path, "val")
@@ -131,7 +131,7 @@ def test_a_missing_part_is_told(tmp_path):
 
 def test_a_table_of_labels_of_images_is_no_segmentation(tmp_path):
     put(tmp_path / "train", "a", table="filename, nut, bolt\na.jpg, 1, 0\n")
-    said = dict(told(tmp_path))["roboflow-masks"]
+    said = dict(recognised(tmp_path))["roboflow-masks"]
     assert said == "Roboflow multi-label classification: its classes are no masks"
     with pytest.raises(FailureError, match=r"it is no segmentation\. Export"):
         opened(tmp_path)

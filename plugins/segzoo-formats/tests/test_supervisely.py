@@ -68,7 +68,7 @@ def opened(root, split="all", **options):
     return open_dataset("supervisely", root=root, split=split, **options)
 
 
-def told(path):
+def recognised(path):
     return [(one.name, one.told) for one in recognise(path)]
 
 
@@ -79,7 +79,7 @@ def kinds(data):
 def test_a_project_is_recognised_by_its_folder_and_by_a_dataset_of_it(tmp_path):
     put(tmp_path, "ds 1", "a.jpg", polygon("cat", SQUARE))
     said = [("supervisely", "a project of Supervisely, 2 classes")]
-    assert told(tmp_path) == told(tmp_path / "ds 1") == said
+    assert recognised(tmp_path) == recognised(tmp_path / "ds 1") == said
     assert opened(tmp_path).names == ["ds 1/a"]
     assert opened(tmp_path / "ds 1").names == ["a"]
     assert opened(tmp_path / "ds 1").labels.classes == ("background", "cat", "guide dog")
@@ -89,7 +89,7 @@ def test_other_folders_of_json_files_are_not_claimed(tmp_path):
     (tmp_path / "x/ann").mkdir(parents=True)
     (tmp_path / "x/img").mkdir()
     (tmp_path / "x/ann/a.json").write_text('{"shapes": []}')
-    assert "supervisely" not in dict(told(tmp_path))
+    assert "supervisely" not in dict(recognised(tmp_path))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -151,7 +151,7 @@ def test_files_of_old_versions_say_the_kind_by_what_they_hold(tmp_path):
 def test_without_a_meta_file_the_classes_are_those_of_the_objects(tmp_path):
     put(tmp_path, "ds", "a.png", polygon("zebra", SQUARE), polygon("ant", SQUARE))
     (tmp_path / "meta.json").unlink()
-    assert told(tmp_path) == [("supervisely", "a project of Supervisely")]
+    assert recognised(tmp_path) == [("supervisely", "a project of Supervisely")]
     assert opened(tmp_path).labels.classes == ("background", "ant", "zebra")
 
 
@@ -202,7 +202,7 @@ def test_an_object_that_cannot_be_drawn_is_named_with_its_file(tmp_path, one, wh
     assert isinstance(data.remarks, tuple)
 
 
-def test_what_the_files_hold_besides_is_told(tmp_path):
+def test_what_the_files_hold_besides_is_reported(tmp_path):
     line = {
         "classTitle": "cat",
         "geometryType": "line",

@@ -73,7 +73,7 @@ def opened(root, split="all", **options):
     return open_dataset("via", root=root, split=split, **options)
 
 
-def told(path):
+def recognised(path):
     return [(one.name, one.told) for one in recognise(path)]
 
 
@@ -87,7 +87,7 @@ def test_every_form_of_the_files_gives_the_same_masks(tmp_path, form):
     put(tmp_path, images, form)
     path = next(tmp_path.glob("via_export.*"))
     suffix = "CSV" if form == "csv" else "JSON"
-    assert told(tmp_path) == told(path) == [("via", f"VGG Image Annotator (VIA), {suffix}")]
+    assert recognised(tmp_path) == recognised(path) == [("via", f"VGG Image Annotator (VIA), {suffix}")]
     for place in (tmp_path, path):
         data = opened(place)
         assert (data.names, data.labels.classes) == (["a b", "empty"], ("background", "cat", "dog"))
@@ -162,7 +162,7 @@ def test_files_and_folders_of_the_parts_say_them(tmp_path, names):
     for name, picture in zip(names, ("a.png", "b.png"), strict=True):
         folder = (tmp_path / name).parent
         put(folder, {picture: [square("cat")]}, file=name.rpartition("/")[2])
-    assert told(tmp_path) == [("via", "VGG Image Annotator (VIA), JSON, 2 files")]
+    assert recognised(tmp_path) == [("via", "VGG Image Annotator (VIA), JSON, 2 files")]
     assert [opened(tmp_path, part).names for part in ("train", "val")] == [["train/a"], ["val/b"]]
 
 
@@ -207,7 +207,7 @@ def test_files_that_are_none_of_via_s_are_refused_and_not_claimed(tmp_path):
         opened(tmp_path)
     (tmp_path / "other.json").write_text('{"images": [], "annotations": [], "categories": []}')
     (tmp_path / "pairs.csv").write_text("image,mask\na.png,b.png\n")
-    assert "via" not in dict(told(tmp_path))
+    assert "via" not in dict(recognised(tmp_path))
     (tmp_path / "via.json").write_text('{"a": {"filename": "a.png", "regions": 3, "file_attributes": {}}}')
     with pytest.raises(FailureError, match=r"via\.json is no file of the VGG Image Annotator, or damaged"):
         opened(tmp_path)

@@ -43,7 +43,7 @@ def opened(root, split="all", **options):
     return open_dataset("yolo", root=root, split=split, **options)
 
 
-def told(path):
+def recognised(path):
     return [one.told for one in recognise(path) if one.name == "yolo"]
 
 
@@ -92,7 +92,7 @@ def test_every_form_of_the_yaml_file_finds_the_images(tmp_path, text, by):
     (root / "train.txt").write_text("./images/train/a.png\n")
     (root / "val.txt").write_text("/elsewhere/mine/images/val/b.png\r\n")
     place = root / "data.yaml" if by == "file" else root
-    assert told(place) == ["YOLO-seg, 2 classes, train and val as data.yaml says"]
+    assert recognised(place) == ["YOLO-seg, 2 classes, train and val as data.yaml says"]
     for split, name in (("train", "train/a"), ("val", "val/b")):
         data = opened(place, split)
         assert (data.names, data.labels.classes[1:]) == ([name], ("cat", "guide dog"))
@@ -121,7 +121,7 @@ def test_without_a_yaml_file_a_list_of_names_will_do(tmp_path, name, names):
         put(tmp_path, name.format(number), SQUARE)
     (tmp_path / names).parent.mkdir(exist_ok=True)
     (tmp_path / names).write_text("cat\nguide dog\n\n")
-    assert told(tmp_path) == ["YOLO-seg, 2 classes"]
+    assert recognised(tmp_path) == ["YOLO-seg, 2 classes"]
     data = opened(tmp_path)
     assert (len(data), data.labels.classes) == (6, ("background", "cat", "guide dog"))
     assert "orphan" not in kinds(data)
@@ -129,9 +129,9 @@ def test_without_a_yaml_file_a_list_of_names_will_do(tmp_path, name, names):
 
 def test_a_part_of_an_export_has_the_names_of_the_file_above(tmp_path):
     put(tmp_path, "train/images/a", SQUARE)
-    assert told(tmp_path / "train") == ["YOLO-seg, classes without names"]
+    assert recognised(tmp_path / "train") == ["YOLO-seg, classes without names"]
     (tmp_path / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n")
-    assert told(tmp_path / "train") == ["YOLO-seg, 2 classes"]
+    assert recognised(tmp_path / "train") == ["YOLO-seg, 2 classes"]
     assert opened(tmp_path / "train").labels.classes == ("background", "cat", "dog")
 
 
@@ -140,7 +140,7 @@ def test_a_folder_around_the_data_is_looked_through(tmp_path):
     (one,) = recognise(tmp_path)
     assert (one.name, one.root) == ("yolo", tmp_path / "download" / "my data")
     (tmp_path / "download" / "other").mkdir()
-    assert told(tmp_path) == []
+    assert recognised(tmp_path) == []
 
 
 def test_lists_and_folders_of_any_spelling_say_the_parts(tmp_path):
@@ -172,7 +172,7 @@ def test_what_darknet_lists_is_found(tmp_path):
     (tmp_path / "obj.data").write_text("classes = 1\ntrain = data/train.txt\nnames = data/obj.names\n")
     (tmp_path / "obj.names").write_text("cat\n")
     (tmp_path / "train.txt").write_text("data/obj_train_data/a.png\n")
-    assert told(tmp_path) == ["YOLO-seg, 1 class, train as obj.data says"]
+    assert recognised(tmp_path) == ["YOLO-seg, 1 class, train as obj.data says"]
     assert opened(tmp_path, "train").names == ["obj_train_data/a"]
 
 
@@ -199,11 +199,11 @@ def test_boxes_alone_are_refused_and_recognised_as_boxes(tmp_path):
     project(tmp_path)
     for part in ("train/a", "val/b"):
         put(tmp_path, f"images/{part}", "0 0.5 0.5 0.2 0.2", "1 0.5 0.5 0.4 0.4")
-    assert told(tmp_path)[0].startswith("YOLO boxes, 2 classes")
+    assert recognised(tmp_path)[0].startswith("YOLO boxes, 2 classes")
     with pytest.raises(FailureError, match=r"has 4 boxes and no outline, as in .*is no mask"):
         opened(tmp_path)
     (tmp_path / "data.yaml").write_text(YAML + "kpt_shape: [17, 3]\n")
-    assert told(tmp_path)[0].startswith("YOLO keypoints")
+    assert recognised(tmp_path)[0].startswith("YOLO keypoints")
     with pytest.raises(FailureError, match="no masks"):
         opened(tmp_path)
 
@@ -230,7 +230,7 @@ def test_a_line_that_is_none_is_named(tmp_path, line, why):
     assert kinds(data)["label"] == 1
 
 
-def test_shapes_without_area_and_outside_are_told_and_harmless(tmp_path):
+def test_shapes_without_area_and_outside_are_reported_and_harmless(tmp_path):
     project(tmp_path)
     beyond, point = "0 1.1 0.1 1.5 0.1 1.5 0.9", "0 0.2 0.2"
     crossing = "0 0.1 0.1 0.9 0.9 0.9 0.1 0.1 0.9"
@@ -242,14 +242,14 @@ def test_shapes_without_area_and_outside_are_told_and_harmless(tmp_path):
     assert kinds(data)["outside"] == 1
 
 
-def test_images_in_two_parts_are_told_and_taken_once(tmp_path):
+def test_images_in_two_parts_are_reported_and_taken_once(tmp_path):
     project(tmp_path, YAML.replace("images/val", "images/train"))
     data = opened(tmp_path)
     assert (data.names, kinds(data)) == (["train/a"], {"parts": 1})
     assert opened(tmp_path, "val").names == ["train/a"]
 
 
-def test_labels_without_images_are_told(tmp_path):
+def test_labels_without_images_are_reported(tmp_path):
     project(tmp_path)
     (tmp_path / "images/train/a.png").rename(tmp_path / "images/train/z.png")
     put(tmp_path, "images/train/b", SQUARE)
@@ -320,7 +320,7 @@ def test_labels_that_lie_nowhere_are_no_background(tmp_path):
 
 def test_classes_without_names_are_asked_for(tmp_path):
     put(tmp_path, "images/a", SQUARE)
-    assert len(told(tmp_path)) == 1
+    assert len(recognised(tmp_path)) == 1
     with pytest.raises(FailureError, match=r"no file that names their classes: write .*classes\.txt"):
         opened(tmp_path)
 
@@ -328,12 +328,12 @@ def test_classes_without_names_are_asked_for(tmp_path):
 def test_folders_of_other_tools_are_not_claimed(tmp_path):
     put(tmp_path, "images/a")
     put(tmp_path, "labels/a")
-    assert told(tmp_path) == []
+    assert recognised(tmp_path) == []
     (tmp_path / "labels/a.txt").write_text("hello 3 4 5 6\n")
     (tmp_path / "classes.txt").write_text("cat\n")
-    assert told(tmp_path) == []
+    assert recognised(tmp_path) == []
     (tmp_path / "config.yaml").write_text("train: {epochs: 3}\nnames: [a]\n")
-    assert told(tmp_path) == []
+    assert recognised(tmp_path) == []
 
 
 def test_masks_beside_images_are_read_where_the_file_speaks_of_them(tmp_path):
@@ -346,7 +346,7 @@ def test_masks_beside_images_are_read_where_the_file_speaks_of_them(tmp_path):
         "path: mine\ntrain: images/train\nval: images/train\nmasks_dir: masks\n"
         "names: {0: background, 1: road, 2: car}\n"
     )
-    assert told(tmp_path) == ["Ultralytics semantic masks, 3 classes, train and val as data.yaml says"]
+    assert recognised(tmp_path) == ["Ultralytics semantic masks, 3 classes, train and val as data.yaml says"]
     data = opened(tmp_path, "train")
     assert (data.labels.classes, data.labels.background) == (("background", "road", "car"), 0)
     np.testing.assert_array_equal(data[0].mask, mask)
@@ -420,6 +420,6 @@ def test_the_data_set_keeps_what_data_sets_promise(tmp_path):
 
 @pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="needs files of real tools")
 @pytest.mark.parametrize("name", ["yolo_dataset/labels", "yolo_dataset/strict", "roboflow_dataset/yolo"])
-def test_boxes_that_datumaro_tests_with_are_told_as_boxes(name):
+def test_boxes_that_datumaro_tests_with_are_recognised_as_boxes(name):
     root = Path(os.environ["SEGZOO_DATA"]).parent / "formats/datumaro_toys" / name
-    assert told(root)[0].startswith("YOLO boxes")
+    assert recognised(root)[0].startswith("YOLO boxes")

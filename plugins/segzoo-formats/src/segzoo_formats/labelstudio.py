@@ -22,7 +22,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from segzoo import json_text
 from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
 from segzoo.datasets.shapes import Box, Ellipse, Polygon, Several, Stencil
 from segzoo.datasets.splits import check_split
@@ -31,6 +30,7 @@ from segzoo.images import has_suffix, read_bytes, readable_suffixes, without_suf
 from segzoo.options import check_flags, listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.brush import decode_brush
+from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
     Images,
     counted,
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from segzoo.interfaces import ImageInfo, Remark
 
 SPLITS = ("train", "val", "test", "all")
-#: Largest file in bytes.
-_MOST_BYTES = 1 << 30
 #: What a shape is recognised by, among the keys of its value.
 _SHAPES = {
     "rle": "brush",
@@ -185,11 +183,7 @@ def _head(path: Path) -> str:
 
 def _tasks(path: Path, predictions: bool) -> list[_Task]:
     """Return the tasks of a file."""
-    try:
-        data = json_text.read(path, most=_MOST_BYTES)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise FailureError(f"{path} cannot be read as JSON: {told}") from error
+    data = read_json(path)
     rows = data if isinstance(data, list) else [data]
     if not all(isinstance(row, dict) for row in rows):
         raise FailureError(f"{path} is not Label Studio's: it is no list of tasks")

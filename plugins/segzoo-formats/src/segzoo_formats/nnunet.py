@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo import json_text
 from segzoo.datasets import Pair, Pairs, check_split, slices
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import parse_pages, readable_suffixes
 from segzoo.interfaces import Remark
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
+from segzoo_formats.json_files import read_json
 from segzoo_formats.search import counted, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "all")
 _FILE, _DIVISION, _IGNORE = "dataset.json", "splits_final.json", "ignore"
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
-_MOST_BYTES = 64 << 20
 
 
 def nnunet(
@@ -63,7 +62,7 @@ def nnunet(
     """
     check_split("nnunet", split, SPLITS)
     folder = Path(root) if Path(root).is_dir() else Path(root).parent
-    data = _read(folder / _FILE)
+    data = read_json(folder / _FILE)
     said = _Said.of(folder / _FILE, data)
     cases = _cases(folder, "Tr", said)
     tested = _cases(folder, "Ts", said) if (folder / "labelsTs").is_dir() else []
@@ -169,14 +168,6 @@ def _number(path: Path, name: str, value: object) -> int:
     return int(said)
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json_text.read(path, most=_MOST_BYTES)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise FailureError(f"{path} cannot be read as JSON: {told}") from error
-
-
 # Which files belong together.
 
 
@@ -251,7 +242,7 @@ def _parts(folder: Path, names: Sequence[str], fold: int, tested: bool) -> list[
     if not path.is_file():
         parts = parted(names, [""] * len(names))
         return ["train" if tested and part == "test" else part for part in parts]
-    folds = _read(path)
+    folds = read_json(path)
     if not isinstance(folds, list) or not all(isinstance(one, dict) for one in folds):
         raise FailureError(f"{path} must be a list of folds, each with train and val")
     if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < len(folds):

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo import json_text
 from segzoo.datasets import (
     AnnotatedImage,
     AnnotatedImages,
@@ -38,6 +37,7 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, MaskError, SegzooError, did_you_mean
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
+from segzoo_formats.json_files import read_json
 from segzoo_formats.search import counted, name_remarks, of_split, part_named, part_of, parted, unwrapped
 from segzoo_formats.values import distinct
 
@@ -54,8 +54,6 @@ SPLITS = ("train", "val", "test", "all")
 _META, _ANNOTATIONS, _IMAGES = "meta.json", "ann", "img"
 #: Kinds of shapes that cover pixels.
 _DRAWN = ("polygon", "bitmap", "alpha_mask", "rectangle")
-#: Bytes of an annotation file, which holds masks in text.
-_MOST_BYTES = 256 << 20
 #: Bytes of a mask inside, unpacked: a few of them must not fill the memory.
 _MOST_UNPACKED = 64 << 20
 _MOST_PIXELS = 1 << 28
@@ -223,11 +221,7 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         FailureError: it cannot be read, or holds no object.
     """
-    try:
-        data = json_text.read(path, most=_MOST_BYTES)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise FailureError(f"{path} cannot be read as JSON: {told}") from error
+    data = read_json(path)
     if not isinstance(data, dict):
         raise FailureError(f"{path} is not Supervisely's: it holds no object")
     return data

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -37,13 +37,16 @@ from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
     counted,
+    few,
     files_below,
+    files_of,
     name_remarks,
     of_split,
     part_named,
     part_of,
     parted,
     plain_path,
+    several_files,
 )
 
 if TYPE_CHECKING:
@@ -57,8 +60,6 @@ SPLITS = ("train", "val", "test", "all")
 #: Name of the only class, where regions have no attributes.
 _OBJECT = "object"
 _MOST_BYTES = 1 << 30
-#: Files of one folder that are looked at: a folder of thousands is another tool's.
-_LOOKED_AT = 6
 #: Characters of a cell, which holds all corners of a region.
 _LONGEST_CELL = 1 << 27
 _COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
@@ -118,13 +119,12 @@ def via(
 
 def recognise(glance: Glance) -> Recognition | None:
     """Say whether a file, or one in a folder, is of the VGG Image Annotator."""
-    files = _candidates([*files_below(glance, "*.json"), *files_below(glance, "*.csv")])
+    files = few([*files_below(glance, "*.json"), *files_below(glance, "*.csv")])
     ours = [path for path in files if _is_ours(glance.head(path))]
     if not ours:
         return None
     kinds = " and ".join(sorted({path.suffix[1:].upper() for path in ours}))
-    more = f", {len(ours)} files" if len(ours) > 1 else ""
-    return Recognition(told=f"VGG Image Annotator (VIA), {kinds}{more}")
+    return Recognition(told=f"VGG Image Annotator (VIA), {kinds}{several_files(len(ours))}")
 
 
 def _is_ours(head: str) -> bool:
@@ -132,17 +132,6 @@ def _is_ours(head: str) -> bool:
         marks = ('"filename"', '"regions"', '"file_attributes"')
         return '"_via_img_metadata"' in head or '"_via_settings"' in head or all(one in head for one in marks)
     return all(column in head.split("\n", 1)[0] for column in _COLUMNS)
-
-
-def _candidates(paths: Sequence[Path]) -> list[Path]:
-    """Return a few files of each folder, those that VIA would have named first."""
-    taken: Counter[Path] = Counter()
-    kept = []
-    for path in sorted(paths, key=lambda path: (not path.name.startswith("via"), path)):
-        taken[path.parent] += 1
-        if taken[path.parent] <= _LOOKED_AT:
-            kept.append(path)
-    return sorted(kept)
 
 
 @dataclass(frozen=True)
@@ -190,7 +179,7 @@ class _Entry:
 def _files(root: Path, annotations: str) -> list[Path]:
     if annotations or root.is_file():
         return [root / annotations if annotations else root]
-    found = [path for path in _candidates([*root.rglob("*.json"), *root.rglob("*.csv")]) if _begins(path)]
+    found = [path for path in files_of(root, ".json", ".csv") if _begins(path)]
     if not found:
         raise FailureError(f"{root} holds no JSON or CSV file of the VGG Image Annotator")
     beside: dict[Path, list[Path]] = defaultdict(list)
