@@ -162,3 +162,10 @@ def test_shapes_that_are_no_polygons_are_cut_off_at_the_border():
     assert turned.any(axis=1).sum() > turned.any(axis=0).sum()
     assert whole(Line(np.array([[0.0, 4], [7, 4]]), 1), (8, 8))[4].all()
     assert Line(np.array([[50.0, 4]]), 4).draw((8, 8)).area == 0
+
+
+@pytest.mark.parametrize("radius", [1e30, 1e308, float("inf")])
+@pytest.mark.parametrize("rule", ["centre", "pillow"])
+def test_an_endless_ellipse_is_cut_off_at_the_border(rule, radius):
+    patch = Ellipse((5, 5), (radius, radius), rule=rule).draw((8, 9))
+    assert patch.inside.shape in ((8, 9), (0, 0))

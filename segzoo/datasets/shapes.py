@@ -266,8 +266,12 @@ def _box(
     low: Sequence[float], high: Sequence[float], size: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
     """Return left, top, right and bottom of the pixels between two corners; ``None`` where there are none."""
-    left, top = (max(math.floor(one) - 1, 0) for one in low)
-    right, bottom = (min(math.ceil(one) + 2, side) for one, side in zip(high, size[::-1], strict=True))
+    sides = size[::-1]
+    # A radius may be infinite, and an infinite place is no pixel: what is far away lies at the rim.
+    first = [min(max(one, 0), side + 1) for one, side in zip(low, sides, strict=True)]
+    last = [min(max(one, -2), side) for one, side in zip(high, sides, strict=True)]
+    left, top = (max(math.floor(one) - 1, 0) for one in first)
+    right, bottom = (min(math.ceil(one) + 2, side) for one, side in zip(last, sides, strict=True))
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
