@@ -67,12 +67,21 @@ def class_weights(shares: Sequence[float]) -> tuple[float, ...]:
     return tuple(round(float(weight), 4) for weight in raw / raw.mean())
 
 
-def balance(looks: Sequence[Look], meaning: Meaning, numbers: Statistics) -> Iterator[Finding]:
-    """Report masks that are all background, and classes that are rare or missing."""
+def balance(
+    looks: Sequence[Look], meaning: Meaning, numbers: Statistics, *, guessed: bool
+) -> Iterator[Finding]:
+    """Report masks that are all background, and classes that are rare or missing.
+
+    Args:
+        looks: facts of all pairs.
+        meaning: of their masks.
+        numbers: of them.
+        guessed: whether the classes were found out from the values of masks.
+    """
     if not numbers.shares:
         return
     yield from _empty(looks, meaning)
-    yield from _missing(numbers)
+    yield from _missing(numbers, guessed)
     every = enumerate(zip(numbers.classes, numbers.shares["all"], strict=True))
     foreground = [pair for index, pair in every if index != meaning.background]
     rare = [f"{name} {share:.2%}" for name, share in foreground if 0 < share < _RARE]
@@ -106,7 +115,7 @@ def _empty(looks: Sequence[Look], meaning: Meaning) -> Iterator[Finding]:
         )
 
 
-def _missing(numbers: Statistics) -> Iterator[Finding]:
+def _missing(numbers: Statistics, guessed: bool) -> Iterator[Finding]:
     never = [name for name, masks in zip(numbers.classes, numbers.present["all"], strict=True) if not masks]
     if never:
         yield Finding(
@@ -114,8 +123,14 @@ def _missing(numbers: Statistics) -> Iterator[Finding]:
             severity="warning",
             what=f"{len(never)} of {len(numbers.classes)} classes {'occurs' if len(never) == 1 else 'occur'} "
             f"in no mask: {', '.join(never[:8])}",
-            advice="A network cannot learn what it never sees. If the number of classes was guessed from the "
-            "highest value, name the values that count: data.values=[...].",
+            advice="A network cannot learn what it never sees."
+            + (
+                " The number of classes is that of the highest value; if that is no class, name the values "
+                "that count: data.values=[...]."
+                if guessed
+                else " If these are not needed, name those that are, where the data set has the option: "
+                "data.classes=A,B."
+            ),
         )
     for split, masks in numbers.present.items():
         gone = [n for n, count in zip(numbers.classes, masks, strict=True) if not count and n not in never]

@@ -126,11 +126,12 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     found = [*source.findings, *map(_of_remark, source.remarks), *_overlaps(source), *empty_parts(source)]
     found += [*(pairing(layout) if layout else ()), *pictures(told)]
     found += [*(values(told, meaning) if layout else ()), *unfinished(looks, meaning)]
-    found += [*balance(told, meaning, numbers), *outliers(told)]
+    found += [*balance(told, meaning, numbers, guessed=layout is not None), *outliers(told)]
     found += twins(told, again(looks, source.datasets, SIDE))
     reading = source.readings[0] if len(source.readings) == 1 else None
     report = Report(
         data=source.data,
+        root=source.root,
         pairs=splits_in(looks),
         findings=in_order(found),
         statistics=numbers,

@@ -94,6 +94,8 @@ class Report:
         command: a command that trains on the data; empty while errors forbid it.
         repaired: of the copy that ``--fix`` wrote.
         left_out: files that the copy lacks, with the reason.
+        root: where it lies, as ``segzoo train --root`` takes it; empty where ``data`` or the environment says
+            it.
         format: name of the data set that reads it, such as ``folder`` or ``coco``; empty where nothing is
             recognised, or several are.
         told: what it is, in words.
@@ -108,6 +110,7 @@ class Report:
     command: str = ""
     repaired: Report | None = None
     left_out: tuple[str, ...] = ()
+    root: str = ""
     format: str = ""
     told: str = ""
     readings: tuple[Reading, ...] = ()
@@ -142,7 +145,7 @@ class Report:
         return "\n\n".join(block for block in blocks if block)
 
     def _headline(self) -> str:
-        lines = [f"{printable(self.data)}: {printable(self._named())}"]
+        lines = [f"{printable(self.root or self.data)}: {printable(self._named())}"]
         if self.pairs:
             split = ", ".join(f"{name} {count:,}" for name, count in self.pairs.items())
             sizes = sizes_in_words(self.statistics.sizes)
@@ -177,11 +180,12 @@ class Report:
 
     def _repair(self) -> str:
         """Return the command that writes a repaired copy."""
-        return f"segzoo data check {quoted(self.data)} --fix {quoted(self._beside())}"
+        place = f" --root {quoted(self.root)}" if self.root else ""
+        return f"segzoo data check {quoted(self.data)}{place} --fix {quoted(self._beside())}"
 
     def _beside(self) -> str:
         """Return what the folder of a copy may be called: none in the data, though it was named ``.``."""
-        data = Path(self.data)
+        data = Path(self.root or self.data)
         if data.name not in ("", ".."):
             return f"{data}-fixed"
         return f"{data / os.pardir / Path(os.path.realpath(data)).name}-fixed"

@@ -140,21 +140,34 @@ def find_source(
         if name != FOLDER:
             reading = Reading(name, registered.get(data).summary, root)
             return _named(replace(source, root=str(root or ""), readings=(reading,)))
-        source = replace(source, data=str(root or data))
-        data = source.data
+        return _plain(source, Path(root or data))
     for name, (spec, _) in registered.items():
         if spec.scheme and data.startswith(spec.scheme):
             reading = Reading(name, spec.summary, data.removeprefix(spec.scheme))
             return _named(replace(source, readings=(reading,)))
+    path = _place(data)
+    return _of_path(source, path, recognise(path))
+
+
+def _place(data: str) -> Path:
     path = Path(data)
-    if not (path.is_dir() or path.is_file()):
-        names = registered.names()
-        raise UnknownNameError(
-            f"there is neither a folder nor a data set {data!r}"
-            + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
-            + no_address(data)
-        )
-    return _of_path(source, path)
+    if path.is_dir() or path.is_file():
+        return path
+    names = zoo.registry("datasets").names()
+    raise UnknownNameError(
+        f"there is neither a folder nor a data set {data!r}"
+        + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
+        + no_address(data)
+    )
+
+
+def _plain(source: Source, root: Path) -> Source:
+    """Return a folder that the person says holds images and masks, whatever else it may be."""
+    readings = recognise(_place(str(root)))
+    plain = [one for one in readings if one.name == FOLDER]
+    # Else the path alone would be read in another way, or in several.
+    place = {"data": str(root)} if plain == readings else {"root": str(root)}
+    return _of_path(replace(source, **place), root, plain)
 
 
 def _named(source: Source) -> Source:
@@ -172,9 +185,9 @@ def _lies_somewhere(reading: Reading) -> bool:
         return False
 
 
-def _of_path(source: Source, path: Path) -> Source:
-    """Return what a folder or a file is recognised as."""
-    readings = tuple(recognise(path))
+def _of_path(source: Source, path: Path, found: Sequence[Reading]) -> Source:
+    """Return what a folder or a file is that is recognised so."""
+    readings = tuple(found)
     if len(readings) > 1:
         return replace(source, readings=readings, findings=(_ambiguous(path, readings),))
     if readings and readings[0].name != FOLDER:
@@ -192,6 +205,8 @@ def _of_path(source: Source, path: Path) -> Source:
             told = "a list of images and masks" if path.is_file() else "a folder of images and masks"
             source = replace(source, readings=readings or (Reading(FOLDER, told, path),))
             return _layered(source, layout) or replace(source, layout=layout)
+    if source.root:
+        return replace(source, findings=(unread(path),))
     return _unasked(path) or replace(source, findings=(unread(path),))
 
 
@@ -202,7 +217,7 @@ def _ambiguous(path: Path, readings: Sequence[Reading]) -> Finding:
         what=f"{path} can be read in {len(readings)} ways",
         advice="Nothing is guessed: say which is meant with --data and --root.",
         count=len(readings),
-        examples=tuple(f"{one.told}: {one.command}" for one in readings),
+        examples=tuple(f"{one.name}: {one.told}" for one in readings),
     )
 
 
@@ -336,12 +351,18 @@ def _remarks(datasets: Mapping[str, Dataset]) -> tuple[Remark, ...]:
 
 
 def _refusals(refused: Mapping[str, Exception], opened: Mapping[str, Dataset]) -> list[Finding]:
+    """Return findings about parts that do not open; training needs no test part."""
     parts: dict[str, list[str]] = {}
     for split, error in refused.items():
         if not (opened and isinstance(error, OptionError)):  # else it is empty
             text = str(error) if isinstance(error, SegzooError) else f"{type(error).__name__}: {error}"
             parts.setdefault(text, []).append(split)
+    if parts and not opened:
+        return [_not_opened(next(iter(parts)), "it cannot be opened")]
     return [
-        _not_opened(text, f"{' and '.join(splits)} cannot be opened" if opened else "it cannot be opened")
+        replace(
+            _not_opened(text, f"{' and '.join(splits)} cannot be opened"),
+            severity="warning" if splits == ["test"] else "error",
+        )
         for text, splits in parts.items()
     ]

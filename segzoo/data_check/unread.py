@@ -9,11 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from segzoo.data_check.advice import quoted
 from segzoo.data_check.report import Finding
 from segzoo.datasets.glance import Glance
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import count_pages, has_suffix, searched_suffixes
 from segzoo.options import listed, many
+from segzoo.recognition import recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _MOST = 5_000
 #: Files of one kind whose beginning is read.
 _READ = 20
+#: Folders inside that are looked at.
+_MOST_INSIDE = 30
 _SHOWN = 20
 
 
@@ -99,6 +103,18 @@ def unread(path: Path) -> Finding:
         what = f"{path} is a file that is not recognised as a data set"
         told = told or ["Name the folder that holds the images and the masks."]
         return _finding(what, " ".join(told))
+    inside = [
+        f"{inner.name} is {readings[0].told}: segzoo data check {quoted(str(inner))}"
+        for inner in islice((one for one in sorted(path.iterdir()) if one.is_dir()), _MOST_INSIDE)
+        for readings in [recognise(inner)]
+        if readings
+    ]
+    if inside:
+        return _finding(
+            f"{path} holds {many(len(inside), 'folder')} that are recognised, and no data of its own",
+            "Check one of them.",
+            inside,
+        )
     parts = sorted(inner.name for inner in path.iterdir() if not inner.name.startswith("."))
     kinds = Counter("".join(file.suffixes[-1:]).lower() or "no suffix" for file in files)
     counted = [f"{count:,} {kind}" for kind, count in kinds.most_common(6)]
