@@ -36,6 +36,7 @@ class Reading:
         root: what to open: a path, or the text of an address; ``None`` where the environment says it.
         options: of the data set.
         masks: whether its masks are image files, as `segzoo.specs.Recognition` says.
+        alone: whether the path alone is read so, without the name of the data set.
     """
 
     name: str
@@ -43,17 +44,16 @@ class Reading:
     root: str | os.PathLike[str] | None
     options: Mapping[str, Any] = field(default_factory=dict)
     masks: bool = False
+    alone: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words of a command that say exactly this reading, ``--data coco --root DIR``."""
-        root = () if self.root is None else ("--root", plain_path(str(self.root)))
-        return (
-            "--data",
-            self.name,
-            *root,
-            *(f"data.{key}={as_word(one)}" for key, one in self.options.items()),
-        )
+        options = (f"data.{key}={as_word(value)}" for key, value in self.options.items())
+        if self.root is None:
+            return ("--data", self.name, *options)
+        place = plain_path(str(self.root))
+        return ("--data", place, *options) if self.alone else ("--data", self.name, "--root", place, *options)
 
     @property
     def command(self) -> str:

@@ -513,8 +513,8 @@ def test_what_can_be_read_in_two_ways_is_told_with_the_commands_and_not_guessed(
     assert not report.ok
     assert report.command == ""
     lines = [shlex.split(line) for line in str(report).splitlines() if line.startswith("  segzoo")]
-    assert ["segzoo", "train", "--data", "folder", "--root", str(root)] in lines
-    assert ["segzoo", "data", "check", "coco", "--root", str(root)] in lines
+    assert lines == [["segzoo", "data", "check", name, "--root", str(root)] for name in ("coco", "folder")]
+    assert f"--data folder --root {shlex.quote(str(root))}" in str(report)
     assert [one["format"] for one in report.to_json()["readings"]] == ["coco", "folder"]
 
 

@@ -15,7 +15,7 @@ from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.outliers import outliers
 from segzoo.data_check.pairing import pairing
 from segzoo.data_check.pictures import pictures
-from segzoo.data_check.repair import check_out, repair
+from segzoo.data_check.repair import check_out, refusal, repair
 from segzoo.data_check.report import Finding, Report, in_order
 from segzoo.data_check.source import find_source
 from segzoo.data_check.survey import again, look_at_pairs, look_at_samples, shown, splits_in
@@ -81,7 +81,7 @@ def check_data(
         raise OptionError(f"sample must be at least 1, got {sample}")
     source = find_source(os.fspath(data), root, options, parts)
     if fix is not None:
-        if source.layout is None:
+        if source.layout is None or len(source.readings) > 1:
             raise OptionError(_no_repair(source))
         check_out(Path(fix), source.layout.root)
     looks, meaning = survey(source, sample=sample, progress=progress)
@@ -99,7 +99,7 @@ def _no_repair(source: Source) -> str:
     if source.given or source.parts:
         return f"{told} as they lie, and finds out by itself what masks mean: give no options"
     if len(source.readings) != 1:
-        return f"{told}; `segzoo data check {quoted(source.data)}` says what {source.data} is"
+        return f"{told} where it is clear which files these are: `segzoo data check {quoted(source.data)}`"
     what = source.readings[0].told or source.readings[0].name
     return (
         f"{told}; {source.data} is {what}. Mend it in the program that it is from, or write a folder of "
@@ -128,6 +128,8 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     found += [*(values(told, meaning) if layout else ()), *unfinished(looks, meaning)]
     found += [*balance(told, meaning, numbers, guessed=layout is not None), *outliers(told)]
     found += twins(told, again(looks, source.datasets, SIDE))
+    if layout is None or all(refusal(look, meaning, layout.root) for look in looks):
+        found = [replace(one, repaired="") for one in found]  # there is nothing that --fix could write
     reading = source.readings[0] if len(source.readings) == 1 else None
     report = Report(
         data=source.data,

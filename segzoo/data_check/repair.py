@@ -74,7 +74,7 @@ def repair(layout: Pairing, looks: Sequence[Look], meaning: Meaning, out: Path) 
     """
     done = Repair()
     _list_unpaired(layout, done)
-    good = [look for look in looks if _reason(look, meaning, done, layout.root)]
+    good = [look for look in looks if _listed(look, meaning, done, layout.root)]
     if not good:
         raise FailureError(
             f"{layout.root}: there is no pair that could be repaired, so nothing was written; "
@@ -100,16 +100,22 @@ def _list_unpaired(layout: Pairing, done: Repair) -> None:
         done.left_out += [f"{shown(path, layout.root)}: {reason}" for path in paths]
 
 
-def _reason(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
-    """Return whether a pair can be in the copy; list it as left out where it cannot."""
+def refusal(look: Look, meaning: Meaning, root: Path) -> str:
+    """Return why a pair cannot be in the copy; empty where it can."""
     if look.image.problem or look.mask.problem:
         which = look.image_path if look.image.problem else look.mask_path
-        reason = f"{shown(which, root)} cannot be read: {look.image.problem or look.mask.problem}"
-    elif not fits(look.mask, meaning):
-        reason = "what its values mean is unclear"
-    elif look.mask.size != look.image.size and not turned_with_image(look) and not same_shape(look):
-        reason = "image and mask are of different shapes"
-    else:
+        return f"{shown(which, root)} cannot be read: {look.image.problem or look.mask.problem}"
+    if not fits(look.mask, meaning):
+        return "what its values mean is unclear"
+    if look.mask.size != look.image.size and not turned_with_image(look) and not same_shape(look):
+        return "image and mask are of different shapes"
+    return ""
+
+
+def _listed(look: Look, meaning: Meaning, done: Repair, root: Path) -> bool:
+    """Return whether a pair can be in the copy; list it as left out where it cannot."""
+    reason = refusal(look, meaning, root)
+    if not reason:
         return True
     image, mask = (shown(path, root) for path in (look.image_path, look.mask_path))
     done.left_out.append(f"{image} and {mask}: {reason}")

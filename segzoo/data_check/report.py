@@ -164,8 +164,8 @@ class Report:
         if self.repaired is not None:
             return _verdict_of_copy(self.repaired, len(self.left_out))
         if len(self.readings) > 1:
-            return "Check one of them, or train on it:\n" + "\n".join(
-                f"  {line}" for one in self.readings for line in (one.check, one.command)
+            return "Check one of them; what is printed then trains on it:\n" + "\n".join(
+                f"  {one.check}" for one in self.readings
             )
         if not self.pairs and self.errors:
             return ""

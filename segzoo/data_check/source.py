@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -185,40 +186,56 @@ def _lies_somewhere(reading: Reading) -> bool:
         return False
 
 
-def _of_path(source: Source, path: Path, found: Sequence[Reading]) -> Source:
+def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
     """Return what a folder or a file is that is recognised so."""
-    readings = tuple(found)
-    if len(readings) > 1:
-        return replace(source, readings=readings, findings=(_ambiguous(path, readings),))
-    if readings and readings[0].name != FOLDER:
-        return _overlapped(_opened(replace(source, readings=readings)))
+    if len(readings) == 1 and readings[0].name != FOLDER:
+        return _overlapped(_opened(replace(source, readings=tuple(readings))))
+    plain = next((one for one in readings if one.name == FOLDER), None)
     names = {key: value for key, value in source.given.items() if key in NAMING}
-    if len(names) < len(source.given) or source.parts:
+    if len(readings) <= 1 and (source.parts or len(names) < len(source.given)):
         reading = Reading(FOLDER, "images and masks, read as the options say", path)
         return _opened(replace(source, readings=(reading,)))
-    if path.is_dir() or path.suffix.lower() in (".csv", ".json"):
+    layout = None
+    if plain or (not readings and (path.is_dir() or path.suffix.lower() in (".csv", ".json"))):
         try:
             layout = find_pairs(path, Naming(**names))
         except FailureError as error:
-            return replace(source, readings=readings, findings=(_not_opened(str(error)),))
-        if layout.found:
-            told = "a list of images and masks" if path.is_file() else "a folder of images and masks"
-            source = replace(source, readings=readings or (Reading(FOLDER, told, path),))
-            return _layered(source, layout) or replace(source, layout=layout)
-    if source.root:
-        return replace(source, findings=(unread(path),))
-    return _unasked(path) or replace(source, findings=(unread(path),))
+            if len(readings) <= 1:
+                told = (plain,) if plain else ()
+                return replace(source, readings=told, findings=(_not_opened(str(error)),))
+    if len(readings) > 1:
+        return _several(source, path, readings, layout)
+    if layout is not None and layout.choices:
+        return replace(source, readings=_choices(path, layout, alone=not source.root), layout=layout)
+    if layout is not None and layout.found:
+        told = "a list of images and masks" if path.is_file() else "a folder of images and masks"
+        if source.given:
+            told, plain = "images and masks as the options say", None
+        source = replace(source, readings=(plain or Reading(FOLDER, told, path),))
+        return _layered(source, path, layout) or replace(source, layout=layout)
+    found = None if source.root else _unasked(path)
+    return found or replace(source, findings=(unread(path),))
 
 
-def _ambiguous(path: Path, readings: Sequence[Reading]) -> Finding:
-    return Finding(
+def _several(source: Source, path: Path, readings: Sequence[Reading], layout: Pairing | None) -> Source:
+    """Return a place that can be read in several ways, of which one must be chosen."""
+    choices = _choices(path, layout, alone=False) if layout is not None and layout.choices else ()
+    others = [one for one in readings if one.name != FOLDER or not choices]
+    readings = (*others, *choices)
+    ambiguous = Finding(
         kind="readings",
         severity="error",
         what=f"{path} can be read in {len(readings)} ways",
-        advice="Nothing is guessed: say which is meant with --data and --root.",
+        advice="Nothing is guessed: say which is meant with one of these.",
         count=len(readings),
-        examples=tuple(f"{one.name}: {one.told}" for one in readings),
+        examples=tuple(f"{one.told}: {shlex.join(one.words)}" for one in readings),
     )
+    return replace(source, readings=readings, findings=(ambiguous,))
+
+
+def _choices(path: Path, layout: Pairing, *, alone: bool) -> tuple[Reading, ...]:
+    """Return the ways to pair a folder's files, where there are several."""
+    return tuple(Reading(FOLDER, one.told, path, one.options, alone=alone) for one in layout.choices)
 
 
 def _not_opened(told: str, what: str = "it does not open") -> Finding:
@@ -238,21 +255,20 @@ def _unasked(path: Path) -> Source | None:
     return _overlapped(found[0]) if len(found) == 1 else None
 
 
-def _layered(source: Source, layout: Pairing) -> Source | None:
+def _layered(source: Source, path: Path, layout: Pairing) -> Source | None:
     """Return the samples of a folder whose classes have mask files of their own, if it opens so.
 
     They are taken as classes that overlap where they share more than a few pixels.
     """
     if not layout.layers:
         return None
-    data = source.data
-    apart = _opened_layers(data, layout, list(layout.layers), "overlapping")
+    apart = _opened_layers(path, layout, list(layout.layers), "overlapping")
     overlaps = _overlaps(apart)
     if overlaps.meant:
         kind, classes, opened = "overlapping", list(layout.layers), apart
     else:
         kind, classes = "per_class", ["background", *layout.layers]
-        opened = _opened_layers(data, layout, classes, kind)
+        opened = _opened_layers(path, layout, classes, kind)
     said = f"data.classes={json.dumps(classes, separators=(',', ':'))}"
     options = (*layout.options, f"data.{kind}=true", said)
     if not {"train", "val"} <= set(opened):
@@ -276,13 +292,13 @@ def _overlapped(source: Source) -> Source:
     return replace(source, datasets=apart.datasets, options=options, overlaps=overlaps)
 
 
-def _opened_layers(data: str, layout: Pairing, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
+def _opened_layers(path: Path, layout: Pairing, classes: Sequence[str], kind: str) -> dict[str, Dataset]:
     """Return the splits of a folder whose masks are a file a class, as one kind of data set or another."""
     told = {kind: True, "classes": classes, **layout.naming.options}
     opened: dict[str, Dataset] = {}
     for split in SPLITS:
         with suppress(FailureError):
-            opened[split] = open_dataset(FOLDER, root=data, split=split, **told)
+            opened[split] = open_dataset(FOLDER, root=path, split=split, **told)
     return opened
 
 

@@ -111,7 +111,7 @@ def unread(path: Path) -> Finding:
     ]
     if inside:
         return _finding(
-            f"{path} holds {many(len(inside), 'folder')} that are recognised, and no data of its own",
+            f"{path} holds no data of its own, but {many(len(inside), 'folder')} with some",
             "Check one of them.",
             inside,
         )
