@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 _CHECK = """
 import resource, sys, time
@@ -36,17 +36,17 @@ print(f"{seconds:.1f} {memory:.0f} {sum(report.pairs.values())}")
 def write(root: Path, number: int, side: int, kind: str) -> None:
     """Write one image with a bright disc, and its mask or polygon."""
     random = np.random.default_rng(number)
-    coarse = Image.fromarray(random.integers(20, 160, (side // 16, side // 16, 3), np.uint8))
-    pixels = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
-    rows, columns = np.mgrid[:side, :side]
-    (row, column), radius = random.integers(side // 4, 3 * side // 4, 2), side // 8
-    disc = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+    coarse = Image.fromarray(random.integers(20, 160, (side // 24, side // 24, 3), np.uint8))
+    (row, column), radius = random.integers(side // 4, 3 * side // 4, 2).tolist(), side // 8
+    around = (column - radius, row - radius, column + radius, row + radius)
+    picture, disc = coarse.resize((side, side), Image.Resampling.NEAREST), Image.new("L", (side, side))
+    ImageDraw.Draw(picture).ellipse(around, fill=(220, 220, 220))
+    ImageDraw.Draw(disc).ellipse(around, fill=255)
     part = "train" if number % 10 else "val"
     image = root / "images" / part / f"{number:05}.jpg"
-    Image.fromarray(np.where(disc[..., None], np.uint8(220), pixels)).save(image, quality=85)
+    picture.save(image, quality=85)
     if kind == "folder":
-        mask = Image.fromarray(disc.astype(np.uint8) * np.uint8(255))
-        mask.save(root / "masks" / part / f"{number:05}.png", compress_level=1)
+        disc.save(root / "masks" / part / f"{number:05}.png", compress_level=1)
         return
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     points = np.stack([column + radius * np.cos(angles), row + radius * np.sin(angles)], axis=1) / side
