@@ -256,6 +256,8 @@ class Dataset(Protocol):
         names (list[str]): the name of each sample, known without decoding it.
         groups (list[str]): what each sample stays together with where data is divided, such as the slices of
             a volume; by default `segzoo.datasets.groups_of` the names.
+        undivided (bool): whether nobody made its parts, so that `segzoo.datasets.divided` did; by default
+            that is found out from the names.
         files (method): ``files(index)`` gives the files that a sample is made of.
         remarks (tuple[Remark, ...]): what the person should know of the files.
     """

@@ -242,6 +242,15 @@ def test_a_list_that_says_the_parts_itself_keeps_its_test_part(tmp_path: Path) -
     assert {name[:3] for side in split(tmp_path, folds=2) for name in side} == {"ann", "bob", "cem", "dan"}
 
 
+@pytest.mark.parametrize("sides", ["train val test", "test train val", "val test train"])
+def test_three_images_that_a_list_divides_are_never_divided_again(tmp_path: Path, sides: str) -> None:
+    pictures(tmp_path, SLICES[:3])
+    for side, name in zip(sides.split(), SLICES[:3], strict=True):
+        (tmp_path / f"{side}.txt").write_text(name)
+    with pytest.raises(OptionError, match="leaves nothing"):
+        split(tmp_path, share=0.5)
+
+
 def test_a_data_set_without_names_is_divided_by_those_of_its_samples(folder: Path, monkeypatch: Any) -> None:
     expected = split(folder, share=0.3)
     monkeypatch.delattr("segzoo.datasets.pairs.Pairs.names")

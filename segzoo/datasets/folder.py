@@ -137,6 +137,7 @@ class FolderDataset(Pairs):
         pairs = _part(found, split)
         if per_class:
             pairs = [_paged(pair, labels) if isinstance(pair.mask, Path) else pair for pair in pairs]
+        self.undivided = not found.divided
         super().__init__(pairs, labels, scale=scale, ignore_colour=void, objects=objects)
 
 

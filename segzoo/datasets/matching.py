@@ -143,7 +143,9 @@ def check_alone(root: Path, alone: Sequence[Path]) -> None:
 def name_in(folder: Path, path: Path) -> str:
     """Return what an image or mask below a folder is called: its path without suffix."""
     inner = path.relative_to(folder)
-    plain = path.is_dir() and not has_suffix(path, folder_suffixes())
+    # Only what has no suffix of an image is looked at: most are files.
+    plain = not has_suffix(path, readable_suffixes()) and path.is_dir()
+    plain = plain and not has_suffix(path, folder_suffixes())
     return inner.as_posix() if plain else without_suffix(inner).as_posix()
 
 

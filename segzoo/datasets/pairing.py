@@ -10,10 +10,12 @@ all images have, and those that all masks have, then count for nothing.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,7 +27,7 @@ from segzoo.datasets.pairs import Pair, groups_of_pairs, slices
 from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import lines_of, read_words
-from segzoo.images import has_suffix, is_image_folder, may_have_pages, read, readable_suffixes
+from segzoo.images import folder_suffixes, has_suffix, may_have_pages, read, readable_suffixes
 from segzoo.options import as_word
 
 if TYPE_CHECKING:
@@ -305,6 +307,7 @@ class _Search:
         self.found = Pairing(root, naming=naming)
         self.naming, self.words, self.stacked, self.quick = naming, words, stacked, quick
         self._files: dict[Path, _Files] = {}
+        self._inner: dict[Path, list[Path]] = {}
         self._used: list[_Files] = []
 
     def run(self) -> None:
@@ -534,8 +537,11 @@ class _Search:
 
     def _folders(self, root: Path) -> list[Path]:
         """Return the folders in one, in order; images that are folders are none of them."""
-        names = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-        return [one for one in names if one.name != "__MACOSX" and not is_image_folder(one)]
+        if root not in self._inner:
+            names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+            inner = [root / name for name in names if not name.startswith((".", "__MACOSX"))]
+            self._inner[root] = [one for one in inner if not has_suffix(one, folder_suffixes())]
+        return self._inner[root]
 
     def _own_files(self, root: Path) -> bool:
         known = readable_suffixes()
@@ -547,7 +553,7 @@ class _Search:
         of_masks = self._list(masks)
         keys = (self.naming.mask_key(name) for name in of_masks.named)
         known = {key for key in keys if key is not None} | set(of_masks.named)
-        of_images = self._list(images, known.__contains__)
+        of_images = self._list(images, known.__contains__ if _holds_folders(images) else None)
         return _Place(part, word, of_images.named, of_masks.named, (of_images, of_masks))
 
     def _list(self, folder: Path, whole: Callable[[str], bool] | None = None) -> _Files:
@@ -557,7 +563,7 @@ class _Search:
             return known
         files = _Files(folder, {}, [], [])
         every = visible(folder, whole)
-        for path in sorted(islice(every, _MOST_NAMES) if self.quick else every):
+        for path in sorted(islice(every, _MOST_NAMES) if self.quick else every, key=attrgetter("parts")):
             if not is_whole(path, folder, whole) and not has_suffix(path, readable_suffixes()):
                 files.ignored.append(path)
                 continue
@@ -696,6 +702,10 @@ class _Search:
         kept = [replace(one, split=parts[index]) for index, one in enumerate(found.pairs) if index in parts]
         found.unlisted = [one.image for index, one in enumerate(found.pairs) if index not in parts]
         found.pairs = kept
+
+
+def _holds_folders(folder: Path) -> bool:
+    return any(entry.is_dir() for entry in os.scandir(folder))
 
 
 def part_of(name: str) -> str:

@@ -6,6 +6,7 @@ import inspect
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -332,7 +333,7 @@ def begins_as_image(path: Path) -> bool:
 def without_suffix(path: Path) -> Path:
     """Return a path without its suffix, of which ``.nii.gz`` is one; ``..png`` stays: ``.`` is a folder."""
     name = path.name.lower()
-    long = next((one for one in readable_suffixes() if one.count(".") > 1 and name.endswith(one)), "")
+    long = next((one for one in _long(readable_suffixes()) if name.endswith(one)), "")
     stem = path.name[: -len(long)] if long else path.stem
     return path.with_name(stem) if stem.strip(".") else path
 
@@ -345,6 +346,10 @@ def has_suffix(path: Path, suffixes: frozenset[str]) -> bool:
         suffixes: in lower case; ``.nii.gz`` is one.
     """
     name = path.name.lower()
-    return path.suffix.lower() in suffixes or any(
-        name.endswith(one) for one in suffixes if one.count(".") > 1
-    )
+    return path.suffix.lower() in suffixes or any(map(name.endswith, _long(suffixes)))
+
+
+@lru_cache(maxsize=8)
+def _long(suffixes: frozenset[str]) -> tuple[str, ...]:
+    """Return those of the suffixes that have two dots, as ``.nii.gz`` has."""
+    return tuple(one for one in suffixes if one.count(".") > 1)

@@ -239,6 +239,9 @@ def nobody_divided(recipe: Recipe) -> bool:
         everything, training = (_whole_of(_bare(recipe, part)) for part in ("all", "train"))
     except OptionError:  # it has no such part, or that is empty
         return False
+    told = [getattr(part, "undivided", None) for part in everything.parts]
+    if told[0] is not None:
+        return bool(told[0])
     names = everything.names
     words = {word for spelled in FOLDERS.values() for word in spelled}
     if any(name.partition("/")[0] in words for name in names):
