@@ -80,6 +80,7 @@ def test_a_project_is_recognised_by_its_folder_and_by_a_dataset_of_it(tmp_path):
     put(tmp_path, "ds 1", "a.jpg", polygon("cat", SQUARE))
     said = [("supervisely", "a project of Supervisely, 2 classes")]
     assert recognised(tmp_path) == recognised(tmp_path / "ds 1") == said
+    assert recognised(tmp_path / "meta.json") == said
     assert opened(tmp_path).names == ["ds 1/a"]
     assert opened(tmp_path / "ds 1").names == ["a"]
     assert opened(tmp_path / "ds 1").labels.classes == ("background", "cat", "guide dog")

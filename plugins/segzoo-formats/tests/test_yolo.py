@@ -173,7 +173,11 @@ def test_what_darknet_lists_is_found(tmp_path):
     (tmp_path / "obj.names").write_text("cat\n")
     (tmp_path / "train.txt").write_text("data/obj_train_data/a.png\n")
     assert recognised(tmp_path) == ["YOLO-seg, 1 class, train as obj.data says"]
-    assert opened(tmp_path, "train").names == ["obj_train_data/a"]
+    assert recognised(tmp_path / "obj.data") == recognised(tmp_path)
+    for place in (tmp_path, tmp_path / "obj.data"):
+        assert opened(place, "train").names == ["obj_train_data/a"]
+    (tmp_path / "other.data").write_bytes(bytes(range(256)))
+    assert recognised(tmp_path / "other.data") == []
 
 
 def test_images_without_a_label_and_with_an_empty_one_are_background(tmp_path):

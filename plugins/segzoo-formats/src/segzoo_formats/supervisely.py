@@ -85,7 +85,7 @@ def supervisely(
         OptionError: there is no such class, or the split is empty.
     """
     check_split("supervisely", split, SPLITS)
-    project = Path(root)
+    project = Path(root) if Path(root).is_dir() else Path(root).parent
     folders = _datasets(project)
     if not folders:
         raise FailureError(
@@ -121,7 +121,7 @@ def recognise(glance: Glance) -> Recognition | None:
 
 
 def _look(glance: Glance) -> Recognition | None:
-    if glance.file is not None:
+    if glance.file is not None and glance.file.name != _META:
         return None
     inner = ["", *glance.folders()]
     files = [
@@ -137,7 +137,8 @@ def _look(glance: Glance) -> Recognition | None:
     except FailureError:
         meta = None
     said = f", {len(meta.kinds)} class{'es' * (len(meta.kinds) != 1)}" if meta else ""
-    return Recognition(told=f"a project of Supervisely{said}")
+    root = glance.folder if glance.file is not None else None
+    return Recognition(told=f"a project of Supervisely{said}", root=root)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "all")
 #: Files that name the classes, one a line, where no YAML file does.
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/obj.names")
-_YAML = (".yaml", ".yml")
+_YAML, _DARKNET = (".yaml", ".yml"), ".data"
 _LARGEST_YAML = 4 << 20
 #: Label files that are looked into to tell outlines from boxes.
 _LOOK = 50
@@ -116,7 +116,7 @@ def recognise(glance: Glance) -> Recognition | None:
 
 
 def _look(glance: Glance) -> Recognition | None:
-    if glance.file is not None and glance.file.suffix.lower() not in _YAML:
+    if glance.file is not None and glance.file.suffix.lower() not in (*_YAML, _DARKNET):
         return None
     try:
         project = _project(glance.path)
@@ -212,7 +212,7 @@ def _project(root: Path) -> _Project:
         OptionError: several files in the folder describe data.
     """
     if root.is_file():
-        return _from_yaml(root)
+        return _from_darknet(root) if root.suffix.lower() == _DARKNET else _from_yaml(root)
     found: list[_Project] = []
     damaged: FailureError | None = None
     for path in sorted(path for path in root.glob("*") if path.suffix.lower() in _YAML):
@@ -304,6 +304,8 @@ def _from_darknet(path: Path) -> _Project:
     """Return what an ``obj.data`` of Darknet says: lists of images, and a file of names."""
     rows = (line.partition("=") for line in lines_of(_words(path)))
     data = {key.strip(): _text(value) for key, _, value in rows}
+    if not data.get("train"):
+        raise _OtherError(f"{path} describes no data of Darknet's: it needs train and names")
     bases = (path.parent,)
     named = _located(data.get("names") or "obj.names", bases, [])
     if named is None:
