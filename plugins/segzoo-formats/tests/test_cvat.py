@@ -139,6 +139,10 @@ def test_what_the_files_hold_besides_is_remarked(tmp_path):
     [
         ('<mask label="cat" rle="1,2" left="0" top="0" width="2" height="2"/>', "runs do not fill its box"),
         ('<mask label="cat" rle="1,x" left="0" top="0" width="2" height="2"/>', "cannot be drawn"),
+        (
+            '<mask label="cat" rle="1" left="0" top="0" width="99999" height="99999"/>',
+            "larger than any image",
+        ),
         ('<polygon label="cat" points="1,2;3;4,5"/>', "cannot be drawn"),
         ('<polygon label="cat" points="1,2;3,nan;4,5"/>', "not finite"),
         ('<box label="cat" xtl="0" ytl="0" xbr="4"/>', "it has no 'ybr'"),

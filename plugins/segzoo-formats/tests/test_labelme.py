@@ -209,6 +209,21 @@ def test_a_damaged_file_stops_its_own_sample_alone(tmp_path, text):
         data[1]
 
 
+def test_files_in_a_code_page_of_windows_are_read_where_it_is_named(tmp_path):
+    write(tmp_path, "a", shape("\u7ec6\u80de", SQUARE))
+    text = json.dumps(json.loads((tmp_path / "a.json").read_text()), ensure_ascii=False)
+    (tmp_path / "a.json").write_bytes(text.encode("gbk"))
+    with pytest.raises(FailureError, match=r"a\.json is not in UTF-8.*data\.encoding=gbk"):
+        opened(tmp_path)
+    data = opened(tmp_path, encoding="gbk")
+    assert data.labels.classes == ("background", "\u7ec6\u80de")
+    assert data[0].mask.sum() == 36
+    with pytest.raises(FailureError, match="not in the encoding utf-16"):
+        opened(tmp_path, encoding="utf-16")
+    with pytest.raises(OptionError, match="encoding must be the name of one"):
+        opened(tmp_path, encoding="klingon")
+
+
 def test_a_folder_without_files_of_labelme_says_so(tmp_path):
     with pytest.raises(FailureError, match=r"holds no \.json"):
         opened(tmp_path)

@@ -62,6 +62,8 @@ _DRAWN = {
 }
 #: Shapes without area.
 _FLAT = ("polyline", "points", "cuboid", "skeleton")
+#: Pixels that the box of a mask may have.
+_MOST_PIXELS = 1 << 30
 _FRAME = re.compile(r"(?:frame_?)?0*(\d+)", re.IGNORECASE)
 _LABEL = re.compile(r"<label>\s*<name>([^<]*)</name>")
 
@@ -429,6 +431,8 @@ def _polygon(said: Mapping[str, str]) -> Shape:
 def _mask(said: Mapping[str, str]) -> Shape:
     """Return a mask: runs outside, inside, outside, ..., row by row, within its box."""
     left, top, width, height = (int(_number(said, key)) for key in ("left", "top", "width", "height"))
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"its box of {width} x {height} pixels is larger than any image")
     runs = np.array([int(run) for run in said["rle"].split(",")], np.int64)
     if (runs < 0).any() or width < 0 or height < 0 or int(runs.sum()) != width * height:
         raise ValueError(f"its runs do not fill its box of {width} x {height} pixels")

@@ -9,6 +9,7 @@ The files: https://github.com/wkentaro/labelme
 from __future__ import annotations
 
 import base64
+import codecs
 import math
 import re
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, c
 from segzoo.datasets.shapes import Box, Ellipse, Line, Polygon, Several, Stencil
 from segzoo.datasets.splits import check_split
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
-from segzoo.files import lines_of, read_words
+from segzoo.files import lines_of, read_words, regular
 from segzoo.images import read_bytes
 from segzoo.options import listed, many
 from segzoo.specs import Recognition
@@ -93,6 +94,7 @@ def labelme(
     root: str | os.PathLike[str],
     split: str = "train",
     *,
+    encoding: str = "",
     classes: Sequence[str] | str = (),
     overlapping: bool = False,
 ) -> AnnotatedImages:
@@ -105,6 +107,8 @@ def labelme(
         root: holds ``.json`` files, also in folders below; folders ``train``, ``val`` and ``test`` are the
             parts. Without those the images are divided by their names. One ``.json`` will do.
         split: ``train``, ``val``, ``test`` or ``all``.
+        encoding: of the files, such as ``gbk``: old versions on Windows wrote them in the code page of the
+            computer. By default UTF-8.
         classes: the labels that are trained, in this order; what has others is background. By default those
             in ``labels.txt``, one a line, or all labels of all files, sorted.
         overlapping: whether a pixel has the class of every shape that it lies in, instead of the last one's.
@@ -117,7 +121,8 @@ def labelme(
     root = Path(root)
     folder = root.parent if root.is_file() else root
     paths = [root] if root.is_file() else files_of(folder, ".json")
-    files = [_File(path) for path in paths]
+    _check_encoding(encoding)
+    files = [_File(path, encoding) for path in paths]
     others = [one for one in files if one.foreign]
     files = [one for one in files if not one.foreign]
     if not files:
@@ -126,6 +131,9 @@ def labelme(
     found = sorted({label for one in files for label in one.labels} - {IGNORED, BACKGROUND})
     if told:
         _check_told(told, files, folder)
+    damaged = [one for one in files if one.damage]
+    if damaged and not (told or found or classes):
+        raise FailureError(damaged[0].damage)
     if not (told or found or classes):
         raise OptionError(
             f"none of the {many(len(files), 'file')} of {root} has a labelled shape, so that there are no "
@@ -153,6 +161,8 @@ class _File:
 
     Attributes:
         path: the file.
+        encoding: of it; UTF-8 where it is empty.
+        damage: why it cannot be read; empty where it can.
         said: its ``imagePath``.
         size: (height, width), where it says them.
         holds_image: whether the image is inside.
@@ -164,6 +174,8 @@ class _File:
     """
 
     path: Path
+    encoding: str = ""
+    damage: str = ""
     said: str = ""
     size: tuple[int, int] | None = None
     holds_image: bool = False
@@ -175,9 +187,10 @@ class _File:
 
     def __post_init__(self) -> None:
         try:
-            data = json_text.read(self.path, most=_MOST_BYTES)
-        except (OSError, ValueError):
-            return  # It is an error of this one sample, raised when it is drawn.
+            data = _loaded(self.path, self.encoding)
+        except MaskError as error:
+            self.damage = str(error)  # It is an error of this one sample, raised when it is drawn.
+            return
         self.foreign = not isinstance(data, dict) or not {"shapes", "imagePath"} & set(data)
         if self.foreign:
             return
@@ -213,9 +226,11 @@ class _File:
         """Return the image with what lies in it."""
         stem = self.path.stem
         image = images.find(self.said, self.path.parent, stem=stem)
-        inside = partial(_image_inside, self.path) if image is None and self.holds_image else None
+        inside = (
+            partial(_image_inside, self.path, self.encoding) if image is None and self.holds_image else None
+        )
         lost = self.path.parent / (PurePosixPath(plain_path(self.said)).name or f"{stem}.jpg")
-        regions = partial(_regions, self.path, dict(index))
+        regions = partial(_regions, self.path, self.encoding, dict(index))
         return AnnotatedImage(name, part, image or lost, self.path, regions, self.size, inside)
 
 
@@ -251,6 +266,14 @@ def _remarks(
             "have no label: they are left out",
             "Give them a label in labelme, or delete them.",
             [one for file in files for one in file.bare],
+        ),
+        *counted(
+            "damaged",
+            "error",
+            "cannot be read",
+            next((one.damage for one in files if one.damage), ""),
+            [one.path.name for one in files if one.damage],
+            "JSON file",
         ),
         *counted(
             "other-files",
@@ -295,31 +318,59 @@ def _check_told(told: Sequence[str], files: Sequence[_File], folder: Path) -> No
             )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _check_encoding(encoding: str) -> None:
+    """Raise `OptionError` unless Python knows an encoding."""
     try:
-        data = json_text.read(path, most=_MOST_BYTES)
+        codecs.lookup(encoding or "utf-8")
+    except (LookupError, TypeError) as error:
+        raise OptionError(
+            f"encoding must be the name of one, such as gbk or cp1252, got {encoding!r}"
+        ) from error
+
+
+def _loaded(path: Path, encoding: str) -> Any:
+    """Return what a file says.
+
+    Raises:
+        MaskError: it cannot be read.
+    """
+    try:
+        if encoding:
+            return json_text.parse(regular(path).read_bytes().decode(encoding))
+        return json_text.read(path, most=_MOST_BYTES)
     except FileNotFoundError as error:
         raise MaskError(f"there is no {path} any more: put it back, or open the data set anew") from error
+    except UnicodeDecodeError as error:
+        raise MaskError(f"{path} is not in the encoding {encoding}: say another, or none") from error
     except (OSError, ValueError) as error:
+        if not encoding and isinstance(error.__cause__, UnicodeDecodeError):
+            raise MaskError(
+                f"{path} is not in UTF-8: old versions of labelme wrote files in the code page of Windows. "
+                "Say which, such as data.encoding=gbk or data.encoding=cp1252"
+            ) from error
         told = getattr(error, "strerror", None) or error
         raise MaskError(f"{path} cannot be read as JSON: {told}") from error
+
+
+def _read(path: Path, encoding: str) -> dict[str, Any]:
+    data = _loaded(path, encoding)
     shapes = data.get("shapes") if isinstance(data, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise MaskError(f"{path} is no file of labelme's: it has no list of shapes. Move it away")
     return data
 
 
-def _image_inside(path: Path) -> tuple[NDArray[Any], ImageInfo]:
+def _image_inside(path: Path, encoding: str) -> tuple[NDArray[Any], ImageInfo]:
     try:
-        return read_bytes(base64.b64decode(_read(path)["imageData"]), f"{path}: the image inside")
+        return read_bytes(base64.b64decode(_read(path, encoding)["imageData"]), f"{path}: the image inside")
     except (KeyError, TypeError, ValueError) as error:  # it is no text, or not base64
         raise ImageError(f"{path}: the image inside is damaged: {error}") from error
 
 
-def _regions(path: Path, index: Mapping[str, int]) -> list[Region]:
+def _regions(path: Path, encoding: str, index: Mapping[str, int]) -> list[Region]:
     """Return what lies in an image."""
     regions = []
-    for number, shape in enumerate(_read(path)["shapes"]):
+    for number, shape in enumerate(_read(path, encoding)["shapes"]):
         label = _label(shape)
         if label in (IGNORED, BACKGROUND) or label in index:
             drawn = _shape(path, number, shape)
