@@ -189,6 +189,15 @@ PARTS = {
 }
 
 
+def test_folders_that_nnunet_names_are_read_with_their_test_part_if_that_has_masks(tmp_path: Path) -> None:
+    tree(tmp_path, "imagesTr/{}_0000.png", "labelsTr/{}.png")
+    tree(tmp_path, "imagesTs/{}_0000.png")
+    assert FolderDataset(tmp_path, "all").names == [f"{one}_0000" for one in IDS]
+    assert len(FolderDataset(tmp_path, "test")) == 1
+    tree(tmp_path, "labelsTs/{}.png")
+    assert [len(FolderDataset(tmp_path, part)) for part in ("train", "test")] == [6, 6]
+
+
 @pytest.mark.parametrize("case", PARTS)
 @pytest.mark.parametrize("validation", ["val", "valid"])
 def test_parts_that_a_person_made_are_kept(tmp_path: Path, case: str, validation: str) -> None:

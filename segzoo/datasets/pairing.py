@@ -392,13 +392,15 @@ class _Search:
             if rest and len(images) == len(masks) == 1
             if self._list(images[0]).named and self._list(masks[0]).named
         }
-        parts = {rest: next(filter(None, map(part_of, rest.split("_"))), "") for rest in pairs}
+        if len(pairs) == 1 and "tr" in pairs:  # nnU-Net's name for all that has masks
+            return self._divided_inside(*pairs["tr"])
+        parts = {rest: _part_among(rest.split("_")) for rest in pairs}
         if not pairs or not all(parts.values()) or len(set(parts.values())) < len(parts):
             parts = dict.fromkeys(pairs, "")
         else:
             self.found.divided = True
             lone = [one for rest, (images, _) in sides.items() if rest not in pairs for one in images]
-            bare = [one for one in lone if any(map(part_of, side_of(one.name)[1].split("_")))]
+            bare = [one for one in lone if _part_among(side_of(one.name)[1].split("_"))]
             self.found.unlabelled = [path for one in bare for path in self._list(one).named.values()]
         order = sorted(pairs, key=lambda rest: SPLITS.index(parts[rest]) if parts[rest] else 0)
         return [self._place(parts[rest], rest, *pairs[rest]) for rest in order]
@@ -711,6 +713,12 @@ def _holds_folders(folder: Path) -> bool:
 def part_of(name: str) -> str:
     """Return the part that a folder is for by its name, such as ``val`` of ``Validation``; else nothing."""
     return _PARTS.get(re.sub(r"[-_ ]?\d+$", "", name.lower()), "")
+
+
+def _part_among(words: Sequence[str]) -> str:
+    """Return the part that words of a folder's name say; nnU-Net shortens them to ``Tr`` and ``Ts``."""
+    short = {"tr": "train", "ts": "test"}
+    return next(filter(None, (short.get(word, part_of(word)) for word in words)), "")
 
 
 def _named(folders: Sequence[Path], names: Sequence[str], more: Sequence[str]) -> Path | None:
