@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,18 +50,34 @@ class Lookup:
         if self.objects:
             wide = values.astype(np.int64)
             values = np.where((wide < self.objects) & self.bare, wide, wide // self.objects)
-        known, ignored = max(self.meaning), self.labels.ignore_index
-        assert ignored is not None or None not in self.meaning.values()
-        strange = self.labels.unused_index + 1
-        table = np.full(known + 2, strange, np.int32)
-        for value, index in self.meaning.items():
-            if value >= 0:  # Cityscapes' -1 is in no file; its place in the table is that of strange values.
-                table[value] = (ignored or 0) if index is None else index
-        classes = table[np.clip(values, -1, known + 1)]
+        table, strange = self._table
+        if values.dtype == np.uint8 and table.dtype == np.uint8:
+            # Several times as fast as indexing, which would first make each value a 64-bit index.
+            found = bytearray(values.tobytes()).translate(table[:256].tobytes())
+            classes = np.frombuffer(found, np.uint8).reshape(values.shape)
+        else:
+            # The entry before the first, and the one after the last, is that of all other values.
+            classes = table[np.clip(values, -1, len(table) - 1)]
         if (classes == strange).any():
-            found = listed(np.unique(values[classes == strange]).tolist())
-            raise MaskError(f"{where} holds the values {found}, which {self.source} does not name")
-        return classes.astype(self.labels.index_type)
+            others = listed(np.unique(values[classes == strange]).tolist())
+            raise MaskError(f"{where} holds the values {others}, which {self.source} does not name")
+        return classes.astype(self.labels.index_type, copy=False)
+
+    @cached_property
+    def _table(self) -> tuple[NDArray[Any], int]:
+        """The class of each value, and the number that stands for none; bytes where those will do."""
+        ignored = self.labels.ignore_index
+        assert ignored is not None or None not in self.meaning.values()
+        indices = {value: ignored or 0 if index is None else index for value, index in self.meaning.items()}
+        used = {*indices.values()}
+        free = [byte for byte in range(255, -1, -1) if byte not in used]
+        small = bool(free) and max(used) < 256
+        strange = free[0] if small else 1 << 16
+        length = max(257, max(indices) + 2)
+        table = np.full(length, strange, np.uint8 if small else np.int32)
+        for value, index in indices.items():
+            table[value] = index
+        return table, strange
 
 
 def check_partners(root: Path, alone: Sequence[Path], what: str) -> None:
