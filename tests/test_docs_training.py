@@ -324,7 +324,7 @@ def test_the_first_page_leads_from_a_folder_to_a_mask_and_a_score(photos, capsys
         "train --data photos",
         "train --resume runs/unet",
         "predict new.jpg --model runs/unet --out masks",
-        "evaluate runs/unet --data photos --split test",
+        "evaluate runs/unet",
     ):
         words = line.split()
         assert ("index.md", words) in typed(), f"docs/training/index.md does not show segzoo {line}"

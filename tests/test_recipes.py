@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
 from segzoo.training import Recipe
@@ -346,3 +348,19 @@ def test_lists_that_lie_too_deep_in_each_other_are_refused(tmp_path):
     file.write_text("data = " + "[" * 100_000 + "\n")
     with pytest.raises(OptionError, match="too deep"):
         read_recipe(file)
+
+
+def test_other_data_keeps_the_options_where_the_same_data_set_reads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "more"):
+        for part in ("images", "masks"):
+            (tmp_path / folder / part).mkdir(parents=True)
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / folder / part / "0.png")
+    (tmp_path / "mine.toml").write_text('[data]\nname = "photos"\nclasses = 4\nignore_index = 255\n')
+    options = {"classes": 4, "ignore_index": 255}
+    assert read_recipe("mine.toml", data="more").data_options == options
+    assert read_recipe("mine.toml", ["data.classes=5"], data="more").data_options == {**options, "classes": 5}
+    # A data set with a name has options of its own.
+    assert read_recipe("mine.toml", data="dsb2018").data_options == {}
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    assert read_recipe("mine.toml", data="more").data_options == options

@@ -12,7 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.errors import OptionError
+from segzoo import zoo
+from segzoo.errors import OptionError, UsageError
+from segzoo.recognition import chosen
 from segzoo.training.recipe.checks import check_recipe
 from segzoo.training.recipe.files import (
     RecipeText,
@@ -250,7 +252,8 @@ class Draft:
         name = value if setting.raw is None or isinstance(value, str) else setting.raw
         name = typed(key, name, str, getattr(Recipe, part, "photos"))
         if name != self.values[part]:
-            self.values[options] = {}
+            if part != "data" or not _alike(self.values[part], name):
+                self.values[options] = {}
             if part == "data":
                 self.values["root"] = None
         self.values[part] = name
@@ -286,6 +289,21 @@ def _open(value: Any) -> Any:
 
 def _is_name(path: KeyPath) -> bool:
     return path[0] in PARTS and path[1:] in ((), ("name",))
+
+
+def _alike(data: str, other: str) -> bool:
+    """Whether a recipe's options of its data are meant for other data too: files that one data set reads."""
+    named = zoo.registry("datasets")
+    if not data or data in named or other in named:
+        return False
+    try:
+        kind = chosen(other).name
+    except UsageError:  # it is not on this machine, or several data sets read it
+        return False
+    try:
+        return chosen(data).name == kind
+    except UsageError:  # what the recipe was written for may lie elsewhere
+        return True
 
 
 def _options(table: str) -> str:
