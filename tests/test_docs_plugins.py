@@ -63,6 +63,7 @@ NESTED = {
     "BandStatistics": "plain-data.md",
     "Resize": "plain-data.md",
     "Archive": "datasets.md",
+    "Recognition": "datasets.md",
 }
 PROTOCOLS = {
     "Encoder": "encoders.md",
@@ -125,7 +126,7 @@ def test_every_field_has_a_meaning_in_its_docstring() -> None:
 def test_every_protocol_is_on_the_page_of_its_kind() -> None:
     there = {(subject, page.name) for page, kind, subject in marks() if kind == "protocol"}
     assert there == {(f"segzoo.interfaces.{name}", page) for name, page in PROTOCOLS.items()}
-    known = {*PROTOCOLS, "Sample", "Progress", "ImageInfo", "GeoReference"}
+    known = {*PROTOCOLS, "Sample", "Progress", "ImageInfo", "GeoReference", "Remark"}
     assert set(public_names("segzoo.interfaces")) == known, "segzoo.interfaces has what no page describes"
 
 
