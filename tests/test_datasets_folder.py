@@ -14,9 +14,11 @@ from PIL import Image
 from test_datasets import write, write_pair
 
 from segzoo.build import open_dataset
+from segzoo.datasets import Pair, Pairs
 from segzoo.datasets.folder import FolderDataset
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.interfaces import Dataset
+from segzoo.specs import Labels
 
 
 def names(dataset):
@@ -362,3 +364,24 @@ def test_a_list_that_cannot_be_followed_says_where(tmp_path, text, told):
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(FailureError, match=told):
         FolderDataset(tmp_path, "all")
+
+
+def test_more_files_of_an_image_are_its_bands(tmp_path):
+    for name, size in (("a", (8, 10)), ("b", (8, 10)), ("small", (4, 4))):
+        Image.fromarray(np.full(size, ord(name[0]), np.uint8)).save(tmp_path / f"{name}.png")
+    Image.fromarray(np.ones((8, 10), np.uint8)).save(tmp_path / "mask.png")
+    labels = Labels(classes=("background", "cell"))
+
+    def sample(*others, bands=()):
+        channels = tuple(tmp_path / f"{name}.png" for name in others)
+        pair = Pair("a", tmp_path / "a.png", tmp_path / "mask.png", channels=channels, bands=bands)
+        assert pair.files == (pair.image, *channels, pair.mask)
+        return Pairs([pair], labels)[0]
+
+    assert sample("b").image[0, 0].tolist() == [ord("a"), ord("b")]
+    assert sample("b").info.bands == ("band 1", "band 2")
+    assert sample("b", bands=("red", "nir")).info.bands == ("red", "nir")
+    with pytest.raises(ImageError, match=r"small\.png is \(4, 4\).*must be of one size"):
+        sample("small")
+    with pytest.raises(ImageError, match="have 2 bands, and 3 are named: x, y, z"):
+        sample("b", bands=("x", "y", "z"))
