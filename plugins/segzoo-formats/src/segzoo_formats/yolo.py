@@ -54,7 +54,10 @@ SPLITS = ("train", "val", "test", "all")
 #: Files that name the classes, one a line, where no YAML file does.
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/obj.names")
 _YAML, _DARKNET = (".yaml", ".yml"), ".data"
-_LARGEST_YAML = 4 << 20
+#: Bytes; that of 365 classes has ten thousand.
+_LARGEST_YAML = 512 << 10
+#: Takes values as text alone: to YAML, a class that is called `no` is a truth value. That of C is faster.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 #: Label files that are looked into to tell outlines from boxes.
 _LOOK = 50
 #: Shares of the image beyond this are no shares, but pixels.
@@ -235,9 +238,9 @@ def _project(root: Path) -> _Project:
 def _from_yaml(path: Path) -> _Project:
     try:
         if path.suffix.lower() not in _YAML or path.stat().st_size > _LARGEST_YAML:
-            raise _OtherError(f"{path} is no YAML file of at most {_LARGEST_YAML >> 20} MB")
-        # As text alone: to YAML, a class that is called `no` is a truth value.
-        data = yaml.load(readable(read_words(path)), Loader=yaml.BaseLoader)
+            raise _OtherError(f"{path} is no YAML file of at most {_LARGEST_YAML >> 10} kB")
+        text = readable(read_words(path))
+        data = yaml.load(text, Loader=_LOADER) if "train" in text else None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise _OtherError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(data, dict) or "train" not in data or not {"names", "nc"} & {*data}:
