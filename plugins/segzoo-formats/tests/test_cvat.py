@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.recognition import recognise
+from segzoo.testing import check_dataset
 
 SIZE = (12, 16)
 META = """<?xml version="1.0" encoding="utf-8"?>
@@ -202,3 +204,22 @@ def test_files_of_cvat_itself_are_read(folder, names, told):
     assert told in {one.told for one in recognise(root)}
     data = opened(root)
     assert len(list(data)) == names
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_the_data_set_keeps_what_data_sets_promise(tmp_path, overlapping):
+    files = [f"images/{number}.png" for number in range(8)]
+    box = '<box label="dog" xtl="5" ytl="5" xbr="10" ybr="10"/>'
+    write(tmp_path, *(image(f"{number}.png", SQUARE, box) for number in range(8)), files=files)
+    check_dataset("cvat", root=tmp_path, overlapping=overlapping)
+
+
+def test_polygons_cover_the_pixels_that_pycocotools_gives_cvats_own_masks(tmp_path):
+    random, size = np.random.default_rng(0), (40, 60)
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "a.png")
+    for _ in range(20):
+        corners = random.uniform(-5, 65, (random.integers(3, 9), 2)).round(2)
+        points = ";".join(f"{x},{y}" for x, y in corners)
+        write(tmp_path, image("a.png", f'<polygon label="cat" points="{points}"/>', size=size), files=())
+        wanted = coco_mask.decode(coco_mask.frPyObjects([corners.ravel().tolist()], *size))[..., 0]
+        np.testing.assert_array_equal(opened(tmp_path)[0].mask, wanted)
