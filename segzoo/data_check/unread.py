@@ -67,7 +67,8 @@ _KINDS = (
     _Kind(
         "columnar file",
         (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb"),
-        "They are not read as files. A data set on the Hugging Face Hub opens as --data hf:ORG/NAME.",
+        "They are not read as files. A data set on the Hugging Face Hub opens as --data hf:ORG/NAME, a "
+        "folder of its Parquet files as --data hf:./FOLDER.",
     ),
     _Kind(
         "drawing file",

@@ -129,6 +129,13 @@ def test_2012_is_recognised_by_the_names_of_its_images_wherever_it_lies(tmp_path
     assert open_dataset("voc2012", root=reading.root, split="val").names == NAMES[7:]
 
 
+def test_the_whole_of_2012_is_nobody_s_own(tmp_path):
+    write(tmp_path, ["2007_000032"], {"train": ["2007_000032"], "val": ["2008_000001"]})
+    for number in range(1000):
+        (tmp_path / f"SegmentationClass/2008_{number:06}.png").touch()
+    assert [one.name for one in recognise(tmp_path) if one.name != "folder"] == ["voc2012"]
+
+
 def test_what_may_be_2012_or_somebody_s_own_masks_is_named_and_not_guessed(tmp_path):
     write(tmp_path / "voc", NAMES, {"train": NAMES[:7], "val": NAMES[7:]})
     with pytest.raises(OptionError, match=r"--data voc-masks .*\n.*--data voc2012 "):

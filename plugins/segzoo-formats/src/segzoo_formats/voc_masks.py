@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -75,13 +76,16 @@ VOC_CLASSES = [
 ]
 #: The value of what counts for nothing.
 _VOID = 255
+#: Pascal VOC 2012 has 2,913 masks, and this is the first; a part of it has as many at least.
+_FIRST_2012, _FEWEST_2012 = "2007_000032", 1000
 _OWN_NAME = re.compile(r"20(?:0[7-9]|1[0-2])_\d{6}")
 
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``SegmentationClass`` beside ``JPEGImages`` or a label map, here or in ``VOCdevkit``."""
     inner = ["", *glance.folders(), *(f"VOCdevkit/{name}" for name in glance.folders("VOCdevkit"))]
-    places = [glance.folder / one for one in inner if _is_root(glance, one)]
+    found = [one for one in inner if _is_root(glance, one) and not _is_voc_2012(glance, one)]
+    places = [glance.folder / one for one in found]
     if glance.file or len(places) != 1:  # two data sets side by side are not one
         return None
     root = places[0]
@@ -96,6 +100,17 @@ def recognise(glance: Glance) -> Recognition | None:
 def _is_root(glance: Glance, inner: str) -> bool:
     named = any(glance.has(f"{inner}/{name}".lstrip("/")) for name in (_IMAGES, _LABEL_MAP))
     return named and any(glance.files("*.png", f"{inner}/{masks}".lstrip("/")) for masks in _MASKS)
+
+
+def _is_voc_2012(glance: Glance, inner: str) -> bool:
+    """Whether this is Pascal VOC 2012 itself, beyond doubt, and the plug-in that has it is there to read it."""
+    names = [path.stem for path in glance.files("*.png", f"{inner}/SegmentationClass".lstrip("/"))]
+    return (
+        len(names) >= _FEWEST_2012
+        and names[0] == _FIRST_2012
+        and all(map(_OWN_NAME.fullmatch, names))
+        and find_spec("segzoo_voc") is not None
+    )
 
 
 def voc_masks(
