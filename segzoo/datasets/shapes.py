@@ -87,7 +87,11 @@ class Polygon:
 
 @dataclass(frozen=True, eq=False)
 class Several:
-    """Shapes that are one region: every pixel that any of them covers."""
+    """Shapes that are one region: every pixel that any of them covers.
+
+    Attributes:
+        shapes: the shapes.
+    """
 
     shapes: Sequence[Shape]
 

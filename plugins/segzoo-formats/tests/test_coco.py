@@ -530,3 +530,11 @@ def test_the_doctor_leaves_objects_that_lie_apart_one_class_a_pixel(tmp_path):
     report = check_data(written(tmp_path, *notes, images=images))
     assert "overlap" not in {one.kind for one in report.findings}
     assert "overlapping" not in report.command
+
+
+@shared
+def test_the_images_of_label_studios_file_of_coco_are_named_where_they_are_missing():
+    root = SHARED / "formats/label_studio_sdk/test_import_coco"
+    assert [one.told for one in recognise(root)] == ["COCO instances, 2 classes"]
+    with pytest.raises(FailureError, match=r"2 of the 2 images .* not there: image1\.jpg, image2\.jpg"):
+        opened(root)
