@@ -135,10 +135,19 @@ READ = {
         partial(ill.folder, images="valid/images/{}.png", masks="valid/masks/{}.png"),
     ),
     "other folders": (
-        "data.images=JPEGImages data.masks=SegmentationClass",
-        partial(ill.folder, images="JPEGImages/{}.png", masks="SegmentationClass/{}.png"),
+        "data.images=shots data.masks=drawn",
+        partial(ill.folder, images="shots/{}.png", masks="drawn/{}.png"),
     ),
     "_mask": ("", partial(ill.folder, masks="masks/{}_mask.png")),
+    "both sides": (
+        "data.image_suffix=_image data.mask_suffix=_annotation",
+        partial(ill.folder, images="images/{}_image.png", masks="masks/{}_annotation.png"),
+    ),
+    "words in front": (
+        "data.image_prefix=t data.mask_prefix=man_seg data.mask_suffix=",
+        partial(ill.folder, images="images/t{}.png", masks="masks/man_seg{}.png"),
+    ),
+    "side by side": ("", partial(ill.folder, images="{}.png", masks="{}_mask.png")),
     "_gt": ("data.mask_suffix=_gt", partial(ill.folder, masks="masks/{}_gt.png")),
     "a file a class": ("data.per_class=true data.classes=background,cell,edge", ill.layered),
     "indices": ("data.classes=3", partial(ill.folder, mask=lambda n: ill.disc(n, 2))),
