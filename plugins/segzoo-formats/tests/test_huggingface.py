@@ -177,6 +177,7 @@ def test_a_folder_of_images_with_a_table_is_read(tmp_path):
         Image.fromarray(MASK).save(root / f"{number}_mask.png")
         lines.append(f"{number}.png,{number}_mask.png")
     (root / "metadata.csv").write_text("\n".join(lines) + "\n")
+    assert [one.name for one in recognise(tmp_path) if one.name != "folder"] == ["huggingface"]
     dataset = open_dataset(f"hf:{tmp_path}", split="all")
     np.testing.assert_array_equal(dataset[3].mask, MASK)
 

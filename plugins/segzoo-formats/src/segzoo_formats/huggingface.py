@@ -59,6 +59,9 @@ _LOOKED_AT = 50
 #: Rows that a stream skips to come to the next sample; more are another order.
 _MOST_SKIPPED = 256
 _END_OF_FILE = 1 << 16
+_MOST_FOLDERS = 16
+#: A column of files besides that of images, in the table of a folder of images.
+_MASK_COLUMN = re.compile(rf"\b(?:{'|'.join(_MASKS)})_file_name\b")
 
 _logger = logging.getLogger(__name__)
 
@@ -75,10 +78,15 @@ def _look(glance: Glance) -> Recognition | None:
     saved = [glance.folder / part / "dataset_info.json" for part in parts if glance.has(f"{part}/state.json")]
     if saved and _says_masks(glance.head(saved[0])):
         return Recognition(told="a data set of the library datasets, as save_to_disk writes it")
-    files = [*glance.files("*.parquet"), *glance.files("*.parquet", "data")]
-    if not files or not _says_masks(_end(files[0])):
-        return None
-    return Recognition(told=f"a data set of the library datasets, {many(len(files), 'Parquet file')}")
+    folders = (".", *glance.folders()[:_MOST_FOLDERS])
+    files = [path for inner in folders for path in glance.files("*.parquet", inner)]
+    if files and _says_masks(_end(files[0])):
+        return Recognition(told=f"a data set of the library datasets, {many(len(files), 'Parquet file')}")
+    tables = [path for inner in folders for path in glance.files("metadata.*", inner)]
+    if tables and _MASK_COLUMN.search(glance.head(tables[0]).partition("\n")[0]):
+        told = f"a folder of images of the library datasets, masks as {tables[0].name} says"
+        return Recognition(told=told)
+    return None
 
 
 def _says_masks(features: str) -> bool:

@@ -103,7 +103,7 @@ def _is_root(glance: Glance, inner: str) -> bool:
 
 
 def _is_voc_2012(glance: Glance, inner: str) -> bool:
-    """Whether this is Pascal VOC 2012 itself, beyond doubt, and the plug-in that has it is there to read it."""
+    """Whether this is Pascal VOC 2012 itself, beyond doubt, and the plug-in that reads it is installed."""
     names = [path.stem for path in glance.files("*.png", f"{inner}/SegmentationClass".lstrip("/"))]
     return (
         len(names) >= _FEWEST_2012
