@@ -203,15 +203,17 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
         f"{name}: {share:.1%} of the pixels that have a class have several" for name, share in shares.items()
     )
     if overlaps.meant:
-        told, one, later = f"{what}, and they overlap {where}", "With data.per_class=true", "classes"
+        told, one = f"{what}, and they overlap {where}", "With data.per_class=true"
+        top = "and later classes would cover earlier ones"
         if overlaps.objects:
-            told, one, later = f"objects of different classes overlap {where}", "Without", "objects"
+            told, one = f"objects of different classes overlap {where}", "Without"
+            top = "that of the object on top"
         return Finding(
             kind="overlap",
             severity="note",
             what=told,
             advice=f"Pass {options}: a pixel may then have several classes, or none. {one} it would have "
-            f"one, and later {later} would cover earlier ones.",
+            f"one, {top}.",
             count=len(shares),
             examples=examples[:_SHOWN],
         )

@@ -322,11 +322,14 @@ def test_files_that_are_none_of_cocos_are_refused(tmp_path):
 def test_of_several_files_the_person_says_which(tmp_path):
     written(tmp_path, note(1, 3, [SQUARE]), name="one.json")
     written(tmp_path, note(1, 7, [OTHER]), name="two.json", images=("b.png",))
-    with pytest.raises(OptionError, match=r"2 files .* one\.json, two\.json. Say which: ann"):
+    with pytest.raises(OptionError, match=r"2 files .* one\.json, two\.json. Say which with data\.ann"):
         opened(tmp_path)
     assert opened(tmp_path, annotations="two.json").names == ["b"]
     assert opened(tmp_path, annotations="*.json").names == ["a", "b"]
-    assert recognise(tmp_path)[0].told == "COCO instances in 2 files, of which annotations=one.json takes one"
+    assert (
+        recognise(tmp_path)[0].told
+        == "COCO instances in 2 files, of which data.annotations=one.json takes one"
+    )
     assert opened(tmp_path / "one.json").names == ["a"]
 
 
@@ -343,7 +346,7 @@ def test_captions_boxes_and_the_like_are_no_masks(tmp_path):
     (reading,) = recognise(tmp_path)
     assert reading.told == (
         "COCO instances, 2 classes, train and val as the files say; there is stuff and person_keypoints too, "
-        "such as annotations=annotations/stuff_*.json"
+        "such as data.annotations=annotations/stuff_*.json"
     )
     assert (opened(tmp_path, "val")[0].mask == 1).sum() == 25
     assert (opened(tmp_path, "val", annotations="annotations/stuff_*.json")[0].mask == 1).sum() == 16

@@ -140,7 +140,7 @@ def recognise(glance: Glance) -> Recognition | None:
     except OptionError:
         names = [path.relative_to(glance.folder).as_posix() for path in found[kind]]
         return Recognition(
-            told=f"{MASKS[kind]} in {len(names)} files, of which annotations={names[0]} takes one"
+            told=f"{MASKS[kind]} in {len(names)} files, of which data.annotations={names[0]} takes one"
         )
     texts = [glance.samples(file.path) for file in files]
     if any(map(_EMPTY.search, texts)) and not any(map(_FULL.search, texts)):
@@ -154,7 +154,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if others:
         first = found[others[0]][0].relative_to(glance.folder)
         pattern = first.with_name(f"{others[0]}_*.json" if first.name.startswith(others[0]) else first.name)
-        said += f"; there is {' and '.join(others)} too, such as annotations={pattern.as_posix()}"
+        said += f"; there is {' and '.join(others)} too, such as data.annotations={pattern.as_posix()}"
     return Recognition(told=said)
 
 

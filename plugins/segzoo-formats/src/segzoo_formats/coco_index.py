@@ -105,7 +105,7 @@ def chosen_files(glance: Glance, told: str) -> list[File]:
     if told:
         paths = sorted(root.glob(told)) if "*" in told else [root / told]
         if not paths:
-            raise FailureError(f"no file of {root} matches annotations={told!r}")
+            raise FailureError(f"no file of {root} matches the annotations {told!r}")
         files = [File(path, _part(path.relative_to(root))) for path in paths]
         # One file that is named holds all there is, whatever it is called; so do files that say no part.
         named = Counter(file.part for file in files)
@@ -131,8 +131,8 @@ def chosen_files(glance: Glance, told: str) -> list[File]:
     if several:
         names = [path.relative_to(root).as_posix() for path in several]
         raise OptionError(
-            f"{root} has {len(several)} files of COCO's where one is needed: {listed(names)}. Say which: "
-            f"annotations={names[0]!r}, or a pattern for all of them, annotations='*.json'"
+            f"{root} has {len(several)} files of COCO's where one is needed: {listed(names)}. Say which with "
+            f"data.annotations={names[0]} (in Python annotations=); data.annotations='*.json' takes all"
         )
     return [File(parts[part][0], part) for part in (*FOLDERS, "") if part in parts]
 
