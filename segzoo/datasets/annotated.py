@@ -257,7 +257,7 @@ def class_labels(
     Args:
         found: names of all classes that the files list, in their order.
         wanted: those that are trained, in this order; all of them where empty. What belongs to others is
-            background.
+            background, which may be among them.
         overlapping: whether a pixel may have several classes.
         source: the file or folder, for the error.
 
@@ -267,7 +267,7 @@ def class_labels(
     if isinstance(wanted, str):
         wanted = [name.strip() for name in wanted.split(",") if name.strip()]
     for name in wanted:
-        if name not in found:
+        if name not in found and name != "background":
             raise OptionError(f"{source} has no class {name!r}{did_you_mean(name, found)}")
     names = tuple(name for name in tuple(wanted) or tuple(found) if name != "background")
     labels = Labels(classes=names if overlapping else ("background", *names), overlapping=overlapping)

@@ -59,6 +59,8 @@ def test_classes_may_be_some_and_the_rest_is_background(tmp_path):
     data = opened(export(tmp_path), classes="long bolt")
     assert data.labels.classes == ("background", "long bolt")
     assert [data[0].mask[at] for at in ((0, 0), (4, 4), (8, 8))] == [0, 0, 1]
+    for table, words in ((TABLE, "background,nut"), (TABLE.replace("back", "_Back"), "background, nut")):
+        assert opened(export(tmp_path, table=table), classes=words).labels.classes == ("background", "nut")
     with pytest.raises(OptionError, match="has no class 'bolt'"):
         opened(tmp_path, classes=["bolt"])
 

@@ -76,7 +76,9 @@ def class_lookup(
         index = {number: place for place, number in enumerate(numbers)}
     else:
         found = [names[number] for number in numbers if number != background]
-        labels = class_labels(found, classes, source=source)
+        words = classes.split(",") if isinstance(classes, str) else classes
+        wanted = [word.strip() for word in words if background is None or word.strip() != names[background]]
+        labels = class_labels(found, wanted, source=source)
         index = {
             number: labels.classes.index(name) if name in labels.classes and number != background else 0
             for number, name in names.items()
