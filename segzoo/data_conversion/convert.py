@@ -33,10 +33,10 @@ from segzoo.data_conversion.targets import (
 )
 from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.splits import FOLDERS
-from segzoo.errors import FailureError, OptionError, SegzooError
+from segzoo.errors import FailureError, ImageError, OptionError, SegzooError
 from segzoo.files import Keeping, keep_apart, whole_file, whole_files, writable, writing
 from segzoo.images import has_suffix, readable_suffixes
-from segzoo.options import check_choice, check_number
+from segzoo.options import check_choice, check_number, many
 from segzoo.printing import as_json, bar
 from segzoo.recognition import chosen
 
@@ -104,8 +104,8 @@ def convert_data(
 
     Raises:
         OptionError: the format cannot hold the classes, or the data can be read in several ways.
-        FailureError: the folder holds something else, a file cannot be written, or images cannot be linked.
-        ImageError, MaskError: a sample cannot be read; what was written until then stays.
+        FailureError: the folder holds something else, a file cannot be written, images cannot be linked, or
+            samples cannot be read; the text names them, and the others are written all the same.
     """
     check_choice("to", to, FORMATS)
     check_number("simplify", simplify)
@@ -122,13 +122,21 @@ def convert_data(
     with bar(
         what=f"to {to}", unit="image", shown=progress, total=len(names), initial=len(record.done)
     ) as shown:
-        before = 0
+        before, failed = 0, list[str]()
         for part, index, name in names:
             if record.has(part, name):
                 before += 1
                 continue
-            _write(folder, target, record, datasets[part], part, index, name, link=link)
+            try:
+                _write(folder, target, record, datasets[part], part, index, name, link=link)
+            except ImageError as error:
+                failed.append(str(error))
             shown.update()
+    if failed:
+        told = (
+            f"{many(len(failed), 'sample')} cannot be read, so {folder} is not complete. Mend the files and "
+        )
+        raise FailureError("\n".join([f"{told}run the same command again: it goes on from here", *failed]))
     counts = {part: len(one) for part, one in datasets.items()}
     keys = [(part, name) for part, _, name in names]
 

@@ -195,7 +195,7 @@ class YoloTarget:
     reader = "yolo"
 
     def __init__(self, labels: Labels, simplify: float) -> None:
-        self._labels, self._simplify = labels, simplify
+        self._labels, self._simplify, self._alone = labels, simplify, False
 
     def image(self, part: str, name: str, suffix: str) -> str:
         """Return where an image lies below the folder."""
@@ -213,6 +213,7 @@ class YoloTarget:
     ) -> Mapping[str, Callable[[BinaryIO], object]]:
         """Return what writes ``data.yaml``."""
         folders = {part: f"images/{part}" for part in parts}
+        self._alone = "val" not in folders
         return {"data.yaml": lambda file: file.write(data_yaml(self._labels, folders))}
 
     def options(self) -> list[str]:
@@ -220,10 +221,11 @@ class YoloTarget:
         return ["data.overlapping=true"] if self._labels.overlapping else []
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
-        """Return how many regions count for nothing, which YOLO cannot say."""
+        """Return how many regions count for nothing, and whether a part is missing."""
         count = sum(one.told for one in entries)
         said = f"{many(count, 'region', 'count')} for nothing, which YOLO cannot say: background there"
-        return [said] if count else []
+        alone = "there is no part val, which Ultralytics asks for: add one to data.yaml before it trains"
+        return [*([said] if count else []), *([alone] if self._alone else [])]
 
 
 class FolderTarget:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from segzoo.build import open_dataset
 from segzoo.cli import run
 from segzoo.data_conversion import convert as converting
 from segzoo.data_conversion import convert_data
-from segzoo.errors import FailureError, MaskError, OptionError
+from segzoo.errors import FailureError, OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,10 +176,24 @@ def test_nothing_of_others_is_replaced(folder, tmp_path):
         convert_data(str(folder), folder / "train/images/out", "coco", options=OPTIONS)
 
 
-def test_a_sample_that_cannot_be_read_stops_it_and_names_the_file(folder, tmp_path):
-    (folder / "val/masks/É.png").write_bytes(b"no")
-    with pytest.raises(MaskError, match="É"):
+def test_samples_that_cannot_be_read_are_named_and_the_others_are_done(folder, tmp_path):
+    path = folder / "val/masks/É.png"
+    whole = path.read_bytes()
+    path.write_bytes(b"no")
+    with pytest.raises(FailureError, match=r"1 sample cannot be read.*\n.*É\.png"):
         convert_data(str(folder), tmp_path / "out", "coco", options=OPTIONS)
+    assert not list((tmp_path / "out").glob("annotations/*"))
+    path.write_bytes(whole)
+    done = convert_data(str(folder), tmp_path / "out", "coco", options=OPTIONS)
+    assert done.before == 4
+    assert same(samples(folder, **OPTIONS), samples(done.folder))
+
+
+def test_yolo_without_a_val_part_says_so(folder, tmp_path):
+    shutil.rmtree(folder / "val")
+    done = convert_data(str(folder), tmp_path / "out", "yolo", options=OPTIONS)
+    assert done.parts == {"train": 3, "test": 1}
+    assert any("there is no part val" in note for note in done.notes)
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo", "folder"])

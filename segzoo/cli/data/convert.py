@@ -59,7 +59,11 @@ def command(data: str, out: str, settings: tuple[str, ...], **options: Any) -> N
     if settings:
         recipe, _ = data_recipe(data, options["root"], settings)
         reading = {"options": recipe.data_options, "parts": divided_parts(recipe)}
-    found = convert_data(data, out, options.pop("to"), **reading, **options)
+    try:
+        found = convert_data(data, out, options.pop("to"), **reading, **options)
+    except KeyboardInterrupt:
+        echo("stopped: the same command goes on from here", err=True)
+        raise
     if found.before:
         echo(f"{found.before:,} were done before")
     parts = ", ".join(f"{part} {count:,}" for part, count in found.parts.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from segzoo.prediction.outputs.simplifying import kept_corners
 from segzoo.prediction.postprocessing import find_components
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: (1, 1). ``pixels``: through the outermost pixels of the object, of which the first is (0, 0): for programs
 #: that draw the line of a polygon too, such as OpenCV and Pillow.
 Course = Literal["edges", "pixels"]
+#: Pixels of a sheet on which objects are traced together.
+_SHEET = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,19 +104,50 @@ def outline_regions(
     found: list[Outline] = []
     for label, top, left, inside in regions:
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        if not len(rows):
-            continue
-        inside = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        top, left = top + int(rows[0]), left + int(columns[0])
-        if not trace:
-            found.append(Outline(label, top, left, inside, []))
-            continue
-        pieces = find_components(inside, connectivity)
-        wanted = np.cumsum(pieces.classes > 0) * (pieces.classes > 0)
-        traced = trace_polygons(wanted[pieces.numbers], connectivity)
-        moved = [[ring + np.array([left, top]) for ring in rings] for rings in traced]
-        found.append(Outline(label, top, left, inside, _drawn(moved, simplify, course)))
-    return found
+        if len(rows):
+            inside = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            found.append(Outline(label, top + int(rows[0]), left + int(columns[0]), inside, []))
+    if not trace:
+        return found
+    polygons: list[list[Ring]] = []
+    owners: list[int] = []
+    for some in _sheets(found):
+        for owner, rings in _traced(found, some, connectivity):
+            owners.append(owner)
+            polygons.append(rings)
+    pieces: list[list[Sequence[Ring]]] = [[] for _ in found]
+    for owner, rings in zip(owners, _drawn(polygons, simplify, course), strict=True):
+        pieces[owner].append(rings)
+    return [replace(one, polygons=mine) for one, mine in zip(found, pieces, strict=True)]
+
+
+def _sheets(found: Sequence[Outline]) -> Iterator[range]:
+    """Yield runs of objects that are traced together, one below the other on a sheet of limited size."""
+    first = width = height = 0
+    for number, one in enumerate(found):
+        rows, columns = one.inside.shape
+        if number > first and max(width, columns) * (height + rows + 1) > _SHEET:
+            yield range(first, number)
+            first, width, height = number, 0, 0
+        width, height = max(width, columns), height + rows + 1
+    if found:
+        yield range(first, len(found))
+
+
+def _traced(found: Sequence[Outline], some: range, connectivity: int) -> Iterator[tuple[int, list[Ring]]]:
+    """Yield the rings of each piece of some objects, with the number of the object."""
+    shapes = [found[number].inside.shape for number in some]
+    tops = np.cumsum([0, *(rows + 1 for rows, _ in shapes)])
+    sheet = np.zeros((int(tops[-1]), max(columns for _, columns in shapes)), np.uint8)
+    for number, top, (rows, columns) in zip(some, tops.tolist(), shapes, strict=False):
+        sheet[top : top + rows, :columns] = found[number].inside
+    pieces = find_components(sheet, connectivity)
+    wanted = np.cumsum(pieces.classes > 0) * (pieces.classes > 0)
+    for rings in trace_polygons(wanted[pieces.numbers], connectivity):
+        place = int(np.searchsorted(tops, rings[0][:, 1].min(), "right")) - 1
+        one = found[some[place]]
+        shift = np.array([one.left, one.top - int(tops[place])])
+        yield some[place], [ring + shift for ring in rings]
 
 
 def _drawn(polygons: Sequence[Sequence[Ring]], simplify: float, course: Course) -> list[list[Ring]]:
