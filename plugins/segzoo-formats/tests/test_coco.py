@@ -146,6 +146,7 @@ def test_images_that_are_listed_and_gone_are_named(tmp_path):
         ([[1, 2, 3, None, 5, 6]], "a polygon is a list"),
         ([[1, 2, 3, 4, 5, 6, 7]], "a polygon is a list"),
         ([{"x": 1, "y": 2}], "a polygon is a list"),
+        (5, "a polygon is a list"),
         ({"size": [5, 5], "counts": [25]}, "its runs are of an image of"),
         ({"size": list(SIZE), "counts": [5]}, "do not fill the image"),
         ({"size": list(SIZE), "counts": [-1, 193]}, "do not fill the image"),
@@ -184,6 +185,10 @@ def test_what_lies_in_a_box_without_an_outline_counts_for_nothing(tmp_path):
     data = opened(written(tmp_path, *notes))
     assert ((data[0].mask == 1).sum(), (data[0].mask == 255).sum()) == (25, 64 - 9 + 4)
     assert said(data)["boxes-only"].count == 2
+    (tmp_path / "c").mkdir()
+    wrong = opened(written(tmp_path / "c", notes[0], note(4, 7, [], bbox=["NaN", 0, 1, 1])))
+    with pytest.raises(MaskError, match=r"annotation 4 of a\.png has neither an outline nor a box"):
+        wrong[0]
     (tmp_path / "b").mkdir()
     with pytest.raises(FailureError, match=r"none of the 2 objects has an outline, they are boxes"):
         opened(written(tmp_path / "b", *notes[1:]))

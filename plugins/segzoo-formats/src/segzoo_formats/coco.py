@@ -166,9 +166,9 @@ def _folder(root: Path) -> Path:
 
 def _class_count(text: str) -> int:
     """Return how many classes a file seems to have, without Roboflow's supercategory; 0 where unknown."""
-    rows = seen_categories(text) or []
-    parents = {row.get("supercategory") for row in rows}
-    return sum(row.get("supercategory") != "none" or row["name"] not in parents for row in rows)
+    found = (seen_categories(text) or {}).values()
+    parents = {one.parent for one in found}
+    return sum(one.parent != "none" or one.name not in parents for one in found)
 
 
 class _Names:

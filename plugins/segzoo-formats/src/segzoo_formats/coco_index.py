@@ -239,8 +239,7 @@ def _index(path: Path, _time: int, _size: int) -> Index:
             if key == "images":
                 _add_image(index, value)
             elif key == "categories":
-                name = Category(str(value.get("name")), str(value.get("supercategory") or ""))
-                index.categories[_id(index, key, value.get("id"))] = name
+                index.categories[_id(index, key, value.get("id"))] = _category(value)
             else:
                 annotations.add(value, start, stop, file)
     if missing:
@@ -372,13 +371,11 @@ def _outer_corner(box: Any) -> tuple[float, float] | None:
 
 def categories_of(path: Path) -> Mapping[Any, Category]:
     """Return the categories of a file, from its beginning or its end where they are seen there."""
-    rows = seen_categories(Glance(path).samples(path))
-    if rows is None:
-        return indexed(path).categories
-    return {row["id"]: Category(str(row["name"]), str(row.get("supercategory") or "")) for row in rows}
+    seen = seen_categories(Glance(path).samples(path))
+    return indexed(path).categories if seen is None else seen
 
 
-def seen_categories(text: str) -> list[dict[str, Any]] | None:
+def seen_categories(text: str) -> dict[Any, Category] | None:
     """Return the categories that a part of a file's text holds; ``None`` where it does not hold them all."""
     for match in _CATEGORIES.finditer(text):
         try:
@@ -387,8 +384,12 @@ def seen_categories(text: str) -> list[dict[str, Any]] | None:
             continue
         usable = [isinstance(row, dict) and isinstance(row.get("id"), int | str) for row in rows]
         if rows and all(usable) and all("name" in row for row in rows):
-            return rows
+            return {row["id"]: _category(row) for row in rows}
     return None
+
+
+def _category(row: Mapping[str, Any]) -> Category:
+    return Category(str(row.get("name")), str(row.get("supercategory") or ""))
 
 
 def mask_file(path: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,15 +64,17 @@ def regions_of(sources: Sequence[Source], image: str, size: tuple[int, int] | No
 
 def _box(box: Any, where: str) -> Box:
     try:
-        x, y, width, height = (float(value) for value in box)
-    except (TypeError, ValueError) as error:
+        x, y, width, height = np.array(box, np.float64).tolist()
+        if not math.isfinite(x + y + width + height):
+            raise ValueError("not finite")
+    except (TypeError, ValueError, OverflowError) as error:
         raise MaskError(f"{where} has neither an outline nor a box: take it out, or draw it") from error
     return Box(x, y, x + width, y + height)
 
 
 def _polygons(rings: Any, where: str) -> Shape:
     """Return the polygons ``[[x, y, x, y, ...], ...]`` as one region; those of two points have no area."""
-    if isinstance(rings, list) and not isinstance(rings[0], list):
+    if not isinstance(rings, list) or not isinstance(rings[0], list):
         rings = [rings]
     shapes = []
     for ring in rings:
