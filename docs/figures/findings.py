@@ -28,7 +28,18 @@ _CODE = re.compile(
 #: What is made, and what the doctor should find there.
 CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "names": (ill.badly_named, ("unpaired-images", "unpaired-masks", "ambiguous", "ignored")),
-    "suffix": (partial(ill.folder, masks="masks/{}_gt.png"), ("suffix",)),
+    "varying": (partial(ill.folder, masks="masks/{}_gt.png"), ("pairing",)),
+    "choice": (ill.two_sets, ("choice",)),
+    "groups": (partial(ill.pieces, wholes=4), ("groups",)),
+    "film": (partial(ill.pieces, wholes=1), ("one-group",)),
+    "listed": (ill.listed, ("missing",)),
+    "beside": (ill.beside, ("beside",)),
+    "parts": (ill.in_parts, ("no-val", "unlabelled")),
+    "lists": (ill.in_lists, ("unlisted",)),
+    "gone": (partial(ill.annotated, gone=True), ("not-opened",)),
+    "mixed": (partial(ill.annotated, masks=True), ("readings",)),
+    "nothing": (lambda root: root.mkdir(), ("unrecognised",)),
+    "strange": (ill.strange, ("uniform", "outliers")),
     "folders": (partial(ill.folder, images="Photos/{}.png", masks="annotations/{}.png"), ("folders",)),
     "together": (partial(ill.folder, images="{}.png", masks="{}_mask.png"), ("together",)),
     "few": (
@@ -37,8 +48,7 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "layers": (ill.layered, ("layers",)),
     "overlap": (ill.overlapped, ("overlap",)),
-    "photos": (ill.membranes, ("recognised",)),
-    "stacks": (ill.stacked, ("stacks", "uneven-stacks")),
+    "stacks": (ill.stacked, ("stacks", "uneven-stacks", "unpaired")),
     "unlike": (ill.unlike, ("damaged", "sizes", "frames", "modes", "deep", "cmyk")),
     "turned": (ill.turned, ("rotation", "rotation-unclear")),
     "banded": (ill.banded, ("bands",)),
@@ -68,12 +78,16 @@ CASES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
 
 GROUPS = {
     "Names and folders": (
-        "unpaired-images", "unpaired-masks", "ambiguous", "ignored", "suffix", "folders", "together",
-        "empty-split", "layers", "overlap", "recognised",
+        "unpaired-images", "unpaired-masks", "ambiguous", "unpaired", "missing", "pairing", "choice",
+        "folders", "together", "ignored", "beside", "layers", "overlap",
+    ),
+    "What it is, and its parts": (
+        "readings", "unrecognised", "not-opened", "no-val", "empty-split", "unlabelled", "unlisted", "groups",
+        "one-group",
     ),
     "Files": (
         "damaged", "sizes", "rotation", "rotation-unclear", "stacks", "uneven-stacks", "frames", "modes",
-        "grey", "bands", "alpha", "deep", "unscaled", "nodata", "cmyk",
+        "grey", "bands", "alpha", "deep", "unscaled", "nodata", "cmyk", "uniform", "outliers",
     ),
     "What the masks mean": (
         "binary", "indices", "void", "values", "one-based", "colours", "camvid", "odd-masks", "smeared",

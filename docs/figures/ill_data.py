@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -144,13 +145,6 @@ def overlapped(root: Path) -> None:
         save(root / f"masks/nucleus/{number}.png", disc(number + 3, 255))
 
 
-def membranes(root: Path) -> None:
-    """The layout of a registered data set."""
-    pages = [photo(n)[..., 0] for n in range(30)]
-    save(root / "train-volume.tif", pages[0], pages=pages[1:])
-    save(root / "train-labels.tif", disc(0, 255), pages=[disc(n, 255) for n in range(1, 30)])
-
-
 def smooth(number: int) -> NDArray[np.uint8]:
     """Return a mask whose edges were resized smoothly."""
     large = Image.fromarray(disc(number, 255)).resize((4 * WIDTH, 4 * HEIGHT))
@@ -249,3 +243,78 @@ def partly_measured(number: int) -> Image.Image:
     pixels = photo(number)[..., 0] / np.float32(255)
     pixels[:2] = np.nan
     return Image.fromarray(pixels)
+
+
+def two_sets(root: Path) -> None:
+    """Write images with two folders of masks, of which neither is called as masks are."""
+    folder(root, masks="1st_manual/{}.png")
+    for number in range(COUNT):
+        save(root / "mask" / f"img.{number:02}.png", 255 - disc(number, 255))
+
+
+def pieces(root: Path, *, wholes: int) -> None:
+    """Write images that are slices of so many wholes by their names."""
+    for number in range(COUNT):
+        name = f"{'abcd'[number % wholes]}_slice_{number:03}.png"
+        save(root / "images" / name, photo(number))
+        save(root / "masks" / name, disc(number, 255))
+
+
+def listed(root: Path) -> None:
+    """Write a list of pairs of which one file is gone."""
+    folder(root)
+    rows = [f"images/img.{number:02}.png,masks/img.{number:02}.png" for number in range(COUNT)]
+    (root / "pairs.csv").write_text("\n".join(["image,mask", *rows, "images/gone.png,masks/gone.png"]))
+
+
+def in_parts(root: Path) -> None:
+    """Write a training part, and a test part without masks."""
+    for number in range(COUNT):
+        save(root / "train/images" / f"{number:02}.png", photo(number))
+        save(root / "train/masks" / f"{number:02}.png", disc(number, 255))
+    save(root / "test/images/20.png", photo(20))
+
+
+def beside(root: Path) -> None:
+    """Write images with masks beside them, and a picture of both."""
+    folder(root, images="{}.png", masks="{}_mask.png")
+    save(root / "img.00_overlay.png", photo(0))
+
+
+def in_lists(root: Path) -> None:
+    """Write lists of parts that leave an image out."""
+    folder(root)
+    for part, numbers in (("train", range(8)), ("val", range(8, COUNT - 1))):
+        (root / f"{part}.txt").write_text("".join(f"img.{number:02}\n" for number in numbers))
+
+
+def annotated(root: Path, *, gone: bool = False, masks: bool = False) -> None:
+    """Write COCO's annotations; of an image that is not there, or beside a folder of masks."""
+    square = [8, 8, 20, 8, 20, 20, 8, 20]
+    numbers = range(COUNT)
+    notes = {
+        "images": [
+            {"id": n, "file_name": f"{n:02}.png", "height": HEIGHT, "width": WIDTH}
+            for n in [*numbers, *([COUNT] if gone else [])]
+        ],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "segmentation": [square], "iscrowd": 0}
+            | {"area": 144, "bbox": [8, 8, 12, 12]}
+            for n in numbers
+        ],
+        "categories": [{"id": 1, "name": "bolt"}],
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "annotations.json").write_text(json.dumps(notes))
+    for n in numbers:
+        save(root / "images" / f"{n:02}.png", photo(n))
+        if masks:
+            save(root / "masks" / f"{n:02}.png", disc(n, 255))
+
+
+def strange(root: Path) -> None:
+    """Write an image of one colour, and one far brighter than the others."""
+    folder(root)
+    for name, pixels in (("black", photo(0) * 0), ("white", np.uint8(235) + photo(1) // 16)):
+        save(root / "images" / f"{name}.png", pixels)
+        save(root / "masks" / f"{name}.png", disc(0, 255))

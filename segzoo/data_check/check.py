@@ -13,7 +13,7 @@ from segzoo.data_check.advice import quoted, train_command
 from segzoo.data_check.balance import balance, statistics
 from segzoo.data_check.meaning import Meaning, interpret, meaning_of_labels
 from segzoo.data_check.outliers import outliers
-from segzoo.data_check.pairing import pairing
+from segzoo.data_check.pairing import empty_parts, pairing
 from segzoo.data_check.pictures import pictures
 from segzoo.data_check.repair import check_out, refusal, repair
 from segzoo.data_check.report import Finding, Report, in_order
@@ -123,7 +123,7 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
     layout = source.layout
     told = looks if layout is None else [_relative(look, layout) for look in looks]
     numbers = statistics(told, meaning)
-    found = [*source.findings, *map(_of_remark, source.remarks), *_overlaps(source), *empty_parts(source)]
+    found = [*source.findings, *map(_of_remark, source.remarks), *_overlaps(source), *_empty_parts(source)]
     found += [*(pairing(layout) if layout else ()), *pictures(told)]
     found += [*(values(told, meaning) if layout else ()), *unfinished(looks, meaning)]
     found += [*balance(told, meaning, numbers, guessed=layout is not None), *outliers(told)]
@@ -158,33 +158,17 @@ def _of_remark(remark: Remark) -> Finding:
     return Finding(**asdict(remark))
 
 
-def empty_parts(source: Source) -> Iterator[Finding]:
-    """Report parts of a data set that training needs and that hold no image."""
+def _empty_parts(source: Source) -> Iterator[Finding]:
+    """Report parts of a data set that training needs and that are empty, not those that do not open."""
     if not source.datasets:
         return
     known = zoo.registry("datasets").get(source.readings[0].name).splits
-    counts = {split: len(source.datasets.get(split, ())) for split in ("train", "val") if split in known}
-    missing = [
-        split
-        for split, count in counts.items()
-        if not count and isinstance(source.refused.get(split, OptionError()), OptionError)
-    ]
-    if missing == ["val"] and counts.get("train", 0) > 1:
-        yield Finding(
-            kind="no-val",
-            severity="warning",
-            what="there are no images for validation (val)",
-            advice="Training chooses the best weights by them. The command below takes a tenth of train for "
-            "it. Images that belong together, such as frames of one video, are kept together by split.group.",
-        )
-    elif missing:
-        yield Finding(
-            kind="empty-split",
-            severity="error",
-            what=f"there are no images for {' or '.join(missing)}",
-            advice="Training needs images to learn from (train) and others to choose the best weights by "
-            "(val).",
-        )
+    counts = {
+        split: len(source.datasets.get(split, ()))
+        for split in ("train", "val")
+        if split in known and isinstance(source.refused.get(split, OptionError()), OptionError)
+    }
+    yield from empty_parts(counts)
 
 
 def divided_by_share(pairs: Mapping[str, int]) -> tuple[str, ...]:

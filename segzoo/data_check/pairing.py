@@ -12,7 +12,7 @@ from segzoo.datasets.splits import groups_of
 from segzoo.options import as_word, many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from segzoo.datasets.pairing import Pairing
@@ -193,31 +193,42 @@ def _splits(layout: Pairing) -> Iterator[Finding]:
         return
     yield from _groups(layout)
     counts = {split: sum(one.split == split for one in layout.pairs) for split in SPLITS}
-    missing = [split for split in ("train", "val") if not counts[split]]
-    if missing == ["val"] and counts["train"] > 1:
+    yield from empty_parts({split: counts[split] for split in ("train", "val")}, made=len(layout.pairs) > 1)
+
+
+def empty_parts(counts: Mapping[str, int], *, made: bool = False) -> Iterator[Finding]:
+    """Report parts that training needs and that hold no image.
+
+    Args:
+        counts: images of train and of val, as far as there are such parts.
+        made: whether ``--fix`` makes parts.
+    """
+    missing = [split for split, count in counts.items() if not count]
+    if missing == ["val"] and counts.get("train", 0) > 1:
         yield Finding(
             kind="no-val",
             severity="warning",
             what="there are no images for validation (val)",
             advice="Training chooses the best weights by them. The command below takes a tenth of train for "
-            "it.",
-            repaired="takes a tenth of train for it",
+            "it. Images that belong together, such as frames of one video, are kept together by split.group.",
+            repaired="takes a tenth of train for it" if made else "",
         )
-    elif missing and len(layout.pairs) > 1:
-        yield Finding(
-            kind="empty-split",
-            severity="error",
-            what=f"no image with a mask is for {' or '.join(missing)}",
-            advice="Training needs images to learn from (train) and others to choose the best weights by "
-            "(val). Make folders train/images, train/masks, val/images, val/masks, with a tenth in val.",
-            repaired="makes them",
-        )
-    elif missing:
+    elif missing and sum(counts.values()) == 1:
         yield Finding(
             kind="empty-split",
             severity="error",
             what="there is only one image with a mask",
             advice="Training needs at least one image in train and another in val.",
+        )
+    elif missing:
+        yield Finding(
+            kind="empty-split",
+            severity="error",
+            what=f"no image with a mask is for {' or '.join(missing)}",
+            advice="Training needs images to learn from (train) and others to choose the best weights by "
+            "(val)."
+            + (" In folders, make train/images, train/masks, val/images and val/masks." if made else ""),
+            repaired="makes them" if made else "",
         )
 
 
