@@ -15,7 +15,7 @@ import re
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -467,24 +467,37 @@ def _top(project: _Project, files: Sequence[tuple[str, Path]]) -> str:
 
 def _name(file: Path, top: str) -> str:
     """Return what an image is called: its path without suffix and without the folder ``images``."""
-    parts = list(
-        Path(os.path.relpath(file, top) if top else file.relative_to(file.anchor)).with_suffix("").parts
-    )
-    if "images" in parts[:-1]:
-        del parts[len(parts) - 2 - parts[-2::-1].index("images")]
-    return "/".join(parts)
+    return _prefix(file.parent, top) + file.stem
+
+
+@lru_cache(maxsize=4096)  # folders are few, and images many
+def _prefix(folder: Path, top: str) -> str:
+    inner = os.path.relpath(folder, top) if top else folder.relative_to(folder.anchor)
+    parts = list(Path(inner).parts)
+    if "images" in parts:
+        del parts[len(parts) - 1 - parts[::-1].index("images")]
+    return "".join(f"{part}/" for part in parts)
 
 
 def _label(project: _Project, image: Path) -> Path:
     """Return where the label of an image lies: in ``labels`` for ``images``, else beside it."""
     folder, suffix = (project.masks, ".png") if project.masks else ("labels", ".txt")
-    parts = list(image.parts)
-    beside = image.with_suffix(suffix)
-    if "images" not in parts[:-1]:
-        return beside
-    parts[len(parts) - 2 - parts[-2::-1].index("images")] = folder
-    label = Path(*parts).with_suffix(suffix)
-    return beside if not label.is_file() and beside.is_file() and beside != image else label
+    name = image.stem + suffix
+    home = _home(image.parent, folder)
+    label, beside = home / name, image.parent / name
+    if home == image.parent or label.is_file():
+        return label
+    return beside if beside != image and beside.is_file() else label
+
+
+@lru_cache(maxsize=4096)
+def _home(images: Path, folder: str) -> Path:
+    """Return the folder of labels or masks for one of images."""
+    parts = list(images.parts)
+    if "images" not in parts:
+        return images
+    parts[len(parts) - 1 - parts[::-1].index("images")] = folder
+    return Path(*parts)
 
 
 def _located(text: str, bases: Sequence[Path], moved: list[str]) -> Path | None:
