@@ -184,7 +184,7 @@ def test_what_lies_in_a_box_without_an_outline_counts_for_nothing(tmp_path):
     notes = [note(1, 3, [SQUARE]), note(2, 7, [], bbox=[4, 4, 8, 8]), note(3, 7, None, bbox=[0, 0, 2, 2])]
     data = opened(written(tmp_path, *notes))
     assert ((data[0].mask == 1).sum(), (data[0].mask == 255).sum()) == (25, 64 - 9 + 4)
-    assert said(data)["boxes-only"].count == 2
+    assert said(data)["boxes"].count == 2
     (tmp_path / "c").mkdir()
     wrong = opened(written(tmp_path / "c", notes[0], note(4, 7, [], bbox=["NaN", 0, 1, 1])))
     with pytest.raises(MaskError, match=r"annotation 4 of a\.png has neither an outline nor a box"):

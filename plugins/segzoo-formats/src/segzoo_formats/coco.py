@@ -391,10 +391,10 @@ def _remarks(
         "image",
     )
     remarks += counted(
-        "boxes-only",
+        "boxes",
         "warning",
         "have a box and no outline",
-        "What lies in such a box is neither trained on nor scored. Draw outlines, or take the boxes out.",
+        "What lies in them is neither trained on nor scored. Draw their outlines.",
         every(lambda index: index.boxes),
         "object",
     )
