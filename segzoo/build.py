@@ -73,14 +73,18 @@ def open_dataset(
     return Cached(made, None if cache is True else cache, key=key)
 
 
-def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder that a data set lies in; errors as those of `open_dataset`.
+def place_of(data: str, root: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the folder that a data set lies in; ``None`` where it has an address and lies elsewhere.
+
+    Errors are those of `open_dataset`.
 
     Args:
         data: as that of `open_dataset`.
         root: as that of `open_dataset`.
     """
     reading = chosen(data, root)
+    if zoo.registry("datasets").get(reading.name).scheme and not Path(str(reading.root)).exists():
+        return None
     place = _root(reading.name, reading.root)
     return place.parent if place.is_file() else place
 

@@ -277,8 +277,8 @@ def _check_place(save_predictions: str, data: str, root: str | None) -> None:
     from segzoo.build import place_of
     from segzoo.files import lies_in, refuse_used
 
-    folder = Path(save_predictions)
-    if lies_in(folder, place_of(data, root)):
+    folder, place = Path(save_predictions), place_of(data, root)
+    if place is not None and lies_in(folder, place):
         refuse_used(folder)
 
 

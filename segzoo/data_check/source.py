@@ -181,7 +181,8 @@ def _named(source: Source) -> Source:
 def _lies_somewhere(reading: Reading) -> bool:
     """Whether there is a place to look at: what is wrong there is then a finding, no wrong call."""
     try:
-        return place_of(reading.name, reading.root).exists()
+        place = place_of(reading.name, reading.root)
+        return place is not None and place.exists()
     except SegzooError:
         return False
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segzoo.build import open_dataset
+from segzoo.build import open_dataset, place_of
 from segzoo.errors import FailureError, ImageError, MaskError, MissingExtraError, OptionError
 from segzoo.recognition import chosen, recognise
 from segzoo.testing import check_dataset
@@ -202,6 +202,10 @@ def test_a_stream_is_read_in_order_and_else_everything_is_fetched(tmp_path, capl
 
 
 def test_what_is_not_there_and_the_missing_library_are_said(tmp_path, monkeypatch):
+    with pytest.raises(OptionError, match="say which data set of the Hub: --data hf:org/name"):
+        open_dataset("huggingface")
+    assert place_of("hf:org/name") is None
+    assert place_of(f"hf:{tmp_path}") == tmp_path
     with pytest.raises(FailureError, match=r"there is no folder \./nowhere"):
         open_dataset("hf:./nowhere")
     (tmp_path / "empty").mkdir()

@@ -104,7 +104,7 @@ def _end(path: Path) -> str:
 
 
 def huggingface(
-    root: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None,
     split: str = "train",
     *,
     config: str = "",
@@ -136,6 +136,8 @@ def huggingface(
         OptionError: it is not clear which columns are meant, or the split is empty.
     """
     check_split("huggingface", split, SPLITS)
+    if root is None:
+        raise OptionError("say which data set of the Hub: --data hf:org/name, or --root for a folder")
     source = _Source(str(root), config)
     parts = source.parts(stream)
     rows = _rows(parts, split, str(root))
