@@ -52,6 +52,10 @@ Format = Literal["coco", "yolo", "folder", "voc"]
 FORMATS: tuple[str, ...] = get_args(Format)
 RECORD = "conversion.jsonl"
 _PARTS = ("train", "val", "test")
+#: If so many samples fail, and none went well, it is not the samples.
+_HOPELESS = 20
+#: How many that fail are listed.
+_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,18 @@ def convert_data(
                 _write(folder, target, record, datasets[part], part, index, name, link=link)
             except ImageError as error:
                 failed.append(str(error))
+                if len(failed) == _HOPELESS and not record.done:
+                    break
             shown.update()
     if failed:
         told = (
-            f"{many(len(failed), 'sample')} cannot be read, so {folder} is not complete. Mend the files and "
+            f"none of the first {_HOPELESS} samples can be read: options of the data may say how"
+            if not record.done and len(failed) == _HOPELESS
+            else f"{many(len(failed), 'sample')} cannot be read, so {folder} is not complete. Mend the files "
+            "and run the same command again: it goes on from here"
         )
-        raise FailureError("\n".join([f"{told}run the same command again: it goes on from here", *failed]))
+        more = [f"... and {len(failed) - _LISTED} more"] if len(failed) > _LISTED else []
+        raise FailureError("\n".join([told, *failed[:_LISTED], *more]))
     counts = {part: len(one) for part, one in datasets.items()}
     keys = [(part, name) for part, _, name in names]
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _VOID = 255
 #: Its colour, which is Pascal VOC's.
 _VOID_COLOUR = [224, 224, 192]
+#: Suffixes of images that Ultralytics reads.
+_ULTRALYTICS = (".bmp", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".tif", ".tiff", ".webp")
 #: Values of an 8-bit mask that may stand for classes.
 _MOST_CLASSES = 255
 
@@ -198,7 +200,16 @@ class YoloTarget:
         self._labels, self._simplify, self._alone = labels, simplify, False
 
     def image(self, part: str, name: str, suffix: str) -> str:
-        """Return where an image lies below the folder."""
+        """Return where an image lies below the folder.
+
+        Raises:
+            OptionError: Ultralytics reads no such images.
+        """
+        if suffix not in _ULTRALYTICS:
+            raise OptionError(
+                f"Ultralytics reads no {suffix} images, such as that of {name}: convert to coco or folder, "
+                "or save the images as PNG or TIFF"
+            )
         return f"images/{part}/{name}{suffix}"
 
     def files(self, item: Item) -> tuple[Mapping[str, bytes], Any]:

@@ -189,6 +189,30 @@ def test_samples_that_cannot_be_read_are_named_and_the_others_are_done(folder, t
     assert same(samples(folder, **OPTIONS), samples(done.folder))
 
 
+def test_of_many_samples_that_fail_some_are_named_and_wrong_options_end_it_soon(tmp_path):
+    for part in ("train", "val"):
+        for inner in ("images", "masks"):
+            (tmp_path / part / inner).mkdir(parents=True)
+        for number in range(30):
+            image = np.full((4, 4), 7, np.uint8)
+            Image.fromarray(image).save(tmp_path / part / f"images/{number}.png")
+            Image.fromarray(image).save(tmp_path / part / f"masks/{number}.png")
+    with pytest.raises(FailureError, match="none of the first 20 samples") as raised:
+        convert_data(str(tmp_path), tmp_path / "out", "coco")
+    assert len(str(raised.value).splitlines()) == 12
+    assert "and 10 more" in str(raised.value)
+
+
+def test_images_that_ultralytics_does_not_read_are_refused(tmp_path):
+    for inner in ("images", "masks"):
+        (tmp_path / "train" / inner).mkdir(parents=True)
+    np.save(tmp_path / "train/images/a.npy", np.zeros((4, 4, 5), np.float32))
+    Image.fromarray(np.ones((4, 4), np.uint8)).save(tmp_path / "train/masks/a.png")
+    with pytest.raises(OptionError, match=r"Ultralytics reads no \.npy images"):
+        convert_data(str(tmp_path), tmp_path / "out", "yolo")
+    assert convert_data(str(tmp_path), tmp_path / "coco", "coco").parts == {"train": 1}
+
+
 def test_yolo_without_a_val_part_says_so(folder, tmp_path):
     shutil.rmtree(folder / "val")
     done = convert_data(str(folder), tmp_path / "out", "yolo", options=OPTIONS)
