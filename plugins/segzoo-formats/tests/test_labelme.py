@@ -285,3 +285,12 @@ def test_labelme_is_recognised_and_nothing_else_is(tmp_path):
         other.parent.mkdir(exist_ok=True)
         other.write_text(text)
         assert "labelme" not in {one.name for one in recognise(other.parent)}
+
+
+def test_files_outside_the_folders_of_parts_are_told(tmp_path):
+    write(tmp_path / "train", "a", shape("x", SQUARE))
+    write(tmp_path / "more", "b", shape("x", SQUARE))
+    data = opened(tmp_path)
+    assert data.names == ["more/b", "train/a"]
+    assert [(one.kind, one.examples) for one in data.remarks] == [("no-part", ("more/b",))]
+    assert opened(tmp_path, "train").names == ["train/a"]

@@ -30,6 +30,7 @@ from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
+    apart,
     counted,
     few,
     files_below,
@@ -141,7 +142,7 @@ def cvat(
     return AnnotatedImages(
         of_split(found, split, root),
         labels,
-        remarks=_remarks(files, [one for _, one in entries], said, names),
+        remarks=[*_remarks(files, [one for _, one in entries], names), *apart(called, said)],
     )
 
 
@@ -325,9 +326,7 @@ def _called(one: _File, entry: _Entry, folder: Path) -> str:
     return f"{entry.part}/{name}" if entry.part and not part_of(name) else name
 
 
-def _remarks(
-    files: Sequence[_File], entries: Sequence[_Entry], parts: Sequence[str], names: Sequence[str]
-) -> list[Remark]:
+def _remarks(files: Sequence[_File], entries: Sequence[_Entry], names: Sequence[str]) -> list[Remark]:
     shapes = [(entry, shape) for entry in entries for shape in entry.shapes]
     boxes = [f"{entry.name}: {shape.label!r}" for entry, shape in shapes if shape.kind == "box"]
     alone = len(boxes) == len(shapes)
@@ -382,14 +381,6 @@ def _remarks(
             "Export all frames from CVAT to train on them.",
             [f"frame {number}" for file in files for number in file.left_out],
             "frame",
-        ),
-        *counted(
-            "no-part",
-            "warning",
-            "are in no subset of a part: only the split 'all' has them",
-            "Move them into the subsets Train, Validation or Test.",
-            [entry.name for entry, part in zip(entries, parts, strict=True) if any(parts) and not part],
-            "image",
         ),
     ]
 

@@ -28,6 +28,7 @@ from segzoo_formats.features import AREAS, kind_of, properties_of, read_features
 from segzoo_formats.search import (
     IMAGE_FOLDERS,
     Images,
+    apart,
     counted,
     few,
     files_below,
@@ -121,7 +122,7 @@ def geojson(
         raise OptionError(f"no polygon of {root} has a property {label!r}, or there are no polygons")
     labels = class_labels(found, classes, overlapping=overlapping, source=root)
     index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
-    pairs, apart = _paired(files, Images(folder), root)
+    pairs, alone = _paired(files, Images(folder), root)
     names = [without_suffix(image.relative_to(folder)).as_posix() for image in pairs]
     said = [part_of(image.relative_to(folder).as_posix()) for image in pairs]
     entries = [
@@ -130,7 +131,11 @@ def geojson(
         )
         for (image, several), name, part in zip(pairs.items(), names, parted(names, said), strict=True)
     ]
-    remarks = [*name_remarks(found), *_remarks(list(files.values()), label, apart, pairs)]
+    remarks = [
+        *name_remarks(found),
+        *_remarks(list(files.values()), label, alone, pairs),
+        *apart(names, said),
+    ]
     return AnnotatedImages(of_split(entries, split, root), labels, remarks=remarks)
 
 

@@ -29,6 +29,7 @@ from segzoo.options import check_choice, listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
+    apart,
     counted,
     few,
     files_below,
@@ -139,7 +140,7 @@ def imagej(
         AnnotatedImage(name, part, image, sources[image], partial(_regions, tuple(rois), label, dict(index)))
         for (image, rois), name, part in zip(found.items(), called, parted(called, said), strict=True)
     ]
-    remarks = [*name_remarks(names), *_remarks(found, label)]
+    remarks = [*name_remarks(names), *_remarks(found, label), *apart(called, said)]
     return AnnotatedImages(of_split(entries, split, root), labels, remarks=remarks)
 
 

@@ -30,6 +30,7 @@ from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
+    apart,
     counted,
     files_below,
     files_of,
@@ -144,14 +145,15 @@ def labelme(
     index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
     images = Images(folder)
     names = [one.path.relative_to(folder).with_suffix("").as_posix() for one in files]
-    parts = parted(names, [part_of(one.path.relative_to(folder).as_posix()) for one in files])
+    said = [part_of(one.path.relative_to(folder).as_posix()) for one in files]
+    parts = parted(names, said)
     listed_images = [
         one.annotated(name, part, images, index) for one, name, part in zip(files, names, parts, strict=True)
     ]
     return AnnotatedImages(
         of_split(listed_images, split, root),
         labels,
-        remarks=_remarks(files, others, parts, folder, told or found),
+        remarks=[*_remarks(files, others, told or found), *apart(names, said)],
     )
 
 
@@ -234,13 +236,8 @@ class _File:
         return AnnotatedImage(name, part, image or lost, self.path, regions, self.size, inside)
 
 
-def _remarks(
-    files: Sequence[_File], others: Sequence[_File], parts: Sequence[str], folder: Path, labels: Sequence[str]
-) -> list[Remark]:
+def _remarks(files: Sequence[_File], others: Sequence[_File], labels: Sequence[str]) -> list[Remark]:
     empty = [one.path.name for one in files if not one.labels]
-    apart = [
-        one.path.relative_to(folder).as_posix() for one, part in zip(files, parts, strict=True) if not part
-    ]
     return [
         *name_remarks(labels),
         *counted(
@@ -282,14 +279,6 @@ def _remarks(
             "Move them away if they do not belong here.",
             [one.path.name for one in others],
             "JSON file",
-        ),
-        *counted(
-            "no-part",
-            "warning",
-            "lie in no folder of a part: only the split 'all' has them",
-            "Move them into train, val or test.",
-            apart,
-            "file",
         ),
     ]
 

@@ -26,6 +26,7 @@ from segzoo.options import many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
+    apart,
     counted,
     few,
     files_below,
@@ -109,7 +110,7 @@ def labelme_xml(
         file.annotated(name, part, images, index)
         for file, name, part in zip(files, names, parted(names, said), strict=True)
     ]
-    remarks = [*name_remarks(found), *_remarks(files)]
+    remarks = [*name_remarks(found), *_remarks(files), *apart(names, said)]
     return AnnotatedImages(of_split(entries, split, root), labels, order="area", remarks=remarks)
 
 

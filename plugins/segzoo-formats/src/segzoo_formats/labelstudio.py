@@ -33,6 +33,7 @@ from segzoo_formats.brush import decode_brush
 from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
     Images,
+    apart,
     counted,
     few,
     files_below,
@@ -160,7 +161,9 @@ def labelstudio(
     found_images = [
         task.annotated(name, part, index) for task, name, part in zip(kept, names, parts, strict=True)
     ]
-    return AnnotatedImages(of_split(found_images, split, root), labels, remarks=_remarks(tasks, said, found))
+    return AnnotatedImages(
+        of_split(found_images, split, root), labels, remarks=[*_remarks(tasks, found), *apart(names, said)]
+    )
 
 
 def _named(classes: Sequence[str] | str) -> list[str]:
@@ -466,7 +469,7 @@ def _check_once(tasks: Sequence[_Task], folder: Path) -> None:
             )
 
 
-def _remarks(tasks: Sequence[_Task], parts: Sequence[str], labels: Sequence[str]) -> list[Remark]:
+def _remarks(tasks: Sequence[_Task], labels: Sequence[str]) -> list[Remark]:
     kept = [task for task in tasks if task.results is not None]
     regions = [(task, region) for task in kept for region in task.regions]
     return [
@@ -530,18 +533,6 @@ def _remarks(tasks: Sequence[_Task], parts: Sequence[str], labels: Sequence[str]
             "All of such an image is background.",
             [f"task {task.number}" for task in kept if not task.regions],
             "image",
-        ),
-        *counted(
-            "no-part",
-            "warning",
-            "belong to no part: only the split 'all' has them",
-            "Move them into train, val or test.",
-            [
-                f"task {task.number}"
-                for task, part in zip(kept, parts, strict=True)
-                if any(parts) and not part
-            ],
-            "task",
         ),
     ]
 

@@ -24,6 +24,7 @@ from segzoo.specs import Recognition
 from segzoo_formats.features import AREAS, corners_of, kind_of, properties_of, read_features, shape_of
 from segzoo_formats.search import (
     Images,
+    apart,
     counted,
     few,
     files_below,
@@ -144,7 +145,12 @@ def qupath(
         for (path, image), name, part in zip(pairs.items(), names, parted(names, said), strict=True)
     ]
     left = {kind: count for kind, count in counts.items() if wanted not in ("all", kind)}
-    remarks = [*name_remarks(found), *_left_out(left), *_remarks(facts, reading, images, pairs, said)]
+    remarks = [
+        *name_remarks(found),
+        *_left_out(left),
+        *_remarks(facts, reading, images, pairs),
+        *apart(names, said),
+    ]
     return AnnotatedImages(of_split(entries, split, root), labels, order="area", remarks=remarks)
 
 
@@ -287,7 +293,6 @@ def _remarks(
     reading: _Reading,
     images: Images,
     pairs: Mapping[Path, Path],
-    parts: Sequence[str],
 ) -> list[Remark]:
     def having(wanted: Callable[[_Facts], object]) -> list[str]:
         """Return the file of each object that is so."""
@@ -361,14 +366,6 @@ def _remarks(
                 if image not in annotated and image.parent in {one.parent for one in annotated}
             ],
             "image",
-        ),
-        *counted(
-            "no-part",
-            "warning",
-            "lie in no folder of a part: only the split 'all' has them",
-            "Move them into train, val or test.",
-            [path.name for path, part in zip(pairs, parts, strict=True) if any(parts) and not part],
-            "file",
         ),
     ]
 

@@ -231,6 +231,18 @@ def parted(names: Sequence[str], said: Sequence[str]) -> list[str]:
     return list(said) if any(said) else list(divided(names))
 
 
+def apart(names: Sequence[str], said: Sequence[str]) -> list[Remark]:
+    """Return a remark of images that belong to no part, where others do.
+
+    Args:
+        names: of the images.
+        said: the part of each, as `parted` takes them.
+    """
+    lost = [name for name, part in zip(names, said, strict=True) if not part] if any(said) else []
+    advice = "Only split=all has them. Move them into train, val or test."
+    return counted("no-part", "warning", "belong to no part", advice, lost, "image")
+
+
 def of_split(images: Sequence[AnnotatedImage], split: str, root: object) -> list[AnnotatedImage]:
     """Return the images of one split.
 
