@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from doctor_data import disc, picture, save
+from PIL import Image
 
 from segzoo.build import open_dataset
 from segzoo.data_check import check_data
@@ -126,6 +127,14 @@ def test_photographs_are_no_masks_of_others(tmp_path: Path) -> None:
     assert not find_pairs(tmp_path / "small").found
 
 
+def test_one_stack_of_images_and_one_of_masks_need_no_names(tmp_path: Path) -> None:
+    for part, make in (("images", picture), ("masks", disc)):
+        pages = [Image.fromarray(make(number)) for number in range(5)]
+        name = "june.tif" if part == "images" else "by-ann.tif"
+        save(tmp_path / part / name, pages[0], save_all=True, append_images=pages[1:])
+    assert len(FolderDataset(tmp_path, "all")) == 5
+
+
 def test_a_pattern_finds_what_both_names_share(tmp_path: Path) -> None:
     tree(tmp_path, "images/{}-day.png", "masks/{}of7.png")
     assert ("003-day.png", "003of7.png") in paired(tmp_path, pattern=r"(\d{3})")
@@ -151,9 +160,9 @@ def test_two_folders_that_may_be_the_masks_are_asked_about(tmp_path: Path) -> No
     for part in ("training", "test"):
         tree(
             tmp_path / part,
-            "images/{}_training.png",
+            f"images/{{}}_{part}.png",
             "1st_manual/{}_manual1.png",
-            "mask/{}_training_mask.png",
+            f"mask/{{}}_{part}_mask.png",
         )
     (found,) = check_data(tmp_path).errors
     assert [one.rpartition(" ")[2] for one in found.examples] == ["data.masks=1st_manual", "data.masks=mask"]
@@ -267,6 +276,16 @@ def test_real_folders_are_paired_without_options(name: str, parts: tuple[int, ..
     assert not [*found.images, *found.masks, *found.ambiguous]
     assert tuple(sum(one.split == part for one in found.pairs) for part in ("train", "val", "test")) == parts
     assert recognise(root)
+
+
+def test_letters_of_another_size_are_the_same_name(tmp_path: Path) -> None:
+    tree(tmp_path, "Images/IMG_{}.JPG", "Masks/img_{}.png")
+    assert ("IMG_001.JPG", "img_001.png") in paired(tmp_path)
+
+
+def test_a_place_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FailureError, match="nowhere cannot be read: No such file"):
+        FolderDataset(tmp_path / "nowhere")
 
 
 def test_a_data_set_in_a_folder_opens_by_its_path(tmp_path: Path) -> None:

@@ -264,11 +264,14 @@ def find_pairs(
         quick: whether to look at names alone, and at the first files of each folder: no file is opened.
 
     Raises:
-        FailureError: a list of pairs cannot be read.
+        FailureError: a list of pairs or a folder cannot be read.
         ImageError: stacks lack one of the chosen pages.
     """
     search = _Search(root, naming or Naming(), words, stacked, quick)
-    search.run()
+    try:
+        search.run()
+    except OSError as error:
+        raise FailureError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
     found = search.found
     if pages is not None and words is None and not quick:
         found.pairs = [page for one in found.pairs for page in _paged(one, pages, found)]
@@ -638,8 +641,11 @@ class _Search:
             for place, one in zip(places, plain, strict=True)
         ):
             return None, plain
-        learned = _by_difference(places)
-        if learned is None or sum(map(len, learned)) <= paired:
+        # The words that all names have may be those of a part: 21_training, 01_test.
+        apart = [found for place in places for found in _by_difference([place]) or [{}]]
+        ways = (_by_difference(places) or [], apart)
+        learned = max(ways, key=lambda way: sum(map(len, way)))
+        if sum(map(len, learned)) <= paired:
             return None, plain
         return _naming_of(learned), learned
 
@@ -806,6 +812,8 @@ def _by_difference(places: Sequence[_Place]) -> list[dict[str, str]] | None:
     if len(images) == len(masks) == 1:
         shared = {*_tokens(images[0])} & {*_tokens(masks[0])}
         alike = any(len(word) > 2 or word.isdigit() for word in shared)
+        # Two folders with a file each need no names.
+        alike = alike or any(place.files for place in places)
         return [dict.fromkeys(place.images, masks[0]) for place in places] if alike else None
     constant = _constants(images), _constants(masks)
     for number in (str, lambda word: str(int(word)) if word.isdecimal() else word):
@@ -819,7 +827,7 @@ def _by_difference(places: Sequence[_Place]) -> list[dict[str, str]] | None:
                 break
             found.append({name: sides[1][key] for key, name in sides[0].items() if key in sides[1]})
         else:
-            if 2 * sum(map(len, found)) >= max(len(images), len(masks)):
+            if 2 * sum(map(len, found)) >= len(masks):
                 return found
     return None
 
