@@ -109,6 +109,17 @@ def test_numbers_of_different_width_are_the_same_numbers(tmp_path: Path) -> None
     assert ("cell9.png", "cell_mask0009.png") in paired(tmp_path)
 
 
+def test_a_file_of_another_name_is_reported_beside_the_pairs(tmp_path: Path) -> None:
+    tree(tmp_path, "img{}d.png", "mask{}d.png", ids=["2", "3"])
+    save(tmp_path / "histo.jpg", picture(9))
+    found = find_pairs(tmp_path)
+    assert [(one.image.name, one.mask.name) for one in found.pairs] == [
+        ("img2d.png", "mask2d.png"),
+        ("img3d.png", "mask3d.png"),
+    ]
+    assert [path.name for path in found.images] == ["histo.jpg"]
+
+
 def test_names_that_do_not_say_it_clearly_are_not_paired(tmp_path: Path) -> None:
     tree(tmp_path, "images/a_{}_left.png", "images/a_{}_right.png", "masks/b_{}.png")
     with pytest.raises(FailureError, match="have no partner"):

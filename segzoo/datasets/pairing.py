@@ -52,6 +52,7 @@ _LOOKED_AT = 3
 #: Of masks, so many neighbouring pixels are equal.
 _FLAT = 0.9
 _TOKEN = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]")
+_IMAGE_WORDS = ("image", "images", "img", "imgs", "im", "photo", "raw", "input")
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
 _EACH = re.compile(r"[-_. ]?\d+$")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)?|[-_. ]", re.IGNORECASE)
@@ -816,20 +817,38 @@ def _by_difference(places: Sequence[_Place]) -> list[dict[str, str]] | None:
         alike = alike or any(place.files for place in places)
         return [dict.fromkeys(place.images, masks[0]) for place in places] if alike else None
     constant = _constants(images), _constants(masks)
-    for number in (str, lambda word: str(int(word)) if word.isdecimal() else word):
+    nothing: tuple[set[int], set[int]] = (set(), set())
+    best: list[dict[str, str]] = []
+    for where, read_as in (
+        (constant, _as_word),
+        (constant, _as_number),
+        ((nothing, nothing), _as_other_word),  # some names are made otherwise
+    ):
         found = []
         for place in places:
             sides = [
-                {_key(name, *where, number): name for name in names}
-                for names, where in zip((place.images, place.masks), constant, strict=True)
+                {_key(name, *here, read_as): name for name in names}
+                for names, here in zip((place.images, place.masks), where, strict=True)
             ]
             if len(sides[0]) < len(place.images) or len(sides[1]) < len(place.masks):
                 break
             found.append({name: sides[1][key] for key, name in sides[0].items() if key in sides[1]})
         else:
-            if 2 * sum(map(len, found)) >= len(masks):
-                return found
-    return None
+            best = max(best, found, key=lambda way: sum(map(len, way)))
+    return best if 2 * sum(map(len, best)) >= len(masks) else None
+
+
+def _as_word(word: str) -> str:
+    return word
+
+
+def _as_number(word: str) -> str:
+    return str(int(word)) if word.isdecimal() else word
+
+
+def _as_other_word(word: str) -> str:
+    """Return nothing for a word that says that a file is an image or a mask."""
+    return "" if word in _IMAGE_WORDS or is_mask_word(word) else word
 
 
 def _constants(names: Sequence[str]) -> tuple[set[int], set[int]]:
@@ -848,7 +867,7 @@ def _key(name: str, front: set[int], back: set[int], number: Callable[[str], str
     words = _tokens(name)
     last = len(words) - 1
     kept = (word for place, word in enumerate(words) if place not in front and last - place not in back)
-    return name.rpartition("/")[0], *map(number, kept)
+    return name.rpartition("/")[0], *filter(None, map(number, kept))
 
 
 def _tokens(name: str) -> list[str]:
