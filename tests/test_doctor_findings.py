@@ -13,6 +13,7 @@ import pytest
 from doctor_data import disc, folder, picture, save
 from PIL import Image, ImageEnhance
 
+from segzoo import cli
 from segzoo.build import open_dataset
 from segzoo.data_check import Finding, Report, check_data
 from segzoo.data_check.twins import SIDE, alike, near_copies
@@ -198,3 +199,31 @@ def test_what_a_data_set_says_of_its_files_is_a_finding(
     assert found is not None
     assert (found.what, found.examples) == ("2 shapes have no area", ("a", "b"))
     assert report.to_json()["remarks"][0]["kind"] == "no-area"
+
+
+def test_ctrl_c_ends_a_check_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    seen: list[int] = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        seen.append(len(seen))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("segzoo.data_check.survey.look_at_mask", interrupted)
+    names = tuple(f"n{number:03}" for number in range(60))
+    assert cli.run(["data", "check", str(folder(tmp_path, names=names))]) == 130
+    assert capsys.readouterr() == ("", "\ninterrupted\n")
+    assert len(seen) < len(names)
+
+
+def test_samples_are_looked_at_in_threads_and_come_in_their_order(tmp_path: Path) -> None:
+    from segzoo.data_check.survey import look_at_samples, workers
+
+    parts = {"all": open_dataset("folder", root=folder(tmp_path), split="all")}
+    assert workers(parts) == min(os.cpu_count() or 1, 8)
+    looks = look_at_samples(parts, sample=3, progress=False)
+    assert [look.name for look in looks] == parts["all"].names  # type: ignore[attr-defined]
+    assert workers({"own": Strange()}) == 1  # type: ignore[dict-item]
+
+
+class Strange:
+    """A data set of which nobody knows whether several threads may ask it."""

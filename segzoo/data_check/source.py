@@ -13,9 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from segzoo import zoo
 from segzoo.build import open_dataset, place_of
 from segzoo.data_check.report import Finding
+from segzoo.data_check.survey import threads, workers
 from segzoo.data_check.unread import unread
 from segzoo.datasets.pairing import NAMING, SPLITS, Naming, Pairing, find_pairs
 from segzoo.datasets.pairs import Pairs
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from segzoo.interfaces import Dataset, Remark
@@ -111,7 +113,7 @@ class Overlaps:
 #: Classes that overlap on purpose do so in a larger share of their pixels, on average.
 _MEANT = 0.01
 #: Images in which it is looked whether classes overlap, evenly spread.
-_LOOKED_AT = 500
+_LOOKED_AT = 200
 
 
 def find_source(
@@ -307,15 +309,20 @@ def _overlaps(opened: Mapping[str, Dataset]) -> Overlaps:
     """Return how far classes overlap; masks that cannot be read are skipped, and reported elsewhere."""
     keys = [(dataset, index) for dataset in opened.values() for index in range(len(dataset))]
     chosen = [keys[number] for number in evenly_spread(len(keys), _LOOKED_AT)]
-    shares: dict[str, float] = {}
-    for dataset, index in chosen:
-        with suppress(SegzooError):
-            name, planes = _planes(dataset, index)
-            classes = (planes == 1).sum(axis=0)
-            if (classes > 1).any():
-                shares[name] = float((classes > 1).sum() / (classes > 0).sum())
-    ordered = dict(sorted(shares.items(), key=lambda one: -one[1]))
+    with threads(workers(opened)) as pool:
+        shares = dict(pool.map(lambda key: _shared(*key), chosen))
+    ordered = dict(sorted(((name, one) for name, one in shares.items() if one), key=lambda one: -one[1]))
     return Overlaps(ordered, len(chosen))
+
+
+def _shared(dataset: Dataset, index: int) -> tuple[str, float]:
+    """Return the name of a sample, and of the pixels of any class the share that has several."""
+    try:
+        name, planes = _planes(dataset, index)
+    except SegzooError:
+        return "", 0.0
+    classes = (planes == 1).sum(axis=0)
+    return name, float(np.count_nonzero(classes > 1) / max(np.count_nonzero(classes), 1))
 
 
 def _planes(dataset: Dataset, index: int) -> tuple[str, NDArray[np.uint8]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -87,9 +87,9 @@ def look_at_pairs(pairs: Sequence[Found], *, sample: int, progress: bool) -> lis
         mask = look_at_mask(pair.mask, measure=index in judged, page=pair.page)
         return Look(pair.name, pair.split, str(pair.image), str(pair.mask), image, mask, pair.page)
 
-    workers = min(os.cpu_count() or 1, 8)
-    with ThreadPoolExecutor(workers) as pool:
-        found = _ahead(pool, look, len(pairs), 4 * workers)
+    count = min(os.cpu_count() or 1, 8)
+    with threads(count) as pool:
+        found = _ahead(pool, look, len(pairs), 4 * count)
         looks = list(_bar(found, len(pairs), progress))
     extras = [look.image.extra or look.mask.extra for look in looks]
     if extras and all(extras):
@@ -117,9 +117,19 @@ def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: b
         split, index = keys[position]
         return _sample(datasets[split], split, index, position in measured)
 
-    workers = _workers(datasets)
-    with ThreadPoolExecutor(workers) as pool:
-        return list(_bar(_ahead(pool, look, len(keys), 4 * workers), len(keys), progress))
+    count = workers(datasets)
+    with threads(count) as pool:
+        return list(_bar(_ahead(pool, look, len(keys), 4 * count), len(keys), progress))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that begin nothing more once an error, or the person, ends the work."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def again(
@@ -135,7 +145,7 @@ def again(
     if not datasets:
         return lambda position: look_again(Path(looks[position].image_path), side, page=looks[position].page)
     keys = _keys(datasets)
-    alone = nullcontext() if _workers(datasets) > 1 else Lock()
+    alone = nullcontext() if workers(datasets) > 1 else Lock()
 
     def picture(position: int) -> NDArray[np.uint8] | None:
         split, index = keys[position]
@@ -153,7 +163,7 @@ def _keys(datasets: Mapping[str, Dataset]) -> list[tuple[str, int]]:
     return [(split, index) for split, dataset in datasets.items() for index in range(len(dataset))]
 
 
-def _workers(datasets: Mapping[str, Dataset]) -> int:
+def workers(datasets: Mapping[str, Dataset]) -> int:
     """Return how many threads may ask for samples: one where a data set was not made for several."""
     threaded = all(isinstance(dataset, Pairs | AnnotatedImages) for dataset in datasets.values())
     return min(os.cpu_count() or 1, 8) if threaded else 1

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from segzoo.data_check.report import Finding
+from segzoo.data_check.survey import threads
 from segzoo.options import many
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _confirmed(pairs: Twins, picture: Callable[[int], NDArray[np.uint8] | None])
         if len(wanted) + 2 > _MOST_READ:
             break
         wanted |= dict.fromkeys(pair)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with threads(min(os.cpu_count() or 1, 8)) as pool:
         seen = dict(zip(wanted, pool.map(picture, wanted), strict=True))
     return [(left, right) for left, right in pairs if alike(seen.get(left), seen.get(right))]
 
