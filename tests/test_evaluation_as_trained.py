@@ -78,6 +78,7 @@ def test_masks_of_another_folder_are_read_as_the_training_read_its_own(trained, 
     assert [one["name"] for one in found["classes"]["scores"]] == ["none", "cell", "rim"]
     assert told.count("\n") == 1
     assert "masks are read as" in told
+    assert found["about"]["data"] == told.strip()
     assert all(word in told for word in ("images=photos", "masks=truth", "mask_suffix=_seg", "palette=[[0"))
 
 

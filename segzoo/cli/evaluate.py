@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,8 +186,8 @@ def _check(request: Request) -> None:
         wrong = f"{request.prediction.first} goes with a MODEL; these predictions are masks already"
     elif request.data and _tells_classes(request) and not _is_folder(request.data):
         wrong = (
-            "--classes, --background and --ignore-index are for folders; the data set "
-            f"{request.data!r} has its own"
+            "--classes, --background and --ignore-index are for folders of images and masks; "
+            f"{request.data!r} has its own: name them as in --data-option classes=cat,dog"
         )
     if wrong:
         raise click.UsageError(wrong, click.get_current_context())
@@ -245,21 +245,22 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
         part=request.split,
         options=_options(request),
     )
-    for text in found.told:
-        echo(text, err=True)
+    said = list(found.told)
     if request.save_predictions:
         _check_place(request.save_predictions, found.data, found.root)
     dataset = for_model(
         found.dataset,
         config.labels,
         ignore_unknown=request.ignore_unknown,
-        on_message=lambda text: echo(text, err=True),
+        on_message=said.append,
     )
+    for text in said:
+        echo(text, err=True)
     calibration = []
     if asked.precision == "fastest":
         samples = [dataset[index] for index in range(min(CALIBRATION, len(dataset)))]
         calibration = [(sample.image, sample.info) for sample in samples]
-    return score_model(
+    evaluation = score_model(
         asked.predictor([network], calibration=calibration),
         dataset,
         batch=asked.batch,
@@ -270,6 +271,8 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
         overwrite=request.overwrite,
         **shared,
     )
+    about = {"data": "; ".join(said)} if said else {}
+    return replace(evaluation, about={**evaluation.about, **about})
 
 
 def _check_place(save_predictions: str, data: str, root: str | None) -> None:
@@ -305,10 +308,14 @@ def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _is_folder(data: str) -> bool:
-    """Say whether the data are the person's own: a folder, or a list of files."""
-    from segzoo import zoo
+    """Say whether the data are images and masks without names of classes: a folder, or a list of files."""
+    from segzoo.errors import UsageError
+    from segzoo.recognition import FOLDER, chosen
 
-    return data not in zoo.registry("datasets") and Path(data).exists()
+    try:
+        return chosen(data).name == FOLDER
+    except UsageError:  # opening it says what is wrong
+        return True
 
 
 def _labels(request: Request) -> Labels:
