@@ -814,7 +814,8 @@ def _by_difference(places: Sequence[_Place]) -> list[dict[str, str]] | None:
         shared = {*_tokens(images[0])} & {*_tokens(masks[0])}
         alike = any(len(word) > 2 or word.isdigit() for word in shared)
         # Two folders with a file each need no names.
-        alike = alike or any(place.files for place in places)
+        same = images[0].rpartition("/")[0] == masks[0].rpartition("/")[0]
+        alike = same and (alike or any(place.files for place in places))
         return [dict.fromkeys(place.images, masks[0]) for place in places] if alike else None
     constant = _constants(images), _constants(masks)
     nothing: tuple[set[int], set[int]] = (set(), set())
