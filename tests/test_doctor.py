@@ -18,7 +18,8 @@ from PIL import Image
 import segzoo
 from segzoo.build import open_dataset
 from segzoo.data_check import Report, check_data
-from segzoo.errors import OptionError, SegzooError, UnknownNameError
+from segzoo.data_check.preview import preview
+from segzoo.errors import FailureError, OptionError, SegzooError, UnknownNameError
 from segzoo.recognition import Reading
 from segzoo.training.recipe.reading import read_recipe
 
@@ -530,3 +531,13 @@ def test_a_data_set_that_does_not_open_is_reported_with_the_reason(
         assert not report.ok
         assert report.format == "coco"
         assert "gone.jpg" in finding(report, "not-opened").advice
+
+
+def test_a_preview_of_what_can_be_read_in_two_ways_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path / "data")
+    ways = [Reading("coco", "COCO, 2 classes", root), Reading("folder", "images and masks", root)]
+    monkeypatch.setattr("segzoo.data_check.source.recognise", lambda path: ways)
+    with pytest.raises(FailureError, match=r"2 ways.*\n.*--data coco .*\n.*--data folder "):
+        preview(root, out=tmp_path / "sheet.png")

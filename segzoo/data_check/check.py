@@ -90,6 +90,10 @@ def check_data(
         return report
     done = repair(source.layout, looks, meaning, Path(fix))
     copy = check_data(fix, sample=sample, progress=progress)
+    if meaning.kind == "instances" and not copy.ok:
+        # Pages that were judged together are files now, which may say too little one by one.
+        said = {"instances": True} | ({} if meaning.ignore is None else {"ignore_index": meaning.ignore})
+        copy = check_data(fix, options=said, sample=sample, progress=progress)
     return replace(report, repaired=copy, left_out=tuple(done.left_out))
 
 

@@ -86,7 +86,12 @@ class Source:
     def check_opened(self) -> None:
         """Raise `FailureError` that says why there is nothing to look at, if there is nothing."""
         if not self.opened:
-            raise FailureError("\n".join(f"{one.what}. {one.advice}".rstrip() for one in self.findings))
+            told = [
+                line
+                for one in self.findings
+                for line in (f"{one.what}. {one.advice}".rstrip(), *(f"  {each}" for each in one.examples))
+            ]
+            raise FailureError("\n".join(told))
 
 
 @dataclass(frozen=True)
