@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from segzoo.errors import MaskError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -122,7 +124,13 @@ class Runs:
     size: tuple[int, int]
 
     def draw(self, size: tuple[int, int]) -> Patch:
-        """Return the pixels of the runs."""
+        """Return the pixels of the runs.
+
+        Raises:
+            MaskError: they are of an image of another size.
+        """
+        if tuple(self.size) != tuple(size):
+            raise MaskError(f"runs of an image of {self.size} (height, width) lie in one of {tuple(size)}")
         height, _ = self.size
         ends = np.cumsum(self.counts)
         last = ends[1::2]  # of the runs inside

@@ -150,6 +150,7 @@ def test_images_that_are_listed_and_gone_are_named(tmp_path):
         ({"size": [5, 5], "counts": [25]}, "its runs are of an image of"),
         ({"size": list(SIZE), "counts": [5]}, "do not fill the image"),
         ({"size": list(SIZE), "counts": [-1, 193]}, "do not fill the image"),
+        ({"size": list(SIZE), "counts": [1 << 62] * 4 + [192]}, "do not fill the image"),
         ({"size": list(SIZE), "counts": "!!"}, "do not fill the image"),
         ({"size": list(SIZE), "counts": "\u00e9"}, "do not fill the image"),
         ({"size": list(SIZE), "counts": "o" * 40 + "0"}, "do not fill the image"),

@@ -140,6 +140,10 @@ def test_what_the_files_hold_besides_is_remarked(tmp_path):
     ("shape", "told"),
     [
         ('<mask label="cat" rle="1,2" left="0" top="0" width="2" height="2"/>', "runs do not fill its box"),
+        (
+            f'<mask label="cat" rle="{f"{1 << 62}," * 4}4" left="0" top="0" width="2" height="2"/>',
+            "runs do not fill its box",
+        ),
         ('<mask label="cat" rle="1,x" left="0" top="0" width="2" height="2"/>', "cannot be drawn"),
         (
             '<mask label="cat" rle="1" left="0" top="0" width="99999" height="99999"/>',

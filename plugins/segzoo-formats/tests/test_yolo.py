@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,15 @@ def test_a_line_that_is_none_is_named(tmp_path, line, why):
     with pytest.raises(MaskError, match=rf"c\.txt, {why}"):
         data[1]
     assert kinds(data)["label"] == 1
+
+
+def test_a_line_of_many_digits_is_soon_recognised_as_none(tmp_path):
+    project(tmp_path)
+    put(tmp_path, "images/train/a", "0 " + "1" * 50_000 + "x")
+    put(tmp_path, "images/val/b")
+    begun = time.monotonic()
+    assert not any("YOLO" in one for one in recognised(tmp_path))
+    assert time.monotonic() - begun < 5
 
 
 def test_shapes_without_area_and_outside_are_reported_and_harmless(tmp_path):

@@ -155,7 +155,8 @@ def recognise(glance: Glance) -> Recognition | None:
         first = found[others[0]][0].relative_to(glance.folder)
         pattern = first.with_name(f"{others[0]}_*.json" if first.name.startswith(others[0]) else first.name)
         said += f"; there is {' and '.join(others)} too, such as data.annotations={pattern.as_posix()}"
-    return Recognition(told=said)
+    # The masks of panoptic annotations are image files.
+    return Recognition(told=said, masks=kind == "panoptic")
 
 
 def _folder(root: Path) -> Path:

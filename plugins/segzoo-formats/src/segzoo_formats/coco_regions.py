@@ -102,7 +102,9 @@ def _runs(shape: Mapping[str, Any], size: tuple[int, int] | None, where: str) ->
         runs = _counts(counts) if isinstance(counts, str) else np.array(counts, np.int64)
     except (TypeError, ValueError, OverflowError):
         runs = np.array([-1])
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
+    pixels = size[0] * size[1]
+    # Each is compared too: a sum of huge counts may begin anew at 0.
+    if runs.ndim != 1 or (runs < 0).any() or (runs > pixels).any() or runs.sum() != pixels:
         raise MaskError(f"{where}: its runs do not fill the image: the file is damaged, or of other images")
     return Runs(runs, size)
 
@@ -165,7 +167,7 @@ def _panoptic_mask(mask: Path) -> NDArray[np.int64]:
     try:
         with Image.open(mask) as picture:
             bands = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA") else picture)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MaskError(f"{mask} cannot be read: {error}") from error
     bands = bands.astype(np.int64)
     return bands if bands.ndim == 2 else bands[..., 0] + 256 * bands[..., 1] + 65536 * bands[..., 2]

@@ -425,7 +425,9 @@ def _mask(said: Mapping[str, str]) -> Shape:
     if width * height > _MOST_PIXELS:
         raise ValueError(f"its box of {width} x {height} pixels is larger than any image")
     runs = np.array([int(run) for run in said["rle"].split(",")], np.int64)
-    if (runs < 0).any() or width < 0 or height < 0 or int(runs.sum()) != width * height:
+    # Each is compared too: a sum of huge runs may begin anew at 0.
+    strange = (runs < 0).any() or (runs > width * height).any()
+    if strange or width < 0 or height < 0 or int(runs.sum()) != width * height:
         raise ValueError(f"its runs do not fill its box of {width} x {height} pixels")
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return Stencil(inside.reshape(height, width), top, left)

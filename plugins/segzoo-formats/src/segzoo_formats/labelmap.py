@@ -30,7 +30,7 @@ VOID: Colour = (224, 224, 192)
 #: What tools call the background, and what counts for nothing.
 BACKGROUND, IGNORED = ("background", "_background_"), ("__ignore__",)
 
-_LINE = re.compile(r"(?P<name>.*?):\s*(?:(\d+)\s*,\s*(\d+)\s*,\s*(\d+))?\s*(?::.*)?")
+_LINE = re.compile(r"(?P<name>.*?):\s*(?:(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*)?(?::.*)?")
 
 
 @dataclass(frozen=True)

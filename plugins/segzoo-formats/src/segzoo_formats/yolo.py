@@ -62,8 +62,8 @@ _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _LOOK = 50
 #: Shares of the image beyond this are no shares, but pixels.
 _FAR = 2.0
-#: A class number and at least a box.
-_LINE = re.compile(r"\d+(\.0*)?(\s+-?\d*\.?\d+(e[-+]?\d+)?){4,}", re.IGNORECASE)
+#: A class number and coordinates. Nothing in it can match in two ways, so a long line takes no long time.
+_LINE = re.compile(r"\d+(\.0*)?(\s+-?(\d+(\.\d+)?|\.\d+)(e[-+]?\d+)?)+", re.IGNORECASE)
 #: The value in mask files of what counts for nothing.
 _VOID = 255
 
@@ -633,9 +633,7 @@ def _kinds(text: str) -> Iterator[str]:
         count = len(line.split())
         if not count:
             continue
-        if not re.fullmatch(
-            r"\d+(\.0*)?( +-?\d*\.?\d+(e[-+]?\d+)?)+", line.strip().replace("\t", " "), re.IGNORECASE
-        ):
+        if not _LINE.fullmatch(line.strip()):
             yield "other"
         else:
             yield "box" if count == 5 else "outline"
