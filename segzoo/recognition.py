@@ -37,6 +37,7 @@ class Reading:
         options: of the data set.
         masks: whether its masks are image files, as `segzoo.specs.Recognition` says.
         alone: whether the path alone is read so, without the name of the data set.
+        ways: the ways to read it, where an option must say which of several files is meant.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Reading:
     options: Mapping[str, Any] = field(default_factory=dict)
     masks: bool = False
     alone: bool = False
+    ways: tuple[Reading, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -86,9 +88,17 @@ def recognise(path: str | os.PathLike[str]) -> list[Reading]:
         except (SegzooError, OSError, ValueError):
             continue
         if told is not None:
-            found.append(Reading(name, told.told, told.root or glance.path, told.options, told.masks))
+            found.append(_reading(name, told, told.root or glance.path))
             formats |= {name} if spec.labels is None and told.masks and name != FOLDER else set()
     return [one for one in found if one.name != FOLDER or not formats]
+
+
+def _reading(name: str, told: Recognition, root: Path) -> Reading:
+    ways = (
+        Reading(name, what, root, {**told.options, **options}, told.masks, alone=True)
+        for what, options in told.choices.items()
+    )
+    return Reading(name, told.told, root, told.options, told.masks, ways=tuple(ways))
 
 
 def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:

@@ -191,17 +191,20 @@ def _layers(overlaps: Overlaps, options: str) -> Finding:
         f"{name}: {share:.1%} of the pixels that have a class have several" for name, share in shares.items()
     )
     if overlaps.meant:
-        told, one = f"{what}, and they overlap {where}", "With data.per_class=true"
-        top = "and later classes would cover earlier ones"
-        if overlaps.objects:
-            told, one = f"objects of different classes overlap {where}", "Without"
-            top = "that of the object on top"
+        several = "a pixel may have several classes, or none"
+        if overlaps.top:
+            told = f"objects of different classes overlap {where}"
+            advice = f"There, {overlaps.top}, and a pixel has the class of the object on top. "
+            advice += f"With data.overlapping=true {several}."
+        else:
+            told = f"{what}, and they overlap {where}"
+            advice = f"Pass {options}: {several.replace('may', 'may then')}. With data.per_class=true it "
+            advice += "would have one, and later classes would cover earlier ones."
         return Finding(
             kind="overlap",
             severity="note",
             what=told,
-            advice=f"Pass {options}: a pixel may then have several classes, or none. {one} it would have "
-            f"one, {top}.",
+            advice=advice,
             count=len(shares),
             examples=examples[:_SHOWN],
         )

@@ -102,12 +102,13 @@ class Overlaps:
         shares: of the images in which two classes share pixels, by name, the share of the pixels of any class
             that have several; the largest first.
         images: how many were looked at.
-        objects: whether the classes are those of objects in a file, not of mask files.
+        top: which of two objects lies on the other, in words, where the classes are those of objects in a
+            file; empty where they have mask files.
     """
 
     shares: Mapping[str, float]
     images: int
-    objects: bool = False
+    top: str = ""
 
     @property
     def meant(self) -> bool:
@@ -117,6 +118,14 @@ class Overlaps:
 
 #: Classes that overlap on purpose do so in a larger share of their pixels, on average.
 _MEANT = 0.01
+#: Which object of a file lies on which.
+_ON_TOP = {
+    "area": "the smaller object lies on the larger one",
+    "file": "a later object lies on an earlier one",
+}
+    "area": "the smaller object lies on the larger one",
+    "file": "a later object lies on an earlier one",
+}
 #: Images in which it is looked whether classes overlap, evenly spread.
 _LOOKED_AT = 200
 
@@ -197,6 +206,9 @@ def _lies_somewhere(reading: Reading) -> bool:
 def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
     """Return what a folder or a file is that is recognised so."""
     if len(readings) == 1 and readings[0].name != FOLDER:
+        ways = readings[0].ways
+        if ways and not source.given.keys() & ways[0].options.keys():
+            return _unclear(source, path, ways)
         return _overlapped(_opened(replace(source, readings=tuple(readings))))
     plain = next((one for one in readings if one.name == FOLDER), None)
     names = {key: value for key, value in source.given.items() if key in NAMING}
@@ -229,7 +241,11 @@ def _several(source: Source, path: Path, readings: Sequence[Reading], layout: Pa
     """Return a place that can be read in several ways, of which one must be chosen."""
     choices = _choices(path, layout, alone=False) if layout is not None and layout.choices else ()
     others = [one for one in readings if one.name != FOLDER or not choices]
-    readings = (*others, *choices)
+    return _unclear(source, path, (*others, *choices))
+
+
+def _unclear(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
+    """Return a place of which one reading must be chosen."""
     ambiguous = Finding(
         kind="readings",
         severity="error",
@@ -238,7 +254,7 @@ def _several(source: Source, path: Path, readings: Sequence[Reading], layout: Pa
         count=len(readings),
         examples=tuple(f"{one.told}: {shlex.join(one.words)}" for one in readings),
     )
-    return replace(source, readings=readings, findings=(ambiguous,))
+    return replace(source, readings=tuple(readings), findings=(ambiguous,))
 
 
 def _choices(path: Path, layout: Pairing, *, alone: bool) -> tuple[Reading, ...]:
@@ -285,7 +301,11 @@ def _layered(source: Source, path: Path, layout: Pairing) -> Source | None:
 
 
 def _overlapped(source: Source) -> Source:
-    """Return a data set as one of classes that overlap, where its objects share more than a few pixels."""
+    """Return a data set and where its objects lie on those of other classes.
+
+    They do where one hides another, as a window hides a wall: this alone is no reason to train with classes
+    that overlap.
+    """
     (reading,) = source.readings
     spec = zoo.registry("datasets").get(reading.name)
     if source.parts or "overlapping" in source.given:  # who gives options knows
@@ -293,11 +313,11 @@ def _overlapped(source: Source) -> Source:
     if not source.datasets or "overlapping" not in inspect.signature(resolve(spec.factory)).parameters:
         return source
     apart = _opened(replace(source, findings=()), overlapping=True)
-    overlaps = replace(_overlaps(apart.datasets), objects=True)
+    overlaps = _overlaps(apart.datasets)
     if not overlaps.meant or set(apart.datasets) != set(source.datasets):
         return source
-    options = (*source.options, "data.overlapping=true")
-    return replace(source, datasets=apart.datasets, options=options, overlaps=overlaps)
+    orders = {getattr(dataset, "order", "file") for dataset in apart.datasets.values()}
+    return replace(source, overlaps=replace(overlaps, top=_ON_TOP["file" if "file" in orders else "area"]))
 
 
 def _opened_layers(path: Path, layout: Pairing, classes: Sequence[str], kind: str) -> dict[str, Dataset]:

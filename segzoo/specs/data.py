@@ -92,12 +92,15 @@ class Recognition:
         options: of the data set, that opening takes.
         masks: whether its masks are image files beside the images, so that the plain reading of the folder
             finds the same files: it is then not a second reading.
+        choices: where an option must say which of several files is meant: what each choice is, in words, and
+            the options that choose it.
     """
 
     told: str
     root: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     masks: bool = False
+    choices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

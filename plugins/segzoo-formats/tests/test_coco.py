@@ -337,6 +337,14 @@ def test_of_several_files_the_person_says_which(tmp_path):
         == "COCO instances in 2 files, of which data.annotations=one.json takes one"
     )
     assert opened(tmp_path / "one.json").names == ["a"]
+    report = check_data(tmp_path)
+    assert [one.words[2:] for one in report.readings] == [
+        ("data.annotations=one.json",),
+        ("data.annotations=two.json",),
+        ('data.annotations="*.json"',),
+    ]
+    assert "say which" in report.findings[0].advice
+    assert len(check_data(tmp_path, options={"annotations": "two.json"}).readings) == 1
 
 
 def test_captions_boxes_and_the_like_are_no_masks(tmp_path):
@@ -528,9 +536,11 @@ def test_the_doctor_says_where_objects_of_different_classes_overlap(tmp_path):
     report = check_data(written(tmp_path, *notes, images=images))
     kinds = {one.kind: one for one in report.findings}
     assert kinds["overlap"].what == "objects of different classes overlap in 15 of 30 images"
-    assert "data.overlapping=true" in report.command
+    assert "the smaller object lies on the larger one" in kinds["overlap"].advice
+    assert "data.overlapping=true" in kinds["overlap"].advice
+    assert "overlapping" not in report.command  # an object that hides another is no second class
     assert f"--data {tmp_path}" in report.command
-    assert report.statistics.classes == ("cat", "dog")
+    assert report.statistics.classes == ("background", "cat", "dog")
 
 
 def test_the_doctor_leaves_objects_that_lie_apart_one_class_a_pixel(tmp_path):

@@ -139,8 +139,11 @@ def recognise(glance: Glance) -> Recognition | None:
         files = chosen_files(glance, "")
     except OptionError:
         names = [path.relative_to(glance.folder).as_posix() for path in found[kind]]
+        every = "**/*.json" if any("/" in name for name in names) else "*.json"
         return Recognition(
-            told=f"{MASKS[kind]} in {len(names)} files, of which data.annotations={names[0]} takes one"
+            told=f"{MASKS[kind]} in {len(names)} files, of which data.annotations={names[0]} takes one",
+            choices={f"{MASKS[kind]} of {name}": {"annotations": name} for name in names}
+            | {f"{MASKS[kind]} of all {len(names)} files": {"annotations": every}},
         )
     texts = [glance.samples(file.path) for file in files]
     if any(map(_EMPTY.search, texts)) and not any(map(_FULL.search, texts)):
