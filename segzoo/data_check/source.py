@@ -123,9 +123,6 @@ _ON_TOP = {
     "area": "the smaller object lies on the larger one",
     "file": "a later object lies on an earlier one",
 }
-    "area": "the smaller object lies on the larger one",
-    "file": "a later object lies on an earlier one",
-}
 #: Images in which it is looked whether classes overlap, evenly spread.
 _LOOKED_AT = 200
 
