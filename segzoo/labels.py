@@ -26,9 +26,11 @@ from segzoo.specs import IGNORED, Labels
 __all__ = [
     "Colour",
     "alone",
+    "colour_number",
     "counted",
     "flattened",
     "foreground",
+    "packed",
     "read_mask",
     "to_classes",
     "valid_pixels",

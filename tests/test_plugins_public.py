@@ -33,6 +33,8 @@ PUBLIC = (
     "segzoo.labels",
     "segzoo.build",
     "segzoo.prediction",
+    "segzoo.prediction.outputs",
+    "segzoo.json_text",
 )
 PACKAGES = sorted((*ROOT.glob("plugins/segzoo-*/src/*"), *ROOT.glob("plugins/template/*/src/*")))
 

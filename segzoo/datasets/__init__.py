@@ -9,11 +9,15 @@ from segzoo.lazy import lazy_names
 if TYPE_CHECKING:
     from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
     from segzoo.datasets.glance import Glance
-    from segzoo.datasets.matching import match
+    from segzoo.datasets.matching import by_name, match, visible
+    from segzoo.datasets.pairing import find_pairs
     from segzoo.datasets.pairs import Pair, Pairs, find_root, slices
+    from segzoo.datasets.sampling import evenly_spread
     from segzoo.datasets.shapes import Box, Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
-    from segzoo.datasets.splits import Split, check_split, divided, groups_of, hundredth_of, split_of
+    from segzoo.datasets.splits import FOLDERS, Split, check_split, divided, groups_of, hundredth_of, split_of
     from segzoo.datasets.zips import Zip
+    from segzoo.files import lines_of, read_words, regular
+    from segzoo.options import check_choice, check_flags, listed, many
 
 # Imported when first used: a list of what there is needs none of it.
 _WHERE = {
@@ -21,6 +25,7 @@ _WHERE = {
     "AnnotatedImages": "annotated",
     "Box": "shapes",
     "Ellipse": "shapes",
+    "FOLDERS": "splits",
     "Glance": "glance",
     "Line": "shapes",
     "Pair": "pairs",
@@ -34,15 +39,26 @@ _WHERE = {
     "Split": "splits",
     "Stencil": "shapes",
     "Zip": "zips",
+    "by_name": "matching",
+    "check_choice": "segzoo.options",
+    "check_flags": "segzoo.options",
     "check_split": "splits",
     "class_labels": "annotated",
     "divided": "splits",
+    "evenly_spread": "sampling",
+    "find_pairs": "pairing",
     "find_root": "pairs",
     "groups_of": "splits",
     "hundredth_of": "splits",
+    "lines_of": "segzoo.files",
+    "listed": "segzoo.options",
+    "many": "segzoo.options",
     "match": "matching",
+    "read_words": "segzoo.files",
+    "regular": "segzoo.files",
     "slices": "pairs",
     "split_of": "splits",
+    "visible": "matching",
 }
 
 __all__ = [
@@ -50,6 +66,7 @@ __all__ = [
     "AnnotatedImages",
     "Box",
     "Ellipse",
+    "FOLDERS",
     "Glance",
     "Line",
     "Pair",
@@ -63,15 +80,26 @@ __all__ = [
     "Split",
     "Stencil",
     "Zip",
+    "by_name",
+    "check_choice",
+    "check_flags",
     "check_split",
     "class_labels",
     "divided",
+    "evenly_spread",
+    "find_pairs",
     "find_root",
     "groups_of",
     "hundredth_of",
+    "lines_of",
+    "listed",
+    "many",
     "match",
+    "read_words",
+    "regular",
     "slices",
     "split_of",
+    "visible",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

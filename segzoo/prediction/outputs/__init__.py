@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.prediction.outputs.interface import Band, Output, OutputOptions, Written
+    from segzoo.prediction.outputs.interface import Band, Output, OutputOptions, Written, to_json
     from segzoo.prediction.outputs.outlines import Outline, find_outlines, joined_rings, outline_regions
     from segzoo.prediction.outputs.writing import check_outputs, output_files, write_output, write_outputs
+    from segzoo.prediction.outputs.yolo import data_yaml, label_lines
+    from segzoo.printing import printable
 
 __all__ = [
     "Band",
@@ -23,16 +25,22 @@ __all__ = [
     "OutputOptions",
     "Written",
     "check_outputs",
+    "data_yaml",
     "find_outlines",
     "joined_rings",
+    "label_lines",
     "outline_regions",
     "output_files",
+    "printable",
+    "to_json",
     "write_output",
     "write_outputs",
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Band", "Output", "OutputOptions", "Written"), "interface"),
+    **dict.fromkeys(("Band", "Output", "OutputOptions", "Written", "to_json"), "interface"),
+    **dict.fromkeys(("data_yaml", "label_lines"), "yolo"),
+    "printable": "segzoo.printing",
     **dict.fromkeys(("Outline", "find_outlines", "joined_rings", "outline_regions"), "outlines"),
     **dict.fromkeys(("check_outputs", "output_files", "write_output", "write_outputs"), "writing"),
 }

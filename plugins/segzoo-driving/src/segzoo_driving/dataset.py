@@ -18,7 +18,7 @@ from segzoo_driving import SCENES
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 
 SPLITS = ("train", "val", "test", "all")

@@ -11,19 +11,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.matching import match
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.splits import FOLDERS, check_split
+from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, find_root, lines_of, listed, match, read_words
 from segzoo.errors import FailureError, OptionError
-from segzoo.files import lines_of, read_words
-from segzoo.options import listed
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.lookup import Lookup
 
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 CLASSES = 150

@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import json_text
-from segzoo.datasets.matching import by_name
-from segzoo.datasets.pairs import Pair, Pairs
-from segzoo.datasets.splits import FOLDERS, check_split
+import segzoo.json_text as json_text
+from segzoo.datasets import FOLDERS, Pair, Pairs, by_name, check_split, lines_of, listed, many
 from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
-from segzoo.files import lines_of
-from segzoo.options import listed, many
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.ade20k import shortened
 from segzoo_formats.lookup import check_partners
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 #: Where the parts lie below the archive's folder.

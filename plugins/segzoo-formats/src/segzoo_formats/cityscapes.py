@@ -11,11 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.matching import visible
-from segzoo.datasets.pairs import Pair, Pairs
-from segzoo.datasets.splits import FOLDERS, check_split
+from segzoo.datasets import FOLDERS, Pair, Pairs, check_choice, check_split, listed, visible
 from segzoo.errors import FailureError, OptionError, did_you_mean
-from segzoo.options import check_choice, listed
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.lookup import Lookup, check_partners
 
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 #: Name and colour of each class by its id; the first four count for nothing in every use.

@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import json_text
+import segzoo.json_text as json_text
 from segzoo.datasets import (
+    FOLDERS,
     AnnotatedImage,
     AnnotatedImages,
     Glance,
     check_split,
     class_labels,
+    listed,
+    many,
 )
-from segzoo.datasets.splits import FOLDERS
 from segzoo.errors import FailureError, OptionError
 from segzoo.interfaces import Remark
-from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.coco_index import (
     MASKS,

@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from segzoo import json_text
-from segzoo.datasets import Glance
-from segzoo.datasets.splits import FOLDERS
+import segzoo.json_text as json_text
+from segzoo.datasets import FOLDERS, Glance, listed, many
 from segzoo.errors import FailureError, OptionError
-from segzoo.options import listed, many
 from segzoo_formats.search import files_below, part_named, part_of, plain_path
 
 if TYPE_CHECKING:

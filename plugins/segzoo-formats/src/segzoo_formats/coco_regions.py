@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segzoo import json_text
-from segzoo.datasets import Box, Polygon, Region, Runs, Several, Stencil
+import segzoo.json_text as json_text
+from segzoo.datasets import Box, Polygon, Region, Runs, Several, Stencil, listed
 from segzoo.errors import MaskError
-from segzoo.options import listed
 from segzoo_formats.coco_index import mask_file
 
 if TYPE_CHECKING:

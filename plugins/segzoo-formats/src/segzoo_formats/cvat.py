@@ -21,12 +21,22 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.shapes import Box, Ellipse, Polygon, Several, Stencil
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Box,
+    Ellipse,
+    Polygon,
+    Region,
+    Several,
+    Stencil,
+    check_split,
+    class_labels,
+    listed,
+    many,
+    regular,
+)
 from segzoo.errors import FailureError, MaskError, did_you_mean
-from segzoo.files import regular
-from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
@@ -49,8 +59,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
-    from segzoo.datasets.glance import Glance
-    from segzoo.datasets.shapes import Shape
+    from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import Remark
 
 SPLITS = ("train", "val", "test", "all")

@@ -11,12 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo import json_text
-from segzoo.datasets.pairing import find_pairs
-from segzoo.datasets.pairs import Pairs
-from segzoo.datasets.splits import check_split
+import segzoo.json_text as json_text
+from segzoo.datasets import Pairs, check_split, find_pairs, listed
 from segzoo.errors import FailureError, OptionError
-from segzoo.options import listed
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.labelmap import LabelMap, voc_colour
 from segzoo_formats.search import name_remarks, unwrapped
@@ -25,7 +22,7 @@ from segzoo_formats.values import distinct
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 _META = "dataset_meta.json"

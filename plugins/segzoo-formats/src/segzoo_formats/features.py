@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import json_text
-from segzoo.datasets.shapes import Polygon, Several
+import segzoo.json_text as json_text
+from segzoo.datasets import Polygon, Several
 from segzoo.errors import FailureError, MaskError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.shapes import Shape
+    from segzoo.datasets import Shape
 
 #: Largest file in bytes.
 _MOST_BYTES = 1 << 30

@@ -18,11 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Region,
+    check_choice,
+    check_split,
+    class_labels,
+    listed,
+    many,
+)
 from segzoo.errors import FailureError, MaskError, OptionError, SegzooError, did_you_mean
 from segzoo.images import has_suffix, open_image, readable_suffixes, without_suffix
-from segzoo.options import check_choice, listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.features import AREAS, kind_of, properties_of, read_features, shape_of
 from segzoo_formats.search import (
@@ -46,7 +53,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
     from segzoo.interfaces import GeoReference, Remark
 
 SPLITS = ("train", "val", "test", "all")

@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import json_text
-from segzoo.datasets.sampling import evenly_spread
-from segzoo.datasets.splits import FOLDERS, check_split, divided
+import segzoo.json_text as json_text
+from segzoo.datasets import FOLDERS, check_split, divided, evenly_spread, listed, many
 from segzoo.errors import FailureError, ImageError, MaskError, MissingExtraError, OptionError, did_you_mean
 from segzoo.images import read_bytes, read_with_info
 from segzoo.interfaces import Remark, Sample
 from segzoo.labels import read_mask
-from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import unwrapped
 from segzoo_formats.values import class_lookup
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
     from segzoo.interfaces import ImageInfo
     from segzoo.specs import Labels
     from segzoo_formats.lookup import Lookup

@@ -20,12 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.shapes import Box, Ellipse, Polygon
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Box,
+    Ellipse,
+    Polygon,
+    Region,
+    check_choice,
+    check_split,
+    class_labels,
+    listed,
+    many,
+)
 from segzoo.errors import FailureError, MissingExtraError, OptionError
 from segzoo.images import without_suffix
-from segzoo.options import check_choice, listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
@@ -44,8 +53,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
-    from segzoo.datasets.glance import Glance
-    from segzoo.datasets.shapes import Shape
+    from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import Remark
 
 SPLITS = ("train", "val", "test", "all")

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.datasets import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.shapes import Stencil
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import AnnotatedImage, AnnotatedImages, Region, Stencil, check_split, class_labels
 from segzoo.errors import FailureError, MaskError
 from segzoo.images import has_suffix, open_image, searched_suffixes
 from segzoo.interfaces import Remark

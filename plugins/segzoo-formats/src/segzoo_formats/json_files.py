@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from segzoo import json_text
+import segzoo.json_text as json_text
 from segzoo.errors import FailureError
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.matching import match
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.splits import check_split, divided
+from segzoo.datasets import Pair, Pairs, check_split, divided, find_root, match
 from segzoo.errors import FailureError, OptionError
 from segzoo.specs import Recognition
 from segzoo_formats.cityscapes import by_id, labels
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 _IMAGES = "training/image_2"

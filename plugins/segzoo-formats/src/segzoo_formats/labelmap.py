@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets import lines_of, many, read_words
 from segzoo.errors import FailureError, MaskError
-from segzoo.files import lines_of, read_words
 from segzoo.images import open_image
 from segzoo.labels import to_classes
-from segzoo.options import many
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:

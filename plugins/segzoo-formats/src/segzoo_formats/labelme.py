@@ -19,14 +19,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import json_text
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.shapes import Box, Ellipse, Line, Polygon, Several, Stencil
-from segzoo.datasets.splits import check_split
+import segzoo.json_text as json_text
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Box,
+    Ellipse,
+    Line,
+    Polygon,
+    Region,
+    Several,
+    Stencil,
+    check_split,
+    class_labels,
+    lines_of,
+    listed,
+    many,
+    read_words,
+    regular,
+)
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
-from segzoo.files import lines_of, read_words, regular
 from segzoo.images import read_bytes
-from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
@@ -47,8 +60,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
-    from segzoo.datasets.shapes import Shape
+    from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import ImageInfo, Remark
 
 SPLITS = ("train", "val", "test", "all")

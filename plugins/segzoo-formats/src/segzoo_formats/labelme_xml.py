@@ -17,12 +17,19 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.shapes import Polygon, Several, Stencil
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Polygon,
+    Region,
+    Several,
+    Stencil,
+    check_split,
+    class_labels,
+    many,
+)
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.images import read_with_info
-from segzoo.options import many
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
@@ -46,8 +53,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
-    from segzoo.datasets.shapes import Patch
+    from segzoo.datasets import Glance, Patch
     from segzoo.interfaces import Remark
 
 SPLITS = ("train", "val", "test", "all")

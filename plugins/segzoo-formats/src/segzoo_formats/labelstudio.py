@@ -22,12 +22,23 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.shapes import Box, Ellipse, Polygon, Several, Stencil
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Box,
+    Ellipse,
+    Polygon,
+    Region,
+    Several,
+    Stencil,
+    check_flags,
+    check_split,
+    class_labels,
+    listed,
+    many,
+)
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import has_suffix, read_bytes, readable_suffixes, without_suffix
-from segzoo.options import check_flags, listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.brush import decode_brush
 from segzoo_formats.json_files import read_json
@@ -53,8 +64,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
-    from segzoo.datasets.shapes import Patch, Shape
+    from segzoo.datasets import Glance, Patch, Shape
     from segzoo.interfaces import ImageInfo, Remark
 
 SPLITS = ("train", "val", "test", "all")

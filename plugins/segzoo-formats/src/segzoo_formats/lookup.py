@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segzoo.datasets import listed
 from segzoo.errors import FailureError, MaskError
-from segzoo.options import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

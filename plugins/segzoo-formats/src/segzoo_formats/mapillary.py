@@ -11,12 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo import json_text
-from segzoo.datasets.matching import match
-from segzoo.datasets.pairs import Pair, Pairs
-from segzoo.datasets.splits import FOLDERS, check_split
+import segzoo.json_text as json_text
+from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, listed, match
 from segzoo.errors import FailureError, OptionError
-from segzoo.options import listed
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.lookup import Lookup
 from segzoo_formats.search import unwrapped
@@ -24,7 +21,7 @@ from segzoo_formats.search import unwrapped
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 #: Configurations, newest first, with the folder of their masks in each part.

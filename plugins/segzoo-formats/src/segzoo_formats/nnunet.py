@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo.datasets import Pair, Pairs, check_split, slices
+from segzoo.datasets import Pair, Pairs, check_split, listed, many, slices
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import parse_pages, readable_suffixes
 from segzoo.interfaces import Remark
-from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.json_files import read_json
 from segzoo_formats.search import counted, parted, unwrapped

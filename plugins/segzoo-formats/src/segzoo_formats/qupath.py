@@ -15,11 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segzoo.datasets.annotated import AnnotatedImage, AnnotatedImages, Region, class_labels
-from segzoo.datasets.splits import check_split
+from segzoo.datasets import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Region,
+    check_choice,
+    check_split,
+    class_labels,
+    listed,
+    many,
+)
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.images import without_suffix
-from segzoo.options import check_choice, listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.features import AREAS, corners_of, kind_of, properties_of, read_features, shape_of
 from segzoo_formats.search import (
@@ -40,7 +47,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
     from segzoo.interfaces import Remark
 
 SPLITS = ("train", "val", "test", "all")

@@ -11,12 +11,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import Pair, Pairs, check_split
-from segzoo.datasets.splits import FOLDERS
+from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, lines_of, listed, read_words
 from segzoo.errors import FailureError, OptionError
-from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, searched_suffixes
-from segzoo.options import listed
 from segzoo.specs import Recognition
 from segzoo_formats.search import counted, part_named, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs

@@ -14,18 +14,15 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.glance import Glance
-from segzoo.datasets.matching import visible
-from segzoo.datasets.splits import FOLDERS, divided
+from segzoo.datasets import FOLDERS, Glance, divided, listed, many, visible
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.interfaces import Remark
-from segzoo.options import listed, many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from segzoo.datasets.annotated import AnnotatedImage
+    from segzoo.datasets import AnnotatedImage
     from segzoo.specs import Recognition
 
 #: What folders of images are called, in lower case.

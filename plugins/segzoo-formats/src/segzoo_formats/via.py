@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo import json_text
+import segzoo.json_text as json_text
 from segzoo.datasets import (
     AnnotatedImage,
     AnnotatedImages,
@@ -29,10 +29,10 @@ from segzoo.datasets import (
     Region,
     check_split,
     class_labels,
+    listed,
+    read_words,
 )
 from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
-from segzoo.files import read_words
-from segzoo.options import listed
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,

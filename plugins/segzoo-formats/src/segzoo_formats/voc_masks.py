@@ -19,16 +19,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from segzoo.datasets.matching import by_name
-from segzoo.datasets.pairs import Pair, Pairs, find_root
-from segzoo.datasets.sampling import evenly_spread
-from segzoo.datasets.splits import FOLDERS, check_split, divided
+from segzoo.datasets import (
+    FOLDERS,
+    Pair,
+    Pairs,
+    by_name,
+    check_split,
+    divided,
+    evenly_spread,
+    find_root,
+    lines_of,
+    listed,
+    many,
+    read_words,
+)
 from segzoo.errors import FailureError, MaskError, OptionError
-from segzoo.files import lines_of, read_words
 from segzoo.images import without_suffix
 from segzoo.interfaces import Remark
 from segzoo.labels import colour_number, packed, read_mask
-from segzoo.options import listed, many
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.labelmap import BACKGROUND, IGNORED, VOID, read_label_map, voc_colour
 from segzoo_formats.search import name_remarks
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
     from segzoo.labels import Colour
 
 SPLITS = ("train", "val", "test", "all")

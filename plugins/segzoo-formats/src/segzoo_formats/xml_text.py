@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
+from segzoo.datasets import regular
 from segzoo.errors import FailureError
-from segzoo.files import regular
 
 if TYPE_CHECKING:
     from pathlib import Path

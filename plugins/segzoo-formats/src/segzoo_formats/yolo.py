@@ -32,12 +32,14 @@ from segzoo.datasets import (
     Region,
     check_split,
     class_labels,
+    lines_of,
+    listed,
+    many,
+    read_words,
+    visible,
 )
-from segzoo.datasets.matching import visible
 from segzoo.errors import FailureError, MaskError, OptionError
-from segzoo.files import lines_of, read_words
 from segzoo.images import has_suffix, searched_suffixes
-from segzoo.options import listed, many
 from segzoo.specs import Recognition
 from segzoo_formats.search import counted, name_remarks, part_named, parted, unwrapped
 from segzoo_formats.values import distinct, readable, valued_pairs

@@ -20,7 +20,7 @@ from segzoo_medical import VESSELS
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 Split = Literal["train", "val", "test", "all"]
 

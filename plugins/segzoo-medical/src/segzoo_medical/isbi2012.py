@@ -23,7 +23,7 @@ from segzoo_medical import MEMBRANES
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 SPLITS = ("train", "val", "test", "all")
 _FOLDS = 5

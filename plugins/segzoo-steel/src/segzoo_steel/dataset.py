@@ -19,7 +19,7 @@ from segzoo_steel import DEFECTS
 if TYPE_CHECKING:
     import os
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
 
 
 SPLITS = ("train", "val", "test", "all")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from segzoo.datasets.glance import Glance
+    from segzoo.datasets import Glance
     from segzoo.interfaces import Dataset
 
 SPLITS = {2012: ("train", "val", "trainval", "trainaug"), 2007: ("train", "val", "trainval", "test")}

@@ -12,8 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from segzoo.prediction.outputs import Output, find_outlines
-from segzoo.printing import printable
+from segzoo.prediction.outputs import Output, find_outlines, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from segzoo.prediction.outputs import Output, find_outlines
-from segzoo.prediction.outputs.interface import to_json
+from segzoo.prediction.outputs import Output, find_outlines, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,9 +17,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from segzoo import json_text
-from segzoo.prediction.outputs import Output, find_outlines
-from segzoo.prediction.outputs.interface import to_json
+import segzoo.json_text as json_text
+from segzoo.prediction.outputs import Output, find_outlines, to_json
 from segzoo_formats.brush import encode_brush
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from segzoo.prediction.outputs import Output, find_outlines
-from segzoo.prediction.outputs.interface import to_json
+from segzoo.prediction.outputs import Output, find_outlines, to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from segzoo.prediction.outputs import Output, find_outlines
-from segzoo.prediction.outputs.yolo import data_yaml, label_lines
+from segzoo.prediction.outputs import Output, data_yaml, find_outlines, label_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
