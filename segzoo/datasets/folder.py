@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.listed import LISTS, is_list
+from segzoo.datasets.pair_lists import LISTS, is_list
 from segzoo.datasets.matching import check_alone, class_words
 from segzoo.datasets.naming import IMAGES, MASKS
 from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
