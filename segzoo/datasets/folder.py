@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets.pair_lists import LISTS, is_list
 from segzoo.datasets.matching import check_alone, class_words
 from segzoo.datasets.naming import IMAGES, MASKS
 from segzoo.datasets.numbered import class_names, numbered_objects, read_rows
+from segzoo.datasets.pair_lists import LISTS, is_list
 from segzoo.datasets.pairing import MASK_SUFFIX, Naming, Pairing, find_pairs
 from segzoo.datasets.pairs import Pair, Pairs, groups_of_pairs
 from segzoo.datasets.splits import check_split

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from segzoo.datasets.pair_lists import LISTS, listed
 from segzoo.datasets.matching import is_whole, match_names, name_in, take_layers, visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, is_mask_word, side_of
+from segzoo.datasets.pair_lists import LISTS, listed
 from segzoo.datasets.pairs import Pair, groups_of_pairs, slices
 from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
