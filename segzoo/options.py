@@ -54,10 +54,21 @@ def _plain(value: object) -> object:
 
 
 def many(count: int, noun: str, verb: str = "") -> str:
-    """Return ``"1 image"`` or ``"1,234 images"``; a verb in the plural follows where it is given."""
+    """Return ``"1 class"`` or ``"1,234 classes"``; a verb in the plural follows where it is given."""
     singular = {"have": "has", "are": "is", "were": "was", "do": "does"}.get(verb, f"{verb}s")
     said = (singular if count == 1 else verb) if verb else ""
-    return f"{count:,} {noun}{'' if count == 1 else 's'} {said}".rstrip()
+    return f"{count:,} {noun if count == 1 else _plural(noun)} {said}".rstrip()
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
+def as_names(names: Sequence[str] | str) -> list[str]:
+    """Return names that are given as a list, or as one text with commas between them."""
+    return [one.strip() for one in names.split(",") if one.strip()] if isinstance(names, str) else list(names)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:

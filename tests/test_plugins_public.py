@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -122,3 +123,10 @@ def test_a_plugin_s_readme_says_how_to_install_it_and_names_all_that_it_brings(n
     address = rf" @ git\+https://github\.com/org/segzoo#subdirectory=plugins/{name}"
     assert re.search(rf'"{name}(\[[a-z,]+\])?{address}"', text)
     assert {part for part in brought if f"`{part}`" not in text} == set()
+
+
+@pytest.mark.parametrize("package", ["segzoo.datasets", "segzoo.prediction.outputs", "segzoo.images"])
+def test_no_public_name_is_that_of_a_module_in_the_package(package):
+    # Importing the module would put it in the place of the function.
+    found = import_module(package)
+    assert not {one.name for one in pkgutil.iter_modules(found.__path__)} & {*found.__all__}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segzoo.datasets.splits import FOLDERS, Split, check_split, divided, groups_of, hundredth_of, split_of
     from segzoo.datasets.zips import Zip
     from segzoo.files import lines_of, read_words, regular
-    from segzoo.options import check_choice, check_flags, listed, many
+    from segzoo.options import as_names, check_choice, check_flags, listed, many
 
 # Imported when first used: a list of what there is needs none of it.
 _WHERE = {
@@ -39,6 +39,7 @@ _WHERE = {
     "Split": "splits",
     "Stencil": "shapes",
     "Zip": "zips",
+    "as_names": "segzoo.options",
     "by_name": "matching",
     "check_choice": "segzoo.options",
     "check_flags": "segzoo.options",
@@ -80,6 +81,7 @@ __all__ = [
     "Split",
     "Stencil",
     "Zip",
+    "as_names",
     "by_name",
     "check_choice",
     "check_flags",

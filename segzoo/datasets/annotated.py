@@ -17,7 +17,7 @@ from segzoo.datasets.shapes import Patch, Several, Stencil
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import read_with_info
 from segzoo.interfaces import Sample
-from segzoo.options import listed
+from segzoo.options import as_names, listed
 from segzoo.specs import Labels
 
 if TYPE_CHECKING:
@@ -264,8 +264,7 @@ def class_labels(
     Raises:
         OptionError: a class that is wanted is not there.
     """
-    if isinstance(wanted, str):
-        wanted = [name.strip() for name in wanted.split(",") if name.strip()]
+    wanted = as_names(wanted)
     for name in wanted:
         if name not in found and name != "background":
             raise OptionError(f"{source} has no class {name!r}{did_you_mean(name, found)}")

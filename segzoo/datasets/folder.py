@@ -25,7 +25,7 @@ from segzoo.datasets.splits import check_split
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import count_pages, parse_pages
 from segzoo.labels import background_index
-from segzoo.options import MOST_CHANNELS, check_integer, many, shown
+from segzoo.options import MOST_CHANNELS, as_names, check_integer, many, shown
 from segzoo.options import listed as in_words
 from segzoo.specs import Labels, Recognition
 
@@ -264,7 +264,7 @@ def _check_exclusive(**others: object) -> None:
 
 def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
     if isinstance(classes, str):  # "background,cell", as a command line says it; no name for each letter
-        return tuple(name.strip() for name in classes.split(","))
+        return tuple(as_names(classes))
     if isinstance(classes, int):
         check_integer("classes", classes, 1, MOST_CHANNELS)
         return tuple(f"class {i}" for i in range(classes))

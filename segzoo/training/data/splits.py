@@ -32,6 +32,7 @@ from segzoo.datasets.splits import FOLDERS, divided
 from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
 from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
+from segzoo.options import as_names
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _together(recipe: Recipe, parts: str | Sequence[str]) -> Dataset:
 
 
 def _listed(parts: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, parts.split(",")))) if isinstance(parts, str) else tuple(parts)
+    return tuple(as_names(parts))
 
 
 def check_split_options(split: Mapping[str, Any]) -> None:

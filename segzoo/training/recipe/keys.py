@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from segzoo.errors import OptionError, did_you_mean
-from segzoo.options import is_number
+from segzoo.options import as_names, is_number
 from segzoo.specs import parse_bands
 from segzoo.training.recipe.schema import MOST_NUMBER, Recipe
 
@@ -141,7 +141,7 @@ def _listed(key: str, value: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
     kind: type = type(example[0])
     told = "numbers" if kind is float else "names"
     if isinstance(value, str) and kind is str:
-        value = [name.strip() for name in value.split(",") if name.strip()]
+        value = as_names(value)
     if isinstance(value, str) and kind is float:
         value = [_number(one) for one in value.split(",")]
     values = list(value) if isinstance(value, list | tuple) else [value]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import segzoo.json_text as json_text
-from segzoo.datasets import FOLDERS, Pair, Pairs, by_name, check_split, lines_of, listed, many
+from segzoo.datasets import FOLDERS, Pair, Pairs, as_names, by_name, check_split, lines_of, listed, many
 from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.ade20k import shortened
@@ -130,7 +130,7 @@ def _labels(pairs: Sequence[Pair], classes: Sequence[str] | str, root: str) -> L
     counted = Counter(name for pair in pairs[:_FEW] for name in _Notes.of(pair.files[1]).names)
     if isinstance(classes, str):
         # A name may have commas of its own: one that is known is not cut.
-        classes = [classes] if classes in counted else [name.strip() for name in classes.split(",") if name]
+        classes = [classes] if classes in counted else as_names(classes)
     if not classes and len(pairs) > _FEW:
         usual = [name.split(",")[0] for name, _ in counted.most_common(20)]
         raise OptionError(

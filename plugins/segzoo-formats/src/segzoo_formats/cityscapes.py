@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import FOLDERS, Pair, Pairs, check_choice, check_split, listed, visible
+from segzoo.datasets import FOLDERS, Pair, Pairs, as_names, check_choice, check_split, listed, visible
 from segzoo.errors import FailureError, OptionError, did_you_mean
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.lookup import Lookup, check_partners
@@ -82,9 +82,9 @@ def labels(classes: Sequence[str] | str = "train") -> Labels:
         ids = TRAINED if classes == "train" else tuple(number for number in IDS if number not in _NOTHING)
         names, colours = zip(*(IDS[number] for number in ids), strict=True)
         return Labels(classes=names, palette=colours, ignore_index=255, background=None)
-    wanted = classes.split(",") if isinstance(classes, str) else classes
+    wanted = as_names(classes)
     known = {name: colour for number, (name, colour) in IDS.items() if number not in _NOTHING}
-    for name in (wanted := [name.strip() for name in wanted]):
+    for name in wanted:
         if name not in known:
             raise OptionError(f"Cityscapes has no class {name!r}{did_you_mean(name, known)}")
     palette = ((0, 0, 0), *(known[name] for name in wanted))

@@ -150,7 +150,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if any(map(_EMPTY.search, texts)) and not any(map(_FULL.search, texts)):
         return Recognition(told=f"COCO {OTHERS['boxes']}: they are no masks")
     said, classes = MASKS[kind], _class_count(texts[0])
-    said += f", {classes} class{'es' * (classes != 1)}" if classes else ""
+    said += f", {many(classes, 'class')}" if classes else ""
     parts = [file.part for file in files if file.part]
     if parts:
         said += f", {' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} as the files say"

@@ -41,10 +41,12 @@ from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
     apart,
+    begins,
     counted,
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_named,
@@ -130,7 +132,7 @@ def cvat(
     files = [_File(path) for path in _files(root, annotations)]
     names = list(dict.fromkeys(label for one in files for label in one.labels))
     labels = class_labels(names, classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     images = Images(folder)
     entries = [(one, entry) for one in files for entry in one.entries(images)]
     if not entries:
@@ -158,15 +160,10 @@ def cvat(
 def _files(root: Path, annotations: str) -> list[Path]:
     if annotations or root.is_file():
         return [root / annotations if annotations else root]
-    found = [path for path in files_of(root, ".xml") if _begins_as_ours(path)]
+    found = [path for path in files_of(root, ".xml") if _is_ours(begins(path))]
     if not found:
         raise FailureError(f"{root} holds no XML file of CVAT, such as annotations.xml")
     return found
-
-
-def _begins_as_ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _is_ours(file.read(65_536).decode("utf-8", "replace"))
 
 
 class _Drawn(NamedTuple):
@@ -347,7 +344,7 @@ def _remarks(files: Sequence[_File], entries: Sequence[_Entry], names: Sequence[
             "are drawn as rectangles" + (": no shape says more than a box" if alone else ""),
             "Boxes are no outlines: a model learns rectangles from them. Draw polygons or masks.",
             boxes,
-            "box" if len(boxes) == 1 else "boxe",
+            "box",
         ),
         *counted(
             "no-area",

@@ -36,10 +36,12 @@ from segzoo_formats.search import (
     IMAGE_FOLDERS,
     Images,
     apart,
+    begins,
     counted,
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_of,
@@ -128,7 +130,7 @@ def geojson(
     if not found:
         raise OptionError(f"no polygon of {root} has a property {label!r}, or there are no polygons")
     labels = class_labels(found, classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     pairs, alone = _paired(files, Images(folder), root)
     names = [without_suffix(image.relative_to(folder)).as_posix() for image in pairs]
     said = [part_of(image.relative_to(folder).as_posix()) for image in pairs]
@@ -148,15 +150,10 @@ def geojson(
 
 def _files(root: Path) -> list[Path]:
     there = files_of(root, ".geojson")
-    found = there or [path for path in files_of(root, ".json") if _is_ours(_head(path))]
+    found = there or [path for path in files_of(root, ".json") if _is_ours(begins(path))]
     if not found:
         raise FailureError(f"{root} holds no .geojson files")
     return found
-
-
-def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(65_536).decode("utf-8-sig", "replace")
 
 
 class _File:

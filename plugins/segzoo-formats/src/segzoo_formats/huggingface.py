@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import segzoo.json_text as json_text
-from segzoo.datasets import FOLDERS, check_split, divided, evenly_spread, listed, many
+from segzoo.datasets import FOLDERS, as_names, check_split, divided, evenly_spread, listed, many
 from segzoo.errors import FailureError, ImageError, MaskError, MissingExtraError, OptionError, did_you_mean
 from segzoo.images import read_bytes, read_with_info
 from segzoo.interfaces import Remark, Sample
@@ -445,7 +445,7 @@ def _lookup(
             f"masks of {source} hold values up to {count - 1}, which may number objects: say what classes "
             "are called: classes=..."
         )
-    said = [name.strip() for name in (classes.split(",") if isinstance(classes, str) else classes)]
+    said = as_names(classes)
     remarks = [] if said else [_unnamed(source, count)]
     said = said or ["background", *(f"class {number}" for number in range(1, count))]
     if len(said) < 2:

@@ -43,6 +43,7 @@ from segzoo_formats.search import (
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_of,
@@ -141,7 +142,7 @@ def imagej(
     if not names:
         raise OptionError(f"no region in {root} has an area and a {label or 'name'}: there are no classes")
     labels = class_labels(names, classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     called = [without_suffix(image.relative_to(folder)).as_posix() for image in found]
     said = [part_of(image.relative_to(folder).as_posix()) for image in found]
     entries = [

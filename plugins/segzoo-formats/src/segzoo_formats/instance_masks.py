@@ -23,7 +23,7 @@ from segzoo.interfaces import Remark
 from segzoo.labels import read_mask
 from segzoo.specs import Recognition
 from segzoo_formats.lookup import check_partners
-from segzoo_formats.search import name_remarks, of_split, part_of, parted, unwrapped
+from segzoo_formats.search import index_of, name_remarks, of_split, part_of, parted, unwrapped
 
 if TYPE_CHECKING:
     import os
@@ -105,7 +105,7 @@ def instance_masks(
         raise FailureError(f"{root} holds no masks of objects: expected annotations/IMAGE_CLASS_NUMBER.png")
     names = sorted({one.label for _, _, objects in found for one in objects})
     labels = class_labels(names, classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     inner = [image.relative_to(root).with_suffix("").as_posix() for image, _, _ in found]
     parts = parted(inner, [part_of(folder.relative_to(root).as_posix() + "/") for _, folder, _ in found])
     images = [

@@ -30,6 +30,7 @@ from segzoo.datasets import (
     Region,
     Several,
     Stencil,
+    as_names,
     check_split,
     class_labels,
     lines_of,
@@ -47,6 +48,7 @@ from segzoo_formats.search import (
     counted,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_of,
@@ -153,8 +155,8 @@ def labelme(
             "classes: draw some, or say data.classes=[...] if all of them are background"
         )
     # Without a single shape the classes are only what the person says.
-    labels = class_labels(told or found or _named(classes), classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    labels = class_labels(told or found or as_names(classes), classes, overlapping=overlapping, source=root)
+    index = index_of(labels)
     images = Images(folder)
     names = [one.path.relative_to(folder).with_suffix("").as_posix() for one in files]
     said = [part_of(one.path.relative_to(folder).as_posix()) for one in files]
@@ -293,10 +295,6 @@ def _remarks(files: Sequence[_File], others: Sequence[_File], labels: Sequence[s
             "JSON file",
         ),
     ]
-
-
-def _named(classes: Sequence[str] | str) -> list[str]:
-    return [one.strip() for one in classes.split(",")] if isinstance(classes, str) else list(classes)
 
 
 def _told(root: Path) -> list[str]:

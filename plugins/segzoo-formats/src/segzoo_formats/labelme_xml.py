@@ -34,10 +34,12 @@ from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
     apart,
+    begins,
     counted,
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_of,
@@ -100,7 +102,7 @@ def labelme_xml(
     check_split("labelme-xml", split, SPLITS)
     root = Path(root)
     folder = root.parent if root.is_file() else root
-    paths = [root] if root.is_file() else [path for path in files_of(root, ".xml") if _is_ours(_head(path))]
+    paths = [root] if root.is_file() else [path for path in files_of(root, ".xml") if _is_ours(begins(path))]
     if not paths:
         raise FailureError(f"{root} holds no XML files of LabelMe")
     files = [_read(path) for path in paths]
@@ -108,7 +110,7 @@ def labelme_xml(
     if not found:
         raise OptionError(f"no object in the {many(len(files), 'file')} of {root} has a name")
     labels = class_labels(found, classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     images = Images(folder)
     names = [file.path.relative_to(folder).with_suffix("").as_posix() for file in files]
     said = [part_of(file.path.relative_to(folder).as_posix()) for file in files]
@@ -118,11 +120,6 @@ def labelme_xml(
     ]
     remarks = [*name_remarks(found), *_remarks(files), *apart(names, said)]
     return AnnotatedImages(of_split(entries, split, root), labels, order="area", remarks=remarks)
-
-
-def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(65_536).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from segzoo.datasets import (
     Region,
     Several,
     Stencil,
+    as_names,
     check_flags,
     check_split,
     class_labels,
@@ -45,10 +46,12 @@ from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
     Images,
     apart,
+    begins,
     counted,
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_named,
@@ -162,8 +165,8 @@ def labelstudio(
     found = sorted({name for task in kept for region in task.regions for name in region.labels})
     if not found and not classes:
         raise OptionError(f"no region in {root} has both a label and an area: there are no classes")
-    labels = class_labels(found or _named(classes), classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    labels = class_labels(found or as_names(classes), classes, overlapping=overlapping, source=root)
+    index = index_of(labels)
     _check_once(kept, folder)
     names = [task.name(folder) for task in kept]
     said = [task.part(folder) for task in kept]
@@ -176,22 +179,13 @@ def labelstudio(
     )
 
 
-def _named(classes: Sequence[str] | str) -> list[str]:
-    return [one.strip() for one in classes.split(",")] if isinstance(classes, str) else list(classes)
-
-
 def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
-    found = [path for path in files_of(root, ".json") if _kind(_head(path))]
+    found = [path for path in files_of(root, ".json") if _kind(begins(path))]
     if not found:
         raise FailureError(f"{root} holds no JSON file that Label Studio exported")
     return found
-
-
-def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(65_536).decode("utf-8-sig", "replace")
 
 
 def _tasks(path: Path, predictions: bool) -> list[_Task]:

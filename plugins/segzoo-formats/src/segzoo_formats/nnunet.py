@@ -102,7 +102,7 @@ def _look(glance: Glance) -> Recognition | None:
     except FailureError:
         return None
     bands = many(len(said.channels), "channel")
-    classes = f"{len(said.names)} class{'es' * (len(said.names) != 1)}"
+    classes = many(len(said.names), "class")
     tested = ", imagesTs is the test part" if glance.has("labelsTs") else ""
     return Recognition(told=f"raw data of nnU-Net, {classes}, {bands}{tested}", root=root, masks=True)
 

@@ -32,10 +32,12 @@ from segzoo_formats.features import AREAS, corners_of, kind_of, properties_of, r
 from segzoo_formats.search import (
     Images,
     apart,
+    begins,
     counted,
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_of,
@@ -142,7 +144,7 @@ def qupath(
             "say data.unclassified=NAME if all are of one class"
         )
     labels = class_labels(found, classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     images = Images(folder)
     pairs = _paired(paths, images, root)
     names = [without_suffix(image.relative_to(folder)).as_posix() for image in pairs.values()]
@@ -166,15 +168,10 @@ def _files(root: Path) -> list[Path]:
         return [root]
     there = files_of(root, ".geojson")
     other = () if there else files_of(root, ".json")
-    found = there or [path for path in other if _is_ours(_head(path), partial(_load, path))]
+    found = there or [path for path in other if _is_ours(begins(path), partial(_load, path))]
     if not found:
         raise FailureError(f"{root} holds no .geojson files of QuPath")
     return found
-
-
-def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(65_536).decode("utf-8-sig", "replace")
 
 
 def _paired(paths: Sequence[Path], images: Images, root: Path) -> dict[Path, Path]:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, lines_of, listed, read_words
+from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, lines_of, listed, many, read_words
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
@@ -95,7 +95,7 @@ def _look(glance: Glance) -> Recognition | None:
         return None
     parts = {part_named(one) for one in inner if one}
     said = " and ".join(part for part in FOLDERS if part in parts)
-    told = f"Roboflow PNG masks, {len(rows)} class{'es' * (len(rows) != 1)}"
+    told = f"Roboflow PNG masks, {many(len(rows), 'class')}"
     return Recognition(told=f"{told}, {said} as the folders say" if said else told, root=root, masks=True)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from segzoo.datasets import AnnotatedImage
-    from segzoo.specs import Recognition
+    from segzoo.specs import Labels, Recognition
 
 #: What folders of images are called, in lower case.
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "photos", "data"))
@@ -254,6 +254,16 @@ def of_split(images: Sequence[AnnotatedImage], split: str, root: object) -> list
             f"there is {listed(parts) or 'nothing'}"
         )
     return chosen
+
+
+def index_of(labels: Labels) -> dict[str, int]:
+    """Return the index of each class besides the background."""
+    return {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+
+
+def begins(path: Path) -> str:
+    """Return the beginning of a file as text, as `Glance.head` does."""
+    return Glance(path).head(path)
 
 
 def name_remarks(names: Iterable[str]) -> list[Remark]:

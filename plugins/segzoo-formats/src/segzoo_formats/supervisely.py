@@ -33,12 +33,22 @@ from segzoo.datasets import (
     Stencil,
     check_split,
     class_labels,
+    many,
 )
 from segzoo.errors import FailureError, MaskError, SegzooError, did_you_mean
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
 from segzoo_formats.json_files import read_json
-from segzoo_formats.search import counted, name_remarks, of_split, part_named, part_of, parted, unwrapped
+from segzoo_formats.search import (
+    counted,
+    index_of,
+    name_remarks,
+    of_split,
+    part_named,
+    part_of,
+    parted,
+    unwrapped,
+)
 from segzoo_formats.values import distinct
 
 if TYPE_CHECKING:
@@ -94,7 +104,7 @@ def supervisely(
     found = [one for folder in folders for one in _files(folder, project)]
     meta = _meta(project, found)
     labels = class_labels(list(meta.kinds), classes, overlapping=overlapping, source=meta.source)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     names = [one.name for one in found]
     said = [part_of(one.name) for one in found]
     if not any(said) and any(part_named(tag) for tag in meta.tags):
@@ -136,7 +146,7 @@ def _look(glance: Glance) -> Recognition | None:
         meta = _read_meta(glance.folder)
     except FailureError:
         meta = None
-    said = f", {len(meta.kinds)} class{'es' * (len(meta.kinds) != 1)}" if meta else ""
+    said = f", {many(len(meta.kinds), 'class')}" if meta else ""
     root = glance.folder if glance.file is not None else None
     return Recognition(told=f"a project of Supervisely{said}", root=root)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import Pairs, class_labels
+from segzoo.datasets import Pairs, as_names, class_labels
 from segzoo.errors import FailureError
 from segzoo.specs import Labels
 from segzoo_formats.labelmap import BACKGROUND
@@ -76,8 +76,7 @@ def class_lookup(
         index = {number: place for place, number in enumerate(numbers)}
     else:
         found = [names[number] for number in numbers if number != background]
-        words = classes.split(",") if isinstance(classes, str) else classes
-        wanted = [word.strip() for word in words if background is None or word.strip() != names[background]]
+        wanted = [name for name in as_names(classes) if background is None or name != names[background]]
         labels = class_labels(found, wanted, source=source)
         index = {
             number: labels.classes.index(name) if name in labels.classes and number != background else 0

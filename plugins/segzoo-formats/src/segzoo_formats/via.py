@@ -36,10 +36,12 @@ from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
 from segzoo.specs import Recognition
 from segzoo_formats.search import (
     Images,
+    begins,
     counted,
     few,
     files_below,
     files_of,
+    index_of,
     name_remarks,
     of_split,
     part_named,
@@ -98,7 +100,7 @@ def via(
     chosen = _attribute(entries, attribute, root)
     found = sorted({name for one in entries for region in one.regions for name in region.names(chosen)})
     labels = class_labels(found or [_OBJECT], classes, overlapping=overlapping, source=root)
-    index = {name: number for number, name in enumerate(labels.classes) if number != labels.background}
+    index = index_of(labels)
     images = Images(folder)
     names = [one.called(folder) for one in entries]
     said = [one.part(folder) for one in entries]
@@ -179,7 +181,7 @@ class _Entry:
 def _files(root: Path, annotations: str) -> list[Path]:
     if annotations or root.is_file():
         return [root / annotations if annotations else root]
-    found = [path for path in files_of(root, ".json", ".csv") if _begins(path)]
+    found = [path for path in files_of(root, ".json", ".csv") if _is_ours(begins(path))]
     if not found:
         raise FailureError(f"{root} holds no JSON or CSV file of the VGG Image Annotator")
     beside: dict[Path, list[Path]] = defaultdict(list)
@@ -194,11 +196,6 @@ def _files(root: Path, annotations: str) -> list[Path]:
                 f"{paths[0].relative_to(root).as_posix()}, or move the others away"
             )
     return found
-
-
-def _begins(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _is_ours(file.read(65_536).decode("utf-8-sig", "replace"))
 
 
 def _entries(path: Path) -> list[_Entry]:

@@ -23,6 +23,7 @@ from segzoo.datasets import (
     FOLDERS,
     Pair,
     Pairs,
+    as_names,
     by_name,
     check_split,
     divided,
@@ -311,8 +312,7 @@ def _labels(names: Sequence[str], background: bool) -> Labels:
 def _names(folder: Path, classes: Sequence[str] | str) -> list[str]:
     """Return the names of the classes by their values, if they are said."""
     if classes:
-        words = classes.split(",") if isinstance(classes, str) else classes
-        return [word.strip() for word in words]
+        return as_names(classes)
     path = next((path for name in _NAMES if (path := folder / name).is_file()), None)
     if path is None:
         return []

@@ -129,7 +129,7 @@ def _look(glance: Glance) -> Recognition | None:
         return Recognition(told=f"Ultralytics YOLO: {error}")
     except FailureError:
         return None
-    count = f"{len(project.names)} class{'es' * (len(project.names) != 1)}"
+    count = many(len(project.names), "class")
     count = count if project.names else "classes without names"
     if project.source.is_file():
         parts = " and ".join(part for part, places in project.parts.items() if places)
@@ -689,7 +689,7 @@ def _check_outlines(project: _Project, places: Mapping[Path, Path]) -> None:
         )
     if boxes:
         raise FailureError(
-            f"{project.source} has {boxes:,} box{'es' * (boxes > 1)} and no outline, as in {example}: a line "
+            f"{project.source} has {many(boxes, 'box')} and no outline, as in {example}: a line "
             "of five numbers is a box, which is no mask. Export the data as YOLO segmentation, or draw "
             "outlines in the boxes"
         )
