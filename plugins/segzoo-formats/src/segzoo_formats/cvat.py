@@ -9,7 +9,6 @@ The files: https://docs.cvat.ai/docs/manual/advanced/xml_format/
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -36,8 +35,9 @@ from segzoo.datasets import (
     many,
     regular,
 )
-from segzoo.errors import FailureError, MaskError, did_you_mean
+from segzoo.errors import FailureError, did_you_mean
 from segzoo.specs import Recognition
+from segzoo_formats.drawing import corners, finite, not_drawn, turned
 from segzoo_formats.search import (
     Images,
     apart,
@@ -401,33 +401,21 @@ def _regions(source: Path, image: str, shapes: Sequence[_Drawn], index: Mapping[
             shape = _SHAPES[one.kind](one.said)
             layer, group = int(one.said.get("z_order", 0)), one.said.get("group_id", "0")
         except (KeyError, ValueError, OverflowError) as error:
-            told = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise MaskError(
-                f"{source}: shape {number} of {image}, a {one.kind} {one.label!r}, cannot be drawn: {told}"
-            ) from error
+            where = f"{source}: shape {number} of {image}, a {one.kind} {one.label!r},"
+            raise not_drawn(where, error) from error
         group = None if group == "0" else group
         regions.append(Region(shape, index.get(one.label), layer, group, erases=one.label == "background"))
     return regions
 
 
-def _number(said: Mapping[str, str], key: str, default: str | None = None) -> float:
-    value = float(said[key] if default is None else said.get(key, default))
-    if not math.isfinite(value):
-        raise ValueError(f"{key} is {value}")
-    return value
-
-
 def _polygon(said: Mapping[str, str]) -> Shape:
-    corners = [pair.split(",") for pair in said["points"].split(";") if pair.strip()]
-    points = np.array([(float(x), float(y)) for x, y in corners]).reshape(-1, 2)
-    if not np.isfinite(points).all():
-        raise ValueError("a coordinate is not finite")
+    points = corners(pair.split(",") for pair in said["points"].split(";") if pair.strip())
     return Polygon([points], RULE) if len(points) > 2 else Several(())
 
 
 def _mask(said: Mapping[str, str]) -> Shape:
     """Return a mask: runs outside, inside, outside, ..., row by row, within its box."""
-    left, top, width, height = (int(_number(said, key)) for key in ("left", "top", "width", "height"))
+    left, top, width, height = (int(finite(said, key)) for key in ("left", "top", "width", "height"))
     if width * height > _MOST_PIXELS:
         raise ValueError(f"its box of {width} x {height} pixels is larger than any image")
     runs = np.array([int(run) for run in said["rle"].split(",")], np.int64)
@@ -440,19 +428,17 @@ def _mask(said: Mapping[str, str]) -> Shape:
 
 
 def _box(said: Mapping[str, str]) -> Shape:
-    left, top, right, bottom = (_number(said, key) for key in _DRAWN["box"])
-    degrees = _number(said, "rotation", "0")
+    left, top, right, bottom = (finite(said, key) for key in _DRAWN["box"])
+    degrees = finite(said, "rotation", 0)
     if not degrees:
         return Box(left, top, right, bottom)
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    centre, angle = corners.mean(axis=0), math.radians(degrees)
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    return Polygon([(corners - centre) @ turn + centre], RULE)
+    ring = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return Polygon([turned(ring, degrees, ring.mean(axis=0))], RULE)
 
 
 def _ellipse(said: Mapping[str, str]) -> Shape:
-    x, y, rx, ry = (_number(said, key) for key in _DRAWN["ellipse"])
-    return Ellipse((x, y), (rx, ry), _number(said, "rotation", "0"), "centre")
+    x, y, rx, ry = (finite(said, key) for key in _DRAWN["ellipse"])
+    return Ellipse((x, y), (rx, ry), finite(said, "rotation", 0), "centre")
 
 
 #: CVAT turns polygons into masks with pycocotools.

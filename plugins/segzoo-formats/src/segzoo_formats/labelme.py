@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import segzoo.json_text as json_text
 from segzoo.datasets import (
     AnnotatedImage,
@@ -42,6 +40,7 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
 from segzoo.images import read_bytes
 from segzoo.specs import Recognition
+from segzoo_formats.drawing import corners, picture_mask
 from segzoo_formats.search import (
     Images,
     apart,
@@ -227,7 +226,7 @@ class _File:
             return
         self.labels.add(label)
         try:
-            points = _points(shape)
+            points = corners(shape["points"])
         except (KeyError, TypeError, ValueError):
             return
         called = f"{self.path.name}: shape {number}, {label!r}"
@@ -391,27 +390,19 @@ def _kind(shape: Mapping[str, Any]) -> str:
     return str(shape.get("shape_type") or "polygon")
 
 
-def _points(shape: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the points of a shape, ``(n, 2)``; other than finite pairs of numbers is a `ValueError`."""
-    points = np.array([(float(x), float(y)) for x, y in shape["points"]], float).reshape(-1, 2)
-    if not np.isfinite(points).all():
-        raise ValueError("a coordinate is not finite")
-    return points
-
-
 def _shape(path: Path, number: int, shape: Mapping[str, Any]) -> Shape:
     """Return the shape, as labelme draws it; of too few points one without pixels."""
     kind = _kind(shape)
     if kind not in _LEAST:
         raise MaskError(f"{path}: shape {number} is a {kind!r}; known are {', '.join(_LEAST)}")
     try:
-        points = _points(shape)
+        points = corners(shape["points"])
         if len(points) < _LEAST[kind]:
             return Several(())
         if kind == "mask":
             left, top = points[0].astype(int).tolist()
-            return Stencil(_stencil(shape["mask"]), top, left)
-    except (KeyError, TypeError, ValueError, ImageError) as error:
+            return Stencil(picture_mask(base64.b64decode(shape["mask"])), top, left)
+    except (KeyError, TypeError, ValueError) as error:
         raise MaskError(f"{path}: shape {number} is none of labelme's ({error}): draw it again") from error
     if kind == "rectangle":
         return Box(*points[:2].min(axis=0).tolist(), *points[:2].max(axis=0).tolist(), rule="pillow")
@@ -424,7 +415,3 @@ def _shape(path: Path, number: int, shape: Mapping[str, Any]) -> Shape:
     if kind in ("point", "points"):
         return Several([Line(point[None], _WIDTH) for point in points])
     return Polygon([points], "pillow")
-
-
-def _stencil(text: str) -> NDArray[np.bool_]:
-    return np.asarray((read_bytes(base64.b64decode(text), "its mask")[0] > 0).any(axis=2))

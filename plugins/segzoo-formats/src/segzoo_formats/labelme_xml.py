@@ -31,6 +31,7 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.images import read_with_info
 from segzoo.specs import Recognition
+from segzoo_formats.drawing import corners
 from segzoo_formats.search import (
     Images,
     apart,
@@ -213,13 +214,10 @@ def _read(path: Path) -> _File:
             points = [
                 (point.findtext("x", ""), point.findtext("y", "")) for point in one.iterfind("polygon/pt")
             ]
-            corners = np.array(points, float).reshape(-1, 2)
-            if not np.isfinite(corners).all():
-                raise ValueError("a coordinate is not finite")
             name, mask = one.findtext("name", "").strip(), one.findtext("segm/mask", "").strip()
             file.bare += not name
             file.boxes += one.findtext("type", "") == "bounding_box" and not mask
-            file.objects += [_Object(name, corners, mask)] if name else []
+            file.objects += [_Object(name, corners(points), mask)] if name else []
     except (ElementTree.ParseError, ValueError, OSError) as error:
         raise FailureError(f"{path} is not LabelMe's, or damaged: {error}") from error
     return file

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from segzoo.errors import FailureError, ImageError, MaskError, OptionError
 from segzoo.images import has_suffix, read_bytes, readable_suffixes, without_suffix
 from segzoo.specs import Recognition
 from segzoo_formats.brush import decode_brush
+from segzoo_formats.drawing import corners, finite, not_drawn, picture_mask, turned
 from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
     Images,
@@ -288,9 +288,8 @@ class _Region:
             )
         try:
             return _DRAWN[self.kind](self.value, size).draw(size)
-        except (KeyError, TypeError, ValueError, ImageError) as error:
-            told = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise MaskError(f"{self.where} cannot be drawn: {told}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise not_drawn(self.where, error) from error
 
 
 @dataclass
@@ -565,13 +564,6 @@ def _regions(regions: Sequence[_Region], index: Mapping[str, int]) -> list[Regio
     ]
 
 
-def _numbers(value: Mapping[str, Any], *keys: str) -> list[float]:
-    numbers = [float(value[key]) for key in keys]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("a number is not finite")
-    return numbers
-
-
 def _brush(value: Mapping[str, Any], size: tuple[int, int]) -> Shape:
     if value.get("format", "rle") != "rle":
         raise ValueError(f"its format is {value['format']!r}, not 'rle'")
@@ -579,37 +571,31 @@ def _brush(value: Mapping[str, Any], size: tuple[int, int]) -> Shape:
 
 
 def _bitmask(value: Mapping[str, Any], size: tuple[int, int]) -> Shape:
-    pixels, info = read_bytes(_data_url(value["imageDataURL"]), "its mask")
-    opaque = info.alpha is not None and pixels.shape[-1] > info.alpha
-    inside = pixels[..., info.alpha] if opaque else pixels.max(axis=-1)
+    inside = picture_mask(_data_url(value["imageDataURL"]))
     if inside.shape != size:
         raise ValueError(f"its mask is {inside.shape}, and the image {size}")
-    return Stencil(inside > 0)
+    return Stencil(inside)
 
 
 def _polygon(value: Mapping[str, Any], size: tuple[int, int]) -> Shape:
-    points = np.array([(float(x), float(y)) for x, y in value["points"]]).reshape(-1, 2)
-    if not np.isfinite(points).all():
-        raise ValueError("a coordinate is not finite")
-    points = points * (size[1] / 100, size[0] / 100)
+    points = corners(value["points"]) * (size[1] / 100, size[0] / 100)
     return Polygon([points]) if len(points) > 2 else Several(())
 
 
 def _rectangle(value: Mapping[str, Any], size: tuple[int, int]) -> Shape:
     scale = np.array([size[1] / 100, size[0] / 100])
-    x, y, width, height = _numbers(value, "x", "y", "width", "height")
+    x, y, width, height = (finite(value, key) for key in ("x", "y", "width", "height"))
     corner, sides = np.array([x, y]) * scale, np.array([width, height]) * scale
     degrees = float(value.get("rotation") or 0)
     if not degrees:
         return Box(*corner.tolist(), *(corner + sides).tolist())
     # It is turned about its upper left corner, in pixels.
-    angle = math.radians(degrees)
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    return Polygon([np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sides @ turn + corner])
+    ring = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sides + corner
+    return Polygon([turned(ring, degrees, corner)])
 
 
 def _ellipse(value: Mapping[str, Any], size: tuple[int, int]) -> Shape:
-    x, y, across, down = _numbers(value, "x", "y", "radiusX", "radiusY")
+    x, y, across, down = (finite(value, key) for key in ("x", "y", "radiusX", "radiusY"))
     wide, high = size[1] / 100, size[0] / 100
     degrees = float(value.get("rotation") or 0)
     return Ellipse((x * wide, y * high), (across * wide, down * high), degrees, "centre")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import re
 import zlib
 from collections import defaultdict
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from segzoo.datasets import (
     AnnotatedImage,
@@ -38,6 +36,7 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, MaskError, SegzooError, did_you_mean
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
+from segzoo_formats.drawing import corners, not_drawn, picture_mask
 from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
     counted,
@@ -66,7 +65,6 @@ _META, _ANNOTATIONS, _IMAGES = "meta.json", "ann", "img"
 _DRAWN = ("polygon", "bitmap", "alpha_mask", "rectangle")
 #: Bytes of a mask inside, unpacked: a few of them must not fill the memory.
 _MOST_UNPACKED = 64 << 20
-_MOST_PIXELS = 1 << 28
 #: Datasets below each other that are looked for.
 _LEVELS = 6
 _SIZE = re.compile(r'"size"\s*:\s*\{\s*"(height|width)"\s*:\s*(\d+)\s*,\s*"(height|width)"\s*:\s*(\d+)\s*\}')
@@ -341,22 +339,14 @@ def _shape(row: Mapping[str, Any], kind: str, where: str) -> Shape:
             held = row["bitmap"]
             left, top = held["origin"]
             return Stencil(_unpacked(held["data"]), int(top), int(left))
-        outer = _corners(row["points"]["exterior"])
+        outer = corners(row["points"]["exterior"])
         if kind == "rectangle":
             (left, right), (top, bottom) = (sorted(map(round, axis)) for axis in outer[:2].T.tolist())
             return Box(left, top, right + 1, bottom + 1)
-        holes = [_corners(ring) for ring in row["points"].get("interior") or ()]
+        holes = [corners(ring) for ring in row["points"].get("interior") or ()]
     except (KeyError, TypeError, ValueError, zlib.error) as error:
-        told = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise MaskError(f"{where} cannot be drawn: {told}") from error
+        raise not_drawn(where, error) from error
     return _Holed(outer, [hole for hole in holes if len(hole)])
-
-
-def _corners(rows: Any) -> NDArray[np.float64]:
-    corners = np.array([[float(x), float(y)] for x, y in rows]).reshape(-1, 2)
-    if not np.isfinite(corners).all():
-        raise ValueError("a coordinate is not finite")
-    return corners
 
 
 def _unpacked(text: str) -> NDArray[np.bool_]:
@@ -370,20 +360,7 @@ def _unpacked(text: str) -> NDArray[np.bool_]:
         packed = unpacking.decompress(packed, _MOST_UNPACKED)
         if unpacking.unconsumed_tail:
             raise ValueError(f"its mask is larger than {_MOST_UNPACKED >> 20} MB")
-    return _seen(packed)
-
-
-def _seen(picture: bytes) -> NDArray[np.bool_]:
-    """Return where a picture is not transparent; where it has no transparency, where it is not black."""
-    try:
-        with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise ValueError(f"its mask has {image.width * image.height:,} pixels")
-            if "A" in image.getbands() or "transparency" in image.info:
-                return np.asarray(image.convert("RGBA"))[..., 3] > 0
-            return np.asarray(image.convert("L")) > 0
-    except (OSError, SyntaxError) as error:  # Pillow's own for what is damaged
-        raise ValueError(f"its mask is no picture: {error}") from error
+    return picture_mask(packed)
 
 
 # What there is to say of the files.

@@ -34,6 +34,7 @@ from segzoo.datasets import (
 )
 from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
 from segzoo.specs import Recognition
+from segzoo_formats.drawing import finite, not_drawn
 from segzoo_formats.search import (
     Images,
     begins,
@@ -287,8 +288,7 @@ def _regions(entry: _Entry, attribute: str, index: Mapping[str, int]) -> list[Re
         try:
             shape = _SHAPES[kind](one.shape)
         except (KeyError, TypeError, ValueError) as error:
-            told = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise MaskError(f"{where}, a {kind}, cannot be drawn: {told}") from error
+            raise not_drawn(f"{where}, a {kind},", error) from error
         wanted = [index[name] for name in names if name in index]
         if not names:
             regions.append(Region(shape, None, layer=-1))
@@ -302,13 +302,6 @@ def _is_thin(region: _Region) -> bool:
     return region.shape.get("name") == "polygon" and isinstance(corners, list) and len(corners) < 3
 
 
-def _number(said: Mapping[str, Any], key: str) -> float:
-    value = float(said[key])
-    if not math.isfinite(value):
-        raise ValueError(f"{key} is {value}")
-    return value
-
-
 def _polygon(said: Mapping[str, Any]) -> Shape:
     x, y = (np.array(said[key], np.float64) for key in ("all_points_x", "all_points_y"))
     if x.shape != y.shape or x.ndim != 1 or not (np.isfinite(x) & np.isfinite(y)).all():
@@ -317,17 +310,17 @@ def _polygon(said: Mapping[str, Any]) -> Shape:
 
 
 def _rectangle(said: Mapping[str, Any]) -> Shape:
-    x, y, width, height = (_number(said, key) for key in ("x", "y", "width", "height"))
+    x, y, width, height = (finite(said, key) for key in ("x", "y", "width", "height"))
     return Box(x, y, x + width, y + height)
 
 
 def _circle(said: Mapping[str, Any]) -> Shape:
-    x, y, radius = (_number(said, key) for key in ("cx", "cy", "r"))
+    x, y, radius = (finite(said, key) for key in ("cx", "cy", "r"))
     return Ellipse((x, y), (radius, radius), rule="centre")
 
 
 def _ellipse(said: Mapping[str, Any]) -> Shape:
-    x, y, rx, ry = (_number(said, key) for key in ("cx", "cy", "rx", "ry"))
+    x, y, rx, ry = (finite(said, key) for key in ("cx", "cy", "rx", "ry"))
     return Ellipse((x, y), (rx, ry), math.degrees(float(said.get("theta") or 0)), "centre")
 
 
