@@ -49,7 +49,8 @@ def test_validation_keeps_the_objects_in_memory_where_a_metric_asks_for_them(
     tmp_path: Path, metric: str
 ) -> None:
     settings = ["data.instances=true", f"metrics={metric}"]
-    _, validation = open_splits(read_recipe(None, settings, data=str(folder(tmp_path))))
+    recipe = read_recipe(None, settings, data=str(folder(tmp_path)))
+    _, validation = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     for _ in range(2):
         assert (validation[0].instances is not None) == (metric == "pq")
 

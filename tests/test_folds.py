@@ -16,6 +16,7 @@ import segzoo
 from segzoo.errors import OptionError
 from segzoo.training import Recipe, folds
 from segzoo.training.folds import CrossValidation, Fold, cross_validate, own_folds
+from segzoo.training.recipe.schema import DataSource
 
 
 def squares(root: Path, count: int = 6) -> Path:
@@ -156,8 +157,8 @@ def slices(root: Path) -> Path:
 
 
 def test_a_data_set_with_folds_of_its_own_is_asked_how_many(tmp_path: Path) -> None:
-    assert own_folds(Recipe(data="isbi2012", root=str(slices(tmp_path / "isbi")))) == 5
-    assert own_folds(Recipe(data="dsb2018", root=str(tmp_path))) == 0
+    assert own_folds(DataSource("isbi2012", str(slices(tmp_path / "isbi")))) == 5
+    assert own_folds(DataSource("dsb2018", str(tmp_path))) == 0
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ def test_every_recipes_loss_takes_the_classes_of_other_data(name):
 
 def test_a_number_of_classes_that_the_data_does_not_have_is_refused_with_what_to_do(four):
     recipe = read_recipe(None, ["data.classes=4", "model.num_classes=2", "model.width=2"], data=str(four))
-    training, _ = open_splits(recipe)
+    training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     told = "num_classes=2 does not fit the data, which has 4 classes .*: leave model.num_classes out"
     with pytest.raises(OptionError, match=told):
         make_network(recipe, training)

@@ -17,6 +17,7 @@ from segzoo.datasets.chosen import Chosen
 from segzoo.errors import FailureError, OptionError
 from segzoo.training import Recipe
 from segzoo.training.data.splits import open_splits, validating_fold, validating_share
+from segzoo.training.recipe.schema import DataSource
 
 if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
@@ -44,7 +45,7 @@ def names(dataset: Dataset) -> list[str]:
 
 
 def split(data: Path, **options: Any) -> tuple[list[str], list[str]]:
-    training, validation = open_splits(Recipe(data=str(data), split=options))
+    training, validation = open_splits(DataSource(str(data)), options)
     return names(training), names(validation)
 
 
@@ -259,7 +260,7 @@ def test_a_data_set_without_names_is_divided_by_those_of_its_samples(folder: Pat
 
 def test_samples_are_decoded_once_and_know_names_files_and_scale(folder: Path) -> None:
     recipe = Recipe(data=str(folder), split={"folds": 5, "fold": 1}, data_options={"scale": 0.5})
-    training, validation = open_splits(recipe)
+    training, validation = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     first = validation[0]
     assert first is validation[0]
     assert first.image.shape[:2] == (4, 4)
@@ -283,9 +284,9 @@ def test_the_person_decides_where_samples_are_kept(folder: Path, tmp_path: Path)
     options = {"cache": str(kept)}
     for fold in range(2):
         recipe = Recipe(data=str(folder), split={"folds": 5, "fold": fold}, data_options=options)
-        for side in open_splits(recipe):
+        for side in open_splits(recipe.source, recipe.split, metrics=recipe.metrics):
             names(side)
     assert len(list(kept.glob("*.npz"))) == 20, "another fold finds what the first one kept"
     bare = Recipe(data=str(folder), split={"folds": 5}, data_options={"cache": False})
-    training, _ = open_splits(bare)
+    training, _ = open_splits(bare.source, bare.split)
     assert training[0] is not training[0]

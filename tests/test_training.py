@@ -127,7 +127,7 @@ def test_weights_for_other_classes_give_their_network_and_what_fits(squares, tmp
     source = tmp_path / "source"
     save(segzoo.create("unet", num_classes=3, width=4, depth=3), source)
     recipe = small(squares, tmp_path, model=str(source), model_options={})
-    training, _ = open_splits(recipe)
+    training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     with pytest.raises(WeightsError, match=r"(?s)head.weight.*to start from what fits, say weights="):
         make_network(recipe, training)
     network = make_network(replace(recipe, weights=str(source)), training)

@@ -183,7 +183,7 @@ def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
     from segzoo.training.network import make_network
     from segzoo.training.recipe.writing import to_toml
 
-    training, validation = open_splits(recipe)
+    training, validation = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     model = make_network(recipe, training)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:

@@ -93,7 +93,9 @@ def release(
     refuse_taken(files, overwrite=overwrite, owns=_released_before(run, target))
     recipe = recipe_of(str(run), read_config(run).provenance, data=data, root=root)
     folds = _folds(run)
-    parts = {name: open_part(recipe, name) for name in dict.fromkeys(("train", "val", part))}
+    parts = {
+        name: open_part(recipe.source, recipe.split, name) for name in dict.fromkeys(("train", "val", part))
+    }
     shipped = _rounded(run, dtype).to(parse_device(device))
     found = score_model(
         shipped,

@@ -205,7 +205,11 @@ def rerun(
     dataset = _scored_part(origin)
     parts = dict.fromkeys((*origin.checksums, origin.part))
     checked = tuple(
-        _check_data(origin, part, dataset if part == origin.part else open_part(origin.recipe, part))
+        _check_data(
+            origin,
+            part,
+            dataset if part == origin.part else open_part(origin.recipe.source, origin.recipe.split, part),
+        )
         for part in parts
     )
     other = [one.part for one in checked if not one.same]
@@ -229,7 +233,7 @@ def _scored_part(origin: Origin) -> Dataset:
             f"{origin.name} states no scores on a part of its data, so there is nothing to compare with:"
             " score it with `segzoo evaluate`, or release it with `segzoo release`"
         )
-    return open_part(origin.recipe, origin.part)
+    return open_part(origin.recipe.source, origin.recipe.split, origin.part)
 
 
 def _check_data(origin: Origin, part: str, dataset: Dataset) -> DataCheck:

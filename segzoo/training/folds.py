@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from segzoo.interfaces import Dataset
-    from segzoo.training.recipe.schema import Recipe
+    from segzoo.training.recipe.schema import DataSource, Recipe
 
 
 #: The file in a fold's folder that says that it is finished.
@@ -107,20 +107,20 @@ def cross_validate(
     return result
 
 
-def own_folds(recipe: Recipe) -> int:
-    """Return how many folds the recipe's data set has by itself, 0 where it takes no option ``fold``."""
+def own_folds(source: DataSource) -> int:
+    """Return how many folds a data set has by itself, 0 where it takes no option ``fold``."""
     registered = zoo.registry("datasets")
-    if recipe.data not in registered:
+    if source.data not in registered:
         return 0
-    factory = resolve(registered.get(recipe.data).factory)
+    factory = resolve(registered.get(source.data).factory)
     if "fold" not in inspect.signature(factory).parameters:
         return 0
     for number in range(_MOST):
         try:
-            open_part(replace(recipe, data_options={**recipe.data_options, "fold": number}), "train")
+            open_part(source.without(fold=number), {}, "train")
         except OptionError:
             return number
-    raise OptionError(f"{recipe.data!r} takes any fold: say how many there are, such as split.folds=5")
+    raise OptionError(f"{source.data!r} takes any fold: say how many there are, such as split.folds=5")
 
 
 def _plans(recipe: Recipe) -> list[_Plan]:
@@ -130,7 +130,7 @@ def _plans(recipe: Recipe) -> list[_Plan]:
         raise OptionError(
             f"folds are to be trained, but the recipe divides by {way}: say split.folds=5 instead"
         )
-    own = 0 if split else own_folds(recipe)
+    own = 0 if split else own_folds(recipe.source)
     if not split and not own:
         raise OptionError(f"{recipe.data!r} has no folds of its own: say how many, such as split.folds=5")
     plans = []
@@ -141,15 +141,16 @@ def _plans(recipe: Recipe) -> list[_Plan]:
         else:
             change["data_options"] = {**recipe.data_options, "fold": number}
         one = replace(recipe, **change)
-        plans.append(_Plan(number, one, "val" if split else _scored(one)))
-    open_splits(plans[-1].recipe)  # asked now, not after hours
+        plans.append(_Plan(number, one, "val" if split else _scored(one.source)))
+    last = plans[-1].recipe
+    open_splits(last.source, last.split)  # asked now, not after hours
     return plans
 
 
-def _scored(recipe: Recipe) -> str:
+def _scored(source: DataSource) -> str:
     """Return the part that scores a fold of the data set's own: its test, where that does not validate."""
     try:
-        names = {part: _names(open_part(recipe, part)) for part in ("val", "test")}
+        names = {part: _names(open_part(source, {}, part)) for part in ("val", "test")}
     except OptionError:
         return "val"
     return "val" if not names["test"] or names["test"] & names["val"] else "test"
@@ -212,7 +213,7 @@ def _train(plan: _Plan, *, progress: bool, resume: bool, overwrite: bool, writes
 def _scores(plan: _Plan) -> dict[str, Any]:
     """Score the weights that a fold left, as they lie on the disk, at the images' own size."""
     recipe = plan.recipe
-    dataset = open_part(recipe, plan.part)
+    dataset = open_part(recipe.source, recipe.split, plan.part)
     model = load(f"local-dir:{plan.folder}").to(
         parse_device(None if recipe.device == "auto" else recipe.device)
     )

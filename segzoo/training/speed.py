@@ -100,7 +100,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     check_positive(steps=steps, warmup=warmup)
     accelerator = make_accelerator(recipe.device, recipe.precision, out=recipe.out)
     torch.manual_seed(recipe.seed)
-    training, _ = open_splits(recipe)
+    training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
     loader, batches = make_loader(
         training,

@@ -76,8 +76,7 @@ def check_recipe_data(
 
 def recipe_parts(recipe: Recipe) -> dict[str, Dataset]:
     """Return what trains and what validates by a recipe, by part; errors as those of `open_splits`."""
-    options = {**recipe.data_options, "cache": False}
-    training, validation = open_splits(replace(recipe, data_options=options))
+    training, validation = open_splits(recipe.source.without(cache=False), recipe.split)
     return {"train": training, "val": validation}
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
@@ -33,6 +32,7 @@ from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
 from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
 from segzoo.options import as_names
+from segzoo.recognition import chosen
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segzoo.interfaces import Dataset
-    from segzoo.training.recipe.schema import Recipe
+    from segzoo.training.recipe.schema import DataSource
 
 
 #: What goes with each way of dividing.
@@ -53,10 +53,17 @@ _WAYS = {
 _KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
 
 
-def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
+def open_splits(
+    source: DataSource, split: Mapping[str, Any], *, metrics: Sequence[str] = ()
+) -> tuple[Dataset, Dataset]:
     """Open what trains and what validates, each sample kept in memory once it is decoded.
 
-    Where samples are kept is the person's choice if ``data_options`` has ``cache``.
+    Where samples are kept is the person's choice if the options have ``cache``.
+
+    Args:
+        source: the data.
+        split: how it is divided, see above.
+        metrics: that are validated with; only some of them need objects, which are forgotten without those.
 
     Raises:
         ImageError: something that is no file has the name of one, or a TIFF cannot be opened; the text lists
@@ -65,7 +72,8 @@ def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
         OptionError: a key of ``split`` is unknown, out of range, or excludes another; or a side is empty.
         FailureError: a file of ``split`` cannot be read, or does not fit the data.
     """
-    opened = _opened(recipe)
+    registry = zoo.registry("metrics")
+    opened = _opened(source, split, any("instances" in registry.get(name).needs for name in metrics))
     _check_files(opened)
     return opened
 
@@ -97,13 +105,14 @@ def _check_files(datasets: Sequence[Any]) -> None:
         )
 
 
-def _opened(recipe: Recipe) -> tuple[Dataset, Dataset]:
-    split = recipe.split
+def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tuple[Dataset, Dataset]:
     check_split_options(split)
     if not split or _by_parts(split):
-        training, validation = (_together(recipe, split.get(side, side)) for side in ("train", "val"))
+        training, validation = (
+            _together(source, split.get(side, side), objects) for side in ("train", "val")
+        )
         return training, validation
-    opened = [_own(recipe, part) for part in _divided(recipe)]
+    opened = [_own(source, part, objects) for part in _divided(source, split)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
     # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
     known = Chosen([bare for bare, _ in opened], places)
@@ -121,9 +130,9 @@ def _by_parts(split: Mapping[str, Any]) -> bool:
     return "train" in split or "val" in split
 
 
-def _together(recipe: Recipe, parts: str | Sequence[str]) -> Dataset:
+def _together(source: DataSource, parts: str | Sequence[str], objects: bool) -> Dataset:
     """Return one part of the data set, or several as one."""
-    opened = [_own(recipe, part)[1] for part in _listed(parts)]
+    opened = [_own(source, part, objects)[1] for part in _listed(parts)]
     if len(opened) == 1:
         return opened[0]
     places = [(part, index) for part, dataset in enumerate(opened) for index in range(len(dataset))]
@@ -219,25 +228,25 @@ def _sides(split: Mapping[str, Any], names: Sequence[str], groups: Sequence[str]
     return ["val" if one else "train" for one in validates]
 
 
-def _divided(recipe: Recipe) -> Sequence[str]:
+def _divided(source: DataSource, split: Mapping[str, Any]) -> Sequence[str]:
     """Return the data set's own parts whose samples are divided."""
-    of = recipe.split.get("of")
+    of = split.get("of")
     if of is not None:
         return _listed(of)
-    if "file" not in recipe.split:
-        return ("all",) if nobody_divided(recipe) else ("train",)
+    if "file" not in split:
+        return ("all",) if nobody_divided(source) else ("train",)
     try:
-        _bare(recipe, "all")
+        _bare(source, "all")
     except OptionError:
-        own = zoo.registry("datasets").get(recipe.data).splits
+        own = zoo.registry("datasets").get(chosen(source.data, source.root).name).splits
         return [part for part in FOLDERS if part in own] or ("train",)
     return ("all",)
 
 
-def nobody_divided(recipe: Recipe) -> bool:
+def nobody_divided(source: DataSource) -> bool:
     """Whether the data set's parts are those that `segzoo.datasets.divided` makes of all names."""
     try:
-        everything, training = (_whole_of(_bare(recipe, part)) for part in ("all", "train"))
+        everything, training = (_whole_of(_bare(source, part)) for part in ("all", "train"))
     except OptionError:  # it has no such part, or that is empty
         return False
     told = [getattr(part, "undivided", None) for part in everything.parts]
@@ -255,26 +264,19 @@ def _whole_of(dataset: Dataset) -> Chosen:
     return Chosen([dataset], [(0, index) for index in range(len(dataset))])
 
 
-def _own(recipe: Recipe, part: str) -> tuple[Dataset, Dataset]:
-    """Return a part as the data set gives it, and as what keeps its samples."""
-    bare = _bare(recipe, part)
+def _own(source: DataSource, part: str, objects: bool) -> tuple[Dataset, Dataset]:
+    """Return a part as the data set gives it, and as what keeps its samples, with objects or without."""
+    bare = _bare(source, part)
     if not len(bare):
-        raise OptionError(f"the split {part!r} of {recipe.data!r} is empty: it needs at least one image")
+        raise OptionError(f"the split {part!r} of {source.data!r} is empty: it needs at least one image")
     # Who says where samples are kept, or that they are not, has reasons to keep them from memory.
-    if "cache" in recipe.data_options:
-        return bare, open_dataset(recipe.data, root=recipe.root, split=part, **recipe.data_options)
-    return bare, Cached(bare, instances=_scores_objects(recipe))
+    if "cache" in source.options:
+        return bare, open_dataset(source.data, root=source.root, split=part, **source.options)
+    return bare, Cached(bare, instances=objects)
 
 
-def _scores_objects(recipe: Recipe) -> bool:
-    """Whether a metric asks for the objects of masks; to train takes the classes alone."""
-    registry = zoo.registry("metrics")
-    return any("instances" in registry.get(name).needs for name in recipe.metrics)
-
-
-def _bare(recipe: Recipe, part: str) -> Dataset:
-    options = {key: value for key, value in recipe.data_options.items() if key != "cache"}
-    return open_dataset(recipe.data, root=recipe.root, split=part, **options)
+def _bare(source: DataSource, part: str) -> Dataset:
+    return open_dataset(source.data, root=source.root, split=part, **source.without("cache").options)
 
 
 # Which samples train and which validate: decided by their names alone.
@@ -384,18 +386,18 @@ def _digest(name: str, seed: int) -> bytes:
 LOADING = ("cache", "scale")
 
 
-def open_part(recipe: Recipe, part: str) -> Dataset:
-    """Open a part of a recipe's data at the size that its files have, and keep nothing in memory.
+def open_part(source: DataSource, split: Mapping[str, Any], part: str) -> Dataset:
+    """Open a part of data at the size that its files have, and keep nothing in memory.
 
     Args:
-        recipe: whose ``train`` and ``val`` are as its ``split`` divides them.
+        source: the data.
+        split: how ``train`` and ``val`` are divided, if not by the data set itself.
         part: those, or another split of the data set.
 
     Raises:
         OptionError: there is no such part, or it is empty.
     """
-    options = {key: value for key, value in recipe.data_options.items() if key not in LOADING}
-    if recipe.split and part in ("train", "val"):
-        sides = open_splits(replace(recipe, data_options={**options, "cache": False}))
-        return sides[("train", "val").index(part)]
-    return open_dataset(recipe.data, root=recipe.root, split=part, **options)
+    source = source.without(*LOADING)
+    if split and part in ("train", "val"):
+        return open_splits(source.without(cache=False), split)[("train", "val").index(part)]
+    return open_dataset(source.data, root=source.root, split=part, **source.options)

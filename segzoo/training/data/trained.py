@@ -194,7 +194,7 @@ def _factory(kind: str) -> str:
 
 
 def _part(recipe: Recipe, part: str) -> Dataset:
-    dataset = open_part(recipe, part)
+    dataset = open_part(recipe.source, recipe.split, part)
     if not len(dataset):
         raise OptionError(f"the split {part!r} of {recipe.data} is empty")
     return dataset
@@ -216,7 +216,7 @@ def _first(recipe: Recipe, *, own: bool) -> tuple[Dataset, str, tuple[str, ...]]
         why = f"{refused}: scored on {name!r}" if refused else ""
         if own and name == "val":
             why += ", by which the weights were chosen: the scores are a little too good"
-        if not own and name == "test" and nobody_divided(recipe):
+        if not own and name == "test" and nobody_divided(recipe.source):
             why = f"nobody has divided {recipe.data}: scored on a tenth of it, and with --split all on all"
         return dataset, name, (why,) if why else ()
     raise refused or AssertionError("a part opens, or is refused")

@@ -89,7 +89,7 @@ class Run:
         self._device = told_device(accelerator, chosen=recipe.device != "auto")
         on_message(f"device {self._device}")
         seed_everything(recipe.seed)
-        self.training, self.evaluated = open_splits(recipe)
+        self.training, self.evaluated = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
         self.trainee = TrainState(recipe, accelerator, self.training, on_message=on_message)
         preprocessing = self.trainee.config.preprocessing
         channels = self.trainee.config.architecture.in_channels

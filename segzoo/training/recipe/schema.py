@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from segzoo.errors import OptionError
@@ -36,6 +36,26 @@ LARGEST_SEED = 2**63 - 1
 #: What counts at least 1, and what may be 0 for none.
 _COUNTS = ("epochs", "batch_size", "accumulate", "validate_every", "save_every", "keep", "keep_best")
 _COUNTS_OR_NONE = ("rate_batch", "freeze", "patience")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Data to train on, as a recipe names it.
+
+    Attributes:
+        data: a data set by name, an address, a folder or a file.
+        root: where a registered one lies.
+        options: of the data set, with ``cache`` where the person says where samples are kept.
+    """
+
+    data: str
+    root: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def without(self, *names: str, **instead: Any) -> DataSource:
+        """Return the same data without some options, and with others."""
+        kept = {key: value for key, value in self.options.items() if key not in names}
+        return replace(self, options={**kept, **instead})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +215,11 @@ class Recipe:
             raise OptionError(f"average is a decay such as 0.999, below 1, or 0 for none, got {self.average}")
         if not self.metrics:
             raise OptionError("metrics must name at least one metric, such as ['dice']")
+
+    @property
+    def source(self) -> DataSource:
+        """The data, where it lies and how it is read."""
+        return DataSource(self.data, self.root, self.data_options)
 
     @property
     def scaled_rate(self) -> float:
