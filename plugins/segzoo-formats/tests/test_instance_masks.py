@@ -51,7 +51,7 @@ def test_each_file_is_an_object_and_higher_numbers_lie_on_top(root):
     assert first.mask[:, 0].tolist() == [2, 2, 1, 1, 1, 0]
     assert first.instances[:, 0].tolist() == [1, 1, 2, 2, 3, 0]
     assert dataset[dataset.names.index("images/img_b")].mask[0].tolist() == [0] * 7 + [1]
-    assert [(one.kind, one.examples) for one in dataset.remarks] == [("empty", ("images/empty",))]
+    assert [(one.kind, one.examples) for one in dataset.remarks] == [("no-objects", ("images/empty",))]
     check_dataset("instance-masks", root=root, split="all")
 
 

@@ -194,7 +194,7 @@ def test_what_the_files_hold_besides_is_remarked(tmp_path):
     told = [(one.kind, one.severity, one.count) for one in opened(tmp_path).remarks]
     assert told == [
         ("classes-alike", "warning", 1),
-        ("rectangles", "note", 1),
+        ("boxes", "note", 1),
         ("no-area", "note", 1),
         ("no-area", "warning", 1),
         ("no-label", "warning", 1),

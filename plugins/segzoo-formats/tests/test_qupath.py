@@ -144,7 +144,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
         opened(write(tmp_path, bad))[0]
     for text in ("[3]", "{", '{"features": {}}'):
         (tmp_path / "a.geojson").write_text(text)
-        with pytest.raises(FailureError, match=r"a\.geojson cannot be read as GeoJSON"):
+        with pytest.raises(FailureError, match=r"a\.geojson cannot be read as (Geo)?JSON"):
             opened(tmp_path)
 
 

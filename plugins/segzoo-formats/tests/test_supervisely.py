@@ -218,7 +218,7 @@ def test_what_the_files_hold_besides_is_reported(tmp_path):
         ("no-area", "1 object has no area: lines, points"),
         ("no-area", "1 polygon has fewer than three corners"),
         ("no-objects", "1 image has no objects"),
-        ("unlisted", "1 image has no annotation file"),
+        ("no-annotation", "1 image has no annotation file"),
     ]
     assert (data[0].mask[5, 5], data[1].mask.any()) == (1, False)
 

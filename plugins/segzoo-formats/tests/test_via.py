@@ -138,7 +138,7 @@ def test_regions_without_any_attribute_are_objects_of_one_class(tmp_path):
 def test_regions_that_nobody_classified_count_for_nothing(tmp_path):
     data = opened(put(tmp_path, {"a.png": [square("cat"), square("", 16)]}))
     assert [data[0].mask[5, x] for x in (5, 20, 30)] == [1, 255, 0]
-    assert kinds(data) == {"no-class": 1}
+    assert kinds(data) == {"no-label": 1}
 
 
 def test_boxes_that_are_ticked_name_several_classes(tmp_path):

@@ -61,7 +61,7 @@ def test_lists_say_the_parts_and_may_name_paths(tmp_path):
         "all": ["a 1", "b", "c"],
     }
     assert [(one.kind, one.examples) for one in parts["val"].remarks] == [
-        ("unlisted", ("d",)),
+        ("no-part", ("d",)),
         ("no-class-names", ()),
     ]
     with pytest.raises(OptionError, match=r"the split 'test' of .* is empty"):

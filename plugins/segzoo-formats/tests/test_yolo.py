@@ -156,7 +156,7 @@ def test_lists_and_folders_of_any_spelling_say_the_parts(tmp_path):
     (tmp_path / "two/valid.txt").write_text("images/c.png\n")
     assert opened(tmp_path / "two", "val").names == ["c"]
     data = opened(tmp_path / "two", "train")
-    assert (data.names, kinds(data)) == (["a", "b"], {"twice": 1})
+    assert (data.names, kinds(data)) == (["a", "b"], {"listed-twice": 1})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
@@ -232,7 +232,7 @@ def test_a_line_that_is_none_is_named(tmp_path, line, why):
     data = opened(tmp_path, "train")
     with pytest.raises(MaskError, match=rf"c\.txt, {why}"):
         data[1]
-    assert kinds(data)["label"] == 1
+    assert kinds(data)["damaged"] == 1
 
 
 def test_a_line_of_many_digits_is_soon_recognised_as_none(tmp_path):
@@ -259,7 +259,7 @@ def test_shapes_without_area_and_outside_are_reported_and_harmless(tmp_path):
 def test_images_in_two_parts_are_reported_and_taken_once(tmp_path):
     project(tmp_path, YAML.replace("images/val", "images/train"))
     data = opened(tmp_path)
-    assert (data.names, kinds(data)) == (["train/a"], {"parts": 1})
+    assert (data.names, kinds(data)) == (["train/a"], {"in-several-parts": 1})
     assert opened(tmp_path, "val").names == ["train/a"]
 
 

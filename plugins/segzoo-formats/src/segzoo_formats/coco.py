@@ -49,13 +49,7 @@ from segzoo_formats.coco_index import (
     seen_categories,
 )
 from segzoo_formats.coco_regions import Source, regions_of, segments_of
-from segzoo_formats.search import (
-    Images,
-    counted,
-    name_remarks,
-    of_split,
-    parted,
-)
+from segzoo_formats.search import Images, counted, name_remarks, of_split, parted, without_objects
 
 if TYPE_CHECKING:
     import os
@@ -387,14 +381,7 @@ def _remarks(
         return [one for index in indices for one in what(index)]
 
     remarks = [*about_names]
-    remarks += counted(
-        "no-objects",
-        "note",
-        "have no objects",
-        "All of such an image is background.",
-        empty,
-        "image",
-    )
+    remarks += without_objects(empty)
     remarks += counted(
         "boxes",
         "warning",

@@ -54,6 +54,8 @@ from segzoo_formats.search import (
     parted,
     plain_path,
     several_files,
+    too_few_corners,
+    without_objects,
 )
 from segzoo_formats.xml_text import check_plain
 
@@ -353,17 +355,13 @@ def _remarks(files: Sequence[_File], entries: Sequence[_Entry], names: Sequence[
             "Draw them as polygons or masks if they are to be trained.",
             [one for file in files for one in file.flat],
         ),
-        *counted(
-            "no-area",
-            "warning",
-            "have fewer than three corners",
-            "They cover no pixel. Delete them in CVAT, or draw them again.",
+        *too_few_corners(
             [
                 f"{entry.name}: {shape.label!r}"
                 for entry, shape in shapes
                 if shape.kind == "polygon" and shape.said.get("points", "").count(";") < 2
             ],
-            "polygon",
+            "CVAT",
         ),
         *counted(
             "no-label",
@@ -372,14 +370,7 @@ def _remarks(files: Sequence[_File], entries: Sequence[_Entry], names: Sequence[
             "Give them a label in CVAT, or delete them.",
             [one for file in files for one in file.bare],
         ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no shapes",
-            "All of such an image is background.",
-            [entry.name for entry in entries if not entry.shapes],
-            "image",
-        ),
+        *without_objects([entry.name for entry in entries if not entry.shapes], "shapes"),
         *counted(
             "between-keyframes",
             "warning",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import segzoo.json_text as json_text
 from segzoo.datasets import Polygon, Several
 from segzoo.errors import FailureError, MaskError
+from segzoo_formats.json_files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Shape
 
-#: Largest file in bytes.
-_MOST_BYTES = 1 << 30
 #: Geometries with an area.
 AREAS = ("Polygon", "MultiPolygon", "GeometryCollection")
 
@@ -49,7 +47,7 @@ def read_features(path: Path) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
 def _read(path: Path, changed: int, size: int) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
     """Return what `read_features` does; kept, since one file may hold the objects of many images."""
     del changed, size
-    data = json_text.read(path, most=_MOST_BYTES)
+    data = read_json(path)
     whole = data if isinstance(data, dict) else {}
     features = whole.get("features", [data]) if isinstance(data, dict) else data
     if not isinstance(features, list) or not all(

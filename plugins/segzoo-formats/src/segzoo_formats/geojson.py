@@ -47,6 +47,7 @@ from segzoo_formats.search import (
     part_of,
     parted,
     stems_of,
+    without_objects,
 )
 
 if TYPE_CHECKING:
@@ -440,16 +441,12 @@ def _remarks(
             apart,
             "georeferenced image",
         ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no polygons",
-            "All of such an image is background.",
+        *without_objects(
             [
                 image.name
                 for image, parts in pairs.items()
                 if not any(file.areas() for file in files for one in parts if one.path == file.path)
             ],
-            "image",
+            "polygons",
         ),
     ]

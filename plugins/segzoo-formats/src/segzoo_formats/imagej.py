@@ -48,6 +48,7 @@ from segzoo_formats.search import (
     of_split,
     part_of,
     parted,
+    without_objects,
 )
 
 if TYPE_CHECKING:
@@ -307,12 +308,8 @@ def _remarks(found: Mapping[Path, Sequence[_Roi]], label: str) -> list[Remark]:
             [one.name for one in areas if one.plane > 1],
             "region",
         ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no regions with an area",
-            "All of such an image is background.",
+        *without_objects(
             [image.name for image, rois in found.items() if all(one.shape is None for one in rois)],
-            "image",
+            "regions with an area",
         ),
     ]

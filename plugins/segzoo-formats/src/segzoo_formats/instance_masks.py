@@ -19,11 +19,18 @@ import numpy as np
 from segzoo.datasets import AnnotatedImage, AnnotatedImages, Region, Stencil, check_split, class_labels
 from segzoo.errors import FailureError, MaskError
 from segzoo.images import has_suffix, open_image, searched_suffixes
-from segzoo.interfaces import Remark
 from segzoo.labels import read_mask
 from segzoo.specs import Recognition
 from segzoo_formats.lookup import check_partners
-from segzoo_formats.search import index_of, name_remarks, of_split, part_of, parted, unwrapped
+from segzoo_formats.search import (
+    index_of,
+    name_remarks,
+    of_split,
+    part_of,
+    parted,
+    unwrapped,
+    without_objects,
+)
 
 if TYPE_CHECKING:
     import os
@@ -119,11 +126,9 @@ def instance_masks(
         for name, part, (image, folder, objects) in zip(inner, parts, found, strict=True)
     ]
     remarks = name_remarks(names)
-    empty = [name for name, (_, _, objects) in zip(inner, found, strict=True) if not objects]
-    if empty:
-        what = "images have no mask of an object: they are background"
-        one = Remark(kind="empty", severity="note", what=what, count=len(empty), examples=tuple(empty[:4]))
-        remarks.append(one)
+    remarks += without_objects(
+        [name for name, (_, _, objects) in zip(inner, found, strict=True) if not objects]
+    )
     return AnnotatedImages(of_split(images, split, root), labels, remarks=remarks)
 
 

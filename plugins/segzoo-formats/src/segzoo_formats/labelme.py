@@ -41,6 +41,7 @@ from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_
 from segzoo.images import read_bytes
 from segzoo.specs import Recognition
 from segzoo_formats.drawing import corners, picture_mask
+from segzoo_formats.json_files import MOST_BYTES
 from segzoo_formats.search import (
     Images,
     apart,
@@ -53,6 +54,7 @@ from segzoo_formats.search import (
     part_of,
     parted,
     plain_path,
+    without_objects,
 )
 
 if TYPE_CHECKING:
@@ -66,8 +68,6 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test", "all")
 IGNORED, BACKGROUND = "__ignore__", "_background_"
-#: Bytes of a file, which may hold its image too.
-_MOST_BYTES = 1 << 30
 #: Pixels across a point, and across a line.
 _WIDTH = 10
 #: How few points each kind of shape may have and still cover pixels.
@@ -253,9 +253,7 @@ def _remarks(files: Sequence[_File], others: Sequence[_File], labels: Sequence[s
     empty = [one.path.name for one in files if not one.labels]
     return [
         *name_remarks(labels),
-        *counted(
-            "no-objects", "note", "have no shapes", "All of such an image is background.", empty, "image"
-        ),
+        *without_objects(empty, "shapes"),
         *counted(
             "no-area",
             "warning",
@@ -335,7 +333,7 @@ def _loaded(path: Path, encoding: str) -> Any:
     try:
         if encoding:
             return json_text.parse(regular(path).read_bytes().decode(encoding))
-        return json_text.read(path, most=_MOST_BYTES)
+        return json_text.read(path, most=MOST_BYTES)
     except FileNotFoundError as error:
         raise MaskError(f"there is no {path} any more: put it back, or open the data set anew") from error
     except UnicodeDecodeError as error:

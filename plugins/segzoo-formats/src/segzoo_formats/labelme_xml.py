@@ -47,6 +47,7 @@ from segzoo_formats.search import (
     parted,
     plain_path,
     several_files,
+    without_objects,
 )
 from segzoo_formats.xml_text import check_plain
 
@@ -254,12 +255,5 @@ def _remarks(files: Sequence[_File]) -> list[Remark]:
             ],
             "object",
         ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no objects",
-            "All of such an image is background.",
-            [file.path.name for file in files if not file.objects],
-            "image",
-        ),
+        *without_objects([file.path.name for file in files if not file.objects]),
     ]

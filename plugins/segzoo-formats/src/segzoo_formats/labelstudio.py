@@ -59,6 +59,8 @@ from segzoo_formats.search import (
     parted,
     plain_path,
     several_files,
+    too_few_corners,
+    without_objects,
 )
 
 if TYPE_CHECKING:
@@ -494,7 +496,7 @@ def _remarks(tasks: Sequence[_Task], labels: Sequence[str]) -> list[Remark]:
             "task",
         ),
         *counted(
-            "rectangles",
+            "boxes",
             "warning" if all(region.kind == "rectangle" for _, region in regions) else "note",
             "are rectangles",
             "A model learns rectangles from them. Draw polygons or use the brush for outlines.",
@@ -509,17 +511,13 @@ def _remarks(tasks: Sequence[_Task], labels: Sequence[str]) -> list[Remark]:
             [one for task in kept for one in task.flat],
             "region",
         ),
-        *counted(
-            "no-area",
-            "warning",
-            "have fewer than three corners",
-            "They cover no pixel. Delete them in Label Studio, or draw them again.",
+        *too_few_corners(
             [
                 f"{task.said}: {region.labels[0]!r}"
                 for task, region in regions
                 if region.kind == "polygon" and len(region.value["points"] or ()) < 3
             ],
-            "polygon",
+            "Label Studio",
         ),
         *counted(
             "no-label",
@@ -529,14 +527,7 @@ def _remarks(tasks: Sequence[_Task], labels: Sequence[str]) -> list[Remark]:
             [one for task in kept for one in task.bare],
             "region",
         ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no regions",
-            "All of such an image is background.",
-            [f"task {task.number}" for task in kept if not task.regions],
-            "image",
-        ),
+        *without_objects([f"task {task.number}" for task in kept if not task.regions], "regions"),
     ]
 
 

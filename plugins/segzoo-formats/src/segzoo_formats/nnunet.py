@@ -260,7 +260,7 @@ def _remarks(
     bare = [] if labelled else sorted(path.name for path in (folder / "imagesTs").glob("*"))
     apart = [name for name, part in zip(names, parts, strict=True) if not part]
     remarks = [
-        *counted("unlabelled", "note", "have no labels", "They are not read.", bare, "file"),
+        *counted("no-annotation", "note", "have no labels", "They are not read.", bare, "file"),
         *counted("no-part", "note", "are in no part of the fold", "Only split=all has them.", apart, "case"),
     ]
     told = data.get("numTraining")

@@ -43,6 +43,8 @@ from segzoo_formats.search import (
     part_of,
     parted,
     stems_of,
+    too_few_corners,
+    without_objects,
 )
 
 if TYPE_CHECKING:
@@ -335,14 +337,7 @@ def _remarks(
             having(lambda one: reading.takes(one) and not one.area),
             "object",
         ),
-        *counted(
-            "no-area",
-            "warning",
-            "have fewer than three corners",
-            "They cover no pixel. Delete them in QuPath, or draw them again.",
-            having(lambda one: reading.takes(one) and one.flat),
-            "polygon",
-        ),
+        *too_few_corners(having(lambda one: reading.takes(one) and one.flat), "QuPath"),
         *counted(
             "other-planes",
             "warning",
@@ -351,14 +346,7 @@ def _remarks(
             having(lambda one: one.elsewhere),
             "object",
         ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no objects that are read",
-            "All of such an image is background.",
-            sorted(path.name for path in bare),
-            "file",
-        ),
+        *without_objects(sorted(path.name for path in bare), "objects that are read", "file"),
         *counted(
             "no-annotation",
             "note",

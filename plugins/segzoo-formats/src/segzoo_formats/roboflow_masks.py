@@ -15,7 +15,7 @@ from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, lines_of, listed,
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, part_named, parted, unwrapped
+from segzoo_formats.search import apart, part_named, parted, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def roboflow_masks(
     if not chosen:
         there = listed(sorted({*parts} - {""})) or "no part"
         raise OptionError(f"the split {split!r} of {folder} is empty: there is {there}")
-    apart = [pair.name for pair, part in zip(pairs, parts, strict=True) if not part]
-    advice = "They are opened with split=all only. Call their folder train, valid or test."
-    remarks = counted("no-part", "note", "are in no part", advice, apart, "image")
+    remarks = apart([pair.name for pair in pairs], parts)
     return valued_pairs(chosen, names, classes, source=tables[0], scale=scale, remarks=remarks)
 
 

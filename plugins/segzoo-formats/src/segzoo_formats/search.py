@@ -287,6 +287,30 @@ def name_remarks(names: Iterable[str]) -> list[Remark]:
     ]
 
 
+def without_objects(names: Sequence[str], what: str = "objects", noun: str = "image") -> list[Remark]:
+    """Return a remark of images that have no objects, if there are any.
+
+    Args:
+        names: of the images, or of their files.
+        what: what they lack, as the tool calls it.
+        noun: what is counted, in the singular.
+    """
+    return counted(
+        "no-objects", "note", f"have no {what}", "All of such an image is background.", names, noun
+    )
+
+
+def too_few_corners(examples: Sequence[str], tool: str) -> list[Remark]:
+    """Return a remark of polygons with fewer than three corners, if there are any.
+
+    Args:
+        examples: a name of each of them.
+        tool: what they were drawn in.
+    """
+    advice = f"They cover no pixel. Delete them in {tool}, or draw them again."
+    return counted("no-area", "warning", "have fewer than three corners", advice, examples, "polygon")
+
+
 def counted(
     kind: str, severity: str, what: str, advice: str, examples: Sequence[str], noun: str = "shape"
 ) -> list[Remark]:

@@ -39,6 +39,7 @@ from segzoo.specs import Recognition
 from segzoo_formats.drawing import corners, not_drawn, picture_mask
 from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
+    apart,
     counted,
     index_of,
     name_remarks,
@@ -46,7 +47,9 @@ from segzoo_formats.search import (
     part_named,
     part_of,
     parted,
+    too_few_corners,
     unwrapped,
+    without_objects,
 )
 from segzoo_formats.values import distinct
 
@@ -376,9 +379,7 @@ def _remarks(
 ) -> list[Remark]:
     """Return what there is to say of annotation files; all of them are read for it."""
     notes: dict[str, list[str]] = defaultdict(list)
-    for one, part in zip(files, parts, strict=True):
-        if any(parts) and not part:
-            notes["apart"].append(one.name)
+    for one in files:
         try:
             rows = _objects(one.path)
             said = [(_title(row, meta, f"{one.path}: object"), _kind(row, meta), row) for row in rows]
@@ -404,17 +405,8 @@ def _remarks(
         *counted(
             "no-area", "note", "have no area: lines, points", "They are left out.", notes["flat"], "object"
         ),
-        *counted(
-            "no-area", "warning", "have fewer than three corners", "Redraw them.", notes["thin"], "polygon"
-        ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no objects",
-            "All of such an image is background.",
-            notes["empty"],
-            "image",
-        ),
-        *counted("unlisted", "note", "have no annotation file", "They are not read.", bare, "image"),
-        *counted("no-part", "warning", "are in no part", "Only split=all has them.", notes["apart"], "image"),
+        *too_few_corners(notes["thin"], "Supervisely"),
+        *without_objects(notes["empty"]),
+        *counted("no-annotation", "note", "have no annotation file", "They are not read.", bare, "image"),
+        *apart([one.name for one in files], parts),
     ]

@@ -35,8 +35,10 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, MaskError, OptionError, did_you_mean
 from segzoo.specs import Recognition
 from segzoo_formats.drawing import finite, not_drawn
+from segzoo_formats.json_files import read_json
 from segzoo_formats.search import (
     Images,
+    apart,
     begins,
     counted,
     few,
@@ -50,6 +52,8 @@ from segzoo_formats.search import (
     parted,
     plain_path,
     several_files,
+    too_few_corners,
+    without_objects,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +66,6 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "all")
 #: Name of the only class, where regions have no attributes.
 _OBJECT = "object"
-_MOST_BYTES = 1 << 30
 #: Characters of a cell, which holds all corners of a region.
 _LONGEST_CELL = 1 << 27
 _COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
@@ -219,7 +222,7 @@ def _entries(path: Path) -> list[_Entry]:
 
 
 def _of_json(path: Path) -> Iterator[tuple[str, list[_Region]]]:
-    data = json_text.read(path, most=_MOST_BYTES)
+    data = read_json(path)
     for row in dict(data.get("_via_img_metadata", data)).values():
         said = row["regions"]
         # Version 1 numbers the regions by keys.
@@ -334,14 +337,13 @@ def _remarks(
 ) -> list[Remark]:
     regions = [(one.image, region) for one in entries for region in one.regions]
     every = [(f"{image}: {region.shape.get('name')}", region) for image, region in regions]
-    apart = [one.image for one, part in zip(entries, parts, strict=True) if any(parts) and not part]
     several = [where for where, region in every if len(region.names(attribute)) > 1]
     bare = [where for where, region in every if not region.names(attribute)]
     flat = [where for where, region in every if region.shape.get("name") in _FLAT]
     return [
         *name_remarks(names),
         *counted(
-            "no-class",
+            "no-label",
             "warning",
             f"have no value of the attribute {attribute!r}",
             "What lies in them is neither trained on nor scored.",
@@ -357,21 +359,7 @@ def _remarks(
             "region",
         ),
         *counted("no-area", "note", "have no area: lines and points", "They are left out.", flat, "region"),
-        *counted(
-            "no-area",
-            "warning",
-            "have fewer than three corners",
-            "They are left out. Redraw them.",
-            [where for where, region in every if _is_thin(region)],
-            "polygon",
-        ),
-        *counted(
-            "no-objects",
-            "note",
-            "have no regions",
-            "All of such an image is background.",
-            [one.image for one in entries if not one.regions],
-            "image",
-        ),
-        *counted("no-part", "warning", "are in no part", "Only split=all has them.", apart, "image"),
+        *too_few_corners([where for where, region in every if _is_thin(region)], "VIA"),
+        *without_objects([one.image for one in entries if not one.regions], "regions"),
+        *apart([one.image for one in entries], parts),
     ]

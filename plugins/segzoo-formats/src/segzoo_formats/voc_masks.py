@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ from segzoo.interfaces import Remark
 from segzoo.labels import colour_number, packed, read_mask
 from segzoo.specs import Labels, Recognition
 from segzoo_formats.labelmap import BACKGROUND, IGNORED, VOID, read_label_map, voc_colour
-from segzoo_formats.search import name_remarks
+from segzoo_formats.search import counted, name_remarks
 
 if TYPE_CHECKING:
     import os
@@ -195,9 +195,8 @@ def _parts(
         # Pascal VOC's own test images have no masks, and often are not there.
         known = part == "test" or all(name in images for name in names)
         if names and known and not any(name in masks for name in names):
-            remarks.append(
-                _remark("no-masks", names, f"{part}.txt lists images without masks: it is not read")
-            )
+            what = f"have no mask and stand in {part}.txt: the list is not read"
+            remarks += counted("no-masks", "note", what, "", names, "image")
             names.clear()
     listed_names = {name for names in lists.values() for name in names}
     rest = []
@@ -210,19 +209,11 @@ def _parts(
     for name, part in zip(rest, divided(rest), strict=True) if rest else ():
         parts.append((name, "train" if part == "test" and told["test"] else part))
     several = [name for name, times in Counter(name for name, _ in parts).items() if times > 1]
-    if several:
-        what = "images are in several parts: scores are then of images that were trained on"
-        remarks.append(_remark("in-several-parts", several, what, "warning"))
+    what = "are in several parts: scores are then of images that were trained on"
+    remarks += counted("in-several-parts", "warning", what, "", several, "image")
     unlisted = sorted({*masks} - {name for name, _ in parts})
-    if unlisted:
-        remarks.append(_remark("unlisted", unlisted, "masks are in no list of a part: they are not read"))
-    return parts, remarks
-
-
-def _remark(
-    kind: str, names: Sequence[str], what: str, severity: Literal["note", "warning"] = "note"
-) -> Remark:
-    return Remark(kind=kind, severity=severity, what=what, count=len(names), examples=tuple(names[:4]))
+    what = "are in no list of a part: they are not read"
+    return parts, remarks + counted("no-part", "note", what, "", unlisted, "mask")
 
 
 def _listed(path: Path, images: Mapping[str, Path]) -> list[str]:

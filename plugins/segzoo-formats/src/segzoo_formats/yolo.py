@@ -41,7 +41,7 @@ from segzoo.datasets import (
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
-from segzoo_formats.search import counted, name_remarks, part_named, parted, unwrapped
+from segzoo_formats.search import counted, name_remarks, part_named, parted, unwrapped, without_objects
 from segzoo_formats.values import distinct, readable, valued_pairs
 
 if TYPE_CHECKING:
@@ -712,11 +712,15 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
     orphans = _orphans(found.labels)
     file = project.source.name
     return [
-        *counted("label", "error", "cannot be read", "Correct these lines.", damaged, "label file"),
+        *counted("damaged", "error", "cannot be read", "Correct these lines.", damaged, "label file"),
         *counted("missing", "warning", "lead nowhere", f"Correct them in {file}.", found.gone, "path"),
         *counted("moved", "note", "begin elsewhere", f"{file} says so; they end here.", found.moved, "path"),
-        *counted("twice", "note", "are listed more than once", "Each counts once.", found.twice, "image"),
-        *counted("parts", "warning", "are in several parts", "Divide them anew.", found.shared, "image"),
+        *counted(
+            "listed-twice", "note", "are listed more than once", "Each counts once.", found.twice, "image"
+        ),
+        *counted(
+            "in-several-parts", "warning", "are in several parts", "Divide them anew.", found.shared, "image"
+        ),
         *counted(
             "boxes",
             "warning",
@@ -728,9 +732,7 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
         *counted("orphan", "warning", "have no image", "Add the images.", orphans, "label file"),
         *counted("no-area", "note", "have no area", "A line or a point is drawn.", thin, "object"),
         *counted("outside", "note", "lie outside of the image", "They are not drawn.", outside, "object"),
-        *counted(
-            "no-objects", "note", "have no objects", "All of such an image is background.", empty, "image"
-        ),
+        *without_objects(empty),
         *name_remarks(project.names.values()),
     ]
 
