@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,9 +16,13 @@ from segzoo.build import open_dataset
 from segzoo.data_check import check_data
 from segzoo.datasets.folder import FolderDataset
 from segzoo.datasets.pairing import Naming, find_pairs
+from segzoo.datasets.splits import part_named
 from segzoo.errors import FailureError, OptionError
 from segzoo.recognition import recognise
 from segzoo.training.recipe.reading import read_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 IDS = [f"{number:03}" for number in range(6)]
 
@@ -29,6 +34,12 @@ def tree(root: Path, *spelled: str, ids: list[str] = IDS) -> Path:
         for name in spelled[1:]:
             save(root / name.format(one), disc(number))
     return root
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text in a folder that may be new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, newline="")
 
 
 def paired(root: Path, **options: str) -> list[tuple[str, str]]:
@@ -259,6 +270,65 @@ def test_lists_of_parts_beside_the_folders_are_read(tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("004.png\n009.png\n")
     with pytest.raises(FailureError, match=r"val\.txt: there is no image with a mask for '009\.png'"):
         FolderDataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train_set", "val_set", "test_set"),
+        ("TrainSet", "ValidSet", "TestSet"),
+        ("1_train", "2_dev", "3_holdout"),
+        ("Train Data", "Eval Data", "Test Data"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["{part}/images/{name}", "images/{part}/{name}", "{part}/{name}"])
+def test_folders_of_parts_are_known_by_their_words(tmp_path: Path, words: Sequence[str], layout: str) -> None:
+    for number in range(8):
+        part = words[max(number - 5, 0)]
+        image = tmp_path / layout.format(part=part, name=f"{number}.png")
+        mask = Path(str(image).replace("/images/", "/masks/"))
+        save(image, picture(number))
+        save(mask if mask != image else image.with_stem(f"{number}_mask"), disc(number))
+    found = find_pairs(tmp_path)
+    assert found.divided
+    assert sorted(one.split for one in found.pairs) == ["test", *["train"] * 6, "val"]
+    assert next(one.image.stem for one in found.pairs if one.split == "test") == "7"
+
+
+@pytest.mark.parametrize("name", ["train_val", "trainval", "data", "set", "images", "contest", "Trainer"])
+def test_other_words_are_no_parts(name: str) -> None:
+    assert part_named(name) == ""
+
+
+def test_images_beside_the_parts_are_named(tmp_path: Path) -> None:
+    for part in ("train", "val", "extra"):
+        tree(tmp_path, f"{part}/images/{{}}.png", f"{part}/masks/{{}}.png")
+    found = find_pairs(tmp_path)
+    assert len(found.pairs) == 12
+    assert {path.relative_to(tmp_path).parts[0] for path in found.unlisted} == {"extra"}
+    assert "unlisted" in {one.kind for one in check_data(tmp_path).findings}
+
+
+def test_lists_of_parts_lie_in_any_folder_and_have_any_name_of_a_part(tmp_path: Path) -> None:
+    tree(tmp_path / "set", "JPEGImages/{}.png", "Annotations/{}.png")
+    write(tmp_path / "set/lists/training_list.txt", "000.png\r\n001.png\r\n002.png\r\n003.png")
+    write(tmp_path / "set/lists/validation_list.txt", "004.png")
+    write(tmp_path / "set/lists/testing_list.txt", "005.png")
+    found = find_pairs(tmp_path)
+    assert [one.split for one in found.pairs] == ["train"] * 4 + ["val", "test"]
+    (tmp_path / "set/lists/test_2.txt").write_text("004.png")  # which one is meant?
+    assert {one.split for one in find_pairs(tmp_path).pairs} == {"train", "val"}
+
+
+def test_a_table_with_a_column_of_parts_divides_the_folder(tmp_path: Path) -> None:
+    tree(tmp_path, "images/{}.png", "masks/{}.png")
+    parts = ["Training"] * 4 + ["Validation", "Testing"]
+    lines = [f"{number};images\\{number:03}.png;{part}" for number, part in enumerate(parts)]
+    (tmp_path / "meta.csv").write_text("\n".join(["id;filename;subset", *lines]), "utf-16")
+    found = find_pairs(tmp_path)
+    assert [one.split for one in found.pairs] == ["train"] * 4 + ["val", "test"]
+    (tmp_path / "meta.csv").write_text("id;filename;subset\n0;000.png;A\n1;001.png;B\n")
+    assert not find_pairs(tmp_path).divided
 
 
 def test_files_of_other_kinds_beside_pairs_are_left_alone(tmp_path: Path) -> None:

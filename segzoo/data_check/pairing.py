@@ -181,9 +181,9 @@ def _aside(layout: Pairing) -> Iterator[Finding]:
     if layout.unlisted:
         yield _of_paths(
             layout,
-            ("unlisted", "note", f"{many(len(layout.unlisted), 'image')} with masks in no list of a part"),
+            ("unlisted", "note", f"{many(len(layout.unlisted), 'image')} in no part"),
             layout.unlisted,
-            "train.txt, val.txt and test.txt say which images belong to which part; the others are not used.",
+            "Folders or lists say which images belong to train, val and test; the others are not used.",
             "leaves them out",
         )
 

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from segzoo.datasets.pairs import Pair, Pairs, find_root, slices
     from segzoo.datasets.sampling import evenly_spread
     from segzoo.datasets.shapes import Box, Ellipse, Line, Patch, Polygon, Runs, Several, Shape, Stencil
-    from segzoo.datasets.splits import FOLDERS, Split, check_split, divided, groups_of, hundredth_of, split_of
+    from segzoo.datasets.splits import (
+        FOLDERS,
+        Split,
+        check_split,
+        divided,
+        groups_of,
+        hundredth_of,
+        part_named,
+        split_of,
+    )
     from segzoo.datasets.zips import Zip
     from segzoo.files import lines_of, read_words, regular
     from segzoo.options import as_names, check_choice, check_flags, listed, many
@@ -55,6 +64,7 @@ _WHERE = {
     "listed": "segzoo.options",
     "many": "segzoo.options",
     "match": "matching",
+    "part_named": "splits",
     "read_words": "segzoo.files",
     "regular": "segzoo.files",
     "slices": "pairs",
@@ -97,6 +107,7 @@ __all__ = [
     "listed",
     "many",
     "match",
+    "part_named",
     "read_words",
     "regular",
     "slices",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import json_text
 from segzoo.datasets.glance import HEAD
 from segzoo.datasets.pairs import Pair
-from segzoo.datasets.splits import FOLDERS
+from segzoo.datasets.splits import FOLDERS, part_named
 from segzoo.errors import FailureError
 from segzoo.files import as_words, lines_of, read_words
 
@@ -52,9 +52,9 @@ _KEYS: dict[str, tuple[str, ...]] = {
     ),
     "split": ("split", "part", "set", "subset", "partition"),
     "name": ("name",),
+    "id": ("id", "image_id", "case", "case_id"),
     "field_of_view": ("field_of_view", "fov"),
 }
-_SPLITS = {word: part for part, words in FOLDERS.items() for word in words}
 _FILES = ("image", "mask", "field_of_view")
 
 
@@ -95,6 +95,28 @@ def listed(path: Path) -> Listed:
     return found
 
 
+def parts_in(path: Path) -> list[tuple[str, str]]:
+    """Return the images that a table names, each with its part; none where no column says the parts.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text = read_words(path)
+    first = next((line for line in lines_of(text) if line.strip()), "")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first), skipinitialspace=True)
+    try:
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error:
+        return []
+    columns = _columns(_header(rows[0])) if rows else {}
+    image = next((columns[key] for key in ("image", "name", "id") if key in columns), None)
+    if image is None or "split" not in columns:
+        return []
+    split = columns["split"]
+    said = [(row[image].strip(), part_named(row[split])) for row in rows[1:] if len(row) > max(image, split)]
+    return said if said and all(part for _, part in said) else []
+
+
 def is_list(glance: Glance) -> bool:
     """Whether a file is a list of pairs, by its beginning."""
     path = glance.path
@@ -122,7 +144,7 @@ def _csv_rows(text: str, folder: Path) -> list[dict[str, str]]:
     # Fields in quotes may hold ends of lines.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(lines[0]), skipinitialspace=True)
     rows = [row for row in reader if any(cell.strip() for cell in row)]
-    header = [cell.strip().strip("'\"").lower().replace(" ", "_") for cell in rows[0]]
+    header = _header(rows[0])
     columns = _columns(header)
     if {"image", "mask"} <= columns.keys():
         rows = rows[1:]
@@ -131,6 +153,10 @@ def _csv_rows(text: str, folder: Path) -> list[dict[str, str]]:
     else:
         raise ValueError(f"its first line must name the columns image and mask, not {lines[:1]}")
     return [{key: row[place].strip() for key, place in columns.items() if place < len(row)} for row in rows]
+
+
+def _header(row: Sequence[str]) -> list[str]:
+    return [cell.strip().strip("'\"").lower().replace(" ", "_") for cell in row]
 
 
 def _delimiter(line: str) -> str:
@@ -150,7 +176,7 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
 
 
 def _json_rows(data: Any) -> list[dict[str, str]]:
-    if isinstance(data, dict) and _SPLITS.keys() >= {str(key).lower() for key in data}:
+    if isinstance(data, dict) and all(part_named(str(key)) for key in data):
         return [{**row, "split": part} for part, rows in data.items() for row in _json_rows(rows)]
     if not isinstance(data, list):
         raise ValueError("it must hold a list of objects, or an object of lists by split")
@@ -183,10 +209,10 @@ def _add(found: Listed, path: Path, number: int, row: Mapping[str, str]) -> None
             raise FailureError(f"{where}: it names no {key}")
     name = row.get("name") or row["image"].replace("\\", "/").rpartition(".")[0] or row["image"]
     said = row.get("split", "").strip().lower()
-    if said and said not in _SPLITS:
+    if said and not part_named(said):
         raise FailureError(f"{where}: {said!r} is no split; they are {', '.join(FOLDERS)}")
     found.pairs.append(
-        (_SPLITS.get(said, ""), Pair(name, files["image"], files["mask"], files.get("field_of_view")))
+        (part_named(said), Pair(name, files["image"], files["mask"], files.get("field_of_view")))
     )
 
 

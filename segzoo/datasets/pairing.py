@@ -22,9 +22,9 @@ import numpy as np
 
 from segzoo.datasets.matching import is_whole, match_names, name_in, take_layers, visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, is_mask_word, side_of
-from segzoo.datasets.pair_lists import LISTS, listed
+from segzoo.datasets.pair_lists import LISTS, listed, parts_in
 from segzoo.datasets.pairs import Pair, groups_of_pairs, slices
-from segzoo.datasets.splits import FOLDERS, divided
+from segzoo.datasets.splits import divided, part_named
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError
 from segzoo.files import lines_of, read_words
 from segzoo.images import folder_suffixes, has_suffix, may_have_pages, read, readable_suffixes
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 #: What a mask's name has after its image's, by default.
 MASK_SUFFIX = "_mask"
 SPLITS = ("train", "val", "test")
-_PARTS = {word: part for part, words in FOLDERS.items() for word in words}
 _MOST_LAYERS = 32
 #: Folders in one place that may be one of images or one of masks.
 _MOST_FOLDERS = 32
@@ -47,6 +46,8 @@ _MOST_FOLDERS = 32
 _DEEPEST = 2
 #: Files of a folder that a quick look takes in.
 _MOST_NAMES = 20_000
+#: Tables beside images that are looked at for a column that says the parts.
+_MOST_TABLES = 8
 #: Files of each folder that are decoded where only pixels tell images from masks.
 _LOOKED_AT = 3
 #: Of masks, so many neighbouring pixels are equal.
@@ -182,7 +183,7 @@ class Pairing:
         beside: files that are no masks by what the person says of their names, or lie beside a pair as
             neither its image nor its mask.
         unlabelled: images in folders of parts that hold no mask at all, such as a test part.
-        unlisted: images with masks that no list of a part names.
+        unlisted: images that lie in no folder of a part, or that no list of a part names.
         missing: entries of a list whose files are not there.
         ignored: files of other kinds.
         choices: the ways to go on, where there are several; then there are no pairs.
@@ -313,6 +314,7 @@ class _Search:
         self._files: dict[Path, _Files] = {}
         self._inner: dict[Path, list[Path]] = {}
         self._used: list[_Files] = []
+        self._inside = root
 
     def run(self) -> None:
         root, found = self.found.root, self.found
@@ -330,11 +332,12 @@ class _Search:
             found.ignored += files.ignored
             found.ambiguous += files.rivals
         if found.pairs and not found.divided:
-            self._read_parts(root)
+            self._read_parts(self._inside)
 
     # Where images and masks lie.
 
     def _places(self, root: Path, depth: int = 0) -> list[_Place]:
+        self._inside = root
         for look in (self._in_parts, self._in_two, self._in_pairs_of_folders, self._in_unnamed):
             places = look(root)
             if places or self.found.choices:
@@ -348,7 +351,7 @@ class _Search:
     def _in_parts(self, root: Path) -> list[_Place]:
         """Look into ``train``, ``val`` and ``test``: two folders in each, or one with both."""
         places, bare = [], []
-        folders = [(part, one) for one in self._folders(root) if (part := part_of(one.name))]
+        folders = [(part, one) for one in self._folders(root) if (part := part_named(one.name))]
         for part, folder in sorted(folders, key=lambda one: SPLITS.index(one[0])):
             two = self._two_folders(folder) or self._unnamed(folder)
             if self.found.choices:
@@ -363,6 +366,7 @@ class _Search:
                 bare += self._list(folder).named.values()
         if places:
             self.found.divided, self.found.unlabelled = True, bare
+            self._leave_out([one for one in self._folders(root) if not part_named(one.name)])
         return places
 
     def _in_two(self, root: Path) -> list[_Place]:
@@ -371,16 +375,34 @@ class _Search:
         return [] if two is None else self._divided_inside(*two)
 
     def _divided_inside(self, images: Path, masks: Path) -> list[_Place]:
-        inner = {one.name.lower(): one for one in self._folders(masks)}
-        parts = [one for one in self._folders(images) if part_of(one.name)]
-        both = [(one, inner[one.name.lower()]) for one in parts if one.name.lower() in inner]
+        inner = self._by_part(masks)
+        inner |= {one.name.lower(): one for one in self._folders(masks)}
+        parts = [one for one in self._folders(images) if part_named(one.name)]
+        own = self._by_part(images)
+        names = {
+            one: one.name.lower() if one.name.lower() in inner else part_named(one.name) for one in parts
+        }
+        names = {one: name for one, name in names.items() if name in inner and own.get(name, one) == one}
+        both = [(one, inner[name]) for one, name in names.items()]
         if not both:
             return [self._place("", "", images, masks)]
         self.found.divided = True
-        lone = [one for one in parts if one.name.lower() not in inner]
+        lone = [one for one in parts if one not in names]
+        self._leave_out([one for one in self._folders(images) if one not in parts])
         self.found.unlabelled += [path for one in lone for path in self._list(one).named.values()]
-        both.sort(key=lambda two: SPLITS.index(part_of(two[0].name)))
-        return [self._place(part_of(one.name), one.name, one, other) for one, other in both]
+        both.sort(key=lambda two: SPLITS.index(part_named(two[0].name)))
+        return [self._place(part_named(one.name), one.name, one, other) for one, other in both]
+
+    def _by_part(self, folder: Path) -> dict[str, Path]:
+        """Return the folders of parts in one, where each part has a single one."""
+        folders = [(part_named(one.name), one) for one in self._folders(folder)]
+        times = Counter(part for part, _ in folders)
+        return {part: one for part, one in folders if part and times[part] == 1}
+
+    def _leave_out(self, folders: Iterable[Path]) -> None:
+        """Note the images of folders beside those of the parts, which nobody asked for."""
+        if not self.quick:
+            self.found.unlisted += [path for one in folders for path in self._list(one).named.values()]
 
     def _in_pairs_of_folders(self, root: Path) -> list[_Place]:
         """Look into ``train_images`` and ``train_masks``, ``imagesTr`` and ``labelsTr``, and so on."""
@@ -459,7 +481,7 @@ class _Search:
         """
         if self.naming.images and self.naming.masks:
             return None
-        folders = [one for one in self._folders(root) if not part_of(one.name)]
+        folders = [one for one in self._folders(root) if not part_named(one.name)]
         holding = [one for one in folders[:_MOST_FOLDERS] if self._list(one).named]
         masks = self._said(root, self.naming.masks)
         images = self._said(root, self.naming.images) or _named(holding, IMAGES, MORE_IMAGES)
@@ -680,52 +702,60 @@ class _Search:
         return bool(found.pairs) and not (found.images or found.masks)
 
     def _read_parts(self, root: Path) -> None:
-        """Read ``train.txt``, ``val.txt`` and ``test.txt``: names of images, one a line."""
+        """Read which part each image belongs to: from lists of names by part, or from a table."""
         found = self.found
-        for folder in (root, root / "splits", root / "ImageSets" / "Segmentation"):
-            lists = {part: folder / f"{part}.txt" for part in SPLITS if (folder / f"{part}.txt").is_file()}
-            if len(lists) > 1:
-                break
-        else:
-            return
+        lists = self._lists_of_parts(root)
         by_name = _called(found.pairs, root)
-        parts: dict[int, str] = {}
-        missing, named = [], Counter()
-        for part, path in lists.items():
-            try:
-                lines = [line.strip() for line in lines_of(read_words(path)) if line.strip()]
-            except OSError as error:
-                found.problems.append(f"{path} cannot be read: {error.strerror or error}")
-                return
-            for line in lines:
-                index = next((by_name[one] for one in _spelled(line) if one in by_name), None)
-                if index is None:
-                    missing.append(f"{path}: there is no image with a mask for {line!r}")
-                    continue
-                named[part] += 1
-                if parts.setdefault(index, part) != part:
-                    found.problems.append(f"{line!r} is in {path} and in {lists[parts[index]]}: keep one")
-        if len(named) < 2:
+        parts: dict[int, tuple[str, Path]] = {}
+        missing = []
+        for path, part, line in lists:
+            index = next((by_name[one] for one in _spelled(line) if one in by_name), None)
+            if index is None:
+                missing.append(f"{path}: there is no image with a mask for {line!r}")
+                continue
+            known, where = parts.setdefault(index, (part, path))
+            if known != part:
+                found.problems.append(f"{line!r} is in {path} and in {where}: keep one")
+        if len({part for part, _ in parts.values()}) < 2:
             return
         found.divided, found.missing = True, missing
-        kept = [replace(one, split=parts[index]) for index, one in enumerate(found.pairs) if index in parts]
-        found.unlisted = [one.image for index, one in enumerate(found.pairs) if index not in parts]
+        kept = [
+            replace(one, split=parts[place][0]) for place, one in enumerate(found.pairs) if place in parts
+        ]
+        found.unlisted = [one.image for place, one in enumerate(found.pairs) if place not in parts]
         found.pairs = kept
+
+    def _lists_of_parts(self, root: Path) -> list[tuple[Path, str, str]]:
+        """Return what lists say of parts: the list, the part, and the image that it names, as it does."""
+        found: list[tuple[Path, str, str]] = []
+        try:
+            for folder in (root, *self._folders(root), root / "ImageSets" / "Segmentation"):
+                lists: dict[str, list[Path]] = {}
+                for path in sorted(folder.glob("*.txt")):
+                    lists.setdefault(part_named(path.stem), []).append(path)
+                # Of several lists for one part, such as those of folds, none is meant before the others.
+                alone = {part: one[0] for part, one in lists.items() if part and len(one) == 1}
+                if len(alone) > 1:
+                    for part, path in alone.items():
+                        lines = (line.strip() for line in lines_of(read_words(path)))
+                        found += [(path, part, line) for line in lines if line]
+                    return found
+            tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in (".csv", ".tsv")]
+            said = [(path, rows) for path in tables[:_MOST_TABLES] if (rows := parts_in(path))]
+        except OSError as error:
+            self.found.problems.append(f"{error.filename} cannot be read: {error.strerror or error}")
+            return []
+        return [(path, part, name) for path, rows in said[:1] for name, part in rows]
 
 
 def _holds_folders(folder: Path) -> bool:
     return any(entry.is_dir() for entry in os.scandir(folder))
 
 
-def part_of(name: str) -> str:
-    """Return the part that a folder is for by its name, such as ``val`` of ``Validation``; else nothing."""
-    return _PARTS.get(re.sub(r"[-_ ]?\d+$", "", name.lower()), "")
-
-
 def _part_among(words: Sequence[str]) -> str:
     """Return the part that words of a folder's name say; nnU-Net shortens them to ``Tr`` and ``Ts``."""
     short = {"tr": "train", "ts": "test"}
-    return next(filter(None, (short.get(word, part_of(word)) for word in words)), "")
+    return next(filter(None, (short.get(word, part_named(word)) for word in words)), "")
 
 
 def _named(folders: Sequence[Path], names: Sequence[str], more: Sequence[str]) -> Path | None:

@@ -24,9 +24,14 @@ Split = Literal["train", "val", "test"]
 #: What folders of each part are called.
 FOLDERS: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "holdout"),
 }
+_PARTS: dict[str, Split] = {word: part for part, words in FOLDERS.items() for word in words}
+#: What stands beside the name of a part, as in ``train_set`` and ``ValidationData``.
+_BESIDE_PARTS = frozenset(("set", "data", "dataset", "subset", "split", "part", "list", "ids", "files"))
+_JOINED_PART = re.compile(f"^({'|'.join(_PARTS)})(?:{'|'.join(_BESIDE_PARTS)})?$")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+")
 
 #: What follows the name of a whole in the names of its pieces, at their end.
 _PIECE = re.compile(
@@ -89,6 +94,20 @@ def groups_of(names: Iterable[str]) -> list[str]:
             whole = whole[: piece.start()].rstrip("/-_. ")
         found.append(whole)
     return found
+
+
+def part_named(name: str) -> Split | Literal[""]:
+    """Return the part that a folder, a list or a word is for: ``val`` for ``Validation`` and ``2_valid_set``.
+
+    Args:
+        name: without the suffix of a file.
+
+    Returns:
+        The part; nothing where the name says none, or more than a part.
+    """
+    words = [_JOINED_PART.sub(r"\1", word.lower()) for word in _WORD.findall(name)]
+    said = [word for word in words if word not in _BESIDE_PARTS]
+    return _PARTS.get(said[0], "") if len(said) == 1 else ""
 
 
 def split_of(name: str) -> Split:

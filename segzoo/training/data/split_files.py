@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
-from segzoo.datasets.splits import FOLDERS
+from segzoo.datasets.splits import FOLDERS, part_named
 from segzoo.errors import FailureError, OptionError
 from segzoo.files import lines_of, read_words
 from segzoo.options import listed
@@ -17,7 +17,6 @@ from segzoo.options import listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_SIDES = {word: part for part, words in FOLDERS.items() for word in words}
 _FORMS = "a CSV with the columns name and split, a JSON object of lists by split, or two lists of names"
 
 
@@ -172,8 +171,8 @@ def _matched(
 
 
 def _side(where: str, name: str, said: str) -> str:
-    side = _SIDES.get(said.lower())
-    if side is None:
+    side = part_named(said)
+    if not side:
         raise FailureError(f"{where}: {name!r} has the split {said!r}; known are {', '.join(FOLDERS)}")
     return side
 

@@ -27,7 +27,7 @@ from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.datasets.cached import Cached
 from segzoo.datasets.chosen import Chosen
-from segzoo.datasets.splits import FOLDERS, divided
+from segzoo.datasets.splits import FOLDERS, divided, part_named
 from segzoo.errors import ImageError, OptionError, did_you_mean
 from segzoo.files import name_bytes, regular
 from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
@@ -253,8 +253,7 @@ def nobody_divided(source: DataSource) -> bool:
     if told[0] is not None:
         return bool(told[0])
     names = everything.names
-    words = {word for spelled in FOLDERS.values() for word in spelled}
-    if any(name.partition("/")[0] in words for name in names):
+    if any("/" in name and part_named(name.partition("/")[0]) for name in names):
         return False
     parts = divided(names, everything.groups)
     return training.names == [name for name, part in zip(names, parts, strict=True) if part == "train"]

@@ -49,8 +49,6 @@ _MASKS = (
     "semantic_mask", "semantic_segmentation", "semantic", "seg", "seg_map", "label_map", "ground_truth", "gt",
     "target",
 )  # fmt: skip
-#: What the Hub calls the parts, besides the names that folders have.
-_PARTS = {**FOLDERS, "val": (*FOLDERS["val"], "dev")}
 _NAMES = "id2label.json"
 #: Masks that are looked at where nothing names their classes.
 _LOOKED_AT = 50
@@ -301,7 +299,7 @@ class _Source:
     def parts(self, stream: bool) -> dict[str, _Part]:
         """Return its splits by their own names, in the order of train, val and test."""
         data = self.load(stream)
-        known = [name for words in _PARTS.values() for name in words if name in data]
+        known = [name for words in FOLDERS.values() for name in words if name in data]
         parts: dict[str, _Part] = {}
         for name in known or data:
             rows = data[name]
@@ -379,7 +377,7 @@ def _rows(parts: Mapping[str, _Part], split: str, root: str) -> list[tuple[str, 
         made = divided([f"{name}/{number:06}" for name, number in every])
         chosen = [row for row, part in zip(every, made, strict=True) if part == split]
     else:
-        chosen = [row for row in every if row[0] in _PARTS[split]]
+        chosen = [row for row in every if row[0] in FOLDERS[split]]
     if not chosen:
         raise OptionError(f"the split {split!r} of {root} is empty: it has {listed(list(parts))}")
     return chosen

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import FOLDERS, Glance, divided, listed, many, visible
+from segzoo.datasets import Glance, divided, listed, many, part_named, visible
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.interfaces import Remark
@@ -211,11 +211,6 @@ def part_of(path: str | PurePosixPath) -> str:
         if part:
             return part
     return ""
-
-
-def part_named(word: str) -> str:
-    """Return the part that a word such as ``Validation`` names; else nothing."""
-    return next((part for part, words in FOLDERS.items() if word.lower() in words), "")
 
 
 def parted(names: Sequence[str], said: Sequence[str]) -> list[str]:
