@@ -32,7 +32,7 @@ class Reading:
 
     Attributes:
         name: of the registered data set.
-        told: what the place is, in words.
+        summary: what the place is, in words.
         root: what to open: a path, or the text of an address; ``None`` where the environment says it.
         options: of the data set.
         masks: whether its masks are image files, as `segzoo.specs.Recognition` says.
@@ -41,7 +41,7 @@ class Reading:
     """
 
     name: str
-    told: str
+    summary: str
     root: str | os.PathLike[str] | None
     options: Mapping[str, Any] = field(default_factory=dict)
     masks: bool = False
@@ -98,7 +98,7 @@ def _reading(name: str, told: Recognition, root: Path) -> Reading:
         Reading(name, what, root, {**told.options, **options}, told.masks, alone=True)
         for what, options in told.choices.items()
     )
-    return Reading(name, told.told, root, told.options, told.masks, ways=tuple(ways))
+    return Reading(name, told.summary, root, told.options, told.masks, ways=tuple(ways))
 
 
 def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:
@@ -134,5 +134,5 @@ def chosen(data: str, root: str | os.PathLike[str] | None = None) -> Reading:
 
 def several(path: Path, readings: Sequence[Reading]) -> str:
     """Return what to say of a place that can be read in several ways."""
-    ways = [f"  {command_line(*one.words)}   ({one.told})" for one in readings]
+    ways = [f"  {command_line(*one.words)}   ({one.summary})" for one in readings]
     return "\n".join([f"{path} can be read in {len(readings)} ways; say which:", *ways])

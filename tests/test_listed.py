@@ -61,7 +61,7 @@ def test_a_list_may_be_written_by_any_program(data: Path, text: bytes) -> None:
         (f"{name}.png", f"{name}_seg.png") for name in NAMES
     ]
     assert check_data(path).ok
-    assert [one.told for one in recognise(path)] == ["a list of images with their masks"]
+    assert [one.summary for one in recognise(path)] == ["a list of images with their masks"]
 
 
 def test_names_that_macos_writes_in_two_letters_are_found(data: Path) -> None:

@@ -175,7 +175,7 @@ def test_two_sets_of_masks_are_asked_about_and_an_option_chooses(tmp_path: Path)
     assert found.kind == "choice"
     assert found.examples[1].endswith("data.mask_suffix=_2ndHO")
     assert ("Image_001L.jpg", "Image_001L_2ndHO.png") in paired(tmp_path, mask_suffix="_2ndHO")
-    assert [one.told for one in recognise(tmp_path)] == ["images with several sets of masks"]
+    assert [one.summary for one in recognise(tmp_path)] == ["images with several sets of masks"]
 
 
 def test_two_folders_that_may_be_the_masks_are_asked_about(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _no_repair(source: Source) -> str:
         return f"{told} as they lie, and finds out by itself what masks mean: give no options"
     if len(source.readings) != 1:
         return f"{told} where it is clear which files these are: `segzoo data check {quoted(source.data)}`"
-    what = source.readings[0].told or source.readings[0].name
+    what = source.readings[0].summary or source.readings[0].name
     return (
         f"{told}; {source.data} is {what}. Mend it in the program that it is from, or write a folder of "
         f"images and masks: `segzoo data convert {quoted(source.data)} --to folder OUT`"
@@ -142,7 +142,7 @@ def _report(source: Source, looks: Sequence[Look], meaning: Meaning) -> Report:
         findings=in_order(found),
         statistics=numbers,
         format=reading.name if reading else "",
-        told=reading.told if reading else "",
+        summary=reading.summary if reading else "",
         readings=source.readings,
         remarks=source.remarks,
     )

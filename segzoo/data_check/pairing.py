@@ -35,7 +35,7 @@ def _choices(layout: Pairing) -> Iterator[Finding]:
     if not layout.choices:
         return
     ways = [
-        f"{one.told}: {shlex.join(f'data.{key}={as_word(value)}' for key, value in one.options.items())}"
+        f"{one.summary}: {shlex.join(f'data.{key}={as_word(value)}' for key, value in one.options.items())}"
         for one in layout.choices
     ]
     ends = any("mask_suffix" in one.options for one in layout.choices)

@@ -98,7 +98,7 @@ class Report:
             it.
         format: name of the data set that reads it, such as ``folder`` or ``coco``; empty where nothing is
             recognised, or several are.
-        told: what it is, in words.
+        summary: what it is, in words.
         readings: every way to read it.
         remarks: what the data set says of its files; they are among the findings.
     """
@@ -112,7 +112,7 @@ class Report:
     left_out: tuple[str, ...] = ()
     root: str = ""
     format: str = ""
-    told: str = ""
+    summary: str = ""
     readings: tuple[Reading, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
@@ -135,7 +135,7 @@ class Report:
         ]
         data["repaired"] = self.repaired.to_json() if self.repaired else None
         data["readings"] = [
-            {"format": one.name, "told": one.told, "command": one.command} for one in self.readings
+            {"format": one.name, "summary": one.summary, "command": one.command} for one in self.readings
         ]
         return {"ok": self.ok, **data}
 
@@ -155,7 +155,7 @@ class Report:
     def _named(self) -> str:
         if len(self.readings) > 1:
             return f"this can be read in {len(self.readings)} ways"
-        return f"this is {self.told or self.format}" if self.readings else "this is not recognised"
+        return f"this is {self.summary or self.format}" if self.readings else "this is not recognised"
 
     def _numbers(self) -> list[str]:
         return [block for block in (class_table(self.statistics), channel_line(self.statistics)) if block]

@@ -249,14 +249,14 @@ def _unclear(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
         what=f"{path} can be read in {len(readings)} ways",
         advice="Nothing is guessed: say which is meant with one of these.",
         count=len(readings),
-        examples=tuple(f"{one.told}: {shlex.join(one.words)}" for one in readings),
+        examples=tuple(f"{one.summary}: {shlex.join(one.words)}" for one in readings),
     )
     return replace(source, readings=tuple(readings), findings=(ambiguous,))
 
 
 def _choices(path: Path, layout: Pairing, *, alone: bool) -> tuple[Reading, ...]:
     """Return the ways to pair a folder's files, where there are several."""
-    return tuple(Reading(FOLDER, one.told, path, one.options, alone=alone) for one in layout.choices)
+    return tuple(Reading(FOLDER, one.summary, path, one.options, alone=alone) for one in layout.choices)
 
 
 def _not_opened(told: str, what: str = "it does not open") -> Finding:

@@ -105,7 +105,7 @@ def unread(path: Path) -> Finding:
         told = told or ["Name the folder that holds the images and the masks."]
         return _finding(what, " ".join(told))
     inside = [
-        f"{inner.name} is {readings[0].told}: segzoo data check {quoted(str(inner))}"
+        f"{inner.name} is {readings[0].summary}: segzoo data check {quoted(str(inner))}"
         for inner in islice((one for one in sorted(path.iterdir()) if one.is_dir()), _MOST_INSIDE)
         for readings in [recognise(inner)]
         if readings

@@ -395,7 +395,7 @@ class _Record:
                 file.seek(self._where[key])
                 line = json_text.parse(file.readline())
                 size = (int(line["size"][0]), int(line["size"][1]))
-                yield Entry(line["part"], line["name"], line["image"], size, line["told"])
+                yield Entry(line["part"], line["name"], line["image"], size, line["kept"])
 
     def keeping(self, sizes: Mapping[str, int], entry: Entry | None) -> Keeping:
         """Return what may be replaced, and what records files before they get their names."""
@@ -420,7 +420,7 @@ class _Record:
             key = entry.part, entry.name
             self.done[key], self._where[key] = files, self._end
             line |= {"part": entry.part, "name": entry.name, "image": entry.image}
-            line |= {"size": list(entry.size), "told": entry.told}
+            line |= {"size": list(entry.size), "kept": entry.kept}
         self._append(line)
 
     def _append(self, line: Mapping[str, Any]) -> None:

@@ -77,14 +77,14 @@ class Entry:
         name: what its files are called.
         image: its image, below the folder.
         size: its (height, width).
-        told: what the target keeps of it for the end.
+        kept: what the target keeps of it for the end.
     """
 
     part: str
     name: str
     image: str
     size: tuple[int, int]
-    told: Any
+    kept: Any
 
 
 class Target(Protocol):
@@ -170,7 +170,7 @@ class CocoTarget:
                 with CocoWriter(file, self._labels) as writer:
                     for one in entries():
                         if one.part == part:
-                            writer.add(one.image.removeprefix(f"images/{part}/"), one.size, one.told)
+                            writer.add(one.image.removeprefix(f"images/{part}/"), one.size, one.kept)
 
             return joined
 
@@ -233,7 +233,7 @@ class YoloTarget:
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
         """Return how many regions count for nothing, and whether a part is missing."""
-        count = sum(one.told for one in entries)
+        count = sum(one.kept for one in entries)
         said = f"{many(count, 'region', 'count')} for nothing, which YOLO cannot say: background there"
         alone = "there is no part val, which Ultralytics asks for: add one to data.yaml before it trains"
         return [*([said] if count else []), *([alone] if self._alone else [])]
@@ -370,7 +370,7 @@ class VocTarget:
 
     def notes(self, entries: Iterable[Entry]) -> list[str]:
         """Return how many images have too many objects to number."""
-        count = sum(bool(one.told) for one in entries)
+        count = sum(bool(one.kept) for one in entries)
         said = f"{many(count, 'image', 'have')} more than 254 objects: without a mask in SegmentationObject"
         return [said] if count else []
 

@@ -156,7 +156,7 @@ def find(
 def recognise(glance: Glance) -> Recognition | None:
     """Say whether a place holds images with masks, by names alone, or is a list of pairs."""
     if glance.file is not None:
-        return Recognition(told="a list of images with their masks") if is_list(glance) else None
+        return Recognition(summary="a list of images with their masks") if is_list(glance) else None
     found = find_pairs(glance.folder, quick=True)
     if not (found.pairs or found.choices or found.layers):
         return None
@@ -169,7 +169,7 @@ def recognise(glance: Glance) -> Recognition | None:
         told = f"images with masks {where}"
     parts = [part for part in ("train", "val", "test") if any(one.split == part for one in found.pairs)]
     divided = f", divided into {in_words(parts)}" if found.divided and parts else ""
-    return Recognition(told=told + divided)
+    return Recognition(summary=told + divided)
 
 
 def check_pairing(found: Pairing) -> None:
@@ -181,7 +181,7 @@ def check_pairing(found: Pairing) -> None:
     root = found.root
     if found.choices:
         ways = "; or ".join(
-            f"{one.told}: {', '.join(f'{key}={value!r}' for key, value in one.options.items())}"
+            f"{one.summary}: {', '.join(f'{key}={value!r}' for key, value in one.options.items())}"
             for one in found.choices
         )
         raise FailureError(f"{root}: it is not clear which files are the masks. Say which: {ways}")

@@ -162,11 +162,11 @@ class Choice:
     """One of several ways to pair the files.
 
     Attributes:
-        told: what it takes for the masks, in words.
+        summary: what it takes for the masks, in words.
         options: of the data set, that choose it.
     """
 
-    told: str
+    summary: str
     options: Mapping[str, str]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from segzoo.errors import OptionError
 from segzoo.files import name_bytes
@@ -27,7 +27,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
     "test": ("test", "testing", "holdout"),
 }
-_PARTS: dict[str, Split] = {word: part for part, words in FOLDERS.items() for word in words}
+_PARTS: dict[str, Split] = {word: part for part in get_args(Split) for word in FOLDERS[part]}
 #: What stands beside the name of a part, as in ``train_set`` and ``ValidationData``.
 _BESIDE_PARTS = frozenset(("set", "data", "dataset", "subset", "split", "part", "list", "ids", "files"))
 _JOINED_PART = re.compile(f"^({'|'.join(_PARTS)})(?:{'|'.join(_BESIDE_PARTS)})?$")

@@ -86,7 +86,7 @@ class Recognition:
     """What a data set says of a folder or a file that it recognises as its own.
 
     Attributes:
-        told: what it is, in words that begin with the format: ``"YOLO-seg, 3 classes, train and val as
+        summary: what it is, in words that begin with the format: ``"YOLO-seg, 3 classes, train and val as
             data.yaml says"``.
         root: what to open, where it is not the place that was looked at.
         options: of the data set, that opening takes.
@@ -96,7 +96,7 @@ class Recognition:
             the options that choose it.
     """
 
-    told: str
+    summary: str
     root: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     masks: bool = False

@@ -45,7 +45,7 @@ def test_scene_parsing_has_void_at_0_and_names_of_its_list(scenes):
 
 
 def test_without_the_list_classes_are_numbered_and_that_is_said(scenes):
-    assert "without objectInfo150.txt, so without names" in chosen(str(scenes)).told
+    assert "without objectInfo150.txt, so without names" in chosen(str(scenes)).summary
     dataset = open_dataset(str(scenes))
     assert (len(dataset.labels.classes), dataset.labels.classes[149]) == (150, "class 150")
     with pytest.raises(
@@ -97,7 +97,7 @@ OBJECTS = [
 @pytest.mark.parametrize(("rows", "year"), [(ROWS, 2017), (OBJECTS, 2020)])
 def test_the_full_archives_say_classes_by_blue_or_by_number(tmp_path, rows, year):
     full(tmp_path / "images/ADE", rows)
-    assert f"full archive of {year}" in chosen(str(tmp_path)).told
+    assert f"full archive of {year}" in chosen(str(tmp_path)).summary
     dataset = open_dataset(str(tmp_path))
     assert dataset.labels.classes == ("background", "car", "person")
     assert dataset[0].mask.tolist() == [[0, 1, 2]]

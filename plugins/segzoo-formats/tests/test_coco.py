@@ -333,7 +333,7 @@ def test_of_several_files_the_person_says_which(tmp_path):
     assert opened(tmp_path, annotations="two.json").names == ["b"]
     assert opened(tmp_path, annotations="*.json").names == ["a", "b"]
     assert (
-        recognise(tmp_path)[0].told
+        recognise(tmp_path)[0].summary
         == "COCO instances in 2 files, of which data.annotations=one.json takes one"
     )
     assert opened(tmp_path / "one.json").names == ["a"]
@@ -358,7 +358,7 @@ def test_captions_boxes_and_the_like_are_no_masks(tmp_path):
         written(tmp_path, *notes, name=f"annotations/{kind}_train.json")
         written(tmp_path, *notes, name=f"annotations/{kind}_val.json")
     (reading,) = recognise(tmp_path)
-    assert reading.told == (
+    assert reading.summary == (
         "COCO instances, 2 classes, train and val as the files say; there is stuff and person_keypoints too, "
         "such as data.annotations=annotations/stuff_*.json"
     )
@@ -367,7 +367,7 @@ def test_captions_boxes_and_the_like_are_no_masks(tmp_path):
     for path in (tmp_path / "annotations").glob("*.json"):
         if not path.name.startswith("captions"):
             path.unlink()
-    assert recognise(tmp_path)[0].told == "COCO captions: they are no masks"
+    assert recognise(tmp_path)[0].summary == "COCO captions: they are no masks"
     with pytest.raises(FailureError, match="there is captions"):
         opened(tmp_path)
 
@@ -378,7 +378,7 @@ def test_a_folder_or_its_json_file_is_recognised_and_opened(tmp_path, place):
     notes = [note(n, 3, [SQUARE], image=n) for n in range(1, 11)]
     root = written(tmp_path, *notes, images=images) / place
     reading = chosen(str(root))
-    assert (reading.name, reading.told) == ("coco", "COCO instances, 2 classes")
+    assert (reading.name, reading.summary) == ("coco", "COCO instances, 2 classes")
     assert len(opened(reading.root, "train", **reading.options)) == 8
 
 
@@ -394,7 +394,7 @@ def test_a_panoptic_mask_has_the_segments_of_its_file_and_void_counts_for_nothin
     root = written(tmp_path, whole, name="annotations/panoptic_train.json")
     (root / "annotations/panoptic_train").mkdir()
     Image.fromarray(ids).save(root / "annotations/panoptic_train/a.png")
-    assert recognise(root)[0].told == "COCO panoptic, 2 classes, train as the files say"
+    assert recognise(root)[0].summary == "COCO panoptic, 2 classes, train as the files say"
     sample = opened(root)[0]
     assert [sample.mask[0, x] for x in (0, 4, 8, 12)] == [255, 1, 2, 255]
     assert (sample.instances.max(), (sample.mask == 255).sum()) == (2, 12 * 8)
@@ -431,7 +431,7 @@ def test_a_large_file_is_recognised_by_its_beginning_and_its_end(tmp_path):
     root = written(tmp_path, *(note(n, 3, [ring], image=n) for n in range(1, 61)), images=images)
     assert (root / "annotations.json").stat().st_size > 5 * 65_536
     glance = Glance(root)
-    assert reader.recognise(glance).told == "COCO instances, 2 classes"
+    assert reader.recognise(glance).summary == "COCO instances, 2 classes"
     assert len(glance.samples(root / "annotations.json")) < 200_000
 
 
@@ -471,7 +471,7 @@ def test_windows_inside_facades_stay_windows_although_the_facade_may_be_listed_l
 @shared
 def test_a_root_without_a_validation_part_says_how_to_make_one():
     root = SHARED / "data/nanoshapes_coco"
-    assert recognise(root)[0].told == "COCO instances, 3 classes, train and test as the files say"
+    assert recognise(root)[0].summary == "COCO instances, 3 classes, train and test as the files say"
     assert [len(opened(root, part)) for part in ("train", "test")] == [93, 4]
     with pytest.raises(OptionError, match=r"there are files for train and test.*split\.share=0\.1"):
         opened(root, "val")
@@ -497,7 +497,7 @@ def test_a_root_without_a_validation_part_says_how_to_make_one():
 def test_datumaros_layouts_of_coco_are_recognised(inner, told, values):
     root = SHARED / "formats/datumaro_toys" / inner
     (reading,) = [one for one in recognise(root) if one.name == "coco"]
-    assert reading.told.startswith(told)
+    assert reading.summary.startswith(told)
     if values is None:
         with pytest.raises(FailureError, match=r"no mask|with masks"):
             opened(root)
@@ -554,6 +554,6 @@ def test_the_doctor_leaves_objects_that_lie_apart_one_class_a_pixel(tmp_path):
 @shared
 def test_the_images_of_label_studios_file_of_coco_are_named_where_they_are_missing():
     root = SHARED / "formats/label_studio_sdk/test_import_coco"
-    assert [one.told for one in recognise(root)] == ["COCO instances, 2 classes"]
+    assert [one.summary for one in recognise(root)] == ["COCO instances, 2 classes"]
     with pytest.raises(FailureError, match=r"2 of the 2 images .* not there: image1\.jpg, image2\.jpg"):
         opened(root)

@@ -186,7 +186,7 @@ def test_entities_are_never_expanded(tmp_path, encoding):
 
 def test_cvat_is_recognised_and_nothing_else_is(tmp_path):
     write(tmp_path, image("a.png", SQUARE))
-    (told,) = (one.told for one in recognise(tmp_path) if one.name == "cvat")
+    (told,) = (one.summary for one in recognise(tmp_path) if one.name == "cvat")
     assert told == "CVAT for images, 3 labels"
     assert [one.name for one in recognise(tmp_path / "annotations.xml")] == ["cvat"]
     (tmp_path / "other").mkdir()
@@ -205,7 +205,7 @@ def test_cvat_is_recognised_and_nothing_else_is(tmp_path):
 )
 def test_files_of_cvat_itself_are_read(folder, names, told):
     root = Path(os.environ["SEGZOO_DATA"]).parent / "formats/datumaro_toys/cvat_dataset" / folder
-    assert told in {one.told for one in recognise(root)}
+    assert told in {one.summary for one in recognise(root)}
     data = opened(root)
     assert len(list(data)) == names
 

@@ -114,7 +114,7 @@ def test_damaged_files_are_named(tmp_path):
 def test_regions_are_recognised_and_other_zips_are_not(tmp_path):
     picture(tmp_path / "a.tif")
     write(tmp_path / "RoiSet.zip", roi())
-    assert [one.told for one in recognise(tmp_path)] == ["ImageJ's regions of interest, 1 set"]
+    assert [one.summary for one in recognise(tmp_path)] == ["ImageJ's regions of interest, 1 set"]
     assert [one.name for one in recognise(tmp_path / "RoiSet.zip")] == ["imagej"]
     with zipfile.ZipFile(tmp_path / "RoiSet.zip", "w") as archive:
         archive.writestr("a.png", b"")

@@ -41,7 +41,7 @@ def root(tmp_path):
 
 def test_each_file_is_an_object_and_higher_numbers_lie_on_top(root):
     reading = chosen(str(root))
-    assert (reading.name, reading.told) == (
+    assert (reading.name, reading.summary) == (
         "instance-masks",
         "a mask file for each object, IMAGE_CLASS_NUMBER.png in annotations",
     )

@@ -149,7 +149,7 @@ def test_hidden_copies_are_passed_over_and_suffixes_may_be_in_capitals(tmp_path)
     (tmp_path / "a.json").rename(tmp_path / "a.JSON")
     write(tmp_path / ".ipynb_checkpoints", "a-checkpoint", shape("y", SQUARE))
     assert (opened(tmp_path).names, opened(tmp_path).labels.classes) == (["a"], ("background", "x"))
-    assert [one.told for one in recognise(tmp_path)] == ["labelme, 1 JSON file"]
+    assert [one.summary for one in recognise(tmp_path)] == ["labelme, 1 JSON file"]
 
 
 def test_what_the_files_hold_besides_is_remarked(tmp_path):
@@ -276,7 +276,7 @@ def test_labelme_is_recognised_and_nothing_else_is(tmp_path):
     for name in ("a", "b"):
         write(tmp_path / "train", name, shape("x", SQUARE))
     write(tmp_path / "val", "c", image="inside")
-    (told,) = (one.told for one in recognise(tmp_path) if one.name == "labelme")
+    (told,) = (one.summary for one in recognise(tmp_path) if one.name == "labelme")
     assert told == "labelme, 3 JSON files, train and val as the folders say"
     assert [one.name for one in recognise(tmp_path / "train" / "a.json")] == ["labelme"]
     assert open_dataset("labelme", root=tmp_path / "train/a.json", split="all").names == ["a"]

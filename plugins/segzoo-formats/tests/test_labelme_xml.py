@@ -89,7 +89,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
 @pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA is not set")
 def test_datumaros_files_are_read():
     root = Path(os.environ["SEGZOO_DATA"]).parent / "formats/datumaro_toys/labelme_dataset"
-    assert [one.told for one in recognise(root)] == ["LabelMe of the MIT, XML"]
+    assert [one.summary for one in recognise(root)] == ["LabelMe of the MIT, XML"]
     assert "labelme-xml" not in {one.name for one in recognise(root.parent / "voc_dataset/voc_dataset1")}
     data = opened(root)
     assert data.labels.classes == ("background", "b1", "hg", "license plate", "m1", "o1", "q1", "window")

@@ -153,7 +153,7 @@ def test_json_min_is_read_and_the_last_annotation_counts(tmp_path):
     assert data.labels.classes == ("background", "dog")
     assert (data[0].mask == 1).sum() == 160
     assert [one.kind for one in data.remarks] == ["several-annotations"]
-    assert {one.told for one in recognise(tmp_path)} == {"Label Studio's JSON-MIN export"}
+    assert {one.summary for one in recognise(tmp_path)} == {"Label Studio's JSON-MIN export"}
 
 
 def test_of_several_annotations_ground_truth_then_the_last_change_counts(tmp_path):
@@ -247,14 +247,17 @@ def test_tasks_that_were_made_for_an_import_are_read_with_their_predictions(tmp_
     one = task("a.png", predictions=[{"result": [polygon()]}])
     del one["annotations"]
     (reading,) = (one for one in recognise(write(tmp_path, one)) if one.name == "labelstudio")
-    assert (reading.told, reading.options) == ("Label Studio's tasks with predictions", {"predictions": True})
+    assert (reading.summary, reading.options) == (
+        "Label Studio's tasks with predictions",
+        {"predictions": True},
+    )
     assert open_dataset(str(tmp_path), split="all").labels.classes == ("background", "cat")
 
 
 def test_label_studio_is_recognised_and_nothing_else_is(tmp_path):
     write(tmp_path, task("a.png", polygon()))
     assert [one.name for one in recognise(tmp_path / "export.json")] == ["labelstudio"]
-    assert "Label Studio's JSON export" in {one.told for one in recognise(tmp_path)}
+    assert "Label Studio's JSON export" in {one.summary for one in recognise(tmp_path)}
     other = tmp_path / "other" / "a.json"
     other.parent.mkdir()
     for text in ('{"images": [], "annotations": []}', '{"shapes": []}', "[]", '[{"result": 3}]', "x"):

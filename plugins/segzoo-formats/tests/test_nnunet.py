@@ -55,7 +55,7 @@ def opened(root, split="all", **options):
 
 
 def recognised(path):
-    return [(one.name, one.told) for one in recognise(path)]
+    return [(one.name, one.summary) for one in recognise(path)]
 
 
 def test_names_and_values_are_those_of_the_file(tmp_path):

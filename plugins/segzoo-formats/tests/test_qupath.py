@@ -150,7 +150,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
 
 def test_qupath_is_recognised_and_nothing_else_is(tmp_path):
     write(tmp_path, feature())
-    assert {one.told for one in recognise(tmp_path)} == {"QuPath's GeoJSON, 1 file"}
+    assert {one.summary for one in recognise(tmp_path)} == {"QuPath's GeoJSON, 1 file"}
     assert [one.name for one in recognise(tmp_path / "a.geojson")] == ["qupath"]
     # One outline may be longer than what is looked at.
     long = [[float(n), n % 7 + 0.123456] for n in range(9000)]

@@ -40,7 +40,7 @@ def opened(root, split="all", **options):
 
 
 def recognised(path):
-    return [(one.name, one.told) for one in recognise(path)]
+    return [(one.name, one.summary) for one in recognise(path)]
 
 
 def test_parts_and_names_are_those_of_the_export(tmp_path):

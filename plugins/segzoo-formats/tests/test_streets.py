@@ -72,7 +72,7 @@ def test_coarse_masks_and_folders_of_archives_are_found(tmp_path):
     frame(tmp_path / "a", "train_extra", "bonn_0_1", IDS, masks="gtCoarse")
     (tmp_path / "a/gtCoarse").rename(tmp_path / "gtCoarse")
     reading = chosen(str(tmp_path))
-    assert (reading.name, reading.told) == ("cityscapes", "Cityscapes, 19 classes, masks in gtCoarse")
+    assert (reading.name, reading.summary) == ("cityscapes", "Cityscapes, 19 classes, masks in gtCoarse")
     assert open_dataset(str(tmp_path)).names == ["train_extra/bonn/bonn_0_1"]
     with pytest.raises(OptionError, match=r"the split 'val' of .* is empty: it has train_extra"):
         open_dataset(str(tmp_path), split="val")
@@ -131,7 +131,7 @@ def test_vistas_reads_the_newest_version_and_leaves_out_what_is_not_evaluated(tm
         save(tmp_path / f"training/{version}/labels/a.png", np.array(values, np.uint8))
     save(tmp_path / "training/images/a.jpg", np.zeros((1, 3, 3), np.uint8))
     reading = chosen(str(tmp_path))
-    assert reading.told.endswith("3 labels, parts as folders; data.version=1.2 reads the older classes")
+    assert reading.summary.endswith("3 labels, parts as folders; data.version=1.2 reads the older classes")
     dataset = open_dataset(str(tmp_path))
     assert dataset.labels.classes == ("Bird", "Curb")
     assert dataset[0].mask.tolist() == [[0, 255, 1]]

@@ -69,7 +69,7 @@ def opened(root, split="all", **options):
 
 
 def recognised(path):
-    return [(one.name, one.told) for one in recognise(path)]
+    return [(one.name, one.summary) for one in recognise(path)]
 
 
 def kinds(data):

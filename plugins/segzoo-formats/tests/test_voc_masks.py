@@ -188,7 +188,7 @@ def test_the_folders_are_recognised_here_and_in_a_devkit(tmp_path):
     written(tmp_path / "VOCdevkit/VOC2007", ["img_1", "img_2"], train="img_1", val="img_2")
     reading = chosen(str(tmp_path))
     assert (reading.name, reading.root) == ("voc-masks", tmp_path / "VOCdevkit/VOC2007")
-    assert "classes without names, parts as train.txt, val.txt" in reading.told
+    assert "classes without names, parts as train.txt, val.txt" in reading.summary
 
 
 def test_masks_of_cvat_are_read_with_images_that_lie_elsewhere(tmp_path):
@@ -201,7 +201,7 @@ def test_masks_of_cvat_are_read_with_images_that_lie_elsewhere(tmp_path):
     for name, part in (("a", "Train"), ("b", "Validation")):
         (root / f"ImageSets/Segmentation/{part}.txt").write_text(f"{name}\n")
     (root / "JPEGImages").rename(root / "images")
-    assert "classes as labelmap.txt says" in chosen(str(root)).told
+    assert "classes as labelmap.txt says" in chosen(str(root)).summary
     data = [open_dataset(str(root), split=part) for part in ("train", "val")]
     assert [one.names for one in data] == [["a"], ["b"]]
     np.testing.assert_array_equal(data[0][0].mask, mask)

@@ -45,7 +45,7 @@ def opened(root, split="all", **options):
 
 
 def recognised(path):
-    return [one.told for one in recognise(path) if one.name == "yolo"]
+    return [one.summary for one in recognise(path) if one.name == "yolo"]
 
 
 def kinds(data):

@@ -36,7 +36,7 @@ def recognise(glance: Glance) -> Recognition | None:
         masks = [path for name in _MASKS for path in glance.files(f"{_CAR}_mask.*", f"{inner}/{name}")]
         if masks and any(glance.files(f"{_CAR}.*", f"{inner}/{name}") for name in _IMAGES):
             told = "Carvana: cars cut out of photographs, parts made by segzoo, views of a car together"
-            return Recognition(told=told, masks=True)
+            return Recognition(summary=told, masks=True)
     return None
 
 

@@ -31,7 +31,9 @@ def recognise(glance: Glance) -> Recognition | None:
         for part in SPLITS[:3]:
             masks = glance.files("*.png", f"{inner}/{part}annot")
             if masks and masks[0].name.startswith(_FILMS) and glance.has(f"{inner}/{part}"):
-                return Recognition(told="CamVid in SegNet's form, 11 classes, parts as folders", masks=True)
+                return Recognition(
+                    summary="CamVid in SegNet's form, 11 classes, parts as folders", masks=True
+                )
     return None
 
 

@@ -42,7 +42,7 @@ def recognise(glance: Glance) -> Recognition | None:
             named = glance.has(f"{inner}/{_NAMES}".lstrip("/"))
             names = f"names in {_NAMES}" if named else f"without {_NAMES}, so without names"
             told = f"ADE20K scene parsing, {CLASSES} classes {names}, {' and '.join(there)} as folders"
-            return Recognition(told=told, root=glance.folder / inner if inner else None, masks=True)
+            return Recognition(summary=told, root=glance.folder / inner if inner else None, masks=True)
     return None
 
 

@@ -54,7 +54,7 @@ def _look(glance: Glance) -> Recognition | None:
         text, data = _beside(mask)
         year = 2017 if text.is_file() else 2020 if '"annotation"' in glance.head(data) else 0
         if year:
-            return Recognition(told=f"ADE20K, the full archive of {year}, parts as folders", masks=True)
+            return Recognition(summary=f"ADE20K, the full archive of {year}, parts as folders", masks=True)
     return None
 
 

@@ -120,7 +120,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if len(there[_IMAGES]) != 1 or not masks or any(len(places) > 1 for places in there.values()):
         return None
     also = "; data.annotations=coarse reads gtCoarse" if len(masks) == 2 else ""
-    return Recognition(told=f"Cityscapes, 19 classes, masks in {masks[0]}{also}", masks=True)
+    return Recognition(summary=f"Cityscapes, 19 classes, masks in {masks[0]}{also}", masks=True)
 
 
 def cityscapes(

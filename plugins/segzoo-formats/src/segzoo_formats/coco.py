@@ -129,20 +129,20 @@ def recognise(glance: Glance) -> Recognition | None:
     kind = next((kind for kind in MASKS if kind in found), None)
     if kind is None:
         other = next((kind for kind in OTHERS if kind in found), None)
-        return Recognition(told=f"COCO {OTHERS[other]}: they are no masks") if other else None
+        return Recognition(summary=f"COCO {OTHERS[other]}: they are no masks") if other else None
     try:
         files = chosen_files(glance, "")
     except OptionError:
         names = [path.relative_to(glance.folder).as_posix() for path in found[kind]]
         every = "**/*.json" if any("/" in name for name in names) else "*.json"
         return Recognition(
-            told=f"{MASKS[kind]} in {len(names)} files, of which data.annotations={names[0]} takes one",
+            summary=f"{MASKS[kind]} in {len(names)} files, of which data.annotations={names[0]} takes one",
             choices={f"{MASKS[kind]} of {name}": {"annotations": name} for name in names}
             | {f"{MASKS[kind]} of all {len(names)} files": {"annotations": every}},
         )
     texts = [glance.samples(file.path) for file in files]
     if any(map(_EMPTY.search, texts)) and not any(map(_FULL.search, texts)):
-        return Recognition(told=f"COCO {OTHERS['boxes']}: they are no masks")
+        return Recognition(summary=f"COCO {OTHERS['boxes']}: they are no masks")
     said, classes = MASKS[kind], _class_count(texts[0])
     said += f", {many(classes, 'class')}" if classes else ""
     parts = [file.part for file in files if file.part]
@@ -154,7 +154,7 @@ def recognise(glance: Glance) -> Recognition | None:
         pattern = first.with_name(f"{others[0]}_*.json" if first.name.startswith(others[0]) else first.name)
         said += f"; there is {' and '.join(others)} too, such as data.annotations={pattern.as_posix()}"
     # The masks of panoptic annotations are image files.
-    return Recognition(told=said, masks=kind == "panoptic")
+    return Recognition(summary=said, masks=kind == "panoptic")
 
 
 def _folder(root: Path) -> Path:

@@ -90,7 +90,7 @@ def recognise(glance: Glance) -> Recognition | None:
     head = glance.head(files[0])
     kind = "video" if "<mode>interpolation</mode>" in head and "<image " not in head else "images"
     labels = many(len(set(_LABEL.findall(head))), "label")
-    return Recognition(told=f"CVAT for {kind}, {labels}{several_files(len(files))}")
+    return Recognition(summary=f"CVAT for {kind}, {labels}{several_files(len(files))}")
 
 
 def _is_ours(head: str) -> bool:

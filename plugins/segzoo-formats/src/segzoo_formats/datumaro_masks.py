@@ -44,7 +44,7 @@ def _look(glance: Glance) -> Recognition | None:
     if not isinstance(data, dict) or not isinstance(data.get("label_map"), dict) or not found.pairs:
         return None
     told = f"masks of Datumaro, {len(data['label_map'])} classes as {_META} says"
-    return Recognition(told=told, masks=True)
+    return Recognition(summary=told, masks=True)
 
 
 def datumaro_masks(root: str | os.PathLike[str], split: str = "train", *, scale: float = 1.0) -> Pairs:

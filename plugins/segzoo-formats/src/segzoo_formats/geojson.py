@@ -77,7 +77,7 @@ def recognise(glance: Glance) -> Recognition | None:
     suffixes = readable_suffixes()
     if not ours or not any(has_suffix(path, suffixes) for one in inner for path in glance.files("*", one)):
         return None
-    return Recognition(told=f"GeoJSON polygons beside images, {many(len(ours), 'file')}")
+    return Recognition(summary=f"GeoJSON polygons beside images, {many(len(ours), 'file')}")
 
 
 def _is_ours(head: str) -> bool:

@@ -73,15 +73,15 @@ def _look(glance: Glance) -> Recognition | None:
     parts = glance.folders() if glance.has("dataset_dict.json") else ["."]
     saved = [glance.folder / part / "dataset_info.json" for part in parts if glance.has(f"{part}/state.json")]
     if saved and _says_masks(glance.head(saved[0])):
-        return Recognition(told="a data set of the library datasets, as save_to_disk writes it")
+        return Recognition(summary="a data set of the library datasets, as save_to_disk writes it")
     folders = (".", *glance.folders()[:_MOST_FOLDERS])
     files = [path for inner in folders for path in glance.files("*.parquet", inner)]
     if files and _says_masks(_end(files[0])):
-        return Recognition(told=f"a data set of the library datasets, {many(len(files), 'Parquet file')}")
+        return Recognition(summary=f"a data set of the library datasets, {many(len(files), 'Parquet file')}")
     tables = [path for inner in folders for path in glance.files("metadata.*", inner)]
     if tables and _MASK_COLUMN.search(glance.head(tables[0]).partition("\n")[0]):
         told = f"a folder of images of the library datasets, masks as {tables[0].name} says"
-        return Recognition(told=told)
+        return Recognition(summary=told)
     return None
 
 

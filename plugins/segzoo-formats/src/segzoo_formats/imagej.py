@@ -79,7 +79,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if not sets and not single:
         return None
     said = [many(len(found), noun) for found, noun in ((sets, "set"), (single, "file")) if found]
-    return Recognition(told=f"ImageJ's regions of interest, {' and '.join(said)}")
+    return Recognition(summary=f"ImageJ's regions of interest, {' and '.join(said)}")
 
 
 def _is_set(path: Path) -> bool:

@@ -75,7 +75,7 @@ def _look(glance: Glance) -> Recognition | None:
             several = len({one.label for one in found}) > 1 or len({one.image for one in found}) < len(found)
             if found and len(found) == len(objects) and several and _is_binary(masks[0]):
                 told = f"a mask file for each object, IMAGE_CLASS_NUMBER.png in {name}"
-                return Recognition(told=told, masks=True)
+                return Recognition(summary=told, masks=True)
     return None
 
 

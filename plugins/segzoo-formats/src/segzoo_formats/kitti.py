@@ -38,7 +38,7 @@ def _look(glance: Glance) -> Recognition | None:
     if glance.file or found is None or not glance.has(_IMAGES):
         return None
     told = f"KITTI's semantic segmentation, 19 classes, masks in {found}, parts made by segzoo"
-    return Recognition(told=told, masks=True)
+    return Recognition(summary=told, masks=True)
 
 
 def kitti(

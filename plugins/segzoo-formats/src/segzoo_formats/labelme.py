@@ -94,7 +94,7 @@ def recognise(glance: Glance) -> Recognition | None:
         return None
     parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
     divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
-    return Recognition(told=f"labelme, {many(len(files), 'JSON file')}{divided}")
+    return Recognition(summary=f"labelme, {many(len(files), 'JSON file')}{divided}")
 
 
 def _is_ours(glance: Glance, path: Path) -> bool:

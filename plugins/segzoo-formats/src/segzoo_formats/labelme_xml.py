@@ -71,7 +71,7 @@ def recognise(glance: Glance) -> Recognition | None:
         return None
     told = f"LabelMe of the MIT, XML{several_files(len(files))}"
     # The masks of objects are image files, in which others see several sets of masks.
-    return Recognition(told=told, masks=glance.has("Masks"))
+    return Recognition(summary=told, masks=glance.has("Masks"))
 
 
 def _is_ours(head: str) -> bool:

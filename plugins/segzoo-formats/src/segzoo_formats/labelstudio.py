@@ -100,7 +100,7 @@ def recognise(glance: Glance) -> Recognition | None:
     made = {kind for _, kind in found} == {_TASKS} and not any(
         _annotated(glance.json(path)) for path, _ in found
     )
-    return Recognition(told=told, options={"predictions": True} if made else {})
+    return Recognition(summary=told, options={"predictions": True} if made else {})
 
 
 def _annotated(data: Any) -> bool:

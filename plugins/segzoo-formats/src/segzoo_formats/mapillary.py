@@ -51,7 +51,7 @@ def _look(glance: Glance) -> Recognition | None:
         return None
     also = f"; data.version={there[1]} reads the older classes" if len(there) > 1 else ""
     told = f"Mapillary Vistas {there[0]}, {len(data['labels'])} labels, parts as folders{also}"
-    return Recognition(told=told, masks=True)
+    return Recognition(summary=told, masks=True)
 
 
 def mapillary(

@@ -98,13 +98,13 @@ def _look(glance: Glance) -> Recognition | None:
     try:
         said = _Said.of(path, glance.json(path))
     except _RegionsError:
-        return Recognition(told="raw data of nnU-Net with regions of several values: not read", root=root)
+        return Recognition(summary="raw data of nnU-Net with regions of several values: not read", root=root)
     except FailureError:
         return None
     bands = many(len(said.channels), "channel")
     classes = many(len(said.names), "class")
     tested = ", imagesTs is the test part" if glance.has("labelsTs") else ""
-    return Recognition(told=f"raw data of nnU-Net, {classes}, {bands}{tested}", root=root, masks=True)
+    return Recognition(summary=f"raw data of nnU-Net, {classes}, {bands}{tested}", root=root, masks=True)
 
 
 class _RegionsError(FailureError):

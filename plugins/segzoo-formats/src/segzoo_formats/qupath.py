@@ -71,7 +71,7 @@ def recognise(glance: Glance) -> Recognition | None:
     parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
     divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
     count = many(len([path for path in files if path in ours or path.suffix == ".geojson"]), "file")
-    return Recognition(told=f"QuPath's GeoJSON, {count}{divided}")
+    return Recognition(summary=f"QuPath's GeoJSON, {count}{divided}")
 
 
 def _is_ours(head: str, load: Callable[[], Any]) -> bool:

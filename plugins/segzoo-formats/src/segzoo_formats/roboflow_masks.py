@@ -86,7 +86,7 @@ def _look(glance: Glance) -> Recognition | None:
     head = "\n".join(glance.head(tables[0]).split("\n")[:_LOOK])
     root = glance.folder if glance.file is not None else None
     if _is_multilabel(head):
-        return Recognition(told="Roboflow multi-label classification: its classes are no masks", root=root)
+        return Recognition(summary="Roboflow multi-label classification: its classes are no masks", root=root)
     masks = any(glance.files(f"*{_MASK}.png", one) for one in inner)
     rows = _rows(head)
     if not rows or not masks:
@@ -94,7 +94,7 @@ def _look(glance: Glance) -> Recognition | None:
     parts = {part_named(one) for one in inner if one}
     said = " and ".join(part for part in FOLDERS if part in parts)
     told = f"Roboflow PNG masks, {many(len(rows), 'class')}"
-    return Recognition(told=f"{told}, {said} as the folders say" if said else told, root=root, masks=True)
+    return Recognition(summary=f"{told}, {said} as the folders say" if said else told, root=root, masks=True)
 
 
 def _places(folder: Path) -> list[Path]:

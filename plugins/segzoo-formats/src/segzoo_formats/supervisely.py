@@ -149,7 +149,7 @@ def _look(glance: Glance) -> Recognition | None:
         meta = None
     said = f", {many(len(meta.kinds), 'class')}" if meta else ""
     root = glance.folder if glance.file is not None else None
-    return Recognition(told=f"a project of Supervisely{said}", root=root)
+    return Recognition(summary=f"a project of Supervisely{said}", root=root)
 
 
 @dataclass(frozen=True)

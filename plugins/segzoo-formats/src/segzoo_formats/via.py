@@ -130,7 +130,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if not ours:
         return None
     kinds = " and ".join(sorted({path.suffix[1:].upper() for path in ours}))
-    return Recognition(told=f"VGG Image Annotator (VIA), {kinds}{several_files(len(ours))}")
+    return Recognition(summary=f"VGG Image Annotator (VIA), {kinds}{several_files(len(ours))}")
 
 
 def _is_ours(head: str) -> bool:

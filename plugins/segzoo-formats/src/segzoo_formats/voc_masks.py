@@ -103,7 +103,7 @@ def recognise(glance: Glance) -> Recognition | None:
     lists = [path.name for path in glance.files("*.txt", str(root.relative_to(glance.folder) / _LISTS))]
     parts = f"parts as {listed(lists)} of ImageSets/Segmentation" if lists else "parts made by segzoo"
     told = f"masks in Pascal VOC's folders, {said}, {parts}"
-    return Recognition(told=told, root=root if root != glance.folder else None, masks=True)
+    return Recognition(summary=told, root=root if root != glance.folder else None, masks=True)
 
 
 def _is_root(glance: Glance, inner: str) -> bool:

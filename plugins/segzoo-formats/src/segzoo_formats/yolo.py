@@ -126,7 +126,7 @@ def _look(glance: Glance) -> Recognition | None:
     try:
         project = _project(glance.path)
     except OptionError as error:
-        return Recognition(told=f"Ultralytics YOLO: {error}")
+        return Recognition(summary=f"Ultralytics YOLO: {error}")
     except FailureError:
         return None
     count = many(len(project.names), "class")
@@ -135,17 +135,17 @@ def _look(glance: Glance) -> Recognition | None:
         parts = " and ".join(part for part, places in project.parts.items() if places)
         count += f", {parts} as {project.source.name} says"
     if project.masks:
-        return Recognition(told=f"Ultralytics semantic masks, {count}", masks=True)
+        return Recognition(summary=f"Ultralytics semantic masks, {count}", masks=True)
     if project.keypoints:
-        return Recognition(told=f"YOLO keypoints, {count}: they are no masks")
+        return Recognition(summary=f"YOLO keypoints, {count}: they are no masks")
     kinds = Counter(kind for path in _some_labels(project) for kind in _kinds(glance.head(path)))
     if kinds["other"] or not (kinds or project.source.is_file()):
         return None
     if not kinds:
-        return Recognition(told=f"Ultralytics YOLO, {count}; no label file was found")
+        return Recognition(summary=f"Ultralytics YOLO, {count}; no label file was found")
     if not kinds["outline"]:
-        return Recognition(told=f"YOLO boxes, {count}: boxes are no masks")
-    return Recognition(told=f"YOLO-seg, {count}")
+        return Recognition(summary=f"YOLO boxes, {count}: boxes are no masks")
+    return Recognition(summary=f"YOLO-seg, {count}")
 
 
 @dataclass(frozen=True)

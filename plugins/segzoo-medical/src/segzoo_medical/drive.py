@@ -33,7 +33,7 @@ def recognise(glance: Glance) -> Recognition | None:
             images = glance.files(f"[0-9][0-9]_{part}.*", f"{where}/images")
             if images and glance.has(f"{where}/1st_manual", f"{where}/mask"):
                 told = "DRIVE: vessels in 1st_manual, fields of view in mask, parts as DRIVE has them"
-                return Recognition(told=told, masks=True)
+                return Recognition(summary=told, masks=True)
     return None
 
 

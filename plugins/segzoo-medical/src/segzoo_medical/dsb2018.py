@@ -41,13 +41,13 @@ def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``stage1_train.zip``, or ``<id>/images/<id>.png`` with ``<id>/masks``."""
     told = "Data Science Bowl 2018: nuclei, a mask file each"
     if glance.file:
-        return Recognition(told=told, masks=True) if glance.file.name == _ARCHIVE else None
+        return Recognition(summary=told, masks=True) if glance.file.name == _ARCHIVE else None
     for inner in (".", "stage1_train"):
         for name in glance.folders(inner)[:4]:
             one = f"{inner}/{name}"
             if glance.has(f"{one}/images/{name}.png") and glance.files("*.png", f"{one}/masks"):
-                return Recognition(told=told, masks=True)
-    return Recognition(told=told, masks=True) if glance.has(_ARCHIVE) else None
+                return Recognition(summary=told, masks=True)
+    return Recognition(summary=told, masks=True) if glance.has(_ARCHIVE) else None
 
 
 class DSB2018:

@@ -35,7 +35,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if glance.file is not None:
         return None
     if any(glance.has(f"{inner}/{_IMAGES}", f"{inner}/{_MASKS}") for inner in (".", *glance.folders())):
-        return Recognition(told="ISBI 2012: membranes in a stack of slices, in five folds", masks=True)
+        return Recognition(summary="ISBI 2012: membranes in a stack of slices, in five folds", masks=True)
     return None
 
 

@@ -35,7 +35,7 @@ def recognise(glance: Glance) -> Recognition | None:
             with open_image(files[0][0]) as image:
                 if (image.info.height, image.info.width) == (200, 200):
                     told = "NEU-Seg: defects of steel, test as its folder, train and val made of training"
-                    return Recognition(told=told, masks=True)
+                    return Recognition(summary=told, masks=True)
     return None
 
 

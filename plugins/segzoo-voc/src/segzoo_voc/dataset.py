@@ -55,7 +55,7 @@ def _recognised(glance: Glance, year: int) -> Recognition | None:
         if names and own and all(map(_NAMES[year].fullmatch, names)) and _far_apart(year, names):
             parts = " and ".join(sorted(lists)) or "parts made by chance"
             told = f"Pascal VOC {year}, 21 classes, {parts} as ImageSets/Segmentation says"
-            return Recognition(told=told, root=None if inner == "." else glance.folder / inner, masks=True)
+            return Recognition(summary=told, root=None if inner == "." else glance.folder / inner, masks=True)
     return None
 
 
