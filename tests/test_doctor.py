@@ -142,6 +142,14 @@ def test_masks_saved_as_jpeg_are_told_from_class_indices(tmp_path: Path) -> None
     )
 
 
+def test_three_classes_saved_as_jpeg_are_not_called_two(tmp_path: Path) -> None:
+    values = np.array([0, 128, 255], np.uint8)
+    report = check_data(
+        folder(tmp_path, lambda number: values[disc(number) + disc(number + 1)], suffix=".jpg")
+    )
+    assert "several classes that were saved as JPEG" in finding(report, "unclear").advice
+
+
 def test_what_jpeg_has_destroyed_is_not_called_repairable(tmp_path: Path) -> None:
     assert kinds(check_data(folder(tmp_path / "a", disc, suffix=".jpg")), "error") == {"unclear"}
 

@@ -24,6 +24,8 @@ from segzoo.training.recipe.reading import read_recipe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 IDS = [f"{number:03}" for number in range(6)]
 
 
@@ -270,6 +272,65 @@ def test_lists_of_parts_beside_the_folders_are_read(tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("004.png\n009.png\n")
     with pytest.raises(FailureError, match=r"val\.txt: there is no image with a mask for '009\.png'"):
         FolderDataset(tmp_path)
+
+
+def framed(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return an image with a black frame, its truth, and its field of view."""
+    rows, columns = np.mgrid[:64, :64]
+    view = (rows - 32) ** 2 + (columns - 32) ** 2 < 29**2
+    truth = view & (abs(columns - 20 - 4 * number) < 3)
+    image = view * np.random.default_rng(number).integers(90, 130, view.shape) - 60 * truth
+    return image.astype(np.uint8), truth.astype(np.uint8) * 255, view.astype(np.uint8) * 255
+
+
+#: Where images, their truth and their fields of view lie, and the options that choose.
+VIEWS = {
+    "HRF": (
+        "images/{}_h.jpg",
+        "manual1/{}_h.tif",
+        "mask/{}_h_mask.tif",
+        {"data.masks=manual1", "data.masks=mask"},
+    ),
+    "any word": ("images/{}.png", "vessels/{}.png", "mask/{}.png", {"data.masks=vessels", "data.masks=mask"}),
+    "STARE": (
+        "stare-images/im{}.png",
+        "labels-ah/im{}.ah.png",
+        "labels-vk/im{}.vk.png",
+        {"data.masks=labels-ah", "data.masks=labels-vk"},
+    ),
+    "one folder": (
+        "{}.png",
+        "{}_manual1.png",
+        "{}_mask.png",
+        {"data.mask_suffix=_manual1", "data.mask_suffix=_mask"},
+    ),
+    "two folders": (
+        "images/{}.png",
+        "masks/{}_manual1.png",
+        "masks/{}_mask.png",
+        {"data.mask_suffix=_manual1", "data.mask_suffix=_mask"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_fields_of_view_and_second_observers_are_never_taken_for_the_truth(tmp_path: Path, case: str) -> None:
+    image, truth, view, options = VIEWS[case]
+    for number in range(4):
+        for place, pixels in zip((image, truth, view), framed(number), strict=True):
+            save(tmp_path / place.format(f"{number:02}"), pixels)
+    report = check_data(tmp_path)
+    assert report.findings[0].kind == "choice"
+    assert {word for one in report.readings for word in one.words if word.startswith("data.mask")} == options
+    with pytest.raises(FailureError, match="not clear which files are the masks"):
+        FolderDataset(tmp_path)
+    with pytest.raises(OptionError, match="where it is clear which files these are"):
+        check_data(tmp_path, fix=tmp_path.parent / f"{tmp_path.name}-fixed")
+
+
+def test_other_drawings_beside_the_masks_are_left_alone(tmp_path: Path) -> None:
+    tree(tmp_path, "images/{}.png", "masks/{}.png", "edges/{}.png", "contours/{}.png")
+    assert len(find_pairs(tmp_path).pairs) == 6
 
 
 @pytest.mark.parametrize(

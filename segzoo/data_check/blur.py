@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from segzoo.data_check.facts import MaskFacts
 
 if TYPE_CHECKING:
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 #: How far from its peak a value may lie that JPEG or drawing has moved, and the share of all that must.
 _NEAR, _SHARE = 24, 0.85
+#: A class beside the peaks: so many values in a row hold so much of what lies near no peak, and of all.
+_CLASS, _MOSTLY, _SEEN = 33, 0.6, 0.005
 _BRIGHTEST = 255
 #: How far from 0 and 255 rounding moves a value, and the share of a mask's pixels that it may move.
 _ROUNDED, _STRAY = 8, 0.1
@@ -33,7 +37,7 @@ def peaks(mask: MaskFacts) -> Peaks | None:
         # An empty mask that JPEG has touched holds 0, 1, 2 ...: nothing tells it from class indices.
         return (0, _BRIGHTEST) if mask.format == "JPEG" and max(mask.values) < _NEAR else None
     low, high = max(dark, key=dark.__getitem__), max(bright, key=bright.__getitem__)
-    if share_near(mask, (low, high)) < _SHARE or low > 64:
+    if share_near(mask, (low, high)) < _SHARE or low > 64 or _third(mask, (low, high)):
         return None
     return (low, high) if _spread(mask, low, high) else None
 
@@ -53,6 +57,16 @@ def rounded(masks: Sequence[MaskFacts]) -> bool:
         if total - main > _STRAY * total:
             return False
     return True
+
+
+def _third(mask: MaskFacts, both: Peaks) -> bool:
+    """Whether what lies near neither peak is a class of its own: blurred edges have values of all kinds."""
+    rest = np.zeros(256, np.int64)
+    for value, count in mask.values.items():
+        if min(abs(value - peak) for peak in both) > _NEAR:
+            rest[value] = count
+    most = int(np.convolve(rest, np.ones(_CLASS, np.int64), "valid").max())
+    return most > max(_MOSTLY * int(rest.sum()), _SEEN * sum(mask.values.values()))
 
 
 def share_near(mask: MaskFacts, both: Peaks) -> float:

@@ -15,11 +15,11 @@ IMAGES, MASKS = ("images", "imgs", "imagesTr"), ("masks", "labels", "labelsTr")
 MORE_IMAGES = ("image", "img", "jpegimages", "pictures", "photos", "inputs", "originals")
 MORE_MASKS = (
     *("mask", "label", "annotations", "annotation", "gt", "groundtruth", "ground_truth"),
-    *("segmentationclass", "segmentation", "segmentations", "targets", "labelstr"),
+    *("segmentationclass", "segmentation", "segmentations", "targets", "labelstr", "mattes"),
 )
 #: Folders that lie beside masks, or hold those of a second observer.
 _BESIDE_MASKS = ("segmentationobject", "1st_manual", "2nd_manual")
-_WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot", "manual", "truth"))
+_WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot", "manual", "truth", "matte", "maske", "masken"))
 #: What folders of masks are called after a part without a mark between, as ``trainannot``.
 _JOINED = re.compile("(train|training|val|valid|validation|test|testing)(annot|masks?|labels?|gt|seg)")
 _BREAK = re.compile(r"[-_. ]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -79,6 +79,11 @@ def is_mask_word(word: str) -> bool:
     return word in _WORDS
 
 
+def has_image_word(name: str) -> bool:
+    """Whether a word of a folder's name says that it holds images."""
+    return any(word.lower() in (*IMAGES, *MORE_IMAGES) for word in _BREAK.split(name))
+
+
 def side_of(name: str) -> tuple[bool, str]:
     """Return whether a folder is for masks, and what its name says besides: ``train`` of ``train_masks``."""
     words = [word.lower() for word in _BREAK.split(name) if word]
@@ -89,7 +94,7 @@ def side_of(name: str) -> tuple[bool, str]:
         return False, ""
     if joined := _JOINED.fullmatch(plain):
         return True, joined[1]
-    rest = [word for word in words if word not in _WORDS]
+    rest = [word for word in words if word.rstrip("0123456789") not in _WORDS]
     if len(rest) < len(words):
         return True, "_".join(rest)
     return False, "_".join(word for word in words if word not in (*IMAGES, *MORE_IMAGES))

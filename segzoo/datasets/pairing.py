@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from segzoo.datasets.matching import is_whole, match_names, name_in, take_layers, visible
-from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, is_mask_word, side_of
+from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, has_image_word, is_mask_word, side_of
 from segzoo.datasets.pair_lists import LISTS, listed, parts_in
 from segzoo.datasets.pairs import Pair, groups_of_pairs, slices
 from segzoo.datasets.splits import divided, part_named
@@ -50,6 +50,8 @@ _MOST_NAMES = 20_000
 _MOST_TABLES = 8
 #: Files of each folder that are decoded where only pixels tell images from masks.
 _LOOKED_AT = 3
+#: Fields of view mark so much of an image at least; the rest is darker than this part of what they mark.
+_MARKED, _BLACK = 0.3, 0.1
 #: Of masks, so many neighbouring pixels are equal.
 _FLAT = 0.9
 _TOKEN = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]")
@@ -446,6 +448,9 @@ class _Search:
         folders = self._folders(root)
         images = self._said(root, self.naming.images) or _named(folders, IMAGES, MORE_IMAGES)
         masks = self._said(root, self.naming.masks)
+        if images is None:  # stare-images
+            holding = [one for one in folders if has_image_word(one.name) and not _says_part(one)]
+            images = holding[0] if len(holding) == 1 else None
         if images is None or (masks is None and self.naming.masks):
             return None
         masks = masks or self._chosen(images, folders)
@@ -460,6 +465,13 @@ class _Search:
         classes = any(one.name.lower() == "segmentationclass" for one in known)
         known = [one for one in known if not (classes and one.name.lower() == "segmentationobject")]
         fitting = [one for one in known if self._list(one).named]
+        rest = [one for one in folders if one != images and one not in known]
+        if not known:  # labels-ah
+            named = [one for one in rest if side_of(one.name)[0] and not _says_part(one)]
+            fitting = [one for one in named if self._fits(images, one)]
+        elif len(fitting) == 1 and rest and not self.quick and self._framed(images, fitting[0]):
+            alike = [one for one in rest if self._fits(images, one)]
+            fitting += [one for one in alike if _flatness(self._list(one).named.values()) > _FLAT]
         if len(fitting) > 1:
             counts = {one: self._count(images, one) for one in fitting}
             fitting = [one for one, count in counts.items() if 2 * count > max(counts.values())] or fitting
@@ -469,6 +481,18 @@ class _Search:
             self.found.images = [*self._list(images).named.values()]
             return None
         return fitting[0] if fitting else _named(known, MASKS, ())
+
+    def _fits(self, images: Path, masks: Path) -> bool:
+        """Whether all files of two folders pair."""
+        sizes = {len(self._list(one).named) for one in (images, masks)}
+        return len(sizes) == 1 and self._count(images, masks) == max(sizes) > 0
+
+    def _framed(self, images: Path, masks: Path) -> bool:
+        """Whether masks seem to be fields of view: beside what they mark, images are black."""
+        place = self._place("", "", images, masks)
+        _, taken = self._rule([place])
+        pairs = [(place.images[one], place.masks[other]) for one, other in taken[0].items()]
+        return bool(pairs) and all(_frames(image, mask) for image, mask in pairs[:_LOOKED_AT])
 
     def _count(self, images: Path, masks: Path) -> int:
         _, taken = self._rule([self._place("", "", images, masks)])
@@ -624,11 +648,30 @@ class _Search:
                 found.choices = _which_end(ends)
                 found.images = [path for place in places for path in place.images.values()]
                 return
+        if not found.choices and self._rivals(places, taken):
+            return
         if naming is not None:
             found.learned = True
             found.naming = replace(naming, images=found.naming.images, masks=found.naming.masks)
         for place, pairs in zip(places, taken, strict=True):
             self._take(place, pairs)
+
+    def _rivals(self, places: Sequence[_Place], taken: Sequence[Mapping[str, str]]) -> bool:
+        """Whether each image has masks of several kinds, as ``a_mask`` and ``a_manual``: one is meant."""
+        if self.naming.affixed or not any(taken):
+            return False
+        images = [name for place in places for name in place.images]
+        ends: Counter[str] = Counter()
+        for place in places:
+            for name in place.masks:
+                parent = name if name in place.images else _parent(name, place.images)
+                ends[name[len(parent) :]] += bool(parent)
+        whole = [end for end, count in ends.items() if count == len(images)]
+        if len(images) < 2 or len(whole) < 2 or sum(map(len, taken)) < len(images):
+            return False
+        self.found.choices = _which_end(whole)
+        self.found.images = [path for place in places for path in place.images.values()]
+        return True
 
     def _take(self, place: _Place, pairs: Mapping[str, str]) -> None:
         found, masks = self.found, set(pairs.values())
@@ -748,6 +791,10 @@ class _Search:
         return [(path, part, name) for path, rows in said[:1] for name, part in rows]
 
 
+def _says_part(folder: Path) -> bool:
+    return bool(_part_among(side_of(folder.name)[1].split("_")))
+
+
 def _holds_folders(folder: Path) -> bool:
     return any(entry.is_dir() for entry in os.scandir(folder))
 
@@ -776,6 +823,17 @@ def _flatness(paths: Iterable[Path]) -> float:
             continue
         shares.append(float((pixels[:, 1:] == pixels[:, :-1]).all(axis=2).mean()))
     return float(np.median(shares)) if shares else 0.0
+
+
+def _frames(image: Path, mask: Path) -> bool:
+    """Whether a mask marks most of an image, and the rest of the image is black."""
+    try:
+        pixels, marked = read(image).max(axis=2), read(mask).max(axis=2) > 0
+    except (ImageError, MissingExtraError):
+        return False
+    if pixels.shape != marked.shape or not _MARKED < marked.mean() < 1:
+        return False
+    return float(pixels[~marked].mean()) < _BLACK * float(pixels[marked].mean())
 
 
 def _by_affixes(names: Mapping[str, Path], naming: Naming) -> tuple[dict[str, Path], dict[str, Path]] | None:
