@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib import invalidate_caches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segzoo import elsewhere
 from segzoo.discovery import check_allowed, refusing
 from segzoo.errors import (
     AmbiguousNameError,
@@ -339,7 +340,20 @@ def _footnote(name: str) -> str:
     """Return what else a name stands for, and which plug-ins failed."""
     others = [plural(t.kind) for t in SPEC_TYPES if name in registry(plural(t.kind))]
     found = f"\n{name!r} is among the {' and the '.join(others)}" if others else ""
-    return f"{found}{_failed_plugins()}"
+    return f"{found}{needs(name)}{_failed_plugins()}"
+
+
+def needs(name: str) -> str:
+    """Return a line that says which plug-in of segzoo's repository a name needs; "" where it is installed."""
+    missing = not_installed(elsewhere.plugin_of(name))
+    return f"\n{name!r} needs {missing}" if missing else ""
+
+
+def not_installed(plugin: str) -> str:
+    """Return what to say of a plug-in of segzoo's repository that is not installed; "" where it is."""
+    if not plugin or any(record.distribution == plugin for record in _zoo().plugins):
+        return ""
+    return f"the plug-in {plugin}, which is not installed: {elsewhere.install(plugin)}"
 
 
 def _failed_plugins() -> str:

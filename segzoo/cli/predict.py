@@ -334,7 +334,7 @@ def _outputs(options: dict[str, Any]) -> tuple[list[str], OutputOptions]:
     wanted = [read_format(word.strip()) for word in options["outputs"].split(",")]
     names = [name for name, _ in wanted]
     known = dict.fromkeys([*registry.names(), *(name for name in names if name in registry)])
-    outputs = list(words_of("--outputs", ",".join(names), known))
+    outputs = list(words_of("--outputs", ",".join(names), known, zoo.needs))
     look = OutputOptions(
         opacity=options["opacity"],
         classes=tuple(options["only"]),

@@ -73,13 +73,19 @@ def naming(option: str) -> Iterator[None]:
         raise type(error)(f"{option}: {error}") from error
 
 
-def words_of(option: str, text: str, known: Iterable[str] | None = None) -> tuple[str, ...]:
+def words_of(
+    option: str,
+    text: str,
+    known: Iterable[str] | None = None,
+    lacking: Callable[[str], str] = lambda _: "",
+) -> tuple[str, ...]:
     """Read ``a,b,c``.
 
     Args:
         option: which is said so, for errors.
         text: as it was said.
         known: every word that may be meant; any where ``None``.
+        lacking: from a word that is none of these to what else its error says.
 
     Raises:
         click.BadParameter: a word is empty, stands twice, or is none of those known.
@@ -92,7 +98,7 @@ def words_of(option: str, text: str, known: Iterable[str] | None = None) -> tupl
             raise click.BadParameter(f"{_cut(word)!r} stands twice", param_hint=f"'{option}'")
         if known is not None and word not in known:
             close = did_you_mean(_cut(word), known)
-            told = f"{_cut(word)!r} is none{close or ';'} there are {', '.join(known)}"
+            told = f"{_cut(word)!r} is none{close or ';'} there are {', '.join(known)}{lacking(word)}"
             raise click.BadParameter(told, param_hint=f"'{option}'")
     return words
 

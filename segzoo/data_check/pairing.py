@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.data_check.report import Finding, Severity
 from segzoo.data_check.survey import shown
+from segzoo.data_check.unread import annotation_tool
 from segzoo.datasets.pairing import MASK_SUFFIX, SPLITS
 from segzoo.datasets.splits import groups_of
 from segzoo.options import as_word, many
@@ -65,6 +66,7 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
             repaired=left,
         )
     if layout.images and not layout.choices:
+        tool = annotation_tool(layout.ignored)
         yield _of_paths(
             layout,
             (
@@ -73,6 +75,7 @@ def _unpaired(layout: Pairing) -> Iterator[Finding]:
                 f"{many(len(layout.images), 'image', 'have')} no mask of the same name",
             ),
             layout.images,
+            f"{tool}{' ' if tool else ''}"
             "An image is paired with the mask of its name, a.jpg with a.png or a_mask.png, or by the part of "
             "names that varies. Draw the mask, rename it, or take the image away. data.image_prefix, "
             "data.image_suffix, data.mask_prefix, data.mask_suffix or data.pattern say how names are made.",
@@ -155,11 +158,13 @@ def _names(layout: Pairing) -> Iterator[Finding]:
 
 def _aside(layout: Pairing) -> Iterator[Finding]:
     if layout.ignored:
+        tool = annotation_tool(layout.ignored)
         yield _of_paths(
             layout,
             ("ignored", "note", f"{many(len(layout.ignored), 'file')} of other kinds not looked at"),
             layout.ignored,
-            "Only image files, .npy and .pt are read; if these are images or masks, save them as PNG.",
+            tool
+            or "Only image files, .npy and .pt are read; if these are images or masks, save them as PNG.",
             "",
         )
     if layout.beside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 _ORDER = ("error", "warning", "note")
 _WIDTH, _SHOWN = 100, 4
+#: What stands in backticks, and what keeps its words together: a character that `printable` leaves nowhere.
+_COMMAND, _GLUE = re.compile(r"`[^`]+`"), "\0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,13 +222,27 @@ def _told(finding: Finding) -> str:
     indent = " " * 9
     lines = [f"{finding.severity:<9}{printable(finding.what)}"]
     told = finding.advice + (f" --fix {finding.repaired}." if finding.repaired else "")
-    lines += textwrap.wrap(printable(told), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    lines += _wrapped(printable(told), indent)
     lines += [f"{indent}  {printable(example)}" for example in finding.examples[:_SHOWN]]
     # A finding about pairs of files has fewer examples than files; only what is known is counted.
     more = max(finding.count, len(finding.examples)) - _SHOWN
     if len(finding.examples) > _SHOWN:
         lines.append(f"{indent}  and {more:,} more")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Return the lines of a text; what stands in backticks, a command to paste, stays on one line."""
+    joined = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
+    lines = textwrap.wrap(
+        joined,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace(_GLUE, " ") for line in lines]
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

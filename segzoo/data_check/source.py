@@ -19,7 +19,7 @@ from segzoo import zoo
 from segzoo.build import open_dataset, place_of
 from segzoo.data_check.report import Finding
 from segzoo.data_check.survey import threads, workers
-from segzoo.data_check.unread import unread
+from segzoo.data_check.unread import annotation_tool, unread
 from segzoo.datasets.pairing import NAMING, SPLITS, Naming, Pairing, find_pairs
 from segzoo.datasets.pairs import Pairs
 from segzoo.datasets.sampling import evenly_spread
@@ -172,6 +172,7 @@ def _place(data: str) -> Path:
         f"there is neither a folder nor a data set {data!r}"
         + did_you_mean(data, names, "`segzoo list datasets` shows those that have names")
         + no_address(data)
+        + zoo.needs(data)
     )
 
 
@@ -219,7 +220,9 @@ def _of_path(source: Source, path: Path, readings: Sequence[Reading]) -> Source:
         except FailureError as error:
             if len(readings) <= 1:
                 told = (plain,) if plain else ()
-                return replace(source, readings=told, findings=(_not_opened(str(error)),))
+                return replace(
+                    source, readings=told, findings=(_not_opened(annotation_tool([path]) or str(error)),)
+                )
     if len(readings) > 1:
         return _several(source, path, readings, layout)
     if layout is not None and layout.choices:
@@ -322,7 +325,7 @@ def _opened_layers(path: Path, layout: Pairing, classes: Sequence[str], kind: st
     told = {kind: True, "classes": classes, **layout.naming.options}
     opened: dict[str, Dataset] = {}
     for split in SPLITS:
-        with suppress(FailureError):
+        with suppress(FailureError, OptionError):  # a part may be empty
             opened[split] = open_dataset(FOLDER, root=path, split=split, **told)
     return opened
 

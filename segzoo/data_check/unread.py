@@ -9,16 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from segzoo import zoo
 from segzoo.data_check.advice import quoted
 from segzoo.data_check.report import Finding
 from segzoo.datasets.glance import Glance
+from segzoo.elsewhere import FORMATS, install
 from segzoo.errors import ImageError, MissingExtraError
 from segzoo.images import count_pages, has_suffix, searched_suffixes
 from segzoo.options import listed, many
 from segzoo.recognition import recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: Files that are looked at below a folder.
 _MOST = 5_000
@@ -36,6 +38,16 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
+    _Kind(
+        "NIfTI volume",
+        (".nii", ".nii.gz"),
+        f"Reading them needs the plug-in segzoo-science: {install('segzoo-science[nifti]')}.",
+    ),
+    _Kind(
+        "DICOM file",
+        (".dcm", ".dicom"),
+        f"Reading them needs the plug-in segzoo-science: {install('segzoo-science[dicom]')}.",
+    ),
     _Kind(
         "archive",
         (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"),
@@ -89,6 +101,22 @@ _KINDS = (
     ),
 )
 
+#: What tells the files of annotation tools apart: suffixes, and what their beginnings hold.
+_TOOLS = {
+    "COCO": ((".json",), re.compile(r'"(annotations|categories|images)"\s*:\s*\[')),
+    "labelme": ((".json",), re.compile(r'"shapes"\s*:\s*\[')),
+    "Label Studio": ((".json",), re.compile(r'"(original_width|from_name|brushlabels|polygonlabels)"')),
+    "Supervisely": ((".json",), re.compile(r'"classTitle"')),
+    "VIA": ((".json", ".csv"), re.compile(r"_via_|shape_attributes")),
+    "nnU-Net": (("dataset.json",), re.compile(r'"(numTraining|channel_names|modality)"')),
+    "QuPath or GeoJSON": ((".geojson",), re.compile(r"Feature|Polygon")),
+    "CVAT or LabelMe": ((".xml",), re.compile(r"<annotations>|<polygon")),
+    "YOLO": ((".yaml", ".yml"), re.compile(r"^names\s*:", re.MULTILINE)),
+    "YOLO labels": ((".txt",), re.compile(r"\s*\d+(?:\s+[-+.\deE]+){6,}")),
+    "Roboflow": (("_classes.csv",), re.compile("Pixel Value")),
+    "ImageJ": ((".roi", "roiset.zip"), re.compile("")),
+    "the Hugging Face Hub": ((".parquet",), re.compile("")),
+}
 _BOX = re.compile(r"<bndbox>")
 _POLYGON = re.compile(r"<polygon|<points|<mask")
 _YOLO_BOX = re.compile(r"\s*\d+(?:\s+[-+.\deE]+){4}\s*")
@@ -99,7 +127,8 @@ def unread(path: Path) -> Finding:
     if path.is_dir() and not any(path.iterdir()):
         return _finding(f"{path} is empty", "It should hold a folder images and a folder masks.")
     files = [path] if path.is_file() else list(islice(_files(path), _MOST))
-    told = [*_unread_kinds(files), *_boxes(files), *_images(files)]
+    tool = annotation_tool(files)
+    told = [tool] if tool else [*_unread_kinds(files), *_boxes(files), *_images(files)]
     if path.is_file():
         what = f"{path} is a file that is not recognised as a data set"
         told = told or ["Name the folder that holds the images and the masks."]
@@ -131,6 +160,23 @@ def unread(path: Path) -> Finding:
     )
 
 
+def annotation_tool(files: Sequence[Path]) -> str:
+    """Return which annotation tool wrote files, and which plug-in reads them; "" where that is installed."""
+    missing = zoo.not_installed(FORMATS)
+    if not missing or not files:
+        return ""
+    glance = Glance(files[0].parent)
+    looked_at: Counter[str] = Counter()
+    for file in files:
+        for tool, (endings, sign) in _TOOLS.items():
+            if not file.name.lower().endswith(endings):
+                continue
+            looked_at[tool] += 1
+            if looked_at[tool] <= _READ and sign.search(glance.head(file)):
+                return f"{file.name} looks like a file of {tool}. Reading it needs {missing}."
+    return ""
+
+
 def _files(path: Path) -> Iterator[Path]:
     for where, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
@@ -139,9 +185,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _unread_kinds(files: list[Path]) -> list[str]:
     told = []
+    left = [file for file in files if not has_suffix(file, searched_suffixes())]
     for kind in _KINDS:
-        found = [file for file in files if file.name.lower().endswith(kind.suffixes)]
-        found = [file for file in found if not has_suffix(file, searched_suffixes())]
+        found = [file for file in left if file.name.lower().endswith(kind.suffixes)]
+        left = [file for file in left if not file.name.lower().endswith(kind.suffixes)]
         if found:
             names = listed([file.name for file in found], 3)
             told.append(f"There {_are(len(found), kind.noun)} ({names}). {kind.advice}")
