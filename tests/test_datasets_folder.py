@@ -224,7 +224,7 @@ def test_each_class_may_have_a_mask_of_its_own(tmp_path, spelled):
         Image.fromarray(np.array([row], np.uint8)).save(path)
     dataset = FolderDataset(tmp_path, "all", classes=["none", "cell", "core"], per_class=True)
     assert dataset[0].mask.tolist() == [[1, 2, 0, 0]]
-    with pytest.raises(FailureError, match="have no partner"):
+    with pytest.raises(FailureError, match="has no partner"):
         FolderDataset(tmp_path, "all", classes=["none", "cell"], per_class=True)
 
 

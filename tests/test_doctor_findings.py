@@ -81,6 +81,19 @@ def test_different_images_of_one_instrument_are_no_twins_and_resaved_ones_are(
             assert twins_among([image, again]) == [(0, 1)]
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_small_photographs_in_a_large_frame_are_no_twins(level: int) -> None:
+    def framed(number: int) -> Image.Image:
+        pixels = np.full((256, 256), level, np.uint8)
+        coarse = np.random.default_rng(number).integers(20, 230, (16, 16)).astype(np.uint8)
+        pixels[90:166, 90:166] = np.asarray(Image.fromarray(coarse).resize((76, 76)))
+        return Image.fromarray(pixels)
+
+    images = [framed(number) for number in range(8)]
+    assert twins_among(images) == []
+    assert twins_among([*images, images[3].resize((200, 200))]) == [(3, 8)]
+
+
 def test_photographs_in_a_black_frame_are_no_twins_by_their_frame(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:200, :200]
     view = (rows - 100) ** 2 + (columns - 100) ** 2 < 90**2

@@ -100,7 +100,7 @@ def test_a_class_without_a_file_is_nowhere_and_an_image_without_any_is_told_of(t
     data = FolderDataset(root, "all", classes=("left", "right"), overlapping=True)
     assert not data[0].mask[1].any()
     (root / "masks/a_left.png").unlink()
-    with pytest.raises(FailureError, match=r"1 files have no partner.*a\.png"):
+    with pytest.raises(FailureError, match=r"1 file has no partner.*a\.png"):
         FolderDataset(root, "all", classes=("left", "right"), overlapping=True)
 
 

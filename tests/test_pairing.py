@@ -170,7 +170,7 @@ def test_a_pattern_finds_what_both_names_share(tmp_path: Path) -> None:
 
 def test_two_sets_of_masks_are_asked_about_and_an_option_chooses(tmp_path: Path) -> None:
     tree(tmp_path, "Image_{}L.jpg", "Image_{}L_1stHO.png", "Image_{}L_2ndHO.png")
-    with pytest.raises(FailureError, match=r"not clear which.*mask_suffix='_1stHO'; or .*'_2ndHO'"):
+    with pytest.raises(FailureError, match=r"not clear which.*data\.mask_suffix=_1stHO; or .*=_2ndHO"):
         FolderDataset(tmp_path)
     report = check_data(tmp_path)
     (found,) = report.errors

@@ -36,7 +36,7 @@ SIDE, _MOST_READ = 128, 2_000
 #: What pairs must correlate by: what is not frame, and its details.
 _INSIDE, _DETAIL = 0.8, 0.3
 #: Levels by which a frame may differ from its commonest one, and the share of a picture that is no frame.
-_FRAME, _LEAST = 8, 0.1
+_FRAME, _LEAST = 8, 0.01
 #: Half a side, in pixels, of the window of the local mean.
 _WINDOW = 4
 

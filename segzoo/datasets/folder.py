@@ -25,7 +25,7 @@ from segzoo.datasets.splits import check_split
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import count_pages, parse_pages
 from segzoo.labels import background_index
-from segzoo.options import MOST_CHANNELS, as_names, check_integer, many, shown
+from segzoo.options import MOST_CHANNELS, as_names, as_word, check_integer, many, shown
 from segzoo.options import listed as in_words
 from segzoo.specs import Labels, Recognition
 
@@ -181,10 +181,12 @@ def check_pairing(found: Pairing) -> None:
     root = found.root
     if found.choices:
         ways = "; or ".join(
-            f"{one.summary}: {', '.join(f'{key}={value!r}' for key, value in one.options.items())}"
+            f"{one.summary}: {' '.join(f'data.{key}={as_word(value)}' for key, value in one.options.items())}"
             for one in found.choices
         )
-        raise FailureError(f"{root}: it is not clear which files are the masks. Say which: {ways}")
+        raise FailureError(
+            f"{root}: it is not clear which files are the masks. Say which (in Python without data.): {ways}"
+        )
     if found.missing:
         rest = f" ({len(found.missing)} such entries)" if len(found.missing) > 1 else ""
         raise FailureError(f"{found.missing[0]}{rest}")

@@ -15,7 +15,7 @@ from segzoo.images import (
     without_suffix,
 )
 from segzoo.labels import file_words
-from segzoo.options import listed
+from segzoo.options import listed, many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -134,8 +134,9 @@ def check_alone(root: Path, alone: Sequence[Path]) -> None:
     if alone:
         shown = listed(alone)
         raise FailureError(
-            f"{root}: {len(alone)} files have no partner of the same name: {shown}. Add what is missing, move"
-            " these away, or say what masks have after the name: mask_suffix='_mask'. "
+            f"{root}: {many(len(alone), 'file', 'have')} no partner of the same name: {shown}. "
+            "Add what is missing, move these away, or say what masks have after the name: "
+            "data.mask_suffix=_mask. "
             "`segzoo data check DIR` finds other layouts too, such as a folder for each class"
         )
 

@@ -748,7 +748,7 @@ class _Search:
         """Read which part each image belongs to: from lists of names by part, or from a table."""
         found = self.found
         lists = self._lists_of_parts(root)
-        by_name = _called(found.pairs, root)
+        by_name = _called(found.pairs, root) if lists else {}
         parts: dict[int, tuple[str, Path]] = {}
         missing = []
         for path, part, line in lists:
