@@ -142,7 +142,7 @@ def _names(layout: Pairing) -> Iterator[Finding]:
             kind="together",
             severity="note",
             what="masks lie beside their images",
-            advice="They are told from each other by their names.",
+            advice="Their names say which is which.",
             repaired="puts them into two folders",
         )
     if layout.stacks:

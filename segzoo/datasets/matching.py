@@ -31,7 +31,7 @@ def match(images: Path, masks: Path, suffixes: Sequence[str] = ("",)) -> list[tu
 
     Args:
         images: searched with all folders in it.
-        masks: searched likewise.
+        masks: searched in the same way.
         suffixes: what a mask's stem may have after its image's; the first that exists counts.
 
     Raises:

@@ -102,7 +102,7 @@ def test_folders_of_parquet_and_of_arrow_are_recognised_where_there_are_masks(tm
 
 def test_columns_are_known_by_their_names_or_said(tmp_path):
     root = parquet(tmp_path / "odd", train=rows(4, columns=("left", "right")))
-    with pytest.raises(OptionError, match=r"say which column of .* has the images.*left \(Image\), right"):
+    with pytest.raises(OptionError, match=r"name the column of images in .*left \(Image\), right"):
         open_dataset("huggingface", root=root)
     with pytest.raises(OptionError, match="no column 'lefty'; did you mean 'left'"):
         open_dataset("huggingface", root=root, image="lefty")

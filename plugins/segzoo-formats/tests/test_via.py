@@ -169,7 +169,7 @@ def test_files_and_folders_of_the_parts_say_them(tmp_path, names):
 def test_two_files_in_one_folder_are_not_both_read(tmp_path):
     put(tmp_path, {"a.png": [square("cat")]})
     put(tmp_path, {"a.png": [square("dog")]}, "csv")
-    with pytest.raises(FailureError, match=r"holds 2 files .*: via_export\.csv, via_export\.json\. Say"):
+    with pytest.raises(FailureError, match=r"holds 2 files .*: via_export\.csv, via_export\.json\. Choose"):
         opened(tmp_path)
     assert opened(tmp_path, annotations="via_export.csv").labels.classes[1] == "dog"
 

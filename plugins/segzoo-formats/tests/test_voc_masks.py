@@ -112,7 +112,7 @@ def test_a_label_map_says_colours_and_masks_with_another_palette_follow_it(tmp_p
     # Without a palette, values count the lines of the label map.
     Image.fromarray(np.full(SIZE, 1, np.uint8)).save(root / "SegmentationClass/a.png")
     assert np.unique(dataset[0].mask).tolist() == [2]
-    with pytest.raises(OptionError, match=r"labelmap\.txt says the classes"):
+    with pytest.raises(OptionError, match=r"labelmap\.txt names the classes"):
         open_dataset("voc-masks", root=root, classes=["a", "b"])
 
 

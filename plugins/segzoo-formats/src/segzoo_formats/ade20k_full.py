@@ -134,8 +134,8 @@ def _labels(pairs: Sequence[Pair], classes: Sequence[str] | str, root: str) -> L
     if not classes and len(pairs) > _FEW:
         usual = [name.split(",")[0] for name, _ in counted.most_common(20)]
         raise OptionError(
-            f"{root} has {many(len(pairs), 'image')} of thousands of classes: say which are wanted, "
-            f"classes=[...]. The most usual are {listed(usual, 20)}"
+            f"{root} has {many(len(pairs), 'image')} of thousands of classes: choose some with "
+            f"data.classes=[...]. The most usual are {listed(usual, 20)}"
         )
     known = {word for name in counted for word in (name, name.split(",")[0])}
     unknown = next((name for name in classes if name not in known), None)

@@ -118,7 +118,7 @@ def huggingface(
             the data set are these parts; one that is alone is divided by segzoo.
         config: which configuration of it, where it has several.
         image: the column of images, where the names of the columns do not tell.
-        mask: the column of masks, likewise.
+        mask: the column of masks, where the names of the columns do not tell.
         classes: names of those that are wanted, where the data set names its classes: the rest is background.
             Where it does not: the names of the values 0, 1 and so on.
         ignored: values of masks that count for nothing, also as one text with commas.
@@ -396,7 +396,7 @@ def _columns(features: Mapping[str, Any], image: str, mask: str, root: str) -> t
         left = [name for name in images if name not in (mask, *(n for n in images if n.lower() in _MASKS))]
         found = called[:1] if len(called) == 1 else left
         if len(found) != 1:
-            raise OptionError(f"say which column of {root} has the images, image=...: it has {shown}")
+            raise OptionError(f"name the column of images in {root} with data.image=...: it has {shown}")
         image = found[0]
     if not mask:
         left = [name for name in others if name != image]
@@ -404,7 +404,7 @@ def _columns(features: Mapping[str, Any], image: str, mask: str, root: str) -> t
         if len(found) != 1:
             no = "has no column of masks" if not found else "has several columns that may be masks"
             raise OptionError(
-                f"{root} {no}: say which, mask=...; it has {shown}. A class per image is no mask"
+                f"{root} {no}: name it with data.mask=...; it has {shown}. A class per image is no mask"
             )
         mask = found[0]
     return image, mask
@@ -440,8 +440,8 @@ def _lookup(
     count = 2 if values else max((*(found - {*ignored}), 1)) + 1
     if count > 255 and not classes:
         raise OptionError(
-            f"masks of {source} hold values up to {count - 1}, which may number objects: say what classes "
-            "are called: classes=..."
+            f"masks of {source} hold values up to {count - 1}, which may number objects: name the classes "
+            "with data.classes=..."
         )
     said = as_names(classes)
     remarks = [] if said else [_unnamed(source, count)]

@@ -196,7 +196,7 @@ def _files(root: Path, annotations: str) -> list[Path]:
         if len(paths) > 1:
             raise FailureError(
                 f"{folder} holds {len(paths)} files of the VGG Image Annotator: "
-                f"{listed([path.name for path in paths])}. Say which: annotations="
+                f"{listed([path.name for path in paths])}. Choose one with data.annotations="
                 f"{paths[0].relative_to(root).as_posix()}, or move the others away"
             )
     return found
@@ -265,8 +265,8 @@ def _attribute(entries: Sequence[_Entry], told: str, root: Path) -> str:
     if len(known) > 1:
         shown = "; ".join(f"{name} ({listed(found, 4)})" for name, found in known.items())
         raise OptionError(
-            f"the regions of {root} have {len(known)} attributes: {shown}. Say which one names the class: "
-            f"attribute={next(iter(known))}"
+            f"the regions of {root} have {len(known)} attributes: {shown}. Choose the one that names the "
+            f"class with data.attribute={next(iter(known))}"
         )
     return next(iter(known), "")
 
@@ -354,7 +354,7 @@ def _remarks(
             "several-classes",
             "warning",
             "have several classes",
-            "The last one counts, or all with overlapping=true.",
+            "The last one counts, or all with data.overlapping=true.",
             several,
             "region",
         ),

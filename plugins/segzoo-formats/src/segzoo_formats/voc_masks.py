@@ -266,7 +266,7 @@ def _meaning(folder: Path, classes: Sequence[str] | str, masks: Sequence[Path]) 
     if path.is_file():
         if classes:
             raise OptionError(
-                f"{path} says the classes and their colours: leave out classes, or change it there"
+                f"{path} names the classes and their colours: leave out data.classes, or change the file"
             )
         said = read_label_map(path)
         alike = tuple(name_remarks(said.labels.classes))
@@ -281,8 +281,8 @@ def _meaning(folder: Path, classes: Sequence[str] | str, masks: Sequence[Path]) 
         return _Meaning(Labels(classes=tuple(names), values=(0, _VOID)))
     if not names and count > _VOID:
         raise OptionError(
-            f"masks of {folder} hold values up to {count - 1}, which may number objects: say what classes "
-            f"are called, classes=..., or in {folder / _NAMES[0]}"
+            f"masks of {folder} hold values up to {count - 1}, which may number objects: name the classes "
+            f"with data.classes=..., or in {folder / _NAMES[0]}"
         )
     if not names:
         names = ["background", *(f"class {value}" for value in range(1, max(count, 2)))]
