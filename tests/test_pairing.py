@@ -218,6 +218,7 @@ PARTS = {
     "together": ("{part}/{name}.jpg", "{part}/{name}_mask.png"),
     "in names": ("{part}_images/{name}.png", "{part}_masks/{name}.png"),
     "joined": ("{part}/{name}.png", "{part}annot/{name}.png"),
+    "both joined": ("{part}img/{name}.png", "{part}mask/{name}.png"),
     "years": ("images/{part}2018/{name}.png", "masks/{part}2018/{name}.png"),
 }
 

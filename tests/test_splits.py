@@ -46,6 +46,7 @@ def test_a_new_image_moves_few_others():
 @pytest.mark.parametrize(
     ("name", "whole"),
     [
+        ("vol1.nii_003", "vol1"),
         ("brain_slice_012", "brain"),
         ("brain-slice7", "brain"),
         ("city_tile_3_4", "city"),

@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from segzoo.datasets.splits import FOLDERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -20,8 +22,11 @@ MORE_MASKS = (
 #: Folders that lie beside masks, or hold those of a second observer.
 _BESIDE_MASKS = ("segmentationobject", "1st_manual", "2nd_manual")
 _WORDS = frozenset((*MASKS, *MORE_MASKS, "seg", "annot", "manual", "truth", "matte", "maske", "masken"))
-#: What folders of masks are called after a part without a mark between, as ``trainannot``.
-_JOINED = re.compile("(train|training|val|valid|validation|test|testing)(annot|masks?|labels?|gt|seg)")
+#: What folders are called after a part without a mark between, as ``trainannot`` and ``trainimg``.
+_JOINED = re.compile(
+    f"({'|'.join(word for words in FOLDERS.values() for word in words)})"
+    "(?:(annot|annotations|masks?|labels?|gt|seg)|images?|imgs?)"
+)
 _BREAK = re.compile(r"[-_. ]+|(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -93,7 +98,7 @@ def side_of(name: str) -> tuple[bool, str]:
     if plain in MORE_IMAGES:
         return False, ""
     if joined := _JOINED.fullmatch(plain):
-        return True, joined[1]
+        return bool(joined[2]), joined[1]
     rest = [word for word in words if word.rstrip("0123456789") not in _WORDS]
     if len(rest) < len(words):
         return True, "_".join(rest)

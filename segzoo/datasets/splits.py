@@ -39,6 +39,7 @@ _PIECE = re.compile(
     (?: [._] (?:jpe?g|png|bmp|tiff?|webp) \.rf\.[0-9a-z]{8,}              # Roboflow's augmentations
       | [-_.] (?:mp4|avi|mov|mkv|webm|m4v|mpe?g) [-_. ]*(?:frame)?[-_. ]?\d+   # its frames of videos
       | (?:^|(?<=/)|[-_. ]) (?:slice|slc|plane|page|frame) [-_. ]?\d+
+      | \.nii(?:\.gz)? [-_. ]? \d+                                         # slices of NIfTI volumes
       | [-_. ] (?:tile|patch|crop|chip) [-_. ]?\d+ (?:[-_x. ]\d+)*
       | [-_. ] (?:x|r|row)[-_]?\d+ [-_. ]? (?:y|c|col)[-_]?\d+            # x512_y0, r3_c4, row3_col4
       | [-_. ] (?:y|c|col)[-_]?\d+ [-_. ]? (?:x|r|row)[-_]?\d+
