@@ -300,7 +300,10 @@ def _run(
         left_out = f", without the {len(troubles)} that failed" if troubles else ""
         echo(f"{printable(path)}: all images{left_out}")
     if len(troubles) == len(sources) and "" not in missing:
-        raise MissingExtraError("; ".join(sorted(missing)))
+        first = min(missing)
+        raise MissingExtraError(
+            f"none of {len(sources):,} could be segmented, such as {first}" if missing - {first} else first
+        )
     return troubles
 
 

@@ -175,7 +175,8 @@ def _guarded(path: Path, look: Callable[[], Any], facts: type[Any]) -> Any:
             warnings.simplefilter("ignore")
             return look()
     except MissingExtraError as error:
-        return facts(problem=str(error), extra=str(error))
+        told = _without_name(str(error), path)
+        return facts(problem=told, extra=told)
     except ImageError as error:
         return facts(problem=_without_name(str(error), path))
 

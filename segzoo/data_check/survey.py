@@ -93,7 +93,8 @@ def look_at_pairs(pairs: Sequence[Found], *, sample: int, progress: bool) -> lis
         looks = list(_bar(found, len(pairs), progress))
     extras = [look.image.extra or look.mask.extra for look in looks]
     if extras and all(extras):
-        raise MissingExtraError("; ".join(sorted(set(extras))))
+        told = "; ".join(sorted(set(extras)))
+        raise MissingExtraError(f"none of the {len(looks):,} images with masks can be read: {told}")
     return looks
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from segzoo.errors import ImageError, SegzooError, no_address
+from segzoo.errors import ImageError, MissingExtraError, SegzooError, no_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
 
     Raises:
         ImageError: as `read` says.
-        MissingExtraError: as it was raised.
+        MissingExtraError: a package that reading the file needs is not installed.
     """
     try:
         yield
@@ -65,6 +65,10 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
     except ImageError:
         with naming_file(path):
             raise
+    except MissingExtraError as error:
+        if str(path) in str(error):
+            raise
+        raise MissingExtraError(f"{path}: {error}") from error
     except (SegzooError, Warning):
         raise
     except Exception as error:
