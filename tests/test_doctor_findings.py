@@ -240,3 +240,17 @@ def test_samples_are_looked_at_in_threads_and_come_in_their_order(tmp_path: Path
 
 class Strange:
     """A data set of which nobody knows whether several threads may ask it."""
+
+
+def test_parts_stand_in_the_order_of_their_use(tmp_path: Path) -> None:
+    for part in ("test", "val", "train"):
+        for number in range(2):
+            save(tmp_path / part / "images" / f"{part}{number}.png", picture(number))
+            save(tmp_path / part / "masks" / f"{part}{number}.png", disc(number))
+    assert list(check_data(tmp_path).statistics.shares) == ["all", "train", "val", "test"]
+
+
+def test_one_image_is_not_images(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "a.png", picture(0))
+    save(tmp_path / "masks" / "a.png", disc(0))
+    assert "\n1 image with its mask (train 1)" in str(check_data(tmp_path))

@@ -10,6 +10,7 @@ import numpy as np
 
 from segzoo.data_check.meaning import fits
 from segzoo.data_check.report import Finding, Statistics
+from segzoo.data_check.survey import splits_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
                 present.setdefault(key, Counter()).update(list(here))
                 objects[key] += meaning.objects(look.mask)
                 areas[key] += look.mask.size[0] * look.mask.size[1]
+    order = [key for key in ("all", *splits_in(readable)) if key in pixels]
     everything = sum(pixels["all"].values())
     counted = meaning.names if everything else ()
     if not meaning.overlapping:  # else a class covers a share of all pixels, whatever others cover
@@ -48,7 +50,7 @@ def statistics(looks: Sequence[Look], meaning: Meaning) -> Statistics:
         sizes=dict(sizes.most_common()),
         **bands,
         classes=counted,
-        shares={k: _shares(count, classes, areas[k]) for k, count in pixels.items()} if counted else {},
+        shares={k: _shares(pixels[k], classes, areas[k]) for k in order} if counted else {},
         present={k: tuple(c[i] for i in range(classes)) for k, c in present.items()} if counted else {},
         void=pixels["all"][None] / everything if everything else 0.0,
         weights=class_weights(_shares(pixels["all"], classes, areas["all"])) if counted else (),

@@ -152,7 +152,7 @@ class Report:
         if self.pairs:
             split = ", ".join(f"{name} {count:,}" for name, count in self.pairs.items())
             sizes = sizes_in_words(self.statistics.sizes)
-            lines.append(f"{sum(self.pairs.values()):,} images with masks ({split}){sizes}")
+            lines.append(f"{pairs_in_words(self.pairs)} ({split}){sizes}")
         return "\n".join(lines)
 
     def _named(self) -> str:
@@ -248,6 +248,12 @@ def _wrapped(text: str, indent: str) -> list[str]:
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings worst first, else as they came."""
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
+
+
+def pairs_in_words(pairs: Mapping[str, int]) -> str:
+    """Return ``"1 image with its mask"`` or ``"1,234 images with masks"``."""
+    total = sum(pairs.values())
+    return "1 image with its mask" if total == 1 else f"{total:,} images with masks"
 
 
 def sizes_in_words(sizes: Mapping[tuple[int, int], int]) -> str:

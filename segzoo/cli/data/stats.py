@@ -60,10 +60,10 @@ def command(data: str, words: tuple[str, ...], root: str | None, sample: int, as
 
 
 def _tell(report: Report, words: Sequence[str]) -> None:
-    from segzoo.data_check.report import channel_line, class_table, sizes_in_words
+    from segzoo.data_check.report import channel_line, class_table, pairs_in_words, sizes_in_words
 
     numbers = report.statistics
-    echo(f"{report.data}: {sum(report.pairs.values()):,} images with masks{sizes_in_words(numbers.sizes)}")
+    echo(f"{report.data}: {pairs_in_words(report.pairs)}{sizes_in_words(numbers.sizes)}")
     for block in (channel_line(numbers), class_table(numbers)):
         if block:
             echo(f"\n{block}")
