@@ -366,8 +366,8 @@ class _Record:
                     found = {}
                 if not begin and (told := found.get("conversion")) != self.settings:
                     raise FailureError(
-                        f"{self.folder} holds another conversion ({told or 'a damaged record'}), and this is "
-                        f"{self.settings}: name another folder, or remove it"
+                        f"{self.folder} holds another conversion ({_differences(told, self.settings)}): name "
+                        "another folder, or remove it"
                     )
                 self._sizes.update(found.get("files", {}))
                 if "name" in found:
@@ -428,3 +428,20 @@ class _Record:
         with writing(self.path), self.path.open("ab", buffering=0) as file:
             file.write(text)
         self._end += len(text)
+
+
+def _differences(there: object, here: str) -> str:
+    """Return in which settings two conversions differ, of which one is the text of a record."""
+    now = json_text.parse(here)
+    try:
+        then = json_text.parse(str(there))
+    except ValueError:
+        then = None
+    if not isinstance(then, dict):
+        return "its record is damaged"
+    told = []
+    for name in sorted(then.keys() | now.keys()):
+        was, wanted = then.get(name), now.get(name)
+        if was != wanted:
+            told.append("other parts" if name == "parts" else f"{name}: {was} there, {wanted} here")
+    return "; ".join(told)

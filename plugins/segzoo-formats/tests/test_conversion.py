@@ -170,7 +170,7 @@ def test_nothing_of_others_is_replaced(folder, tmp_path):
     with pytest.raises(FailureError, match="is there already and holds no conversion"):
         convert_data(str(folder), out, "coco", options=OPTIONS)
     convert_data(str(folder), tmp_path / "first", "coco", options=OPTIONS)
-    with pytest.raises(FailureError, match="holds another conversion"):
+    with pytest.raises(FailureError, match=r"holds another conversion \(to: coco there, yolo here\)"):
         convert_data(str(folder), tmp_path / "first", "yolo", options=OPTIONS)
     with pytest.raises(FailureError, match="whose files are read"):
         convert_data(str(folder), folder / "train/images/out", "coco", options=OPTIONS)
