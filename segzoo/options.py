@@ -54,7 +54,13 @@ def _plain(value: object) -> object:
 
 
 def many(count: int, noun: str, verb: str = "") -> str:
-    """Return ``"1 class"`` or ``"1,234 classes"``; a verb in the plural follows where it is given."""
+    """Return ``"1 class"`` or ``"1,234 classes"``.
+
+    Args:
+        count: how many there are.
+        noun: what they are, in the singular.
+        verb: follows, such as ``"have"``, in the plural; ``"1 class has"``.
+    """
     singular = {"have": "has", "are": "is", "were": "was", "do": "does"}.get(verb, f"{verb}s")
     said = (singular if count == 1 else verb) if verb else ""
     return f"{count:,} {noun if count == 1 else _plural(noun)} {said}".rstrip()

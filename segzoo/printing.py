@@ -37,6 +37,7 @@ def printable(text: object, *, lines: bool = False) -> str:
             holds a line feed shows ``\n``.
 
     Example:
+        >>> from segzoo.printing import printable
         >>> print(printable("cell\x1b[31m\n.png"))
         cell\x1b[31m\n.png
     """

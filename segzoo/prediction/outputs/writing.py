@@ -140,7 +140,11 @@ def written_as(
 
 
 def check_outputs(names: Sequence[str], options: OutputOptions | None = None) -> None:
-    """Raise unless outputs can be written together; better said before the first image than after.
+    """Raise unless outputs can be written together; call it before the first image.
+
+    Args:
+        names: of the outputs.
+        options: those of all outputs, and their suffixes.
 
     Raises:
         UnknownNameError: there is no such output.
@@ -251,6 +255,13 @@ def write_output(
     source: str = "",
 ) -> Path:
     """Write one output under a name of its own; it takes the format that the name ends in.
+
+    Args:
+        segmentation: what is written.
+        path: of the file.
+        name: of the output.
+        options: of the output.
+        source: the file or address of the image, for outputs that name it; by default the name of the file.
 
     Returns:
         The file; of an output that gives each class one where they overlap, the first.
