@@ -294,3 +294,9 @@ def test_files_outside_the_folders_of_parts_are_told(tmp_path):
     assert data.names == ["more/b", "train/a"]
     assert [(one.kind, one.examples) for one in data.remarks] == [("no-part", ("more/b",))]
     assert opened(tmp_path, "train").names == ["train/a"]
+
+
+def test_json_files_of_other_programs_are_not_counted(tmp_path):
+    write(tmp_path, "a", shape("cat", SQUARE))
+    (tmp_path / "settings.json").write_text('{"theme": "dark"}')
+    assert [one.summary for one in recognise(tmp_path)] == ["labelme, 1 JSON file"]

@@ -92,6 +92,7 @@ def recognise(glance: Glance) -> Recognition | None:
     some = [path for path in files[:20] if _is_ours(glance, path)]
     if not some:
         return None
+    files = [*some, *files[20:]]  # those of other programs are not counted, as far as this looks
     parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
     divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
     return Recognition(summary=f"labelme, {many(len(files), 'JSON file')}{divided}")
