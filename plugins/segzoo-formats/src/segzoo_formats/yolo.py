@@ -719,7 +719,13 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
             "listed-twice", "note", "are listed more than once", "Each counts once.", found.twice, "image"
         ),
         *counted(
-            "in-several-parts", "warning", "are in several parts", "Divide them anew.", found.shared, "image"
+            "in-several-parts",
+            "warning",
+            "are in several parts",
+            f"Scores on images of train say nothing. Name other images for val in {file}; or take its line val "
+            "out, and a share of train validates with split.share=0.1 split.of=train.",
+            found.shared,
+            "image",
         ),
         *counted(
             "boxes",
