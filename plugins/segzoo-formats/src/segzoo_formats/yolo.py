@@ -722,8 +722,8 @@ def _remarks(project: _Project, found: _Found) -> list[Remark]:
             "in-several-parts",
             "warning",
             "are in several parts",
-            f"Scores on images of train say nothing. Name other images for val in {file}; or take its line val "
-            "out, and a share of train validates with split.share=0.1 split.of=train.",
+            f"Scores on images that were trained on mean nothing. Name other images for val in {file}, or "
+            "delete its line val and pass split.share=0.1 split.of=train.",
             found.shared,
             "image",
         ),
