@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segzoo import json_text
+from segzoo.files import regular
 
 #: Entries of one folder that are looked at.
 MOST_ENTRIES = 20_000
@@ -65,7 +66,7 @@ class Glance:
         """Return the beginning of a file as text, ``HEAD`` bytes at most; empty where it cannot be read."""
         if path not in self._heads:
             try:
-                with path.open("rb") as file:
+                with regular(path).open("rb") as file:
                     self._heads[path] = file.read(HEAD).decode("utf-8-sig", "replace")
             except OSError:
                 self._heads[path] = ""
@@ -80,7 +81,7 @@ class Glance:
             text = self.head(path)
             try:
                 size = path.stat().st_size
-                with path.open("rb") as file:
+                with regular(path).open("rb") as file:
                     for start in (size // 2, size - HEAD) if size > HEAD else ():
                         file.seek(max(start, HEAD))
                         text += "\n" + file.read(HEAD).decode("utf-8", "replace")
