@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.datasets.glance import Glance
+from segzoo.datasets.splits import part_named
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, no_address
 from segzoo.options import as_word
 from segzoo.plugins import resolve
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from segzoo.specs import Recognition
 
 FOLDER = "folder"
+#: Folders in a folder that may be data sets of their own; of more, the first are looked at.
+_MOST_FOLDERS = 50
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,17 @@ def recognise(path: str | os.PathLike[str]) -> list[Reading]:
         if told is not None:
             found.append(_reading(name, told, told.root or glance.path))
             formats |= {name} if spec.labels is None and told.masks and name != FOLDER else set()
-    return [one for one in found if one.name != FOLDER or not formats]
+    found = [one for one in found if one.name != FOLDER or not formats]
+    return [] if _holds_others(glance, found) else found
+
+
+def _holds_others(glance: Glance, found: Sequence[Reading]) -> bool:
+    """Whether the several ways to read a folder are those of folders in it, such as exports side by side."""
+    if glance.file is not None or len(found) < 2:
+        return False
+    inner = [name for name in glance.folders()[:_MOST_FOLDERS] if not part_named(name)]
+    inside = [frozenset(one.name for one in recognise(glance.folder / name)) for name in inner]
+    return len({names for names in inside if names}) > 1
 
 
 def _reading(name: str, told: Recognition, root: Path) -> Reading:

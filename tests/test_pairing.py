@@ -435,3 +435,21 @@ def test_a_data_set_in_a_folder_opens_by_its_path(tmp_path: Path) -> None:
     tree(tmp_path, "{}_image.png", "{}_label.png")
     sample = open_dataset(str(tmp_path), split="all")[0]
     np.testing.assert_array_equal(sample.mask, disc(0))
+
+
+def test_two_data_sets_that_are_divided_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        for part in ("train", "val", "test"):
+            tree(tmp_path / name / part, "images/{}.png", "masks/{}.png")
+    with pytest.raises(FailureError, match=r"holds 2 data sets that are divided .*first, second: name one"):
+        FolderDataset(tmp_path)
+    assert recognise(tmp_path) == []
+    told = str(check_data(tmp_path))
+    assert f"segzoo data check {tmp_path / 'first'}" in told
+    assert len(FolderDataset(tmp_path / "first", "all")) == 3 * len(IDS)
+
+
+def test_parts_in_folders_of_images_and_of_masks_are_one_data_set(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        tree(tmp_path, f"images/{part}/{{}}.png", f"masks/{part}/{{}}.png")
+    assert len(FolderDataset(tmp_path, "train")) == len(IDS)

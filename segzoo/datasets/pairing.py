@@ -29,6 +29,7 @@ from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionErr
 from segzoo.files import lines_of, read_words
 from segzoo.images import folder_suffixes, has_suffix, may_have_pages, read, readable_suffixes
 from segzoo.options import as_word
+from segzoo.options import listed as in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,8 @@ _MOST_LAYERS = 32
 _MOST_FOLDERS = 32
 #: Folders that archives add around their data.
 _DEEPEST = 2
+#: Folders in a folder that may be data sets of their own.
+_MOST_INSIDE = 50
 #: Files of a folder that a quick look takes in.
 _MOST_NAMES = 20_000
 #: Tables beside images that are looked at for a column that says the parts.
@@ -329,12 +332,25 @@ class _Search:
                 for part, pair in rows.pairs
             ]
             return
+        inside = self._divided_folders(root) if self.naming == Naming() else []
+        if len(inside) > 1:
+            found.problems.append(
+                f"{root} holds {len(inside)} data sets that are divided into parts each by itself, "
+                f"{in_words([one.name for one in inside])}: name one of them"
+            )
+            return
         self._match(self._places(root))
         for files in self._used:
             found.ignored += files.ignored
             found.ambiguous += files.rivals
         if found.pairs and not found.divided:
             self._read_parts(self._inside)
+
+    def _divided_folders(self, root: Path) -> list[Path]:
+        """Return the folders in a folder that are data sets with parts of their own, not to be mixed."""
+        inner = [one for one in self._folders(root)[:_MOST_INSIDE] if not part_named(one.name)]
+        inner = [one for one in inner if any(part_named(part.name) for part in self._folders(one))]
+        return [one for one in inner if len(inner) > 1 and find_pairs(one, quick=True).pairs]
 
     # Where images and masks lie.
 

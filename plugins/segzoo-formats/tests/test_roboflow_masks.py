@@ -46,7 +46,7 @@ def recognised(path):
 def test_parts_and_names_are_those_of_the_export(tmp_path):
     export(tmp_path)
     assert recognised(tmp_path) == [
-        ("roboflow-masks", "Roboflow PNG masks, 3 classes, train and val and test as the folders say")
+        ("roboflow-masks", "Roboflow PNG masks, 3 classes, train, val and test as the folders say")
     ]
     data = opened(tmp_path, "train")
     assert (data.labels.classes, data.labels.background) == (("background", "nut", "long bolt"), 0)

@@ -49,7 +49,15 @@ from segzoo_formats.coco_index import (
     seen_categories,
 )
 from segzoo_formats.coco_regions import Source, regions_of, segments_of
-from segzoo_formats.search import Images, counted, name_remarks, of_split, parted, without_objects
+from segzoo_formats.search import (
+    Images,
+    counted,
+    name_remarks,
+    of_split,
+    parted,
+    parts_in_words,
+    without_objects,
+)
 
 if TYPE_CHECKING:
     import os
@@ -147,7 +155,7 @@ def recognise(glance: Glance) -> Recognition | None:
     said += f", {many(classes, 'class')}" if classes else ""
     parts = [file.part for file in files if file.part]
     if parts:
-        said += f", {' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} as the files say"
+        said += f", {parts_in_words(parts)} as the files say"
     others = [one for one in MASKS if one in found and one != kind]
     if others:
         first = found[others[0]][0].relative_to(glance.folder)

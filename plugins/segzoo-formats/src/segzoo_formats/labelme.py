@@ -53,6 +53,7 @@ from segzoo_formats.search import (
     of_split,
     part_of,
     parted,
+    parts_in_words,
     plain_path,
     without_objects,
 )
@@ -94,7 +95,7 @@ def recognise(glance: Glance) -> Recognition | None:
         return None
     files = [*some, *files[20:]]  # those of other programs are not counted, as far as this looks
     parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
-    divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
+    divided = f", {parts_in_words(parts)} as the folders say" if parts else ""
     return Recognition(summary=f"labelme, {many(len(files), 'JSON file')}{divided}")
 
 

@@ -42,6 +42,7 @@ from segzoo_formats.search import (
     of_split,
     part_of,
     parted,
+    parts_in_words,
     stems_of,
     too_few_corners,
     without_objects,
@@ -69,7 +70,7 @@ def recognise(glance: Glance) -> Recognition | None:
     if not ours:
         return None
     parts = {part_of(path.relative_to(glance.folder).as_posix()) for path in files} - {""}
-    divided = f", {' and '.join(sorted(parts))} as the folders say" if parts else ""
+    divided = f", {parts_in_words(parts)} as the folders say" if parts else ""
     count = many(len([path for path in files if path in ours or path.suffix == ".geojson"]), "file")
     return Recognition(summary=f"QuPath's GeoJSON, {count}{divided}")
 

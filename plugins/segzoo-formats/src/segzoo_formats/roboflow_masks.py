@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, lines_of, listed, many, read_words
+from segzoo.datasets import Pair, Pairs, check_split, lines_of, listed, many, part_named, read_words
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, searched_suffixes
 from segzoo.specs import Recognition
-from segzoo_formats.search import apart, part_named, parted, unwrapped
+from segzoo_formats.search import apart, parted, parts_in_words, unwrapped
 from segzoo_formats.values import distinct, valued_pairs
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def _look(glance: Glance) -> Recognition | None:
     rows = _rows(head)
     if not rows or not masks:
         return None
-    parts = {part_named(one) for one in inner if one}
-    said = " and ".join(part for part in FOLDERS if part in parts)
+    said = parts_in_words({part_named(one) for one in inner if one})
     told = f"Roboflow PNG masks, {many(len(rows), 'class')}"
     return Recognition(summary=f"{told}, {said} as the folders say" if said else told, root=root, masks=True)
 

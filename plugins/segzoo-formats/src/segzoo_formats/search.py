@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import Glance, divided, listed, many, part_named, visible
+from segzoo.datasets import FOLDERS, Glance, divided, listed, many, part_named, visible
 from segzoo.errors import FailureError, OptionError
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.interfaces import Remark
@@ -61,6 +61,12 @@ def few(paths: Iterable[Path], most: int = FEW) -> list[Path]:
         if taken[path.parent] <= most:
             kept.append(path)
     return kept
+
+
+def parts_in_words(parts: Iterable[str]) -> str:
+    """Return ``"train, val and test"``, those of them that there are; nothing where there is none."""
+    *some, last = [part for part in FOLDERS if part in parts] or [""]
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def several_files(count: int) -> str:
