@@ -91,7 +91,7 @@ def test_one_table_will_do_for_all_parts(tmp_path, where):
     for part in ("train", "valid", "test"):
         (tmp_path / part / "_classes.csv").unlink()
     (tmp_path / where / "_classes.csv").write_text(TABLE)
-    assert recognised(tmp_path)[0][1].startswith("Roboflow PNG masks, 3 classes, train and val and test")
+    assert recognised(tmp_path)[0][1].startswith("Roboflow PNG masks, 3 classes, train, val and test")
     assert [opened(tmp_path, part).names for part in ("val", "test")] == [["valid/d"], ["test/e"]]
 
 
