@@ -60,6 +60,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small.save(folder / file)
     torch.manual_seed(0)
     segzoo.save(segzoo.create("unet", num_classes=1, width=2, depth=2), folder / "runs/unet")
+    (folder / "runs/unet/recipe.toml").write_text('data = "photos"\n', encoding="utf-8")
     return folder
 
 
