@@ -112,8 +112,16 @@ class Glance:
                 with os.scandir(folder) as entries:
                     for _, entry in zip(range(MOST_ENTRIES), entries, strict=False):
                         if not entry.name.startswith((".", "__MACOSX")):
-                            (folders if entry.is_dir() else files).append(entry.name)
+                            (folders if is_folder(entry) else files).append(entry.name)
             except OSError:
                 pass
             self._listed[folder] = sorted(folders), sorted(files)
         return self._listed[folder]
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

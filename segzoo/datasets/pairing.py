@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from segzoo.datasets.glance import is_folder
 from segzoo.datasets.matching import is_whole, match_names, name_in, take_layers, visible
 from segzoo.datasets.naming import IMAGES, MASKS, MORE_IMAGES, has_image_word, is_mask_word, side_of
 from segzoo.datasets.pair_lists import LISTS, listed, parts_in
@@ -606,7 +607,7 @@ class _Search:
     def _folders(self, root: Path) -> list[Path]:
         """Return the folders in one, in order; images that are folders are none of them."""
         if root not in self._inner:
-            names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+            names = sorted(entry.name for entry in os.scandir(root) if is_folder(entry))
             inner = [root / name for name in names if not name.startswith((".", "__MACOSX"))]
             self._inner[root] = [one for one in inner if not has_suffix(one, folder_suffixes())]
         return self._inner[root]
@@ -812,7 +813,7 @@ def _says_part(folder: Path) -> bool:
 
 
 def _holds_folders(folder: Path) -> bool:
-    return any(entry.is_dir() for entry in os.scandir(folder))
+    return any(map(is_folder, os.scandir(folder)))
 
 
 def _part_among(words: Sequence[str]) -> str:
