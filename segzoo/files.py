@@ -171,6 +171,12 @@ def writable(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def refuse_fetching(word: str | os.PathLike[str]) -> None:
+    """Raise `FailureError` where a file is named by its address: a path would lose one of its slashes."""
+    if isinstance(word, str) and is_address(word) and not os.path.lexists(word):
+        raise FailureError(f"{word} is an address, which is not fetched here: download the file, and name it")
+
+
 def refuse_address(path: Path) -> None:
     """Raise `FailureError` if files would be written to an address, or to what nothing can be called.
 

@@ -11,7 +11,7 @@ from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.datasets.unpack import Limits, unpack_into
 from segzoo.errors import FailureError, OptionError
-from segzoo.files import refuse_used, whole_folder, writing
+from segzoo.files import refuse_fetching, refuse_used, whole_folder, writing
 from segzoo.weights.fetch import fetch
 from segzoo.weights.kaggle import fetch_from_kaggle
 
@@ -58,6 +58,8 @@ def prepare(
             left behind then.
     """
     spec = zoo.registry("datasets").get(name)
+    for source in sources:
+        refuse_fetching(source)
     folder = Path(out)
     with writing(folder), whole_folder(folder) as part:
         files = sum(unpack_into(Path(source), part, limits or Limits()) for source in sources)

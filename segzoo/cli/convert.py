@@ -54,6 +54,7 @@ def command(
     segzoo convert unet_voc.pth --from bubbliiiing --option activation=none --out voc
     segzoo convert streets.pth --classes sky,road,car --background none --out streets
     """
+    from segzoo.files import refuse_fetching
     from segzoo.weights.conversion import convert
 
     pairs = pairs_of("--option", options, "scale=0.5")
@@ -64,6 +65,7 @@ def command(
     if clash:
         raise click.BadParameter(f"{clash[0]!r} is no option of a layout", param_hint="--option")
     labels = _labels(classes, background)
+    refuse_fetching(file)
     folder = convert(file, out, layout=layout, labels=labels, overwrite=overwrite, **given)
     told = json_text.read(folder / "config.json")
     echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
