@@ -215,7 +215,7 @@ def test_without_pyproj_areas_in_degrees_are_left_out_and_it_is_told(tmp_path: P
     geo = GeoReference(transform=(0.01, 0, 10, 0, -0.01, 60), crs="EPSG:4326")
     with pytest.warns(UserWarning, match=r"square metres in EPSG:4326 need pyproj: .*\[geo\]"):
         rows = table(write_output(found(info_of(geo)), tmp_path / "a.csv", "areas"))
-    assert list(rows["roof"]) == ["class", "index", "pixels", "share"]
+    assert list(rows["roof"]) == ["class", "index", "pixels", "share", "objects"]
 
 
 @pytest.mark.parametrize(("unit", "named"), [("um", "square micrometres"), ("mm", "square millimetres")])
@@ -227,7 +227,7 @@ def test_areas_are_counted_in_the_unit_of_the_size_of_pixels(tmp_path: Path, uni
 
 def test_areas_of_an_image_that_says_nothing_of_its_pixels_are_as_they_were(tmp_path: Path):
     text = write_output(found(None), tmp_path / "a.csv", "areas").read_text()
-    assert text.splitlines()[0] == "class,index,pixels,share"
+    assert text.splitlines()[0] == "class,index,pixels,share,objects"
     assert write_output(found(info_of(None)), tmp_path / "b.csv", "areas").read_text() == text
 
 

@@ -153,7 +153,7 @@ def run(discs, tmp_path_factory):
     """The folder of a training by the command."""
     out = tmp_path_factory.mktemp("runs") / "discs"
     words = ["train", "--data", str(discs), "data.overlapping=true", *TINY, f"out={out}"]
-    assert cli.run([*words, "epochs=40", "lr=0.01", "validate_every=10", "keep=3"]) == 0
+    assert cli.run([*words, "epochs=80", "lr=0.01", "validate_every=20", "keep=3"]) == 0
     return out
 
 

@@ -14,7 +14,7 @@ from segzoo.printing import echo
 #: Every subcommand and its line in ``segzoo data --help``.
 COMMANDS = {
     "check": "Find what is wrong with images and masks before training does.",
-    "convert": "Write a data set as files of another format: COCO, YOLO, folders, Pascal VOC.",
+    "convert": "Write a data set as files of another format.",
     "download": "Fetch a data set whose terms allow it, and unpack it.",
     "prepare": "Unpack a data set's archive safely.",
     "preview": "Draw a contact sheet of images with their masks.",
