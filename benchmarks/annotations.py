@@ -9,7 +9,7 @@ pycocotools' to the pixel.
 
     python benchmarks/annotations.py [--scale 4] [--images 60] [--runs 5]
 
-The images are those of ../shared/data/facades_coco, enlarged by ``--scale``.
+The images are those of ``$SEGZOO_DATA/facades_coco``, enlarged by ``--scale``.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 def written(folder: Path, scale: int, count: int) -> dict[str, Path]:
     """Write the first images of the facades as polygons and as runs, enlarged."""
+    if "SEGZOO_DATA" not in os.environ:
+        raise SystemExit("say where the data lies: SEGZOO_DATA=DIR, which holds facades_coco")
     source = Path(os.environ["SEGZOO_DATA"]) / "facades_coco/valid"
     data = json.loads((source / "_annotations.coco.json").read_text())
     images = data["images"][:count]

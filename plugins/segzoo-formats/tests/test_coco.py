@@ -435,6 +435,7 @@ def test_a_large_file_is_recognised_by_its_beginning_and_its_end(tmp_path):
     assert len(glance.samples(root / "annotations.json")) < 200_000
 
 
+@pytest.mark.slow
 @shared
 @pytest.mark.parametrize("part", ["train", "val", "test"])
 def test_every_region_of_a_real_data_set_is_drawn_as_pycocotools_draws_it(part):

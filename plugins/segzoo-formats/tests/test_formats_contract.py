@@ -17,6 +17,7 @@ def test_what_we_bring_keeps_its_promises(check):
     check.run()
 
 
+@pytest.mark.slow
 def test_files_of_an_annotation_tool_are_trained_on(tmp_path):
     image = np.zeros((32, 32, 3), np.uint8)
     for number in range(4):

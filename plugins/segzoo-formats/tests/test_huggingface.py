@@ -297,6 +297,7 @@ for stream in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_is_fetched_or_streamed(tmp_path):
     root = parquet(tmp_path / "hub", train=rows(4), validation=rows(3, first=10))
     (root / "id2label.json").write_text('{"0": "background", "1": "leaf", "2": "stem"}')

@@ -183,6 +183,7 @@ def test_the_data_set_keeps_what_data_sets_promise(tmp_path):
     pickle.loads(pickle.dumps(opened(tmp_path)))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [("T2",), ("T2", "ADC")])
 def test_it_is_trained_on_by_its_path_alone(tmp_path, channels):
     put(tmp_path / "data", *"abcdef", channels=channels)

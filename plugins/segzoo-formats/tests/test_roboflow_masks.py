@@ -143,6 +143,7 @@ def test_the_data_set_keeps_what_data_sets_promise(tmp_path):
     check_dataset("roboflow-masks", root=export(tmp_path))
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_by_its_path_alone(tmp_path):
     export(tmp_path / "data")
     run = segzoo.train(

@@ -257,6 +257,7 @@ def test_the_data_set_keeps_what_data_sets_promise(tmp_path):
     pickle.loads(pickle.dumps(opened(tmp_path)))[0]
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_by_its_path_alone(tmp_path):
     for part in ("train", "val"):
         put(tmp_path / "data", part, "a.png", polygon("cat", SQUARE))

@@ -219,6 +219,7 @@ def test_the_data_set_keeps_what_data_sets_promise(tmp_path):
     pickle.loads(pickle.dumps(opened(tmp_path)))[0]
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_by_its_path_alone(tmp_path):
     put(tmp_path / "data", {f"{number}.png": [square("cat")] for number in range(4)})
     run = segzoo.train(
