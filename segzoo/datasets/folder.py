@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from segzoo.datasets.glance import Glance
     from segzoo.images import Pages
 
-SPLITS = ("train", "val", "test", "all")
 _TWO = ("background", "foreground")
 
 
@@ -102,7 +101,7 @@ class FolderDataset(Pairs):
         pages: str | int | Sequence[int] = "all",
         scale: float = 1.0,
     ) -> None:
-        check_split("a folder", split, SPLITS)
+        check_split("a folder", split)
         naming = Naming(
             images=images,
             masks=masks,

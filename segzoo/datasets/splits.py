@@ -125,13 +125,13 @@ def hundredth_of(name: str) -> int:
     return int.from_bytes(_digest(name)[:8], "big") % 100
 
 
-def check_split(data: str, split: str, known: Sequence[str]) -> None:
+def check_split(data: str, split: str, known: Sequence[str] = (*FOLDERS, "all")) -> None:
     """Raise `OptionError` unless a data set has that part.
 
     Args:
         data: what the data set is called, for the error.
         split: that was asked for.
-        known: that there are.
+        known: that there are; by default ``train``, ``val``, ``test`` and ``all``.
     """
     if split not in known:
         raise OptionError(f"{data} has the splits {', '.join(known)}, not {split!r}")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance
 
 
-SPLITS = ("train", "val", "test", "all")
 #: What the folders are called in Kaggle's archives, and where programs have moved them.
 _IMAGES = ("train_hq", "train", "imgs", "images")
 _MASKS = ("train_masks", "masks")
@@ -51,7 +50,7 @@ def carvana(root: str | os.PathLike[str], split: str = "train", *, scale: float 
     Raises:
         FailureError: the root holds no such data, or a photograph has no mask.
     """
-    check_split("carvana", split, SPLITS)
+    check_split("carvana", split)
     root = Path(root)
     inner = find_root(root, *_MASKS) or root
     images, masks = (_first(inner, names) for names in (_IMAGES, _MASKS))

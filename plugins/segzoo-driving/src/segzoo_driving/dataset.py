@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segzoo.datasets import Pair, Pairs, check_split, find_root, match
+from segzoo.datasets import FOLDERS, Pair, Pairs, check_split, find_root, match
 from segzoo.errors import FailureError
 from segzoo.specs import Recognition
 from segzoo_driving import SCENES
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance
 
 
-SPLITS = ("train", "val", "test", "all")
 _FILMS = ("0001TP_", "0006R0_", "0016E5_", "Seq05VD_")
 
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise folders of SegNet's form by the names of CamVid's four films."""
     for inner in (".", *glance.folders()) if glance.file is None else ():
-        for part in SPLITS[:3]:
+        for part in FOLDERS:
             masks = glance.files("*.png", f"{inner}/{part}annot")
             if masks and masks[0].name.startswith(_FILMS) and glance.has(f"{inner}/{part}"):
                 return Recognition(
@@ -48,14 +47,14 @@ def camvid(root: str | os.PathLike[str], split: str = "train", *, scale: float =
     Raises:
         FailureError: the root holds no such data, or an image has no mask.
     """
-    check_split("camvid", split, SPLITS)
+    check_split("camvid", split)
     root = Path(root)
     folder = find_root(root, "trainannot", "testannot")
     if folder is None:
         raise FailureError(
             f"{root} holds no CamVid data: expected folders train, trainannot, val, valannot, ..."
         )
-    parts = SPLITS[:3] if split == "all" else (split,)
+    parts = tuple(FOLDERS) if split == "all" else (split,)
     return Pairs([pair for part in parts for pair in _pairs(folder, part)], SCENES, scale=scale)
 
 

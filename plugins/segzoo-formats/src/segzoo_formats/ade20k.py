@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 CLASSES = 150
 _NAMES = "objectInfo150.txt"
 
@@ -59,7 +58,7 @@ def ade20k(root: str | os.PathLike[str], split: str = "train", *, scale: float =
         FailureError: the root holds no such data, or a file has no partner.
         OptionError: the split is empty.
     """
-    check_split("ade20k", split, SPLITS)
+    check_split("ade20k", split)
     folder = find_root(Path(root), "annotations")
     if folder is None or not (folder / "images").is_dir():
         raise FailureError(

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 #: Where the parts lie below the archive's folder.
 _INNER = ("", "images", "images/ADE")
 _MASK = "_seg"
@@ -98,7 +97,7 @@ def ade20k_full(
         FailureError: the root holds no such data, or an image has no partner.
         OptionError: the classes must be said, there is none of a name, or the split is empty.
     """
-    check_split("ade20k-full", split, SPLITS)
+    check_split("ade20k-full", split)
     parts = [(part, word) for part, words in FOLDERS.items() for word in words]
     places = [Path(root) / inner for inner in _INNER]
     folder = next((one for one in places if any((one / word).is_dir() for _, word in parts)), places[0])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 #: Name and colour of each class by its id; the first four count for nothing in every use.
 IDS: dict[int, tuple[str, tuple[int, int, int]]] = {
     0: ("unlabeled", (0, 0, 0)),
@@ -146,7 +145,7 @@ def cityscapes(
         FailureError: the root holds no such data, or a file has no partner.
         OptionError: there is no such class, or the split is empty.
     """
-    check_split("cityscapes", split, SPLITS)
+    check_split("cityscapes", split)
     wanted = labels(classes)
     root = Path(root)
     images = _found(root, _IMAGES)

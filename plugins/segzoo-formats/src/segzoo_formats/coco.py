@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-SPLITS = ("train", "val", "test", "all")
 _EMPTY = re.compile(r'"segmentation"\s*:\s*(\[\s*\]|null)')
 _FULL = re.compile(r'"segmentation"\s*:\s*(\[\s*[^\s\]]|\{)')
 
@@ -99,7 +98,7 @@ def coco(
         FailureError: there is no such file, it is none of COCO's or has no masks, or images are missing.
         OptionError: there is no such category, the split is empty, or several files may be meant.
     """
-    check_split("coco", split, SPLITS)
+    check_split("coco", split)
     root = Path(root)
     files = chosen_files(Glance(root), annotations)
     folder = _folder(root)

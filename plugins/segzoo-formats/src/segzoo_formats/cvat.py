@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: Shapes that cover pixels, with what says where they lie.
 _DRAWN = {
     "polygon": ("points",),
@@ -128,7 +127,7 @@ def cvat(
             missing.
         OptionError: a class is not listed, or the split is empty.
     """
-    check_split("cvat", split, SPLITS)
+    check_split("cvat", split)
     root = Path(root)
     folder = root.parent if root.is_file() else root
     files = [_File(path) for path in _files(root, annotations)]

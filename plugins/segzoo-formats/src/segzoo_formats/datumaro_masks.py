@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 _META = "dataset_meta.json"
 
 
@@ -60,7 +59,7 @@ def datumaro_masks(root: str | os.PathLike[str], split: str = "train", *, scale:
         FailureError: there is no such file, it does not name classes, or a file has no partner.
         OptionError: the split is empty.
     """
-    check_split("datumaro-masks", split, SPLITS)
+    check_split("datumaro-masks", split)
     folder = Path(root)
     said = _read(folder / _META)
     found = find_pairs(folder)

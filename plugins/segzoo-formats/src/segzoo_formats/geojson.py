@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance
     from segzoo.interfaces import GeoReference, Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: The system of files that name none, by RFC 7946: longitude and latitude.
 _DEGREES = "EPSG:4326"
 #: The class of polygons where no property says one.
@@ -120,7 +119,7 @@ def geojson(
             another system and pyproj is missing.
         OptionError: no polygon has the property, a class is in no file, or the split is empty.
     """
-    check_split("geojson", split, SPLITS)
+    check_split("geojson", split)
     root = Path(root)
     folder = root.parent if root.is_file() else root
     paths = [root] if root.is_file() else _files(root)

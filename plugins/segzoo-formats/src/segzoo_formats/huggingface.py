@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
     from segzoo_formats.lookup import Lookup
 
-SPLITS = ("train", "val", "test", "all")
 #: What columns of images and of masks are called; the first of images that is there counts.
 _IMAGES = ("image", "images", "img", "pixel_values", "photo", "picture", "input")
 _MASKS = (
@@ -131,7 +130,7 @@ def huggingface(
         FailureError: there is no such data set, or it cannot be fetched.
         OptionError: it is not clear which columns are meant, or the split is empty.
     """
-    check_split("huggingface", split, SPLITS)
+    check_split("huggingface", split)
     if root is None:
         raise OptionError("say which data set of the Hub: --data hf:org/name, or --root for a folder")
     source = _Source(str(root), config)

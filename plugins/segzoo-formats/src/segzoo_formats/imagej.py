@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: What begins a ``.roi`` file.
 _MAGIC = b"Iout"
 #: Bytes of one region.
@@ -118,7 +117,7 @@ def imagej(
         FailureError: there are no regions, a file is damaged, or it is not clear which image it belongs to.
         OptionError: a class is in no file, or the split is empty.
     """
-    check_split("imagej", split, SPLITS)
+    check_split("imagej", split)
     check_choice("label", label, ("", "name", "group"))
     root = Path(root)
     folder = root.parent if root.is_file() else root

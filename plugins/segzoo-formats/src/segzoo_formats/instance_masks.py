@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 #: What folders of masks are called.
 _FOLDERS = ("annotations", "masks", "instances", "instance_masks", "objects", "labels")
 _OBJECT = re.compile(r"(?P<label>.+)_(?P<number>\d+)")
@@ -105,7 +104,7 @@ def instance_masks(
         FailureError: there are no such files, or a mask has no image.
         OptionError: there is no such class, or the split is empty.
     """
-    check_split("instance-masks", split, SPLITS)
+    check_split("instance-masks", split)
     root = Path(root)
     found = [one for place in _places(root) for one in _read(place, root)]
     if not any(objects for _, _, objects in found):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 _IMAGES = "training/image_2"
 #: Folders of masks, with what their values are divided by: those of ``instance`` number the objects too.
 _MASKS = {"training/semantic": 0, "training/instance": 256}
@@ -60,7 +59,7 @@ def kitti(
         FailureError: the root holds no such data, or a file has no partner.
         OptionError: there is no such class, or the split is empty.
     """
-    check_split("kitti-semantic", split, SPLITS)
+    check_split("kitti-semantic", split)
     folder = find_root(Path(root), *_MASKS)
     if folder is None or not (folder / _IMAGES).is_dir():
         raise FailureError(f"{root} holds no masks of KITTI: expected {_IMAGES} and training/semantic")

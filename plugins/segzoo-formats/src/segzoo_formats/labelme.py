@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import ImageInfo, Remark
 
-SPLITS = ("train", "val", "test", "all")
 IGNORED, BACKGROUND = "__ignore__", "_background_"
 #: Pixels across a point, and across a line.
 _WIDTH = 10
@@ -133,7 +132,7 @@ def labelme(
         FailureError: there are no such files, images are missing, or ``labels.txt`` lacks a label.
         OptionError: a class is in no file, there are no labels at all, or the split is empty.
     """
-    check_split("labelme", split, SPLITS)
+    check_split("labelme", split)
     root = Path(root)
     folder = root.parent if root.is_file() else root
     paths = [root] if root.is_file() else files_of(folder, ".json")

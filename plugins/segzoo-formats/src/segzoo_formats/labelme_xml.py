@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Patch
     from segzoo.interfaces import Remark
 
-SPLITS = ("train", "val", "test", "all")
 _OBJECT = re.compile(r"<(?:polygon|segm|pt|imagesize)\b")
 
 
@@ -101,7 +100,7 @@ def labelme_xml(
         FailureError: there are no such files, one is damaged, or images are missing.
         OptionError: a class is in no file, there are no objects, or the split is empty.
     """
-    check_split("labelme-xml", split, SPLITS)
+    check_split("labelme-xml", split)
     root = Path(root)
     folder = root.parent if root.is_file() else root
     paths = [root] if root.is_file() else [path for path in files_of(root, ".xml") if _is_ours(begins(path))]

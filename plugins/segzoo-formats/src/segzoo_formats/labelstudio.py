@@ -72,7 +72,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Patch, Shape
     from segzoo.interfaces import ImageInfo, Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: What a shape is recognised by, among the keys of its value.
 _SHAPES = {
     "rle": "brush",
@@ -150,7 +149,7 @@ def labelstudio(
         FailureError: a file is damaged or names no images, two tasks are of one image, or images are missing.
         OptionError: a class is in no file, there are no regions, or the split is empty.
     """
-    check_split("labelstudio", split, SPLITS)
+    check_split("labelstudio", split)
     check_flags(predictions=predictions)
     root = Path(root)
     folder = root.parent if root.is_file() else root

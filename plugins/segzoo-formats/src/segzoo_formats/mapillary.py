@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 #: Configurations, newest first, with the folder of their masks in each part.
 _VERSIONS = {"2.0": ("config_v2.0.json", "v2.0/labels"), "1.2": ("config_v1.2.json", "v1.2/labels")}
 _OLDEST = ("config.json", "labels")
@@ -70,7 +69,7 @@ def mapillary(
         FailureError: the root holds no such data, or a file has no partner.
         OptionError: the split is empty.
     """
-    check_split("mapillary-vistas", split, SPLITS)
+    check_split("mapillary-vistas", split)
     root, known = Path(root), {**_VERSIONS, "1.1": _OLDEST}
     if version and str(version) not in known:
         raise OptionError(f"version must be {', '.join(known)}, got {version!r}")

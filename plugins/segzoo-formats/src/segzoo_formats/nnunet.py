@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 _FILE, _DIVISION, _IGNORE = "dataset.json", "splits_final.json", "ignore"
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -59,7 +58,7 @@ def nnunet(
         FailureError: there are no such folders, labels are regions of several values, or files are missing.
         OptionError: there is no such label or fold, or the split is empty.
     """
-    check_split("nnunet", split, SPLITS)
+    check_split("nnunet", split)
     folder = Path(root) if Path(root).is_dir() else Path(root).parent
     data = read_json(folder / _FILE)
     said = _Said.of(folder / _FILE, data)

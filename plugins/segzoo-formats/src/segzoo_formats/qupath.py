@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance
     from segzoo.interfaces import Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: Kinds of objects that QuPath has; the empty word takes annotations, or all where there are none.
 _KINDS = ("", "all", "annotation", "detection", "cell", "tile", "tmaCore")
 _OURS = re.compile(r'"(?:objectType|object_type|isLocked|nucleusGeometry)"')
@@ -127,7 +126,7 @@ def qupath(
         OptionError: the objects have neither classification nor name, a class is in no file, or the split is
             empty.
     """
-    check_split("qupath", split, SPLITS)
+    check_split("qupath", split)
     check_choice("objects", objects, _KINDS)
     root = Path(root)
     folder = root.parent if root.is_file() else root

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 _TABLE, _MASK = "_classes.csv", "_mask"
 #: Lines of a table that are looked into to recognise it.
 _LOOK = 300
@@ -51,7 +50,7 @@ def roboflow_masks(
         FailureError: there are no such folders, an image has no mask, or the folders name other classes.
         OptionError: there is no such class, or the split is empty.
     """
-    check_split("roboflow-masks", split, SPLITS)
+    check_split("roboflow-masks", split)
     folder = Path(root) if Path(root).is_dir() else Path(root).parent
     places = _places(folder)
     tables = [place / _TABLE for place in places if (place / _TABLE).is_file()]

@@ -95,7 +95,7 @@ def supervisely(
         FailureError: it is no such project, a file is damaged, or images are missing.
         OptionError: there is no such class, or the split is empty.
     """
-    check_split("supervisely", split, SPLITS)
+    check_split("supervisely", split)
     project = Path(root) if Path(root).is_dir() else Path(root).parent
     folders = _datasets(project)
     if not folders:

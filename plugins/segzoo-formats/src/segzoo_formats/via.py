@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Shape
     from segzoo.interfaces import Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: Name of the only class, where regions have no attributes.
 _OBJECT = "object"
 #: Characters of a cell, which holds all corners of a region.
@@ -97,7 +96,7 @@ def via(
         FailureError: there is no such file, it is damaged, or images are missing.
         OptionError: it is not clear which attribute is meant, a class is not there, or the split is empty.
     """
-    check_split("via", split, SPLITS)
+    check_split("via", split)
     root = Path(root)
     folder = root.parent if root.is_file() else root
     entries = [one for path in _files(root, annotations) for one in _entries(path)]

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance
     from segzoo.labels import Colour
 
-SPLITS = ("train", "val", "test", "all")
 #: Folders of masks; labelme wrote arrays into the second one, and pictures into the first.
 _MASKS = ("SegmentationClassPNG", "SegmentationClass")
 _IMAGES, _LISTS = "JPEGImages", "ImageSets/Segmentation"
@@ -147,7 +146,7 @@ def voc_masks(
         FailureError: the folders are not there, or a list names an image that has no file or no mask.
         OptionError: the split is empty, or it is not clear what the masks' colours mean.
     """
-    check_split("voc-masks", split, SPLITS)
+    check_split("voc-masks", split)
     folder = find_root(Path(root), *_MASKS)
     if folder is None or not ((folder / _IMAGES).is_dir() or (folder / _LABEL_MAP).is_file()):
         raise FailureError(f"{root} needs folders {_IMAGES} and SegmentationClass, as Pascal VOC has them")

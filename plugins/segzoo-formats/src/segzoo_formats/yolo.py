@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance, Patch
     from segzoo.interfaces import Remark
 
-SPLITS = ("train", "val", "test", "all")
 #: Files that name the classes, one a line, where no YAML file does.
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/obj.names")
 _YAML, _DARKNET = (".yaml", ".yml"), ".data"
@@ -93,7 +92,7 @@ def yolo(
         FailureError: there are no such files, no label file lies where it should, or all objects are boxes.
         OptionError: there is no such class, the split is empty, or several YAML files describe data.
     """
-    check_split("yolo", split, SPLITS)
+    check_split("yolo", split)
     project = _project(Path(root))
     found = _found(project, split)
     if project.masks:

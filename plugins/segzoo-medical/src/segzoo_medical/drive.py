@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
-
 
 def recognise(glance: Glance) -> Recognition | None:
     """Recognise ``training`` or ``test`` with images, vessels and fields of view in DRIVE's folders."""
@@ -52,7 +50,7 @@ def drive(
         FailureError: the root holds no such data, or a file is missing.
         OptionError: there is no such observer of that part.
     """
-    check_split("drive", split, SPLITS)
+    check_split("drive", split)
     if observer not in (1, 2) or (observer == 2 and split != "test"):
         raise OptionError(f"observer must be 1, or 2 with split='test', got {observer!r} with {split!r}")
     root = Path(root)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
-SPLITS = ("train", "val", "test", "all")
 _FOLDS = 5
 _IMAGES, _MASKS = "train-volume.tif", "train-labels.tif"
 
@@ -60,7 +59,7 @@ def isbi2012(
         FailureError: the root holds no such data.
         OptionError: there is no such fold.
     """
-    check_split("isbi2012", split, SPLITS)
+    check_split("isbi2012", split)
     if folds not in ("contiguous", "shuffled"):
         raise OptionError(f"folds must be contiguous or shuffled, got {folds!r}")
     if fold not in range(_FOLDS):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from segzoo.datasets import Glance
 
 
-SPLITS = ("train", "val", "test", "all")
 _PARTS = ("training", "test")
 
 
@@ -50,7 +49,7 @@ def neu_seg(root: str | os.PathLike[str], split: str = "train", *, scale: float 
     Raises:
         FailureError: the root holds no such data, or an image has no mask in its part.
     """
-    check_split("neu-seg", split, SPLITS)
+    check_split("neu-seg", split)
     root = Path(root)
     folder = find_root(root, "annotations")
     if folder is None:
