@@ -27,7 +27,7 @@ from segzoo.images import read
 from segzoo.images.reading import upright
 from segzoo.labels import colour_number, packed, read_mask
 from segzoo.printing import command_line, printable
-from segzoo.specs import Labels
+from segzoo.specs import VOC_VOID, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from segzoo.data_check.survey import Look
     from segzoo.datasets.pairing import Pairing
 
-_VOID_COLOUR = (224, 224, 192)
 LIST = "REPAIRS.txt"
 
 
@@ -235,7 +234,7 @@ def indexed(mask: Image.Image, meaning: Meaning) -> Image.Image:
     colours: list[Any] = [(0, 0, 0)] * 256
     palette = meaning.colours or Labels(classes=meaning.names).colours
     colours[: len(palette)] = palette
-    colours[VOID] = _VOID_COLOUR
+    colours[VOID] = VOC_VOID
     mask.putpalette([value for colour in colours for value in colour])
     return mask
 

@@ -22,6 +22,7 @@ from segzoo.options import as_word, many
 from segzoo.prediction.outputs.coco import CocoWriter, category_ids, coco_annotation, patch_runs
 from segzoo.prediction.outputs.outlines import outline_regions
 from segzoo.prediction.outputs.yolo import data_yaml, label_lines
+from segzoo.specs import VOC_VOID, voc_colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 #: The value in masks of what counts for nothing.
 _VOID = 255
 #: Its colour, which is Pascal VOC's.
-_VOID_COLOUR = [224, 224, 192]
+_VOID_COLOUR = list(VOC_VOID)
 #: Suffixes of images that Ultralytics reads.
 _ULTRALYTICS = (".bmp", ".jpeg", ".jpg", ".jp2", ".mpo", ".png", ".tif", ".tiff", ".webp")
 #: Values of an 8-bit mask that may stand for classes.
@@ -389,12 +390,8 @@ def _png(mask: NDArray[Any], labels: Labels | None = None) -> bytes:
 
 def _voc_png(mask: NDArray[np.uint8]) -> bytes:
     """Return a mask in Pascal VOC's colours, which spread the bits of the value over red, green and blue."""
-    file, values = BytesIO(), np.arange(256)
-    colours = np.zeros((256, 3), np.int64)
-    for place in range(3):
-        for channel in range(3):
-            colours[:, channel] |= (values >> (3 * place + channel) & 1) << (7 - place)
-    _with_palette(mask, colours.ravel().tolist()).save(file, "PNG")
+    file, colours = BytesIO(), [level for value in range(256) for level in voc_colour(value)]
+    _with_palette(mask, colours).save(file, "PNG")
     return file.getvalue()
 
 

@@ -13,6 +13,7 @@ from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpe
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
     IGNORED,
+    VOC_VOID,
     BandStatistics,
     Intensity,
     Labels,
@@ -23,6 +24,7 @@ from segzoo.specs.pictures import (
     numbered_labels,
     parse_bands,
     parse_intensity,
+    voc_colour,
 )
 from segzoo.specs.prediction import EngineSpec, OutputSpec
 from segzoo.specs.readers import ReaderSpec
@@ -32,6 +34,7 @@ from segzoo.specs.weights import WeightsSpec
 __all__ = [
     "DEFAULT_PALETTE",
     "IGNORED",
+    "VOC_VOID",
     "Archive",
     "AugmentationSpec",
     "BandStatistics",
@@ -63,6 +66,7 @@ __all__ = [
     "numbered_labels",
     "parse_bands",
     "parse_intensity",
+    "voc_colour",
 ]
 
 #: Every kind of spec, in the order in which commands show them; its hook is ``segzoo_`` and its plural.

@@ -440,6 +440,21 @@ def _colour(index: int) -> tuple[int, int, int]:
     return (index * 97 % 206 + 50, (index * 167 + turn) % 206 + 50, (index * 59 + turn // 206) % 206 + 50)
 
 
+#: Pascal VOC's colour for pixels that count for nothing, which is that of value 255 in its palette.
+VOC_VOID = (224, 224, 192)
+
+
+def voc_colour(index: int) -> tuple[int, int, int]:
+    """Return the colour that Pascal VOC's palette gives to a value from 0 to 255.
+
+    The bits of the value go to red, green and blue in turn, the lowest to the highest bits of the colour.
+    """
+    red, green, blue = (
+        sum((index >> (3 * place + band) & 1) << (7 - place) for place in range(3)) for band in range(3)
+    )
+    return red, green, blue
+
+
 def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
     """Return labels for a network whose classes have no names.
 

@@ -12,8 +12,9 @@ from PIL import Image
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, OptionError
 from segzoo.recognition import chosen, recognise
+from segzoo.specs import voc_colour
 from segzoo.testing import check_dataset
-from segzoo_formats.labelmap import read_label_map, voc_colour
+from segzoo_formats.labelmap import read_label_map
 
 SIZE = (6, 8)
 MASK = np.array([[0] * 8, [1] * 8, [2] * 8, [255] * 8, [0] * 8, [1] * 8], np.uint8)

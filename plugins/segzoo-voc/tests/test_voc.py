@@ -13,8 +13,9 @@ from segzoo import zoo
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.recognition import recognise
+from segzoo.specs import VOC_VOID
 from segzoo.testing import check_dataset
-from segzoo_voc.labels import VOC, VOID
+from segzoo_voc.labels import VOC
 
 VALUES = np.array([[0, 15, 255, 20]], np.uint8)
 NAMES = [f"2007_{number:06}" for number in range(10)]
@@ -37,7 +38,7 @@ def test_the_palette_is_vocs():
     assert VOC.palette[:3] == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
     assert VOC.palette[15] == (192, 128, 128)
     assert VOC.palette[20] == (0, 64, 128)
-    assert VOID == (224, 224, 192)
+    assert VOC_VOID == (224, 224, 192)
 
 
 @pytest.mark.parametrize("inner", ["", "VOC2012", "VOCdevkit/VOC2012"])
@@ -53,7 +54,7 @@ def test_lists_say_the_parts_and_255_counts_for_nothing(tmp_path, inner):
 
 def test_masks_saved_in_colours_are_read(tmp_path):
     write(tmp_path, NAMES[:1], {"train": NAMES[:1]})
-    colours = [[VOC.palette[0], VOC.palette[15], VOID, VOC.palette[20]]]
+    colours = [[VOC.palette[0], VOC.palette[15], VOC_VOID, VOC.palette[20]]]
     Image.fromarray(np.array(colours, np.uint8)).save(tmp_path / f"SegmentationClass/{NAMES[0]}.png")
     assert open_dataset("voc", root=tmp_path)[0].mask.tolist() == VALUES.tolist()
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import segzoo.json_text as json_text
 from segzoo.datasets import Pairs, check_split, find_pairs, listed
 from segzoo.errors import FailureError, OptionError
-from segzoo.specs import Labels, Recognition
-from segzoo_formats.labelmap import LabelMap, voc_colour
+from segzoo.specs import Labels, Recognition, voc_colour
+from segzoo_formats.labelmap import LabelMap
 from segzoo_formats.search import name_remarks, unwrapped
 from segzoo_formats.values import distinct
 

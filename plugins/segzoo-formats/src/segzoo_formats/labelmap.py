@@ -15,7 +15,7 @@ from segzoo.datasets import lines_of, many, read_words
 from segzoo.errors import FailureError, MaskError
 from segzoo.images import open_image
 from segzoo.labels import to_classes
-from segzoo.specs import Labels
+from segzoo.specs import VOC_VOID, Labels, voc_colour
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from segzoo.labels import Colour
 
-#: The colour of what counts for nothing in Pascal VOC's masks.
-VOID: Colour = (224, 224, 192)
 #: What tools call the background, and what counts for nothing.
 BACKGROUND, IGNORED = ("background", "_background_"), ("__ignore__",)
 
@@ -43,7 +41,7 @@ class LabelMap:
     """
 
     labels: Labels
-    ignored: Colour = VOID
+    ignored: Colour = VOC_VOID
     colours: tuple[Colour, ...] = ()
 
     def decode(self, values: NDArray[Any], where: str) -> NDArray[Any]:
@@ -66,17 +64,6 @@ class LabelMap:
                 )
             values = palette[values]
         return to_classes(values, self.labels, where, ignore_colour=self.ignored)
-
-
-def voc_colour(index: int) -> Colour:
-    """Return the colour that Pascal VOC's palette gives to a value from 0 to 255.
-
-    The bits of the value go to red, green and blue in turn, the lowest to the highest bits of the colour.
-    """
-    red, green, blue = (
-        sum((index >> (3 * place + band) & 1) << (7 - place) for place in range(3)) for band in range(3)
-    )
-    return red, green, blue
 
 
 def read_label_map(path: Path) -> LabelMap:
@@ -129,8 +116,8 @@ def _label_map(path: Path, colours: dict[str, Colour]) -> LabelMap:
                 f"{path}: the classes {shared[colour]!r} and {name!r} have one colour, {colour}"
             )
         shared[colour] = name
-    ignored = next((name for name, colour in colours.items() if colour == VOID or name in IGNORED), None)
-    void = colours.pop(ignored) if ignored is not None else VOID
+    ignored = next((name for name, colour in colours.items() if colour == VOC_VOID or name in IGNORED), None)
+    void = colours.pop(ignored) if ignored is not None else VOC_VOID
     background = next((name for name in colours if name.lower() in BACKGROUND), None)
     if background is None:
         background = next((name for name, colour in colours.items() if colour == (0, 0, 0)), "background")

@@ -38,8 +38,8 @@ from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.images import without_suffix
 from segzoo.interfaces import Remark
 from segzoo.labels import colour_number, packed, read_mask
-from segzoo.specs import Labels, Recognition
-from segzoo_formats.labelmap import BACKGROUND, IGNORED, VOID, read_label_map, voc_colour
+from segzoo.specs import VOC_VOID, Labels, Recognition, voc_colour
+from segzoo_formats.labelmap import BACKGROUND, IGNORED, read_label_map
 from segzoo_formats.search import counted, name_remarks
 
 if TYPE_CHECKING:
@@ -285,12 +285,12 @@ def _meaning(folder: Path, classes: Sequence[str] | str, masks: Sequence[Path]) 
         )
     if not names:
         names = ["background", *(f"class {value}" for value in range(1, max(count, 2)))]
-        return _Meaning(_labels(names, True), VOID, remarks=(_unnamed(folder, len(names)),))
+        return _Meaning(_labels(names, True), VOC_VOID, remarks=(_unnamed(folder, len(names)),))
     if names[0].lower() not in BACKGROUND and (count == len(names) + 1 or len(names) == 1):
         names = ["background", *names]
     behind = names[0].lower() in BACKGROUND
     labels = _labels(["background", *names[1:]] if behind else names, behind or bool(classes))
-    return _Meaning(labels, VOID, remarks=tuple(name_remarks(labels.classes)))
+    return _Meaning(labels, VOC_VOID, remarks=tuple(name_remarks(labels.classes)))
 
 
 def _labels(names: Sequence[str], background: bool) -> Labels:

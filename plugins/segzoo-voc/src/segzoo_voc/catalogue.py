@@ -7,28 +7,16 @@ and convert them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from segzoo.specs import Labels, Preprocessing, Resize, WeightsSpec
+from segzoo.specs import Preprocessing, Resize, WeightsSpec
+from segzoo_voc.labels import VOC as CLASSES
 
 _HOME = "https://github.com/bubbliiiing/unet-pytorch"
 
-_VOC_CLASSES = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
-    "person pottedplant sheep sofa train tvmonitor"
-)
-
-
-def _voc_colour(index: int) -> tuple[int, int, int]:
-    """Return VOC's colour of a class: the index's bits, by threes, are the high bits of red, green, blue."""
-    red, green, blue = (
-        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)
-    )
-    return red, green, blue
-
-
-#: The 21 classes of Pascal VOC with the colours of its own masks.
-VOC = Labels(classes=tuple(_VOC_CLASSES.split()), palette=tuple(_voc_colour(index) for index in range(21)))
+#: What weights give: the classes of Pascal VOC, none of which is ignored.
+VOC = replace(CLASSES, ignore_index=None)
 
 
 def _weights(

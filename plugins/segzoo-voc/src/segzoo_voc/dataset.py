@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import Pair, Pairs, check_split, find_root
 from segzoo.errors import FailureError, OptionError
-from segzoo.specs import Recognition
-from segzoo_voc.labels import VOC, VOID
+from segzoo.specs import VOC_VOID, Recognition
+from segzoo_voc.labels import VOC
 from segzoo_voc.sbd import SBD
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _of_another_year(folder: Path, year: int) -> bool:
 def _opened(folder: Path, names: Sequence[str], masks: Path, scale: float) -> Pairs:
     pairs = [Pair(name, folder / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in names]
     _check_there(pairs)
-    return Pairs(pairs, VOC, scale=scale, ignore_colour=VOID)
+    return Pairs(pairs, VOC, scale=scale, ignore_colour=VOC_VOID)
 
 
 def _names(folder: Path, split: str) -> list[str]:
