@@ -29,12 +29,13 @@ if TYPE_CHECKING:
         list_weights,
     )
     from segzoo.prediction import Predictor, Segmentation, predict
-    from segzoo.segmenter import Segmenter
+    from segzoo.segmenter import Adapted, Segmenter
     from segzoo.training import train
     from segzoo.weights import load, push, save
     from segzoo.weights.conversion import convert
 
 _WHERE = {
+    "Adapted": "segzoo.segmenter",
     "Predictor": "segzoo.prediction",
     "Segmentation": "segzoo.prediction",
     "Segmenter": "segzoo.segmenter",
@@ -64,6 +65,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Adapted",
     "Predictor",
     "Segmentation",
     "Segmenter",

@@ -77,7 +77,10 @@ def plan(
         num_classes=num_classes,
         in_channels=in_channels,
         options={key: value for key, value in options.items() if key in _SEGMENTER_OPTIONS},
-        encoder=_plan_part(pair.encoder, encoder, preset.encoder_options if preset else {}, options),
+        encoder={
+            **_granted(pair),
+            **_plan_part(pair.encoder, encoder, preset.encoder_options if preset else {}, options),
+        },
         decoder=_plan_part(pair.decoder, decoder, preset.decoder_options if preset else {}, options),
         requires=_versions(pair.decoder.owner, pair.encoder.owner),
     )
@@ -183,6 +186,13 @@ def _plan_part(
         _check_options(choice, takes, f"{entry.spec.kind} {entry.full_name!r}")
         options.update(choice)
     return options
+
+
+def _granted(pair: zoo.Pair) -> dict[str, Any]:
+    """Return the options with which an encoder does what the decoder wants of it, as far as it can."""
+    wishes, encoder = pair.decoder.spec.encoder_options, pair.encoder.spec
+    granted = getattr(resolve(encoder.factory), "granted", None) if wishes else None
+    return {} if granted is None else dict(granted(wishes, **encoder.options))
 
 
 def _plan_model(

@@ -36,6 +36,9 @@ class Encoder(Protocol):
         multiple (int): what sides must be multiples of, where that is not the coarsest stride.
         border (int): pixels of the image's height (and width) that its valid convolutions consume. Until
             version 0.1 it was called ``eats``, which still works and warns.
+
+    Its factory may have a method ``granted(wishes, **options)`` that returns those of a decoder's wishes
+    (`segzoo.specs.DecoderSpec.encoder_options`) that an encoder of these options can fulfil, as options.
     """
 
     channels: tuple[int, ...]
@@ -56,6 +59,7 @@ class Decoder(Protocol):
 
     Optional attributes:
         any_size, border: as in `Encoder`; `border` in pixels of the map, times ``stride``.
+        align_corners (bool): whether the corners of logits and image are aligned where logits are resized.
         side_channels (tuple[int, ...]): channels of the maps that deep supervision adds.
         side_features (method): features to the list of side maps, coarsest idea first, the last
             being what calling the decoder returns.

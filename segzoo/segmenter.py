@@ -25,80 +25,62 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
 
 
-class Segmenter(nn.Module):
-    """An encoder, a decoder and a 1x1 head.
+class AnySize(nn.Module):
+    """A network that takes images of every size, around one that does not: it pads, resizes and crops.
 
     Args:
-        encoder: a module as `segzoo.interfaces.Encoder` describes.
-        decoder: a module as `segzoo.interfaces.Decoder` describes, built for that encoder.
-        num_classes: channels of the logits; 1 means two classes told apart by a sigmoid.
-        mirror: whether a network of valid convolutions mirrors its image to give logits of the
-            image's size; without, it is the bare network (572 in, 388 out).
+        multiple: what the sides of the images must be multiples of; 1 where every size is taken.
+        coarsest: stride of its coarsest map, of which there must be two pixels to learn from.
+        borders: pixels of height (and width) that valid convolutions of encoder and decoder consume.
+        resized: whether its logits may have another size than its images, to which they are then resized.
+        align_corners: whether corners are aligned when logits are resized.
     """
 
     #: How the model was made and how it predicts; `segzoo.create` and `segzoo.load` set it.
     segzoo_config: ModelConfig
 
-    def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, *, num_classes: int, mirror: bool = True
-    ) -> None:
-        super().__init__()
-        check_positive(num_classes=num_classes)
-        parts = cast("Any", (encoder, decoder))
-        self.encoder, self.decoder = encoder, decoder
-        self.head = nn.Conv2d(parts[1].out_channels, num_classes, 1)
-        self.side_heads = nn.ModuleList(
-            nn.Conv2d(channels, num_classes, 1) for channels in getattr(decoder, "side_channels", ())
-        )
-        check_flags(mirror=mirror)
-        self.mirror = mirror
-        self._borders = tuple(map(border_of, parts))
-        coarsest: int = parts[0].strides[-1]
-        flexible = all(getattr(part, "any_size", False) for part in parts) and not any(self._borders)
-        self._multiple = 1 if flexible else int(getattr(encoder, "multiple", coarsest))
-        self._coarsest = coarsest
-        self._lone_value_fails = any(isinstance(m, nn.GroupNorm | nn.InstanceNorm2d) for m in self.modules())
-        # Without a skip at stride 1, a map of an odd image comes out a pixel too large or too small.
-        self._resized = parts[1].stride > 1 or (flexible and parts[0].strides[0] > 1)
+    mirror = True
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``."""
-        padded = self._pad(images)
-        return self._restore(self.head(self.decoder(self.encoder(padded))), images, padded)
+    def _takes(
+        self,
+        *,
+        multiple: int,
+        coarsest: int,
+        borders: tuple[int, ...] = (0, 0),
+        resized: bool,
+        align_corners: bool = False,
+    ) -> None:
+        """Set what the network takes, once its parts are there."""
+        self._multiple, self._coarsest, self._borders = multiple, coarsest, borders
+        self._resized, self._align_corners = resized, align_corners
+        self._lone_value_fails = any(isinstance(m, nn.GroupNorm | nn.InstanceNorm2d) for m in self.modules())
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+        raise NotImplementedError
 
     def extra_repr(self) -> str:
         """Return what ``repr`` says of the whole network before it lists its parts."""
         config: ModelConfig | None = getattr(self, "segzoo_config", None)
         name = f"{config.architecture.name}, " if config else ""
         count = sum(parameter.numel() for parameter in self.parameters())
-        logits = self.head.out_channels
+        logits = self.num_logits
         return f"{name}{logits} logit{'s' if logits != 1 else ''}, {count:,} parameters"
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: what the model is, what it expects, and what it reaches."""
         from segzoo.notebooks import model_html
 
-        first = self.head.weight
+        first = next(self.parameters())
         return model_html(
             type(self).__name__,
             parameters=sum(parameter.numel() for parameter in self.parameters()),
-            logits=self.head.out_channels,
+            logits=self.num_logits,
             stride=self._coarsest,
             where=f"{str(first.dtype).removeprefix('torch.')} on {first.device}",
             config=getattr(self, "segzoo_config", None),
         )
-
-    def side_logits(self, images: Tensor) -> list[Tensor]:
-        """Return the logits of every head, as deep supervision trains them; `forward`'s come last.
-
-        A model without deep supervision returns the one that `forward` does.
-        """
-        if not len(self.side_heads):
-            return [self(images)]
-        padded = self._pad(images)
-        maps = cast("Any", self.decoder).side_features(self.encoder(padded))
-        heads = (*self.side_heads, self.head)
-        return [self._restore(head(one), images, padded) for head, one in zip(heads, maps, strict=True)]
 
     def _pad(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -138,8 +120,113 @@ class Segmenter(nn.Module):
 
     def _restore(self, logits: Tensor, images: Tensor, padded: Tensor) -> Tensor:
         if self._resized:
-            logits = F.interpolate(logits, padded.shape[-2:], mode="bilinear", align_corners=False)
+            logits = F.interpolate(
+                logits, padded.shape[-2:], mode="bilinear", align_corners=self._align_corners
+            )
         return logits if padded is images else crop(logits, images.shape[-2], images.shape[-1], 0, 0)
+
+
+class Adapted(AnySize):
+    """A network of another library: images ``(N, C, H, W)`` of every size to logits of that size.
+
+    Subclasses say in `logits` how the network is called.
+
+    Args:
+        network: the library's own module.
+        num_classes: channels of its logits.
+        multiple: what the sides of its images must be multiples of; 1 where it takes every size.
+        coarsest: stride of its coarsest map; ``multiple`` where 0.
+        align_corners: whether corners are aligned when logits are resized to the image.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        num_classes: int,
+        multiple: int = 1,
+        coarsest: int = 0,
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes, multiple=multiple)
+        self.network, self._classes = network, num_classes
+        self._takes(
+            multiple=multiple, coarsest=coarsest or multiple, resized=True, align_corners=align_corners
+        )
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+        return self._classes
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return what the network makes of images of a size that it takes, ``(N, num_classes, h, w)``."""
+        return self.network(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``."""
+        padded = self._pad(images)
+        return self._restore(self.logits(padded), images, padded)
+
+
+class Segmenter(AnySize):
+    """An encoder, a decoder and a 1x1 head.
+
+    Args:
+        encoder: a module as `segzoo.interfaces.Encoder` describes.
+        decoder: a module as `segzoo.interfaces.Decoder` describes, built for that encoder.
+        num_classes: channels of the logits; 1 means two classes told apart by a sigmoid.
+        mirror: whether a network of valid convolutions mirrors its image to give logits of the
+            image's size; without, it is the bare network (572 in, 388 out).
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, *, num_classes: int, mirror: bool = True
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes)
+        parts = cast("Any", (encoder, decoder))
+        self.encoder, self.decoder = encoder, decoder
+        self.head = nn.Conv2d(parts[1].out_channels, num_classes, 1)
+        self.side_heads = nn.ModuleList(
+            nn.Conv2d(channels, num_classes, 1) for channels in getattr(decoder, "side_channels", ())
+        )
+        check_flags(mirror=mirror)
+        self.mirror = mirror
+        borders = tuple(map(border_of, parts))
+        coarsest: int = parts[0].strides[-1]
+        flexible = all(getattr(part, "any_size", False) for part in parts) and not any(borders)
+        self._takes(
+            multiple=1 if flexible else int(getattr(encoder, "multiple", coarsest)),
+            coarsest=coarsest,
+            borders=borders,
+            # Without a skip at stride 1, a map of an odd image comes out a pixel too large or too small.
+            resized=parts[1].stride > 1 or (flexible and parts[0].strides[0] > 1),
+            align_corners=getattr(decoder, "align_corners", False),
+        )
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+        return self.head.out_channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``."""
+        padded = self._pad(images)
+        return self._restore(self.head(self.decoder(self.encoder(padded))), images, padded)
+
+    def side_logits(self, images: Tensor) -> list[Tensor]:
+        """Return the logits of every head, as deep supervision trains them; `forward`'s come last.
+
+        A model without deep supervision returns the one that `forward` does.
+        """
+        if not len(self.side_heads):
+            return [self(images)]
+        padded = self._pad(images)
+        maps = cast("Any", self.decoder).side_features(self.encoder(padded))
+        heads = (*self.side_heads, self.head)
+        return [self._restore(head(one), images, padded) for head, one in zip(heads, maps, strict=True)]
 
 
 def border_of(part: object) -> int:

@@ -54,6 +54,9 @@ class DecoderSpec(PartSpec):
         encoder: the encoder of a model that names this decoder alone.
         min_features: how many features it needs at least.
         halving: whether each stride must be twice the one before.
+        encoder_options: what it wants of its encoder, such as ``{"output_stride": 8}`` or
+            ``{"features": "layers"}``. Encoders whose factory has a method ``granted`` are asked which of
+            these they can do; others are built as they are. What a person says comes on top.
     """
 
     kind: ClassVar[str] = "decoder"
@@ -61,6 +64,7 @@ class DecoderSpec(PartSpec):
     encoder: str = "plain"
     min_features: int = 2
     halving: bool = True
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,19 +108,26 @@ class LayoutSpec(PartSpec):
 
     Attributes:
         signature: names of tensors that every file of this layout has and, together, no other.
+        beside: what lies beside the tensors in every file of this layout: keys joined by dots, with or
+            without a value, such as ``"config.model_type"`` or ``"config._model_class=Unet"``.
+        fallback: whether it is for what no other layout converts: one that runs another library's own
+            network is asked after those that convert to networks of segzoo.
         homepage: of the program.
         licence: of the program; that of weights is their owner's to say.
     """
 
     kind: ClassVar[str] = "layout"
 
-    signature: tuple[str, ...]
+    signature: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    fallback: bool = False
     homepage: str = ""
     licence: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.signature, str) or not self.signature:
+        if not self.signature and not self.beside:
             raise UsageError(
-                f"layout {self.name!r} needs a tuple of at least one tensor's name as its signature"
+                f"layout {self.name!r} needs a tuple of at least one tensor's name as its signature, or of a "
+                "key beside the tensors"
             )

@@ -61,7 +61,9 @@ class Checkpoint:
     Attributes:
         tensors: the network's tensors by the program's own names, without wrappers' prefixes; they may
             lie in a mapped file.
-        extras: what else it holds as plain data, such as ``mask_values``, ``epoch``, ``args``, ``config``.
+        extras: what else it holds as plain data, such as ``mask_values``, ``epoch``, ``args``, ``meta``; of a
+            folder ``config`` and, where there is one, ``preprocessor_config``.
+        wrapper: tensors of the module around the network, such as ``mean`` and ``std`` of a Lightning module.
         left_out: what it holds and no network needs, such as an optimizer's state.
         file: name of the file or folder.
         sha256: of the file; of ``model.safetensors`` in a folder.
@@ -70,6 +72,7 @@ class Checkpoint:
 
     tensors: Mapping[str, Tensor]
     extras: Mapping[str, Any] = field(default_factory=dict)
+    wrapper: Mapping[str, Tensor] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     file: str = ""
     sha256: str = ""

@@ -10,6 +10,7 @@ import inspect
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,7 @@ from segzoo.weights.folder import FILES, empty, no_numbers, write
 from segzoo.weights.layouts import one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from segzoo.registry import Entry
     from segzoo.specs import LayoutSpec, Preprocessing
@@ -111,22 +112,41 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
     candidates = _bearing(checkpoint)
     if not candidates:
         raise WeightsError(_unknown(checkpoint, options))
-    fitting, errors = [], []
-    for entry in candidates:
-        try:
-            fitting.append((entry, _converted(entry, checkpoint, options)))
-        except WeightsError as error:
-            errors.append(error)
-    if len(fitting) > 1:
-        names = " or ".join(repr(entry.full_name) for entry, _ in fitting)
-        raise WeightsError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names}")
-    if not fitting:
-        raise errors[0]
-    return fitting[0]
+    errors: list[WeightsError] = []
+    # Networks of another library come last: what becomes one of segzoo's has its engines.
+    for fallback in (False, True):
+        fitting = []
+        for entry in (one for one in candidates if one.spec.fallback is fallback):
+            try:
+                fitting.append((entry, _converted(entry, checkpoint, options)))
+            except WeightsError as error:
+                errors.append(error)
+        if len(fitting) > 1:
+            names = " or ".join(repr(entry.full_name) for entry, _ in fitting)
+            raise WeightsError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names}")
+        if fitting:
+            return fitting[0]
+    raise errors[0]
 
 
 def _bearing(checkpoint: Checkpoint) -> list[Entry[LayoutSpec]]:
-    return [entry for entry in _layouts() if all(name in checkpoint.tensors for name in entry.spec.signature)]
+    return [entry for entry in _layouts() if _bears(checkpoint, entry.spec)]
+
+
+def _bears(checkpoint: Checkpoint, spec: LayoutSpec) -> bool:
+    """Whether a checkpoint has the tensors of a layout's signature, and what lies beside them."""
+    return all(name in checkpoint.tensors for name in spec.signature) and all(
+        _lies_beside(checkpoint.extras, key) for key in spec.beside
+    )
+
+
+def _lies_beside(extras: Any, said: str) -> bool:
+    keys, equals, value = said.partition("=")
+    for key in keys.split("."):
+        if not isinstance(extras, Mapping) or key not in extras:
+            return False
+        extras = extras[key]
+    return not equals or extras == value
 
 
 def _layouts() -> list[Entry[LayoutSpec]]:
