@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segzoo.specs import Preprocessing
+    from segzoo.specs import Preprocessing, Resize
 
 
 class Score(NamedTuple):
@@ -49,17 +49,23 @@ def _interval(ends: Any) -> str:
     return f" [{', '.join(f'{end:.4f}' for end in ends)}]" if numbers else ""
 
 
+def _new_size(resize: Resize) -> str:
+    if resize.mode == "scale":
+        return f"by {resize.scale:g}"
+    if resize.mode in ("stretch", "letterbox"):
+        return f"to {resize.height} x {resize.width} ({resize.mode})"
+    if resize.mode == "bounds":
+        return f"to fit sides of {resize.long} and {resize.short} pixels"
+    most = f" and the other at most {resize.long}" if resize.long else ""
+    return f"so that the shorter side is {resize.short} pixels{most}"
+
+
 def preprocessing_steps(known: Preprocessing) -> str:
     """Return what happens to an image before the network sees it, in a sentence without its full stop."""
     said = {"rgb": "RGB", "bgr": "BGR", "grey": "grey", "any": "as they are stored"}[known.channels]
     steps = [f"Channels are {said}"]
     if known.resize is not None:
-        size = (
-            f"by {known.resize.scale:g}"
-            if known.resize.mode == "scale"
-            else f"to {known.resize.height} x {known.resize.width} ({known.resize.mode})"
-        )
-        steps.append(f"images are resized {size}, {known.resize.interpolation}")
+        steps.append(f"images are resized {_new_size(known.resize)}, {known.resize.interpolation}")
     steps.append("values are divided by 255")
     if known.mean != (0.0,) or known.std != (1.0,):
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))

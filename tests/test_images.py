@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from segzoo.errors import ImageError, OptionError
-from segzoo.images import as_image, normalised, read, read_bytes, read_with_info, resized, to_uint8
+from segzoo.images import as_image, normalised, placed, read, read_bytes, read_with_info, resized, to_uint8
 from segzoo.images.reading import without_alpha
 from segzoo.prediction.tiling import open_rows
 from segzoo.specs import Preprocessing, Resize
@@ -173,6 +173,32 @@ def test_a_letterbox_keeps_proportions_between_bars():
     assert (boxed[:, 16:48] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "resize", "expected"),
+    [
+        ((120, 150), {"mode": "short", "short": 64}, (64, 80)),
+        ((150, 121), {"mode": "short", "short": 64}, (79, 64)),  # 79.3
+        ((120, 150), {"mode": "short", "short": 64, "long": 72}, (58, 72)),
+        ((1, 1), {"mode": "short", "short": 520}, (520, 520)),
+        ((1, 5000), {"mode": "short", "short": 520, "long": 900}, (1, 900)),
+        ((120, 150), {"mode": "bounds", "short": 64, "long": 96}, (64, 80)),
+        ((100, 300), {"mode": "bounds", "short": 64, "long": 96}, (32, 96)),
+        ((300, 100), {"mode": "bounds", "short": 64, "long": 96}, (96, 32)),
+        ((97, 101), {"mode": "bounds", "short": 64, "long": 96}, (64, 67)),  # 66.6
+        ((1, 5000), {"mode": "bounds", "short": 64, "long": 96}, (1, 96)),
+    ],
+)
+def test_the_aspect_is_kept_by_short_and_bounds(size, resize, expected):
+    seen, place = placed(*size, Resize(**resize))
+    assert seen == (place.height, place.width) == expected
+    assert (place.top, place.left) == (0, 0)
+
+
+def test_a_line_of_pixels_is_not_made_a_large_image():
+    with pytest.raises(ImageError, match="1x5000, made 520 pixels on its shorter side, would have 2,600,000"):
+        placed(1, 5000, Resize(mode="short", short=520))
+
+
 def test_resizing_agrees_with_pillow():
     image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     small, _ = resized(image, Resize(mode="stretch", height=20, width=25))
@@ -190,7 +216,8 @@ def test_without_antialiasing_a_pixel_is_sampled_between_its_four_neighbours():
 
 
 def test_impossible_preprocessing_is_refused():
-    for wrong in ({"mode": "scale", "scale": 0.0}, {"mode": "stretch"}, {"mode": "squeeze"}):
+    short = ({"mode": "short"}, {"mode": "bounds", "short": 9}, {"mode": "bounds", "short": 9, "long": 8})
+    for wrong in ({"mode": "scale", "scale": 0.0}, {"mode": "stretch"}, {"mode": "squeeze"}, *short):
         with pytest.raises(OptionError):
             Resize(**wrong)
     with pytest.raises(OptionError, match="std must be above 0"):

@@ -71,6 +71,9 @@ SHAPES = [
     *({"mode": "scale", "scale": scale} for scale in (0.5, 0.31, 0.9, 1.0, 1.7)),
     {"mode": "stretch", "height": 19, "width": 31},
     {"mode": "letterbox", "height": 40, "width": 64},
+    {"mode": "short", "short": 23},
+    {"mode": "short", "short": 23, "long": 60},
+    {"mode": "bounds", "short": 40, "long": 64},
 ]
 
 

@@ -27,7 +27,7 @@ CHOICES = {
     "compile": _YES_NO,
     "device": ("auto", "cpu", "cuda", "mps", "npu"),
     "precision": ("auto", "no", "bf16", "fp16"),
-    "resize.mode": ("letterbox", "scale", "stretch"),
+    "resize.mode": ("bounds", "letterbox", "scale", "short", "stretch"),
     "shard": _YES_NO,
     "supervision": ("mean", "sum"),
     "sync_batchnorm": _YES_NO,

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segzoo.errors import ImageError
+from segzoo.specs.pictures import MOST_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.specs import Preprocessing, Resize
+
+#: How many times the pixels of an image it may be given, where they are more than `MOST_PIXELS`.
+_MOST_ENLARGED = 256
 
 #: Pillow's method for an interpolation of a `Resize`.
 RESAMPLING = {
@@ -83,16 +87,39 @@ def placed(height: int, width: int, resize: Resize | None) -> tuple[tuple[int, i
     """
     if resize is None:
         return (height, width), Placement(0, 0, height, width)
+    rows, columns = _new_size(height, width, resize)
+    if resize.mode != "letterbox":
+        return (rows, columns), Placement(0, 0, rows, columns)
+    top, left = (resize.height - rows) // 2, (resize.width - columns) // 2
+    return (resize.height, resize.width), Placement(top, left, rows, columns)
+
+
+def _new_size(height: int, width: int, resize: Resize) -> tuple[int, int]:
+    """Return rows and columns of a resized image, without bars around it."""
     if resize.mode == "stretch":
-        return (resize.height, resize.width), Placement(0, 0, resize.height, resize.width)
+        return resize.height, resize.width
+    if resize.mode == "short":
+        return _short(height, width, resize)
+    if resize.mode == "bounds":
+        scale = min(resize.long / max(height, width), resize.short / min(height, width))
+        return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
     letterbox = resize.mode == "letterbox"
     scale = min(resize.height / height, resize.width / width) if letterbox else resize.scale
     columns, rows = scaled_size(width, height, scale)
-    new = rows, columns
-    if not letterbox:
-        return new, Placement(0, 0, *new)
-    top, left = (resize.height - new[0]) // 2, (resize.width - new[1]) // 2
-    return (resize.height, resize.width), Placement(top, left, *new)
+    return rows, columns
+
+
+def _short(height: int, width: int, resize: Resize) -> tuple[int, int]:
+    shorter, longer = sorted((height, width))
+    short, long = resize.short, resize.short * longer // shorter
+    if resize.long and long > resize.long:
+        short, long = max(round(resize.long * shorter / longer), 1), resize.long
+    if short * long > max(MOST_PIXELS, _MOST_ENLARGED * height * width):
+        raise ImageError(
+            f"an image of {height}x{width}, made {short} pixels on its shorter side, would have {long:,} on "
+            "the other: crop it, or resize it otherwise"
+        )
+    return (short, long) if height <= width else (long, short)
 
 
 def averages(resize: Resize | None) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Pixels of what images may be stretched to, on a side and in all; larger images are for tiles.
-_LARGEST_SIDE, _MOST_PIXELS = 32_768, 1 << 25
+_LARGEST_SIDE, MOST_PIXELS = 32_768, 1 << 25
 
 #: Largest size of a mean or std: values are divided by 255 before, so that theirs lie about 1.
 _LARGEST_VALUE = 1e6
@@ -25,10 +25,15 @@ class Resize:
     Attributes:
         mode: ``scale`` multiplies both sides by ``scale`` and truncates; ``stretch`` makes the image
             ``height`` x ``width``; ``letterbox`` fits it inside ``height`` x ``width`` on bars of
-            value ``fill``.
+            value ``fill``; ``short`` makes the shorter side ``short`` pixels and truncates the other;
+            ``bounds`` makes the image as large as sides of ``short`` and ``long`` pixels allow, whichever
+            way it lies, and rounds. The last two keep the aspect, without bars.
         scale: what both sides are multiplied by, where that is the mode.
-        height: of the image that the network sees, in the other modes.
-        width: of the image that the network sees, in the other modes.
+        height: of the image that the network sees, with ``stretch`` and ``letterbox``.
+        width: of the image that the network sees, with ``stretch`` and ``letterbox``.
+        short: pixels of the shorter side, with ``short`` and ``bounds``.
+        long: the most pixels of the longer side, with ``short`` and ``bounds``; 0 for any number with
+            ``short``.
         interpolation: how the image is resampled.
         antialias: whether a smaller image averages over what it leaves out, as Pillow does; without,
             it samples, as OpenCV does.
@@ -37,30 +42,35 @@ class Resize:
         fill: 8-bit value of the bars.
     """
 
-    mode: Literal["scale", "stretch", "letterbox"]
+    mode: Literal["scale", "stretch", "letterbox", "short", "bounds"]
     scale: float = 1.0
     height: int = 0
     width: int = 0
+    short: int = 0
+    long: int = 0
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
     antialias: bool = True
     restore: Literal["logits", "probabilities"] = "logits"
     fill: int = 128
 
     def __post_init__(self) -> None:
-        check_choice("mode", self.mode, ("scale", "stretch", "letterbox"))
+        check_choice("mode", self.mode, ("scale", "stretch", "letterbox", "short", "bounds"))
         check_choice("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic"))
         check_choice("restore", self.restore, ("logits", "probabilities"))
         check_number("resize scale", self.scale)
         if not 0 < self.scale <= 16:
             raise OptionError(f"resize scale must lie in (0, 16], got {self.scale}")
         check_integer("resize fill", self.fill, 0, 255)
-        least = 0 if self.mode == "scale" else 1
-        check_integer("resize height", self.height, least, _LARGEST_SIDE)
-        check_integer("resize width", self.width, least, _LARGEST_SIDE)
-        if self.height * self.width > _MOST_PIXELS:
-            raise OptionError(
-                f"resize to {self.height} x {self.width} has more than {_MOST_PIXELS:,} pixels, the most"
-            )
+        framed = self.mode in ("stretch", "letterbox")
+        check_integer("resize height", self.height, framed, _LARGEST_SIDE)
+        check_integer("resize width", self.width, framed, _LARGEST_SIDE)
+        check_integer("resize short", self.short, self.mode in ("short", "bounds"), _LARGEST_SIDE)
+        check_integer("resize long", self.long, self.mode == "bounds", _LARGEST_SIDE)
+        if self.long and self.long < self.short:
+            raise OptionError(f"resize long must be at least short, {self.short}, got {self.long}")
+        rows, columns = (self.height, self.width) if framed else (self.short, self.long or self.short)
+        if rows * columns > MOST_PIXELS:
+            raise OptionError(f"resize to {rows} x {columns} has more than {MOST_PIXELS:,} pixels, the most")
 
 
 @dataclass(frozen=True, kw_only=True)
