@@ -86,8 +86,8 @@ class Recipe:
         mean: of each channel, of values in [0, 1], or one for all; the model's own where empty.
         std: of each channel, likewise.
         resize: how whole images are resized before the network in validation and afterwards, as a
-            `segzoo.specs.Resize` says: ``mode``, ``height``, ``width``, ``short``, ``long``; at their own size
-            where empty.
+            `segzoo.specs.Resize` says: ``mode``, ``height``, ``width``, ``short``, ``long``; at their own
+            size where empty.
         loss: a registered loss.
         loss_options: of the loss, such as ``weights`` of the classes; ``"balanced"`` counts them.
         supervision: whether the losses of a deeply supervised network are averaged or summed.
