@@ -28,7 +28,8 @@ class Encoder(Protocol):
 
     Attributes:
         channels: channels of each feature, finest first.
-        strides: stride of each feature, finest first.
+        strides: stride of each feature, finest first; they repeat where an encoder dilates, or taps layers
+            of one resolution.
 
     Optional attributes:
         any_size (bool): takes sizes that its deepest stride does not divide, and the features of

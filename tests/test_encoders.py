@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import segzoo
 from segzoo import zoo
-from segzoo.encoders.timm import TimmEncoder
+from segzoo.encoders.timm import TimmEncoder, VGGEncoder
 from segzoo.errors import OptionError, PluginError, UnknownNameError, WeightsError
 from segzoo.specs import EncoderSpec
 from segzoo.testing import check_encoder
@@ -61,6 +61,54 @@ def test_features_are_as_deep_as_asked(depth):
 def test_more_features_than_a_backbone_has_are_refused_by_number():
     with pytest.raises(OptionError, match=r"'resnet18' has 5 features, not depth=6"):
         TimmEncoder(backbone="resnet18", depth=6)
+
+
+@pytest.mark.parametrize(
+    ("stride", "strides"), [(8, (2, 4, 8, 8, 8)), (16, (2, 4, 8, 16, 16)), (32, (2, 4, 8, 16, 32))]
+)
+def test_a_dilated_backbone_gives_no_coarser_feature_than_asked(stride, strides):
+    encoder = TimmEncoder(backbone="test_resnet", output_stride=stride)
+    assert (encoder.strides, encoder.multiple) == (strides, stride)
+    assert [feature.shape[-1] for feature in encoder(torch.rand(1, 3, 64, 64))] == [64 // s for s in strides]
+
+
+def test_a_dilated_backbone_has_the_tensors_of_the_plain_one():
+    plain, dilated = (TimmEncoder(backbone="test_resnet", output_stride=stride) for stride in (None, 8))
+    assert {name: t.shape for name, t in plain.state_dict().items()} == {
+        name: t.shape for name, t in dilated.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_depth_counts_dilated_features_too(depth):
+    encoder = TimmEncoder(backbone="test_resnet", output_stride=8, depth=depth)
+    assert encoder.strides == (2, 4, 8, 8)[:depth]
+
+
+@pytest.mark.slow
+def test_dilated_backbones_keep_the_contract_of_encoders():
+    for options in ({"output_stride": 8}, {"output_stride": 16, "any_size": True}):
+        check_encoder("test_resnet", **options)
+        check_encoder("mobilenetv3_small_050", **options)
+
+
+@pytest.mark.parametrize("name", ["vgg11", "swin_tiny_patch4_window7_224", "densenet121"])
+def test_a_backbone_that_cannot_dilate_says_so_and_grants_no_wish(name):
+    with pytest.raises(OptionError, match=rf"'{name}' cannot be dilated to output_stride=8: .*resnet50"):
+        TimmEncoder(backbone=name, output_stride=8)
+    assert TimmEncoder.granted({"output_stride": 8}, backbone=name) == {}
+
+
+def test_a_backbone_that_dilates_grants_the_wish():
+    wishes = {"output_stride": 8, "features": "layers"}
+    assert TimmEncoder.granted(wishes, backbone="test_resnet") == {"output_stride": 8}
+    assert VGGEncoder.granted(wishes, backbone="vgg11") == {}
+
+
+@pytest.mark.parametrize("stride", [4, "8", 8.0, True, [8]])
+def test_strides_that_no_backbone_is_dilated_to_are_refused(stride):
+    with pytest.raises(OptionError, match="output_stride must be 8, 16, 32 or None, got"):
+        TimmEncoder(backbone="test_resnet", output_stride=stride)
 
 
 @pytest.mark.slow

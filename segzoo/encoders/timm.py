@@ -6,6 +6,7 @@ the Hugging Face Hub. Library: Wightman, https://github.com/huggingface/pytorch-
 
 from __future__ import annotations
 
+import inspect
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,11 +16,24 @@ from torch import nn
 
 from segzoo.errors import OptionError, WeightsError
 from segzoo.http import refuse_offline, refusing_offline
-from segzoo.options import check_flags, check_positive
+from segzoo.options import check_flags, check_positive, shown
 from segzoo.specs import EncoderSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
+
+#: What timm raises where a backbone is not made for what it was asked.
+_NOT_MADE = (
+    RuntimeError,
+    AttributeError,
+    AssertionError,
+    TypeError,
+    NotImplementedError,
+    ValueError,
+    KeyError,
+)
 
 
 class TimmEncoder(nn.Module):
@@ -30,8 +44,15 @@ class TimmEncoder(nn.Module):
         backbone: its name in timm, with or without the tag of a set of weights.
         depth: how many features, finest first; all that the backbone has where ``None``.
         pretrained: whether to fetch its pretrained weights.
+        output_stride: 8, 16 or 32: no feature is coarser, as deeper stages dilate their convolutions
+            instead of halving their maps (Chen et al., 2017, arXiv:1706.05587). Strides then repeat, such
+            as (2, 4, 8, 8, 8). ``None`` leaves the backbone as it is.
         any_size: whether it takes sizes that its coarsest stride does not divide; most convolutional
             backbones do, and then round as they please. Otherwise the image is padded.
+
+    Raises:
+        OptionError: the backbone has fewer features, cannot dilate, or has no pretrained weights.
+        WeightsError: pretrained weights could not be fetched or read.
     """
 
     def __init__(
@@ -41,18 +62,20 @@ class TimmEncoder(nn.Module):
         backbone: str,
         depth: int | None = None,
         pretrained: bool = False,
+        output_stride: int | None = None,
         any_size: bool = False,
     ) -> None:
         super().__init__()
         check_positive(in_channels=in_channels, **({} if depth is None else {"depth": depth}))
         check_flags(pretrained=pretrained, any_size=any_size)
         self.any_size = any_size
-        model = _features(backbone, in_channels=in_channels, depth=depth, pretrained=pretrained)
+        options = _options(backbone, depth, output_stride)
+        model = _made(backbone, {**options, "in_chans": in_channels}, pretrained=pretrained)
         self.backbone = model
         info = cast("Any", model).feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.strides: tuple[int, ...] = tuple(info.reduction())
-        self.multiple = self.strides[-1] if any_size else _multiple(backbone, depth)
+        self.multiple = self.strides[-1] if any_size else _multiple(backbone, depth, output_stride)
         # Swin and its kin keep channels last.
         self._channels_last = _is_channels_last(model)
 
@@ -62,6 +85,19 @@ class TimmEncoder(nn.Module):
         if self._channels_last:
             return [feature.permute(0, 3, 1, 2).contiguous() for feature in features]
         return list(features)
+
+    @classmethod
+    def granted(cls, wishes: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Return those of a decoder's wishes that the backbone fulfils: ``output_stride`` if it dilates.
+
+        Args:
+            wishes: options that the decoder would like, by name.
+            **options: those of the encoder, ``backbone`` among them.
+        """
+        stride = wishes.get("output_stride")
+        if stride is None or "output_stride" not in inspect.signature(cls).parameters:
+            return {}
+        return {"output_stride": stride} if _dilates(options["backbone"], stride) else {}
 
 
 class VGGEncoder(TimmEncoder):
@@ -76,15 +112,50 @@ class VGGEncoder(TimmEncoder):
         super().__init__(in_channels, backbone=backbone, depth=depth, pretrained=pretrained, any_size=True)
 
 
-def _features(backbone: str, *, in_channels: int, depth: int | None, pretrained: bool) -> nn.Module:
-    options: dict[str, Any] = {"features_only": True, "in_chans": in_channels, "pretrained": pretrained}
+def _options(backbone: str, depth: int | None, output_stride: int | None) -> dict[str, Any]:
+    """Return what timm is told to get the first features of a backbone, none coarser than asked.
+
+    Raises:
+        OptionError: it has fewer, or cannot dilate.
+    """
+    if output_stride is not None and not (type(output_stride) is int and output_stride in (8, 16, 32)):
+        raise OptionError(f"output_stride must be 8, 16, 32 or None, got {shown(output_stride)}")
+    options: dict[str, Any] = {"features_only": True}
+    if depth is None and output_stride is None:
+        return options
+    strides = _describe(backbone).strides
     if depth is not None:
-        known = len(_describe(backbone).strides)
-        if depth > known:
-            raise OptionError(f"timm's {backbone!r} has {known} features, not depth={depth}")
+        if depth > len(strides):
+            raise OptionError(f"timm's {backbone!r} has {len(strides)} features, not depth={depth}")
         options["out_indices"] = tuple(range(depth))
+    if output_stride is not None and max(strides[:depth]) > output_stride:
+        if not _dilates(backbone, output_stride):
+            raise OptionError(
+                f"timm's {backbone!r} cannot be dilated to output_stride={output_stride}: leave it "
+                "out, or use a backbone that can, such as resnet50, convnext_tiny or mobilenetv3_large_100"
+            )
+        options["output_stride"] = output_stride
+    return options
+
+
+@lru_cache(maxsize=256)
+def _dilates(backbone: str, output_stride: int) -> bool:
+    """Return whether timm's backbone gives features no coarser than a stride."""
+    if max(_describe(backbone).strides) <= output_stride:
+        return True
+    try:
+        with torch.device("meta"):
+            model = _create(backbone, {"features_only": True, "output_stride": output_stride}).eval()
+    except _NOT_MADE:
+        return False
+    strides = tuple(cast("Any", model).feature_info.reduction())
+    sides = 2 * output_stride, 4 * output_stride
+    return max(strides) == output_stride and _lies_at_strides(model, strides, *sides)
+
+
+def _made(backbone: str, options: dict[str, Any], *, pretrained: bool) -> nn.Module:
     if pretrained:
-        return _pretrained(backbone, options)
+        return _pretrained(backbone, {**options, "pretrained": True})
     return _create(backbone, options)
 
 
@@ -120,7 +191,7 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
 
 
 @lru_cache(maxsize=64)
-def _multiple(backbone: str, depth: int | None) -> int:
+def _multiple(backbone: str, depth: int | None, output_stride: int | None = None) -> int:
     """Return what image sides must be multiples of for each feature to lie exactly at its stride.
 
     Mostly that is the coarsest stride; backbones that compute deeper features than asked need the
@@ -131,12 +202,12 @@ def _multiple(backbone: str, depth: int | None) -> int:
         OptionError: there is no such number.
     """
     with torch.device("meta"):
-        model = _features(backbone, in_channels=3, depth=depth, pretrained=False).eval()
+        model = _create(backbone, _options(backbone, depth, output_stride)).eval()
     config, info = timm.get_pretrained_cfg(backbone), cast("Any", model).feature_info
     trained = config.input_size[-1] if config is not None else 1
     strides = tuple(info.reduction())
-    for multiple in dict.fromkeys((strides[-1], _describe(backbone).strides[-1], trained)):
-        if multiple % strides[-1] == 0 and all(
+    for multiple in dict.fromkeys((max(strides), max(_describe(backbone).strides), trained)):
+        if multiple % max(strides) == 0 and all(
             _lies_at_strides(model, strides, multiple * rows, multiple * columns)
             for rows, columns in ((1, 1), (2, 3))
         ):
@@ -177,9 +248,9 @@ def describe(name: str) -> EncoderSpec | None:
 def _describe(name: str) -> EncoderSpec:
     try:
         with torch.device("meta"):
-            info = cast("Any", _features(name, in_channels=3, depth=None, pretrained=False)).feature_info
+            info = cast("Any", _create(name, {"features_only": True})).feature_info
         channels, strides = tuple(info.channels()), tuple(info.reduction())
-    except (RuntimeError, AttributeError, AssertionError, TypeError, NotImplementedError) as error:
+    except _NOT_MADE as error:
         raise OptionError(f"timm's {name!r} gives no features: {error}") from error
     if len(set(strides)) < len(strides) or len(strides) < 2:
         raise OptionError(f"timm's {name!r} gives features at strides {strides}, which are no pyramid")
