@@ -276,6 +276,15 @@ def pair_of(found: Entry[Any]) -> Pair:
     return Pair(decoder, find_encoder(encoder))
 
 
+def limits_of(found: Entry[Any] | Pair) -> dict[str, str]:
+    """Return what a model cannot do, of `segzoo.specs.CAPABILITIES`, and why; its parts' limits too."""
+    if isinstance(found, Pair):
+        return {**found.encoder.spec.limits, **found.decoder.spec.limits}
+    whole = found.spec
+    of_parts = limits_of(pair_of(found)) if whole.kind == "model" and not whole.factory else {}
+    return {**of_parts, **whole.limits}
+
+
 def find_encoder(name: str) -> Entry[EncoderSpec]:
     """Return the encoder ``name``: a registered one, else a timm backbone (also as ``timm:name``).
 

@@ -16,6 +16,7 @@ from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsErr
 from segzoo.labels import background_name
 from segzoo.plugins import resolve
 from segzoo.specs import (
+    CAPABILITIES,
     DecoderSpec,
     EncoderSpec,
     ModelSpec,
@@ -75,6 +76,9 @@ def facts(entry: Entry[Any]) -> dict[str, Any]:
             return {**known, **_of_weights(spec)}
         if isinstance(spec, RecipeSpec):
             return {**known, "settings": _of_recipe(spec)}
+        if isinstance(spec, ModelSpec):
+            known.pop("limits", None)
+            known |= _abilities(entry)
         if isinstance(spec, ModelSpec) and not spec.factory:
             pair = zoo.pair_of(entry)
             preset = {**spec.encoder_options, **spec.decoder_options}
@@ -92,6 +96,15 @@ def _says_something(key: str, value: Any) -> bool:
     return value not in (None, "", (), {}, []) and not (key in ("bytes", "num_classes") and value == 0)
 
 
+def _abilities(found: Entry[Any] | zoo.Pair) -> dict[str, Any]:
+    """Return what a model can do, and what it cannot, and why."""
+    limits = zoo.limits_of(found)
+    return {
+        "can": [name.replace("-", " ") for name in CAPABILITIES if name not in limits],
+        "cannot": {CAPABILITIES[name]: why for name, why in limits.items()},
+    }
+
+
 def pair_facts(pair: zoo.Pair) -> dict[str, Any]:
     """Return what is known of a decoder on an encoder."""
     return {
@@ -100,6 +113,7 @@ def pair_facts(pair: zoo.Pair) -> dict[str, Any]:
         "full_name": pair.full_name,
         "decoder": pair.decoder.full_name,
         "encoder": pair.encoder.full_name,
+        **_abilities(pair),
         "takes": _takes_pair(pair),
         "parameters": _parameters(lambda: _model(pair.full_name)),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec, Recognition
-from segzoo.specs.networks import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
     IGNORED,
@@ -32,6 +32,7 @@ from segzoo.specs.training import AugmentationSpec, OptimizerSpec, RecipeSpec, S
 from segzoo.specs.weights import WeightsSpec
 
 __all__ = [
+    "CAPABILITIES",
     "DEFAULT_PALETTE",
     "IGNORED",
     "VOC_VOID",

@@ -6,11 +6,36 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from segzoo.deprecation import renamed_fields
-from segzoo.errors import UsageError
+from segzoo.errors import UsageError, did_you_mean
 from segzoo.specs.base import PartSpec, Spec, check_factory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: What every network can do, unless its spec says why not; with what that means.
+CAPABILITIES: Mapping[str, str] = {
+    "odd-sizes": "images of any height and width",
+    "one-pixel": "images of a single pixel",
+    "bands": "any number of bands",
+    "one-image": "training on a batch of one image",
+    "export": "torch.export with free height and width",
+    "compile": "torch.compile",
+    "onnx": "export to ONNX, run by ONNX Runtime",
+    "engines": "segzoo's engines, exact and fast",
+    "pickle": "pickle, copy and folder of weights",
+}
+
+
+def check_limits(spec: Any) -> None:
+    """Raise `UsageError` unless each limit is of a capability that there is, and says why."""
+    for name, why in spec.limits.items():
+        if name not in CAPABILITIES:
+            close = did_you_mean(name, CAPABILITIES)
+            raise UsageError(f"{spec.kind} {spec.name!r}: no capability is named {name!r}{close}")
+        if not isinstance(why, str) or not why.strip():
+            raise UsageError(
+                f"{spec.kind} {spec.name!r}: limits[{name!r}] must say why not, and what to use instead"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +49,7 @@ class EncoderSpec(PartSpec):
         channels: channels of each feature with default options, finest first.
         strides: stride of each feature, finest first; strictly increasing.
         pretrained: whether the factory takes ``pretrained=True``.
+        limits: what a network with it cannot do, of `CAPABILITIES`: why, and what to use instead.
     """
 
     kind: ClassVar[str] = "encoder"
@@ -31,9 +57,11 @@ class EncoderSpec(PartSpec):
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     pretrained: bool = False
+    limits: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_limits(self)
         if len(self.channels) != len(self.strides) or not self.strides:
             raise UsageError(
                 f"encoder {self.name!r} declares {len(self.channels)} channels and "
@@ -57,6 +85,7 @@ class DecoderSpec(PartSpec):
         encoder_options: what it wants of its encoder, such as ``{"output_stride": 8}`` or
             ``{"features": "layers"}``. Encoders whose factory has a method ``granted`` are asked which of
             these they can do; others are built as they are. What a person says comes on top.
+        limits: what a network with it cannot do, of `CAPABILITIES`: why, and what to use instead.
     """
 
     kind: ClassVar[str] = "decoder"
@@ -65,6 +94,11 @@ class DecoderSpec(PartSpec):
     min_features: int = 2
     halving: bool = True
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +114,7 @@ class ModelSpec(Spec):
         decoder: of a pair, likewise.
         encoder_options: of the pair's encoder; those that people give come on top.
         decoder_options: of the pair's decoder, likewise.
+        limits: what it cannot do, of `CAPABILITIES`: why, and what to use instead.
     """
 
     kind: ClassVar[str] = "model"
@@ -89,9 +124,11 @@ class ModelSpec(Spec):
     decoder: str = ""
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
     decoder_options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_limits(self)
         if bool(self.factory) == bool(self.encoder and self.decoder):
             raise UsageError(f"model {self.name!r} needs either a factory or an encoder and a decoder")
         if self.factory:

@@ -1,4 +1,4 @@
-"""The tables of the zoo's first page: how much there is of each kind, and who brings it."""
+"""Tables that are only read: how much there is of each kind, who brings it, and what models can do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from sphinx.addnodes import pending_xref
 
 from segzoo import zoo
 from segzoo.registry import plural
-from zoo_pages.markup import code, html
+from segzoo.specs import CAPABILITIES
+from zoo_pages.facts import guarded
+from zoo_pages.markup import code, html, prose
 from zoo_pages.table import plain
 
 if TYPE_CHECKING:
@@ -44,10 +46,47 @@ def plugins(docname: str) -> list[nodes.Node]:
     return [plain("Plug-ins of this zoo", columns, rows, failed=failed)]
 
 
+#: Encoders whose networks are shown beside the models: one for each way in which images become features.
+SHOWN = ("resnet50", "convnext_tiny", "swin_tiny_patch4_window7_224", "vit_base_patch16_224", "mit_b0")
+
+
+def capabilities(docname: str) -> list[nodes.Node]:
+    """Return what each model can do, and below why not, where it cannot, and what to use instead."""
+    del docname
+    found = {name: zoo.limits_of(entry) for name, entry in sorted(zoo.registry("models").items())}
+    for decoder in zoo.registry("decoders").names():
+        for encoder in SHOWN:
+            pair, trouble = guarded(lambda d=decoder, e=encoder: zoo.find_model(f"{d}/{e}"), None)
+            if not trouble:
+                found[f"{decoder}/{encoder}"] = zoo.limits_of(pair)
+    rows = [
+        (code(name), *("no" if one in limits else "yes" for one in CAPABILITIES))
+        for name, limits in found.items()
+    ]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for name, limits in found.items():
+        for one, why in limits.items():
+            reasons.setdefault((one, why), []).append(name)
+    shown: list[nodes.Node] = [
+        plain("What models can do", ("Model", *(one.replace("-", " ") for one in CAPABILITIES)), rows)
+    ]
+    if reasons:
+        told = []
+        for (one, why), names in reasons.items():
+            listed = [piece for name in names for piece in (", ", code(name))][1:]
+            told.append(html("li", html("strong", CAPABILITIES[one]), ": ", *prose(why), " (", *listed, ")"))
+        shown += [html("p", "Why not, and what to use instead:"), html("ul", *told)]
+    return shown
+
+
 def _brings(kind: str, count: int) -> str:
     told = plural(kind) if count != 1 else kind
     return f"{count} {told.replace('dataset', 'data set')}"
 
 
 #: What the directive shows besides the kinds.
-TABLES: dict[str, Callable[[str], list[nodes.Node]]] = {"kinds": kinds, "plugins": plugins}
+TABLES: dict[str, Callable[[str], list[nodes.Node]]] = {
+    "kinds": kinds,
+    "plugins": plugins,
+    "capabilities": capabilities,
+}
