@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 import segzoo
 from segzoo import zoo
+from segzoo.weights.layouts import Checkpoint, Transfer
 
 #: The most that logits may differ, relative to the largest of them.
 TOLERANCE = 1e-5
@@ -224,3 +225,20 @@ def test_every_layout_says_what_it_is_and_where_its_program_lives():
         assert entry.spec.summary
         assert entry.spec.homepage.startswith("https://")
         assert entry.spec.signature
+
+
+def test_a_tensor_may_become_several_of_equal_parts():
+    joined = torch.arange(12.0).reshape(6, 2)
+    moves = Transfer(Checkpoint(tensors={"in_proj": joined}, file="made-up.pth"))
+    moves.split("in_proj", ("query", "key", "value"))
+    assert [moves.tensors[name].tolist() for name in ("query", "key", "value")] == joined.reshape(
+        3, 2, 2
+    ).tolist()
+    assert moves.troubles(moves.tensors) == ([], [], [])
+
+
+def test_a_tensor_that_cannot_be_divided_is_told():
+    moves = Transfer(Checkpoint(tensors={"in_proj": torch.zeros(5, 2)}, file="made-up.pth"))
+    moves.split("in_proj", ("query", "key", "value"))
+    _, _, wrong = moves.troubles({name: torch.zeros(2, 2) for name in ("query", "key", "value")})
+    assert wrong == ["in_proj is (5, 2), the network's is (2, 2)"]

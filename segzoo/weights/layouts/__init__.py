@@ -11,6 +11,7 @@ What changes on the way, and keeps every logit:
 - where the file joins (upsampled, skip) and segzoo (skip, upsampled), the next convolution's input
   channels are rolled;
 - a bias that the file lacks becomes zeros;
+- one tensor may become several, such as the queries, keys and values of attention;
 - a batch norm's epsilon that is not 1e-5 is made up for in its running variance.
 """
 
@@ -28,7 +29,7 @@ from segzoo.specs import Preprocessing
 from segzoo.weights.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -126,6 +127,23 @@ class Transfer:
         if up_first and tensor.ndim == 4:
             tensor = tensor.roll(-up_first, dims=1)
         self._put(source, target, tensor)
+
+    def split(self, source: str, targets: Sequence[str], *, dim: int = 0) -> None:
+        """Move one tensor to several, which get equal parts of it in this order.
+
+        Args:
+            source: its name in the file.
+            targets: their names in the network.
+            dim: the dimension that is divided: 0 for outputs, 1 for inputs.
+        """
+        tensor = self._take(source)
+        if tensor is None:
+            return
+        if tensor.ndim <= dim or tensor.shape[dim] % len(targets):
+            self._put(source, targets[0], tensor)  # of no network's shape, so that it is among the troubles
+            return
+        for target, part in zip(targets, tensor.chunk(len(targets), dim), strict=True):
+            self._put(source, target, part)
 
     def conv(self, source: str, target: str, *, up_first: int = 0, transposed: bool = False) -> None:
         """Move a convolution that has a bias in the network; where the file has none it is zero.
