@@ -54,10 +54,11 @@ def _new_size(resize: Resize) -> str:
         return f"by {resize.scale:g}"
     if resize.mode in ("stretch", "letterbox"):
         return f"to {resize.height} x {resize.width} ({resize.mode})"
+    up = f", up to multiples of {resize.multiple}" if resize.multiple > 1 else ""
     if resize.mode == "bounds":
-        return f"to fit sides of {resize.long} and {resize.short} pixels"
+        return f"to fit sides of {resize.long} and {resize.short} pixels{up}"
     most = f" and the other at most {resize.long}" if resize.long else ""
-    return f"so that the shorter side is {resize.short} pixels{most}"
+    return f"so that the shorter side is {resize.short} pixels{most}{up}"
 
 
 def preprocessing_steps(known: Preprocessing) -> str:

@@ -186,6 +186,8 @@ def test_a_letterbox_keeps_proportions_between_bars():
         ((300, 100), {"mode": "bounds", "short": 64, "long": 96}, (96, 32)),
         ((97, 101), {"mode": "bounds", "short": 64, "long": 96}, (64, 67)),  # 66.6
         ((1, 5000), {"mode": "bounds", "short": 64, "long": 96}, (1, 96)),
+        ((97, 101), {"mode": "bounds", "short": 64, "long": 96, "multiple": 32}, (64, 96)),
+        ((150, 121), {"mode": "short", "short": 70, "multiple": 32}, (96, 96)),
     ],
 )
 def test_the_aspect_is_kept_by_short_and_bounds(size, resize, expected):

@@ -72,7 +72,7 @@ SHAPES = [
     {"mode": "stretch", "height": 19, "width": 31},
     {"mode": "letterbox", "height": 40, "width": 64},
     {"mode": "short", "short": 23},
-    {"mode": "short", "short": 23, "long": 60},
+    {"mode": "short", "short": 23, "long": 60, "multiple": 16},
     {"mode": "bounds", "short": 40, "long": 64},
 ]
 

@@ -102,7 +102,8 @@ def _new_size(height: int, width: int, resize: Resize) -> tuple[int, int]:
         return _short(height, width, resize)
     if resize.mode == "bounds":
         scale = min(resize.long / max(height, width), resize.short / min(height, width))
-        return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+        rows, columns = (max(int(side * scale + 0.5), 1) for side in (height, width))
+        return _rounded_up(rows, columns, resize.multiple)
     letterbox = resize.mode == "letterbox"
     scale = min(resize.height / height, resize.width / width) if letterbox else resize.scale
     columns, rows = scaled_size(width, height, scale)
@@ -119,7 +120,11 @@ def _short(height: int, width: int, resize: Resize) -> tuple[int, int]:
             f"an image of {height}x{width}, made {short} pixels on its shorter side, would have {long:,} on "
             "the other: crop it, or resize it otherwise"
         )
-    return (short, long) if height <= width else (long, short)
+    return _rounded_up(*((short, long) if height <= width else (long, short)), resize.multiple)
+
+
+def _rounded_up(height: int, width: int, multiple: int) -> tuple[int, int]:
+    return height + -height % multiple, width + -width % multiple
 
 
 def averages(resize: Resize | None) -> bool:

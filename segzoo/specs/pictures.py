@@ -27,13 +27,14 @@ class Resize:
             ``height`` x ``width``; ``letterbox`` fits it inside ``height`` x ``width`` on bars of
             value ``fill``; ``short`` makes the shorter side ``short`` pixels and truncates the other;
             ``bounds`` makes the image as large as sides of ``short`` and ``long`` pixels allow, whichever
-            way it lies, and rounds. The last two keep the aspect, without bars.
+            way it lies, and rounds. The last two keep the aspect, without bars, but for ``multiple``.
         scale: what both sides are multiplied by, where that is the mode.
         height: of the image that the network sees, with ``stretch`` and ``letterbox``.
         width: of the image that the network sees, with ``stretch`` and ``letterbox``.
         short: pixels of the shorter side, with ``short`` and ``bounds``.
         long: the most pixels of the longer side, with ``short`` and ``bounds``; 0 for any number with
             ``short``.
+        multiple: what both sides are stretched up to multiples of, with ``short`` and ``bounds``.
         interpolation: how the image is resampled.
         antialias: whether a smaller image averages over what it leaves out, as Pillow does; without,
             it samples, as OpenCV does.
@@ -48,6 +49,7 @@ class Resize:
     width: int = 0
     short: int = 0
     long: int = 0
+    multiple: int = 1
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
     antialias: bool = True
     restore: Literal["logits", "probabilities"] = "logits"
@@ -66,6 +68,7 @@ class Resize:
         check_integer("resize width", self.width, framed, _LARGEST_SIDE)
         check_integer("resize short", self.short, self.mode in ("short", "bounds"), _LARGEST_SIDE)
         check_integer("resize long", self.long, self.mode == "bounds", _LARGEST_SIDE)
+        check_integer("resize multiple", self.multiple, 1, _LARGEST_SIDE)
         if self.long and self.long < self.short:
             raise OptionError(f"resize long must be at least short, {self.short}, got {self.long}")
         rows, columns = (self.height, self.width) if framed else (self.short, self.long or self.short)
