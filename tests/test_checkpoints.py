@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import math
 import os
 import pathlib
 import pickle
 import random
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
-from types import SimpleNamespace
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +34,7 @@ from segzoo.errors import WeightsError
 from segzoo.weights.checkpoints import read_checkpoint
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2), "count": torch.tensor(3)}
+LIBRARIES = FOLDER / "libraries"
 TINY = FOLDER / "mindspore_simple_tiny.ckpt"
 
 
@@ -191,13 +197,176 @@ def test_a_whole_network_in_a_pickle_is_refused_with_what_to_do(tmp_path):
         read_checkpoint(tmp_path / "whole.pth")
 
 
-def test_a_namespace_is_the_one_class_that_is_allowed(tmp_path):
-    torch.save(
-        {"model": TENSORS, "args": argparse.Namespace(path=pathlib.PurePosixPath("a"))}, tmp_path / "a.pth"
-    )
-    with pytest.raises(WeightsError, match=r"pathlib.*PurePosixPath"):
-        read_checkpoint(tmp_path / "a.pth")
+def test_of_a_namespace_the_plain_parts_are_kept_and_no_class_stays_allowed(tmp_path):
+    arguments = argparse.Namespace(lr=0.1, path=pathlib.PurePosixPath("a"), data=argparse.Namespace(a=1))
+    torch.save({"model": TENSORS, "args": arguments}, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert same(checkpoint.tensors)
+    assert checkpoint.extras == {"args": {"lr": 0.1}}
+    assert checkpoint.left_out == ("args.path", "args.data")
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
+    assert not [one for one in torch.serialization.get_safe_globals() if isinstance(one, tuple)]
+
+
+def test_a_file_of_mmengine_is_read_without_mmengine():
+    checkpoint = read_checkpoint(LIBRARIES / "mmseg_container_unet.pth")
+    assert {name for name, _, _ in about("mmseg_container_unet")["state_dict"]} == set(checkpoint.tensors)
+    assert checkpoint.extras["meta"]["dataset_meta"]["classes"] == ["background", "vessel"]
+    assert "bgr_to_rgb=True" in checkpoint.extras["meta"]["cfg"]
+    assert checkpoint.left_out == ("message_hub",)
+
+
+def test_of_a_lightning_checkpoint_the_network_is_parted_from_what_lies_around_it(tmp_path):
+    checkpoint = read_checkpoint(LIBRARIES / "lightning_smp_unet.ckpt")
+    stored = [name for name, _, _ in about("lightning_smp_unet")["state_dict"]]
+    assert {f"model.{name}" for name in checkpoint.tensors} | {"mean", "std"} == set(stored)
+    assert set(checkpoint.wrapper) == {"mean", "std"}
+    assert checkpoint.extras["hyper_parameters"]["encoder_name"] == "tu-mobilenetv3_small_050"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "around"),
+    [("net", []), ("net._orig_mod", []), ("network", ["teacher.a"]), ("unet", []), ("segmenter", ["offset"])],
+)
+def test_the_network_of_a_lightning_module_is_found_under_any_name(prefix, around, tmp_path):
+    state = {f"{prefix}.{name}": tensor for name, tensor in TENSORS.items()}
+    state |= {"loss_fn.weight": torch.ones(3), "train_metrics.confmat": torch.ones(3)}
+    state |= {name: torch.ones(1) for name in around}
+    torch.save({"pytorch-lightning_version": "2.0", "state_dict": state}, tmp_path / "a.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "a.ckpt")
+    assert same(checkpoint.tensors)
+    assert list(checkpoint.wrapper) == around
+    assert checkpoint.left_out == ("loss_fn.weight", "train_metrics.confmat")
+
+
+def test_a_lightning_module_that_is_the_network_keeps_its_names(tmp_path):
+    state = {"encoder.a": torch.ones(1), "decoder.b": torch.ones(1), "count": torch.ones(1)}
+    torch.save({"pytorch-lightning_version": "2.0", "state_dict": state}, tmp_path / "a.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "a.ckpt")
+    assert set(checkpoint.tensors) == {"encoder.a", "decoder.b"}
+    assert set(checkpoint.wrapper) == {"count"}
+
+
+def about(name):
+    return json.loads((LIBRARIES / f"{name}.json").read_text())
+
+
+def around(raw, *, tensors=TENSORS):
+    """A file of torch before 1.6 that holds tensors and, under "odd", what a piece of a pickle makes."""
+    stream = io.BytesIO()
+    torch.save({**tensors, "odd": None}, stream, _use_new_zipfile_serialization=False)
+    whole = stream.getvalue()
+    place = whole.index(b"odd")
+    none = whole.index(b"N", place)
+    return whole[:none] + raw + whole[none + 1 :]
+
+
+def named(module, name):
+    return f"c{module}\n{name}\n".encode()
+
+
+TEXT = b"X\x04\x00\x00\x00true"
+HOSTILE = {
+    "os.system": named("os", "system") + TEXT + b"\x85R",
+    "posix": named("posix", "system") + TEXT + b"\x85R",
+    "eval": named("builtins", "eval") + TEXT + b"\x85R",
+    "eval of Python 2": named("__builtin__", "eval") + TEXT + b"\x85R",
+    "exec": named("builtins", "exec") + TEXT + b"\x85R",
+    "__import__": named("builtins", "__import__") + TEXT + b"\x85R",
+    "open": named("builtins", "open") + TEXT + TEXT + b"\x86R",
+    "subprocess": named("subprocess", "Popen") + TEXT + b"\x85R",
+    "commands of Python 2": named("commands", "getoutput") + TEXT + b"\x85R",
+    "copied os": named("shutil", "rmtree") + TEXT + b"\x85R",
+    "instance of an old class": b"(" + TEXT + b"ios\nsystem\n",
+    "object of an old class": b"(" + named("os", "system") + TEXT + b"o",
+    "named on the stack": b"\x8c\x02os\x8c\x06system\x93" + TEXT + b"\x85R",
+    "new object": named("os", "system") + TEXT + b"\x85\x81",
+    "from the memo": named("os", "system") + b"q\xfe0h\xfe" + TEXT + b"\x85R",
+    "extension": b"\x82\x01",
+    "by persistent name": b"Pos.system\n",
+    "what was looked up": named("builtins", "getattr")
+    + (named("torch", "hub") + b"X\x04\x00\x00\x00load" + b"\x86R")
+    + (TEXT + b"\x85R"),
+    "a gigabyte of bytes": named("builtins", "bytearray") + b"J\x00\x00\x00\x7f\x85R",
+    "a gigabyte of Python 2's bytes": named("__builtin__", "bytearray")
+    + b"\x8a\x05\x00\x00\x00\x00\x10\x85R",
+    "a text made long again and again": (
+        named("_codecs", "encode")
+        + (b"q\xfc0X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"X\x05\x00\x00\x00utf32\x86q\xfb0")
+        + b"h\xfch\xfbR0" * 200
+        + b"N"
+    ),
+    "more classes than any network": b"".join(named("a", f"b{index}") + b"0" for index in range(2000)) + b"N",
+    "no function after all": TEXT + TEXT + b"\x85R",
+    "an ordered dictionary of other methods": named("collections", "OrderedDict")
+    + (b")R}X\x05\x00\x00\x00items" + named("a", "B") + b"sb" + named("a", "B") + b")Rb"),
+}
+
+
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_pickle_is_refused_and_nothing_runs(raw, tmp_path, monkeypatch):
+    for module, function in ((os, "system"), (shutil, "rmtree"), (subprocess, "Popen")):
+        monkeypatch.setattr(module, function, lambda *_: pytest.fail("it ran"))
+    (tmp_path / "evil.pth").write_bytes(around(raw))
+    with pytest.raises(WeightsError, match=r"evil\.pth"):
+        read_checkpoint(tmp_path / "evil.pth")
+
+
+INERT = {
+    "functools.partial": named("functools", "partial") + named("torch.hub", "load") + b"\x85R",
+    "a function of torch": named("torch.hub", "load") + TEXT + b"\x85R",
+    "a function of torch's reader": named("torch.serialization", "load") + TEXT + b"\x85R",
+    "getattr": named("builtins", "getattr") + named("torch", "hub") + TEXT + b"\x86R",
+    "__setstate__": named("a", "B") + b")\x81" + named("a", "C") + b")Rb",
+    "a class of nobody": named("no.such.module", "Class") + b")\x81}" + TEXT + b"Nsb",
+    "a list": named("no.such.module", "List") + b")\x81(K\x01K\x02e}" + TEXT + b"Nsb",
+    "a deque": named("collections", "deque") + b")R(K\x01K\x02e",
+    "a dictionary": named("no.such.module", "Dict") + b")\x81(" + TEXT + named("a", "B") + b")Ru",
+    "a dictionary with a default": named("collections", "defaultdict")
+    + (named("__builtin__", "list") + b"\x85R(" + TEXT + b"]u"),
+    "dictionaries that look like methods": named("collections", "OrderedDict")
+    + (b")R}X\x05\x00\x00\x00items" + named("a", "B") + b"sb"),
+}
+
+
+@pytest.mark.parametrize("raw", INERT.values(), ids=INERT)
+def test_what_a_pickle_names_beside_the_tensors_is_never_imported_or_called(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "load", lambda *_: pytest.fail("it ran"))
+    (tmp_path / "odd.pth").write_bytes(around(raw))
+    assert same(read_checkpoint(tmp_path / "odd.pth").tensors)
+    assert "no.such.module" not in sys.modules
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    score = {"best": np.float64(0.25), "step": np.int32(-7), "flag": np.bool_(True), "half": np.float16(1.5)}
+    torch.save({**TENSORS, **score, "array": np.ones(3)}, tmp_path / "a.pth")
+    checkpoint = read_checkpoint(tmp_path / "a.pth")
+    assert checkpoint.extras == {"best": 0.25, "step": -7, "flag": True, "half": 1.5}
+    assert checkpoint.left_out == ("array",)
+
+
+def test_dictionaries_and_lists_of_other_classes_are_those(tmp_path):
+    made = {"Dict": type("Dict", (dict,), {}), "List": type("List", (list,), {})}
+    module = ModuleType("somebody")
+    for name, kind in made.items():
+        kind.__module__ = "somebody"
+        setattr(module, name, kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "somebody", module)
+        torch.save(
+            {**TENSORS, "sizes": made["List"]([1, 2]), "options": made["Dict"](a=1)}, tmp_path / "a.pth"
+        )
+    assert read_checkpoint(tmp_path / "a.pth").extras == {"sizes": [1, 2], "options": {"a": 1}}
+
+
+def test_many_threads_may_read_odd_files_at_once(tmp_path):
+    for index in range(4):
+        torch.save(
+            {**TENSORS, "odd": pathlib.PurePosixPath("a"), "best": np.float64(index)}, tmp_path / str(index)
+        )
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(read_checkpoint, [tmp_path / str(index % 4) for index in range(24)]))
+    assert [one.extras["best"] for one in read] == [index % 4 for index in range(24)]
 
 
 def test_a_compressed_zip_is_refused_before_it_is_unpacked(tmp_path):

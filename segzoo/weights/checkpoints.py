@@ -2,8 +2,8 @@
 
 Read are what `torch.save` writes (zipped, or the older form), safetensors, MindSpore's ``.ckpt``, and
 folders of ``config.json`` and ``model.safetensors``. Pickles are read with ``weights_only=True`` and never in
-any other way; the one class allowed beyond torch's own is `argparse.Namespace`, which some
-programs put beside their tensors.
+any other way. Objects of other classes that programs put beside their tensors, such as MMEngine's buffers of
+losses, become `segzoo.weights.inert.Inert`, which nothing can be done with.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hashlib
 import io
 import warnings
 import zipfile
-from collections.abc import Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,16 +25,23 @@ from safetensors.torch import load_file
 from segzoo import json_text, pickles
 from segzoo.errors import WeightsError, no_address
 from segzoo.files import check_zip_sums, regular
+from segzoo.weights import inert
 from segzoo.weights.mindspore import read_mindspore
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
 #: Under which of these, in this order, programs keep the state dict when they save more than it.
-_INNER = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
+_INNER = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "module")
+#: What a checkpoint of Lightning has beside the state dict.
+_LIGHTNING = "pytorch-lightning_version"
+#: Words in the names of what a Lightning module has around its network and no network needs.
+_AROUND = ("loss", "criterion", "metric")
+#: Under which programs write down how a network was made: of these, the plain parts are kept.
+_TELLING = frozenset({"hyper_parameters", "hparams", "meta", "args", "cfg", "config"})
 #: What wrappers of a network put before every name.
 _PREFIXES = ("module.", "_orig_mod.")
 #: Data beside the tensors larger than this is not a checkpoint's.
@@ -99,27 +105,28 @@ def _read_file(path: Path) -> Checkpoint:
         head = file.read(1024)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    left_out: tuple[str, ...] = ()
-    extras: dict[str, Any] = {}
     if head.startswith(_ZIP):
         container = "torch"
         _check_zip(path)
-        tensors, extras, left_out = _unwrapped(_torch_load(path, zipped=True), path)
+        contents = _unwrapped(*_torch_load(path, zipped=True), path)
     elif head.startswith(_PICKLE):
         container = "torch, before version 1.6"
-        tensors, extras, left_out = _unwrapped(_torch_load(path, zipped=False), path)
+        contents = _unwrapped(*_torch_load(path, zipped=False), path)
     elif head[8:9] == b"{":
         container = "safetensors"
-        tensors = _safetensors(path)
+        contents = _Contents(tensors=_without_prefix(_safetensors(path)), extras={})
     elif head.startswith(_PROTOBUF) and not _is_text(head):
         container = "MindSpore"
         tensors, left_out = read_mindspore(path)
+        contents = _Contents(tensors=tensors, extras={}, left_out=left_out)
     else:
         raise WeightsError(f"{path} {otherwise(head)}")
+    _check({**contents.tensors, **contents.wrapper}, path)
     return Checkpoint(
-        tensors=_checked(tensors, path),
-        extras=extras,
-        left_out=left_out,
+        tensors=contents.tensors,
+        extras=contents.extras,
+        wrapper=contents.wrapper,
+        left_out=contents.left_out,
         file=path.name,
         sha256=sha256,
         container=container,
@@ -200,21 +207,27 @@ def _check_zip(path: Path) -> None:
         raise WeightsError(f"{path} is damaged: {error}; fetch or copy it again") from error
 
 
-def _torch_load(path: Path, *, zipped: bool) -> object:
-    """Read with ``weights_only=True``; there is no second attempt."""
+def _torch_load(path: Path, *, zipped: bool) -> tuple[object, list[str]]:
+    """Read with ``weights_only=True``, and tell which classes were asked for beyond tensors.
+
+    There is no second attempt. What objects of other classes would be becomes `inert.Inert`.
+    """
     with _pickled(path, zipped=zipped) as (stream, count):
-        if pickles.is_overlong(stream, pickles=count):
-            raise WeightsError(
-                f"{path} has a pickle of more parts than any network: it is made to exhaust memory"
-            )
+        found = pickles.survey(stream, pickles=count)
+    if found.overlong:
+        raise WeightsError(
+            f"{path} has a pickle of more parts than any network: it is made to exhaust memory"
+        )
+    asked = pickles.beyond_tensors(found.names)
+    if pickles.would_act(asked):
+        raise WeightsError(f"{path} {pickles.sentence(asked)}")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        with inert.standing_in(found.names), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd about a file an error tells, or nothing
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped), asked
     except OSError:
         raise
     except Exception as error:  # what a damaged pickle raises is up to the pickle
-        asked = _asked_for(path, zipped=zipped)
         if asked:
             raise WeightsError(f"{path} {pickles.sentence(asked)}") from error
         raise WeightsError(f"{path} is damaged or no checkpoint of torch: {_reason(error)}") from error
@@ -227,12 +240,6 @@ def _reason(error: Exception) -> str:
     if found:
         return f"its pickle cannot be read ({(detail.strip().splitlines() or ['it ends too soon'])[0]})"
     return "its pickle cannot be read" if "weights_only" in text else text.splitlines()[0]
-
-
-def _asked_for(path: Path, *, zipped: bool) -> list[str]:
-    """Return what a file's pickle asks for beyond tensors; nothing where it is too damaged to tell."""
-    with _pickled(path, zipped=zipped) as (stream, count):
-        return pickles.asked_for(stream, pickles=count)
 
 
 @contextmanager
@@ -258,24 +265,69 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
-def _unwrapped(loaded: object, path: Path) -> tuple[dict[str, Tensor], dict[str, Any], tuple[str, ...]]:
-    """Return tensors, plain data and the names of what is neither, from what a program saved."""
-    if not isinstance(loaded, Mapping):
+@dataclass(kw_only=True)
+class _Contents:
+    """What a program saved, sorted."""
+
+    tensors: dict[str, Tensor]
+    extras: dict[str, Any]
+    wrapper: dict[str, Tensor] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def _unwrapped(loaded: object, asked: list[str], path: Path) -> _Contents:
+    """Sort what a program saved into tensors, plain data and the names of what is neither."""
+    everything = _entries(loaded)
+    if everything is None:
+        if asked:
+            raise WeightsError(f"{path} {pickles.sentence(asked)}")
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not named tensors")
-    inner = next((key for key in _INNER if isinstance(loaded.get(key), Mapping)), None)
-    state = loaded if inner is None else loaded[inner]
+    inner = next((key for key in _INNER if _entries(everything.get(key)) is not None), None)
+    state = everything if inner is None else _entries(everything[inner]) or {}
     tensors = {str(name): value.detach() for name, value in state.items() if isinstance(value, torch.Tensor)}
     beside = {str(name): value for name, value in state.items() if not isinstance(value, torch.Tensor)}
     if inner is not None:
-        beside.update({str(key): value for key, value in loaded.items() if key != inner})
-    beside = {
-        key: vars(value) if isinstance(value, argparse.Namespace) else value for key, value in beside.items()
-    }
-    extras = {key: value for key, value in beside.items() if _is_plain(value)}
-    left_out = tuple(key for key in beside if key not in extras)
+        beside.update({str(key): value for key, value in everything.items() if key != inner})
     if not tensors:
-        raise WeightsError(f"{path} holds no tensors; its keys are {[str(key) for key in loaded][:10]}")
-    return _without_prefix(tensors), extras, left_out
+        if asked:
+            raise WeightsError(f"{path} {pickles.sentence(asked)}")
+        raise WeightsError(f"{path} holds no tensors; its keys are {[str(key) for key in everything][:10]}")
+    extras, left_out = _told(beside)
+    contents = _Contents(tensors=_without_prefix(tensors), extras=extras, left_out=left_out)
+    return _of_lightning(contents) if _LIGHTNING in everything else contents
+
+
+def _entries(value: object) -> dict[Any, Any] | None:
+    """Return the entries of a dictionary, ``None`` of anything else.
+
+    By dict's own method: a pickle may give an ordered dictionary an attribute named as one of its methods.
+    """
+    return dict(dict.items(value)) if isinstance(value, dict) else None
+
+
+def _of_lightning(contents: _Contents) -> _Contents:
+    """Part the network of a Lightning module from what lies around it: buffers, and weights of a loss."""
+    groups: dict[str, list[str]] = {}
+    for name in contents.tensors:
+        first, dot, _ = name.partition(".")
+        groups.setdefault(first if dot else "", []).append(name)
+    losses = [name for name in groups if name and any(word in name.lower() for word in _AROUND)]
+    others = [name for name in groups if name and name not in losses]
+    prefix = next((name for name in _INNER if name in others), others[0] if len(others) == 1 else "")
+    left_out = [tensor for name in losses for tensor in groups[name]]
+    inside = set(groups[prefix] if prefix else (one for name in others for one in groups[name]))
+    around = {name: t for name, t in contents.tensors.items() if name not in inside and name not in left_out}
+    network = {
+        name.removeprefix(f"{prefix}."): contents.tensors[name] for name in contents.tensors if name in inside
+    }
+    if not network:
+        return contents
+    return _Contents(
+        tensors=_without_prefix(network),
+        extras=contents.extras,
+        wrapper=around,
+        left_out=(*contents.left_out, *left_out),
+    )
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -285,20 +337,65 @@ def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _is_plain(value: object) -> bool:
+def _told(beside: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what of the rest is plain data, and the names of what is not.
+
+    Of what programs say of themselves, the parts that are plain are kept.
+    """
+    extras: dict[str, Any] = {}
+    left_out: list[str] = []
+    steps = [10 * _MOST_PLAIN]
+    for key, value in beside.items():
+        value = vars(value) if isinstance(value, argparse.Namespace) else value
+        if _is_plain(value):
+            extras[key] = value
+        elif key in _TELLING and isinstance(value, dict) and (kept := _pruned(value, key, left_out, steps)):
+            extras[key] = kept
+        else:
+            left_out.append(key)
+    return extras, tuple(left_out)
+
+
+def _pruned(value: dict[Any, Any], path: str, left_out: list[str], steps: list[int]) -> dict[str, Any]:
+    """Return the entries that are plain data, also of dictionaries inside; the others are named."""
+    kept: dict[str, Any] = {}
+    found: list[str] = []
+    for key, one in dict.items(value):
+        steps[0] -= 1
+        name = f"{path}.{key}" if isinstance(key, str) and len(key) < _LONGEST_NAME else path
+        if steps[0] < 0 or name.count(".") > _DEEPEST_PLAIN or name == path:
+            found.append(path)
+            break
+        if _is_plain(one, steps):
+            kept[key] = one
+        elif isinstance(one, dict) and (inner := _pruned(one, name, found, steps)):
+            kept[key] = inner
+        else:
+            found.append(name)
+    if kept:  # else the whole of it is named
+        left_out += [name for name in found if name not in left_out]
+    return kept
+
+
+def _is_plain(value: object, steps: list[int] | None = None) -> bool:
     """Whether a value is plain data that can be written down, and not much of it.
 
-    Lists may hold each other a thousand times over in a small pickle, so counting stops at a limit.
+    Lists may hold each other a thousand times over in a small pickle, so counting stops at a limit, and at
+    that of all values together, which ``steps`` holds.
     """
     stack, left = [(value, 0)], _MOST_PLAIN
     while stack:
         item, depth = stack.pop()
-        left -= len(item) if isinstance(item, Sized) else 1
-        if left < 0 or depth > _DEEPEST_PLAIN:
+        size = len(item) if isinstance(item, dict | str | list | tuple) else 1
+        left -= size
+        if steps is not None:
+            steps[0] -= size
+        if left < 0 or depth > _DEEPEST_PLAIN or (steps is not None and steps[0] < 0):
             return False
-        if isinstance(item, Mapping):
-            stack += [(part, depth + 1) for pair in item.items() for part in pair]
-            if not all(isinstance(key, str) for key in item):
+        if isinstance(item, dict):
+            pairs = dict.items(item)
+            stack += [(part, depth + 1) for pair in pairs for part in pair]
+            if not all(isinstance(key, str) for key, _ in pairs):
                 return False
         elif isinstance(item, list | tuple):
             stack += [(part, depth + 1) for part in item]
@@ -315,7 +412,7 @@ def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, float)
 
 
-def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _check(tensors: dict[str, Tensor], path: Path) -> None:
     """Refuse tensors that are no plain memory, or that claim to be larger than the file that holds them."""
     size, total = path.stat().st_size, 0
     for name, tensor in tensors.items():
@@ -339,4 +436,3 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
                 f"{path}: tensor {name!r} declares {tuple(tensor.shape)}, {claimed:,} bytes, more than "
                 f"the file of {size:,} bytes holds: it is damaged or made to exhaust memory"
             )
-    return tensors
