@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _UNET = "arXiv:1505.04597"
 _VGG = "arXiv:1409.1556"
+_SEGFORMER = "arXiv:2105.15203"
 #: Suffixes of pictures that Pillow reads and folders are searched for.
 _PILLOW = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -61,7 +62,34 @@ def segzoo_encoders() -> Iterable[EncoderSpec]:
             paper=_UNET,
         ),
         *(_vgg(layers, norm) for layers in (11, 13, 16, 19) for norm in ("", "_bn")),
+        EncoderSpec(
+            name="mit",
+            factory="segzoo.encoders.mit:MixTransformer",
+            channels=(32, 64, 160, 256),
+            strides=(4, 8, 16, 32),
+            summary="Mix Transformer of any width and depth",
+            paper=_SEGFORMER,
+        ),
+        *(_mit(level, depths) for level, depths in enumerate(_MIT_DEPTHS)),
     ]
+
+
+#: Blocks of the stages of SegFormer's B0 to B5.
+_MIT_DEPTHS = ((2, 2, 2, 2), (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 18, 3), (3, 8, 27, 3), (3, 6, 40, 3))
+
+
+def _mit(level: int, depths: tuple[int, ...]) -> EncoderSpec:
+    channels = (64, 128, 320, 512) if level else (32, 64, 160, 256)
+    return EncoderSpec(
+        name=f"mit_b{level}",
+        aliases=(f"mit-b{level}",),
+        factory="segzoo.encoders.mit:MixTransformer",
+        options={"widths": channels, "depths": depths},
+        channels=channels,
+        strides=(4, 8, 16, 32),
+        summary=f"Mix Transformer B{level}, SegFormer's encoder",
+        paper=_SEGFORMER,
+    )
 
 
 def _vgg(layers: int, norm: str) -> EncoderSpec:

@@ -139,13 +139,19 @@ def is_number(value: object) -> bool:
     return abs(value) < 1 << 63 if isinstance(value, int) else isinstance(value, float) and isfinite(value)
 
 
-def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    """Return ``widths`` as a tuple; raise `OptionError` unless it is a list of integers of at least 1."""
+def check_widths(widths: Sequence[int], name: str = "widths") -> tuple[int, ...]:
+    """Return ``widths`` as a tuple; raise `OptionError` unless it is a list of integers of at least 1.
+
+    Args:
+        widths: channels, or another number for every step.
+        name: of the option, for the error.
+    """
     if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
-        raise OptionError(f"widths must be a list of channels, got {shown(widths)}")
+        what = "channels" if name == "widths" else "integers"
+        raise OptionError(f"{name} must be a list of {what}, got {shown(widths)}")
     if len(widths) > _MOST_WIDTHS:
-        raise OptionError(f"widths must be at most {_MOST_WIDTHS} channels, one a step, got {len(widths):,}")
-    check_positive(**{f"widths[{index}]": width for index, width in enumerate(widths)})
+        raise OptionError(f"{name} must be at most {_MOST_WIDTHS} numbers, one a step, got {len(widths):,}")
+    check_positive(**{f"{name}[{index}]": width for index, width in enumerate(widths)})
     return tuple(widths)
 
 

@@ -68,7 +68,7 @@ EXPECTED = {
     "metric/nested-iou/nothing-counted": "the program that it repeats counts a batch without pixels as 1",
 }
 #: Encoders that take long to build, so that one test shares each for all of its promises.
-LARGE = [name for name in zoo.encoders.names() if name.startswith("vgg")]
+LARGE = [name for name in zoo.encoders.names() if name.startswith(("vgg", "mit_b"))]
 CHECKS = every_check("segzoo", arguments=ARGUMENTS, expected_failures=EXPECTED)
 
 

@@ -26,6 +26,7 @@ ARCHITECTURES = {
     "unet valid": ("unet", {"padding": "valid", "norm": None}),
     "unet/vgg16_bn": ("unet/vgg16_bn", {}),
     "unet/resnet18": ("unet/resnet18", {}),
+    "unet/mit_b0": ("unet/mit_b0", {}),
 }
 
 
