@@ -242,3 +242,26 @@ def test_a_tensor_that_cannot_be_divided_is_told():
     moves.split("in_proj", ("query", "key", "value"))
     _, _, wrong = moves.troubles({name: torch.zeros(2, 2) for name in ("query", "key", "value")})
     assert wrong == ["in_proj is (5, 2), the network's is (2, 2)"]
+
+
+def test_a_linear_layer_and_a_convolution_of_single_pixels_become_one_another():
+    tensors = {
+        "a.weight": torch.ones(3, 2),
+        "a.bias": torch.ones(3),
+        "b.weight": torch.ones(3, 2, 1, 1),
+        "b.bias": torch.ones(3),
+    }
+    moves = Transfer(Checkpoint(tensors=tensors, file="made-up.pth"))
+    moves.pointwise("a", "conv", rank=4)
+    moves.pointwise("b", "linear", rank=2)
+    assert moves.tensors["conv.weight"].shape == (3, 2, 1, 1)
+    assert moves.tensors["linear.weight"].shape == (3, 2)
+    assert moves.troubles(moves.tensors) == ([], [], [])
+
+
+def test_a_convolution_of_3x3_becomes_no_linear_layer():
+    tensors = {"a.weight": torch.ones(3, 2, 3, 3), "a.bias": torch.ones(3)}
+    moves = Transfer(Checkpoint(tensors=tensors, file="made-up.pth"))
+    moves.pointwise("a", "linear", rank=2)
+    _, _, wrong = moves.troubles({"linear.weight": torch.ones(3, 2), "linear.bias": torch.ones(3)})
+    assert wrong == ["a.weight is (3, 2, 3, 3), the network's is (3, 2)"]

@@ -30,6 +30,7 @@ PUBLIC = (
     "segzoo.losses",
     "segzoo.metrics",
     "segzoo.weights.layouts",
+    "segzoo.weights.layouts.processors",
     "segzoo.images",
     "segzoo.labels",
     "segzoo.build",

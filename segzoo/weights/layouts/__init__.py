@@ -12,6 +12,7 @@ What changes on the way, and keeps every logit:
   channels are rolled;
 - a bias that the file lacks becomes zeros;
 - one tensor may become several, such as the queries, keys and values of attention;
+- a linear layer becomes a 1x1 convolution, or the other way round;
 - a batch norm's epsilon that is not 1e-5 is made up for in its running variance.
 """
 
@@ -144,6 +145,20 @@ class Transfer:
             return
         for target, part in zip(targets, tensor.chunk(len(targets), dim), strict=True):
             self._put(source, target, part)
+
+    def pointwise(self, source: str, target: str, *, rank: Literal[2, 4]) -> None:
+        """Move a layer that sees single pixels, and its bias: linear layers and 1x1 convolutions are alike.
+
+        Args:
+            source: its name in the checkpoint, without ``.weight``.
+            target: its name in the network.
+            rank: dimensions of the network's weight: 2 for a linear layer, 4 for a 1x1 convolution.
+        """
+        weight = self._take(f"{source}.weight")
+        if weight is not None:
+            plain = weight.flatten(1) if weight.shape[2:].numel() == 1 else weight
+            self._put(f"{source}.weight", f"{target}.weight", plain[..., None, None] if rank == 4 else plain)
+        self.move(f"{source}.bias", f"{target}.bias")
 
     def conv(self, source: str, target: str, *, up_first: int = 0, transposed: bool = False) -> None:
         """Move a convolution that has a bias in the network; where the file has none it is zero.
