@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segzoo.blocks.convolution import DoubleConv, make_norm
-from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
+from segzoo.blocks.convolution import ConvUnit, DoubleConv, PooledBatchNorm, make_norm
+from segzoo.blocks.sizes import centre_crop, crop, fit, mirror, resize
 from segzoo.blocks.upsampling import make_upsample
 from segzoo.errors import OptionError
 from segzoo.options import check_positive
@@ -49,6 +49,40 @@ def test_convolutions_have_a_bias_only_where_no_norm_follows():
 
 def test_valid_double_convolutions_eat_four_pixels():
     assert DoubleConv(1, 2, padding="valid")(torch.rand(1, 1, 9, 12)).shape == (1, 2, 5, 8)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 6), (5, 2), (1, 3)])
+def test_a_unit_keeps_the_size_of_a_map_whatever_its_kernel_and_dilation(kernel, dilation):
+    unit = ConvUnit(4, 4, kernel=kernel, dilation=dilation, groups=4)
+    assert unit(torch.rand(2, 4, 5, 7)).shape == (2, 4, 5, 7)
+    assert list(unit.state_dict())[:2] == ["conv.weight", "norm.weight"]
+
+
+@pytest.mark.parametrize("kernel", [0, 2, 4.0, True])
+def test_a_kernel_is_an_odd_number(kernel):
+    with pytest.raises(OptionError, match="kernel must be"):
+        ConvUnit(1, 1, kernel=kernel)
+
+
+def test_a_lone_value_is_normalised_by_running_statistics_in_training_too():
+    norm, plain = PooledBatchNorm(3), torch.nn.BatchNorm2d(3)
+    many = torch.rand(2, 3, 4, 4)
+    assert torch.equal(norm(many), plain(many))
+    lone = torch.rand(1, 3, 1, 1, requires_grad=True)
+    assert torch.equal(norm(lone), plain.eval()(lone))
+    assert torch.equal(norm.running_mean, plain.running_mean)
+    norm(lone).sum().backward()
+    assert lone.grad is not None
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        plain.train()(lone)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (5, 6), (3, 9)])
+def test_a_map_is_resized_to_another_ones_size(size, align_corners):
+    x, like = torch.rand(1, 2, *size), torch.rand(1, 1, 5, 6)
+    wanted = torch.nn.functional.interpolate(x, (5, 6), mode="bilinear", align_corners=align_corners)
+    assert torch.allclose(resize(x, like, align_corners=align_corners), wanted)
 
 
 @pytest.mark.parametrize("upsample", ["bilinear", "transpose"])

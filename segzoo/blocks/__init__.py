@@ -6,11 +6,12 @@ from segzoo.blocks.convolution import (
     DoubleConv,
     Norm,
     Padding,
+    PooledBatchNorm,
     make_activation,
     make_norm,
 )
 from segzoo.blocks.fused import FusedSteps, FusibleStep
-from segzoo.blocks.sizes import centre_crop, crop, fit, mirror
+from segzoo.blocks.sizes import centre_crop, crop, fit, is_symbolic, mirror, resize
 from segzoo.blocks.upsampling import Upsample, make_upsample
 from segzoo.options import check_choice, check_flags, check_positive, check_widths
 
@@ -22,6 +23,7 @@ __all__ = [
     "FusibleStep",
     "Norm",
     "Padding",
+    "PooledBatchNorm",
     "Upsample",
     "centre_crop",
     "check_choice",
@@ -30,8 +32,10 @@ __all__ = [
     "check_widths",
     "crop",
     "fit",
+    "is_symbolic",
     "make_activation",
     "make_norm",
     "make_upsample",
     "mirror",
+    "resize",
 ]

@@ -1,4 +1,4 @@
-"""Two 3x3 convolutions, each followed by a norm and a ReLU: the block of every U-Net.
+"""A convolution, a norm and a ReLU, of which decoders are made; and two in a row, the block of every U-Net.
 
 Paper: Ronneberger et al., 2015, arXiv:1505.04597 (without norm, valid convolutions). The batch norm
 came with its many implementations.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import torch.nn.functional as F
 from torch import nn
 
 from segzoo.errors import OptionError
-from segzoo.options import check_choice, shown
+from segzoo.options import check_choice, check_positive, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,14 +26,19 @@ Padding = Literal["same", "valid"]
 
 
 class ConvUnit(nn.Module):
-    """A 3x3 convolution, a norm and an activation; the convolution has a bias where there is no norm.
+    """A convolution, a norm and an activation; the convolution has a bias where there is no norm.
 
     Args:
         in_channels: of the map that comes in.
         out_channels: of the map that goes out.
+        kernel: sides of the convolution, an odd number: 3 or 1 in most networks.
+        dilation: distance between the pixels that it sees (atrous rate).
+        groups: into how many parts the channels are divided; ``in_channels`` for a depthwise convolution.
         norm: what follows the convolution; ``None`` for nothing.
         activation: what follows the norm.
-        padding: ``same`` keeps the size, ``valid`` takes a pixel from each side.
+        padding: ``same`` keeps the size, ``valid`` takes from each side what the kernel reaches.
+        pooled: whether it works on maps of one pixel, too, of which a batch norm learns nothing: see
+            `PooledBatchNorm`.
     """
 
     def __init__(
@@ -40,18 +46,34 @@ class ConvUnit(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
+        kernel: int = 3,
+        dilation: int = 1,
+        groups: int = 1,
         norm: Norm | None = "batch",
         activation: Activation = "relu",
         padding: Padding = "same",
+        pooled: bool = False,
     ) -> None:
         super().__init__()
-        pad = {"same": 1, "valid": 0}[check_choice("padding", padding, ("same", "valid"))]
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=pad, bias=norm is None)
-        self.norm = make_norm(norm, out_channels)
+        check_positive(kernel=kernel, dilation=dilation, groups=groups)
+        if kernel % 2 == 0:
+            raise OptionError(f"kernel must be odd, such as 1 or 3, got {shown(kernel)}")
+        reach = dilation * (kernel // 2)
+        pad = {"same": reach, "valid": 0}[check_choice("padding", padding, ("same", "valid"))]
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            padding=pad,
+            dilation=dilation,
+            groups=groups,
+            bias=norm is None,
+        )
+        self.norm = make_norm(norm, out_channels, pooled=pooled)
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``, or ``(H - 2, W - 2)`` if valid."""
+        """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``, or less by the kernel if valid."""
         return self.activation(self.norm(self.conv(x)))
 
 
@@ -87,13 +109,35 @@ class DoubleConv(nn.Module):
         return self.second(self.first(x))
 
 
-def make_norm(norm: Norm | None, channels: int) -> nn.Module:
-    """Return the norm layer for ``channels``; group norm takes the largest group count up to 32 that fits."""
+class PooledBatchNorm(nn.BatchNorm2d):
+    """A batch norm that normalises a lone value per channel by its running statistics.
+
+    In training, a batch norm takes mean and variance from its batch. Of one image that was pooled to one
+    pixel there is a single value per channel, which has no variance; PyTorch refuses it.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """Map ``(N, C, H, W)`` to the same shape."""
+        if not self.training or input.numel() > input.shape[1]:
+            return super().forward(input)
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
+
+
+def make_norm(norm: Norm | None, channels: int, *, pooled: bool = False) -> nn.Module:
+    """Return the norm layer for ``channels``; group norm takes the largest group count up to 32 that fits.
+
+    Args:
+        norm: which.
+        channels: of the maps.
+        pooled: whether maps may have one pixel; then ``batch`` is a `PooledBatchNorm`.
+    """
     match norm:
         case None:
             return nn.Identity()
         case "batch":
-            return nn.BatchNorm2d(channels)
+            return PooledBatchNorm(channels) if pooled else nn.BatchNorm2d(channels)
         case "group":
             return nn.GroupNorm(max(g for g in range(1, 33) if channels % g == 0), channels)
         case "instance":

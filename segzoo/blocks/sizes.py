@@ -23,6 +23,24 @@ def fit(x: Tensor, height: int, width: int) -> Tensor:
     return F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
 
 
+def resize(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor:
+    """Interpolate ``(N, C, h, w)`` bilinearly to the height and width of another map.
+
+    A map of that size already is returned as it is, and one of a single pixel is repeated without a copy.
+
+    Args:
+        x: what is resized.
+        like: ``(..., H, W)``.
+        align_corners: whether the centres of the corner pixels are aligned, or the corners themselves.
+    """
+    height, width = like.shape[-2:]
+    if not is_symbolic(*x.shape[-2:], height, width) and x.shape[-2:] == (height, width):
+        return x
+    if not is_symbolic(*x.shape[-2:]) and tuple(x.shape[-2:]) == (1, 1):
+        return x.expand(-1, -1, height, width)
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=align_corners)
+
+
 def crop(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
     """Return the window of ``(height, width)`` whose first pixel is ``(top, left)``."""
     if is_symbolic(height, width):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from segzoo.blocks.convolution import PooledBatchNorm
 from segzoo.prediction.engines.recording import Chain
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 def _after(norm: nn.Module) -> nn.Module | None:
     """Return what is left of a batch norm without its scale and shift, ``None`` where that is not known."""
-    if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm):
+    if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm, PooledBatchNorm):
         return nn.Identity()
     # timm's BatchNormAct2d: norm, drop (nothing in eval mode), act.
     act = getattr(norm, "act", None)
