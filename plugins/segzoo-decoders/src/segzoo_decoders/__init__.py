@@ -19,6 +19,9 @@ def segzoo_api() -> int:
 @hookimpl
 def segzoo_decoders() -> list[DecoderSpec]:
     return [
+        _decoder("fcn:FCNDecoder", "FCN: convolutions on the coarsest feature", "1411.4038", dilated=8),
+        _decoder("pspnet:PSPDecoder", "PSPNet: pyramid pooling", "1612.01105", dilated=8, aliases=("psp",)),
+        _decoder("deeplabv3:DeepLabV3Decoder", "DeepLabV3: atrous pyramid pooling", "1706.05587", dilated=8),
         DecoderSpec(
             name="segformer",
             factory="segzoo_decoders.segformer:SegFormerDecoder",
@@ -45,3 +48,28 @@ def segzoo_decoders() -> list[DecoderSpec]:
             paper="arXiv:2304.07193",
         ),
     ]
+
+
+def _decoder(
+    where: str,
+    summary: str,
+    paper: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    features: int = 1,
+    dilated: int = 0,
+    encoder: str = "timm:resnet50",
+) -> DecoderSpec:
+    """Return a decoder for any strides, named after its module; ``dilated`` is the output stride it wants."""
+    name = where.partition(":")[0]
+    return DecoderSpec(
+        name=name,
+        factory=f"segzoo_decoders.{where}",
+        aliases=aliases,
+        summary=summary,
+        paper=f"arXiv:{paper}",
+        encoder=encoder,
+        min_features=features,
+        halving=False,
+        encoder_options={"output_stride": dilated} if dilated else {},
+    )

@@ -1,0 +1,55 @@
+"""What segzoo-decoders brings to segzoo keeps its promises: every check of every part, at every option."""
+
+from __future__ import annotations
+
+import pytest
+
+import segzoo
+from segzoo.testing import check_decoder, check_model, every_check
+from segzoo.testing.export import check_export
+
+#: Few channels where the default is not a share of the encoder's.
+NARROW = {
+    "deeplabv3": {"width": 8},
+    "dpt": {"width": 8},
+    "linear": {"levels": 3},
+    "segformer": {"width": 8},
+}
+CHECKS = every_check(
+    "segzoo-decoders", arguments={f"decoder/{name}": options for name, options in NARROW.items()}
+)
+VARIANTS = [
+    ("fcn", {"num_convs": 2, "concat_input": True, "separable": True, "dilation": 2}),
+    ("fcn", {"gather": True, "kernel": 1, "align_corners": True}),
+    ("fcn", {"auxiliary": True, "width": 5, "dropout": 0}),
+    ("pspnet", {"pool_scales": [1, 4], "auxiliary": True, "auxiliary_width": 3}),
+    ("deeplabv3", {"width": 4, "separable": True, "project": [1, 3], "auxiliary": True}),
+    ("deeplabv3", {"width": 4, "pool_first": True, "project": [3], "rates": [2, 3]}),
+]
+
+
+def is_slow(check) -> bool:
+    """Whether it exports a network, starts a process or fetches an encoder of full width."""
+    return not check.id.startswith(("decoder/", "plugin/segzoo-decoders/loads"))
+
+
+@pytest.mark.parametrize(
+    "check", [pytest.param(c, id=c.id, marks=[pytest.mark.slow] * is_slow(c)) for c in CHECKS]
+)
+def test_what_we_bring_keeps_its_promises(check):
+    check.run()
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_decoders_keep_their_promises_with_every_option(name, options):
+    check_decoder(name, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in ("fcn", "pspnet")), *VARIANTS], ids=str
+)
+def test_their_networks_keep_theirs_and_can_be_exported_for_all_sizes(name, options):
+    halves = {"encoder": {"width": 4, "depth": 4}, "decoder": options}
+    check_model(f"{name}/plain", **halves)
+    check_export(segzoo.create(f"{name}/plain", num_classes=3, **halves))
