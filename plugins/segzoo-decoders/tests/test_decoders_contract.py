@@ -11,9 +11,12 @@ from segzoo.testing.export import check_export
 #: Few channels where the default is not a share of the encoder's.
 NARROW = {
     "deeplabv3": {"width": 8},
+    "deeplabv3plus": {"width": 8},
     "dpt": {"width": 8},
+    "fpn": {"width": 8, "pyramid_width": 8},
     "linear": {"levels": 3},
     "segformer": {"width": 8},
+    "upernet": {"width": 8},
 }
 CHECKS = every_check(
     "segzoo-decoders", arguments={f"decoder/{name}": options for name, options in NARROW.items()}
@@ -25,6 +28,12 @@ VARIANTS = [
     ("pspnet", {"pool_scales": [1, 4], "auxiliary": True, "auxiliary_width": 3}),
     ("deeplabv3", {"width": 4, "separable": True, "project": [1, 3], "auxiliary": True}),
     ("deeplabv3", {"width": 4, "pool_first": True, "project": [3], "rates": [2, 3]}),
+    ("deeplabv3plus", {"width": 4, "skip_width": 2, "auxiliary": True}),
+    ("deeplabv3plus", {"width": 4, "separable_norm": False, "project": [1, 3], "num_convs": 1}),
+    ("deeplabv3plus", {"width": 4, "separable": False, "project": [3], "pool_first": True}),
+    ("fpn", {"width": 4, "pyramid_width": 5, "norm": "batch"}),
+    ("fpn", {"width": 4, "pyramid_width": 5, "output_convs": False, "align_corners": True}),
+    ("upernet", {"width": 4, "align_corners": True, "auxiliary": True, "pool_scales": [2]}),
 ]
 
 
@@ -47,7 +56,7 @@ def test_decoders_keep_their_promises_with_every_option(name, options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "options"), [*((name, {}) for name in ("fcn", "pspnet")), *VARIANTS], ids=str
+    ("name", "options"), [*((name, {}) for name in ("fcn", "pspnet", "lraspp")), *VARIANTS], ids=str
 )
 def test_their_networks_keep_theirs_and_can_be_exported_for_all_sizes(name, options):
     halves = {"encoder": {"width": 4, "depth": 4}, "decoder": options}

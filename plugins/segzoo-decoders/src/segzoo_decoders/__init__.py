@@ -22,6 +22,26 @@ def segzoo_decoders() -> list[DecoderSpec]:
         _decoder("fcn:FCNDecoder", "FCN: convolutions on the coarsest feature", "1411.4038", dilated=8),
         _decoder("pspnet:PSPDecoder", "PSPNet: pyramid pooling", "1612.01105", dilated=8, aliases=("psp",)),
         _decoder("deeplabv3:DeepLabV3Decoder", "DeepLabV3: atrous pyramid pooling", "1706.05587", dilated=8),
+        _decoder(
+            "deeplabv3plus:DeepLabV3PlusDecoder",
+            "DeepLabV3+: atrous pyramid pooling beside a finer feature",
+            "1802.02611",
+            features=2,
+            dilated=16,
+            aliases=("deeplabv3+", "deeplabv3p"),
+        ),
+        _decoder("fpn:FPNDecoder", "Panoptic FPN: levels of a pyramid, added", "1901.02446", features=2),
+        _decoder(
+            "upernet:UPerDecoder", "UPerNet: pyramid pooling and a feature pyramid", "1807.10221", features=2
+        ),
+        _decoder(
+            "lraspp:LRASPPDecoder",
+            "LR-ASPP: weighted channels beside a finer feature",
+            "1905.02244",
+            features=2,
+            dilated=16,
+            encoder="timm:mobilenetv3_large_100",
+        ),
         DecoderSpec(
             name="segformer",
             factory="segzoo_decoders.segformer:SegFormerDecoder",

@@ -32,6 +32,7 @@ class ASPP(nn.Module):
         out_channels: channels of each branch.
         rates: atrous rates of the 3x3 convolutions.
         separable: whether these are depthwise separable.
+        separable_norm: whether a norm and a ReLU follow depthwise convolutions, too.
         pool_first: whether the image's mean comes first among the branches; last otherwise.
     """
 
@@ -42,14 +43,18 @@ class ASPP(nn.Module):
         *,
         rates: Sequence[int],
         separable: bool = False,
+        separable_norm: bool = True,
         pool_first: bool = False,
     ) -> None:
         super().__init__()
-        check_flags(separable=separable, pool_first=pool_first)
+        check_flags(separable=separable, separable_norm=separable_norm, pool_first=pool_first)
         self.pool_first = pool_first
         self.pixel = ConvUnit(in_channels, out_channels, kernel=1)
         self.atrous = nn.ModuleList(
-            make_unit(in_channels, out_channels, separable=separable, dilation=rate) for rate in rates
+            make_unit(
+                in_channels, out_channels, separable=separable, separable_norm=separable_norm, dilation=rate
+            )
+            for rate in rates
         )
         self.pool = ConvUnit(in_channels, out_channels, kernel=1, pooled=True)
         self.out_channels = (2 + len(self.atrous)) * out_channels
@@ -62,14 +67,25 @@ class ASPP(nn.Module):
 
 
 def make_projection(
-    in_channels: int, out_channels: int, kernels: Sequence[int], *, separable: bool = False
+    in_channels: int,
+    out_channels: int,
+    kernels: Sequence[int],
+    *,
+    separable: bool = False,
+    separable_norm: bool = True,
 ) -> nn.Sequential:
     """Return the convolutions that follow the branches; all but the first may be separable."""
     if isinstance(kernels, str | int) or not kernels:
         raise OptionError(f"project must be a list of kernels such as [1] or [1, 3], got {kernels!r}")
     return nn.Sequential(
         *(
-            make_unit(before, out_channels, separable=separable and index > 0, kernel=kernel)
+            make_unit(
+                before,
+                out_channels,
+                separable=separable and index > 0,
+                separable_norm=separable_norm,
+                kernel=kernel,
+            )
             for index, (before, kernel) in enumerate(
                 zip((in_channels, *[out_channels] * len(kernels)), kernels, strict=False)
             )

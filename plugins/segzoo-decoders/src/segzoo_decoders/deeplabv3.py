@@ -26,6 +26,8 @@ class DeepLabV3Decoder(AuxiliaryDecoder):
         width: channels of each branch and of the map.
         rates: atrous rates; by default the paper's for the feature's stride: 12, 24, 36 at stride 8.
         separable: whether atrous convolutions are depthwise separable.
+        separable_norm: whether a norm and a ReLU follow depthwise convolutions, too;
+            segmentation_models.pytorch has none.
         project: kernels of the convolutions that join the branches: ``[1]`` in the paper, ``[1, 3]`` in
             torchvision, ``[3]`` in MMSegmentation.
         pool_first: whether the image's mean is the first branch, as in MMSegmentation; the last otherwise.
@@ -43,6 +45,7 @@ class DeepLabV3Decoder(AuxiliaryDecoder):
         width: int = 256,
         rates: Sequence[int] | None = None,
         separable: bool = False,
+        separable_norm: bool = True,
         project: Sequence[int] = (1,),
         pool_first: bool = False,
         dropout: float = 0.1,
@@ -63,6 +66,7 @@ class DeepLabV3Decoder(AuxiliaryDecoder):
             width,
             rates=rates_of(rates, strides[-1]),
             separable=separable,
+            separable_norm=separable_norm,
             pool_first=pool_first,
         )
         self.project = make_projection(self.aspp.out_channels, width, project)

@@ -27,12 +27,27 @@ class SeparableUnit(nn.Module):
         out_channels: channels of the map that goes out.
         kernel: side of the depthwise convolution.
         dilation: its atrous rate.
+        depthwise_norm: whether norm and activation follow the depthwise convolution, too.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 3, dilation: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        dilation: int = 1,
+        depthwise_norm: bool = True,
+    ) -> None:
         super().__init__()
         self.depthwise = ConvUnit(
-            in_channels, in_channels, kernel=kernel, dilation=dilation, groups=in_channels
+            in_channels,
+            in_channels,
+            kernel=kernel,
+            dilation=dilation,
+            groups=in_channels,
+            norm="batch" if depthwise_norm else None,
+            activation="relu" if depthwise_norm else "none",
         )
         self.pointwise = ConvUnit(in_channels, out_channels, kernel=1)
 
@@ -42,11 +57,23 @@ class SeparableUnit(nn.Module):
 
 
 def make_unit(
-    in_channels: int, out_channels: int, *, separable: bool, kernel: int = 3, dilation: int = 1
+    in_channels: int,
+    out_channels: int,
+    *,
+    separable: bool,
+    separable_norm: bool = True,
+    kernel: int = 3,
+    dilation: int = 1,
 ) -> nn.Module:
-    """Return a `SeparableUnit`, or a `segzoo.blocks.ConvUnit` of the same kernel and dilation."""
-    kind = SeparableUnit if separable else ConvUnit
-    return kind(in_channels, out_channels, kernel=kernel, dilation=dilation)
+    """Return a `SeparableUnit`, or a `segzoo.blocks.ConvUnit` of the same kernel and dilation.
+
+    A 1x1 convolution has nothing to separate.
+    """
+    if not separable or kernel == 1:
+        return ConvUnit(in_channels, out_channels, kernel=kernel, dilation=dilation)
+    return SeparableUnit(
+        in_channels, out_channels, kernel=kernel, dilation=dilation, depthwise_norm=separable_norm
+    )
 
 
 class AuxiliaryDecoder(nn.Module):
