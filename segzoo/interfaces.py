@@ -35,6 +35,8 @@ class Encoder(Protocol):
         any_size (bool): takes sizes that its deepest stride does not divide, and the features of
             odd sizes are rounded; `segzoo.segmenter.Segmenter` pads the image for all others.
         multiple (int): what sides must be multiples of, where that is not the coarsest stride.
+        coarsest (int): stride of the coarsest map inside it, where that is not its last feature's: a batch
+            norm needs two pixels of it to learn from.
         border (int): pixels of the image's height (and width) that its valid convolutions consume. Until
             version 0.1 it was called ``eats``, which still works and warns.
 

@@ -195,7 +195,7 @@ class Segmenter(AnySize):
         check_flags(mirror=mirror)
         self.mirror = mirror
         borders = tuple(map(border_of, parts))
-        coarsest: int = parts[0].strides[-1]
+        coarsest: int = getattr(encoder, "coarsest", parts[0].strides[-1])
         flexible = all(getattr(part, "any_size", False) for part in parts) and not any(borders)
         self._takes(
             multiple=1 if flexible else int(getattr(encoder, "multiple", coarsest)),
