@@ -265,3 +265,16 @@ def test_a_convolution_of_3x3_becomes_no_linear_layer():
     moves.pointwise("a", "linear", rank=2)
     _, _, wrong = moves.troubles({"linear.weight": torch.ones(3, 2), "linear.bias": torch.ones(3)})
     assert wrong == ["a.weight is (3, 2, 3, 3), the network's is (3, 2)"]
+
+
+def test_parts_of_names_may_change_and_an_epsilon_is_made_up_for():
+    tensors = {
+        "back.a.bn.running_var": torch.ones(2),
+        "back.a.bn.weight": torch.ones(2),
+        "rest": torch.ones(1),
+    }
+    moves = Transfer(Checkpoint(tensors=tensors, file="made-up.pth"))
+    moves.copy("back.", "encoder.", renamed={r"\bbn\.": "norm."}, eps=1e-3)
+    assert sorted(moves.tensors) == ["encoder.a.norm.running_var", "encoder.a.norm.weight"]
+    expected = torch.full((2,), 1 + 1e-3 - 1e-5)
+    assert torch.allclose(moves.tensors["encoder.a.norm.running_var"], expected, atol=1e-7)

@@ -18,6 +18,7 @@ What changes on the way, and keeps every logit:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -197,8 +198,7 @@ class Transfer:
             self._put(bias if mean.ndim != 1 else f"{source}.{names['mean']}", f"{target}.running_mean", mean)
         var = self._take(f"{source}.{names['var']}")
         if var is not None:
-            var = var if eps == _EPS else (var.double() + (eps - _EPS)).float()
-            self._put(f"{source}.{names['var']}", f"{target}.running_var", var)
+            self._put(f"{source}.{names['var']}", f"{target}.running_var", _with_eps(var, eps))
         count = f"{source}.num_batches_tracked"
         if count in self._source:
             self.move(count, f"{target}.num_batches_tracked")
@@ -218,11 +218,28 @@ class Transfer:
         self.move(f"{conv}.weight", f"{target}.conv.weight", up_first=up_first)
         self.norm(norm, f"{target}.norm", bias=f"{conv}.bias", eps=eps)
 
-    def copy(self, source: str, target: str) -> None:
-        """Move every tensor left whose name begins with ``source``, exchanging that for ``target``."""
+    def copy(
+        self, source: str, target: str, *, renamed: Mapping[str, str] | None = None, eps: float = _EPS
+    ) -> None:
+        """Move every tensor left whose name begins with ``source``, exchanging that for ``target``.
+
+        Args:
+            source: how the names begin in the file.
+            target: how they begin in the network.
+            renamed: regular expressions for parts of the rest of a name, and what each becomes.
+            eps: what the other program's batch norms add to the variance.
+        """
         for name in self._source:
-            if name.startswith(source) and name not in self._used:
-                self.move(name, target + name.removeprefix(source))
+            if not name.startswith(source) or name in self._used:
+                continue
+            rest = name.removeprefix(source)
+            for pattern, replacement in (renamed or {}).items():
+                rest = re.sub(pattern, replacement, rest)
+            if name.endswith(".running_var") and eps != _EPS:
+                self._put(name, target + rest, _with_eps(self._source[name], eps))
+                self._used.add(name)
+            else:
+                self.move(name, target + rest)
 
     def leave_out(self, *prefixes: str) -> None:
         """Leave out the tensors whose names begin so: the network has no use for them."""
@@ -261,6 +278,11 @@ class Transfer:
         assert target not in self.tensors, f"two tensors become {target}"
         tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
         self.tensors[target], self._origin[target] = tensor, source
+
+
+def _with_eps(var: Tensor, eps: float) -> Tensor:
+    """Return the variance to which adding 1e-5 gives what adding ``eps`` gave."""
+    return var if eps == _EPS else (var.double() + (eps - _EPS)).float()
 
 
 def _folded(mean: Tensor, shift: Tensor) -> Tensor:
