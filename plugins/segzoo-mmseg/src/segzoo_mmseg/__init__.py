@@ -8,8 +8,94 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec
+
+_PYRAMID = (4, 8, 16, 32)
 
 
 @hookimpl
 def segzoo_api() -> int:
     return 1
+
+
+@hookimpl
+def segzoo_encoders() -> list[EncoderSpec]:
+    return [
+        EncoderSpec(
+            name="mmseg-resnet",
+            factory="segzoo_mmseg.resnet:ResNetEncoder",
+            channels=(256, 512, 1024, 2048),
+            strides=_PYRAMID,
+            summary="ResNet, ResNet-C and ResNet-D of any depth, with strides and dilations as told",
+            paper="arXiv:1512.03385",
+        ),
+        EncoderSpec(
+            name="mmseg-swin",
+            factory="segzoo_mmseg.swin:SwinEncoder",
+            channels=(96, 192, 384, 768),
+            strides=_PYRAMID,
+            summary="Swin Transformer with windows of one size everywhere, for images of any size",
+            paper="arXiv:2103.14030",
+        ),
+        EncoderSpec(
+            name="mmseg-convnext",
+            factory="segzoo_mmseg.convnext:ConvNeXtEncoder",
+            channels=(96, 192, 384, 768),
+            strides=_PYRAMID,
+            summary="ConvNeXt with a norm on every feature",
+            paper="arXiv:2201.03545",
+        ),
+        EncoderSpec(
+            name="mmseg-hrnet",
+            factory="segzoo_mmseg.hrnet:HRNetEncoder",
+            channels=(18, 36, 72, 144),
+            strides=_PYRAMID,
+            summary="HRNet that resizes bilinearly between its branches",
+            paper="arXiv:1908.07919",
+        ),
+        EncoderSpec(
+            name="mmseg-unet",
+            factory="segzoo_mmseg.unet:UNetEncoder",
+            channels=(64, 128, 256, 512, 1024),
+            strides=(1, 2, 4, 8, 16),
+            summary="a whole U-Net, for heads on its maps",
+            paper="arXiv:1505.04597",
+        ),
+        EncoderSpec(
+            name="mmseg-fast-scnn",
+            factory="segzoo_mmseg.fast_scnn:FastSCNNEncoder",
+            channels=(128,),
+            strides=(8,),
+            summary="Fast-SCNN: two branches, fused at stride 8",
+            paper="arXiv:1902.04502",
+        ),
+    ]
+
+
+@hookimpl
+def segzoo_decoders() -> list[DecoderSpec]:
+    return [
+        DecoderSpec(
+            name="mmseg-separable-fcn",
+            factory="segzoo_mmseg.separable_fcn:SeparableFCNDecoder",
+            encoder="mmseg-fast-scnn",
+            min_features=1,
+            halving=False,
+            summary="Fast-SCNN's head: depthwise separable convolutions of the last feature",
+            paper="arXiv:1902.04502",
+        )
+    ]
+
+
+@hookimpl
+def segzoo_layouts() -> list[LayoutSpec]:
+    return [
+        LayoutSpec(
+            name="mmsegmentation",
+            signature=("decode_head.conv_seg.weight",),
+            summary="MMSegmentation's checkpoints, 1.x and 0.x, with the configuration that they hold",
+            factory="segzoo_mmseg.layout:mmsegmentation",
+            homepage="https://github.com/open-mmlab/mmsegmentation",
+            licence="Apache-2.0",
+        ),
+    ]

@@ -1,0 +1,58 @@
+"""What segzoo-mmseg brings to segzoo keeps its promises: every check of every part."""
+
+from __future__ import annotations
+
+import pytest
+
+from segzoo.testing import check_decoder, check_encoder, every_check
+
+CHECKS = every_check("segzoo-mmseg")
+
+#: Options that make an encoder narrow, so that it takes little time.
+NARROW = {
+    "mmseg-resnet": {"depth": 18, "base_channels": 4, "stem_channels": 8},
+    "mmseg-swin": {"embed_dims": 8, "depths": [2, 1, 1, 1], "num_heads": [1, 2, 2, 2], "window_size": 3},
+    "mmseg-convnext": {"depths": [1, 1, 1, 1], "widths": [4, 8, 12, 16]},
+    "mmseg-hrnet": {"widths": [2, 4, 6, 8], "modules": [1, 1, 1], "blocks": [1, 1, 1], "stem_width": 4},
+    "mmseg-unet": {"base_channels": 4},
+    "mmseg-fast-scnn": {
+        "downsample_channels": [4, 4],
+        "higher_channels": 4,
+        "global_channels": [4, 4, 4],
+        "global_out_channels": 8,
+        "out_channels": 8,
+    },
+}
+#: Forms that no default has.
+FORMS = [
+    ("mmseg-resnet", {"depth": 50, "style": "caffe", "avg_down": True, "out_indices": [1, 3]}),
+    ("mmseg-resnet", {"deep_stem": False, "stage_strides": [1, 2, 1, 1], "dilations": [1, 1, 2, 4]}),
+    ("mmseg-resnet", {"depth": 50, "multi_grid": [1, 2, 4], "contract_dilation": True}),
+    ("mmseg-swin", {"patch_norm": False, "qkv_bias": False, "out_indices": [2]}),
+    ("mmseg-convnext", {"layer_scale": False, "out_indices": [0, 2]}),
+    ("mmseg-hrnet", {"block": "bottleneck"}),
+    ("mmseg-unet", {"out_indices": [0]}),
+    ("mmseg-unet", {"stage_strides": [1, 2, 1, 2, 1], "downsamples": [True, True, False, True]}),
+]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [pytest.param(c, id=c.id, marks=[pytest.mark.slow] * (c.kind == "encoder")) for c in CHECKS],
+)
+def test_what_we_bring_keeps_its_promises(check):
+    check.run()
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_narrow_encoder_keeps_its_promises(name):
+    check_encoder(name, **NARROW[name])
+
+
+@pytest.mark.parametrize(("name", "options"), FORMS)
+def test_an_encoder_of_another_form_keeps_its_promises(name, options):
+    check_encoder(name, **{**NARROW[name], **options})
+
+
+def test_the_separable_head_may_join_what_came_in():
+    check_decoder("mmseg-separable-fcn", concat_input=True, num_convs=1)
