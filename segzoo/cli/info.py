@@ -24,7 +24,7 @@ def command(name: str, as_json: bool) -> None:
     """Show what a name stands for: its options, parameters, licence, scores.
 
     NAME is anything that `segzoo list` shows, 'decoder-encoder' or 'decoder/encoder', an encoder of
-    timm, or a folder or 'hf-hub:ORG/NAME' for weights elsewhere. All that have the name are shown.
+    timm, or a file, a folder or 'hf-hub:ORG/NAME' for weights elsewhere. All that have the name are shown.
     """
     warn_of_failed_plugins()
     found = _find(name)

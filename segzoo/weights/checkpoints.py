@@ -1,9 +1,9 @@
 """Other programs' files: from whatever container to named tensors, running nothing.
 
 Read are what `torch.save` writes (zipped, or the older form), safetensors, MindSpore's ``.ckpt``, and
-folders of ``config.json`` and ``model.safetensors``. Pickles are read with ``weights_only=True`` and never in
-any other way. Objects of other classes that programs put beside their tensors, such as MMEngine's buffers of
-losses, become `segzoo.weights.inert.Inert`, which nothing can be done with.
+folders of ``config.json`` and tensors (`segzoo.weights.parts`). Pickles are read with ``weights_only=True``
+and never in any other way. Objects of other classes that programs put beside their tensors, as MMEngine its
+buffers of losses, become `segzoo.weights.inert.Inert`, which nothing can be done with.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from segzoo import json_text, pickles
+from segzoo import pickles
 from segzoo.errors import WeightsError, no_address
 from segzoo.files import check_zip_sums, regular
-from segzoo.weights import inert
+from segzoo.weights import inert, parts
 from segzoo.weights.mindspore import read_mindspore
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class Checkpoint:
             folder ``config`` and, where there is one, ``preprocessor_config``.
         wrapper: tensors of the module around the network, such as ``mean`` and ``std`` of a Lightning module.
         left_out: what it holds and no network needs, such as an optimizer's state.
-        file: name of the file or folder.
-        sha256: of the file; of ``model.safetensors`` in a folder.
+        file: name of the file, with that of its folder where it is one of several.
+        sha256: of the file; in a folder of that with the tensors, or of the hashes of several.
         container: how it was stored, in words.
     """
 
@@ -134,26 +134,51 @@ def _read_file(path: Path) -> Checkpoint:
 
 
 def _read_folder(path: Path) -> Checkpoint:
-    config, tensors = path / "config.json", path / "model.safetensors"
-    for file in (config, tensors):
-        if not file.is_file():
-            raise WeightsError(f"folder {path} holds no {file.name}; name a file, or a folder with both")
-    try:
-        settings = json_text.read(config)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{config} is not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise WeightsError(f"{config} must hold an object, got {type(settings).__name__}")
-    if "segzoo_format" in settings:
+    files = parts.files_of(path)
+    told = {file.name: file for file in files}
+    config = parts.read_settings(told[parts.CONFIG])
+    if "segzoo_format" in config:
         raise WeightsError(f"{path} is a segzoo folder already: segzoo.load({str(path)!r})")
-    found = _read_file(tensors)
+    parts.refuse_code(config, f"{told[parts.CONFIG]}")
+    extras: dict[str, Any] = {"config": config}
+    if parts.PROCESSOR in told:
+        extras["preprocessor_config"] = parts.read_settings(told[parts.PROCESSOR])
+    index = next((file for file in files if file.name.endswith(parts.INDEX)), None)
+    if index is None:
+        found = _read_file(files[-1])
+        tensors, sha256, name = found.tensors, found.sha256, files[-1].name
+    else:
+        tensors, sha256 = _joined(index, files[files.index(index) + 1 :])
+        name = index.name
+    kind = "safetensors" if ".safetensors" in name else "pickle"
     return Checkpoint(
-        tensors=found.tensors,
-        extras={"config": settings},
-        file=f"{path.resolve().name}/{tensors.name}",
-        sha256=found.sha256,
-        container="folder of config.json and safetensors",
+        tensors=tensors,
+        extras=extras,
+        file=f"{path.resolve().name}/{name}",
+        sha256=sha256,
+        container=f"folder of config.json and {kind}{'' if index is None else f', {len(files)} files'}",
     )
+
+
+def _joined(index: Path, shards: list[Path]) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of all files that an index names, and the sha256 of their hashes.
+
+    Raises:
+        WeightsError: a tensor is missing, not named, or stands in two of them.
+    """
+    named, tensors, hashes = parts.shards_of(index), {}, []
+    for shard in shards:
+        found = _read_file(shard)
+        for wrong, told in (
+            (named[shard.name] - found.tensors.keys(), "lacks"),
+            (found.tensors.keys() - named[shard.name], "holds also"),
+        ):
+            if wrong:
+                first = ", ".join(sorted(wrong)[:3])
+                raise WeightsError(f"{shard} {told} {first}, other than {index.name} says")
+        tensors.update(found.tensors)
+        hashes.append(found.sha256)
+    return tensors, hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def otherwise(head: bytes) -> str:

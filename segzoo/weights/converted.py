@@ -1,28 +1,36 @@
-"""Weights of other programs, fetched and converted once, then loaded as any segzoo folder.
+"""Weights of other programs, converted once, then loaded as any segzoo folder.
 
-The folder's name holds a key of all that decides its contents: the file's hash, the layout and its
-options, what the catalogue says, and the versions of segzoo and of the plug-in that owns the layout.
+They are those of the catalogue, which are fetched, or a checkpoint at hand. The folder's name holds a key
+of all that decides its contents: the hashes of the files, the layout and its options, what the catalogue
+says, and the versions of segzoo and of the plug-ins that own layouts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from segzoo import __version__, zoo
-from segzoo.errors import OptionError
-from segzoo.files import whole_folder
+from segzoo import __version__, json_text, zoo
+from segzoo.errors import OptionError, WeightsError
+from segzoo.files import regular, whole_folder
+from segzoo.printing import command_line
 from segzoo.specs import Labels, default_preprocessing
 from segzoo.weights import cache
 from segzoo.weights.fetch import fetch
+from segzoo.weights.parts import files_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from segzoo.config import ModelConfig
     from segzoo.specs import WeightsSpec
+
+_log = logging.getLogger(__name__)
 
 #: What of a spec goes into the folder, or decides how the file becomes one.
 _DECIDES = ("layout", "layout_options", "classes", "labels", "preprocessing", "licence", "data", "claimed")
@@ -36,13 +44,71 @@ def converted(spec: WeightsSpec) -> Path:
         WeightsError: it is not the file that it should be, or not of its layout.
     """
     folder = folder_for(spec)
-    if folder is None or not folder.is_dir():
-        file = fetch(spec.url, name=spec.name, sha256=spec.sha256, size=spec.bytes)
-        folder = _folder(spec, cache.sha256_of(file))
-        with cache.locked(str(folder)):
-            if not folder.is_dir():
-                _convert(spec, file, folder)
-    cache.check_seal(folder, name=spec.name)
+    if folder is not None and folder.is_dir():
+        cache.check_seal(folder, name=spec.name)
+        return folder
+    file = fetch(spec.url, name=spec.name, sha256=spec.sha256, size=spec.bytes)
+    folder = _folder(spec, cache.sha256_of(file))
+    return _made(folder, lambda part: _convert(spec, file, part), name=spec.name, source=spec.url)
+
+
+def opened(path: Path, *, name: str = "", source: str = "") -> Path:
+    """Return the segzoo folder of another program's checkpoint at hand; converted if this is the first time.
+
+    Args:
+        path: a file, or a folder of ``config.json`` and tensors.
+        name: what the person called it, for messages; the path where it is empty.
+        source: where it comes from, to be recorded: of a repository, with the commit.
+
+    Raises:
+        WeightsError: it is damaged, would run code, or is of no layout that is known.
+        OptionError: the file does not say all that its layout needs; the text says what to do.
+    """
+    name = name or str(path)
+    try:
+        found = {
+            "" if file == path else file.name: cache.sha256_of(file) for file in map(regular, files_of(path))
+        }
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    versions = sorted({_version_of(entry.owner) for _, entry in zoo.registry("layouts").items()})
+    key = _key({"files": found, "segzoo": __version__, "layouts": versions})
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.partition("@")[0] or path.name).strip("-.")[-60:]
+    folder = cache.home() / "folders" / f"{stem}-{key}"
+    new = not folder.is_dir()
+    made = _made(folder, lambda part: _convert_alone(path, part, source), name=name, source=source)
+    if new:
+        origin = _origin_of(made)
+        _log.warning("%s: converted by layout %s to %s", name, origin.get("layout"), made)
+        for note in origin.get("notes", ()):
+            _log.warning("%s: %s", name, note)
+    return made
+
+
+def _origin_of(folder: Path) -> dict[str, Any]:
+    """Return what a converted folder, of a model or of an encoder, records of where it comes from."""
+    return json_text.read(folder / "config.json").get("provenance", {})
+
+
+def _convert_alone(path: Path, part: Path, source: str) -> None:
+    from segzoo.weights.conversion import convert
+    from segzoo.weights.layouts import UnsaidError
+
+    try:
+        convert(path, part, provenance={"source": source} if source else None)
+    except (OptionError, UnsaidError) as error:
+        how = command_line("segzoo", "convert", path, "--out", "FOLDER", "--option", "KEY=VALUE")
+        raise type(error)(f"{error}\nOnly you can say it: `{how}`, and FOLDER is the model") from error
+
+
+def _made(folder: Path, make: Callable[[Path], object], *, name: str, source: str) -> Path:
+    """Return a folder of the cache, made if it is not there, and sealed."""
+    with cache.locked(str(folder)):
+        if not folder.is_dir():
+            with cache.writing(folder), whole_folder(folder) as part:
+                make(part)
+                cache.seal(part, name=name, source=source, segzoo=__version__)
+    cache.check_seal(folder, name=name)
     return folder
 
 
@@ -117,37 +183,44 @@ def _layout(spec: WeightsSpec) -> str:
 
 
 def _folder(spec: WeightsSpec, sha256: str) -> Path:
-    decides = {
-        "sha256": sha256,
-        "segzoo": __version__,
-        "layout_version": _version_of_layout(_layout(spec)),
-        **{name: value for name, value in asdict(spec).items() if name in _DECIDES},
-    }
-    key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    key = _key(
+        {
+            "sha256": sha256,
+            "segzoo": __version__,
+            "layout_version": _version_of_layout(_layout(spec)),
+            **{name: value for name, value in asdict(spec).items() if name in _DECIDES},
+        }
+    )
     return cache.home() / "folders" / f"{spec.name}-{key}"
+
+
+def _key(decides: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _version_of_layout(layout: str) -> str:
     owners = {entry.owner for entry in zoo.registry("layouts").find(layout)}
+    return ",".join(sorted(map(_version_of, owners)))
+
+
+def _version_of(owner: str) -> str:
     versions = {record.distribution: record.version for record in zoo.plugins}
-    return ",".join(sorted(f"{owner} {versions.get(owner, '')}" for owner in owners))
+    return f"{owner} {versions.get(owner, '')}"
 
 
-def _convert(spec: WeightsSpec, file: Path, folder: Path) -> None:
+def _convert(spec: WeightsSpec, file: Path, part: Path) -> None:
     from segzoo.weights.conversion import convert
 
-    with cache.writing(folder), whole_folder(folder) as part:
-        convert(
-            file,
-            part,
-            layout=_layout(spec) or None,
-            labels=_labels(spec) if spec.classes else None,
-            preprocessing=spec.preprocessing,
-            licence=spec.licence,
-            provenance=provenance(spec),
-            **spec.layout_options,
-        )
-        cache.seal(part, name=spec.name, source=spec.url, segzoo=__version__)
+    convert(
+        file,
+        part,
+        layout=_layout(spec) or None,
+        labels=_labels(spec) if spec.classes else None,
+        preprocessing=spec.preprocessing,
+        licence=spec.licence,
+        provenance=provenance(spec),
+        **spec.layout_options,
+    )
 
 
 def _labels(spec: WeightsSpec) -> Labels:

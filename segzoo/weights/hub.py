@@ -1,10 +1,11 @@
 """Weights from the Hugging Face Hub, by its own client: ``hf-hub:org/name@revision``.
 
-Two files are ever fetched, ``config.json`` and ``model.safetensors``; whatever else a repository holds,
-code above all, is never looked at. The client checks sizes only, so both files are hashed here each time
-they are used: against what the Hub itself calls them, against the catalogue, and against what they were
-when they were first loaded. Branches and tags are resolved to a commit first, so that both files are of
-one commit, and the person is told when a branch has moved since.
+Two files are fetched of a repository of segzoo's, ``config.json`` and ``model.safetensors``; of one of
+another library its settings and tensors (`segzoo.weights.parts`). Whatever else it holds, code above all, is
+never looked at. The client checks sizes only, so all files are hashed here each time they are used: against
+what the Hub itself calls them, against the catalogue, and against what they were when they were first loaded.
+Branches and tags are resolved to a commit first, so that all files are of one commit, and the person is told
+when a branch has moved since.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from segzoo.http import (
     shown,
     status_in_words,
 )
-from segzoo.weights import cache
+from segzoo.weights import cache, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,13 +77,14 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
 
     Args:
         text: as in `parse`.
-        sha256: what the catalogue says of ``model.safetensors``: all of the hash, or its beginning.
+        sha256: what the catalogue says of the file of tensors: all of the hash, or its beginning.
         name: of the registered weights, for messages.
-        only_config: whether the config alone is wanted.
+        only_config: whether the config alone is wanted; of a repository of another library there is more
+            to see to know what its network is, and all is fetched.
 
     Raises:
         FailureError: the Hub cannot be reached, or refuses; the text says what to do.
-        WeightsError: a file is damaged or not the one that it was.
+        WeightsError: a file is damaged or not the one that it was, or the repository needs code of its own.
     """
     place = parse(text)
     commit, config = _resolve(place)
@@ -90,12 +92,38 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
     known = _Known(place.repo)
     files = [config]
     known.check(at, config, name=name)
-    if not only_config:
-        tensors = _download(at, TENSORS)
-        known.check(at, tensors, name=name, sha256=sha256)
-        files.append(tensors)
+    if parts.is_foreign(config.parent):
+        files += _of_another_library(at, known, config)
+    elif not only_config:
+        files.append(_download(at, TENSORS))
+    for file in files[1:]:
+        known.check(at, file, name=name, sha256=sha256 if file.name in parts.TENSORS else "")
     known.record(place, commit, files)
     return config.parent
+
+
+def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
+    """Fetch what lies beside a config that is not segzoo's: what it does to images, and the tensors."""
+    parts.refuse_code(parts.read_settings(config), f"{at}: {CONFIG}")
+
+    def find(name: str) -> Path | None:
+        # A commit never changes: what it lacked it lacks, and a cache that is read alone need not ask.
+        if known.lacks(at, name) or (offline() and not _is_cached(at, name)):
+            return None
+        try:
+            return _download(at, name)
+        except AbsentError:
+            known.absent(name)
+            return None
+
+    processor = find(parts.PROCESSOR)
+    try:
+        tensors = parts.weights_of(find, str(at))
+    except WeightsError:
+        if offline():
+            _download(at, TENSORS)  # says what to fetch by hand
+        raise
+    return [*([processor] if processor else []), *tensors]
 
 
 def endpoint() -> str | None:
@@ -185,13 +213,19 @@ def _ask_before(place: Place, filename: str) -> None:
         )
 
 
+class AbsentError(FailureError):
+    """A repository has no such file."""
+
+
 class _Known:
     """What was recorded of a repository when it was loaded before."""
 
     def __init__(self, repo: str) -> None:
         self.path = cache.home() / "hub" / f"{repo.replace('/', '--')}.json"
         self.revisions: dict[str, str] = {}
+        #: Of commits: files and their hashes, "" of those that a commit lacks.
         self.hashes: dict[str, dict[str, str]] = {}
+        self._absent: list[str] = []
         self._read()
 
     def check(self, at: Place, file: Path, *, name: str, sha256: str = "") -> None:
@@ -207,10 +241,19 @@ class _Known:
                     f" {file.parent} and try again; if it comes back the same, do not use it"
                 )
 
+    def lacks(self, at: Place, name: str) -> bool:
+        """Whether a commit was found to have no such file."""
+        return self.hashes.get(at.revision, {}).get(name) == ""
+
+    def absent(self, name: str) -> None:
+        """Remember that a commit has no such file; `record` writes it down."""
+        self._absent.append(name)
+
     def record(self, asked: Place, commit: str, files: list[Path]) -> None:
         """Write down the commit and the hashes; tell the person if a branch has moved."""
         before = self.revisions.get(asked.revision)
-        hashes = {**self.hashes.get(commit, {}), **{file.name: cache.sha256_of(file) for file in files}}
+        found = {**dict.fromkeys(self._absent, ""), **{file.name: cache.sha256_of(file) for file in files}}
+        hashes = {**self.hashes.get(commit, {}), **found}
         moved = before is not None and before != commit
         if moved:
             warnings.warn(
@@ -301,9 +344,10 @@ def told(place: Place, what: str, *, writes: bool = False, passing: bool = False
     except errors.LocalEntryNotFoundError as error:
         raise FailureError(_by_hand(place, what, error.__cause__ or error)) from error
     except errors.EntryNotFoundError as error:
-        raise FailureError(
-            f"{place} holds no {what}, so it is not a repository of segzoo's: it needs {CONFIG} and"
-            f" {TENSORS}, as `segzoo push` writes them"
+        raise AbsentError(
+            f"{place} holds no {what}: repositories of segzoo, transformers and segmentation_models.pytorch"
+            f" have {CONFIG} and {TENSORS}. If it holds a checkpoint of another name, download that and say"
+            " the file's name instead"
         ) from error
     except (OSError, http_error, ValueError) as error:
         _fail(place, what, error, writes=writes, passing=passing)

@@ -1,4 +1,7 @@
-"""Where weights are: from what a person says to a folder on this machine, fetched if need be."""
+"""Where weights are: from what a person says to a folder on this machine, fetched if need be.
+
+What is of another program is converted into the cache on the way, and that is said.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,30 @@ from typing import TYPE_CHECKING
 from segzoo import zoo
 from segzoo.errors import PluginError, UnknownNameError, UsageError, WeightsError, no_address
 from segzoo.weights import converted, hub
+from segzoo.weights.parts import is_foreign
 
 if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
 
 LOCAL = "local-dir:"
+#: How files of weights end; what else lies about may be called as a model is.
+ENDINGS = (".pth", ".pt", ".tar", ".ckpt", ".safetensors", ".bin", ".pkl", ".model", ".weights", ".onnx")
 
 
 def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path:
-    """Return the folder that ``source`` means.
+    """Return the segzoo folder that ``source`` means.
 
     Args:
-        source: ``local-dir:path``, ``hf-hub:org/name@revision``, a path, or registered weights.
-        only_config: whether the config is all that is wanted of a repository.
+        source: ``local-dir:path``, ``hf-hub:org/name@revision``, a path, or registered weights. A path is
+            that of a segzoo folder, or of a file or folder of another program, which is converted.
+        only_config: whether the config is all that is wanted of a repository of segzoo's.
 
     Raises:
         UsageError: it is neither text nor a path, or it is empty.
-        UnknownNameError: it is neither a name nor a folder.
-        WeightsError: the folder does not exist, or a fetched file is not what it should be.
+        UnknownNameError: it is neither a name nor a path.
+        WeightsError: the folder does not exist, a fetched file is not what it should be, or what another
+            program wrote cannot be converted.
+        OptionError: a file of another program does not say all that its layout needs.
         FailureError: it cannot be fetched; the text says what to do.
     """
     if not isinstance(source, str | os.PathLike) or not isinstance(text := os.fspath(source), str):
@@ -37,17 +46,26 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
     if text.startswith(LOCAL):
         return _existing(Path(text.removeprefix(LOCAL)).expanduser())
     if text.startswith(hub.PREFIX):
-        return hub.folder(text, only_config=only_config)
+        return _of_hub(text, only_config=only_config)
     if not isinstance(source, str):
         return _existing(Path(source))
     registered = zoo.registry("weights")
     if text in registered:
         return folder_of(registered.get(text))
-    if Path(text).is_dir():
-        return Path(text)
+    if os.path.exists(text):  # noqa: PTH110 (Path raises where a name is too long)
+        return _existing(Path(text))
     raise UnknownNameError(
-        registered.unknown(text, also=f", and there is no folder of that name{_instead(text)}")
+        registered.unknown(text, also=f", and there is no folder or file of that name{_instead(text)}")
     )
+
+
+def _of_hub(text: str, *, only_config: bool) -> Path:
+    """Return the folder of a repository, converted where it is not segzoo's."""
+    place = hub.parse(text)
+    folder = hub.folder(text, only_config=only_config)
+    if not is_foreign(folder):
+        return folder
+    return converted.opened(folder, name=text, source=str(hub.Place(place.repo, folder.name)))
 
 
 def _instead(text: str) -> str:
@@ -61,19 +79,29 @@ def folder_of(spec: WeightsSpec) -> Path:
     if spec.folder:
         return in_package(spec)
     if spec.hub:
-        return hub.folder(spec.hub, sha256=spec.sha256, name=spec.name)
+        folder = hub.folder(spec.hub, sha256=spec.sha256, name=spec.name)
+        if not is_foreign(folder):
+            return folder
+        return converted.opened(folder, name=spec.name, source=f"{hub.PREFIX}{spec.hub}")
     return converted.converted(spec)
 
 
 def is_location(name: str) -> bool:
-    """Whether ``name`` says by a scheme where weights are, rather than what they are called."""
-    return name.startswith((LOCAL, hub.PREFIX))
+    """Whether ``name`` says where weights are, by a scheme or as a file, rather than what they are called."""
+    return name.startswith((LOCAL, hub.PREFIX)) or is_file(name)
+
+
+def is_file(name: str) -> bool:
+    """Whether ``name`` is a checkpoint at hand: a file with one of their endings, or named by a path."""
+    looks = name.lower().endswith(ENDINGS) or "/" in name or os.sep in name
+    return looks and os.path.isfile(name)  # noqa: PTH113 (likewise)
 
 
 def located(model: str) -> str:
-    """Return a model's name, or, where it is a path to a folder that predicts, that folder by its scheme."""
+    """Return a model's name, or, where it is a path to weights, that path by its scheme."""
     as_path = "/" in model or os.sep in model
-    return f"{LOCAL}{model}" if as_path and (Path(model) / "config.json").is_file() else model
+    there = as_path and (Path(model) / "config.json").is_file()
+    return f"{LOCAL}{model}" if there or is_file(model) else model
 
 
 def in_package(spec: WeightsSpec) -> Path:
@@ -90,7 +118,10 @@ def in_package(spec: WeightsSpec) -> Path:
     return folder
 
 
-def _existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise WeightsError(f"there is no folder {folder}")
-    return folder
+def _existing(path: Path) -> Path:
+    """Return the segzoo folder at a path, or that which is made of what another program wrote there."""
+    if not path.exists():
+        raise WeightsError(f"there is no folder or file {path}")
+    if path.is_dir() and not is_foreign(path):
+        return path
+    return converted.opened(path)

@@ -37,11 +37,15 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
-__all__ = ["Architecture", "Checkpoint", "Conversion", "Transfer", "number", "one_of", "plan"]
+__all__ = ["Architecture", "Checkpoint", "Conversion", "Transfer", "UnsaidError", "number", "one_of", "plan"]
 
 _EPS = 1e-5
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 _MINDSPORE = {"weight": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
+
+
+class UnsaidError(WeightsError):
+    """A file does not say what its layout must know; the text names the option that says it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import timm
 
 from segzoo.errors import WeightsError
 from segzoo.specs import Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer, plan
+from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def smp_unet(checkpoint: Checkpoint, *, encoder: str | None = None) -> Conversio
             )
     name = encoder or config.get("encoder_name")
     if not isinstance(name, str):
-        raise WeightsError(f"{checkpoint.file} does not say which encoder it has: pass encoder='resnet34'")
+        raise UnsaidError(f"{checkpoint.file} does not say which encoder it has: pass encoder='resnet34'")
     backbone = _backbone(name, checkpoint.file)
     moves = Transfer(checkpoint)
     steps = sum(f"decoder.blocks.{step}.conv1.0.weight" in moves for step in range(8))
