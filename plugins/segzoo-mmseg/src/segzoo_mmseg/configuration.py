@@ -206,9 +206,9 @@ class Said:
             self.refuse(f"{self.path}.{key} must be a list of True and False, got {_told(value)}")
         return list(value)
 
-    def within(self, key: str, default: Any = _MISSING) -> Said:
-        """Return an entry that is a dictionary."""
-        value = self._value(key, default)
+    def within(self, key: str) -> Said:
+        """Return an entry that is a dictionary, empty where it is not said."""
+        value = self._value(key, None)
         return Said({} if value is None else value, f"{self.path}.{key}", self.file)
 
     def given(self, key: str) -> Any:

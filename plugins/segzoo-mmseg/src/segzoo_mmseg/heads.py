@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo_mmseg.backbones import batch_norm, plain
@@ -63,6 +63,8 @@ def read_head(said: Said, prefix: str = "decode_head.") -> Head:
     threshold = said.given("threshold")
     decoder, options, move = reader(said, prefix, channels, eps)
     takes = said.wholes("in_index", [-1])
+    if said.type == "DepthwiseSeparableASPPHead":
+        takes = [0, *takes]
     made = Head(
         decoder=decoder,
         options={"dropout": max(float(drop), 0.0), "align_corners": align, **options},
@@ -147,6 +149,93 @@ def _aspp(said: Said, prefix: str, channels: int, eps: float) -> _Made:
     )
 
 
+def _aspp_plus(said: Said, prefix: str, channels: int, eps: float) -> _Made:
+    said.only("input_transform", None)
+    rates = _atrous(said)
+    said.ignore("c1_in_channels")
+    options = {
+        "width": channels,
+        "rates": rates,
+        "project": [3],
+        "pool_first": True,
+        "skip_width": said.whole("c1_channels"),
+    }
+    renamed = {r"^c1_bottleneck\.": "skip.", r"^sep_bottleneck\.": "convs.", **_aspp_names(rates)}
+    return (
+        "segzoo-decoders:deeplabv3plus",
+        options,
+        lambda moves: moves.copy(prefix, "decoder.", renamed=renamed, eps=eps),
+    )
+
+
+def _uper(said: Said, prefix: str, channels: int, eps: float) -> _Made:
+    said.only("input_transform", None, "multiple_select")
+    options = {"width": channels, "pool_scales": said.wholes("pool_scales", [1, 2, 3, 6])}
+    renamed = {
+        r"^psp_modules\.(\d+)\.1\.": r"pooling.grids.\1.",
+        r"^bottleneck\.": "pooling.join.",
+        r"^lateral_convs\.": "laterals.",
+        r"^fpn_convs\.": "outputs.",
+        r"^fpn_bottleneck\.": "join.",
+        **_UNITS,
+    }
+    return (
+        "segzoo-decoders:upernet",
+        options,
+        lambda moves: moves.copy(prefix, "decoder.", renamed=renamed, eps=eps),
+    )
+
+
+def _fpn(said: Said, prefix: str, channels: int, eps: float) -> _Made:
+    said.only("input_transform", None, "multiple_select")
+    said.only("feature_strides", [4, 8, 16, 32])
+    options = {"width": channels, "norm": "batch"}
+
+    def move(moves: Transfer) -> None:
+        # Convolutions and steps of doubling take turns.
+        twice = {rf"^(\d+)\.{2 * index}\.": rf"\1.{index}." for index in range(1, 4)}
+        moves.copy(f"{prefix}scale_heads.", "decoder.levels.", renamed={**twice, **_UNITS}, eps=eps)
+
+    return "segzoo-decoders:fpn", options, move
+
+
+def read_neck(said: Said, head: Head) -> Head:
+    """Return the head with the neck before it, both of which become one decoder.
+
+    Args:
+        said: ``model.neck``.
+        head: that takes the neck's maps.
+
+    Raises:
+        WeightsError: they are not a feature pyramid and its head.
+    """
+    if said.type != "FPN" or head.decoder != "segzoo-decoders:fpn":
+        said.refuse(f"a {said.type} neck before the head: not read; read is an FPN before an FPNHead")
+    levels = len(said.wholes("in_channels"))
+    if said.whole("num_outs") != levels or head.takes != list(range(levels)):
+        said.refuse(f"{said.path}: the head takes not the {levels} levels of its pyramid: not read")
+    for key, value in (("start_level", 0), ("end_level", -1), ("add_extra_convs", False)):
+        said.only(key, value)
+    for key in ("conv_cfg", "norm_cfg", "act_cfg"):
+        said.only(key, None)
+    said.ignore("extra_convs_on_inputs", "relu_before_extra_convs", "no_norm_on_lateral")
+    upsample = said.within("upsample_cfg")
+    upsample.only("mode", "nearest")
+    upsample.finish()
+    pyramid = said.whole("out_channels")
+    said.finish()
+
+    def move(moves: Transfer) -> None:
+        moves.copy(
+            "neck.",
+            "decoder.",
+            renamed={r"^lateral_convs\.": "laterals.", r"^fpn_convs\.": "outputs.", r"\bconv\.": ""},
+        )
+        head.move(moves)
+
+    return replace(head, options={**head.options, "pyramid_width": pyramid}, move=move)
+
+
 def _segformer(said: Said, prefix: str, channels: int, eps: float) -> _Made:
     said.only("interpolate_mode", "bilinear")
     levels = len(said.wholes("in_index"))
@@ -167,5 +256,8 @@ _READERS: dict[str, Callable[[Said, str, int, float], _Made]] = {
     "DepthwiseSeparableFCNHead": _fcn,
     "PSPHead": _psp,
     "ASPPHead": _aspp,
+    "DepthwiseSeparableASPPHead": _aspp_plus,
+    "UPerHead": _uper,
+    "FPNHead": _fpn,
     "SegformerHead": _segformer,
 }

@@ -16,7 +16,7 @@ from segzoo.specs import Labels, Preprocessing, Resize
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo_mmseg.backbones import read_backbone
 from segzoo_mmseg.configuration import Code, Said, read_configuration
-from segzoo_mmseg.heads import read_head
+from segzoo_mmseg.heads import read_head, read_neck
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
@@ -50,6 +50,10 @@ def mmsegmentation(checkpoint: Checkpoint, *, config: str | None = None) -> Conv
     if model.type not in ("EncoderDecoder", "CascadeEncoderDecoder"):
         model.refuse(f"a {model.type}: not read; read are EncoderDecoder and CascadeEncoderDecoder")
     head = read_head(model.within("decode_head"))
+    if model.given("neck") is not None:
+        head = read_neck(model.within("neck"), head)
+    elif head.decoder == "segzoo-decoders:fpn":
+        model.refuse("an FPNHead without a neck: not read; read is an FPN before it")
     backbone = read_backbone(
         model.within("backbone"), lambda outputs: [index % outputs for index in head.takes]
     )
