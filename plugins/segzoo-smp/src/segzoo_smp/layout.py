@@ -1,0 +1,291 @@
+"""Checkpoints of segmentation_models.pytorch: folders of ``save_pretrained``, Lightning's, and bare ones.
+
+A folder's ``config.json`` and Lightning's hyper-parameters hold the arguments of the class. Of a bare state
+dict the tensors tell the class and the sizes of its decoder; what they do not tell is asked, or taken
+from the library's defaults and noted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+import timm
+import torch
+
+from segzoo.errors import OptionError, WeightsError, did_you_mean
+from segzoo.specs import Preprocessing
+from segzoo.weights.layouts import Conversion, Transfer, plan
+from segzoo_smp import MODELS
+from segzoo_smp.guesses import class_of, encoder_of, sizes_of
+from segzoo_smp.networks import FACTORIES, Factory, checked_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.weights.layouts import Checkpoint
+
+#: What older versions of the library called an argument.
+_RENAMED = {
+    "decoder_use_batchnorm": "decoder_use_norm",
+    "psp_use_batchnorm": "decoder_use_norm",
+    "upscale_mode": "decoder_interpolation",
+}
+#: What lies beside the tensors and says nothing of the network.
+_BESIDE = ("encoder_weights", "in_channels", "classes", "out_classes", "activation", "aux_params", "arch")
+#: Where trainings say which of the library's losses they took.
+_MODES = ("mode", "loss_mode", "task", "problem_type")
+#: Activations, and modes of losses, that give each pixel one class.
+_ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
+
+
+def smp(
+    checkpoint: Checkpoint,
+    *,
+    arch: str | None = None,
+    encoder: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    input_range: Literal[1, 255] | None = None,
+) -> Conversion:
+    """Convert a checkpoint of any of the library's networks.
+
+    Args:
+        checkpoint: a folder or a file.
+        arch: the class, such as ``FPN``; what lies beside the tensors, else the tensors themselves say it.
+        encoder: its name, such as ``resnet34``; likewise.
+        arguments: further ones of the class, such as ``{"encoder_output_stride": 8}``.
+        input_range: where a Lightning module holds ``mean`` and ``std``: the largest value of the images
+            that it subtracts them from, 1 or 255.
+    """
+    said = _said(checkpoint)
+    factory = _factory(arch or said.get("_model_class") or said.get("arch"), checkpoint)
+    given = _given(said, factory, checkpoint)
+    given.update(arguments or {})
+    notes: list[str] = []
+    if not _is_folder(checkpoint):
+        given = {**sizes_of(checkpoint.tensors, factory.class_name), **given}
+    name = encoder or given.get("encoder_name")
+    if name is None:
+        name, note = encoder_of(checkpoint, factory, given)
+        notes.append(note)
+    try:
+        given["encoder_name"] = checked_encoder(name, factory.class_name)
+    except OptionError as error:
+        raise WeightsError(f"{checkpoint.file}: {error}") from error
+    if not _is_folder(checkpoint):
+        notes += _defaults(factory, given)
+    return _converted(checkpoint, factory, given, said, notes, input_range)
+
+
+def _converted(
+    checkpoint: Checkpoint,
+    factory: Factory,
+    given: dict[str, Any],
+    said: Mapping[str, Any],
+    notes: list[str],
+    input_range: Literal[1, 255] | None,
+) -> Conversion:
+    moves = Transfer(checkpoint)
+    classes = _classes(checkpoint, said)
+    in_channels = _in_channels(checkpoint, said)
+    options = {name: _plain(value) for name, value in given.items()}
+    architecture = plan(
+        f"segzoo-smp:{MODELS[factory.class_name]}",
+        num_classes=classes,
+        in_channels=in_channels,
+        options=options,
+    )
+    if any(name.startswith("classification_head.") for name in checkpoint.tensors):
+        moves.leave_out("classification_head.")
+        notes.append("the classification head is left out: a segmentation has no use for it")
+    activation = said.get("activation")
+    if activation not in (None, "identity"):
+        notes.append(f"the program applies {activation!r} to the logits; here they stay logits")
+    try:
+        with torch.device("meta"):
+            made = factory(num_classes=classes, in_channels=in_channels, **options)
+    except (OptionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{checkpoint.file}: segmentation_models.pytorch makes no {factory.class_name} of what is said "
+            f"of it ({told})"
+        ) from error
+    used = made.network.state_dict()
+    renamed = _renamed(checkpoint.tensors, {*used, *made.idle})
+    for name in checkpoint.tensors:
+        now = renamed.get(name, name)
+        if now in used:
+            moves.move(name, f"network.{now}")
+        elif now in made.idle:
+            moves.leave_out(name)
+    if made.idle:
+        notes.append("layers of the encoder that this network never runs are left out")
+    return Conversion(
+        architecture=architecture,
+        transfer=moves,
+        preprocessing=_preprocessing(
+            checkpoint, said, options["encoder_name"], in_channels, notes, input_range
+        ),
+        rule=_rule(checkpoint, activation),
+        notes=tuple(notes),
+    )
+
+
+def _said(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the arguments of the class, as a folder's config or Lightning's hyper-parameters say."""
+    for key in ("config", "hyper_parameters"):
+        said = checkpoint.extras.get(key)
+        if isinstance(said, dict):
+            return dict(said)
+    return {}
+
+
+def _is_folder(checkpoint: Checkpoint) -> bool:
+    return isinstance(checkpoint.extras.get("config"), dict)
+
+
+def _factory(name: object, checkpoint: Checkpoint) -> Factory:
+    if name is None:
+        name = class_of(checkpoint)
+    known = {key.lower(): made for key, made in FACTORIES.items()}
+    if not isinstance(name, str) or name.lower() not in known:
+        hint = did_you_mean(str(name)[:99], FACTORIES)
+        raise WeightsError(
+            f"{checkpoint.file}: segmentation_models.pytorch has no network {name!r}{hint} "
+            f"(it has {', '.join(FACTORIES)})"
+        )
+    return known[name.lower()]
+
+
+def _given(said: Mapping[str, Any], factory: Factory, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what was said as options of the network; what the class does not have goes to the encoder."""
+    given: dict[str, Any] = {}
+    further: dict[str, Any] = {}
+    for key, value in said.items():
+        name = _RENAMED.get(key, key) if value is not None else key
+        if key.startswith("_") or key in (*_BESIDE, *_RENAMED.keys() - {key if value is not None else ""}):
+            continue
+        if name in factory.arguments:
+            given[name] = value
+        elif _is_folder(checkpoint) and str(said.get("encoder_name")).startswith("tu-"):
+            further[key] = value
+        elif _is_folder(checkpoint):
+            raise WeightsError(
+                f"{checkpoint.file}: {factory.class_name} has no argument {key!r} "
+                f"(it has {', '.join(factory.arguments)})"
+            )
+    return {**given, **({"encoder_options": further} if further else {})}
+
+
+def _defaults(factory: Factory, given: Mapping[str, Any]) -> list[str]:
+    """Return a note of the arguments that tensors do not tell and nobody said."""
+    silent = ("output_stride", "atrous_rates", "interpolation", "upsampling", "output_indices")
+    taken = [
+        f"{name}={parameter.default!r}"
+        for name, parameter in factory.arguments.items()
+        if name.endswith(silent) and name not in given
+    ]
+    if not taken:
+        return []
+    return [
+        f"its tensors do not tell {', '.join(taken)}, the library's defaults: where it was trained with "
+        "others, say arguments={...}"
+    ]
+
+
+def _classes(checkpoint: Checkpoint, said: Mapping[str, Any]) -> int:
+    for name in ("segmentation_head.0.weight", "segmentation_head.head.4.weight"):
+        if name in checkpoint.tensors:
+            return Transfer(checkpoint).shape(name)[0]
+    raise WeightsError(f"{checkpoint.file} is of another network:\n  missing: segmentation_head.0.weight")
+
+
+def _in_channels(checkpoint: Checkpoint, said: Mapping[str, Any]) -> int:
+    channels = said.get("in_channels", 3)
+    if isinstance(channels, bool) or not isinstance(channels, int):
+        raise WeightsError(f"{checkpoint.file}: in_channels is {channels!r}, not a whole number")
+    return channels
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
+
+
+def _renamed(tensors: Mapping[str, Any], known: set[str]) -> dict[str, str]:
+    """Return the library's present names for those of its older versions.
+
+    DeepLabV3's decoder was a sequence; encoders of ``timm-...`` had no ``model.`` in between.
+    """
+    found: dict[str, str] = {}
+    for name in tensors:
+        if name in known:
+            continue
+        for old, new in (
+            ("decoder.0.", "decoder.aspp."),
+            ("decoder.1.", "decoder.conv."),
+            ("decoder.2.", "decoder.bn."),
+            ("encoder.", "encoder.model."),
+        ):
+            now = new + name.removeprefix(old)
+            for one in (now, now.replace(".stages.", ".stages_")):
+                if name.startswith(old) and one in known and one not in tensors:
+                    found[name] = one
+    return found
+
+
+def _rule(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "sigmoids", "unknown"]:
+    """Return how the program decides several classes, by its activation or what lies beside the tensors."""
+    said = [activation]
+    for key, value in checkpoint.extras.items():
+        settings = value if isinstance(value, dict) else {key: value}
+        said += [settings[name] for name in _MODES if name in settings]
+    words = [re.sub(r"[^a-z]", "", one.lower()) for one in said if isinstance(one, str)]
+    if any(word.startswith(("sigmoid", "multilabel")) for word in words):
+        return "sigmoids"
+    return "softmax" if any(word.startswith(_ONE_CLASS) for word in words) else "unknown"
+
+
+def _preprocessing(
+    checkpoint: Checkpoint,
+    said: Mapping[str, Any],
+    encoder: str,
+    in_channels: int,
+    notes: list[str],
+    input_range: Literal[1, 255] | None,
+) -> Preprocessing:
+    channels: Literal["grey", "rgb", "any"] = "grey" if in_channels == 1 else "any"
+    channels = "rgb" if in_channels == 3 else channels
+    mean, std = (checkpoint.wrapper.get(name) for name in ("mean", "std"))
+    if mean is not None and std is not None:
+        if input_range not in (1, 255):
+            told = ", ".join(f"{one:g}" for one in mean.flatten().tolist())
+            raise WeightsError(
+                f"{checkpoint.file} subtracts a mean ({told}) by itself, and nothing in it says whether from "
+                "images of 0..1 or of 0..255: say input_range=1 or input_range=255 "
+                "(--option input_range=255)"
+            )
+        values = [tuple(one / input_range for one in some.flatten().tolist()) for some in (mean, std)]
+        return Preprocessing(channels=channels, mean=values[0], std=values[1])
+    weights = said.get("encoder_weights")
+    known = statistics(encoder, weights) if in_channels == 3 and weights else None
+    if known is None:
+        notes.append(
+            "nothing says what became of images before the network: taken as values of 0..1; where a mean "
+            "was subtracted, pass preprocessing"
+        )
+        return Preprocessing(channels=channels)
+    return Preprocessing(mean=known[0], std=known[1])
+
+
+def statistics(encoder: str, weights: object) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and std, on values of 0..1, that weights of an encoder were trained with, if known."""
+    imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    halves = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    if encoder.startswith("tu-"):
+        config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        return None if config is None else (tuple(config.mean), tuple(config.std))
+    if weights == "advprop" or encoder.startswith(("inception", "xception")):
+        return halves
+    if encoder.startswith("dpn"):
+        return (124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3
+    return imagenet
