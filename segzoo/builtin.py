@@ -459,7 +459,7 @@ def segzoo_recipes() -> Iterable[RecipeSpec]:
         RecipeSpec(
             name="pretrained",
             file="segzoo:training/recipes/pretrained.toml",
-            summary="photographs, with an encoder that has learnt from ImageNet",
+            summary="photographs, with a small encoder that has learnt from ImageNet",
         ),
     ]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, UsageError, WeightsError, did_you_mean
 from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
-from segzoo.specs import BandStatistics, Labels, Preprocessing
+from segzoo.specs import BandStatistics, Labels, Preprocessing, Pretraining
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -237,3 +237,9 @@ def config_of(model: nn.Module) -> ModelConfig:
             "segzoo.create or segzoo.load"
         )
     return config
+
+
+def pretraining_of(model: nn.Module) -> Pretraining | None:
+    """Return what the encoder of a model has learnt before, ``None`` where it begins anew."""
+    found = (getattr(module, "pretraining", None) for module in model.modules())
+    return next((one for one in found if isinstance(one, Pretraining)), None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.architecture import Choice, build, plan
-from segzoo.config import ModelConfig
+from segzoo.config import ModelConfig, pretraining_of
 from segzoo.errors import OptionError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
@@ -79,6 +79,8 @@ def create(
         model = build(config.architecture)
         if folder is not None:
             fill_encoder(model, folder, in_channels=config.architecture.in_channels)
+        elif (learnt := pretraining_of(model)) is not None and stored is None:
+            config = replace(config, preprocessing=learnt.preprocessing)
         trained = replace(config, architecture=config.architecture.without_pretraining())
         model.segzoo_config = trained  # pyright: ignore[reportArgumentType]
         return model

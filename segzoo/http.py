@@ -138,6 +138,14 @@ def refusing_offline(wanted: str) -> Iterator[None]:
                 constants.HF_HUB_OFFLINE = _BEFORE.pop()
 
 
+def cached_by_hub_client(repository: str, file: str, revision: str | None = None) -> str | None:
+    """Return the path of a file that other libraries fetched with the Hub's client, ``None`` without it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file, revision=revision)
+    return found if isinstance(found, str) else None
+
+
 #: Why this thread may not connect; empty where it may.
 _FORBIDDEN: ContextVar[str] = ContextVar("_FORBIDDEN", default="")
 #: What the Hub's client was told first, and an element for each thread that keeps it from the network.

@@ -39,6 +39,7 @@ class Encoder(Protocol):
             norm needs two pixels of it to learn from.
         border (int): pixels of the image's height (and width) that its valid convolutions consume. Until
             version 0.1 it was called ``eats``, which still works and warns.
+        pretraining (segzoo.specs.Pretraining): what the encoder, or a module in it, has learnt before.
 
     Its factory may have a method ``granted(wishes, **options)`` that returns those of a decoder's wishes
     (`segzoo.specs.DecoderSpec.encoder_options`) that an encoder of these options can fulfil, as options.

@@ -7,6 +7,7 @@ the Hugging Face Hub. Library: Wightman, https://github.com/huggingface/pytorch-
 from __future__ import annotations
 
 import inspect
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,15 +15,18 @@ import timm
 import torch
 from torch import nn
 
+from segzoo.encoders.pretrained import advice_without_hub, find_weights, is_packaged, preprocessing_of
 from segzoo.errors import OptionError, WeightsError
 from segzoo.http import refuse_offline, refusing_offline
 from segzoo.options import check_flags, check_positive, shown
-from segzoo.specs import EncoderSpec
+from segzoo.specs import EncoderSpec, Pretraining
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
+
+_log = logging.getLogger(__name__)
 
 #: What timm raises where a backbone is not made for what it was asked.
 _NOT_MADE = (
@@ -172,22 +176,33 @@ def _create(backbone: str, options: dict[str, Any]) -> nn.Module:
 
 def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
     config = timm.get_pretrained_cfg(backbone)
-    if config is None or not config.has_weights:
+    if config is None or not (config.has_weights or is_packaged(backbone)):
         raise OptionError(f"timm has no pretrained weights for {backbone!r}: leave pretrained out")
     weights = f"the pretrained weights of timm's {backbone!r}"
+    source = find_weights(backbone, config)
     try:
         with refusing_offline(f"{weights} were not fetched"):
-            return _create(backbone, options)
+            model: Any = _create(backbone, {**options, "pretrained_cfg_overlay": dict(source.overlay)})
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = advice_without_hub(backbone)
         refuse_offline(
-            f"{weights} could not be read from the caches of the Hugging Face Hub and of torch.hub",
+            f"{weights} could not be read from the caches of the Hugging Face Hub and of torch.hub "
+            f"({advice})",
             WeightsError,
         )
         raise WeightsError(
-            f"{weights} could not be fetched or read ({reason}); "
-            "check the connection or the cache, or leave pretrained out"
+            f"{weights} could not be fetched or read ({reason}); check the connection or the cache, "
+            f"name a mirror of the Hub as HF_ENDPOINT=https://..., or leave pretrained out; {advice}"
         ) from error
+    # Its config must not hold the tensors a second time.
+    model.pretrained_cfg = model.default_cfg = config.to_dict()
+    told = f"{weights} come from {source.told}"
+    _log.info(told)
+    model.pretraining = Pretraining(
+        told=told, preprocessing=preprocessing_of(config, cast("int", options["in_chans"]))
+    )
+    return model
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec, Recognition
-from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, Pretraining
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
     IGNORED,
@@ -53,6 +53,7 @@ __all__ = [
     "OutputSpec",
     "PartSpec",
     "Preprocessing",
+    "Pretraining",
     "ReaderSpec",
     "RecipeSpec",
     "Recognition",

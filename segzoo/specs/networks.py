@@ -12,6 +12,8 @@ from segzoo.specs.base import PartSpec, Spec, check_factory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from segzoo.specs.pictures import Preprocessing
+
 #: What every network can do, unless its spec says why not; with what that means.
 CAPABILITIES: Mapping[str, str] = {
     "odd-sizes": "images of any height and width",
@@ -36,6 +38,20 @@ def check_limits(spec: Any) -> None:
             raise UsageError(
                 f"{spec.kind} {spec.name!r}: limits[{name!r}] must say why not, and what to use instead"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """What an encoder has learnt before: the attribute ``pretraining`` of a module that holds the weights.
+
+    Attributes:
+        told: where the weights come from, as a sentence.
+        preprocessing: of the images that they learnt from, for the number of bands that the encoder takes.
+            A model that begins with them has it by default.
+    """
+
+    told: str
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)

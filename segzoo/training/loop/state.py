@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from segzoo.config import config_of
+from segzoo.config import config_of, pretraining_of
 from segzoo.labels import with_ignored
 from segzoo.specs import BandStatistics
 from segzoo.training.data.measuring import measure_data
@@ -70,6 +70,8 @@ class TrainState:
     ) -> None:
         self.accelerator = accelerator
         network = make_network(recipe, training)
+        if (learnt := pretraining_of(network)) is not None:
+            on_message(learnt.told)
         if recipe.weights:
             on_message(transfer(network, recipe.weights).text())
         config = config_of(network)
