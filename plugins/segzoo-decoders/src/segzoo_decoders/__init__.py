@@ -8,7 +8,9 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DecoderSpec
+from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec
+
+_TRANSFORMERS = "https://github.com/huggingface/transformers"
 
 
 @hookimpl
@@ -45,6 +47,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
         DecoderSpec(
             name="segformer",
             factory="segzoo_decoders.segformer:SegFormerDecoder",
+            encoder="segzoo:mit_b0",
             halving=False,
             min_features=1,
             summary="all-MLP decoder of SegFormer: projections of one width, fused at the finest stride",
@@ -93,3 +96,45 @@ def _decoder(
         halving=False,
         encoder_options={"output_stride": dilated} if dilated else {},
     )
+
+
+@hookimpl
+def segzoo_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name=f"segformer-b{level}",
+            encoder=f"segzoo:mit_b{level}",
+            decoder="segzoo-decoders:segformer",
+            encoder_options={"drop_path": 0.1},
+            decoder_options={"width": 768 if level > 1 else 256},
+            summary=f"SegFormer B{level}: all-MLP decoder on the Mix Transformer",
+            paper="arXiv:2105.15203",
+        )
+        for level in range(6)
+    ]
+
+
+@hookimpl
+def segzoo_layouts() -> list[LayoutSpec]:
+    return [
+        LayoutSpec(
+            name="transformers-segformer",
+            factory="segzoo_decoders.layouts.segformer:segmentation",
+            signature=(
+                "decode_head.linear_fuse.weight",
+                "decode_head.batch_norm.running_mean",
+                "decode_head.classifier.weight",
+            ),
+            summary="SegformerForSemanticSegmentation of transformers: a folder, or its state dict",
+            homepage=_TRANSFORMERS,
+            licence="Apache-2.0",
+        ),
+        LayoutSpec(
+            name="transformers-mit",
+            factory="segzoo_decoders.layouts.segformer:classification",
+            signature=("segformer.encoder.patch_embeddings.0.proj.weight", "classifier.weight"),
+            summary="SegformerForImageClassification of transformers: the Mix Transformer, an encoder",
+            homepage=_TRANSFORMERS,
+            licence="Apache-2.0",
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Checkpoints of transformers that become networks of segzoo; the library need not be installed."""
