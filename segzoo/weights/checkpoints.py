@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from segzoo import pickles
 from segzoo.errors import WeightsError, no_address
 from segzoo.files import check_zip_sums, regular
-from segzoo.weights import inert, parts
+from segzoo.weights import inert, parts, strangers
 from segzoo.weights.mindspore import read_mindspore
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _LONGEST_NAME = 500
 _MOST_PLAIN, _DEEPEST_PLAIN = 100_000, 8
 
 _ZIP, _PICKLE, _PROTOBUF = b"PK\x03\x04", b"\x80", b"\x0a"
-_TAR, _GZIP, _HDF5 = b"ustar", b"\x1f\x8b", b"\x89HDF"
+_TAR, _GZIP = b"ustar", b"\x1f\x8b"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,9 @@ def _read_file(path: Path) -> Checkpoint:
         head = file.read(1024)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    stranger = strangers.find(name=path.name, head=head)
+    if stranger is not None:
+        raise WeightsError(f"{path} {stranger.sentence()}")
     if head.startswith(_ZIP):
         container = "torch"
         _check_zip(path)
@@ -187,8 +190,6 @@ def otherwise(head: bytes) -> str:
         return "is empty"
     if head[257:262] == _TAR or head.startswith(_GZIP):
         return "is an archive: unpack it and name the checkpoint inside"
-    if head.startswith(_HDF5):
-        return "is an HDF5 file (Keras, TensorFlow), which is not supported"
     if head.lstrip()[:1] == b"<":
         return "is a web page, not a checkpoint: the download went wrong"
     if head.startswith(b"version https://git-lfs"):
@@ -214,6 +215,9 @@ def _check_zip(path: Path) -> None:
     except Exception as error:  # a damaged table fails in many ways
         raise WeightsError(f"{path} is cut short or damaged: {error}") from error
     names = [member.filename for member in members]
+    stranger = strangers.find(files=names)
+    if stranger is not None:
+        raise WeightsError(f"{path} {stranger.sentence()}")
     if any("/code/" in name for name in names):
         raise WeightsError(f"{path} is a TorchScript archive, which is a program; save model.state_dict()")
     if not any(name.endswith("/data.pkl") for name in names):
@@ -254,7 +258,7 @@ def _torch_load(path: Path, *, zipped: bool) -> tuple[object, list[str]]:
         raise
     except Exception as error:  # what a damaged pickle raises is up to the pickle
         if asked:
-            raise WeightsError(f"{path} {pickles.sentence(asked)}") from error
+            raise WeightsError(f"{path} {_of_objects({}, asked)}") from error
         raise WeightsError(f"{path} is damaged or no checkpoint of torch: {_reason(error)}") from error
 
 
@@ -305,7 +309,7 @@ def _unwrapped(loaded: object, asked: list[str], path: Path) -> _Contents:
     everything = _entries(loaded)
     if everything is None:
         if asked:
-            raise WeightsError(f"{path} {pickles.sentence(asked)}")
+            raise WeightsError(f"{path} {_of_objects({}, asked)}")
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not named tensors")
     inner = next((key for key in _INNER if _entries(everything.get(key)) is not None), None)
     state = everything if inner is None else _entries(everything[inner]) or {}
@@ -314,12 +318,18 @@ def _unwrapped(loaded: object, asked: list[str], path: Path) -> _Contents:
     if inner is not None:
         beside.update({str(key): value for key, value in everything.items() if key != inner})
     if not tensors:
-        if asked:
-            raise WeightsError(f"{path} {pickles.sentence(asked)}")
+        if asked or strangers.find(beside=everything):
+            raise WeightsError(f"{path} {_of_objects(everything, asked)}")
         raise WeightsError(f"{path} holds no tensors; its keys are {[str(key) for key in everything][:10]}")
     extras, left_out = _told(beside)
     contents = _Contents(tensors=_without_prefix(tensors), extras=extras, left_out=left_out)
     return _of_lightning(contents) if _LIGHTNING in everything else contents
+
+
+def _of_objects(everything: dict[Any, Any], asked: list[str]) -> str:
+    """Return what to tell of a file without tensors that lie where networks' tensors do."""
+    stranger = strangers.find(beside=everything, asked=asked)
+    return pickles.sentence(asked) if stranger is None else stranger.sentence()
 
 
 def _entries(value: object) -> dict[Any, Any] | None:

@@ -10,7 +10,6 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,13 +20,14 @@ from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
 from segzoo.files import refuse_taken
 from segzoo.plugins import resolve
 from segzoo.specs import Labels, numbered_labels
+from segzoo.weights import strangers
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
 from segzoo.weights.folder import FILES, empty, no_numbers, write
-from segzoo.weights.layouts import one_of
+from segzoo.weights.layouts import UnsaidError, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from segzoo.registry import Entry
     from segzoo.specs import LayoutSpec, Preprocessing
@@ -111,7 +111,7 @@ def recognise(checkpoint: Checkpoint) -> list[str]:
 def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Entry[LayoutSpec], Conversion]:
     candidates = _bearing(checkpoint)
     if not candidates:
-        raise WeightsError(_unknown(checkpoint, options))
+        raise WeightsError(_named(checkpoint) or _unknown(checkpoint, options))
     errors: list[WeightsError] = []
     # Networks of another library come last: what becomes one of segzoo's has its engines.
     for fallback in (False, True):
@@ -126,7 +126,30 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
             raise WeightsError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names}")
         if fitting:
             return fitting[0]
-    raise errors[0]
+    told = _named(checkpoint, certain=True)
+    unsaid = [error for error in errors if isinstance(error, UnsaidError)]
+    if unsaid or told or len(errors) == 1:
+        raise unsaid[0] if unsaid else WeightsError(told) if told else errors[0]
+    names = " or ".join(repr(entry.full_name) for entry in candidates)
+    lines = "\n".join(str(error) for error in errors)
+    raise WeightsError(
+        f"{checkpoint.file} has the names of {len(errors)} layouts and fits none: to see what is amiss with "
+        f"one alone, say layout={names}\n{lines}"
+    )
+
+
+def _named(checkpoint: Checkpoint, *, certain: bool = False) -> str:
+    """Return the sentence for a checkpoint that is known and not read, or takes a plug-in; else nothing.
+
+    Args:
+        checkpoint: of no layout.
+        certain: whether it must be of a kind that no layout is for, as it has the names of one.
+    """
+    beside = {**dict.fromkeys(checkpoint.left_out), **checkpoint.extras}
+    stranger = strangers.find(tensors=checkpoint.tensors, beside=beside)
+    if stranger is None or (certain and (stranger.plugin or stranger.matrix)):
+        return ""
+    return f"{checkpoint.file} {stranger.sentence()}"
 
 
 def _bearing(checkpoint: Checkpoint) -> list[Entry[LayoutSpec]]:
@@ -136,17 +159,8 @@ def _bearing(checkpoint: Checkpoint) -> list[Entry[LayoutSpec]]:
 def _bears(checkpoint: Checkpoint, spec: LayoutSpec) -> bool:
     """Whether a checkpoint has the tensors of a layout's signature, and what lies beside them."""
     return all(name in checkpoint.tensors for name in spec.signature) and all(
-        _lies_beside(checkpoint.extras, key) for key in spec.beside
+        strangers.lies_beside(checkpoint.extras, key) for key in spec.beside
     )
-
-
-def _lies_beside(extras: Any, said: str) -> bool:
-    keys, equals, value = said.partition("=")
-    for key in keys.split("."):
-        if not isinstance(extras, Mapping) or key not in extras:
-            return False
-        extras = extras[key]
-    return not equals or extras == value
 
 
 def _layouts() -> list[Entry[LayoutSpec]]:
@@ -314,7 +328,8 @@ def _unknown(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
     first = ", ".join(f"{name} {tuple(t.shape)}" for name, t in list(checkpoint.tensors.items())[:3])
     told = f"no layout has the tensors of {checkpoint.file}: {len(checkpoint.tensors)}, such as {first}"
     closest = max(_layouts(), key=lambda entry: _closeness(checkpoint, entry.spec), default=None)
-    if closest is None or _closeness(checkpoint, closest.spec) == 0:
+    # Words alone, such as conv and norm, are in the names of unrelated networks too.
+    if closest is None or _closeness(checkpoint, closest.spec) < 1:
         return f"{told}; `segzoo list layouts` shows which there are"
     try:
         _converted(closest, checkpoint, {})

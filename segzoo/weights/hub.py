@@ -119,10 +119,13 @@ def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
     processor = find(parts.PROCESSOR)
     try:
         tensors = parts.weights_of(find, str(at))
-    except WeightsError:
+    except WeightsError as error:
         if offline():
             _download(at, TENSORS)  # says what to fetch by hand
-        raise
+        stranger = parts.stranger_in(config.parent)
+        if stranger is None:
+            raise
+        raise WeightsError(f"{at} {stranger.sentence()}") from error
     return [*([processor] if processor else []), *tensors]
 
 

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
 from segzoo.errors import WeightsError
+from segzoo.weights import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from segzoo.weights.strangers import Stranger
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 #: Names of a file of tensors, in the order in which they are looked for; an index has one more ending.
@@ -47,6 +50,16 @@ def is_foreign(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(settings, dict) and not any(key in settings for key in _OWN)
+
+
+def stranger_in(folder: Path) -> Stranger | None:
+    """Return what kind of folder it is that lacks what is read, ``None`` where its files do not tell."""
+    marks = {mark for stranger in strangers.STRANGERS for mark in stranger.files}
+    there = [mark for mark in marks if not mark.startswith("/") and (folder / mark).exists()]
+    config = folder / CONFIG
+    beside = {"config": read_settings(config)} if config.is_file() else {}
+    found = strangers.find(files=there, beside=beside)
+    return None if found is None or found.plugin else found
 
 
 def refuse_code(settings: dict[str, Any], where: str) -> None:
@@ -121,8 +134,14 @@ def files_of(path: Path) -> list[Path]:
         return path / name if (path / name).is_file() else None
 
     said = [path / name for name in (CONFIG, PROCESSOR) if find(name)]
-    if not said or said[0].name != CONFIG:
-        raise WeightsError(
-            f"folder {path} holds no {CONFIG}; name a file, or a folder with {CONFIG} and {TENSORS[0]}"
-        )
-    return [*said, *weights_of(find, f"folder {path}")]
+    try:
+        if not said or said[0].name != CONFIG:
+            raise WeightsError(
+                f"folder {path} holds no {CONFIG}; name a file, or a folder with {CONFIG} and {TENSORS[0]}"
+            )
+        return [*said, *weights_of(find, f"folder {path}")]
+    except WeightsError as error:
+        stranger = stranger_in(path)
+        if stranger is None:
+            raise
+        raise WeightsError(f"{path} {stranger.sentence()}") from error

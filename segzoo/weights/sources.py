@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from segzoo import zoo
 from segzoo.errors import PluginError, UnknownNameError, UsageError, WeightsError, no_address
 from segzoo.weights import converted, hub
-from segzoo.weights.parts import is_foreign
+from segzoo.weights.parts import CONFIG, is_foreign, stranger_in
 
 if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
@@ -122,6 +122,8 @@ def _existing(path: Path) -> Path:
     """Return the segzoo folder at a path, or that which is made of what another program wrote there."""
     if not path.exists():
         raise WeightsError(f"there is no folder or file {path}")
-    if path.is_dir() and not is_foreign(path):
-        return path
-    return converted.opened(path)
+    if not path.is_dir() or is_foreign(path):
+        return converted.opened(path)
+    if not (path / CONFIG).exists() and (stranger := stranger_in(path)):
+        raise WeightsError(f"{path} {stranger.sentence()}")
+    return path
