@@ -306,7 +306,7 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
 
 
 def _timm_encoder(name: str) -> Entry[EncoderSpec] | None:
-    from segzoo.encoders.timm import describe
+    from segzoo.encoders.backbones import describe
 
     spec = describe(name)
     return None if spec is None else Entry(spec, "timm")

@@ -122,13 +122,14 @@ def test_a_backbone_that_computes_deeper_stages_than_asked_is_padded_for_those()
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("vit_tiny_patch16_224", "strides .* which are no pyramid"),
+        ("cait_xxs24_224", "takes images of 224x224 only, since its position codes or its layers hold"),
+        ("mixer_s32_224", "takes images of 224x224 only"),
         ("inception_v3", "does not take images of every size"),
         ("coatnet_0_rw_224", "does not take images of every size"),
         ("resnet18.no_such_tag", "Invalid pretrained tag"),
     ],
 )
-def test_a_backbone_without_a_usable_pyramid_is_refused_by_name(name, reason):
+def test_a_backbone_that_cannot_be_an_encoder_says_why(name, reason):
     with pytest.raises(OptionError, match=rf"timm's '{name}'.*{reason}"):
         segzoo.create(f"unet/{name}", num_classes=2)
 

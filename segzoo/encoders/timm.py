@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import timm
 import torch
@@ -19,7 +19,7 @@ from segzoo.encoders.pretrained import advice_without_hub, find_weights, is_pack
 from segzoo.errors import OptionError, WeightsError
 from segzoo.http import refuse_offline, refusing_offline
 from segzoo.options import check_flags, check_positive, shown
-from segzoo.specs import EncoderSpec, Pretraining
+from segzoo.specs import Pretraining
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: What timm raises where a backbone is not made for what it was asked.
-_NOT_MADE = (
+NOT_MADE = (
     RuntimeError,
     AttributeError,
     AssertionError,
@@ -74,7 +74,7 @@ class TimmEncoder(nn.Module):
         check_flags(pretrained=pretrained, any_size=any_size)
         self.any_size = any_size
         options = _options(backbone, depth, output_stride)
-        model = _made(backbone, {**options, "in_chans": in_channels}, pretrained=pretrained)
+        model = made(backbone, {**options, "in_chans": in_channels}, pretrained=pretrained)
         self.backbone = model
         info = cast("Any", model).feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
@@ -127,7 +127,7 @@ def _options(backbone: str, depth: int | None, output_stride: int | None) -> dic
     options: dict[str, Any] = {"features_only": True}
     if depth is None and output_stride is None:
         return options
-    strides = _describe(backbone).strides
+    strides = features_of(backbone).strides
     if depth is not None:
         if depth > len(strides):
             raise OptionError(f"timm's {backbone!r} has {len(strides)} features, not depth={depth}")
@@ -145,25 +145,37 @@ def _options(backbone: str, depth: int | None, output_stride: int | None) -> dic
 @lru_cache(maxsize=256)
 def _dilates(backbone: str, output_stride: int) -> bool:
     """Return whether timm's backbone gives features no coarser than a stride."""
-    if max(_describe(backbone).strides) <= output_stride:
+    if max(features_of(backbone).strides) <= output_stride:
         return True
     try:
         with torch.device("meta"):
             model = _create(backbone, {"features_only": True, "output_stride": output_stride}).eval()
-    except _NOT_MADE:
+    except NOT_MADE:
         return False
     strides = tuple(cast("Any", model).feature_info.reduction())
     sides = 2 * output_stride, 4 * output_stride
-    return max(strides) == output_stride and _lies_at_strides(model, strides, *sides)
+    return max(strides) == output_stride and lies_at_strides(model, strides, *sides)
 
 
-def _made(backbone: str, options: dict[str, Any], *, pretrained: bool) -> nn.Module:
+def made(backbone: str, options: dict[str, Any], *, pretrained: bool) -> nn.Module:
+    """Return a backbone as timm makes it, with pretrained weights if wanted.
+
+    Args:
+        backbone: its name in timm.
+        options: of `timm.create_model`.
+        pretrained: whether to fetch its weights.
+
+    Raises:
+        OptionError: there are no pretrained weights of it.
+        WeightsError: they could not be fetched or read.
+    """
     if pretrained:
         return _pretrained(backbone, {**options, "pretrained": True})
     return _create(backbone, options)
 
 
 def _create(backbone: str, options: dict[str, Any]) -> nn.Module:
+    options = {"pretrained": False, **options}
     config = timm.get_pretrained_cfg(backbone)
     if config is None or not config.fixed_input_size:
         return timm.create_model(backbone, **options)
@@ -221,9 +233,9 @@ def _multiple(backbone: str, depth: int | None, output_stride: int | None = None
     config, info = timm.get_pretrained_cfg(backbone), cast("Any", model).feature_info
     trained = config.input_size[-1] if config is not None else 1
     strides = tuple(info.reduction())
-    for multiple in dict.fromkeys((max(strides), max(_describe(backbone).strides), trained)):
+    for multiple in dict.fromkeys((max(strides), max(features_of(backbone).strides), trained)):
         if multiple % max(strides) == 0 and all(
-            _lies_at_strides(model, strides, multiple * rows, multiple * columns)
+            lies_at_strides(model, strides, multiple * rows, multiple * columns)
             for rows, columns in ((1, 1), (2, 3))
         ):
             return multiple
@@ -233,11 +245,12 @@ def _multiple(backbone: str, depth: int | None, output_stride: int | None = None
     )
 
 
-def _lies_at_strides(model: nn.Module, strides: tuple[int, ...], height: int, width: int) -> bool:
+def lies_at_strides(model: nn.Module, strides: tuple[int, ...], height: int, width: int) -> bool:
+    """Return whether a network's features of an image lie at these strides; tried on the meta device."""
     try:
         with torch.no_grad(), torch.device("meta"):
             features = model(torch.empty(1, 3, height, width))
-    except (AssertionError, RuntimeError):
+    except NOT_MADE:
         return False
     last = _is_channels_last(model)
     sizes = [tuple(feature.shape[1:3] if last else feature.shape[2:]) for feature in features]
@@ -248,33 +261,28 @@ def _is_channels_last(model: nn.Module) -> bool:
     return str(getattr(model, "output_fmt", "")).endswith("NHWC")
 
 
-def describe(name: str) -> EncoderSpec | None:
-    """Return a spec for a backbone that timm knows, or ``None`` if it knows none of that name.
+class Features(NamedTuple):
+    """What a backbone's features are.
+
+    Attributes:
+        channels: of each feature, finest first.
+        strides: of each feature.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def features_of(name: str) -> Features:
+    """Return channels and strides of a timm backbone; strides repeat where it is no pyramid.
 
     Raises:
-        OptionError: timm knows it, but it yields no pyramid of features.
+        OptionError: it gives no features.
     """
-    if not timm.is_model(name):
-        return None
-    return _describe(name)
-
-
-@lru_cache(maxsize=64)
-def _describe(name: str) -> EncoderSpec:
     try:
         with torch.device("meta"):
             info = cast("Any", _create(name, {"features_only": True})).feature_info
-        channels, strides = tuple(info.channels()), tuple(info.reduction())
-    except _NOT_MADE as error:
+    except NOT_MADE as error:
         raise OptionError(f"timm's {name!r} gives no features: {error}") from error
-    if len(set(strides)) < len(strides) or len(strides) < 2:
-        raise OptionError(f"timm's {name!r} gives features at strides {strides}, which are no pyramid")
-    return EncoderSpec(
-        name=name,
-        factory="segzoo.encoders.timm:TimmEncoder",
-        options={"backbone": name},
-        channels=channels,
-        strides=strides,
-        pretrained=True,
-        summary="a timm backbone",
-    )
+    return Features(tuple(info.channels()), tuple(info.reduction()))

@@ -1,0 +1,50 @@
+"""Which encoder a backbone of timm becomes: one with a pyramid of its own, or a vision transformer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import timm
+
+from segzoo.encoders.timm import features_of
+from segzoo.encoders.vit import facts_of, pyramid_strides
+from segzoo.errors import OptionError
+from segzoo.specs import EncoderSpec
+
+
+def describe(name: str) -> EncoderSpec | None:
+    """Return a spec for a backbone that timm knows, or ``None`` if it knows none of that name.
+
+    Raises:
+        OptionError: timm knows it, but it cannot be an encoder; the text says why.
+    """
+    return _describe(name) if timm.is_model(name) else None
+
+
+@lru_cache(maxsize=256)
+def _describe(name: str) -> EncoderSpec:
+    features = features_of(name)
+    if len(set(features.strides)) == len(features.strides) > 1:
+        return EncoderSpec(
+            name=name,
+            factory="segzoo.encoders.timm:TimmEncoder",
+            options={"backbone": name},
+            channels=features.channels,
+            strides=features.strides,
+            pretrained=True,
+            summary="a timm backbone",
+        )
+    strides = pyramid_strides(facts_of(name).stride)
+    if strides[0] < 1:
+        raise OptionError(
+            f"timm's {name!r} has patches of {facts_of(name).stride} pixels, too small for a pyramid"
+        )
+    return EncoderSpec(
+        name=name,
+        factory="segzoo.encoders.vit:ViTEncoder",
+        options={"backbone": name},
+        channels=(256,) * len(strides),
+        strides=strides,
+        pretrained=True,
+        summary="a vision transformer of timm",
+    )
