@@ -146,7 +146,10 @@ def _network(found: Any, architecture: Architecture) -> nn.Module:
     encoder = _make(found.encoder, architecture.encoder, in_channels=architecture.in_channels)
     channels, strides = _features_of(encoder, found.encoder)
     _check_pair(found, strides)
-    decoder = _make(found.decoder, architecture.decoder, channels=channels, strides=strides)
+    given: dict[str, Any] = {"channels": channels, "strides": strides}
+    if "num_classes" in inspect.signature(resolve(found.decoder.spec.factory)).parameters:
+        given["num_classes"] = architecture.num_classes
+    decoder = _make(found.decoder, architecture.decoder, **given)
     for attribute in ("out_channels", "stride"):
         if not isinstance(getattr(decoder, attribute, None), int):
             raise PluginError(f"decoder {found.decoder.full_name!r} has no integer `{attribute}`")

@@ -64,7 +64,8 @@ class Decoder(Protocol):
     Optional attributes:
         any_size, border: as in `Encoder`; `border` in pixels of the map, times ``stride``.
         align_corners (bool): whether the corners of logits and image are aligned where logits are resized.
-        side_channels (tuple[int, ...]): channels of the maps that deep supervision adds.
+        side_channels (tuple[int, ...]): channels of the maps that deep supervision adds; 0 for one whose
+            channels are the logits already, as its decoder makes use of them.
         side_features (method): features to the list of side maps, coarsest idea first, the last
             being what calling the decoder returns.
         fused_form (method): `Split` to a module that maps features as the decoder does, with less

@@ -190,7 +190,8 @@ class Segmenter(AnySize):
         self.encoder, self.decoder = encoder, decoder
         self.head = nn.Conv2d(parts[1].out_channels, num_classes, 1)
         self.side_heads = nn.ModuleList(
-            nn.Conv2d(channels, num_classes, 1) for channels in getattr(decoder, "side_channels", ())
+            nn.Conv2d(channels, num_classes, 1) if channels else nn.Identity()
+            for channels in getattr(decoder, "side_channels", ())
         )
         check_flags(mirror=mirror)
         self.mirror = mirror

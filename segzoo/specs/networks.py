@@ -92,7 +92,8 @@ class DecoderSpec(PartSpec):
     """A decoder: a pyramid of features in, one feature map out.
 
     The factory is called as ``factory(channels=..., strides=..., **options)`` with what the encoder
-    yields, and returns a module as `segzoo.interfaces.Decoder` describes.
+    yields, and returns a module as `segzoo.interfaces.Decoder` describes. Where it takes ``num_classes``,
+    it is told these, too.
 
     Attributes:
         encoder: the encoder of a model that names this decoder alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.testing.promises import Promises
+
+#: Of the network around a decoder that wants to know.
+_CLASSES = 3
 
 
 def check_decoder(decoder: str | DecoderSpec, **options: Any) -> None:
@@ -86,8 +90,11 @@ class _Subject:
 
     @cached_property
     def module(self) -> nn.Module:
-        given = {"channels": self.channels, "strides": self.strides}
-        module = resolve(self.spec.factory)(**self.spec.options, **given, **self.options)
+        given: dict[str, Any] = {"channels": self.channels, "strides": self.strides}
+        factory = resolve(self.spec.factory)
+        if "num_classes" in inspect.signature(factory).parameters:
+            given["num_classes"] = _CLASSES
+        module = factory(**self.spec.options, **given, **self.options)
         promise(
             isinstance(module, nn.Module),
             f"{self.what} must be an nn.Module; {self.spec.factory} returned {type(module).__name__}",
@@ -162,8 +169,9 @@ class _Subject:
         maps, declared = _all_maps(module, features), getattr(module, "side_channels", ())
         if declared:
             channels = tuple(one.shape[1] for one in maps)
+            wanted = (*(width or _CLASSES for width in declared), typed.out_channels)
             promise(
-                channels == (*declared, typed.out_channels) and maps[-1].equal(result),
+                channels == wanted and maps[-1].equal(result),
                 f"{self.what}: side_features must give maps of {declared} channels and, last, what calling "
                 f"it returns; they have {channels}",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import segzoo
 from segzoo.testing import check_decoder, check_model, every_check
@@ -15,6 +16,7 @@ NARROW = {
     "dpt": {"width": 8},
     "fpn": {"width": 8, "pyramid_width": 8},
     "linear": {"levels": 3},
+    "ocr": {"width": 8, "key_width": 4},
     "segformer": {"width": 8},
     "upernet": {"width": 8},
 }
@@ -33,6 +35,8 @@ VARIANTS = [
     ("deeplabv3plus", {"width": 4, "separable": False, "project": [3], "pool_first": True}),
     ("fpn", {"width": 4, "pyramid_width": 5, "norm": "batch"}),
     ("fpn", {"width": 4, "pyramid_width": 5, "output_convs": False, "align_corners": True}),
+    ("ocr", {"width": 4, "key_width": 3, "coarse_width": 5, "coarse_kernel": 1}),
+    ("ocr", {"width": 4, "key_width": 3, "gather": True, "align_corners": True}),
     ("upernet", {"width": 4, "align_corners": True, "auxiliary": True, "pool_scales": [2]}),
 ]
 
@@ -62,3 +66,14 @@ def test_their_networks_keep_theirs_and_can_be_exported_for_all_sizes(name, opti
     halves = {"encoder": {"width": 4, "depth": 4}, "decoder": options}
     check_model(f"{name}/plain", **halves)
     check_export(segzoo.create(f"{name}/plain", num_classes=3, **halves))
+
+
+def test_object_attention_learns_from_one_image_of_one_class():
+    """There is one region then, whose batch norms see a single value."""
+    model = segzoo.create(
+        "ocr/plain", num_classes=1, encoder={"width": 4, "depth": 3}, decoder=NARROW["ocr"]
+    ).train()
+    coarse, logits = model.side_logits(torch.rand(1, 3, 1, 1))
+    assert coarse.shape == logits.shape == (1, 1, 1, 1)
+    (coarse + logits).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

@@ -44,6 +44,14 @@ def segzoo_decoders() -> list[DecoderSpec]:
             dilated=16,
             encoder="timm:mobilenetv3_large_100",
         ),
+        _decoder(
+            "ocr:OCRDecoder",
+            "OCRNet: pixels described by the regions that they belong to",
+            "1909.11065",
+            features=2,
+            dilated=8,
+            aliases=("ocrnet",),
+        ),
         DecoderSpec(
             name="segformer",
             factory="segzoo_decoders.segformer:SegFormerDecoder",

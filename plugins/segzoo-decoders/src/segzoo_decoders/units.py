@@ -166,8 +166,11 @@ def first_level(strides: Sequence[int], finest: int = 4) -> int:
 
 
 def skip_level(strides: Sequence[int], stride: int) -> int:
-    """Return which feature to join at ``stride``: the coarsest up to that stride, but never the last."""
-    return max(sum(one <= stride for one in strides[:-1]) - 1, 0)
+    """Return which feature to join at ``stride``: the coarsest up to that stride, but never the last.
+
+    Of several of one stride, as dilated encoders have them, it is the first.
+    """
+    return strides.index(max((one for one in strides[:-1] if one <= stride), default=strides[0]))
 
 
 def gathered(features: Sequence[Tensor], *, align_corners: bool) -> Tensor:
