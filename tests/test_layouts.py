@@ -278,3 +278,24 @@ def test_parts_of_names_may_change_and_an_epsilon_is_made_up_for():
     assert sorted(moves.tensors) == ["encoder.a.norm.running_var", "encoder.a.norm.weight"]
     expected = torch.full((2,), 1 + 1e-3 - 1e-5)
     assert torch.allclose(moves.tensors["encoder.a.norm.running_var"], expected, atol=1e-7)
+
+
+def test_several_tensors_may_become_one_and_channels_change_their_order():
+    tensors = {"q": torch.zeros(2, 3), "k": torch.ones(2, 3), "scale": torch.arange(3.0)}
+    moves = Transfer(Checkpoint(tensors=tensors, file="made-up.pth"))
+    moves.join(["q", "k"], "qk")
+    moves.reorder("scale", "scale", [2, 0, 1])
+    assert moves.tensors["qk"].tolist() == [[0, 0, 0]] * 2 + [[1, 1, 1]] * 2
+    assert moves.tensors["scale"].tolist() == [2, 0, 1]
+    assert moves.troubles(moves.tensors) == ([], [], [])
+
+
+def test_what_cannot_be_joined_or_reordered_is_told():
+    tensors = {"q": torch.zeros(2, 3), "k": torch.ones(2, 4), "scale": torch.arange(4.0)}
+    moves = Transfer(Checkpoint(tensors=tensors, file="made-up.pth"))
+    moves.join(["q", "k"], "qk")
+    moves.join(["q", "v"], "qv")
+    moves.reorder("scale", "scale", [2, 0, 1])
+    missing, _, wrong = moves.troubles({"qk": torch.zeros(4, 3), "scale": torch.zeros(3)})
+    assert missing == ["missing: v"]
+    assert wrong == ["q is (1, 2, 3), the network's is (4, 3)", "scale is (4,), the network's is (3,)"]

@@ -11,7 +11,8 @@ What changes on the way, and keeps every logit:
 - where the file joins (upsampled, skip) and segzoo (skip, upsampled), the next convolution's input
   channels are rolled;
 - a bias that the file lacks becomes zeros;
-- one tensor may become several, such as the queries, keys and values of attention;
+- one tensor may become several, such as the queries, keys and values of attention, or several one;
+- channels may stand in another order;
 - a linear layer becomes a 1x1 convolution, or the other way round;
 - a batch norm's epsilon that is not 1e-5 is made up for in its running variance.
 """
@@ -150,6 +151,35 @@ class Transfer:
             return
         for target, part in zip(targets, tensor.chunk(len(targets), dim), strict=True):
             self._put(source, target, part)
+
+    def join(self, sources: Sequence[str], target: str) -> None:
+        """Move several tensors to one, in which they follow one another along the first dimension.
+
+        Args:
+            sources: their names in the file.
+            target: its name in the network.
+        """
+        found = [tensor for name in sources if (tensor := self._take(name)) is not None]
+        if len(found) < len(sources):
+            return
+        alike = len({tensor.shape[1:] for tensor in found}) == 1 and found[0].ndim > 0
+        # Of no network's shape where they do not fit each other, so that it is among the troubles.
+        self._put(sources[0], target, torch.cat(found) if alike else found[0][None])
+
+    def reorder(self, source: str, target: str, order: Sequence[int], *, dim: int = -1) -> None:
+        """Move one tensor whose channels stand in another order.
+
+        Args:
+            source: its name in the file.
+            target: its name in the network.
+            order: for each channel of the network, the file's.
+            dim: the dimension of the channels.
+        """
+        tensor = self._take(source)
+        if tensor is None:
+            return
+        fits = tensor.ndim > 0 and tensor.shape[dim] == len(order)
+        self._put(source, target, tensor.index_select(dim, torch.tensor(order)) if fits else tensor)
 
     def pointwise(self, source: str, target: str, *, rank: Literal[2, 4]) -> None:
         """Move a layer that sees single pixels, and its bias: linear layers and 1x1 convolutions are alike.
