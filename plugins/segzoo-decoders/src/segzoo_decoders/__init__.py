@@ -138,6 +138,15 @@ def segzoo_layouts() -> list[LayoutSpec]:
             licence="Apache-2.0",
         ),
         LayoutSpec(
+            name="transformers-upernet",
+            factory="segzoo_decoders.layouts.upernet:upernet",
+            signature=("decode_head.fpn_bottleneck.batch_norm.running_mean", "decode_head.classifier.weight"),
+            beside=("config.backbone_config",),
+            summary="UperNetForSemanticSegmentation of transformers on ConvNeXt or Swin: a folder",
+            homepage=_TRANSFORMERS,
+            licence="Apache-2.0",
+        ),
+        LayoutSpec(
             name="transformers-mit",
             factory="segzoo_decoders.layouts.segformer:classification",
             signature=("segformer.encoder.patch_embeddings.0.proj.weight", "classifier.weight"),

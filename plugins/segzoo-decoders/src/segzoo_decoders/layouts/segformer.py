@@ -141,7 +141,7 @@ class _Source:
         self.config: Mapping[str, Any] = checkpoint.extras.get("config", {})
         for key, value in _KNOWN.items():
             said = self.config.get(key, value)
-            if said != value and not (isinstance(value, list) and said == value[: len(said)]):
+            if said != value:
                 raise WeightsError(
                     f"{checkpoint.file}: config.json says {key} {said!r}; this layout has {value!r} alone"
                 )
