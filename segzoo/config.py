@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, UsageError, WeightsError, did_you_mean
 from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
-from segzoo.specs import BandStatistics, Labels, Preprocessing, Pretraining
+from segzoo.specs import BandStatistics, Labels, Preprocessing, Pretraining, Resize
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -126,6 +126,7 @@ class ModelConfig:
 
 #: Keys that older versions of segzoo do not know: they are left out where they hold what those versions do.
 _NEWER = {"preprocessing": ("bands", "intensity"), "labels": ("background", "overlapping")}
+_NEWER_OF_RESIZE = ("short", "long", "multiple")
 
 
 def to_json(config: ModelConfig) -> dict[str, Any]:
@@ -138,6 +139,10 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
         for name in names:
             if getattr(value, name) == getattr(type(value), name):
                 del data[part][name]
+    resize = config.preprocessing.resize
+    for name in _NEWER_OF_RESIZE if resize else ():
+        if getattr(resize, name) == getattr(Resize, name):
+            del data["preprocessing"]["resize"][name]
     return data
 
 
