@@ -87,12 +87,16 @@ class AnySize(nn.Module):
         if not self.mirror and any(self._borders):
             self._check_bare(height, width)
             return images
-        wanted = self._wanted(height), self._wanted(width)
+        wanted = self._wanted_sides(height, width)
         if not is_symbolic(height, width) and wanted == (height, width):
             return images
         # What valid convolutions eat goes before the first pixel, so that the logits begin there.
         before = sum(self._borders) // 2
         return mirror(images, *wanted, before, before)
+
+    def _wanted_sides(self, height: int, width: int) -> tuple[int, int]:
+        """Return the least sides of an image that the network can take and give as many logits for."""
+        return self._wanted(height), self._wanted(width)
 
     def _wanted(self, size: int) -> int:
         """Return the least size of an image that the network can take and give ``size`` logits for."""

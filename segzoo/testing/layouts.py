@@ -79,7 +79,9 @@ def _check_signature(spec: LayoutSpec, what: str) -> None:
     same = [
         entry.full_name
         for _, entry in zoo.registry("layouts").items()
-        if set(entry.spec.signature) == set(spec.signature) and entry.spec != spec
+        if entry.spec != spec
+        and set(entry.spec.signature) == set(spec.signature)
+        and set(entry.spec.beside) == set(spec.beside)
     ]
     promise(not same, f"{what}: {', '.join(same)} has the same signature; add names that only its files have")
 

@@ -32,7 +32,7 @@ from segzoo.specs import Preprocessing
 from segzoo.weights.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -274,6 +274,25 @@ class Transfer:
                 self._used.add(name)
             else:
                 self.move(name, target + rest)
+
+    def adopt(
+        self, tensors: Mapping[str, Tensor], *, missing: Iterable[str] = (), unused: Iterable[str] = ()
+    ) -> None:
+        """Take what another library's own loading made of the checkpoint, under the network's names.
+
+        Every tensor of the checkpoint counts as used but those that the loading says it did not use and that
+        were not left out before.
+
+        Args:
+            tensors: of the network.
+            missing: names that the loading looked for in vain, as the library has them.
+            unused: names in the checkpoint that the loading did not use.
+        """
+        spare = set(unused)
+        self._used.update(name for name in self._source if name not in spare)
+        self._missing += missing
+        for name, tensor in tensors.items():
+            self._put(name, name, tensor)
 
     def leave_out(self, *prefixes: str) -> None:
         """Leave out the tensors whose names begin so: the network has no use for them."""

@@ -4,12 +4,41 @@ from __future__ import annotations
 
 try:
     from segzoo.hooks import hookimpl
+    from segzoo.specs import LayoutSpec, ModelSpec
 except ModuleNotFoundError as error:
-    if error.name == "segzoo.hooks":
+    if error.name in ("segzoo.hooks", "segzoo.specs"):
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
+
+_HOME = "https://github.com/huggingface/transformers"
 
 
 @hookimpl
 def segzoo_api() -> int:
     return 1
+
+
+@hookimpl
+def segzoo_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="transformers",
+            factory="segzoo_transformers.network:transformers_model",
+            summary="Any semantic segmentation network of transformers, described by its config",
+        )
+    ]
+
+
+@hookimpl
+def segzoo_layouts() -> list[LayoutSpec]:
+    return [
+        LayoutSpec(
+            name="transformers",
+            factory="segzoo_transformers.layout:transformers_layout",
+            summary="A folder of transformers, whose network runs as the library has it",
+            beside=("config.model_type",),
+            fallback=True,
+            homepage=_HOME,
+            licence="Apache-2.0",
+        )
+    ]

@@ -1,0 +1,189 @@
+"""Folders that transformers wrote: config.json, tensors, and often preprocessor_config.json.
+
+Tensors have other names in files than in memory, and which they have depends on the version of the library.
+So the library's own loading brings them into the network, from memory and with nothing fetched; what it did
+not find, did not use, or found of another shape is an error, but for what follows.
+
+Left out are heads that only training uses (auxiliary heads, OneFormer's text encoder) and index tables that
+the network computes by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from segzoo.errors import OptionError, WeightsError
+from segzoo.weights.layouts import Conversion, Transfer, plan
+from segzoo.weights.layouts.processors import labels, processor
+from segzoo_transformers.configs import cleaned, described, network_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from segzoo.weights.layouts import Checkpoint
+
+MODEL = "segzoo-transformers:transformers"
+#: Tensors that a network has no use for, or computes by itself.
+_LEFT_OUT = re.compile(
+    r"(^|\.)(auxiliary_head|text_mapper|prompt_ctx)\."
+    r"|(^|\.)(relative_position_index|position_ids|relative_coords_table|num_batches_tracked)$"
+)
+#: Buffers that a network makes by itself where its file lacks them.
+_MADE = re.compile(
+    r"(^|\.)(attn_mask_probs|empty_weight|num_batches_tracked|relative_position_index|position_ids)$"
+)
+
+
+def transformers_layout(checkpoint: Checkpoint, *, config: Mapping[str, Any] | None = None) -> Conversion:
+    """Convert a folder of transformers, or tensors with its config beside them.
+
+    Args:
+        checkpoint: the folder; ``extras`` has ``config`` and, where there is one, ``preprocessor_config``.
+        config: what ``config.json`` holds, where the checkpoint lacks it.
+    """
+    told = checkpoint.extras.get("config") if config is None else config
+    file = checkpoint.file
+    if not isinstance(told, dict) or "model_type" not in told:
+        raise WeightsError(
+            f"{file} has no config.json of transformers with a model_type, which describes its network: give "
+            "the whole folder, or its config as the option config"
+        )
+    try:
+        settings = cleaned(told)
+        kind = network_class(told["model_type"])
+    except OptionError as error:
+        raise WeightsError(f"{file}: {error}") from error
+    _check_class(told, kind.__name__, file)
+    prepared = checkpoint.extras.get("preprocessor_config")
+    moves = Transfer(checkpoint)
+    num_classes, in_channels = _load(moves, checkpoint, settings, told)
+    preprocessing, notes = processor(prepared, model_type=told["model_type"], in_channels=in_channels)
+    names, more = labels(told, num_classes, preprocessor=prepared)
+    return Conversion(
+        architecture=plan(
+            MODEL, num_classes=num_classes, in_channels=in_channels, options={"config": settings}
+        ),
+        transfer=moves,
+        preprocessing=preprocessing,
+        labels=names,
+        notes=(*notes, *more),
+    )
+
+
+def _check_class(told: Mapping[str, Any], wanted: str, file: str) -> None:
+    names = told.get("architectures") or [wanted]
+    if wanted not in names:
+        listed = ", ".join(map(str, names))
+        known = any(hasattr(transformers, name) for name in names if isinstance(name, str))
+        why = (
+            "weights of another task, whose head is no segmentation head"
+            if known
+            else f"a class that transformers {transformers.__version__} does not have"
+        )
+        raise WeightsError(
+            f"{file}: its config names {listed} (architectures), {why}: a segmentation network of model_type "
+            f"{told['model_type']!r} is {wanted}"
+        )
+
+
+def _load(
+    moves: Transfer, checkpoint: Checkpoint, settings: Mapping[str, Any], told: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Bring the tensors into a network as the library does; return its classes and its bands."""
+    named = told.get("id2label") or told.get("num_labels")
+    classes = len(named) if isinstance(named, dict) else named if isinstance(named, int) else 2
+    tensors = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in checkpoint.tensors.items()
+    }
+    bands = _bands(settings, told, checkpoint.file)
+    network, found = _loaded(tensors, settings, classes, bands, checkpoint.file)
+    wrong = [tuple(one) for one in found["mismatched_keys"]]
+    heads = {have[0] - (want[0] - classes) for _, have, want in wrong if want[0] in (classes, classes + 1)}
+    if wrong and len(heads) == 1:
+        (head,) = heads
+        if told.get("id2label"):
+            labels(told, head)  # which tells how the names contradict the head
+        network, found = _loaded(tensors, settings, head, bands, checkpoint.file)
+        wrong, classes = [tuple(one) for one in found["mismatched_keys"]], head
+    if wrong:
+        lines = [f"{name} is {tuple(have)}, the network's is {tuple(want)}" for name, have, want in wrong]
+        more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []
+        raise WeightsError(
+            f"{checkpoint.file} contradicts its config in {len(lines)} tensors:\n  "
+            + "\n  ".join([*lines[:8], *more])
+        )
+    ignored = [
+        *(getattr(network, "_keys_to_ignore_on_load_unexpected", None) or ()),
+        _LEFT_OUT.pattern,
+    ]
+    inside = network.state_dict()
+    unused = set(found["unexpected_keys"])
+    spare = [
+        name
+        for name in checkpoint.tensors
+        if (name in unused or name not in inside) and any(re.search(one, name) for one in ignored)
+    ]
+    moves.leave_out(*spare)
+    missing = [name for name in found["missing_keys"] if not _MADE.search(name)]
+    moves.adopt(
+        {f"network.{name}": tensor for name, tensor in inside.items()}, missing=missing, unused=unused
+    )
+    return classes, bands
+
+
+def _bands(settings: Mapping[str, Any], told: Mapping[str, Any], file: str) -> int:
+    inner = told.get("backbone_config")
+    for one in (told, inner if isinstance(inner, dict) else {}):
+        if (channels := one.get("num_channels")) is not None:
+            if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+                raise WeightsError(
+                    f"{file}: its config has num_channels {channels!r}; a number of bands is one"
+                )
+            return channels
+    return 3
+
+
+def _loaded(
+    tensors: Mapping[str, Tensor], settings: Mapping[str, Any], classes: int, bands: int, file: str
+) -> tuple[Any, Mapping[str, Any]]:
+    """Return the library's network with the tensors, and what its loading says of them."""
+    try:
+        made = described(settings, num_classes=classes, in_channels=bands)
+    except OptionError as error:
+        raise WeightsError(f"{file}: {error}") from error
+    try:
+        with _quiet():
+            return network_class(made.model_type).from_pretrained(
+                None,
+                config=made,
+                state_dict=dict(tensors),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+            )
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise WeightsError(f"{file}: transformers cannot load it: {lines[0]}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the library say nothing: what its loading found is read from what it returns."""
+    log = transformers.utils.logging
+    before, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity(50)  # nothing but what is critical
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(before)
+        if bars:
+            log.enable_progress_bar()
