@@ -90,6 +90,18 @@ def create(
     return model.eval()
 
 
+def is_weights(name: str) -> bool:
+    """Whether a model's name means trained weights, which know their network, rather than an architecture.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+    """
+    if is_location(name):
+        return True
+    found = zoo.find_model(name)
+    return not isinstance(found, zoo.Pair) and isinstance(found.spec, WeightsSpec)
+
+
 def _other_bands(config: ModelConfig, folder: Path) -> tuple[int, int] | None:
     """Return how many bands the weights in a folder were trained on, and how many are wanted, if others."""
     old, new = read_config(folder).architecture.in_channels, config.architecture.in_channels
@@ -103,9 +115,9 @@ def _stored_config(name: str, *, wanted: bool) -> ModelConfig | None:
     """
     if is_location(name):
         return read_config(locate(name, only_config=not wanted))
-    found = zoo.find_model(name)
-    if isinstance(found, zoo.Pair) or not isinstance(found.spec, WeightsSpec):
+    if not is_weights(name):
         return None
+    found: Any = zoo.find_model(name)
     check_model(found.spec)
     if wanted or found.spec.folder:
         return read_config(folder_of(found.spec))

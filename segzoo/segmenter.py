@@ -164,6 +164,16 @@ class Adapted(AnySize):
         """Channels of the logits."""
         return self._classes
 
+    @property
+    def backbone(self) -> nn.Module | None:
+        """The part from images to features, which trainings freeze or give a rate of its own.
+
+        ``None`` where the network has none that is called ``encoder``, ``backbone`` or ``base_model``.
+        """
+        found = (getattr(self.network, name, None) for name in ("encoder", "backbone", "base_model"))
+        modules = (part for part in found if isinstance(part, nn.Module) and part is not self.network)
+        return next(modules, None)
+
     def logits(self, images: Tensor) -> Tensor:
         """Return what the network makes of images of a size that it takes, ``(N, num_classes, h, w)``."""
         return self.network(images)

@@ -8,7 +8,7 @@ from torch import distributed, nn
 
 import segzoo
 from segzoo.errors import OptionError
-from segzoo.training.optim.freezing import Freezing
+from segzoo.training.optim.freezing import Freezing, encoder_of
 from segzoo.training.optim.optimizers import make_optimizer
 
 
@@ -131,3 +131,49 @@ def test_a_backbone_inside_a_strangers_wrapper_is_frozen_too():
     wrapper.network = network
     Freezing(wrapper, 1).begin(1)
     assert [one.requires_grad for one in network.parameters()] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", ["encoder", "backbone"])
+def test_the_encoder_of_another_librarys_network_is_frozen_by_its_usual_name(name):
+    network = nn.Sequential()
+    network.add_module(name, nn.Conv2d(3, 2, 1))
+    network.add_module("top", nn.Conv2d(2, 4, 1))
+    model = segzoo.Adapted(network, num_classes=4)
+    assert encoder_of(model) is model.backbone is network[0]
+    assert encoder_of(nn.Sequential(model)) is network[0]
+    Freezing(model, 1).begin(1)
+    assert [one.requires_grad for one in network.parameters()] == [False, False, True, True]
+    groups = make_optimizer(model, "adamw", {}, learning_rate=1.0, encoder_rate=0.1).param_groups
+    assert {group["name"]: group["lr"] for group in groups} == {"rest": 1.0, "encoder": 0.1}
+
+
+def test_another_librarys_network_without_an_encoder_says_so_with_its_parts():
+    network = nn.Sequential()
+    network.add_module("layers", nn.Conv2d(3, 2, 1))
+    network.add_module("top", nn.Conv2d(2, 4, 1))
+    model = segzoo.Adapted(network, num_classes=4)
+    assert model.backbone is None
+    with pytest.raises(OptionError, match=r"no part called encoder or backbone \(its parts: layers, top\)"):
+        Freezing(model, 1)
+    with pytest.raises(OptionError, match=r"encoder_rate=0.1: .*; leave it at 1"):
+        make_optimizer(model, "adamw", {}, learning_rate=1.0, encoder_rate=0.1)
+
+
+def test_the_base_model_of_a_network_of_transformers_is_its_encoder():
+    class Library(nn.Module):
+        """As transformers' networks are: the base model is a part, or the network itself."""
+
+        prefix = "vit"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.vit, self.head = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 4, 1)
+
+        @property
+        def base_model(self) -> nn.Module:
+            return getattr(self, self.prefix, self)
+
+    named, bare = Library(), Library()
+    bare.prefix = "absent"
+    assert encoder_of(segzoo.Adapted(named, num_classes=4)) is named.vit
+    assert encoder_of(segzoo.Adapted(bare, num_classes=4)) is None

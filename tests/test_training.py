@@ -14,13 +14,13 @@ from PIL import Image
 import segzoo
 from segzoo.build import open_dataset
 from segzoo.cli import run
-from segzoo.errors import FailureError, OptionError, UsageError, WeightsError
+from segzoo.errors import FailureError, OptionError, UsageError
 from segzoo.interfaces import Sample
 from segzoo.specs import Labels, Preprocessing
 from segzoo.training import Recipe
 from segzoo.training.data.loader import Batches, make_loader
 from segzoo.training.data.splits import open_splits
-from segzoo.training.network import make_network
+from segzoo.training.network import make_network, start_of
 from segzoo.training.transfer import transfer
 from segzoo.weights.folder import save
 
@@ -128,10 +128,28 @@ def test_weights_for_other_classes_give_their_network_and_what_fits(squares, tmp
     save(segzoo.create("unet", num_classes=3, width=4, depth=3), source)
     recipe = small(squares, tmp_path, model=str(source), model_options={})
     training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
-    with pytest.raises(WeightsError, match=r"(?s)head.weight.*to start from what fits, say weights="):
-        make_network(recipe, training)
-    network = make_network(replace(recipe, weights=str(source)), training)
-    assert [name for name, *_ in transfer(network, str(source)).shape] == ["head.weight", "head.bias"]
+    assert start_of(recipe) == f"local-dir:{source}"
+    for same in (recipe, replace(recipe, weights=str(source))):
+        network = make_network(same, training)
+        report = transfer(network, start_of(same))
+        assert [name for name, *_ in report.shape] == ["head.weight", "head.bias"]
+        assert not report.missing
+    assert start_of(replace(recipe, model="unet")) == ""
+    # Who says which weights the network itself is to have gets those, and no others.
+    assert start_of(replace(recipe, model_options={"weights": None})) == ""
+
+
+@pytest.mark.slow
+def test_a_training_from_weights_for_other_classes_tells_what_does_not_fit(squares, tmp_path, capfd):
+    torch.manual_seed(1)
+    source = save(segzoo.create("unet", num_classes=3, width=4, depth=3), tmp_path / "source")
+    recipe = small(squares, tmp_path, model=str(source), model_options={}, epochs=1, learning_rate=1e-9)
+    result = segzoo.train(recipe)
+    told = capfd.readouterr().err
+    assert "2 of another shape, so they start anew: head.weight (3x4x1x1 there, 1x4x1x1 here)" in told
+    begun, ended = segzoo.load(source).state_dict(), segzoo.load(result.folder).state_dict()
+    stem = next(name for name, one in begun.items() if one.ndim == 4)
+    assert torch.allclose(ended[stem], begun[stem], atol=1e-6)
 
 
 def test_a_network_for_other_channels_than_the_images_have_is_refused(squares, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from goldens import containers
@@ -217,3 +219,28 @@ def test_a_file_of_another_program_is_converted_where_its_layout_is_known(tmp_pa
     assert {name for name, *_ in report.shape} == {"head.weight", "head.bias"}
     assert not report.missing
     torch.testing.assert_close(model.encoder.stages[0].first.conv.weight, theirs["inc.double_conv.0.weight"])
+
+
+def test_a_last_layer_that_told_other_classes_apart_is_taken_and_that_is_said(tmp_path):
+    theirs, ours = network(seed=1, classes=3), network(classes=3)
+    config = theirs.segzoo_config
+
+    def named(*classes):
+        return replace(config, labels=replace(config.labels, classes=classes))
+
+    theirs.segzoo_config = named("background", "cell", "debris")
+    source = str(save(theirs, tmp_path / "source"))
+    for classes, told in {
+        ("background", "cell", "debris"): "",
+        ("background", "debris", "cell"): "the same classes in another order apart: 'debris' was 'cell'",
+        ("sky", "cell", "debris"): "other classes apart: 'sky' was 'background'",
+    }.items():
+        ours.segzoo_config = named(*classes)
+        report = transfer(ours, source)
+        assert "head.weight" in report.taken
+        assert told in report.text()
+        assert bool(report.classes) == bool(told)
+        assert not transfer(ours, source, head=False).classes
+    # Who never named the classes says nothing that could differ.
+    theirs.segzoo_config = config
+    assert not transfer(ours, str(save(theirs, tmp_path / "unnamed"))).classes

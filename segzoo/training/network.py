@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segzoo.config import config_of
-from segzoo.creation import create
-from segzoo.errors import ImageError, OptionError, WeightsError
+from segzoo.creation import create, is_weights
+from segzoo.errors import ImageError, OptionError
 from segzoo.images import choose_bands, with_bands
 from segzoo.options import listed
 from segzoo.specs import Resize, parse_intensity
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     """Build the network, with the labels of the data in its config.
 
+    It has fresh weights, or those of a pretrained encoder; `start_of` says which others it is to begin with.
+
     Raises:
         UnknownNameError: there is no such model.
-        WeightsError: the model is weights, for other classes than the data has, say.
+        WeightsError: the model is weights that are damaged.
         OptionError: it has no such option, or takes images of other channels.
     """
     options: dict[str, Any] = dict(recipe.model_options)
@@ -38,14 +40,10 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     if recipe.bands:
         # As many as are chosen: a network of one band is not shown it three times.
         options.setdefault("in_channels", len(recipe.bands))
-    if recipe.weights:
+    if start_of(recipe):
         # Those are taken as far as they fit; of a model that is weights itself, only the network is meant.
         options.setdefault("weights", None)
-    try:
-        model = create(located(recipe.model), **options)
-    except WeightsError as error:
-        hint = f"; to start from what fits, say weights={recipe.model} too"
-        raise WeightsError(f"{error}{'' if recipe.weights else hint}") from error
+    model = create(located(recipe.model), **options)
     config = config_of(model)
     preprocessing = config.preprocessing
     if recipe.bands:
@@ -66,6 +64,18 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     _check_bands(training[0], config)
     model.segzoo_config = config  # pyright: ignore[reportArgumentType]
     return model
+
+
+def start_of(recipe: Recipe) -> str:
+    """Return the weights that a training begins with, as far as they fit; empty where it begins anew.
+
+    They are the recipe's ``weights``, or its model where that is weights.
+
+    Raises:
+        UnknownNameError: there is no such model.
+    """
+    model = located(recipe.model)
+    return recipe.weights or (model if "weights" not in recipe.model_options and is_weights(model) else "")
 
 
 def logits(told: int | str | None, labels: Labels) -> int:

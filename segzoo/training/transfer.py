@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from segzoo.errors import WeightsError
+from segzoo.specs import numbered_labels
 from segzoo.weights.checkpoints import read_checkpoint
 from segzoo.weights.conversion import convert, recognise
 from segzoo.weights.encoders import is_encoder, read_encoder_config
@@ -43,6 +44,7 @@ class TransferReport:
         unused: tensors that only the source has.
         config: of the source, if it is a model of segzoo.
         spread: those of ``taken`` that see the image, and were trained on another number of bands.
+        classes: what to say where the last layer was taken, though it tells other classes apart.
     """
 
     source: str
@@ -52,6 +54,7 @@ class TransferReport:
     unused: tuple[str, ...]
     config: ModelConfig | None = None
     spread: tuple[str, ...] = ()
+    classes: str = ""
 
     @property
     def total(self) -> int:
@@ -68,6 +71,7 @@ class TransferReport:
             _line("of another shape, so they start anew", [_shapes(*one) for one in self.shape]),
             _line("not there, so they start anew", self.missing),
             _line("there and not needed", self.unused),
+            self.classes,
         ]
         return "\n  ".join([first, *filter(None, lines)])
 
@@ -106,6 +110,7 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         unused=tuple(name for name in theirs if name not in wanted),
         config=config,
         spread=tuple(name for name in taken if name in spread),
+        classes="" if differing or not head else _other_classes(config, own),
     )
     # A bias of one number fits anything: a layer's weights are the least that is worth the name.
     if not any(ours[name].ndim > 1 for name in taken):
@@ -137,6 +142,23 @@ def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None, 
         return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None, trained_on
     config = read_config(folder)
     return tensors, config, config.architecture.in_channels
+
+
+def _other_classes(theirs: ModelConfig | None, ours: ModelConfig | None) -> str:
+    """Return what to say where as many classes have other names, or the same ones in another order."""
+    if theirs is None or ours is None:
+        return ""
+    old, new = theirs.labels, ours.labels
+    logits = theirs.architecture.num_classes
+    unnamed = numbered_labels(logits, overlapping=old.overlapping).classes
+    if old.classes == new.classes or old.classes == unnamed or logits != ours.architecture.num_classes:
+        return ""
+    same = sorted(old.classes) == sorted(new.classes)
+    what = "the same classes in another order" if same else "other classes"
+    differing = [pair for pair in zip(old.classes, new.classes, strict=False) if pair[0] != pair[1]]
+    shown = ", ".join(f"{ours!r} was {theirs!r}" for theirs, ours in differing[:_SHOWN])
+    more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    return f"the last layer is taken too, as it fits, though it told {what} apart: {shown}{more}"
 
 
 def _learned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

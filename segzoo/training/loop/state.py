@@ -27,7 +27,7 @@ from segzoo.training.loop.distributed import (
     stages,
     whole,
 )
-from segzoo.training.network import make_network
+from segzoo.training.network import make_network, start_of
 from segzoo.training.optim.freezing import Freezing
 from segzoo.training.optim.optimizers import make_optimizer
 from segzoo.training.optim.schedules import Schedule
@@ -72,8 +72,8 @@ class TrainState:
         network = make_network(recipe, training)
         if (learnt := pretraining_of(network)) is not None:
             on_message(learnt.told)
-        if recipe.weights:
-            on_message(transfer(network, recipe.weights).text())
+        if start := start_of(recipe):
+            on_message(transfer(network, start).text())
         config = config_of(network)
         measured = measure_data(training, config.preprocessing, config.architecture.in_channels)
         for text in measured.told:

@@ -76,11 +76,10 @@ def encoder_of(model: nn.Module) -> nn.Module | None:
     """Return the part of a model from images to features, ``None`` where it has none.
 
     It is called ``encoder`` or ``backbone``, in the model or in what the model wraps, as data parallelism and
-    compilers do: a module whose one child holds all that it has.
+    compilers do: a module whose one child holds all that it has. A network of another library says it by
+    the property ``backbone`` of its `segzoo.Adapted`.
     """
-    inner = _unwrapped(model)
-    found = (getattr(inner, name, None) for name in _NAMES)
-    return next((part for part in found if isinstance(part, nn.Module)), None)
+    return _part(_unwrapped(model))
 
 
 def without_encoder(model: nn.Module) -> str:
@@ -90,10 +89,15 @@ def without_encoder(model: nn.Module) -> str:
     return f"{type(inner).__name__} has no part called {' or '.join(_NAMES)} (its parts: {parts})"
 
 
+def _part(model: nn.Module) -> nn.Module | None:
+    found = (getattr(model, name, None) for name in _NAMES)
+    return next((part for part in found if isinstance(part, nn.Module)), None)
+
+
 def _unwrapped(model: nn.Module) -> nn.Module:
     while True:
         children = dict(model.named_children())
         own = [*model.parameters(recurse=False), *model.buffers(recurse=False)]
-        if len(children) != 1 or own or any(name in children for name in _NAMES):
+        if len(children) != 1 or own or _part(model) is not None:
             return model
         (model,) = children.values()
