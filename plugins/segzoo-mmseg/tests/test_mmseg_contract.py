@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from segzoo.testing import check_decoder, check_encoder, every_check
+import segzoo
+from segzoo.testing import check_decoder, check_encoder, check_export, every_check
 
 CHECKS = every_check("segzoo-mmseg")
 
@@ -56,3 +58,15 @@ def test_an_encoder_of_another_form_keeps_its_promises(name, options):
 
 def test_the_separable_head_may_join_what_came_in():
     check_decoder("mmseg-separable-fcn", concat_input=True, num_convs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NARROW)
+def test_a_network_exports_for_free_sizes_and_takes_any_image(name):
+    decoder = {"mmseg-unet": "fcn", "mmseg-fast-scnn": "mmseg-separable-fcn"}.get(name, "segformer")
+    more = {"out_indices": [0]} if name == "mmseg-unet" else {}
+    model = segzoo.create(
+        f"{decoder}/{name}", num_classes=3, encoder={**NARROW[name], **more}, decoder={"width": 8}
+    )
+    check_export(model)
+    model.train()(torch.rand(1, 3, 1, 1)).sum().backward()

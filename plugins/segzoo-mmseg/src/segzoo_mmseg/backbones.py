@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from segzoo.weights.layouts import Transfer
     from segzoo_mmseg.configuration import Said
 
-#: What changes nothing of a trained network, in every backbone.
-_TRAINING = ("pretrained", "with_cp", "norm_eval", "frozen_stages", "drop_rate", "attn_drop_rate")
-_BATCH_NORMS = ("BN", "SyncBN", "BN2d", "MMSyncBN", "NaiveSyncBN")
+#: What changes nothing of a trained network, or is seen in its tensors, in every backbone.
+_TRAINING = (
+    "pretrained",
+    "with_cp",
+    "norm_eval",
+    "frozen_stages",
+    "drop_rate",
+    "attn_drop_rate",
+    "in_channels",
+)
+_BATCH_NORMS = ("BN", "SyncBN", "BN2d", "BatchNorm2d", "SyncBatchNorm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +41,12 @@ class Backbone:
     move: Callable[[Transfer], None]
 
 
-def read_backbone(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
+def read_backbone(said: Said, taken: Sequence[int]) -> Backbone:
     """Return what a backbone becomes.
 
     Args:
         said: ``model.backbone``.
-        wanted: given how many maps the backbone returns, gives those that the head takes, in its order.
+        taken: which of its maps the head takes, in the head's order; negative ones count from the last.
 
     Raises:
         WeightsError: it is of a kind, or has an option, that is not read.
@@ -50,9 +58,16 @@ def read_backbone(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbon
         known = ", ".join(dict.fromkeys((*_READERS, *_ELSEWHERE)))
         said.refuse(f"a {said.type} backbone{of}: not read; read are {known}")
     said.ignore(*_TRAINING)
-    backbone = reader(said, wanted)
+    backbone = reader(said, lambda count: _within(said, taken, count))
     said.finish()
     return backbone
+
+
+def _within(said: Said, taken: Sequence[int], count: int) -> list[int]:
+    """Return which of ``count`` maps are taken, counted from the first."""
+    if any(not -count <= index < count for index in taken):
+        said.refuse(f"the head's in_index is {list(taken)}, and the {said.type} gives {count} maps")
+    return [index % count for index in taken]
 
 
 def batch_norm(said: Said, *, required: bool = False) -> float:
@@ -78,13 +93,13 @@ def plain(said: Said) -> None:
         value = said.given(key)
         if value is not None:
             within = said.within(key)
-            within.only("type", *known)
+            within.of_type(*known)
             within.ignore("inplace")
             within.finish()
 
 
 def _epsilon(norm: Said, known: Sequence[str]) -> float:
-    norm.only("type", *known)
+    norm.of_type(*known)
     norm.ignore("requires_grad", "momentum")
     eps = norm.number("eps", 1e-5)
     norm.finish()
@@ -140,11 +155,11 @@ def _unet(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     plain(said)
     eps = batch_norm(said)
     upsample = said.within("upsample_cfg")
-    upsample.only("type", None if not upsample.entries else "InterpConv", "InterpConv")
+    if upsample.entries:
+        upsample.of_type("InterpConv")
     upsample.finish()
     for key in ("dcn", "plugins"):
         said.only(key, None)
-    said.only("in_channels", 3, *range(1, 1000))
     taken = wanted(stages)
     if len(taken) != 1:
         said.refuse(f"the head takes {len(taken)} maps of a UNet: not read")
@@ -175,7 +190,6 @@ def _fast_scnn(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     taken = [outputs[index] for index in wanted(len(outputs))]
     if taken != [2]:
         said.refuse(f"the head takes maps {taken} of FastSCNN; read is the fused one, 2")
-    said.only("in_channels", 3, *range(1, 1000))
     said.only("dw_act_cfg", None)
     higher, lower = said.whole("higher_in_channels", 64), said.whole("lower_in_channels", 128)
     for key, same in (("global_in_channels", higher), ("global_out_channels", lower)):
@@ -204,7 +218,6 @@ def _hrnet(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     eps = batch_norm(said)
     said.ignore("zero_init_residual")
     said.only("multiscale_output", True)
-    said.only("in_channels", 3, *range(1, 1000))
     if list(wanted(4)) != [0, 1, 2, 3]:
         said.refuse(f"the head takes maps {list(wanted(4))} of HRNet; read is all four")
     extra = said.within("extra")
@@ -245,12 +258,12 @@ def _hrnet(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
 def _layer_norm(said: Said, default: float) -> float:
     if said.given("norm_cfg") is None:
         return default
-    return _epsilon(said.within("norm_cfg"), ("LN",))
+    return _epsilon(said.within("norm_cfg"), ("LN", "LayerNorm"))
 
 
 def _gelu(said: Said) -> None:
     if said.given("act_cfg") is not None:
-        said.within("act_cfg").only("type", "GELU")
+        said.within("act_cfg").of_type("GELU")
 
 
 def _swin(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
@@ -258,7 +271,6 @@ def _swin(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     said.ignore("drop_path_rate", "pretrain_img_size")
     said.only("use_abs_pos_embed", False)
     said.only("qk_scale", None)
-    said.only("in_channels", 3, *range(1, 1000))
     patch = said.whole("patch_size", 4)
     said.only("strides", [patch, 2, 2, 2], (patch, 2, 2, 2))
     depths = said.wholes("depths", [2, 2, 6, 2])
@@ -310,7 +322,6 @@ def _mit(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     _gelu(said)
     said.ignore("drop_path_rate")
     stages = said.whole("num_stages", 4)
-    said.only("in_channels", 3, *range(1, 1000))
     said.only("patch_sizes", [7, 3, 3, 3], (7, 3, 3, 3))
     said.only("strides", [4, 2, 2, 2], (4, 2, 2, 2))
     said.only("qkv_bias", True)
@@ -370,11 +381,10 @@ def _convnext(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     said.only("gap_before_final_norm", False)
     said.only("linear_pw_conv", True)
     said.only("use_grn", False)
-    said.only("in_channels", 3, *range(1, 1000))
     norm = said.given("norm_cfg")
     if norm is not None:
         within = said.within("norm_cfg")
-        within.only("type", "LN2d")
+        within.of_type("LN2d")
         within.only("eps", 1e-6)
     arch: Any = said.given("arch") or "tiny"
     if isinstance(arch, str) and arch in _CONVNEXTS:
@@ -400,7 +410,15 @@ def _convnext(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
             if stage not in stages:
                 moves.leave_out(f"backbone.norm{stage}.")
         moves.copy("backbone.norm", "encoder.norms.")
-        moves.copy("backbone.", "encoder.")
+        for stage in range(stages[-1] + 1):
+            # The step to a stage is the first layer of it here.
+            parts = ("norm", "conv") if stage else ("conv", "norm")
+            for index, part in enumerate(parts):
+                moves.copy(
+                    f"backbone.downsample_layers.{stage}.{index}.", f"encoder.stages.{stage}.0.{part}."
+                )
+            for block in range(depths[stage]):
+                moves.copy(f"backbone.stages.{stage}.{block}.", f"encoder.stages.{stage}.{block + 1}.")
 
     return Backbone(encoder="segzoo-mmseg:mmseg-convnext", options=options, move=move)
 

@@ -173,7 +173,13 @@ class Said:
     @property
     def library(self) -> str:
         """The library that the class is of, such as ``mmpretrain``; empty for MMSegmentation itself."""
-        return self.text("type").rpartition(".")[0].removeprefix("mmseg")
+        library, dot, _ = self.text("type").partition(".")
+        return library if dot and library != "mmseg" else ""
+
+    def of_type(self, *known: str) -> None:
+        """Refuse a class that is none of these."""
+        if self.type not in known:
+            self.refuse(f"{self.path} is a {self.type}; read are {', '.join(known)}")
 
     def text(self, key: str, default: Any = _MISSING) -> str:
         """Return an entry that is a word."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+_EPS = 1e-6
+
 
 class ConvNeXtEncoder(nn.Module):
     """The normed maps of ConvNeXt's stages.
@@ -50,41 +52,46 @@ class ConvNeXtEncoder(nn.Module):
         self.out_indices = check_indices(out_indices, len(depths))
         self.channels = tuple(widths[index] for index in self.out_indices)
         self.strides = tuple(stem << index for index in self.out_indices)
-        self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
-        self.norms = nn.ModuleDict()
+        self.stages, self.norms = nn.ModuleList(), nn.ModuleDict()
         for stage in range(self.out_indices[-1] + 1):
             width = widths[stage]
-            if stage:
-                before = widths[stage - 1]
-                step = nn.Sequential(ChannelNorm(before), nn.Conv2d(before, width, 2, stride=2))
-            else:
-                step = nn.Sequential(nn.Conv2d(in_channels, width, stem, stride=stem), ChannelNorm(width))
-            self.downsample_layers.append(step)
-            self.stages.append(
-                nn.Sequential(*(_Block(width, scaled=layer_scale) for _ in range(depths[stage])))
-            )
+            step = _Down(widths[stage - 1], width) if stage else _Patches(in_channels, width, stem)
+            blocks = (_Block(width, scaled=layer_scale) for _ in range(depths[stage]))
+            self.stages.append(nn.Sequential(step, *blocks))
             if stage in self.out_indices:
-                self.norms[str(stage)] = ChannelNorm(width)
+                self.norms[str(stage)] = nn.LayerNorm(width, eps=_EPS)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map ``(N, in_channels, H, W)`` to features, finest first; odd sizes are rounded down."""
-        x, features = images, []
-        for index, (step, stage) in enumerate(zip(self.downsample_layers, self.stages, strict=True)):
-            x = stage(step(x))
+        # Within, channels are last, so that norms and layers of single places need no copies.
+        x, features = images.permute(0, 2, 3, 1), []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
             if index in self.out_indices:
-                features.append(self.norms[str(index)](x))
+                features.append(self.norms[str(index)](x).permute(0, 3, 1, 2).contiguous())
         return features
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of ``(N, C, H, W)``, epsilon 1e-6."""
+class _Patches(nn.Module):
+    """Patches of the image, convolved and normed."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
+    def __init__(self, in_channels: int, width: int, side: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(in_channels, width, side, stride=side), nn.LayerNorm(width, eps=_EPS)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Map ``(N, C, H, W)`` to the same shape."""
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(_convolved(self.conv, x))
+
+
+class _Down(nn.Module):
+    """A norm, and a convolution of 2x2 places that halves the map."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.LayerNorm(in_channels, eps=_EPS), nn.Conv2d(in_channels, width, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _convolved(self.conv, self.norm(x))
 
 
 class _Block(nn.Module):
@@ -93,14 +100,17 @@ class _Block(nn.Module):
     def __init__(self, width: int, *, scaled: bool) -> None:
         super().__init__()
         self.depthwise_conv = nn.Conv2d(width, width, 7, padding=3, groups=width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps=_EPS)
         self.pointwise_conv1 = nn.Linear(width, 4 * width)
         self.pointwise_conv2 = nn.Linear(4 * width, width)
         self.gamma = nn.Parameter(torch.full((width,), 1e-6)) if scaled else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.depthwise_conv(x).permute(0, 2, 3, 1))
+        y = self.norm(_convolved(self.depthwise_conv, x))
         y = self.pointwise_conv2(F.gelu(self.pointwise_conv1(y)))
-        if self.gamma is not None:
-            y = y * self.gamma
-        return x + y.permute(0, 3, 1, 2)
+        return x + (y if self.gamma is None else y * self.gamma)
+
+
+def _convolved(conv: nn.Module, x: Tensor) -> Tensor:
+    """Return ``(N, H, W, C)`` convolved, channels last again."""
+    return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -152,7 +152,8 @@ def _aspp(said: Said, prefix: str, channels: int, eps: float) -> _Made:
 def _aspp_plus(said: Said, prefix: str, channels: int, eps: float) -> _Made:
     said.only("input_transform", None)
     rates = _atrous(said)
-    said.ignore("c1_in_channels")
+    if not said.whole("c1_in_channels"):
+        said.refuse(f"{said.path}.c1_in_channels is 0: a {said.type} without a finer map is not read")
     options = {
         "width": channels,
         "rates": rates,

@@ -54,9 +54,7 @@ def mmsegmentation(checkpoint: Checkpoint, *, config: str | None = None) -> Conv
         head = read_neck(model.within("neck"), head)
     elif head.decoder == "segzoo-decoders:fpn":
         model.refuse("an FPNHead without a neck: not read; read is an FPN before it")
-    backbone = read_backbone(
-        model.within("backbone"), lambda outputs: [index % outputs for index in head.takes]
-    )
+    backbone = read_backbone(model.within("backbone"), head.takes)
     _check_classes(moves, "decode_head.conv_seg.weight", head.logits)
     moves.leave_out("auxiliary_head.", "ema_")
     if moves.left_out:
@@ -152,6 +150,11 @@ class _Prepared:
         else:
             said, rgb = Said({}, "data_preprocessor", model.file), False
             notes.append("the configuration does not say how values are normalised: they stay 0 to 255, BGR")
+        if said.given("test_cfg"):
+            notes.append(
+                "the program continues images with zeros, right and below, to the size or the multiple that "
+                "data_preprocessor.test_cfg says; segzoo does not"
+            )
         mean, std = _values(said, "mean", 0.0), _values(said, "std", 1.0)
         if len(mean) != len(std) or not all(std):
             said.refuse(f"{said.path}: mean and std must be as many numbers, std not 0, got {mean} and {std}")
@@ -236,6 +239,9 @@ def _labels(meta: Mapping[str, Any], num_classes: int, logits: int, notes: list[
         )
     if not isinstance(names, list | tuple) or not names:
         return None
+    if len(names) == num_classes == 1:
+        names = ["background", *names]
+        palette = [[0, 0, 0], *palette] if isinstance(palette, list | tuple) else palette
     wanted = max(num_classes, 2)
     if len(names) != wanted or not all(isinstance(name, str) and name.strip() for name in names):
         notes.append(f"the file names {len(names)} classes and its head has {wanted}: they are numbered")

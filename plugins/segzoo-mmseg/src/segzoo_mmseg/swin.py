@@ -170,11 +170,16 @@ class _WindowAttention(nn.Module):
         if shift:
             scores = scores + self._apart(rows, columns, x.device).to(scores.dtype)
         x = (scores.softmax(-1) @ value).transpose(3, 4).flatten(4)
-        x = self.proj(x).unflatten(3, (side, side)).transpose(2, 3)
-        x = x.reshape(batch, rows * side, columns * side, channels)
-        if shift:
-            x = x.roll((shift, shift), (1, 2))
-        return x[:, :height, :width]
+        x = self.proj(x).flatten(1, 3).index_select(1, self._places(height, width, rows, columns, x.device))
+        return x.view(batch, height, width, channels)
+
+    def _places(self, height: int, width: int, rows: int, columns: int, device: torch.device) -> Tensor:
+        """Return where each place of the map lies among those of all windows, ``(height * width)``."""
+        side = self.window
+        down = (torch.arange(height, device=device) - self.shift).remainder(rows * side)
+        across = (torch.arange(width, device=device) - self.shift).remainder(columns * side)
+        first = (down // side * columns * side + down % side) * side
+        return (first[:, None] + across // side * side * side + across % side).flatten()
 
     def _bias(self) -> Tensor:
         """Return what is added for each head and pair of places, ``(heads, places, places)``."""
