@@ -12,8 +12,9 @@ from segzoo.options import check_choice, check_flags
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: How a map is made twice as large: interpolated with aligned corners, or by a 2x2 transposed convolution.
-Upsample = Literal["bilinear", "transpose"]
+#: How a map is made twice as large: interpolated with aligned corners, or by a 2x2 transposed convolution,
+#: which changes the number of channels or keeps it.
+Upsample = Literal["bilinear", "transpose", "transpose-keep"]
 
 
 class Bilinear(nn.Module):
@@ -40,16 +41,17 @@ class Transposed(nn.Module):
 def make_upsample(
     upsample: Upsample, in_channels: int, out_channels: int, *, relu: bool = False
 ) -> tuple[nn.Module, int]:
-    """Return the layer and the channels that leave it: ``in_channels`` where it is bilinear.
+    """Return the layer and the channels that leave it: ``in_channels`` unless it is ``transpose``.
 
     Args:
-        upsample: which of the two.
+        upsample: which of them.
         in_channels: of the map that comes in.
-        out_channels: of what leaves a transposed convolution.
+        out_channels: of what leaves a transposed convolution that does not keep them.
         relu: whether a ReLU follows the transposed convolution.
     """
-    check_choice("upsample", upsample, ("bilinear", "transpose"))
+    check_choice("upsample", upsample, ("bilinear", "transpose", "transpose-keep"))
     check_flags(upsample_relu=relu)
     if upsample == "bilinear":
         return Bilinear(), in_channels
-    return Transposed(in_channels, out_channels, relu=relu), out_channels
+    after = out_channels if upsample == "transpose" else in_channels
+    return Transposed(in_channels, after, relu=relu), after

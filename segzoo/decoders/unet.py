@@ -100,7 +100,8 @@ class UNetDecoder(nn.Module):
         widths: channels after each step, coarsest first; the number of steps decides the stride of
             the result. By default as many as lead to stride 1, each as wide as the skip that it
             joins but at most 64 channels times its stride; 32 and 16 channels where there is none.
-        upsample: ``bilinear`` (aligned corners) or ``transpose`` (2x2 transposed convolution).
+        upsample: ``bilinear`` (aligned corners), ``transpose`` (2x2 transposed convolution), or
+            ``transpose-keep``, which keeps the number of channels.
         upsample_relu: whether a ReLU follows the transposed convolution.
         middle: channels between the two convolutions of a step: ``out``, those that leave it, or
             ``half`` of those that enter.

@@ -53,10 +53,18 @@ def segzoo_layouts() -> list[LayoutSpec]:
             aliases=("pytorch-unet",),
             factory="segzoo_carvana.layout:milesial",
             signature=("inc.double_conv.0.weight", "inc.double_conv.1.running_mean", "outc.conv.weight"),
-            summary="milesial's U-Net, versions 1 to 4, transposed or bilinear",
+            summary="milesial's U-Net of October 2019 and later, versions 1 to 4, transposed or bilinear",
             homepage="https://github.com/milesial/Pytorch-UNet",
             licence="GPL-3.0-only",
-        )
+        ),
+        LayoutSpec(
+            name="milesial-2017",
+            factory="segzoo_carvana.layout:milesial_2017",
+            signature=("inc.conv.conv.0.weight", "down1.mpconv.1.conv.1.running_mean", "outc.conv.weight"),
+            summary="milesial's U-Net of August 2017 to October 2019",
+            homepage="https://github.com/milesial/Pytorch-UNet",
+            licence="GPL-3.0-only",
+        ),
     ]
 
 

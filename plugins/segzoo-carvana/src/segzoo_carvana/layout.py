@@ -1,14 +1,18 @@
 """milesial/Pytorch-UNet: the plain U-Net, nearly as segzoo has it.
 
-Versions 1 and 2 had biases in front of the batch norms. Bilinear upsampling halves the deepest widths.
-Prediction resizes by a factor (bicubic), divides by 255, and knows no mean; newer files say under
-``mask_values`` which pixel values the classes had in the masks.
+Versions 1 and 2, and all before, had biases in front of the batch norms. Bilinear upsampling halves the
+deepest widths. Prediction resizes by a factor (bicubic), divides by 255, and knows no mean; newer files say
+under ``mask_values`` which pixel values the classes had in the masks.
+
+Until March 2020 a step of the decoder had a quarter of the channels that entered it, in both of its
+convolutions, and transposed convolutions kept the number of channels. Until October 2019 the blocks had other
+names too, a sigmoid was applied whatever the number of classes, and Pillow resized to the nearest pixel.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo.errors import UsageError, WeightsError
 from segzoo.specs import Labels, Resize, default_preprocessing, numbered_labels
@@ -17,45 +21,102 @@ from segzoo.weights.layouts import Conversion, Transfer, number, plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segzoo.weights.layouts import Checkpoint
+    from segzoo.weights.layouts import Architecture, Checkpoint
 
 _DEPTH = 5
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What a version calls its blocks; the numbers of levels and layers go into the braces."""
+
+    inc: str
+    down: str
+    up: str
+
+
+_NAMES = _Names("inc.double_conv", "down{}.maxpool_conv.1.double_conv", "up{}.conv.double_conv")
+_NAMES_2017 = _Names("inc.conv.conv", "down{}.mpconv.1.conv", "up{}.conv.conv")
+
+
 def milesial(checkpoint: Checkpoint, *, scale: float = 0.5, threshold: float = 0.5) -> Conversion:
-    """Convert a checkpoint of any version.
+    """Convert a checkpoint of any version since October 2019.
 
     Args:
         checkpoint: the file.
         scale: what images are resized by, which files do not say.
         threshold: of a network with one logit.
     """
-    moves = Transfer(checkpoint)
-    width, in_channels = moves.shape("inc.double_conv.0.weight")[:2]
-    num_classes = moves.shape("outc.conv.weight")[0]
-    upsample = "transpose" if "up1.up.weight" in moves else "bilinear"
-    architecture = plan(
-        "segzoo:unet",
-        num_classes=num_classes,
-        in_channels=in_channels,
-        options={"width": width, "upsample": upsample},
+    return _converted(checkpoint, _NAMES, _resize(scale, "bicubic"), threshold)
+
+
+def milesial_2017(checkpoint: Checkpoint, *, scale: float = 0.5, threshold: float = 0.5) -> Conversion:
+    """Convert a checkpoint of August 2017 to October 2019.
+
+    Args:
+        checkpoint: the file.
+        scale: what images are resized by, which files do not say.
+        threshold: above which a class is there.
+    """
+    return replace(
+        _converted(checkpoint, _NAMES_2017, _resize(scale, "nearest"), threshold),
+        rule="sigmoids",
+        notes=(
+            "the program predicts the left and the right square of an image apart, and by default smooths "
+            "masks with a conditional random field; before November 2018 it cropped skips in another way "
+            "where the sides of an image are no multiples of 16",
+        ),
     )
-    _double(moves, "inc.double_conv", "encoder.stages.0")
+
+
+def _resize(scale: float, interpolation: Literal["nearest", "bicubic"]) -> Resize:
+    return Resize(mode="scale", scale=number("scale", scale), interpolation=interpolation, restore="logits")
+
+
+def _converted(checkpoint: Checkpoint, names: _Names, resize: Resize, threshold: float) -> Conversion:
+    moves = Transfer(checkpoint)
+    width, in_channels = moves.shape(f"{names.inc}.0.weight")[:2]
+    num_classes = moves.shape("outc.conv.weight")[0]
+    transposed = "up1.up.weight" in moves
+    leaving, entering = moves.shape(f"{names.up.format(1)}.0.weight")[:2]
+    if 4 * leaving == entering:
+        architecture = _before_april_2020(num_classes, in_channels, width, transposed=transposed)
+    else:
+        architecture = plan(
+            "segzoo:unet",
+            num_classes=num_classes,
+            in_channels=in_channels,
+            options={"width": width, "upsample": "transpose" if transposed else "bilinear"},
+        )
+    _double(moves, names.inc, "encoder.stages.0")
     for level in range(1, _DEPTH):
-        _double(moves, f"down{level}.maxpool_conv.1.double_conv", f"encoder.stages.{level}")
-        _double(moves, f"up{level}.conv.double_conv", f"decoder.steps.{level - 1}.convs")
-        if upsample == "transpose":
+        _double(moves, names.down.format(level), f"encoder.stages.{level}")
+        _double(moves, names.up.format(level), f"decoder.steps.{level - 1}.convs")
+        if transposed:
             moves.conv(f"up{level}.up", f"decoder.steps.{level - 1}.upsample.conv", transposed=True)
     moves.conv("outc.conv", "head")
-    scale, threshold = number("scale", scale), number("threshold", threshold)
-    resize = Resize(mode="scale", scale=scale, interpolation="bicubic", restore="logits")
     return Conversion(
         architecture=architecture,
         transfer=moves,
         preprocessing=replace(default_preprocessing(in_channels), resize=resize),
         labels=_labels(checkpoint, num_classes),
-        threshold=threshold,
+        threshold=number("threshold", threshold),
         notes=("the program divides by 255 only where a value of the image exceeds 1",),
+    )
+
+
+def _before_april_2020(num_classes: int, in_channels: int, width: int, *, transposed: bool) -> Architecture:
+    """Return the network whose decoder narrows by four in each step, but in the last by two."""
+    return plan(
+        "segzoo:unet/segzoo:plain",
+        num_classes=num_classes,
+        in_channels=in_channels,
+        encoder={"widths": tuple(width * factor for factor in (1, 2, 4, 8, 8))},
+        decoder={
+            "widths": tuple(width * factor for factor in (4, 2, 1, 1)),
+            "upsample": "transpose-keep" if transposed else "bilinear",
+        },
+        options={},
     )
 
 
