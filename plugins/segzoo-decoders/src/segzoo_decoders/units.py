@@ -40,15 +40,15 @@ class SeparableUnit(nn.Module):
         depthwise_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.depthwise = ConvUnit(
-            in_channels,
-            in_channels,
-            kernel=kernel,
-            dilation=dilation,
-            groups=in_channels,
-            norm="batch" if depthwise_norm else None,
-            activation="relu" if depthwise_norm else "none",
-        )
+        if depthwise_norm:
+            self.depthwise = ConvUnit(
+                in_channels, in_channels, kernel=kernel, dilation=dilation, groups=in_channels
+            )
+        else:
+            reach = dilation * (kernel // 2)
+            self.depthwise = nn.Conv2d(
+                in_channels, in_channels, kernel, 1, reach, dilation, groups=in_channels, bias=False
+            )
         self.pointwise = ConvUnit(in_channels, out_channels, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
