@@ -152,19 +152,21 @@ class Transfer:
         for target, part in zip(targets, tensor.chunk(len(targets), dim), strict=True):
             self._put(source, target, part)
 
-    def join(self, sources: Sequence[str], target: str) -> None:
-        """Move several tensors to one, in which they follow one another along the first dimension.
+    def join(self, sources: Sequence[str], target: str, *, dim: int = 0) -> None:
+        """Move several tensors to one, in which they follow one another.
 
         Args:
             sources: their names in the file.
             target: its name in the network.
+            dim: along which dimension: 0 for outputs, 1 for inputs.
         """
         found = [tensor for name in sources if (tensor := self._take(name)) is not None]
         if len(found) < len(sources):
             return
-        alike = len({tensor.shape[1:] for tensor in found}) == 1 and found[0].ndim > 0
+        rests = {(*tensor.shape[:dim], *tensor.shape[dim + 1 :]) for tensor in found}
+        alike = len(rests) == 1 and found[0].ndim > dim
         # Of no network's shape where they do not fit each other, so that it is among the troubles.
-        self._put(sources[0], target, torch.cat(found) if alike else found[0][None])
+        self._put(sources[0], target, torch.cat(found, dim) if alike else found[0][None])
 
     def reorder(self, source: str, target: str, order: Sequence[int], *, dim: int = -1) -> None:
         """Move one tensor whose channels stand in another order.
@@ -180,6 +182,20 @@ class Transfer:
             return
         fits = tensor.ndim > 0 and tensor.shape[dim] == len(order)
         self._put(source, target, tensor.index_select(dim, torch.tensor(order)) if fits else tensor)
+
+    def add(self, sources: Sequence[str], target: str) -> None:
+        """Move several tensors of one shape to their sum, such as biases of layers whose outputs are added.
+
+        Args:
+            sources: their names in the file.
+            target: the name in the network.
+        """
+        found = [tensor for name in sources if (tensor := self._take(name)) is not None]
+        if len(found) < len(sources):
+            return
+        alike = len({tensor.shape for tensor in found}) == 1
+        total = torch.stack([tensor.double() for tensor in found]).sum(0).float() if alike else found[0][None]
+        self._put(sources[0], target, total)
 
     def pointwise(self, source: str, target: str, *, rank: Literal[2, 4]) -> None:
         """Move a layer that sees single pixels, and its bias: linear layers and 1x1 convolutions are alike.
