@@ -118,3 +118,44 @@ def test_dpt_gives_a_side_map_of_the_last_fusion_but_one():
 def test_an_option_that_makes_no_sense_is_refused_with_what_it_may_be(name, options, told):
     with pytest.raises(OptionError, match=told):
         network(name, **options)
+
+
+@pytest.mark.parametrize("name", ["dpt", "linear"])
+@pytest.mark.parametrize("size", [(1, 1), (45, 30)], ids=str)
+def test_a_plain_transformer_gives_the_maps_of_its_blocks_for_images_of_any_size(name, size):
+    small = {"width": 8, "depth": 5, "heads": 2, "hidden": 8, "patch": 8, "grid": [2, 3]}
+    decoder = {"width": 8} if name == "dpt" else {"levels": 4}
+    model = segzoo.create(f"{name}/plain-vit", num_classes=2, in_channels=2, encoder=small, decoder=decoder)
+    assert model.encoder.layers == (0, 1, 2, 4)  # which the decoder asked for
+    with torch.no_grad():
+        assert model.eval()(torch.rand(1, 2, *size)).shape == (1, 2, *size)
+    model.train()(torch.rand(1, 2, *size)).sum().backward()
+
+
+def test_the_class_token_lies_beside_every_pixel():
+    encoder = {"width": 8, "depth": 2, "heads": 2, "hidden": 8, "patch": 4, "class_token": "concat"}
+    model = segzoo.create(
+        "dpt/plain-vit", num_classes=2, encoder={**encoder, "layers": [0, 1]},
+        decoder={"width": 4, "readout": "project"},
+    )  # fmt: skip
+    assert model.encoder.channels == (16, 16)
+    one, _ = model.encoder(torch.rand(1, 3, 8, 12))
+    assert one[:, 8:].flatten(2).std(-1).max() == 0
+    check_export(model)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"heads": 5}, "heads must divide the width 768"),
+        ({"layers": 13}, "more than the 12 blocks"),
+        ({"layers": [3, 2]}, "increasing numbers from 0 to 11"),
+        ({"layers": [12]}, "increasing numbers from 0 to 11"),
+        ({"grid": [3]}, "rows and columns"),
+        ({"class_token": "add"}, "drop or concat"),
+    ],
+    ids=str,
+)
+def test_a_transformer_that_cannot_be_is_refused(options, told):
+    with pytest.raises(OptionError, match=told):
+        segzoo.create("linear/plain-vit", num_classes=2, encoder=options)

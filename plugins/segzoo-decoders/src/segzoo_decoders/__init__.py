@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DecoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
 
 _TRANSFORMERS = "https://github.com/huggingface/transformers"
 
@@ -16,6 +16,20 @@ _TRANSFORMERS = "https://github.com/huggingface/transformers"
 @hookimpl
 def segzoo_api() -> int:
     return 1
+
+
+@hookimpl
+def segzoo_encoders() -> list[EncoderSpec]:
+    return [
+        EncoderSpec(
+            name="plain-vit",
+            factory="segzoo_decoders.vit:PlainViT",
+            channels=(768,),
+            strides=(16,),
+            summary="plain vision transformer of any size: the maps of its blocks, with the class token",
+            paper="arXiv:2010.11929",
+        )
+    ]
 
 
 @hookimpl
@@ -64,6 +78,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
         DecoderSpec(
             name="dpt",
             factory="segzoo_decoders.dpt:DPTDecoder",
+            encoder="segzoo-decoders:plain-vit",
             halving=False,
             encoder_options={"features": "layers"},
             summary="dense prediction transformer: layers reassembled to a pyramid and fused upwards",
@@ -72,6 +87,7 @@ def segzoo_decoders() -> list[DecoderSpec]:
         DecoderSpec(
             name="linear",
             factory="segzoo_decoders.linear:LinearDecoder",
+            encoder="segzoo-decoders:plain-vit",
             halving=False,
             min_features=1,
             encoder_options={"features": "layers"},
@@ -134,6 +150,19 @@ def segzoo_layouts() -> list[LayoutSpec]:
                 "decode_head.classifier.weight",
             ),
             summary="SegformerForSemanticSegmentation of transformers: a folder, or its state dict",
+            homepage=_TRANSFORMERS,
+            licence="Apache-2.0",
+        ),
+        LayoutSpec(
+            name="transformers-dpt",
+            factory="segzoo_decoders.layouts.dpt:segmentation",
+            signature=(
+                "neck.fusion_stage.layers.0.projection.weight",
+                "head.head.4.weight",
+                "head.head.1.running_mean",
+            ),
+            beside=("config.model_type=dpt",),
+            summary="DPTForSemanticSegmentation of transformers: a folder",
             homepage=_TRANSFORMERS,
             licence="Apache-2.0",
         ),

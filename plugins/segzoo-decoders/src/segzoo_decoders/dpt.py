@@ -53,9 +53,9 @@ class ResidualUnit(nn.Module):
     def __init__(self, width: int, *, norm: Norm | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=norm is None)
-        self.norm1 = make_norm(norm, width)
+        self.norm1 = make_norm(norm, width, pooled=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=norm is None)
-        self.norm2 = make_norm(norm, width)
+        self.norm2 = make_norm(norm, width, pooled=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, width, H, W)`` to the same shape."""
