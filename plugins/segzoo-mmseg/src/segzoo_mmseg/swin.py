@@ -6,13 +6,13 @@ map smaller than a window still has windows of full size, and shifts. Each stage
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks import check_flags, check_positive
+from segzoo.blocks import check_flags, check_positive, is_symbolic
 from segzoo.errors import OptionError
 from segzoo_mmseg.units import check_indices, check_stages
 
@@ -157,7 +157,12 @@ class _WindowAttention(nn.Module):
         """Map ``(N, H, W, C)`` to the same shape."""
         batch, height, width, channels = x.shape
         side, shift = self.window, self.shift
-        rows, columns = (height + side - 1) // side, (width + side - 1) // side
+        rows: Any = (height + side - 1) // side
+        columns: Any = (width + side - 1) // side
+        needed = rows, columns
+        if is_symbolic(height, width):
+            # A window more than needed changes nothing, and no size may be 1 in a traced program.
+            rows, columns = torch.sym_max(rows, 2), torch.sym_max(columns, 2)
         x = F.pad(x, (0, 0, 0, columns * side - width, 0, rows * side - height))
         if shift:
             x = x.roll((-shift, -shift), (1, 2))
@@ -168,7 +173,9 @@ class _WindowAttention(nn.Module):
         # Heads come before places.
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1) + self._bias()
         if shift:
-            scores = scores + self._apart(rows, columns, x.device).to(scores.dtype)
+            down = self._ends(rows, needed[0], x.device)
+            across = self._ends(columns, needed[1], x.device)
+            scores = scores + _apart(down, across).to(scores.dtype)
         x = (scores.softmax(-1) @ value).transpose(3, 4).flatten(4)
         x = self.proj(x).flatten(1, 3).index_select(1, self._places(height, width, rows, columns, x.device))
         return x.view(batch, height, width, channels)
@@ -186,18 +193,35 @@ class _WindowAttention(nn.Module):
         table = self.relative_position_bias_table
         return table[_pairs(self.window, table.device)].permute(2, 0, 1)
 
-    def _apart(self, rows: int, columns: int, device: torch.device) -> Tensor:
-        """Return `_APART` for pairs from both ends of the map, ``(rows, columns, 1, places, places)``."""
-        down, across = self._ends(rows, device), self._ends(columns, device)
-        # Which of the parts a place belongs to: (rows, columns, places)
-        parts = (3 * down[:, None, :, None] + across[None, :, None, :]).flatten(2)
-        return _APART * (parts[:, :, None, :, None] != parts[:, :, None, None, :])
+    def _ends(self, count: int, needed: int, device: torch.device) -> Tensor:
+        """Return, for the places of a row (or column) of windows, whether they came from its ends.
 
-    def _ends(self, count: int, device: torch.device) -> Tensor:
-        """Return ``(count, window)``: 0, or in the last window 1, and 2 for what came from the other end."""
-        last = torch.arange(count, device=device)[:, None] == count - 1
-        beyond = torch.arange(self.window, device=device)[None, :] >= self.window - self.shift
-        return last * (1 + beyond.long())
+        Args:
+            count: windows.
+            needed: how many of them the map reaches into.
+            device: of the result.
+
+        Returns:
+            ``(count, window)``: 1 from the first end, 2 from beyond the other one, 0 between.
+        """
+        side = self.window
+        came_from = (torch.arange(count * side, device=device) + self.shift).remainder(count * side)
+        ends = (came_from < self.shift).long() + 2 * (came_from >= needed * side).long()
+        return ends.view(count, side)
+
+
+def _apart(down: Tensor, across: Tensor) -> Tensor:
+    """Return `_APART` for pairs of places of which one came from another end.
+
+    Args:
+        down: ``(rows, window)``.
+        across: ``(columns, window)``.
+
+    Returns:
+        ``(rows, columns, 1, places, places)``.
+    """
+    parts = (3 * down[:, None, :, None] + across[None, :, None, :]).flatten(2)
+    return _APART * (parts[:, :, None, :, None] != parts[:, :, None, None, :])
 
 
 def _whole(x: Tensor, step: int) -> Tensor:
