@@ -10,12 +10,7 @@ import segzoo
 
 #: What takes less than a second.
 FAST = ("mmseg_pspnet_r50d8",)
-LATER = ("mmseg_ocrnet_r50d8",)
-GOLDENS = [
-    pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow])
-    for name in names("mmseg_")
-    if name not in LATER
-]
+GOLDENS = [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in names("mmseg_")]
 
 
 def converted(golden, folder, **meta):

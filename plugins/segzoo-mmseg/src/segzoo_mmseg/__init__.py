@@ -90,12 +90,26 @@ def segzoo_decoders() -> list[DecoderSpec]:
 @hookimpl
 def segzoo_layouts() -> list[LayoutSpec]:
     return [
-        LayoutSpec(
-            name="mmsegmentation",
-            signature=("decode_head.conv_seg.weight",),
+        _layout(
+            "mmsegmentation",
+            "decode_head.conv_seg.weight",
             summary="MMSegmentation's checkpoints, 1.x and 0.x, with the configuration that they hold",
-            factory="segzoo_mmseg.layout:mmsegmentation",
-            homepage="https://github.com/open-mmlab/mmsegmentation",
-            licence="Apache-2.0",
+        ),
+        _layout(
+            "mmsegmentation-cascade",
+            "decode_head.0.conv_seg.weight",
+            "decode_head.1.conv_seg.weight",
+            summary="MMSegmentation's checkpoints of a head that refines what another one gives: OCRNet",
         ),
     ]
+
+
+def _layout(name: str, *signature: str, summary: str) -> LayoutSpec:
+    return LayoutSpec(
+        name=name,
+        factory="segzoo_mmseg.layout:mmsegmentation",
+        signature=signature,
+        summary=summary,
+        homepage="https://github.com/open-mmlab/mmsegmentation",
+        licence="Apache-2.0",
+    )

@@ -237,6 +237,69 @@ def read_neck(said: Said, head: Head) -> Head:
     return replace(head, options={**head.options, "pyramid_width": pyramid}, move=move)
 
 
+def _ocr(said: Said, prefix: str, channels: int, eps: float) -> _Made:
+    gather = said.only("input_transform", None, "resize_concat") is not None
+    said.only("scale", 1)
+    options = {"width": channels, "key_width": said.whole("ocr_channels"), "gather": gather}
+    block = r"^object_context_block\."
+    renamed = {
+        r"^bottleneck\.": "pixels.",
+        rf"{block}query_project\.": "attention.queries.",
+        rf"{block}key_project\.": "attention.keys.",
+        rf"{block}value_project\.": "attention.values.",
+        rf"{block}out_project\.": "attention.output.",
+        rf"{block}bottleneck\.": "join.",
+        **_UNITS,
+    }
+    return (
+        "segzoo-decoders:ocr",
+        options,
+        lambda moves: moves.copy(prefix, "decoder.", renamed=renamed, eps=eps),
+    )
+
+
+def read_cascade(stages: list[Said]) -> Head:
+    """Return two heads, of which the second takes what the first gives, as one decoder.
+
+    Args:
+        stages: ``model.decode_head``: an FCNHead and an OCRHead behind it.
+
+    Raises:
+        WeightsError: they are others, or do not fit to each other.
+    """
+    first, second = stages
+    if (first.type, second.type) != ("FCNHead", "OCRHead"):
+        second.refuse(
+            f"a {second.type} behind a {first.type}: not read; read is an OCRHead behind an FCNHead"
+        )
+    coarse, fine = read_head(first, "decode_head.0."), read_head(second, "decode_head.1.")
+    gather = fine.options["gather"]
+    if (
+        coarse.options["num_convs"] != 1
+        or coarse.options["concat_input"]
+        or coarse.options["dilation"] != 1
+        or coarse.options["gather"] != gather
+        or coarse.options["align_corners"] != fine.options["align_corners"]
+        or coarse.logits != fine.logits
+        or (gather and coarse.takes != fine.takes)
+    ):
+        first.refuse(f"{first.path}: read is one convolution, of the classes and maps of the head behind it")
+    options = {
+        **fine.options,
+        "coarse_width": coarse.options["width"],
+        "coarse_kernel": coarse.options["kernel"],
+    }
+    eps = batch_norm(first)
+
+    def move(moves: Transfer) -> None:
+        moves.conv("decode_head.0.conv_seg", "decoder.regions")
+        moves.copy("decode_head.0.convs.0.", "decoder.coarse.", renamed=_UNITS, eps=eps)
+        fine.move(moves)
+
+    takes = fine.takes if gather else [*coarse.takes, *fine.takes]
+    return replace(fine, options=options, takes=takes, move=move)
+
+
 def _segformer(said: Said, prefix: str, channels: int, eps: float) -> _Made:
     said.only("interpolate_mode", "bilinear")
     levels = len(said.wholes("in_index"))
@@ -261,4 +324,5 @@ _READERS: dict[str, Callable[[Said, str, int, float], _Made]] = {
     "UPerHead": _uper,
     "FPNHead": _fpn,
     "SegformerHead": _segformer,
+    "OCRHead": _ocr,
 }

@@ -16,7 +16,7 @@ from segzoo.specs import Labels, Preprocessing, Resize
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo_mmseg.backbones import read_backbone
 from segzoo_mmseg.configuration import Code, Said, read_configuration
-from segzoo_mmseg.heads import read_head, read_neck
+from segzoo_mmseg.heads import Head, read_cascade, read_head, read_neck
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
@@ -49,18 +49,18 @@ def mmsegmentation(checkpoint: Checkpoint, *, config: str | None = None) -> Conv
     moves = Transfer(checkpoint)
     if model.type not in ("EncoderDecoder", "CascadeEncoderDecoder"):
         model.refuse(f"a {model.type}: not read; read are EncoderDecoder and CascadeEncoderDecoder")
-    head = read_head(model.within("decode_head"))
+    head, last = _head(model)
     if model.given("neck") is not None:
         head = read_neck(model.within("neck"), head)
     elif head.decoder == "segzoo-decoders:fpn":
         model.refuse("an FPNHead without a neck: not read; read is an FPN before it")
     backbone = read_backbone(model.within("backbone"), head.takes)
-    _check_classes(moves, "decode_head.conv_seg.weight", head.logits)
+    _check_classes(moves, f"{last}.weight", head.logits)
     moves.leave_out("auxiliary_head.", "ema_")
     if moves.left_out:
         notes.append("auxiliary heads, which help in training alone, are left out")
     backbone.move(moves)
-    moves.conv("decode_head.conv_seg", "head")
+    moves.conv(last, "head")
     head.move(moves)
     in_channels = _in_channels(checkpoint, model)
     prepared = _Prepared.of(settings, model, in_channels)
@@ -81,6 +81,20 @@ def mmsegmentation(checkpoint: Checkpoint, *, config: str | None = None) -> Conv
         threshold=head.threshold,
         notes=(*notes, *prepared.notes),
     )
+
+
+def _head(model: Said) -> tuple[Head, str]:
+    """Return the head, or both of a cascade, and the name of its last convolution."""
+    said = model.entries.get("decode_head")
+    if not isinstance(said, list):
+        head = read_head(model.within("decode_head"))
+        if head.decoder == "segzoo-decoders:ocr":
+            model.refuse("an OCRHead with no head before it: not read")
+        return head, "decode_head.conv_seg"
+    stages = [Said(one, f"model.decode_head[{index}]", model.file) for index, one in enumerate(said)]
+    if len(stages) != 2:
+        model.refuse(f"a cascade of {len(stages)} heads: not read; read are two")
+    return read_cascade(stages), "decode_head.1.conv_seg"
 
 
 def _settings(checkpoint: Checkpoint, meta: Mapping[str, Any], config: str | None) -> dict[str, Any]:
