@@ -214,6 +214,9 @@ def _taken(stack: list[Any], opcode: pickletools.OpcodeInfo) -> list[Any]:
 def _weight(name: str, arguments: Any) -> int:
     """Return the bytes that one of the functions makes which torch's own reader lets anybody call."""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else None
+    if name.startswith("torch.") and name.endswith(("Tensor", "Storage")):
+        # No file that torch writes makes them of a size: their contents would be of nobody.
+        return _MOST_BYTES + 1 if isinstance(first, int) else 0
     if name not in ("builtins.bytearray", "_codecs.encode"):
         return 0
     return first if isinstance(first, int) else 4 * len(first) if isinstance(first, str) else 0

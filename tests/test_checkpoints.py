@@ -290,6 +290,8 @@ HOSTILE = {
     "a gigabyte of bytes": named("builtins", "bytearray") + b"J\x00\x00\x00\x7f\x85R",
     "a gigabyte of Python 2's bytes": named("__builtin__", "bytearray")
     + b"\x8a\x05\x00\x00\x00\x00\x10\x85R",
+    "a tensor of a size": named("torch", "FloatTensor") + b"J\x00\x00\x00\x7f\x85R",
+    "a storage of a size": named("torch.storage", "UntypedStorage") + b"J\x00\x00\x00\x7f\x85R",
     "a text made long again and again": (
         named("_codecs", "encode")
         + (b"q\xfc0X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"X\x05\x00\x00\x00utf32\x86q\xfb0")

@@ -514,3 +514,11 @@ def test_a_folder_of_smp_decides_as_it_says_or_as_is_asked(
     out = segzoo.convert(tmp_path / "smp", tmp_path / "out", **options)
     assert read_config(out).labels.overlapping == overlapping
     assert told in str(config(out)["provenance"].get("notes", [""]))
+
+
+def test_a_file_with_the_names_of_two_programs_is_asked_for_the_one_that_is_meant(tmp_path):
+    both = {**milesial(), **containers.small(Golden("nested_plain_unet"))}
+    torch.save(both, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="has the names of 2 layouts and fits none") as caught:
+        segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
+    assert "say layout='segzoo-carvana:milesial' or 'segzoo-nested:pytorch-nested-unet'" in str(caught.value)

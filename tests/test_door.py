@@ -136,6 +136,9 @@ def test_a_folder_without_tensors_says_which_files_are_looked_for(tmp_path):
 def test_a_folder_that_needs_code_of_its_own_is_refused(tmp_path):
     code = {"model_type": "own", "auto_map": {"AutoModel": "modeling_own.OwnModel"}}
     folder = foreign(tmp_path / "own", config=code)
+    with pytest.raises(WeightsError, match="never run"):
+        read_checkpoint(folder)
+    (folder / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"auto_map: 'modeling_own\.OwnModel'.*never run"):
         segzoo.load(folder)
 
@@ -198,6 +201,8 @@ def test_names_that_are_nothing_say_so(tmp_path, monkeypatch):
         segzoo.load("local-dir:cars.pth")
     (tmp_path / "unet").write_text("no model")
     assert segzoo.create("unet", num_classes=2, width=2)
+    with pytest.raises(WeightsError, match="there is no folder or file a"):
+        segzoo.load(f"local-dir:{'a' * 5000}")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="is a pipe"):
         segzoo.load(tmp_path / "pipe")

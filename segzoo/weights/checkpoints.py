@@ -142,7 +142,6 @@ def _read_folder(path: Path) -> Checkpoint:
     config = parts.read_settings(told[parts.CONFIG])
     if "segzoo_format" in config:
         raise WeightsError(f"{path} is a segzoo folder already: segzoo.load({str(path)!r})")
-    parts.refuse_code(config, f"{told[parts.CONFIG]}")
     extras: dict[str, Any] = {"config": config}
     if parts.PROCESSOR in told:
         extras["preprocessor_config"] = parts.read_settings(told[parts.PROCESSOR])

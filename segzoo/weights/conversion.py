@@ -123,13 +123,14 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
                 errors.append(error)
         if len(fitting) > 1:
             names = " or ".join(repr(entry.full_name) for entry, _ in fitting)
-            raise WeightsError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names}")
+            raise UnsaidError(f"{checkpoint.file} fits {len(fitting)} layouts: say layout={names} (--from)")
         if fitting:
             return fitting[0]
     told = _named(checkpoint, certain=True)
+    # The last candidates know more networks, and ask for less.
     unsaid = [error for error in errors if isinstance(error, UnsaidError)]
     if unsaid or told or len(errors) == 1:
-        raise unsaid[0] if unsaid else WeightsError(told) if told else errors[0]
+        raise unsaid[-1] if unsaid else WeightsError(told) if told else errors[0]
     names = " or ".join(repr(entry.full_name) for entry in candidates)
     lines = "\n".join(str(error) for error in errors)
     raise WeightsError(

@@ -139,6 +139,7 @@ def files_of(path: Path) -> list[Path]:
             raise WeightsError(
                 f"folder {path} holds no {CONFIG}; name a file, or a folder with {CONFIG} and {TENSORS[0]}"
             )
+        refuse_code(read_settings(said[0]), str(said[0]))
         return [*said, *weights_of(find, f"folder {path}")]
     except WeightsError as error:
         stranger = stranger_in(path)
