@@ -15,7 +15,7 @@ from segzoo.prediction.engines.packing import PackedConv
 from segzoo.prediction.engines.winograd import CHANNELS, TILES, WinogradConv, for_all_sizes, packed_conv
 
 
-def conv(given: int = CHANNELS, found: int = CHANNELS, **options: int) -> nn.Conv2d:
+def conv(given: int = CHANNELS, found: int = CHANNELS, **options: Any) -> nn.Conv2d:
     torch.manual_seed(0)
     return nn.Conv2d(given, found, 3, **{"padding": 1, **options})
 
@@ -42,6 +42,19 @@ def test_maps_of_any_size_are_those_of_a_direct_convolution(height: int, width: 
     found = mine(x)
     assert off(found, expected) < 2e-5
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 9), (34, 21), (32, 32)])
+@pytest.mark.parametrize("dilation", [2, 4, 5])
+@torch.no_grad()
+def test_dilated_convolutions_are_plain_ones_of_every_so_many_rows_and_columns(height, width, dilation):
+    plain, x = conv(dilation=dilation, padding=dilation), maps(CHANNELS, height, width, count=2)
+    mine = WinogradConv(plain, relu=True)
+    mine.least = 1
+    assert off(mine(x), F.relu(plain(x))) < 2e-5
+    total = maps(CHANNELS, height, width, count=2)
+    expected = F.relu(total + plain(x))
+    assert off(mine.add_to(total, x), expected) < 2e-5
 
 
 @torch.no_grad()
@@ -76,7 +89,9 @@ def test_what_is_added_to_a_map_is_added_in_place(size: tuple[int, int]) -> None
         (CHANNELS, {}, WinogradConv),
         (CHANNELS - 1, {}, PackedConv),
         (CHANNELS, {"stride": 2}, PackedConv),
-        (CHANNELS, {"dilation": 2, "padding": 2}, PackedConv),
+        (CHANNELS, {"dilation": 2, "padding": 2}, WinogradConv),
+        (CHANNELS, {"dilation": 2}, PackedConv),
+        (CHANNELS, {"dilation": (2, 3), "padding": (2, 3)}, PackedConv),
         (CHANNELS, {"padding": 0}, PackedConv),
         (CHANNELS, {"groups": 2}, PackedConv),
     ],

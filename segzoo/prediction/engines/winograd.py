@@ -7,6 +7,9 @@ convolution, but moves the maps to and fro, and pays where there are many channe
 
 Weighted sums of tiles are products with a small matrix, so that all is matrix products in float32. A few
 tiles are treated at a time, whose values stay in the processor's cache.
+
+A dilated convolution sees every second (third, ...) row and column alone, so that it is a plain one of each
+of the maps that these make.
 """
 
 from __future__ import annotations
@@ -53,10 +56,11 @@ _EVERYWHERE = 7
 
 def pays(conv: nn.Conv2d, *, channels: int) -> bool:
     """Whether a convolution of ``channels`` input channels is of the kind that this is for."""
-    plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (1, 1)
+    step = conv.dilation[0]
+    plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (step, step)
     # Weights on other devices and of fewer bits have faster ways.
     here = conv.weight.device.type == "cpu" and conv.weight.dtype is torch.float32
-    same = conv.padding in (1, (1, 1)) and conv.groups == 1
+    same = conv.padding in (step, (step, step)) and conv.groups == 1
     return plain and here and same and min(channels, conv.out_channels) >= CHANNELS
 
 
@@ -69,7 +73,7 @@ class WinogradConv(PackedConv):
         super().__init__(conv, relu=relu, channels=channels, bias=bias)
         first, end = channels or (0, conv.in_channels)
         weight = conv.weight.detach()[:, first:end]
-        self.least = TILES
+        self.least, self._step = TILES, conv.dilation[0]
         self._values = _both(_WEIGHTS).mm(weight.permute(2, 3, 1, 0).reshape(9, -1))
         self._values = self._values.view(36, end - first, conv.out_channels)
         self._pixels, self._results = _both(_PIXELS), _both(_RESULTS)
@@ -98,13 +102,17 @@ class WinogradConv(PackedConv):
         return total
 
     def _fits(self, x: Tensor) -> bool:
-        enough = -(-x.shape[-2] // 4) * -(-x.shape[-1] // 4) >= self.least
-        return enough and x.is_contiguous(memory_format=torch.channels_last)
+        down, across = (-(-side // (4 * self._step)) for side in x.shape[-2:])
+        return down * across >= self.least and x.is_contiguous(memory_format=torch.channels_last)
 
     def _bands(self, x: Tensor, result: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield pairs of a part of ``result`` and what the convolution gives there, of one shape."""
+        step, (height, width) = self._step, x.shape[-2:]
         for image, target in zip(x.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1), strict=True):
-            yield from self._bands_of_one(image, target)
+            for row in range(min(step, height)):
+                for column in range(min(step, width)):
+                    grid = slice(row, None, step), slice(column, None, step)
+                    yield from self._bands_of_one(image[grid], target[grid])
 
     def _bands_of_one(self, image: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         height, width, channels = image.shape

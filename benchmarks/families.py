@@ -1,0 +1,133 @@
+"""How fast the networks of segzoo-decoders are beside the same ones of torchvision and of smp, on a CPU.
+
+    python benchmarks/families.py [--size 512] [--rounds 5] [--threads 1] [NAME ...]
+
+Both networks of a line take turns in one process, so that what else the machine does slows both; what is printed
+is the ratio of the medians, above 1 where segzoo is faster. ``exact`` is segzoo's own engine in float32, whose logits
+are within 1e-4 of the largest; ``plain`` is the same network as PyTorch runs it; ``fast`` is what `precision="fast"`
+makes of it on this machine, with OpenVINO where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import segzoo
+from segzoo.prediction.engines import make_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    Run = Callable[[Tensor], Any]
+
+CLASSES = 21
+
+
+def torchvision_of(name: str) -> Callable[[], torch.nn.Module]:
+    """Return what builds one of torchvision's networks, without weights."""
+
+    def build() -> torch.nn.Module:
+        from torchvision.models import get_model
+
+        network = get_model(name, weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=None)
+        return network.eval()
+
+    return build
+
+
+def smp_of(name: str, **options: Any) -> Callable[[], torch.nn.Module]:
+    """Return what builds one of segmentation_models.pytorch's networks, without weights."""
+
+    def build() -> torch.nn.Module:
+        import segmentation_models_pytorch as smp
+
+        return smp.create_model(
+            name, "resnet50", encoder_weights=None, classes=CLASSES, in_channels=3, **options
+        ).eval()
+
+    return build
+
+
+def lraspp() -> torch.nn.Module:
+    """Build torchvision's LR-ASPP, which takes no ``aux_loss``."""
+    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+    return lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES).eval()
+
+
+#: By line: segzoo's network with its options, and the other library's.
+PAIRS: dict[str, tuple[str, dict[str, Any], Callable[[], torch.nn.Module]]] = {
+    "fcn, torchvision": ("fcn/resnet50", {}, torchvision_of("fcn_resnet50")),
+    "deeplabv3, torchvision": (
+        "deeplabv3/resnet50",
+        {"project": [1, 3]},
+        torchvision_of("deeplabv3_resnet50"),
+    ),
+    "lraspp, torchvision": ("lraspp/mobilenetv3_large_100", {}, lraspp),
+    "deeplabv3plus, smp": (
+        "deeplabv3plus/resnet50",
+        {"separable_norm": False, "project": [1, 3], "num_convs": 1, "rates": [12, 24, 36]},
+        smp_of("deeplabv3plus"),
+    ),
+    "fpn, smp": ("fpn/resnet50", {"output_convs": False}, smp_of("fpn")),
+    "upernet, smp": ("upernet/resnet50", {"width": 256}, smp_of("upernet", decoder_channels=256)),
+}
+
+
+def measured(runs: dict[str, Run], images: Tensor, rounds: int) -> dict[str, float]:
+    """Return the median seconds of each run; they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    with torch.no_grad():
+        for run in runs.values():
+            run(images)
+        for _ in range(rounds):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run(images)
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"lines to measure: {', '.join(PAIRS)}")
+    parser.add_argument("--size", type=int, default=512, help="height and width of the image")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(asked.threads)
+    images = torch.randn(1, 3, asked.size, asked.size, generator=torch.Generator().manual_seed(0))
+    print(
+        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {asked.threads} thread(s),"
+    )
+    print(f"one image of {asked.size}x{asked.size}; ratios of medians of {asked.rounds} alternating rounds\n")
+    print(f"{'network, against':<26}{'theirs':>9}{'plain':>8}{'exact':>8}{'fast':>8}")
+    for line in asked.names or PAIRS:
+        name, options, build = PAIRS[line]
+        torch.manual_seed(0)
+        theirs = build()
+        ours = segzoo.create(name, num_classes=CLASSES, decoder=options).eval()
+        engines = {
+            "exact": make_engine(ours),
+            "fast": make_engine(ours, precision="fast"),
+        }
+        runs: dict[str, Run] = {"theirs": theirs, "plain": ours, **engines}
+        seconds = measured(runs, images, asked.rounds)
+        ratios = "".join(f"{seconds['theirs'] / seconds[kind]:8.2f}" for kind in ("plain", "exact", "fast"))
+        print(f"{line:<26}{seconds['theirs']:8.2f}s{ratios}", flush=True)
+        print(f"{'':<4}exact: {engines['exact'].description}", flush=True)
+        print(f"{'':<4}fast: {engines['fast'].description}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
