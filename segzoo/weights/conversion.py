@@ -112,6 +112,8 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
     candidates = _bearing(checkpoint)
     if not candidates:
         raise WeightsError(_named(checkpoint) or _unknown(checkpoint, options))
+    # Options tell which of several layouts is meant.
+    candidates = [one for one in candidates if set(options) <= set(_options(one))] or candidates
     errors: list[WeightsError] = []
     # Networks of another library come last: what becomes one of segzoo's has its engines.
     for fallback in (False, True):
@@ -168,11 +170,15 @@ def _layouts() -> list[Entry[LayoutSpec]]:
     return [entry for _, entry in zoo.registry("layouts").items()]
 
 
+def _options(entry: Entry[LayoutSpec]) -> list[str]:
+    """Return the options that a layout takes."""
+    known = inspect.signature(resolve(entry.spec.factory)).parameters
+    return [name for name in known if name != "checkpoint" and name not in entry.spec.options]
+
+
 def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mapping[str, Any]) -> Conversion:
     """Run one layout and hold its result against the network, tensor by tensor."""
-    factory = resolve(entry.spec.factory)
-    takes = [name for name in inspect.signature(factory).parameters if name != "checkpoint"]
-    takes = [name for name in takes if name not in entry.spec.options]
+    factory, takes = resolve(entry.spec.factory), _options(entry)
     for name in options:
         if name not in takes:
             told = f"it takes: {', '.join(takes) or 'none'}"

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -28,7 +29,7 @@ import torch
 from segzoo.architecture import plan
 from segzoo.config import Architecture
 from segzoo.errors import OptionError, WeightsError
-from segzoo.specs import Preprocessing
+from segzoo.specs import Preprocessing, default_preprocessing
 from segzoo.weights.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
@@ -38,7 +39,17 @@ if TYPE_CHECKING:
 
     from segzoo.specs import Labels
 
-__all__ = ["Architecture", "Checkpoint", "Conversion", "Transfer", "UnsaidError", "number", "one_of", "plan"]
+__all__ = [
+    "Architecture",
+    "Checkpoint",
+    "Conversion",
+    "Transfer",
+    "UnsaidError",
+    "number",
+    "one_of",
+    "plan",
+    "wrapper_preprocessing",
+]
 
 _EPS = 1e-5
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -391,3 +402,48 @@ def number(name: str, value: Any, *, whole: bool = False) -> Any:
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise OptionError(f"{name} must be a {'whole ' if whole else ''}number above 0, got {value!r}")
     return value
+
+
+def wrapper_preprocessing(
+    checkpoint: Checkpoint, in_channels: int, input_range: float | None
+) -> Preprocessing | None:
+    """Return what the module around a network does to images by its ``mean`` and ``std``.
+
+    Args:
+        checkpoint: whose module holds them.
+        in_channels: channels of the network's images.
+        input_range: the largest value of the images that the mean is subtracted from, 1 or 255: no file
+            says it, and people's images have both with the same numbers.
+
+    Returns:
+        The preprocessing, ``None`` where the module holds no mean and std.
+
+    Raises:
+        UnsaidError: ``input_range`` is not given.
+        OptionError: it is another number.
+        WeightsError: mean and std are not those of so many channels.
+    """
+    mean, std = (checkpoint.wrapper.get(name) for name in ("mean", "std"))
+    if mean is None or std is None:
+        return None
+    # As many digits as float32 has, so that 0.485 is 0.485.
+    means, stds = (tuple(float(f"{value:.7g}") for value in one.flatten().tolist()) for one in (mean, std))
+    told = ", ".join(f"{one:g}" for one in means[:4])
+    if input_range is None:
+        raise UnsaidError(
+            f"{checkpoint.file} subtracts a mean ({told}) by itself, and nothing in it says whether from "
+            "images of 0..1 or of 0..255: pass input_range=1 or input_range=255 (--option input_range=255)"
+        )
+    one_of("input_range", input_range, (1, 255))
+    if {len(means), len(stds)} - {1, in_channels} or not all(isfinite(one) for one in (*means, *stds)):
+        raise WeightsError(
+            f"{checkpoint.file}: mean {tuple(mean.shape)} and std {tuple(std.shape)} are not finite numbers "
+            f"for each of {in_channels} channels"
+        )
+    if min(stds) <= 0:
+        raise WeightsError(f"{checkpoint.file}: std must be above 0, got {min(stds):g}")
+    return Preprocessing(
+        channels=default_preprocessing(in_channels).channels,
+        mean=tuple(one / input_range for one in means),
+        std=tuple(one / input_range for one in stds),
+    )

@@ -1,7 +1,8 @@
-"""segmentation_models.pytorch's U-Net, as its ``save_pretrained`` writes a folder.
+"""segmentation_models.pytorch's U-Net, as its ``save_pretrained`` writes a folder, or Lightning around it.
 
-``config.json`` names the encoder, which no tensor's name does. Encoders that are known: the ResNets and
-ResNeXts, the VGGs, and timm's (``tu-...``) whose features lie at strides 2 to 32.
+``config.json``, or the module's hyper-parameters, name the encoder, which no tensor's name does. Encoders
+that are known: the ResNets and ResNeXts, the VGGs, and timm's (``tu-...``) whose features lie at strides 2 to
+32.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import timm
 
 from segzoo.errors import WeightsError
 from segzoo.specs import Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan
+from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan, wrapper_preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ _TORCHVISION = re.compile(r"(resnet|resnext|vgg)\d\w*")
 #: What a config may say beyond what the tensors show, and the only values that are known here.
 _KNOWN = {
     "_model_class": ("Unet",),
+    "arch": ("Unet", "unet"),
     "decoder_attention_type": (None,),
     "decoder_interpolation": ("nearest",),
     "aux_params": (None,),
@@ -36,14 +38,17 @@ _MODES = ("mode", "loss_mode", "task", "problem_type")
 _ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
 
 
-def smp_unet(checkpoint: Checkpoint, *, encoder: str | None = None) -> Conversion:
-    """Convert a folder, or a bare file whose encoder is told.
+def smp_unet(
+    checkpoint: Checkpoint, *, encoder: str | None = None, input_range: float | None = None
+) -> Conversion:
+    """Convert a folder, a Lightning checkpoint, or a bare file whose encoder is told.
 
     Args:
         checkpoint: the folder or file.
         encoder: its name there, such as ``resnet34`` or ``tu-resnet50``; the config's where ``None``.
+        input_range: where a Lightning module subtracts a mean: the largest value of its images, 1 or 255.
     """
-    config: Mapping[str, Any] = checkpoint.extras.get("config", {})
+    config = _config(checkpoint)
     for key, values in _KNOWN.items():
         if key in config and config[key] not in values:
             raise WeightsError(
@@ -70,16 +75,22 @@ def smp_unet(checkpoint: Checkpoint, *, encoder: str | None = None) -> Conversio
     return Conversion(
         architecture=architecture,
         transfer=moves,
-        preprocessing=_preprocessing(in_channels, config.get("encoder_weights")),
+        preprocessing=wrapper_preprocessing(checkpoint, in_channels, input_range)
+        or _preprocessing(in_channels, config.get("encoder_weights")),
         rule=_rule(checkpoint),
         notes=(f"the program applies {activation!r} to the logits",) if activation else (),
     )
 
 
+def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Return the arguments of the library's class, where the folder or the Lightning module says them."""
+    said = (checkpoint.extras.get(key) for key in ("config", "hyper_parameters"))
+    return next((one for one in said if isinstance(one, dict)), {})
+
+
 def _rule(checkpoint: Checkpoint) -> Literal["softmax", "sigmoids", "unknown"]:
     """Return how the program decides several classes, by its activation or what lies beside the tensors."""
-    config: Mapping[str, Any] = checkpoint.extras.get("config", {})
-    said = [config.get("activation")]
+    said = [_config(checkpoint).get("activation")]
     for key, value in checkpoint.extras.items():
         settings = value if isinstance(value, dict) else {key: value}
         said += [settings[name] for name in _MODES if name in settings]

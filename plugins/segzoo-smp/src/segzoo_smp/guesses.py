@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segzoo.errors import WeightsError
+from segzoo.weights.layouts import UnsaidError
 from segzoo_smp.networks import Schedules, library
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def encoder_of(checkpoint: Checkpoint, factory: Factory, given: Mapping[str, Any
     """Return the one encoder whose tensors a checkpoint has, and a note that it was found so.
 
     Raises:
-        WeightsError: there is none, or several, or it is timm's, whose tensors do not tell their name.
+        UnsaidError: there is none, or several, or it is timm's, whose tensors do not tell their name.
     """
     shapes = {
         name.removeprefix("encoder."): tuple(tensor.shape)
@@ -162,13 +163,13 @@ def encoder_of(checkpoint: Checkpoint, factory: Factory, given: Mapping[str, Any
     }
     ask = f"{checkpoint.file} does not say which encoder it has: pass encoder='resnet34'"
     if any(name.startswith("model.") for name in shapes):
-        raise WeightsError(f"{ask}; its names are those of timm's, which begin with 'tu-'")
+        raise UnsaidError(f"{ask}; its names are those of timm's, which begin with 'tu-'")
     depth = given.get("encoder_depth", factory.arguments["encoder_depth"].default)
     found = [
         name for name in _encoders(_first(shapes)) if _shapes(name, depth) == _at_three(shapes, name, depth)
     ]
     if len(found) != 1:
-        raise WeightsError(f"{ask} (it may be {' or '.join(found)})" if found else ask)
+        raise UnsaidError(f"{ask} (it may be {' or '.join(found)})" if found else ask)
     return found[0], f"the encoder is {found[0]}, by the shapes of its tensors"
 
 

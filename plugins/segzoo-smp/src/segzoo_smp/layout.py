@@ -14,8 +14,8 @@ import timm
 import torch
 
 from segzoo.errors import OptionError, WeightsError, did_you_mean
-from segzoo.specs import Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer, plan
+from segzoo.specs import Preprocessing, default_preprocessing
+from segzoo.weights.layouts import Conversion, Transfer, plan, wrapper_preprocessing
 from segzoo_smp import MODELS
 from segzoo_smp.guesses import class_of, encoder_of, sizes_of
 from segzoo_smp.networks import FACTORIES, Factory, checked_encoder
@@ -45,7 +45,7 @@ def smp(
     arch: str | None = None,
     encoder: str | None = None,
     arguments: Mapping[str, Any] | None = None,
-    input_range: Literal[1, 255] | None = None,
+    input_range: float | None = None,
 ) -> Conversion:
     """Convert a checkpoint of any of the library's networks.
 
@@ -83,7 +83,7 @@ def _converted(
     given: dict[str, Any],
     said: Mapping[str, Any],
     notes: list[str],
-    input_range: Literal[1, 255] | None,
+    input_range: float | None,
 ) -> Conversion:
     moves = Transfer(checkpoint)
     classes = _classes(checkpoint, said)
@@ -251,21 +251,11 @@ def _preprocessing(
     encoder: str,
     in_channels: int,
     notes: list[str],
-    input_range: Literal[1, 255] | None,
+    input_range: float | None,
 ) -> Preprocessing:
-    channels: Literal["grey", "rgb", "any"] = "grey" if in_channels == 1 else "any"
-    channels = "rgb" if in_channels == 3 else channels
-    mean, std = (checkpoint.wrapper.get(name) for name in ("mean", "std"))
-    if mean is not None and std is not None:
-        if input_range not in (1, 255):
-            told = ", ".join(f"{one:g}" for one in mean.flatten().tolist())
-            raise WeightsError(
-                f"{checkpoint.file} subtracts a mean ({told}) by itself, and nothing in it says whether from "
-                "images of 0..1 or of 0..255: say input_range=1 or input_range=255 "
-                "(--option input_range=255)"
-            )
-        values = [tuple(one / input_range for one in some.flatten().tolist()) for some in (mean, std)]
-        return Preprocessing(channels=channels, mean=values[0], std=values[1])
+    by_module = wrapper_preprocessing(checkpoint, in_channels, input_range)
+    if by_module is not None:
+        return by_module
     weights = said.get("encoder_weights")
     known = statistics(encoder, weights) if in_channels == 3 and weights else None
     if known is None:
@@ -273,7 +263,7 @@ def _preprocessing(
             "nothing says what became of images before the network: taken as values of 0..1; where a mean "
             "was subtracted, pass preprocessing"
         )
-        return Preprocessing(channels=channels)
+        return default_preprocessing(in_channels)
     return Preprocessing(mean=known[0], std=known[1])
 
 
