@@ -12,7 +12,14 @@ FORMATS = "segzoo-formats"
 
 #: Names of models, weights, encoders, decoders, data sets, outputs and recipes, and beginnings of addresses.
 BROUGHT = {
-    "segzoo-attention": ("attention", "attention-unet", "attunet", "residual", "residual-unet", "resunet"),
+    "segzoo-attention": (
+        "attention",
+        "attention-unet",
+        "attunet",
+        "residual",
+        "residual-unet",
+        "resunet",
+    ),
     "segzoo-carvana": (
         "carvana",
         "milesial-carvana",
@@ -20,6 +27,30 @@ BROUGHT = {
         "unet-carvana-full",
         "unet-carvana-v1",
         "unet-carvana-v2",
+    ),
+    "segzoo-decoders": (
+        "deeplabv3",
+        "deeplabv3+",
+        "deeplabv3p",
+        "deeplabv3plus",
+        "dpt",
+        "fcn",
+        "fpn",
+        "linear",
+        "lraspp",
+        "ocr",
+        "ocrnet",
+        "plain-vit",
+        "psp",
+        "pspnet",
+        "segformer",
+        "segformer-b0",
+        "segformer-b1",
+        "segformer-b2",
+        "segformer-b3",
+        "segformer-b4",
+        "segformer-b5",
+        "upernet",
     ),
     "segzoo-driving": ("camvid",),
     FORMATS: (
@@ -60,6 +91,15 @@ BROUGHT = {
         "unet-membranes",
         "unet-nuclei",
         "wzmiaomiao-drive",
+    ),
+    "segzoo-mmseg": (
+        "mmseg-convnext",
+        "mmseg-fast-scnn",
+        "mmseg-hrnet",
+        "mmseg-resnet",
+        "mmseg-separable-fcn",
+        "mmseg-swin",
+        "mmseg-unet",
     ),
     "segzoo-nested": (
         "ascend-dsb2018",
@@ -103,6 +143,7 @@ BROUGHT = {
         "lraspp_mobilenet_v3_large",
         "torchvision_mobilenet_v3_large",
     ),
+    "segzoo-transformers": ("transformers",),
     "segzoo-voc": (
         "bubbliiiing-voc",
         "resnet50-ceil",

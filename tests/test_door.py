@@ -195,7 +195,7 @@ def test_what_a_file_does_not_say_is_asked_for_with_the_command_that_says_it(tmp
 
 def test_names_that_are_nothing_say_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownNameError, match="there is no folder or file of that name"):
+    with pytest.raises(UnknownNameError, match="there is no folder of that name, nor a file"):
         segzoo.load("cars.pth")
     with pytest.raises(WeightsError, match=r"there is no folder or file cars\.pth"):
         segzoo.load("local-dir:cars.pth")

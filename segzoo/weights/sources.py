@@ -55,7 +55,7 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
     if os.path.exists(text):  # noqa: PTH110 (Path raises where a name is too long)
         return _existing(Path(text))
     raise UnknownNameError(
-        registered.unknown(text, also=f", and there is no folder or file of that name{_instead(text)}")
+        registered.unknown(text, also=f", and there is no folder of that name, nor a file{_instead(text)}")
     )
 
 
