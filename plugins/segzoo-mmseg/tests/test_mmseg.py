@@ -174,10 +174,16 @@ def test_without_a_configuration_one_is_asked_for_and_taken_from_a_file(conversi
 @pytest.mark.parametrize(
     ("cfg", "told"),
     [
-        (text(decode_head=head(num_classes=2, type="PointHead")), "a PointHead: not read; read are FCNHead"),
-        (text(backbone=backbone(type="MobileNetV2")), "a MobileNetV2 backbone: not read"),
-        (text(backbone=backbone(type="mmpretrain.VisionTransformer")), "backbone of MMPretrain: not read"),
-        (text(backbone=backbone(type="mmpretrain.ResNet")), "a ResNet backbone of MMPretrain: not read"),
+        (
+            text(decode_head=head(num_classes=2, type="PointHead")),
+            "the head PointHead: not read; read are FCNHead",
+        ),
+        (text(backbone=backbone(type="MobileNetV2")), "the backbone MobileNetV2: not read"),
+        (
+            text(backbone=backbone(type="mmpretrain.VisionTransformer")),
+            "the backbone VisionTransformer of MMPretrain: not read",
+        ),
+        (text(backbone=backbone(type="mmpretrain.ResNet")), "the backbone ResNet of MMPretrain: not read"),
         (
             text(decode_head=head(num_classes=19)),
             "its configuration says 19 classes, decode_head.conv_seg.weight",
@@ -192,10 +198,10 @@ def test_without_a_configuration_one_is_asked_for_and_taken_from_a_file(conversi
         (text(decode_head=head(num_classes=2).replace(f"{NORM},", "")), "has no norm_cfg"),
         (text(decode_head="None"), "does not say model.decode_head.type"),
         (text(backbone="[1]"), "model.backbone is not a dictionary"),
-        (text().replace("EncoderDecoder", "DepthEstimator"), "a DepthEstimator: not read"),
+        (text().replace("EncoderDecoder", "DepthEstimator"), "the network DepthEstimator: not read"),
         (
             "model = dict(neck=dict(type='JPU'), " + text().split("dict(", 1)[1],
-            "a JPU neck before the head: not read",
+            "the neck JPU: not read",
         ),
         (text().replace("in_index=4", "in_index=9"), "in_index is [9], and the UNet gives 5 maps"),
         ("model = 3", "model is not a dictionary"),
@@ -220,6 +226,22 @@ def test_auxiliary_heads_and_the_twins_of_a_moving_average_are_left_out_and_told
     )
     assert made.transfer.left_out == ["auxiliary_head.conv_seg.weight", "ema_backbone_x"]
     assert any("auxiliary" in note for note in made.notes)
+
+
+def test_a_moving_average_is_told(tensors):
+    extras = {"meta": {"cfg": text()}}
+    file = Checkpoint(tensors=tensors, extras=extras, left_out=("ema_state_dict",), file="model.pth")
+    assert any("moving average" in note for note in mmsegmentation(file).notes)
+
+
+def test_an_ocr_head_needs_the_head_before_it(conversion):
+    alone = head(num_classes=2).replace("num_convs=1, concat_input=False", "ocr_channels=4")
+    alone = alone.replace("FCNHead", "OCRHead")
+    assert "the head OCRHead with no head before it" in refused(conversion, text(decode_head=alone))
+    behind = f"[{head(num_classes=2, type='PSPHead')}, {alone}]"
+    assert "the head OCRHead behind PSPHead: not read" in refused(conversion, text(decode_head=behind))
+    three = f"[{alone}, {alone}, {alone}]"
+    assert "a cascade of 3 heads: not read" in refused(conversion, text(decode_head=three))
 
 
 def test_an_epsilon_of_the_configuration_is_kept(conversion, tensors):

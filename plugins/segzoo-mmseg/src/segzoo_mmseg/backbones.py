@@ -54,9 +54,10 @@ def read_backbone(said: Said, taken: Sequence[int]) -> Backbone:
     readers = _ELSEWHERE if said.library else _READERS
     reader = readers.get(said.type)
     if reader is None:
-        of = {"mmpretrain": " of MMPretrain", "mmcls": " of MMPretrain"}.get(said.library, "")
-        known = ", ".join(dict.fromkeys((*_READERS, *_ELSEWHERE)))
-        said.refuse(f"a {said.type} backbone{of}: not read; read are {known}")
+        of = {"": "", "mmpretrain": " of MMPretrain", "mmcls": " of MMPretrain"}.get(said.library)
+        known = ", ".join((*_READERS, *(f"{name} of MMPretrain" for name in _ELSEWHERE)))
+        named = said.type + (f" of {said.library}" if of is None else of)
+        said.refuse(f"the backbone {named}: not read; read are {known}")
     said.ignore(*_TRAINING)
     backbone = reader(said, lambda count: _within(said, taken, count))
     said.finish()

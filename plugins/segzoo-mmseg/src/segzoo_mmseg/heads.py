@@ -51,7 +51,7 @@ def read_head(said: Said, prefix: str = "decode_head.") -> Head:
     """
     reader = _READERS.get(said.type)
     if reader is None:
-        said.refuse(f"a {said.type}: not read; read are {', '.join(_READERS)}")
+        said.refuse(f"the head {said.type}: not read; read are {', '.join(_READERS)}")
     plain(said)
     eps = batch_norm(said, required=True)
     said.ignore("loss_decode", "sampler", "ignore_index", "in_channels")
@@ -98,7 +98,7 @@ def _fcn(said: Said, prefix: str, channels: int, eps: float) -> _Made:
         said.only("dw_act_cfg", None)
         said.only("dilation", 1)
         if gather:
-            said.refuse(f"{said.path}: a {said.type} of several maps: not read")
+            said.refuse(f"the head {said.type} of several maps: not read")
         name = "segzoo-mmseg:mmseg-separable-fcn"
         renamed = {}
     else:
@@ -153,7 +153,7 @@ def _aspp_plus(said: Said, prefix: str, channels: int, eps: float) -> _Made:
     said.only("input_transform", None)
     rates = _atrous(said)
     if not said.whole("c1_in_channels"):
-        said.refuse(f"{said.path}.c1_in_channels is 0: a {said.type} without a finer map is not read")
+        said.refuse(f"the head {said.type} without a finer map (c1_in_channels=0): not read")
     options = {
         "width": channels,
         "rates": rates,
@@ -211,7 +211,7 @@ def read_neck(said: Said, head: Head) -> Head:
         WeightsError: they are not a feature pyramid and its head.
     """
     if said.type != "FPN" or head.decoder != "segzoo-decoders:fpn":
-        said.refuse(f"a {said.type} neck before the head: not read; read is an FPN before an FPNHead")
+        said.refuse(f"the neck {said.type}: not read; read is FPN before FPNHead")
     levels = len(said.wholes("in_channels"))
     if said.whole("num_outs") != levels or head.takes != list(range(levels)):
         said.refuse(f"{said.path}: the head takes not the {levels} levels of its pyramid: not read")
@@ -269,9 +269,7 @@ def read_cascade(stages: list[Said]) -> Head:
     """
     first, second = stages
     if (first.type, second.type) != ("FCNHead", "OCRHead"):
-        second.refuse(
-            f"a {second.type} behind a {first.type}: not read; read is an OCRHead behind an FCNHead"
-        )
+        second.refuse(f"the head {second.type} behind {first.type}: not read; read is OCRHead behind FCNHead")
     coarse, fine = read_head(first, "decode_head.0."), read_head(second, "decode_head.1.")
     gather = fine.options["gather"]
     if (

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Under which of these ``meta`` keeps the configuration: in versions 1.x and 0.x.
 _TEXTS = ("cfg", "config")
+#: What MMEngine adds to files of trainings with a moving average.
+_AVERAGED = "ema_state_dict"
 #: Normalising and resizing steps that a pipeline wraps, and under which key.
 _WRAPPERS = {"MultiScaleFlipAug": "transforms", "TestTimeAug": "transforms"}
 
@@ -48,17 +50,22 @@ def mmsegmentation(checkpoint: Checkpoint, *, config: str | None = None) -> Conv
     notes: list[str] = []
     moves = Transfer(checkpoint)
     if model.type not in ("EncoderDecoder", "CascadeEncoderDecoder"):
-        model.refuse(f"a {model.type}: not read; read are EncoderDecoder and CascadeEncoderDecoder")
+        model.refuse(f"the network {model.type}: not read; read are EncoderDecoder and CascadeEncoderDecoder")
     head, last = _head(model)
     if model.given("neck") is not None:
         head = read_neck(model.within("neck"), head)
     elif head.decoder == "segzoo-decoders:fpn":
-        model.refuse("an FPNHead without a neck: not read; read is an FPN before it")
+        model.refuse("the head FPNHead without a neck: not read; read is FPN before FPNHead")
     backbone = read_backbone(model.within("backbone"), head.takes)
     _check_classes(moves, f"{last}.weight", head.logits)
     moves.leave_out("auxiliary_head.", "ema_")
     if moves.left_out:
         notes.append("auxiliary heads, which help in training alone, are left out")
+    if _AVERAGED in checkpoint.left_out or _AVERAGED in checkpoint.extras:
+        notes.append(
+            "the weights are a moving average: MMEngine saves it as state_dict, and those that were trained "
+            f"as {_AVERAGED}, which are left out"
+        )
     backbone.move(moves)
     moves.conv(last, "head")
     head.move(moves)
@@ -89,7 +96,7 @@ def _head(model: Said) -> tuple[Head, str]:
     if not isinstance(said, list):
         head = read_head(model.within("decode_head"))
         if head.decoder == "segzoo-decoders:ocr":
-            model.refuse("an OCRHead with no head before it: not read")
+            model.refuse("the head OCRHead with no head before it: not read; read is OCRHead behind FCNHead")
         return head, "decode_head.conv_seg"
     stages = [Said(one, f"model.decode_head[{index}]", model.file) for index, one in enumerate(said)]
     if len(stages) != 2:
@@ -220,7 +227,13 @@ def _pipeline(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _resize(steps: Sequence[Mapping[str, Any]], file: str, notes: list[str]) -> Resize | None:
-    step = next((one for one in steps if one.get("type") == "Resize"), None)
+    kinds = {str(one.get("type")).rpartition(".")[2]: one for one in steps}
+    step = kinds.get("Resize")
+    notes += [
+        f"the program resizes images by {kind}, which segzoo does not"
+        for kind in kinds
+        if kind.startswith("Resize") and kind != "Resize"
+    ]
     if step is None:
         return None
     scale = step.get("scale", step.get("img_scale"))
@@ -282,12 +295,12 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
 
 
 def _tell_windows(model: Said, notes: list[str]) -> None:
-    """Note that the program predicts in windows, and the options that do about the same."""
+    """Note that the program predicts in windows, and what segzoo does."""
     test = model.entries.get("test_cfg")
     if not isinstance(test, dict) or test.get("mode") != "slide":
         return
     crop, stride = test.get("crop_size"), test.get("stride")
     notes.append(
         f"the program predicts in windows of {crop} with stride {stride}, and averages logits where they "
-        "overlap; segzoo takes images whole where they fit (--tile does likewise)"
+        "overlap; segzoo gives the network the whole image, and tiles where that would not fit into memory"
     )
