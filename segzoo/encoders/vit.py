@@ -162,7 +162,8 @@ class _ChannelNorm(nn.LayerNorm):
         super().__init__(channels, eps=1e-6)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        # torch.export would guard the strides of a permuted map.
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 class _FreeBeit(nn.Module):
