@@ -2,8 +2,8 @@
 
     python benchmarks/timm_encoders.py [PATTERN] [--write FILE.json]
 
-Every backbone is described and built on the meta device, and given images of 1x1 and 75x101 pixels there. Some
-1400 of them take about half an hour on one core.
+Every backbone is built on the meta device and given images of 1x1 and 75x101 pixels there. Some
+1400 of them take an hour on one core.
 """
 
 from __future__ import annotations

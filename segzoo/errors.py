@@ -151,7 +151,9 @@ def did_you_mean(word: str, known: Iterable[str], told: str = "") -> str:
         known: that could have been meant.
         told: what follows in any case, such as the list of what is known.
     """
-    close = get_close_matches(word, list(dict.fromkeys(known)), n=3, cutoff=0.6)
+    # Papers write U-Net and FPN, and so do people.
+    spelt = {one.lower(): one for one in known}
+    close = [spelt[one] for one in get_close_matches(word.lower(), list(spelt), n=3, cutoff=0.6)]
     if not close:
         return f"; {told}" if told else ""
     return f"; did you mean {' or '.join(repr(match) for match in close)}? {told}".rstrip()

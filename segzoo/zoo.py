@@ -87,6 +87,10 @@ if TYPE_CHECKING:
 KINDS = tuple(plural(spec_type.kind) for spec_type in SPEC_TYPES)
 
 
+#: What people put before the name of a backbone of timm.
+_TIMM_MARKS = ("timm:", "timm/", "tu-")
+
+
 @dataclass(frozen=True)
 class Pair:
     """A decoder and the encoder that feeds it.
@@ -251,7 +255,7 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
     if is_address(name):
         how = no_address(name, "say a name, a folder, local-dir:PATH or hf-hub:ORG/NAME")
         raise UnknownNameError(f"no model or weights are named {name!r}{how}")
-    if "/" in name:
+    if "/" in name and not name.startswith("timm/"):
         decoder, _, encoder = name.partition("/")
         try:
             return Pair(decoders.entry(decoder), find_encoder(encoder))
@@ -286,7 +290,10 @@ def limits_of(found: Entry[Any] | Pair) -> dict[str, str]:
 
 
 def find_encoder(name: str) -> Entry[EncoderSpec]:
-    """Return the encoder ``name``: a registered one, else a timm backbone (also as ``timm:name``).
+    """Return the encoder ``name``: a registered one, else a timm backbone.
+
+    A backbone may be said to be timm's: ``timm:name``, ``timm/name`` as on the Hugging Face Hub, or
+    ``tu-name`` as in segmentation_models.pytorch.
 
     Raises:
         AmbiguousNameError: several plug-ins claim the name.
@@ -295,9 +302,10 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
     encoders = registry("encoders")
     if name in encoders:
         return encoders.entry(name)
-    found = _timm_encoder(name.removeprefix("timm:"))
+    found = _timm_encoder(name)
     if found is None:
-        hint = did_you_mean(name, [*encoders.names(), *timm_names()])
+        known = [*encoders.names(), *timm_names()]
+        hint = did_you_mean(_in_timm(name), known) or _containing(_in_timm(name), known)
         raise UnknownNameError(
             f"no encoder is named {shown(name)}, by a plug-in or by timm{hint or ';'} "
             f"`segzoo list encoders` shows all {len(encoders)} of plug-ins{_footnote(name)}"
@@ -308,8 +316,19 @@ def find_encoder(name: str) -> Entry[EncoderSpec]:
 def _timm_encoder(name: str) -> Entry[EncoderSpec] | None:
     from segzoo.encoders.backbones import describe
 
-    spec = describe(name)
+    spec = describe(_in_timm(name))
     return None if spec is None else Entry(spec, "timm")
+
+
+def _in_timm(name: str) -> str:
+    """Return a backbone's name without what says that it is timm's."""
+    return next((name.removeprefix(mark) for mark in _TIMM_MARKS if name.startswith(mark)), name)
+
+
+def _containing(part: str, known: Sequence[str]) -> str:
+    """Return the shortest names that a word is part of, as `did_you_mean` says them; "" where there are none."""
+    found = sorted((name for name in known if part in name), key=len)[:3] if len(part) > 2 else []
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def timm_names() -> list[str]:
@@ -341,8 +360,16 @@ def _unknown_model(name: str) -> str:
         f"no model or weights are named {shown(name)}{hint or ';'} `segzoo list models` and "
         "`segzoo list weights` show what there is, any `decoder/encoder` goes too, and `pip install` of a "
         "plug-in adds more"
-        f"{_footnote(name)}"
+        f"{_lone_encoder(name)}{_footnote(name)}"
     )
+
+
+def _lone_encoder(name: str) -> str:
+    """Return what to say of the name of timm's that stands where a model's should; "" for other names."""
+    # Importing timm takes seconds, and nearly all of its names have a digit.
+    if not any(letter.isdigit() for letter in name) or _in_timm(name) not in timm_names():
+        return ""
+    return f"\n{name!r} is an encoder of timm: say which decoder goes with it, such as 'unet/{name}'"
 
 
 def _footnote(name: str) -> str:

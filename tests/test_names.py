@@ -62,6 +62,15 @@ def test_a_registered_model_wins_over_its_reading_as_a_pair() -> None:
         ("unet-convnext_tiny", "segzoo:unet/timm:convnext_tiny"),
         ("unet/timm:resnet18", "segzoo:unet/timm:resnet18"),
         ("segzoo:unet-resnet18", "segzoo:unet/timm:resnet18"),
+        ("unet/tu-resnet34", "segzoo:unet/timm:resnet34"),
+        ("unet-tu-resnet34", "segzoo:unet/timm:resnet34"),
+        ("unet/timm/resnet18.a1_in1k", "segzoo:unet/timm:resnet18.a1_in1k"),
+        ("unet/mit_b0", "segzoo:unet/segzoo:mit_b0"),
+        ("unet/mit-b0", "segzoo:unet/segzoo:mit_b0"),
+        ("unet/vit_tiny_patch16_224", "segzoo:unet/timm:vit_tiny_patch16_224"),
+        ("unet++/plain", "segzoo-nested:nested/segzoo:plain"),
+        ("deeplabv3+/plain", "segzoo-decoders:deeplabv3plus/segzoo:plain"),
+        ("deeplabv3+-plain", "segzoo-decoders:deeplabv3plus/segzoo:plain"),
     ],
 )
 def test_a_pair_is_found_by_slash_by_hyphen_by_prefix_and_in_timm(name: str, full: str) -> None:
@@ -141,6 +150,19 @@ def test_a_decoder_alone_takes_the_encoder_that_it_names(site: Site) -> None:
         ("unet/vgg16bn", "'vgg16_bn'"),
         ("unet/convnextt_tiny", "'convnext_tiny'"),
         ("unett/vgg16", "'unet'"),
+        ("UNet/vgg16", "'unet'"),
+        ("unet/ResNet18", "'resnet18'"),
+        ("unet/mitb0", "'mit_b0'"),
+        ("unet/tu-resnt34", "'resnet34'"),
+        ("unet/timm/resnt18", "'resnet18'"),
+        ("unet/vit_base_patch14_dinov3", "'vit_base_patch16_dinov3'"),
+        ("unet/dinov2", "'vit_base_patch14_dinov2'"),
+        (
+            "resnet34",
+            "'resnet34' is an encoder of timm: say which decoder goes with it, such as 'unet/resnet34'",
+        ),
+        ("timm/resnet34", "such as 'unet/timm/resnet34'"),
+        ("mit_b0", "'mit_b0' is among the encoders"),
     ],
 )
 def test_an_unknown_name_lists_close_ones(name: str, close: str) -> None:
