@@ -326,7 +326,7 @@ def _in_timm(name: str) -> str:
 
 
 def _containing(part: str, known: Sequence[str]) -> str:
-    """Return the shortest names that a word is part of, as `did_you_mean` says them; "" where there are none."""
+    """Return the shortest names that a word is part of, as a question; "" where there are none."""
     found = sorted((name for name in known if part in name), key=len)[:3] if len(part) > 2 else []
     return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
