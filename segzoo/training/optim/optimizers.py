@@ -1,11 +1,13 @@
 """Optimizers by name, with a group of parameters for each learning rate.
 
 Papers: AdamW, Loshchilov and Hutter, 2019, arXiv:1711.05101; Adam, Kingma and Ba, 2015, arXiv:1412.6980; a
-learning rate in proportion with the batch, Goyal et al., 2017, arXiv:1706.02677.
+learning rate in proportion with the batch, Goyal et al., 2017, arXiv:1706.02677; rates that decay by layer,
+Bao et al., 2021, arXiv:2106.08254.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -18,6 +20,7 @@ from segzoo.errors import MissingExtraError, OptionError, UnknownNameError, did_
 from segzoo.options import is_number, shown
 from segzoo.specs import OptimizerSpec
 from segzoo.training.optim.freezing import encoder_of, without_encoder
+from segzoo.training.optim.layers import layers_of
 from segzoo.training.parts import build, check_range, options_of, read_options
 
 if TYPE_CHECKING:
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from segzoo.training.parts import Options
+
+
+#: Options of all optimizers.
+_ALWAYS: Options = {"decay_norms": True, "decay_biases": False, "decay_positions": True, "layer_decay": 1.0}
+#: What position embeddings are called: those of timm, transformers, MMSegmentation and segzoo.
+_POSITIONS = re.compile(r"pos(ition)?_(embed|encod|block)|pos_emb|rel_pos|relative_position|position_bias")
 
 
 def make_optimizer(
@@ -39,28 +48,34 @@ def make_optimizer(
     """Return an optimizer for all parameters of a model.
 
     There is a group for each learning rate and decay, and each says as ``name`` what it holds: ``model``, or
-    ``rest`` and ``encoder`` where the encoder has a rate of its own; with ``, no decay`` behind it for norms
-    and biases where ``optimizer.decay_norms`` is false. Parameters that are frozen belong too: a frozen one
-    has no gradient, and then it is left alone. The first group has the rate itself.
+    ``rest`` and ``encoder`` where the encoder has a rate of its own, or ``rest``, ``encoder`` and
+    ``encoder layer 0``, ``1`` ... where its rate decays by layer; with ``, no decay`` behind it for what is
+    not decayed. Parameters that are frozen belong too: a frozen one has no gradient, and then it is left
+    alone. The first group has the rate itself.
 
     Args:
         model: what is trained; a wrapper of it will do.
         name: of the optimizer.
-        given: those of its options that are not the defaults, and ``decay_norms``.
+        given: those of its options that are not the defaults; and of every optimizer:
+            ``decay_norms``: whether the weights of norms, and biases, are decayed;
+            ``decay_biases``: whether biases and other vectors are though norms are not;
+            ``decay_positions``: whether position embeddings are;
+            ``layer_decay``: of an encoder of ``n`` blocks, the rate of block ``i``, counted from 1, is the
+            encoder's times ``layer_decay ** (n + 1 - i)``, and that of what comes before them the same of
+            ``i = 0``. What comes behind the last block has the encoder's rate.
         learning_rate: at its height.
         encoder_rate: the encoder's, as a multiple of it.
 
     Raises:
         OptionError: there is no such optimizer or option, a value is out of range, or the encoder is given a
-            rate and the model has none.
+            rate and the model has none, or its layers rates and it has no blocks.
     """
     options = optimizer_options(name, given)
-    decay_norms = options.pop("decay_norms")
+    undecayed = _undecayed(model, options)
     groups: list[dict[str, Any]] = []
-    for part, parameters, share in _parts(model, encoder_rate):
-        # Norms and biases are the parameters with one dimension.
-        kept = [one for one in parameters if one.ndim <= 1 and not decay_norms]
-        decayed = [one for one in parameters if one.ndim > 1 or decay_norms]
+    for part, parameters, share in _parts(model, encoder_rate, options.pop("layer_decay")):
+        kept = [one for one in parameters if one in undecayed]
+        decayed = [one for one in parameters if one not in undecayed]
         if decayed:
             groups.append({"name": part, "params": decayed, "lr": learning_rate * share})
         if kept:
@@ -113,7 +128,7 @@ def _place(made: type) -> str:
 
 def optimizer_defaults(name: str) -> Options:
     """Return all options of an optimizer with their defaults; errors as those of `find_optimizer`."""
-    return {**options_of(find_optimizer(name), "params", "lr"), "decay_norms": True}
+    return {**options_of(find_optimizer(name), "params", "lr"), **_ALWAYS}
 
 
 def optimizer_options(name: str, given: Mapping[str, Any]) -> Options:
@@ -131,6 +146,11 @@ def optimizer_options(name: str, given: Mapping[str, Any]) -> Options:
         # Some of timm's have an alpha that is no share.
         if is_number(options.get(key)) and 0 <= defaults[key] <= 1:
             check_range(f"optimizer.{key}", options[key], 0, 1, below=key == "momentum")
+    if not 0 < options["layer_decay"] <= 1:
+        raise OptionError(
+            "optimizer.layer_decay is what the rate is multiplied by from each layer of the encoder to the "
+            f"one before: above 0, such as 0.75, and 1 for none, got {options['layer_decay']!r}"
+        )
     if "betas" in options:
         if len(options["betas"]) != len(defaults["betas"]):
             count = {2: "two"}.get(len(defaults["betas"]), len(defaults["betas"]))
@@ -144,19 +164,48 @@ def optimizer_options(name: str, given: Mapping[str, Any]) -> Options:
     return options
 
 
-def _parts(model: nn.Module, encoder_rate: float) -> list[tuple[str, list[nn.Parameter], float]]:
+def _undecayed(model: nn.Module, options: Options) -> set[nn.Parameter]:
+    """Return the parameters without weight decay; take from the options what says which these are."""
+    norms, biases, positions = (options.pop(f"decay_{kind}") for kind in ("norms", "biases", "positions"))
+    found: set[nn.Parameter] = set()
+    for path, module in model.named_modules():
+        # Every library calls its norms so.
+        is_norm = "norm" in type(module).__name__.lower()
+        for name, parameter in module.named_parameters(recurse=False):
+            # Norms and biases are the parameters with one dimension.
+            if parameter.ndim <= 1 and not norms and (is_norm or not biases):
+                found.add(parameter)
+            if not positions and _POSITIONS.search(f"{path}.{name}"):
+                found.add(parameter)
+    return found
+
+
+def _parts(
+    model: nn.Module, encoder_rate: float, layer_decay: float
+) -> list[tuple[str, list[nn.Parameter], float]]:
     """Return parts of the model by name, with their parameters and shares of the learning rate."""
     everything = list(model.parameters())
-    if encoder_rate == 1:
+    if encoder_rate == 1 and layer_decay == 1:
         return [("model", everything, 1.0)]
     encoder = encoder_of(model)
     if encoder is None:
-        raise OptionError(f"encoder_rate={encoder_rate:g}: {without_encoder(model)}; leave it at 1")
-    inside = {id(one) for one in encoder.parameters()}
-    return [
-        ("rest", [one for one in everything if id(one) not in inside], 1.0),
-        ("encoder", [one for one in everything if id(one) in inside], encoder_rate),
-    ]
+        said = (
+            f"encoder_rate={encoder_rate:g}" if layer_decay == 1 else f"optimizer.layer_decay={layer_decay:g}"
+        )
+        raise OptionError(f"{said}: {without_encoder(model)}; leave it at 1")
+    inside = set(encoder.parameters())
+    rest = ("rest", [one for one in everything if one not in inside], 1.0)
+    if layer_decay == 1:
+        return [rest, ("encoder", [one for one in everything if one in inside], encoder_rate)]
+    layers = layers_of(encoder)
+    if not layers:
+        raise OptionError(
+            f"optimizer.layer_decay={layer_decay:g}: {type(encoder).__name__} has no list of blocks, "
+            "by which layers are told; leave it at 1, or give the whole encoder a rate, as encoder_rate=0.1"
+        )
+    shares = [encoder_rate * layer_decay ** (len(layers) - 1 - index) for index in range(len(layers))]
+    names = [f"encoder layer {index}" for index in range(len(layers) - 1)]
+    return [rest, *zip((*names, "encoder"), layers, shares, strict=True)]
 
 
 # segzoo's own: torch's classes and defaults, but for AdamW's decay and SGD's momentum.

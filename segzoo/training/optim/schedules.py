@@ -39,7 +39,7 @@ _ALWAYS: Mapping[str, Any] = {
     "minimum": 0.0,
     "minimum_rate": 0.0,
 }
-_TAIL: Mapping[str, Any] = {"tail": 0.0, "tail_epochs": 0.0, "tail_range": ()}
+_FALLING: Mapping[str, Any] = {"tail": 0.0, "tail_epochs": 0.0, "tail_range": (), "from_start": False}
 
 
 class Schedule:
@@ -62,6 +62,8 @@ class Schedule:
             rate itself.
         tail: share of all steps at the end that stay at the minimum, or ``tail_epochs``; ``tail_range`` is
             the least and the most, in epochs. Of ``cosine`` and ``polynomial``.
+        from_start: whether the fall begins at the first step, under the warm-up, as in MMCV; otherwise it
+            begins behind it. Of ``cosine`` and ``polynomial``.
 
     Args:
         optimizer: its groups' rates are their heights; it has the first step's rates at once.
@@ -179,9 +181,10 @@ class Schedule:
         return low + (1 - low) * share
 
     def _gone(self, now: int) -> float:
-        """Return the share of the way from the warm-up to the tail that is behind us."""
-        span = self._total - self._warm - self._tail
-        gone = now - self._warm
+        """Return the share of the way to the tail that is behind us, from the warm-up or the first step."""
+        begin = 0.0 if self.options.get("from_start") else self._warm
+        span = self._total - begin - self._tail
+        gone = now - begin
         return 0.0 if gone <= 0 else min(gone / span, 1.0) if span > 0 else 1.0
 
 
@@ -192,7 +195,7 @@ def schedule_defaults(schedule: str | ScheduleSpec) -> Options:
         UnknownNameError: there is no such schedule.
     """
     spec = _spec(schedule)
-    return {**_ALWAYS, **(_TAIL if spec.falls else {}), **options_of(spec)}
+    return {**_ALWAYS, **(_FALLING if spec.falls else {}), **options_of(spec)}
 
 
 def schedule_options(schedule: str | ScheduleSpec, given: Mapping[str, Any]) -> Options:

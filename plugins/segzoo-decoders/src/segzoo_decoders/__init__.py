@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, RecipeSpec
 
 _TRANSFORMERS = "https://github.com/huggingface/transformers"
 
@@ -135,6 +135,19 @@ def segzoo_models() -> list[ModelSpec]:
             paper="arXiv:2105.15203",
         )
         for level in range(6)
+    ]
+
+
+@hookimpl
+def segzoo_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="transformer",
+            file="segzoo_decoders:recipes/transformer.toml",
+            origin="NVlabs/SegFormer",
+            homepage="https://github.com/NVlabs/SegFormer",
+            summary="as SegFormer is trained: AdamW, warm-up and polynomial, the decoder ten times faster",
+        ),
     ]
 
 
