@@ -41,6 +41,10 @@ class AnySize(nn.Module):
 
     mirror = True
 
+    #: Whether logits become float32 before they are resized, which engines ask of networks of fewer bits:
+    #: they want float32 in the end, and small logits are converted sooner than large ones.
+    float32_logits = False
+
     def _takes(
         self,
         *,
@@ -124,6 +128,7 @@ class AnySize(nn.Module):
 
     def _restore(self, logits: Tensor, images: Tensor, padded: Tensor) -> Tensor:
         if self._resized:
+            logits = logits.float() if self.float32_logits else logits
             logits = F.interpolate(
                 logits, padded.shape[-2:], mode="bilinear", align_corners=self._align_corners
             )

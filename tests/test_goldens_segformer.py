@@ -96,7 +96,7 @@ def test_a_config_that_is_another_network_s_is_refused(config, told):
 def test_heads_that_do_not_divide_their_stage_are_refused_when_converting(tmp_path):
     folder = LibraryGolden(TINY).write(tmp_path, num_attention_heads=[3, 2, 3, 4])
     with pytest.raises(WeightsError, match="do not divide the width 8"):
-        convert(folder, tmp_path / "out")
+        convert(folder, tmp_path / "out", layout="transformers-segformer")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_missing_tensor_is_named(lost, tmp_path):
     del tensors[lost]
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(WeightsError, match=lost):
-        convert(folder, tmp_path / "out")
+        convert(folder, tmp_path / "out", layout="transformers-segformer")
 
 
 def test_a_tensor_too_many_is_named(tmp_path):
@@ -119,7 +119,7 @@ def test_a_tensor_too_many_is_named(tmp_path):
     }
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(WeightsError, match=r"block\.0\.9"):
-        convert(folder, tmp_path / "out")
+        convert(folder, tmp_path / "out", layout="transformers-segformer")
 
 
 def test_a_bare_state_dict_is_told_its_heads(tmp_path):

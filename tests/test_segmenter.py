@@ -217,3 +217,13 @@ def test_a_part_that_says_border_by_its_old_name_works_and_is_told_the_new_one()
     part.border = 94
     assert border_of(part) == 94
     assert border_of(SimpleNamespace()) == 0
+
+
+def test_logits_of_fewer_bits_become_float32_before_they_are_resized_where_an_engine_asks():
+    small = {"widths": [4, 4], "depths": [1, 1], "heads": [1, 1], "reductions": [1, 1], "expansions": [1, 1]}
+    model = segzoo.create("segformer/mit", num_classes=3, encoder=small, decoder={"width": 4})
+    model, images = model.eval().bfloat16(), torch.rand(1, 3, 32, 40, dtype=torch.bfloat16)
+    with torch.no_grad():
+        assert model(images).dtype is torch.bfloat16
+        model.float32_logits = True
+        assert model(images).dtype is torch.float32

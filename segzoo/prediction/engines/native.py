@@ -25,6 +25,7 @@ from segzoo.prediction.engines.packing import PackedConv, pack
 from segzoo.prediction.engines.probing import deviation, probe
 from segzoo.prediction.engines.recording import record
 from segzoo.prediction.engines.winograd import WinogradConv, for_all_sizes, packed_conv
+from segzoo.segmenter import AnySize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -222,6 +223,8 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         if way.winograd and not any(isinstance(module, WinogradConv) for module in copy.modules()):
             way = replace(way, winograd=False)
     copy.to(memory_format=torch.channels_last)
+    if isinstance(copy, AnySize):
+        copy.float32_logits = way.dtype is not torch.float32
     if way.compiled:
         # Which warns of CUDA where there is none.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks import check_positive
+from segzoo.blocks import check_positive, resize
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
@@ -53,6 +52,5 @@ class LinearDecoder(nn.Module):
             features: ``(N, C_i, H / s_i, W / s_i)`` for every stride ``s_i``, finest first.
         """
         first, *others = features[-self.levels :]
-        size = first.shape[-2:]
-        enlarged = [F.interpolate(one, size, mode="bilinear", align_corners=False) for one in others]
+        enlarged = [resize(one, first) for one in others]
         return self.norm(torch.cat([first, *enlarged], dim=1) if enlarged else first)

@@ -11,29 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segzoo.blocks import check_flags, check_positive
+from segzoo.blocks import ConvUnit, check_flags, check_positive, resize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from segzoo.interfaces import Split
-
-
-class Projection(nn.Module):
-    """A 1x1 convolution; where ``norm``, a batch norm and a ReLU follow it."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, norm: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=not norm)
-        self.norm = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
-        self.activation = nn.ReLU(inplace=True) if norm else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""
-        return self.activation(self.norm(self.conv(x)))
 
 
 class SegFormerDecoder(nn.Module):
@@ -68,7 +53,16 @@ class SegFormerDecoder(nn.Module):
         self.align_corners = align_corners if align_logits is None else align_logits
         check_flags(level_norm=level_norm, align_corners=align_corners, align_logits=self.align_corners)
         self._align_features = align_corners
-        self.levels = nn.ModuleList(Projection(channel, width, norm=level_norm) for channel in channels)
+        self.levels = nn.ModuleList(
+            ConvUnit(
+                channel,
+                width,
+                kernel=1,
+                norm="batch" if level_norm else None,
+                activation="relu" if level_norm else "none",
+            )
+            for channel in channels
+        )
         self.fusions = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in channels)
         for fusion in cast("Iterable[nn.Conv2d]", self.fusions):
             # Each is a part of one convolution, whose inputs are those of all.
@@ -88,19 +82,14 @@ class SegFormerDecoder(nn.Module):
         levels = (
             fusion(level(x)) for fusion, level, x in zip(self.fusions, self.levels, features, strict=True)
         )
-        return self.dropout(self.activation(self.norm(enlarged_sum(levels, align=self._align_features))))
+        total, *others = levels
+        for other in others:
+            total = total + resize(other, total, align_corners=self._align_features)
+        return self.dropout(self.activation(self.norm(total)))
 
     def fused_form(self, split: Split) -> nn.Module:
         """Return the same as one convolution of each feature, where its projection is linear."""
         return _Fused(self, align=self._align_features)
-
-
-def enlarged_sum(maps: Iterable[Tensor], *, align: bool) -> Tensor:
-    """Enlarge all maps to the size of the first one, bilinearly, and add them."""
-    total, *others = maps
-    for one in others:
-        total = total + F.interpolate(one, total.shape[-2:], mode="bilinear", align_corners=align)
-    return total
 
 
 class _Fused(nn.Module):
@@ -112,7 +101,7 @@ class _Fused(nn.Module):
         scale, shift = _affine(decoder.norm)
         self.levels = nn.ModuleList()
         for level, fusion in zip(decoder.levels, decoder.fusions, strict=True):
-            known, matrix = cast("Projection", level), _matrix(fusion) * scale[:, None]
+            known, matrix = cast("ConvUnit", level), _matrix(fusion) * scale[:, None]
             linear = isinstance(known.activation, nn.Identity) and isinstance(known.norm, nn.Identity)
             bias = matrix @ known.conv.bias.double() if linear and known.conv.bias is not None else 0.0
             first = shift if not len(self.levels) else torch.zeros_like(shift)
@@ -124,8 +113,11 @@ class _Fused(nn.Module):
         rest = list(features)
         if isinstance(features, list):
             features.clear()
-        maps = (level(rest.pop(0)) for level in self.levels)
-        return enlarged_sum(maps, align=self._align).relu_()
+        first, *others = self.levels
+        total = first(rest.pop(0))
+        for level in others:
+            total += resize(level(rest.pop(0)), total, align_corners=self._align)
+        return total.relu_()
 
 
 def _matrix(conv: Any) -> Tensor:
