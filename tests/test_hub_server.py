@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import huggingface_hub
 import pytest
 import torch
+from goldens.libraries import LibraryGolden
 from hub_server import TOKEN, Hub, Repository, serving_hub
 
 import segzoo
 from segzoo.cli import run
-from segzoo.errors import FailureError, UnknownNameError, UsageError, WeightsError
+from segzoo.errors import FailureError, SegzooError, UnknownNameError, UsageError, WeightsError
 from segzoo.http import Policy
-from segzoo.specs import WeightsSpec
+from segzoo.specs import Labels, WeightsSpec
 from segzoo.weights import cache, hub
+from segzoo.weights.folder import read_config
 from segzoo.weights.sources import folder_of
 
 if TYPE_CHECKING:
@@ -252,6 +254,50 @@ def test_the_catalogue_pins_commit_and_hash(server: Hub, folder: Path) -> None:
     true = cache.sha256_of(folder / "model.safetensors")
     found = folder_of(WeightsSpec(name="tiny", hub=spec.hub, sha256=true, model="unet", classes=("a", "b")))
     assert (found / "config.json").read_bytes() == (folder / "config.json").read_bytes()
+
+
+def test_the_catalogue_stays_with_the_commit_that_it_first_got(
+    server: Hub, folder: Path, tmp_path: Path
+) -> None:
+    first = _publish(server, folder)
+    spec = WeightsSpec(name="tiny", hub=REPO, model="unet", classes=("background", "thing"))
+    found = folder_of(spec)
+    assert found.name == first
+    other = segzoo.save(segzoo.create("unet", num_classes=5, width=2, depth=2), tmp_path / "other")
+    _publish(server, other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert folder_of(spec) == found
+
+
+def test_the_catalogue_says_of_another_library_s_repository_what_that_does_not(
+    server: Hub, tmp_path: Path
+) -> None:
+    golden = LibraryGolden("transformers_segformer_tiny")
+    commit = _publish(server, golden.write(tmp_path))
+    labels = Labels(
+        classes=("road", "sky", "tree", "car", "person"),
+        palette=((1, 2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12), (13, 14, 15)),
+        background=None,
+    )
+    spec = WeightsSpec(
+        name="tiny-streets",
+        hub=REPO,
+        model="transformers",
+        classes=labels.classes,
+        labels=labels,
+        licence="not for commercial use",
+        claimed="everything",
+    )
+    config = read_config(folder_of(spec))
+    assert config.labels == labels
+    assert config.licence == "not for commercial use"
+    assert config.provenance["claimed"] == "everything"
+    assert config.provenance["source"] == f"hf-hub:{REPO}@{commit}"
+    assert config.preprocessing.resize is not None  # as preprocessor_config.json says
+    wrong = WeightsSpec(name="tiny-two", hub=REPO, model="unet", classes=("a", "b"))
+    with pytest.raises(SegzooError, match="5"):
+        folder_of(wrong)
 
 
 def test_a_branch_cannot_be_pinned_in_the_catalogue() -> None:

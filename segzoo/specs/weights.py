@@ -25,7 +25,9 @@ class WeightsSpec(Spec):
     Attributes:
         folder: a segzoo folder that ships inside a package, as ``"package:path/in/it"``.
         url: a file of another program, http or https; fetched once and converted by ``layout``.
-        hub: a Hugging Face repository at a commit, as ``"org/name@<40 digits>"``.
+        hub: a Hugging Face repository at a commit, as ``"org/name@<40 digits>"``; as ``"org/name"`` where no
+            commit is known, and then it is pinned at first use. It may be segzoo's own, or another library's,
+            which is converted: then this spec says labels, preprocessing and licence where it gives them.
         layout: which program wrote the file at ``url``; recognised from its tensors where empty.
         layout_options: what that layout cannot see from the tensors.
         bytes: size of the download, about; 0 where unknown.
@@ -79,10 +81,10 @@ class WeightsSpec(Spec):
             raise UsageError(f"weights {self.name!r}: folder {self.folder!r} is not 'package:path/in/it'")
         if self.url and not re.match(r"https?://[^/]+/.", self.url):
             raise UsageError(f"weights {self.name!r}: {self.url!r} is not http(s)://host/file")
-        if self.hub and not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", self.hub):
+        if self.hub and not re.fullmatch(r"[\w.-]+/[\w.-]+(@[0-9a-f]{40})?", self.hub):
             raise UsageError(
-                f"weights {self.name!r}: hub {self.hub!r} is not 'org/name@commit' with all 40 digits; "
-                "a branch may move, a commit does not"
+                f"weights {self.name!r}: hub {self.hub!r} is neither 'org/name@commit' with all 40 "
+                "digits nor 'org/name', which is pinned at first use; a branch may move, a commit does not"
             )
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
             raise UsageError(f"weights {self.name!r}: sha256 {self.sha256!r} is not 8 to 64 digits of 0-9a-f")

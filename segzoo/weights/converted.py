@@ -12,6 +12,7 @@ import json
 import logging
 import re
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__, json_text, zoo
@@ -52,13 +53,14 @@ def converted(spec: WeightsSpec) -> Path:
     return _made(folder, lambda part: _convert(spec, file, part), name=spec.name, source=spec.url)
 
 
-def opened(path: Path, *, name: str = "", source: str = "") -> Path:
+def opened(path: Path, *, name: str = "", source: str = "", spec: WeightsSpec | None = None) -> Path:
     """Return the segzoo folder of another program's checkpoint at hand; converted if this is the first time.
 
     Args:
         path: a file, or a folder of ``config.json`` and tensors.
         name: what the person called it, for messages; the path where it is empty.
         source: where it comes from, to be recorded: of a repository, with the commit.
+        spec: what a catalogue says of it, where it has a name there.
 
     Raises:
         WeightsError: it is damaged, would run code, or is of no layout that is known.
@@ -72,11 +74,16 @@ def opened(path: Path, *, name: str = "", source: str = "") -> Path:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     versions = sorted({_version_of(entry.owner) for _, entry in zoo.registry("layouts").items()})
-    key = _key({"files": found, "segzoo": __version__, "layouts": versions})
+    key = _key({"files": found, "segzoo": __version__, "layouts": versions, **_said(spec)})
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.partition("@")[0] or path.name).strip("-.")[-60:]
     folder = cache.home() / "folders" / f"{stem}-{key}"
     new = not folder.is_dir()
-    made = _made(folder, lambda part: _convert_alone(path, part, source), name=name, source=source)
+    make = (
+        partial(_convert_alone, path, source=source)
+        if spec is None
+        else partial(_convert, spec, path, source=source)
+    )
+    made = _made(folder, make, name=name, source=source)
     if new:
         origin = _origin_of(made)
         _log.warning("%s: converted by layout %s to %s", name, origin.get("layout"), made)
@@ -90,7 +97,7 @@ def _origin_of(folder: Path) -> dict[str, Any]:
     return json_text.read(folder / "config.json").get("provenance", {})
 
 
-def _convert_alone(path: Path, part: Path, source: str) -> None:
+def _convert_alone(path: Path, part: Path, *, source: str) -> None:
     from segzoo.weights.conversion import convert
     from segzoo.weights.layouts import UnsaidError
 
@@ -188,10 +195,15 @@ def _folder(spec: WeightsSpec, sha256: str) -> Path:
             "sha256": sha256,
             "segzoo": __version__,
             "layout_version": _version_of_layout(_layout(spec)),
-            **{name: value for name, value in asdict(spec).items() if name in _DECIDES},
+            **_said(spec),
         }
     )
     return cache.home() / "folders" / f"{spec.name}-{key}"
+
+
+def _said(spec: WeightsSpec | None) -> dict[str, Any]:
+    """Return what of a spec decides the contents of a folder."""
+    return {} if spec is None else {key: value for key, value in asdict(spec).items() if key in _DECIDES}
 
 
 def _key(decides: Mapping[str, Any]) -> str:
@@ -208,7 +220,7 @@ def _version_of(owner: str) -> str:
     return f"{owner} {versions.get(owner, '')}"
 
 
-def _convert(spec: WeightsSpec, file: Path, part: Path) -> None:
+def _convert(spec: WeightsSpec, file: Path, part: Path, *, source: str = "") -> None:
     from segzoo.weights.conversion import convert
 
     convert(
@@ -218,7 +230,7 @@ def _convert(spec: WeightsSpec, file: Path, part: Path) -> None:
         labels=_labels(spec) if spec.classes else None,
         preprocessing=spec.preprocessing,
         licence=spec.licence,
-        provenance=provenance(spec),
+        provenance={**provenance(spec), **({"source": source} if source else {})},
         **spec.layout_options,
     )
 

@@ -72,6 +72,13 @@ def parse(text: str) -> Place:
     return Place(match["repo"], match["revision"] or "main")
 
 
+def pinned(text: str) -> str:
+    """Return a repository at the commit that it was first loaded from; unchanged where one is named."""
+    place = parse(text)
+    commit = "" if _COMMIT.fullmatch(place.revision) else _Known(place.repo).revisions.get(place.revision, "")
+    return str(Place(place.repo, commit)) if commit else text
+
+
 def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = False) -> Path:
     """Return the folder that holds a repository's config and weights, fetched if they are not there.
 

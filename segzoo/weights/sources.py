@@ -79,10 +79,12 @@ def folder_of(spec: WeightsSpec) -> Path:
     if spec.folder:
         return in_package(spec)
     if spec.hub:
-        folder = hub.folder(spec.hub, sha256=spec.sha256, name=spec.name)
+        pinned = hub.pinned(spec.hub)
+        folder = hub.folder(pinned, sha256=spec.sha256, name=spec.name)
         if not is_foreign(folder):
             return folder
-        return converted.opened(folder, name=spec.name, source=f"{hub.PREFIX}{spec.hub}")
+        place = hub.Place(hub.parse(pinned).repo, folder.name)
+        return converted.opened(folder, name=spec.name, source=str(place), spec=spec)
     return converted.converted(spec)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 try:
     from segzoo.hooks import hookimpl
-    from segzoo.specs import LayoutSpec, ModelSpec
+    from segzoo.specs import LayoutSpec, ModelSpec, WeightsSpec
 except ModuleNotFoundError as error:
     if error.name in ("segzoo.hooks", "segzoo.specs"):
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
@@ -27,6 +27,13 @@ def segzoo_models() -> list[ModelSpec]:
             summary="Any semantic segmentation network of transformers, described by its config",
         )
     ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    from segzoo_transformers.catalogue import catalogue
+
+    return catalogue()
 
 
 @hookimpl
