@@ -8,8 +8,6 @@ import torch
 import segzoo
 from segzoo.testing import check_decoder, check_encoder, check_export, every_check
 
-CHECKS = every_check("segzoo-mmseg")
-
 #: Options that make an encoder narrow, so that it takes little time.
 NARROW = {
     "mmseg-resnet": {"depth": 18, "base_channels": 4, "stem_channels": 8},
@@ -25,6 +23,13 @@ NARROW = {
         "out_channels": 8,
     },
 }
+_HRNET = {"encoder": NARROW["mmseg-hrnet"]}
+_OCRNET = {**_HRNET, "decoder": {"width": 8, "key_width": 4}}
+CHECKS = every_check(
+    "segzoo-mmseg",
+    arguments={f"model/hrnet-w{width}": _HRNET for width in (18, 48)}
+    | {f"model/ocrnet-hrnet-w{width}": _OCRNET for width in (18, 48)},
+)
 #: Forms that no default has.
 FORMS = [
     ("mmseg-resnet", {"depth": 50, "style": "caffe", "avg_down": True, "out_indices": [1, 3]}),
@@ -40,7 +45,7 @@ FORMS = [
 
 @pytest.mark.parametrize(
     "check",
-    [pytest.param(c, id=c.id, marks=[pytest.mark.slow] * (c.kind == "encoder")) for c in CHECKS],
+    [pytest.param(c, id=c.id, marks=[pytest.mark.slow] * (c.kind in ("encoder", "model"))) for c in CHECKS],
 )
 def test_what_we_bring_keeps_its_promises(check):
     check.run()
@@ -54,6 +59,18 @@ def test_a_narrow_encoder_keeps_its_promises(name):
 @pytest.mark.parametrize(("name", "options"), FORMS)
 def test_an_encoder_of_another_form_keeps_its_promises(name, options):
     check_encoder(name, **{**NARROW[name], **options})
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "channels"),
+    [("hrnet-w18", "fcn_hr18", 270), ("hrnet-w48", "hrnet", 720), ("ocrnet-hrnet-w48", "hrnet-ocr", 512)],
+)
+def test_hrnet_and_its_head_are_those_of_the_papers(name, alias, channels):
+    with torch.device("meta"):
+        model, same = (segzoo.create(one, num_classes=2) for one in (name, alias))
+    assert model.segzoo_config == same.segzoo_config
+    assert model.decoder.out_channels == channels
+    assert model.decoder.stride == 4
 
 
 def test_the_separable_head_may_join_what_came_in():

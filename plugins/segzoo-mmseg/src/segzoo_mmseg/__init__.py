@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
 
 _PYRAMID = (4, 8, 16, 32)
 
@@ -112,4 +112,26 @@ def _layout(name: str, *signature: str, summary: str) -> LayoutSpec:
         summary=summary,
         homepage="https://github.com/open-mmlab/mmsegmentation",
         licence="Apache-2.0",
+    )
+
+
+@hookimpl
+def segzoo_models() -> list[ModelSpec]:
+    return [_hrnet(width, decoder) for decoder in ("fcn", "ocr") for width in (18, 48)]
+
+
+def _hrnet(width: int, decoder: str) -> ModelSpec:
+    """Return HRNet of a width, with the head of its paper or with object-contextual representations."""
+    short = f"{'fcn' if decoder == 'fcn' else 'ocrnet'}_hr{width}"
+    name = f"hrnet-w{width}" if decoder == "fcn" else f"ocrnet-hrnet-w{width}"
+    whole = {"fcn": "hrnet", "ocr": "hrnet-ocr"}[decoder]
+    return ModelSpec(
+        name=name,
+        aliases=(short, whole) if width == 48 else (short,),
+        encoder="segzoo-mmseg:mmseg-hrnet",
+        decoder=f"segzoo-decoders:{decoder}",
+        encoder_options={"widths": [width, 2 * width, 4 * width, 8 * width]},
+        decoder_options={"gather": True, **({"kernel": 1} if decoder == "fcn" else {})},
+        summary=f"HRNet-W{width} with {'its own head' if decoder == 'fcn' else 'object-contextual regions'}",
+        paper="arXiv:1908.07919" if decoder == "fcn" else "arXiv:1909.11065",
     )
