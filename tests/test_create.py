@@ -92,7 +92,10 @@ def test_an_option_goes_to_every_part_that_has_it_and_a_mapping_to_one():
         ({"num_classes": 2, "width": 0}, "width must be an integer of at least 1, got 0"),
         ({"num_classes": 2, "widht": 8}, "'unet' has no option 'widht'; did you mean 'width'"),
         ({"num_classes": 2, "norm": "bach"}, "norm must be batch, group, instance or None, got 'bach'"),
-        ({"num_classes": 2, "upsample": ["x"]}, "upsample must be bilinear or transpose"),
+        (
+            {"num_classes": 2, "upsample": ["x"]},
+            "upsample must be one of bilinear, transpose, transpose-keep",
+        ),
         ({"num_classes": 2, "padding": "vlid"}, "padding must be same or valid"),
         ({"num_classes": 2, "mirror": "no"}, "mirror must be True or False, got 'no'"),
         ({"num_classes": 2, "upsample_relu": 1}, "upsample_relu must be True or False"),

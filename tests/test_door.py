@@ -12,6 +12,7 @@ import pytest
 import torch
 from goldens import containers
 from goldens.golden import Golden
+from goldens.libraries import FOLDER, LibraryGolden
 from hub_server import Repository, serving_hub
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -187,9 +188,13 @@ def test_predict_takes_files_and_folders_of_other_programs(word, file, tmp_path,
 
 
 def test_what_a_file_does_not_say_is_asked_for_with_the_command_that_says_it(tmp_path):
-    torch.save(Golden("smp_vgg11_bn").tensors, tmp_path / "vgg.pth")
-    with pytest.raises(WeightsError, match=r"segzoo convert .*vgg\.pth --out FOLDER --option KEY=VALUE"):
-        segzoo.load(tmp_path / "vgg.pth")
+    file = FOLDER / "lightning_smp_unet.ckpt"
+    told = r"input_range=255[^`]*\n.*`segzoo convert .*smp_unet\.ckpt --out FOLDER --option KEY=VALUE`"
+    with pytest.raises(WeightsError, match=told):
+        segzoo.load(file)
+    command = ["convert", str(file), "--out", str(tmp_path / "out"), "--option", "input_range=1"]
+    assert run(command) == 0
+    assert segzoo.load(tmp_path / "out")(torch.rand(1, 3, 64, 96)).shape == (1, 3, 64, 96)
     assert not [item for item in inventory.items() if item.kind == "folder"]
 
 
@@ -263,6 +268,7 @@ def test_a_file_of_a_repository_that_changes_on_disk_is_found(hub, tmp_path):
     [
         ({"config.json": b'{"auto_map": {"AutoModel": "a.B"}}'}, "never run"),
         ({"config.json": b"{}"}, "holds none of"),
+        ({"config.json": b'{"pretrained_cfg": {}}', "model.safetensors": b"large"}, "a network of timm"),
         ({"config.json": b"[]"}, "holds no model.safetensors"),
         (
             {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "../b"}}'},
@@ -277,6 +283,26 @@ def test_a_repository_that_cannot_be_read_says_why(files, told, hub):
     hub.repos[REPO].commit(files)
     with pytest.raises((WeightsError, FailureError), match=told):
         segzoo.load(f"hf-hub:{REPO}")
+
+
+def test_a_repository_is_converted_with_what_a_person_knows_of_it(hub, tmp_path):
+    publish(hub, foreign(tmp_path / "streets"))
+    command = ["convert", f"hf-hub:{REPO}", "--out", str(tmp_path / "out"), "--option", "scale=0.25"]
+    assert run(command) == 0
+    assert segzoo.load(tmp_path / "out").segzoo_config.preprocessing.resize.scale == 0.25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["transformers_segformer_tiny", "smp_unet_resnet34"])
+def test_logits_of_a_repository_are_its_librarys(name, hub, tmp_path):
+    golden = LibraryGolden(name)
+    publish(hub, golden.write(tmp_path))
+    model = segzoo.load(f"hf-hub:{REPO}")
+    with torch.inference_mode():
+        assert golden.error(model(golden.images)) <= golden.tolerance
+    assert (
+        segzoo.create(f"hf-hub:{REPO}", num_classes=7, weights=None)(torch.rand(1, 3, 32, 32)).shape[1] == 7
+    )
 
 
 def test_the_option_of_a_layout_is_not_an_option_of_load(file):

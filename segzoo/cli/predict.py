@@ -38,7 +38,7 @@ PIXELS = click.IntRange(0, 10**12)
     "models",
     multiple=True,
     shell_complete=offers.weights,
-    help="Weights by name or folder; several are averaged.",
+    help="Weights by name, a folder, hf-hub:ORG/NAME, or another program's checkpoint; several are averaged.",
 )
 @click.option("--out", type=click.Path(), default="masks", show_default=True, help="Where the masks go.")
 @click.option(

@@ -20,7 +20,7 @@ from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
 from segzoo.files import refuse_taken
 from segzoo.plugins import resolve
 from segzoo.specs import Labels, numbered_labels
-from segzoo.weights import strangers
+from segzoo.weights import hub, strangers
 from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
 from segzoo.weights.folder import FILES, empty, no_numbers, write
@@ -53,7 +53,7 @@ def convert(
 
     Args:
         file: a ``.pth``, ``.pt``, ``.pth.tar``, ``.ckpt`` or ``.safetensors`` file, or a folder with
-            ``config.json`` and ``model.safetensors``.
+            ``config.json`` and tensors, or such a repository, ``hf-hub:org/name@revision``.
         out: the folder to write; created where it is missing.
         layout: which program wrote it (`segzoo list layouts`); recognised from the tensors where ``None``.
         labels: the classes, instead of what file and layout say.
@@ -80,6 +80,8 @@ def convert(
         >>> convert("unet_carvana_scale0.5_epoch2.pth", "unet-carvana", scale=0.5)
         PosixPath('unet-carvana')
     """
+    if isinstance(file, str) and file.startswith(hub.PREFIX):
+        file = hub.folder(file)
     # Not Path.resolve, which raises RuntimeError where a link leads to itself.
     if os.path.realpath(file) == os.path.realpath(out):
         raise OptionError(f"{out} is the folder to convert: write the new one beside it")

@@ -112,6 +112,7 @@ def folder(text: str, *, sha256: str = "", name: str = "", only_config: bool = F
 def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
     """Fetch what lies beside a config that is not segzoo's: what it does to images, and the tensors."""
     parts.refuse_code(parts.read_settings(config), f"{at}: {CONFIG}")
+    parts.refuse_stranger(config.parent, str(at))
 
     def find(name: str) -> Path | None:
         # A commit never changes: what it lacked it lacks, and a cache that is read alone need not ask.
@@ -126,13 +127,10 @@ def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
     processor = find(parts.PROCESSOR)
     try:
         tensors = parts.weights_of(find, str(at))
-    except WeightsError as error:
+    except WeightsError:
         if offline():
             _download(at, TENSORS)  # says what to fetch by hand
-        stranger = parts.stranger_in(config.parent)
-        if stranger is None:
-            raise
-        raise WeightsError(f"{at} {stranger.sentence()}") from error
+        raise
     return [*([processor] if processor else []), *tensors]
 
 

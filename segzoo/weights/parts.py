@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from segzoo.weights.strangers import Stranger
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 #: Names of a file of tensors, in the order in which they are looked for; an index has one more ending.
@@ -52,14 +51,20 @@ def is_foreign(folder: Path) -> bool:
     return isinstance(settings, dict) and not any(key in settings for key in _OWN)
 
 
-def stranger_in(folder: Path) -> Stranger | None:
-    """Return what kind of folder it is that lacks what is read, ``None`` where its files do not tell."""
+def refuse_stranger(folder: Path, where: str) -> None:
+    """Raise `WeightsError` that names a folder of a kind that is not read, as far as its files tell.
+
+    Args:
+        folder: holds some of what it should.
+        where: what it is called.
+    """
     marks = {mark for stranger in strangers.STRANGERS for mark in stranger.files}
     there = [mark for mark in marks if not mark.startswith("/") and (folder / mark).exists()]
     config = folder / CONFIG
     beside = {"config": read_settings(config)} if config.is_file() else {}
     found = strangers.find(files=there, beside=beside)
-    return None if found is None or found.plugin else found
+    if found is not None and not found.plugin:
+        raise WeightsError(f"{where} {found.sentence()}")
 
 
 def refuse_code(settings: dict[str, Any], where: str) -> None:
@@ -141,8 +146,6 @@ def files_of(path: Path) -> list[Path]:
             )
         refuse_code(read_settings(said[0]), str(said[0]))
         return [*said, *weights_of(find, f"folder {path}")]
-    except WeightsError as error:
-        stranger = stranger_in(path)
-        if stranger is None:
-            raise
-        raise WeightsError(f"{path} {stranger.sentence()}") from error
+    except WeightsError:
+        refuse_stranger(path, str(path))
+        raise

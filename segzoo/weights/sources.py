@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from segzoo import zoo
 from segzoo.errors import PluginError, UnknownNameError, UsageError, WeightsError, no_address
 from segzoo.weights import converted, hub
-from segzoo.weights.parts import CONFIG, is_foreign, stranger_in
+from segzoo.weights.parts import CONFIG, is_foreign, refuse_stranger
 
 if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
@@ -126,6 +126,6 @@ def _existing(path: Path) -> Path:
         raise WeightsError(f"there is no folder or file {path}")
     if not path.is_dir() or is_foreign(path):
         return converted.opened(path)
-    if not (path / CONFIG).exists() and (stranger := stranger_in(path)):
-        raise WeightsError(f"{path} {stranger.sentence()}")
+    if not (path / CONFIG).exists():
+        refuse_stranger(path, str(path))
     return path
