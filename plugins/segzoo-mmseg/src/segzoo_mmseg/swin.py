@@ -37,7 +37,7 @@ class SwinEncoder(nn.Module):
         mlp_ratio: how many times wider the hidden layer of a block is.
         patch_size: sides of a patch, in pixels: the stride of the first stage.
         qkv_bias: whether queries, keys and values have a bias.
-        patch_norm: whether patches are normed.
+        patch_norm: whether patches are normed, and what becomes of four places where a map is halved.
         eps: added to the variance by every norm.
         out_indices: stages whose maps become features; later ones are not made.
     """
@@ -89,7 +89,7 @@ class SwinEncoder(nn.Module):
                 )
                 for index in range(depths[stage])
             )
-            self.stages.append(nn.Sequential(*([_Merge(width // 2, eps=eps)] if stage else []), *blocks))
+            self.stages.append(nn.Sequential(*([_Merge(width // 2, norm=patch_norm, eps=eps)] if stage else []), *blocks))
             if stage in self.out_indices:
                 self.norms[str(stage)] = nn.LayerNorm(width, eps=eps)
 
@@ -108,9 +108,9 @@ class SwinEncoder(nn.Module):
 class _Merge(nn.Module):
     """Join squares of 2x2 places, channel by channel, and halve the channels that come of it."""
 
-    def __init__(self, width: int, *, eps: float) -> None:
+    def __init__(self, width: int, *, norm: bool, eps: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(4 * width, eps=eps)
+        self.norm = nn.LayerNorm(4 * width, eps=eps) if norm else nn.Identity()
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
