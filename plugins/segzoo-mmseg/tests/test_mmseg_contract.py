@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 import segzoo
 from segzoo.testing import check_decoder, check_encoder, check_export, every_check
+
+SNAPSHOT = Path(__file__).parent / "state_dicts.json"
 
 #: Options that make an encoder narrow, so that it takes little time.
 NARROW = {
@@ -77,13 +82,34 @@ def test_the_separable_head_may_join_what_came_in():
     check_decoder("mmseg-separable-fcn", concat_input=True, num_convs=1)
 
 
+def network(name):
+    """An encoder, narrow, with a decoder that takes what it gives."""
+    decoder = {"mmseg-unet": "fcn", "mmseg-fast-scnn": "mmseg-separable-fcn"}.get(name, "segformer")
+    more = {"out_indices": [0]} if name == "mmseg-unet" else {}
+    return segzoo.create(
+        f"{decoder}/{name}", num_classes=3, encoder={**NARROW[name], **more}, decoder={"width": 8}
+    )
+
+
+def tensors(name):
+    return {key: "x".join(map(str, t.shape)) for key, t in network(name).encoder.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_the_tensors_of_every_encoder_keep_their_names_and_shapes(name):
+    """Renaming one breaks people's weights; running this file as a program adds a new encoder."""
+    assert tensors(name) == json.loads(SNAPSHOT.read_text(encoding="utf-8"))[name]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_a_network_exports_for_free_sizes_and_takes_any_image(name):
-    decoder = {"mmseg-unet": "fcn", "mmseg-fast-scnn": "mmseg-separable-fcn"}.get(name, "segformer")
-    more = {"out_indices": [0]} if name == "mmseg-unet" else {}
-    model = segzoo.create(
-        f"{decoder}/{name}", num_classes=3, encoder={**NARROW[name], **more}, decoder={"width": 8}
-    )
+    model = network(name)
     check_export(model)
     model.train()(torch.rand(1, 3, 1, 1)).sum().backward()
+
+
+if __name__ == "__main__":
+    stored = json.loads(SNAPSHOT.read_text(encoding="utf-8")) if SNAPSHOT.exists() else {}
+    added = {name: tensors(name) for name in NARROW if name not in stored}
+    SNAPSHOT.write_text(json.dumps({**stored, **added}, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -89,7 +89,9 @@ class SwinEncoder(nn.Module):
                 )
                 for index in range(depths[stage])
             )
-            self.stages.append(nn.Sequential(*([_Merge(width // 2, norm=patch_norm, eps=eps)] if stage else []), *blocks))
+            self.stages.append(
+                nn.Sequential(*([_Merge(width // 2, norm=patch_norm, eps=eps)] if stage else []), *blocks)
+            )
             if stage in self.out_indices:
                 self.norms[str(stage)] = nn.LayerNorm(width, eps=eps)
 
