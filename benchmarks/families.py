@@ -1,4 +1,4 @@
-"""How fast the networks of segzoo-decoders are beside the same ones of torchvision and of smp, on a CPU.
+"""How fast the networks of segzoo-decoders are beside the same ones of other libraries, on a CPU.
 
     python benchmarks/families.py [--size 512] [--rounds 5] [--threads 1] [NAME ...]
 
@@ -18,6 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 
 import segzoo
 from segzoo.prediction.engines import make_engine
@@ -64,6 +65,26 @@ def lraspp() -> torch.nn.Module:
     return lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES).eval()
 
 
+def segformer_of(**options: Any) -> Callable[[], torch.nn.Module]:
+    """Return what builds transformers' SegFormer, its logits resized to the image as ours are."""
+
+    def build() -> torch.nn.Module:
+        from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+        class Resized(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                config = SegformerConfig(num_labels=CLASSES, **options)
+                self.network = SegformerForSemanticSegmentation(config)
+
+            def forward(self, images: Tensor) -> Tensor:
+                return F.interpolate(self.network(images).logits, images.shape[-2:], mode="bilinear")
+
+        return Resized().eval()
+
+    return build
+
+
 #: By line: segzoo's network with its options, and the other library's.
 PAIRS: dict[str, tuple[str, dict[str, Any], Callable[[], torch.nn.Module]]] = {
     "fcn, torchvision": ("fcn/resnet50", {}, torchvision_of("fcn_resnet50")),
@@ -79,6 +100,12 @@ PAIRS: dict[str, tuple[str, dict[str, Any], Callable[[], torch.nn.Module]]] = {
         smp_of("deeplabv3plus"),
     ),
     "fpn, smp": ("fpn/resnet50", {"output_convs": False}, smp_of("fpn")),
+    "segformer-b0, transformers": ("segformer-b0", {}, segformer_of()),
+    "segformer-b2, transformers": (
+        "segformer-b2",
+        {},
+        segformer_of(depths=[3, 4, 6, 3], hidden_sizes=[64, 128, 320, 512], decoder_hidden_size=768),
+    ),
     "upernet, smp": ("upernet/resnet50", {"width": 256}, smp_of("upernet", decoder_channels=256)),
 }
 
@@ -111,7 +138,7 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {asked.threads} thread(s),"
     )
     print(f"one image of {asked.size}x{asked.size}; ratios of medians of {asked.rounds} alternating rounds\n")
-    print(f"{'network, against':<26}{'theirs':>9}{'plain':>8}{'exact':>8}{'fast':>8}{'openvino':>10}")
+    print(f"{'network, against':<28}{'theirs':>9}{'plain':>8}{'exact':>8}{'fast':>8}{'openvino':>10}")
     for line in asked.names or PAIRS:
         name, options, build = PAIRS[line]
         torch.manual_seed(0)
@@ -125,7 +152,7 @@ def main() -> None:
         runs: dict[str, Run] = {"theirs": theirs, "plain": ours, **engines}
         seconds = measured(runs, images, asked.rounds)
         ratios = " ".join(f"{seconds['theirs'] / seconds[kind]:7.2f}" for kind in ("plain", *engines))
-        print(f"{line:<26}{seconds['theirs']:8.2f}s{ratios}", flush=True)
+        print(f"{line:<28}{seconds['theirs']:8.2f}s{ratios}", flush=True)
         for kind, engine in engines.items():
             print(f"    {kind}: {engine.description}", flush=True)
 

@@ -29,6 +29,11 @@ VARIANTS = {
     "upernet": {"auxiliary": True},
     "lraspp": {},
     "ocr": {},
+    "segformer": {},
+    "segformer, normed levels": {"level_norm": True},
+    "dpt": {"deep_supervision": True},
+    "dpt, without norms": {"norm": None, "width": 64},
+    "linear": {},
 }
 
 
