@@ -127,6 +127,7 @@ def segzoo_models() -> list[ModelSpec]:
     return [
         ModelSpec(
             name=f"segformer-b{level}",
+            aliases=(f"segformer_b{level}",),
             encoder=f"segzoo:mit_b{level}",
             decoder="segzoo-decoders:segformer",
             encoder_options={"drop_path": 0.1},

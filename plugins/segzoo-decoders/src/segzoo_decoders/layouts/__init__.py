@@ -1,1 +1,27 @@
 """Checkpoints of transformers that become networks of segzoo; the library need not be installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.weights.layouts import Checkpoint
+
+
+def config_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Return what config.json says, where tensors alone do not tell what the network is.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    config = checkpoint.extras.get("config")
+    if not isinstance(config, dict):
+        raise WeightsError(
+            f"{checkpoint.file} has no config.json beside it, which tells what its tensors do not: "
+            "convert the folder that save_pretrained wrote"
+        )
+    return config

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import WeightsError
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo.weights.layouts.processors import labels, processor
+from segzoo_decoders.layouts import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ def segmentation(checkpoint: Checkpoint) -> Conversion:
         checkpoint: the folder.
     """
     moves = Transfer(checkpoint)
-    config: Mapping[str, Any] = checkpoint.extras["config"]
+    config = config_of(checkpoint)
     for key, values in _KNOWN.items():
         if config.get(key, values[0]) not in values:
             raise WeightsError(

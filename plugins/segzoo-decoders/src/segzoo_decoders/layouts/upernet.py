@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import UnknownNameError, WeightsError
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo.weights.layouts.processors import labels, processor
+from segzoo_decoders.layouts import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ def upernet(checkpoint: Checkpoint) -> Conversion:
         checkpoint: the folder.
     """
     moves = Transfer(checkpoint)
-    config: Mapping[str, Any] = checkpoint.extras["config"]
+    config = config_of(checkpoint)
     backbone = config.get("backbone_config")
     kind = backbone.get("model_type") if isinstance(backbone, dict) else None
     if not isinstance(backbone, dict) or kind not in _BACKBONES:
