@@ -52,10 +52,10 @@ LEGACY_PICKLES = 5
 #: for one byte of the file.
 _MOST_INSTRUCTIONS, _MOST_CONTAINERS = 2_000_000, 500_000
 #: Bytes that functions may make of numbers and texts, and functions and classes of a whole network.
-_MOST_BYTES, _MOST_NAMES = 256 << 20, 400
+_MOST_BYTES, _MOST_NAMES = 256 << 20, 200
 _MAKES = frozenset(
     {"EMPTY_DICT", "EMPTY_LIST", "EMPTY_SET", "EMPTY_TUPLE", "MARK"}
-    | {"TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ"}
+    | {"TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ", "GLOBAL"}
 )
 _FILLS: dict[str, Kind] = {
     "SETITEM": "mapping",

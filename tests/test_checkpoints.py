@@ -645,3 +645,24 @@ def test_a_mindspore_tensor_of_absurd_dimensions_is_refused(dims, tmp_path):
     (tmp_path / "a.ckpt").write_bytes(containers.value("a", shapeless))
     with pytest.raises(WeightsError, match=r"tensor 'a' says it is"):
         read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_what_training_programs_keep_beside_the_network_is_left_out_by_name(tmp_path):
+    average = {f"module.{name}": tensor for name, tensor in TENSORS.items()}
+    extra = {
+        "model": {f"module.{name}": tensor for name, tensor in TENSORS.items()},
+        "optimizer": {"state": {0: {"step": torch.ones(1)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
+        "lr_scheduler": {"last_epoch": 3, "_last_lr": [0.1]},
+        "model_ema": {"n_averaged": torch.tensor(3), **average},
+        "scaler": {"scale": 65536.0},
+        "args": argparse.Namespace(model="fcn_resnet50", aux_loss=True, device=torch.device("cpu")),
+        "epoch": 3,
+    }
+    torch.save(extra, tmp_path / "model_3.pth")
+    checkpoint = read_checkpoint(tmp_path / "model_3.pth")
+    assert same(checkpoint.tensors)
+    assert checkpoint.left_out == ("optimizer", "model_ema", "args.device")
+    assert checkpoint.extras["args"] == {"model": "fcn_resnet50", "aux_loss": True}
+    averaged = {"state_dict": TENSORS, "ema_state_dict": average, "meta": {"epoch": 1}}
+    torch.save(averaged, tmp_path / "epoch_1.pth")
+    assert read_checkpoint(tmp_path / "epoch_1.pth").left_out == ("ema_state_dict",)
