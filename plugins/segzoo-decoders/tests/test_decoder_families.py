@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.segmentation import deeplabv3, fcn, lraspp
 
 import segzoo
 from segzoo import zoo
 from segzoo.errors import OptionError
+from segzoo.prediction.engines import make_engine
 from segzoo_decoders.pooling import averages
 from segzoo_decoders.units import first_level, skip_level
 
@@ -246,6 +248,41 @@ def test_the_auxiliary_head_trains_with_the_other_and_predicts_nothing(name):
     assert torch.equal(logits, model(images))
     torch.nn.init.zeros_(model.side_heads[0].weight)
     assert torch.equal(logits, model(images))
+
+
+#: Narrow decoders of all families.
+NARROW = {
+    "fcn": {"width": 8, "concat_input": True},
+    "pspnet": {"width": 8},
+    "deeplabv3": {"width": 8},
+    "deeplabv3plus": {"width": 8},
+    "fpn": {"width": 8, "pyramid_width": 8, "norm": "batch"},
+    "upernet": {"width": 8},
+    "lraspp": {"width": 8},
+    "ocr": {"width": 8, "key_width": 4},
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+@torch.no_grad()
+def test_engines_fold_every_batch_norm_of_a_decoder(name):
+    model, images = shaken(network(name, **NARROW[name])), torch.rand(1, 3, 45, 70)
+    engine, expected = make_engine(model), model(images)
+    assert (engine(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+    norms = [kept for kept, module in engine.network.named_modules() if isinstance(module, _BatchNorm)]
+    assert norms == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NARROW)
+@torch.no_grad()
+def test_onnx_runtime_computes_the_same(name):
+    pytest.importorskip("onnxruntime")
+    model, images = shaken(network(name, **NARROW[name])), torch.rand(1, 3, 45, 70)
+    said: list[str] = []
+    engine, expected = make_engine(model, backend="onnxruntime", on_message=said.append), model(images)
+    assert (engine(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert said == []
 
 
 @pytest.mark.parametrize(
