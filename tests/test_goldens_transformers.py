@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 from goldens.libraries import LibraryGolden, names
 
 from segzoo import zoo
@@ -65,7 +66,7 @@ def test_names_in_memory_are_read_as_those_in_files():
     golden = LibraryGolden("transformers_segformer_tiny")
     _, network = converted(checkpoint_of(golden))
     inside = {name.removeprefix("network."): one for name, one in network.state_dict().items()}
-    assert set(inside) != set(golden.tensors)
+    assert (set(inside) != set(golden.tensors)) == (transformers.__version__ >= "5")
     _, again = converted(checkpoint_of(golden, inside))
     with torch.no_grad():
         assert torch.equal(again(golden.images), network(golden.images))
@@ -76,7 +77,7 @@ def test_what_only_training_uses_is_left_out_by_name():
     conversion, _ = converted(checkpoint_of(golden))
     left = conversion.transfer.left_out
     assert left
-    assert all(name.startswith("auxiliary_head.") for name in left)
+    assert all(name.startswith(("auxiliary_head.", "backbone.swin.layernorm.")) for name in left)
 
 
 def layout(checkpoint):

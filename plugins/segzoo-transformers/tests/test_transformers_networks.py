@@ -182,12 +182,16 @@ def test_a_model_type_alone_stands_for_the_settings_of_the_library():
             "must be the name of a network of timm",
         ),
         ({"model_type": "segformer", "attn_implementation": "kernels-community/x"}, "no setting 'attn_imp"),
-        ({"model_type": "segformer", "depths": "many"}, "config of model_type 'segformer'"),
     ],
 )
 def test_a_config_that_describes_no_network_is_refused(config, told):
     with pytest.raises(OptionError, match=told):
         described(config, num_classes=2, in_channels=3)
+
+
+def test_a_value_that_the_library_refuses_is_an_error_of_the_option():
+    with pytest.raises(OptionError, match="segformer"):
+        segzoo.create("transformers", config={"model_type": "segformer", "depths": "many"}, num_classes=2)
 
 
 def test_a_config_in_a_file_is_read_for_its_network_alone():

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MODEL = "segzoo-transformers:transformers"
 #: Tensors that a network has no use for, or computes by itself.
 _LEFT_OUT = re.compile(
-    r"(^|\.)(auxiliary_head|text_mapper|prompt_ctx)\."
+    r"(^|\.)(auxiliary_head|text_mapper|prompt_ctx|swin\.layernorm)\."
     r"|(^|\.)(relative_position_index|position_ids|relative_coords_table|num_batches_tracked)$"
 )
 #: Buffers that a network makes by itself where its file lacks them.
@@ -105,14 +105,14 @@ def _load(
     }
     bands = _bands(settings, told, checkpoint.file)
     network, found = _loaded(tensors, settings, classes, bands, checkpoint.file)
-    wrong = [tuple(one) for one in found["mismatched_keys"]]
+    wrong = _mismatched(found, tensors, network)
     heads = {have[0] - (want[0] - classes) for _, have, want in wrong if want[0] in (classes, classes + 1)}
     if wrong and len(heads) == 1:
         (head,) = heads
         if told.get("id2label"):
             labels(told, head)  # which tells how the names contradict the head
         network, found = _loaded(tensors, settings, head, bands, checkpoint.file)
-        wrong, classes = [tuple(one) for one in found["mismatched_keys"]], head
+        wrong, classes = _mismatched(found, tensors, network), head
     if wrong:
         lines = [f"{name} is {tuple(have)}, the network's is {tuple(want)}" for name, have, want in wrong]
         more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []
@@ -137,6 +137,19 @@ def _load(
         {f"network.{name}": tensor for name, tensor in inside.items()}, missing=missing, unused=unused
     )
     return classes, bands
+
+
+def _mismatched(
+    found: Mapping[str, Any], tensors: Mapping[str, Tensor], network: Any
+) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Return names, shapes in the file and in the network, of tensors whose shapes differ."""
+    inside, listed = network.state_dict(), []
+    for one in found["mismatched_keys"]:
+        if isinstance(one, str):  # version 4 tells names alone, which are those of the file
+            one = (one, tensors[one].shape, inside[one].shape)
+        name, have, want = one
+        listed.append((name, tuple(have), tuple(want)))
+    return listed
 
 
 def _bands(settings: Mapping[str, Any], told: Mapping[str, Any], file: str) -> int:

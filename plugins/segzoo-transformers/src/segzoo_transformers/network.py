@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import nn
 from transformers import AutoConfig
 
@@ -35,6 +36,8 @@ _SEMANTIC_TASK = (49406, 518, 10549, 533, 29119, 1550, 49407)
 _HOOK, _HOOKED = "output_capturing_hook", "_output_capturing_hooks_installed"
 #: Networks that take every size down to a pixel, since each of their layers pads.
 _ANY_SIZE = ("mobilevit", "mobilevitv2", "mobilenet_v2")
+#: Networks that took images of one size before version 5.
+_FIXED_BEFORE_5 = ("beit", "data2vec-vision")
 #: Patches up to this size are a convolutional stem's, whose networks take every size above the least.
 _STEM = 4
 _COARSEST = 32
@@ -164,6 +167,8 @@ def _sizes(network: Any) -> dict[str, int | bool]:
         return {"window": _side(config.image_size), "coarsest": 1}
     if kind in _ANY_SIZE:
         return {}
+    if kind in _FIXED_BEFORE_5 and transformers.__version__ < "5":
+        return {"window": _side(config.image_size), "coarsest": 1}
     if kind == "segformer":
         strides, step = [], 1
         for stride in config.strides:
