@@ -165,9 +165,10 @@ def encoder_of(checkpoint: Checkpoint, factory: Factory, given: Mapping[str, Any
     if any(name.startswith("model.") for name in shapes):
         raise UnsaidError(f"{ask}; its names are those of timm's, which begin with 'tu-'")
     depth = given.get("encoder_depth", factory.arguments["encoder_depth"].default)
-    found = [
-        name for name in _encoders(_first(shapes)) if _shapes(name, depth) == _at_three(shapes, name, depth)
-    ]
+    found: list[str] = []
+    for names in _families():
+        if not found and _first(shapes) <= _first(_shapes(names[0], depth)):
+            found = [name for name in names if _shapes(name, depth) == _at_three(shapes, name, depth)]
     if len(found) != 1:
         raise UnsaidError(f"{ask} (it may be {' or '.join(found)})" if found else ask)
     return found[0], f"the encoder is {found[0]}, by the shapes of its tensors"
@@ -189,13 +190,12 @@ def _first(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in names)
 
 
-@lru_cache(maxsize=64)
-def _encoders(first: frozenset[str]) -> list[str]:
-    """Return the encoders of those classes whose modules begin so."""
-    known = library().encoders.encoders
-    examples = {one["encoder"]: name for name, one in known.items()}
-    fits = {made for made, name in examples.items() if first <= _first(_shapes(name, 5)) | first & {"fc"}}
-    return [name for name, one in known.items() if one["encoder"] in fits]
+def _families() -> list[list[str]]:
+    """Return the names of the library's encoders, those of a class together: they have the same modules."""
+    families: dict[object, list[str]] = {}
+    for name, encoder in library().encoders.encoders.items():
+        families.setdefault(encoder["encoder"], []).append(name)
+    return list(families.values())
 
 
 @lru_cache(maxsize=256)

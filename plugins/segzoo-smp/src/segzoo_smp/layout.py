@@ -8,11 +8,12 @@ from the library's defaults and noted.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import timm
 import torch
 
+import segzoo
 from segzoo.errors import OptionError, WeightsError, did_you_mean
 from segzoo.specs import Preprocessing, default_preprocessing
 from segzoo.weights.layouts import Conversion, Transfer, plan, wrapper_preprocessing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from segzoo.weights.layouts import Checkpoint
+    from segzoo_smp.networks import SmpNetwork
 
 #: What older versions of the library called an argument.
 _RENAMED = {
@@ -101,15 +103,7 @@ def _converted(
     activation = said.get("activation")
     if activation not in (None, "identity"):
         notes.append(f"the program applies {activation!r} to the logits; here they stay logits")
-    try:
-        with torch.device("meta"):
-            made = factory(num_classes=classes, in_channels=in_channels, **options)
-    except (OptionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{checkpoint.file}: segmentation_models.pytorch makes no {factory.class_name} of what is said "
-            f"of it ({told})"
-        ) from error
+    made = _made(checkpoint.file, factory, num_classes=classes, in_channels=in_channels, **options)
     used = made.network.state_dict()
     renamed = _renamed(checkpoint.tensors, {*used, *made.idle})
     for name in checkpoint.tensors:
@@ -129,6 +123,23 @@ def _converted(
         rule=_rule(checkpoint, activation),
         notes=tuple(notes),
     )
+
+
+def _made(file: str, factory: Factory, **options: Any) -> SmpNetwork:
+    """Build the network without memory; with some where it has convolutions of no channels, which need it.
+
+    Raises:
+        WeightsError: there is no such network.
+    """
+    name = f"segzoo-smp:{MODELS[factory.class_name]}"
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]):
+                return cast("SmpNetwork", segzoo.create(name, weights=None, **options))
+        except OptionError as error:
+            if device == "cpu" or not isinstance(error.__cause__, RuntimeError):
+                raise WeightsError(f"{file}: {error}") from error
+    raise AssertionError(name)
 
 
 def _said(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -196,7 +207,14 @@ def _defaults(factory: Factory, given: Mapping[str, Any]) -> list[str]:
 def _classes(checkpoint: Checkpoint, said: Mapping[str, Any]) -> int:
     for name in ("segmentation_head.0.weight", "segmentation_head.head.4.weight"):
         if name in checkpoint.tensors:
-            return Transfer(checkpoint).shape(name)[0]
+            found = Transfer(checkpoint).shape(name)[0]
+            told = next((said[key] for key in ("classes", "out_classes") if said.get(key) is not None), found)
+            if told != found:
+                raise WeightsError(
+                    f"{checkpoint.file} says {told!r} classes, and its head has {found}: they are of two "
+                    "networks"
+                )
+            return found
     raise WeightsError(f"{checkpoint.file} is of another network:\n  missing: segmentation_head.0.weight")
 
 

@@ -257,6 +257,8 @@ class Factory:
             WeightsError: its weights could not be fetched.
         """
         check_positive(num_classes=num_classes, in_channels=in_channels)
+        for name, value in options.items():
+            _check_kind(name, value, self.arguments[name].default if name in self.arguments else None)
         default = self.arguments["encoder_name"].default
         encoder = checked_encoder(options.get("encoder_name", default), self.class_name)
         given = {**_sizes_free(encoder), **checked_options(encoder, encoder_options or {})}
@@ -265,8 +267,40 @@ class Factory:
         with warnings.catch_warnings(), Schedules():
             warnings.simplefilter("ignore")  # of arguments that old configs have
             if weights is None:
-                return made(encoder_weights=None, **arguments)
+                return _all_on_meta(made(encoder_weights=None, **arguments))
             return _with_weights(made, encoder, weights, arguments)
+
+
+def _check_kind(name: str, value: object, default: object) -> None:
+    """Raise `OptionError` unless an option's value is of the kind of its default, where that tells."""
+    if name.endswith("use_norm") or (default is None and value is None):
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        fits, kind = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+        fits, kind = number and isinstance(value, int) and value > 0, "a whole number above 0"
+    elif isinstance(default, float):
+        fits, kind = number, "a number"
+    elif isinstance(default, str):
+        fits, kind = isinstance(value, str), "a text"
+    elif isinstance(default, tuple | list):
+        fits = isinstance(value, tuple | list) and all(type(one) is int and one > 0 for one in value)
+        kind = "a list of whole numbers above 0"
+    else:
+        return
+    if not fits:
+        raise OptionError(f"{name} must be {kind}, such as {default!r}, got {value!r:.80}")
+
+
+def _all_on_meta(network: nn.Module) -> nn.Module:
+    """Return a network of the meta device wholly there: the library makes stems of other bands elsewhere."""
+    if any(one.is_meta for one in network.parameters()):
+        for module in network.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if not parameter.is_meta:
+                    setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="meta")))
+    return network
 
 
 def _with_weights(made: Any, encoder: str, weights: str, arguments: Mapping[str, Any]) -> Any:
@@ -320,7 +354,7 @@ def checked_options(encoder: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if name == "pretrained" or not all(isinstance(one, bool | int | float) for one in values):
             raise OptionError(
                 f"encoder_options takes numbers, flags and lists of numbers for timm's networks, got {name}="
-                f"{value!r}"
+                f"{value!r:.80}"
             )
     if options and not encoder.startswith("tu-"):
         raise OptionError(f"encoder_options are for timm's encoders, tu-NAME; {encoder!r} takes none")
