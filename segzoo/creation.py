@@ -12,7 +12,7 @@ from segzoo.config import ModelConfig, pretraining_of
 from segzoo.errors import OptionError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
-from segzoo.weights.encoders import fill_encoder, is_encoder
+from segzoo.weights.encoders import fill_encoder, is_encoder, learnt_scale
 from segzoo.weights.folder import TENSORS, empty, fill, read_config
 from segzoo.weights.loading import load
 from segzoo.weights.sources import folder_of, is_location, locate
@@ -79,6 +79,7 @@ def create(
         model = build(config.architecture)
         if folder is not None:
             fill_encoder(model, folder, in_channels=config.architecture.in_channels)
+            config = _scaled(config, folder)
         elif (learnt := pretraining_of(model)) is not None and stored is None:
             config = replace(config, preprocessing=learnt.preprocessing)
         trained = replace(config, architecture=config.architecture.without_pretraining())
@@ -88,6 +89,14 @@ def create(
     model = empty(config, None if bands else folder / TENSORS)
     fill(model, folder / TENSORS, bands=bands)
     return model.eval()
+
+
+def _scaled(config: ModelConfig, folder: Path) -> ModelConfig:
+    """Return a config with mean and std of the images that an encoder learnt from, if of as many bands."""
+    mean, std = learnt_scale(folder)
+    if len(mean) not in (1, config.architecture.in_channels):
+        return config
+    return replace(config, preprocessing=replace(config.preprocessing, mean=mean, std=std))
 
 
 def is_weights(name: str) -> bool:

