@@ -194,10 +194,32 @@ def test_beit_takes_other_sizes_and_its_biases_learn_there():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*SMALL, "eva02_tiny_patch14_224", "xcit_nano_12_p16_224"])
-@pytest.mark.parametrize("decoder", ["unet", "linear"])
-def test_transformers_are_exported_for_all_sizes(decoder, name):
-    check_export(segzoo.create(f"{decoder}/{name}", num_classes=2))
+@pytest.mark.parametrize("name", ["test_vit", "test_vit3"])
+def test_pyramids_of_transformers_are_exported_for_all_sizes(name):
+    check_export(segzoo.create(f"unet/{name}", num_classes=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *SMALL,
+        "beit_base_patch16_224",
+        "eva02_tiny_patch14_224",
+        "vit_small_patch14_reg4_dinov2",
+        "vit_small_patch16_dinov3",
+        "vit_base_patch16_rope_mixed_224",
+    ],
+)
+def test_taps_of_every_kind_of_position_codes_are_exported_for_all_sizes(name):
+    check_export(segzoo.create(f"linear/{name}", num_classes=2, encoder={"layers": [0]}))
+
+
+@pytest.mark.parametrize(
+    "name", ["samvit_base_patch16", "xcit_nano_12_p16_224", "naflexvit_base_patch16_gap"]
+)
+def test_transformers_that_are_exported_for_one_size_only_say_so(name):
+    assert "one size" in zoo.find_encoder(name).spec.limits["export"]
 
 
 def test_a_transformer_is_found_by_its_name_alone():

@@ -11,6 +11,13 @@ from segzoo.encoders.vit import facts_of, pyramid_strides
 from segzoo.errors import OptionError
 from segzoo.specs import EncoderSpec
 
+#: Whose code in timm makes Python numbers of sizes, or guards strides.
+_EXPORTED_FOR_ONE_SIZE = ("samvit_", "xcit_", "naflexvit_")
+_ONE_SIZE = (
+    "timm's code computes with the size of the image in Python, so that torch.export keeps one size: export "
+    "it for the size that you need, or take another transformer, such as vit_base_patch16_224"
+)
+
 
 def describe(name: str) -> EncoderSpec | None:
     """Return a spec for a backbone that timm knows, or ``None`` if it knows none of that name.
@@ -47,4 +54,5 @@ def _describe(name: str) -> EncoderSpec:
         strides=strides,
         pretrained=True,
         summary="a vision transformer of timm",
+        limits={"export": _ONE_SIZE} if name.startswith(_EXPORTED_FOR_ONE_SIZE) else {},
     )

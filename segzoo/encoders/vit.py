@@ -16,6 +16,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from timm.models._features import FeatureGetterNet
 from timm.models.beit import Beit
 from torch import nn
@@ -225,6 +226,26 @@ def _offsets(height: int, width: int, device: torch.device) -> Tensor:
     return torch.cat((top[None], torch.cat((class_row[:, None] + 1, between), dim=1)))
 
 
+class _FreeRotary(nn.Module):
+    """DINOv3's rotary position codes, for sizes that are symbols too: timm turns them into Python numbers."""
+
+    def __init__(self, rotary: RotaryEmbeddingDinoV3) -> None:
+        super().__init__()
+        self.rotary = rotary
+
+    def get_embed(self, shape: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        typed = cast("Any", self.rotary)
+        if shape is None or not is_symbolic(*shape):
+            return typed.get_embed(shape, dtype)
+        sides = [
+            2 * (torch.arange(size, device=typed.periods.device) + 0.5 + typed.grid_offset) / size - 1
+            for size in shape
+        ]
+        grid = torch.stack(torch.meshgrid(*sides, indexing="ij"), dim=-1)
+        codes = torch.cat(typed._get_pos_embed_from_coords(grid.flatten(0, 1)), dim=-1)
+        return codes if dtype is None else codes.to(dtype)
+
+
 class Facts(NamedTuple):
     """What is known of a vision transformer once it was made on the meta device.
 
@@ -280,6 +301,9 @@ def _made_free(backbone: str) -> tuple[nn.Module, dict[str, Any]]:
 
 def _tapped(model: nn.Module, taps: tuple[int, ...], *, norm: bool) -> nn.Module:
     """Return a module from images to the maps of some blocks, without the blocks after them."""
+    rotary = getattr(model, "rope", None)
+    if isinstance(rotary, RotaryEmbeddingDinoV3) and rotary.normalize_coords == "separate":
+        model.rope = _FreeRotary(rotary)
     getter = FeatureGetterNet(model, out_indices=cast("Any", list(taps)), norm=norm)
     return _FreeBeit(getter) if isinstance(model, Beit) else getter
 
