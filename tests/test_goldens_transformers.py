@@ -34,7 +34,13 @@ def converted(checkpoint, **options):
     return conversion, network
 
 
-@pytest.mark.parametrize("name", NAMES)
+#: Those that take more than a second.
+SLOW = ("transformers_segformer_b0_150", "transformers_mobilenetv2_deeplab", "transformers_mask2former")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES]
+)
 def test_a_folder_gives_the_logits_of_transformers(name, record_property):
     golden = LibraryGolden(name)
     conversion, network = converted(checkpoint_of(golden))

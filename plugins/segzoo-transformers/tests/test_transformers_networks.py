@@ -129,6 +129,7 @@ def made(name, **options):
     return segzoo.create("transformers", config=CONFIGS[name], num_classes=3, **options).eval()
 
 
+@pytest.mark.slow
 def test_a_network_keeps_what_models_promise():
     check_model("transformers", config=CONFIGS["segformer"], sizes=[(1, 1), (33, 47)])
 
