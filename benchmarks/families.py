@@ -74,8 +74,8 @@ def segformer_of(**options: Any) -> Callable[[], torch.nn.Module]:
         class Resized(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                config = SegformerConfig(num_labels=CLASSES, **options)
-                self.network = SegformerForSemanticSegmentation(config)
+                config: Any = SegformerConfig
+                self.network = SegformerForSemanticSegmentation(config(num_labels=CLASSES, **options))
 
             def forward(self, images: Tensor) -> Tensor:
                 return F.interpolate(self.network(images).logits, images.shape[-2:], mode="bilinear")
