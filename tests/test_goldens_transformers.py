@@ -96,7 +96,7 @@ def layout(checkpoint):
         ({"auto_map": {"AutoModel": "x.Y"}}, r"names code of its own \(auto_map\)"),
         ({"architectures": ["SegformerForWonders"]}, "a class that transformers .* does not have"),
         ({"architectures": ["SegformerForImageClassification"]}, "weights of another task"),
-        ({"model_type": "segformed"}, "no model_type 'segformed'"),
+        ({"model_type": "segformed"}, "no model_type 'segformed'; did you mean 'segformer'"),
         ({"quantization_config": {"bits": 4}}, "quantised weights"),
         ({"id2label": {"0": "a", "1": "b"}}, "names 2 classes .id2label., its head has 5"),
         ({"id2label": {"a": "b"}}, "has the key 'a'; its keys are numbers"),

@@ -127,16 +127,6 @@ def described(config: str | Mapping[str, Any], *, num_classes: int, in_channels:
     return _made({**settings, "num_labels": num_classes}, in_channels)
 
 
-def channels_of(config: PretrainedConfig) -> int:
-    """Return the channels of the images that a network takes."""
-    inner = getattr(config, "backbone_config", None)
-    for one in (config, inner):
-        channels = getattr(one, "num_channels", None)
-        if isinstance(channels, int):
-            return channels
-    return 3
-
-
 def _made(settings: Mapping[str, Any], in_channels: int) -> PretrainedConfig:
     kind = _config_class(settings["model_type"])
     known = _settings(kind)

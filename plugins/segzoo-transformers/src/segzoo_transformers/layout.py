@@ -56,8 +56,9 @@ def transformers_layout(checkpoint: Checkpoint, *, config: Mapping[str, Any] | N
             "the whole folder, or its config as the option config"
         )
     try:
-        settings = cleaned(told)
+        refuse_code(told)
         kind = network_class(told["model_type"])
+        settings = cleaned(told)
     except OptionError as error:
         raise WeightsError(f"{file}: {error}") from error
     _check_class(told, kind.__name__, file)
