@@ -293,7 +293,7 @@ def _origin(
         "sha256": checkpoint.sha256,
         "container": checkpoint.container,
         "layout": entry.full_name,
-        "layout_options": dict(options),
+        "layout_options": {name: _without_folder(value) for name, value in options.items()},
         "program": entry.spec.homepage,
         "program_licence": entry.spec.licence,
         "left_out": [*checkpoint.left_out, *conversion.transfer.left_out],
@@ -315,6 +315,11 @@ def _tellable(extras: Mapping[str, Any]) -> dict[str, Any]:
         elif _is_word(value) or (key == "mask_values" and isinstance(value, list) and _are_numbers(value)):
             told[key] = value
     return told
+
+
+def _without_folder(value: Any) -> Any:
+    """Return an option's value; of a path, only the name of its file."""
+    return re.split(r"[/\\]", value)[-1] if isinstance(value, str) else value
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

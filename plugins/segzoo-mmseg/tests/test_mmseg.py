@@ -171,6 +171,15 @@ def test_without_a_configuration_one_is_asked_for_and_taken_from_a_file(conversi
     assert "no model but a base" in refused(conversion, config=str(file))
 
 
+def test_a_folder_says_which_configuration_it_was_made_with_and_not_where_that_lay(tensors, tmp_path):
+    torch.save(tensors, tmp_path / "stripped.pth")
+    (tmp_path / "unet.py").write_text(text())
+    out = segzoo.convert(tmp_path / "stripped.pth", tmp_path / "out", config=str(tmp_path / "unet.py"))
+    config = segzoo.load(out).segzoo_config
+    assert config.provenance["layout_options"] == {"config": "unet.py"}
+    assert str(tmp_path) not in (out / "config.json").read_text()
+
+
 @pytest.mark.parametrize(
     ("cfg", "told"),
     [
