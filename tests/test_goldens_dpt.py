@@ -17,7 +17,7 @@ NAME = "transformers_dpt"
 
 def test_the_logits_are_the_library_s(tmp_path):
     golden = LibraryGolden(NAME)
-    model = segzoo.load(convert(golden.write(tmp_path), tmp_path / "out")).eval()
+    model = segzoo.load(convert(golden.write(tmp_path), tmp_path / "out", layout="transformers-dpt")).eval()
     with torch.no_grad():
         assert golden.error(model(golden.images)) <= golden.tolerance
         assert model(torch.rand(1, 3, 33, 70)).shape == (1, 6, 33, 70)

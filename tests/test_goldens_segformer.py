@@ -37,7 +37,9 @@ def checkpoint(name=TINY, **config):
 )
 def test_the_logits_are_the_library_s(name, tmp_path):
     golden = LibraryGolden(name)
-    model = segzoo.load(convert(golden.write(tmp_path), tmp_path / "out")).eval()
+    model = segzoo.load(
+        convert(golden.write(tmp_path), tmp_path / "out", layout="transformers-segformer")
+    ).eval()
     with torch.no_grad():
         assert golden.error(model(golden.images)) <= golden.tolerance
 
@@ -47,7 +49,9 @@ def test_engines_give_the_library_s_logits(precision, tmp_path):
     from segzoo.prediction.engines import make_engine
 
     golden = LibraryGolden(TINY)
-    model = segzoo.load(convert(golden.write(tmp_path), tmp_path / "out")).eval()
+    model = segzoo.load(
+        convert(golden.write(tmp_path), tmp_path / "out", layout="transformers-segformer")
+    ).eval()
     engine = make_engine(model, precision=precision)
     assert golden.error(engine(golden.images)) <= (golden.tolerance if precision == "exact" else 0.05)
 

@@ -24,7 +24,9 @@ def checkpoint(name, **backbone):
 @pytest.mark.parametrize("name", names("transformers_upernet"))
 def test_the_logits_are_the_library_s(name, tmp_path):
     golden = LibraryGolden(name)
-    model = segzoo.load(convert(golden.write(tmp_path), tmp_path / "out")).eval()
+    model = segzoo.load(
+        convert(golden.write(tmp_path), tmp_path / "out", layout="transformers-upernet")
+    ).eval()
     with torch.no_grad():
         assert golden.error(model(golden.images)) <= golden.tolerance
 

@@ -28,15 +28,11 @@ _HEAD = {
     r"^fpn_bottleneck\.": "join.",
     r"\.batch_norm\.": ".norm.",
 }
-_CONVNEXT = {
-    r"^embeddings\.patch_embeddings\.": "downsample_layers.0.0.",
-    r"^embeddings\.layernorm\.": "downsample_layers.0.1.",
-    r"^encoder\.stages\.(\d+)\.downsampling_layer\.": r"downsample_layers.\1.",
-    r"^encoder\.stages\.(\d+)\.layers\.": r"stages.\1.",
-    r"\.dwconv\.": ".depthwise_conv.",
-    r"\.pwconv": ".pointwise_conv",
-    r"\.layernorm\.": ".norm.",
-    r"\.layer_scale_parameter$": ".gamma",
+_CONVNEXT_BLOCK = {
+    r"^dwconv\.": "depthwise_conv.",
+    r"^pwconv": "pointwise_conv",
+    r"^layernorm\.": "norm.",
+    r"^layer_scale_parameter$": "gamma",
 }
 _SWIN_BLOCK = {
     r"^layernorm_before\.": "norm1.",
@@ -122,8 +118,15 @@ def _convnext(moves: Transfer, said: Mapping[str, Any], stages: list[int]) -> tu
     depths = said["depths"]
     for stage in range(stages[-1] + 1, len(depths)):
         moves.leave_out(f"backbone.encoder.stages.{stage}.")
-    for part in ("embeddings", "encoder"):
-        moves.copy(f"backbone.{part}.", "encoder.", renamed={r"^": f"{part}.", **_CONVNEXT})
+    # The step to a stage is the first layer of it here.
+    moves.copy("backbone.embeddings.patch_embeddings.", "encoder.stages.0.0.conv.")
+    moves.copy("backbone.embeddings.layernorm.", "encoder.stages.0.0.norm.")
+    for stage in range(stages[-1] + 1):
+        source, target = f"backbone.encoder.stages.{stage}", f"encoder.stages.{stage}"
+        moves.copy(f"{source}.downsampling_layer.0.", f"{target}.0.norm.")
+        moves.copy(f"{source}.downsampling_layer.1.", f"{target}.0.conv.")
+        for block in range(depths[stage]):
+            moves.copy(f"{source}.layers.{block}.", f"{target}.{block + 1}.", renamed=_CONVNEXT_BLOCK)
     options = {
         "depths": depths,
         "widths": said.get("hidden_sizes", [96, 192, 384, 768]),
