@@ -20,7 +20,7 @@ import transformers
 from segzoo.errors import OptionError, WeightsError
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo.weights.layouts.processors import labels, processor
-from segzoo_transformers.configs import cleaned, described, network_class
+from segzoo_transformers.configs import cleaned, described, network_class, refuse_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
