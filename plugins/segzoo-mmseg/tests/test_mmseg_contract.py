@@ -30,11 +30,12 @@ NARROW = {
 }
 _HRNET = {"encoder": NARROW["mmseg-hrnet"]}
 _OCRNET = {**_HRNET, "decoder": {"width": 8, "key_width": 4}}
-CHECKS = every_check(
-    "segzoo-mmseg",
-    arguments={f"model/hrnet-w{width}": _HRNET for width in (18, 48)}
-    | {f"model/ocrnet-hrnet-w{width}": _OCRNET for width in (18, 48)},
-)
+ARGUMENTS = {
+    f"model/{name}-w{width}": options
+    for name, options in (("hrnet", _HRNET), ("ocrnet-hrnet", _OCRNET))
+    for width in (18, 48)
+}
+CHECKS = every_check("segzoo-mmseg", arguments=ARGUMENTS)
 #: Forms that no default has.
 FORMS = [
     ("mmseg-resnet", {"depth": 50, "style": "caffe", "avg_down": True, "out_indices": [1, 3]}),
