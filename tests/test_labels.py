@@ -14,7 +14,7 @@ from PIL import Image
 from segzoo.errors import MaskError, OptionError
 from segzoo.interfaces import Sample
 from segzoo.labels import counted, foreground, read_mask, to_classes
-from segzoo.specs import Labels, numbered_labels
+from segzoo.specs import Labels, known_labels, numbered_labels
 
 BINARY = Labels(classes=("background", "cell"))
 
@@ -216,3 +216,25 @@ def test_classes_that_overlap_have_no_background():
 def test_a_mask_is_something_wherever_it_is_not_background(background, expected):
     labels = Labels(classes=("a", "b", "c"), background=background)
     assert foreground(np.array([[0, 1, 2]]), labels).tolist() == [[bool(one) for one in expected]]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "first", "last", "background"),
+    [
+        ("ade20k", 150, ("wall", (120, 120, 120)), ("flag", (92, 0, 255)), None),
+        ("cityscapes", 19, ("road", (128, 64, 128)), ("bicycle", (119, 11, 32)), None),
+        ("voc", 21, ("background", (0, 0, 0)), ("tvmonitor", (0, 64, 128)), 0),
+    ],
+)
+def test_classes_of_well_known_data_are_in_their_order(
+    name: str, count: int, first: object, last: object, background: int | None
+) -> None:
+    labels = known_labels(name)
+    named = list(zip(labels.classes, labels.palette, strict=True))
+    assert (len(named), named[0], named[-1]) == (count, first, last)
+    assert (labels.ignore_index, labels.background) == (255, background)
+
+
+def test_data_whose_classes_are_not_known_is_named() -> None:
+    with pytest.raises(OptionError, match="ade20k"):
+        known_labels("ade")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from segzoo.errors import OptionError, did_you_mean
@@ -466,6 +467,30 @@ def voc_colour(index: int) -> tuple[int, int, int]:
         sum((index >> (3 * place + band) & 1) << (7 - place) for place in range(3)) for band in range(3)
     )
     return red, green, blue
+
+
+@cache
+def known_labels(name: str) -> Labels:
+    """Return the classes and colours of a data set that many published weights were trained on.
+
+    Args:
+        name: ``ade20k``, the 150 classes of its scene parsing benchmark; ``cityscapes``, the 19 that are
+            scored; ``voc``, the 20 things of Pascal VOC behind their background.
+
+    Raises:
+        OptionError: it is none of these.
+    """
+    from segzoo.specs.known import COLOURS, NAMES
+
+    check_choice("name", name, tuple(NAMES))
+    classes = tuple(" ".join(one.split()) for one in NAMES[name].split(";"))
+    if name in COLOURS:
+        values = (int(one, 16) for one in COLOURS[name].split())
+        palette = tuple((value >> 16, value >> 8 & 255, value & 255) for value in values)
+    else:
+        palette = tuple(map(voc_colour, range(len(classes))))
+    background = 0 if name == "voc" else None
+    return Labels(classes=classes, palette=palette, ignore_index=IGNORED, background=background)
 
 
 def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:

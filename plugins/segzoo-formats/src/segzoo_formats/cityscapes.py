@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.datasets import FOLDERS, Pair, Pairs, as_names, check_choice, check_split, listed, visible
 from segzoo.errors import FailureError, OptionError, did_you_mean
-from segzoo.specs import Labels, Recognition
+from segzoo.specs import Labels, Recognition, known_labels
 from segzoo_formats.lookup import Lookup, check_partners
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from segzoo.datasets import Glance
 
+#: The ids of the 19 classes that are trained on and scored, in the order of their train ids.
+TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_SCORED = known_labels("cityscapes")
 #: Name and colour of each class by its id; the first four count for nothing in every use.
 IDS: dict[int, tuple[str, tuple[int, int, int]]] = {
     0: ("unlabeled", (0, 0, 0)),
@@ -31,36 +34,17 @@ IDS: dict[int, tuple[str, tuple[int, int, int]]] = {
     4: ("static", (0, 0, 0)),
     5: ("dynamic", (111, 74, 0)),
     6: ("ground", (81, 0, 81)),
-    7: ("road", (128, 64, 128)),
-    8: ("sidewalk", (244, 35, 232)),
     9: ("parking", (250, 170, 160)),
     10: ("rail track", (230, 150, 140)),
-    11: ("building", (70, 70, 70)),
-    12: ("wall", (102, 102, 156)),
-    13: ("fence", (190, 153, 153)),
     14: ("guard rail", (180, 165, 180)),
     15: ("bridge", (150, 100, 100)),
     16: ("tunnel", (150, 120, 90)),
-    17: ("pole", (153, 153, 153)),
     18: ("polegroup", (153, 153, 153)),
-    19: ("traffic light", (250, 170, 30)),
-    20: ("traffic sign", (220, 220, 0)),
-    21: ("vegetation", (107, 142, 35)),
-    22: ("terrain", (152, 251, 152)),
-    23: ("sky", (70, 130, 180)),
-    24: ("person", (220, 20, 60)),
-    25: ("rider", (255, 0, 0)),
-    26: ("car", (0, 0, 142)),
-    27: ("truck", (0, 0, 70)),
-    28: ("bus", (0, 60, 100)),
     29: ("caravan", (0, 0, 90)),
     30: ("trailer", (0, 0, 110)),
-    31: ("train", (0, 80, 100)),
-    32: ("motorcycle", (0, 0, 230)),
-    33: ("bicycle", (119, 11, 32)),
+    **dict(zip(TRAINED, zip(_SCORED.classes, _SCORED.palette, strict=True), strict=True)),
 }
-#: The ids of the 19 classes that are trained on and scored, in the order of their train ids.
-TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+IDS = dict(sorted(IDS.items()))
 _NOTHING = (0, 1, 2, 3)
 #: What masks are called after ``gtFine_``, the first that is there.
 _KINDS = ("labelIds", "labelTrainIds", "instanceIds")
@@ -77,8 +61,10 @@ def labels(classes: Sequence[str] | str = "train") -> Labels:
     Raises:
         OptionError: there is no class of a name.
     """
-    if classes in ("train", "all"):
-        ids = TRAINED if classes == "train" else tuple(number for number in IDS if number not in _NOTHING)
+    if classes == "train":
+        return _SCORED
+    if classes == "all":
+        ids = tuple(number for number in IDS if number not in _NOTHING)
         names, colours = zip(*(IDS[number] for number in ids), strict=True)
         return Labels(classes=names, palette=colours, ignore_index=255, background=None)
     wanted = as_names(classes)

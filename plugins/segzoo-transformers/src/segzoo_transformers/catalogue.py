@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from segzoo.specs import WeightsSpec
-from segzoo_transformers.classes import ADE20K, CITYSCAPES
+from segzoo.specs import WeightsSpec, known_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from segzoo.specs import Labels
 
+ADE20K, CITYSCAPES = known_labels("ade20k"), known_labels("cityscapes")
 _ADE, _STREETS = "ADE20K scene parsing, 150 classes", "Cityscapes, fine annotations, 19 classes"
 _NVIDIA = (
     "NVIDIA Source Code License for SegFormer: non-commercial use, for research and evaluation alone; "

@@ -1,15 +1,16 @@
-"""Classes and colours of the data that the catalogue's weights were trained on.
+"""Classes and colours of the data that most published weights were trained on, as text.
 
 ADE20K's scene parsing benchmark: Zhou et al., 2017, doi:10.1109/CVPR.2017.544; names are the first words of
 its ``objectInfo150.txt``, colours those that its toolkit draws. Cityscapes: Cordts et al., 2016,
-arXiv:1604.01685.
+arXiv:1604.01685. Pascal VOC: Everingham et al., 2010, doi:10.1007/s11263-009-0275-4; its colours follow from
+`segzoo.specs.voc_colour`.
 """
 
 from __future__ import annotations
 
-from segzoo.specs import IGNORED, Labels
-
-_ADE20K = """
+#: Names, between semicolons, in the order of the classes.
+NAMES = {
+    "ade20k": """
 wall; building; sky; floor; tree; ceiling; road; bed; windowpane; grass; cabinet; sidewalk; person;
 earth; door; table; mountain; plant; curtain; chair; car; water; painting; sofa; shelf; house; sea;
 mirror; rug; field; armchair; seat; fence; desk; rock; wardrobe; lamp; bathtub; railing; cushion;
@@ -23,8 +24,19 @@ fountain; conveyer belt; canopy; washer; plaything; swimming pool; stool; barrel
 tent; bag; minibike; cradle; oven; ball; food; step; tank; trade name; microwave; pot; animal;
 bicycle; lake; dishwasher; screen; blanket; sculpture; hood; sconce; vase; traffic light; tray;
 ashcan; fan; pier; crt screen; plate; monitor; bulletin board; shower; radiator; glass; clock; flag
-"""
-_ADE20K_COLOURS = """
+""",
+    "cityscapes": """
+road; sidewalk; building; wall; fence; pole; traffic light; traffic sign; vegetation; terrain; sky;
+person; rider; car; truck; bus; train; motorcycle; bicycle
+""",
+    "voc": """
+background; aeroplane; bicycle; bird; boat; bottle; bus; car; cat; chair; cow; diningtable; dog; horse;
+motorbike; person; pottedplant; sheep; sofa; train; tvmonitor
+""",
+}
+#: Colours as red, green and blue in hexadecimal digits.
+COLOURS = {
+    "ade20k": """
 787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d 787846
 08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0 0907e6 dcdcdc
 ff095c 7009ff 08ffd6 07ffe0 ffb806 0aff47 ff290a 07ffff e0ff08 6608ff ff3d06 ffc207 ff7a08 00ff14
@@ -36,26 +48,9 @@ ffb8b8 001fff 00ff3d 0047ff ff00cc 00ffc2 00ff52 000aff 0070ff 3300ff 00c2ff 007
 5cff00 00e0ff 70e0ff 46b8a0 a300ff 9900ff 47ff00 ff00a3 ffcc00 ff008f 00ffeb 85ff00 ff00eb f500ff
 ff007a fff500 0abed4 d6ff00 00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29ff00 ad00ff 00f5ff
 4700ff 7a00ff 00ffb8 005cff b8ff00 0085ff ffd600 19c2c2 66ff00 5c00ff
-"""
-_CITYSCAPES = """
-road; sidewalk; building; wall; fence; pole; traffic light; traffic sign; vegetation; terrain; sky;
-person; rider; car; truck; bus; train; motorcycle; bicycle
-"""
-_CITYSCAPES_COLOURS = """
+""",
+    "cityscapes": """
 804080 f423e8 464646 66669c be9999 999999 faaa1e dcdc00 6b8e23 98fb98 4682b4 dc143c ff0000 00008e
 000046 003c64 005064 0000e6 770b20
-"""
-
-
-def _labels(names: str, colours: str) -> Labels:
-    classes = tuple(" ".join(name.split()) for name in names.split(";"))
-    palette = tuple(
-        (value >> 16, value >> 8 & 255, value & 255) for value in (int(one, 16) for one in colours.split())
-    )
-    return Labels(classes=classes, palette=palette, ignore_index=IGNORED, background=None)
-
-
-#: 150 classes, none of them background; what has no class is ignored.
-ADE20K = _labels(_ADE20K, _ADE20K_COLOURS)
-#: The 19 classes that Cityscapes trains on.
-CITYSCAPES = _labels(_CITYSCAPES, _CITYSCAPES_COLOURS)
+""",
+}
