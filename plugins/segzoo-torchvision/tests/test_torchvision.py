@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.models import get_model_weights, list_models, segmentation
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 import segzoo
@@ -53,11 +54,34 @@ def test_a_resnet_that_torchvision_does_not_use_is_refused(tmp_path):
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
 
 
-def test_every_published_weight_has_a_network_of_its_number_of_classes():
-    ours = [entry for _, entry in zoo.registry("weights").items() if entry.owner == "segzoo-torchvision"]
-    assert len(ours) == 6
-    assert all(len(entry.spec.classes) == 21 for entry in ours)
-    assert all(entry.spec.preprocessing.resize.short == 520 for entry in ours)
+#: The weights that the installed library publishes for segmentation.
+PUBLISHED = {
+    f"{model.replace('_', '-')}-coco-voc": weights.DEFAULT
+    for model in list_models(segmentation)
+    for weights in (get_model_weights(model),)
+}
+
+
+def test_the_catalogue_has_all_that_the_library_publishes():
+    ours = {name for name, entry in zoo.registry("weights").items() if entry.owner == "segzoo-torchvision"}
+    assert ours == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_an_entry_says_what_the_library_says(name):
+    spec, published = zoo.registry("weights").get(name), PUBLISHED[name]
+    assert spec.url == published.url
+    assert published.url.endswith(f"-{spec.sha256}.pth")
+    assert spec.bytes == round(published.meta["_file_size"] * 2**20)
+    assert spec.classes == ("background", *published.meta["categories"][1:])
+    (scores,) = published.meta["_metrics"].values()
+    assert f"mIoU {scores['miou']} %, pixel accuracy {scores['pixel_acc']} %" in spec.claimed
+    preset, ours = published.transforms(), spec.preprocessing
+    assert ([ours.resize.short], ours.resize.interpolation) == (
+        preset.resize_size,
+        preset.interpolation.value,
+    )
+    assert (list(ours.mean), list(ours.std)) == (preset.mean, preset.std)
 
 
 def test_an_output_stride_that_the_encoder_has_not_is_refused():

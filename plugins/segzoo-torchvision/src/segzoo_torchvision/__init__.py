@@ -9,8 +9,8 @@ except ModuleNotFoundError as error:
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
 from segzoo.specs import EncoderSpec, LayoutSpec, ModelSpec, WeightsSpec
-from segzoo_torchvision.catalogue import HOME, WEIGHTS
 
+_HOME = "https://github.com/pytorch/vision/tree/main/references/segmentation"
 _FCN, _DEEPLAB, _LRASPP = "arXiv:1411.4038", "arXiv:1706.05587", "arXiv:1905.02244"
 #: Of DeepLabV3 whatever the stride, and the convolution that torchvision adds after the branches.
 _HEAD = {"rates": [12, 24, 36], "project": [1, 3], "dropout": 0.0}
@@ -69,6 +69,8 @@ def segzoo_models() -> list[ModelSpec]:
 
 @hookimpl
 def segzoo_weights() -> list[WeightsSpec]:
+    from segzoo_torchvision.catalogue import WEIGHTS
+
     return WEIGHTS
 
 
@@ -93,7 +95,7 @@ def segzoo_layouts() -> list[LayoutSpec]:
             factory=f"segzoo_torchvision.layout:{name}",
             signature=signature,
             summary=f"torchvision's {name}: a state dict, or what its reference training saves",
-            homepage=HOME,
+            homepage=_HOME,
             licence="BSD-3-Clause",
         )
         for name, signature in heads.items()

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from segzoo.specs import Labels, Preprocessing, Resize, WeightsSpec, voc_colour
+from dataclasses import replace
+
+from segzoo.specs import Preprocessing, Resize, WeightsSpec, known_labels
 
 HOME = "https://github.com/pytorch/vision/tree/main/references/segmentation"
 
 #: The classes, of which none is ignored.
-CLASSES = Labels(
-    classes=(
-        *(
-            "background",
-            "aeroplane",
-            "bicycle",
-            "bird",
-            "boat",
-            "bottle",
-            "bus",
-            "car",
-            "cat",
-            "chair",
-            "cow",
-        ),
-        *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
-        "tvmonitor",
-    ),
-    palette=tuple(map(voc_colour, range(21))),
-)
+CLASSES = replace(known_labels("voc"), ignore_index=None)
 
 #: What the library does before the network: the shorter side to 520 pixels, then ImageNet's statistics.
 PREPROCESSING = Preprocessing(
@@ -36,12 +19,12 @@ PREPROCESSING = Preprocessing(
 )
 
 
-def _weights(model: str, file: str, *, size: int, miou: float, accuracy: float) -> WeightsSpec:
+def _weights(model: str, file: str, *, mebibytes: float, miou: float, accuracy: float) -> WeightsSpec:
     return WeightsSpec(
         name=f"{model.replace('_', '-')}-coco-voc",
         url=f"https://download.pytorch.org/models/{file}.pth",
         layout=f"segzoo-torchvision:torchvision-{model.partition('_')[0]}",
-        bytes=size,
+        bytes=round(mebibytes * 2**20),
         # The file's name ends in the first digits of its hash.
         sha256=file.rpartition("-")[2],
         model=f"segzoo-torchvision:{model}",
@@ -57,27 +40,16 @@ def _weights(model: str, file: str, *, size: int, miou: float, accuracy: float) 
     )
 
 
+_MOBILE = "mobilenet_v3_large"
+
 WEIGHTS = [
-    _weights("fcn_resnet50", "fcn_resnet50_coco-1167a1af", size=135_009_000, miou=60.5, accuracy=91.4),
-    _weights("fcn_resnet101", "fcn_resnet101_coco-7ecb50ca", size=207_711_000, miou=63.7, accuracy=91.9),
-    _weights(
-        "deeplabv3_resnet50", "deeplabv3_resnet50_coco-cd0a2569", size=160_515_000, miou=66.4, accuracy=92.4
-    ),
-    _weights(
-        "deeplabv3_resnet101", "deeplabv3_resnet101_coco-586e9e4e", size=233_217_000, miou=67.4, accuracy=92.4
-    ),
-    _weights(
-        "deeplabv3_mobilenet_v3_large",
-        "deeplabv3_mobilenet_v3_large-fc3c493d",
-        size=42_301_000,
-        miou=60.3,
-        accuracy=91.2,
-    ),
-    _weights(
-        "lraspp_mobilenet_v3_large",
-        "lraspp_mobilenet_v3_large-d234d4ea",
-        size=12_490_000,
-        miou=57.9,
-        accuracy=91.2,
-    ),
+    _weights(model, file, mebibytes=mebibytes, miou=miou, accuracy=accuracy)
+    for model, file, mebibytes, miou, accuracy in (
+        ("fcn_resnet50", "fcn_resnet50_coco-1167a1af", 135.009, 60.5, 91.4),
+        ("fcn_resnet101", "fcn_resnet101_coco-7ecb50ca", 207.711, 63.7, 91.9),
+        ("deeplabv3_resnet50", "deeplabv3_resnet50_coco-cd0a2569", 160.515, 66.4, 92.4),
+        ("deeplabv3_resnet101", "deeplabv3_resnet101_coco-586e9e4e", 233.217, 67.4, 92.4),
+        (f"deeplabv3_{_MOBILE}", f"deeplabv3_{_MOBILE}-fc3c493d", 42.301, 60.3, 91.2),
+        (f"lraspp_{_MOBILE}", f"lraspp_{_MOBILE}-d234d4ea", 12.49, 57.9, 91.2),
+    )
 ]
