@@ -371,6 +371,14 @@ def test_many_threads_may_read_odd_files_at_once(tmp_path):
     assert [one.extras["best"] for one in read] == [index % 4 for index in range(24)]
 
 
+def test_a_zip_of_two_pickles_is_refused_since_torch_might_read_the_other_one(tmp_path):
+    torch.save(TENSORS, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth", "a") as archive:
+        archive.writestr("other/data.pkl", b"")
+    with pytest.raises(WeightsError, match="holds 2 pickles"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
 def test_a_compressed_zip_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(50_000_000))

@@ -219,8 +219,13 @@ def _check_zip(path: Path) -> None:
         raise WeightsError(f"{path} {stranger.sentence()}")
     if any("/code/" in name for name in names):
         raise WeightsError(f"{path} is a TorchScript archive, which is a program; save model.state_dict()")
-    if not any(name.endswith("/data.pkl") for name in names):
+    pickled = [name for name in names if name.endswith("/data.pkl")]
+    if not pickled:
         raise WeightsError(f"{path} is a zip archive, but not of torch.save: it holds {names[:3]}")
+    if len(pickled) > 1:  # torch might read another one than was looked through
+        raise WeightsError(
+            f"{path} holds {len(pickled)} pickles, where torch.save writes one: it is not read"
+        )
     size, declared = path.stat().st_size, sum(member.file_size for member in members)
     if declared > size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise WeightsError(
