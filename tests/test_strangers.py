@@ -64,6 +64,10 @@ FILES = {
         {"meta": {"mmdet_version": "3"}, "state_dict": states("backbone.conv1.weight", "bbox_head.a.weight")},
         "OpenMMLab for detection",
     ),
+    "SOLO": (
+        {"state_dict": states("backbone.conv1.weight", "neck.a.weight", "mask_head.a.weight")},
+        "OpenMMLab for detection",
+    ),
     "MMDetection3D": (
         {"meta": {}, "state_dict": states("voxel_encoder.a", "backbone.blocks.a")},
         "points in space",

@@ -130,7 +130,11 @@ STRANGERS = (
     Stranger(what="a checkpoint of detectron2", tensors=(r"^(proposal_generator|roi_heads)\.",)),
     Stranger(
         what="a checkpoint of OpenMMLab for detection or points, which makes no masks of classes",
-        tensors=(r"^(bbox_head|roi_head|rpn_head|pts_bbox_head|keypoint_head|mask_head)\.",),
+        tensors=(r"^(bbox_head|roi_head|rpn_head|pts_bbox_head|keypoint_head)\.",),
+    ),
+    Stranger(  # transformers' EoMT has a mask_head, too, and no neck
+        what="a checkpoint of OpenMMLab for detection, which makes no masks of classes",
+        tensors=(r"^mask_head\.", r"^neck\."),
     ),
     Stranger(
         what="a checkpoint of OpenMMLab for points in space",
