@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import transformers
 from goldens.libraries import LibraryGolden, names
 
+import segzoo
 from segzoo import zoo
 from segzoo.architecture import build
 from segzoo.errors import WeightsError
@@ -52,6 +55,23 @@ def test_a_folder_gives_the_logits_of_transformers(name, record_property):
     assert error <= golden.tolerance
     assert len(conversion.labels.classes) == golden.about["num_classes"]
     assert conversion.labels.classes[:2] == ("class_0", "class_1")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "told"),
+    [
+        ("transformers_eomt", {"patch_size": 0}, "transformers cannot load it: ZeroDivisionError"),
+        ("transformers_eomt", {"architectures": 2.5}, r"cannot be read by layout .* \(TypeError"),
+        ("transformers_eomt", {"num_hidden_layers": 10**6}, "must be at most 1000"),
+        ("transformers_upernet_swin", {"backbone_config": {"model_type": [0]}}, "TypeError"),
+    ],
+)
+def test_a_config_that_nobody_wrote_is_an_error_of_the_file(tmp_path, name, damage, told):
+    folder = LibraryGolden(name).write(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **damage}))
+    with pytest.raises(WeightsError, match=told):
+        segzoo.convert(folder, tmp_path / "made")
 
 
 def test_tensors_of_half_the_bits_are_widened():

@@ -187,7 +187,16 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
             raise OptionError(
                 f"layout {entry.full_name!r} has no option {name!r}{did_you_mean(name, takes, told)}"
             )
-    conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
+    try:
+        conversion: Conversion = factory(checkpoint, **{**entry.spec.options, **options})
+    except SegzooError:
+        raise
+    except Exception as error:  # whatever a layout makes of settings that a stranger wrote
+        told = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise WeightsError(
+            f"{checkpoint.file} cannot be read by layout {entry.full_name!r} ({told}): its settings are "
+            "damaged, or of a kind that the layout does not know"
+        ) from error
     troubles = (*conversion.transfer.troubles(_network(conversion)), no_numbers(conversion.transfer.tensors))
     if any(troubles):
         lines = [line for group in troubles for line in _cut(group)]

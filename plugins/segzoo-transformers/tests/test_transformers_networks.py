@@ -182,6 +182,8 @@ def test_a_model_type_alone_stands_for_the_settings_of_the_library():
             },
             "must be the name of a network of timm",
         ),
+        ({"model_type": "dpt", "num_hidden_layers": 10**6}, "num_hidden_layers must be at most 1000"),
+        ({"model_type": "segformer", "depths": [2, 2, 2, 10**6]}, "depths must be at most 1000"),
         ({"model_type": "segformer", "attn_implementation": "kernels-community/x"}, "no setting 'attn_imp"),
     ],
 )

@@ -28,6 +28,8 @@ _CODE = ("auto_map", "custom_code", "trust_remote_code", "custom_pipelines")
 _TRAINING = {"use_auxiliary_head": False, "is_training": False}
 #: Names of networks of timm; those with a scheme, such as hf_hub:, would be fetched.
 _TIMM_NAME = re.compile(r"[\w.-]+")
+#: Settings that count layers, and the most that are made: a config of a few bytes could ask for hours.
+_LAYERS, _MOST_LAYERS = re.compile(r"(layers|depths?|blocks)$"), 1000
 _OLD_BACKBONES = ("backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
 
 
@@ -131,12 +133,15 @@ def _made(settings: Mapping[str, Any], in_channels: int) -> PretrainedConfig:
     kind = _config_class(settings["model_type"])
     known = _settings(kind)
     values = {key: value for key, value in settings.items() if key != "model_type"}
-    for key in values:
+    for key, value in values.items():
         if key not in known and key != "num_labels":
             close = did_you_mean(key, known)
             raise OptionError(
                 f"config of model_type {settings['model_type']!r} has no setting {key!r}{close}"
             )
+        counts = value if isinstance(value, list | tuple) else [value]
+        if _LAYERS.search(key) and any(isinstance(one, int) and one > _MOST_LAYERS for one in counts):
+            raise OptionError(f"config: {key} must be at most {_MOST_LAYERS}, got {value!r:.80}")
     for key in ("backbone", "architecture"):
         name = values.get(key)
         if name is not None and not (isinstance(name, str) and _TIMM_NAME.fullmatch(name)):
@@ -151,7 +156,7 @@ def _made(settings: Mapping[str, Any], in_channels: int) -> PretrainedConfig:
         make: Any = kind
         return make(**values)
     except Exception as error:  # whatever the library's checks raise
-        told = " ".join(str(error).split())[:300]
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise OptionError(f"config of model_type {settings['model_type']!r}: {told}") from error
 
 

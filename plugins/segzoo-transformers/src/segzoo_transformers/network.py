@@ -22,6 +22,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from segzoo import Adapted
+from segzoo.blocks import PooledBatchNorm
 from segzoo_transformers.configs import described, network_class
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _sizes(network: Any) -> dict[str, int | bool]:
         return {"window": _side(config.image_size), "coarsest": 1}
     if kind in _ANY_SIZE:
         return {}
-    if kind in _FIXED_BEFORE_5 and transformers.__version__ < "5":
+    if kind in _FIXED_BEFORE_5 and int(transformers.__version__.partition(".")[0]) < 5:
         return {"window": _side(config.image_size), "coarsest": 1}
     if kind == "segformer":
         strides, step = [], 1
@@ -207,18 +208,8 @@ def _register(network: Any) -> None:
     _register_class(type(network), json.dumps(network.config.to_dict(), sort_keys=True))
 
 
-class _BatchNorm(nn.BatchNorm2d):
-    """A batch norm that a single value per channel, of one image pooled to a pixel, passes in training."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Map ``(N, C, H, W)`` to the same shape."""
-        if not self.training or input.numel() > input.shape[1]:
-            return super().forward(input)
-        running = self.running_mean, self.running_var
-        return F.batch_norm(input, *running, self.weight, self.bias, training=False, eps=self.eps)
-
-
 def _take_lone_values(network: nn.Module) -> None:
+    """Let batch norms of maps of one pixel be trained on one image."""
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = _BatchNorm
+            module.__class__ = PooledBatchNorm
