@@ -165,6 +165,15 @@ def test_a_copy_of_a_file_is_not_converted_again_and_another_file_is(file, tmp_p
     assert len(inventory.items()) == 3
 
 
+def test_another_version_of_a_library_converts_again(file, monkeypatch):
+    versions = {"transformers": "4.57.0"}
+    monkeypatch.setattr("importlib.metadata.version", versions.get)
+    segzoo.load(file)
+    versions["transformers"] = "5.24.0"
+    segzoo.load(file)
+    assert len(list((cache.home() / "folders").iterdir())) == 2
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_folder_of_a_library_is_a_model(form, tmp_path):
     folder = foreign(tmp_path / "streets", form=form)

@@ -2,7 +2,7 @@
 
 They are those of the catalogue, which are fetched, or a checkpoint at hand. The folder's name holds a key
 of all that decides its contents: the hashes of the files, the layout and its options, what the catalogue
-says, and the versions of segzoo and of the plug-ins that own layouts.
+says, and the versions of segzoo, of the plug-ins that own layouts, and of the libraries that these require.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import hashlib
 import json
 import logging
 import re
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from segzoo import __version__, json_text, zoo
@@ -216,8 +218,20 @@ def _version_of_layout(layout: str) -> str:
 
 
 def _version_of(owner: str) -> str:
+    """Return the version of what owns layouts and, of a plug-in, those of what it requires.
+
+    Networks of another library have the tensors' names of the version that is installed.
+    """
     versions = {record.distribution: record.version for record in zoo.plugins}
-    return f"{owner} {versions.get(owner, '')}"
+    told = [f"{owner} {versions.get(owner, '')}"]
+    try:
+        required = metadata.requires(owner) or ()
+    except metadata.PackageNotFoundError:  # segzoo itself is distributed under another name
+        required = ()
+    for name in sorted({re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required}):
+        with suppress(metadata.PackageNotFoundError):
+            told.append(f"{name} {metadata.version(name)}")
+    return " ".join(told)
 
 
 def _convert(spec: WeightsSpec, file: Path, part: Path, *, source: str = "") -> None:
