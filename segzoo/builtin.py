@@ -9,6 +9,7 @@ from segzoo.hooks import API_VERSION, hookimpl
 from segzoo.losses.catalogue import list_losses
 from segzoo.metrics.catalogue import list_metrics
 from segzoo.specs import (
+    IMAGENET,
     AugmentationSpec,
     DatasetSpec,
     DecoderSpec,
@@ -18,7 +19,6 @@ from segzoo.specs import (
     ModelSpec,
     OptimizerSpec,
     OutputSpec,
-    Preprocessing,
     ReaderSpec,
     RecipeSpec,
     ScheduleSpec,
@@ -173,7 +173,7 @@ def _imagenet(name: str, file: str, *, model: str = "", size: int = 0, sha256: s
         sha256=sha256 or file.rpartition("-")[2],
         model=model or name,
         classes=(),
-        preprocessing=Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        preprocessing=IMAGENET,
         summary=f"torchvision's {name}, an encoder trained on ImageNet",
         data="ImageNet-1k (ILSVRC 2012)",
         licence="none stated for the weights; the program is BSD-3-Clause",

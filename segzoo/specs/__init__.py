@@ -13,6 +13,7 @@ from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, Layout
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
     IGNORED,
+    IMAGENET,
     VOC_VOID,
     BandStatistics,
     Intensity,
@@ -36,6 +37,7 @@ __all__ = [
     "CAPABILITIES",
     "DEFAULT_PALETTE",
     "IGNORED",
+    "IMAGENET",
     "VOC_VOID",
     "Archive",
     "AugmentationSpec",

@@ -510,6 +510,10 @@ def numbered_labels(num_classes: int, *, overlapping: bool = False) -> Labels:
     return Labels(classes=("background", *names))
 
 
+#: What most networks that learnt from ImageNet expect: the mean and standard deviation of its images.
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
 def default_preprocessing(in_channels: int) -> Preprocessing:
     """Return the default preprocessing: values in [0, 1]."""
     if in_channels == 3:

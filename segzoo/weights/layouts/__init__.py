@@ -48,10 +48,15 @@ __all__ = [
     "number",
     "one_of",
     "plan",
+    "rule_of",
     "wrapper_preprocessing",
 ]
 
 _EPS = 1e-5
+#: Where trainings with segmentation_models.pytorch say which of its losses they took.
+_MODES = ("mode", "loss_mode", "task", "problem_type")
+#: Activations, and modes of losses, that give each pixel one class.
+_ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 _MINDSPORE = {"weight": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 
@@ -402,6 +407,23 @@ def number(name: str, value: Any, *, whole: bool = False) -> Any:
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise OptionError(f"{name} must be a {'whole ' if whole else ''}number above 0, got {value!r}")
     return value
+
+
+def rule_of(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "sigmoids", "unknown"]:
+    """Return how a program decides several classes, as a `Conversion` has it.
+
+    Args:
+        checkpoint: what lies beside its tensors may name a loss.
+        activation: what follows the logits, in the program's words, such as ``"softmax2d"``.
+    """
+    said = [activation]
+    for key, value in checkpoint.extras.items():
+        settings = value if isinstance(value, dict) else {key: value}
+        said += [settings[name] for name in _MODES if name in settings]
+    words = [re.sub(r"[^a-z]", "", one.lower()) for one in said if isinstance(one, str)]
+    if any(word.startswith(("sigmoid", "multilabel")) for word in words):
+        return "sigmoids"
+    return "softmax" if any(word.startswith(_ONE_CLASS) for word in words) else "unknown"
 
 
 def wrapper_preprocessing(

@@ -17,13 +17,13 @@ from typing import Any, Literal, NamedTuple
 
 from segzoo.errors import OptionError, WeightsError
 from segzoo.options import listed, shown
-from segzoo.specs import Labels, Preprocessing, Resize
+from segzoo.specs import IMAGENET, Labels, Preprocessing, Resize
 
 __all__ = ["Classes", "Prepared", "labels", "processor"]
 
 #: Name of the file in errors and notes.
 _FILE = "preprocessor_config.json"
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_IMAGENET = (IMAGENET.mean, IMAGENET.std)
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 #: Pillow's numbers of filters.
 _FILTERS: dict[int, Literal["nearest", "bilinear", "bicubic"]] = {0: "nearest", 2: "bilinear", 3: "bicubic"}

@@ -8,20 +8,19 @@ that are known: the ResNets and ResNeXts, the VGGs, and timm's (``tu-...``) whos
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import timm
 
 from segzoo.errors import WeightsError
-from segzoo.specs import Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan, wrapper_preprocessing
+from segzoo.specs import IMAGENET, Preprocessing
+from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan, rule_of, wrapper_preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from segzoo.weights.layouts import Checkpoint
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TORCHVISION = re.compile(r"(resnet|resnext|vgg)\d\w*")
 #: What a config may say beyond what the tensors show, and the only values that are known here.
 _KNOWN = {
@@ -31,11 +30,6 @@ _KNOWN = {
     "decoder_interpolation": ("nearest",),
     "aux_params": (None,),
 }
-
-#: Where trainings say which of the program's losses they took, beside the tensors.
-_MODES = ("mode", "loss_mode", "task", "problem_type")
-#: Activations, and modes of losses, that give each pixel one class.
-_ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
 
 
 def smp_unet(
@@ -77,7 +71,7 @@ def smp_unet(
         transfer=moves,
         preprocessing=wrapper_preprocessing(checkpoint, in_channels, input_range)
         or _preprocessing(in_channels, config.get("encoder_weights")),
-        rule=_rule(checkpoint),
+        rule=rule_of(checkpoint, activation),
         notes=(f"the program applies {activation!r} to the logits",) if activation else (),
     )
 
@@ -86,18 +80,6 @@ def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """Return the arguments of the library's class, where the folder or the Lightning module says them."""
     said = (checkpoint.extras.get(key) for key in ("config", "hyper_parameters"))
     return next((one for one in said if isinstance(one, dict)), {})
-
-
-def _rule(checkpoint: Checkpoint) -> Literal["softmax", "sigmoids", "unknown"]:
-    """Return how the program decides several classes, by its activation or what lies beside the tensors."""
-    said = [_config(checkpoint).get("activation")]
-    for key, value in checkpoint.extras.items():
-        settings = value if isinstance(value, dict) else {key: value}
-        said += [settings[name] for name in _MODES if name in settings]
-    words = [re.sub(r"[^a-z]", "", one.lower()) for one in said if isinstance(one, str)]
-    if any(word.startswith(("sigmoid", "multilabel")) for word in words):
-        return "sigmoids"
-    return "softmax" if any(word.startswith(_ONE_CLASS) for word in words) else "unknown"
 
 
 def _backbone(name: str, file: str) -> str:
@@ -145,4 +127,4 @@ def _unit(moves: Transfer, source: str, target: str, *, normed: bool) -> None:
 def _preprocessing(in_channels: int, encoder_weights: object) -> Preprocessing:
     if in_channels != 3:
         return Preprocessing(channels="grey" if in_channels == 1 else "any")
-    return Preprocessing(mean=_MEAN, std=_STD) if encoder_weights == "imagenet" else Preprocessing()
+    return IMAGENET if encoder_weights == "imagenet" else Preprocessing()

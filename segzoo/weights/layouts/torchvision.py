@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.config import Architecture
-from segzoo.specs import Preprocessing
+from segzoo.specs import IMAGENET
 from segzoo.weights.layouts import Conversion, Transfer
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _EPS = 1e-3
 #: timm's stages of MobileNetV3-Large: (first block in torchvision, blocks).
 _STAGES = ((1, 1), (2, 2), (4, 3), (7, 4), (11, 2), (13, 3))
@@ -80,5 +79,5 @@ def _encoder(moves: Transfer, encoder: str, in_channels: int) -> Conversion:
         architecture=Architecture(name=encoder, num_classes=1, in_channels=in_channels),
         transfer=moves,
         part="encoder",
-        preprocessing=Preprocessing(mean=_MEAN, std=_STD),
+        preprocessing=IMAGENET,
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from segzoo.specs import Labels, Preprocessing, Resize, WeightsSpec
+from segzoo.specs import IMAGENET, Labels, Preprocessing, Resize, WeightsSpec
 
 _NUCLEI = Labels(classes=("background", "nucleus"))
 _FOUND = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 WEIGHTS = [
     WeightsSpec(
@@ -38,8 +37,8 @@ WEIGHTS = [
         # The program divides by 255 once more after normalising, blue first.
         preprocessing=Preprocessing(
             channels="bgr",
-            mean=_MEAN,
-            std=tuple(255 * std for std in _STD),
+            mean=IMAGENET.mean,
+            std=tuple(255 * std for std in IMAGENET.std),
             resize=Resize(mode="stretch", height=96, width=96, interpolation="bilinear", antialias=False),
         ),
         summary="nuclei at 96 x 96 pixels, UNet++ as Ascend ported it",

@@ -8,16 +8,16 @@ differ in their container alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from segzoo.specs import Preprocessing, Resize
+from segzoo.specs import IMAGENET, Preprocessing, Resize
 from segzoo.weights.layouts import Conversion, Transfer, number, plan
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
 
 _DEPTH = 4
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def pytorch_nested_unet(checkpoint: Checkpoint, *, size: int = 96, threshold: float = 0.5) -> Conversion:
@@ -76,7 +76,7 @@ def preprocessing(in_channels: int, size: int) -> Preprocessing:
     resize = Resize(mode="stretch", height=size, width=size, interpolation="bilinear", antialias=False)
     if in_channels != 3:
         return Preprocessing(channels="grey" if in_channels == 1 else "any", resize=resize)
-    return Preprocessing(channels="bgr", mean=_MEAN, std=tuple(255 * std for std in _STD), resize=resize)
+    return replace(IMAGENET, channels="bgr", std=tuple(255 * std for std in IMAGENET.std), resize=resize)
 
 
 def _node(moves: Transfer, source: str, target: str) -> None:

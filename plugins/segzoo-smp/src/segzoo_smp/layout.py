@@ -7,16 +7,15 @@ from the library's defaults and noted.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import timm
 import torch
 
 import segzoo
 from segzoo.errors import OptionError, WeightsError, did_you_mean
-from segzoo.specs import Preprocessing, default_preprocessing
-from segzoo.weights.layouts import Conversion, Transfer, plan, wrapper_preprocessing
+from segzoo.specs import IMAGENET, Preprocessing, default_preprocessing
+from segzoo.weights.layouts import Conversion, Transfer, plan, rule_of, wrapper_preprocessing
 from segzoo_smp import MODELS
 from segzoo_smp.guesses import class_of, encoder_of, sizes_of
 from segzoo_smp.networks import FACTORIES, Factory, checked_encoder
@@ -35,10 +34,6 @@ _RENAMED = {
 }
 #: What lies beside the tensors and says nothing of the network.
 _BESIDE = ("encoder_weights", "in_channels", "classes", "out_classes", "activation", "aux_params", "arch")
-#: Where trainings say which of the library's losses they took.
-_MODES = ("mode", "loss_mode", "task", "problem_type")
-#: Activations, and modes of losses, that give each pixel one class.
-_ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
 
 
 def smp(
@@ -120,7 +115,7 @@ def _converted(
         preprocessing=_preprocessing(
             checkpoint, said, options["encoder_name"], in_channels, notes, input_range
         ),
-        rule=_rule(checkpoint, activation),
+        rule=rule_of(checkpoint, activation),
         notes=tuple(notes),
     )
 
@@ -251,18 +246,6 @@ def _renamed(tensors: Mapping[str, Any], known: set[str]) -> dict[str, str]:
     return found
 
 
-def _rule(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "sigmoids", "unknown"]:
-    """Return how the program decides several classes, by its activation or what lies beside the tensors."""
-    said = [activation]
-    for key, value in checkpoint.extras.items():
-        settings = value if isinstance(value, dict) else {key: value}
-        said += [settings[name] for name in _MODES if name in settings]
-    words = [re.sub(r"[^a-z]", "", one.lower()) for one in said if isinstance(one, str)]
-    if any(word.startswith(("sigmoid", "multilabel")) for word in words):
-        return "sigmoids"
-    return "softmax" if any(word.startswith(_ONE_CLASS) for word in words) else "unknown"
-
-
 def _preprocessing(
     checkpoint: Checkpoint,
     said: Mapping[str, Any],
@@ -287,7 +270,6 @@ def _preprocessing(
 
 def statistics(encoder: str, weights: object) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and std, on values of 0..1, that weights of an encoder were trained with, if known."""
-    imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     halves = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     if encoder.startswith("tu-"):
         config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
@@ -296,4 +278,4 @@ def statistics(encoder: str, weights: object) -> tuple[tuple[float, ...], tuple[
         return halves
     if encoder.startswith("dpn"):
         return (124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3
-    return imagenet
+    return IMAGENET.mean, IMAGENET.std

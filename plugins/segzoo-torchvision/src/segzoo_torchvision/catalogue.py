@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from segzoo.specs import Preprocessing, Resize, WeightsSpec, known_labels
+from segzoo.specs import IMAGENET, Resize, WeightsSpec, known_labels
 
 HOME = "https://github.com/pytorch/vision/tree/main/references/segmentation"
 
@@ -12,10 +12,8 @@ HOME = "https://github.com/pytorch/vision/tree/main/references/segmentation"
 CLASSES = replace(known_labels("voc"), ignore_index=None)
 
 #: What the library does before the network: the shorter side to 520 pixels, then ImageNet's statistics.
-PREPROCESSING = Preprocessing(
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    resize=Resize(mode="short", short=520, interpolation="bilinear", antialias=True),
+PREPROCESSING = replace(
+    IMAGENET, resize=Resize(mode="short", short=520, interpolation="bilinear", antialias=True)
 )
 
 

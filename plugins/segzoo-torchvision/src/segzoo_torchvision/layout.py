@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segzoo.errors import WeightsError
-from segzoo.specs import Preprocessing
+from segzoo.specs import IMAGENET
 from segzoo.weights.layouts import Conversion, Transfer, plan
 
 if TYPE_CHECKING:
     from segzoo.weights.layouts import Checkpoint
 
-_PREPROCESSING = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 #: Blocks of the third stage of a ResNet.
 _RESNETS = {6: "resnet50", 23: "resnet101"}
 
@@ -87,6 +86,6 @@ def _conversion(moves: Transfer, name: str, num_classes: int) -> Conversion:
             options={},
         ),
         transfer=moves,
-        preprocessing=_PREPROCESSING,
+        preprocessing=IMAGENET,
         notes=notes,
     )
