@@ -66,6 +66,8 @@ class Decoder(Protocol):
         align_corners (bool): whether the corners of logits and image are aligned where logits are resized.
         side_channels (tuple[int, ...]): channels of the maps that deep supervision adds; 0 for one whose
             channels are the logits already, as its decoder makes use of them.
+        side_weight (float): weight of each side map's loss where the last counts 1, unless a recipe says
+            another ``supervision``; without it, all losses are averaged.
         side_features (method): features to the list of side maps, coarsest idea first, the last
             being what calling the decoder returns.
         fused_form (method): `Split` to a module that maps features as the decoder does, with less

@@ -231,6 +231,11 @@ class Segmenter(AnySize):
         """Channels of the logits."""
         return self.head.out_channels
 
+    @property
+    def side_weight(self) -> float | None:
+        """Weight of each side head's loss where the head's is 1; ``None`` where the mean is taken."""
+        return getattr(self.decoder, "side_weight", None)
+
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)``."""
         padded = self._pad(images)

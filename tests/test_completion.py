@@ -204,7 +204,7 @@ def test_the_values_of_keys_are_those_that_recipes_take() -> None:
     assert set(flags) <= set(CHOICES)
     assert all(CHOICES[flag] == ("true", "false") for flag in flags)
     assert CHOICES["precision"] == get_args(hints["precision"])
-    assert CHOICES["supervision"] == get_args(hints["supervision"])
+    assert CHOICES["supervision"] == get_args(get_args(hints["supervision"])[0])
     assert set(CHOICES["resize.mode"]) == set(get_args(get_type_hints(Resize)["mode"]))
 
 

@@ -274,6 +274,22 @@ def test_deep_supervision_takes_the_mean_or_the_sum_over_outputs():
     assert value(DeepSupervision(loss, reduction="sum"), [first, second], target) == pytest.approx(sum(parts))
 
 
+def test_a_number_is_the_weight_of_every_output_but_the_last():
+    examples = [example(3, seed=seed) for seed in range(3)]
+    outputs, target = [logits for logits, _ in examples], examples[0][1]
+    loss = cross_entropy_dice()
+    *sides, last = (value(loss, logits, target) for logits in outputs)
+    found = value(DeepSupervision(loss, reduction=0.4), outputs, target)
+    assert found == pytest.approx(last + 0.4 * sides[0] + 0.4 * sides[1])
+    assert value(DeepSupervision(loss, reduction=0.4), outputs[-1:], target) == pytest.approx(last)
+
+
+@pytest.mark.parametrize("reduction", ["average", -0.1, float("nan"), None, True])
+def test_another_reduction_is_refused_with_those_that_there_are(reduction):
+    with pytest.raises(OptionError, match=r"mean, sum or the weight of side outputs, such as 0.4, got"):
+        DeepSupervision(cross_entropy_dice(), reduction=reduction)
+
+
 def test_a_sum_told_as_data_is_the_sum_of_its_losses():
     logits, target = example(3)
     told = sum_of(terms=[{"loss": "focal", "weight": 2, "gamma": 1.0}, {"loss": "dice"}])

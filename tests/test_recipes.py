@@ -316,6 +316,17 @@ def test_the_words_of_a_recipe_are_read_to_an_equal_recipe(written):
     assert read_recipe(None, words_of(recipe), data=recipe.data, root=recipe.root, out=recipe.out) == recipe
 
 
+def test_supervision_is_a_word_or_the_weight_of_auxiliary_heads(written):
+    assert Recipe(data="x").supervision == "auto"
+    for word, value in (("sum", "sum"), ("0.4", 0.4), ("1", 1.0)):
+        recipe = read_recipe(None, [f"supervision={word}"], data="x")
+        assert recipe.supervision == value
+        assert read_recipe(written(to_toml(recipe))) == recipe
+    for word in ("average", "-0.4", "[0.4]", "true"):
+        with pytest.raises(OptionError, match="supervision must be"):
+            read_recipe(None, [f"supervision={word}"], data="x")
+
+
 def test_what_no_file_holds_is_named():
     with pytest.raises(OptionError, match=r"model\.norm is of type function"):
         to_toml(Recipe(data="x", model_options={"norm": lambda: None}))

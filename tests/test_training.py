@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 import segzoo
@@ -20,6 +21,7 @@ from segzoo.specs import Labels, Preprocessing
 from segzoo.training import Recipe
 from segzoo.training.data.loader import Batches, make_loader
 from segzoo.training.data.splits import open_splits
+from segzoo.training.loop.trainer import training_loss
 from segzoo.training.network import make_network, start_of
 from segzoo.training.transfer import transfer
 from segzoo.weights.folder import save
@@ -172,6 +174,27 @@ def test_deep_supervision_trains_every_head(squares, tmp_path):
     trained = segzoo.load(segzoo.train(recipe, progress=False).folder)
     assert len(fresh.side_heads) == 1
     assert not torch.equal(fresh.side_heads[0].weight, trained.side_heads[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("said", "weight", "parts"),
+    [
+        ("auto", 0.4, (0.4, 1.0)),
+        ("auto", None, (0.5, 0.5)),
+        ("mean", 0.4, (0.5, 0.5)),
+        ("sum", 0.4, (1.0, 1.0)),
+        (0.1, 0.4, (0.1, 1.0)),
+    ],
+)
+def test_side_heads_weigh_what_the_recipe_says_and_else_the_decoder(squares, said, weight, parts):
+    data = open_dataset("folder", root=squares, split="all")
+    loss = training_loss("ce", {}, data, data.labels, supervision=said, side_weight=weight)
+    masks = torch.randint(0, 2, (2, 8, 8), generator=torch.Generator().manual_seed(0))
+    outputs = [torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    naive = [F.binary_cross_entropy_with_logits(one[:, 0], masks.float()) for one in outputs]
+    assert float(loss(outputs, masks)) == pytest.approx(
+        sum(part * float(one) for part, one in zip(parts, naive, strict=True)), rel=1e-5
+    )
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ CHOICES = {
     "precision": ("auto", "no", "bf16", "fp16"),
     "resize.mode": ("bounds", "letterbox", "scale", "short", "stretch"),
     "shard": _YES_NO,
-    "supervision": ("mean", "sum"),
+    "supervision": ("auto", "mean", "sum"),
     "sync_batchnorm": _YES_NO,
 }
 

@@ -1,6 +1,7 @@
 """A loss on every output of a deeply supervised network.
 
-Paper: Lee et al., 2015, arXiv:1409.5185.
+Paper: Lee et al., 2015, arXiv:1409.5185. Auxiliary heads that weigh less than the network's own: Zhao et al.,
+2017, arXiv:1612.01105, section 3.3.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from segzoo.errors import OptionError
+from segzoo.options import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,25 +21,31 @@ if TYPE_CHECKING:
 
 
 class DeepSupervision(nn.Module):
-    """The mean or the sum of a loss over outputs; with one output, the loss itself.
+    """The mean, the sum or a weighted sum of a loss over outputs; with one output, the loss itself.
 
     Args:
         loss: ``(logits, target) -> scalar``.
-        reduction: ``mean``, as 4uiiurz1's UNet++ has it, or ``sum``, as MindSpore's.
+        reduction: ``mean``, as 4uiiurz1's UNet++ has it, ``sum``, as MindSpore's, or a number from 0 on: the
+            weight of every output but the last, such as PSPNet's 0.4; the last counts in full.
 
     Raises:
-        OptionError: the reduction is neither.
+        OptionError: the reduction is none of these.
     """
 
     def __init__(
-        self, loss: Callable[[Tensor, Tensor], Tensor], *, reduction: Literal["mean", "sum"] = "mean"
+        self, loss: Callable[[Tensor, Tensor], Tensor], *, reduction: Literal["mean", "sum"] | float = "mean"
     ) -> None:
         super().__init__()
-        if reduction not in ("mean", "sum"):
-            raise OptionError(f"reduction must be mean or sum, got {reduction!r}")
+        if reduction not in ("mean", "sum") and not (is_number(reduction) and float(reduction) >= 0):
+            raise OptionError(
+                f"reduction must be mean, sum or the weight of side outputs, such as 0.4, got {reduction!r}"
+            )
         self.loss, self.reduction = loss, reduction
 
     def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
         """Return the loss of logits ``(N, C, H, W)``, one or more, against class indices ``(N, H, W)``."""
         losses = torch.stack([self.loss(logits, target) for logits in outputs])
-        return losses.mean() if self.reduction == "mean" else losses.sum()
+        if self.reduction == "mean":
+            return losses.mean()
+        weight = 1.0 if self.reduction == "sum" else float(self.reduction)
+        return losses[-1] + weight * losses[:-1].sum()

@@ -118,7 +118,12 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         recipe.schedule, recipe.schedule_options, steps=steps + warmup, steps_per_epoch=batches.steps
     )
     loss = training_loss(
-        recipe.loss, recipe.loss_options, training, trainee.labels, supervision=recipe.supervision
+        recipe.loss,
+        recipe.loss_options,
+        training,
+        trainee.labels,
+        supervision=recipe.supervision,
+        side_weight=trainee.side_weight,
     )
     stepper = TrainStep(
         trainee.model,

@@ -245,6 +245,7 @@ def test_the_auxiliary_head_trains_with_the_other_and_predicts_nothing(name):
     images = torch.rand(1, 3, 33, 20)
     auxiliary, logits = model.side_logits(images)
     assert auxiliary.shape == logits.shape == (1, 5, 33, 20)
+    assert model.side_weight == 0.4
     assert torch.equal(logits, model(images))
     torch.nn.init.zeros_(model.side_heads[0].weight)
     assert torch.equal(logits, model(images))

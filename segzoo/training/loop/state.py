@@ -57,6 +57,7 @@ class TrainState:
         model: what is called in training; gives a list of logits.
         snapshot: a network of its own, with the weights to validate and to save; see `settle`.
         config: the network's, as the training knows it.
+        side_weight: of the losses of the network's side heads, where its decoder has one.
         labels: of the data; with an ``ignore_index`` where images have pixels without a measurement.
     """
 
@@ -89,6 +90,7 @@ class TrainState:
         layout: Any = torch.channels_last if last else torch.contiguous_format
         network = cast("Any", network).to(accelerator.device, memory_format=layout)
         self.snapshot = copy.deepcopy(network).eval()
+        self.side_weight: float | None = getattr(network, "side_weight", None)
         alone = accelerator.num_processes == 1
         if recipe.checkpointing:
             recompute(network)

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -35,7 +35,7 @@ from segzoo.training.loop.step import Step, TrainStep
 from segzoo.training.loop.validation import Validator
 from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
-from segzoo.training.recipe.schema import Recipe
+from segzoo.training.recipe.schema import Recipe, Supervision
 from segzoo.training.recipe.writing import resume_command
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Run:
                 self.training,
                 self.trainee.labels,
                 supervision=recipe.supervision,
+                side_weight=self.trainee.side_weight,
             ),
             accelerator,
             freezing=self.trainee.freezing,
@@ -372,7 +373,8 @@ def training_loss(
     training: Dataset,
     labels: Labels,
     *,
-    supervision: Literal["mean", "sum"] = "mean",
+    supervision: Supervision | float = "auto",
+    side_weight: float | None = None,
 ) -> DeepSupervision:
     """Build a loss; ``weights="balanced"`` counts the classes of the training images first.
 
@@ -381,7 +383,8 @@ def training_loss(
         options: of the loss.
         training: the images that train.
         labels: of their masks, as the loss sees them.
-        supervision: whether the losses of a deeply supervised network are averaged or summed.
+        supervision: what is made of the losses of a deeply supervised network, as the recipe says it.
+        side_weight: what the network's decoder says, for ``auto``.
 
     Raises:
         UnknownNameError: there is no such loss.
@@ -389,7 +392,10 @@ def training_loss(
     """
     if options.get("weights") == "balanced":
         options = {**options, "weights": balanced_weights(training)}
-    return DeepSupervision(make_loss(name, labels, **options), reduction=supervision)
+    reduction = supervision
+    if reduction == "auto":
+        reduction = "mean" if side_weight is None else side_weight
+    return DeepSupervision(make_loss(name, labels, **options), reduction=reduction)
 
 
 # What a training says when it cannot go on.

@@ -114,6 +114,10 @@ def plain_value(key: str, value: Any, *, written: str = "") -> Any:
         return _listed(written or key, value, example)
     if value is None and key == "root":
         return None
+    if key == "supervision":
+        weight = _number(value) if isinstance(value, str) else value
+        if isinstance(weight, int | float) and is_number(weight):
+            return float(weight)
     wanted = str if default is None or default is MISSING else type(default)
     return typed(written or key, value, wanted, example)
 

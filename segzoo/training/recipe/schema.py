@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from segzoo.errors import OptionError
 from segzoo.options import check_choice, check_flags, check_integer, check_number, is_number
 from segzoo.specs import parse_bands
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
+Supervision = Literal["auto", "mean", "sum"]
 
 #: What is done to image and mask together where a recipe says nothing; the order counts.
 AUGMENT: Mapping[str, Mapping[str, Any]] = {
@@ -90,7 +91,9 @@ class Recipe:
             size where empty.
         loss: a registered loss.
         loss_options: of the loss, such as ``weights`` of the classes; ``"balanced"`` counts them.
-        supervision: whether the losses of a deeply supervised network are averaged or summed.
+        supervision: what is made of the losses of a deeply supervised network: ``mean``, ``sum``, or the
+            weight of auxiliary heads where the head counts 1. ``auto`` takes the weight of the decoder's
+            paper, such as 0.4 for PSPNet, and the mean where there is none.
         optimizer: a registered optimizer, or one of timm's.
         optimizer_options: of the optimizer, such as ``momentum`` or ``weight_decay``.
         learning_rate: at its height.
@@ -145,7 +148,7 @@ class Recipe:
     resize: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "ce-dice"
     loss_options: Mapping[str, Any] = field(default_factory=dict)
-    supervision: Literal["mean", "sum"] = "mean"
+    supervision: Supervision | float = "auto"
     optimizer: str = "adamw"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     learning_rate: float = 1e-3
@@ -200,7 +203,12 @@ class Recipe:
             sync_batchnorm=self.sync_batchnorm,
         )
         check_choice("precision", self.precision, ("auto", "no", "bf16", "fp16"))
-        check_choice("supervision", self.supervision, ("mean", "sum"))
+        weight = is_number(self.supervision) and 0 <= float(self.supervision) <= MOST_NUMBER
+        if self.supervision not in get_args(Supervision) and not weight:
+            raise OptionError(
+                "supervision must be auto, mean, sum or the weight of auxiliary heads, such as 0.4, got "
+                f"{self.supervision!r}"
+            )
         if len(self.mean) != len(self.std):
             raise OptionError(f"mean and std go together: got mean={self.mean} and std={self.std}")
         for name in ("mean", "std"):

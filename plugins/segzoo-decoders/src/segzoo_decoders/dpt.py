@@ -99,6 +99,8 @@ class DPTDecoder(nn.Module):
 
     any_size = True
     align_corners = True
+    #: As in the paper, section 4.2.
+    side_weight = 0.2
 
     def __init__(
         self,

@@ -74,6 +74,7 @@ class OCRDecoder(nn.Module):
     any_size = True
     #: The maps of the coarse segmentation are logits already.
     side_channels = (0,)
+    side_weight = 0.4
 
     def __init__(
         self,

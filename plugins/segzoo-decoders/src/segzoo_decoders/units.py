@@ -91,6 +91,8 @@ class AuxiliaryDecoder(nn.Module):
     """
 
     any_size = True
+    #: Of the auxiliary head's loss, as in the paper.
+    side_weight = 0.4
 
     #: Channels of the map, and its stride; set by the decoder.
     out_channels: int
