@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks.sizes import crop, is_symbolic, mirror
+from segzoo.blocks.sizes import crop, is_symbolic, larger, mirror
 from segzoo.errors import UsageError
 from segzoo.options import check_flags, check_positive
 
@@ -106,11 +106,12 @@ class AnySize(nn.Module):
         """Return the least size of an image that the network can take and give ``size`` logits for."""
         wanted: Any = size + sum(self._borders)
         # A batch norm cannot learn from a single value, nor a group norm normalise it, nor may a size
-        # be 1 in an exported graph, where 1 would be another graph.
-        pixels = 2 if self.training or self._lone_value_fails or is_symbolic(size) else 1
+        # be 1 in an exported graph, where 1 would be another graph (a traced one takes it).
+        exported = isinstance(size, torch.SymInt)
+        pixels = 2 if self.training or self._lone_value_fails or exported else 1
         least = max(pixels * self._coarsest, self._multiple) + self._borders[0]
         if least > sum(self._borders) + 1:
-            wanted = torch.sym_max(wanted, least)
+            wanted = larger(wanted, least)
         # Beside the encoder's border, whole multiples are left; rounded up so that tracing sees the bounds.
         steps = (wanted - self._borders[0] + self._multiple - 1) // self._multiple
         return self._borders[0] + steps * self._multiple

@@ -29,6 +29,9 @@ def test_mirroring_is_numpys_reflection_for_any_border(height, width, top, left,
 def test_fit_pads_left_and_top_with_the_smaller_half():
     x = torch.ones(1, 1, 1, 2)
     assert fit(x, 2, 5)[0, 0].tolist() == [[0, 1, 1, 0, 0], [0, 0, 0, 0, 0]]
+    ramp = torch.arange(1.0, 6).reshape(1, 1, 1, 5)
+    assert fit(ramp, 1, 4)[0, 0].tolist() == [[2, 3, 4, 5]]
+    assert fit(ramp, 1, 2)[0, 0].tolist() == [[3, 4]]
 
 
 def test_a_centre_crop_loses_the_smaller_half_on_the_left_and_top():

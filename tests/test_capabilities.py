@@ -46,6 +46,6 @@ def test_a_pair_has_the_limits_of_its_parts(monkeypatch):
     assert zoo.limits_of(zoo.find_model("unet/plain")) == {"onnx": "why"}
     assert zoo.limits_of(found) == {"onnx": "why"}
     told = facts.facts(found)
-    assert told["cannot"] == {"export to ONNX, run by ONNX Runtime": "why"}
+    assert told["cannot"] == {CAPABILITIES["onnx"]: "why"}
     assert "one pixel" in told["can"]
     assert "onnx" not in told["can"]

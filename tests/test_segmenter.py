@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import segzoo
 from segzoo.errors import UsageError
 from segzoo.segmenter import border_of
-from segzoo.testing import check_export, check_model, check_round_trips
+from segzoo.testing import check_export, check_model, check_onnx, check_round_trips, check_trace
 
 SMALL = {
     "bilinear": ("unet", {"width": 2, "upsample": "bilinear"}),
@@ -157,6 +157,18 @@ def test_a_model_exports_for_every_height_and_width(key):
 def test_every_architecture_exports_with_fixed_and_with_free_sizes(key):
     check_export(_model(key), dynamic=False)
     check_export(_model(key))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["bilinear", "valid", "group"])
+def test_onnx_runtime_computes_the_same_at_sizes_that_were_not_exported(key):
+    check_onnx(_model(key))
+    check_onnx(_model(key), dynamo=False)
+
+
+@pytest.mark.parametrize("key", ["bilinear", "valid", "group"])
+def test_a_trace_holds_for_every_height_and_width(key):
+    check_trace(_model(key))
 
 
 @pytest.mark.slow

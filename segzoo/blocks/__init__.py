@@ -11,7 +11,7 @@ from segzoo.blocks.convolution import (
     make_norm,
 )
 from segzoo.blocks.fused import FusedSteps, FusibleStep
-from segzoo.blocks.sizes import centre_crop, crop, fit, is_symbolic, mirror, resize
+from segzoo.blocks.sizes import centre_crop, crop, fit, is_symbolic, larger, mirror, resize
 from segzoo.blocks.upsampling import Upsample, make_upsample
 from segzoo.options import check_choice, check_flags, check_positive, check_widths
 
@@ -33,6 +33,7 @@ __all__ = [
     "crop",
     "fit",
     "is_symbolic",
+    "larger",
     "make_activation",
     "make_norm",
     "make_upsample",

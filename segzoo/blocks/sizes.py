@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,9 @@ def fit(x: Tensor, height: int, width: int) -> Tensor:
         width: likewise.
     """
     dy, dx = height - x.shape[-2], width - x.shape[-1]
-    return F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
+    # ONNX cuts halves towards zero, so that only even numbers may be halved, which may be negative.
+    top, left = (dy - dy % 2) // 2, (dx - dx % 2) // 2
+    return F.pad(x, (left, dx - left, top, dy - top))
 
 
 def resize(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor:
@@ -52,8 +54,19 @@ def crop(x: Tensor, height: int, width: int, top: int, left: int) -> Tensor:
 
 
 def is_symbolic(*sizes: int) -> bool:
-    """Whether a size is a symbol: `torch.export` traces for all sizes, and a comparison would pin one."""
-    return any(isinstance(size, torch.SymInt) for size in sizes)
+    """Whether a size stands for all: a comparison, or Python's own numbers, would pin that of the example.
+
+    `torch.export` passes symbols for sizes, and `torch.jit.trace` tensors.
+    """
+    return any(isinstance(size, torch.SymInt | torch.Tensor) for size in sizes)
+
+
+def larger(size: int, other: int) -> int:
+    """Return the larger of two sizes, of which `torch.export` or `torch.jit.trace` may have made symbols."""
+    sizes: tuple[Any, ...] = size, other
+    if any(isinstance(one, torch.Tensor) for one in sizes):
+        return torch.maximum(*map(torch.as_tensor, sizes))  # pyright: ignore[reportReturnType]
+    return torch.sym_max(size, other)  # pyright: ignore[reportReturnType]
 
 
 def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
@@ -82,4 +95,8 @@ def _mirrored(size: int, length: int, before: int, device: torch.device) -> Tens
     # A triangle wave of period 2 (size - 1); a single pixel repeats.
     last = size - 1
     position = torch.arange(length, device=device) - before
-    return last - (position.remainder(torch.sym_max(2 * last, 1)) - last).abs()
+    period: Any = larger(2 * last, 1)
+    if isinstance(period, torch.SymInt):
+        # ONNX divides by tensors only.
+        period = torch.scalar_tensor(period, dtype=position.dtype, device=device)
+    return last - (position.remainder(period) - last).abs()

@@ -22,7 +22,7 @@ CAPABILITIES: Mapping[str, str] = {
     "one-image": "training on a batch of one image",
     "export": "torch.export with free height and width",
     "compile": "torch.compile",
-    "onnx": "export to ONNX, run by ONNX Runtime",
+    "onnx": "export to ONNX with free height and width, run by ONNX Runtime",
     "engines": "segzoo's engines, exact and fast",
     "pickle": "pickle, copy and folder of weights",
 }

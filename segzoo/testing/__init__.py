@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from segzoo.testing.encoders import check_encoder
     from segzoo.testing.engines import check_engine
     from segzoo.testing.examples import Example
-    from segzoo.testing.export import check_export
+    from segzoo.testing.export import check_export, check_onnx, check_trace
     from segzoo.testing.isolation import isolated_zoo
     from segzoo.testing.layouts import check_layout
     from segzoo.testing.listing import check_listing
@@ -68,6 +68,7 @@ _WHERE = {
     "check_loss": "losses",
     "check_metric": "metrics",
     "check_model": "models",
+    "check_onnx": "export",
     "check_optimizer": "optimizers",
     "check_output": "outputs",
     "check_plugin": "checks",
@@ -75,6 +76,7 @@ _WHERE = {
     "check_recipe": "recipes",
     "check_round_trips": "models",
     "check_schedule": "schedules",
+    "check_trace": "export",
     "check_tracker": "trackers",
     "check_weights": "weights",
     "checks_of": "checks",
@@ -96,6 +98,7 @@ __all__ = [
     "check_loss",
     "check_metric",
     "check_model",
+    "check_onnx",
     "check_optimizer",
     "check_output",
     "check_plugin",
@@ -103,6 +106,7 @@ __all__ = [
     "check_recipe",
     "check_round_trips",
     "check_schedule",
+    "check_trace",
     "check_tracker",
     "check_weights",
     "checks_of",

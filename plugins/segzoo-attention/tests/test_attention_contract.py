@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segzoo.testing import check_decoder, check_encoder, every_check
+import segzoo
+from segzoo.testing import check_decoder, check_encoder, check_onnx, check_trace, every_check
 
 # The encoder is checked as it is, since its channels are declared for its default width alone.
 NARROW = {"model/attention": {"width": 4}, "model/residual": {"width": 4}}
@@ -37,3 +38,12 @@ def test_the_attention_decoder_keeps_its_promises_with_every_option(options):
 def test_the_residual_halves_keep_their_promises_with_every_option(options):
     check_decoder("residual", **options)
     check_encoder("residual", width=4, norm=options["norm"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["attention", "residual"])
+def test_traces_and_onnx_hold_for_sizes_at_which_maps_come_out_larger_than_their_skips(name):
+    model = segzoo.create(name, num_classes=2, encoder={"width": 2, "depth": 3})
+    check_trace(model)
+    check_onnx(model)
+    check_onnx(model, dynamo=False)

@@ -29,12 +29,7 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
     def make(plain: nn.Module, images: Tensor) -> Program:
         exported = torch.onnx.export(plain, (images,), dynamo=True, verbose=False)
         assert exported is not None
-        proto = exported.model_proto
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = runtime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnx_session(exported.model_proto.SerializeToString())
         name = session.get_inputs()[0].name
         return lambda array: session.run(None, {name: array})[0]
 
@@ -45,6 +40,18 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
         description=f"ONNX Runtime {runtime.__version__} on cpu, float32, a program for each size",
         on_message=on_message,
     )
+
+
+def onnx_session(model: bytes) -> Any:
+    """Return a session of ONNX Runtime on the CPU, with as many threads as torch has.
+
+    Raises:
+        MissingExtraError: ONNX Runtime, or what exports to ONNX, is not installed.
+    """
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _runtime() -> Any:

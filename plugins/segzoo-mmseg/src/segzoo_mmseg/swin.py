@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks import check_flags, check_positive, is_symbolic
+from segzoo.blocks import check_flags, check_positive, is_symbolic, larger
 from segzoo.errors import OptionError
 from segzoo_mmseg.units import check_indices, check_stages
 
@@ -164,7 +164,7 @@ class _WindowAttention(nn.Module):
         needed = rows, columns
         if is_symbolic(height, width):
             # A window more than needed changes nothing, and no size may be 1 in a traced program.
-            rows, columns = torch.sym_max(rows, 2), torch.sym_max(columns, 2)
+            rows, columns = larger(rows, 2), larger(columns, 2)
         x = F.pad(x, (0, 0, 0, columns * side - width, 0, rows * side - height))
         if shift:
             x = x.roll((-shift, -shift), (1, 2))

@@ -20,7 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from segzoo import Adapted
-from segzoo.blocks import PooledBatchNorm, check_flags, check_positive, is_symbolic
+from segzoo.blocks import PooledBatchNorm, check_flags, check_positive, is_symbolic, larger
 from segzoo.errors import MissingExtraError, OptionError, WeightsError, did_you_mean
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class SmpNetwork(Adapted):
         taken = not is_symbolic(size) and size >= self._coarsest and size % self._multiple == 0
         if taken and not self.training:
             return super()._wanted(size)
-        wanted: Any = torch.sym_max(size, 2 * self._coarsest)
+        wanted: Any = larger(size, 2 * self._coarsest)
         return super()._wanted(wanted)
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from segzoo import Adapted
-from segzoo.blocks import PooledBatchNorm
+from segzoo.blocks import PooledBatchNorm, larger
 from segzoo_transformers.configs import described, network_class
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ class TransformersNetwork(Adapted):
     def _wanted_sides(self, height: int, width: int) -> tuple[int, int]:
         wanted: Any = super()._wanted_sides(height, width)
         if self._square:
-            return (torch.sym_max(*wanted),) * 2  # pyright: ignore[reportReturnType]
+            side = larger(*wanted)
+            return side, side
         if self._window:
-            wanted = torch.sym_max(height, self._window), torch.sym_max(width, self._window)
+            wanted = larger(height, self._window), larger(width, self._window)
         return wanted
 
     def logits(self, images: Tensor) -> Tensor:
