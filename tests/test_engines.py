@@ -98,6 +98,7 @@ def test_engines_of_one_logit_and_of_several_classes(num_classes: int) -> None:
 @pytest.mark.parametrize("name", ["transposed", "bilinear", "group"])
 def test_half_the_bits_stay_near_the_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_cpu_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(machine, "_bfloat16_gain", lambda: 2.0)
     network = made(**NETWORKS[name])
     engine = make_engine(network, precision="fast")
     assert 1e-4 < away(network, engine, 37, 50) < 0.1
@@ -112,6 +113,25 @@ def test_a_cpu_without_bfloat16_computes_exactly_and_that_is_told(monkeypatch: p
     assert away(network, engine, 16, 16) < 1e-4
     assert "no instructions for bfloat16" in told[0]
     assert "float32" in engine.description
+
+
+def test_a_cpu_that_is_slower_with_bfloat16_computes_exactly_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "_cpu_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(machine, "_bfloat16_gain", lambda: 0.5)
+    told: list[str] = []
+    network = made(**NETWORKS["transposed"])
+    engine = make_engine(network, precision="fast", on_message=told.append)
+    assert away(network, engine, 16, 16) < 1e-4
+    assert "more slowly than float32" in told[0]
+    assert "float32" in engine.description
+
+
+def test_what_bfloat16_gains_is_measured_once_and_a_number() -> None:
+    gain = machine._bfloat16_gain()
+    assert 0 < gain < 100
+    assert machine._bfloat16_gain() == gain
 
 
 def test_the_given_network_keeps_its_mode_weights_and_gradients() -> None:
