@@ -20,7 +20,8 @@ What changes on the way, and keeps every logit:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,8 @@ import torch
 from segzoo.architecture import plan
 from segzoo.config import Architecture
 from segzoo.errors import OptionError, WeightsError
-from segzoo.specs import Preprocessing, default_preprocessing
+from segzoo.options import listed
+from segzoo.specs import Labels, Preprocessing, default_preprocessing
 from segzoo.weights.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
@@ -37,14 +39,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from segzoo.specs import Labels
-
 __all__ = [
     "Architecture",
     "Checkpoint",
     "Conversion",
     "Transfer",
     "UnsaidError",
+    "named_labels",
     "number",
     "one_of",
     "plan",
@@ -407,6 +408,52 @@ def number(name: str, value: Any, *, whole: bool = False) -> Any:
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise OptionError(f"{name} must be a {'whole ' if whole else ''}number above 0, got {value!r}")
     return value
+
+
+def named_labels(
+    names: Sequence[str], *, logits: int, palette: object = (), ignore_index: object = None
+) -> tuple[Labels, list[str]]:
+    """Return the classes that another program's file names, and what was changed of them, in sentences.
+
+    One logit tells a class from the background, which comes first; a single name is that of the other.
+
+    Args:
+        names: of the classes, none of them empty; those that are alike get their number behind them.
+        logits: channels of the head.
+        palette: red, green and blue of each class, as the file has them; left out where it has other things.
+        ignore_index: as the file has it; an index that no class has where masks cannot have it.
+    """
+    names, notes = [name.strip() for name in names], []
+    colours = list(palette) if isinstance(palette, list | tuple) else []
+    if len(names) == logits == 1:
+        names = ["background", names[0] if names[0].lower() != "background" else "foreground"]
+        colours = [(0, 0, 0), *colours] if colours else []
+    distinct = _distinct(names)
+    if distinct != names:
+        twice = [name for name, made in zip(names, distinct, strict=True) if name != made]
+        notes.append(f"classes that share a name got their number as well: {listed(twice)}")
+    lower = [name.lower() for name in distinct]
+    background = lower.index("background") if "background" in lower else 0 if logits == 1 else None
+    made = Labels(classes=tuple(distinct), background=background)
+    with suppress(TypeError, ValueError, OptionError):
+        made = replace(made, palette=tuple((int(red), int(green), int(blue)) for red, green, blue in colours))
+    if palette and not made.palette:
+        notes.append("the file's palette has not a colour of 0 to 255 for each class: colours are made up")
+    # Of the classes' own indices none is ignored, and True is no index.
+    if type(ignore_index) is not int or not len(distinct) <= ignore_index <= made.unused_index:
+        ignore_index = made.unused_index
+    return replace(made, ignore_index=ignore_index), notes
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are alike: those that share one get their number behind it."""
+    made: list[str] = []
+    for index, name in enumerate(names):
+        one = name if names.count(name) == 1 else f"{name} {index}"
+        while one in made or (one != name and one in names):
+            one += "'"
+        made.append(one)
+    return made
 
 
 def rule_of(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "sigmoids", "unknown"]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from segzoo.errors import OptionError, WeightsError
-from segzoo.options import listed, shown
+from segzoo.options import shown
 from segzoo.specs import IMAGENET, Labels, Preprocessing, Resize
+from segzoo.weights.layouts import named_labels
 
 __all__ = ["Classes", "Prepared", "labels", "processor"]
 
@@ -217,25 +218,8 @@ def labels(
         backwards.get(name, index) != index for index, name in enumerate(names)
     ):
         notes.append("label2id of config.json contradicts id2label, which is what counts")
-    distinct = _distinct(names)
-    if distinct != names:
-        twice = [name for name, made in zip(names, distinct, strict=True) if name != made]
-        notes.append(f"classes that share a name got their number as well: {listed(twice)}")
-    if num_classes == 1:
-        distinct = ["background", distinct[0] if distinct[0] != "background" else "foreground"]
-    lower = [name.lower() for name in distinct]
-    made = Labels(
-        classes=tuple(distinct), background=lower.index("background") if "background" in lower else None
-    )
-    if (
-        isinstance(ignored, bool)
-        or not isinstance(ignored, int)
-        or not len(distinct) <= ignored <= made.unused_index
-    ):
-        ignored = made.unused_index
-    return Classes(
-        Labels(classes=made.classes, background=made.background, ignore_index=ignored), tuple(notes)
-    )
+    made, told = named_labels(names, logits=num_classes, ignore_index=ignored)
+    return Classes(made, (*notes, *told))
 
 
 def _names(named: object) -> list[str]:
@@ -251,17 +235,6 @@ def _names(named: object) -> list[str]:
         gap = next(index for index in range(len(named) + 1) if index not in numbered)
         raise WeightsError(f"config.json: id2label has no name for class {gap}, of {len(named)}")
     return [numbered[index] or f"class {index}" for index in range(len(numbered))]
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return names of which no two are alike: those that share one get their number behind it."""
-    made: list[str] = []
-    for index, name in enumerate(names):
-        one = name if names.count(name) == 1 else f"{name} {index}"
-        while one in made or (one != name and one in names):
-            one += "'"
-        made.append(one)
-    return made
 
 
 def _said(settings: Mapping[str, Any]) -> str:

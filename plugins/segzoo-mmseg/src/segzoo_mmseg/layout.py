@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import Labels, Preprocessing, Resize
-from segzoo.weights.layouts import Conversion, Transfer, plan
+from segzoo.weights.layouts import Conversion, Transfer, named_labels, plan
 from segzoo_mmseg.backbones import read_backbone
 from segzoo_mmseg.configuration import Code, Said, read_configuration
 from segzoo_mmseg.heads import Head, read_cascade, read_head, read_neck
@@ -266,32 +266,18 @@ def _labels(meta: Mapping[str, Any], num_classes: int, logits: int, notes: list[
         )
     if not isinstance(names, list | tuple) or not names:
         return None
-    if len(names) == num_classes == 1:
-        names = ["background", *names]
-        palette = [[0, 0, 0], *palette] if isinstance(palette, list | tuple) else palette
-    wanted = max(num_classes, 2)
-    if len(names) != wanted or not all(isinstance(name, str) and name.strip() for name in names):
-        notes.append(f"the file names {len(names)} classes and its head has {wanted}: they are numbered")
+    if len(names) not in (num_classes, max(num_classes, 2)) or not all(_is_name(name) for name in names):
+        notes.append(
+            f"the file names {len(names)} classes and its head has {max(num_classes, 2)}: they are numbered"
+        )
         return None
-    distinct = _distinct([name.strip() for name in names])
-    colours: tuple[tuple[int, int, int], ...] = ()
-    if isinstance(palette, list | tuple) and len(palette) == wanted:
-        try:
-            colours = tuple((int(red), int(green), int(blue)) for red, green, blue in palette)
-            Labels(classes=distinct, palette=colours)
-        except (TypeError, ValueError, OptionError):
-            colours = ()
-    if palette and not colours:
-        notes.append("the file's palette has not a colour of 0 to 255 for each class: colours are made up")
-    lower = [name.lower() for name in distinct]
-    background = lower.index("background") if "background" in lower else 0 if logits == 1 else None
-    made = Labels(classes=distinct, palette=colours, background=background)
-    return Labels(classes=distinct, palette=colours, background=background, ignore_index=made.unused_index)
+    labels, told = named_labels(names, logits=logits, palette=palette)
+    notes += told
+    return labels
 
 
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    """Return names of which no two are alike: those that share one get their number behind it."""
-    return tuple(name if names.count(name) == 1 else f"{name} {index}" for index, name in enumerate(names))
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _tell_windows(model: Said, notes: list[str]) -> None:
