@@ -20,8 +20,11 @@ from safetensors.torch import load_file, save_file
 import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError, UnknownNameError, WeightsError
+from segzoo.specs import WeightsSpec
 from segzoo.weights import cache, inventory
 from segzoo.weights.checkpoints import read_checkpoint
+from segzoo.weights.folder import read_config
+from segzoo.weights.sources import folder_of
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -239,6 +242,17 @@ def test_a_repository_of_a_library_is_a_model(form, hub, tmp_path, caplog):
     told = [line for line in caplog.messages if line.startswith(f"hf-hub:{REPO}: converted by layout ")]
     assert len(told) == 1
     assert same(segzoo.create(f"hf-hub:{REPO}@{commit}"))
+
+
+def test_a_name_of_the_catalogue_stays_at_the_commit_of_its_first_use(hub, tmp_path):
+    spec = WeightsSpec(name="streets", model="unet", classes=("a", "b"), hub=REPO)
+    first = publish(hub, foreign(tmp_path / "first"))
+    assert f"{REPO}@{first}" in read_config(folder_of(spec)).provenance["source"]
+    doubled = {name: 2 * one for name, one in TENSORS.items()}
+    publish(hub, foreign(tmp_path / "second", tensors=doubled))
+    with pytest.warns(UserWarning, match="has moved"):
+        segzoo.load(f"hf-hub:{REPO}")
+    assert f"{REPO}@{first}" in read_config(folder_of(spec)).provenance["source"]
 
 
 def test_what_a_repository_lacks_is_asked_for_once(hub, tmp_path, monkeypatch):

@@ -73,9 +73,12 @@ def parse(text: str) -> Place:
 
 
 def pinned(text: str) -> str:
-    """Return a repository at the commit that it was first loaded from; unchanged where one is named."""
+    """Return a repository at the commit that it was first loaded from; unchanged where one is named.
+
+    That stays so when a person loads the repository again by the name of a branch that has moved.
+    """
     place = parse(text)
-    commit = "" if _COMMIT.fullmatch(place.revision) else _Known(place.repo).revisions.get(place.revision, "")
+    commit = "" if _COMMIT.fullmatch(place.revision) else _Known(place.repo).first.get(place.revision, "")
     return str(Place(place.repo, commit)) if commit else text
 
 
@@ -230,7 +233,9 @@ class _Known:
 
     def __init__(self, repo: str) -> None:
         self.path = cache.home() / "hub" / f"{repo.replace('/', '--')}.json"
+        #: Commits that branches and tags meant when they were last loaded, and when they were first.
         self.revisions: dict[str, str] = {}
+        self.first: dict[str, str] = {}
         #: Of commits: files and their hashes, "" of those that a commit lacks.
         self.hashes: dict[str, dict[str, str]] = {}
         self._absent: list[str] = []
@@ -275,18 +280,21 @@ class _Known:
         with cache.locked(str(self.path)):
             self._read()  # another process may have written in between
             if named:
+                self.first.setdefault(asked.revision, commit)
                 self.revisions[asked.revision] = commit
             self.hashes[commit] = {**self.hashes.get(commit, {}), **hashes}
-            cache.write_json(
-                self.path, {"repo": asked.repo, "revisions": self.revisions, "files": self.hashes}
-            )
+            told = {"repo": asked.repo, "revisions": self.revisions, "first": self.first}
+            cache.write_json(self.path, {**told, "files": self.hashes})
 
     def _read(self) -> None:
         data = cache.read_json(self.path)
         if data is None:
             return
         try:
-            self.revisions = {str(name): str(commit) for name, commit in data["revisions"].items()}
+            self.revisions, self.first = (
+                {str(name): str(commit) for name, commit in data.get(key, data["revisions"]).items()}
+                for key in ("revisions", "first")
+            )
             self.hashes = {str(commit): dict(files) for commit, files in data["files"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(
