@@ -29,7 +29,10 @@ CHECKS = every_check(
 
 @pytest.mark.parametrize(
     "check",
-    [pytest.param(c, id=c.id, marks=[pytest.mark.slow] * (c.kind in ("model", "plugin"))) for c in CHECKS],
+    [
+        pytest.param(c, id=c.id, marks=[pytest.mark.slow] * (c.kind in ("model", "plugin", "weights")))
+        for c in CHECKS
+    ],
 )
 def test_what_we_bring_keeps_its_promises(check):
     check.run()

@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, RecipeSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, RecipeSpec, WeightsSpec
 
 _TRANSFORMERS = "https://github.com/huggingface/transformers"
 
@@ -137,6 +137,13 @@ def segzoo_models() -> list[ModelSpec]:
         )
         for level in range(6)
     ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    from segzoo_decoders.catalogue import catalogue
+
+    return catalogue()
 
 
 @hookimpl

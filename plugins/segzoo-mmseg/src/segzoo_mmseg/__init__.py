@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec
+from segzoo.specs import DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, WeightsSpec
 
 _PYRAMID = (4, 8, 16, 32)
 
@@ -85,6 +85,13 @@ def segzoo_decoders() -> list[DecoderSpec]:
             paper="arXiv:1902.04502",
         )
     ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    from segzoo_mmseg.catalogue import catalogue
+
+    return catalogue()
 
 
 @hookimpl

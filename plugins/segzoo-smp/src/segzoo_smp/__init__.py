@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import LayoutSpec, ModelSpec
+from segzoo.specs import LayoutSpec, ModelSpec, WeightsSpec
 
 #: The model that runs each of the library's classes.
 MODELS = {
@@ -60,6 +60,13 @@ def segzoo_models() -> list[ModelSpec]:
         )
         for made, name in MODELS.items()
     ]
+
+
+@hookimpl
+def segzoo_weights() -> list[WeightsSpec]:
+    from segzoo_smp.catalogue import catalogue
+
+    return catalogue()
 
 
 @hookimpl

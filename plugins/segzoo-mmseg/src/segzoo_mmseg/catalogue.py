@@ -1,0 +1,69 @@
+"""Well-known weights of MMSegmentation that become networks of this package.
+
+The UPerNets are those that transformers' team put onto the Hugging Face Hub. None is pinned by a commit here:
+the commit and the hashes of the files are recorded when they are first loaded, and kept to. What their
+repositories say of network and images decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo.specs import WeightsSpec, known_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ADE = "ADE20K scene parsing, 150 classes"
+#: Of ConvNeXt: depths, the first width, pixels of a crop, mIoU, bytes.
+_CONVNEXTS = {
+    "tiny": ([3, 3, 9, 3], 96, 512, 46.11, 241_000_000),
+    "small": ([3, 3, 27, 3], 96, 512, 48.56, 328_000_000),
+    "base": ([3, 3, 27, 3], 128, 512, 48.71, 489_000_000),
+    "large": ([3, 3, 27, 3], 192, 640, 53.16, 940_000_000),
+    "xlarge": ([3, 3, 27, 3], 256, 640, 53.58, 1_560_000_000),
+}
+#: Of Swin: depths, width, heads, window, mIoU, bytes.
+_SWINS = {
+    "tiny": ([2, 2, 6, 2], 96, [3, 6, 12, 24], 7, 44.41, 240_000_000),
+    "small": ([2, 2, 18, 2], 96, [3, 6, 12, 24], 7, 47.72, 326_000_000),
+    "base": ([2, 2, 18, 2], 128, [4, 8, 16, 32], 12, 50.76, 484_000_000),
+    "large": ([2, 2, 18, 2], 192, [6, 12, 24, 48], 12, 52.25, 940_000_000),
+}
+
+
+def catalogue() -> list[WeightsSpec]:
+    """Return all entries."""
+    return list(_upernets())
+
+
+def _upernets() -> Iterator[WeightsSpec]:
+    for name, (depths, width, crop, score, size) in _CONVNEXTS.items():
+        options = {"depths": depths, "widths": [width << stage for stage in range(4)]}
+        yield _upernet(f"convnext-{name}", f"ConvNeXt-{name.capitalize()}", options, crop, score, size)
+    for name, (depths, width, heads, window, score, size) in _SWINS.items():
+        options = {"depths": depths, "embed_dims": width, "num_heads": heads, "window_size": window}
+        yield _upernet(f"swin-{name}", f"Swin-{name.capitalize()}", options, 512, score, size)
+
+
+def _upernet(
+    name: str, backbone: str, encoder: dict[str, Any], crop: int, score: float, size: int
+) -> WeightsSpec:
+    labels, repository = known_labels("ade20k"), f"openmmlab/upernet-{name}"
+    family = name.partition("-")[0]
+    return WeightsSpec(
+        name=f"upernet-{name}-ade20k",
+        summary=f"UPerNet on {backbone}, trained on {_ADE}",
+        hub=repository,
+        bytes=size,
+        model=f"segzoo-decoders:upernet/segzoo-mmseg:mmseg-{family}",
+        encoder=encoder,
+        decoder={"width": 512},
+        classes=labels.classes,
+        labels=labels,
+        data=_ADE,
+        licence="MIT",
+        claimed=f"mIoU {score} % on the validation part, single scale, trained on crops of {crop}x{crop}: "
+        f"MMSegmentation's of the checkpoint that it was made of (its configs/{family})",
+        homepage=f"https://huggingface.co/{repository}",
+    )
