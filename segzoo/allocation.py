@@ -1,7 +1,8 @@
 """A limit on what building a network may take: refused before it is allocated, not after.
 
 Systems promise memory that they do not have and end the process that uses it. So tensors are counted as
-they are asked for; on the meta device, where they take nothing, they are not.
+they are asked for. On the meta device they take nothing, and only their number is limited: a few bytes of
+a stranger's config can ask for a billion layers.
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
 #: What a machine is taken to have that does not say.
 _UNKNOWN = 64 << 30
 
+#: Tensors that a network may have; those of the largest count some thousands.
+_MOST_TENSORS = 20_000
+
 #: Operations that make a tensor of a given size, by their first argument.
 _SIZED = {"empty", "empty_strided", "zeros", "ones", "full", "rand", "randn", "randint"}
 _COUNTED = {"arange", "linspace", "logspace", "eye"}
 
 
 class AllocationError(Exception):
-    """A tensor does not fit into what is allowed; its text says how much that is."""
+    """A tensor does not fit into what is allowed, or is one too many; its text says how much that is."""
 
 
 class Allocation(TorchFunctionMode):
-    """While this is entered, tensors of more than ``most`` bytes together raise `AllocationError`.
+    """While this is entered, tensors of more than ``most`` bytes, or too many, raise `AllocationError`.
 
     Args:
         most: bytes.
@@ -38,6 +42,7 @@ class Allocation(TorchFunctionMode):
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = self._left = most
+        self._tensors = 0
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -47,6 +52,9 @@ class Allocation(TorchFunctionMode):
         self._left -= _bytes(func, args, kwargs)
         if self._left < 0:
             raise AllocationError(f"it needs more than {self._most / 1e9:.3g} GB of memory")
+        self._tensors += getattr(func, "__name__", "") in _SIZED
+        if self._tensors > _MOST_TENSORS:
+            raise AllocationError(f"it has more than {_MOST_TENSORS:,} tensors")
         return func(*args, **kwargs)
 
 

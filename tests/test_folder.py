@@ -167,6 +167,21 @@ def test_a_network_that_the_meta_device_cannot_build_is_held_to_its_weights(tmp_
             segzoo.load(folder)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "part", "options"),
+    [
+        ("fcn/plain", "decoder", {"num_convs": 10**9, "width": 1}),
+        ("unet/mit", "encoder", {"depths": [10**9] * 4}),
+    ],
+)
+def test_a_folder_that_asks_for_a_billion_layers_is_refused(tmp_path, name, part, options):
+    folder = segzoo.save(segzoo.create(name, num_classes=2), tmp_path / "model")
+    _edit(folder, **{f"architecture__{part}": options})
+    with pytest.raises(WeightsError, match="cannot be built: it has more than 20,000 tensors"):
+        segzoo.load(folder)
+
+
 def test_a_network_larger_than_the_machine_is_refused_before_it_is_allocated():
     with pytest.raises(
         OptionError, match=r"'segzoo:unet' with .*width=1000000 cannot be built: it needs more"

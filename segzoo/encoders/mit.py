@@ -7,9 +7,9 @@ and norms then need no copies.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -17,7 +17,7 @@ from segzoo.errors import OptionError
 from segzoo.options import check_number, check_positive, check_widths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -74,12 +74,13 @@ class MixTransformer(nn.Module):
             if width % count:
                 raise OptionError(f"heads={count} do not divide the width {width} of their stage")
         self.strides = tuple(4 << level for level in range(len(self.channels)))
-        rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
+        blocks = sum(depths)
+        rates = (drop_path * block / max(blocks - 1, 1) for block in range(blocks))
         self.stages = nn.ModuleList(
             _Stage(
                 before,
                 width,
-                drops=[next(rates) for _ in range(depths[level])],
+                drops=islice(rates, depths[level]),
                 heads=heads[level],
                 reduction=reductions[level],
                 expansion=expansions[level],
@@ -112,7 +113,7 @@ class _Stage(nn.Module):
         in_channels: int,
         width: int,
         *,
-        drops: Sequence[float],
+        drops: Iterable[float],
         heads: int,
         reduction: int,
         expansion: int,

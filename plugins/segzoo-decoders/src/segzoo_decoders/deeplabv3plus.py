@@ -84,8 +84,13 @@ class DeepLabV3PlusDecoder(AuxiliaryDecoder):
         self.skip = ConvUnit(channels[self._skip], skip_width, kernel=1)
         self.convs = nn.Sequential(
             *(
-                make_unit(before, width, separable=True, separable_norm=separable_norm)
-                for before in (width + skip_width, *[width] * (num_convs - 1))
+                make_unit(
+                    width if index else width + skip_width,
+                    width,
+                    separable=True,
+                    separable_norm=separable_norm,
+                )
+                for index in range(num_convs)
             )
         )
         self.out_channels, self.stride = width, strides[self._skip]

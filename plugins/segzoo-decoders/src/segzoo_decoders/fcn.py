@@ -71,8 +71,14 @@ class FCNDecoder(AuxiliaryDecoder):
         width = width_of(width, entering if gather else quarter(entering))
         self.convs = nn.Sequential(
             *(
-                make_unit(before, width, separable=separable, kernel=kernel, dilation=dilation)
-                for before in (entering, *[width] * (num_convs - 1))
+                make_unit(
+                    width if index else entering,
+                    width,
+                    separable=separable,
+                    kernel=kernel,
+                    dilation=dilation,
+                )
+                for index in range(num_convs)
             )
         )
         self.join = (

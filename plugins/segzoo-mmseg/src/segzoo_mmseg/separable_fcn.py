@@ -56,7 +56,7 @@ class SeparableFCNDecoder(nn.Module):
         if kernel % 2 == 0:
             raise OptionError(f"kernel must be odd, such as 3, got {kernel}")
         self.convs = nn.Sequential(
-            *(Separable(before, width, kernel) for before in (entering, *[width] * (num_convs - 1)))
+            *(Separable(width if index else entering, width, kernel) for index in range(num_convs))
         )
         self.conv_cat = Separable(entering + width, width, kernel) if concat_input else None
         self.dropout = nn.Dropout2d(dropout)
