@@ -229,7 +229,8 @@ def input_size(config: ModelConfig) -> tuple[int, int]:
     """Return height and width of what the network sees: as its images are resized, or cropped in training."""
     resize = config.preprocessing.resize
     if resize is not None and resize.mode != "scale":
-        return resize.height, resize.width
+        # Of an image whose aspect is kept, a square one.
+        return resize.height or resize.short, resize.width or resize.short
     recipe = config.provenance.get("recipe") or {}
     augment = recipe.get("augment") or {}
     crop = augment.get("crop", {}).get("size") or recipe.get("crop") or SIZE
