@@ -113,6 +113,7 @@ BROUGHT = {
         "wzmiaomiao-drive",
     ),
     "segzoo-mmseg": (
+        "deeplabv3plus-r50-cityscapes",
         "fcn_hr18",
         "fcn_hr48",
         "hrnet",
@@ -130,6 +131,7 @@ BROUGHT = {
         "ocrnet-hrnet-w48",
         "ocrnet_hr18",
         "ocrnet_hr48",
+        "pspnet-r50-cityscapes",
         "upernet-convnext-base-ade20k",
         "upernet-convnext-large-ade20k",
         "upernet-convnext-small-ade20k",

@@ -12,12 +12,13 @@ import torch
 import torchvision
 from file_server import FileServer, serving
 from goldens.golden import Golden, filled
+from goldens.libraries import LibraryGolden
 
 import segzoo
 from segzoo import zoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError, PluginError, UsageError, WeightsError
-from segzoo.specs import Labels, WeightsSpec
+from segzoo.specs import Labels, WeightsSpec, known_labels
 from segzoo.weights import cache, converted, inventory, sources
 from segzoo.weights.folder import empty
 
@@ -50,6 +51,19 @@ FILES: dict[str, tuple[str, str]] = {
 TORCHVISION = {
     f"{model.replace('_', '-')}-coco-voc": model
     for model in torchvision.models.list_models(torchvision.models.segmentation)
+}
+#: MMSegmentation's, at the width of its goldens: the golden, and what is narrow in encoder and decoder.
+MMSEG: dict[str, tuple[str, dict[str, int], dict[str, int]]] = {
+    "pspnet-r50-cityscapes": (
+        "mmseg_pspnet_r50d8",
+        {"base_channels": 16, "stem_channels": 64},
+        {"width": 48},
+    ),
+    "deeplabv3plus-r50-cityscapes": (
+        "mmseg_deeplabv3plus_r50d8",
+        {"base_channels": 16, "stem_channels": 64},
+        {"width": 48, "skip_width": 12},
+    ),
 }
 
 
@@ -104,6 +118,8 @@ def _file(folder: Path, content: Any) -> bytes:
 
 def _contents(name: str) -> Any:
     """Build a file as the entry's authors wrote it: names and shapes as published, values by rule."""
+    if name in MMSEG:
+        return _mmseg(MMSEG[name][0])
     if name in TORCHVISION:
         heads = {} if name.startswith("lraspp") else {"aux_loss": True}
         build = torchvision.models.get_model
@@ -123,13 +139,29 @@ def _contents(name: str) -> Any:
     return tensors
 
 
+def _mmseg(name: str) -> Any:
+    """Return a file of MMSegmentation 0.x for Cityscapes, with a golden's network."""
+    golden, classes = LibraryGolden(name), len(known_labels("cityscapes").classes)
+    said = {**golden.about["config"]["model"]}
+    normal = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
+    del said["data_preprocessor"]
+    for head in ("decode_head", "auxiliary_head"):
+        said[head] = {**said[head], "num_classes": classes}
+    tensors = {
+        n: torch.zeros(classes, *tensor.shape[1:]) if ".conv_seg." in n else tensor
+        for n, tensor in golden.tensors.items()
+    }
+    text = f"model = {said!r}\nimg_norm_cfg = {normal!r}\n"
+    return {"meta": {"mmseg_version": "0.5.0", "config": text}, "state_dict": tensors}
+
+
 def _widened(shape: list[int]) -> list[int]:
     """Return a shape at eight times the width: channels of images, classes and kernels stay."""
     return [size if size < 8 or axis > 1 else 8 * size for axis, size in enumerate(shape)]
 
 
 def test_every_remote_entry_is_tried_here() -> None:
-    assert {*FILES, *TORCHVISION} == set(MODELS)
+    assert {*FILES, *TORCHVISION, *MMSEG} == set(MODELS)
 
 
 def test_create_without_weights_fetches_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +179,10 @@ def test_every_entry_is_fetched_converted_and_fits_what_it_declares(
 ) -> None:
     # A file made by rule has neither the published hash nor, to the last percent, the size.
     spec = replace(ENTRIES[name].spec, sha256="", name=f"made-{name}")
+    if name in MMSEG:
+        _, encoder, decoder = MMSEG[name]
+        narrow = {"encoder": {**spec.encoder, **encoder}, "decoder": {**spec.decoder, **decoder}}
+        spec = replace(spec, **narrow)
     _register(monkeypatch, spec)
     content = _file(tmp_path, _contents(name))
     mirror.files[f"/{cache.mirror_path(spec.url)}"] = content

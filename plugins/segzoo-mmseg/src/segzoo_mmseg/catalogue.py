@@ -1,15 +1,16 @@
 """Well-known weights of MMSegmentation that become networks of this package.
 
-The UPerNets are those that transformers' team put onto the Hugging Face Hub. None is pinned by a commit here:
-the commit and the hashes of the files are recorded when they are first loaded, and kept to. What their
-repositories say of network and images decides.
+Files of its own host have the first digits of their hash in their names; what they reach is what the
+metafiles of its configs say. The UPerNets are those that the team of transformers put onto the Hub. None
+of these is pinned by a commit here: the commit and the hashes of the files are recorded when they are first
+loaded, and kept to. What their repositories say of network and images decides.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from segzoo.specs import WeightsSpec, known_labels
+from segzoo.specs import Preprocessing, Resize, WeightsSpec, known_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,45 @@ _SWINS = {
 
 def catalogue() -> list[WeightsSpec]:
     """Return all entries."""
-    return list(_upernets())
+    return [*_streets(), *_upernets()]
+
+
+def _streets() -> Iterator[WeightsSpec]:
+    encoder = {"depth": 50, "deep_stem": True, "stage_strides": [1, 2, 1, 1], "dilations": [1, 1, 2, 4]}
+    encoder["contract_dilation"] = True
+    yield _own("PSPNet", "20200606_112131-2376f12b", 78.55, {**encoder, "out_indices": [3]}, {"width": 512})
+    aspp = {"width": 512, "rates": [12, 24, 36], "project": [3], "pool_first": True, "skip_width": 48}
+    yield _own("DeepLabV3plus", "20200606_114049-f9fb496d", 80.09, {**encoder, "out_indices": [0, 3]}, aspp)
+
+
+def _own(
+    family: str, stamp: str, score: float, encoder: dict[str, Any], decoder: dict[str, Any]
+) -> WeightsSpec:
+    labels, kind = known_labels("cityscapes"), family.lower()
+    file = f"{kind}_r50-d8_512x1024_80k_cityscapes"
+    shown = family.replace("plus", "+")
+    return WeightsSpec(
+        name=f"{kind}-r50-cityscapes",
+        summary=f"{shown} on ResNet-50, trained on Cityscapes",
+        url=f"https://download.openmmlab.com/mmsegmentation/v0.5/{kind}/{file}/{file}_{stamp}.pth",
+        sha256=stamp.rpartition("-")[2],
+        layout="segzoo-mmseg:mmsegmentation",
+        model=f"segzoo-decoders:{kind}/segzoo-mmseg:mmseg-resnet",
+        encoder=encoder,
+        decoder=decoder,
+        classes=labels.classes,
+        labels=labels,
+        preprocessing=Preprocessing(
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+            resize=Resize(mode="bounds", short=1024, long=2048, interpolation="bilinear", antialias=False),
+        ),
+        data="Cityscapes, fine annotations, 19 classes",
+        licence="Apache-2.0",
+        claimed=f"mIoU {score} % on the validation part, single scale, whole images of 1024x2048: "
+        f"MMSegmentation's (its configs/{kind})",
+        homepage=f"https://github.com/open-mmlab/mmsegmentation/tree/main/configs/{kind}",
+    )
 
 
 def _upernets() -> Iterator[WeightsSpec]:
