@@ -97,6 +97,12 @@ CONFIGS = {
         "out_indices": [1, 2, 3, 4],
         **VIT,
     },
+    "data2vec": {"model_type": "data2vec-vision", "image_size": 64, "out_indices": [1, 2, 3, 4], **VIT},
+    "upernet-swin-places": {
+        "model_type": "upernet",
+        "backbone_config": {**SWIN, "use_absolute_embeddings": True, "image_size": 64},
+        "hidden_size": 8,
+    },
     "dpt": {
         "model_type": "dpt",
         "image_size": 64,

@@ -37,8 +37,8 @@ _SEMANTIC_TASK = (49406, 518, 10549, 533, 29119, 1550, 49407)
 _HOOK, _HOOKED = "output_capturing_hook", "_output_capturing_hooks_installed"
 #: Networks that take every size down to a pixel, since each of their layers pads.
 _ANY_SIZE = ("mobilevit", "mobilevitv2", "mobilenet_v2")
-#: Networks that took images of one size before version 5.
-_FIXED_BEFORE_5 = ("beit", "data2vec-vision")
+#: Networks and backbones that take images of one size, and those that did before version 5.
+_FIXED, _FIXED_BEFORE_5 = ("data2vec-vision", "hiera"), ("beit",)
 #: Patches up to this size are a convolutional stem's, whose networks take every size above the least.
 _STEM = 4
 _COARSEST = 32
@@ -169,8 +169,10 @@ def _sizes(network: Any) -> dict[str, int | bool]:
         return {"window": _side(config.image_size), "coarsest": 1}
     if kind in _ANY_SIZE:
         return {}
-    if kind in _FIXED_BEFORE_5 and int(transformers.__version__.partition(".")[0]) < 5:
-        return {"window": _side(config.image_size), "coarsest": 1}
+    configs: tuple[Any, ...] = (config, getattr(config, "backbone_config", None))
+    for one in configs:
+        if _is_fixed(one):
+            return {"window": _side(one.image_size), "coarsest": 1}
     if kind == "segformer":
         strides, step = [], 1
         for stride in config.strides:
@@ -182,6 +184,15 @@ def _sizes(network: Any) -> dict[str, int | bool]:
     # A vision transformer's coarsest map has half the resolution of its patches.
     coarsest = max(2 * patch, _COARSEST) if multiple > 1 else _COARSEST
     return {"multiple": multiple, "coarsest": coarsest, "square": kind == "dpt"}
+
+
+def _is_fixed(config: Any) -> bool:
+    """Whether a network takes images of its config's size alone."""
+    kind = getattr(config, "model_type", "")
+    old = int(transformers.__version__.partition(".")[0]) < 5
+    fixed = kind in _FIXED or (old and kind in _FIXED_BEFORE_5)
+    # Swin's embeddings of places are not resampled, unlike those of vision transformers.
+    return fixed or bool(getattr(config, "use_absolute_embeddings", False))
 
 
 def _patch(config: Any) -> int:
