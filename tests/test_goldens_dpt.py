@@ -30,6 +30,10 @@ def test_the_logits_are_the_library_s(tmp_path):
         ({"readout_type": "add"}, "'project' or 'ignore' alone"),
         ({"neck_ignore_stages": [0, 1]}, "neck_ignore_stages"),
         ({"backbone_out_indices": "last"}, "must be numbers"),
+        (
+            {"reassemble_factors": [2, 1, 0.5, 0.25]},
+            r"has \[4.0, 2.0, 1.0, 0.5\] alone",
+        ),
         ({"image_size": "large"}, "image_size must be a number"),
         ({"id2label": {"0": "sky"}}, "names 1 classes .* its head has 6"),
     ],

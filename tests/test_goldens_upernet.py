@@ -49,6 +49,7 @@ def test_only_what_no_logit_needs_is_left_out():
         ("transformers_upernet_convnext", {"out_features": ["stage9"]}, "known are stage1"),
         ("transformers_upernet_convnext", {"depths": "abc"}, "depths .* must be a list of whole numbers"),
         ("transformers_upernet_swin", {"use_absolute_embeddings": True}, "absolute position"),
+        ("transformers_upernet_swin", {"layer_norm_eps": 0.001}, "layer_norm_eps is 0.001"),
     ],
     ids=str,
 )

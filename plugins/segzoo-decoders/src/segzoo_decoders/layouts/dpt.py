@@ -130,10 +130,19 @@ def _decoder(moves: Transfer, config: Mapping[str, Any], count: int, readout: st
     moves.norm("head.head.1", "decoder.last.norm")
     moves.conv("head.head.4", "head")
     moves.leave_out("auxiliary_head.")
+    patch = moves.shape("dpt.embeddings.patch_embeddings.projection.weight")[2]
+    # Then the maps have strides 4, 8, 16 ..., and the logits the image's size.
+    wanted = [patch / 2 ** (2 + level) for level in range(count)]
+    factors = config.get("reassemble_factors", [4, 2, 1, 0.5])
+    if factors != wanted:
+        raise WeightsError(
+            f"{moves.file}: reassemble_factors are {factors!r}; this layout has {wanted} alone, with patches "
+            f"of {patch} pixels"
+        )
     return {
         "width": moves.shape("neck.convs.0.weight")[0],
         "widths": [moves.shape(f"neck.convs.{level}.weight")[1] for level in range(count)],
-        "factors": config.get("reassemble_factors", [4, 2, 1, 0.5]),
+        "factors": factors,
         "readout": readout,
         "norm": "batch" if normed else None,
     }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from segzoo.weights.layouts import Checkpoint
 
+#: Of Swin's layer norms.
+_EPS = 1e-5
 _HEAD = {
     r"^psp_modules\.(\d+)\.1\.": r"pooling.grids.\1.",
     r"^bottleneck\.": "pooling.join.",
@@ -139,6 +141,11 @@ def _convnext(moves: Transfer, said: Mapping[str, Any], stages: list[int]) -> tu
 def _swin(moves: Transfer, said: Mapping[str, Any], stages: list[int]) -> tuple[str, dict[str, Any]]:
     if said.get("use_absolute_embeddings", False):
         raise WeightsError(f"{moves.file}: a Swin with absolute position embeddings is not known")
+    if said.get("layer_norm_eps", _EPS) != _EPS:
+        # In the library it is the epsilon of some layer norms, and the others have 1e-5.
+        raise WeightsError(
+            f"{moves.file}: layer_norm_eps is {said['layer_norm_eps']!r}; {_EPS} alone is known of Swin"
+        )
     depths, width = said["depths"], said.get("embed_dim", 96)
     moves.leave_out("backbone.swin.layernorm.", "backbone.layernorm.")
     moves.copy("backbone.embeddings.patch_embeddings.projection.", "encoder.patch_embed.")
@@ -171,7 +178,7 @@ def _swin(moves: Transfer, said: Mapping[str, Any], stages: list[int]) -> tuple[
         "mlp_ratio": said.get("mlp_ratio", 4.0),
         "patch_size": said.get("patch_size", 4),
         "qkv_bias": said.get("qkv_bias", True),
-        "eps": said.get("layer_norm_eps", 1e-5),
+        "eps": _EPS,
     }
     return "segzoo-mmseg:mmseg-swin", options
 
