@@ -9,7 +9,7 @@ import torch
 from goldens.libraries import FOLDER, LibraryGolden, names
 
 import segzoo
-from segzoo.errors import OptionError
+from segzoo.errors import OptionError, WeightsError
 from segzoo.weights.layouts import UnsaidError
 
 pytest.importorskip("segmentation_models_pytorch")
@@ -84,3 +84,12 @@ def test_of_a_bare_state_dict_the_tensors_tell_class_encoder_and_sizes(name, tmp
     torch.save(golden.tensors, tmp_path / "bare.pth")
     model = segzoo.load(segzoo.convert(tmp_path / "bare.pth", tmp_path / "out", **UNTOLD.get(name, {})))
     assert golden.error(model.eval()(golden.images)) <= golden.tolerance
+
+
+@pytest.mark.parametrize("norm", [{"type": "batchnorm", "eps": 0.01}, "inplace"], ids=str)
+def test_norms_that_no_tensor_shows_are_left_to_the_library(norm, tmp_path):
+    folder = LibraryGolden("smp_unet_resnet34").write(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "decoder_use_norm": norm}))
+    with pytest.raises(WeightsError, match="decoder_use_norm is"):
+        segzoo.convert(folder, tmp_path / "out", layout="smp-unet")

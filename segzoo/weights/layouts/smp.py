@@ -29,6 +29,9 @@ _KNOWN = {
     "decoder_attention_type": (None,),
     "decoder_interpolation": ("nearest",),
     "aux_params": (None,),
+    # A dictionary may have an epsilon of its own, and InPlaceABN takes its weights' absolute values.
+    "decoder_use_norm": (True, False, None, "batchnorm", "identity"),
+    "decoder_use_batchnorm": (True, False, None),
 }
 
 
@@ -87,6 +90,12 @@ def _backbone(name: str, file: str) -> str:
     if not (name.startswith("tu-") or _TORCHVISION.fullmatch(name)) or not timm.is_model(backbone):
         raise WeightsError(
             f"{file} has the encoder {name!r}; known are resnet..., resnext..., vgg... and timm's tu-..."
+        )
+    config = timm.get_pretrained_cfg(backbone)
+    if config is not None and config.fixed_input_size:
+        raise WeightsError(
+            f"{file} has the encoder {name!r}, which does not take images of any size; "
+            "segzoo-smp has a network for it"
         )
     return backbone
 

@@ -231,6 +231,9 @@ class Factory:
             stride = coarsest  # what was halved is doubled again, and added to what was not
         elif not getattr(network, "requires_divisible_input_shape", True):
             stride = 1
+        side = _side_of(options.get("encoder_name", self.arguments["encoder_name"].default))
+        if side and not encoder_options:
+            stride = coarsest = side
         # Sizes are segzoo's to see to, and the check stops exporters.
         network.requires_divisible_input_shape = False
         return SmpNetwork(
@@ -373,6 +376,15 @@ def _sizes_free(encoder: str) -> Mapping[str, bool]:
                 timm.create_model(name, **free)
                 return free
     return {}
+
+
+def _side_of(encoder: str) -> int:
+    """Return the side that images of a timm network of windows are multiples of, 0 where it takes others."""
+    name = encoder.removeprefix("tu-")
+    config = timm.get_pretrained_cfg(name) if encoder.startswith("tu-") else None
+    if config is None or not config.fixed_input_size or _sizes_free(encoder):
+        return 0
+    return max(config.input_size[1:])
 
 
 unet = Factory("Unet")
