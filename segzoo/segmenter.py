@@ -57,7 +57,7 @@ class AnySize(nn.Module):
         """Set what the network takes, once its parts are there."""
         self._multiple, self._coarsest, self._borders = multiple, coarsest, borders
         self._resized, self._align_corners = resized, align_corners
-        self._lone_value_fails = any(isinstance(m, nn.GroupNorm | nn.InstanceNorm2d) for m in self.modules())
+        self._lone_value_fails = any(map(_norms_alone, self.modules()))
 
     @property
     def num_logits(self) -> int:
@@ -134,6 +134,12 @@ class AnySize(nn.Module):
                 logits, padded.shape[-2:], mode="bilinear", align_corners=self._align_corners
             )
         return logits if padded is images else crop(logits, images.shape[-2], images.shape[-1], 0, 0)
+
+
+def _norms_alone(module: nn.Module) -> bool:
+    """Whether a layer norms each channel by itself, which of one pixel it cannot."""
+    grouped = isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels
+    return grouped or isinstance(module, nn.InstanceNorm2d)
 
 
 class Adapted(AnySize):
