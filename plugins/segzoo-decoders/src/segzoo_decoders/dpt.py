@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from segzoo.blocks import ConvUnit, Norm, check_choice, check_flags, check_positive, check_widths, make_norm
 from segzoo.errors import OptionError
+from segzoo_decoders.units import make_dropout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +130,7 @@ class DPTDecoder(nn.Module):
         )
         self.fusions = nn.ModuleList(Fusion(width, norm=norm, skip=level > 0) for level in range(count))
         self.last = ConvUnit(width, width)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = make_dropout(dropout, channels=True)
         finest = strides[0] / factors[0]
         self._doubled = 2 if finest > 1 else 1
         # Patches of 14 pixels end at a stride of 1.75: what counts is that logits have to be enlarged.

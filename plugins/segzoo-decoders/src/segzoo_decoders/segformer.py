@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segzoo.blocks import ConvUnit, check_flags, check_positive, resize
+from segzoo_decoders.units import make_dropout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +71,7 @@ class SegFormerDecoder(nn.Module):
             nn.init.uniform_(fusion.weight, -bound, bound)
         self.norm = nn.BatchNorm2d(width)
         self.activation = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = make_dropout(dropout, channels=True)
         self.out_channels, self.stride = width, strides[0]
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

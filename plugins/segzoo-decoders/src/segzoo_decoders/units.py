@@ -137,15 +137,15 @@ class AuxiliaryDecoder(nn.Module):
         return resize(x, like, align_corners=self.align_corners)
 
 
-def make_dropout(dropout: float) -> nn.Module:
-    """Return the layer that drops a share of a map's values in training.
+def make_dropout(dropout: float, *, channels: bool = False) -> nn.Module:
+    """Return the layer that drops a share of a map's values, or of its channels, in training.
 
     Raises:
         OptionError: the share is none.
     """
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise OptionError(f"dropout must be a number from 0 to below 1, got {dropout!r}")
-    return nn.Dropout(dropout)
+    return nn.Dropout2d(dropout) if channels else nn.Dropout(dropout)
 
 
 def quarter(channels: int) -> int:
