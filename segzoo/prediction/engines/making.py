@@ -112,7 +112,6 @@ def make_own(
     """
     if device.type == "cpu":
         use_cores()
-    dtype = _dtype(device, precision, backend, on_message)
     if device.type != "cpu" and backend in ("openvino", "onnxruntime"):
         on_message(f"backend={backend!r} computes on the CPU only: torch instead, on {device}")
         backend = "torch"
@@ -120,6 +119,7 @@ def make_own(
         quantised := _quantised(network, device, backend, calibration, on_message)
     ):
         return quantised
+    dtype = _dtype(device, precision, backend, on_message)
     if backend == "openvino":
         return make_openvino(network, dtype=dtype, calibration=(), on_message=on_message)
     if backend == "onnxruntime":
