@@ -17,7 +17,8 @@ from segzoo.errors import OptionError
 from segzoo.prediction.engines import make_engine, native, packing
 from segzoo.prediction.engines.folding import fold
 from segzoo.prediction.engines.joining import SplitConv
-from segzoo.prediction.engines.packing import PackedConv
+from segzoo.prediction.engines.packing import PackedConv, PackedPointwise
+from segzoo.prediction.engines.probing import deviation
 from segzoo.prediction.engines.recording import Chain, record
 
 if TYPE_CHECKING:
@@ -193,9 +194,38 @@ def test_skips_are_added_instead_of_joined() -> None:
     kinds = [type(module) for module in engine.network.modules()]  # pyright: ignore[reportAttributeAccessIssue]
     assert kinds.count(SplitConv) == 2
     assert nn.BatchNorm2d not in kinds
-    plain = [module for module in engine.network.modules() if type(module) is nn.Conv2d]  # pyright: ignore[reportAttributeAccessIssue]
-    assert [module.kernel_size for module in plain] == [(1, 1)]
-    assert PackedConv in kinds
+    assert nn.Conv2d not in kinds
+    assert {PackedConv, PackedPointwise} <= set(kinds)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"stride": 2}, {"stride": (1, 3), "dilation": 2}])
+def test_a_product_of_matrices_is_a_convolution_of_1x1(
+    options: dict[str, Any], relu: bool, dtype: torch.dtype
+) -> None:
+    conv = nn.Conv2d(7, 5, 1, **options).to(dtype).requires_grad_(False)
+    limit = 1e-6 if dtype is torch.float32 else 2e-2
+    after = torch.relu if relu else torch.nn.Identity()
+    for size in ((1, 1), (1, 9), (10, 13)):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = torch.randn(2, 7, *size).to(dtype).contiguous(memory_format=layout)
+            expected = conv(x)
+            packed = packing.packed_directly(conv, relu=relu)
+            assert type(packed) is PackedPointwise
+            assert deviation(packed(x), after(expected)) < limit
+            total = torch.randn_like(expected)
+            assert deviation(packed.add_to(total.clone(), x), after(expected + total)) < limit
+            halves = [
+                packing.packed_directly(conv, relu=relu and last, channels=part, bias=last)
+                for part, last in (((0, 4), False), ((4, 7), True))
+            ]
+            assert deviation(halves[1].add_to(halves[0](x[:, :4]), x[:, 4:]), after(expected)) < limit
+
+
+@pytest.mark.parametrize("options", [{"padding": 1}, {"groups": 2}])
+def test_a_convolution_of_1x1_that_is_no_product_of_matrices_stays_as_it_is(options: dict[str, Any]) -> None:
+    assert not packing.can_pack(nn.Conv2d(4, 4, 1, **options))
 
 
 class Columns(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from segzoo.errors import PluginError
 from segzoo.prediction.engines.folding import replace
-from segzoo.prediction.engines.packing import PackedConv, can_pack
+from segzoo.prediction.engines.packing import PackedConv, can_pack, packed_directly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,7 +82,9 @@ def _offers(kind: type) -> bool:
     return callable(own.get("fused_form"))
 
 
-def join(network: nn.Module, chains: Sequence[Chain], make: Callable[..., PackedConv] = PackedConv) -> bool:
+def join(
+    network: nn.Module, chains: Sequence[Chain], make: Callable[..., PackedConv] = packed_directly
+) -> bool:
     """Replace decoders by their fused forms in place, and return whether any has one.
 
     Args:

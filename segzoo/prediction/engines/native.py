@@ -21,7 +21,7 @@ from segzoo.prediction.engines.folding import fold
 from segzoo.prediction.engines.graphs import Graphed
 from segzoo.prediction.engines.graphs import record as record_graph
 from segzoo.prediction.engines.joining import join, offers
-from segzoo.prediction.engines.packing import PackedConv, pack
+from segzoo.prediction.engines.packing import pack, packed_directly
 from segzoo.prediction.engines.probing import deviation, probe
 from segzoo.prediction.engines.recording import record
 from segzoo.prediction.engines.winograd import WinogradConv, for_all_sizes, packed_conv
@@ -216,7 +216,7 @@ def _build(known: Known, way: _Way) -> NativeEngine:
         _convert(copy, way.dtype)
     if way.packed:
         modules = dict(copy.named_modules())
-        make = packed_conv if way.winograd else PackedConv
+        make = packed_conv if way.winograd else packed_directly
         if way.fused:
             way = replace(way, fused=bool(join(copy, chains, make)))
         pack(copy, chains, modules, make)

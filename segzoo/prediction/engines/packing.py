@@ -40,7 +40,7 @@ class PackedConv(nn.Module):
         self._where = (padding, list(conv.stride), list(conv.dilation), conv.groups)
         self._relu = relu
         weight = conv.weight.detach()[:, first:end] if channels else conv.weight.detach()
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight.contiguous(), *self._where)
+        self._weight = self._packed(weight.contiguous())
         self._bias = conv.bias.detach() if bias and conv.bias is not None else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,6 +56,39 @@ class PackedConv(nn.Module):
         return torch.ops.mkldnn._convolution_pointwise_.binary(
             total, x, self._weight, self._bias, *self._where, "add", 1.0, after, [], ""
         )
+
+    def _packed(self, weight: Tensor) -> Tensor:
+        return torch.ops.mkldnn._reorder_convolution_weight(weight, *self._where)
+
+
+class PackedPointwise(PackedConv):
+    """A convolution of 1x1, as the product of matrices that it is.
+
+    As a convolution, which layout oneDNN wants hangs on the size of the map, and to bring many channels from
+    one into the other takes ten times as long as to convolve; a product's is the same for all sizes.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map as the convolution and the activation do."""
+        after = "relu" if self._relu else "none"
+        return torch.ops.mkldnn._linear_pointwise(
+            self._pixels(x), self._weight, self._bias, after, [], ""
+        ).permute(0, 3, 1, 2)
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """Return ``total`` and the convolution of ``x``, added, with the activation applied."""
+        added = torch.ops.mkldnn._linear_pointwise.binary(
+            self._pixels(x), total.permute(0, 2, 3, 1), self._weight, self._bias, "add"
+        ).permute(0, 3, 1, 2)
+        return added.relu_() if self._relu else added
+
+    def _packed(self, weight: Tensor) -> Tensor:
+        return torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1), None)
+
+    def _pixels(self, x: Tensor) -> Tensor:
+        """Return the pixels that are convolved, channels last."""
+        down, across = self._where[1]
+        return x[..., ::down, ::across].permute(0, 2, 3, 1)
 
 
 class PackedTransposed(nn.Module):
@@ -78,21 +111,30 @@ class PackedTransposed(nn.Module):
 
 
 def can_pack(conv: nn.Module) -> bool:
-    """Whether a module is a convolution that the operators take as it is, and that gains by it.
-
-    Convolutions of 1x1 do not: which layout oneDNN wants hangs on the size of the map, and to bring many
-    channels from one into the other takes ten times as long as to convolve.
-    """
+    """Whether a module is a convolution that the operators take as it is, and that gains by it."""
     plain = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     known = cast("nn.Conv2d", conv)
-    return plain and known.weight.dtype in _KINDS and known.kernel_size != (1, 1)
+    return plain and known.weight.dtype in _KINDS and (known.kernel_size != (1, 1) or _is_pointwise(known))
+
+
+def _is_pointwise(conv: nn.Conv2d) -> bool:
+    """Whether a convolution is the same product of matrices for every pixel that it takes."""
+    return conv.kernel_size == (1, 1) and conv.groups == 1 and conv.padding in (0, (0, 0))
+
+
+def packed_directly(
+    conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
+) -> PackedConv:
+    """Return a `PackedPointwise` of a convolution of 1x1, else a `PackedConv`; see there."""
+    kind = PackedPointwise if _is_pointwise(conv) else PackedConv
+    return kind(conv, relu=relu, channels=channels, bias=bias)
 
 
 def pack(
     network: nn.Module,
     chains: Sequence[Chain],
     modules: Mapping[str, nn.Module],
-    make: Callable[..., PackedConv] = PackedConv,
+    make: Callable[..., PackedConv] = packed_directly,
 ) -> None:
     """Pack every convolution that ran, with the ReLU that alone follows it, in place.
 

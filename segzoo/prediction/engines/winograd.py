@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from segzoo.prediction.engines.packing import PackedConv
+from segzoo.prediction.engines.packing import PackedConv, packed_directly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,9 +148,9 @@ class WinogradConv(PackedConv):
 def packed_conv(
     conv: nn.Conv2d, *, relu: bool, channels: tuple[int, int] | None = None, bias: bool = True
 ) -> PackedConv:
-    """Return a `WinogradConv` where that is faster for large images, else a `PackedConv`; see there."""
+    """Return a `WinogradConv` where that is faster for large images, else another `PackedConv`; see there."""
     first, end = channels or (0, conv.in_channels)
-    kind = WinogradConv if pays(conv, channels=end - first) else PackedConv
+    kind = WinogradConv if pays(conv, channels=end - first) else packed_directly
     return kind(conv, relu=relu, channels=channels, bias=bias)
 
 
