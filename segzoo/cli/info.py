@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def _find(name: str) -> list[dict[str, Any]]:
     except UnknownNameError as error:
         known = [one for kind in zoo.KINDS for one in zoo.registry(kind).names()]
         hint = did_you_mean(name, [*known, *zoo.timm_names()])
-        if "/" in name or "did you mean" in str(error) or not hint:
+        closest = re.search(r"'.*?'", hint)
+        if "/" in name or closest is None or closest[0] in str(error):
             raise
         raise UnknownNameError(f"nothing is named {name!r}{hint}\n{error}") from error
     return [facts.pair_facts(pair) if isinstance(pair, zoo.Pair) else facts.facts(pair)]
