@@ -17,6 +17,7 @@ from segzoo.creation import create
 from segzoo.errors import MissingExtraError, OptionError, PluginError
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.engines.probing import deviation
+from segzoo.printing import echo
 from segzoo.specs import CAPABILITIES
 from segzoo.testing.engines import TOLERANCES
 from segzoo.testing.export import check_export, check_onnx
@@ -197,16 +198,16 @@ def main(arguments: list[str]) -> int:
         try:
             found = measure(name, backend=backend)
         except (OptionError, PluginError) as error:
-            print(f"{name}: {error}")
+            echo(f"{name}: {error}")
             wrong = 1
             continue
         limits = zoo.limits_of(zoo.find_model(name))
         cells = " ".join(f"{cap}={'no' if trouble else 'yes'}" for cap, trouble in found.items())
-        print(f"{name}: {cells}", flush=True)
+        echo(f"{name}: {cells}")
         for capability, trouble in found.items():
             if bool(trouble) != (capability in limits):
                 wrong = 1
-                print(f"  {capability}: {trouble or 'works, though the spec has a limit'}", flush=True)
+                echo(f"  {capability}: {trouble or 'works, though the spec has a limit'}")
     return wrong
 
 
