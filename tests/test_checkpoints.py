@@ -674,3 +674,9 @@ def test_what_training_programs_keep_beside_the_network_is_left_out_by_name(tmp_
     averaged = {"state_dict": TENSORS, "ema_state_dict": average, "meta": {"epoch": 1}}
     torch.save(averaged, tmp_path / "epoch_1.pth")
     assert read_checkpoint(tmp_path / "epoch_1.pth").left_out == ("ema_state_dict",)
+
+
+def test_a_network_within_two_modules_of_lightning_is_found(tmp_path):
+    tensors = {f"segmentor.model.{name}": torch.ones(2) for name in ("encoder.weight", "decoder.weight")}
+    torch.save({"state_dict": tensors, "pytorch-lightning_version": "2.6.0"}, tmp_path / "nested.ckpt")
+    assert set(read_checkpoint(tmp_path / "nested.ckpt").tensors) == {"encoder.weight", "decoder.weight"}

@@ -361,18 +361,20 @@ def _of_lightning(contents: _Contents) -> _Contents:
     }
     if not network:
         return contents
+    # A module may hold another that holds the network, as in segmentor.model.encoder.
+    network = _without_prefix(network, (*_PREFIXES, *(f"{name}." for name in _INNER)))
     return _Contents(
-        tensors=_without_prefix(network),
+        tensors=network,
         extras=contents.extras,
         wrapper=around,
         left_out=(*contents.left_out, *left_out),
     )
 
 
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            return _without_prefix({name.removeprefix(prefix): t for name, t in tensors.items()})
+def _without_prefix(tensors: dict[str, Tensor], prefixes: tuple[str, ...] = _PREFIXES) -> dict[str, Tensor]:
+    for prefix in prefixes:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _without_prefix({name.removeprefix(prefix): t for name, t in tensors.items()}, prefixes)
     return tensors
 
 
