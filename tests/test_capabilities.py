@@ -10,6 +10,23 @@ from segzoo.errors import PluginError, UsageError
 from segzoo.specs import CAPABILITIES, DecoderSpec, ModelSpec
 from segzoo.testing import capabilities
 
+#: Models of several families, narrow where an option allows it, that are held against their specs.
+FAMILIES = {
+    "attention": {"encoder": {"width": 4, "depth": 3}},
+    "nested": {"encoder": {"width": 4, "depth": 3}},
+    "residual": {"encoder": {"width": 4, "depth": 3}},
+    "linear/xcit_nano_12_p16_224": {"encoder": {"layers": [0]}},
+    "smp-fpn": {"encoder_name": "resnet18"},
+    "transformers": {
+        "config": {
+            "model_type": "segformer",
+            "depths": [1, 1, 1, 1],
+            "hidden_sizes": [4, 8, 12, 16],
+            "num_attention_heads": [1, 1, 2, 2],
+            "decoder_hidden_size": 8,
+        }
+    },
+}
 QUICK = ("odd-sizes", "one-pixel", "bands", "one-image", "pickle")
 
 
@@ -21,6 +38,25 @@ def test_a_small_unet_can_do_all_that_is_quick_to_try():
 def test_a_small_unet_can_do_everything():
     found = capabilities.check_capabilities("unet", backend="aot_eager", width=4, depth=3)
     assert found == dict.fromkeys(CAPABILITIES, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_models_of_several_families_can_do_all_but_what_its_spec_says(name):
+    capabilities.check_capabilities(name, backend="aot_eager", **FAMILIES[name])
+
+
+def test_every_limit_says_why_and_what_to_use_instead():
+    entries = [
+        entry for kind in ("models", "encoders", "decoders") for _, entry in zoo.registry(kind).items()
+    ]
+    entries += [zoo.find_encoder(name) for name in ("xcit_nano_12_p16_224", "samvit_base_patch16")]
+    limits = [(entry.full_name, one, why) for entry in entries for one, why in entry.spec.limits.items()]
+    assert limits
+    for name, one, why in limits:
+        reason, _, instead = why.partition(": ")
+        assert len(reason.split()) > 4, f"{name}: {one}: say why: {why}"
+        assert len(instead.split()) > 2, f"{name}: {one}: say after a colon what to use instead: {why}"
 
 
 def test_a_limit_that_is_missing_or_is_none_is_found(monkeypatch):
