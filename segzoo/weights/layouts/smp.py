@@ -34,6 +34,13 @@ _KNOWN = {
     "decoder_use_batchnorm": (True, False, None),
 }
 
+#: All that a folder's config may say; what is more goes to an encoder of timm, and may change it.
+_ARGUMENTS = {
+    *_KNOWN,
+    *("encoder_name", "encoder_depth", "encoder_weights", "decoder_channels", "add_center_block"),
+    *("in_channels", "classes", "activation", "_commit_hash"),
+}
+
 
 def smp_unet(
     checkpoint: Checkpoint, *, encoder: str | None = None, input_range: float | None = None
@@ -51,6 +58,10 @@ def smp_unet(
             raise WeightsError(
                 f"{checkpoint.file}: {key} is {config[key]!r}; only {' or '.join(map(repr, values))} is known"
             )
+    if "config" in checkpoint.extras and (further := sorted(set(config) - _ARGUMENTS)):
+        raise WeightsError(
+            f"{checkpoint.file}: config.json says {', '.join(further)}, which is not known here"
+        )
     name = encoder or config.get("encoder_name")
     if not isinstance(name, str):
         raise UnsaidError(f"{checkpoint.file} does not say which encoder it has: pass encoder='resnet34'")
