@@ -31,6 +31,7 @@ PUBLIC = (
     "segzoo.metrics",
     "segzoo.weights.layouts",
     "segzoo.weights.layouts.processors",
+    "segzoo.weights.layouts.transforms",
     "segzoo.images",
     "segzoo.labels",
     "segzoo.build",

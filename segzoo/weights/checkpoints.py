@@ -68,7 +68,7 @@ class Checkpoint:
         tensors: the network's tensors by the program's own names, without wrappers' prefixes; they may
             lie in a mapped file.
         extras: what else it holds as plain data, such as ``mask_values``, ``epoch``, ``args``, ``meta``; of a
-            folder ``config`` and, where there is one, ``preprocessor_config``.
+            folder ``config`` and, where there are any, ``preprocessor_config``, ``albumentations_config``.
         wrapper: tensors of the module around the network, such as ``mean`` and ``std`` of a Lightning module.
         left_out: what it holds and no network needs, such as an optimizer's state.
         file: name of the file, with that of its folder where it is one of several.
@@ -143,8 +143,7 @@ def _read_folder(path: Path) -> Checkpoint:
     if "segzoo_format" in config:
         raise WeightsError(f"{path} is a segzoo folder already: segzoo.load({str(path)!r})")
     extras: dict[str, Any] = {"config": config}
-    if parts.PROCESSOR in told:
-        extras["preprocessor_config"] = parts.read_settings(told[parts.PROCESSOR])
+    extras |= {key: parts.read_settings(told[name]) for name, key in parts.BESIDE.items() if name in told}
     index = next((file for file in files if file.name.endswith(parts.INDEX)), None)
     if index is None:
         found = _read_file(files[-1])

@@ -127,14 +127,14 @@ def _of_another_library(at: Place, known: _Known, config: Path) -> list[Path]:
             known.absent(name)
             return None
 
-    processor = find(parts.PROCESSOR)
+    beside = [file for file in map(find, parts.BESIDE) if file is not None]
     try:
         tensors = parts.weights_of(find, str(at))
     except WeightsError:
         if offline():
             _download(at, TENSORS)  # says what to fetch by hand
         raise
-    return [*([processor] if processor else []), *tensors]
+    return [*beside, *tensors]
 
 
 def endpoint() -> str | None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+#: What libraries keep beside a config, and the name in `Checkpoint.extras` of what it says.
+BESIDE = {PROCESSOR: "preprocessor_config", "albumentations_config_eval.json": "albumentations_config"}
 #: Names of a file of tensors, in the order in which they are looked for; an index has one more ending.
 TENSORS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
@@ -138,7 +140,7 @@ def files_of(path: Path) -> list[Path]:
     def find(name: str) -> Path | None:
         return path / name if (path / name).is_file() else None
 
-    said = [path / name for name in (CONFIG, PROCESSOR) if find(name)]
+    said = [path / name for name in (CONFIG, *BESIDE) if find(name)]
     try:
         if not said or said[0].name != CONFIG:
             raise WeightsError(

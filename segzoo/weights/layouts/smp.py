@@ -15,6 +15,7 @@ import timm
 from segzoo.errors import WeightsError
 from segzoo.specs import IMAGENET, Preprocessing
 from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan, rule_of, wrapper_preprocessing
+from segzoo.weights.layouts.transforms import transforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,13 +81,21 @@ def smp_unet(
         options={"backbone": backbone, "widths": widths, **({} if normed else {"norm": None})},
     )
     activation = config.get("activation")
+    pipeline = checkpoint.extras.get("albumentations_config")
+    prepared = transforms(pipeline, in_channels=in_channels) if isinstance(pipeline, dict) else None
+    told = prepared.preprocessing if prepared else _preprocessing(in_channels, config.get("encoder_weights"))
     return Conversion(
         architecture=architecture,
         transfer=moves,
         preprocessing=wrapper_preprocessing(checkpoint, in_channels, input_range)
-        or _preprocessing(in_channels, config.get("encoder_weights")),
+        or (
+            prepared.preprocessing if prepared else _preprocessing(in_channels, config.get("encoder_weights"))
+        ),
         rule=rule_of(checkpoint, activation),
-        notes=(f"the program applies {activation!r} to the logits",) if activation else (),
+        notes=(
+            *((f"the program applies {activation!r} to the logits",) if activation else ()),
+            *(prepared.notes if prepared else ()),
+        ),
     )
 
 

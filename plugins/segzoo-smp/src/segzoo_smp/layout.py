@@ -16,6 +16,7 @@ import segzoo
 from segzoo.errors import OptionError, WeightsError, did_you_mean
 from segzoo.specs import IMAGENET, Preprocessing, default_preprocessing
 from segzoo.weights.layouts import Conversion, Transfer, plan, rule_of, wrapper_preprocessing
+from segzoo.weights.layouts.transforms import transforms
 from segzoo_smp import MODELS
 from segzoo_smp.guesses import class_of, encoder_of, sizes_of
 from segzoo_smp.networks import FACTORIES, Factory, checked_encoder
@@ -257,6 +258,11 @@ def _preprocessing(
     by_module = wrapper_preprocessing(checkpoint, in_channels, input_range)
     if by_module is not None:
         return by_module
+    pipeline = checkpoint.extras.get("albumentations_config")
+    if isinstance(pipeline, dict):
+        prepared = transforms(pipeline, in_channels=in_channels)
+        notes += prepared.notes
+        return prepared.preprocessing
     weights = said.get("encoder_weights")
     known = statistics(encoder, weights) if in_channels == 3 and weights else None
     if known is None:
