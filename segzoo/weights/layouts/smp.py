@@ -87,10 +87,7 @@ def smp_unet(
     return Conversion(
         architecture=architecture,
         transfer=moves,
-        preprocessing=wrapper_preprocessing(checkpoint, in_channels, input_range)
-        or (
-            prepared.preprocessing if prepared else _preprocessing(in_channels, config.get("encoder_weights"))
-        ),
+        preprocessing=wrapper_preprocessing(checkpoint, in_channels, input_range) or told,
         rule=rule_of(checkpoint, activation),
         notes=(
             *((f"the program applies {activation!r} to the logits",) if activation else ()),
