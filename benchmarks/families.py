@@ -1,9 +1,10 @@
 """How fast the networks of segzoo-decoders are beside the same ones of other libraries, on a CPU.
 
-    python benchmarks/families.py [--size 512] [--rounds 5] [--threads 1] [NAME ...]
+    python benchmarks/families.py [--size 512] [--rounds 5] [--threads 1] [--engines exact fast] [NAME ...]
 
-Both networks of a line take turns in one process, so that what else the machine does slows both; what is
-printed is the ratio of the medians, above 1 where segzoo is faster. ``plain`` is the network as PyTorch runs
+Both networks of a line take turns in one process, so that what else the machine does slows both; with one
+thread, time in which the process ran is counted, with more, all time. What is printed is the ratio of the
+medians, above 1 where segzoo is faster. ``plain`` is the network as PyTorch runs
 it, ``exact`` segzoo's own engine in float32, whose logits are within 1e-4 of the largest, ``fast`` what
 ``precision="fast"`` makes of it, and ``openvino`` the same with ``backend="openvino"``.
 """
@@ -45,14 +46,14 @@ def torchvision_of(name: str) -> Callable[[], torch.nn.Module]:
     return build
 
 
-def smp_of(name: str, **options: Any) -> Callable[[], torch.nn.Module]:
+def smp_of(name: str, encoder: str = "resnet50", **options: Any) -> Callable[[], torch.nn.Module]:
     """Return what builds one of segmentation_models.pytorch's networks, without weights."""
 
     def build() -> torch.nn.Module:
         import segmentation_models_pytorch as smp
 
         return smp.create_model(
-            name, "resnet50", encoder_weights=None, classes=CLASSES, in_channels=3, **options
+            name, encoder, encoder_weights=None, classes=CLASSES, in_channels=3, **options
         ).eval()
 
     return build
@@ -85,6 +86,21 @@ def segformer_of(**options: Any) -> Callable[[], torch.nn.Module]:
     return build
 
 
+def upernet() -> torch.nn.Module:
+    """Build transformers' UPerNet on ConvNeXt-Tiny, which resizes its logits to the image itself."""
+    from transformers import ConvNextConfig, UperNetConfig, UperNetForSemanticSegmentation
+
+    stages = [f"stage{number}" for number in range(1, 5)]
+    make: Any = UperNetConfig
+    backbone: Any = ConvNextConfig
+    config = make(
+        backbone_config=backbone(hidden_sizes=[96, 192, 384, 768], out_features=stages),
+        use_auxiliary_head=False,
+        num_labels=CLASSES,
+    )
+    return UperNetForSemanticSegmentation(config).eval()
+
+
 #: By line: segzoo's network with its options, and the other library's.
 PAIRS: dict[str, tuple[str, dict[str, Any], Callable[[], torch.nn.Module]]] = {
     "fcn, torchvision": ("fcn/resnet50", {}, torchvision_of("fcn_resnet50")),
@@ -99,6 +115,9 @@ PAIRS: dict[str, tuple[str, dict[str, Any], Callable[[], torch.nn.Module]]] = {
         {"separable_norm": False, "project": [1, 3], "num_convs": 1, "rates": [12, 24, 36]},
         smp_of("deeplabv3plus"),
     ),
+    "deeplabv3, smp": ("deeplabv3/resnet50", {"project": [1, 3]}, smp_of("deeplabv3")),
+    "segformer-b0, smp": ("segformer-b0", {}, smp_of("segformer", "mit_b0")),
+    "upernet, transformers": ("upernet/convnext_tiny", {}, upernet),
     "fpn, smp": ("fpn/resnet50", {"output_convs": False}, smp_of("fpn")),
     "segformer-b0, transformers": ("segformer-b0", {}, segformer_of()),
     "segformer-b2, transformers": (
@@ -110,17 +129,27 @@ PAIRS: dict[str, tuple[str, dict[str, Any], Callable[[], torch.nn.Module]]] = {
 }
 
 
+#: By column: what an engine is made with.
+ENGINES: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "fast": {"precision": "fast"},
+    "openvino": {"precision": "fast", "backend": "openvino"},
+}
+
+
 def measured(runs: dict[str, Run], images: Tensor, rounds: int) -> dict[str, float]:
     """Return the median seconds of each run; they take turns."""
+    # What a process waits for another is no time of its own; of several threads, the sum says little.
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in runs}
     with torch.no_grad():
         for run in runs.values():
             run(images)
         for _ in range(rounds):
             for name, run in runs.items():
-                start = time.perf_counter()
+                start = clock()
                 run(images)
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
@@ -130,6 +159,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="height and width of the image")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(asked.threads)
@@ -138,20 +168,17 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {asked.threads} thread(s),"
     )
     print(f"one image of {asked.size}x{asked.size}; ratios of medians of {asked.rounds} alternating rounds\n")
-    print(f"{'network, against':<28}{'theirs':>9}{'plain':>8}{'exact':>8}{'fast':>8}{'openvino':>10}")
+    columns = "".join(f"{kind:>9}" for kind in ("theirs", "plain", *asked.engines))
+    print(f"{'network, against':<28}{columns}")
     for line in asked.names or PAIRS:
         name, options, build = PAIRS[line]
         torch.manual_seed(0)
         theirs = build()
         ours = segzoo.create(name, num_classes=CLASSES, decoder=options).eval()
-        engines = {
-            "exact": make_engine(ours),
-            "fast": make_engine(ours, precision="fast"),
-            "openvino": make_engine(ours, precision="fast", backend="openvino"),
-        }
+        engines = {kind: make_engine(ours, **ENGINES[kind]) for kind in asked.engines}
         runs: dict[str, Run] = {"theirs": theirs, "plain": ours, **engines}
         seconds = measured(runs, images, asked.rounds)
-        ratios = " ".join(f"{seconds['theirs'] / seconds[kind]:7.2f}" for kind in ("plain", *engines))
+        ratios = "".join(f"{seconds['theirs'] / seconds[kind]:9.2f}" for kind in ("plain", *engines))
         print(f"{line:<28}{seconds['theirs']:8.2f}s{ratios}", flush=True)
         for kind, engine in engines.items():
             print(f"    {kind}: {engine.description}", flush=True)
