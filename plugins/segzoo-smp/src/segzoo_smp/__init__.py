@@ -48,6 +48,14 @@ def segzoo_api() -> int:
     return 1
 
 
+_LIMITS = {
+    "PSPNet": {
+        "onnx": "its pooling to grids of 2x2 and more is made for the size of the example, so that an ONNX "
+        "model holds for one size: export it for the size that you need, or take segzoo's own pspnet"
+    }
+}
+
+
 @hookimpl
 def segzoo_models() -> list[ModelSpec]:
     return [
@@ -57,6 +65,7 @@ def segzoo_models() -> list[ModelSpec]:
             factory=f"segzoo_smp.networks:{made.lower()}",
             summary=f"segmentation_models.pytorch's {made}, with any of its encoders",
             paper=_PAPERS[made],
+            limits=_LIMITS.get(made, {}),
         )
         for made, name in MODELS.items()
     ]
