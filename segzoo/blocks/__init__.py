@@ -11,6 +11,7 @@ from segzoo.blocks.convolution import (
     make_norm,
 )
 from segzoo.blocks.fused import FusedSteps, FusibleStep
+from segzoo.blocks.pooling import averages
 from segzoo.blocks.sizes import centre_crop, crop, fit, is_symbolic, larger, mirror, resize
 from segzoo.blocks.upsampling import Upsample, make_upsample
 from segzoo.options import check_choice, check_flags, check_positive, check_widths
@@ -25,6 +26,7 @@ __all__ = [
     "Padding",
     "PooledBatchNorm",
     "Upsample",
+    "averages",
     "centre_crop",
     "check_choice",
     "check_flags",

@@ -13,9 +13,9 @@ from torchvision.models.segmentation import deeplabv3, fcn, lraspp
 
 import segzoo
 from segzoo import zoo
+from segzoo.blocks import averages
 from segzoo.errors import OptionError
 from segzoo.prediction.engines import make_engine
-from segzoo_decoders.pooling import averages
 from segzoo_decoders.units import first_level, skip_level
 
 SNAPSHOT = Path(__file__).parent / "state_dicts.json"

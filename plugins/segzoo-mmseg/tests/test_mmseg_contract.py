@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import segzoo
-from segzoo.testing import check_decoder, check_encoder, check_export, every_check
+from segzoo.testing import check_decoder, check_encoder, check_export, check_onnx, every_check
 
 SNAPSHOT = Path(__file__).parent / "state_dicts.json"
 
@@ -108,6 +108,11 @@ def test_a_network_exports_for_free_sizes_and_takes_any_image(name):
     model = network(name)
     check_export(model)
     model.train()(torch.rand(1, 3, 1, 1)).sum().backward()
+
+
+@pytest.mark.slow
+def test_fast_scnn_runs_with_onnx_runtime_at_other_sizes():
+    check_onnx(network("mmseg-fast-scnn"))
 
 
 if __name__ == "__main__":

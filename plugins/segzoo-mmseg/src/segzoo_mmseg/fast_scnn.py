@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segzoo.blocks import check_flags, check_positive, check_widths, resize
+from segzoo.blocks import averages, check_flags, check_positive, check_widths, resize
 from segzoo.errors import OptionError
 from segzoo_mmseg.units import Separable, Unit, check_stages
 
@@ -104,7 +104,7 @@ class _Global(nn.Module):
             before = width
         pooled = before // 4
         self.ppm = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(scale), Unit(before, pooled, 1)) for scale in (1, 2, 3, 6)
+            nn.Sequential(_Averages(scale), Unit(before, pooled, 1)) for scale in (1, 2, 3, 6)
         )
         self.out = Unit(before + 4 * pooled, out_channels)
         self.align_corners = align_corners
@@ -113,6 +113,17 @@ class _Global(nn.Module):
         x = self.groups(x)
         pooled = [resize(one(x), x, align_corners=self.align_corners) for one in self.ppm]
         return self.out(torch.cat([x, *pooled], 1))
+
+
+class _Averages(nn.Module):
+    """Means in the cells of a grid, which export for every size."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return averages(x, self.scale)
 
 
 class _Bottleneck(nn.Module):

@@ -1,0 +1,45 @@
+"""Means of a map in the cells of a grid, for maps of every size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from segzoo.blocks.sizes import is_symbolic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def averages(x: Tensor, scale: int) -> Tensor:
+    """Return the means of a map in the cells of a grid, as adaptive average pooling; exports for every size.
+
+    Args:
+        x: ``(N, C, H, W)``.
+        scale: rows and columns of the grid, at least 1.
+
+    Returns:
+        ``(N, C, scale, scale)``.
+    """
+    height, width = x.shape[-2:]
+    if scale == 1:
+        return x.mean((-2, -1), keepdim=True)
+    if not is_symbolic(height, width):
+        return F.adaptive_avg_pool2d(x, scale)
+    # Where cells begin and end hangs on the size, which a traced program does not know, and ONNX would take
+    # that of the traced image for all: weighted sums, first along rows, then along columns.
+    rows = [(x * weights).sum(-1) for weights in _weights(width, scale, x)]
+    narrow = torch.stack(rows, dim=-1)
+    columns = [(narrow * weights[:, None]).sum(-2) for weights in _weights(height, scale, x)]
+    return torch.stack(columns, dim=-2)
+
+
+def _weights(size: int, scale: int, like: Tensor) -> tuple[Tensor, ...]:
+    """Return the weight of each pixel of a row, ``(size,)``, in the mean of each of ``scale`` cells."""
+    cells = torch.arange(scale, device=like.device)[:, None]
+    pixels = torch.arange(size, device=like.device)[None]
+    first, end = cells * size // scale, ((cells + 1) * size + scale - 1) // scale
+    inside = ((pixels >= first) & (pixels < end)).to(like.dtype)
+    return (inside / inside.sum(1, keepdim=True)).unbind()
