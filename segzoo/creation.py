@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.architecture import Choice, build, plan
 from segzoo.config import ModelConfig, pretraining_of
-from segzoo.errors import OptionError
+from segzoo.errors import OptionError, WeightsError
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
 from segzoo.weights.encoders import fill_encoder, is_encoder, learnt_scale
 from segzoo.weights.folder import TENSORS, empty, fill, read_config
 from segzoo.weights.loading import load
-from segzoo.weights.sources import folder_of, is_location, locate
+from segzoo.weights.sources import folder_of, is_location, locate, located
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from torch import nn
 
 
 def create(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
@@ -37,10 +39,10 @@ def create(
 
     Args:
         name: a model (``"unet"``), a decoder and an encoder (``"unet/vgg16_bn"``, ``"unet-resnet50"``),
-            or weights, which build their own model (``"unet-nuclei"``, ``"local-dir:path"``,
-            ``"hf-hub:org/name@revision"``).
+            or weights, which build their own model (``"unet-nuclei"``, a path to a file or folder,
+            ``"local-dir:path"``, ``"hf-hub:org/name@revision"``).
         num_classes: channels of the logits; 1 means two classes told apart by a sigmoid. Needed but
-            for weights, which know it.
+            for weights, which know it and are taken with theirs alone, unless ``weights=None``.
         in_channels: bands of the images, 3 unless weights know better. Weights of another number have their
             first convolution spread over them, as timm does with pretrained encoders.
         encoder: another encoder's name, or a mapping of options for the encoder alone.
@@ -63,8 +65,7 @@ def create(
         >>> model(torch.rand(1, 3, 75, 101)).shape
         torch.Size([1, 2, 75, 101])
     """
-    if not isinstance(name, str):
-        raise OptionError(f"the name of a model is text, such as 'unet', got {type(name).__name__}")
+    name = located(name)
     stored = _stored_config(name, wanted=weights == "default")
     source = weights if stored is None or weights != "default" else name
     asked = (num_classes, in_channels, encoder, decoder)
@@ -87,8 +88,23 @@ def create(
         return model
     bands = _other_bands(config, folder)
     model = empty(config, None if bands else folder / TENSORS)
-    fill(model, folder / TENSORS, bands=bands)
+    try:
+        fill(model, folder / TENSORS, bands=bands)
+    except WeightsError as error:
+        raise WeightsError(f"{error}{_other_classes(config, folder, source)}") from error
     return model.eval()
+
+
+def _other_classes(config: ModelConfig, folder: Path, source: Any) -> str:
+    """Return how to begin with weights of other classes; "" where their number is not other."""
+    old, new = read_config(folder).architecture.num_classes, config.architecture.num_classes
+    if old == new:
+        return ""
+    return (
+        f"\nthe weights are of num_classes={old}, and {new} are wanted: `segzoo train --model "
+        f"{shlex.quote(str(source))}` begins with all tensors "
+        "that fit and a new head; weights=None builds the network with fresh ones"
+    )
 
 
 def _scaled(config: ModelConfig, folder: Path) -> ModelConfig:
@@ -105,6 +121,7 @@ def is_weights(name: str) -> bool:
     Raises:
         UnknownNameError: nothing has that name.
     """
+    name = located(name)
     if is_location(name):
         return True
     found = zoo.find_model(name)

@@ -192,6 +192,26 @@ def test_weights_of_another_network_are_refused_with_a_list_of_tensors(folder):
         segzoo.create("unet", num_classes=3, in_channels=2, width=2, weights=f"local-dir:{path}")
 
 
+@pytest.mark.parametrize("as_said", [str, Path, lambda path: f"./{path.name}", lambda path: path.name])
+def test_a_path_means_the_weights_there(folder, as_said, monkeypatch):
+    path, model = folder
+    monkeypatch.chdir(path.parent)
+    images = torch.rand(1, 2, 9, 9)
+    assert torch.equal(segzoo.create(as_said(path))(images), model(images))
+    assert segzoo.create(as_said(path), in_channels=5)(torch.rand(1, 5, 9, 9)).shape == (1, 3, 9, 9)
+    assert segzoo.create(as_said(path), num_classes=4, weights=None).head.out_channels == 4
+    with pytest.raises(WeightsError, match=r"of num_classes=3, and 4 are wanted: `segzoo train --model"):
+        segzoo.create(as_said(path), num_classes=4)
+
+
+def test_a_folder_hides_no_name_and_a_path_to_nothing_is_no_name(folder, monkeypatch):
+    path, _ = folder
+    monkeypatch.chdir(path.rename(path.parent / "unet").parent)
+    assert segzoo.create("unet", num_classes=4, width=2).head.out_channels == 4
+    with pytest.raises(WeightsError, match=r"there is no folder or file \.\./nowhere"):
+        segzoo.create("../nowhere", num_classes=2)
+
+
 def test_no_classes_are_refused_beside_weights_too(folder):
     path, _ = folder
     with pytest.raises(OptionError, match="num_classes must be"):

@@ -6,12 +6,13 @@ What is of another program is converted into the cache on the way, and that is s
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
-from segzoo.errors import PluginError, UnknownNameError, UsageError, WeightsError, no_address
+from segzoo.errors import OptionError, PluginError, UnknownNameError, UsageError, WeightsError, no_address
 from segzoo.weights import converted, hub
 from segzoo.weights.parts import CONFIG, is_foreign, refuse_stranger
 
@@ -99,11 +100,32 @@ def is_file(name: str) -> bool:
     return looks and os.path.isfile(name)  # noqa: PTH113 (likewise)
 
 
-def located(model: str) -> str:
-    """Return a model's name, or, where it is a path to weights, that path by its scheme."""
-    as_path = "/" in model or os.sep in model
-    there = as_path and (Path(model) / "config.json").is_file()
-    return f"{LOCAL}{model}" if there or is_file(model) else model
+def located(model: str | os.PathLike[str]) -> str:
+    """Return a model's name, or, where it is a path to weights, that path by its scheme.
+
+    Text is a path where a file or folder of weights is there, unless it is the name of a model and no more,
+    or where it begins as no name does: ``/``, ``./``, ``../``, ``~/``.
+
+    Raises:
+        OptionError: it is neither text nor a path.
+    """
+    if not isinstance(model, str | os.PathLike) or not isinstance(text := os.fspath(model), str):
+        raise OptionError(
+            f"the name of a model is text, such as 'unet', or a path, got {type(model).__name__}"
+        )
+    begins = Path(text).is_absolute() or re.match(r"(~|\.\.?)[/\\]", text)
+    if begins or not isinstance(model, str) or is_file(text):
+        return f"{LOCAL}{text}"
+    there = bool(text) and os.path.isfile(os.path.join(text, CONFIG))  # noqa: PTH113, PTH118 (likewise)
+    return f"{LOCAL}{text}" if there and ("/" in text or os.sep in text or not _is_name(text)) else text
+
+
+def _is_name(text: str) -> bool:
+    try:
+        zoo.find_model(text)
+    except UnknownNameError:
+        return False
+    return True
 
 
 def in_package(spec: WeightsSpec) -> Path:
