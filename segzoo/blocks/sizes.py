@@ -62,7 +62,12 @@ def is_symbolic(*sizes: int) -> bool:
 
 
 def larger(size: int, other: int) -> int:
-    """Return the larger of two sizes, of which `torch.export` or `torch.jit.trace` may have made symbols."""
+    """Return the larger of two sizes, of which `torch.export` or `torch.jit.trace` may have made symbols.
+
+    Args:
+        size: pixels of one.
+        other: pixels of the other.
+    """
     sizes: tuple[Any, ...] = size, other
     if any(isinstance(one, torch.Tensor) for one in sizes):
         return torch.maximum(*map(torch.as_tensor, sizes))  # pyright: ignore[reportReturnType]
