@@ -201,3 +201,16 @@ def test_encoders_of_fixed_windows_take_any_size():
     name = "tu-swin_tiny_patch4_window7_224"
     model = segzoo.create("smp-upernet", num_classes=2, encoder_name=name, decoder_channels=16).eval()
     assert model(torch.rand(1, 3, 50, 75)).shape == (1, 2, 50, 75)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["tu-vit_tiny_r_s16_p8_224", "tu-sam2_hiera_tiny"])
+def test_dpt_on_encoders_of_stride_32_takes_every_multiple_of_it(encoder, tmp_path):
+    torch.manual_seed(0)
+    widths = {"decoder_intermediate_channels": [8, 8, 16, 16], "decoder_fusion_channels": 8}
+    whole = library.DPT(encoder, encoder_weights=None, classes=3, **widths).eval()
+    folder = folder_of(whole, tmp_path / "in", {k: v.contiguous() for k, v in whole.state_dict().items()})
+    model = segzoo.load(segzoo.convert(folder, tmp_path / "out"))
+    images = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(model(images), whole(images), atol=1e-5)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 #: Arguments of the library's classes that are no options of a network: segzoo decides them.
 _DECIDED = ("self", "encoder_weights", "in_channels", "classes", "activation", "aux_params", "kwargs")
 #: How often a decoder halves the encoder's coarsest map.
-_HALVINGS = {"PAN": 3, "DPT": 1}
+_HALVINGS = {"PAN": 3}
+#: The stride to which DPT brings the coarsest map of an encoder that is finer.
+_DPT_STRIDE = 32
 
 
 def library() -> ModuleType:
@@ -228,7 +230,8 @@ class Factory:
         stride = int(network.encoder.output_stride)
         coarsest = stride << _HALVINGS.get(self.class_name, 0)
         if self.class_name == "DPT":
-            stride = coarsest  # what was halved is doubled again, and added to what was not
+            # What was halved is doubled again, and added to what was not.
+            stride = coarsest = stride if stride >= _DPT_STRIDE else 2 * stride
         elif not getattr(network, "requires_divisible_input_shape", True):
             stride = 1
         side = _side_of(options.get("encoder_name", self.arguments["encoder_name"].default))
