@@ -71,7 +71,7 @@ def plan(
     spec = None if isinstance(found, zoo.Pair) else found.spec
     preset = spec if isinstance(spec, ModelSpec) and not spec.factory else None
     known = [*_option_names(pair.encoder.spec), *_option_names(pair.decoder.spec), *_SEGMENTER_OPTIONS]
-    _check_options(options, known, repr(pair.full_name))
+    _check_options(options, known, repr(pair.full_name), model=found.full_name)
     return Architecture(
         name=pair.full_name,
         num_classes=num_classes,
@@ -212,7 +212,8 @@ def _plan_model(
             f"{entry.spec.name!r} takes its options directly, not for its encoder or decoder: "
             f"segzoo.create({entry.spec.name!r}, num_classes={num_classes}, option=...)"
         )
-    _check_options(options, _parameters(resolve(entry.spec.factory)), repr(entry.spec.name))
+    takes = _parameters(resolve(entry.spec.factory))
+    _check_options(options, takes, repr(entry.spec.name), model=entry.full_name)
     return Architecture(
         name=entry.full_name,
         num_classes=num_classes,
@@ -295,12 +296,13 @@ def _check_choices(**choices: object) -> None:
             raise OptionError(f"{part} must be a name or a mapping of options, got {choice!r}")
 
 
-def _check_options(options: Mapping[str, Any], known: list[str], what: str) -> None:
+def _check_options(options: Mapping[str, Any], known: list[str], what: str, *, model: str = "") -> None:
     for name in options:
         if name not in known:
             takes = ", ".join(dict.fromkeys(known)) or "none"
             raise OptionError(
                 f"{what} has no option {shown(name)}{did_you_mean(name[:99], known)} (it takes {takes})"
+                f"{zoo.weights_of(model) if name == 'pretrained' else ''}"
             )
 
 

@@ -8,6 +8,7 @@ that only timm may know.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from segzoo.errors import (
     is_address,
     no_address,
 )
-from segzoo.options import shown
+from segzoo.options import listed, shown
 from segzoo.plugins import SPEC_TYPES, Contribution, PluginRecord, collect, strict
 from segzoo.registry import Entry, Registry, clashes, plural
 
@@ -260,7 +261,8 @@ def find_model(name: str) -> Entry[ModelSpec] | Entry[WeightsSpec] | Pair:
         try:
             return Pair(decoders.entry(decoder), find_encoder(encoder))
         except UnknownNameError as error:
-            raise UnknownNameError(f"{name!r}: {error}") from error
+            also = "" if decoder in decoders else of_hub(name)
+            raise UnknownNameError(f"{name!r}: {error}{also}") from error
     pairs = _hyphen_pairs(name)
     if len(pairs) > 1:
         say = " or ".join(repr(f"{pair.decoder.spec.name}/{pair.encoder.spec.name}") for pair in pairs)
@@ -385,10 +387,35 @@ def needs(name: str) -> str:
     return f"\n{name!r} needs {missing}" if missing else ""
 
 
-def not_installed(plugin: str) -> str:
-    """Return what to say of a plug-in of segzoo's repository that is not installed; "" where it is."""
-    if not plugin or any(record.distribution == plugin for record in _zoo().plugins):
+def of_hub(name: str) -> str:
+    """Return a line that says how the repository of the Hub is named that a name may mean; "" for others."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?", name):
         return ""
+    repo = name.partition("@")[0].lower()
+    names = [one for one, entry in registry("weights").items() if _repository(entry.spec) == repo]
+    here = f", or by {' or '.join(map(repr, names))}, its name here" if names else ""
+    return f"\nfor a repository of the Hugging Face Hub say hf-hub:{name}{here}"
+
+
+def _repository(spec: WeightsSpec) -> str:
+    return spec.hub.partition("@")[0].lower()
+
+
+def weights_of(model: str) -> str:
+    """Return a line with the registered weights of a network, by its full name; "" where there are none."""
+    meant = registry("models").meant
+    every = registry("weights").items()
+    names = [name for name, entry in every if meant(entry.spec.model, entry.owner) == model]
+    return f"\nweights of it, each of which is created by its own name: {listed(names)}" if names else ""
+
+
+def not_installed(plugin: str) -> str:
+    """Return what to say of a plug-in of segzoo's repository that did not load; "" where it did."""
+    records = [record for record in _zoo().plugins if record.distribution == plugin]
+    if not plugin or any(record.status == "ok" for record in records):
+        return ""
+    if records:
+        return f"the plug-in {plugin}, which did not load ({records[0].status}: {records[0].error})"
     return f"the plug-in {plugin}, which is not installed: {elsewhere.install(plugin)}"
 
 

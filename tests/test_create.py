@@ -212,6 +212,25 @@ def test_a_folder_hides_no_name_and_a_path_to_nothing_is_no_name(folder, monkeyp
         segzoo.create("../nowhere", num_classes=2)
 
 
+def test_a_repository_without_its_scheme_is_told_how_it_is_named():
+    hub = "nvidia/segformer-b0-finetuned-ade-512-512"
+    for ask in (segzoo.create, segzoo.load):
+        with pytest.raises(UnknownNameError, match=f"say hf-hub:{hub}, or by 'segformer-b0-ade20k'"):
+            ask(hub)
+    with pytest.raises(UnknownNameError, match=r"say hf-hub:acme/roads$"):
+        segzoo.create("acme/roads")
+    with pytest.raises(UnknownNameError) as error:
+        segzoo.create("unet/nothing")
+    assert "hf-hub" not in str(error.value)
+
+
+def test_who_wants_a_network_pretrained_learns_which_weights_are_of_it():
+    with pytest.raises(OptionError, match=r"own name: segformer-b0-ade20k, segformer-b0-cityscapes$"):
+        segzoo.create("segformer-b0", num_classes=2, pretrained=True)
+    with pytest.raises(OptionError, match="own name: unet-carvana"):
+        segzoo.create("unet", num_classes=2, pretrained=True)
+
+
 def test_no_classes_are_refused_beside_weights_too(folder):
     path, _ = folder
     with pytest.raises(OptionError, match="num_classes must be"):

@@ -21,7 +21,7 @@ import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError, UnknownNameError, WeightsError
 from segzoo.specs import WeightsSpec
-from segzoo.weights import cache, inventory
+from segzoo.weights import cache, inventory, parts
 from segzoo.weights.checkpoints import read_checkpoint
 from segzoo.weights.folder import read_config
 from segzoo.weights.sources import folder_of
@@ -271,8 +271,10 @@ def test_offline_a_repository_that_is_not_cached_says_what_to_fetch(hub, tmp_pat
     folder = foreign(tmp_path / "streets")
     publish(hub, folder)
     monkeypatch.setenv("SEGZOO_OFFLINE", "1")
-    with pytest.raises(FailureError, match="is not in the cache, and the network is switched off"):
+    with pytest.raises(FailureError, match="is not in the cache, and the network is switched off") as error:
         segzoo.load(f"hf-hub:{REPO}")
+    for name in (*parts.BESIDE, *parts.TENSORS, parts.CONFIG, parts.INDEX):
+        assert name in str(error.value)
 
 
 def test_a_file_of_a_repository_that_changes_on_disk_is_found(hub, tmp_path):

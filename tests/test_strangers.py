@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 import segzoo
+from segzoo import zoo
 from segzoo.errors import WeightsError
 from segzoo.testing import isolated_zoo
 from segzoo.weights.conversion import convert
-from segzoo.weights.strangers import STRANGERS
+from segzoo.weights.strangers import STRANGERS, find
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -223,3 +224,16 @@ def test_what_takes_a_plugin_names_it(plugin, tmp_path):
     told = f"to read it takes the plug-in {plugin}, which is not installed: `pip install {plugin}`"
     with isolated_zoo(), pytest.raises(WeightsError, match=told):
         convert(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_what_takes_a_plugin_that_is_switched_off_names_it(plugin, tmp_path, monkeypatch):
+    extras, names = PLUGINS[plugin]
+    with monkeypatch.context() as patch:
+        patch.setenv("SEGZOO_PLUGINS", "segzoo-medical")
+        zoo.refresh()
+        found = find(tensors=states(*names), beside=extras)
+        told = f"the plug-in {plugin}, which did not load (blocked: not named by SEGZOO_PLUGINS)"
+        assert found is not None
+        assert found.sentence().endswith(told)
+    zoo.refresh()

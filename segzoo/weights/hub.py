@@ -432,9 +432,10 @@ def _by_hand(place: Place, what: str, error: BaseException) -> str:
     why = f"the network is switched off by {switch}" if switch else "the Hub cannot be reached, or went away"
     reason = "" if switch else f"\n{_line(error)}"
     return (
-        f"{what} of {place} is not in the cache, and {why}: on another machine, fetch {CONFIG} and {TENSORS}"
-        f" from\n  {_page(place)}/tree/{place.revision}\ninto one folder, bring it here, and say"
-        f" local-dir:FOLDER{reason}"
+        f"{what} of {place} is not in the cache, and {why}: on another machine, fetch from\n"
+        f"  {_page(place)}/tree/{place.revision}\n{CONFIG}; {' or '.join(parts.BESIDE)}, where there is one;"
+        f" {' or '.join(parts.TENSORS)}, or the {parts.INDEX} of either with all files that it names. Put"
+        f" them into one folder, bring it here, and say local-dir:FOLDER{reason}"
     )
 
 

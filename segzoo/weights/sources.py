@@ -57,6 +57,7 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         return _existing(Path(text))
     raise UnknownNameError(
         registered.unknown(text, also=f", and there is no folder of that name, nor a file{_instead(text)}")
+        + zoo.of_hub(text)
     )
 
 
