@@ -35,6 +35,7 @@ def test_the_logits_are_the_library_s(tmp_path):
             r"has \[4.0, 2.0, 1.0, 0.5\] alone",
         ),
         ({"image_size": "large"}, "image_size must be a number"),
+        ({"architectures": ["DPTForDepthEstimation"]}, "names DPTForDepthEstimation .* for DPTForSemantic"),
         ({"id2label": {"0": "sky"}}, "names 1 classes .* its head has 6"),
     ],
     ids=str,

@@ -89,6 +89,8 @@ def test_classes_preprocessing_and_licence_are_taken_from_beside_the_tensors():
         ({"num_attention_heads": None}, r"pass heads=\[1, 2, 5, 8\]"),
         ({"num_attention_heads": [1, 2]}, "how many attention heads its 4 stages have"),
         ({"num_attention_heads": "abc"}, "attention heads"),
+        ({"architectures": ["NoSuchModel"]}, "names NoSuchModel .* for SegformerForSemanticSegmentation"),
+        ({"architectures": ["SegformerForImageClassification"]}, "names SegformerForImageClassification"),
     ],
     ids=str,
 )
@@ -147,9 +149,12 @@ def test_the_classifier_of_images_becomes_an_encoder(tmp_path):
     assert told["encoder"] == "segzoo:mit"
     whole = segformer.segmentation(checkpoint()).transfer.tensors
     encoder = {name.removeprefix("encoder."): t for name, t in whole.items() if name.startswith("encoder.")}
-    made = segformer.classification(replace(checkpoint(), tensors=tensors)).transfer.tensors
+    classifier = checkpoint(architectures=["SegformerForImageClassification"])
+    made = segformer.classification(replace(classifier, tensors=tensors)).transfer.tensors
     assert made.keys() == encoder.keys()
     assert all(made[name].equal(encoder[name]) for name in made)
+    with pytest.raises(WeightsError, match=r"names NoSuchModel .* for SegformerForImageClassification"):
+        segformer.classification(replace(checkpoint(architectures=["NoSuchModel"]), tensors=tensors))
 
 
 @pytest.mark.slow

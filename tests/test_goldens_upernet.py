@@ -37,6 +37,13 @@ def test_only_what_no_logit_needs_is_left_out():
         assert all(one.startswith(("auxiliary_head.", "backbone.swin.layernorm.")) for one in left_out)
 
 
+def test_a_folder_that_names_another_class_is_refused():
+    one = checkpoint("transformers_upernet_swin")
+    one.extras["config"]["architectures"] = ["UperNetForNothing"]
+    with pytest.raises(WeightsError, match=r"names UperNetForNothing .* for UperNetForSemantic"):
+        upernet.upernet(one)
+
+
 @pytest.mark.parametrize(
     ("name", "backbone", "told"),
     [

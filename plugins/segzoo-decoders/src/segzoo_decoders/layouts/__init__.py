@@ -25,3 +25,23 @@ def config_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
             "convert the folder that save_pretrained wrote"
         )
     return config
+
+
+def check_class(checkpoint: Checkpoint, wanted: str) -> None:
+    """Refuse a folder whose config.json names (``architectures``) other classes than a layout is for.
+
+    Args:
+        checkpoint: with its config or without; one that names no class is taken.
+        wanted: the class of transformers.
+
+    Raises:
+        WeightsError: it names others.
+    """
+    config = checkpoint.extras.get("config")
+    named = config.get("architectures") if isinstance(config, dict) else None
+    names = named if isinstance(named, list) else [named] if named else []
+    if names and wanted not in names:
+        raise WeightsError(
+            f"{checkpoint.file}: its config.json names {', '.join(map(str, names))} (architectures); this "
+            f"layout is for {wanted} alone"
+        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import WeightsError
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo.weights.layouts.processors import labels, processor
-from segzoo_decoders.layouts import config_of
+from segzoo_decoders.layouts import check_class, config_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ def segmentation(checkpoint: Checkpoint) -> Conversion:
     Args:
         checkpoint: the folder.
     """
+    check_class(checkpoint, "DPTForSemanticSegmentation")
     moves = Transfer(checkpoint)
     config = config_of(checkpoint)
     for key, values in _KNOWN.items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import WeightsError
 from segzoo.weights.layouts import Architecture, Conversion, Transfer, plan
 from segzoo.weights.layouts.processors import labels, processor
+from segzoo_decoders.layouts import check_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,7 @@ def segmentation(checkpoint: Checkpoint, *, heads: Sequence[int] | None = None) 
         checkpoint: the folder, or a file of its state dict.
         heads: attention heads of each stage, where no config says it and widths are not those of B0 to B5.
     """
+    check_class(checkpoint, "SegformerForSemanticSegmentation")
     source = _Source(checkpoint, heads)
     moves, config = source.moves, source.config
     source.move_encoder("encoder.")
@@ -112,6 +114,7 @@ def classification(checkpoint: Checkpoint, *, heads: Sequence[int] | None = None
         checkpoint: the folder, or a file of its state dict.
         heads: as of `segmentation`.
     """
+    check_class(checkpoint, "SegformerForImageClassification")
     source = _Source(checkpoint, heads)
     source.move_encoder("")
     source.moves.leave_out("classifier.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import UnknownNameError, WeightsError
 from segzoo.weights.layouts import Conversion, Transfer, plan
 from segzoo.weights.layouts.processors import labels, processor
-from segzoo_decoders.layouts import config_of
+from segzoo_decoders.layouts import check_class, config_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,7 @@ def upernet(checkpoint: Checkpoint) -> Conversion:
     Args:
         checkpoint: the folder.
     """
+    check_class(checkpoint, "UperNetForSemanticSegmentation")
     moves = Transfer(checkpoint)
     config = config_of(checkpoint)
     backbone = config.get("backbone_config")
