@@ -9,6 +9,7 @@ import segzoo
 from segzoo.errors import OptionError
 from segzoo.testing import check_model
 from segzoo.testing.models import check_round_trips
+from segzoo.training.optim.freezing import Freezing, encoder_of
 from segzoo_transformers.configs import cleaned, described
 
 SWIN = {
@@ -243,3 +244,19 @@ def test_windows_of_a_network_of_one_size_are_averaged_where_they_overlap():
     assert torch.allclose(logits[..., 32:], right[..., 16:], atol=1e-6)
     middle = (left[..., 16:] + right[..., :16]) / 2
     assert torch.allclose(logits[..., 16:32], middle, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mask2former", "maskformer", "oneformer"])
+def test_what_trainings_freeze_of_a_network_of_queries_is_its_encoder(name):
+    model = segzoo.create("transformers", num_classes=3, config=CONFIGS[name])
+    assert encoder_of(model) is model.network.model.pixel_level_module.encoder
+    Freezing(model, 1).begin(1)
+    names = {key for key, one in model.named_parameters() if not one.requires_grad}
+    assert names
+    assert all(key.startswith("network.model.pixel_level_module.encoder.") for key in names)
+
+
+def test_eomt_has_no_part_that_trainings_could_freeze():
+    model = segzoo.create("transformers", num_classes=3, config=CONFIGS["eomt"])
+    with pytest.raises(OptionError, match="freeze=1"):
+        Freezing(model, 1)

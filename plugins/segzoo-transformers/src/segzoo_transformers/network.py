@@ -69,6 +69,18 @@ class TransformersNetwork(Adapted):
         super().__init__(network, num_classes=num_classes, multiple=multiple, coarsest=coarsest)
         self._square, self._window = square, window
 
+    @property
+    def backbone(self) -> nn.Module | None:
+        """The part from images to features, which trainings freeze or give a rate of its own.
+
+        Of Mask2Former, MaskFormer and OneFormer it is the encoder below the pixel decoder, without the
+        queries' decoder. ``None`` of EoMT, whose queries go through the layers of its encoder.
+        """
+        try:
+            return self.network.get_submodule("model.pixel_level_module.encoder")
+        except AttributeError:
+            return super().backbone
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: without hooks of the library, which installs them again where they lack."""
         for module in self.network.modules():
