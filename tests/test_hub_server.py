@@ -328,6 +328,15 @@ def test_a_damaged_record_is_an_error_and_not_a_new_pin(server: Hub, folder: Pat
         hub.folder(f"hf-hub:{REPO}")
 
 
+def test_a_record_of_another_repository_is_refused(server: Hub, folder: Path) -> None:
+    _publish(server, folder)
+    hub.folder(f"hf-hub:{REPO}")
+    record = cache.home() / "hub" / "tiny--unet.json"
+    record.write_text(record.read_text().replace(REPO, "other/unet"))
+    with pytest.raises(WeightsError, match=r"record of 'other/unet', not of 'tiny/unet': delete it"):
+        hub.folder(f"hf-hub:{REPO}")
+
+
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "SEGZOO_OFFLINE"])
 def test_offline_loads_what_is_cached_and_else_says_what_to_fetch_by_hand(
     server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str

@@ -233,6 +233,7 @@ class _Known:
 
     def __init__(self, repo: str) -> None:
         self.path = cache.home() / "hub" / f"{repo.replace('/', '--')}.json"
+        self.repo = repo
         #: Commits that branches and tags meant when they were last loaded, and when they were first.
         self.revisions: dict[str, str] = {}
         self.first: dict[str, str] = {}
@@ -291,6 +292,7 @@ class _Known:
         if data is None:
             return
         try:
+            of = str(data.get("repo", self.repo))
             self.revisions, self.first = (
                 {str(name): str(commit) for name, commit in data.get(key, data["revisions"]).items()}
                 for key in ("revisions", "first")
@@ -300,6 +302,12 @@ class _Known:
             raise WeightsError(
                 f"{self.path} is not what segzoo writes: delete it, and the repository is pinned anew"
             ) from error
+        # a--b/c and a/b--c have one file; names that differ in case alone may, and are one repository.
+        if of.casefold() != self.repo.casefold():
+            raise WeightsError(
+                f"{self.path} is the record of {of!r}, not of {self.repo!r}: delete it, and the "
+                "repository is pinned anew"
+            )
 
 
 def _check_blob(file: Path, what: str) -> None:
