@@ -21,7 +21,7 @@ import segzoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, OptionError, UnknownNameError, WeightsError
 from segzoo.specs import WeightsSpec
-from segzoo.weights import cache, inventory, parts
+from segzoo.weights import cache, conversion, converted, inventory, parts
 from segzoo.weights.checkpoints import read_checkpoint
 from segzoo.weights.folder import read_config
 from segzoo.weights.sources import folder_of
@@ -166,6 +166,19 @@ def test_a_copy_of_a_file_is_not_converted_again_and_another_file_is(file, tmp_p
     torch.save({name: 2 * one for name, one in TENSORS.items()}, file)
     assert not same(segzoo.load(file))
     assert len(inventory.items()) == 3
+
+
+def test_a_file_that_is_written_to_while_it_is_converted_is_not_kept(file, monkeypatch):
+    def convert_and_write(path, *args, **kwargs):
+        torch.save({name: 2 * one for name, one in TENSORS.items()}, file)
+        return conversion.convert(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(converted, "_convert_alone", lambda path, part, **_: convert_and_write(path, part))
+        with pytest.raises(WeightsError, match=r"cars\.pth was written to while it was converted: try again"):
+            segzoo.load(file)
+    assert not inventory.items()
+    assert not same(segzoo.load(file))
 
 
 def test_another_version_of_a_library_converts_again(file, monkeypatch):

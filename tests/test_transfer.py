@@ -211,7 +211,7 @@ def test_batches_that_norms_have_counted_go_along(tmp_path):
     assert {int(value) for value in counted} == {1}
 
 
-def test_a_file_of_another_program_is_converted_where_its_layout_is_known(tmp_path):
+def test_a_file_of_another_program_is_converted_once_where_its_layout_is_known(tmp_path, home, caplog):
     theirs = containers.small(Golden("milesial_transpose"))
     torch.save(theirs, tmp_path / "unet.pth")
     width = len(theirs["inc.double_conv.0.weight"])
@@ -220,6 +220,8 @@ def test_a_file_of_another_program_is_converted_where_its_layout_is_known(tmp_pa
     assert {name for name, *_ in report.shape} == {"head.weight", "head.bias"}
     assert not report.missing
     torch.testing.assert_close(model.encoder.stages[0].first.conv.weight, theirs["inc.double_conv.0.weight"])
+    assert transfer(model, str(tmp_path / "unet.pth")) == report
+    assert sum("converted by layout" in line for line in caplog.messages) == 1
 
 
 def test_a_last_layer_that_told_other_classes_apart_is_taken_and_that_is_said(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,9 @@ import torch
 
 from segzoo.errors import WeightsError
 from segzoo.specs import numbered_labels
+from segzoo.weights import converted
 from segzoo.weights.checkpoints import read_checkpoint
-from segzoo.weights.conversion import convert, recognise
+from segzoo.weights.conversion import recognise
 from segzoo.weights.encoders import is_encoder, learnt_scale, read_encoder_config
 from segzoo.weights.folder import TENSORS, read_config, read_tensors
 from segzoo.weights.sources import locate
@@ -139,9 +139,8 @@ def _opened(source: str) -> _Opened:
     checkpoint = read_checkpoint(path)
     if not recognise(checkpoint):
         return checkpoint.tensors, None, None, None
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # A training begins with the tensors, and decides classes by a rule of its own.
-        return _of_folder(convert(path, Path(folder) / "converted", multilabel="argmax"))
+    # A training begins with the tensors, and decides classes by a rule of its own.
+    return _of_folder(converted.opened(path, multilabel="argmax"))
 
 
 def _of_folder(folder: Path) -> _Opened:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from segzoo import __version__, json_text, zoo
 from segzoo.errors import OptionError, WeightsError
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.specs import WeightsSpec
+
+#: What becomes of the classes of a program that gives each a sigmoid.
+Multilabel = Literal["overlapping", "argmax"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +58,14 @@ def converted(spec: WeightsSpec) -> Path:
     return _made(folder, lambda part: _convert(spec, file, part), name=spec.name, source=spec.url)
 
 
-def opened(path: Path, *, name: str = "", source: str = "", spec: WeightsSpec | None = None) -> Path:
+def opened(
+    path: Path,
+    *,
+    name: str = "",
+    source: str = "",
+    spec: WeightsSpec | None = None,
+    multilabel: Multilabel | None = None,
+) -> Path:
     """Return the segzoo folder of another program's checkpoint at hand; converted if this is the first time.
 
     Args:
@@ -63,28 +73,33 @@ def opened(path: Path, *, name: str = "", source: str = "", spec: WeightsSpec | 
         name: what the person called it, for messages; the path where it is empty.
         source: where it comes from, to be recorded: of a repository, with the commit.
         spec: what a catalogue says of it, where it has a name there.
+        multilabel: as of `segzoo.weights.convert`, of a checkpoint that no catalogue names.
 
     Raises:
-        WeightsError: it is damaged, would run code, or is of no layout that is known.
+        WeightsError: it is damaged, would run code, is of no layout that is known, or was written to
+            meanwhile.
         OptionError: the file does not say all that its layout needs; the text says what to do.
     """
     name = name or str(path)
-    try:
-        found = {
-            "" if file == path else file.name: cache.sha256_of(file) for file in map(regular, files_of(path))
-        }
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    found = _hashes(path)
     versions = sorted({_version_of(entry.owner) for _, entry in zoo.registry("layouts").items()})
-    key = _key({"files": found, "segzoo": __version__, "layouts": versions, **_said(spec)})
+    decided = {"multilabel": multilabel} if multilabel else {}
+    key = _key({"files": found, "segzoo": __version__, "layouts": versions, **_said(spec), **decided})
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.partition("@")[0] or path.name).strip("-.")[-60:]
     folder = cache.home() / "folders" / f"{stem}-{key}"
     new = not folder.is_dir()
-    make = (
-        partial(_convert_alone, path, source=source)
+    convert = (
+        partial(_convert_alone, path, source=source, multilabel=multilabel)
         if spec is None
         else partial(_convert, spec, path, source=source)
     )
+
+    def make(part: Path) -> None:
+        convert(part)
+        # The folder is named after these: what was read must not be another file.
+        if _hashes(path) != found:
+            raise WeightsError(f"{name} was written to while it was converted: try again when it is whole")
+
     made = _made(folder, make, name=name, source=source)
     if new:
         origin = _origin_of(made)
@@ -94,17 +109,27 @@ def opened(path: Path, *, name: str = "", source: str = "", spec: WeightsSpec | 
     return made
 
 
+def _hashes(path: Path) -> dict[str, str]:
+    """Return the hashes of a checkpoint's files by their names in its folder; a lone file has none."""
+    try:
+        return {
+            "" if file == path else file.name: cache.sha256_of(file) for file in map(regular, files_of(path))
+        }
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def _origin_of(folder: Path) -> dict[str, Any]:
     """Return what a converted folder, of a model or of an encoder, records of where it comes from."""
     return json_text.read(folder / "config.json").get("provenance", {})
 
 
-def _convert_alone(path: Path, part: Path, *, source: str) -> None:
+def _convert_alone(path: Path, part: Path, *, source: str, multilabel: Multilabel | None) -> None:
     from segzoo.weights.conversion import convert
     from segzoo.weights.layouts import UnsaidError
 
     try:
-        convert(path, part, provenance={"source": source} if source else None)
+        convert(path, part, provenance={"source": source} if source else None, multilabel=multilabel)
     except (OptionError, UnsaidError) as error:
         how = command_line("segzoo", "convert", path, "--out", "FOLDER", "--option", "KEY=VALUE")
         raise type(error)(f"{error}\nOnly you can say it: `{how}`, and FOLDER is the model") from error
