@@ -206,7 +206,7 @@ def test_tensors_of_another_type_are_listed(tmp_path):
 
 def test_a_checkpoint_of_a_training_that_diverged_is_refused_by_the_tensor(tmp_path):
     torch.save(milesial(**{"outc.conv.bias": torch.tensor([0.0, float("nan")])}), tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"a\.pth does not fit .*1 tensors:\n  head\.bias holds NaN"):
+    with pytest.raises(WeightsError, match=r"a\.pth does not fit .*1 tensor:\n  head\.bias holds NaN"):
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -263,7 +263,7 @@ def test_what_came_in_place_of_the_tensors_is_called_what_it_is(folder, head, to
 def test_tensors_of_which_no_mask_could_be_made_are_named(folder, change, told):
     tensors = load_file(folder / TENSORS)
     save_file({**tensors, "head.weight": change(tensors["head.weight"])}, folder / TENSORS)
-    with pytest.raises(WeightsError, match=f"{TENSORS} .*1 tensors:\n  head.weight {told}"):
+    with pytest.raises(WeightsError, match=f"{TENSORS} .*1 tensor:\n  head.weight {told}"):
         segzoo.load(folder)
 
 

@@ -173,3 +173,15 @@ def test_a_state_dict_saved_from_the_library_has_the_library_s_logits(size, tmp_
     with torch.no_grad():
         wanted = torch.nn.functional.interpolate(theirs(images).logits, size, mode="bilinear")
         assert (ours(images) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_what_is_amiss_for_two_layouts_is_told_once(tmp_path):
+    golden = LibraryGolden(TINY)
+    few = golden.write(tmp_path, id2label={"0": "road", "1": "sky"})
+    with pytest.raises(WeightsError, match=r"^config\.json names 2 classes .*each channel of the head$"):
+        convert(few, tmp_path / "out")
+    folder, tensors = golden.write(tmp_path), golden.tensors
+    del tensors["segformer.encoder.block.0.0.attention.output.dense.bias"]
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"segformer' in 1 tensor:\n  missing: \S*dense\.bias$"):
+        convert(folder, tmp_path / "out")

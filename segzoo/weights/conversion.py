@@ -18,6 +18,7 @@ from segzoo import zoo
 from segzoo.config import ModelConfig, to_json
 from segzoo.errors import OptionError, SegzooError, WeightsError, did_you_mean
 from segzoo.files import refuse_taken
+from segzoo.options import many
 from segzoo.plugins import resolve
 from segzoo.specs import Labels, numbered_labels
 from segzoo.weights import hub, strangers
@@ -133,14 +134,25 @@ def _recognised(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Ent
     told = _named(checkpoint, certain=True)
     # The last candidates know more networks, and ask for less.
     unsaid = [error for error in errors if isinstance(error, UnsaidError)]
-    if unsaid or told or len(errors) == 1:
-        raise unsaid[-1] if unsaid else WeightsError(told) if told else errors[0]
+    if unsaid or told:
+        raise unsaid[-1] if unsaid else WeightsError(told)
+    lines = list(dict.fromkeys(map(str, errors)))
+    # As many tensors that do not fit are the same ones, whatever each network calls them.
+    misfits = {error.count if isinstance(error, MisfitError) else 0 for error in errors}
+    own = [entry for entry in candidates if not entry.spec.fallback]
+    if len(lines) == 1 or (len(own) == 1 and len(misfits) == 1 and 0 not in misfits):
+        raise errors[0]
     names = " or ".join(repr(entry.full_name) for entry in candidates)
-    lines = "\n".join(str(error) for error in errors)
     raise WeightsError(
         f"{checkpoint.file} has the names of {len(errors)} layouts and fits none: to see what is amiss with "
-        f"one alone, say layout={names}\n{lines}"
+        f"one alone, say layout={names} (`segzoo convert --from`)\n" + "\n".join(lines)
     )
+
+
+class MisfitError(WeightsError):
+    """Tensors are not those of a layout's network: how many."""
+
+    count = 0
 
 
 def _named(checkpoint: Checkpoint, *, certain: bool = False) -> str:
@@ -200,10 +212,13 @@ def _converted(entry: Entry[LayoutSpec], checkpoint: Checkpoint, options: Mappin
     troubles = (*conversion.transfer.troubles(_network(conversion)), no_numbers(conversion.transfer.tensors))
     if any(troubles):
         lines = [line for group in troubles for line in _cut(group)]
-        raise WeightsError(
+        count = sum(map(len, troubles))
+        misfit = MisfitError(
             f"{checkpoint.file} does not fit layout {entry.full_name!r} in "
-            f"{sum(map(len, troubles))} tensors:\n  " + "\n  ".join(lines)
+            f"{many(count, 'tensor')}:\n  " + "\n  ".join(lines)
         )
+        misfit.count = count
+        raise misfit
     return conversion
 
 

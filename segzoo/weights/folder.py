@@ -27,7 +27,7 @@ from segzoo.errors import (
     WeightsError,
 )
 from segzoo.files import give_name, part_folder, refuse_taken, regular
-from segzoo.options import shown
+from segzoo.options import many, shown
 from segzoo.printing import as_json
 from segzoo.weights.checkpoints import otherwise
 from segzoo.weights.stem import adapted_stem
@@ -273,7 +273,9 @@ def check_fit(model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: 
     if troubles:
         shown = "\n  ".join(troubles[:20])
         more = f"\n  and {len(troubles) - 20} more" if len(troubles) > 20 else ""
-        raise WeightsError(f"{what} does not fit the network in {len(troubles)} tensors:\n  {shown}{more}")
+        raise WeightsError(
+            f"{what} does not fit the network in {many(len(troubles), 'tensor')}:\n  {shown}{more}"
+        )
 
 
 def no_numbers(tensors: Mapping[str, Tensor]) -> list[str]:

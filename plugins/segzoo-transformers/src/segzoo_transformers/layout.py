@@ -117,9 +117,9 @@ def _load(
     if wrong:
         lines = [f"{name} is {tuple(have)}, the network's is {tuple(want)}" for name, have, want in wrong]
         more = [f"and {len(lines) - 8} more"] if len(lines) > 8 else []
+        count = f"{len(lines)} {'tensor' if len(lines) == 1 else 'tensors'}"
         raise WeightsError(
-            f"{checkpoint.file} contradicts its config in {len(lines)} tensors:\n  "
-            + "\n  ".join([*lines[:8], *more])
+            f"{checkpoint.file} contradicts its config in {count}:\n  " + "\n  ".join([*lines[:8], *more])
         )
     ignored = [
         *(getattr(network, "_keys_to_ignore_on_load_unexpected", None) or ()),
