@@ -55,7 +55,7 @@ __all__ = [
 
 _EPS = 1e-5
 #: Where trainings with segmentation_models.pytorch say which of its losses they took.
-_MODES = ("mode", "loss_mode", "task", "problem_type")
+MODES = ("mode", "loss_mode", "task", "problem_type")
 #: Activations, and modes of losses, that give each pixel one class.
 _ONE_CLASS = ("softmax", "logsoftmax", "argmax", "multiclass")
 _NAMES = {"weight": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -466,7 +466,7 @@ def rule_of(checkpoint: Checkpoint, activation: object) -> Literal["softmax", "s
     said = [activation]
     for key, value in checkpoint.extras.items():
         settings = value if isinstance(value, dict) else {key: value}
-        said += [settings[name] for name in _MODES if name in settings]
+        said += [settings[name] for name in MODES if name in settings]
     words = [re.sub(r"[^a-z]", "", one.lower()) for one in said if isinstance(one, str)]
     if any(word.startswith(("sigmoid", "multilabel")) for word in words):
         return "sigmoids"

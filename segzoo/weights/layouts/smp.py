@@ -14,7 +14,15 @@ import timm
 
 from segzoo.errors import WeightsError
 from segzoo.specs import IMAGENET, Preprocessing
-from segzoo.weights.layouts import Conversion, Transfer, UnsaidError, plan, rule_of, wrapper_preprocessing
+from segzoo.weights.layouts import (
+    MODES,
+    Conversion,
+    Transfer,
+    UnsaidError,
+    plan,
+    rule_of,
+    wrapper_preprocessing,
+)
 from segzoo.weights.layouts.transforms import transforms
 
 if TYPE_CHECKING:
@@ -40,6 +48,7 @@ _ARGUMENTS = {
     *_KNOWN,
     *("encoder_name", "encoder_depth", "encoder_weights", "decoder_channels", "add_center_block"),
     *("in_channels", "classes", "activation", "_commit_hash"),
+    *MODES,
 }
 
 
