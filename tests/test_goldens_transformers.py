@@ -60,7 +60,10 @@ def test_a_folder_gives_the_logits_of_transformers(name, record_property):
 @pytest.mark.parametrize(
     ("name", "damage", "told"),
     [
-        ("transformers_eomt", {"patch_size": 0}, "transformers cannot load it: ZeroDivisionError"),
+        ("transformers_eomt", {"num_attention_heads": 0}, "transformers cannot load it: ZeroDivisionError"),
+        ("transformers_eomt", {"patch_size": 0}, "patch_size must be at least 1, got 0"),
+        ("transformers_eomt", {"image_size": -4}, "image_size must be at least 1, got -4"),
+        ("transformers_eomt", {"mlp_ratio": 10**9}, "whose network has .* parameters: the file holds"),
         ("transformers_eomt", {"architectures": 2.5}, r"cannot be read by layout .* \(TypeError"),
         ("transformers_eomt", {"num_hidden_layers": 10**6}, "must be at most 1000"),
         ("transformers_upernet_swin", {"backbone_config": {"model_type": [0]}}, "TypeError"),
@@ -122,6 +125,8 @@ def layout(checkpoint):
         ({"id2label": {"a": "b"}}, "has the key 'a'; its keys are numbers"),
         ({"hidden_sizes": [8, 16, 24, 40]}, "contradicts its config in .* tensors:"),
         ({"num_channels": "three"}, "num_channels 'three'"),
+        ({"hidden_sizes": [8, 16, 24, -4]}, r"hidden_sizes must be at least 1, got \[8, 16, 24, -4\]"),
+        ({"decoder_hidden_size": 10**6}, "whose network has .* parameters: the file holds"),
     ],
 )
 def test_a_config_that_is_not_of_its_tensors_is_refused(config, told):

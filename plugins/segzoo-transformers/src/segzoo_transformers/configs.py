@@ -30,6 +30,8 @@ _TRAINING = {"use_auxiliary_head": False, "is_training": False}
 _TIMM_NAME = re.compile(r"[\w.-]+")
 #: Settings that count layers, and the most that are made: a config of a few bytes could ask for hours.
 _LAYERS, _MOST_LAYERS = re.compile(r"(layers|depths?|blocks)$"), 1000
+#: Settings that count pixels or channels.
+_SIDES = re.compile(r"^(image_size|patch_size|hidden_sizes?|intermediate_size)$")
 _OLD_BACKBONES = ("backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
 
 
@@ -142,6 +144,8 @@ def _made(settings: Mapping[str, Any], in_channels: int) -> PretrainedConfig:
         counts = value if isinstance(value, list | tuple) else [value]
         if _LAYERS.search(key) and any(isinstance(one, int) and one > _MOST_LAYERS for one in counts):
             raise OptionError(f"config: {key} must be at most {_MOST_LAYERS}, got {value!r:.80}")
+        if _SIDES.search(key) and any(isinstance(one, int) and one < 1 for one in counts):
+            raise OptionError(f"config: {key} must be at least 1, got {value!r:.80}")
     for key in ("backbone", "architecture"):
         name = values.get(key)
         if name is not None and not (isinstance(name, str) and _TIMM_NAME.fullmatch(name)):

@@ -25,7 +25,8 @@ from segzoo_transformers.configs import cleaned, described, network_class, refus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig
 
     from segzoo.weights.layouts import Checkpoint
 
@@ -39,6 +40,9 @@ _LEFT_OUT = re.compile(
 _MADE = re.compile(
     r"(^|\.)(attn_mask_probs|empty_weight|num_batches_tracked|relative_position_index|position_ids)$"
 )
+#: A network may have so many times what its file holds, and so many parameters more, until it is looked at
+#: tensor by tensor, which tells better what differs.
+_TIMES, _SPARE = 2, 50_000_000
 
 
 def transformers_layout(checkpoint: Checkpoint, *, config: Mapping[str, Any] | None = None) -> Conversion:
@@ -175,6 +179,7 @@ def _loaded(
         raise WeightsError(f"{file}: {error}") from error
     try:
         with _quiet():
+            _check_amount(made, tensors, file)
             return network_class(made.model_type).from_pretrained(
                 None,
                 config=made,
@@ -183,9 +188,23 @@ def _loaded(
                 ignore_mismatched_sizes=True,
                 dtype=torch.float32,
             )
+    except WeightsError:
+        raise
     except Exception as error:  # whatever the library makes of a config
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"{file}: transformers cannot load it: {told}") from error
+
+
+def _check_amount(made: PretrainedConfig, tensors: Mapping[str, Tensor], file: str) -> None:
+    """Refuse a config of a network that is far larger than the file's, before it takes memory."""
+    with torch.device("meta"):
+        network: nn.Module = network_class(made.model_type)(made)
+    asked = sum(one.numel() for one in network.parameters())
+    there = sum(one.numel() for one in tensors.values())
+    if asked > _TIMES * there + _SPARE:
+        raise WeightsError(
+            f"{file} contradicts its config, whose network has {asked:,} parameters: the file holds {there:,}"
+        )
 
 
 @contextmanager
