@@ -157,11 +157,11 @@ def test_a_folder_of_segmentation_models_pytorch_computes_its_logits(name, tmp_p
 
 @slow
 def test_a_bare_file_of_segmentation_models_pytorch_needs_to_be_told_its_encoder(tmp_path):
-    golden = Golden("smp_resnet18")
-    containers.plain(golden.tensors, tmp_path / "unet.pth")
+    golden, file = Golden("smp_resnet18"), tmp_path / "unet.pth"
+    containers.plain(golden.tensors, file)
     with pytest.raises(segzoo.errors.WeightsError, match="which encoder"):
-        segzoo.convert(tmp_path / "unet.pth", tmp_path / "out")
-    model = segzoo.load(segzoo.convert(tmp_path / "unet.pth", tmp_path / "out", encoder="resnet18"))
+        segzoo.convert(file, tmp_path / "out", layout="segzoo:smp-unet")  # segzoo-smp finds it by trying
+    model = segzoo.load(segzoo.convert(file, tmp_path / "out", encoder="resnet18"))
     assert max(errors(model, golden)) <= TOLERANCE
 
 

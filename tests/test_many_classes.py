@@ -204,7 +204,7 @@ def test_augmentation_keeps_indices_of_16_bits(step):
 def test_a_training_learns_a_class_beyond_255_and_draws_it(photos, tmp_path):
     out = tmp_path / "run"
     words = ["train", "--data", str(photos), "--out", str(out), f"data.classes={CLASSES}", "model=unet"]
-    words += ["model.width=2", "model.depth=2", "epochs=20", "batch_size=2", "augment.crop.size=24", "lr=0.1"]
+    words += ["model.width=2", "model.depth=2", "epochs=40", "batch_size=2", "augment.crop.size=24", "lr=0.1"]
     assert run([*words, "device=cpu", "workers=0", "best=dice"]) == 0
     found = segzoo.predict(photos / "test/images/0.png", model=out)
     assert found.mask.dtype == np.uint16
