@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email import message_from_bytes
 from typing import TYPE_CHECKING
@@ -175,11 +177,18 @@ print(json.dumps({"found": found, "heavy": sorted({"torch", "numpy", "PIL"} & se
 def test_each_wheel_of_ours_is_enough_beside_segzoo_s(
     wheels: list[Path], bare_python: Run, tmp_path: Path, name: str
 ) -> None:
-    # What its models and weights name must come from itself or from segzoo; and it is light to list.
-    wanted = [w for w in wheels if w.name.startswith((f"{name.replace('-', '_')}-", "segmentation_zoo-"))]
-    assert len(wanted) == 2
+    # What its models and weights name must come from itself, from segzoo, or from a plug-in of ours that it
+    # requires; and it is light to list.
+    required = tomllib.loads((ROOT / "plugins" / name / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    ours = {name, *(re.split(r"[<>=]", one)[0] for one in required if one.startswith("segzoo-"))}
+    starts = tuple(f"{one.replace('-', '_')}-" for one in (*ours, "segmentation-zoo"))
+    wanted = [wheel for wheel in wheels if wheel.name.startswith(starts)]
+    assert len(wanted) == len(starts)
     for wheel in wanted:
         zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     done = bare_python("-c", ALONE, PYTHONPATH=str(tmp_path / "installed"))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"found": {"segzoo": "ok", name: "ok"}, "heavy": []}
+    found = {"segzoo": "ok", **dict.fromkeys(ours, "ok")}
+    assert json.loads(done.stdout) == {"found": found, "heavy": []}

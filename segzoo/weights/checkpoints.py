@@ -309,6 +309,8 @@ class _Contents:
 
 def _unwrapped(loaded: object, asked: list[str], path: Path) -> _Contents:
     """Sort what a program saved into tensors, plain data and the names of what is neither."""
+    if any(name.startswith("torch.nested.") for name in asked):
+        raise WeightsError(f"{path} holds a nested tensor, with which no network here computes")
     everything = _entries(loaded)
     if everything is None:
         if asked:

@@ -53,7 +53,11 @@ SHOWN = ("resnet50", "convnext_tiny", "swin_tiny_patch4_window7_224", "vit_base_
 def capabilities(docname: str) -> list[nodes.Node]:
     """Return what each model can do, and below why not, where it cannot, and what to use instead."""
     del docname
-    found = {name: zoo.limits_of(entry) for name, entry in sorted(zoo.registry("models").items())}
+    found: dict[str, dict[str, str]] = {}
+    for name, entry in sorted(zoo.registry("models").items()):
+        limits, trouble = guarded(lambda one=entry: zoo.limits_of(one), {})
+        if not trouble:  # the table of models says what is wrong with the others
+            found[name] = limits
     for decoder in zoo.registry("decoders").names():
         for encoder in SHOWN:
             pair, trouble = guarded(lambda d=decoder, e=encoder: zoo.find_model(f"{d}/{e}"), None)

@@ -134,6 +134,7 @@ def processor(config: Mapping[str, Any] | None, *, model_type: str = "", in_chan
         WeightsError: a setting is not of a form that the library knows, such as a size that is no number.
 
     Example:
+        >>> from segzoo.weights.layouts.processors import processor
         >>> made = processor({"image_processor_type": "SegformerImageProcessor", "size": 640})
         >>> made.preprocessing.resize.height
         640

@@ -38,6 +38,7 @@ def transforms(config: Mapping[str, Any], *, in_channels: int = 3) -> Prepared:
         WeightsError: a setting is not of the form that the library writes.
 
     Example:
+        >>> from segzoo.weights.layouts.transforms import transforms
         >>> step = {"__class_fullname__": "Normalize", "mean": [0.5], "std": [0.5], "max_pixel_value": 255}
         >>> transforms({"transform": step}).preprocessing.mean
         (0.5,)
