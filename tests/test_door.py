@@ -203,6 +203,7 @@ def test_a_folder_of_a_library_is_a_model(form, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("word", ["{file}", "local-dir:{file}", "local-dir:{folder}", "{folder}"])
 def test_predict_takes_files_and_folders_of_other_programs(word, file, tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     folder = foreign(tmp_path / "streets")
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(tmp_path / "x.png")
     model = word.format(file=file, folder=folder)
@@ -247,6 +248,7 @@ def publish(hub, folder, *, repo=REPO):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_repository_of_a_library_is_a_model(form, hub, tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     commit = publish(hub, foreign(tmp_path / "streets", form=form))
     model = segzoo.load(f"hf-hub:{REPO}")
     assert same(model)
