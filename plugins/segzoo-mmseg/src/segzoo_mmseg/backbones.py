@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segzoo_mmseg.resnet import DEPTHS
+from segzoo_mmseg.sizes import CONVNEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ class Backbone:
 
     Attributes:
         encoder: name of the encoder.
-        options: of the encoder.
+        options: options of the encoder.
         move: moves its tensors.
     """
 
@@ -366,16 +367,6 @@ def _mit_block(moves: Transfer, source: str, target: str) -> None:
     moves.copy(f"{source}.norm", f"{target}.norm")
 
 
-#: Depths and widths that have names.
-_CONVNEXTS = {
-    "tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
-    "small": ((3, 3, 27, 3), (96, 192, 384, 768)),
-    "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
-    "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
-    "xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
-}
-
-
 def _convnext(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
     _gelu(said)
     said.ignore("drop_path_rate")
@@ -388,13 +379,13 @@ def _convnext(said: Said, wanted: Callable[[int], Sequence[int]]) -> Backbone:
         within.of_type("LN2d")
         within.only("eps", 1e-6)
     arch: Any = said.given("arch") or "tiny"
-    if isinstance(arch, str) and arch in _CONVNEXTS:
-        depths, widths = map(list, _CONVNEXTS[arch])
+    if isinstance(arch, str) and arch in CONVNEXTS:
+        depths, widths = map(list, CONVNEXTS[arch])
     elif isinstance(arch, dict):
         made = said.within("arch")
         depths, widths = made.wholes("depths"), made.wholes("channels")
     else:
-        said.refuse(f"{said.path}.arch is {arch!r}; read are {', '.join(_CONVNEXTS)}")
+        said.refuse(f"{said.path}.arch is {arch!r}; read are {', '.join(CONVNEXTS)}")
     stages = _stages(said, wanted, [len(depths) - 1])
     options = {
         "depths": depths,

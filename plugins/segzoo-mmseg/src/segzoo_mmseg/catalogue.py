@@ -11,20 +11,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segzoo.specs import Preprocessing, Resize, WeightsSpec, known_labels
+from segzoo_mmseg.sizes import CONVNEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ADE = "ADE20K scene parsing, 150 classes"
-#: Of ConvNeXt: depths, the first width, pixels of a crop, mIoU, bytes.
+#: ConvNeXt: pixels of a crop, mIoU, bytes.
 _CONVNEXTS = {
-    "tiny": ([3, 3, 9, 3], 96, 512, 46.11, 241_000_000),
-    "small": ([3, 3, 27, 3], 96, 512, 48.56, 328_000_000),
-    "base": ([3, 3, 27, 3], 128, 512, 48.71, 489_000_000),
-    "large": ([3, 3, 27, 3], 192, 640, 53.16, 940_000_000),
-    "xlarge": ([3, 3, 27, 3], 256, 640, 53.58, 1_560_000_000),
+    "tiny": (512, 46.11, 241_000_000),
+    "small": (512, 48.56, 328_000_000),
+    "base": (512, 48.71, 489_000_000),
+    "large": (640, 53.16, 940_000_000),
+    "xlarge": (640, 53.58, 1_560_000_000),
 }
-#: Of Swin: depths, width, heads, window, mIoU, bytes.
+#: Swin: depths, width, heads, window, mIoU, bytes.
 _SWINS = {
     "tiny": ([2, 2, 6, 2], 96, [3, 6, 12, 24], 7, 44.41, 240_000_000),
     "small": ([2, 2, 18, 2], 96, [3, 6, 12, 24], 7, 47.72, 326_000_000),
@@ -77,8 +78,9 @@ def _own(
 
 
 def _upernets() -> Iterator[WeightsSpec]:
-    for name, (depths, width, crop, score, size) in _CONVNEXTS.items():
-        options = {"depths": depths, "widths": [width << stage for stage in range(4)]}
+    for name, (crop, score, size) in _CONVNEXTS.items():
+        depths, widths = CONVNEXTS[name]
+        options = {"depths": [*depths], "widths": [*widths]}
         yield _upernet(f"convnext-{name}", f"ConvNeXt-{name.capitalize()}", options, crop, score, size)
     for name, (depths, width, heads, window, score, size) in _SWINS.items():
         options = {"depths": depths, "embed_dims": width, "num_heads": heads, "window_size": window}
