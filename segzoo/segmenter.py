@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 
 
 class AnySize(nn.Module):
-    """A network that takes images of every size, around one that does not: it pads, resizes and crops.
-
-    Args:
-        multiple: what the sides of the images must be multiples of; 1 where every size is taken.
-        coarsest: stride of its coarsest map, of which there must be two pixels to learn from.
-        borders: pixels of height (and width) that valid convolutions of encoder and decoder consume.
-        resized: whether its logits may have another size than its images, to which they are then resized.
-        align_corners: whether corners are aligned when logits are resized.
-    """
+    """A network that takes images of every size, around one that does not: it pads, resizes and crops."""
 
     #: How the model was made and how it predicts; `segzoo.create` and `segzoo.load` set it.
     segzoo_config: ModelConfig
@@ -54,7 +46,15 @@ class AnySize(nn.Module):
         resized: bool,
         align_corners: bool = False,
     ) -> None:
-        """Set what the network takes, once its parts are there."""
+        """Set what the network takes, once its parts are there.
+
+        Args:
+            multiple: what the sides of the images must be multiples of; 1 where every size is taken.
+            coarsest: stride of its coarsest map, of which there must be two pixels to learn from.
+            borders: pixels of height (and width) that valid convolutions of encoder and decoder consume.
+            resized: whether its logits may have another size than its images, to which they are then resized.
+            align_corners: whether corners are aligned when logits are resized.
+        """
         self._multiple, self._coarsest, self._borders = multiple, coarsest, borders
         self._resized, self._align_corners = resized, align_corners
         self._lone_value_fails = any(map(_norms_alone, self.modules()))
@@ -137,7 +137,7 @@ class AnySize(nn.Module):
 
 
 def _norms_alone(module: nn.Module) -> bool:
-    """Whether a layer norms each channel by itself, which of one pixel it cannot."""
+    """Whether a layer normalises each channel by itself, which needs more than one pixel."""
     grouped = isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels
     return grouped or isinstance(module, nn.InstanceNorm2d)
 

@@ -6,7 +6,6 @@ the Hugging Face Hub. Library: Wightman, https://github.com/huggingface/pytorch-
 
 from __future__ import annotations
 
-import inspect
 import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -99,9 +98,9 @@ class TimmEncoder(nn.Module):
             **options: those of the encoder, ``backbone`` among them.
         """
         stride = wishes.get("output_stride")
-        if stride is None or "output_stride" not in inspect.signature(cls).parameters:
-            return {}
-        return {"output_stride": stride} if _dilates(options["backbone"], stride) else {}
+        return (
+            {} if stride is None or not _dilates(options["backbone"], stride) else {"output_stride": stride}
+        )
 
 
 class VGGEncoder(TimmEncoder):
@@ -114,6 +113,16 @@ class VGGEncoder(TimmEncoder):
         self, in_channels: int = 3, *, backbone: str, depth: int = 5, pretrained: bool = False
     ) -> None:
         super().__init__(in_channels, backbone=backbone, depth=depth, pretrained=pretrained, any_size=True)
+
+    @classmethod
+    def granted(cls, wishes: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Return nothing: a VGG pools instead of striding, and cannot dilate.
+
+        Args:
+            wishes: options that the decoder would like, by name.
+            **options: those of the encoder.
+        """
+        return {}
 
 
 def _options(backbone: str, depth: int | None, output_stride: int | None) -> dict[str, Any]:
@@ -162,7 +171,7 @@ def made(backbone: str, options: dict[str, Any], *, pretrained: bool) -> nn.Modu
 
     Args:
         backbone: its name in timm.
-        options: of `timm.create_model`.
+        options: arguments of `timm.create_model`.
         pretrained: whether to fetch its weights.
 
     Raises:
@@ -265,8 +274,8 @@ class Features(NamedTuple):
     """What a backbone's features are.
 
     Attributes:
-        channels: of each feature, finest first.
-        strides: of each feature.
+        channels: channels of each feature, finest first.
+        strides: stride of each feature.
     """
 
     channels: tuple[int, ...]
