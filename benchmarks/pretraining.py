@@ -43,7 +43,7 @@ BEGINNINGS = {"ImageNet": "true", "nothing": "false"}
 
 
 def curve(data: str, beginning: str, steps: int, seed: int) -> list[tuple[int, float]]:
-    """Return the steps of a training at which it was validated, each with the mean IoU."""
+    """Return the steps at which a run was validated, each with its mean IoU."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         values = {

@@ -81,7 +81,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is among the choices.
 
     Args:
-        name: of the option, for the error.
+        name: name of the option, for the error.
         value: as it was given.
         choices: all that it may be.
 
@@ -144,7 +144,7 @@ def check_widths(widths: Sequence[int], name: str = "widths") -> tuple[int, ...]
 
     Args:
         widths: channels, or another number for every step.
-        name: of the option, for the error.
+        name: name of the option, for the error.
     """
     if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
         what = "channels" if name == "widths" else "integers"

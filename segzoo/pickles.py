@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: What becomes of that which a pickle makes: left as it is, or filled with entries or with items.
+#: How a pickle goes on with an object that it made: not at all, or by setting entries or appending items.
 Kind = Literal["object", "mapping", "list"]
 
 #: What tensors and plain data need; anything else is code of somebody's.

@@ -130,7 +130,7 @@ def make_norm(norm: Norm | None, channels: int, *, pooled: bool = False) -> nn.M
 
     Args:
         norm: which.
-        channels: of the maps.
+        channels: channels of the maps.
         pooled: whether maps may have one pixel; then ``batch`` is a `PooledBatchNorm`.
     """
     match norm:

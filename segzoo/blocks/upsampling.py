@@ -46,7 +46,7 @@ def make_upsample(
     Args:
         upsample: which of them.
         in_channels: of the map that comes in.
-        out_channels: of what leaves a transposed convolution that does not keep them.
+        out_channels: channels after a transposed convolution, unless it keeps them.
         relu: whether a ReLU follows the transposed convolution.
     """
     check_choice("upsample", upsample, ("bilinear", "transpose", "transpose-keep"))

@@ -30,7 +30,7 @@ class MixTransformer(nn.Module):
         widths: channels of every stage's map, finest first.
         depths: blocks of every stage.
         heads: attention heads of every stage; each divides its width.
-        reductions: of every stage, the side of the squares that keys and values are computed of; 1 takes
+        reductions: for each stage, the side of the squares that give one key and value; 1 takes
             every pixel.
         expansions: channels inside every stage's feed-forward layers, as a multiple of its width.
         eps: epsilon of the layer norms in and after the blocks.

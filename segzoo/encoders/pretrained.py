@@ -121,7 +121,7 @@ def preprocessing_of(config: PretrainedCfg, in_channels: int) -> Preprocessing:
 
     Args:
         config: timm's, of the weights.
-        in_channels: of the images.
+        in_channels: channels of the images.
     """
     mean, std = tuple(map(float, config.mean)), tuple(map(float, config.std))
     if len(mean) != in_channels or (len(set(mean)) == 1 and len(set(std)) == 1):

@@ -119,7 +119,7 @@ class SimplePyramid(nn.Module):
     Paper: Li et al., 2022, arXiv:2203.16527.
 
     Args:
-        channels: of the map; of four maps, finest feature first.
+        channels: channels of the map, or of four maps, finest feature first.
         width: channels of every feature.
     """
 
@@ -252,8 +252,8 @@ class Facts(NamedTuple):
     Attributes:
         options: that timm is given so that it takes images of every size.
         blocks: how many of them can be tapped.
-        stride: of its last map, in pixels.
-        channels: of its last map.
+        stride: stride of its last map, in pixels.
+        channels: channels of its last map.
     """
 
     options: dict[str, Any]

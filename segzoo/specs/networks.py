@@ -46,7 +46,7 @@ class Pretraining:
 
     Attributes:
         told: where the weights come from, as a sentence.
-        preprocessing: of the images that they learnt from, for the number of bands that the encoder takes.
+        preprocessing: how their training images were prepared, for as many bands as the encoder takes.
             A model that begins with them has it by default.
     """
 

@@ -30,8 +30,8 @@ class Resize:
             ``bounds`` makes the image as large as sides of ``short`` and ``long`` pixels allow, whichever
             way it lies, and rounds. The last two keep the aspect, without bars, but for ``multiple``.
         scale: what both sides are multiplied by, where that is the mode.
-        height: of the image that the network sees, with ``stretch`` and ``letterbox``.
-        width: of the image that the network sees, with ``stretch`` and ``letterbox``.
+        height: height of the image that the network sees, with ``stretch`` and ``letterbox``.
+        width: width of the image that the network sees, with ``stretch`` and ``letterbox``.
         short: pixels of the shorter side, with ``short`` and ``bounds``.
         long: the most pixels of the longer side, with ``short`` and ``bounds``; 0 for any number with
             ``short``.

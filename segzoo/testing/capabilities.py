@@ -41,8 +41,8 @@ def measure(
     Args:
         name: what `segzoo.create` is told.
         only: capabilities to try.
-        backend: of `torch.compile`.
-        **options: of `segzoo.create`; narrow networks are tried faster.
+        backend: backend of `torch.compile`.
+        **options: options of `segzoo.create`; narrow networks are tried faster.
 
     Returns:
         For each capability ``""``, or the first line of what went wrong.
@@ -69,7 +69,7 @@ def check_capabilities(name: str, *, only: Iterable[str] = CAPABILITIES, **optio
     Args:
         name: what `segzoo.create` is told.
         only: capabilities to try.
-        **options: of `measure`.
+        **options: passed to `measure`.
 
     Returns:
         What `measure` found.

@@ -67,7 +67,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
 
 
 def start_of(recipe: Recipe) -> str:
-    """Return the weights that a training begins with, as far as they fit; empty where it begins anew.
+    """Return the weights that training starts from, as far as they fit; empty if it starts from scratch.
 
     They are the recipe's ``weights``, or its model where that is weights.
 

@@ -159,7 +159,7 @@ def _named(checkpoint: Checkpoint, *, certain: bool = False) -> str:
     """Return the sentence for a checkpoint that is known and not read, or takes a plug-in; else nothing.
 
     Args:
-        checkpoint: of no layout.
+        checkpoint: a checkpoint that fits no layout.
         certain: whether it must be of a kind that no layout is for, as it has the names of one.
     """
     beside = {**dict.fromkeys(checkpoint.left_out), **checkpoint.extras}

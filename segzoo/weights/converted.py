@@ -73,7 +73,7 @@ def opened(
         name: what the person called it, for messages; the path where it is empty.
         source: where it comes from, to be recorded: of a repository, with the commit.
         spec: what a catalogue says of it, where it has a name there.
-        multilabel: as of `segzoo.weights.convert`, of a checkpoint that no catalogue names.
+        multilabel: see `segzoo.convert`; only for a checkpoint that no catalogue names.
 
     Raises:
         WeightsError: it is damaged, would run code, is of no layout that is known, or was written to

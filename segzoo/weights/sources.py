@@ -144,7 +144,7 @@ def in_package(spec: WeightsSpec) -> Path:
 
 
 def _existing(path: Path) -> Path:
-    """Return the segzoo folder at a path, or that which is made of what another program wrote there."""
+    """Return the segzoo folder at a path, or the one converted from what another program wrote there."""
     if not os.path.exists(path):  # noqa: PTH110 (likewise)
         raise WeightsError(f"there is no folder or file {path}")
     if not path.is_dir() or is_foreign(path):

@@ -31,10 +31,10 @@ class Stranger:
         plugin: that reads it.
         tensors: patterns, each of which some tensor's name has.
         matrix: a pattern of the name of a tensor of two dimensions.
-        keys: of what lies beside the tensors or, with dots, inside of it.
+        keys: keys beside the tensors; with dots, inside one of these.
         asked: beginnings of the classes that its pickle names.
-        files: of a folder; of a zip archive the ends of its members' names.
-        endings: of the file's own name.
+        files: names of files of a folder; of a zip archive the ends of its members' names.
+        endings: endings of the file's own name.
         heads: with which the file begins, and where.
     """
 
@@ -196,7 +196,7 @@ def find(
         beside: what lies beside them; of what was left out the names alone are needed.
         asked: classes that a pickle names.
         files: names of a folder's files, or of an archive's members.
-        name: of the file.
+        name: name of the file.
         head: how it begins.
     """
     asked, files = tuple(asked), tuple(files)

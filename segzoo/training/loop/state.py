@@ -57,7 +57,7 @@ class TrainState:
         model: what is called in training; gives a list of logits.
         snapshot: a network of its own, with the weights to validate and to save; see `settle`.
         config: the network's, as the training knows it.
-        side_weight: of the losses of the network's side heads, where its decoder has one.
+        side_weight: weight of the losses of the network's side heads, where its decoder has one.
         labels: of the data; with an ``ignore_index`` where images have pixels without a measurement.
     """
 

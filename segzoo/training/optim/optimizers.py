@@ -60,7 +60,7 @@ def make_optimizer(
             ``decay_norms``: whether the weights of norms, and biases, are decayed;
             ``decay_biases``: whether biases and other vectors are though norms are not;
             ``decay_positions``: whether position embeddings are;
-            ``layer_decay``: of an encoder of ``n`` blocks, the rate of block ``i``, counted from 1, is the
+            ``layer_decay``: in an encoder of ``n`` blocks, the rate of block ``i``, counted from 1, is the
             encoder's times ``layer_decay ** (n + 1 - i)``, and that of what comes before them the same of
             ``i = 0``. What comes behind the last block has the encoder's rate.
         learning_rate: at its height.

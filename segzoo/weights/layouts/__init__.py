@@ -317,7 +317,7 @@ class Transfer:
         were not left out before.
 
         Args:
-            tensors: of the network.
+            tensors: the network's tensors.
             missing: names that the loading looked for in vain, as the library has them.
             unused: names in the checkpoint that the loading did not use.
         """
@@ -418,10 +418,10 @@ def named_labels(
     One logit tells a class from the background, which comes first; a single name is that of the other.
 
     Args:
-        names: of the classes, none of them empty; those that are alike get their number behind them.
+        names: names of the classes, none of them empty; those that are alike get their number behind them.
         logits: channels of the head.
         palette: red, green and blue of each class, as the file has them; left out where it has other things.
-        ignore_index: as the file has it; an index that no class has where masks cannot have it.
+        ignore_index: the index in the file; an index that no class has where masks cannot have it.
     """
     names, notes = [name.strip() for name in names], []
     colours = list(palette) if isinstance(palette, list | tuple) else []

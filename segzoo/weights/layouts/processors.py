@@ -62,7 +62,7 @@ class _Defaults:
     """What a processor does where its file does not say otherwise.
 
     Attributes:
-        size: as files say it.
+        size: size in the form that files have.
         resample: Pillow's number of a filter.
         values: mean and std.
         square: whether a size of one number is that of both sides, rather than of the shorter.
@@ -127,7 +127,7 @@ def processor(config: Mapping[str, Any] | None, *, model_type: str = "", in_chan
         config: what ``preprocessor_config.json`` holds; ``None`` where the folder has none: the mean and std
             that the library gives to the processor of ``model_type`` are taken then, and images keep their
             size.
-        model_type: as config.json says it; only looked at where ``config`` is missing or names no processor.
+        model_type: that of config.json; only read if ``config`` is missing or names no processor.
         in_channels: bands that the network takes.
 
     Raises:

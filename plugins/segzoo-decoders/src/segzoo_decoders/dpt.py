@@ -93,7 +93,7 @@ class DPTDecoder(nn.Module):
             default where all strides are alike.
         readout: ``ignore``: features are patches' tokens; ``project``: half their channels are the class
             token's, as an encoder with ``class_token="concat"`` gives them, and a layer makes one of both.
-        norm: of the residual units.
+        norm: norm of the residual units.
         deep_supervision: whether the map of the last fusion but one trains a head, as in the paper.
         dropout: share of channels that training leaves out before the head.
     """

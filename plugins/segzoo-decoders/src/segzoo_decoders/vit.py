@@ -28,7 +28,7 @@ class PlainViT(nn.Module):
         in_channels: channels of the images.
         width: channels of a token.
         depth: how many blocks; those behind the last one that is tapped are not made.
-        heads: of attention; they divide ``width``.
+        heads: attention heads; they divide ``width``.
         hidden: channels between the two layers of a block.
         patch: sides of a patch, in pixels: the stride.
         grid: rows and columns of patches that position codes were learned for; they are resampled for others.

@@ -2,7 +2,7 @@
 
 ``meta.cfg`` of a checkpoint is a text of assignments. Those of literals, of ``dict(...)``, of lists, and of
 names assigned before are taken; everything else in it (imports, functions, calls, loops) is passed over, and
-whoever needs its value is told that it is code.
+where such a value is needed, an error says that it is code.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Code:
     """An expression that is not data.
 
     Attributes:
-        text: as it stands in the configuration, shortened.
+        text: the text in the configuration, shortened.
     """
 
     text: str

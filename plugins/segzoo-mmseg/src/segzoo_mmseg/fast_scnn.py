@@ -26,12 +26,12 @@ class FastSCNNEncoder(nn.Module):
 
     Args:
         in_channels: channels of the images.
-        downsample_channels: of the first two steps, at strides 2 and 4.
-        higher_channels: of the map at stride 8 that both branches start from.
-        global_channels: of the three groups of bottlenecks.
-        global_strides: of the groups.
-        global_out_channels: of the global branch.
-        out_channels: of the fused map.
+        downsample_channels: channels of the first two steps, at strides 2 and 4.
+        higher_channels: channels of the map at stride 8 that both branches start from.
+        global_channels: channels of the three groups of bottlenecks.
+        global_strides: strides of the groups.
+        global_out_channels: channels of the global branch.
+        out_channels: channels of the fused map.
         align_corners: whether corners are aligned where maps are resized.
     """
 

@@ -22,7 +22,7 @@ class Head:
 
     Attributes:
         decoder: name of the decoder.
-        options: of the decoder.
+        options: options of the decoder.
         takes: which maps it takes, in its order; negative ones count from the last.
         move: moves its tensors, but those of the last convolution.
         num_classes: that it tells apart.
@@ -44,7 +44,7 @@ def read_head(said: Said, prefix: str = "decode_head.") -> Head:
 
     Args:
         said: ``model.decode_head``.
-        prefix: of its tensors' names.
+        prefix: beginning of its tensors' names.
 
     Raises:
         WeightsError: it is of a kind, or has an option, that is not read.

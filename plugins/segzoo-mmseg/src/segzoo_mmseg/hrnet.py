@@ -28,11 +28,11 @@ class HRNetEncoder(nn.Module):
 
     Args:
         in_channels: channels of the images.
-        widths: of the branches, finest first; W18 has 18, 36, 72, 144.
-        modules: of the stages of two, three and four branches: how often maps are exchanged.
-        blocks: of each branch in a module, for each of these stages.
+        widths: channels of the branches, finest first; W18 has 18, 36, 72, 144.
+        modules: how often maps are exchanged in the stages of two, three and four branches.
+        blocks: blocks of each branch in a module, for each of these stages.
         stem_blocks: bottlenecks of the first stage.
-        stem_width: of these bottlenecks; four times that leave them.
+        stem_width: width of these bottlenecks, which give four times as many channels.
         block: ``basic`` blocks or ``bottleneck`` ones in the branches; these widen fourfold.
     """
 

@@ -43,8 +43,8 @@ class ResNetEncoder(nn.Module):
         avg_down: whether the shortcut pools where it reduces the size.
         style: which convolution of a bottleneck has the stride: the 3x3 (``pytorch``), or the first
             (``caffe``).
-        stage_strides: of each stage; the stem has stride 4.
-        dilations: of each stage's 3x3 convolutions.
+        stage_strides: stride of each stage; the stem has stride 4.
+        dilations: dilation of each stage's 3x3 convolutions.
         contract_dilation: whether the first block of a dilated stage has half of its dilation.
         multi_grid: dilations of the last stage's blocks, instead of one for all.
         out_indices: stages whose maps become features; later ones are not made.
@@ -154,11 +154,11 @@ class Block(nn.Module):
     """A residual block; only the first 3x3 convolution of a basic one is dilated.
 
     Args:
-        in_channels: of the map that comes in.
-        width: of its convolutions; four times that leave a bottleneck.
+        in_channels: channels of the input.
+        width: channels of its convolutions; a bottleneck gives four times as many.
         bottleneck: whether a 3x3 convolution stands between two 1x1, or there are two 3x3.
-        stride: of its first 3x3 convolution, or of what stands before that if ``caffe``.
-        dilation: of its first 3x3 convolution.
+        stride: stride of its first 3x3 convolution; with ``caffe``, of the 1x1 before it.
+        dilation: dilation of its first 3x3 convolution.
         avg_down: whether the shortcut pools where it reduces the size.
         caffe: whether a bottleneck's first convolution has the stride.
     """

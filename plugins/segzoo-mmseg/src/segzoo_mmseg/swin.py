@@ -32,7 +32,7 @@ class SwinEncoder(nn.Module):
         in_channels: channels of the images.
         embed_dims: channels of the first stage; each stage doubles them.
         depths: blocks of each stage.
-        num_heads: of attention, in each stage.
+        num_heads: attention heads of each stage.
         window_size: sides of a window, in places.
         mlp_ratio: how many times wider the hidden layer of a block is.
         patch_size: sides of a patch, in pixels: the stride of the first stage.
@@ -201,7 +201,7 @@ class _WindowAttention(nn.Module):
         Args:
             count: windows.
             needed: how many of them the map reaches into.
-            device: of the result.
+            device: device of the result.
 
         Returns:
             ``(count, window)``: 1 from the first end, 2 from beyond the other one, 0 between.

@@ -28,13 +28,13 @@ class UNetEncoder(nn.Module):
     Args:
         in_channels: channels of the images.
         base_channels: width of the finest map; each stage doubles it.
-        stage_strides: of each stage's first convolution.
+        stage_strides: stride of each stage's first convolution.
         downsamples: whether 2x2 max pooling stands before each stage but the first; where the stride is
             not 1 it is left out.
         enc_num_convs: convolutions of each stage of the left half.
         dec_num_convs: convolutions of each stage of the right half, finest first.
-        enc_dilations: of the left half's convolutions, but the first of each stage.
-        dec_dilations: of the right half's, likewise.
+        enc_dilations: dilations of the left half's convolutions, but the first of each stage.
+        dec_dilations: the same of the right half.
         out_indices: maps that become features, counted from the finest.
     """
 

@@ -20,12 +20,12 @@ class Unit(nn.Sequential):
     """A convolution that keeps the size of its map (or divides it by the stride), batch norm, activation.
 
     Args:
-        in_channels: of the map that comes in.
-        out_channels: of the map that goes out.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
         kernel: side of the kernel.
-        stride: of the convolution; odd sizes are rounded up.
-        dilation: of the kernel.
-        groups: of channels.
+        stride: stride of the convolution; odd sizes are rounded up.
+        dilation: atrous rate.
+        groups: groups of channels; ``in_channels`` for a depthwise convolution.
         relu: whether a ReLU follows the norm.
     """
 
@@ -62,10 +62,10 @@ class Separable(nn.Sequential):
     Paper: Chollet, 2017, arXiv:1610.02357; between the two there is no activation.
 
     Args:
-        in_channels: of the map that comes in.
-        out_channels: of the map that goes out.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
         kernel: side of the depthwise kernel.
-        stride: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1) -> None:

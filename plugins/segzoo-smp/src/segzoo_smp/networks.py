@@ -100,8 +100,8 @@ class _Run:
 
     Args:
         network: it is left in the mode in which it was, without gradients.
-        in_channels: of the image.
-        side: of the image, of a size that the network takes.
+        in_channels: channels of the image.
+        side: height and width of the image; a size that the network takes.
     """
 
     def __init__(self, network: nn.Module, in_channels: int, side: int) -> None:
@@ -174,7 +174,7 @@ class Factory:
     """Makes the networks of one of the library's classes; its options are that class's arguments.
 
     Attributes:
-        class_name: of the class, such as ``"FPN"``.
+        class_name: name of the class, such as ``"FPN"``.
     """
 
     class_name: str
@@ -217,7 +217,7 @@ class Factory:
             pretrained: whether to fetch weights of the encoder.
             encoder_weights: which, where the library has several; those of ``tu-...`` are part of the name.
             encoder_options: further ones of a timm encoder (``tu-...``), such as ``drop_path_rate``.
-            **options: of the class.
+            **options: the class's own arguments.
         """
         check_flags(pretrained=pretrained)
         network = self.network(

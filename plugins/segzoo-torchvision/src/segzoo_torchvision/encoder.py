@@ -29,7 +29,7 @@ class TorchvisionMobileNet(nn.Module):
 
     Args:
         in_channels: channels of the images; a pretrained stem is adapted.
-        output_stride: of the coarsest feature: 32, or 16 where the last stage dilates.
+        output_stride: stride of the coarsest feature: 32, or 16 where the last stage dilates.
         pretrained: whether to fetch torchvision's ImageNet weights.
 
     Raises:

@@ -68,7 +68,7 @@ def refuse_code(config: Mapping[str, Any], where: str = "the config") -> None:
     """Refuse a config that would run code, fetch something, or read tensors of another form.
 
     Args:
-        config: as it was read.
+        config: contents of config.json.
         where: names it in errors.
 
     Raises:
@@ -94,7 +94,7 @@ def cleaned(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a config says of the network, of all that a file holds.
 
     Args:
-        config: as it was read.
+        config: contents of config.json.
 
     Raises:
         OptionError: it would run code, or its backbone is in another repository.

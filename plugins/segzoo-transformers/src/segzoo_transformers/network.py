@@ -48,7 +48,7 @@ class TransformersNetwork(Adapted):
     """A semantic segmentation network of transformers.
 
     Args:
-        network: as the library makes it.
+        network: the library's own module.
         num_classes: channels of its logits.
         multiple: what the sides of its images must be multiples of.
         coarsest: stride of its coarsest map: the least size of an image.

@@ -112,7 +112,7 @@ def classification(checkpoint: Checkpoint, *, heads: Sequence[int] | None = None
 
     Args:
         checkpoint: the folder, or a file of its state dict.
-        heads: as of `segmentation`.
+        heads: attention heads of each stage; see `segmentation`.
     """
     check_class(checkpoint, "SegformerForImageClassification")
     source = _Source(checkpoint, heads)
