@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from segzoo import zoo
 from segzoo.architecture import Choice, build, plan
 from segzoo.config import ModelConfig, pretraining_of
 from segzoo.errors import OptionError, WeightsError
+from segzoo.printing import command_line
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
 from segzoo.weights.converted import check_model, declared
 from segzoo.weights.encoders import fill_encoder, is_encoder, learnt_scale
@@ -100,9 +100,9 @@ def _other_classes(config: ModelConfig, folder: Path, source: Any) -> str:
     old, new = read_config(folder).architecture.num_classes, config.architecture.num_classes
     if old == new:
         return ""
+    train = command_line("segzoo", "train", "--model", str(source))
     return (
-        f"\nthe weights are of num_classes={old}, and {new} are wanted: `segzoo train --model "
-        f"{shlex.quote(str(source))}` begins with all tensors "
+        f"\nthe weights are of num_classes={old}, and {new} are wanted: `{train}` begins with all tensors "
         "that fit and a new head; weights=None builds the network with fresh ones"
     )
 
