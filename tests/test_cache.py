@@ -15,7 +15,7 @@ import pytest
 from segzoo import zoo
 from segzoo.cli import run
 from segzoo.errors import FailureError, UnknownNameError, UsageError, WeightsError
-from segzoo.weights import cache, fetch, hub, inventory
+from segzoo.weights import cache, fetch, inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +65,13 @@ def test_the_caches_of_torch_and_of_the_hub_client_lie_where_those_look(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert fetch.torch_file("https://h/a/x.pth") == tmp_path / "torch/hub/checkpoints/x.pth"
-    assert hub.client_cache() == tmp_path / "huggingface/hub"
+    assert cache.client_cache() == tmp_path / "huggingface/hub"
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "t"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "h"))
     assert fetch.torch_file("https://h/a/x.pth") == tmp_path / "t/hub/checkpoints/x.pth"
-    assert hub.client_cache() == tmp_path / "h/hub"
+    assert cache.client_cache() == tmp_path / "h/hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "c"))
-    assert hub.client_cache() == tmp_path / "c"
+    assert cache.client_cache() == tmp_path / "c"
 
 
 def test_addresses_that_differ_in_their_query_are_different_files() -> None:

@@ -13,7 +13,6 @@ from segzoo.installation.findings import Findings, Part
 from segzoo.resources import told_bytes
 from segzoo.weights import cache
 from segzoo.weights.fetch import torch_file
-from segzoo.weights.hub import client_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,7 @@ def look() -> Part:
     switched_off = bool(offline())
     folders = {
         "segzoo": (cache.home(), "SEGZOO_HOME"),
-        "hugging face": (client_cache(), "HF_HOME"),
+        "hugging face": (cache.client_cache(), "HF_HOME"),
         "torch hub": (torch_file("http://x/x").parent, "TORCH_HOME"),
     }
     rows = [_look_at(name, *told, wrong, reads_only=switched_off) for name, told in folders.items()]

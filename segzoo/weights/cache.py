@@ -51,6 +51,15 @@ def user_cache() -> Path:
     return Path(told).expanduser() if told else Path.home() / ".cache"
 
 
+def client_cache() -> Path:
+    """Return the folder of the Hub's client: ``HF_HUB_CACHE``, ``HF_HOME/hub``, or ``huggingface/hub``."""
+    told = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if told:
+        return Path(told).expanduser()
+    home = os.environ.get("HF_HOME")
+    return (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"
+
+
 def file_for(url: str) -> Path:
     """Return where the file at ``url`` is kept, by host and path; a query goes into the name."""
     return home() / "files" / mirror_path(url)

@@ -150,15 +150,6 @@ def endpoint() -> str | None:
         raise UsageError(f"HF_ENDPOINT={shown(said)}: {error}") from error
 
 
-def client_cache() -> Path:
-    """Return where the client keeps files: ``HF_HUB_CACHE``, ``HF_HOME/hub``, or ``huggingface/hub``."""
-    told = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    if told:
-        return Path(told).expanduser()
-    home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else cache.user_cache() / "huggingface") / "hub"
-
-
 def _resolve(place: Place) -> tuple[str, Path]:
     """Return the commit that a revision means now, and that commit's config."""
     config = _download(place, CONFIG)
@@ -177,7 +168,7 @@ def _download(place: Place, filename: str) -> Path:
             filename,
             revision=place.revision,
             endpoint=endpoint(),
-            cache_dir=client_cache(),
+            cache_dir=cache.client_cache(),
             library_name="segzoo",
             library_version=__version__,
             local_files_only=bool(offline()),
@@ -188,7 +179,9 @@ def _download(place: Place, filename: str) -> Path:
 def _is_cached(place: Place, filename: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(place.repo, filename, cache_dir=client_cache(), revision=place.revision)
+    found = try_to_load_from_cache(
+        place.repo, filename, cache_dir=cache.client_cache(), revision=place.revision
+    )
     return isinstance(found, str)
 
 
@@ -383,7 +376,7 @@ def _fail(place: Place, what: str, error: Any, *, writes: bool, passing: bool) -
         _refused(place, what, response, error, writes=writes, passing=passing)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
         raise FailureError(
-            f"{place}: {what} cannot be written to {client_cache()}: {error.strerror}. Set HF_HOME to a"
+            f"{place}: {what} cannot be written to {cache.client_cache()}: {error.strerror}. Set HF_HOME to a"
             " folder that you may write to and that has room"
         ) from error
     if "onsistency check" in str(error):
