@@ -1,0 +1,1 @@
+"""Models over HTTP: images in, masks out."""

@@ -1,0 +1,48 @@
+"""Formats that a model is exported to, for runtimes other than torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from segzoo.errors import UsageError
+from segzoo.specs.base import PartSpec, check_callable
+
+#: Number type of an exported model's weights and of what it computes in.
+ExportPrecision = Literal["float32", "float16", "int8"]
+EXPORT_PRECISIONS: tuple[str, ...] = get_args(ExportPrecision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSpec(PartSpec):
+    """An export format: ``factory(exportable, path, **options)`` writes the file.
+
+    The factory is a `segzoo.exporting.Writer`.
+
+    Attributes:
+        suffix: of the file, such as ``".onnx"``.
+        runtime: ``"package.module:callable"`` that opens such a file to run it: a `segzoo.runtimes.Opener`.
+        precisions: number types that it can be written in.
+        extra: the extra of segzoo's distribution that brings what it needs; empty for none.
+    """
+
+    kind: ClassVar[str] = "export"
+
+    suffix: str
+    runtime: str
+    precisions: tuple[ExportPrecision, ...] = ("float32",)
+    extra: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_callable(self, "runtime", self.runtime)
+        if not self.suffix.startswith(".") or self.suffix != self.suffix.lower() or len(self.suffix) < 2:
+            raise UsageError(
+                f"export {self.name!r}: suffix {self.suffix!r} must be small letters after a dot"
+            )
+        wrong = [one for one in self.precisions if one not in EXPORT_PRECISIONS]
+        if wrong or not self.precisions:
+            raise UsageError(
+                f"export {self.name!r}: precisions {self.precisions!r} must be of "
+                f"{', '.join(EXPORT_PRECISIONS)}"
+            )
