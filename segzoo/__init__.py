@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from segzoo.creation import create
     from segzoo.data_check import check_data
     from segzoo.evaluation import evaluate
+    from segzoo.exporting import export
     from segzoo.hooks import hookimpl
     from segzoo.listing import (
         list_datasets,
@@ -44,6 +45,7 @@ _WHERE = {
     "create": "segzoo.creation",
     "errors": "",
     "evaluate": "segzoo.evaluation",
+    "export": "segzoo.exporting",
     "hookimpl": "segzoo.hooks",
     "hooks": "",
     "interfaces": "",
@@ -75,6 +77,7 @@ __all__ = [
     "create",
     "errors",
     "evaluate",
+    "export",
     "hookimpl",
     "hooks",
     "interfaces",

@@ -15,6 +15,7 @@ from segzoo.specs import (
     DecoderSpec,
     EncoderSpec,
     EngineSpec,
+    ExportSpec,
     LayoutSpec,
     ModelSpec,
     OptimizerSpec,
@@ -440,6 +441,38 @@ def segzoo_engines() -> Iterable[EngineSpec]:
         summary="the network itself, of which nothing is made",
     )
     return [*own, eager]
+
+
+@hookimpl
+def segzoo_exports() -> Iterable[ExportSpec]:
+    return [
+        ExportSpec(
+            name="onnx",
+            factory="segzoo.exporting.onnx:write_onnx",
+            suffix=".onnx",
+            runtime="segzoo.runtimes.onnxruntime:open_onnx",
+            precisions=("float32", "float16", "int8"),
+            extra="onnxruntime",
+            summary="ONNX, for ONNX Runtime, TensorRT and most others",
+        ),
+        ExportSpec(
+            name="torch",
+            factory="segzoo.exporting.programs:write_program",
+            suffix=".pt2",
+            runtime="segzoo.runtimes.programs:open_program",
+            precisions=("float32", "float16"),
+            summary="a program of torch.export, which needs torch alone",
+        ),
+        ExportSpec(
+            name="openvino",
+            factory="segzoo.exporting.openvino:write_openvino",
+            suffix=".xml",
+            runtime="segzoo.runtimes.openvino:open_openvino",
+            precisions=("float32", "float16", "int8"),
+            extra="openvino",
+            summary="OpenVINO, for processors and graphics of Intel: .xml, and weights in .bin beside it",
+        ),
+    ]
 
 
 @hookimpl

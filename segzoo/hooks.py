@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         DecoderSpec,
         EncoderSpec,
         EngineSpec,
+        ExportSpec,
         LayoutSpec,
         LossSpec,
         MetricSpec,
@@ -141,6 +142,12 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
 @hookspec
 def segzoo_engines() -> Iterable[EngineSpec]:
     """Return inference engines."""
+    return ()
+
+
+@hookspec
+def segzoo_exports() -> Iterable[ExportSpec]:
+    """Return export formats: kinds of files that models are written as for other runtimes."""
     return ()
 
 

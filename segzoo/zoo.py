@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         DecoderSpec,
         EncoderSpec,
         EngineSpec,
+        ExportSpec,
         LossSpec,
         MetricSpec,
         ModelSpec,
@@ -79,6 +80,8 @@ if TYPE_CHECKING:
     outputs: Registry[OutputSpec]
     #: What runs networks when masks are made.
     engines: Registry[EngineSpec]
+    #: Kinds of files that models are exported to.
+    exports: Registry[ExportSpec]
     #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
     #: What became of each plug-in that was found, segzoo's own parts first.

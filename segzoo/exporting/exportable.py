@@ -48,7 +48,8 @@ class Writer(Protocol):
 
         Args:
             exportable: the model.
-            path: the file, which is there and empty; the spec's options follow as keywords.
+            path: the file to write, in an empty hidden folder; all that is written there gets its name beside
+                it in the end, or goes. The spec's options follow as keywords.
 
         Raises:
             FailureError: an operation cannot be exported; the text names the layer.

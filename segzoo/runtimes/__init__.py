@@ -7,6 +7,6 @@ compares both with the network.
 
 from __future__ import annotations
 
-from segzoo.runtimes.program import ExportInfo, Opener, Port, Program
+from segzoo.runtimes.program import METADATA_KEY, ExportInfo, Opener, Port, Program
 
-__all__ = ["ExportInfo", "Opener", "Port", "Program"]
+__all__ = ["METADATA_KEY", "ExportInfo", "Opener", "Port", "Program"]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from segzoo import config as configs
+from segzoo import json_text
+from segzoo.errors import WeightsError
+from segzoo.options import shown
+from segzoo.specs.exports import EXPORT_PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,10 +21,24 @@ if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.specs.exports import ExportPrecision
 
+#: Key of the metadata under which a file holds its `ExportInfo`.
+METADATA_KEY = "segzoo"
+
+#: Version of that text; a file of a later one is refused by name.
+_FORMAT = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportInfo:
     """What an exported file says of itself; its metadata, as one JSON text under the key ``segzoo``.
+
+    Where it lies: ``metadata_props`` of ONNX, a file ``segzoo`` among the ``extra_files`` of `torch.export`,
+    ``rt_info`` of OpenVINO.
+
+    Names in a file: without preprocessing, the input is ``images`` and the output ``logits``. With
+    preprocessing, the input is ``image`` and the output ``mask``, and the two tensors between preprocessing
+    and decision are called ``images`` and ``logits`` all the same, so that the network can be cut out of an
+    ONNX file: ``onnx.utils.extract_model(file, network, ["images"], ["logits"])``.
 
     Attributes:
         config: labels, palette, preprocessing, threshold, licence and provenance of the weights.
@@ -40,6 +61,52 @@ class ExportInfo:
     format: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
+
+    def to_json(self) -> str:
+        """Return the text that `from_json` reads."""
+        data = {**asdict(self), "config": configs.to_json(self.config)}
+        return json.dumps({"segzoo_export": _FORMAT, **data}, ensure_ascii=True)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> ExportInfo:
+        """Read what `to_json` returned.
+
+        Args:
+            text: from the metadata.
+            where: names the file in errors.
+
+        Raises:
+            WeightsError: it is not such a text, or one of a later version of segzoo.
+        """
+        where = f"the metadata of {where}"
+        try:
+            data = json_text.parse(text)
+        except json_text.JsonError as error:
+            raise WeightsError(f"{where} cannot be read: {error}") from error
+        version = data.pop("segzoo_export", None) if isinstance(data, dict) else None
+        if type(version) is not int or version != _FORMAT:
+            raise WeightsError(
+                f"{where} has format {shown(version)}, this segzoo reads format {_FORMAT}: upgrade segzoo"
+            )
+        size = data.get("size")
+        given = {
+            "name": (data.get("name"), str),
+            "with_preprocessing": (data.get("with_preprocessing"), bool),
+            "precision": (data.get("precision"), str),
+            "format": (data.get("format"), str),
+            "versions": (data.get("versions"), dict),
+            "weights": (data.get("weights"), str),
+        }
+        wrong = [name for name, (value, kind) in given.items() if not isinstance(value, kind)]
+        if size is not None and not _is_size(size):
+            wrong.append("size")
+        if data.get("precision") not in EXPORT_PRECISIONS and "precision" not in wrong:
+            wrong.append("precision")
+        if wrong:
+            raise WeightsError(f"{where}: {wrong[0]} is missing or damaged, got {shown(data.get(wrong[0]))}")
+        values: dict[str, Any] = {name: value for name, (value, _) in given.items()}
+        values["size"] = None if size is None else tuple(size)
+        return cls(config=configs.from_json(data.get("config"), where), **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +154,8 @@ class Opener(Protocol):
             MissingExtraError: the runtime is not installed.
         """
         ...
+
+
+def _is_size(value: object) -> bool:
+    """Whether a value is a height and a width."""
+    return isinstance(value, list) and len(value) == 2 and all(type(one) is int and one > 0 for one in value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec, Recognition
+from segzoo.specs.exports import ExportSpec
 from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, Pretraining
 from segzoo.specs.pictures import (
     DEFAULT_PALETTE,
@@ -46,6 +47,7 @@ __all__ = [
     "DecoderSpec",
     "EncoderSpec",
     "EngineSpec",
+    "ExportSpec",
     "Intensity",
     "Labels",
     "LayoutSpec",
@@ -91,6 +93,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     ReaderSpec,
     OutputSpec,
     EngineSpec,
+    ExportSpec,
     RecipeSpec,
     LayoutSpec,
 )

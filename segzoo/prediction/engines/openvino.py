@@ -53,9 +53,9 @@ def make_openvino(
     Raises:
         MissingExtraError: OpenVINO, or NNCF where there are calibration images, is not installed.
     """
-    with _unheard():
-        openvino = _openvino("int8" if calibration else "openvino")
-        nncf = _nncf() if calibration else None
+    with unheard():
+        openvino = import_openvino("int8" if calibration else "openvino")
+        nncf = import_nncf() if calibration else None
     core = openvino.Core()
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[dtype],
@@ -69,7 +69,7 @@ def make_openvino(
             on_message(
                 f"8-bit integers are made for images of {size}, measured on {count}: this takes a while"
             )
-        with _unheard():
+        with unheard():
             model = openvino.convert_model(torch.export.export(plain, (images,)))
             model.reshape(list(images.shape))
             if nncf is not None:
@@ -121,7 +121,8 @@ def _fitted(images: Tensor, like: Tensor) -> NDArray[np.float32]:
     return mirror(images.cpu()[which], like.shape[-2], like.shape[-1], 0, 0).numpy()
 
 
-def _openvino(extra: str) -> Any:
+def import_openvino(extra: str) -> Any:
+    """Return the library, or raise `MissingExtraError`; ``extra`` is what brings it."""
     try:
         import openvino
     except ImportError as error:
@@ -129,7 +130,8 @@ def _openvino(extra: str) -> Any:
     return openvino
 
 
-def _nncf() -> Any:
+def import_nncf() -> Any:
+    """Return the library that makes 8-bit integers, or raise `MissingExtraError`."""
     loggers = logging.getLoggerClass()
     # NNCF imports what warns of CUDA where there is none, and changes what loggers are.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -144,7 +146,7 @@ def _nncf() -> Any:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """Keep both libraries from drawing bars on standard output, and from reporting home.
 
     They tell their makers what is done with them, unasked. There is no switch for a program to set, but

@@ -1,0 +1,39 @@
+"""Files of OpenVINO, by way of ONNX, whose operators carry free sizes. By Intel, Apache-2.0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import FailureError
+from segzoo.exporting.onnx import described, onnx_model
+from segzoo.prediction.engines.openvino import import_openvino, unheard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segzoo.exporting.exportable import Exportable
+
+
+def write_openvino(exportable: Exportable, path: Path) -> None:
+    """Write an .xml file, and its weights in .bin beside it; see `segzoo.exporting.Writer`."""
+    with unheard():
+        openvino = import_openvino("openvino")
+        model = openvino_model(exportable, openvino)
+        openvino.save_model(model, path, compress_to_fp16=exportable.info.precision == "float16")
+
+
+def openvino_model(exportable: Exportable, openvino: Any) -> Any:
+    """Return the network as OpenVINO has it, in float32, with metadata.
+
+    Raises:
+        FailureError: an operation cannot be exported.
+    """
+    data = onnx_model(exportable, extra="openvino").SerializeToString()
+    try:
+        model = openvino.Core().read_model(model=data)
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise FailureError(f"OpenVINO does not take the network: {last}") from error
+    for key, value in described(exportable).items():
+        model.set_rt_info(value, key)
+    return model
