@@ -146,6 +146,30 @@ def cached_by_hub_client(repository: str, file: str, revision: str | None = None
     return found if isinstance(found, str) else None
 
 
+def hub_page(repository: str) -> str:
+    """Return the address of a repository on the Hub that the Hub's client asks (``HF_ENDPOINT``)."""
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{repository}"
+
+
+def is_unknown_host(url: str) -> bool:
+    """Whether the name of an address's host cannot be resolved, as without a network.
+
+    Clients of other libraries try such a host again and again; this tells at once. Where a proxy asks for
+    the address, it is the proxy that resolves names, and nothing is known.
+    """
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    if parts.hostname is None or parts.scheme in proxies or "all" in proxies:
+        return False
+    try:
+        socket.getaddrinfo(parts.hostname, None)
+    except OSError:
+        return True
+    return False
+
+
 #: Why this thread may not connect; empty where it may.
 _FORBIDDEN: ContextVar[str] = ContextVar("_FORBIDDEN", default="")
 #: What the Hub's client was told first, and an element for each thread that keeps it from the network.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -156,11 +157,24 @@ def test_where_nothing_can_be_fetched_the_error_says_what_would_help(tmp_path, m
 
 def test_a_hub_that_fails_is_told_with_its_mirrors(tmp_path, monkeypatch):
     def fails(*_: object, **__: object) -> Any:
-        raise OSError("no such host")
+        raise OSError("no such file")
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
     monkeypatch.setattr(timm, "create_model", fails)
-    with pytest.raises(WeightsError, match=r"no such host.*mirror of the Hub as HF_ENDPOINT=https://\.\.\."):
+    with pytest.raises(WeightsError, match=r"no such file.*mirror of the Hub as HF_ENDPOINT=https://\.\.\."):
+        segzoo.create("unet/resnet18", num_classes=2, pretrained=True)
+
+
+def test_a_hub_whose_name_cannot_be_resolved_is_tried_once(tmp_path, monkeypatch):
+    def unknown(*_: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(WeightsError, match=r"host in https://huggingface.co/timm/resnet18.* cannot be res"):
         segzoo.create("unet/resnet18", num_classes=2, pretrained=True)
 
 

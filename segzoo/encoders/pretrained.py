@@ -23,7 +23,7 @@ import torch
 
 from segzoo.distribution import extra_line
 from segzoo.errors import WeightsError
-from segzoo.http import cached_by_hub_client
+from segzoo.http import cached_by_hub_client, hub_page
 from segzoo.specs import Preprocessing, default_preprocessing
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ class Source:
     Attributes:
         told: the place, for people.
         overlay: what timm's config of the weights is to say instead; empty where timm fetches them.
+        url: where timm fetches them; empty where they are at hand.
     """
 
     told: str
+    url: str = ""
     overlay: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +99,8 @@ def find_weights(backbone: str, config: PretrainedCfg) -> Source:
     file = None if config.custom_load else _cached(config)
     if file is not None:
         return Source(told=f"the cache ({file})", overlay={"file": str(file), "source": "timm"})
-    return Source(told=f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else str(config.url))
+    url = hub_page(config.hf_hub_id) if config.hf_hub_id else str(config.url)
+    return Source(told=url, url=url)
 
 
 def is_packaged(backbone: str) -> bool:

@@ -16,7 +16,7 @@ from torch import nn
 
 from segzoo.encoders.pretrained import advice_without_hub, find_weights, is_packaged, preprocessing_of
 from segzoo.errors import OptionError, WeightsError
-from segzoo.http import refuse_offline, refusing_offline
+from segzoo.http import is_unknown_host, offline, refuse_offline, refusing_offline
 from segzoo.options import check_flags, check_positive, shown
 from segzoo.specs import Pretraining
 
@@ -203,6 +203,8 @@ def _pretrained(backbone: str, options: dict[str, Any]) -> nn.Module:
     source = find_weights(backbone, config)
     try:
         with refusing_offline(f"{weights} were not fetched"):
+            if source.url and not offline() and is_unknown_host(source.url):
+                raise ConnectionError(f"the name of the host in {source.url} cannot be resolved")
             model: Any = _create(backbone, {**options, "pretrained_cfg_overlay": dict(source.overlay)})
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
