@@ -169,10 +169,21 @@ def from_json(data: object, where: str) -> ModelConfig:
             f"{where} has format {shown(version)}, this segzoo reads format {FORMAT_VERSION}: upgrade segzoo"
         )
     rest = {key: value for key, value in data.items() if key != "segzoo_format"}
-    return _read(ModelConfig, rest, where, "")
+    return read_object(ModelConfig, rest, where)
 
 
-def _read(cls: type[T], data: object, where: str, path: str) -> T:
+def read_object(cls: type[T], data: object, where: str, path: str = "") -> T:
+    """Read a dataclass from what ``json.load`` gave.
+
+    Args:
+        cls: the dataclass, of numbers, texts, tuples, mappings and dataclasses.
+        data: an object with its fields.
+        where: names the file in errors.
+        path: of the object in the file, for errors.
+
+    Raises:
+        WeightsError: a key is unknown, missing, or holds a value of another type.
+    """
     if not isinstance(data, dict):
         raise WeightsError(f"{where}: {path.rstrip('.') or 'the file'} must be an object, got {shown(data)}")
     known = {item.name: item for item in fields(cls)}
@@ -199,7 +210,7 @@ def _value(wanted: Any, value: Any, where: str, path: str) -> Any:
             return None
         return _value(next(a for a in arguments if a is not type(None)), value, where, path)
     if is_dataclass(wanted) and isinstance(wanted, type):
-        return _read(wanted, value, where, f"{path}.")
+        return read_object(wanted, value, where, f"{path}.")
     if origin is tuple:
         if not isinstance(value, list):
             raise WeightsError(f"{where}: {path} must be a list, got {shown(value)}")

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import math
 import os
+import platform
 import sys
 import time
 from contextlib import suppress
@@ -255,3 +256,15 @@ def _reason(error: Exception) -> str:
     """Return the first sentence of what torch says, without its list of every device there ever was."""
     text = (str(error).splitlines() or [type(error).__name__])[0]
     return "torch knows no such device" if "device string" in text else text.split(". ")[0]
+
+
+def machine_in_words() -> str:
+    """Describe this machine in a few words."""
+    processor = platform.processor() or platform.machine()
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            named = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        processor = named[0] if named else processor
+    except OSError:
+        pass
+    return f"{platform.system()}, {processor}, {torch.get_num_threads()} threads"

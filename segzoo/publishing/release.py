@@ -21,11 +21,10 @@ from segzoo.datasets.checksum import data_checksum
 from segzoo.errors import FailureError, UsageError
 from segzoo.evaluation.models import score_model
 from segzoo.files import refuse_taken, write_whole
-from segzoo.machine import parse_device
+from segzoo.machine import machine_in_words, parse_device
 from segzoo.publishing.card import model_card
 from segzoo.publishing.provenance import SCORED, recipe_of
 from segzoo.training.data.splits import open_part
-from segzoo.training.outputs import machine as this_machine
 from segzoo.weights.cache import sha256_of
 from segzoo.weights.folder import FILES, TENSORS, read_config, save
 from segzoo.weights.loading import load
@@ -111,7 +110,7 @@ def release(
     told = {key: value for key, value in config.provenance.items() if key not in (SCORED, part)}
     told |= {
         "data": Path(recipe.data).name,
-        "machine": machine or told.get("machine") or this_machine(),
+        "machine": machine or told.get("machine") or machine_in_words(),
         "checksums": {name: data_checksum(dataset) for name, dataset in parts.items()},
         "released with": f"segzoo {segzoo.__version__}, torch {torch.__version__}",
         SCORED: part,

@@ -17,6 +17,7 @@ import torch
 import segzoo
 from segzoo import zoo
 from segzoo.files import write_whole
+from segzoo.machine import machine_in_words
 from segzoo.options import check_positive
 from segzoo.recognition import chosen
 from segzoo.training.checkpoints import remove
@@ -101,7 +102,7 @@ class Outputs:
             versions = (
                 f"segzoo {segzoo.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
             )
-            about = {"device": device, "machine": machine(), "versions": versions}
+            about = {"device": device, "machine": machine_in_words(), "versions": versions}
             self.journal.about(text, about | described(self.trainee.config))
         self.tracking.begin()
 
@@ -188,7 +189,7 @@ class Outputs:
             "epoch": epoch,
             "validation": validation,
             "seconds": round(seconds),
-            "machine": machine(),
+            "machine": machine_in_words(),
         }
         config = for_whole_images(self.trainee.config, self.evaluated)
         write_model(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))
@@ -198,18 +199,6 @@ def _named(source: str) -> str:
     """Return what weights are called: a folder's own name, any other source as it is."""
     folder = Path(source.removeprefix(LOCAL))
     return folder.resolve().name if source and folder.is_dir() else source
-
-
-def machine() -> str:
-    """Describe this machine in a few words."""
-    processor = platform.processor() or platform.machine()
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            named = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-        processor = named[0] if named else processor
-    except OSError:
-        pass
-    return f"{platform.system()}, {processor}, {torch.get_num_threads()} threads"
 
 
 # The best epochs' weights: the best as the run folder itself, the best few in ``best/epoch-012``.
