@@ -10,11 +10,33 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segzoo.exporting.certificate import TOLERANCES, Certificate, Tolerance, read_certificate
+    from segzoo.exporting.certifying import certify, verify
     from segzoo.exporting.exportable import Exportable, Writer
     from segzoo.exporting.writing import export
 
-_WHERE = {"Exportable": "exportable", "Writer": "exportable", "export": "writing"}
+_WHERE = {
+    "Certificate": "certificate",
+    "Exportable": "exportable",
+    "TOLERANCES": "certificate",
+    "Tolerance": "certificate",
+    "Writer": "exportable",
+    "certify": "certifying",
+    "export": "writing",
+    "read_certificate": "certificate",
+    "verify": "certifying",
+}
 
-__all__ = ["Exportable", "Writer", "export"]
+__all__ = [
+    "Certificate",
+    "Exportable",
+    "TOLERANCES",
+    "Tolerance",
+    "Writer",
+    "certify",
+    "export",
+    "read_certificate",
+    "verify",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from torch import nn
 from segzoo import __version__, zoo
 from segzoo.config import config_of
 from segzoo.errors import OptionError, did_you_mean
-from segzoo.exporting.exportable import Exportable
+from segzoo.exporting.exportable import Exportable, weights_sha256
 from segzoo.files import give_name, part_folder, refuse_address, refuse_taken, writing
 from segzoo.options import check_choice
 from segzoo.plugins import resolve
@@ -123,16 +122,6 @@ def format_of(out: Path, name: str | None) -> ExportSpec:
     if not out.name.lower().endswith(spec.suffix):
         raise OptionError(f"files of the format {spec.name} end in {spec.suffix}, got {out}")
     return spec
-
-
-def weights_sha256(network: nn.Module) -> str:
-    """Return the sha256 of a network's tensors: names, shapes, types and bytes, in the order of names."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        held = tensor.detach().cpu().contiguous()
-        found.update(f"{name} {held.dtype} {tuple(held.shape)}\n".encode())
-        found.update(held.view(-1).view(torch.uint8).numpy().tobytes() if held.numel() else b"")
-    return found.hexdigest()
 
 
 def _versions(*distributions: str) -> dict[str, str]:

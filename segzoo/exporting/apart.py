@@ -1,0 +1,191 @@
+"""A file of another runtime, opened and run in a process of its own.
+
+There are two reasons. A native runtime that crashes, on an instruction that this processor lacks or on a file
+that a stranger made, ends that process and not the export, whose unfinished files are then removed. And a
+process that never saw the network proves that the file stands by itself: no operation, constant or class is
+left over from writing it.
+
+Parent and child talk in lines of JSON over the child's standard streams; arrays go through ``.npy`` files in
+a folder that both know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo import errors
+from segzoo.errors import FailureError, SegzooError
+from segzoo.runtimes import ExportInfo, Port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from segzoo.runtimes import Program
+
+_CODE = "from segzoo.exporting.apart import main; main()"
+
+
+class ProgramApart:
+    """A `segzoo.runtimes.Program` in another process; use it in a ``with`` statement.
+
+    Args:
+        path: of the file.
+        runtime: ``"package.module:callable"`` that opens it, as `segzoo.specs.ExportSpec` names it.
+        threads: of the CPU.
+
+    Raises:
+        WeightsError: the file is damaged, or is none of this format.
+        MissingExtraError: the runtime is not installed.
+        FailureError: the process ended; the text says how.
+    """
+
+    info: ExportInfo | None
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    description: str
+
+    def __init__(self, path: Path, runtime: str, *, threads: int) -> None:
+        self._path, self._doing = path, f"opening {path.name}"
+        self._folder = TemporaryDirectory(prefix="segzoo-")
+        places = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CODE],
+            env={**os.environ, "PYTHONPATH": places},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            about = self._ask(open=str(path.absolute()), runtime=runtime, threads=threads)
+        except BaseException:
+            self.close()
+            raise
+        self.info = ExportInfo.from_json(about["info"], str(path)) if about["info"] else None
+        self.inputs, self.outputs = (tuple(map(_port, about[name])) for name in ("inputs", "outputs"))
+        self.description = about["description"]
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Map the array of the one input to that of the first output."""
+        return self.timed(images)[0]
+
+    def timed(self, images: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        """Return what the file makes of an array, and in how many seconds."""
+        given, made = (str(Path(self._folder.name) / name) for name in ("in.npy", "out.npy"))
+        np.save(given, images, allow_pickle=False)
+        self._doing = f"running it on {'x'.join(map(str, images.shape))}"
+        seconds = self._ask(run=given, out=made)["seconds"]
+        return np.load(made, allow_pickle=False), seconds
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> ProgramApart:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise FailureError(
+                f"{self._path.name}: the process that runs it ended while {self._doing} "
+                f"({_ending(self._process.wait())}): what it printed stands above"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            kind = getattr(errors, answer["kind"], FailureError)
+            raise kind(answer["error"])
+        return answer
+
+
+def _ending(code: int) -> str:
+    import signal
+
+    try:
+        return f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
+    except ValueError:
+        return f"by signal {-code}"
+
+
+def _port(data: dict[str, Any]) -> Port:
+    return Port(**{**data, "shape": tuple(data["shape"])})
+
+
+# The other process.
+
+
+def main() -> None:
+    """Answer requests on standard input until it ends."""
+    # Libraries print; what they print must not be taken for an answer.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    program: Program | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if program is None:
+                program = _open(request)
+                answer = _about(program)
+            else:
+                answer = _run(program, request)
+        # Whatever a runtime dislikes about a file or an image is for the other process to judge.
+        except Exception as error:
+            text = str(error) if isinstance(error, SegzooError) else f"{type(error).__name__}: {error}"
+            answer = {"error": text, "kind": type(error).__name__}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _open(request: dict[str, Any]) -> Program:
+    import torch
+
+    torch.set_num_threads(request["threads"])
+    module, _, name = request["runtime"].partition(":")
+    opener: Callable[[Path], Program] = getattr(import_module(module), name)
+    return opener(Path(request["open"]))
+
+
+def _about(program: Program) -> dict[str, Any]:
+    info = program.info
+    about = None if info is None else info.to_json()
+    ports = {name: [asdict(port) for port in getattr(program, name)] for name in ("inputs", "outputs")}
+    return {"info": about, **ports, "description": program.description}
+
+
+def _run(program: Program, request: dict[str, Any]) -> dict[str, Any]:
+    images = np.load(request["run"], allow_pickle=False)
+    begun = time.perf_counter()
+    found = program(images)
+    seconds = time.perf_counter() - begun
+    np.save(request["out"], found, allow_pickle=False)
+    return {"seconds": seconds}

@@ -1,0 +1,396 @@
+"""Certify an exported file, and verify one that was certified elsewhere."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import segzoo
+from segzoo import zoo
+from segzoo.config import config_of
+from segzoo.errors import FailureError, OptionError, SegzooError, WeightsError
+from segzoo.exporting.apart import ProgramApart
+from segzoo.exporting.certificate import (
+    RESIZING,
+    TOLERANCES,
+    Certificate,
+    FileFacts,
+    Probe,
+    Speed,
+    Tolerance,
+    certificate_path,
+    read_certificate,
+)
+from segzoo.exporting.exportable import weights_sha256
+from segzoo.exporting.layers import first_apart
+from segzoo.exporting.probing import (
+    Given,
+    Reference,
+    compare_points,
+    failed,
+    random_input,
+    random_inputs,
+    real_inputs,
+    run_on,
+)
+from segzoo.machine import machine_in_words
+from segzoo.options import check_integer
+from segzoo.prediction.engines.native import copied
+from segzoo.weights.loading import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from torch import nn
+
+    from segzoo.config import ModelConfig
+    from segzoo.prediction.predictor import Model, Picture
+    from segzoo.runtimes import ExportInfo
+
+#: Distributions whose versions a certificate tells, where they are installed.
+_DISTRIBUTIONS = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+#: The speed is measured at least so often, and no more after so many seconds.
+_LEAST, _SECONDS = 3, 10.0
+#: Images of a source tree that stand for real ones where nobody gave any.
+_IMAGES = ("nuclei.png", "smear.png", "tissue.png")
+
+
+def certify(
+    network: nn.Module,
+    path: Path,
+    *,
+    format: str,  # noqa: A002
+    beside: Sequence[Path] = (),
+    names: Sequence[str] = (),
+    images: Sequence[Picture] = (),
+    model: str = "",
+    tolerance: Tolerance | None = None,
+    repeats: int = 5,
+    on_message: Callable[[str], None] = lambda _: None,
+) -> Certificate:
+    """Run an exported file in its target runtime, and compare it with the model that it was made of.
+
+    The runtime is opened in a process of its own; see `segzoo.exporting.apart`.
+
+    Args:
+        network: the model; it carries its config. It is compared in float32 on the CPU, and not changed.
+        path: the exported file.
+        format: name of its export format.
+        beside: files that it reads, such as OpenVINO's ``.bin``.
+        names: that the files are certified under, the file itself first; their own unless told.
+        images: real images, as `segzoo.Predictor` takes them. Without any, those of segzoo's source tree are
+            taken where it is there and the network takes three bands; the certificate says so.
+        model: what `segzoo.load` calls the model.
+        tolerance: what the file must hold; that of its number type in `segzoo.exporting.TOLERANCES` unless
+            told.
+        repeats: how often the speed is measured, at most.
+        on_message: called with what the certificate tells in a line.
+
+    Returns:
+        The certificate, which also says whether the file holds: call its `Certificate.check`. Nothing is
+        written.
+
+    Raises:
+        WeightsError: the runtime cannot open the file, or segzoo did not write it.
+        ImageError: an image cannot be read, or its bands are not the network's.
+        MissingExtraError: the runtime is not installed.
+        FailureError: the runtime crashed.
+
+    Example:
+        >>> certificate = segzoo.exporting.certify(network, Path("unet.onnx"), format="onnx")
+        >>> certificate.largest_relative, certificate.disagreement
+        (3.1e-06, 0.0)
+    """
+    check_integer("repeats", repeats, 1, 10_000)
+    network = copied(network, torch.device("cpu")).float()
+    with _opened(path, format) as program:
+        info = _info_of(program, path)
+        reference = Reference(network, with_preprocessing=info.with_preprocessing)
+        given, notes = _images(images, program, network)
+        probes: list[Probe] = []
+        for one in given:
+            found = run_on(program, one)
+            probes.append(failed(one, found) if isinstance(found, str) else reference.compare(one, found))
+        held = tolerance or _tolerance(info)
+        if not held.random and any(probe.seed is None for probe in probes):
+            probes = [probe if probe.seed is None else replace(probe, held=False) for probe in probes]
+            notes.append(f"{info.precision} is calibrated on images: random ones need not hold the tolerance")
+        certificate = Certificate(
+            files=tuple(_facts((path, *beside), names)),
+            tolerance=held,
+            probes=tuple(probes),
+            speed=_speed(program, reference, given, probes, repeats),
+            model=model,
+            opset=_opset(path, format),
+            **_about(info, format, program, [*notes, *_notes_of(probes)]),
+        )
+    if not certificate.holds:
+        certificate = replace(certificate, layer=_layer(certificate, path, network, given))
+    return certificate
+
+
+def verify(
+    path: Path,
+    *,
+    model: Model | None = None,
+    images: Sequence[Picture] = (),
+    on_message: Callable[[str], None] = lambda _: None,
+) -> Certificate:
+    """Repeat here what the certificate of an exported file says.
+
+    The certificate is read from beside the file, ``FILE.certificate.json``, and the file must be the one that
+    was certified, byte for byte. Where the model that it names cannot be loaded here, the file is compared
+    with the places of the model's output that the certificate keeps.
+
+    Args:
+        path: the exported file.
+        model: weights by name, their folder, or a model that segzoo made; the one that the certificate names
+            unless told.
+        images: real images, as `certify` takes them.
+        on_message: called with what could not be had.
+
+    Returns:
+        A new certificate, measured here; `Certificate.check` raises where it does not hold.
+
+    Raises:
+        UsageError: there is no certificate beside the file.
+        WeightsError: the file was changed, its certificate is another file's, or one of the two is damaged.
+        FailureError: the model has other weights than those that were exported.
+        MissingExtraError: the runtime is not installed.
+
+    Example:
+        >>> segzoo.exporting.verify(Path("unet.onnx")).holds
+        True
+    """
+    stored = read_certificate(certificate_path(path))
+    beside = _unchanged(path, stored)
+    network = _network(model, stored, on_message)
+    if network is not None:
+        return certify(
+            network,
+            path,
+            format=stored.format,
+            beside=beside,
+            images=images,
+            model=stored.model,
+            tolerance=stored.tolerance,
+            on_message=on_message,
+        )
+    if images:
+        raise OptionError("real images need the model to be compared with: name it")
+    return _verified_by_points(path, stored, beside)
+
+
+def _opened(path: Path, format: str) -> ProgramApart:  # noqa: A002
+    return ProgramApart(path, zoo.registry("exports").get(format).runtime, threads=torch.get_num_threads())
+
+
+def _info_of(program: ProgramApart, path: Path) -> ExportInfo:
+    if program.info is None:
+        raise WeightsError(
+            f"{path} holds no metadata of segzoo, so it is not known what it should compute: export it with "
+            "segzoo"
+        )
+    return program.info
+
+
+def _tolerance(info: ExportInfo) -> Tolerance:
+    found = TOLERANCES[info.precision]
+    if info.with_preprocessing and info.config.preprocessing.resize is not None:
+        return replace(found, disagreement=max(found.disagreement, RESIZING))
+    return found
+
+
+def _images(
+    images: Sequence[Picture], program: ProgramApart, network: nn.Module
+) -> tuple[list[Given], list[str]]:
+    """Return what file and model are given, and what the certificate says of it."""
+    notes: list[str] = []
+    real = list(real_inputs(images or _own_images(config_of(network)), program, network, skip=not images))
+    if not images:
+        notes.append(
+            "no images were given: the real ones are those of segzoo's documentation"
+            if real
+            else "no images were given: only random ones were compared"
+        )
+    return [*real, *random_inputs(program, network)], notes
+
+
+def _own_images(config: ModelConfig) -> list[Path]:
+    folder = Path(segzoo.__file__).parents[1] / "docs" / "images"
+    files = [folder / name for name in _IMAGES]
+    return [file for file in files if file.is_file()] if config.architecture.in_channels == 3 else []
+
+
+def _facts(paths: Iterable[Path], names: Sequence[str]) -> Iterable[FileFacts]:
+    for number, path in enumerate(paths):
+        yield FileFacts.of(path, names[number] if number < len(names) else "")
+
+
+def _about(
+    info: ExportInfo,
+    format: str,  # noqa: A002
+    program: ProgramApart,
+    notes: Iterable[str],
+) -> dict[str, Any]:
+    return {
+        "format": format,
+        "precision": info.precision,
+        "with_preprocessing": info.with_preprocessing,
+        "size": info.size,
+        "weights": info.weights,
+        "runtime": program.description,
+        "versions": _versions(info.versions),
+        "machine": machine_in_words(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": tuple(notes),
+    }
+
+
+def _versions(exported: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions here; those that the file was exported with stand in its own metadata."""
+    found = {**exported, "segmentation-zoo": segzoo.__version__}
+    for name in _DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _notes_of(probes: Iterable[Probe]) -> list[str]:
+    return list(dict.fromkeys(probe.note for probe in probes if probe.note))
+
+
+def _opset(path: Path, format: str) -> int | None:  # noqa: A002
+    if format != "onnx":
+        return None
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    return next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), None)
+
+
+def _speed(
+    program: ProgramApart,
+    reference: Reference,
+    given: Sequence[Given],
+    probes: Sequence[Probe],
+    repeats: int,
+) -> Speed | None:
+    """Measure both in turn on the first images that worked, so that other work on the machine slows both."""
+    whole = [one for one, probe in zip(given, probes, strict=True) if not probe.trouble]
+    if not whole:
+        return None
+    images = whole[0].images
+    runtime, eager = list[float](), list[float]()
+    for number in range(repeats + 1):
+        if len(runtime) >= _LEAST and sum(runtime) + sum(eager) > _SECONDS:
+            break
+        taken = program.timed(images)[1]
+        begun = time.perf_counter()
+        reference(images)
+        if number:  # the first of each prepares
+            runtime.append(taken)
+            eager.append(time.perf_counter() - begun)
+    return Speed(
+        shape=tuple(images.shape),
+        threads=torch.get_num_threads(),
+        repeats=len(runtime),
+        runtime_ms=statistics.median(runtime) * 1e3,
+        eager_ms=statistics.median(eager) * 1e3,
+    )
+
+
+def _layer(certificate: Certificate, path: Path, network: nn.Module, given: Sequence[Given]) -> str:
+    """Return where the smallest of the images that differ first goes apart."""
+    apart = [
+        one
+        for one, probe in zip(given, certificate.probes, strict=True)
+        if probe.held
+        and not probe.trouble
+        and (probe.relative > certificate.tolerance.relative or probe.clear)
+    ]
+    if not apart:
+        return ""
+    images = min((one.images for one in apart), key=lambda array: array.size)
+    return first_apart(
+        path, network, images, format=certificate.format, tolerance=certificate.tolerance.relative
+    )
+
+
+def _unchanged(path: Path, stored: Certificate) -> list[Path]:
+    """Return the files that a file reads; raise `WeightsError` unless all are those that were certified."""
+    paths = [path, *(path.with_name(one.name) for one in stored.files[1:])]
+    for file, facts in zip(paths, stored.files, strict=True):
+        try:
+            now = FileFacts.of(file)
+        except OSError as error:
+            raise WeightsError(f"{file} cannot be read: {error.strerror or error}") from error
+        if now.sha256 != facts.sha256:
+            raise WeightsError(
+                f"{file}: sha256 is {now.sha256}, its certificate says {facts.sha256} of {facts.name}: the "
+                "file was changed since it was certified, or the certificate is another file's. Copy both "
+                "again, or export again"
+            )
+    return paths[1:]
+
+
+def _network(model: Model | None, stored: Certificate, on_message: Callable[[str], None]) -> nn.Module | None:
+    """Return the model to compare with; nothing where it is not at hand."""
+    if isinstance(model, torch.nn.Module):
+        network, name = model, type(model).__name__
+    elif model is not None:
+        network, name = load(model), str(model)
+    elif not stored.model:
+        on_message("the certificate names no model: the file is compared with the values that it keeps")
+        return None
+    else:
+        name = stored.model
+        try:
+            network = load(name)
+        except SegzooError as error:
+            reason = str(error).splitlines()[0]
+            on_message(f"the model cannot be loaded here ({reason}): its values in the certificate are taken")
+            return None
+    found = weights_sha256(network)
+    if stored.weights and found != stored.weights:
+        raise FailureError(
+            f"{name} has other weights than those that were exported: sha256 {found} instead of "
+            f"{stored.weights}. Name the model that was exported with --model"
+        )
+    return network
+
+
+def _verified_by_points(path: Path, stored: Certificate, beside: Sequence[Path]) -> Certificate:
+    kept = [probe for probe in stored.probes if probe.held and probe.points and probe.seed is not None]
+    if not kept:
+        raise FailureError(
+            f"the certificate of {path} keeps no values to compare with: name the model with --model"
+        )
+    probes = []
+    with _opened(path, stored.format) as program:
+        info = _info_of(program, path)
+        for probe in kept:
+            assert probe.seed is not None
+            images = random_input(probe.shape, probe.seed, program.inputs[0], info.config)
+            given = Given(images, probe.source, seed=probe.seed)
+            found = run_on(program, given)
+            compared = failed(given, found) if isinstance(found, str) else compare_points(given, found, probe)
+            probes.append(compared)
+        points = sum(len(probe.points) for probe in kept)
+        note = f"the model was not at hand: compared were {points} values that the certificate keeps of it"
+        return Certificate(
+            files=tuple(_facts((path, *beside), ())),
+            tolerance=stored.tolerance,
+            probes=tuple(probes),
+            model=stored.model,
+            opset=stored.opset,
+            **_about(info, stored.format, program, [note]),
+        )

@@ -1,0 +1,344 @@
+"""Images that an exported file and its model are both given, and what became of each."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from segzoo.config import config_of
+from segzoo.errors import FailureError, ImageError, SegzooError
+from segzoo.exporting.certificate import TIE, TIE_PROBABILITY, Probe, told
+from segzoo.images import read_with_info
+from segzoo.images.pixels import as_pixels_with_info
+from segzoo.prediction.decision import Decision
+from segzoo.prediction.predictor import Predictor
+from segzoo.prediction.preparing import network_input, normalised_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from segzoo.config import ModelConfig
+    from segzoo.prediction.predictor import Picture
+    from segzoo.runtimes import Port, Program
+
+#: Sizes of random images where height and width are free: odd, not square, and none that files are made
+#: with. Of the last there are two at once.
+_SIZES = ((75, 101), (64, 200), (131, 66), (75, 101))
+#: Sides to which real images are cut where height and width are free: what a file computes does not depend
+#: on them, and a photograph of 50 million pixels would take minutes.
+_LONGEST = 512
+#: Places of the model's output that are kept of each random image.
+_POINTS = 64
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a file is given, and what it is called.
+
+    Attributes:
+        images: of the file's own type and shape.
+        source: as `segzoo.exporting.certificate.Probe` has it.
+        seed: likewise.
+        held: likewise.
+        note: likewise.
+    """
+
+    images: NDArray[Any]
+    source: str
+    seed: int | None = None
+    held: bool = True
+    note: str = ""
+
+
+def random_image(seed: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Return an image ``(H, W, C)`` that is the same on every machine, for ever.
+
+    Squares of 16x16 pixels of one colour each, and noise of -8 to 8 on them, both drawn as integers by
+    `numpy.random.RandomState`, whose stream NumPy promises not to change (NEP 19).
+
+    Args:
+        seed: 0 to 2**32 - 1.
+        height: in pixels.
+        width: in pixels.
+        channels: bands.
+    """
+    random = np.random.RandomState(seed)
+    coarse = random.randint(0, 256, (-(-height // 16), -(-width // 16), channels))
+    noise = random.randint(-8, 9, (height, width, channels))
+    squares = coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
+    return (squares + noise).clip(0, 255).astype(np.uint8)
+
+
+def random_input(shape: Sequence[int], seed: int, port: Port, config: ModelConfig) -> NDArray[Any]:
+    """Return what a file is given for a random image, or for several with seeds that follow each other.
+
+    Args:
+        shape: of the file's input: ``(N, C, H, W)``, or ``(H, W, C)`` with preprocessing.
+        seed: of the first image.
+        port: the file's input.
+        config: of the model.
+    """
+    if len(shape) == 3:
+        image = random_image(seed, shape[0], shape[1], shape[2])
+        return image.astype(np.uint16) * 257 if port.dtype == "uint16" else image
+    count, channels, height, width = shape
+    images = [random_image(seed + number, height, width, channels) for number in range(count)]
+    tensors = [normalised_tensor(image, config.preprocessing) for image in images]
+    return torch.cat(tensors).contiguous().numpy()
+
+
+def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
+    """Yield random images at several sizes: of the file's own alone, where that is fixed.
+
+    Among them are odd sizes, one below the network's stride, and a batch of two.
+    """
+    config, port = config_of(network), program.inputs[0]
+    channels = config.architecture.in_channels
+    least = exact_from(network)
+    with_preprocessing = len(port.shape) == 3
+    sides = port.shape[:2] if with_preprocessing else port.shape[2:]
+    fixed = [side for side in sides if isinstance(side, int)]
+    sizes = [(fixed[0], fixed[1])] if len(fixed) == 2 else [*_SIZES, (max(least // 2 - 1, 1), least // 2 + 5)]
+    for number, (height, width) in enumerate(sizes):
+        several = number == len(_SIZES) - 1 and not isinstance(port.shape[0], int)
+        count = 2 if several else port.shape[0] if isinstance(port.shape[0], int) else 1
+        shape = (height, width, channels) if with_preprocessing else (count, channels, height, width)
+        if with_preprocessing and number == len(_SIZES) - 1:
+            continue  # it takes one image
+        resized = with_preprocessing and config.preprocessing.resize is not None
+        small = len(fixed) != 2 and min(height, width) < least and not resized
+        yield Given(
+            random_input(shape, 1000 * number, port, config),
+            "random",
+            seed=1000 * number,
+            held=not small,
+            note=_SMALL.format(least=least) if small else "",
+        )
+
+
+_SMALL = (
+    "images of less than {least} pixels a side: a program for free sizes continues them further than the "
+    "network does, as no size may be 1 in it"
+)
+
+
+def exact_from(network: nn.Module) -> int:
+    """Return the least side of an image from which a program for free sizes pads it as the network does."""
+    return 2 * int(getattr(network, "_coarsest", 32))
+
+
+def real_inputs(
+    images: Sequence[Picture], program: Program, network: nn.Module, *, skip: bool = False
+) -> Iterator[Given]:
+    """Yield real images as the file takes them, cut to their middle where they are large.
+
+    Args:
+        images: as `segzoo.Predictor` takes them.
+        program: the file.
+        network: the model.
+        skip: whether images are passed over that the network cannot take.
+
+    Raises:
+        ImageError: an image cannot be read, or its bands are not the network's.
+    """
+    config, port = config_of(network), program.inputs[0]
+    for number, image in enumerate(images, start=1):
+        name = Path(image).name if isinstance(image, str | os.PathLike) else f"image {number}"
+        try:
+            if isinstance(image, str | os.PathLike):
+                pixels, info = read_with_info(image)
+            else:
+                pixels, info = as_pixels_with_info(image)
+            if len(port.shape) == 3:
+                array = _as_taken(pixels, port, config.architecture.in_channels, name)
+            else:
+                tensor, _ = network_input(pixels, config, info=info)
+                array = _fitted(tensor, port).contiguous().numpy()
+        except SegzooError:
+            if skip:
+                continue
+            raise
+        yield Given(array, name)
+
+
+def _fitted(tensor: Tensor, port: Port) -> Tensor:
+    """Bring a preprocessed image to a size and a batch that the file takes."""
+    sides = [side for side in port.shape[2:] if isinstance(side, int)]
+    if len(sides) == 2:
+        tensor = F.interpolate(tensor, tuple(sides), mode="bilinear", antialias=True)
+    else:
+        rows, columns = (_middle(side) for side in tensor.shape[2:])
+        tensor = tensor[..., rows, columns]
+    count = port.shape[0] if isinstance(port.shape[0], int) else 1
+    return tensor.expand(count, -1, -1, -1)
+
+
+def _as_taken(pixels: NDArray[Any], port: Port, channels: int, name: str) -> NDArray[Any]:
+    """Return pixels ``(H, W, C)`` in the type, bands and size that a file with preprocessing takes."""
+    if pixels.dtype != port.dtype or pixels.shape[2] != channels:
+        raise ImageError(
+            f"{name} is {pixels.dtype} with {pixels.shape[2]} bands, the file takes {port.dtype} with "
+            f"{channels}"
+        )
+    sides = [side for side in port.shape[:2] if isinstance(side, int)]
+    if len(sides) == 2:
+        if min(pixels.shape[0] - sides[0], pixels.shape[1] - sides[1]) < 0:
+            raise ImageError(
+                f"{name} has {pixels.shape[0]}x{pixels.shape[1]} pixels, the file takes {sides[0]}x{sides[1]}"
+            )
+        return np.ascontiguousarray(pixels[: sides[0], : sides[1]])
+    rows, columns = (_middle(side) for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[rows, columns])
+
+
+def _middle(side: int) -> slice:
+    first = max(side - _LONGEST, 0) // 2
+    return slice(first, first + min(side, _LONGEST))
+
+
+class Reference:
+    """What an exported file is compared with: the network in float32, or `segzoo.Predictor` on its images.
+
+    Args:
+        network: carries its config; on the CPU, in evaluation mode.
+        with_preprocessing: whether images go in and class maps come out.
+    """
+
+    def __init__(self, network: nn.Module, *, with_preprocessing: bool) -> None:
+        self.network, self.with_preprocessing = network, with_preprocessing
+        self.config = config_of(network)
+        self._decision = Decision(self.config)
+        self._predictor = (
+            Predictor(network, backend="eager", device="cpu", on_message=lambda _: None)
+            if with_preprocessing
+            else None
+        )
+
+    @torch.inference_mode()
+    def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return what the file should return."""
+        if self._predictor is not None:
+            return self._predictor(images).mask
+        return self.network(torch.from_numpy(images)).numpy()
+
+    @torch.inference_mode()
+    def compare(self, given: Given, found: NDArray[Any], *, points: bool = True) -> Probe:
+        """Compare what the file returned with the model.
+
+        Args:
+            given: the images.
+            found: by the file.
+            points: whether places of the model's output are kept of random images.
+        """
+        if self._predictor is not None:
+            segmented = self._predictor(given.images, probabilities=True)
+            assert segmented.probabilities is not None
+            wanted: NDArray[Any] = segmented.mask
+            margins = self._margins(torch.from_numpy(segmented.probabilities), probabilities=True)
+            near, largest, difference = margins < TIE_PROBABILITY, 0.0, 0.0
+        else:
+            wanted = self(given.images)
+            near, largest, difference = torch.empty(0), float(np.abs(wanted).max()), 0.0
+        trouble = wrong_output(found, wanted.shape)
+        if trouble:
+            return _probe(given, trouble=trouble)
+        if self._predictor is None:
+            difference = float(np.abs(found.astype(np.float32) - wanted).max())
+            logits = torch.from_numpy(wanted)
+            near = torch.stack([self._margins(one) for one in logits]) < TIE * largest
+            differs = self._classes(torch.from_numpy(found).float()) != self._classes(logits)
+        else:
+            differs = torch.from_numpy(found.astype(np.int64) != wanted.astype(np.int64))
+        return _probe(
+            given,
+            largest=largest,
+            difference=difference,
+            pixels=differs.numel(),
+            differing=int(differs.sum()),
+            clear=int((differs & ~near).sum()),
+            points=_points(wanted) if points and given.seed is not None else (),
+        )
+
+    def _classes(self, logits: Tensor) -> Tensor:
+        """Return the class maps of a batch ``(N, K, H, W)``, by the one rule that decides on them."""
+        return torch.stack([self._decision.found(self._decision.scores(one))[0] for one in logits])
+
+    def _margins(self, values: Tensor, *, probabilities: bool = False) -> Tensor:
+        """Return by how much the class at each pixel won, from logits or probabilities ``(K, H, W)``."""
+        threshold = self.config.threshold
+        if self.config.labels.overlapping or len(values) == 1:
+            level = threshold if probabilities else math.log(threshold / (1 - threshold))
+            margins = (values - level).abs()
+            return margins if self.config.labels.overlapping else margins[0]
+        first, second = values.topk(2, dim=0).values
+        return first - second
+
+
+def wrong_output(found: NDArray[Any], shape: Sequence[int]) -> str:
+    """Return what is wrong with an output, before its numbers are compared; nothing where it is right."""
+    if tuple(found.shape) != tuple(shape):
+        return f"the file gives {told(found.shape)}, the model {told(shape)}"
+    if not np.isfinite(found).all():
+        return "the file gives numbers that are not finite"
+    return ""
+
+
+def compare_points(given: Given, found: NDArray[Any], stored: Probe) -> Probe:
+    """Compare what a file returned with the places of the model's output that its certificate keeps.
+
+    Of logits, only differences are found; of class maps, the classes there.
+    """
+    where = _places(found.size)
+    if len(where) != len(stored.points):
+        return _probe(given, trouble=f"the file gives {told(found.shape)}, which is not what was certified")
+    if not np.isfinite(found).all():
+        return _probe(given, trouble=wrong_output(found, found.shape))
+    off = np.abs(found.reshape(-1)[where].astype(np.float64) - np.array(stored.points))
+    if stored.largest:
+        return _probe(given, largest=stored.largest, difference=float(off.max()))
+    return _probe(given, pixels=len(where), differing=int((off > 0).sum()), clear=int((off > 0).sum()))
+
+
+def run_on(program: Program, given: Given) -> NDArray[Any] | str:
+    """Return what a file makes of images, or why it makes nothing of them."""
+    try:
+        return program(given.images)
+    except FailureError as error:
+        if getattr(program, "ended", False):
+            raise
+        return str(error).splitlines()[0]
+
+
+def failed(given: Given, trouble: str) -> Probe:
+    """Return the probe of images of which the file made nothing."""
+    return _probe(given, trouble=trouble)
+
+
+def _probe(given: Given, **figures: Any) -> Probe:
+    return Probe(
+        source=given.source,
+        shape=tuple(given.images.shape),
+        seed=given.seed,
+        held=given.held,
+        note=given.note,
+        **figures,
+    )
+
+
+def _places(size: int) -> NDArray[np.int64]:
+    """Return where points are taken of so many numbers: spread evenly, from the first to the last."""
+    return np.linspace(0, size - 1, min(size, _POINTS)).round().astype(np.int64)
+
+
+def _points(values: NDArray[Any]) -> tuple[float, ...]:
+    return tuple(float(f"{value:.7g}") for value in values.reshape(-1)[_places(values.size)])
