@@ -23,7 +23,7 @@ from segzoo.cli.train import command as train_command
 from segzoo.errors import SegzooError
 from segzoo.specs import Resize
 from segzoo.training.data.splits import _KEYS as SPLIT_KEYS
-from segzoo.training.loop.trainer import _MAY_DIFFER
+from segzoo.training.loop.trainer import MAY_DIFFER
 from segzoo.training.optim.optimizers import optimizer_defaults
 from segzoo.training.optim.schedules import schedule_defaults
 from segzoo.training.parts import factories
@@ -216,7 +216,7 @@ def test_every_option_of_the_command_is_told_with_its_default():
 def test_what_may_change_on_resume_is_told():
     said = re.search(r"Only (.*?) may change on\s+resume", PAGES["results.md"], re.DOTALL)
     assert said, "docs/training/results.md does not say what may change on resume"
-    assert set(re.findall(r"`(\w+)`", said[1])) == set(_MAY_DIFFER), "docs/training/results.md, resume"
+    assert set(re.findall(r"`(\w+)`", said[1])) == set(MAY_DIFFER), "docs/training/results.md, resume"
 
 
 @pytest.mark.parametrize(("page", "words"), typed(), ids=shown_as)

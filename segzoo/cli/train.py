@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HERE = "\0"
 
 # Options that say how to train rather than what: they are no keys of a recipe.
-_HOW = ("resume", "overwrite", "folds", "benchmark", "dry_run", "progress", "as_json")
+_HOW = ("resume", "overwrite", "folds", "benchmark", "find_lr", "dry_run", "progress", "as_json")
 
 
 @click.command("train")
@@ -55,10 +55,13 @@ _HOW = ("resume", "overwrite", "folds", "benchmark", "dry_run", "progress", "as_
     shell_complete=offers.folders,
     help="Go on with the training in FOLDER [default: the recipe's out].",
 )
-@click.option("--overwrite", is_flag=True, help="Delete the training that the folder holds.")
+@click.option(
+    "--overwrite", is_flag=True, help="Delete the training that the folder holds; with --find-lr, its files."
+)
 @click.option("--folds", is_flag=True, help="Train every fold; say how many as split.folds=5.")
 @click.option("--dry-run", is_flag=True, help="Check data and model, print the whole recipe, train nothing.")
 @click.option("--benchmark", is_flag=True, help="Measure a few steps on this machine instead of training.")
+@click.option("--find-lr", is_flag=True, help="Find a learning rate by a range test instead of training.")
 @click.option("--progress/--no-progress", default=True, help="Show a bar and what happens.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(words: tuple[str, ...], **options: Any) -> None:
@@ -73,6 +76,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     segzoo train --data fields data.bands=4,3,2 data.intensity=percentiles:1,99.8
     segzoo train milesial-carvana --root carvana
     segzoo train recipe.toml --folds split.folds=5
+    segzoo train recipe.toml --find-lr
     segzoo train --resume runs/unet
     """
     how = {name: options.pop(name) for name in _HOW}
@@ -82,6 +86,8 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         _dry_run(recipe, as_json=how["as_json"])
     elif how["benchmark"]:
         _benchmark(recipe, as_json=how["as_json"])
+    elif how["find_lr"]:
+        _find_lr(recipe, overwrite=how["overwrite"], progress=how["progress"], as_json=how["as_json"])
     else:
         run = {
             "resume": how["resume"] is not None,
@@ -93,9 +99,15 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 
 def _check_pairs(how: dict[str, Any]) -> None:
     """Raise `OptionError` where two things to do exclude one another."""
-    chosen = [f"--{name.replace('_', '-')}" for name in ("dry_run", "benchmark", "folds") if how[name]]
+    ways = ("dry_run", "benchmark", "find_lr", "folds")
+    chosen = [f"--{name.replace('_', '-')}" for name in ways if how[name]]
     if len(chosen) > 1:
         raise OptionError(f"{' and '.join(chosen)} do not go together: say one of them")
+    if how["find_lr"] and how["resume"] is not None:
+        raise OptionError(
+            "--find-lr and --resume do not go together: a training that goes on keeps its rate. To begin "
+            "another from its weights, say --weights FOLDER --find-lr"
+        )
 
 
 def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) -> Recipe:
@@ -123,7 +135,7 @@ def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) 
     return read_recipe(source, [word for word in words if word not in named[:1]], **values)
 
 
-def _train(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
+def _train(recipe: Recipe, run: dict[str, Any], *, as_json: bool) -> None:
     from segzoo.training import train
 
     result = train(recipe, **run)
@@ -149,7 +161,7 @@ def _described(result: TrainingResult) -> dict[str, Any]:
     }
 
 
-def _folds(recipe: Recipe, run: dict[str, bool], *, as_json: bool) -> None:
+def _folds(recipe: Recipe, run: dict[str, Any], *, as_json: bool) -> None:
     from segzoo.training.folds import cross_validate
 
     result: CrossValidation = cross_validate(recipe, **run)
@@ -174,6 +186,26 @@ def _benchmark(recipe: Recipe, *, as_json: bool) -> None:
         echo_json(result.to_json())
         return
     echo(str(result))
+
+
+def _find_lr(recipe: Recipe, *, overwrite: bool, progress: bool, as_json: bool) -> None:
+    from segzoo.training.rate_test import find_rate
+
+    found = find_rate(recipe, overwrite=overwrite, progress=progress)
+    if not _first_process():
+        return
+    if as_json:
+        echo_json(found.to_json())
+        return
+    end = "where the loss diverged" if found.diverged else "to the end"
+    echo(f"{len(found.rates)} steps, at rates of {found.rates[0]:.1e} to {found.rates[-1]:.1e}, {end}")
+    echo(f"{found.table}")
+    echo(f"{found.plot}")
+    if found.suggestion is None:
+        echo("the loss falls at no rate: look at the plot, and at the images and masks (`segzoo data check`)")
+        return
+    echo(f"the loss falls most steeply at {found.suggestion:.1e}; the recipe says {recipe.learning_rate:.1e}")
+    echo(f"next: the same command with lr={found.suggestion:.1e} instead of --find-lr")
 
 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:

@@ -9,15 +9,26 @@ from segzoo.lazy import lazy_names
 if TYPE_CHECKING:
     from segzoo.training.entry import TrainingResult, train
     from segzoo.training.folds import CrossValidation, cross_validate
+    from segzoo.training.rate_test import RateTest, find_rate
     from segzoo.training.recipe.schema import Recipe
 
-__all__ = ["CrossValidation", "Recipe", "TrainingResult", "cross_validate", "train"]
+__all__ = [
+    "CrossValidation",
+    "RateTest",
+    "Recipe",
+    "TrainingResult",
+    "cross_validate",
+    "find_rate",
+    "train",
+]
 
 _WHERE = {
     "CrossValidation": "folds",
+    "RateTest": "rate_test",
     "Recipe": "recipe.schema",
     "TrainingResult": "entry",
     "cross_validate": "folds",
+    "find_rate": "rate_test",
     "train": "entry",
 }
 

@@ -24,7 +24,7 @@ from segzoo.training.report.history import EXAMPLES, LINES, TABLE
 from segzoo.training.report.trackers import make_trackers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Callable, Mapping, Set
 
     from tqdm import tqdm
 
@@ -64,6 +64,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    on_validation: Callable[[int, float], bool] | None = None,
     **values: Any,
 ) -> TrainingResult:
     """Train a model and keep the weights with the best validation score.
@@ -73,6 +74,8 @@ def train(
         resume: whether to go on with the training that the folder ``out`` holds.
         overwrite: whether a training that the folder holds may be deleted.
         progress: whether to show a bar and tell what happens.
+        on_validation: called after every validation with the epoch, from 1, and the score that weights are
+            chosen by; training ends there, as after its last epoch, where it returns ``True``.
         **values: of a `segzoo.training.Recipe`: ``data=...``, ``model=...``, ``epochs=...``.
 
     Raises:
@@ -102,7 +105,12 @@ def train(
     try:
         with Interruption() as interruption, _Bar(shown=told) as bar:
             run = Run(
-                recipe, accelerator, interruption, on_message=bar.write if told else _nothing, show=bar.show
+                recipe,
+                accelerator,
+                interruption,
+                on_message=bar.write if told else _nothing,
+                show=bar.show,
+                on_validation=on_validation,
             )
             if not resume:
                 keep_apart(out, files_of((run.training, run.evaluated)), inside=True)

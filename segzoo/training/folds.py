@@ -29,7 +29,7 @@ from segzoo.printing import as_json, csv_cell
 from segzoo.training.data.splits import open_part, open_splits
 from segzoo.training.differences import differences
 from segzoo.training.entry import train
-from segzoo.training.loop.trainer import CHECKPOINTS
+from segzoo.training.loop.trainer import CHECKPOINTS, MAY_DIFFER
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
@@ -46,9 +46,6 @@ FILE = "fold.json"
 TABLES = ("folds.json", "folds.csv")
 #: More folds of a data set than this are not asked for.
 _MOST = 100
-
-#: What may be another in a cross-validation that goes on, since it does not change what comes out.
-_MAY_DIFFER = ("out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers")
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ def _finished(plan: _Plan) -> Fold | None:
         raise FailureError(
             f"{path} cannot be read ({error}): delete it, and the fold is scored anew"
         ) from error
-    found = differences(recipe, asdict(plan.recipe), ignore=_MAY_DIFFER)
+    found = differences(recipe, asdict(plan.recipe), ignore=MAY_DIFFER)
     if found:
         raise OptionError(
             f"{plan.folder} was trained by another recipe: {'; '.join(found)}. Go on with the same recipe, or"

@@ -17,13 +17,12 @@ from segzoo.errors import FailureError
 from segzoo.machine import flop_counter, forget_peak, peak_bytes, peak_flops
 from segzoo.options import check_positive
 from segzoo.resources import told_bytes
-from segzoo.training.data.loader import Batch, fetched, make_loader
+from segzoo.training.data.loader import Batch, fetched
 from segzoo.training.data.splits import open_splits
 from segzoo.training.loop.accelerator import make_accelerator, told_device
 from segzoo.training.loop.distributed import mean_of
 from segzoo.training.loop.state import TrainState
-from segzoo.training.loop.step import TrainStep
-from segzoo.training.loop.trainer import training_loss
+from segzoo.training.loop.trainer import training_batches, training_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -102,40 +101,11 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     torch.manual_seed(recipe.seed)
     training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
-    loader, batches = make_loader(
-        training,
-        recipe.augment,
-        trainee.config.preprocessing,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        workers=recipe.workers,
-        in_channels=trainee.config.architecture.in_channels,
-        labels=trainee.labels,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
+    loader, batches = training_batches(recipe, trainee, training, accelerator)
     trainee.follow_schedule(
         recipe.schedule, recipe.schedule_options, steps=steps + warmup, steps_per_epoch=batches.steps
     )
-    loss = training_loss(
-        recipe.loss,
-        recipe.loss_options,
-        training,
-        trainee.labels,
-        supervision=recipe.supervision,
-        side_weight=trainee.side_weight,
-    )
-    stepper = TrainStep(
-        trainee.model,
-        trainee.optimizer,
-        loss,
-        accelerator,
-        freezing=trainee.freezing,
-        accumulate=recipe.accumulate,
-        clip=recipe.clip,
-        channels_last=recipe.channels_last,
-        on_message=_nothing,
-    )
+    stepper = training_step(recipe, trainee, training, accelerator, on_message=_nothing)
     trainee.model.train()
     trainee.freezing.begin(1)
 
@@ -143,7 +113,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         stepper.step(batch)
         trainee.stepped()
 
-    endless = _endless(loader, batches, recipe.out)
+    endless = endless_batches(loader, batches, recipe.out)
     for _ in range(warmup):
         step(next(endless))
     device = accelerator.device
@@ -182,7 +152,8 @@ def _timed(
     return dict(seconds)
 
 
-def _endless(loader: DataLoader[Batch], batches: Batches, out: str) -> Iterator[Batch]:
+def endless_batches(loader: DataLoader[Batch], batches: Batches, out: str) -> Iterator[Batch]:
+    """Yield batches for ever, epoch after epoch; ``out`` names the training in errors."""
     while True:
         batches.epoch += 1
         yield from fetched(loader, out=out)

@@ -42,10 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accelerate import Accelerator
+    from torch.utils.data import DataLoader
 
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
-    from segzoo.training.data.loader import Augmented, Batch
+    from segzoo.training.data.loader import Augmented, Batch, Batches
     from segzoo.training.loop.signals import Interruption
     from segzoo.training.loop.validation import Validation
 
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 
 #: What may be another in a training that goes on: it changes where and how, not what comes out.
-_MAY_DIFFER = (
+MAY_DIFFER = (
     "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
     "shard", "licence",
 )  # fmt: skip
@@ -69,6 +70,8 @@ class Run:
         interruption: is asked after every step whether to stop.
         on_message: called with a sentence for what happens.
         show: is told how far it is: step, steps in all, and a few words.
+        on_validation: called after every validation with the epoch and the score that weights are chosen by;
+            training ends there where it returns ``True``.
 
     Raises:
         OptionError: the recipe does not fit its data.
@@ -82,9 +85,10 @@ class Run:
         *,
         on_message: Callable[[str], None],
         show: Callable[[int, int, str], None],
+        on_validation: Callable[[int, float], bool] | None = None,
     ) -> None:
         self.recipe, self.accelerator, self.interruption = recipe, accelerator, interruption
-        self.on_message, self.show = on_message, show
+        self.on_message, self.show, self.on_validation = on_message, show, on_validation
         self.out = Path(recipe.out)
         self._device = told_device(accelerator, chosen=recipe.device != "auto")
         on_message(f"device {self._device}")
@@ -94,18 +98,7 @@ class Run:
         preprocessing = self.trainee.config.preprocessing
         channels = self.trainee.config.architecture.in_channels
         DataBands(self.evaluated, preprocessing, channels, training=self.training).check()
-        self.loader, self.batches = make_loader(
-            self.training,
-            recipe.augment,
-            preprocessing,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            workers=recipe.workers,
-            in_channels=channels,
-            labels=self.trainee.labels,
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
+        self.loader, self.batches = training_batches(recipe, self.trainee, self.training, accelerator)
         told = cast("Augmented", self.loader.dataset).told_colours()
         if told:
             on_message(told)
@@ -117,24 +110,7 @@ class Run:
         self.validator = Validator(
             recipe.metrics, self.evaluated, accelerator, best=recipe.best, on_message=on_message
         )
-        self.stepper = TrainStep(
-            self.trainee.model,
-            self.trainee.optimizer,
-            training_loss(
-                recipe.loss,
-                recipe.loss_options,
-                self.training,
-                self.trainee.labels,
-                supervision=recipe.supervision,
-                side_weight=self.trainee.side_weight,
-            ),
-            accelerator,
-            freezing=self.trainee.freezing,
-            accumulate=recipe.accumulate,
-            clip=recipe.clip,
-            channels_last=recipe.channels_last,
-            on_message=on_message,
-        )
+        self.stepper = training_step(recipe, self.trainee, self.training, accelerator, on_message=on_message)
         self.checkpoints = Checkpoints(self.out / CHECKPOINTS, recipe.keep)
         self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
         # From here on processes may draw different numbers, as their images differ.
@@ -163,9 +139,10 @@ class Run:
             channels = self.trainee.config.architecture.in_channels
             fit_processes(self.stepper, cast("Augmented", self.loader.dataset), self.batches, channels)
         try:
-            while self.epoch <= self.epochs and not self._patience_is_over():
+            ended = False
+            while self.epoch <= self.epochs and not ended and not self._patience_is_over():
                 self._train_epoch()
-                self._finish_epoch()
+                ended = self._finish_epoch()
         except BaseException:
             # What went wrong is to be told, not what else it keeps from being written.
             with suppress(FailureError, OSError):
@@ -192,7 +169,7 @@ class Run:
         state = self.checkpoints.load(latest)
         # Keys that an older version did not know meant what is now their default.
         before = {**asdict(Recipe(data=self.recipe.data)), **state["recipe"]}
-        found = differences(before, asdict(self.recipe), ignore=_MAY_DIFFER, ordered=("augment",))
+        found = differences(before, asdict(self.recipe), ignore=MAY_DIFFER, ordered=("augment",))
         found += differences(state["data"], self._data())
         if found:
             raise OptionError(
@@ -244,7 +221,8 @@ class Run:
                 break
         self._check(last)
 
-    def _finish_epoch(self) -> None:
+    def _finish_epoch(self) -> bool:
+        """Validate and write what an epoch leaves; return whether training is to end here."""
         entry: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
@@ -267,6 +245,9 @@ class Run:
         self.totals.clear()
         if due:
             self._save(self.seconds)
+        if found is None or self.on_validation is None:
+            return False
+        return any_of(self.accelerator, self.on_validation(entry["epoch"], entry[self.validator.column]))
 
     def _validate(self, *, due: bool) -> Validation:
         """Validate the epoch, whose steps are saved before that.
@@ -362,6 +343,61 @@ class Run:
         best = self.best.score if self.best.epoch else None
         text = progress_text(float(self.totals.loss), self._rate, **rates, best=best)
         self.show(self.step, self.steps, text)
+
+
+# What steps are made of, for a training and for those who only try a few.
+
+
+def training_batches(
+    recipe: Recipe, trainee: TrainState, training: Dataset, accelerator: Accelerator
+) -> tuple[DataLoader[Batch], Batches]:
+    """Return the loader of a recipe's training images, augmented, and the order of its batches."""
+    return make_loader(
+        training,
+        recipe.augment,
+        trainee.config.preprocessing,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        workers=recipe.workers,
+        in_channels=trainee.config.architecture.in_channels,
+        labels=trainee.labels,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+
+
+def training_step(
+    recipe: Recipe,
+    trainee: TrainState,
+    training: Dataset,
+    accelerator: Accelerator,
+    *,
+    on_message: Callable[[str], None],
+) -> TrainStep:
+    """Return what takes a recipe's steps: forward, loss, backward, optimizer.
+
+    Raises:
+        OptionError: the loss does not fit the data.
+    """
+    loss = training_loss(
+        recipe.loss,
+        recipe.loss_options,
+        training,
+        trainee.labels,
+        supervision=recipe.supervision,
+        side_weight=trainee.side_weight,
+    )
+    return TrainStep(
+        trainee.model,
+        trainee.optimizer,
+        loss,
+        accelerator,
+        freezing=trainee.freezing,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
+        channels_last=recipe.channels_last,
+        on_message=on_message,
+    )
 
 
 # The loss on every output that the network is trained on.

@@ -29,7 +29,7 @@ _SPEEDS = {"images_per_second": "with loading", "images_per_second_computing": "
 
 
 class Point(NamedTuple):
-    """An epoch and a value."""
+    """A value and where it was measured: an epoch, or the power of ten of a learning rate."""
 
     x: float
     y: float
@@ -42,14 +42,20 @@ class Chart:
     Attributes:
         title: what is measured.
         lines: points by name, finite, at least one each.
-        best: the best epoch, if any.
+        best: the best epoch, or another place to mark, if any.
         logarithmic: whether the scale of values is.
+        across: what is measured from left to right; of anything but epochs, ``x`` is a power of ten.
     """
 
     title: str
     lines: Mapping[str, Sequence[Point]]
-    best: int | None = None
+    best: float | None = None
     logarithmic: bool = False
+    across: str = "epoch"
+
+    def at(self, x: float) -> str:
+        """Return a place from left to right, in words."""
+        return f"in epoch {x:.0f}" if self.across == "epoch" else f"at {self.across} {10**x:.1e}"
 
     @property
     def told(self) -> str:
@@ -57,14 +63,14 @@ class Chart:
         parts = []
         for name, points in self.lines.items():
             first, last = points[0], points[-1]
-            part = f"{name}: {short(first.y)} in epoch {first.x:.0f}"
+            part = f"{name}: {short(first.y)} {self.at(first.x)}"
             if len(points) > 1:
-                part += f", {short(last.y)} in epoch {last.x:.0f}"
+                part += f", {short(last.y)} {self.at(last.x)}"
             chosen = self.chosen(points)
             if chosen is not None and chosen not in (first, last):
                 part += f", {short(chosen.y)} in the best epoch, {self.best}"
             parts.append(part)
-        return f"{self.title} by epoch. {'; '.join(parts)}"
+        return f"{self.title} by {self.across}. {'; '.join(parts)}"
 
     @property
     def legend(self) -> list[tuple[str, str]]:
@@ -72,7 +78,7 @@ class Chart:
         if len(self.lines) == 1:
             points = next(iter(self.lines.values()))
             shown = self.chosen(points) or points[-1]
-            return [(f"{short(shown.y)} in epoch {shown.x:.0f}", "line-0")]
+            return [(f"{short(shown.y)} {self.at(shown.x)}", "line-0")]
         told = [
             (f"{name} {short((self.chosen(points) or points[-1]).y)}", f"line-{number}")
             for number, (name, points) in enumerate(self.lines.items())
@@ -152,7 +158,7 @@ def lay_out(chart: Chart) -> list[Mark]:
             _LEFT + across * (WIDTH - _LEFT - _RIGHT), HEIGHT - _BOTTOM - up * (HEIGHT - _TOP - _BOTTOM)
         )
 
-    marks = _axes(ticks, place, (first, last), low)
+    marks = _axes(ticks, place, (first, last), low, chart.across)
     if chart.best is not None and first <= chart.best <= last:
         marks.append(Stroke([place(Point(chart.best, low)), place(Point(chart.best, high))], "best"))
     for number, points in reversed(list(enumerate(chart.lines.values()))):
@@ -200,7 +206,11 @@ def _fewer(points: list[Point], best: int | None) -> list[Point]:
 
 
 def _axes(
-    ticks: Sequence[float], place: Callable[[Point], Point], epochs: tuple[float, float], low: float
+    ticks: Sequence[float],
+    place: Callable[[Point], Point],
+    epochs: tuple[float, float],
+    low: float,
+    across: str,
 ) -> list[Mark]:
     marks: list[Mark] = []
     for tick in ticks:
@@ -208,11 +218,13 @@ def _axes(
         marks.append(Stroke([left, right], "grid"))
         marks.append(Words(Point(left.x - 6, left.y + 4), short(tick), "small", "end"))
     marks.append(Stroke([place(Point(epoch, low)) for epoch in epochs], "axis"))
-    marks.append(Words(Point(0, HEIGHT - 8), "epoch", "small"))
+    if across == "epoch":
+        marks.append(Words(Point(0, HEIGHT - 8), across, "small"))
     for tick in _ticks(*epochs, 6):
         if tick == round(tick) and epochs[0] <= tick <= epochs[1]:
             x = place(Point(tick, low)).x
-            marks.append(Words(Point(x, HEIGHT - 8), f"{tick:,.0f}", "small", "middle"))
+            told = f"{tick:,.0f}" if across == "epoch" else f"1e{tick:.0f}"
+            marks.append(Words(Point(x, HEIGHT - 8), told, "small", "middle"))
     return marks
 
 

@@ -93,13 +93,17 @@ def curves_as_svg(rows: Sequence[Mapping[str, float]], best: int | None) -> str:
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], best: int | None) -> bytes:
-    """Return the same curves as a PNG file, two in a row, on white.
+    """Return the same curves as a PNG file.
 
     Args:
         rows: of epochs, each with ``epoch``.
         best: the best epoch, which is marked.
     """
-    charts = make_charts(rows, best)
+    return draw_charts(make_charts(rows, best))
+
+
+def draw_charts(charts: Sequence[Chart]) -> bytes:
+    """Return charts as a PNG file, two in a row, on white."""
     columns = 2 if len(charts) > 1 else 1
     down = max(-(-len(charts) // columns), 1)
     width = columns * (WIDTH + _MARGIN) + _MARGIN
