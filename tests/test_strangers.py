@@ -131,7 +131,7 @@ def test_a_pickled_network_is_called_by_its_class(module, name, told, bare, tmp_
 
 
 CONTENTS = {
-    "model.onnx": (b"\x08\x08\x12\x07pytorch", "is a model in ONNX: not read. What is exported"),
+    "model.ort": (b"\x08\x08\x12\x07pytorch", "is a model in ONNX: not read. What is exported"),
     "model.gguf": (b"GGUF\x03\x00\x00\x00", "is a GGUF file"),
     "model.tflite": (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
     "model.h5": (b"\x89HDF\r\n\x1a\n", "HDF5 file, as Keras, TensorFlow, and with them StarDist"),

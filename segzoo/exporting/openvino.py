@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
 from segzoo.exporting.onnx import described, onnx_model
-from segzoo.prediction.engines.openvino import import_openvino, unheard
+from segzoo.runtimes.openvino import import_openvino, unheard
 
 if TYPE_CHECKING:
     from pathlib import Path

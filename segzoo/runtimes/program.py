@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Key of the metadata under which a file holds its `ExportInfo`.
 METADATA_KEY = "segzoo"
 
+#: Names of the preprocessed images and of the logits, also inside a file with preprocessing.
+IMAGES, LOGITS = "images", "logits"
+
 #: Version of that text; a file of a later one is refused by name.
 _FORMAT = 1
 
@@ -146,11 +149,17 @@ class Program(Protocol):
 class Opener(Protocol):
     """Opens a file; the ``runtime`` of a `segzoo.specs.ExportSpec`."""
 
-    def __call__(self, path: Path) -> Program:
+    def __call__(self, path: Path, *, network: bool = False) -> Program:
         """Open a file, on the CPU unless the runtime has something better, with as many threads as torch has.
 
+        Args:
+            path: of the file.
+            network: whether the network inside a file with preprocessing is opened alone: preprocessed images
+                ``(N, C, H, W)`` to logits.
+
         Raises:
-            WeightsError: the file is damaged, is none of this format, or reads data outside its folder.
+            WeightsError: the file is damaged, is none of this format, or reads data outside its folder; or
+                its network cannot be cut out.
             MissingExtraError: the runtime is not installed.
         """
         ...

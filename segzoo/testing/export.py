@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.export import Dim, export
 
-from segzoo.prediction.engines.onnxruntime import onnx_session
+from segzoo.runtimes.onnxruntime import onnx_session
 from segzoo.testing.promises import promise, seeded
 
 if TYPE_CHECKING:

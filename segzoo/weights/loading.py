@@ -18,8 +18,9 @@ from segzoo.errors import (
     WeightsError,
 )
 from segzoo.options import check_flags
+from segzoo.runtimes.network import open_network
 from segzoo.weights.folder import CONFIG, TENSORS, _was_multilabel, empty, fill, read_config
-from segzoo.weights.sources import locate
+from segzoo.weights.sources import exported, locate
 
 if TYPE_CHECKING:
     import os
@@ -33,19 +34,27 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [A-Za-z0-9][A-Za-z0-9.+!
 
 
 def load(source: str | os.PathLike[str], *, mirror: bool | None = None) -> nn.Module:
-    """Return the model of a folder with its weights, in evaluation mode.
+    """Return the model of a folder with its weights, or of an exported file, in evaluation mode.
 
     Args:
-        source: ``local-dir:path``, a path, or the name of registered weights.
+        source: ``local-dir:path``, a path, or the name of registered weights. An exported file, such as
+            ``model.onnx``, gives a network that its own runtime computes: it predicts, and cannot be trained.
         mirror: another value for `segzoo.Segmenter`'s option: ``False`` gives the bare network of
             valid convolutions.
 
     Raises:
         UnknownNameError: there are no such weights, or a plug-in that they need is not installed.
         OptionError: the network has no such option, or not with that value.
-        WeightsError: a file is missing or damaged, or the tensors are not those of the network.
+        WeightsError: a file is missing or damaged, or the tensors are not those of the network; or an
+            exported file does not say how it predicts.
+        MissingExtraError: the runtime of an exported file is not installed.
     """
     check_flags(**({} if mirror is None else {"mirror": mirror}))
+    file = exported(source)
+    if file is not None:
+        if mirror is not None:
+            raise OptionError(f"{file} is exported: mirror is an option of the network that it was made from")
+        return open_network(file)
     folder = locate(source)
     config = read_config(folder)
     if _was_multilabel(config):

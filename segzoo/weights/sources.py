@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from segzoo import zoo
 from segzoo.errors import OptionError, PluginError, UnknownNameError, UsageError, WeightsError, no_address
+from segzoo.runtimes.network import spec_of
 from segzoo.weights import converted, hub
 from segzoo.weights.parts import CONFIG, is_foreign, refuse_stranger
 
@@ -21,7 +22,20 @@ if TYPE_CHECKING:
 
 LOCAL = "local-dir:"
 #: How files of weights end; what else lies about may be called as a model is.
-ENDINGS = (".pth", ".pt", ".tar", ".ckpt", ".safetensors", ".bin", ".pkl", ".model", ".weights", ".onnx")
+ENDINGS = (
+    ".pth",
+    ".pt",
+    ".tar",
+    ".ckpt",
+    ".safetensors",
+    ".bin",
+    ".pkl",
+    ".model",
+    ".weights",
+    ".onnx",
+    ".pt2",
+    ".xml",
+)
 
 
 def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path:
@@ -88,6 +102,17 @@ def folder_of(spec: WeightsSpec) -> Path:
         place = hub.Place(hub.parse(pinned).repo, folder.name)
         return converted.opened(folder, name=spec.name, source=str(place), spec=spec)
     return converted.converted(spec)
+
+
+def exported(source: str | os.PathLike[str]) -> Path | None:
+    """Return the file that ``source`` means where it is of an export format, by the ending of its name."""
+    text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    if not isinstance(text, str) or text.startswith(hub.PREFIX):
+        return None
+    path = Path(text.removeprefix(LOCAL)).expanduser() if text.startswith(LOCAL) else Path(text)
+    if not path.suffix or not os.path.isfile(path):  # noqa: PTH113 (Path raises where a name is too long)
+        return None
+    return None if spec_of(path) is None else path
 
 
 def is_location(name: str) -> bool:

@@ -61,6 +61,7 @@ _ENCODER = (
     "segzoo.create('unet/resnet50', num_classes=2, pretrained=True)"
 )
 _EXPORTED = "What is exported cannot be trained or converted: take the checkpoint that it was made from"
+_RUN = f"{_EXPORTED}. `segzoo predict` and segzoo.load run files that end in .onnx or .pt2"
 _TORCH = "Where transformers or the program itself can, let it write model.safetensors"
 _FORMATS = "segzoo-formats reads its data sets, so that a model of segzoo can be trained on them"
 
@@ -68,7 +69,7 @@ STRANGERS = (
     # What is no file of torch.
     Stranger(what="a GGUF file, of language models", heads=((0, b"GGUF"),)),
     Stranger(what="a model of TensorFlow Lite", heads=((4, b"TFL3"),), advice=_EXPORTED),
-    Stranger(what="a model in ONNX", endings=(".onnx", ".ort"), advice=_EXPORTED),
+    Stranger(what="a model in ONNX", endings=(".onnx", ".ort"), advice=_RUN),
     Stranger(what="an engine of TensorRT", endings=(".engine", ".trt"), advice=_EXPORTED),
     Stranger(what="a model of CoreML", endings=(".mlmodel",), advice=_EXPORTED),
     Stranger(
@@ -77,7 +78,7 @@ STRANGERS = (
         advice="There is no reader for Keras's networks",
     ),
     Stranger(what="a model of Keras", files=("model.weights.h5",)),
-    Stranger(what="a program that torch.export wrote", files=("/archive_format",), advice=_EXPORTED),
+    Stranger(what="a program that torch.export wrote", files=("/archive_format",), advice=_RUN),
     Stranger(
         what="a PaddlePaddle checkpoint, such as PaddleSeg's", endings=(".pdparams", ".pdopt", ".pdmodel")
     ),

@@ -15,9 +15,11 @@ from segzoo.machine import default_device, fast_dtype, parse_device, use_cores
 from segzoo.options import check_choice
 from segzoo.plugins import resolve
 from segzoo.plugins.guard import building
+from segzoo.prediction.engines.exported import make_exported
 from segzoo.prediction.engines.native import make_native
 from segzoo.prediction.engines.onnxruntime import make_onnxruntime
 from segzoo.prediction.engines.openvino import disagreement, make_openvino
+from segzoo.runtimes.network import ExportedNetwork
 from segzoo.specs.prediction import PRECISIONS
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def make_engine(
         >>> logits = engine(images)
     """
     check_choice("precision", precision, PRECISIONS)
+    if isinstance(network, ExportedNetwork):
+        return make_exported(network, device, precision, backend, on_message)
     try:
         entry = zoo.registry("engines").entry(backend)
     except UnknownNameError as error:

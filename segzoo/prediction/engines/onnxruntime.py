@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from segzoo.errors import missing_extra
 from segzoo.prediction.engines.sized import SizedEngine
+from segzoo.runtimes.onnxruntime import import_onnxruntime, onnx_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,7 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
     Raises:
         MissingExtraError: ONNX Runtime, or what exports to ONNX, is not installed.
     """
-    runtime = _runtime()
+    runtime = import_onnxruntime()
 
     def make(plain: nn.Module, images: Tensor) -> Program:
         exported = torch.onnx.export(plain, (images,), dynamo=True, verbose=False)
@@ -40,25 +39,3 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
         description=f"ONNX Runtime {runtime.__version__} on cpu, float32, a program for each size",
         on_message=on_message,
     )
-
-
-def onnx_session(model: bytes) -> Any:
-    """Return a session of ONNX Runtime on the CPU, with as many threads as torch has.
-
-    Raises:
-        MissingExtraError: ONNX Runtime, or what exports to ONNX, is not installed.
-    """
-    runtime = _runtime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _runtime() -> Any:
-    try:
-        runtime = import_module("onnxruntime")
-        for name in ("onnx", "onnxscript"):
-            import_module(name)
-    except ImportError as error:
-        raise missing_extra(f"ONNX Runtime needs {error.name}", "onnxruntime") from error
-    return runtime

@@ -6,11 +6,8 @@ calibration images show.
 
 from __future__ import annotations
 
-import io
 import logging
-import os
 from collections import Counter
-from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,9 +16,10 @@ from segzoo.blocks.sizes import mirror
 from segzoo.errors import missing_extra
 from segzoo.machine import fast_dtype
 from segzoo.prediction.engines.sized import SizedEngine
+from segzoo.runtimes.openvino import import_openvino, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -121,15 +119,6 @@ def _fitted(images: Tensor, like: Tensor) -> NDArray[np.float32]:
     return mirror(images.cpu()[which], like.shape[-2], like.shape[-1], 0, 0).numpy()
 
 
-def import_openvino(extra: str) -> Any:
-    """Return the library, or raise `MissingExtraError`; ``extra`` is what brings it."""
-    try:
-        import openvino
-    except ImportError as error:
-        raise missing_extra("OpenVINO is missing", extra) from error
-    return openvino
-
-
 def import_nncf() -> Any:
     """Return the library that makes 8-bit integers, or raise `MissingExtraError`."""
     loggers = logging.getLoggerClass()
@@ -143,22 +132,3 @@ def import_nncf() -> Any:
         logging.setLoggerClass(loggers)
     nncf.set_log_level(logging.ERROR)
     return nncf
-
-
-@contextmanager
-def unheard() -> Iterator[None]:
-    """Keep both libraries from drawing bars on standard output, and from reporting home.
-
-    They tell their makers what is done with them, unasked. There is no switch for a program to set, but
-    they do not where tests run.
-    """
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before

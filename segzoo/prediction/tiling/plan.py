@@ -145,7 +145,8 @@ def plan_tiles(
         overlapping: whether classes overlap, so that the mask has a plane a class.
         stored: bytes of a value as the image's file has it.
         scaled: bytes of a value as intensity leaves it: 1, or 4 of floats.
-        tile: the side of tiles, rounded up to the grid; chosen where not told.
+        tile: the side of tiles, rounded up to the grid; chosen where not told, and that of an exported file
+            where it is made for images of one size.
         overlap: pixels that neighbours share, rounded up to the grid; ``"exact"``: as many as it takes for
             the result of the whole image; ``"auto"``: that, unless it makes the network see the image more
             than four times or does not fit, and a quarter of a tile then.
@@ -196,6 +197,9 @@ def _best(plans: list[Plan]) -> Plan:
 def _tiles(traits: NetworkProfile, height: int, width: int, tile: int | None) -> list[tuple[int, int]]:
     """Return rows and columns of the tiles to try."""
     grid = traits.grid
+    if traits.largest is not None:
+        rows, columns = traits.largest
+        return [(rows // grid * grid, columns // grid * grid)]
     if tile is not None:
         if tile < 1:
             raise OptionError(f"tile must be at least 1, got {tile}")

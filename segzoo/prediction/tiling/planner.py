@@ -27,6 +27,7 @@ from segzoo.prediction.tiling import (
 )
 from segzoo.prediction.tiling.plan import Job, needed
 from segzoo.resources import memory_here, parse_memory, told_bytes
+from segzoo.runtimes.network import ExportedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,6 +118,12 @@ class Tiler:
         size = placed(height, width, self.config.preprocessing.resize)[0]
         seen = size[0] * size[1]
         budget = self._budget_here()
+        if self._fixed is not None:
+            if size[0] <= self._fixed[0] and size[1] <= self._fixed[1]:
+                return None
+            most = _ANY if self.memory is None else budget
+            given = {"probabilities": probabilities, "stored": stored}
+            return self._announced(self._planned(height, width, channels, resident, 0, most, **given))
         large = max(height * width, seen) >= SMALL
         if self.memory is not None:
             held = self.held(height, width, probabilities=probabilities, image=channels * stored)
@@ -215,7 +222,7 @@ class Tiler:
             probabilities: whether they are wanted.
             stored: bytes of a value of the image.
         """
-        if self.memory is not None or not self._measurable():
+        if self.memory is not None or self._fixed is not None or not self._measurable():
             return None
         longest = max(placed(height, width, self.config.preprocessing.resize)[0])
         have = longest if plan is None else max(plan.tile)
@@ -258,6 +265,11 @@ class Tiler:
             side=side,
             stored=stored,
         )
+
+    @property
+    def _fixed(self) -> tuple[int, int] | None:
+        """Height and width that the network takes alone, where it is an exported file of one size."""
+        return self.network.fixed_size if isinstance(self.network, ExportedNetwork) else None
 
     def _announced(self, plan: Plan) -> Plan:
         if str(plan) not in self._told:

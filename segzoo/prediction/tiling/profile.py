@@ -18,8 +18,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from segzoo.architecture import build
+from segzoo.errors import SegzooError
 from segzoo.machine import forget_peak, peak_bytes, used_bytes
 from segzoo.prediction.tiling.layout import up
+from segzoo.runtimes.network import ExportedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +53,8 @@ class NetworkProfile:
         bytes_per_pixel: what a forward takes for each pixel of the batch, input and logits included.
         fixed_bytes: what the first forward takes whatever the size.
         device: where it runs; memory is that of the device where it has its own.
+        largest: rows and columns that no tile may exceed: those that an exported file is made for; ``None``
+            where every size is taken.
     """
 
     in_channels: int
@@ -59,6 +64,7 @@ class NetworkProfile:
     bytes_per_pixel: float
     fixed_bytes: int = 0
     device: str = "cpu"
+    largest: tuple[int, int] | None = None
 
 
 def measure(
@@ -77,6 +83,8 @@ def measure(
         counted_alone: whether its memory is counted and not measured, since what other threads take meanwhile
             would be measured too.
     """
+    if isinstance(network, ExportedNetwork):
+        return _measured_file(network, engine or network, in_channels)
     was_training = network.training
     network.eval()
     try:
@@ -92,6 +100,36 @@ def measure(
     finally:
         network.train(was_training)
     return NetworkProfile(in_channels, classes, grid, radius, per_pixel, fixed, str(device))
+
+
+def _measured_file(
+    network: ExportedNetwork, run: Callable[[Tensor], Tensor], in_channels: int
+) -> NetworkProfile:
+    """Return the profile of an exported file, into which torch cannot look.
+
+    Its view is that of the network that it was made from, whatever the weights, where that can be built.
+    """
+    classes, largest = network.num_logits, network.fixed_size
+    grid, radius, counted = USUAL_GRID, None, 8.0 * (in_channels + classes)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            twin = build(network.segzoo_config.architecture.without_pretraining()).eval()
+    except SegzooError:
+        pass  # of another program, or of a plug-in that is not here: a tile must be mixed with its neighbours
+    else:
+        grid = grid_of(twin)
+        radius, counted = _view(twin, in_channels, grid)
+    # Of tiles of few steps of the grid, neighbours would share none or all.
+    if largest is not None and min(largest) < 4 * grid:
+        grid, radius = 1, None
+    device = torch.device("cpu")
+    # Of one size, each image takes the same, which is known with the first.
+    sides = (_FIRST, _SIDES[0]) if largest is None else (1, 1)
+    first, second = _grown(run, in_channels, sides, device)
+    grown = (second - first) / sides[1] ** 2 if largest is None else 0.0
+    return NetworkProfile(
+        in_channels, classes, grid, radius, _GAPS["cpu"] * max(counted, grown), first, str(device), largest
+    )
 
 
 def grid_of(network: nn.Module) -> int:

@@ -1,0 +1,163 @@
+"""An exported file as an ordinary network: images to logits, and a config that says how it predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from segzoo import zoo
+from segzoo.blocks.sizes import mirror
+from segzoo.errors import OptionError, WeightsError
+from segzoo.files import read_sha256
+from segzoo.plugins import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from segzoo.config import ModelConfig
+    from segzoo.runtimes.program import ExportInfo, Opener, Program
+    from segzoo.specs import ExportSpec
+
+
+def spec_of(path: Path) -> ExportSpec | None:
+    """Return the export format whose ending a file's name has, if there is one."""
+    specs = (entry.spec for _, entry in zoo.registry("exports").items())
+    return next((spec for spec in specs if spec.suffix == path.suffix.lower()), None)
+
+
+def open_network(path: Path) -> ExportedNetwork:
+    """Return the network of an exported file; what preprocessing the file has inside is left out.
+
+    Raises:
+        WeightsError: the file is damaged, is of no export format, or does not say how it predicts.
+        MissingExtraError: its runtime is not installed.
+    """
+    spec = spec_of(path)
+    if spec is None:
+        raise WeightsError(f"{path} is of no export format: `segzoo list exports` shows them")
+    opener: Opener = resolve(spec.runtime)
+    program = opener(path, network=True)
+    if program.info is None:
+        raise WeightsError(unsaid(path, program))
+    return ExportedNetwork(path, program, program.info)
+
+
+def unsaid(path: Path, program: Program) -> str:
+    """Return what is missing of a file that another program exported, and who can say it."""
+    inputs, outputs = (
+        ", ".join(f"{port.name} {told_shape(port.shape)} {port.dtype}" for port in ports)
+        for ports in (program.inputs, program.outputs)
+    )
+    return (
+        f"{path} was exported by another program, and does not say what its classes are nor what its images "
+        f"go through before (input: {inputs}; output: {outputs})"
+    )
+
+
+def told_shape(shape: tuple[int | str | None, ...]) -> str:
+    """Return a shape for people, such as ``(batch, 3, height, width)``."""
+    return f"({', '.join('any' if side is None else str(side) for side in shape)})"
+
+
+class ExportedNetwork(nn.Module):
+    """A network that a file of another runtime computes; it cannot be trained or changed.
+
+    It has no parameters. Its state is the file's hash, so that two files differ. Pickles and copies hold the
+    path, and open the file again.
+
+    Args:
+        path: of the file.
+        program: the file, opened as a network: images ``(N, C, H, W)`` to logits ``(N, K, H, W)``.
+        info: what the file says of itself.
+
+    Attributes:
+        fixed_size: height and width that all images must have; ``None`` where they are free. Smaller images
+            are continued by mirroring, and the logits cropped; `segzoo.Predictor` cuts larger ones to tiles.
+    """
+
+    segzoo_config: ModelConfig
+    sha256: Tensor
+
+    def __init__(self, path: Path, program: Program, info: ExportInfo) -> None:
+        super().__init__()
+        self.path, self.program, self.info = path, program, info
+        self.segzoo_config = info.config
+        images = program.inputs[0]
+        if len(images.shape) != 4 or len(program.inputs) != 1:
+            raise WeightsError(
+                f"{path}: a network takes one input of images (N, C, H, W), and this one takes "
+                f"{', '.join(told_shape(port.shape) for port in program.inputs)}"
+            )
+        batch, _, height, width = images.shape
+        self._batch = batch if isinstance(batch, int) else None
+        fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        self.fixed_size: tuple[int, int] | None = fixed
+        digest = np.frombuffer(bytes.fromhex(read_sha256(path)), np.uint8).copy()
+        self.register_buffer("sha256", torch.from_numpy(digest))
+        self.eval()
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of the logits."""
+        return self.segzoo_config.architecture.num_classes
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` says: the file, and what runs it."""
+        return f"{self.path}, {self.program.description}"
+
+    def __reduce__(self) -> tuple[Callable[[Path], ExportedNetwork], tuple[Path]]:
+        """Pickle and copy as the path, which is opened again."""
+        return open_network, (self.path,)
+
+    def train(self, mode: bool = True) -> ExportedNetwork:
+        """Return the network as it is: what is exported has no other mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to logits ``(N, num_classes, H, W)`` float32, on the CPU.
+
+        Raises:
+            OptionError: the file is made for images of one size, and these are larger.
+            WeightsError: the file's logits are not those of its config.
+        """
+        height, width = images.shape[-2:]
+        taken = images.detach().to("cpu", torch.float32)
+        if self.fixed_size is not None and self.fixed_size != (height, width):
+            taken = self._continued(taken, *self.fixed_size)
+        logits = torch.from_numpy(self._run(taken.contiguous().numpy())).float()
+        expected = (len(images), self.num_logits, *taken.shape[-2:])
+        if tuple(logits.shape) != expected:
+            raise WeightsError(
+                f"{self.path} gives {told_shape(tuple(logits.shape))} of images {tuple(taken.shape)}, and "
+                f"logits are {expected}: its metadata are of another network"
+            )
+        return logits[..., :height, :width]
+
+    def _continued(self, images: Tensor, height: int, width: int) -> Tensor:
+        if images.shape[-2] > height or images.shape[-1] > width:
+            raise OptionError(
+                f"{self.path} is made for images of {height}x{width}, got "
+                f"{images.shape[-2]}x{images.shape[-1]}: segzoo.Predictor cuts larger ones into tiles"
+            )
+        return mirror(images, height, width, 0, 0)
+
+    def _run(self, images: NDArray[np.float32]) -> NDArray[Any]:
+        """Return logits, of as many images at a time as the file takes."""
+        images = images.astype(self.program.inputs[0].dtype, copy=False)
+        if self._batch in (None, len(images)):
+            return self.program(images)
+        parts = []
+        for start in range(0, len(images), self._batch):
+            part = images[start : start + self._batch]
+            # Repeated where there are too few; their logits are dropped.
+            full = part[np.arange(self._batch) % len(part)]
+            parts.append(self.program(full)[: len(part)])
+        return np.concatenate(parts)
