@@ -256,7 +256,7 @@ def test_a_program_of_torch_runs_no_code_of_whoever_wrote_it(
 
 def test_what_is_exported_is_not_trained_further(tmp_path: Path) -> None:
     onnx.save(model(info()), tmp_path / "a.onnx")
-    with pytest.raises(WeightsError, match="cannot be trained or converted.*segzoo.load run"):
+    with pytest.raises(WeightsError, match=r"cannot be trained or converted.*segzoo.load run"):
         segzoo.create(str(tmp_path / "a.onnx"))
     with pytest.raises(OptionError, match="mirror is an option of the network that it was made from"):
         segzoo.load(tmp_path / "a.onnx", mirror=False)
