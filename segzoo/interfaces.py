@@ -63,6 +63,7 @@ class Decoder(Protocol):
 
     Optional attributes:
         any_size, border: as in `Encoder`; `border` in pixels of the map, times ``stride``.
+        coarsest (int): stride of its coarsest map, where that is coarser than the encoder's.
         align_corners (bool): whether the corners of logits and image are aligned where logits are resized.
         side_channels (tuple[int, ...]): channels of the maps that deep supervision adds; 0 for one whose
             channels are the logits already, as its decoder makes use of them.

@@ -226,7 +226,7 @@ class Segmenter(AnySize):
         flexible = all(getattr(part, "any_size", False) for part in parts) and not any(borders)
         self._takes(
             multiple=1 if flexible else int(getattr(encoder, "multiple", coarsest)),
-            coarsest=coarsest,
+            coarsest=max(coarsest, getattr(decoder, "coarsest", 1)),
             borders=borders,
             # Without a skip at stride 1, a map of an odd image comes out a pixel too large or too small.
             resized=parts[1].stride > 1 or (flexible and parts[0].strides[0] > 1),

@@ -136,7 +136,7 @@ def test_the_class_token_lies_beside_every_pixel():
     encoder = {"width": 8, "depth": 2, "heads": 2, "hidden": 8, "patch": 4, "class_token": "concat"}
     model = segzoo.create(
         "dpt/plain-vit", num_classes=2, encoder={**encoder, "layers": [0, 1]},
-        decoder={"width": 4, "readout": "project"},
+        decoder={"width": 4, "readout": "project", "factors": [1, 0.5]},
     )  # fmt: skip
     assert model.encoder.channels == (16, 16)
     one, _ = model.encoder(torch.rand(1, 3, 8, 12))

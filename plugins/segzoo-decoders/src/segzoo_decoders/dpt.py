@@ -7,6 +7,7 @@ refine each map and what came from below. Maps are doubled with aligned corners,
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch.nn.functional as F
@@ -131,6 +132,8 @@ class DPTDecoder(nn.Module):
         self.fusions = nn.ModuleList(Fusion(width, norm=norm, skip=level > 0) for level in range(count))
         self.last = ConvUnit(width, width)
         self.dropout = make_dropout(dropout, channels=True)
+        # Layers of a plain transformer are reassembled at coarser strides than the transformer's own.
+        self.coarsest = max(ceil(stride / factor) for stride, factor in zip(strides, factors, strict=True))
         finest = strides[0] / factors[0]
         self._doubled = 2 if finest > 1 else 1
         # Patches of 14 pixels end at a stride of 1.75: what counts is that logits have to be enlarged.
