@@ -57,6 +57,7 @@ THEIRS = {"gentle", "mine", "mine/resnet18", "swirl", "swirl/resnet18"}
 #: Programs besides segzoo that a console may start, and why no test does.
 OTHERS = {
     "cd": "a shell's own",
+    "curl": "needs a server that runs",
     "eval": "a shell's own",
     "export": "a shell's own",
     "git": "needs the network",

@@ -38,6 +38,7 @@ COMMANDS = {
     "list": "List models, weights, encoders, decoders, datasets, metrics and more.",
     "info": "Show what a name stands for: its options, parameters, licence, scores.",
     "predict": "Segment images and write masks.",
+    "serve": "Answer over HTTP: an image in, a mask out.",
     "benchmark": "Measure how fast a model predicts on this machine.",
     "train": "Train a model on images and masks.",
     "evaluate": "Score a model, or a folder of predictions.",

@@ -13,7 +13,7 @@ from segzoo.builtin import segzoo_outputs
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
-from segzoo.cli.prediction_options import CALIBRATION, PredictionRequest, prediction_options
+from segzoo.cli.prediction_options import CALIBRATION, PIXELS, PredictionRequest, prediction_options
 from segzoo.cli.words import ManyValues, naming, words_of
 from segzoo.printing import echo, echo_passing, printable
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.sources import Found, Source, VideoSource
-
-
-#: Pixels that an object or a hole may have, which is more than images have.
-PIXELS = click.IntRange(0, 10**12)
 
 
 @click.command("predict", cls=ManyValues)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How many images ``--precision fastest`` measures, unless somebody names some.
 CALIBRATION = 8
+#: Pixels that an object or a hole may have, which is more than images have.
+PIXELS = click.IntRange(0, 10**12)
 
 
 class EngineName(click.ParamType):
@@ -68,13 +70,6 @@ _OPTIONS = (
         help="float32, bf16/fp16, or int8.",
     ),
     click.option("--memory", help="A promise such as 4GB: larger images are run in tiles."),
-    click.option(
-        "--batch",
-        type=click.IntRange(1, 65_536),
-        default=1,
-        show_default=True,
-        help="Images of one size together.",
-    ),
     click.option("--flips", is_flag=True, help="Average over the mirrored images too."),
     click.option("--turns", is_flag=True, help="Average over right-angle turns too."),
     click.option("--scales", help="Average over sizes such as 0.75,1,1.25."),
@@ -108,13 +103,21 @@ _OPTIONS = (
 )
 
 
-def prediction_options(backend: str | None, default: str) -> Callable[[Any], Any]:
+def prediction_options(backend: str | None, default: str, *, batch: int = 1) -> Callable[[Any], Any]:
     """Return what gives a command the options; `PredictionRequest.taken` reads them.
 
     Args:
         backend: taken where none is named.
         default: that in words.
+        batch: how many images of one size are run together unless told.
     """
+    together = click.option(
+        "--batch",
+        type=click.IntRange(1, 65_536),
+        default=batch,
+        show_default=True,
+        help="Images of one size together.",
+    )
     engine = click.option(
         "--backend",
         type=EngineName(),
@@ -124,7 +127,7 @@ def prediction_options(backend: str | None, default: str) -> Callable[[Any], Any
     )
 
     def decorate(command: Any) -> Any:
-        for option in reversed((*_OPTIONS[:2], engine, *_OPTIONS[2:])):
+        for option in reversed((*_OPTIONS[:2], engine, _OPTIONS[2], together, *_OPTIONS[3:])):
             command = option(command)
         return command
 

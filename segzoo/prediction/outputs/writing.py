@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -272,6 +273,51 @@ def write_output(
     options = options or OutputOptions()
     _write(segmentation, {name: path}, options, source or path.name)
     return written_as({name: path}, segmentation.labels, options)[0][2]
+
+
+def encode_output(
+    segmentation: Segmentation, name: str = "mask", options: OutputOptions | None = None, *, source: str = ""
+) -> tuple[bytes, str]:
+    """Return the file that `write_outputs` would write of one output, and its suffix, such as ``".png"``.
+
+    Args:
+        segmentation: what is written.
+        name: of the output.
+        options: of the output; ``suffixes`` choose its format.
+        source: the name of the image, for outputs that tell it.
+
+    Raises:
+        UnknownNameError: there is no such output.
+        OptionError: it has no such format, needs probabilities that were not kept, or would be several files.
+    """
+    options = options or OutputOptions()
+    info, labels = segmentation.info, segmentation.labels
+    if info is not None and info.geo is not None:
+        options = options_for(info, [name], options)
+    check_outputs([name], options)
+    path, spec = output_path(Path("image"), name, options), find_output(name)
+    every = written_as({name: path}, labels, options)
+    if len(every) > 1:
+        together = "".join(f", or {name}{one}" for one in spec.together).replace(f"{name}.", f"{name}:")
+        raise OptionError(f"classes overlap, and {name} has a file for each: choose one class{together}")
+    ((_, index, path),) = every
+    files = OutputFiles(labels, segmentation.size, options, None, source or path.name, info, whole=True)
+    file = _Kept()
+    files.drawings.append(_Drawing(files, spec, path, _format(spec, path), file, index))
+    files.write_whole(segmentation)
+    files.finish()
+    return file.kept, path.suffix
+
+
+class _Kept(BytesIO):
+    """A file in memory, whose bytes stay when it is closed."""
+
+    kept = b""
+
+    def close(self) -> None:
+        """Keep the bytes."""
+        self.kept = self.kept or self.getvalue()
+        super().close()
 
 
 def _write(

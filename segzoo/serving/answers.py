@@ -1,0 +1,209 @@
+"""What a client wants for its image, by ``?output=`` or by ``Accept``, and the bytes of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo import zoo
+from segzoo.errors import FailureError, OptionError
+from segzoo.labels import class_index
+from segzoo.prediction.outputs import OutputOptions, check_outputs, to_json
+from segzoo.prediction.outputs.coco import compress_runs, count_runs
+from segzoo.prediction.outputs.writing import encode_output, needs, read_format
+
+if TYPE_CHECKING:
+    from segzoo.interfaces import ImageInfo
+    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.specs import Labels
+
+#: The answer that is no file of `segzoo predict`: classes with their run lengths, and what the image was.
+JSON = "json"
+#: What is answered to each media type; the first one that a client accepts.
+BY_TYPE = {
+    "image/png": "mask:png",
+    "application/json": JSON,
+    "application/geo+json": "geojson",
+    "image/jpeg": "overlay:jpg",
+    "image/webp": "overlay:webp",
+    "image/tiff": "mask:tif",
+    "text/csv": "areas",
+}
+_TYPES = {
+    ".csv": "text/csv; charset=utf-8",
+    ".geojson": "application/geo+json",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".txt": "text/plain; charset=utf-8",
+    ".webp": "image/webp",
+    ".xml": "application/xml",
+}
+_BINARY = "application/octet-stream"
+
+
+class NotAcceptableError(FailureError):
+    """A client accepts no type of answer that there is."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of an answer, and its media type."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants.
+
+    Attributes:
+        output: the name of a registered output, or ``json``.
+        options: how it looks.
+    """
+
+    output: str
+    options: OutputOptions = field(default_factory=OutputOptions)
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the probabilities of classes are needed."""
+        return self.output != JSON and needs([self.output], "probabilities") > 0
+
+    def answer(self, found: Segmentation, info: ImageInfo | None, told: dict[str, Any]) -> Answer:
+        """Make the answer.
+
+        Args:
+            found: of the image.
+            info: the metadata of the image's file.
+            told: what else stands in JSON, such as the name of the model.
+        """
+        if self.output == JSON:
+            return Answer(to_json({**told, **as_json(found, info)}), _TYPES[".json"])
+        body, suffix = encode_output(found, self.output, self.options, source="image")
+        return Answer(body, _TYPES.get(suffix, _BINARY))
+
+
+def wish_of(
+    output: str | None, accept: str, labels: Labels, *, only: tuple[str, ...] = (), **look: Any
+) -> Wish:
+    """Read what a client wants.
+
+    Args:
+        output: as ``?output=`` says it, such as ``overlay`` or ``mask:tif``; ``None`` where it does not.
+        accept: the header ``Accept``, which counts then.
+        labels: of the model.
+        only: classes that are wanted.
+        look: options of `OutputOptions`.
+
+    Raises:
+        UnknownNameError: there is no such output.
+        OptionError: an option is wrong.
+        NotAcceptableError: nothing of what is accepted is there.
+    """
+    for name in only:
+        class_index(labels, name)
+    word = output or _accepted(accept, JSON if labels.overlapping else "mask")
+    if word == JSON:
+        return Wish(JSON)
+    name, suffix = read_format(word)
+    if name not in zoo.registry("outputs") and ":" not in name:
+        known = ", ".join((JSON, *zoo.registry("outputs").names()))
+        raise OptionError(f"there is no output {name[:40]!r}; there are {known}")
+    options = OutputOptions(classes=only, suffixes={name: suffix} if suffix else {}, **look)
+    check_outputs([name], options)
+    return Wish(name, options)
+
+
+def _accepted(header: str, default: str) -> str:
+    """Return the output for the header ``Accept`` (RFC 9110, 12.5.1), the default where any will do."""
+    ranges: list[tuple[float, str]] = []
+    for part in header.split(","):
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+        try:
+            ranges.append((float(quality), name))
+        except ValueError:
+            continue
+    if not header.strip():
+        return default
+    for quality, name in sorted(ranges, key=lambda one: -one[0]):
+        if quality <= 0:
+            continue
+        if name == "*/*":
+            return default
+        if name in BY_TYPE:
+            return BY_TYPE[name]
+        if name == "image/*":
+            return default if default != JSON else "overlay"
+        if name in ("application/*", "text/*"):
+            return JSON if name == "application/*" else "areas"
+    raise NotAcceptableError(
+        f"nothing of {header[:100]!r} can be answered: accept {', '.join(BY_TYPE)}, or say ?output=NAME"
+    )
+
+
+def as_json(found: Segmentation, info: ImageInfo | None) -> dict[str, Any]:
+    """Return what was found: the pixels of each class as COCO's compressed run lengths.
+
+    ``size`` is (height, width). Classes that are not in the image have no ``rle``, nor has the background.
+
+    Args:
+        found: of the image.
+        info: the metadata of the image's file.
+    """
+    height, width = found.size
+    runs = _runs(found)
+    areas = found.areas
+    return {
+        "width": width,
+        "height": height,
+        "image": {} if info is None else _described(info),
+        "overlapping": found.labels.overlapping,
+        "classes": [
+            {
+                "index": index,
+                "name": name,
+                "color": "#{:02x}{:02x}{:02x}".format(*found.labels.colours[index]),
+                "background": index not in found.labels.foreground,
+                "pixels": areas[name],
+                "share": round(areas[name] / (height * width), 6),
+            }
+            | ({"rle": {"size": [height, width], "counts": runs[index]}} if index in runs else {})
+            for index, name in enumerate(found.labels.classes)
+        ],
+    }
+
+
+def _runs(found: Segmentation) -> dict[int, str]:
+    """Return the run lengths of each class that is in the image, but the background, by its index."""
+    mask, foreground = found.mask, list(found.labels.foreground)
+    if found.labels.overlapping:
+        there = [index for index in foreground if mask[index].any()]
+        return dict(zip(there, compress_runs([count_runs(mask[index])[0] for index in there]), strict=True))
+    counts = np.bincount(mask.ravel(), minlength=len(found.labels.classes))
+    there = [index for index in foreground if counts[index]]
+    numbers = np.zeros(max(len(counts), 1), np.uint16)
+    numbers[there] = np.arange(1, len(there) + 1)
+    return dict(zip(there, compress_runs(count_runs(numbers[mask])), strict=True))
+
+
+def _described(info: ImageInfo) -> dict[str, Any]:
+    told: dict[str, Any] = {"format": info.format, "dtype": info.dtype, "bands": list(info.bands)}
+    return told | ({"pages": info.pages} if info.pages > 1 else {})
+
+
+def answers() -> list[str]:
+    """Return every word that ``?output=`` takes, with the formats that may follow a colon."""
+    found = [JSON]
+    for name, (spec, _) in zoo.registry("outputs").items():
+        formats = [PurePath(f"x{suffix}").suffix.removeprefix(".") for suffix in spec.formats]
+        found += [name, *(f"{name}:{one}" for one in formats)]
+    return found

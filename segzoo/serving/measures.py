@@ -1,0 +1,89 @@
+"""What Prometheus reads at ``/metrics``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segzoo.serving.batching import Batcher
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Measures:
+    """Counts requests, seconds, bytes and batches of one server.
+
+    Args:
+        batchers: of each model, whose queues are looked at.
+    """
+
+    def __init__(self, batchers: Mapping[str, Batcher]) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        # Models alone are labels of their own: what else stands in a path is a client's word.
+        self._requests = Counter(
+            "segzoo_requests", "Requests by model and status.", ["model", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "segzoo_request_seconds",
+            "Seconds from the head of a request to its answer, of those that were segmented.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "segzoo_stage_seconds",
+            "Seconds in each stage: decode (with waiting for it), network (with waiting), encode.",
+            ["model", "stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._received = Counter(
+            "segzoo_received_bytes", "Bytes of images that clients sent.", ["model"], registry=registry
+        )
+        self._sent = Counter("segzoo_sent_bytes", "Bytes of answers.", ["model"], registry=registry)
+        self._batches = Histogram(
+            "segzoo_batch_size",
+            "Images that were segmented together.",
+            ["model"],
+            buckets=_SIZES,
+            registry=registry,
+        )
+        queues = Gauge("segzoo_queue_length", "Images on their way.", ["model"], registry=registry)
+        for name, batcher in batchers.items():
+            queues.labels(name).set_function(lambda one=batcher: one.length)
+
+    def batch(self, model: str, size: int) -> None:
+        """Count a batch."""
+        self._batches.labels(model).observe(size)
+
+    def request(self, model: str, status: int, seconds: float, received: int, sent: int) -> None:
+        """Count a request that was answered; 499: its client has gone."""
+        self._requests.labels(model, str(status)).inc()
+        self._received.labels(model).inc(received)
+        self._sent.labels(model).inc(sent)
+        if status == 200 and model:
+            self._seconds.labels(model).observe(seconds)
+
+    def stages(self, model: str, stages: Mapping[str, float]) -> None:
+        """Count the seconds of each stage."""
+        for stage, seconds in stages.items():
+            self._stages.labels(model, stage).observe(seconds)
+
+    def text(self) -> bytes:
+        """Return all of it as Prometheus reads it."""
+        return generate_latest(self._registry)

@@ -1,0 +1,422 @@
+"""The routes: what is asked at which address, and which status says what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+
+import segzoo
+from segzoo.errors import ImageError, MissingExtraError, SegzooError, UsageError, did_you_mean
+from segzoo.prediction.shortage import MemoryShortageError
+from segzoo.printing import printable
+from segzoo.serving.answers import NotAcceptableError, answers, wish_of
+from segzoo.serving.batching import QueueFullError, StoppedError
+from segzoo.serving.service import GoneError, log, retry_after
+from segzoo.serving.uploads import ForeignBodyError, SlowClientError, TooLargeError
+from segzoo.specs import intensity_text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from segzoo.serving.batching import Job
+    from segzoo.serving.service import Service
+
+#: Request ids of clients that are taken over; others are replaced.
+_SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,127}")
+#: Errors by class, the first that fits, and their status.
+_STATUS: tuple[tuple[type[SegzooError], int], ...] = (
+    (TooLargeError, 413),
+    (MemoryShortageError, 413),
+    (SlowClientError, 408),
+    (ForeignBodyError, 415),
+    (NotAcceptableError, 406),
+    (QueueFullError, 429),
+    (StoppedError, 503),
+    (ImageError, 422),
+    (MissingExtraError, 422),
+    (UsageError, 400),
+)
+#: What logs and measures say of a client that went before it was answered.
+_GONE = 499
+#: Addresses that monitors ask for.
+_LOOKS = ("/healthz", "/readyz", "/metrics")
+
+Page = Annotated[int | None, Query(ge=0, description="Which page of a stack, from 0; the first unless told.")]
+Output = Annotated[
+    str | None,
+    Query(
+        description="`json`, or an output of `segzoo list outputs`, with a format behind a colon such as "
+        "`mask:tif`. Without it, the header `Accept` counts."
+    ),
+]
+Only = Annotated[list[str] | None, Query(description="Classes that are wanted; the others are background.")]
+Opacity = Annotated[float, Query(ge=0, le=1, description="Opacity of overlays.")]
+Simplify = Annotated[float, Query(ge=0, le=1000, description="Pixels by which polygons may be simplified.")]
+Coco = Annotated[Literal["rle", "polygons"], Query(description="How `coco` has objects.")]
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of an image, of any format that segzoo reads, or a form with one file.",
+        "content": {
+            "application/octet-stream": _BINARY,
+            "image/*": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"image": {"type": "string", "format": "binary"}},
+                    "required": ["image"],
+                }
+            },
+        },
+    }
+}
+_ERROR = {
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"error": {"type": "string"}, "request_id": {"type": "string"}},
+            }
+        }
+    }
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The mask, or what was wished for instead.",
+        "content": {
+            "image/png": _BINARY,
+            "application/json": {"schema": {"type": "object"}},
+            "application/geo+json": {"schema": {"type": "object"}},
+        },
+    },
+    **{
+        status: {"description": text, **_ERROR}
+        for status, text in {
+            400: "An option is wrong.",
+            404: "There is no such model.",
+            406: "No accepted type of answer can be made.",
+            408: "The image did not arrive in time.",
+            413: "The body has too many bytes, or the image too many pixels.",
+            415: "The body is packed.",
+            422: "The body is no image, is damaged, or has bands or values that the model does not take.",
+            429: "As many images wait as may; `Retry-After` says when to come back.",
+            503: "The server is stopping.",
+        }.items()
+    },
+}
+
+
+def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -> FastAPI:
+    """Return the application.
+
+    Args:
+        service: that it is for.
+        page: whether ``/`` is a page to drop images on.
+        allow_origins: origins of web pages that may use it from a browser.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="segzoo",
+        version=segzoo.__version__,
+        description="Semantic segmentation: an image in, a mask out.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    if allow_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(allow_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
+        )
+    app.add_middleware(Watched, service=service)
+    app.add_exception_handler(SegzooError, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    _add_prediction(app, service)
+    _add_facts(app, service)
+    if page:
+        app.add_api_route("/", _page("page.html"), include_in_schema=False)
+    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
+    return app
+
+
+def _add_prediction(app: FastAPI, service: Service) -> None:
+    async def predict(
+        request: Request,
+        name: str,
+        output: Output = None,
+        only: Only = None,
+        opacity: Opacity = 0.35,
+        simplify: Simplify = 0.0,
+        coco: Coco = "rle",
+        page: Page = None,
+    ) -> Response:
+        """Segment an image.
+
+        The answer is a PNG whose values are class indices and whose palette has the colours of the classes,
+        unless `?output=` or `Accept` ask for something else.
+        """
+        _check(service, name)
+        request.state.model = name
+        labels = service.predictors[name].config.labels
+        wish = wish_of(
+            output,
+            request.headers.get("accept", ""),
+            labels,
+            only=tuple(only or ()),
+            opacity=opacity,
+            simplify=simplify,
+            coco=coco,
+        )
+        try:
+            answer, job = await service.segment(request, name, wish, page)
+        except (GoneError, ClientDisconnect):
+            return Response(status_code=_GONE)
+        stages = _stages(job)
+        service.measures.stages(name, stages)
+        request.state.batch = job.batch
+        timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages.items())
+        headers = {"Server-Timing": timing, "X-Segzoo-Model": name}
+        return Response(answer.body, media_type=answer.media_type, headers=headers)
+
+    async def predict_only(
+        request: Request,
+        output: Output = None,
+        only: Only = None,
+        opacity: Opacity = 0.35,
+        simplify: Simplify = 0.0,
+        coco: Coco = "rle",
+        page: Page = None,
+    ) -> Response:
+        """Segment an image with the only model of this server."""
+        if len(service.predictors) > 1:
+            known = ", ".join(f"/v1/models/{name}/predict" for name in service.predictors)
+            raise HTTPException(404, f"this server has several models: post to {known}")
+        (name,) = service.predictors
+        return await predict(request, name, output, only, opacity, simplify, coco, page)
+
+    given: dict[str, Any] = {
+        "methods": ["POST"],
+        "responses": _ANSWERS,
+        "response_class": Response,
+        "openapi_extra": _BODY,
+        "tags": ["masks"],
+    }
+    app.add_api_route("/v1/models/{name}/predict", predict, **given)
+    app.add_api_route("/predict", predict_only, **given)
+
+
+def _stages(job: Job) -> dict[str, float]:
+    """Return the seconds that each stage of a job took, waiting included."""
+    moments = [job.moments[name] for name in ("accepted", "decoded", "segmented", "answered")]
+    names = ("decode", "network", "encode")
+    return {name: moments[place + 1] - moments[place] for place, name in enumerate(names)}
+
+
+def _add_facts(app: FastAPI, service: Service) -> None:
+    async def models() -> JSONResponse:
+        """List the models, their classes, and what may be asked for."""
+        found = [_described(service, name) for name in service.predictors]
+        return JSONResponse({"models": found, "outputs": answers()})
+
+    async def model(name: str) -> JSONResponse:
+        """Describe one model."""
+        _check(service, name)
+        return JSONResponse(_described(service, name))
+
+    async def healthz() -> JSONResponse:
+        """Say that the process is alive."""
+        return JSONResponse({"status": "alive"})
+
+    async def readyz() -> JSONResponse:
+        """Say whether images are taken: all networks have been run, and the server is not stopping."""
+        status = "stopping" if service.draining else "ready" if service.ready else "warming up"
+        return JSONResponse({"status": status}, status_code=200 if service.ready else 503)
+
+    async def metrics() -> Response:
+        """Give the measures that Prometheus reads."""
+        return Response(service.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    for path, route, tag in (
+        ("/v1/models", models, "models"),
+        ("/v1/models/{name}", model, "models"),
+        ("/healthz", healthz, "health"),
+        ("/readyz", readyz, "health"),
+        ("/metrics", metrics, "health"),
+    ):
+        app.add_api_route(path, route, tags=[tag], response_class=Response)
+
+
+def _check(service: Service, name: str) -> None:
+    if name not in service.predictors:
+        known = list(service.predictors)
+        told = did_you_mean(name[:100], known, f"there are {', '.join(known)}")
+        raise HTTPException(404, f"there is no model {printable(name[:100])!r}{told}")
+
+
+def _described(service: Service, name: str) -> dict[str, Any]:
+    predictor = service.predictors[name]
+    config = predictor.config
+    labels, preprocessing = config.labels, config.preprocessing
+    return {
+        "name": name,
+        "path": f"/v1/models/{name}/predict",
+        "network": config.architecture.name,
+        "engine": predictor.engine.description,
+        "channels": config.architecture.in_channels,
+        "bands": list(preprocessing.bands),
+        "intensity": intensity_text(preprocessing.intensity),
+        "overlapping": labels.overlapping,
+        "classes": [
+            {
+                "index": index,
+                "name": one,
+                "color": "#{:02x}{:02x}{:02x}".format(*labels.colours[index]),
+                "background": index not in labels.foreground,
+            }
+            for index, one in enumerate(labels.classes)
+        ],
+        "queue": service.batchers[name].length,
+    }
+
+
+def _page(name: str) -> Any:
+    text = files("segzoo.serving").joinpath(name).read_text(encoding="utf-8")
+    # The page asks nothing of any other server, and none may put it into a frame.
+    policy = (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+
+    async def show() -> HTMLResponse:
+        return HTMLResponse(text, headers=headers)
+
+    return show
+
+
+def _error(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    told = {"error": text, "request_id": request.state.id}
+    request.state.error = text
+    return JSONResponse(told, status_code=status, headers=headers)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        log.error("%s failed", request.state.id, exc_info=error)
+        return _error(request, status, "the server could not segment the image; its log says why")
+    headers: dict[str, str] = {}
+    if isinstance(error, QueueFullError):
+        headers["Retry-After"] = retry_after(error)
+    if status in (408, 503):
+        headers["Connection"] = "close"
+    return _error(request, status, str(error), headers)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    text = error.detail
+    if text == "Invalid multipart data.":
+        text = "the form cannot be read: it is not coded as its Content-Type says"
+    if error.status_code == 404 and text == "Not Found":
+        text = "there is nothing at this address; /docs shows what there is"
+    if error.status_code == 405:
+        text = f"{request.method} is not what this address takes; /docs shows what it does"
+    return _error(request, error.status_code, text, dict(error.headers or {}))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    told = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].lower()}" for one in error.errors())
+    return _error(request, 400, told)
+
+
+class Watched:
+    """Gives every request an id, counts it, and writes a line about it.
+
+    Args:
+        app: that answers.
+        service: whose measures count.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request = Request(scope)
+        request.state.id = name = _id(request.headers.get("x-request-id", ""))
+        status, sent = 0, 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
+            sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        except Exception as error:
+            log.error("%s failed", name, exc_info=error)
+            if not status:
+                answer = _error(request, 500, "the server could not answer; its log says why")
+                await answer(scope, receive, counted)
+        finally:
+            state = request.state
+            model, received = getattr(state, "model", ""), getattr(state, "received", 0)
+            seconds = time.perf_counter() - began
+            self._service.measures.request(model, status or _GONE, seconds, received, sent)
+            # Who looks whether the server is well looks often.
+            level = logging.DEBUG if scope["path"] in _LOOKS and status < 400 else logging.INFO
+            batch = f", batch of {state.batch}" if hasattr(state, "batch") else ""
+            error = f": {printable(state.error)}" if hasattr(state, "error") else ""
+            log.log(
+                level,
+                "%s %s %s %d in %.1f ms, %d bytes in, %d out%s%s",
+                name,
+                scope["method"],
+                printable(scope["path"][:200]),
+                status or _GONE,
+                seconds * 1000,
+                received,
+                sent,
+                batch,
+                error,
+            )
+
+
+def _id(given: str) -> str:
+    return given if _SANE.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,169 @@
+"""What runs behind the routes: a queue for each model, limits, measures, and how it all ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from segzoo.serving.batching import Batcher, Job, QueueFullError, Room, StoppedError
+from segzoo.serving.limits import UPLOADS
+from segzoo.serving.measures import Measures
+from segzoo.serving.uploads import Held, Upload, most_taken, received
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from segzoo.prediction.predictor import Predictor
+    from segzoo.prediction.segmentation import Segmentation
+    from segzoo.serving.answers import Answer, Wish
+    from segzoo.serving.limits import Limits
+
+#: One line for each request.
+log = logging.getLogger("segzoo.serving")
+
+
+class GoneError(Exception):
+    """The client has gone; nobody is answered."""
+
+
+class Service:
+    """All models of a server.
+
+    Args:
+        predictors: by the name that each has in addresses.
+        limits: what the server takes.
+    """
+
+    def __init__(self, predictors: Mapping[str, Predictor], limits: Limits) -> None:
+        self.predictors, self.limits = dict(predictors), limits
+        #: Whether the server is about to end: what was let in is answered, and nothing more is let in.
+        self.draining = False
+        #: Requests for a mask that are not answered.
+        self.busy = 0
+        self._held = Held(UPLOADS * limits.max_bytes)
+        self._pixels = min(limits.max_pixels, most_taken())
+        room = Room(self._pixels)
+        self._room = room
+        self.batchers = {
+            name: Batcher(
+                predictor,
+                room,
+                queue=limits.queue,
+                batch=limits.batch,
+                wait=limits.wait,
+                on_batch=partial(self._count_batch, name),
+            )
+            for name, predictor in self.predictors.items()
+        }
+        self.measures = Measures(self.batchers)
+        self._started = False
+
+    def _count_batch(self, model: str, size: int) -> None:
+        self.measures.batch(model, size)
+
+    def start(self) -> None:
+        """Start the threads of all models, once."""
+        if not self._started:
+            self._started = True
+            for batcher in self.batchers.values():
+                batcher.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every network has been run, and images are let in."""
+        return not self.draining and all(batcher.ready for batcher in self.batchers.values())
+
+    def close(self) -> None:
+        """Answer what is left with an error, and end the threads."""
+        self.draining = True
+        for batcher in self.batchers.values():
+            batcher.close()
+        self._room.close()
+
+    async def segment(self, request: Request, model: str, wish: Wish, page: int | None) -> tuple[Answer, Job]:
+        """Read the image of a request, segment it, and return the answer.
+
+        Raises:
+            GoneError: the client went; its image was dropped.
+            SegzooError: there is no answer, and why.
+        """
+        self.start()
+        batcher = self.batchers[model]
+        self.check(batcher)
+        self.busy += 1
+        try:
+            batcher.coming += 1
+            try:
+                content, suffix = await received(request, self.limits, self._held)
+            finally:
+                batcher.coming -= 1
+            upload = Upload(content, name=request.state.id, suffix=suffix, page=page, most=self._pixels)
+            del content
+            try:
+                job = self._job(model, upload, wish, request.state.id)
+                batcher.submit(job)
+                return await _answered(request, job), job
+            finally:
+                upload.close()
+        finally:
+            self.busy -= 1
+            self._held.bytes -= getattr(request.state, "received", 0)
+
+    def check(self, batcher: Batcher) -> None:
+        """Raise where a request would be read for nothing.
+
+        Raises:
+            StoppedError: the server is about to end.
+            QueueFullError: as many images wait as may.
+        """
+        if self.draining:
+            raise StoppedError("the server is stopping: it answers what it has begun, and takes nothing more")
+        batcher.check()
+
+    def _job(self, model: str, upload: Upload, wish: Wish, name: str) -> Job:
+        told = {"model": model, "request_id": name}
+
+        def finish(found: Segmentation) -> Answer:
+            with upload.unnamed():
+                return wish.answer(found, upload.info, told)
+
+        return Job(
+            measure=upload.measure,
+            prepare=lambda: upload.prepare(self.predictors[model], probabilities=wish.probabilities),
+            finish=finish,
+            probabilities=wish.probabilities,
+        )
+
+
+async def _answered(request: Request, job: Job) -> Answer:
+    """Wait for the answer, and for the client to go, whichever comes first."""
+    answer = asyncio.wrap_future(job.answer)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise GoneError
+    finally:
+        gone.cancel()
+        if not answer.done():
+            job.drop()
+            answer.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await answer
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def retry_after(error: QueueFullError) -> str:
+    """Return the seconds after which a client may try again, for the header."""
+    return str(min(max(math.ceil(error.seconds), 1), 120))

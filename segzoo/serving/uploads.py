@@ -1,0 +1,218 @@
+"""What a client sends: its bytes within limits, and the image that they are, opened by segzoo's readers.
+
+A request names no file. Its bytes are written into a folder of their own, under a name of ours, and the
+folder goes when the request is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from segzoo.errors import FailureError, ImageError, OptionError, SegzooError
+from segzoo.images import open_image, searched_suffixes
+from segzoo.images.sizes import most_pixels
+from segzoo.prediction.shortage import MemoryShortageError, is_short_of_memory, told_shortage
+from segzoo.resources import told_bytes
+from segzoo.serving.batching import QueueFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import Message
+
+    from segzoo.interfaces import ImageInfo
+    from segzoo.prediction.predictor import Predictor, Prepared
+    from segzoo.serving.limits import Limits
+
+#: Formats that Pillow hands to another program, or that are drawings.
+_PROGRAMS = ("EPS", "WMF", "EMF")
+#: Bytes of a pixel beyond which an image counts as having more pixels.
+_DEEP = 16
+#: What readers say to people at a command line.
+_ADVICE = ("; if you trust it, say", ": if you trust it, say")
+
+
+class TooLargeError(FailureError):
+    """An upload has more bytes, or an image more pixels, than the server takes."""
+
+
+class SlowClientError(FailureError):
+    """A client takes too long to send its image."""
+
+
+class ForeignBodyError(FailureError):
+    """The body of a request is coded in a way that is not read here."""
+
+
+class Held:
+    """Bytes of all uploads that the server holds."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.bytes = most, 0
+
+
+class Upload:
+    """An image that a client sent.
+
+    Args:
+        content: its bytes.
+        name: what it is called in messages.
+        suffix: of its file, one that readers know; empty where its first bytes are to tell.
+        page: which of several; ``None`` is the first.
+        most: pixels that it may have.
+    """
+
+    def __init__(self, content: bytes, *, name: str, suffix: str, page: int | None, most: int) -> None:
+        self._content, self._name, self._suffix, self._page, self._most = content, name, suffix, page, most
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._path = Path()
+        #: The file's metadata, once it was opened.
+        self.info: ImageInfo | None = None
+
+    def measure(self) -> int:
+        """Open the image; return its pixels without decoding them.
+
+        Raises:
+            ImageError: it is none.
+            OptionError: it has no such page.
+            TooLargeError: it has more pixels than it may.
+        """
+        if not self._content:
+            raise ImageError("the request has no body: send the bytes of an image")
+        self._folder = tempfile.TemporaryDirectory(prefix="segzoo-serve-", ignore_cleanup_errors=True)
+        self._path = Path(self._folder.name, f"image{self._suffix}")
+        self._path.write_bytes(self._content)
+        self._content = b""
+        with self.unnamed(), open_image(self._path) as image:
+            if self._page is not None and not 0 <= self._page < image.info.pages:
+                raise OptionError(
+                    f"page={self._page}: the image has {image.info.pages} page(s), counted from 0"
+                )
+            info = image.describe(self._page or 0)
+        if info.format in _PROGRAMS:
+            raise ImageError(f"the image is {info.format}, a drawing: send it as PNG, JPEG or TIFF")
+        self.info = info
+        size = info.height * info.width
+        deep = size * len(info.bands) * _bytes_of(info.dtype)
+        if max(size, deep // _DEEP) > self._most:
+            raise TooLargeError(
+                f"the image has {info.width} x {info.height} pixels of {len(info.bands)} band(s), "
+                f"{info.dtype}; this server takes {self._most:,} pixels, of at most {_DEEP} bytes"
+            )
+        return max(size, deep // _DEEP)
+
+    def prepare(self, predictor: Predictor, *, probabilities: bool) -> Prepared:
+        """Decode the image; errors as those of `segzoo.Predictor.prepare`."""
+        with self.unnamed():
+            return predictor.prepare(
+                self._path, probabilities=probabilities, name=self._name, page=self._page
+            )
+
+    @contextmanager
+    def unnamed(self) -> Iterator[None]:
+        """Leave the server's own paths, and advice for its command line, out of errors."""
+        try:
+            yield
+        except SegzooError as error:
+            if is_short_of_memory(error):
+                raise
+            told = str(error).replace(str(self._path), "the image")
+            for advice in _ADVICE:
+                told = told.partition(advice)[0]
+            kind = OptionError if isinstance(error, OptionError) else ImageError
+            raise kind(told) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_short_of_memory(error):
+                raise
+            raise MemoryShortageError(
+                f"the image does not fit the server's memory ({told_shortage(error)})"
+            ) from error
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._content = b""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def most_taken() -> int:
+    """Return how many pixels a server may take at most: as many as readers decode at once."""
+    return most_pixels() or 1 << 62
+
+
+def _bytes_of(dtype: str) -> int:
+    import numpy as np
+
+    return np.dtype(dtype).itemsize
+
+
+async def received(request: Request, limits: Limits, held: Held) -> tuple[bytes, str]:
+    """Read the image of a request.
+
+    Args:
+        request: whose body is an image, or a form with one file.
+        limits: of bytes and seconds.
+        held: counts the bytes; the caller gives them back.
+
+    Returns:
+        The bytes of the image, and the suffix that a form gave its file, if folders are searched for it.
+
+    Raises:
+        TooLargeError: the body is too large.
+        SlowClientError: it did not come in time.
+        ForeignBodyError: it is packed.
+        QueueFullError: the server holds as many bytes as it may.
+        OptionError: a form has no file.
+    """
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise ForeignBodyError(f"Content-Encoding {coding[:40]!r} is not read: send the image as it is")
+    body = await _body(request, limits, held)
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return body, ""
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    form = await Request(request.scope, again).form(max_files=1, max_fields=16)
+    try:
+        for _, value in form.multi_items():
+            if not isinstance(value, str):
+                content, name = await value.read(), (value.filename or "").lower()
+                return content, next((one for one in sorted(searched_suffixes()) if name.endswith(one)), "")
+    finally:
+        await form.close()
+    raise OptionError("the form has no file: send one, as `curl -F image=@cells.png` does")
+
+
+async def _body(request: Request, limits: Limits, held: Held) -> bytes:
+    most = told_bytes(limits.max_bytes)
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told) > limits.max_bytes:
+        raise TooLargeError(f"the body has {int(told):,} bytes; this server takes {most}")
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.timeout):
+            async for part in request.stream():
+                size += len(part)
+                held.bytes += len(part)
+                parts.append(part)
+                if size > limits.max_bytes:
+                    raise TooLargeError(f"the body has more than {most}, the most that this server takes")
+                if held.bytes > held.most:
+                    raise QueueFullError("the server holds as many uploads as it may: try again later")
+        return b"".join(parts)
+    except TimeoutError as error:
+        raise SlowClientError(
+            f"the image did not arrive within {limits.timeout:g} seconds ({size:,} bytes did)"
+        ) from error
+    finally:
+        # Without an image to segment, nobody else counts the bytes back.
+        request.state.received = size
