@@ -11,6 +11,7 @@ import math
 # Types of fields, by which a certificate is read from JSON.
 from collections.abc import Mapping  # noqa: TC003
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
@@ -352,8 +353,9 @@ def read_certificate(path: Path) -> Certificate:
         raise WeightsError(f"{path} has format {version}, this segzoo reads format {FORMAT}: upgrade segzoo")
     rest = {key: value for key, value in data.items() if key not in _DERIVED}
     found = read_object(Certificate, rest, str(path), "")
-    if not found.files or found.precision not in TOLERANCES:
-        raise WeightsError(f"{path} is damaged: it names no file, or an unknown precision")
+    plain = all(PurePath(one.name).name == one.name for one in found.files)
+    if not found.files or not plain or found.precision not in TOLERANCES:
+        raise WeightsError(f"{path} is damaged: it names no file beside it, or an unknown precision")
     return found
 
 

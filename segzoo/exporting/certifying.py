@@ -74,7 +74,7 @@ def certify(
     model: str = "",
     tolerance: Tolerance | None = None,
     repeats: int = 5,
-    on_message: Callable[[str], None] = lambda _: None,
+    trusted: bool = False,
 ) -> Certificate:
     """Run an exported file in its target runtime, and compare it with the model that it was made of.
 
@@ -92,7 +92,7 @@ def certify(
         tolerance: what the file must hold; that of its number type in `segzoo.exporting.TOLERANCES` unless
             told.
         repeats: how often the speed is measured, at most.
-        on_message: called with what the certificate tells in a line.
+        trusted: whether this process wrote the file; see `segzoo.exporting.layers.first_apart`.
 
     Returns:
         The certificate, which also says whether the file holds: call its `Certificate.check`. Nothing is
@@ -133,7 +133,7 @@ def certify(
             **_about(info, format, program, [*notes, *_notes_of(probes)]),
         )
     if not certificate.holds:
-        certificate = replace(certificate, layer=_layer(certificate, path, network, given))
+        certificate = replace(certificate, layer=_layer(certificate, path, network, given, trusted=trusted))
     return certificate
 
 
@@ -182,7 +182,6 @@ def verify(
             images=images,
             model=stored.model,
             tolerance=stored.tolerance,
-            on_message=on_message,
         )
     if images:
         raise OptionError("real images need the model to be compared with: name it")
@@ -308,7 +307,9 @@ def _speed(
     )
 
 
-def _layer(certificate: Certificate, path: Path, network: nn.Module, given: Sequence[Given]) -> str:
+def _layer(
+    certificate: Certificate, path: Path, network: nn.Module, given: Sequence[Given], *, trusted: bool
+) -> str:
     """Return where the smallest of the images that differ first goes apart."""
     apart = [
         one
@@ -321,7 +322,12 @@ def _layer(certificate: Certificate, path: Path, network: nn.Module, given: Sequ
         return ""
     images = min((one.images for one in apart), key=lambda array: array.size)
     return first_apart(
-        path, network, images, format=certificate.format, tolerance=certificate.tolerance.relative
+        path,
+        network,
+        images,
+        format=certificate.format,
+        tolerance=certificate.tolerance.relative,
+        trusted=trusted,
     )
 
 

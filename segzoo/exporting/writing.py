@@ -13,6 +13,8 @@ from torch import nn
 from segzoo import __version__, zoo
 from segzoo.config import config_of
 from segzoo.errors import OptionError, did_you_mean
+from segzoo.exporting.certificate import certificate_path, write_certificate
+from segzoo.exporting.certifying import certify
 from segzoo.exporting.exportable import Exportable, weights_sha256
 from segzoo.files import give_name, part_folder, refuse_address, refuse_taken, writing
 from segzoo.options import check_choice
@@ -22,8 +24,9 @@ from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
-    from segzoo.prediction.predictor import Model
+    from segzoo.prediction.predictor import Model, Picture
     from segzoo.specs import ExportSpec
     from segzoo.specs.exports import ExportPrecision
 
@@ -42,8 +45,14 @@ def export(
     static: tuple[int, int] | None = None,
     precision: ExportPrecision = "float32",
     overwrite: bool = False,
+    certificate: bool = True,
+    images: Sequence[Picture] = (),
 ) -> Path:
-    """Write a model as a file that another runtime runs.
+    """Write a model as a file that another runtime runs, and certify that it computes what the model does.
+
+    The file is run in its runtime and compared with the model; see `segzoo.exporting.certify`. Its
+    certificate lies beside it as ``FILE.certificate.json``. Where the file is not within the tolerance, none
+    is left.
 
     Args:
         model: weights by name, their folder, or a model that segzoo made.
@@ -53,13 +62,16 @@ def export(
         static: height and width of all images; free, as is the batch, unless told.
         precision: number type that it computes in.
         overwrite: whether files that are there may be replaced.
+        certificate: whether the file is certified, which takes some seconds.
+        images: real images that it is certified on, as `segzoo.Predictor` takes them.
 
     Returns:
         The file that was written.
 
     Raises:
         OptionError: there is no such format, or it has no such option.
-        FailureError: a file is in the way, or an operation cannot be exported.
+        FailureError: a file is in the way, an operation cannot be exported, or the file does not compute what
+            the model does; the text names the layer where it can be told.
         MissingExtraError: what the format needs is not installed.
     """
     out = Path(out)
@@ -90,6 +102,13 @@ def export(
     write: Any = resolve(spec.factory)
     with writing(out), part_folder(out.parent) as folder:
         write(exportable, folder / out.name, **spec.options)
+        if certificate:
+            file, beside = folder / out.name, [one for one in folder.iterdir() if one.name != out.name]
+            found = certify(
+                network, file, format=spec.name, beside=beside, images=images, model=name, trusted=True
+            )
+            found.check(str(out))
+            write_certificate(found, certificate_path(file))
         _move(folder, out, overwrite=overwrite)
     return out
 
