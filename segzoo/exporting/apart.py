@@ -129,6 +129,16 @@ class ProgramApart:
         return answer
 
 
+def clock() -> Callable[[], float]:
+    """Return what measures the speed: with one thread, the time in which the process ran.
+
+    Other work on the machine is none of it. Of several threads that would be a sum, so all time counts.
+    """
+    import torch
+
+    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
 def _ending(code: int) -> str:
     import signal
 
@@ -184,8 +194,9 @@ def _about(program: Program) -> dict[str, Any]:
 
 def _run(program: Program, request: dict[str, Any]) -> dict[str, Any]:
     images = np.load(request["run"], allow_pickle=False)
-    begun = time.perf_counter()
+    now = clock()
+    begun = now()
     found = program(images)
-    seconds = time.perf_counter() - begun
+    seconds = now() - begun
     np.save(request["out"], found, allow_pickle=False)
     return {"seconds": seconds}

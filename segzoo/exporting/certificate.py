@@ -123,6 +123,8 @@ class Probe:
 class Speed:
     """Latency of the file and of the model, one after the other in turn, on the same images and threads.
 
+    With one thread it is the time of the processor, else all time.
+
     Attributes:
         shape: of the input.
         threads: of the CPU, for both.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ import segzoo
 from segzoo import zoo
 from segzoo.config import config_of
 from segzoo.errors import FailureError, OptionError, SegzooError, WeightsError
-from segzoo.exporting.apart import ProgramApart
+from segzoo.exporting.apart import ProgramApart, clock
 from segzoo.exporting.certificate import (
     RESIZING,
     TOLERANCES,
@@ -287,17 +286,17 @@ def _speed(
     whole = [one for one, probe in zip(given, probes, strict=True) if not probe.trouble]
     if not whole:
         return None
-    images = whole[0].images
+    images, now = whole[0].images, clock()
     runtime, eager = list[float](), list[float]()
     for number in range(repeats + 1):
         if len(runtime) >= _LEAST and sum(runtime) + sum(eager) > _SECONDS:
             break
         taken = program.timed(images)[1]
-        begun = time.perf_counter()
+        begun = now()
         reference(images)
         if number:  # the first of each prepares
             runtime.append(taken)
-            eager.append(time.perf_counter() - begun)
+            eager.append(now() - begun)
     return Speed(
         shape=tuple(images.shape),
         threads=torch.get_num_threads(),

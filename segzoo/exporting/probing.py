@@ -103,7 +103,7 @@ def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
     Among them are odd sizes, one below the network's stride, and a batch of two.
     """
     config, port = config_of(network), program.inputs[0]
-    channels = config.architecture.in_channels
+    channels = _bands(port, config)
     least = exact_from(network)
     with_preprocessing = len(port.shape) == 3
     sides = port.shape[:2] if with_preprocessing else port.shape[2:]
@@ -130,6 +130,12 @@ _SMALL = (
     "images of less than {least} pixels a side: a program for free sizes continues them further than the "
     "network does, as no size may be 1 in it"
 )
+
+
+def _bands(port: Port, config: ModelConfig) -> int:
+    """Return how many bands a file takes: with preprocessing, perhaps more than the network does."""
+    bands = port.shape[-1] if len(port.shape) == 3 else port.shape[1]
+    return bands if isinstance(bands, int) else config.architecture.in_channels
 
 
 def exact_from(network: nn.Module) -> int:
@@ -160,7 +166,7 @@ def real_inputs(
             else:
                 pixels, info = as_pixels_with_info(image)
             if len(port.shape) == 3:
-                array = _as_taken(pixels, port, config.architecture.in_channels, name)
+                array = _as_taken(pixels, port, _bands(port, config), name)
             else:
                 tensor, _ = network_input(pixels, config, info=info)
                 array = _fitted(tensor, port).contiguous().numpy()

@@ -81,6 +81,7 @@ def export(
     refuse_taken([out], overwrite=overwrite, advice=_TAKEN)
     network = copy.deepcopy(model if isinstance(model, nn.Module) else load(model)).cpu().eval()
     name = type(model).__name__ if isinstance(model, nn.Module) else Path(model).name
+    source = "" if isinstance(model, nn.Module) else name
     config = config_of(network)
     height, width = static or _TRACED
     info = ExportInfo(
@@ -105,7 +106,7 @@ def export(
         if certificate:
             file, beside = folder / out.name, [one for one in folder.iterdir() if one.name != out.name]
             found = certify(
-                network, file, format=spec.name, beside=beside, images=images, model=name, trusted=True
+                network, file, format=spec.name, beside=beside, images=images, model=source, trusted=True
             )
             found.check(str(out))
             write_certificate(found, certificate_path(file))
