@@ -11,6 +11,9 @@ run that writes into the folder removes those.
 **Replaced.** A file that exists is replaced only where the caller says ``overwrite``, or where a record says
 that an earlier run wrote this very file. A file that is read is never replaced. `refuse_taken` asks before
 the work begins, `whole_files` when a file gets its name.
+
+**Far.** A `segzoo.storage.RemotePath` is written to a part in the folder for temporary files, which becomes
+an object when it is whole, and read from a copy there (`fetched`).
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ import re
 import shutil
 import stat
 import sys
+import tempfile
+import weakref
 import zipfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +34,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from segzoo.errors import FailureError, is_address
+from segzoo.errors import FailureError, SegzooError, is_address
+from segzoo.storage import RemotePath, download, listed, look, refuse_writing, upload
 
 if sys.platform == "win32":
     import msvcrt
@@ -57,6 +63,10 @@ _FAR_BYTE = 2**31 - 2
 _LISTED = 3
 #: Up to so many files are looked up one by one; of more, their folders are listed.
 _FEW = 1000
+#: Bytes of a copy's name.
+_LONGEST_COPY = 120
+#: Objects of one image that are written to a store at once.
+_UPLOADS = 4
 #: Folders from which this process has removed stale parts.
 _swept: set[str] = set()
 
@@ -71,11 +81,58 @@ class Keeping:
         owns: whether a file that exists was written by an earlier run and has not changed since, so that
             it may be replaced.
         naming: called with the part of each file before the first of them gets its name, so that a record
-            can be written that holds even if the process ends in between.
+            can be written that holds even if the process ends in between. Of objects in a store it is called
+            after the last of them is there: until then their mark says whose they are.
+        mark: of objects that are written; see `segzoo.storage.upload`.
     """
 
     owns: Callable[[Path], bool]
     naming: Callable[[Mapping[Path, Path]], None]
+    mark: str = ""
+
+
+class _Copy(type(Path())):
+    """The path of a copy, which is there as long as this very object is."""
+
+
+def fetched(path: Path) -> Path:
+    """Return the path of a file on this machine that holds what is at a path: itself, or a copy from a store.
+
+    A copy is removed as soon as nothing refers to what is returned, so whoever reads it later keeps that.
+
+    Raises:
+        FailureError: there is no such object, the store refuses, or the disk has no room.
+    """
+    if not isinstance(path, RemotePath):
+        return path
+    with ExitStack() as stack:
+        with writing(path, what="cannot fetch"):
+            folder = stack.enter_context(part_folder(_temporary()))
+        # A reader may go by the suffix; an object's name may be longer than a file's.
+        copy = _Copy(folder / path.name.encode()[-_LONGEST_COPY:].decode(errors="ignore"))
+        download(path, copy)
+        weakref.finalize(copy, stack.pop_all().close)
+    return copy
+
+
+@contextmanager
+def named(copy: Path, path: Path) -> Iterator[None]:
+    """Name what was copied, in place of the copy, in errors about it."""
+    try:
+        yield
+    except SegzooError as error:
+        if copy is not path:
+            error.args = tuple(str(told).replace(str(copy), str(path)) for told in error.args)
+        raise
+
+
+def resolved(path: Path) -> Path:
+    """Return a path without links; that of an object in a store is one already."""
+    return path if isinstance(path, RemotePath) else Path(os.path.realpath(path))
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir())
 
 
 def regular(path: str | os.PathLike[str]) -> Path:
@@ -161,7 +218,10 @@ def writable(folder: str | os.PathLike[str]) -> Path:
         FailureError: it is an address, or nothing can be written into it; better said before an hour of work
             than after.
     """
-    folder = Path(folder)
+    folder = folder if isinstance(folder, RemotePath) else Path(folder)
+    refuse_writing(folder)
+    if isinstance(folder, RemotePath):  # the record of the run, which comes first, will say whether it can be
+        return folder
     refuse_address(folder)
     with writing(folder, what="cannot write to"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -182,6 +242,10 @@ def refuse_address(path: Path) -> None:
 
     As the name of a folder, ``s3://bucket/run`` is one on this machine, where nobody would look for it.
     """
+    if isinstance(path, RemotePath):
+        raise FailureError(
+            f"{path} is an address: this goes to a folder of this machine alone. Name one, and copy it there"
+        )
     if is_address(str(path)) and not os.path.lexists(path.parts[0]):
         raise FailureError(f"{path} is an address: what is written goes to a folder of this machine alone")
     if "\0" in str(path):
@@ -287,6 +351,8 @@ def _shared(folders: Iterable[Path]) -> Path | None:
 
 def lies_in(place: Path, folder: Path) -> bool:
     """Whether a folder is another or lies in it, under whatever names; neither need exist."""
+    if isinstance(place, RemotePath) or isinstance(folder, RemotePath):
+        return folder in (place, *place.parents)
     wanted = _identity(folder)
     real = Path(os.path.realpath(place))
     return wanted is not None and any(_identity(one) == wanted for one in (real, *real.parents))
@@ -335,16 +401,26 @@ def whole_files(
         parts: list[_FilePart] = []
         for path in paths:
             with writing(path, advice):
-                parts.append(stack.enter_context(_file_part(path.parent)))
+                here = _temporary() if isinstance(path, RemotePath) else path.parent
+                parts.append(stack.enter_context(_file_part(here)))
         yield tuple(part.path for part in parts)
         owns = None if keeping is None else keeping.owns
         for path in paths:
             _refuse(path, _in_the_way(path, overwrite=overwrite, owns=owns))
+        made = {path: part.path for path, part in zip(paths, parts, strict=True)}
+        far = {path: part for path, part in made.items() if isinstance(path, RemotePath)}
+        if far:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(min(len(far), _UPLOADS)) as threads:
+                mark = "" if keeping is None else keeping.mark
+                list(threads.map(lambda one: upload(one[1], one[0], mark), far.items()))
         if keeping is not None:
-            keeping.naming({path: part.path for path, part in zip(paths, parts, strict=True)})
+            keeping.naming(made)
         for path, part in zip(paths, parts, strict=True):
-            with writing(path, advice):
-                part.name(path, overwrite=overwrite, owns=owns)
+            if path not in far:
+                with writing(path, advice):
+                    part.name(path, overwrite=overwrite, owns=owns)
 
 
 @contextmanager
@@ -411,6 +487,8 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = True, keeping: Kee
 
 def sweep(folder: Path) -> None:
     """Remove parts from a folder that no living process writes; what cannot be removed stays."""
+    if isinstance(folder, RemotePath):  # an object is there whole or not at all
+        return
     _swept.add(os.path.abspath(folder))  # noqa: PTH100
     try:
         with os.scandir(folder) as entries:
@@ -572,8 +650,10 @@ def _sweep_folder(path: Path) -> None:
     path.rmdir()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | str | None:
     """Return what tells a file from all others, under whatever name; ``None`` where there is none."""
+    if isinstance(path, RemotePath):
+        return str(path)
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -583,6 +663,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _existing(paths: Sequence[Path]) -> list[Path]:
     """Return those paths at which there is something."""
+    far = [path for path in paths if isinstance(path, RemotePath)]
+    there = {one.path for folder in {path.parent for path in far} for one in listed(folder, deep=False)}
+    if far:
+        return [path for path in far if path in there]
     if len(paths) <= _FEW:
         return [path for path in paths if os.path.lexists(path)]
     names: dict[Path, set[str]] = {}
@@ -596,6 +680,9 @@ def _existing(paths: Sequence[Path]) -> list[Path]:
 
 def _in_the_way(path: Path, *, overwrite: bool, owns: Callable[[Path], bool] | None = None) -> str:
     """Return why a file that exists may not be replaced; nothing where it may be, or there is none."""
+    if isinstance(path, RemotePath):
+        free = overwrite or look(path) is None or (owns is not None and owns(path))
+        return "" if free else "exists"
     try:
         mode = path.lstat().st_mode
     except OSError:

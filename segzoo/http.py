@@ -64,6 +64,11 @@ _LONGEST_ADDRESS = 8192
 _LONGEST_NAME = 160
 #: What no file's name holds, so that every file system takes it.
 _ODD = re.compile(r"[^\w.+,=@~()-]")
+#: What in an address gives access to whoever reads it: a password, or a signature such as S3 and Azure make.
+_HIDDEN = re.compile(
+    r"(//)[^/?#\s]*(?=@)|([?&][^=&#\s]*(?:signature|sig|token|secret|password|credential|key)[^=&#\s]*=)[^&#\s]*",
+    re.IGNORECASE,
+)
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
 
 
@@ -239,10 +244,15 @@ def checked(url: str) -> str:
     return urlunsplit((parts.scheme, netloc if port is None else f"{netloc}:{port}", path, query, ""))
 
 
-def shown(url: str) -> str:
-    """Return an address as people are shown it: no password, no control characters, not too long."""
-    text = printable(re.sub(r"//[^/?#]*@", "//(not shown)@", url[:1000]))
-    return text if len(text) <= 400 and len(url) <= 400 else f"{text[:200]}..."
+def shown(url: str, *, longest: int | None = 400) -> str:
+    """Return an address as people are shown it: no password or signature, no control characters.
+
+    Args:
+        url: the address, or a text that holds it.
+        longest: characters of it that are shown; all where ``None``.
+    """
+    text = printable(_HIDDEN.sub(r"\1\2(not shown)", url if longest is None else url[: 2 * longest + 200]))
+    return text if longest is None or len(text) <= longest else f"{text[: longest // 2]}..."
 
 
 def file_name(url: str) -> str:

@@ -167,6 +167,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.prediction.sources import find
     from segzoo.prediction.sources.finding import parse_share
     from segzoo.prediction.volumes import look_of, volume_paths
+    from segzoo.storage import place
 
     if options["any_size"]:
         from PIL import Image
@@ -184,7 +185,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         _warn(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
-    out = Path(options["out"])
+    out = place(options["out"])
     gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)
     if gathered and pages:
         raise OptionError(
@@ -235,8 +236,9 @@ def _check_places(
     from segzoo.files import keep_apart, refuse_taken
     from segzoo.prediction.job import refuse_mask_folders, refuse_outputs
     from segzoo.prediction.sources import files_of
+    from segzoo.storage import place
 
-    inputs, out = [*found.images, *found.videos], Path(options["out"])
+    inputs, out = [*found.images, *found.videos], place(options["out"])
     if named:
         paths = [Path(named[image.origin]) for image in images]
         refuse_taken(paths, overwrite=look.overwrite, inputs=files_of(inputs))

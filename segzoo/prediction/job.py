@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, SegzooError
-from segzoo.files import Keeping, refuse_taken, sweep, writable
+from segzoo.files import Keeping, named, refuse_taken, resolved, sweep, writable
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.images.volumes import volume_suffix
 from segzoo.labels import class_index, found_in_words
@@ -34,9 +32,12 @@ from segzoo.prediction.tiling.file_job import RowJob
 from segzoo.prediction.tiling.rows import in_parts
 from segzoo.prediction.video.segment import VideoOptions, video_note, video_output, video_path, write_video
 from segzoo.prediction.volumes import Page, Volumes, divided, look_of, volume_paths
+from segzoo.storage import RemotePath, listed, place
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from segzoo.prediction.pipeline import Concurrency
     from segzoo.prediction.predictor import Predictor, Prepared, Read
@@ -54,6 +55,8 @@ _ADVICE_RESUMING = (
     "no earlier run wrote that, or it has changed since: name another folder with --out, rename it, or "
     "replace it with --overwrite"
 )
+#: Images that are fetched from a store, or written to one, at once: it takes time to answer.
+_FAR = 8
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -112,7 +115,7 @@ class Job:
 
     Args:
         predictor: ready to run.
-        out: the folder.
+        out: the folder, or the URL of one in a store, such as ``s3://bucket/masks``.
         outputs: names of what is written for each image: `segzoo list outputs` shows them.
         options: how that looks, and whether files that exist are replaced.
         resume: whether what an earlier run did and is whole is left as it is. Of files that exist, those that
@@ -126,6 +129,7 @@ class Job:
     Raises:
         OptionError: there is no such output.
         FailureError: the folder cannot be written.
+        UsageError: it is the URL of something that cannot be written to.
     """
 
     def __init__(
@@ -142,7 +146,7 @@ class Job:
         any_size: bool = False,
         films: VideoOptions | None = None,
     ) -> None:
-        self.predictor, self.out, self.outputs, self.batch = predictor, Path(out), tuple(outputs), batch
+        self.predictor, self.out, self.outputs, self.batch = predictor, place(out), tuple(outputs), batch
         self.options, self.save, self.resume = options or OutputOptions(), save, resume
         check_outputs(self.outputs, self.options)
         for name in self.options.classes:
@@ -175,8 +179,16 @@ class Job:
         """Segment every source, images first; the error of one is in its `Done`.
 
         Raises:
-            FailureError: a file that would be written exists and may not be replaced; nothing was done.
+            FailureError: a file that would be written exists and may not be replaced, so that nothing was
+                done; or a store does not take the record of the run.
         """
+        try:
+            yield from self._run(sources)
+        finally:
+            if self.manifest is not None:
+                self.manifest.close()
+
+    def _run(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
         images: list[Source] = []
         videos: list[VideoSource] = []
         done: list[Done] = []
@@ -217,7 +229,11 @@ class Job:
             batch=self.batch,
             probabilities=self.keeps,
         )
-        for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency):
+        far = any(isinstance(one, FileSource) and one.is_remote for one in images)
+        threads: dict[str, int] = {"readers": _FAR, "ahead": _FAR} if far else {}
+        if isinstance(self.out, RemotePath):
+            threads |= {"writers": _FAR, "ahead": _FAR}
+        for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency, **threads):
             if outcome.result is None:
                 failed.add(outcome.item.origin)
             yield outcome.result or self._failed(outcome.item, outcome.error)
@@ -245,17 +261,21 @@ class Job:
             if self.manifest is not None:
                 self.manifest.add(ALL_IMAGES, outputs=tuple(parts), parts=parts)
 
-        return Keeping(self._owns, naming)
+        return self._kept(naming)
+
+    def _kept(self, naming: Callable[[Mapping[Path, Path]], None]) -> Keeping:
+        return Keeping(self._owns, naming, "" if self.manifest is None else self.manifest.mark)
 
     def _done_before(self, sources: Sequence[Source | VideoSource]) -> set[str]:
         """Return the origins of what an earlier run did; of a volume, all of its pages or none."""
         if not self.resume or self.manifest is None:
             return set()
         volumes = {source.origin: self._volumes.paths(source) for source in sources}
+        sizes = self.manifest.sizes()
         done = {
             source.origin
             for source in sources
-            if self.manifest.has(source.origin, source.state(), volumes[source.origin])
+            if self.manifest.has(source.origin, source.state(), volumes[source.origin], sizes)
         }
         missing = {path for origin, paths in volumes.items() if origin not in done for path in paths}
         return {origin for origin in done if missing.isdisjoint(volumes[origin])}
@@ -299,22 +319,27 @@ class Job:
 
     def _read(self, source: Source) -> _Read:
         began, state = time.perf_counter(), source.state()
-        if self.save:  # once more, as it may be long since the run began
+        if self.save and not isinstance(self.out, RemotePath):
+            # Once more, as it may be long since the run began. A store is asked when files get their names.
             refuse_taken(self._paths(source), overwrite=self.options.overwrite, owns=self._owns)
-        if isinstance(source, FileSource):
-            rows = self._rows(source)
+        if not isinstance(source, FileSource):
+            prepared = prepare_source(self.predictor, source, probabilities=self.keeps)
+            return _Read(source, began, state, prepared=prepared)
+        here = source.here()
+        with named(here, source.path):
+            rows = self._rows(source, here)
             if rows is not None:
                 return _Read(source, began, state, rows=rows)
-        prepared = prepare_source(self.predictor, source, probabilities=self.keeps)
-        return _Read(source, began, state, prepared=prepared)
+            prepared = prepare_source(self.predictor, source, here, probabilities=self.keeps)
+            return _Read(source, began, state, prepared=prepared)
 
-    def _rows(self, source: FileSource) -> RowJob | None:
+    def _rows(self, source: FileSource, here: Path) -> RowJob | None:
         """Return the job of an image that is too large to be held with all its pictures."""
         stem, look = self.out / source.name, look_of(source, self.outputs, self.options)
         paths = {name: output_path(stem, name, look) for name in self.outputs} if self.save else {}
         return RowJob.find(
             self.predictor.tiler,
-            source.path,
+            here,
             paths,
             look,
             page=source.page,
@@ -331,7 +356,11 @@ class Job:
 
     def _run_rows(self, read: _Read, rows: RowJob) -> Mapping[str, float]:
         size = rows.plan.height, rows.plan.width
-        with self.predictor.watch.look(read.source.origin, size, rows.rows.info) as look:
+        path = read.source.path if isinstance(read.source, FileSource) else rows.path
+        with (
+            self.predictor.watch.look(read.source.origin, size, rows.rows.info) as look,
+            named(rows.path, path),
+        ):
             return rows.run(self._keeping(lambda: [read.page(size, rows.shares)]), look)
 
     def _finish(self, source: Source, seen: _Seen) -> Done:
@@ -381,7 +410,7 @@ class Job:
                     areas=page.areas,
                 )
 
-        return Keeping(self._owns, naming)
+        return self._kept(naming)
 
     def _paths(self, source: Source | VideoSource) -> list[Path]:
         return _output_paths(self.out, source, self.outputs, self.options, self.predictor.config.labels)
@@ -451,12 +480,18 @@ def refuse_mask_folders(
             folders |= {path.parent for path in _output_paths(out, one, outputs, options)}
     inputs = files_of(sources)
     there = [path for folder in folders for path in _images_in(folder)]
-    ours = written_into(out) if there else set()
+    ours = written_into(out, there) if there else set()
     theirs = [path for path in there if path not in ours]
     if not theirs:
         return
-    real = {path: Path(os.path.realpath(path)) for path in (*theirs, *inputs)}
-    root = Path(os.path.commonpath([path.parent for path in real.values()]))
+    inputs = [path for path in inputs if isinstance(path, RemotePath) == isinstance(out, RemotePath)]
+    real = {path: resolved(path) for path in (*theirs, *inputs)}
+    root = next(
+        folder
+        for folder in theirs[0].parents
+        for folder in [resolved(folder)]
+        if all(path.is_relative_to(folder) for path in real.values())
+    )
     for found in masks_among(sorted(set(real.values())), root).values():
         beside = set(found)
         for path in theirs:
@@ -468,6 +503,9 @@ def refuse_mask_folders(
 
 
 def _images_in(folder: Path) -> list[Path]:
+    if isinstance(folder, RemotePath):
+        there = (one.path for one in listed(folder, deep=False))
+        return [path for path in there if has_suffix(path, readable_suffixes())]
     try:
         return [path for path in folder.iterdir() if has_suffix(path, readable_suffixes())]
     except OSError:  # there is none yet, or writing into it will say why not
@@ -510,8 +548,16 @@ def _kind(read: _Read) -> Hashable:
     return id(read) if read.prepared is None else read.prepared.kind
 
 
-def prepare_source(predictor: Predictor, source: Source, *, probabilities: bool = False) -> Prepared:
+def prepare_source(
+    predictor: Predictor, source: Source, here: Path | None = None, *, probabilities: bool = False
+) -> Prepared:
     """Read and preprocess the image of a source; see `segzoo.Predictor.prepare`.
+
+    Args:
+        predictor: that segments it.
+        source: of the image.
+        here: the file on this machine that the source is read from, where it is known already.
+        probabilities: whether they will be asked for.
 
     Raises:
         ImageError: as `segzoo.Predictor.prepare`.
@@ -519,7 +565,7 @@ def prepare_source(predictor: Predictor, source: Source, *, probabilities: bool 
     given: dict[str, Any] = {"probabilities": probabilities, "name": source.origin}
     if isinstance(source, FileSource):
         # A file that is handed over as such may be decoded at the size that the network sees.
-        return predictor.prepare(source.path, page=source.page, **given)
+        return predictor.prepare(here or source.here(), page=source.page, **given)
     pixels, info = source.read()
     return predictor.prepare_pixels(pixels, info=info, **given)
 
@@ -537,6 +583,7 @@ def measured_rows(sources: Sequence[Source], *, any_size: bool = False) -> Itera
     files = [one for one in sources if isinstance(one, FileSource)]
     for source in evenly(files, MEASURED):
         with suppress(ImageError):
-            rows = open_rows(source.path, page=source.page, max_pixels=None if any_size else -1)
+            here = source.here()
+            rows = open_rows(here, page=source.page, max_pixels=None if any_size else -1)
             for part in in_parts(rows):
                 yield part, rows.info

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from segzoo.files import whole_file, writing
+from segzoo.files import fetched, whole_file, writing
 from segzoo.labels import with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.interface import Written
@@ -86,4 +86,4 @@ def _files(
         if divided([name], look)[0]:
             path = output_path(out / source.name, name, look)
             image = PurePath(source.name).with_name(PurePath(source.origin).name).as_posix()
-            yield from (Written(image, one) for *_, one in written_as({name: path}, labels, look))
+            yield from (Written(image, fetched(one)) for *_, one in written_as({name: path}, labels, look))

@@ -10,18 +10,27 @@
 there before its files get their names, so that a run that was killed knows them again. A failed image has
 ``error`` in place of outputs and areas. The input ``*`` stands for all images: its files are those that join
 what was written for single ones.
+
+Nothing can be added to an object in a store. There each run has a record of its own, which no other touches:
+``manifest.20260131T120000-1a2b3c4d.jsonl`` when it has ended, and until then numbered parts of it, the
+latest of them at most half a minute old. Each object that a run wrote bears its name as a mark, so that
+those that no part tells of are known again. A line there has no ``times``.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
+from secrets import token_hex
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
 from segzoo.errors import FailureError
+from segzoo.files import fetched, whole_file
 from segzoo.printing import as_json
+from segzoo.storage import RemotePath, listed, look, mark_of, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +44,8 @@ _MOST_AREAS = 256
 ALL_IMAGES = "*"
 #: What the manifests of runs are called: one, or one for each of the runs that share the work.
 MANIFEST = "manifest{part}.jsonl"
+#: Seconds, and bytes, after which what a run has done is written to a store.
+_INTERVAL, _PART = 30.0, 1 << 20
 
 
 class Manifest:
@@ -63,6 +74,10 @@ class Manifest:
         self._files: dict[str, set[tuple[int, int]]] = {}
         self._read_to = 0
         self._reading = Lock()
+        self._far = _FarRecord(folder, name) if isinstance(folder, RemotePath) else None
+        if self._far is not None:
+            self._open_far(self._far, anew=anew)
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(self.path) and not _is_manifest(self.path):
@@ -83,23 +98,61 @@ class Manifest:
         except OSError as error:
             raise FailureError(f"the manifest {self.path} cannot be used: {error}") from error
 
-    def has(self, origin: str, state: str, outputs: Iterable[Path] = ()) -> bool:
+    def _open_far(self, far: _FarRecord, *, anew: bool) -> None:
+        """Learn what runs recorded in a store, or drop it, and make sure that it can be written to."""
+        for other in _manifests(self.folder):
+            if not anew:
+                self._learn(fetched(other).read_bytes())
+                far.marks.add(_mark(other))
+            elif other.name.startswith(f"{far.begins}."):
+                remove(other)  # pyright: ignore[reportArgumentType]
+        far.add((as_json({"input": ALL_IMAGES, "settings": self.settings}) + "\n").encode())
+        far.flush()
+
+    @property
+    def mark(self) -> str:
+        """What objects bear that this run writes to a store; nothing on this machine."""
+        return "" if self._far is None else self._far.mark
+
+    def sizes(self) -> Mapping[str, int] | None:
+        """Return the sizes of all files below the folder in a store, which are not asked for one by one."""
+        if not isinstance(self.folder, RemotePath) or not self._done:
+            return None
+        return {one.path.relative_to(self.folder).as_posix(): one.size for one in listed(self.folder)}
+
+    def close(self) -> None:
+        """Write what is not written yet; call it when the run has ended, in whatever way.
+
+        Raises:
+            FailureError: the store refuses.
+        """
+        if self._far is not None:
+            self._far.close()
+
+    def has(
+        self, origin: str, state: str, outputs: Iterable[Path] = (), sizes: Mapping[str, int] | None = None
+    ) -> bool:
         """Whether an image was done with these settings, has not changed, and its outputs are whole.
 
         Args:
             origin: the image, as its source says.
             state: of the source now.
             outputs: files that must be among those that were written.
+            sizes: of files, where they are known.
         """
         entry = self._done.get(origin)
         if entry is None or not state or (entry["state"], entry["settings"]) != (state, self.settings):
             return False
         if any(path.relative_to(self.folder).as_posix() not in entry["outputs"] for path in outputs):
             return False
+        if sizes is not None:
+            return all(sizes.get(name) == size for name, size in entry["outputs"].items())
         return all(_facts(self.folder / name)[0] == size for name, size in entry["outputs"].items())
 
     def owns(self, path: Path) -> bool:
         """Whether a run wrote the file at a path, and nobody has changed it since."""
+        if self._far is not None:
+            return isinstance(path, RemotePath) and mark_of(path) in self._far.marks
         try:
             self._refresh()  # another run may have written it meanwhile
             known = self._files.get(path.relative_to(self.folder).as_posix(), set())
@@ -144,7 +197,8 @@ class Manifest:
                 path.relative_to(self.folder).as_posix(): _facts(parts.get(path, path)) for path in outputs
             }
             entry |= {"outputs": {name: size for name, (size, _) in facts.items()}}
-            entry |= {"times": {name: time for name, (_, time) in facts.items()}}
+            if self._far is None:
+                entry |= {"times": {name: changed for name, (_, changed) in facts.items()}}
             entry |= {"seconds": round(seconds, 4), "height": size[0], "width": size[1]}
             # Of very many classes, a line each image holds those that are there.
             many = len(areas or ()) > _MOST_AREAS
@@ -158,6 +212,9 @@ class Manifest:
 
     def _append(self, line: bytes) -> None:
         """Add to the file in one go, so that lines of several processes do not mix."""
+        if self._far is not None:
+            self._far.add(line)
+            return
         with self.path.open("ab", buffering=0) as file:
             file.write(line)
 
@@ -185,14 +242,87 @@ class Manifest:
                 continue
 
 
-def written_into(folder: Path) -> set[Path]:
-    """Return the files in and below a folder that the manifests in it list, whether or not they are there."""
+class _FarRecord:
+    """The record of one run in a store: numbered parts, which become one when the run ends.
+
+    Args:
+        folder: of the run.
+        name: of its manifest, to which what tells this run from all others is added.
+    """
+
+    def __init__(self, folder: RemotePath, name: str) -> None:
+        #: What the names of this part's records begin with.
+        self.begins = name.removesuffix(".jsonl")
+        self.mark = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{token_hex(4)}"
+        #: Of all runs that wrote into the folder.
+        self.marks = {self.mark}
+        self._folder, self._stem = folder, f"{self.begins}.{self.mark}"
+        self._new = bytearray()
+        self._count = 0
+        self._parts: list[RemotePath] = []
+        self._lock, self._since = Lock(), time.monotonic()
+
+    def add(self, line: bytes) -> None:
+        """Take a line; write a part where the last one was long ago."""
+        with self._lock:
+            self._new += line
+            self._count += 1
+            if self._parts and (time.monotonic() - self._since > _INTERVAL or len(self._new) > _PART):
+                self._since = time.monotonic()
+                with suppress(FailureError):  # the lines are kept, and `close` will say so
+                    self._write_part()
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        with self._lock:
+            self._write_part()
+
+    def close(self) -> None:
+        """Put all parts into one, of which nothing is left where nothing was done."""
+        with self._lock:
+            if self._count > 1:
+                path = self._folder / f"{self._stem}.jsonl"
+                with whole_file(path, overwrite=True) as whole, whole.open("wb") as file:
+                    for part in self._parts:
+                        file.write(fetched(part).read_bytes())
+                    file.write(self._new)
+            self._new.clear()
+            while self._parts:
+                remove(self._parts[-1])
+                self._parts.pop()
+
+    def _write_part(self) -> None:
+        if self._new:
+            path = self._folder / f"{self._stem}.{len(self._parts):06d}.jsonl"
+            with whole_file(path, overwrite=True) as part:
+                part.write_bytes(self._new)
+            self._parts.append(path)
+            self._new.clear()
+            self._since = time.monotonic()
+
+
+def _mark(path: Path) -> str:
+    """Return the mark of the run whose record in a store this is."""
+    return path.name.split(".")[1]
+
+
+def written_into(folder: Path, there: Iterable[Path] = ()) -> set[Path]:
+    """Return the files in and below a folder that the manifests in it list, whether or not they are there.
+
+    Args:
+        folder: of runs.
+        there: files that may be theirs. In a store those count too that a run has written and not listed yet,
+            because it goes on or was killed.
+    """
     found: set[Path] = set()
+    goes_on: set[str] = set()
     for path in _manifests(folder):
         try:
-            entries = list(_entries(path.read_bytes()))
+            entries = list(_entries(fetched(path).read_bytes()))
         except OSError:
             continue
+        if isinstance(path, RemotePath) and path.name.count(".") > 2:
+            goes_on.add(_mark(path))
         for entry in entries:
             outputs = entry.get("outputs")
             found |= (
@@ -200,12 +330,18 @@ def written_into(folder: Path) -> set[Path]:
                 if isinstance(outputs, dict)
                 else set()
             )
+    for path in there if goes_on else ():
+        if isinstance(path, RemotePath) and path.is_relative_to(folder) and path not in found:
+            found |= {path} if mark_of(path) in goes_on else set()
     return found
 
 
 def _manifests(folder: Path) -> list[Path]:
     """Return the records of runs that lie in a folder."""
     before, after = MANIFEST.split("{part}")
+    if isinstance(folder, RemotePath):
+        there = [one.path for one in listed(folder, before, deep=False) if one.path.name.endswith(after)]
+        return sorted((path for path in there if path.name.count(".") > 1), key=_mark)
     found: list[Path] = []
     for path in sorted(folder.glob(f"{before}*{after}")):
         with suppress(OSError):
@@ -237,7 +373,10 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _facts(path: Path) -> tuple[int, int]:
-    """Return a file's size and when it was last changed."""
+    """Return a file's size and when it was last changed; of an object the size alone."""
+    if isinstance(path, RemotePath):
+        there = look(path)
+        return -1 if there is None else there.size, 0
     try:
         found = path.stat()
     except OSError:

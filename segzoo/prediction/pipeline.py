@@ -77,6 +77,7 @@ def run_stages(
     batch: int = 1,
     ahead: int = 2,
     readers: int = 1,
+    writers: int = 1,
     concurrency: Concurrency[Ready] | None = None,
 ) -> Iterator[Outcome[Item, Kept]]:
     """Yield the outcome of every item, in order.
@@ -87,9 +88,14 @@ def run_stages(
         batch: at most so many items of one kind, that follow each other, are segmented together.
         ahead: how many prepared items wait beyond a batch, and how many found ones.
         readers: threads that prepare.
+        writers: threads that finish.
         concurrency: how items are segmented at once; without, one batch is after the other.
     """
-    with ThreadPoolExecutor(readers) as reading, ThreadPoolExecutor(1) as writing, _Crew(concurrency) as crew:
+    with (
+        ThreadPoolExecutor(readers) as reading,
+        ThreadPoolExecutor(writers) as writing,
+        _Crew(concurrency) as crew,
+    ):
         waiting = iter(items)
         prepared: deque[tuple[Item, Future[Ready]]] = deque()
         finished: deque[tuple[Item, Future[Kept]]] = deque()

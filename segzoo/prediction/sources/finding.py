@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
 import logging
@@ -9,12 +10,13 @@ import os
 import re
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from segzoo.datasets.naming import masks_among
-from segzoo.errors import ImageError, OptionError, UsageError, is_address
+from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, UsageError, is_address
 from segzoo.files import as_words, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import (
@@ -29,20 +31,24 @@ from segzoo.images import (
 )
 from segzoo.images.naming import reader_hint
 from segzoo.options import shown as shown_value
-from segzoo.prediction.manifest import written_into
+from segzoo.prediction.manifest import MANIFEST, written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, info_of
 from segzoo.prediction.video.reader import CAMERA, VIDEO_SUFFIXES, is_video
+from segzoo.storage import Entry, RemotePath, is_remote, listed, look, place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from segzoo.images import Pages
+    from segzoo.interfaces import ImageInfo
     from segzoo.prediction.sources.source import Source
 
 
 _log = logging.getLogger(__name__)
 #: Bytes of a name, in a file system that allows 255, that leave room for what is added to it.
 _LONGEST = 215
+#: Objects that are looked into at once, to see how many pages they have.
+_LOOKING = 8
 #: Files that are images where a folder has no others.
 _ARRAYS = frozenset({".npy"})
 
@@ -72,12 +78,23 @@ class _Search:
 
     notes: list[str] = field(default_factory=list)
     searched: list[Path] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    #: What stores said of the objects that they listed.
+    states: dict[Path, str] = field(default_factory=dict)
 
-    def kept(self, files: list[Path], root: Path) -> list[Path]:
-        """Return the files of a search that are images: no masks, and nothing that a run of segzoo wrote."""
-        parents = {file.parent for file in files}
-        folders = {folder for parent in parents for folder in (parent, *parent.parents)}
-        ours = {path for folder in folders if folder.is_relative_to(root) for path in written_into(folder)}
+    def kept(self, files: list[Path], root: Path, records: Iterable[Path] | None = None) -> list[Path]:
+        """Return the files of a search that are images: no masks, and nothing that a run of segzoo wrote.
+
+        Args:
+            files: in order.
+            root: the folder that was searched.
+            records: folders that hold records of runs; any may, without.
+        """
+        parents = {file.parent for file in files} if records is None else ()
+        folders = {folder for parent in parents for folder in (parent, *parent.parents)} | {*(records or ())}
+        ours = {
+            path for folder in folders if folder.is_relative_to(root) for path in written_into(folder, files)
+        }
         masks = masks_among([file for file in files if file not in ours], root)
         theirs = {file for found in masks.values() for file in found}
         kept = [file for file in files if file not in ours and file not in theirs]
@@ -107,7 +124,8 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
     """Return what words and lists name.
 
     Args:
-        words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, http and
+        words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, each also
+            in a store of objects as ``s3://bucket/scans``, http and
             https addresses, cameras such as ``camera:0``, or ``-`` for an image on standard input. A file
             named by itself is taken whatever its suffix. Each page of a TIFF is a source of its own. Folders
             and patterns give no masks of a data set that is laid out in them, and nothing that a manifest
@@ -131,12 +149,24 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
             troubles.append(str(error))
         except OSError as error:  # a folder that may not be looked into, a name that is too long
             troubles.append(f"{word} cannot be looked up: {error.strerror or error}")
+        except MissingExtraError:
+            raise
         except ValueError:  # a pattern that holds a zero byte
             troubles.append(f"{word} cannot be looked up: no file can have this name")
+    troubles += search.troubles
     sources = []
-    for where, name in _with_names(dict(things)):
+    with ThreadPoolExecutor(_LOOKING) as threads:
+        named_things = [*_with_names(dict(things))]
+        far: list[Path] = [
+            one for one, _ in named_things if isinstance(one, RemotePath) and may_have_pages(one)
+        ]
+        infos = dict(zip(far, threads.map(info_of, far), strict=True))
+    for where, name in named_things:
         try:
-            sources += _sources(where, name, pages)
+            for source in _sources(where, name, pages, infos):
+                if isinstance(source, FileSource) and (known := search.states.get(source.path)):
+                    source = replace(source, listed=known)
+                sources.append(source)
         except ImageError as error:  # it lacks a page that was asked for
             troubles.append(str(error))
     return Found(
@@ -189,7 +219,11 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
         return [("-", Path("stdin"))]
     if word.startswith(CAMERA):
         return [(word, Path(re.sub(r"\W+", "_", word)))]
+    if word.startswith("file://"):
+        word = str(place(word))
     path = Path(word)
+    if is_remote(word) and not os.path.lexists(word):
+        return _objects(word, search)
     if is_address(word) and not os.path.lexists(word):
         return [(word, Path(_name_of_address(word)))]
     if is_image_folder(path):
@@ -213,6 +247,88 @@ def _named(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
         top = _common(files)
         return [(one, one.relative_to(top)) for one in search.kept(files, top)]
     raise ImageError(f"there is no file {path}")
+
+
+def _objects(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
+    """Return what a URL names in a store: an object, or those in a folder that are images, or like a pattern.
+
+    Raises:
+        ImageError: it names nothing, or its store refuses.
+        MissingExtraError: what speaks to the store is not installed.
+    """
+    try:
+        path = place(word)
+        assert isinstance(path, RemotePath)
+        steps = path.parts
+        first = next((number for number, step in enumerate(steps) if any(sign in step for sign in "*?[")), 0)
+        if not first and (there := look(path) if len(steps) > 2 else None) is not None:
+            if is_video(path):
+                raise ImageError(f"{path} is a video, which is read from this machine alone: copy it there")
+            search.states[path] = there.state
+            return [(path, Path(path.name))]
+        folder = RemotePath(*steps[:first]) if first > 1 else path
+        beginning = re.split(r"[*?[]", steps[first])[0] if first > 1 else ""
+        entries = listed(folder, beginning, deep="**" in word or first != len(steps) - 1)
+        found, records = _images_listed(entries, path if first > 1 else None, search)
+    except (MissingExtraError, ImageError):
+        raise
+    except (FailureError, UsageError) as error:
+        raise ImageError(str(error)) from error
+    if not found:
+        if search.troubles:
+            return []
+        known = " ".join(sorted(searched_suffixes() | _ARRAYS))
+        raise ImageError(
+            f"no object is like {path}" if first > 1 else f"{path} is no object, and holds no image ({known})"
+        )
+    root = _common(found) if first > 1 else path
+    return [(one, Path(one.relative_to(root).as_posix())) for one in search.kept(found, root, records)]
+
+
+def _images_listed(
+    entries: Iterable[Entry], pattern: RemotePath | None, search: _Search
+) -> tuple[list[Path], set[Path]]:
+    """Return the objects that are images in order, or like a pattern, and folders of records of runs."""
+    like = None if pattern is None else re.compile(glob_expression(str(pattern)))
+    before, after = MANIFEST.split("{part}")
+    images: list[Path] = []
+    arrays: list[Path] = []
+    records: set[Path] = set()
+    refused: dict[str, str] = {}
+    known, folders = searched_suffixes(), folder_suffixes()
+    for entry in entries:
+        path, name = entry.path, entry.path.name
+        if name.startswith(before) and name.endswith(after):
+            records.add(path.parent)
+        if like is not None and not like.fullmatch(str(path)):
+            continue
+        inside = next((str(one) for one in path.parents if has_suffix(one, folders)), "")
+        if inside:
+            refused[inside] = "is a folder that is one image, which is read from this machine alone"
+        elif like is None and not has_suffix(path, known | _ARRAYS | VIDEO_SUFFIXES):
+            continue
+        elif entry.is_odd:
+            refused[entry.url] = "has a name that no file can have, with a part that is empty or only dots"
+        elif is_video(path):
+            refused[str(path)] = "is a video, which is read from this machine alone"
+        else:
+            (arrays if like is None and has_suffix(path, _ARRAYS) else images).append(path)
+            search.states[path] = entry.state
+    search.troubles += [f"{url} {why}: copy it there" for url, why in refused.items()]
+    return sorted(images or arrays), records
+
+
+def glob_expression(pattern: str) -> str:
+    """Return the regular expression of a pattern, in which ``*`` stays in a folder and ``**`` does not."""
+    text = ""
+    for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", pattern):
+        if part in ("**/", "**"):
+            text += "(?:.*/)?" if part == "**/" else ".*"
+        elif part.startswith("[") and part.endswith("]"):
+            text += fnmatch.translate(part)[4:-3]  # without what says that it begins and ends there
+        else:
+            text += {"*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+    return text
 
 
 def _inside(path: Path, known: frozenset[str]) -> list[Path]:
@@ -296,14 +412,16 @@ def _short(name: str) -> str:
     return os.path.join(folder, f"{kept}~{hashlib.sha256(data).hexdigest()[:8]}")  # noqa: PTH118
 
 
-def _sources(where: Path | str, name: str, pages: Pages) -> Sequence[Source | VideoSource]:
+def _sources(
+    where: Path | str, name: str, pages: Pages, infos: Mapping[Path, ImageInfo | None]
+) -> Sequence[Source | VideoSource]:
     if where == "-":
         return [StreamSource(sys.stdin.buffer, name)]
     if isinstance(where, str) and not where.startswith(CAMERA):
         return [UrlSource(where, name)]
     if isinstance(where, str) or is_video(where):
         return [VideoSource(str(where), name)]
-    info = info_of(where) if may_have_pages(where) else None
+    info = infos[where] if where in infos else info_of(where) if may_have_pages(where) else None
     whole = FileSource(where, name, info=info)
     if info is None or info.pages == 1:  # a file that cannot be described is one image that cannot be read
         return [whole]

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
-from segzoo.errors import ImageError, MissingExtraError, SegzooError
-from segzoo.http import Policy
-from segzoo.http import read as fetched
+from segzoo.errors import FailureError, ImageError, MissingExtraError, SegzooError
+from segzoo.files import fetched, named
+from segzoo.http import Policy, shown
+from segzoo.http import read as downloaded
 from segzoo.images import open_image, read_bytes, read_with_info
 from segzoo.prediction.video.reader import CAMERA
+from segzoo.storage import RemotePath, look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +59,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """An image file, or one page of it.
+    """An image file, or one page of it, on this machine or in a store of objects.
 
     Attributes:
-        path: the file.
+        path: the file, or the `segzoo.storage.RemotePath` of an object.
         name: of what is written for it.
         page: from 0, of a file with several; ``None`` of one with one.
         whole: of several pages, name of what is written for all of them.
         info: the file's metadata, where that was looked up.
+        listed: of an object, what its store said of it when it was listed; see `state`.
     """
 
     path: Path
@@ -72,6 +75,23 @@ class FileSource:
     page: int | None = None
     whole: str = ""
     info: ImageInfo | None = field(default=None, compare=False, repr=False)
+    listed: str = field(default="", compare=False, repr=False)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is an object in a store."""
+        return isinstance(self.path, RemotePath)
+
+    def here(self) -> Path:
+        """Return the file on this machine, which may be a copy that is there as long as what is returned.
+
+        Raises:
+            ImageError: there is no such object, or its store refuses.
+        """
+        try:
+            return fetched(self.path)
+        except FailureError as error:
+            raise ImageError(str(error)) from error
 
     @property
     def origin(self) -> str:
@@ -80,11 +100,21 @@ class FileSource:
 
     def read(self) -> tuple[NDArray[Any], ImageInfo]:
         """Decode the file; errors as `segzoo.images.read`."""
-        return read_with_info(self.path, page=self.page)
+        here = self.here()
+        with named(here, self.path):
+            return read_with_info(here, page=self.page)
 
     def state(self) -> str:
-        """Return the file's size and the time of its last change."""
-        return _file_state(self.path)
+        """Return the file's size and the time of its last change, or what a store says in their place."""
+        if not isinstance(self.path, RemotePath):
+            return _file_state(self.path)
+        if self.listed:
+            return self.listed
+        try:
+            there = look(self.path)
+        except FailureError:  # reading it will say why
+            return ""
+        return there.state if there else ""
 
 
 @dataclass(frozen=True)
@@ -123,8 +153,8 @@ class UrlSource:
 
     @property
     def origin(self) -> str:
-        """The address."""
-        return self.url
+        """The address, without what is secret in it."""
+        return shown(self.url, longest=None)
 
     def read(self) -> tuple[NDArray[Any], ImageInfo]:
         """Fetch and decode the image.
@@ -136,10 +166,10 @@ class UrlSource:
         most = None if Image.MAX_IMAGE_PIXELS is None else LARGEST_DOWNLOAD
         lift = "say --any-size if you trust it, or fetch it by hand"
         try:
-            content = fetched(self.url, most=most, lift=lift, policy=_POLICY)
+            content = downloaded(self.url, most=most, lift=lift, policy=_POLICY)
         except SegzooError as error:
             raise ImageError(str(error)) from error
-        return read_bytes(content.getvalue(), self.url)
+        return read_bytes(content.getvalue(), self.origin)
 
     def state(self) -> str:
         """Return nothing: the address may give another image any time."""
@@ -192,7 +222,8 @@ def _file_state(path: Path) -> str:
 def info_of(path: Path) -> ImageInfo | None:
     """Return the metadata of a file; nothing where it cannot be read, since reading it will tell why."""
     try:
-        with open_image(path) as image:
+        here = fetched(path)
+        with open_image(here) as image:
             return image.info
-    except (ImageError, MissingExtraError):
+    except (FailureError, MissingExtraError):
         return None
