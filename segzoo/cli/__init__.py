@@ -41,6 +41,7 @@ COMMANDS = {
     "serve": "Answer over HTTP: an image in, a mask out.",
     "benchmark": "Measure how fast a model predicts on this machine.",
     "train": "Train a model on images and masks.",
+    "tune": "Search for the best values of a recipe.",
     "evaluate": "Score a model, or a folder of predictions.",
     "reproduce": "Show how weights were made, and whether that can be done again.",
     "release": "Turn a training's folder into weights that ship with a plug-in.",

@@ -62,6 +62,18 @@ def recipe_words(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return [*offers.recipes(ctx, param, incomplete), *keys]
 
 
+def search_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Offer keys for a search, and behind ``KEY=`` the names that a list may hold."""
+    key, equals, value = incomplete.partition("=")
+    if not equals:
+        return [CompletionItem(word) for word in _keys(incomplete)]
+    before, comma, last = value.rpartition(",")
+    found = _values(ctx, param, key.removesuffix(".name"), last)
+    return [
+        CompletionItem(f"{key}={before}{comma}{one.value}", type=one.type, help=one.help) for one in found
+    ]
+
+
 def _values(
     ctx: click.Context, param: click.Parameter, key: str, value: str
 ) -> Iterable[CompletionItem[Any]]:

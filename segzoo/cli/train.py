@@ -27,26 +27,45 @@ _HERE = "\0"
 _HOW = ("resume", "overwrite", "folds", "benchmark", "find_lr", "dry_run", "progress", "as_json")
 
 
+#: Options of every command that trains by a recipe, each short for a key of it.
+_KEYS = (
+    click.option(
+        "--data",
+        shell_complete=offers.data,
+        help="A data set by name, or a folder or file of any format that is recognised.",
+    ),
+    click.option(
+        "--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME]."
+    ),
+    click.option(
+        "--model",
+        shell_complete=offers.models,
+        help="A model, decoder/encoder, or weights to go on from [default: unet].",
+    ),
+    click.option(
+        "--weights",
+        shell_complete=offers.weights,
+        help="Weights to start from: every tensor that fits is taken.",
+    ),
+    click.option("--epochs", type=int, help="How often every image is seen [default: 50]."),
+    click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8]."),
+    click.option(
+        "--device", shell_complete=offers.devices, help="auto, cpu, cuda, mps or npu [default: auto]."
+    ),
+)
+
+
+def recipe_options(command: Any) -> Any:
+    """Give a command the options that are short for keys of a recipe."""
+    for option in reversed(_KEYS):
+        command = option(command)
+    return command
+
+
 @click.command("train")
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option(
-    "--data",
-    shell_complete=offers.data,
-    help="A data set by name, or a folder or file of any format that is recognised.",
-)
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
-@click.option(
-    "--model",
-    shell_complete=offers.models,
-    help="A model, decoder/encoder, or weights to go on from [default: unet].",
-)
-@click.option(
-    "--weights", shell_complete=offers.weights, help="Weights to start from: every tensor that fits is taken."
-)
+@recipe_options
 @click.option("--out", type=click.Path(), help="Where the weights go [default: runs/RECIPE or runs/MODEL].")
-@click.option("--epochs", type=int, help="How often every image is seen [default: 50].")
-@click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8].")
-@click.option("--device", shell_complete=offers.devices, help="auto, cpu, cuda, mps or npu [default: auto].")
 @click.option(
     "--resume",
     is_flag=False,

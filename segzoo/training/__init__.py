@@ -11,15 +11,19 @@ if TYPE_CHECKING:
     from segzoo.training.folds import CrossValidation, cross_validate
     from segzoo.training.rate_test import RateTest, find_rate
     from segzoo.training.recipe.schema import Recipe
+    from segzoo.training.tuning import Trial, Tuning, tune
 
 __all__ = [
     "CrossValidation",
     "RateTest",
     "Recipe",
     "TrainingResult",
+    "Trial",
+    "Tuning",
     "cross_validate",
     "find_rate",
     "train",
+    "tune",
 ]
 
 _WHERE = {
@@ -27,9 +31,12 @@ _WHERE = {
     "RateTest": "rate_test",
     "Recipe": "recipe.schema",
     "TrainingResult": "entry",
+    "Trial": "tuning",
+    "Tuning": "tuning",
     "cross_validate": "folds",
     "find_rate": "rate_test",
     "train": "entry",
+    "tune": "tuning",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _WHERE)

@@ -29,7 +29,7 @@ GROUPS = ("split", "resize")
 TABLES = (*PARTS, *GROUPS, "augment")
 
 #: Keys of a file that say something about the recipe itself.
-ABOUT = ("base", "summary", "origin")
+ABOUT = ("base", "summary", "origin", "tune")
 
 #: Other words for a key.
 ALIASES: Mapping[str, str] = {

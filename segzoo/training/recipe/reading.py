@@ -100,6 +100,18 @@ def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
     return recipe
 
 
+def read_search(source: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Return the table ``tune`` of a recipe, or of the one that it starts from: what a tuning tries by key.
+
+    Raises:
+        OptionError: a key is unknown, or ``tune`` is no table.
+        FailureError: the file cannot be read.
+    """
+    draft = Draft()
+    _add_files(draft, find_recipe(source), ())
+    return _mapping("tune", draft.about.get("tune", {}))
+
+
 def recipe_as_written(source: str | os.PathLike[str] | Mapping[str, Any]) -> Recipe:
     """Return a recipe without asking whether what it names is installed, or its data there.
 
@@ -167,6 +179,8 @@ class Draft:
         self.values: dict[str, Any] = {item.name: _open(getattr(start, item.name)) for item in fields(Recipe)}
         #: Who said the value of a key, in the words of `Setting.where`.
         self.origins: dict[KeyPath, str] = {}
+        #: What files say about the recipe itself, such as the values that ``segzoo tune`` tries.
+        self.about: dict[str, Any] = {}
 
     def add(self, settings: Sequence[Setting], *, whole: bool = False) -> None:
         """Lay settings over what there is; naming another part forgets the options of the one before.
@@ -235,6 +249,8 @@ class Draft:
             self._set_step(path, key, value)
         elif first not in ABOUT or not setting.where:
             raise OptionError(unknown(setting.path))
+        else:
+            self.about[first] = value
         self.origins[path] = self.origins[setting.path] = setting.where
         if _is_name(path):
             self.origins[path[:1]] = setting.where

@@ -1,0 +1,313 @@
+"""What a tuning tries: keys of a recipe, each with a range or a list of values.
+
+A key is written as in a recipe. ``1e-5..1e-2:log`` is a range, on a logarithmic scale; ``16..64:16`` one in
+steps; ``dice,focal`` a list of values, each read as behind ``key=``. A range holds whole numbers where the
+key takes no others; of a model's options, where its ends are written without a point.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from segzoo.errors import OptionError, SegzooError, UsageError
+from segzoo.options import as_word, is_number, shown
+from segzoo.training.optim.optimizers import optimizer_defaults
+from segzoo.training.parts import factories
+from segzoo.training.recipe.files import settings_of_words
+from segzoo.training.recipe.keys import PARTS, PLAIN, canonical
+from segzoo.training.recipe.reading import make_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from segzoo.training.recipe.schema import Recipe
+
+#: Keys that no tuning tries: scores of trials that differ in them say nothing of one another.
+FIXED = (
+    "best", "data", "device", "keep", "keep_best", "licence", "metrics", "out", "patience", "root",
+    "save_every", "seed", "split", "trackers", "validate_every", "workers",
+)  # fmt: skip
+
+#: Losses that are tried where nobody says which, with the recipe's own.
+_LOSSES = ("ce-dice", "cross-entropy", "dice")
+
+#: More combinations of parts than this are not checked beforehand.
+_MOST = 64
+
+_RANGE = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?P<more>(?::[^:]*)*)")
+_EXAMPLES = "such as lr=1e-5..1e-2:log, batch_size=4..16:4 or loss=dice,focal"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``.
+
+    Attributes:
+        low: the least.
+        high: the largest.
+        log: whether each power of ten is tried as often as any other.
+        step: the distance between the values that are tried; ``None`` where all are.
+        whole: whether only whole numbers are tried.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+    def __str__(self) -> str:
+        more = [":log"] if self.log else []
+        more += [f":{self.step:g}"] if self.step is not None else []
+        return f"{self.low:g}..{self.high:g}{''.join(more)}"
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of those that are tried."""
+        if not is_number(value) or not self.low <= float(value) <= self.high:  # type: ignore[arg-type]
+            return False
+        steps = 0.0 if self.step is None else (float(value) - self.low) / self.step  # type: ignore[arg-type]
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
+
+    @property
+    def samples(self) -> tuple[float, ...]:
+        """The values that are checked beforehand: both ends."""
+        return tuple(map(int, (self.low, self.high))) if self.whole else (self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values of any kind, of which one is taken.
+
+    Attributes:
+        values: at least two, as a recipe holds them.
+    """
+
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return ",".join(self.words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The values as they stand behind ``key=``."""
+        return tuple(as_word(value) for value in self.values)
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of them."""
+        return as_word(value) in self.words
+
+    @property
+    def samples(self) -> tuple[Any, ...]:
+        """The values that are checked beforehand: all."""
+        return self.values
+
+
+Space = Mapping[str, Range | Choice]
+
+
+def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Choice]:
+    """Return the space that words or a recipe's table ``tune`` tell, checked against the recipe.
+
+    Args:
+        told: of each key, the text of a range or of a list, or a list; tables may lie in each other.
+        recipe: that trials differ from.
+
+    Raises:
+        UnknownNameError: there is no loss, model or optimizer of a name.
+        OptionError: a key is unknown or may not be tried, a range is empty, or a value does not fit
+            the recipe.
+
+    Example:
+        >>> read_space({"lr": "1e-4..1e-2:log", "loss": "dice,ce-dice"}, Recipe(data="photos"))
+    """
+    space: dict[str, Range | Choice] = {}
+    known: dict[tuple[str, ...], str] = {}
+    for key, value in _flat(told):
+        path = canonical(tuple(key.split(".")))
+        if path[0] in FIXED:
+            raise OptionError(
+                f"{key} is not to be searched: trials that differ in it cannot be compared; say it once, as "
+                f"{key}=VALUE"
+            )
+        if path in known:
+            raise OptionError(f"{known[path]} and {key} are the same key: say one of them")
+        known[path] = key
+        space[key] = _told(key, value, recipe)
+    if not space:
+        raise OptionError(f"say what to search, {_EXAMPLES}")
+    _check_together(space, recipe)
+    return space
+
+
+def default_space(recipe: Recipe) -> dict[str, Range | Choice]:
+    """Return what is tried where nobody says: the rate, its decay, the loss and the strength of colours."""
+    rate = recipe.learning_rate
+    told: dict[str, Any] = {"lr": f"{rate / 10:g}..{rate * 10:g}:log"}
+    if "weight_decay" in optimizer_defaults(recipe.optimizer):
+        told["weight_decay"] = "1e-6..0.1:log"
+    if recipe.loss in _LOSSES and not recipe.loss_options:
+        told["loss"] = list(_LOSSES)
+    if "color" in recipe.augment:
+        told["augment.color.strength"] = "0..0.6"
+    return read_space(told, recipe)
+
+
+def settings_of_searches(words: Iterable[str]) -> dict[str, str]:
+    """Return the text of each key of words such as ``lr=1e-5..1e-2:log``.
+
+    Raises:
+        OptionError: a word has no ``=``, or a key is there twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, text = (part.strip() for part in word.partition("="))
+        if not equals or not key:
+            raise OptionError(f"--search {word!r} is no key with values: write one {_EXAMPLES}")
+        if key in found:
+            raise OptionError(f"--search names {key} twice: say it once")
+        found[key] = text
+    return found
+
+
+def value_in(recipe: Recipe, key: str) -> Any:
+    """Return what a recipe says of a key, defaults of its optimizer and its augmentation included.
+
+    ``None`` stands for what nobody says.
+    """
+    path = canonical(tuple(key.split(".")))
+    first, *rest = path
+    if first in PLAIN:
+        return getattr(recipe, first)
+    if first in PARTS and rest in ([], ["name"]):
+        return getattr(recipe, first)
+    table: Any = getattr(recipe, f"{first}_options" if first in PARTS else first)
+    if first == "optimizer":
+        table = {**optimizer_defaults(recipe.optimizer), **table}
+    if first == "augment" and rest and rest[0] in table and len(rest) > 1:
+        kind = factories("augmentations").get(rest[0])
+        defaults = {item.name: item.default for item in fields(kind)} if kind is not None else {}
+        return {**defaults, **table[rest[0]]}.get(rest[1])
+    for name in rest:
+        table = table.get(name) if isinstance(table, Mapping) else None
+    return table
+
+
+def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values; another part forgets the options of the one before."""
+    return make_recipe(values, base=recipe)
+
+
+def _flat(told: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in told.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _told(key: str, value: Any, recipe: Recipe) -> Range | Choice:
+    if isinstance(value, str):
+        found = _RANGE.fullmatch(value)
+        if found and "," not in value:
+            return _range(key, value, found, recipe)
+        (setting,) = settings_of_words([f"{key}={value}"])
+        value = setting.value if isinstance(setting.value, list) else _words(key, value)
+    if not isinstance(value, list | tuple):
+        value = [value]
+    if len({as_word(one) for one in value}) < 2:
+        raise OptionError(
+            f"{key} has one value to search, {shown(value)}: say at least two, or a range, {_EXAMPLES}; "
+            f"a value for all trials is {key}=VALUE without --search"
+        )
+    choice = Choice(tuple(value))
+    for one in choice.values:
+        _check(key, one, recipe)
+    return choice
+
+
+def _words(key: str, text: str) -> list[Any]:
+    """Return the values of a list with commas, each as behind ``key=``."""
+    return [setting.value for setting in settings_of_words(f"{key}={one.strip()}" for one in text.split(","))]
+
+
+def _range(key: str, text: str, found: re.Match[str], recipe: Recipe) -> Range:
+    low, high = (_number(key, text, found[name]) for name in ("low", "high"))
+    log, step = False, None
+    for word in found["more"].split(":")[1:]:
+        if word == "log":
+            log = True
+        else:
+            step = _number(key, text, word)
+    if low >= high:
+        raise OptionError(f"{key}={text} is an empty range: the first number must be below the second")
+    if log and low <= 0:
+        raise OptionError(f"{key}={text}: a logarithmic range begins above 0, got {low:g}")
+    if log and step is not None:
+        raise OptionError(f"{key}={text}: a range is logarithmic or in steps, not both")
+    if step is not None and not 0 < step <= high - low:
+        raise OptionError(f"{key}={text}: the step must be above 0 and at most {high - low:g}, got {step:g}")
+    # A model says only when it is built what its options take.
+    model = canonical(tuple(key.split(".")))[0] == "model" and re.fullmatch(
+        r"[\d.:]+", text.replace("..", ":")
+    )
+    fraction = _takes(key, math.floor(low) + 0.5, recipe) and not (
+        model and "." not in text.replace("..", "")
+    )
+    whole = not fraction and all(float(one).is_integer() for one in (low, high, step or 1))
+    made = Range(low, high, log, step, whole)
+    for one in made.samples:
+        _check(key, one, recipe)
+    return made
+
+
+def _number(key: str, text: str, word: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise OptionError(
+            f"{key}={text}: {shown(word)} is no number; a range is LOW..HIGH, LOW..HIGH:log or LOW..HIGH:STEP"
+        )
+    return number
+
+
+def _takes(key: str, value: Any, recipe: Recipe) -> bool:
+    try:
+        changed(recipe, {key: value})
+    except SegzooError:
+        return False
+    return True
+
+
+def _check(key: str, value: Any, recipe: Recipe) -> None:
+    try:
+        changed(recipe, {key: value})
+    except UsageError as error:
+        raise type(error)(f"search of {key}: {error}") from error
+
+
+def _check_together(space: Space, recipe: Recipe) -> None:
+    """Raise `OptionError` where an option of a part is tried with a part that does not have it."""
+    names = [key for key, one in space.items() if isinstance(one, Choice) and _is_name(key)]
+    combinations: Iterable[Sequence[Any]] = itertools.product(*(space[key].samples for key in names))
+    for values in itertools.islice(combinations, _MOST):
+        parts = dict(zip(names, values, strict=True))
+        for key in space.keys() - set(names):
+            for value in space[key].samples:
+                try:
+                    changed(recipe, {**parts, key: value})
+                except UsageError as error:
+                    told = ", ".join(f"{name}={as_word(one)}" for name, one in parts.items())
+                    beside = f" with {told}" if told else ""
+                    raise type(error)(f"search of {key}{beside}: {error}") from error
+
+
+def _is_name(key: str) -> bool:
+    path = canonical(tuple(key.split(".")))
+    return path[0] in PARTS and path[1:] in ((), ("name",))

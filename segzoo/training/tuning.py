@@ -1,0 +1,595 @@
+"""Tuning: many trainings whose recipes differ, of which later ones learn from earlier ones.
+
+Trials are drawn by Optuna: a tree-structured Parzen estimator (Bergstra et al., 2011) suggests values, and
+a pruner ends trials whose validation lags behind. A trial is a training like any other: its recipe lies
+beside its folder as a file that ``segzoo train`` takes as it is.
+
+**Killed.** Optuna's journal lies in the folder of the study; a line that was not written whole is cut off. A
+process holds the lock of the trial that it trains, which the system gives back when it ends, so a trial that
+runs and whose lock is free has lost its process. Whoever comes next goes on with it from its last checkpoint.
+Seeds depend on the study's seed and the trial's number alone, so that a study that was killed draws the
+trials of one that was not.
+
+**Parallel.** Processes that are started with the same command share the journal, and each takes trials of
+its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from segzoo import json_text, zoo
+from segzoo.errors import FailureError, OptionError, missing_extra
+from segzoo.evaluation.results import format_number
+from segzoo.files import keep_apart, refuse_address, refuse_taken, writable, write_whole
+from segzoo.options import as_word, check_choice, check_integer
+from segzoo.prediction.shortage import release_memory
+from segzoo.printing import as_json, csv_cell, echo_beside_bars
+from segzoo.training.checkpoints import remove
+from segzoo.training.data.splits import files_of, open_splits
+from segzoo.training.differences import differences, fingerprint
+from segzoo.training.entry import TrainingResult, train
+from segzoo.training.loop.trainer import CHECKPOINTS, MAY_DIFFER
+from segzoo.training.recipe.reading import read_recipe
+from segzoo.training.recipe.writing import to_toml
+from segzoo.training.search_space import Choice, changed, default_space, read_space, value_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import optuna
+    from filelock import FileLock
+    from optuna.distributions import BaseDistribution
+
+    from segzoo.training.recipe.schema import Recipe
+    from segzoo.training.search_space import Space
+
+Pruner = Literal["median", "hyperband", "none"]
+PRUNERS: tuple[str, ...] = ("median", "hyperband", "none")
+
+#: What a tuning leaves in its folder, beside ``trials``.
+JOURNAL, BEST, TABLE, STUDY = "study.journal", "best.toml", "trials.csv", "study.json"
+TRIALS, LOCKS = "trials", "locks"
+
+#: A trial whose process was lost so often, in the same place for all that is known, is given up.
+_LOST = 3
+#: So many trials that failed, with none that went well, end a tuning.
+_FAILURES = 3
+#: Trials from which on it is told which keys matter.
+_TELLING = 10
+
+#: What is kept about a trial, beside its values and scores.
+_ERROR, _EPOCH, _SECONDS, _TRIED = "error", "epoch", "seconds", "lost"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a tuning.
+
+    Attributes:
+        number: from 1.
+        state: ``complete``, ``pruned``, ``failed`` or ``running``.
+        score: the best validation score; of a pruned trial the last one; NaN where there is none.
+        epoch: the epoch that gave it; 0 where there is none.
+        seconds: how long the training took.
+        values: what its recipe says of the keys that are searched.
+        error: why it failed.
+        folder: its run folder; the recipe lies beside it, with the ending ``.toml``.
+    """
+
+    number: int
+    state: Literal["complete", "pruned", "failed", "running"]
+    score: float
+    epoch: int
+    seconds: float
+    values: Mapping[str, Any]
+    error: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a tuning found.
+
+    Attributes:
+        folder: of the study.
+        metric: what scores are, such as ``dice.per_image`` or the first of the recipe's metrics.
+        higher_is_better: which way is up.
+        trials: all of them, in their order.
+        importance: share of the scores' variation that each key explains; empty before ten trials are
+            complete.
+    """
+
+    folder: Path
+    metric: str
+    higher_is_better: bool
+    trials: tuple[Trial, ...]
+    importance: Mapping[str, float]
+
+    @property
+    def best(self) -> Trial | None:
+        """The complete trial with the best score; of equal ones the first."""
+        done = [trial for trial in self.trials if trial.state == "complete"]
+        up = 1 if self.higher_is_better else -1
+        return max(done, key=lambda trial: (up * trial.score, -trial.number), default=None)
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe of the best trial, which ``segzoo train`` takes."""
+        return self.folder / BEST
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data; NaN becomes ``None``."""
+        told = [
+            {
+                **asdict(trial),
+                "score": None if math.isnan(trial.score) else trial.score,
+                "folder": str(trial.folder),
+            }
+            for trial in self.trials
+        ]
+        best = self.best
+        return {
+            "folder": str(self.folder),
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "best": None if best is None else best.number,
+            "recipe": None if best is None else str(self.recipe),
+            "importance": dict(self.importance),
+            "trials": told,
+        }
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows for people, the best trial first."""
+        keys = list(dict.fromkeys(key for trial in self.trials for key in trial.values))
+        header = ["TRIAL", "STATE", self.metric.upper(), "EPOCH", *(key.upper() for key in keys)]
+        order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
+        up = -1 if self.higher_is_better else 1
+
+        def rank(trial: Trial) -> tuple[int, float, int]:
+            score = math.inf if math.isnan(trial.score) else up * trial.score
+            return order[trial.state], score, trial.number
+
+        rows = [
+            [str(one.number), one.state, format_number(one.score), str(one.epoch or "")]
+            + [_short(one.values.get(key, "")) for key in keys]
+            for one in sorted(self.trials, key=rank)
+        ]
+        return header, rows
+
+    def to_csv(self) -> str:
+        """Return a table with a line for each trial, in their order."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        keys = list(dict.fromkeys(key for trial in self.trials for key in trial.values))
+        writer.writerow(["trial", "state", "score", "epoch", "seconds", *map(csv_cell, keys), "error"])
+        for one in self.trials:
+            values = [csv_cell(as_word(one.values.get(key, ""))) for key in keys]
+            told = [one.number, one.state, one.score, one.epoch, round(one.seconds, 1)]
+            writer.writerow([*told, *values, csv_cell(one.error)])
+        return file.getvalue()
+
+
+def tune(
+    recipe: Recipe,
+    search: Mapping[str, Any] | None = None,
+    *,
+    trials: int = 20,
+    pruner: Pruner = "median",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> Tuning:
+    """Train many variants of a recipe, each on what the ones before have shown; keep the best recipe.
+
+    A call with the same recipe and search goes on with the study that the folder holds, also beside another
+    process that works on it. The first trial is the recipe itself, where its values are among those searched.
+
+    Args:
+        recipe: what trials differ from.
+        search: what they differ in: of each key a range such as ``"1e-5..1e-2:log"`` or a list of values; the
+            learning rate, its decay, the loss and the strength of colours where ``None``.
+        trials: how many trials the study has in the end, all processes and sessions together.
+        pruner: what ends trials early: ``median`` where the validation is worse than half of the others' at
+            the same epoch, ``hyperband`` by successive halving, ``none`` nothing.
+        seed: of the values that are drawn; the recipe's own seed is that of every training.
+        out: folder of the study; the recipe's ``out`` with ``-tune`` behind it where ``None``.
+        progress: whether to show bars and tell what happens.
+
+    Raises:
+        MissingExtraError: Optuna, or Accelerate, is not installed.
+        OptionError: a key or value does not fit the recipe, a range is empty, the data has nothing to
+            validate with, or the folder holds another study.
+        FailureError: the folder cannot be written, or the first trials all failed.
+        KeyboardInterrupt: Ctrl-C; what is done is kept, and the same call goes on.
+
+    Example:
+        >>> found = tune(Recipe(data="photos", epochs=20), {"lr": "1e-4..1e-2:log"}, trials=12)
+        >>> found.best.values
+        {'lr': 0.0021}
+    """
+    check_integer("trials", trials, 1, 1_000_000)
+    check_integer("seed", seed, 0, 2**31 - 1)
+    check_choice("pruner", pruner, PRUNERS)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise OptionError(
+            "a tuning trains on one process: start the same command several times, each with its own "
+            "CUDA_VISIBLE_DEVICES, and they share the trials"
+        )
+    with _quiet_optuna():
+        space = default_space(recipe) if search is None else read_space(search, recipe)
+        study = _Study(recipe, space, Path(out or f"{recipe.out}-tune"), pruner=pruner, seed=seed)
+        return study.follow(trials, progress=progress)
+
+
+@contextlib.contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Let Optuna say only what goes wrong."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise missing_extra("tuning needs Optuna", "tune") from error
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+class _Study:
+    """A folder of trials, and what one process does with it."""
+
+    def __init__(self, recipe: Recipe, space: Space, out: Path, *, pruner: Pruner, seed: int) -> None:
+        self.recipe, self.space, self.out, self.seed, self.pruner = recipe, space, out, seed, pruner
+        name, _, value = recipe.best.partition(".")
+        spec = zoo.registry("metrics").get(name or recipe.metrics[0])
+        self.metric = f"{spec.name}.{value}" if value else spec.name
+        self.higher_is_better = spec.higher_is_better
+        parts = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+        refuse_address(out)
+        keep_apart(out, files_of(parts), inside=True)
+        if not (out / STUDY).exists():
+            refuse_taken(
+                [out / one for one in (JOURNAL, BEST, TABLE, TRIALS)],
+                advice="choose another folder with --out",
+            )
+        writable(out)
+        for name in (TRIALS, LOCKS):
+            (out / name).mkdir(exist_ok=True)
+        self._claims = self._lock("study")
+        with self._claims:
+            self._same({"train": fingerprint(parts[0]), "val": fingerprint(parts[1])})
+            _mend(out / JOURNAL)
+        self.study = self._open(0)
+
+    def follow(self, trials: int, *, progress: bool) -> Tuning:
+        """Train until the study has so many trials."""
+        tell: Callable[[str], None] = echo_beside_bars if progress else _nothing
+        try:
+            while (claimed := self._claim(trials)) is not None:
+                trial, lock = claimed
+                try:
+                    tell(f"trial {trial.number + 1} of {trials}: {_told(self._values(trial.params))}")
+                    tell(self._train(trial, progress=progress))
+                finally:
+                    lock.release()
+                self._check_failures()
+        except KeyboardInterrupt:
+            tell(f"stopped: {self._counted()}; the same command goes on")
+            raise
+        return self.found(importance=True)
+
+    def found(self, *, importance: bool = False) -> Tuning:
+        """Return what the study knows so far; which keys matter only on request, as that takes a while."""
+        trials = tuple(self._trial(one) for one in self.study.get_trials(deepcopy=False))
+        shares = self._importance(trials) if importance else {}
+        return Tuning(self.out, self.metric, self.higher_is_better, trials, shares)
+
+    def _claim(self, trials: int) -> tuple[optuna.Trial, FileLock] | None:
+        """Take a trial whose process was lost, or a new one; ``None`` where there is nothing left to do."""
+        import optuna
+
+        states = optuna.trial.TrialState
+        with self._claims:
+            known = self.study.get_trials(deepcopy=False)
+            for one in known:
+                if one.state is states.RUNNING and (taken := self._adopt(one)) is not None:
+                    return taken
+            begun = sum(one.state is not states.WAITING for one in known)
+            if begun >= trials:
+                return None
+            self.study = self._open(begun)
+            if not known and (own := self._own()):
+                self.study.enqueue_trial(own)
+            trial = self.study.ask()
+            lock = self._lock(f"{trial.number + 1:04d}")
+            lock.acquire(timeout=0)
+            self._suggest(trial)
+            return trial, lock
+
+    def _adopt(self, one: optuna.trial.FrozenTrial) -> tuple[optuna.Trial, FileLock] | None:
+        """Take a trial that runs, unless another process trains it, or too many have been lost with it."""
+        import optuna
+        from filelock import Timeout
+
+        lock = self._lock(f"{one.number + 1:04d}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        self.study = self._open(one.number)
+        trial = optuna.Trial(self.study, one._trial_id)
+        self._suggest(trial)  # its process may have been killed while it was drawn
+        lost = one.user_attrs.get(_TRIED, 0) + 1
+        trial.set_user_attr(_TRIED, lost)
+        if lost <= _LOST:
+            return trial, lock
+        trial.set_user_attr(_ERROR, f"its process was killed {lost} times before the next validation")
+        self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        lock.release()
+        return None
+
+    def _suggest(self, trial: optuna.Trial) -> None:
+        """Draw a trial's values."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        for key, one in self.space.items():
+            if isinstance(one, Choice):
+                found: BaseDistribution = CategoricalDistribution(one.words)
+            elif one.whole:
+                found = IntDistribution(int(one.low), int(one.high), log=one.log, step=int(one.step or 1))
+            else:
+                found = FloatDistribution(one.low, one.high, log=one.log, step=one.step)
+            trial._suggest(key, found)
+
+    def _train(self, trial: optuna.Trial, *, progress: bool) -> str:
+        """Train a trial, or go on with it, and tell the study; return what became of it, for people."""
+        import optuna
+
+        file = self._file(trial.number)
+        folder = file.with_suffix("")
+        last = 0, math.nan
+        pruned = False
+
+        def watch(epoch: int, score: float) -> bool:
+            nonlocal last, pruned
+            last = epoch, score
+            if trial.user_attrs.get(_TRIED):
+                trial.set_user_attr(_TRIED, 0)  # it gets on
+            if epoch not in self._reported(trial) and math.isfinite(score):
+                trial.report(score, epoch)
+            pruned = trial.should_prune()
+            return pruned
+
+        state = optuna.trial.TrialState.COMPLETE
+        score, error = math.nan, ""
+        try:
+            recipe = replace(changed(self.recipe, self._values(trial.params)), out=os.fspath(folder))
+            write_whole(file, to_toml(recipe).encode())
+            begun = (folder / CHECKPOINTS).is_dir()
+            result = train(read_recipe(file), resume=begun, progress=progress, on_validation=watch)
+            score, error = self._kept(trial, result, pruned=pruned, last=last)
+        except (KeyboardInterrupt, SystemExit):  # asked to stop, which is no fault of the trial
+            trial.set_user_attr(_TRIED, 0)
+            raise
+        except Exception as failure:  # a trial may break in any way that a network or a plug-in can
+            error = str(failure) or type(failure).__name__
+        finally:
+            release_memory()
+        if error:
+            state = optuna.trial.TrialState.FAIL
+            trial.set_user_attr(_ERROR, error)
+        elif pruned:
+            state = optuna.trial.TrialState.PRUNED
+        self.study.tell(trial, score if state is optuna.trial.TrialState.COMPLETE else None, state=state)
+        if not error:
+            remove(folder / CHECKPOINTS)
+        return self._written(trial.number, error)
+
+    def _kept(
+        self, trial: optuna.Trial, result: TrainingResult, *, pruned: bool, last: tuple[int, float]
+    ) -> tuple[float, str]:
+        """Note what a training gave; return its score, and what is wrong with it if anything is."""
+        epoch, score = last if pruned else (result.epoch, result.best)
+        trial.set_user_attr(_EPOCH, epoch)
+        trial.set_user_attr(_SECONDS, result.seconds)
+        return score, "" if math.isfinite(score) else f"no validation had a score: {result.metric} is {score}"
+
+    def _written(self, number: int, error: str) -> str:
+        """Write the table and the best recipe; return what became of a trial."""
+        with self._claims:
+            found = self.found()
+            write_whole(self.out / TABLE, found.to_csv().encode())
+            best = found.best
+            if best is not None:
+                recipe = changed(self.recipe, dict(best.values))
+                write_whole(self.out / BEST, to_toml(recipe).encode())
+        one = found.trials[number]
+        if error:
+            return f"trial {one.number} failed: {error}"
+        told = (
+            f"trial {one.number} {one.state}: {self.metric} {format_number(one.score)} in epoch {one.epoch}"
+        )
+        return told if best is None else f"{told}; best {format_number(best.score)} in trial {best.number}"
+
+    def _trial(self, one: optuna.trial.FrozenTrial) -> Trial:
+        import optuna
+
+        states = optuna.trial.TrialState
+        told: dict[Any, Any] = {states.COMPLETE: "complete", states.PRUNED: "pruned", states.FAIL: "failed"}
+        score = math.nan if one.value is None or one.state is states.FAIL else one.value
+        return Trial(
+            number=one.number + 1,
+            state=told.get(one.state, "running"),
+            score=score,
+            epoch=one.user_attrs.get(_EPOCH, 0),
+            seconds=one.user_attrs.get(_SECONDS, 0.0),
+            values=self._values(one.params),
+            error=one.user_attrs.get(_ERROR, ""),
+            folder=self._file(one.number).with_suffix(""),
+        )
+
+    def _values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a recipe for what was drawn, which are words of choices, and numbers."""
+        found = {}
+        for key, value in drawn.items():
+            one = self.space[key]
+            found[key] = one.values[one.words.index(value)] if isinstance(one, Choice) else value
+        return found
+
+    def _own(self) -> dict[str, Any] | None:
+        """Return what the recipe itself says of the searched keys, if all of that is among what is tried."""
+        own = {key: value_in(self.recipe, key) for key in self.space}
+        if not all(one.holds(own[key]) for key, one in self.space.items()):
+            return None
+        return {
+            key: as_word(value) if isinstance(self.space[key], Choice) else value
+            for key, value in own.items()
+        }
+
+    def _open(self, number: int) -> optuna.Study:
+        """Return the study, whose sampler draws what trial ``number`` is to be."""
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        storage = getattr(self, "_storage", None)
+        if storage is None:
+            backend = JournalFileBackend(
+                os.fspath(self.out / JOURNAL), lock_obj=cast("Any", _JournalLock(self._lock("journal")))
+            )
+            self._storage = storage = JournalStorage(backend)
+        epochs = self.recipe.epochs
+        pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+            "median": lambda: optuna.pruners.MedianPruner(n_warmup_steps=max(epochs // 4, 1)),
+            "hyperband": lambda: optuna.pruners.HyperbandPruner(
+                min_resource=max(epochs // 9, 1), max_resource=epochs
+            ),
+            "none": optuna.pruners.NopPruner,
+        }
+        return optuna.create_study(
+            storage=storage,
+            sampler=optuna.samplers.TPESampler(seed=(self.seed * 1_000_003 + number) % 2**32),
+            pruner=pruners[self.pruner](),
+            study_name="segzoo",
+            direction="maximize" if self.higher_is_better else "minimize",
+            load_if_exists=True,
+        )
+
+    def _lock(self, name: str) -> FileLock:
+        from filelock import FileLock
+
+        return FileLock(self.out / LOCKS / f"{name}.lock")
+
+    def _same(self, data: Mapping[str, Any]) -> None:
+        """Write down what is tuned, or see that the folder's study is of the same.
+
+        Raises:
+            OptionError: it is another; the text lists the differences.
+        """
+        path = self.out / STUDY
+        space = {key: str(one) for key, one in self.space.items()}
+        now = {
+            "recipe": asdict(self.recipe),
+            "search": space,
+            "data": data,
+            "pruner": self.pruner,
+            "seed": self.seed,
+        }
+        if not path.exists():
+            write_whole(path, (as_json(now, indent=2) + "\n").encode())
+            return
+        try:
+            before = json_text.read(path)
+            # What a recipe may say is looked up by dotted names; a key that is searched is one name.
+            found = differences(before["recipe"], now["recipe"], ignore=MAY_DIFFER, ordered=("augment",))
+            others = [
+                {name: told[name] for name in ("search", "data", "pruner", "seed")} for told in (before, now)
+            ]
+            found += differences(*others)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise FailureError(f"{path} cannot be read ({error}): name another folder with --out") from error
+        if found:
+            raise OptionError(
+                f"{self.out} holds another study: {'; '.join(found)}. Go on with the same recipe, search, "
+                "pruner and seed, or name another folder with --out"
+            )
+
+    def _reported(self, trial: optuna.Trial) -> Mapping[int, float]:
+        """Return the validations that the study knows of a trial, which one that is resumed may repeat."""
+        return self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+
+    def _check_failures(self) -> None:
+        """Raise `FailureError` where the first trials failed, all of them: the rest would too."""
+        ended = [trial for trial in self.found().trials if trial.state != "running"]
+        if len(ended) >= _FAILURES and all(trial.state == "failed" for trial in ended):
+            raise FailureError(
+                f"the first {len(ended)} trials failed, all of them, and so would the rest. The last one "
+                f"said: {ended[-1].error}"
+            )
+
+    def _file(self, number: int) -> Path:
+        """Return the recipe of a trial; its run folder has the same name without the ending."""
+        return self.out / TRIALS / f"{number + 1:04d}.toml"
+
+    def _counted(self) -> str:
+        trials = self.found().trials
+        done = sum(one.state != "running" for one in trials)
+        return f"{done} trials done, {len(trials) - done} begun"
+
+    def _importance(self, trials: Sequence[Trial]) -> dict[str, float]:
+        """Return how much each key matters, once enough trials say so."""
+        import optuna
+
+        scores = {one.score for one in trials if one.state == "complete"}
+        if (
+            sum(one.state == "complete" for one in trials) < _TELLING
+            or len(scores) < 2
+            or len(self.space) < 2
+        ):
+            return {}
+        with contextlib.suppress(RuntimeError, ValueError):
+            return optuna.importance.get_param_importances(self.study)
+        return {}
+
+
+class _JournalLock:
+    """Optuna's protocol of a lock, around one that the system gives back when its holder is killed."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that was not written whole: the disk was full, or the machine went down."""
+    with contextlib.suppress(FileNotFoundError), journal.open("rb+") as file:
+        text = file.read()
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):
+            file.truncate(whole)
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_short(value)}" for key, value in values.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else as_word(value)
+
+
+def _nothing(text: str) -> None:
+    """Tell nobody."""
