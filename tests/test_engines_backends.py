@@ -39,14 +39,26 @@ def away(plain: nn.Module, found: torch.Tensor, taken: torch.Tensor) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_another_library_gives_the_network_s_logits(backend: Any) -> None:
+def test_another_library_gives_the_network_s_logits_by_one_program_for_all_sizes(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
-    plain, taken = network(), images(17, 24)
+    plain = network()
     engine = make_engine(plain, backend=backend, on_message=told.append)
-    found = engine(taken)
-    assert away(plain, found, taken) < 1e-4
-    assert found.dtype is torch.float32
+    made: list[bool] = []
+    export = torch.onnx.export
+
+    def counted(*given: Any, **options: Any) -> Any:
+        made.append(True)
+        return export(*given, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", counted)
+    for taken in (images(17, 24), images(70, 65), images(17, 24), images(33, 90).repeat(3, 1, 1, 1)):
+        found = engine(taken)
+        assert away(plain, found, taken) < 1e-4
+        assert found.dtype is torch.float32
     assert told == []
+    assert len(made) == 1
     assert isinstance(engine, SizedEngine)
     assert not engine.failed
 
@@ -136,6 +148,51 @@ def test_a_size_that_comes_seldom_is_not_worth_a_program_that_takes_long_to_make
     engine(images(16, 24))
     assert made == [16, 24]
     assert not engine.failed
+
+
+def test_a_program_for_all_sizes_is_tried_first_and_each_small_size_is_compared() -> None:
+    told: list[str] = []
+    plain = network()
+    runs: list[int] = []
+
+    def make(_: nn.Module, taken: torch.Tensor) -> Any:
+        raise AssertionError("one for all is there")
+
+    def for_all(_: nn.Module, taken: torch.Tensor) -> Any:
+        def run(array: Any) -> Any:
+            runs.append(array.shape[-1])
+            found = plain(torch.from_numpy(array)).numpy()
+            return 2 * found if array.shape[-1] == 20 else found
+
+        return run
+
+    engine = SizedEngine(
+        plain, make, make_for_all=for_all, tolerance=1e-4, description="another", on_message=told.append
+    )
+    for width in (16, 20, 20, 24):
+        taken = images(16, width)
+        assert away(plain, engine(taken), taken) < 1e-4
+    assert [line.split(" (")[0] for line in told] == [
+        "images of 1x3x16x20: torch in float32 instead of another"
+    ]
+    assert runs == [16, 16, 20, 24, 24]
+
+    def cannot(_: nn.Module, taken: torch.Tensor) -> Any:
+        raise NotImplementedError("sizes are fixed")
+
+    told.clear()
+    each = SizedEngine(
+        plain,
+        lambda *_: lambda array: plain(torch.from_numpy(array)).numpy(),
+        make_for_all=cannot,
+        tolerance=1e-4,
+        description="another",
+        on_message=told.append,
+    )
+    assert away(plain, each(taken), taken) < 1e-4
+    assert told == [
+        "another: a program for each size, as none fits all (NotImplementedError: sizes are fixed)"
+    ]
 
 
 def test_where_there_is_no_program_for_a_size_torch_computes_it() -> None:

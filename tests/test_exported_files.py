@@ -18,6 +18,7 @@ from torch import nn
 from torch.export import Dim
 
 import segzoo
+from segzoo.cli import run
 from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import OptionError, WeightsError
 from segzoo.runtimes import METADATA_KEY, ExportInfo
@@ -268,3 +269,17 @@ def test_a_file_of_another_program_asks_for_what_it_does_not_say(tmp_path: Path)
         WeightsError, match=r"does not say what its classes are.*images \(batch, 3, height, width"
     ):
         segzoo.load(tmp_path / "foreign.onnx")
+
+
+def test_info_and_benchmark_take_a_file_for_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(model(info(size=(32, 48)), (32, 48)), tmp_path / "fixed.onnx")
+    assert run(["info", str(tmp_path / "fixed.onnx")]) == 0
+    shown = capsys.readouterr().out
+    for words in ("images (batch, 3, 32, 48) float32", "32x48", "no, yes"):
+        assert words in shown
+    assert run(["benchmark", str(tmp_path / "fixed.onnx"), "--repeats", "1", "--seconds", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "images of 32x48" in shown
+    assert "torch:fast" not in shown

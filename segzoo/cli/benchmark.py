@@ -99,7 +99,8 @@ def command(
     \b
     segzoo benchmark unet-nuclei --size 256x256 --run eager --run torch:fast
 
-    MODEL is weights by name, a folder, or the name of a model, which then has random weights. For each
+    MODEL is weights by name, a folder, an exported file, which has one run alone, or the name of a model,
+    which then has random weights. For each
     run: images a second and milliseconds for a batch with the input in memory, then from a file to the
     mask's file one by one, then with reading and writing beside the network; by how much the memory
     grew; and the share of what a large matrix product reaches here in that precision.
@@ -109,19 +110,25 @@ def command(
     size are in it, as in bubbliiiing's program, which runs what is called eager here.
     """
     from segzoo.machine import parse_device
-    from segzoo.prediction.benchmark import DEFAULT_RUNS, HEADER, benchmark, check_size, parse_run
+    from segzoo.prediction.benchmark import DEFAULT_RUNS, EAGER, HEADER, benchmark, check_size, parse_run
+    from segzoo.runtimes.network import ExportedNetwork
 
     with naming("--size"):
         height_width = _read_size(size)
         check_size(height_width)
-    names = engine_runs() if "all" in runs else runs or DEFAULT_RUNS
+    network = _network(model, classes)
+    exported = isinstance(network, ExportedNetwork)
+    if exported and network.fixed_size and image is None:
+        height_width = network.fixed_size
+    # An exported file runs in one way alone.
+    names = (EAGER,) if exported else engine_runs() if "all" in runs else runs or DEFAULT_RUNS
     with naming("--run"):
         for name in names:
             parse_run(name)
     # Some libraries print while they compile or quantise, and standard output is for the figures.
     with redirect_stdout(sys.stderr):
         report = benchmark(
-            _network(model, classes),
+            network,
             runs=names,
             image=None if image is None else Path(image),
             size=height_width,

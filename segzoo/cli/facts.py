@@ -15,6 +15,7 @@ from segzoo.architecture import build, plan
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
 from segzoo.labels import background_name
 from segzoo.plugins import resolve
+from segzoo.runtimes.network import open_file, told_shape, unsaid
 from segzoo.specs import (
     CAPABILITIES,
     DecoderSpec,
@@ -31,11 +32,13 @@ from segzoo.weights.sources import in_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from torch import nn
 
     from segzoo.config import ModelConfig
     from segzoo.registry import Entry
+    from segzoo.runtimes import Port
 
 # Passed by segzoo itself, so that no person sets them as options.
 _GIVEN = {
@@ -134,6 +137,36 @@ def folder_facts(name: str, config: ModelConfig) -> dict[str, Any]:
         raise WeightsError(f"{name}: its network cannot be built: {error}") from error
 
 
+def exported_facts(name: str, path: Path) -> dict[str, Any]:
+    """Return what an exported file says about itself; errors as `segzoo.runtimes.network.open_file`."""
+    program = open_file(path)
+    known = {
+        "kind": "exported model",
+        "name": name,
+        "runs on": program.description,
+        "inputs": [_port(port) for port in program.inputs],
+        "outputs": [_port(port) for port in program.outputs],
+    }
+    info = program.info
+    if info is None:
+        return {**known, "trouble": unsaid(path, program)}
+    return {
+        **known,
+        "exported": info.name,
+        "format": info.format,
+        "precision": info.precision,
+        "preprocessing inside": "yes" if info.with_preprocessing else "no",
+        "size": f"{info.size[0]}x{info.size[1]}" if info.size else "any",
+        "versions": dict(info.versions),
+        "weights sha256": info.weights,
+        **_of_config(info.config, built=False),
+    }
+
+
+def _port(port: Port) -> str:
+    return f"{port.name} {told_shape(port.shape)} {port.dtype}"
+
+
 def config_of(spec: WeightsSpec) -> ModelConfig | None:
     """Return what weights say of themselves where they ship with a plug-in, else what their spec says.
 
@@ -180,7 +213,7 @@ def _statistics(config: ModelConfig) -> dict[str, str]:
     return found
 
 
-def _of_config(config: ModelConfig) -> dict[str, Any]:
+def _of_config(config: ModelConfig, *, built: bool = True) -> dict[str, Any]:
     said = {key: value for key, value in asdict(config).items() if value not in ("", {})}
     said["preprocessing"] = {**said["preprocessing"], "intensity": _intensity(config)}
     return {
@@ -188,7 +221,7 @@ def _of_config(config: ModelConfig) -> dict[str, Any]:
         "statistics": _statistics(config),
         "classes": config.labels.classes,
         "background": background_name(config.labels) or "none",
-        "parameters": _parameters(lambda: build(config.architecture)),
+        **({"parameters": _parameters(lambda: build(config.architecture))} if built else {}),
     }
 
 

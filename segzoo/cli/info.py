@@ -25,7 +25,8 @@ def command(name: str, as_json: bool) -> None:
     """Show what a name stands for: its options, parameters, licence, scores.
 
     NAME is anything that `segzoo list` shows, 'decoder-encoder' or 'decoder/encoder', an encoder of
-    timm, or a file, a folder or 'hf-hub:ORG/NAME' for weights elsewhere. All that have the name are shown.
+    timm, or a file, a folder or 'hf-hub:ORG/NAME' for weights elsewhere, or an exported file. All that
+    have the name are shown.
     """
     warn_of_failed_plugins()
     found = _find(name)
@@ -40,11 +41,14 @@ def _find(name: str) -> list[dict[str, Any]]:
     entries = [entry for kind in zoo.KINDS for entry in zoo.registry(kind).find(name)]
     from segzoo.cli import facts
     from segzoo.weights.folder import read_config
-    from segzoo.weights.sources import is_location, locate
+    from segzoo.weights.sources import exported, is_location, locate
 
     if entries:
         return [facts.facts(entry) for entry in entries]
     as_path = name.startswith(("/", "./", "../")) or (name and Path(name).is_dir())
+    file = exported(name)
+    if file is not None:
+        return [facts.exported_facts(name, file)]
     if is_location(name) or as_path:
         return [facts.folder_facts(name, read_config(locate(name, only_config=True)))]
     found = _timm_encoder(name) if "/" not in name else None

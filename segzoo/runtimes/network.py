@@ -32,6 +32,24 @@ def spec_of(path: Path) -> ExportSpec | None:
     return next((spec for spec in specs if spec.suffix == path.suffix.lower()), None)
 
 
+def open_file(path: Path, *, network: bool = False) -> Program:
+    """Return an exported file, opened in its runtime.
+
+    Args:
+        path: of the file.
+        network: whether the network inside a file with preprocessing is opened alone.
+
+    Raises:
+        WeightsError: the file is damaged, or is of no export format.
+        MissingExtraError: its runtime is not installed.
+    """
+    spec = spec_of(path)
+    if spec is None:
+        raise WeightsError(f"{path} is of no export format: `segzoo list exports` shows them")
+    opener: Opener = resolve(spec.runtime)
+    return opener(path, network=network)
+
+
 def open_network(path: Path) -> ExportedNetwork:
     """Return the network of an exported file; what preprocessing the file has inside is left out.
 
@@ -39,11 +57,7 @@ def open_network(path: Path) -> ExportedNetwork:
         WeightsError: the file is damaged, is of no export format, or does not say how it predicts.
         MissingExtraError: its runtime is not installed.
     """
-    spec = spec_of(path)
-    if spec is None:
-        raise WeightsError(f"{path} is of no export format: `segzoo list exports` shows them")
-    opener: Opener = resolve(spec.runtime)
-    program = opener(path, network=True)
+    program = open_file(path, network=True)
     if program.info is None:
         raise WeightsError(unsaid(path, program))
     return ExportedNetwork(path, program, program.info)

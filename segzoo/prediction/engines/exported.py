@@ -26,7 +26,7 @@ def make_exported(
 ) -> ExportedEngine:
     """Make an engine, and tell once what was asked for that an exported file has not; see `make_engine`."""
     asked = {
-        "backend": backend if backend not in ("torch", "eager") else "",
+        "backend": "" if backend in ("torch", "eager") or _runs_on(network, backend) else backend,
         "precision": precision if precision != "exact" else "",
         "device": str(device) if device is not None and parse_device(device).type != "cpu" else "",
     }
@@ -34,6 +34,11 @@ def make_exported(
     if told:
         on_message(f"{network.path} runs as it was exported, on {network.program.description}: not {told}")
     return ExportedEngine(network)
+
+
+def _runs_on(network: ExportedNetwork, backend: str) -> bool:
+    """Whether a file's own runtime is what a backend is called after."""
+    return network.program.description.replace(" ", "").lower().startswith(backend.lower())
 
 
 class ExportedEngine:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
+from torch.export import Dim
 
+from segzoo import zoo
+from segzoo.config import ModelConfig
+from segzoo.errors import SegzooError, UsageError
+from segzoo.prediction.engines.probing import in_channels
 from segzoo.prediction.engines.sized import SizedEngine
-from segzoo.runtimes.onnxruntime import import_onnxruntime, onnx_session
+from segzoo.runtimes.onnxruntime import OnnxProgram, import_onnxruntime, onnx_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
 
-    from segzoo.prediction.engines.sized import Program
+#: Batch, height and width of the images that a network is exported with for all sizes: odd, none alike.
+_EXAMPLE = 2, 75, 101
 
 
 def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -> SizedEngine:
@@ -24,18 +31,48 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
         MissingExtraError: ONNX Runtime, or what exports to ONNX, is not installed.
     """
     runtime = import_onnxruntime()
-
-    def make(plain: nn.Module, images: Tensor) -> Program:
-        exported = torch.onnx.export(plain, (images,), dynamo=True, verbose=False)
-        assert exported is not None
-        session = onnx_session(exported.model_proto.SerializeToString())
-        name = session.get_inputs()[0].name
-        return lambda array: session.run(None, {name: array})[0]
-
     return SizedEngine(
         network,
-        make,
+        lambda plain, images: OnnxProgram(onnx_session(to_onnx(plain, images))),
+        make_for_all=lambda plain, _: OnnxProgram(onnx_session(to_onnx(plain))),
         tolerance=1e-4,
-        description=f"ONNX Runtime {runtime.__version__} on cpu, float32, a program for each size",
+        description=f"ONNX Runtime {runtime.__version__} on cpu, float32",
         on_message=on_message,
     )
+
+
+def to_onnx(network: nn.Module, images: Tensor | None = None) -> bytes:
+    """Return a network as an ONNX model, with weights.
+
+    Args:
+        network: in eval mode.
+        images: of the one size that the model is for; without, batch, height and width are free.
+
+    Raises:
+        UsageError: the network says that it has no model for all sizes.
+    """
+    shapes = None
+    if images is None:
+        _check_limits(network)
+        batch, height, width = _EXAMPLE
+        images = torch.zeros(batch, in_channels(network), height, width)
+        sides = {2: Dim("height", min=1, max=32768), 3: Dim("width", min=1, max=32768)}
+        shapes = ({0: Dim("batch", min=1, max=4096), **sides},)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what torch itself does
+        made = torch.onnx.export(network, (images,), dynamo=True, verbose=False, dynamic_shapes=shapes)
+    assert made is not None
+    return made.model_proto.SerializeToString()
+
+
+def _check_limits(network: nn.Module) -> None:
+    config = getattr(network, "segzoo_config", None)
+    if not isinstance(config, ModelConfig):
+        return
+    try:
+        limits = zoo.limits_of(zoo.find_model(config.architecture.name))
+    except SegzooError:
+        return
+    for name in ("export", "onnx"):
+        if name in limits:
+            raise UsageError(limits[name])

@@ -15,8 +15,9 @@ import torch
 from segzoo.blocks.sizes import mirror
 from segzoo.errors import missing_extra
 from segzoo.machine import fast_dtype
+from segzoo.prediction.engines.onnxruntime import to_onnx
 from segzoo.prediction.engines.sized import SizedEngine
-from segzoo.runtimes.openvino import import_openvino, unheard
+from segzoo.runtimes.openvino import OpenVinoProgram, import_openvino, unheard, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,12 +55,6 @@ def make_openvino(
     with unheard():
         openvino = import_openvino("int8" if calibration else "openvino")
         nncf = import_nncf() if calibration else None
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "PERFORMANCE_HINT": "LATENCY",
-    }
 
     def make(plain: nn.Module, images: Tensor) -> Program:
         if nncf is not None:
@@ -73,19 +68,25 @@ def make_openvino(
             if nncf is not None:
                 shown = nncf.Dataset([_fitted(one, images) for one in calibration])
                 model = nncf.quantize(model, shown, subset_size=len(calibration))
-            compiled = core.compile_model(model, "CPU", settings)
-        return lambda array: compiled([array])[0]
+        return OpenVinoProgram(model, hint=_HINTS[dtype])
 
     # One size takes up to a minute to be made 8-bit integers of; and where a network pads its maps, since
     # a side is odd, OpenVINO goes back to float32 and takes twice the time.
     low = fast_dtype(torch.device("cpu"))[0]
     apart = {"meanwhile": low, "patience": PATIENCE, "multiple": MULTIPLE} if calibration else {}
     kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
+
+    def make_for_all(plain: nn.Module, _: Tensor) -> Program:
+        with unheard():
+            model = openvino.Core().read_model(to_onnx(plain))
+        return OpenVinoProgram(model, hint=_HINTS[dtype])
+
     return SizedEngine(
         network,
         make,
+        make_for_all=None if calibration else make_for_all,
         tolerance=None if calibration else 1e-4 if dtype is torch.float32 else 0.2,
-        description=f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {kind}, a program for each size",
+        description=f"OpenVINO {version_of(openvino)} on cpu, {kind}",
         on_message=on_message,
         **apart,
     )

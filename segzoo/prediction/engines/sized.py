@@ -1,4 +1,4 @@
-"""Engines of other libraries: a program for every size of image, made when images of that size come."""
+"""Engines of other libraries: one program for all sizes of image, or one for each where that cannot be."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
     #: Images ``(N, C, H, W)`` to logits, both float32.
     Program = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    #: A network in eval mode and images of the size to come, to a program for that size.
+    #: A network in eval mode and images of the size to come, to a program for that size; or for every size.
     Maker = Callable[[nn.Module, Tensor], Program]
 
-#: Programs that are kept; the one used longest ago goes first.
+#: Programs for one size that are kept; the one used longest ago goes first.
 KEPT = 8
+#: Shapes for which the logits of a program for all sizes are compared with torch's; those after are trusted.
+COMPARED = 4
+#: A side below which each shape is compared: a program for all sizes may continue such images farther.
+SMALL = 64
 
 
 class SizedEngine:
@@ -38,7 +42,8 @@ class SizedEngine:
 
     Args:
         network: is not changed.
-        make: makes a program.
+        make: makes a program for one size.
+        make_for_all: makes one for all sizes, which is tried first; ``None`` where there is no such.
         tolerance: by how much its logits may differ from float32, relative to the largest, on the first
             images of a size; ``None`` where they are not compared.
         description: one line.
@@ -49,7 +54,7 @@ class SizedEngine:
 
     Attributes:
         exact: the engine of torch in float32 beside it.
-        failed: whether there was no program for a size.
+        failed: whether torch had to compute a size.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class SizedEngine:
         network: nn.Module,
         make: Maker,
         *,
+        make_for_all: Maker | None = None,
         tolerance: float | None,
         description: str,
         on_message: Callable[[str], None],
@@ -75,6 +81,9 @@ class SizedEngine:
         self._otherwise: NativeEngine | None = None
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._programs: OrderedDict[tuple[int, ...], Program | None] = OrderedDict()
+        self._make_for_all = make_for_all
+        self._for_all: Program | None = None
+        self._compared: dict[tuple[int, ...], bool] = {}
         self.failed = False
         self._lock = Lock()  # a program has one set of buffers
 
@@ -96,6 +105,8 @@ class SizedEngine:
 
     def _program(self, images: Tensor) -> Program | None:
         size = tuple(images.shape)
+        if self._has_for_all(images):
+            return self._for_all if self._agrees(images) else None
         if size not in self._programs:
             self._seen[size] += 1
             if self._programs and self._seen[size] < self._patience:
@@ -110,22 +121,51 @@ class SizedEngine:
         self._programs.move_to_end(size)
         return self._programs[size]
 
+    def _has_for_all(self, images: Tensor) -> bool:
+        """Whether there is a program for all sizes, which is made with the first images."""
+        if self._make_for_all is not None:
+            try:
+                self._for_all = self._make_for_all(self._plain, images)
+            except Exception as error:
+                why = _why(error)
+                self._on_message(f"{self.description}: a program for each size, as none fits all ({why})")
+            self._make_for_all = None
+        return self._for_all is not None
+
+    def _agrees(self, images: Tensor) -> bool:
+        """Whether the program for all sizes gives torch's logits of images of this shape."""
+        size, known = tuple(images.shape), self._compared
+        if size not in known:
+            if len(known) >= COMPARED and min(size[-2:]) >= SMALL and all(known.values()):
+                return True
+            assert self._for_all is not None
+            known[size] = self._fits(self._for_all, images) is not None
+        return known[size]
+
     def _checked(self, images: Tensor) -> Program | None:
         try:
             program = self._make(self._plain, images)
+        # Whatever another library dislikes about a network, torch can run it.
+        except Exception as error:
+            return self._refused(images, error)
+        return self._fits(program, images)
+
+    def _fits(self, program: Program, images: Tensor) -> Program | None:
+        """Return a program if it gives torch's logits of these images, else tell why not."""
+        try:
             found = torch.from_numpy(program(images.contiguous().numpy()))
             if self._tolerance is not None:
                 off = deviation(found, self.exact(images))
                 if off > self._tolerance:
                     raise FailureError(f"logits differ by {off:.1e} of the largest")
-        # Whatever another library dislikes about a network, torch can run it.
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-            self.failed = True
-            size = _told(images.shape)
-            self._on_message(f"images of {size}: {self._torch()} instead of {self.description} ({reason})")
-            return None
+            return self._refused(images, error)
         return program
+
+    def _refused(self, images: Tensor, error: Exception) -> None:
+        self.failed = True
+        size = _told(images.shape)
+        self._on_message(f"images of {size}: {self._torch()} instead of {self.description} ({_why(error)})")
 
     def _without(self, images: Tensor) -> Tensor:
         if self._meanwhile is torch.float32:
@@ -138,6 +178,10 @@ class SizedEngine:
 
     def _torch(self) -> str:
         return f"torch in {str(self._meanwhile).removeprefix('torch.')}"
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def _told(size: Sequence[int]) -> str:
