@@ -49,6 +49,8 @@ NAMES = (
     "dpt/vit_tiny_patch16_224",
 )
 CLASSES = 21
+#: A photograph of 320x256 pixels, in colours.
+REAL = Path(__file__).parents[1] / "docs" / "images" / "smear.png"
 
 
 def network_of(name: str) -> torch.nn.Module:
@@ -106,7 +108,7 @@ def measure(
         spec = zoo.registry("exports").get(kind)
         out, begun = folder / f"model{spec.suffix}", time.perf_counter()
         try:
-            segzoo.export(network, out, format=kind, precision=asked.precision)
+            segzoo.export(network, out, format=kind, precision=asked.precision, images=[REAL])
         except SegzooError as error:
             lines[kind] = f"{str(error).splitlines()[0][:160]} | | | | "
             continue

@@ -20,7 +20,7 @@ from segzoo.errors import FailureError, MissingExtraError, UsageError, WeightsEr
 from segzoo.exporting import certify, read_certificate, verify
 from segzoo.exporting.apart import ProgramApart
 from segzoo.exporting.certificate import TIE, certificate_path
-from segzoo.exporting.probing import Given, Reference, random_image
+from segzoo.exporting.probing import Given, Reference, random_image, run_on
 from segzoo.files import read_sha256
 from segzoo.runtimes import Port
 
@@ -198,9 +198,8 @@ def test_a_runtime_that_crashes_ends_its_own_process_alone():
     here = f"{Path(__file__).stem}:open_crashing"
     with ProgramApart(Path("some.onnx"), here, threads=1) as program:
         assert program(np.ones((1, 2), np.float32)).tolist() == [[2, 2]]
-        with pytest.raises(
-            FailureError, match=r"some\.onnx: the process .* running it on 1x2 \(by SIGKILL\)"
-        ):
-            program(np.ones((1, 2), np.float32))
+        given = Given(np.ones((1, 2), np.float32), "random")
+        with pytest.raises(FailureError, match=r"some\.onnx: the process .* on 1x2 \(by SIGKILL\)"):
+            run_on(program, given)
     with pytest.raises(MissingExtraError, match="pip install"):
         ProgramApart(Path("missing"), here, threads=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo.cli.table import echo_json, table
@@ -41,7 +40,7 @@ def verify_file(
     """
     from segzoo.exporting import verify
 
-    found = verify(Path(file), model=model, images=images, on_message=lambda line: echo(line, err=True))
+    found = verify(file, model=model, images=images, on_message=lambda line: echo(line, err=True))
     echo_certificate(found, as_json=as_json)
     found.check(file)
     if not as_json:

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _CODE = "from segzoo.exporting.apart import main; main()"
 
 
+class RuntimeEndedError(FailureError):
+    """The process that ran a file ended; nothing more can be asked of it."""
+
+
 class ProgramApart:
     """A `segzoo.runtimes.Program` in another process; use it in a ``with`` statement.
 
@@ -50,7 +54,7 @@ class ProgramApart:
     Raises:
         WeightsError: the file is damaged, or is none of this format.
         MissingExtraError: the runtime is not installed.
-        FailureError: the process ended; the text says how.
+        RuntimeEndedError: the process ended, as a runtime that crashes makes it; the text says how.
     """
 
     info: ExportInfo | None
@@ -118,7 +122,7 @@ class ProgramApart:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise FailureError(
+            raise RuntimeEndedError(
                 f"{self._path.name}: the process that runs it ended while {self._doing} "
                 f"({_ending(self._process.wait())}): what it printed stands above"
             )

@@ -11,7 +11,7 @@ import math
 # Types of fields, by which a certificate is read from JSON.
 from collections.abc import Mapping  # noqa: TC003
 from dataclasses import asdict, dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
@@ -24,8 +24,8 @@ from segzoo.resources import told_bytes
 from segzoo.specs.exports import ExportPrecision  # noqa: TC001
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
-    from pathlib import Path
 
 #: What is added to the name of a file for that of its certificate.
 SUFFIX = ".certificate.json"
@@ -327,7 +327,7 @@ def write_certificate(certificate: Certificate, path: Path) -> None:
 _DERIVED = ("segzoo_certificate", "holds", "largest_difference", "largest_relative", "disagreement")
 
 
-def read_certificate(path: Path) -> Certificate:
+def read_certificate(path: str | os.PathLike[str]) -> Certificate:
     """Return the certificate of a file.
 
     Args:
@@ -338,7 +338,7 @@ def read_certificate(path: Path) -> Certificate:
         WeightsError: it is damaged, or something else.
     """
     try:
-        data = json_text.read(path)
+        data = json_text.read(Path(path))
     except FileNotFoundError as error:
         raise UsageError(
             f"there is no certificate {path}: it is written beside the file by `segzoo export`; copy it with "

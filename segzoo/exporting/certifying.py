@@ -46,6 +46,7 @@ from segzoo.prediction.engines.native import copied
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import nn
@@ -64,7 +65,7 @@ _IMAGES = ("nuclei.png", "smear.png", "tissue.png")
 
 def certify(
     network: nn.Module,
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     format: str,  # noqa: A002
     beside: Sequence[Path] = (),
@@ -104,11 +105,12 @@ def certify(
         FailureError: the runtime crashed.
 
     Example:
-        >>> certificate = segzoo.exporting.certify(network, Path("unet.onnx"), format="onnx")
+        >>> certificate = segzoo.exporting.certify(network, "unet.onnx", format="onnx")
         >>> certificate.largest_relative, certificate.disagreement
         (3.1e-06, 0.0)
     """
     check_integer("repeats", repeats, 1, 10_000)
+    path = Path(path)
     network = copied(network, torch.device("cpu")).float()
     with _opened(path, format) as program:
         info = _info_of(program, path)
@@ -137,7 +139,7 @@ def certify(
 
 
 def verify(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     model: Model | None = None,
     images: Sequence[Picture] = (),
@@ -166,14 +168,15 @@ def verify(
         MissingExtraError: the runtime is not installed.
 
     Example:
-        >>> segzoo.exporting.verify(Path("unet.onnx")).holds
+        >>> segzoo.exporting.verify("unet.onnx").holds
         True
     """
+    path = Path(path)
     stored = read_certificate(certificate_path(path))
     beside = _unchanged(path, stored)
     network = _network(model, stored, on_message)
     if network is not None:
-        return certify(
+        found = certify(
             network,
             path,
             format=stored.format,
@@ -182,9 +185,12 @@ def verify(
             model=stored.model,
             tolerance=stored.tolerance,
         )
-    if images:
-        raise OptionError("real images need the model to be compared with: name it")
-    return _verified_by_points(path, stored, beside)
+    elif images:
+        raise OptionError("real images need the model to be compared with: name it with --model")
+    else:
+        found = _verified_by_points(path, stored, beside)
+    elsewhere = f"it was certified on {stored.created}, in {stored.runtime}; {stored.machine}"
+    return replace(found, notes=(*found.notes, elsewhere))
 
 
 def _opened(path: Path, format: str) -> ProgramApart:  # noqa: A002

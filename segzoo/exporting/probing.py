@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from segzoo.config import config_of
 from segzoo.errors import FailureError, ImageError, SegzooError
+from segzoo.exporting.apart import RuntimeEndedError
 from segzoo.exporting.certificate import TIE, TIE_PROBABILITY, Probe, told
 from segzoo.images import read_with_info
 from segzoo.images.pixels import as_pixels_with_info
@@ -319,9 +320,9 @@ def run_on(program: Program, given: Given) -> NDArray[Any] | str:
     """Return what a file makes of images, or why it makes nothing of them."""
     try:
         return program(given.images)
+    except RuntimeEndedError:
+        raise
     except FailureError as error:
-        if getattr(program, "ended", False):
-            raise
         return str(error).splitlines()[0]
 
 
