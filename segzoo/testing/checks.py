@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     Arguments = Mapping[str, Mapping[str, Any]]
 
 
+#: What the part promises that was checked last. Its checks share the network that they build, as they are run
+#: one after the other; no other part is kept, so that no list of checks fills the memory.
+_CHECKED: dict[object, Promises] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One promise of one part.
@@ -149,12 +154,15 @@ def _checks(spec: Spec, called: str, name: str, arguments: Mapping[str, Any]) ->
     promises_of: Callable[..., Promises] = getattr(module, f"{spec.kind}_promises")
     # A model is made by name; all others are made from their specs.
     subject = name if spec.kind == "model" else spec
+    part = object()
 
     def run(promise: str) -> None:
-        # Made anew, so that no list of checks keeps networks in memory.
         kind = "data set" if spec.kind == "dataset" else spec.kind
         with checking(f"{kind} {called!r}", promise):
-            promises_of(subject, **arguments)[promise]()
+            if part not in _CHECKED:
+                _CHECKED.clear()
+                _CHECKED[part] = promises_of(subject, **arguments)
+            _CHECKED[part][promise]()
 
     return [
         Check(
