@@ -34,8 +34,9 @@ test: $(READY) $(BROWSER)  ## every test
 fast: $(READY)  ## the tests that take a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-campaign: $(READY)  ## ten times as many hostile inputs and kills as the tests try; SEGZOO_CAMPAIGN_SEED=N tries others
+campaign: $(READY)  ## fifty times as many hostile inputs and kills as the tests try; SEGZOO_CAMPAIGN_SEED=N tries others
 	SEGZOO_CAMPAIGN=long $(BIN)/python -m tests.campaign
+	SEGZOO_CAMPAIGN=long $(BIN)/python -m pytest -m hypothesis
 
 lint: $(READY)  ## style, types and the directions of imports
 	$(BIN)/ruff check .
