@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import timm
+from segmentation_models_pytorch.encoders import encoders
 
+from segzoo import zoo
 from segzoo.testing import every_check
 
 NARROW = {
@@ -13,6 +16,17 @@ NARROW = {
         *("unet-original", "unetplusplus", "upernet"),
     )
 }
+#: Networks that keep every promise here; what others promise beside sizes, gradients and export lies in the
+#: module around the library's network, which is the same for all.
+WHOLE = ("smp-fpn", "smp-segformer", "smp-dpt")
+#: Networks of weights that are built: one for each kind of encoder. Others have a larger one, by its name.
+BUILT = (
+    "segformer-b0-ade20k",
+    "segformer-b2-cityscapes",
+    "upernet-convnext-tiny",
+    "upernet-swin-tiny",
+    "dpt-large",
+)
 CHECKS = every_check(
     "segzoo-smp",
     arguments={
@@ -27,12 +41,28 @@ CHECKS = every_check(
 )
 
 
+def is_run(check) -> bool:
+    """Whether no other check shows the same."""
+    if check.kind == "model":
+        return check.name in WHOLE or check.promise in ("sizes", "gradients", "export")
+    return check.promise != "network" or check.name.startswith(tuple(f"smp-{name}" for name in BUILT))
+
+
 @pytest.mark.parametrize(
     "check",
     [
-        pytest.param(c, id=c.id, marks=[pytest.mark.slow] * (c.kind in ("model", "plugin", "weights")))
+        pytest.param(
+            c, id=c.id, marks=[pytest.mark.slow] * (c.kind in ("model", "plugin") or c.promise == "network")
+        )
         for c in CHECKS
+        if is_run(c)
     ],
 )
 def test_what_we_bring_keeps_its_promises(check):
     check.run()
+
+
+@pytest.mark.parametrize("name", [n for n, entry in zoo.weights.items() if entry.owner == "segzoo-smp"])
+def test_the_encoder_that_weights_name_is_one_that_the_library_has(name):
+    encoder = zoo.weights.get(name).options["encoder_name"]
+    assert encoder in encoders if encoder.startswith("mit_") else timm.is_model(encoder.removeprefix("tu-"))
