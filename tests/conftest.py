@@ -33,9 +33,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell's background job inherits that Ctrl-C is ignored, and would hand that on to what tests start.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# The same examples in every run, and none that fails since the machine is busy.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
-settings.load_profile("repeatable")
+# The same examples in every run, and none that fails since the machine is busy; a campaign tries many others.
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("long", deadline=None, max_examples=1000)
+settings.load_profile("long" if os.environ.get("SEGZOO_CAMPAIGN") == "long" else "repeatable")
 
 
 class Site:

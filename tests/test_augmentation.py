@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import max_pool2d
 from torch.utils.data import DataLoader, Dataset
@@ -91,7 +91,6 @@ def test_a_step_of_colour_moves_nothing_and_changes_the_image(name, channels):
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
 @given(
     names=st.lists(st.sampled_from(sorted(ALL)), min_size=1, max_size=4, unique=True),
     shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 3, 4, 6])),

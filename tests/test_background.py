@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -169,7 +169,6 @@ def test_a_class_for_the_rest_has_a_name_a_colour_and_a_value_of_its_own():
 MASKS = arrays(np.uint8, (9, 9), elements=st.integers(0, 2))
 
 
-@settings(max_examples=60, deadline=None)
 @given(mask=MASKS, size=st.integers(1, 9), order=st.permutations(range(3)))
 def test_small_objects_and_holes_go_whatever_the_index_of_the_background(mask, size, order):
     labels = replace(STREET, background=0)

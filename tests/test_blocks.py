@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segzoo.blocks.convolution import ConvUnit, DoubleConv, PooledBatchNorm, make_norm
@@ -18,7 +18,6 @@ side = st.integers(1, 9)
 
 
 @given(height=side, width=side, top=st.integers(0, 20), left=st.integers(0, 20), more=st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
 def test_mirroring_is_numpys_reflection_for_any_border(height, width, top, left, more):
     image = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width)
     result = mirror(image, top + height + more, left + width, top, left)[0, 0].numpy()

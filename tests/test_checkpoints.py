@@ -533,7 +533,7 @@ def test_a_mindspore_file_that_lies_is_refused(change, told, tmp_path):
         read_checkpoint(file)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 126_264), byte=st.integers(0, 255), cut=st.booleans())
 @example(at=1, byte=255, cut=False)
 def test_a_damaged_mindspore_file_is_read_or_refused_and_nothing_else(at, byte, cut, tmp_path):
@@ -546,7 +546,7 @@ def test_a_damaged_mindspore_file_is_read_or_refused_and_nothing_else(at, byte, 
 
 
 @pytest.mark.slow
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 1 << 20), byte=st.integers(0, 255), zipped=st.booleans())
 def test_a_damaged_torch_file_is_read_or_refused_and_nothing_else(at, byte, zipped, tmp_path):
     file = tmp_path / "a.pth"

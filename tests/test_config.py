@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segzoo import json_text
@@ -64,13 +64,11 @@ def configs(draw):
 
 
 @given(configs())
-@settings(max_examples=80, deadline=None)
 def test_what_is_written_is_read_again(config):
     assert from_json(json.loads(json.dumps(to_json(config))), "config.json") == config
 
 
 @given(plain)
-@settings(max_examples=80, deadline=None)
 def test_anything_else_is_refused_in_one_sentence(data):
     with pytest.raises(WeightsError):
         from_json(data, "config.json")

@@ -102,7 +102,7 @@ def test_deeper_integers_take_as_many_bits_as_they_need(dtype, bits):
     assert np.array_equal(found, np.rint(image * (255 / (2**bits - 1))).astype(np.uint8))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     mode=st.sampled_from(["uint8", "percentiles:1,99.8", "percentiles:1,99.8:band"]),
     seed=st.integers(0, 2**16),
@@ -137,7 +137,7 @@ def test_a_small_bright_object_counts_however_dark_the_rest():
 
 
 @pytest.mark.parametrize("text", FORMS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000))
 def test_a_brighter_value_never_becomes_a_lower_number(text, seed):
     image = noise((40, 40, 1), np.uint16, high=5000, seed=seed)

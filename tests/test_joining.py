@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -157,7 +157,6 @@ def test_nothing_is_joined_where_nothing_is_saved(words, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@settings(max_examples=150)
 @given(
     mask=arrays(np.uint8, st.tuples(st.integers(1, 16), st.integers(1, 9)), elements=st.integers(0, 2)),
     step=st.integers(1, 5),

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from test_evaluation_page import Page
@@ -129,7 +129,6 @@ def test_a_long_training_keeps_few_pictures_among_them_the_first_the_best_and_th
     assert len(list((tmp_path / "examples").iterdir())) == KEPT + 3
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(3, 12), st.data())
 def test_thinning_keeps_both_ends_and_what_must_stay(count, most, data):
     epochs = list(range(1, count + 1))
@@ -235,7 +234,6 @@ def test_a_loss_that_falls_far_is_drawn_by_its_logarithm():
     assert second - first == pytest.approx(third - second)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8), st.integers(1, 10**6))
 def test_whatever_the_numbers_are_their_marks_lie_on_the_paper(values, start):
     rows = [{"epoch": start + number, "loss": value} for number, value in enumerate(values)]

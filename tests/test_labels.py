@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -137,7 +137,6 @@ def test_as_many_classes_as_a_byte_counts_are_told_apart(classes):
     assert np.array_equal(to_classes(everything, numbered_labels(classes), "m.png"), everything)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     values=arrays(np.uint8, (4, 5)),
     meaning=st.lists(st.integers(0, 255), min_size=2, max_size=9, unique=True),

@@ -177,7 +177,6 @@ def test_a_wrong_option_is_named(name, options, named):
 # The confusion matrix.
 
 
-@settings(max_examples=30)
 @given(seed=seeds, classes=st.sampled_from([2, 3, 21, 255, 256]), smooth=st.booleans(), view=st.booleans())
 def test_the_confusion_matrix_counts_every_pixel_once(seed, classes, smooth, view):
     random = np.random.default_rng(seed)
@@ -245,7 +244,6 @@ def test_each_class_is_told_if_asked_for():
     assert got["pooled/tree"] == got["pooled/road"] == got["pooled"] == 0.5
 
 
-@settings(max_examples=30)
 @given(seed=seeds)
 def test_iou_never_exceeds_dice(seed):
     pairs = [blobs(seed), blobs(seed + 1)]

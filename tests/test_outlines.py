@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -33,7 +33,6 @@ def blobs(size: int = 300, seed: int = 0) -> np.ndarray:
     return (noise > 0.505).astype(np.uint8)
 
 
-@settings(max_examples=80)
 @given(mask=MASKS, connectivity=st.sampled_from([4, 8]))
 def test_one_ring_with_bridges_holds_the_same_pixels_as_outline_and_holes(mask, connectivity):
     objects = find_instances(mask, LABELS, connectivity)
@@ -41,7 +40,6 @@ def test_one_ring_with_bridges_holds_the_same_pixels_as_outline_and_holes(mask, 
         assert np.array_equal(drawn([joined_rings(one.polygons[0])], mask.shape), objects.numbers == number)
 
 
-@settings(max_examples=80)
 @given(mask=MASKS, connectivity=st.sampled_from([4, 8]))
 def test_opencv_draws_rings_through_pixels_to_the_same_mask(mask, connectivity):
     cv2 = pytest.importorskip("cv2")
@@ -53,7 +51,6 @@ def test_opencv_draws_rings_through_pixels_to_the_same_mask(mask, connectivity):
             assert np.array_equal(canvas > 0, objects.numbers == number)
 
 
-@settings(max_examples=80)
 @given(mask=MASKS, tolerance=st.sampled_from([0.3, 1.0, 2.0, 50.0]))
 def test_a_simplified_object_keeps_three_corners_its_holes_and_a_pixel(mask, tolerance):
     objects = find_instances(mask, LABELS)

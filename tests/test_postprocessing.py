@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -30,7 +30,6 @@ def same_parts(one, other):
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])
-@settings(max_examples=60)
 @given(mask=MASKS)
 def test_components_are_those_of_scipy(connectivity, mask):
     found = find_components(mask, connectivity)
@@ -120,7 +119,6 @@ def test_thresholds_are_read_by_name_or_index_and_wrong_ones_named():
         read_thresholds(THREE, {"cell": 1})
 
 
-@settings(max_examples=60)
 @given(mask=arrays(np.uint8, (9, 9), elements=st.integers(0, 1)), size=st.integers(0, 6))
 def test_small_objects_and_holes_of_two_classes_go_as_scipy_would_have_them(mask, size):
     for connectivity in (4, 8):

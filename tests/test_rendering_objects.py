@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
@@ -74,7 +74,6 @@ def decompressed(text):
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])
-@settings(max_examples=60)
 @given(mask=MASKS)
 def test_filling_the_polygons_gives_back_the_objects(connectivity, mask):
     objects = find_instances(mask, LABELS, connectivity)
@@ -88,7 +87,6 @@ def test_filling_the_polygons_gives_back_the_objects(connectivity, mask):
         assert outer + sum(holes) == objects.areas[number - 1]
 
 
-@settings(max_examples=60)
 @given(mask=MASKS)
 def test_run_lengths_are_those_of_counting_pixel_by_pixel(mask):
     objects = find_instances(mask, LABELS)

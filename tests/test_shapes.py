@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
@@ -66,7 +66,6 @@ def by_centres(every, size):
 RULES = {"coco": by_pycocotools, "opencv": by_opencv, "centre": by_centres}
 
 
-@settings(max_examples=400, deadline=None)
 @pytest.mark.parametrize("rule", RULES)
 @given(data=st.data())
 def test_a_polygon_covers_the_pixels_of_its_program(rule, data):
@@ -78,21 +77,18 @@ def test_a_polygon_covers_the_pixels_of_its_program(rule, data):
     np.testing.assert_array_equal(whole(Polygon([ring], rule), size), RULES[rule]([ring], size))
 
 
-@settings(max_examples=200, deadline=None)
 @given(rings(2))
 def test_labelmes_polygons_are_pillows(drawn):
     ring, size = drawn
     np.testing.assert_array_equal(whole(Polygon([ring], "pillow"), size), by_pillow([ring], size))
 
 
-@settings(max_examples=200, deadline=None)
 @given(rings(), rings())
 def test_opencv_cuts_holes_out_by_the_even_odd_rule(first, second):
     every, size = [first[0], second[0]], first[1]
     np.testing.assert_array_equal(whole(Polygon(every, "opencv"), size), by_opencv(every, size))
 
 
-@settings(max_examples=200, deadline=None)
 @given(rings(), rings())
 def test_several_polygons_are_one_region_as_pycocotools_merges_them(first, second):
     every, size = [first[0], second[0]], first[1]
@@ -100,7 +96,6 @@ def test_several_polygons_are_one_region_as_pycocotools_merges_them(first, secon
     np.testing.assert_array_equal(whole(region, size), by_pycocotools(every, size))
 
 
-@settings(max_examples=200, deadline=None)
 @pytest.mark.parametrize("connectivity", [4, 8])
 @given(arrays(np.uint8, SIZES, elements=st.integers(0, 1)))
 def test_corners_along_the_edges_of_pixels_give_back_the_pixels(connectivity, mask):
@@ -109,7 +104,6 @@ def test_corners_along_the_edges_of_pixels_give_back_the_pixels(connectivity, ma
         np.testing.assert_array_equal(whole(region, mask.shape), mask > 0)
 
 
-@settings(max_examples=200, deadline=None)
 @given(arrays(np.uint8, SIZES, elements=st.sampled_from([0, 0, 0, 1])))
 def test_runs_give_back_the_mask_that_they_were_counted_in(mask):
     for counts in count_runs(mask):
