@@ -104,4 +104,6 @@ def _mirrored(size: int, length: int, before: int, device: torch.device) -> Tens
     if isinstance(period, torch.SymInt):
         # ONNX divides by tensors only.
         period = torch.scalar_tensor(period, dtype=position.dtype, device=device)
-    return last - (position.remainder(period) - last).abs()
+    forth = position.remainder(period)
+    # The same as last - |forth - last|, whose absolute value OpenVINO folds wrongly where sizes are fixed.
+    return torch.minimum(forth, 2 * last - forth)

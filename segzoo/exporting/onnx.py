@@ -1,39 +1,52 @@
-"""ONNX files, by way of `torch.onnx.export(dynamo=True)`. Both by the ONNX community, Apache-2.0 and MIT."""
+"""ONNX files, by way of `torch.onnx.export(dynamo=True)`, and 8-bit integers by ONNX Runtime.
+
+A network with preprocessing is exported in three parts that are joined: what comes before and after knows the
+image's size, and the network must not, so that it can be cut out again.
+
+Quantisation: Jacob et al., 2018, arXiv:1712.05877; weights per channel, activations per map, by what the
+calibration images show.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-import warnings
-from contextlib import redirect_stdout
+import tempfile
 from importlib import import_module
-from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segzoo.errors import FailureError, OptionError, missing_extra
-from segzoo.exporting.programs import dynamic_shapes
-from segzoo.runtimes import METADATA_KEY
+from segzoo.errors import OptionError, missing_extra
+from segzoo.exporting.metadata import described
+from segzoo.exporting.preprocessing import WholeImage
+from segzoo.exporting.programs import in_half, not_exportable, quiet, traced
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
 
     from segzoo.exporting.exportable import Exportable
 
-#: Operator sets that the exporter writes itself or converts to.
+#: Operator sets that torch writes.
 OPSETS = range(18, 24)
+#: Bytes beyond which protobuf cannot hold a file, and tensors go into one beside it.
+_MOST = 2_000_000_000
+#: The metadata of a node that stay: the module that it belongs to.
+_KEPT = ("namespace", "pkg.torch.onnx.name_scopes")
 
 
 def write_onnx(exportable: Exportable, path: Path) -> None:
     """Write an ONNX file; see `segzoo.exporting.Writer`."""
-    onnx = _onnx("onnxruntime")
+    onnx = import_onnx("onnxruntime")
     model = onnx_model(exportable)
-    onnx.save_model(model, path)
+    large = model.ByteSize() > _MOST
+    onnx.save_model(model, path, save_as_external_data=large, location=f"{path.name}.data")
 
 
 def onnx_model(exportable: Exportable, *, extra: str = "onnxruntime") -> Any:
-    """Return the ``ModelProto`` of a network in float32, with metadata.
+    """Return a network as a ``ModelProto`` with metadata.
 
     Args:
         exportable: the network.
@@ -41,79 +54,183 @@ def onnx_model(exportable: Exportable, *, extra: str = "onnxruntime") -> Any:
 
     Raises:
         FailureError: an operation cannot be exported; the text names the layer.
-        MissingExtraError: ``onnx`` or ``onnxscript`` is not installed.
+        MissingExtraError: ``onnx`` or ``onnxscript`` is not installed, or what makes 8-bit integers.
     """
-    _onnx(extra)
-    try:
-        with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
-            warnings.simplefilter("ignore")  # of what torch itself does
-            made = torch.onnx.export(
-                exportable.module,
-                (exportable.example,),
-                dynamo=True,
-                verbose=False,
-                input_names=[exportable.input_name],
-                output_names=[exportable.output_name],
-                opset_version=exportable.opset,
-                dynamic_shapes=dynamic_shapes(exportable),
-            )
-        assert made is not None
-    except Exception as error:  # whatever torch cannot export
-        raise not_exportable(error) from error
-    model = made.model_proto
-    _tidy(model)
-    _describe(model, exportable)
+    import_onnx(extra)
+    names = [exportable.input_name], exportable.output_name
+    if isinstance(exportable.module, WholeImage):
+        model = _whole_image(exportable.module, exportable)
+    else:
+        model = _network(exportable.module, exportable.example, exportable.free, names, exportable)
+    for key, value in described(exportable).items():
+        model.metadata_props.add(key=key, value=value)
     return model
 
 
-def not_exportable(error: Exception) -> FailureError:
-    """Return the error about what torch could not export, with the layer that it happened in."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    text = "\n".join(str(one) for one in causes)
-    innermost = str(causes[-1]).strip().splitlines()
-    return FailureError(
-        f"the network cannot be exported{_layer(text)}: {type(causes[-1]).__name__}: "
-        f"{innermost[0] if innermost else ''}"
-    )
+def _network(
+    module: nn.Module,
+    example: Tensor,
+    free: Mapping[int, str],
+    names: tuple[Sequence[str], str],
+    exportable: Exportable,
+) -> Any:
+    if exportable.info.precision == "float16":
+        module = in_half(module)
+    model = _exported(module, [example], [free], names, exportable.opset)
+    if exportable.info.precision == "int8":
+        return _quantised(model, exportable.calibration)
+    return model
 
 
-def _layer(text: str) -> str:
-    found = re.findall(r"name_scopes\D*?(\[[^\]]*\])", text)
-    return f" at {found[-1]}" if found else ""
+def _whole_image(module: WholeImage, exportable: Exportable) -> Any:
+    image, free = exportable.example, exportable.free
+    opset = exportable.opset
+    with torch.no_grad():
+        images = module.before(image)
+        logits = module.network(images)
+    # An image that is resized has another size inside.
+    sides = ("rows", "columns") if module.before.resizing else ("height", "width")
+    inner = {0: "batch", 2: sides[0], 3: sides[1]} if free else {}
+    seen = {axis: name for axis, name in inner.items() if axis}
+    example = torch.cat([images, images]) if free else images
+    parts = {
+        "before": _exported(module.before, [image], [free], ([exportable.input_name], "images"), opset),
+        "network": _network(module.network, example, inner, (["images"], "logits"), exportable),
+        "after": _exported(
+            module.after,
+            [logits, image],
+            [seen, free],
+            (["logits", exportable.input_name], exportable.output_name),
+            opset,
+        ),
+    }
+    return _joined(parts)
 
 
-def _tidy(model: Any) -> None:
-    """Take out where on this machine each line of code lies; which module a node belongs to stays."""
+def _exported(
+    module: nn.Module,
+    examples: Sequence[Tensor],
+    free: Sequence[Mapping[int, str]],
+    names: tuple[Sequence[str], str],
+    opset: int | None,
+) -> Any:
+    program = traced(module, examples, free)
+    try:
+        with torch.no_grad(), quiet():
+            made = torch.onnx.export(
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=list(names[0]),
+                output_names=[names[1]],
+                opset_version=opset,
+            )
+        assert made is not None
+    except Exception as error:  # whatever torch cannot translate
+        raise not_exportable(error, _layer_of(program, error), "torch.onnx") from error
+    model = made.model_proto
     for node in model.graph.node:
-        kept = [(one.key, one.value) for one in node.metadata_props if one.key in ("namespace", _SCOPES)]
+        # Where on this machine a line of code lies is nobody's business.
+        kept = [(one.key, one.value) for one in node.metadata_props if one.key in _KEPT]
         del node.metadata_props[:]
         for key, value in kept:
             node.metadata_props.add(key=key, value=value)
-        node.doc_string = ""
-    model.doc_string = ""
+    _name_axes(model, free)
+    return model
 
 
-_SCOPES = "pkg.torch.onnx.name_scopes"
+def _name_axes(model: Any, free: Sequence[Mapping[int, str]]) -> None:
+    """Call free axes what they are called, also where they come out again."""
+    known = {}
+    for port, axes in zip(model.graph.input, free, strict=True):
+        for axis, name in axes.items():
+            dim = port.type.tensor_type.shape.dim[axis]
+            known[dim.dim_param] = name
+    for port in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in port.type.tensor_type.shape.dim:
+            if dim.dim_param in known:
+                dim.dim_param = known[dim.dim_param]
 
 
-def _describe(model: Any, exportable: Exportable) -> None:
-    for key, value in described(exportable).items():
-        model.metadata_props.add(key=key, value=value)
+def _layer_of(program: Any, error: BaseException) -> str:
+    """Return the layer of the node that an error of torch.onnx names."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    words = set(re.findall(r"\w+", "\n".join(str(one) for one in causes)))
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.name in words:
+            stack = list((node.meta.get("nn_module_stack") or {}).values())
+            if stack:
+                name, kind = stack[-1][0], str(getattr(stack[-1][1], "__name__", stack[-1][1]))
+                return f"{name.removeprefix('L__self__.') or 'itself'} ({kind.rpartition('.')[2]})"
+    return ""
 
 
-def described(exportable: Exportable) -> dict[str, str]:
-    """Return the metadata of a file: the text that segzoo reads, and what people look for."""
-    info = exportable.info
-    config = info.config
-    return {
-        METADATA_KEY: info.to_json(),
-        "model": info.name,
-        "labels": json.dumps(config.labels.classes),
-        "palette": json.dumps(config.labels.palette),
-        "license": config.licence,
-    }
+def _joined(parts: Mapping[str, Any]) -> Any:
+    """Return one model of several, each of which reads outputs of those before it."""
+    onnx: Any = import_module("onnx")
+    compose: Any = import_module("onnx.compose")
+    whole = onnx.ModelProto()
+    models = [
+        compose.add_prefix(model, f"{name}/", rename_inputs=False, rename_outputs=False)
+        for name, model in parts.items()
+    ]
+    whole.CopyFrom(models[0])
+    opsets: dict[str, int] = {}
+    functions = {}
+    for model in models:
+        if model is not models[0]:
+            for field in ("node", "initializer", "value_info"):
+                getattr(whole.graph, field).extend(getattr(model.graph, field))
+        whole.graph.value_info.extend(model.graph.output if model is not models[-1] else ())
+        for one in model.opset_import:
+            opsets[one.domain] = max(one.version, opsets.get(one.domain, 0))
+        functions |= {(one.domain, one.name): one for one in model.functions}
+    for field, values in (
+        ("opset_import", [onnx.helper.make_opsetid(domain, number) for domain, number in opsets.items()]),
+        ("functions", functions.values()),
+    ):
+        whole.ClearField(field)
+        getattr(whole, field).extend(values)
+    whole.graph.ClearField("output")
+    whole.graph.output.extend(models[-1].graph.output)
+    return whole
+
+
+def _quantised(model: Any, calibration: Sequence[Tensor]) -> Any:
+    """Return a network whose convolutions compute in 8-bit integers, measured on preprocessed images."""
+    onnx: Any = import_module("onnx")
+    try:
+        quantization: Any = import_module("onnxruntime.quantization")
+    except ImportError as error:
+        raise missing_extra("8-bit integers need ONNX Runtime", "onnxruntime") from error
+    name = model.graph.input[0].name
+
+    class Shown(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left = iter(calibration)
+
+        def get_next(self) -> dict[str, Any] | None:
+            images = next(self._left, None)
+            return None if images is None else {name: images.numpy()}
+
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        given, made = Path(folder, "given.onnx"), Path(folder, "made.onnx")
+        onnx.save_model(model, given)
+        quantization.quantize_static(
+            given,
+            made,
+            Shown(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "ConvTranspose", "Gemm", "MatMul"],
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        found = onnx.load_model(made)
+    del found.metadata_props[:]
+    return found
 
 
 def check_opset(opset: int | None) -> None:
@@ -122,7 +239,8 @@ def check_opset(opset: int | None) -> None:
         raise OptionError(f"opset must be one of {OPSETS[0]} to {OPSETS[-1]}, got {opset!r}")
 
 
-def _onnx(extra: str) -> Any:
+def import_onnx(extra: str) -> Any:
+    """Return the library of the format, or raise `MissingExtraError`; ``extra`` is what brings it."""
     try:
         found = import_module("onnx")
         import_module("onnxscript")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
-from segzoo.exporting.onnx import described, onnx_model
+from segzoo.exporting.metadata import described
+from segzoo.exporting.onnx import onnx_model
 from segzoo.runtimes.openvino import import_openvino, unheard
 
 if TYPE_CHECKING:
@@ -23,12 +25,14 @@ def write_openvino(exportable: Exportable, path: Path) -> None:
 
 
 def openvino_model(exportable: Exportable, openvino: Any) -> Any:
-    """Return the network as OpenVINO has it, in float32, with metadata.
+    """Return the network as OpenVINO has it, with metadata; weights are made of 16 bits when it is saved.
 
     Raises:
         FailureError: an operation cannot be exported.
     """
-    data = onnx_model(exportable, extra="openvino").SerializeToString()
+    info = exportable.info
+    wide = replace(info, precision="float32") if info.precision == "float16" else info
+    data = onnx_model(replace(exportable, info=wide), extra="openvino").SerializeToString()
     try:
         model = openvino.Core().read_model(model=data)
     except RuntimeError as error:

@@ -1,43 +1,154 @@
-"""Programs of `torch.export`, in files that end in .pt2: torch runs them without the network's code."""
+"""Programs of `torch.export`: files that end in .pt2, and what ONNX is made from."""
 
 from __future__ import annotations
 
+import copy
+import logging
 import warnings
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.export import Dim
 
+from segzoo.errors import FailureError
+from segzoo.exporting.metadata import described
+from segzoo.exporting.preprocessing import WholeImage
+from segzoo.segmenter import AnySize
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from torch import Tensor
+    from torch.export import ExportedProgram
 
     from segzoo.exporting.exportable import Exportable
 
 #: The most that a free axis may have; what is larger is run in tiles.
-_MOST = {"batch": 4096, "height": 32768, "width": 32768}
+_MOST, _MANY = {"batch": 4096}, 32768
 
 
 def write_program(exportable: Exportable, path: Path) -> None:
     """Write a .pt2 file; see `segzoo.exporting.Writer`."""
-    from segzoo.exporting.onnx import described, not_exportable
-
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(
-                exportable.module,
-                (exportable.example,),
-                dynamic_shapes=dynamic_shapes(exportable),
-                strict=False,
-            )
-    except Exception as error:  # whatever torch cannot export
-        raise not_exportable(error) from error
+    module = in_half(exportable.module) if exportable.info.precision == "float16" else exportable.module
+    found = traced(module, [exportable.example], [exportable.free])
     with path.open("wb") as file:
-        torch.export.save(program, file, extra_files=described(exportable))
+        torch.export.save(found, file, extra_files=described(exportable))
 
 
-def dynamic_shapes(exportable: Exportable) -> tuple[dict[int, Any]] | None:
-    """Return what `torch.export` is told of the free axes of a network's input."""
-    if not exportable.free:
-        return None
-    return ({axis: Dim(name, min=1, max=_MOST.get(name, 4096)) for axis, name in exportable.free.items()},)
+def traced(
+    module: nn.Module, examples: Sequence[Tensor], free: Sequence[Mapping[int, str]]
+) -> ExportedProgram:
+    """Return a module as a program.
+
+    Args:
+        module: in evaluation mode.
+        examples: its inputs.
+        free: the name of each free axis, an input each.
+
+    Raises:
+        FailureError: an operation cannot be exported; the text names the layer.
+    """
+    shapes = tuple(
+        {axis: Dim.DYNAMIC(max=_MOST.get(name, _MANY)) for axis, name in axes.items()} for axes in free
+    )
+    with layers_named(module) as layers:
+        try:
+            with torch.no_grad(), quiet():
+                return torch.export.export(
+                    module,
+                    tuple(examples),
+                    dynamic_shapes=shapes if any(shapes) else None,
+                    strict=False,
+                )
+        except Exception as error:  # whatever torch cannot export
+            raise not_exportable(error, layers[-1] if layers else "") from error
+
+
+class Half(nn.Module):
+    """A network of 16 bits between images and logits of 32.
+
+    Args:
+        network: of 32 bits; a copy of it is converted.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+        for module in self.network.modules():
+            if isinstance(module, AnySize):
+                module.float32_logits = True
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to logits, both float32."""
+        return self.network(images.half()).float()
+
+
+def in_half(module: nn.Module) -> nn.Module:
+    """Return a network, or one with preprocessing, whose network has 16 bits."""
+    if not isinstance(module, WholeImage):
+        return Half(module).eval()
+    whole = copy.copy(module)
+    whole._modules = {**module._modules, "network": Half(module.network).eval()}
+    return whole
+
+
+@contextmanager
+def layers_named(module: nn.Module) -> Iterator[list[str]]:
+    """Give the names of the layers that are being run, outermost first; they stay where one of them fails."""
+    running: list[str] = []
+    handles = []
+    for name, layer in module.named_modules():
+        if not name:
+            continue
+        told = f"{name} ({type(layer).__name__})"
+        handles += [
+            layer.register_forward_pre_hook(lambda *_, told=told: running.append(told)),
+            layer.register_forward_hook(lambda *_: (running.pop(), None)[1]),
+        ]
+    try:
+        yield running
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def not_exportable(error: Exception, layer: str, how: str = "torch.export") -> FailureError:
+    """Return the error about what could not be exported.
+
+    Args:
+        error: what was raised.
+        layer: in which it happened; empty where nobody knows.
+        how: what failed.
+    """
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    told = f"{type(cause).__name__}: {lines[0] if lines else ''}"
+    where = f"its layer {layer}" if layer else "the network"
+    return FailureError(
+        f"{where} cannot be exported by {how} ({told[:300]}): write that layer with other operations, or try "
+        "one size alone (static=(HEIGHT, WIDTH), --static HxW)"
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep exporters from printing, and from warnings and log entries of what they do themselves."""
+    root = logging.getLogger()
+    root.addFilter(_refuse)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(_refuse)
+
+
+def _refuse(_: logging.LogRecord) -> bool:
+    """Let no entry through that is made in the root logger itself, as ONNX Runtime does."""
+    return False

@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import copy
+import os
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from segzoo import __version__, zoo
+from segzoo.blocks.sizes import mirror
 from segzoo.config import config_of
 from segzoo.errors import OptionError, did_you_mean
 from segzoo.exporting.certificate import certificate_path, write_certificate
 from segzoo.exporting.certifying import certify
 from segzoo.exporting.exportable import Exportable, weights_sha256
+from segzoo.exporting.onnx import check_opset
+from segzoo.exporting.preprocessing import LONGEST, WholeImage, bands_inside, natural_pixels
 from segzoo.files import give_name, part_folder, refuse_address, refuse_taken, writing
-from segzoo.options import check_choice
+from segzoo.images import read_with_info
+from segzoo.images.pixels import as_pixels_with_info
+from segzoo.options import check_choice, check_flags, check_integer, shown
 from segzoo.plugins import resolve
+from segzoo.prediction.predictor import evenly
+from segzoo.prediction.preparing import network_input
 from segzoo.runtimes import ExportInfo
+from segzoo.specs.exports import EXPORT_PRECISIONS
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from segzoo.prediction.predictor import Model, Picture
     from segzoo.specs import ExportSpec
     from segzoo.specs.exports import ExportPrecision
 
+#: Type of the image that a file with preprocessing takes.
+Pixels = Literal["uint8", "uint16"]
+
 _TAKEN = "choose another name, or replace it with --overwrite"
 
 #: Height and width of the image that a network is traced with; a square one would make it one for squares.
 _TRACED = 96, 128
+#: The most images that 8-bit integers are calibrated on, and the longest side of what is taken of each.
+_CALIBRATING, _LONGEST = 64, 768
+#: Types of the images that a file with preprocessing takes.
+PIXELS: tuple[Pixels, ...] = get_args(Pixels)
 
 
 def export(
@@ -42,8 +60,11 @@ def export(
     *,
     format: str | None = None,  # noqa: A002
     opset: int | None = None,
+    with_preprocessing: bool = False,
+    pixels: Pixels | None = None,
     static: tuple[int, int] | None = None,
     precision: ExportPrecision = "float32",
+    calibration: Sequence[Picture] = (),
     overwrite: bool = False,
     certificate: bool = True,
     images: Sequence[Picture] = (),
@@ -59,59 +80,166 @@ def export(
         out: the file to write.
         format: a registered export format, such as ``onnx``; guessed from the suffix of ``out``.
         opset: operator set of ONNX; the exporter's own choice unless told.
+        with_preprocessing: whether the file takes an image as it is, ``(H, W, C)``, and gives its class map
+            ``(H, W)`` (``(K, H, W)`` where classes overlap); else it takes preprocessed images
+            ``(N, C, H, W)`` float32, and gives logits ``(N, num_classes, H, W)`` float32.
+        pixels: type of that image, ``uint8`` or ``uint16``; the one that the weights' intensity is made for
+            unless told.
         static: height and width of all images; free, as is the batch, unless told.
-        precision: number type that it computes in.
+        precision: number type that it computes in. ``float16`` has weights and maps of 16 bits (OpenVINO: the
+            weights; the device chooses the rest); ``int8`` has convolutions of 8-bit integers. What goes in
+            and comes out stays as it is.
+        calibration: images like those to come, which ``int8`` is measured on, as `segzoo.Predictor` takes
+            them: 64 at most.
         overwrite: whether files that are there may be replaced.
         certificate: whether the file is certified, which takes some seconds.
-        images: real images that it is certified on, as `segzoo.Predictor` takes them.
+        images: real images that it is certified on, as `segzoo.Predictor` takes them; those of
+            ``calibration`` unless told.
 
     Returns:
         The file that was written.
 
     Raises:
-        OptionError: there is no such format, or it has no such option.
+        OptionError: there is no such format, it has no such option, or the network does not take the size.
+        UsageError: the preprocessing of the weights cannot be part of a file.
         FailureError: a file is in the way, an operation cannot be exported, or the file does not compute what
             the model does; the text names the layer where it can be told.
         MissingExtraError: what the format needs is not installed.
+
+    Example:
+        >>> segzoo.export("unet-nuclei", "nuclei.onnx", with_preprocessing=True)
+        PosixPath('nuclei.onnx')
     """
     out = Path(out)
     refuse_address(out)
     spec = format_of(out, format)
-    check_choice("precision", precision, spec.precisions)
-    refuse_taken([out], overwrite=overwrite, advice=_TAKEN)
-    network = copy.deepcopy(model if isinstance(model, nn.Module) else load(model)).cpu().eval()
+    check_flags(with_preprocessing=with_preprocessing, overwrite=overwrite, certificate=certificate)
+    _check_options(spec, opset=opset, pixels=pixels, static=static, inside=with_preprocessing)
+    _check_precision(spec, precision, calibration)
+    refuse_taken([out, certificate_path(out)][: 1 + certificate], overwrite=overwrite, advice=_TAKEN)
+    network = copy.deepcopy(model if isinstance(model, nn.Module) else load(model)).cpu().float().eval()
     name = type(model).__name__ if isinstance(model, nn.Module) else Path(model).name
     source = "" if isinstance(model, nn.Module) else name
-    config = config_of(network)
-    height, width = static or _TRACED
     info = ExportInfo(
-        config=config,
+        config=config_of(network),
         name=name,
+        with_preprocessing=with_preprocessing,
         size=static,
         precision=precision,
         format=spec.name,
         versions=_versions("torch", "onnx", "onnxscript", "openvino"),
         weights=weights_sha256(network),
     )
-    exportable = Exportable(
-        module=network.requires_grad_(False),
-        example=torch.rand(1 if static else 2, config.architecture.in_channels, height, width),
-        free={} if static else {0: "batch", 2: "height", 3: "width"},
-        info=info,
-        opset=opset,
-    )
+    exportable = _exportable(network.requires_grad_(False), info, pixels)
+    if precision == "int8":
+        exportable = replace(exportable, calibration=_calibrating(calibration, info))
+    exportable = replace(exportable, opset=opset)
     write: Any = resolve(spec.factory)
     with writing(out), part_folder(out.parent) as folder:
         write(exportable, folder / out.name, **spec.options)
         if certificate:
             file, beside = folder / out.name, [one for one in folder.iterdir() if one.name != out.name]
             found = certify(
-                network, file, format=spec.name, beside=beside, images=images, model=source, trusted=True
+                network,
+                file,
+                format=spec.name,
+                beside=beside,
+                images=images or calibration,
+                model=source,
+                trusted=True,
             )
             found.check(str(out))
             write_certificate(found, certificate_path(file))
         _move(folder, out, overwrite=overwrite)
     return out
+
+
+def _check_options(
+    spec: ExportSpec, *, opset: int | None, pixels: str | None, static: tuple[int, int] | None, inside: bool
+) -> None:
+    if opset is not None and spec.name != "onnx":
+        raise OptionError(f"opset is one of ONNX, and the format is {spec.name}: leave it out")
+    check_opset(opset)
+    if pixels is not None:
+        check_choice("pixels", pixels, PIXELS)
+        if not inside:
+            raise OptionError("pixels are of files with preprocessing: say with_preprocessing=True, too")
+    if static is not None:
+        if not isinstance(static, tuple | list) or len(static) != 2:
+            raise OptionError(f"static is a height and a width, such as (512, 768), got {shown(static)}")
+        for side, value in zip(("height", "width"), static, strict=True):
+            check_integer(f"static {side}", value, 1, LONGEST)
+
+
+def _check_precision(spec: ExportSpec, precision: str, calibration: Sequence[Picture]) -> None:
+    if precision not in EXPORT_PRECISIONS:
+        check_choice("precision", precision, EXPORT_PRECISIONS)
+    if precision not in spec.precisions:
+        raise OptionError(
+            f"{spec.name} files are written in {' or '.join(spec.precisions)}, not in {precision}: choose "
+            "one of these, or another format"
+        )
+    if precision == "int8" and not calibration:
+        raise OptionError(
+            "int8 is measured on images like those to come: give some (calibration=[...], --calibrate IMAGES)"
+        )
+    if precision != "int8" and calibration:
+        raise OptionError(f"calibration is for int8, and the precision is {precision}: leave it out")
+
+
+def _exportable(network: nn.Module, info: ExportInfo, pixels: Pixels | None) -> Exportable:
+    """Return a network as writers take it, which has run on the size that it is made for."""
+    height, width = info.size or _TRACED
+    generator = torch.Generator().manual_seed(0)
+    channels = info.config.architecture.in_channels
+    if not info.with_preprocessing:
+        count = 1 if info.size else 2
+        found = Exportable(
+            module=network,
+            example=torch.rand(count, channels, height, width, generator=generator),
+            free={} if info.size else {0: "batch", 2: "height", 3: "width"},
+            info=info,
+        )
+    else:
+        kind = pixels or natural_pixels(info.config.preprocessing.intensity)
+        bands = max((one + 1 for one in bands_inside(info.config)), default=channels)
+        image = torch.randint(0, 256, (height, width, bands), generator=generator)
+        dtype = torch.uint8 if kind == "uint8" else torch.uint16
+        found = Exportable(
+            module=WholeImage(network, info.config, dtype).eval(),
+            example=image.to(dtype),
+            free={} if info.size else {0: "height", 1: "width"},
+            input_name="image",
+            output_name="mask",
+            info=info,
+        )
+    try:
+        with torch.no_grad():
+            found.module(found.example)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        told = str(error).strip().splitlines()
+        advice = "" if info.size else "; name a size that it takes (static=(HEIGHT, WIDTH), --static HxW)"
+        raise OptionError(
+            f"the network does not run on images of {height}x{width}: {told[0] if told else error!r}{advice}"
+        ) from error
+    return found
+
+
+def _calibrating(pictures: Sequence[Picture], info: ExportInfo) -> list[Tensor]:
+    """Return preprocessed images to measure 8-bit integers on: the middles of large ones."""
+    found = []
+    for picture in evenly(pictures, _CALIBRATING):
+        if isinstance(picture, str | os.PathLike):
+            image, about = read_with_info(picture)
+        else:
+            image, about = as_pixels_with_info(picture)
+        tensor, _ = network_input(image, info.config, info=about)
+        height, width = tensor.shape[-2:]
+        rows, columns = info.size or (min(height, _LONGEST), min(width, _LONGEST))
+        top, left = max(height - rows, 0) // 2, max(width - columns, 0) // 2
+        # Continued by mirroring where it is smaller than the file's one size.
+        found.append(mirror(tensor[..., top:, left:], rows, columns, 0, 0).contiguous())
+    return found
 
 
 def _move(folder: Path, out: Path, *, overwrite: bool) -> None:

@@ -95,7 +95,7 @@ class Decision:
         if not self._needs_probabilities:
             if classes > 2:
                 return (scores.argmax(dim=0).to(kind),)
-            return ((scores[0] > self._level(classes)).view(torch.uint8).to(kind),)
+            return ((scores[0] > self._level(classes)).to(kind),)
         probabilities = scores if self._enlarges_probabilities else probabilities_of(scores)
         mask = choose_classes(
             probabilities,
@@ -109,7 +109,7 @@ class Decision:
         """Return which classes are there, each by its own threshold: 0 or 1, ``(K, n, width)``."""
         thresholds = [self.thresholds.get(index, self.config.threshold) for index in range(len(scores))]
         levels = scores.new_tensor([self._score_at(threshold) for threshold in thresholds])
-        mask = (scores > levels[:, None, None]).view(torch.uint8)
+        mask = (scores > levels[:, None, None]).to(torch.uint8)
         if self.keeps is None:
             return (mask,)
         return mask, (scores if self._enlarges_probabilities else scores.sigmoid()).to(self.keeps)

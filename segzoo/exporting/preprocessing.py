@@ -1,0 +1,442 @@
+"""Preprocessing and decision as modules, so that a file takes images as they are and gives their classes.
+
+What they compute is what `segzoo.Predictor` does of an image that it runs as a whole, in operations that
+every runtime has. Sizes are symbols there, computed in whole numbers of 32 bits, which is what OpenVINO has,
+and images are resized by products of matrices, whose rows are Pillow's weights.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segzoo.errors import UsageError
+from segzoo.prediction.decision import Decision
+from segzoo.specs import intensity_text
+from segzoo.specs.pictures import is_band_number
+
+if TYPE_CHECKING:
+    from segzoo.config import ModelConfig
+    from segzoo.specs import Intensity, Resize
+
+#: The longest side of an image.
+LONGEST = 32768
+#: Parts that 1 % is divided into where percentiles are looked for.
+_PARTS = 100
+
+
+class WholeImage(nn.Module):
+    """A network that takes one image as it is, and gives its class map.
+
+    Args:
+        network: maps ``(N, C, H, W)`` to logits.
+        config: of the network.
+        dtype: of the image: ``torch.uint8`` or ``torch.uint16``.
+
+    Raises:
+        UsageError: its preprocessing cannot be part of a file; the text says why, and what can be done.
+    """
+
+    def __init__(self, network: nn.Module, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.before, self.network, self.after = Before(config, dtype), network, After(config)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map ``(H, W, C)`` to class indices ``(H, W)``, or 0 and 1 ``(K, H, W)`` where classes overlap."""
+        return self.after(self.network(self.before(image)), image)
+
+
+class Before(nn.Module):
+    """From an image to what the network sees: bands, intensity, size, mean and standard deviation.
+
+    Args:
+        config: of the network.
+        dtype: of the image.
+
+    Raises:
+        UsageError: as `WholeImage`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig, dtype: torch.dtype) -> None:
+        super().__init__()
+        preprocessing = config.preprocessing
+        self.bands = bands_inside(config)
+        self.intensity, self.dtype = preprocessing.intensity, dtype
+        check_intensity(self.intensity)
+        self.resizing = Resizing(preprocessing.resize) if preprocessing.resize else None
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(-1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map ``(H, W, C)`` to ``(1, C, h, w)`` float32."""
+        planes = image.to(torch.float32).permute(2, 0, 1)
+        if self.bands:
+            planes = torch.cat([planes[band : band + 1] for band in self.bands])
+        # Bytes stay bytes, as values of float32, until they have their size.
+        planes = scaled(planes, self.intensity, self.dtype)
+        if self.resizing is not None:
+            planes = self.resizing(planes, is_bytes=self.intensity.mode == "uint8")
+        if self.intensity.mode == "uint8":
+            planes = planes / 255
+        return ((planes - self.mean) / self.std)[None]
+
+
+class After(nn.Module):
+    """From logits to the class map of the image.
+
+    Args:
+        config: of the network.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.decision = Decision(config)
+        resize = config.preprocessing.resize
+        self.placing = Placing(resize) if resize else None
+
+    def forward(self, logits: Tensor, image: Tensor) -> Tensor:
+        """Map ``(1, K, h, w)`` to classes at the size of the image ``(H, W, C)``."""
+        scores = self.decision.scores(logits[0])
+        if self.placing is not None:
+            height, width = image.shape[0], image.shape[1]
+            (rows, columns), (top, left) = self.placing(height, width)
+            scores = _stretched(scores, 1, top, rows, height)
+            scores = _stretched(scores, 2, left, columns, width)
+        return self.decision.found(scores)[0]
+
+
+def _stretched(scores: Tensor, axis: int, first: Any, count: Any, wanted: Any) -> Tensor:
+    """Return scores whose ``count`` rows from ``first`` on become ``wanted``, bilinearly."""
+    places = torch.arange(wanted, device=scores.device)
+    first, count, wanted = map(_number, (first, count, wanted))
+    # (place + 1/2) count / wanted - 1/2, in whole numbers and a share.
+    doubled = (2 * places + 1) * count + wanted
+    above = doubled // (2 * wanted) - 1
+    share = (doubled % (2 * wanted)).to(torch.float32) / (2 * wanted).to(torch.float32)
+    share = torch.where(above < 0, torch.zeros_like(share), share)
+    above = above.clamp(min=0)
+    below = torch.minimum(above + 1, count - 1)
+    share = share[:, None] if axis == 1 else share
+    upper, lower = scores.index_select(axis, above + first), scores.index_select(axis, below + first)
+    return upper + (lower - upper) * share
+
+
+class Resizing(nn.Module):
+    """An image brought to the size of a `Resize`.
+
+    Args:
+        resize: how.
+    """
+
+    def __init__(self, resize: Resize) -> None:
+        super().__init__()
+        self.resize, self.placing = resize, Placing(resize)
+
+    def forward(self, planes: Tensor, *, is_bytes: bool) -> Tensor:
+        """Map ``(C, H, W)`` to ``(C, h, w)``; bytes are rounded after each pass, as Pillow does."""
+        height, width = planes.shape[1], planes.shape[2]
+        (rows, columns), (top, left) = self.placing(height, width)
+        framed = self.resize.mode == "letterbox"
+        fill = float(self.resize.fill) if is_bytes else self.resize.fill / 255
+        seen = (self.resize.height, self.resize.width) if framed else (rows, columns)
+        across, inside_across = self._weights(width, columns, seen[1], left, planes)
+        planes = planes @ across.T
+        if is_bytes and self.resize.antialias:
+            planes = _bytes(planes)
+        down, inside_down = self._weights(height, rows, seen[0], top, planes)
+        planes = down @ planes
+        if is_bytes:
+            # Pillow rounds where it averages, and cuts where it samples.
+            planes = _bytes(planes if self.resize.antialias else planes - 0.5 + 1e-4)
+        if framed:
+            inside = inside_down[:, None] & inside_across[None, :]
+            planes = torch.where(inside, planes, torch.full_like(planes, fill))
+        return planes
+
+    def _weights(self, have: Any, count: Any, seen: Any, first: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(seen, have)`` weights, and which of ``seen`` lie inside the image."""
+        source = torch.arange(have, device=like.device)
+        places = torch.arange(seen, device=like.device) - _number(first)
+        have, count = _number(have), _number(count)
+        inside = (places >= 0) & (places < count)
+        # The centre, (place + 1/2) have / count, in whole numbers and a share.
+        doubled = (2 * places + 1) * have
+        whole = doubled // (2 * count)
+        share = (doubled % (2 * count)).to(torch.float32) / (2 * count).to(torch.float32)
+        if self.resize.interpolation == "nearest":
+            return (source[None, :] == whole[:, None]).to(torch.float32), inside
+        away = (source[None, :] - whole[:, None]).to(torch.float32) + (0.5 - share[:, None])
+        bicubic = self.resize.interpolation == "bicubic"
+        if not self.resize.antialias:
+            return _sampled(away, source == have - 1, bicubic=bicubic), inside
+        # The kernel grows with what is averaged over.
+        wide = (have.to(torch.float32) / count.to(torch.float32)).clamp(min=1.0)
+        weights = _kernel((away / wide).abs(), bicubic=bicubic)
+        return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6), inside
+
+
+def _bytes(planes: Tensor) -> Tensor:
+    return (planes + 0.5).floor().clamp(0, 255)
+
+
+def _sampled(away: Tensor, last: Tensor, *, bicubic: bool) -> Tensor:
+    """Return weights of the neighbours alone; what lies beyond the edge counts for the pixel at the edge.
+
+    Args:
+        away: ``(wanted, have)``: by how much each pixel lies behind the centre.
+        last: ``(have,)``: which is the last pixel.
+        bicubic: whether two neighbours on either side count, instead of one.
+    """
+    weights = _sampling(away.abs(), bicubic=bicubic)
+    for step in range(1, 3 if bicubic else 2):
+        before, after = (_sampling((away + at).abs(), bicubic=bicubic) for at in (-step, step))
+        first = torch.arange(away.shape[1], device=away.device) == 0
+        weights = weights + before * first + after * last
+    return weights
+
+
+def _sampling(away: Tensor, *, bicubic: bool) -> Tensor:
+    if not bicubic:
+        return _kernel(away, bicubic=False)
+    # The same with a = -1, as Pillow has it where it samples.
+    near = (away - 2) * away * away + 1
+    far = ((5 - away) * away - 8) * away + 4
+    return torch.where(away < 1, near, torch.where(away < 2, far, torch.zeros_like(away)))
+
+
+def _kernel(away: Tensor, *, bicubic: bool) -> Tensor:
+    if not bicubic:
+        return (1 - away).clamp(min=0)
+    # Keys, 1981, with a = -0.5, as Pillow has it where it averages.
+    near = (1.5 * away - 2.5) * away * away + 1
+    far = (((away - 5) * away + 8) * away - 4) * -0.5
+    return torch.where(away < 1, near, torch.where(away < 2, far, torch.zeros_like(away)))
+
+
+def _number(size: Any) -> Tensor:
+    """Return a size as a tensor: ONNX divides by nothing else."""
+    return size if isinstance(size, Tensor) else torch.scalar_tensor(size, dtype=torch.int64)
+
+
+class Placing(nn.Module):
+    """Where an image lies in what the network sees: `segzoo.images.sizes.placed`, for sizes that are symbols.
+
+    Args:
+        resize: how it is resized.
+    """
+
+    short_rows: Tensor
+    short_columns: Tensor
+
+    def __init__(self, resize: Resize) -> None:
+        super().__init__()
+        self.resize = resize
+        if resize.mode == "scale":
+            # Of a scale such as 0.29, whose products with some sides are a whole number less a rounding
+            # error, those sides come out a pixel longer than `scaled_size` has them.
+            self.ratio = Fraction(resize.scale).limit_denominator(1_000).as_integer_ratio()
+        if resize.mode == "letterbox":
+            self.register_buffer("short_rows", _cut_short(resize.height))
+            self.register_buffer("short_columns", _cut_short(resize.width))
+
+    def forward(self, height: Any, width: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Return rows and columns of the resized image, and its first row and column."""
+        resize = self.resize
+        if resize.mode == "stretch":
+            return (resize.height, resize.width), (0, 0)
+        if resize.mode == "letterbox":
+            return self._framed(height, width)
+        if resize.mode == "scale":
+            above, below = self.ratio
+            return (_at_least_1(height * above // below), _at_least_1(width * above // below)), (0, 0)
+        shorter, longer = torch.sym_min(height, width), torch.sym_max(height, width)
+        return (self._bounded(height, shorter, longer), self._bounded(width, shorter, longer)), (0, 0)
+
+    def _framed(self, height: Any, width: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        resize = self.resize
+        full = (
+            resize.height - _picked(self.short_rows, height),
+            resize.width - _picked(self.short_columns, width),
+        )
+        kept = (
+            _number(_at_least_1(height * resize.width // width)),
+            _number(_at_least_1(width * resize.height // height)),
+        )
+        rows, columns = (torch.minimum(*pair) for pair in zip(full, kept, strict=True))
+        return (rows, columns), ((resize.height - rows) // 2, (resize.width - columns) // 2)
+
+    def _bounded(self, side: Any, shorter: Any, longer: Any) -> Any:
+        resize = self.resize
+        if resize.mode == "bounds":
+            most = _halves_up(resize.long * side, longer)
+            found = torch.sym_min(most, _halves_up(resize.short * side, shorter))
+        else:
+            found = resize.short * side // shorter
+            if resize.long:
+                found = torch.sym_min(found, _halves_up(resize.long * side, longer))
+        found = _at_least_1(found)
+        if resize.multiple == 1:
+            return found
+        return (found + resize.multiple - 1) // resize.multiple * resize.multiple
+
+
+def _at_least_1(side: Any) -> Any:
+    return torch.sym_max(side, 1)
+
+
+def _cut_short(wanted: int) -> Tensor:
+    """Return by how many pixels a side that is to become ``wanted`` falls short of it, by its length.
+
+    The size is a product of floats, which may lie below the whole number that was meant, and is cut then.
+    """
+    return torch.tensor(
+        [0, *(wanted - max(int(side * (wanted / side)), 1) for side in range(1, LONGEST + 1))],
+        dtype=torch.uint8,
+    )
+
+
+def _picked(table: Tensor, index: Any) -> Tensor:
+    return table.index_select(0, _number(index).view(1))[0].to(torch.int64)
+
+
+def _halves_up(above: Any, below: Any) -> Any:
+    """Return a quotient rounded to the nearest whole number."""
+    return (2 * above + below) // (2 * below)
+
+
+def bands_inside(config: ModelConfig) -> tuple[int, ...]:
+    """Return which bands of the image a file takes, in order; nothing where it takes all as they are.
+
+    Raises:
+        UsageError: bands are named, which an array does not do.
+    """
+    preprocessing = config.preprocessing
+    if not all(map(is_band_number, preprocessing.bands)):
+        raise UsageError(
+            f"the weights take bands by name ({', '.join(preprocessing.bands)}), and an array has no names: "
+            "export without preprocessing, or say bands by number in config.json"
+        )
+    chosen = tuple(int(band) - 1 for band in preprocessing.bands)
+    count = config.architecture.in_channels
+    if len(chosen) == 1 and preprocessing.channels in ("rgb", "bgr"):
+        chosen *= count
+    if preprocessing.channels == "bgr":
+        return chosen[::-1] if chosen else tuple(range(count))[::-1]
+    return chosen
+
+
+def natural_pixels(intensity: Intensity) -> Literal["uint8", "uint16"]:
+    """Return the type of the images that an intensity is made for: 16 bits where its values exceed 255."""
+    known = [pair[-1] for pair in intensity.measured]
+    if intensity.mode == "range":
+        known = [intensity.high]
+    if intensity.mode == "standard":
+        known = [mean for mean, _ in intensity.measured]
+    return "uint16" if any(value > 255 for value in known) else "uint8"
+
+
+def check_intensity(intensity: Intensity) -> None:
+    """Raise `UsageError` if an intensity cannot be part of a file."""
+    if intensity.over == "data" and not intensity.measured:
+        raise UsageError(
+            f"intensity {intensity_text(intensity)} is measured over the images of a run, which a file does "
+            "not see: export without preprocessing, or with weights whose config.json holds measured values"
+        )
+    fine = [one for one in (intensity.low, intensity.high) if abs(one * _PARTS - round(one * _PARTS)) > 1e-6]
+    if intensity.mode == "percentiles" and not intensity.measured and fine:
+        raise UsageError(
+            f"percentiles in a file have two digits after the point, got {fine[0]}: export without "
+            "preprocessing"
+        )
+
+
+def scaled(planes: Tensor, intensity: Intensity, dtype: torch.dtype) -> Tensor:
+    """Return values as `segzoo.images.intensity` scales them: bytes in ``uint8`` mode, else about 0 to 1.
+
+    Args:
+        planes: ``(C, H, W)`` float32.
+        intensity: the rule.
+        dtype: of the image that they come from.
+    """
+    mode, measured = intensity.mode, intensity.measured
+    most = 255 if dtype == torch.uint8 else 65535
+    if mode == "uint8":
+        if dtype == torch.uint8:
+            return planes
+        high = planes.new_tensor(measured[0][1]) if measured else _bits(planes)
+        return (planes * (255 / high)).round().clamp(0, 255)
+    if mode == "dtype":
+        measured = ((0.0, float(most)),)
+    elif mode == "range":
+        measured = ((intensity.low, intensity.high),)
+    if measured:
+        low, high = (planes.new_tensor([pair[at] for pair in measured]).view(-1, 1, 1) for at in (0, 1))
+        wide = high if mode == "standard" else high - low
+    elif mode == "standard":
+        low, wide = _moments(planes, per_band=intensity.per == "band")
+    else:
+        low, high = _percentiles(planes, intensity, most)
+        wide = high - low
+    found = (planes - low) / torch.where(wide > 0, wide, torch.ones_like(wide))
+    if mode == "standard":
+        return found
+    return torch.where(wide > 0, found, (planes > low).to(found.dtype)).clamp(0, 1)
+
+
+def _bits(planes: Tensor) -> Tensor:
+    """Return the largest value of as many bits as all but single bright pixels need."""
+    total = _count(torch.ones_like(planes))
+    high = planes.new_tensor(255.0)
+    inner = torch.arange(planes.shape[2], device=planes.device) > 0
+    for bits in (8, 10, 12, 14):
+        beyond = (planes >= 2**bits).to(torch.float32)
+        alone, beside = _count(beyond), _count(beyond * beyond.roll(1, dims=2) * inner)
+        few = (alone * 1_000 <= total) & (beside * 100_000 <= total)
+        high = torch.where(few, high, planes.new_tensor(float(2 ** (bits + 2) - 1)))
+    return high
+
+
+def _count(marks: Tensor) -> Tensor:
+    """Return the sum of zeros and ones; row by row, whose sums float32 holds exactly."""
+    return marks.sum(dim=2).sum(dim=1).sum()
+
+
+def _moments(planes: Tensor, *, per_band: bool) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation ``(C or 1, 1, 1)``; means of rows first, which keep more digits."""
+
+    def mean(values: Tensor) -> Tensor:
+        found = values.mean(dim=2).mean(dim=1)
+        return (found if per_band else found.mean(dim=0, keepdim=True)).view(-1, 1, 1)
+
+    middle = mean(planes)
+    return middle, mean((planes - middle) ** 2).sqrt()
+
+
+def _percentiles(planes: Tensor, intensity: Intensity, most: int) -> tuple[Tensor, Tensor]:
+    """Return the values at two percentiles, ``(C or 1, 1, 1)``, from how often each value occurs."""
+    groups = planes.flatten(1) if intensity.per == "band" else planes.reshape(1, -1)
+    index = groups.to(torch.int64)
+    counts = torch.zeros(groups.shape[0], most + 1, dtype=torch.int32, device=planes.device)
+    counts = counts.scatter_add(1, index, torch.ones_like(index, dtype=torch.int32))
+    summed = counts.cumsum(dim=1, dtype=torch.int32)
+    last = summed[:, -1:] - 1
+    found = []
+    for percentile in (intensity.low, intensity.high):
+        # As numpy.percentile does: between the two values around the place, in proportion. Whole numbers of
+        # 32 bits hold the place if it is divided before it is multiplied.
+        part, parts = round(percentile * _PARTS), 100 * _PARTS
+        rest = (last % parts) * part
+        before = last // parts * part + rest // parts
+        share = (rest % parts).to(torch.float32) / parts
+        after = torch.minimum(before + 1, last)
+        first, second = (
+            (summed <= place).to(torch.float32).sum(dim=1, keepdim=True) for place in (before, after)
+        )
+        found.append((first + (second - first) * share).view(-1, 1, 1))
+    return found[0], found[1]
