@@ -28,10 +28,14 @@ import segzoo.serving
 from segzoo.cli import run
 from segzoo.errors import OptionError
 from segzoo.serving import Limits
+from segzoo.serving.notes import gathering
 from segzoo.serving.server import bound, make_server
 from segzoo.specs import Labels
 
-PICTURES = [np.random.default_rng(seed).integers(0, 256, (40, 56, 3), np.uint8) for seed in range(6)]
+PICTURES = [
+    np.kron(np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    for seed in range(6)
+]
 #: Of one client, which waits for a loaded machine.
 PATIENCE = 60
 
@@ -60,6 +64,11 @@ def weights(tmp_path_factory):
     for name, overlapping in (("plain", False), ("layers", True)):
         labels = Labels(classes=("ground", "roof", "tree"), overlapping=overlapping)
         model = segzoo.create("unet", num_classes=3, width=2, depth=2)
+        with torch.no_grad():  # each class somewhere
+            seen = torch.from_numpy(np.stack(PICTURES)).permute(0, 3, 1, 2) / 255
+            for _ in range(20):
+                model.train()(seen)
+            list(model.parameters())[-1].sub_(model.eval()(seen).mean((0, 2, 3)))
         model.segzoo_config = replace(model.segzoo_config, labels=labels)
         segzoo.save(model, root / name)
     return root
@@ -180,13 +189,27 @@ def test_models_health_measures_and_ids_are_told(both):
     assert client.get("/v1/models/plain/predict").status_code == 405
 
 
+def test_what_predict_would_warn_of_is_told_to_the_client(both, recwarn):
+    stack = io.BytesIO()
+    pages = [Image.fromarray(one) for one in PICTURES[:3]]
+    pages[0].save(stack, "TIFF", save_all=True, append_images=pages[1:])
+    with gathering():
+        first = both[0].post("/v1/models/plain/predict?output=json", content=stack.getvalue())
+        second = both[0].post("/v1/models/plain/predict?output=json&page=1", content=stack.getvalue())
+    assert first.json()["notes"] == ["the image holds 3 pages; only the first is read"]
+    assert first.headers["x-segzoo-note"] == first.json()["notes"][0]
+    assert second.json()["notes"] == []
+    assert first.json()["classes"] != second.json()["classes"]
+    assert not recwarn
+
+
 # -- refusals
 
 
 REFUSED = {
     "nothing": (b"", "", {}, 422, "has no body"),
     "text": (b"hello", "", {}, 422, "the image cannot be read"),
-    "cut": (png(PICTURES[0])[:2000], "", {}, 422, "cut short"),
+    "cut": (png(PICTURES[0])[:-100], "", {}, 422, "cut short"),
     "bomb": (claims(60_000, 60_000), "", {}, 413, "60000 x 60000"),
     "deep": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "", {}, 422, "EPS"),
     "bytes": (bytes(100_001), "", {}, 413, "100,001 bytes"),

@@ -129,6 +129,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
     require_extra()
     named = _names(models)
     asked = PredictionRequest.taken(options)
+    from segzoo.serving.notes import gathering
     from segzoo.serving.server import bound, serve
     from segzoo.serving.uploads import most_taken
 
@@ -159,7 +160,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
             )
         shown = f"[{where}]" if ":" in where else where
         echo(f"{', '.join(named)} at http://{shown}:{taken}, described at /docs; Ctrl-C stops", err=True)
-        with _lines(quiet=options["quiet"]):
+        with _lines(quiet=options["quiet"]), gathering():
             lost = serve(app, listening, grace=options["grace"], tell=lambda text: echo(text, err=True))
     if lost:
         raise FailureError(

@@ -130,6 +130,10 @@ class Room:
             self._free += pixels
             self._change.notify_all()
 
+    def open(self) -> None:
+        """Let images in again."""
+        self._closed = False
+
     def close(self) -> None:
         """Let nobody wait any more."""
         with self._change:
@@ -172,14 +176,14 @@ class Batcher:
         self._pace = 0.1
         self._closed = False
         self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="segzoo-answer")
-        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the threads; the first thing that they do is to run the network once."""
-        work = [self._warm_and_segment, *[self._decode_all] * _THREADS]
-        self._threads = [threading.Thread(target=one, daemon=True, name="segzoo-serving") for one in work]
-        for thread in self._threads:
-            thread.start()
+        if self._closed:  # it was closed, and is started again
+            self._closed = False
+            self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="segzoo-answer")
+        for work in (self._warm_and_segment, *[self._decode_all] * _THREADS):
+            threading.Thread(target=work, daemon=True, name="segzoo-serving").start()
 
     @property
     def length(self) -> int:
@@ -277,10 +281,15 @@ class Batcher:
             _log.exception("the network could not be run before the first image")
         self.ready = True
         while jobs := self._next_batch():
-            live = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
-            if live:
-                self._segment(live)
-            self._report(len(live))
+            try:
+                live = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
+                if live:
+                    self._segment(live)
+                self._report(len(live))
+            except Exception as error:  # whatever it is, those that come next are segmented
+                _log.exception("a batch could not be segmented")
+                for job in jobs:
+                    job.fail(error)
 
     def _next_batch(self) -> list[Job]:
         """Wait for images, and for others of the same size if such may come soon; none: it is over."""

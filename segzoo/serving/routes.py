@@ -161,8 +161,8 @@ def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -
     _add_prediction(app, service)
     _add_facts(app, service)
     if page:
-        app.add_api_route("/", _page("page.html"), include_in_schema=False)
-    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
+        app.add_api_route("/", _page("page.html"), methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/docs", _page("docs.html"), methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 
@@ -195,7 +195,7 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
             coco=coco,
         )
         try:
-            answer, job = await service.segment(request, name, wish, page)
+            answer, job, notes = await service.segment(request, name, wish, page)
         except (GoneError, ClientDisconnect):
             return Response(status_code=_GONE)
         stages = _stages(job)
@@ -203,6 +203,10 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         request.state.batch = job.batch
         timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages.items())
         headers = {"Server-Timing": timing, "X-Segzoo-Model": name}
+        if notes:
+            headers["X-Segzoo-Note"] = (
+                "; ".join(map(printable, notes))[:1000].encode("ascii", "replace").decode()
+            )
         return Response(answer.body, media_type=answer.media_type, headers=headers)
 
     async def predict_only(
@@ -271,6 +275,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         ("/metrics", metrics, "health"),
     ):
         app.add_api_route(path, route, tags=[tag], response_class=Response)
+        app.add_api_route(path, route, methods=["HEAD"], include_in_schema=False)
 
 
 def _check(service: Service, name: str) -> None:
@@ -335,7 +340,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, QueueFullError):
         headers["Retry-After"] = retry_after(error)
-    if status in (408, 503):
+    if status == 408:
         headers["Connection"] = "close"
     return _error(request, status, str(error), headers)
 
@@ -384,6 +389,8 @@ class Watched:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
+                if self._service.draining:  # else a client would send its next request into a closed door
+                    message["headers"].append((b"connection", b"close"))
             sent += len(message.get("body", b""))
             await send(message)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds that connections get to close once all requests are answered.
 _CLOSING = 2
+#: Tenths of a second without a request, after which the server closes its door.
+_LAST_TICKS = 3
 #: Seconds that an idle connection is kept.
 _IDLE = 15
 
@@ -110,7 +112,7 @@ class Server(uvicorn.Server):
         self._until = 0.0
         #: Requests that had no mask when time was over.
         self.lost = 0
-        self._said = False
+        self._said, self._idle = False, 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Let nothing more in; at the second signal, stop at once."""
@@ -134,7 +136,9 @@ class Server(uvicorn.Server):
             if time.monotonic() >= self._until and busy:
                 self.lost = busy
                 self._service.close()
-            self.should_exit = not busy or self.lost > 0
+            # Requests that are on the wire when the last one is answered get a word, too.
+            self._idle = 0 if busy else self._idle + 1
+            self.should_exit = self._idle > _LAST_TICKS or self.lost > 0
         return await super().on_tick(counter)
 
 
@@ -204,7 +208,7 @@ def make_server(app: FastAPI, *, grace: float, tell: Callable[[str], None]) -> S
         limit_concurrency=_most_connections(),
         backlog=2048,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return Server(config, service, grace, tell)
 
 

@@ -70,7 +70,8 @@ class Service:
     def start(self) -> None:
         """Start the threads of all models, once."""
         if not self._started:
-            self._started = True
+            self._started, self.draining = True, False
+            self._room.open()
             for batcher in self.batchers.values():
                 batcher.start()
 
@@ -81,19 +82,22 @@ class Service:
 
     def close(self) -> None:
         """Answer what is left with an error, and end the threads."""
-        self.draining = True
+        self.draining, self._started = True, False
         for batcher in self.batchers.values():
             batcher.close()
         self._room.close()
 
-    async def segment(self, request: Request, model: str, wish: Wish, page: int | None) -> tuple[Answer, Job]:
-        """Read the image of a request, segment it, and return the answer.
+    async def segment(
+        self, request: Request, model: str, wish: Wish, page: int | None
+    ) -> tuple[Answer, Job, list[str]]:
+        """Read the image of a request, segment it, and return the answer and notes about the image.
 
         Raises:
             GoneError: the client went; its image was dropped.
             SegzooError: there is no answer, and why.
         """
-        self.start()
+        if not self.draining:  # within another application, nobody has started this one
+            self.start()
         batcher = self.batchers[model]
         self.check(batcher)
         self.busy += 1
@@ -108,7 +112,7 @@ class Service:
             try:
                 job = self._job(model, upload, wish, request.state.id)
                 batcher.submit(job)
-                return await _answered(request, job), job
+                return await _answered(request, job), job, upload.notes
             finally:
                 upload.close()
         finally:
@@ -131,7 +135,7 @@ class Service:
 
         def finish(found: Segmentation) -> Answer:
             with upload.unnamed():
-                return wish.answer(found, upload.info, told)
+                return wish.answer(found, upload.info, {**told, "notes": upload.notes})
 
         return Job(
             measure=upload.measure,

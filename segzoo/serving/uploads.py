@@ -20,6 +20,7 @@ from segzoo.images.sizes import most_pixels
 from segzoo.prediction.shortage import MemoryShortageError, is_short_of_memory, told_shortage
 from segzoo.resources import told_bytes
 from segzoo.serving.batching import QueueFullError
+from segzoo.serving.notes import noting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,8 @@ class Upload:
         self._content, self._name, self._suffix, self._page, self._most = content, name, suffix, page, most
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._path = Path()
+        #: Warnings about it, for its client.
+        self.notes: list[str] = []
         #: The file's metadata, once it was opened.
         self.info: ImageInfo | None = None
 
@@ -116,23 +119,29 @@ class Upload:
 
     @contextmanager
     def unnamed(self) -> Iterator[None]:
-        """Leave the server's own paths, and advice for its command line, out of errors."""
+        """Leave the server's own paths, and advice for its command line, out of errors and notes."""
+        told: list[str] = []
         try:
-            yield
+            with noting(told):
+                yield
+            self.notes += [self._plain(one) for one in told]
         except SegzooError as error:
             if is_short_of_memory(error):
                 raise
-            told = str(error).replace(str(self._path), "the image")
-            for advice in _ADVICE:
-                told = told.partition(advice)[0]
             kind = OptionError if isinstance(error, OptionError) else ImageError
-            raise kind(told) from error
+            raise kind(self._plain(str(error))) from error
         except (RuntimeError, MemoryError) as error:
             if not is_short_of_memory(error):
                 raise
             raise MemoryShortageError(
                 f"the image does not fit the server's memory ({told_shortage(error)})"
             ) from error
+
+    def _plain(self, text: str) -> str:
+        text = text.replace(str(self._path), "the image")
+        for advice in _ADVICE:
+            text = text.partition(advice)[0]
+        return text
 
     def close(self) -> None:
         """Remove the file."""
