@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import nn
 from torch.export import Dim
 
@@ -257,7 +258,7 @@ def test_a_program_of_torch_runs_no_code_of_whoever_wrote_it(
 
 def test_what_is_exported_is_not_trained_further(tmp_path: Path) -> None:
     onnx.save(model(info()), tmp_path / "a.onnx")
-    with pytest.raises(WeightsError, match=r"cannot be trained or converted.*segzoo.load run"):
+    with pytest.raises(WeightsError, match=r"cannot be trained.*`segzoo predict`"):
         segzoo.create(str(tmp_path / "a.onnx"))
     with pytest.raises(OptionError, match="mirror is an option of the network that it was made from"):
         segzoo.load(tmp_path / "a.onnx", mirror=False)
@@ -283,3 +284,110 @@ def test_info_and_benchmark_take_a_file_for_what_it_is(
     shown = capsys.readouterr().out
     assert "images of 32x48" in shown
     assert "torch:fast" not in shown
+
+
+def foreign(kind: str) -> Any:
+    """Return the convolution as other programs export it."""
+    bytes_in, last = kind == "bytes", kind in ("bytes", "classes")
+    size = (32, 48) if bytes_in else ("h", "w")
+    nodes, source, found = [], "x", "y"
+    if bytes_in:
+        nodes += [helper.make_node("Cast", [source], ["f"], to=TensorProto.FLOAT)]
+        nodes += [helper.make_node("Div", ["f", "full"], ["scaled"])]
+        source = "scaled"
+    if last:
+        nodes += [helper.make_node("Transpose", [source], ["t"], perm=[0, 3, 1, 2])]
+        source = "t"
+    step = 2 if kind == "aux" else 1
+    nodes += [helper.make_node("Conv", [source, "weight"], ["y"], pads=[1, 1, 1, 1], strides=[step, step])]
+    if kind == "bytes":
+        nodes += [helper.make_node("Softmax", ["y"], ["p"], axis=1)]
+        nodes += [helper.make_node("Transpose", ["p"], ["out"], perm=[0, 2, 3, 1])]
+        found = "out"
+    elif kind == "classes":
+        nodes += [helper.make_node("ArgMax", ["y"], ["out"], axis=1, keepdims=0)]
+        found = "out"
+    elif kind == "sigmoid":
+        nodes += [helper.make_node("Slice", ["y", "one", "two", "one"], ["s"])]
+        nodes += [helper.make_node("Sigmoid", ["s"], ["out"])]
+        found = "out"
+    outputs = [helper.make_tensor_value_info(found, TensorProto.INT64 if kind == "classes" else 1, None)]
+    if kind == "aux":
+        nodes += [helper.make_node("Neg", ["y"], ["aux"])]
+        outputs += [helper.make_tensor_value_info("aux", TensorProto.FLOAT, None)]
+    shape = ["n", *size, 3] if last else ["n", 3, *size]
+    graph = helper.make_graph(
+        nodes,
+        "theirs",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8 if bytes_in else TensorProto.FLOAT, shape)],
+        outputs,
+        [
+            numpy_helper.from_array(WEIGHT, "weight"),
+            numpy_helper.from_array(np.float32(255), "full"),
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.array([2]), "two"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("bytes", []),
+        ("classes", ["mean=0", "std=1"]),
+        ("sigmoid", ["mean=0,0,0", "std=1"]),
+        ("aux", ["mean=0", "std=1", "output=y"]),
+    ],
+)
+def test_an_onnx_file_of_another_program_is_told_what_it_does_not_say(
+    kind: str, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(foreign(kind), tmp_path / "theirs.onnx")
+    picture = np.random.default_rng(1).integers(0, 256, (32, 48, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    assert run(["predict", str(tmp_path / "a.png"), "--model", str(tmp_path / "theirs.onnx")]) != 0
+    assert "--classes A,B,C" in capsys.readouterr().err
+    said = ["convert", str(tmp_path / "theirs.onnx"), "--out", str(tmp_path / "named.onnx")]
+    assert run(said) != 0
+    assert "--classes background,road" in capsys.readouterr().err
+    said += ["--classes", "no,yes"]
+    if kind != "bytes":
+        assert run(said) != 0
+        told = capsys.readouterr().err
+        assert "output=NAME" in told if kind == "aux" else "--option mean=0 --option std=1" in told
+    assert run([*said, *(word for one in options for word in ("--option", one))]) == 0
+    capsys.readouterr()
+    tensor = torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    logits = expected(tensor)
+    if kind == "sigmoid":
+        wanted = logits[0, 1] > 0
+    elif kind == "aux":
+        small = nn.functional.conv2d(tensor, torch.from_numpy(WEIGHT), padding=1, stride=2)
+        wanted = nn.functional.interpolate(small, (32, 48), mode="bilinear")[0].argmax(0)
+    else:
+        wanted = logits[0].argmax(0)
+    found = segzoo.Predictor(str(tmp_path / "named.onnx"))(picture)
+    assert np.array_equal(found.mask, wanted.numpy())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--classes", "a,b,c", "--option", "mean=0"], "3 classes are named: name as many"),
+        (
+            ["--classes", "a,b", "--option", "mean=123.7", "--option", "std=58"],
+            "divide those of bytes by 255",
+        ),
+        (["--classes", "a,b", "--option", "men=0"], "did you mean 'mean'"),
+        (["--classes", "a,b", "--option", "mean=0", "--option", "resize=stretch"], "made for one size"),
+        (["--classes", "a,b", "--option", "mean=0", "--from", "smp"], "has no layout"),
+    ],
+)
+def test_what_is_told_of_an_onnx_file_must_fit_it(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(model(), tmp_path / "theirs.onnx")
+    assert run(["convert", str(tmp_path / "theirs.onnx"), "--out", str(tmp_path / "n.onnx"), *words]) != 0
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "n.onnx").exists()

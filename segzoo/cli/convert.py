@@ -12,6 +12,8 @@ from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from segzoo.specs import Labels
 
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     shell_complete=offers.layouts,
     help="The program that wrote FILE [default: recognised from its tensors].",
 )
-@click.option("--out", required=True, type=click.Path(), help="The folder to write.")
+@click.option(
+    "--out", required=True, type=click.Path(), help="The folder to write; of an ONNX file, the new file."
+)
 @click.option("--classes", metavar="NAMES", help="Names of the classes, with commas, which few files hold.")
 @click.option(
     "--background", metavar="CLASS", help="Which of them is background, or none [default: the first]."
@@ -47,12 +51,14 @@ def command(
 ) -> None:
     """Convert another program's checkpoint to a segzoo folder.
 
-    `segzoo list layouts` shows the programs whose files are known.
+    `segzoo list layouts` shows the programs whose files are known. An ONNX file stays one, and learns what
+    its classes and images are.
 
     \b
     segzoo convert MODEL.pth --out carvana --option scale=0.5
     segzoo convert unet_voc.pth --from bubbliiiing --option activation=none --out voc
     segzoo convert streets.pth --classes sky,road,car --background none --out streets
+    segzoo convert roads.onnx --classes background,road --option mean=0.5 --option std=0.5 --out roads2.onnx
     """
     from segzoo.files import refuse_fetching
     from segzoo.weights.conversion import convert
@@ -67,6 +73,9 @@ def command(
     labels = _labels(classes, background)
     refuse_fetching(file)
     folder = convert(file, out, layout=layout, labels=labels, overwrite=overwrite, **given)
+    if folder.suffix == ".onnx":
+        _echo_onnx(folder)
+        return
     told = json_text.read(folder / "config.json")
     echo(f"{folder}: {_network(told)}, from layout {told['provenance']['layout']}")
     for note in told["provenance"].get("notes", ()):
@@ -75,6 +84,18 @@ def command(
         echo(f"next: segzoo.create(..., weights={str(folder)!r})")
     else:
         echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', folder)}")
+
+
+def _echo_onnx(file: Path) -> None:
+    from segzoo.runtimes.network import open_file
+
+    info = open_file(file).info
+    assert info is not None
+    config = info.config
+    echo(f"{file}: {info.name} with {config.architecture.num_classes} logits, from ONNX")
+    for note in config.provenance.get("notes", ()):
+        echo(f"note: {note}")
+    echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', file)}")
 
 
 def _labels(classes: str | None, background: str | None) -> Labels | None:

@@ -13,6 +13,7 @@ from segzoo.blocks.sizes import mirror
 from segzoo.errors import OptionError, WeightsError
 from segzoo.files import read_sha256
 from segzoo.plugins import resolve
+from segzoo.printing import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,17 @@ def unsaid(path: Path, program: Program) -> str:
     )
     return (
         f"{path} was exported by another program, and does not say what its classes are nor what its images "
-        f"go through before (input: {inputs}; output: {outputs})"
+        f"go through before (input: {inputs}; output: {outputs})" + _advice(path)
+    )
+
+
+def _advice(path: Path) -> str:
+    if path.suffix.lower() != ".onnx":
+        return ": take a file that `segzoo export` wrote, or an ONNX file, which `segzoo convert` completes"
+    named = command_line("segzoo", "convert", path, "--out", f"{path.stem}-named.onnx", "--classes", "A,B,C")
+    return (
+        f"\nOnly you can say it: `{named} --option mean=0.485,0.456,0.406 --option std=0.229,0.224,0.225`, "
+        f"with its own classes and numbers, and {path.stem}-named.onnx is the model"
     )
 
 

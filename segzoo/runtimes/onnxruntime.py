@@ -61,8 +61,16 @@ class OnnxProgram:
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
         """Map the array of the one input to that of the first output."""
+        return self._ran([self.outputs[0].name], images)[0]
+
+    def every(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return all outputs by name."""
+        names = [port.name for port in self.outputs]
+        return dict(zip(names, self._ran(names, images), strict=True))
+
+    def _ran(self, names: list[str], images: NDArray[Any]) -> list[NDArray[Any]]:
         try:
-            return self._session.run([self.outputs[0].name], {self.inputs[0].name: images})[0]
+            return self._session.run(names, {self.inputs[0].name: images})
         except Exception as error:  # of many classes, which have no base of their own
             told = _told(error)
             if "alloc" in told:

@@ -26,6 +26,7 @@ from segzoo.weights.checkpoints import Checkpoint, read_checkpoint
 from segzoo.weights.encoders import EncoderConfig, empty_encoder, encoder_to_json
 from segzoo.weights.folder import FILES, empty, no_numbers, write
 from segzoo.weights.layouts import UnsaidError, one_of
+from segzoo.weights.onnx_files import convert_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,8 +55,9 @@ def convert(
 
     Args:
         file: a ``.pth``, ``.pt``, ``.pth.tar``, ``.ckpt`` or ``.safetensors`` file, or a folder with
-            ``config.json`` and tensors, or such a repository, ``hf-hub:org/name@revision``.
-        out: the folder to write; created where it is missing.
+            ``config.json`` and tensors, or such a repository, ``hf-hub:org/name@revision``. Or an ONNX file,
+            which stays one and learns what its classes and images are.
+        out: the folder to write; created where it is missing. Of an ONNX file, the new ONNX file.
         layout: which program wrote it (`segzoo list layouts`); recognised from the tensors where ``None``.
         labels: the classes, instead of what file and layout say.
         preprocessing: instead of the program's own.
@@ -68,7 +70,8 @@ def convert(
         **options: of the layout: what its files do not say, such as ``scale=0.5``.
 
     Returns:
-        The folder, for `segzoo.load`. That of an encoder alone is for ``create(..., encoder_weights=...)``.
+        The folder, or the ONNX file, for `segzoo.load`. A folder of an encoder alone is for
+        ``create(..., encoder_weights=...)``.
 
     Raises:
         WeightsError: the file is damaged, would run code, or does not fit the layout; the text lists the
@@ -86,6 +89,20 @@ def convert(
     # Not Path.resolve, which raises RuntimeError where a link leads to itself.
     if os.path.realpath(file) == os.path.realpath(out):
         raise OptionError(f"{out} is the folder to convert: write the new one beside it")
+    if Path(file).suffix.lower() == ".onnx":
+        if layout is not None:
+            raise OptionError("an ONNX file has no layout: leave out layout (--from)")
+        return convert_onnx(
+            Path(file),
+            Path(out),
+            labels=labels,
+            preprocessing=preprocessing,
+            licence=licence,
+            provenance=provenance,
+            multilabel=multilabel,
+            overwrite=overwrite,
+            **options,
+        )
     checkpoint = read_checkpoint(file)
     if layout is None:
         entry, conversion = _recognised(checkpoint, options)

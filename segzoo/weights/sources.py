@@ -172,6 +172,11 @@ def _existing(path: Path) -> Path:
     """Return the segzoo folder at a path, or the one converted from what another program wrote there."""
     if not os.path.exists(path):  # noqa: PTH110 (likewise)
         raise WeightsError(f"there is no folder or file {path}")
+    if exported(path):
+        raise WeightsError(
+            f"{path} is exported, and what is exported cannot be trained, published or changed: take the folder "
+            "or checkpoint that it was made from. `segzoo predict`, evaluate and benchmark run it"
+        )
     if not path.is_dir() or is_foreign(path):
         return converted.opened(path)
     if not (path / CONFIG).exists():
