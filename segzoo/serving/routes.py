@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -55,6 +56,7 @@ _GONE = 499
 #: Addresses that monitors ask for.
 _LOOKS = ("/healthz", "/readyz", "/metrics")
 
+Name = Annotated[str, PathParameter(description="Name of a model, as `/v1/models` has it.")]
 Page = Annotated[int | None, Query(ge=0, description="Which page of a stack, from 0; the first unless told.")]
 Output = Annotated[
     str | None,
@@ -169,7 +171,7 @@ def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -
 def _add_prediction(app: FastAPI, service: Service) -> None:
     async def predict(
         request: Request,
-        name: str,
+        name: Name,
         output: Output = None,
         only: Only = None,
         opacity: Opacity = 0.35,
@@ -249,7 +251,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         found = [_described(service, name) for name in service.predictors]
         return JSONResponse({"models": found, "outputs": answers()})
 
-    async def model(name: str) -> JSONResponse:
+    async def model(name: Name) -> JSONResponse:
         """Describe one model."""
         _check(service, name)
         return JSONResponse(_described(service, name))
