@@ -38,6 +38,8 @@ PUBLIC = (
     "segzoo.prediction",
     "segzoo.prediction.outputs",
     "segzoo.json_text",
+    "segzoo.exporting",
+    "segzoo.runtimes",
 )
 PACKAGES = sorted((*ROOT.glob("plugins/segzoo-*/src/*"), *ROOT.glob("plugins/template/*/src/*")))
 

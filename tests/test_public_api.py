@@ -31,6 +31,7 @@ COMMAND = "python tests/test_public_api.py --write"
 FOR_PEOPLE = (
     "segzoo.data_check",
     "segzoo.evaluation",
+    "segzoo.serving",
     "segzoo.training",
     "segzoo.weights",
 )

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.exporting.certificate import TOLERANCES, Certificate, Tolerance, read_certificate
+    from segzoo.exporting.certificate import (
+        TOLERANCES,
+        Certificate,
+        FileFacts,
+        Probe,
+        Speed,
+        Tolerance,
+        read_certificate,
+    )
     from segzoo.exporting.certifying import certify, verify
     from segzoo.exporting.exportable import Exportable, Writer
     from segzoo.exporting.writing import export
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
 _WHERE = {
     "Certificate": "certificate",
     "Exportable": "exportable",
+    "FileFacts": "certificate",
+    "Probe": "certificate",
+    "Speed": "certificate",
     "TOLERANCES": "certificate",
     "Tolerance": "certificate",
     "Writer": "exportable",
@@ -30,6 +41,9 @@ _WHERE = {
 __all__ = [
     "Certificate",
     "Exportable",
+    "FileFacts",
+    "Probe",
+    "Speed",
     "TOLERANCES",
     "Tolerance",
     "Writer",

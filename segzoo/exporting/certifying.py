@@ -15,7 +15,7 @@ import torch
 import segzoo
 from segzoo import zoo
 from segzoo.config import config_of
-from segzoo.errors import FailureError, OptionError, SegzooError, WeightsError
+from segzoo.errors import FailureError, OptionError, SegzooError, UsageError, WeightsError
 from segzoo.exporting.apart import ProgramApart, clock
 from segzoo.exporting.certificate import (
     RESIZING,
@@ -40,7 +40,7 @@ from segzoo.exporting.probing import (
     real_inputs,
     run_on,
 )
-from segzoo.machine import machine_in_words
+from segzoo.machine import machine_in_words, use_cores
 from segzoo.options import check_integer
 from segzoo.prediction.engines.native import copied
 from segzoo.weights.loading import load
@@ -162,7 +162,7 @@ def verify(
         A new certificate, measured here; `Certificate.check` raises where it does not hold.
 
     Raises:
-        UsageError: there is no certificate beside the file.
+        UsageError: there is no such file, or no certificate beside it.
         WeightsError: the file was changed, its certificate is another file's, or one of the two is damaged.
         FailureError: the model has other weights than those that were exported.
         MissingExtraError: the runtime is not installed.
@@ -172,6 +172,8 @@ def verify(
         True
     """
     path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: name one that `segzoo export` wrote")
     stored = read_certificate(certificate_path(path))
     beside = _unchanged(path, stored)
     network = _network(model, stored, on_message)
@@ -186,7 +188,7 @@ def verify(
             tolerance=stored.tolerance,
         )
     elif images:
-        raise OptionError("real images need the model to be compared with: name it with --model")
+        raise OptionError("real images need the model to be compared with: name it")
     else:
         found = _verified_by_points(path, stored, beside)
     elsewhere = f"it was certified on {stored.created}, in {stored.runtime}; {stored.machine}"
@@ -194,6 +196,7 @@ def verify(
 
 
 def _opened(path: Path, format: str) -> ProgramApart:  # noqa: A002
+    use_cores()  # as runtimes do there: both run on as many
     return ProgramApart(path, zoo.registry("exports").get(format).runtime, threads=torch.get_num_threads())
 
 
@@ -374,7 +377,7 @@ def _network(model: Model | None, stored: Certificate, on_message: Callable[[str
     if stored.weights and found != stored.weights:
         raise FailureError(
             f"{name} has other weights than those that were exported: sha256 {found} instead of "
-            f"{stored.weights}. Name the model that was exported with --model"
+            f"{stored.weights}. Name the model that was exported"
         )
     return network
 
@@ -382,9 +385,7 @@ def _network(model: Model | None, stored: Certificate, on_message: Callable[[str
 def _verified_by_points(path: Path, stored: Certificate, beside: Sequence[Path]) -> Certificate:
     kept = [probe for probe in stored.probes if probe.held and probe.points and probe.seed is not None]
     if not kept:
-        raise FailureError(
-            f"the certificate of {path} keeps no values to compare with: name the model with --model"
-        )
+        raise FailureError(f"the certificate of {path} keeps no values to compare with: name the model")
     probes = []
     with _opened(path, stored.format) as program:
         info = _info_of(program, path)
