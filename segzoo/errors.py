@@ -164,6 +164,10 @@ def is_address(text: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]+:/", text, re.IGNORECASE) is not None
 
 
+#: Commands that copy what lies in a store.
+_COPIES = {"s3": "aws s3 sync", "gs": "gcloud storage rsync", "az": "azcopy copy", "hf": "hf download"}
+
+
 def no_address(word: str | PathLike[str], instead: str = "download the file, and name it") -> str:
     """Return what an error adds about something that is not there and is an address, or nothing.
 
@@ -171,4 +175,11 @@ def no_address(word: str | PathLike[str], instead: str = "download the file, and
         word: what was named; a path has lost one of the slashes.
         instead: what to do.
     """
-    return f"; an address is not fetched here: {instead}" if is_address(str(word)) else ""
+    if not is_address(str(word)):
+        return ""
+    copies = _COPIES.get(str(word).partition(":")[0])
+    return (
+        f"; an address is not fetched here: copy it to this machine with `{copies}`, and name the copy"
+        if copies
+        else f"; an address is not fetched here: {instead}"
+    )

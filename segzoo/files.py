@@ -35,7 +35,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from segzoo.errors import FailureError, SegzooError, is_address
-from segzoo.storage import RemotePath, download, listed, look, refuse_writing, upload
+from segzoo.storage import RemotePath, download, listed, look, upload
 
 if sys.platform == "win32":
     import msvcrt
@@ -62,7 +62,7 @@ _FAR_BYTE = 2**31 - 2
 #: How many of the files in the way are listed.
 _LISTED = 3
 #: Up to so many files are looked up one by one; of more, their folders are listed.
-_FEW = 1000
+_FEW, _FEW_FAR = 1000, 10
 #: Bytes of a copy's name.
 _LONGEST_COPY = 120
 #: Objects of one image that are written to a store at once.
@@ -219,7 +219,6 @@ def writable(folder: str | os.PathLike[str]) -> Path:
             than after.
     """
     folder = folder if isinstance(folder, RemotePath) else Path(folder)
-    refuse_writing(folder)
     if isinstance(folder, RemotePath):  # the record of the run, which comes first, will say whether it can be
         return folder
     refuse_address(folder)
@@ -664,9 +663,11 @@ def _identity(path: Path) -> tuple[int, int] | str | None:
 def _existing(paths: Sequence[Path]) -> list[Path]:
     """Return those paths at which there is something."""
     far = [path for path in paths if isinstance(path, RemotePath)]
-    there = {one.path for folder in {path.parent for path in far} for one in listed(folder, deep=False)}
-    if far:
+    if len(far) > _FEW_FAR:
+        there = {one.path for folder in {path.parent for path in far} for one in listed(folder, deep=False)}
         return [path for path in far if path in there]
+    if far:
+        return [path for path in far if look(path) is not None]
     if len(paths) <= _FEW:
         return [path for path in paths if os.path.lexists(path)]
     names: dict[Path, set[str]] = {}

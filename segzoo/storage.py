@@ -11,6 +11,7 @@ out in one way wherever it goes. `segzoo.files` says how it is read and written.
 from __future__ import annotations
 
 import errno
+import logging
 import mimetypes
 import re
 from contextlib import suppress
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from segzoo.errors import FailureError, UsageError, missing_extra
+from segzoo.errors import FailureError, UsageError, is_address, missing_extra
 
 if TYPE_CHECKING:
     import os
@@ -152,17 +153,28 @@ def is_remote(path: object) -> bool:
     return isinstance(path, RemotePath) or (isinstance(path, str) and _URL.match(path) is not None)
 
 
-def place(word: str | os.PathLike[str]) -> Path:
+def place(word: str | os.PathLike[str], *, writes: bool = False) -> Path:
     """Return the path that a word names: on this machine, or a `RemotePath`.
 
+    Args:
+        word: a path, ``file://...``, or the URL of an object or folder in a store.
+        writes: whether files will be written there.
+
     Raises:
-        UsageError: it is the URL of nothing in a store; the text says why.
+        UsageError: it is the URL of nothing in a store, or of what takes no files; the text says why.
     """
     if not isinstance(word, str):
         return Path(word) if not isinstance(word, RemotePath) else word
     if word.startswith("file://"):
         name = unquote(urlsplit(word).path)
         return Path(name[1:] if re.match("/[A-Za-z]:", name) else name)  # of Windows, file:///C:/a.png
+    if writes and is_address(word) and (not is_remote(word) or word.lower().startswith("hf:")):
+        from segzoo.http import shown
+
+        raise UsageError(
+            f"nothing can be written to {shown(word)}: expected a folder of this machine, or the URL of"
+            " one, s3://, gs:// or az://"
+        )
     if not is_remote(word):
         return Path(word)
     protocol, _, rest = word.partition(":")
@@ -184,18 +196,6 @@ def place(word: str | os.PathLike[str]) -> Path:
     if any(step in ("", ".", "..") for step in rest.rstrip("/").split("/")):
         refuse("a part of its name is empty, or consists of dots")
     return RemotePath(f"{protocol}://{rest}")
-
-
-def refuse_writing(path: Path) -> None:
-    """Raise `UsageError` where a store takes no single files.
-
-    The Hub's files are a repository, in which each file would be a commit.
-    """
-    if isinstance(path, RemotePath) and path.store == "hf":
-        raise UsageError(
-            f"{path} cannot be written to, as each file would be a commit: write to a folder of this machine,"
-            " and upload it with `hf upload`"
-        )
 
 
 def listed(folder: RemotePath, beginning: str = "", *, deep: bool = True) -> Iterator[Entry]:
@@ -363,6 +363,8 @@ def _files(path: RemotePath) -> Any:
         if not store.extra:
             raise FailureError(f"{needs}: {error}") from error
         raise missing_extra(needs, store.extra) from error
+    if not (told := logging.getLogger(store.package)).level:
+        told.setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
     more = kind._get_kwargs_from_urls(str(path)) if store is _AZURE else {}
     files = kind(**more, **store.options, use_listings_cache=False)
     if path.store == "s3":

@@ -315,11 +315,20 @@ def test_a_store_that_is_not_there_and_credentials_that_are_not_are_told(s3, mon
     assert "switched off by SEGZOO_OFFLINE=1" in find(["s3://lab/in"]).troubles[0]
 
 
-def test_an_object_that_vanishes_and_a_damaged_one_are_told_and_the_others_go_on(photos, weights, s3, capsys):
+def test_an_object_that_vanishes_and_a_damaged_one_are_told_and_the_others_go_on(
+    photos, weights, s3, monkeypatch
+):
     s3.put_object(Bucket="lab", Key="in/bad.png", Body=b"\x89PNG\r\n\x1a\n damaged")
     predictor = segzoo.Predictor(segzoo.load(weights))
     sources = find(["s3://lab/in"]).images
     s3.delete_object(Bucket="lab", Key="in/a.png")
+    asked: list[tuple[str, str]] = []
+    tried = storage._tried
+    monkeypatch.setattr(
+        storage,
+        "_tried",
+        lambda path, verb, call: (asked.append((verb, path.name)), tried(path, verb, call))[1],
+    )
     done = {one.source.origin: one for one in Job(predictor, "s3://lab/out", part="-1-of-2").run(sources)}
     assert (
         done["s3://lab/in/a.png"].error
@@ -329,3 +338,5 @@ def test_an_object_that_vanishes_and_a_damaged_one_are_told_and_the_others_go_on
     assert "segzoo-" not in done["s3://lab/in/bad.png"].error
     assert sum(not one.error for one in done.values()) == 4
     assert all(name.startswith("manifest-1-of-2.2") for name in objects(s3) if name.startswith("manifest"))
+    assert sum(verb == "list" for verb, _ in asked) < 5
+    assert [verb for verb, name in asked if name in ("b c.jpg", "b c_mask.png")] == ["read", "read", "write"]

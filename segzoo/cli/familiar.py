@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo.errors import is_address
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def named_masks(images: Sequence[Source], names: tuple[str, ...]) -> dict[str, s
         return {}
     if len(names) != len(images):
         raise click.UsageError(f"-o names {len(names)} files for {len(images)} images: name one for each")
+    if far := next(filter(is_address, names), None):
+        raise click.BadParameter(
+            f"a file of this machine is meant, not {far!r}: --out takes the URL of a folder",
+            param_hint="'-o'",
+        )
     wrong = next((name for name in names if not name.lower().endswith(".png")), None)
     if wrong is not None:
         raise click.BadParameter(f"a mask is written as .png, not as {wrong!r}", param_hint="'-o'")

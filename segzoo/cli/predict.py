@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     shell_complete=offers.weights,
     help="Weights by name, a folder, hf-hub:ORG/NAME, or another program's checkpoint; several are averaged.",
 )
-@click.option("--out", type=click.Path(), default="masks", show_default=True, help="Where the masks go.")
+@click.option(
+    "--out", type=click.Path(), default="masks", show_default=True, help="Folder of the masks, or its URL."
+)
 @click.option(
     "--outputs",
     shell_complete=offers.outputs,
@@ -135,9 +137,11 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     """Segment images and write masks.
 
     PATH is an image, a video, a folder that is searched for both, a pattern in quotes, a camera, an
-    http(s) address, or - for an image on standard input. For each, NAME_mask.png holds the class of every
-    pixel (values are class indices, colours those of the classes) and NAME_overlay.png shows it on the
-    image. Classes that overlap have a mask each, NAME_CLASS_mask.png. manifest.jsonl tells what was done.
+    http(s) address, or - for an image on standard input. Images, their folders and patterns may also be in
+    a store, such as s3://bucket/scans (gs://, az://, hf://), and --out may be there too. For each,
+    NAME_mask.png holds the class of every pixel (values are class indices, colours those of the classes)
+    and NAME_overlay.png shows it on the image. Classes that overlap have a mask each, NAME_CLASS_mask.png.
+    manifest.jsonl tells what was done.
 
     A folder or pattern gives no masks of a data set that is laid out there, and nothing that an earlier run
     wrote; what is left out is said, and segmented where it is named itself. --out must not hold the images
@@ -147,6 +151,7 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     segzoo predict photos --model unet-nuclei
     segzoo predict slide.tif --model unet-nuclei --outputs mask --memory 2GB
     segzoo predict "scans/**/*.png" -m unet-nuclei --outputs binary,coco --resume
+    segzoo predict s3://bucket/scans -m unet-nuclei --out s3://bucket/masks --resume
     segzoo predict dish.mp4 camera:0 -m unet-nuclei --until 10
 
     The options of milesial's predict.py (-i A B -o C D -s -t -v -n -c) and --mix blend, mask or cutout of
@@ -185,7 +190,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         _warn(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
-    out = place(options["out"])
+    out = place(options["out"], writes=True)
     gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)
     if gathered and pages:
         raise OptionError(
@@ -238,7 +243,7 @@ def _check_places(
     from segzoo.prediction.sources import files_of
     from segzoo.storage import place
 
-    inputs, out = [*found.images, *found.videos], place(options["out"])
+    inputs, out = [*found.images, *found.videos], place(options["out"], writes=True)
     if named:
         paths = [Path(named[image.origin]) for image in images]
         refuse_taken(paths, overwrite=look.overwrite, inputs=files_of(inputs))

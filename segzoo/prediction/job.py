@@ -146,7 +146,12 @@ class Job:
         any_size: bool = False,
         films: VideoOptions | None = None,
     ) -> None:
-        self.predictor, self.out, self.outputs, self.batch = predictor, place(out), tuple(outputs), batch
+        self.predictor, self.out, self.outputs, self.batch = (
+            predictor,
+            place(out, writes=True),
+            tuple(outputs),
+            batch,
+        )
         self.options, self.save, self.resume = options or OutputOptions(), save, resume
         check_outputs(self.outputs, self.options)
         for name in self.options.classes:

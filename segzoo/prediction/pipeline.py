@@ -25,6 +25,7 @@ Item = TypeVar("Item")
 Ready = TypeVar("Ready")
 Found = TypeVar("Found")
 Kept = TypeVar("Kept")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,14 @@ def run_stages(
                     crew.become(wanted)
                 if crew.size > 1:
                     item, ready = prepared.popleft()
-                    finished.append((item, crew.submit(_through, stages, item, ready)))
+                    if writers == 1:
+                        finished.append((item, crew.submit(_through, stages, item, ready)))
+                    else:  # whoever segments does not wait for what is slow to be written
+                        found = crew.submit(_inferred, stages, ready)
+                        finished.append((item, writing.submit(_finished, stages, item, found)))
                 else:
                     finished.extend(_segmented(prepared, stages, batch, writing))
-                most = ahead if crew.size == 1 else 2 * crew.size
+                most = ahead if crew.size == 1 else max(2 * crew.size, writers)
                 while finished and (finished[0][1].done() or len(finished) > most):
                     yield _outcome(*finished.popleft())
             while finished:
@@ -163,7 +168,7 @@ class _Crew(Generic[Ready]):
         if size > 1:
             self._threads = ThreadPoolExecutor(size, initializer=self._concurrency.begin, initargs=(size,))
 
-    def submit(self, work: Callable[..., Kept], *given: Any) -> Future[Kept]:
+    def submit(self, work: Callable[..., Made], *given: Any) -> Future[Made]:
         """Let a thread do something, as soon as one is idle."""
         assert self._threads is not None
         self._idle.acquire()
@@ -174,7 +179,15 @@ class _Crew(Generic[Ready]):
 
 def _through(stages: Stages[Item, Ready, Found, Kept], item: Item, ready: Future[Ready]) -> Kept:
     """Segment one item and finish it."""
-    return stages.finish(item, stages.infer([ready.result()])[0])
+    return stages.finish(item, _inferred(stages, ready))
+
+
+def _inferred(stages: Stages[Item, Ready, Found, Kept], ready: Future[Ready]) -> Found:
+    return stages.infer([ready.result()])[0]
+
+
+def _finished(stages: Stages[Item, Ready, Found, Kept], item: Item, found: Future[Found]) -> Kept:
+    return stages.finish(item, found.result())
 
 
 def _segmented(

@@ -26,6 +26,7 @@ from segzoo.prediction.outputs.encoding import PAGES, WHOLE, open_encoder
 from segzoo.prediction.outputs.interface import Band, Output, OutputOptions
 from segzoo.prediction.outputs.painting import look_up
 from segzoo.prediction.segmentation import Segmentation
+from segzoo.storage import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -379,7 +380,8 @@ def output_files(
             raise OptionError(f"{path.name} gathers the masks of all pages: `segzoo predict` writes it")
     every = written_as(paths, labels, files.options, specs)
     places, overwrite = [path for *_, path in every], files.options.overwrite
-    refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
+    if not any(map(is_remote, places)):  # a store is asked once, when the files get their names
+        refuse_taken(places, overwrite=overwrite, owns=keeping and keeping.owns)
     with whole_files(places, overwrite=overwrite, keeping=keeping) as parts, ExitStack() as stack:
         for (name, index, path), part in zip(every, parts, strict=True):
             with writing(path):
