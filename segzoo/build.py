@@ -1,4 +1,4 @@
-"""Data sets, metrics and losses, built by name."""
+"""Data sets, metrics, losses and clusters, built by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzoo import zoo
+from segzoo import json_text, zoo
 from segzoo.errors import (
     FailureError,
     OptionError,
@@ -25,7 +25,7 @@ from segzoo.specs import IGNORED
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from segzoo.interfaces import Metric
+    from segzoo.interfaces import Cluster, Metric
     from segzoo.specs import Labels, LossSpec, MetricSpec, PartSpec
 
 #: What a part is given besides options of people.
@@ -117,6 +117,33 @@ def make_loss(name: str, labels: Labels | None = None, **options: Any) -> Callab
         if "background_index" in inspect.signature(resolve(spec.factory)).parameters:
             options["background_index"] = labels.background
     return _build(spec, **options)
+
+
+def open_cluster(text: str) -> Cluster:
+    """Make the cluster that a text names; entering it starts it or connects to it.
+
+    Args:
+        text: ``NAME[:ADDRESS][,KEY=VALUE...]``, such as ``ray:auto,workers=4``; values are JSON or words.
+
+    Raises:
+        UnknownNameError: no cluster has that name.
+        OptionError: it has no such option, or not with that value; or a part is no ``KEY=VALUE``.
+    """
+    where, *settings = text.split(",")
+    words = where.split(":")
+    known = zoo.registry("clusters")
+    count = 2 if len(words) > 1 and ":".join(words[:2]) in known else 1
+    spec, address = known.get(":".join(words[:count])), ":".join(words[count:])
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals or not key or key in options:
+            told = "stands twice" if key in options else "is not KEY=VALUE"
+            raise OptionError(
+                f"{shown(setting)} {told}: say NAME:ADDRESS,KEY=VALUE, such as ray:auto,workers=4"
+            )
+        options[key] = json_text.value(value)
+    return _build(spec, address, **options)
 
 
 def _check_overlapping(spec: MetricSpec | LossSpec, labels: Labels) -> None:

@@ -10,7 +10,8 @@ import shlex
 #: Reads and writes the files of annotation tools.
 FORMATS = "segzoo-formats"
 
-#: Names of models, weights, encoders, decoders, data sets, outputs and recipes, and beginnings of addresses.
+#: Names of models, weights, encoders, decoders, data sets, outputs, clusters and recipes, and beginnings of
+#: addresses.
 BROUGHT = {
     "segzoo-attention": (
         "attention",
@@ -152,6 +153,7 @@ BROUGHT = {
         "unet++",
         "unetplusplus",
     ),
+    "segzoo-ray": ("ray",),
     "segzoo-smp": (
         "smp-deeplabv3",
         "smp-deeplabv3+",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs import (
         AugmentationSpec,
+        ClusterSpec,
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
@@ -148,6 +149,12 @@ def segzoo_engines() -> Iterable[EngineSpec]:
 @hookspec
 def segzoo_exports() -> Iterable[ExportSpec]:
     """Return export formats: kinds of files that models are written as for other runtimes."""
+    return ()
+
+
+@hookspec
+def segzoo_clusters() -> Iterable[ClusterSpec]:
+    """Return clusters: machines that the shares of a run are computed on."""
     return ()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -409,5 +409,55 @@ class Engine(Protocol):
 
         Args:
             images: ``(N, C, H, W)`` float32 on any device; any height and width that the network takes.
+        """
+        ...
+
+
+class Cluster(Protocol):
+    """Worker processes that compute tasks; a context manager, which is entered once, before the first task.
+
+    Attributes:
+        workers: how many tasks are computed at once.
+        description: what it is and how many workers it has, in one line.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are computed at once; known once the context is entered."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is and how many workers it has, in one line; known once the context is entered."""
+        ...
+
+    def __enter__(self) -> Any:
+        """Start it or connect to it.
+
+        Raises:
+            FailureError: it does not answer, or runs other versions; this takes a bounded time.
+        """
+        ...
+
+    def __exit__(self, *error: object) -> None:
+        """End the workers, also in the middle of their tasks."""
+        ...
+
+    def run(
+        self, begin: Callable[[], Callable[[Any], Any]], tasks: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each task and its answer, as the answers come, in any order.
+
+        A task whose worker dies is computed anew by another. One whose workers died again and again has no
+        answer, and the others go on.
+
+        Args:
+            begin: pickled with `pickle`, and called once in each worker; what it returns is called with each
+                of the worker's tasks, one at a time.
+            tasks: what can be pickled, as the answers can.
+
+        Raises:
+            SegzooError: what ``begin`` or a task raises ends the run, and is raised here.
+            FailureError: the cluster is lost, or has no room for a worker.
         """
         ...

@@ -58,6 +58,14 @@ def parse(text: str | bytes) -> Any:
     return data
 
 
+def value(text: str) -> Any:
+    """Return what stands behind ``KEY=`` on a command line: JSON where it is that, else the word."""
+    try:
+        return parse(text)
+    except JsonError:
+        return text
+
+
 def read(path: Path, *, most: int = MOST_BYTES) -> Any:
     """Return what a JSON file says.
 

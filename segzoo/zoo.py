@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from segzoo.specs import (
         AugmentationSpec,
+        ClusterSpec,
         DatasetSpec,
         DecoderSpec,
         EncoderSpec,
@@ -82,6 +83,8 @@ if TYPE_CHECKING:
     engines: Registry[EngineSpec]
     #: Kinds of files that models are exported to.
     exports: Registry[ExportSpec]
+    #: Machines that the shares of a run are computed on.
+    clusters: Registry[ClusterSpec]
     #: What `segzoo train NAME` follows.
     recipes: Registry[RecipeSpec]
     #: What became of each plug-in that was found, segzoo's own parts first.

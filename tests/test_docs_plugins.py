@@ -77,6 +77,7 @@ PROTOCOLS = {
     "ImageReader": "readers.md",
     "OpenedImage": "readers.md",
     "Engine": "engines.md",
+    "Cluster": "clusters.md",
 }
 
 #: Examples that take a moment; what comes of the others is seen at once.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KINDS = ("models", "weights", "encoders", "decoders", "datasets", "outputs", "recipes")
+KINDS = ("models", "weights", "encoders", "decoders", "datasets", "outputs", "clusters", "recipes")
 
 
 @pytest.fixture

@@ -193,6 +193,12 @@ def runs(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
 
 
 @offering()
+def clusters(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer clusters."""
+    return _named("clusters")
+
+
+@offering()
 def engines(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer inference engines."""
     return _named("engines")

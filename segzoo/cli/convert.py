@@ -64,7 +64,7 @@ def command(
     from segzoo.weights.conversion import convert
 
     pairs = pairs_of("--option", options, "scale=0.5")
-    given = {key: _value(text) for key, text in pairs.items()}
+    given = {key: json_text.value(text) for key, text in pairs.items()}
     clash = sorted(
         given.keys() & {"file", "out", "layout", "labels", "preprocessing", "provenance", "overwrite"}
     )
@@ -107,14 +107,6 @@ def _labels(classes: str | None, background: str | None) -> Labels | None:
             raise click.UsageError("--background is one of --classes: say both", click.get_current_context())
         return None
     return named_labels(words_of("--classes", classes), background)
-
-
-def _value(text: str) -> Any:
-    """Return a value: JSON (a number, true, a list) where it is that, else the word."""
-    try:
-        return json_text.parse(text)
-    except json_text.JsonError:
-        return text
 
 
 def _network(config: dict[str, Any]) -> str:

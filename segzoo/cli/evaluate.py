@@ -11,7 +11,13 @@ import click
 
 from segzoo import json_text
 from segzoo.cli import completions as offers
-from segzoo.cli.prediction_options import CALIBRATION, PredictionRequest, prediction_options
+from segzoo.cli.prediction_options import (
+    CALIBRATION,
+    PredictionRequest,
+    cluster_of,
+    cluster_option,
+    prediction_options,
+)
 from segzoo.cli.table import echo_json, table
 from segzoo.cli.words import pairs_of, words_of
 from segzoo.printing import echo, printable
@@ -43,6 +49,7 @@ class Request:
     resamples: int
     seed: int
     prediction: PredictionRequest
+    on: str | None
     save_predictions: str | None
     report: str | None
     overwrite: bool
@@ -103,6 +110,7 @@ class Request:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @prediction_options(None, "eager where precision is exact, else torch")
+@cluster_option
 @click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
 @click.option("--report", type=click.Path(), help="A folder for report.html, images.csv and report.json.")
 @click.option(
@@ -180,6 +188,8 @@ def _check(request: Request) -> None:
         wrong = "--instances goes with --predictions; of a data set say --data-option instances=true"
     elif request.predictions and request.save_predictions:
         wrong = "--save-predictions goes with a MODEL; these predictions are files already"
+    elif request.predictions and request.on:
+        wrong = "--on goes with a MODEL; these predictions are masks already"
     elif request.predictions and request.ignore_unknown:
         wrong = "--ignore-unknown goes with a MODEL"
     elif request.predictions and request.prediction.first:
@@ -235,6 +245,7 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
     from segzoo.weights import load
 
     asked, model = request.prediction, str(request.model)
+    cluster = cluster_of(request.on, asked)
     network = load(model).to(parse_device(asked.device))
     config = config_of(network)
     found = open_scored(
@@ -260,17 +271,22 @@ def _score_model(request: Request, shared: dict[str, Any]) -> Evaluation:
     if asked.precision == "fastest":
         samples = [dataset[index] for index in range(min(CALIBRATION, len(dataset)))]
         calibration = [(sample.image, sample.info) for sample in samples]
-    evaluation = score_model(
-        asked.predictor([network], calibration=calibration),
-        dataset,
-        batch=asked.batch,
-        subject=model,
-        data=found.data,
-        split=found.part,
-        save_predictions=request.save_predictions,
-        overwrite=request.overwrite,
-        **shared,
-    )
+    predictor = asked.predictor([network], calibration=calibration)
+    with cluster as entered:
+        if entered is not None:
+            echo(entered.description, err=True)
+        evaluation = score_model(
+            predictor,
+            dataset,
+            batch=asked.batch,
+            subject=model,
+            data=found.data,
+            split=found.part,
+            save_predictions=request.save_predictions,
+            overwrite=request.overwrite,
+            cluster=entered,
+            **shared,
+        )
     about = {"data": "; ".join(said)} if said else {}
     return replace(evaluation, about={**evaluation.about, **about})
 
@@ -300,10 +316,7 @@ def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
     for key, text in pairs_of("--data-option", settings, "values=[0,128]").items():
         if key in ("root", "split"):
             raise click.BadParameter(f"say --{key} instead", param_hint="'--data-option'")
-        try:
-            options[key] = json_text.parse(text)
-        except json_text.JsonError:
-            options[key] = text
+        options[key] = json_text.value(text)
     return options
 
 

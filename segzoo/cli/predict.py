@@ -13,13 +13,21 @@ from segzoo.builtin import segzoo_outputs
 from segzoo.cli import completions as offers
 from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
-from segzoo.cli.prediction_options import CALIBRATION, PIXELS, PredictionRequest, prediction_options
+from segzoo.cli.prediction_options import (
+    CALIBRATION,
+    PIXELS,
+    PredictionRequest,
+    cluster_of,
+    cluster_option,
+    prediction_options,
+)
 from segzoo.cli.words import ManyValues, naming, words_of
 from segzoo.printing import echo, echo_passing, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from segzoo.interfaces import Cluster
     from segzoo.prediction.job import Done
     from segzoo.prediction.outputs import OutputOptions
     from segzoo.prediction.predictor import Predictor
@@ -62,6 +70,7 @@ if TYPE_CHECKING:
     help="Of stacks and volumes, from 0, such as 0,3-5 or 10-.",
 )
 @prediction_options("torch", "torch")
+@cluster_option
 @click.option(
     "--calibrate",
     multiple=True,
@@ -178,6 +187,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         from PIL import Image
 
         Image.MAX_IMAGE_PIXELS = None
+    cluster = cluster_of(options["on"], options["prediction"])
     with naming("--shard"):
         share = parse_share(options["shard"])
     outputs, look = _outputs(options)
@@ -190,6 +200,10 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         _warn(note)
     troubles = list(found.troubles)
     named = named_masks(found.images, options["names"])
+    if options["on"] and (named or options["show"]):
+        raise OptionError(
+            f"{'-o' if named else '--show'} goes with masks that this process makes: leave --on away"
+        )
     out = place(options["out"], writes=True)
     gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)
     if gathered and pages:
@@ -217,7 +231,10 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         if videos or not named:
             sources = [*([] if named else images), *videos]
             try:
-                troubles += _run(predictor, sources, outputs, look, options, part=share.name)
+                with cluster as entered:
+                    troubles += _run(
+                        predictor, sources, outputs, look, options, part=share.name, cluster=entered
+                    )
             except MissingExtraError as error:
                 if not troubles:
                     raise
@@ -262,6 +279,7 @@ def _run(
     options: dict[str, Any],
     *,
     part: str,
+    cluster: Cluster | None,
 ) -> list[str]:
     from segzoo.errors import MissingExtraError
     from segzoo.prediction.job import Job
@@ -288,7 +306,14 @@ def _run(
     troubles: list[str] = []
     missing: set[str] = set()
     skipped = 0
-    for done in job.run(sources):
+    if cluster is None:
+        outcomes = job.run(sources)
+    else:
+        from segzoo.prediction.sharing import run_on
+
+        _warn(cluster.description)
+        outcomes = run_on(cluster, job, sources)
+    for done in outcomes:
         skipped += done.skipped
         if done.error:
             troubles.append(done.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from typing import Self
 
+    from segzoo.interfaces import Cluster
     from segzoo.prediction.predictor import Predictor
 
 #: How many images ``--precision fastest`` measures, unless somebody names some.
@@ -100,6 +103,16 @@ _OPTIONS = (
         "dtype or standard. :band behind it measures each band by itself, :run all images together [default: "
         "the weights'].",
     ),
+)
+
+
+#: Where masks are computed; `cluster_of` reads it.
+cluster_option = click.option(
+    "--on",
+    metavar="CLUSTER",
+    shell_complete=offers.clusters,
+    help="Cluster that computes, such as ray, ray:auto or ray:HOST:PORT; its options follow commas: "
+    "ray:auto,workers=4,gpus=0.5 [default: this process].",
 )
 
 
@@ -205,3 +218,23 @@ class PredictionRequest:
             on_message=lambda text: echo(text, err=True),
             **cleaning,
         )
+
+
+def cluster_of(on: str | None, asked: PredictionRequest) -> AbstractContextManager[Cluster | None]:
+    """Return the cluster that computes, which entering it starts; ``None`` in place of this process.
+
+    Args:
+        on: what `cluster_option` was given.
+        asked: how masks are made.
+    """
+    if on is None:
+        return nullcontext()
+    if asked.device is not None:
+        raise UsageError(
+            f"--device {asked.device} is of this machine, and --on computes on others: leave it away; "
+            "whether workers have GPUs is an option of the cluster, such as --on ray,gpus=1"
+        )
+    from segzoo.build import open_cluster
+
+    with naming("--on"):
+        return open_cluster(on)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from segzoo.metrics.image import check_image
 from segzoo.metrics.rates import rate_of, ratio, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +28,23 @@ if TYPE_CHECKING:
 
 #: Images beyond so many are joined to groups for the bootstrap, so that its cost is bounded.
 GROUPS = 200
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The counts of one case.
+
+    Attributes:
+        image: its scores.
+        counters: of every metric by name, which have counted it alone.
+        pixels: right, predicted, true and all pixels of every class.
+        matrix: its confusion matrix; ``None`` where classes overlap.
+    """
+
+    image: ImageScore
+    counters: Mapping[str, Metric]
+    pixels: NDArray[np.int64]
+    matrix: NDArray[np.int64] | None
 
 
 class Evaluator:
@@ -52,23 +70,50 @@ class Evaluator:
         self._pixels: list[NDArray[np.int64]] = []
         self._occurs = np.zeros(classes, np.int64)
         self._images: list[ImageScore] = []
-        self._worst = _Worst(worst, metrics[0].spec.higher_is_better)
+        self._worst = Worst(worst, metrics[0].spec.higher_is_better)
 
     def add(self, case: ScoredSample) -> None:
         """Count one case."""
-        number, scores = len(self._images), {}
+        self.take(self.count(case), lambda: panels(case, case.counted(self.labels), self.labels))
+
+    def count(self, case: ScoredSample) -> Counted:
+        """Return the counts of one case by itself, which another evaluator may `take`."""
+        counters: dict[str, Metric] = {}
+        scores: dict[str, float] = {}
         for metric in self.metrics:
-            counter = metric.fresh()
+            counters[metric.name] = counter = metric.fresh()
             metric.count(counter, case)
-            self._totals[metric.name].merge(counter)
             scores |= columns(metric.name, counter.compute())
+        counted = case.counted(self.labels)
+        height, width = counted.shape
+        matrix = None
+        if self.labels.overlapping:
+            pixels = count_apart(check_image(self.labels, case.prediction, case.target, valid=case.valid))
+        else:
+            inside = None if counted.all() else counted
+            matrix = confusion_matrix(case.prediction, case.target, len(self.labels.classes), inside)
+            pixels = totals(matrix)
+        image = ImageScore(case.name, height, width, int(counted.sum()), scores)
+        return Counted(image, counters, pixels, matrix)
+
+    def take(self, found: Counted, draw: Callable[[], tuple[Panel, ...]]) -> None:
+        """Add the counts of one case.
+
+        Args:
+            found: what `count` returned, here or in another process.
+            draw: draws the case, which is called where it is among the worst so far.
+        """
+        number = len(self._images)
+        for metric in self.metrics:
+            counter = found.counters[metric.name]
+            self._totals[metric.name].merge(counter)
             if self._keeps_groups and metric.is_light:
                 _add_to_group(self._groups[metric.name], number, counter)
-        counted = case.counted(self.labels)
-        self._count_classes(number, self._class_counts(case, counted))
-        height, width = counted.shape
-        self._images.append(ImageScore(case.name, height, width, int(counted.sum()), scores))
-        self._worst.add(next(iter(scores.values()), math.nan), case, counted, self.labels)
+        if self._confusion is not None and found.matrix is not None:
+            self._confusion += found.matrix
+        self._count_classes(number, found.pixels)
+        self._images.append(found.image)
+        self._worst.add(found.image, draw)
 
     def result(
         self,
@@ -111,16 +156,6 @@ class Evaluator:
         total = self._totals[metric.name].compute().get("per_image", math.nan)
         return mean_interval(values, total, drawn)
 
-    def _class_counts(self, case: ScoredSample, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the pixels of every class, and add those of the confusion matrix where there is one."""
-        if self._confusion is None:
-            return count_apart(check_image(self.labels, case.prediction, case.target, valid=case.valid))
-        matrix = confusion_matrix(
-            case.prediction, case.target, len(self.labels.classes), None if counted.all() else counted
-        )
-        self._confusion += matrix
-        return totals(matrix)
-
     def _count_classes(self, number: int, pixels: NDArray[np.int64]) -> None:
         self._occurs += pixels[2] > 0
         if number < GROUPS:
@@ -154,7 +189,7 @@ class Evaluator:
         return [percentiles(iou[:, index]) for index in range(iou.shape[1])]
 
 
-class _Worst:
+class Worst:
     """Keeps pictures of the images with the worst scores, and of no others."""
 
     def __init__(self, keep: int, higher_is_better: bool) -> None:
@@ -163,18 +198,20 @@ class _Worst:
         self._heap: list[tuple[float, int, WorstImage]] = []
         self._seen = 0
 
-    def add(self, score: float, case: ScoredSample, counted: NDArray[np.bool_], labels: Labels) -> None:
+    def add(self, image: ImageScore, draw: Callable[[], tuple[Panel, ...]]) -> None:
+        """Take an image, which is drawn where it is among the worst so far."""
         self._seen += 1
+        score = next(iter(image.scores.values()), math.nan)
         badness = self._sign * score
         if not self._keep or math.isnan(badness):
             return
         if len(self._heap) == self._keep and badness <= self._heap[0][0]:
             return
-        shown: tuple[Panel, ...] = panels(case, counted, labels)
-        entry = (badness, -self._seen, WorstImage(case.name, score, shown))
+        entry = (badness, -self._seen, WorstImage(image.name, score, draw()))
         (heapq.heappush if len(self._heap) < self._keep else heapq.heapreplace)(self._heap, entry)
 
     def images(self) -> tuple[WorstImage, ...]:
+        """Return the worst images, the worst first."""
         return tuple(image for _, _, image in sorted(self._heap, key=lambda e: (-e[0], -e[1])))
 
 

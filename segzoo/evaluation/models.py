@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from segzoo.errors import ImageError, OptionError
+from segzoo.evaluation.cases import check_ready, scored
 from segzoo.evaluation.classes import for_model
 from segzoo.evaluation.evaluator import Evaluator, tally
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
+from segzoo.evaluation.sharing import Share, counted_on
 from segzoo.evaluation.writing import mask_paths, save_mask
 from segzoo.files import keep_apart, refuse_taken, writable
-from segzoo.labels import valid_pixels
-from segzoo.prediction.concurrency import side_by_side
-from segzoo.prediction.pipeline import Stages, run_stages
-from segzoo.prediction.predictor import MEASURED, Predictor, evenly
-from segzoo.prediction.shortage import MemoryShortageError
+from segzoo.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from segzoo.evaluation.results import Evaluation, Score
     from segzoo.evaluation.samples import NamedMetric
-    from segzoo.interfaces import Dataset, Sample
-    from segzoo.prediction.pipeline import Concurrency
-    from segzoo.prediction.predictor import Model, Prepared
-
-    #: A sample, and its image on the way into the network.
-    _Read = tuple[Sample, Prepared]
+    from segzoo.interfaces import Cluster, Dataset
+    from segzoo.prediction.predictor import Model
 
 
 def evaluate(
@@ -83,6 +78,7 @@ def score_model(
     keep_going: bool = False,
     ignore_unknown: bool = False,
     progress: bool = False,
+    cluster: Cluster | None = None,
 ) -> Evaluation:
     """Score a model on a data set in full: in total, per class and image, with intervals.
 
@@ -106,6 +102,7 @@ def score_model(
             `Evaluation.unscored`, unless that is so of all; else the first is an error.
         ignore_unknown: whether pixels of classes that the model does not know are left out.
         progress: whether to show a bar.
+        cluster: computes masks and counts in its workers, in place of this process; the numbers are the same.
 
     Raises:
         OptionError: the data set is empty, or has a class that the model does not know.
@@ -122,10 +119,21 @@ def score_model(
     folder = None if save_predictions is None else _place(save_predictions, dataset, overwrite=overwrite)
     result = Evaluator(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
     unscored: list[str] | None = [] if keep_going else None
-    for case in _cases(predictor, dataset, counted, batch=batch, progress=progress, unscored=unscored):
-        if folder is not None:
-            save_mask(case.prediction, dataset.labels, folder, case.name, overwrite=overwrite)
-        result.add(case)
+
+    def save(mask: NDArray[np.uint8] | None, name: str) -> None:
+        if folder is not None and mask is not None:
+            save_mask(mask, dataset.labels, folder, name, overwrite=overwrite)
+
+    if cluster is None:
+        for case in _cases(predictor, dataset, counted, batch=batch, progress=progress, unscored=unscored):
+            save(case.prediction, case.name)
+            result.add(case)
+    else:
+        check_ready(predictor, dataset)
+        share = Share(predictor, dataset, [one.name for one in counted], batch, worst, folder is not None)
+        for found in counted_on(cluster, share, progress=progress, unscored=unscored):
+            save(found.mask, found.counted.image.name)
+            result.take(found.counted, lambda found=found: found.panels)
     predictor.tell_watched()
     named = not isinstance(model, nn.Module | Predictor)
     subject = subject or (str(model) if named else predictor.config.architecture.name)
@@ -165,29 +173,8 @@ def _cases(
     progress: bool,
     unscored: list[str] | None = None,
 ) -> Iterator[ScoredSample]:
-    if not len(dataset):
-        raise OptionError("the data set is empty: there is nothing to score")
-    if predictor.needs_measuring:
-        few = evenly(range(len(dataset)), MEASURED)
-        samples = (dataset[index] for index in few)
-        predictor.measure((sample.image, sample.info) for sample in samples)
-    probabilities = any(metric.needs("probabilities") for metric in metrics)
-
-    def prepare(index: int) -> _Read:
-        sample = dataset[index]
-        return sample, _prepared(predictor, sample, probabilities=probabilities)
-
-    def infer(read: Sequence[_Read]) -> list[ScoredSample]:
-        samples, prepared = zip(*read, strict=True)
-        return _scored(predictor, samples, prepared, probabilities=probabilities)
-
-    stages: Stages[int, _Read, ScoredSample, ScoredSample] = Stages(
-        prepare=prepare, kind=lambda read: read[1].kind, infer=infer, finish=lambda _, case: case
-    )
-    concurrency: Concurrency[_Read] | None = side_by_side(
-        predictor, len(dataset), lambda read: read[1], batch=batch, probabilities=probabilities
-    )
-    outcomes = run_stages(range(len(dataset)), stages, batch=batch, concurrency=concurrency)
+    check_ready(predictor, dataset)
+    outcomes = scored(predictor, dataset, range(len(dataset)), metrics, batch=batch)
 
     def case(_: int) -> ScoredSample:
         outcome = next(outcomes)
@@ -196,58 +183,3 @@ def _cases(
         return outcome.result
 
     yield from every_case(len(dataset), case, progress=progress, unscored=unscored)
-
-
-def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities: bool) -> list[ScoredSample]:
-    """Predict samples at their own size, and return the predictions with their truths.
-
-    Args:
-        predictor: ready to run.
-        samples: images of one size.
-        probabilities: whether they are wanted.
-
-    Raises:
-        MemoryShortageError: an image does not fit the memory; the text names it.
-    """
-    prepared = [_prepared(predictor, sample, probabilities=probabilities) for sample in samples]
-    return _scored(predictor, samples, prepared, probabilities=probabilities)
-
-
-def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> Prepared:
-    try:
-        with _naming(sample):
-            return predictor.prepare_pixels(
-                sample.image, probabilities=probabilities, info=sample.info, name=sample.name
-            )
-    except ImageError as error:  # its bands or values are not those that the network takes
-        raise ImageError(f"image {sample.name!r}: {error}") from error
-
-
-@contextmanager
-def _naming(*samples: Sample) -> Iterator[None]:
-    """Let an error say which samples did not fit the memory."""
-    try:
-        yield
-    except MemoryShortageError as error:
-        raise MemoryShortageError(f"{', '.join(one.name for one in samples)}: {error}") from error
-
-
-def _scored(
-    predictor: Predictor, samples: Sequence[Sample], prepared: Sequence[Prepared], *, probabilities: bool
-) -> list[ScoredSample]:
-    with _naming(*samples):
-        found = predictor.segment_prepared(prepared, probabilities=probabilities)
-    return [
-        ScoredSample(
-            name=sample.name,
-            prediction=one.mask,
-            target=sample.mask,
-            image=sample.image,
-            info=sample.info,
-            bands=predictor.config.preprocessing.bands,
-            valid=valid_pixels(sample),
-            probabilities=one.probabilities,
-            instances=None if sample.instances is None else (None, sample.instances),
-        )
-        for sample, one in zip(samples, found, strict=True)
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import ImageInfo, Metric
     from segzoo.specs import Labels, MetricSpec
+
+
+#: A prediction with its truth, or what was counted of it.
+Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,8 @@ def named_metrics(names: Sequence[str], labels: Labels) -> list[NamedMetric]:
 
 
 def every_case(
-    count: int, case: Callable[[int], ScoredSample], *, progress: bool, unscored: list[str] | None
-) -> Iterator[ScoredSample]:
+    count: int, case: Callable[[int], Case], *, progress: bool, unscored: list[str] | None
+) -> Iterator[Case]:
     """Yield the case of every index, with a progress bar.
 
     Args:

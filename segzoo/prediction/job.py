@@ -15,7 +15,7 @@ from segzoo.images.volumes import volume_suffix
 from segzoo.labels import class_index, found_in_words
 from segzoo.prediction.concurrency import side_by_side
 from segzoo.prediction.joining import join_outputs, joined_paths
-from segzoo.prediction.manifest import ALL_IMAGES, Manifest, written_into
+from segzoo.prediction.manifest import ALL_IMAGES, MANIFEST, Manifest, written_into
 from segzoo.prediction.outputs import OutputOptions, check_outputs, write_outputs
 from segzoo.prediction.outputs.writing import needs, output_path, written_as
 from segzoo.prediction.pipeline import Stages, run_stages
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from segzoo.prediction.sources import Source
     from segzoo.prediction.video.segment import VideoResult
     from segzoo.specs import Labels
+
+    #: Segments the sources of a job that are not done, in place of `Job.segment`.
+    Elsewhere = Callable[["Job", Sequence[Source | VideoSource]], Iterator["Done"]]
 
 #: What to do about files that are in the way.
 _ADVICE = (
@@ -125,6 +128,7 @@ class Job:
         save: whether anything is written at all.
         any_size: whether images of more pixels than Pillow takes for harmless are read.
         films: which frames of videos are taken.
+        marks: of a job that does a share of another, `Manifest.marks` of that.
 
     Raises:
         OptionError: there is no such output.
@@ -145,6 +149,7 @@ class Job:
         save: bool = True,
         any_size: bool = False,
         films: VideoOptions | None = None,
+        marks: tuple[str, ...] | None = None,
     ) -> None:
         self.predictor, self.out, self.outputs, self.batch = (
             predictor,
@@ -164,8 +169,6 @@ class Job:
             any_size,
             films or VideoOptions(),
         )
-        look = str(replace(self.options, overwrite=False))
-        told = (predictor.settings, self.outputs, look, self.films.settings)
         self.manifest: Manifest | None = None
         self._volumes = Volumes(
             self.out,
@@ -176,37 +179,48 @@ class Job:
         )
         if save:
             writable(self.out)
-            name = f"manifest{part}.jsonl"
             anew = self.options.overwrite and not resume
-            self.manifest = Manifest(self.out, name, settings=repr(told), anew=anew)
+            name = MANIFEST.format(part=part)
+            self.manifest = Manifest(self.out, name, settings=self.settings, anew=anew, marks=marks)
 
-    def run(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
+    def record_in(self, part: str) -> bool:
+        """Record what is done from now on in a manifest of its own; return whether there was one already.
+
+        Args:
+            part: sets it apart.
+        """
+        assert self.manifest is not None
+        self.manifest, begun = self.manifest.apart(MANIFEST.format(part=part))
+        return begun
+
+    @property
+    def settings(self) -> str:
+        """A text that is equal for jobs which write equal files of an image."""
+        look = str(replace(self.options, overwrite=False))
+        return repr((self.predictor.settings, self.outputs, look, self.films.settings))
+
+    def run(
+        self, sources: Sequence[Source | VideoSource], *, elsewhere: Elsewhere | None = None
+    ) -> Iterator[Done]:
         """Segment every source, images first; the error of one is in its `Done`.
+
+        Args:
+            sources: what to segment.
+            elsewhere: segments the sources that are not done in place of this process, in any order.
 
         Raises:
             FailureError: a file that would be written exists and may not be replaced, so that nothing was
                 done; or a store does not take the record of the run.
         """
         try:
-            yield from self._run(sources)
+            yield from self._run(sources, elsewhere or Job.segment)
         finally:
             if self.manifest is not None:
                 self.manifest.close()
 
-    def _run(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
-        images: list[Source] = []
-        videos: list[VideoSource] = []
-        done: list[Done] = []
-        whole = self._done_before(sources)
-        for source in sources:
-            if source.origin in whole:
-                done.append(Done(source, skipped=True))
-            elif isinstance(source, VideoSource):
-                videos.append(source)
-            else:
-                images.append(source)
+    def _run(self, sources: Sequence[Source | VideoSource], elsewhere: Elsewhere) -> Iterator[Done]:
+        ahead, done = self.to_do(sources)
         if self.save:
-            ahead = [*images, *videos]
             refuse_outputs(
                 self.out,
                 ahead,
@@ -218,9 +232,35 @@ class Job:
                 labels=self.predictor.config.labels,
                 joins=self._joins,
             )
-            self._volumes.expect(images)
         yield from done
         failed: set[str] = set()
+        for one in elsewhere(self, ahead):
+            if one.error:
+                failed.add(one.source.origin)
+            yield one
+        if self._joins:
+            there = [one for one in sources if not isinstance(one, VideoSource) and one.origin not in failed]
+            self.joined = join_outputs(
+                self.out,
+                there,
+                self.outputs,
+                self.options,
+                self.predictor.config.labels,
+                self._keeping_joined,
+            )
+        self.predictor.tell_watched()
+
+    def to_do(self, sources: Sequence[Source | VideoSource]) -> tuple[list[Source | VideoSource], list[Done]]:
+        """Return the sources that are to be segmented, and those that an earlier run did."""
+        whole = self._done_before(sources)
+        done = [Done(source, skipped=True) for source in sources if source.origin in whole]
+        return [source for source in sources if source.origin not in whole], done
+
+    def segment(self, sources: Sequence[Source | VideoSource]) -> Iterator[Done]:
+        """Segment sources and record them, images first; whether they are done is not asked."""
+        images = [one for one in sources if not isinstance(one, VideoSource)]
+        if self.save:
+            self._volumes.expect(images)
         stages = Stages(
             prepare=_within_memory(self._read),
             kind=_kind,
@@ -239,25 +279,13 @@ class Job:
         if isinstance(self.out, RemotePath):
             threads |= {"writers": _FAR, "ahead": _FAR}
         for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency, **threads):
-            if outcome.result is None:
-                failed.add(outcome.item.origin)
-            yield outcome.result or self._failed(outcome.item, outcome.error)
-        for video in videos:
-            try:
-                yield self._film(video)
-            except SegzooError as error:
-                yield self._failed(video, error)
-        if self._joins:
-            there = [one for one in sources if not isinstance(one, VideoSource) and one.origin not in failed]
-            self.joined = join_outputs(
-                self.out,
-                there,
-                self.outputs,
-                self.options,
-                self.predictor.config.labels,
-                self._keeping_joined,
-            )
-        self.predictor.tell_watched()
+            yield outcome.result or self.failed(outcome.item, outcome.error)
+        for video in sources:
+            if isinstance(video, VideoSource):
+                try:
+                    yield self._film(video)
+                except SegzooError as error:
+                    yield self.failed(video, error)
 
     def _keeping_joined(self) -> Keeping:
         """Return what records a file of all images."""
@@ -285,7 +313,8 @@ class Job:
         missing = {path for origin, paths in volumes.items() if origin not in done for path in paths}
         return {origin for origin in done if missing.isdisjoint(volumes[origin])}
 
-    def _failed(self, source: Source | VideoSource, error: SegzooError | None) -> Done:
+    def failed(self, source: Source | VideoSource, error: SegzooError | None) -> Done:
+        """Record why a source has no mask."""
         told = str(error) if source.origin in str(error) else f"{source.origin}: {error}"
         if lost := self._volumes.fail(source):
             told = (
@@ -294,6 +323,10 @@ class Job:
         if self.manifest is not None:
             self.manifest.add(source.origin, state=source.state(), error=told)
         return Done(source, error=told, missing=str(error) if isinstance(error, MissingExtraError) else "")
+
+    def gathers(self, source: Source) -> bool:
+        """Whether the mask of a page goes into a file with those of the other pages."""
+        return bool(self._volumes.paths(source))
 
     def _owns(self, path: Path) -> bool:
         return self.resume and self.manifest is not None and self.manifest.owns(path)
@@ -326,7 +359,7 @@ class Job:
         began, state = time.perf_counter(), source.state()
         if self.save and not isinstance(self.out, RemotePath):
             # Once more, as it may be long since the run began. A store is asked when files get their names.
-            refuse_taken(self._paths(source), overwrite=self.options.overwrite, owns=self._owns)
+            refuse_taken(self.paths(source), overwrite=self.options.overwrite, owns=self._owns)
         if not isinstance(source, FileSource):
             prepared = prepare_source(self.predictor, source, probabilities=self.keeps)
             return _Read(source, began, state, prepared=prepared)
@@ -417,7 +450,8 @@ class Job:
 
         return self._kept(naming)
 
-    def _paths(self, source: Source | VideoSource) -> list[Path]:
+    def paths(self, source: Source | VideoSource) -> list[Path]:
+        """Return the files that are written for a source."""
         return _output_paths(self.out, source, self.outputs, self.options, self.predictor.config.labels)
 
 

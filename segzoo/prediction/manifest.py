@@ -59,13 +59,21 @@ class Manifest:
         settings: what the masks depend on besides the image: weights, precision, outputs.
         anew: whether what is recorded already is dropped; else the record is continued, and what other
             runs recorded in the folder is known too.
+        marks: of a record that is a share of another, `Manifest.marks` of that; what others recorded is then
+            not looked at.
 
     Raises:
         FailureError: the file cannot be read or written, or is somebody else's.
     """
 
     def __init__(
-        self, folder: Path, name: str = "manifest.jsonl", *, settings: str = "", anew: bool = False
+        self,
+        folder: Path,
+        name: str = "manifest.jsonl",
+        *,
+        settings: str = "",
+        anew: bool = False,
+        marks: tuple[str, ...] | None = None,
     ) -> None:
         self.folder, self.path, self.settings = folder, folder / name, settings
         self._done: dict[str, Mapping[str, Any]] = {}
@@ -74,9 +82,12 @@ class Manifest:
         self._files: dict[str, set[tuple[int, int]]] = {}
         self._read_to = 0
         self._reading = Lock()
-        self._far = _FarRecord(folder, name) if isinstance(folder, RemotePath) else None
-        if self._far is not None:
+        self._far: _FarRecord | _FarShare | None = None
+        if isinstance(folder, RemotePath):
+            self._far = _FarRecord(folder, name) if marks is None else _FarShare(marks)
+        if isinstance(self._far, _FarRecord):
             self._open_far(self._far, anew=anew)
+        if self._far is not None:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +98,9 @@ class Manifest:
             if anew:
                 self.path.unlink(missing_ok=True)
                 return
-            for other in _manifests(folder):  # of runs that shared the work in another way
+            for other in (
+                () if marks is not None else _manifests(folder)
+            ):  # of runs that shared the work in another way
                 if other != self.path:
                     self._learn(other.read_bytes())
             if self.path.exists():
@@ -97,6 +110,55 @@ class Manifest:
                     self._refresh()
         except OSError as error:
             raise FailureError(f"the manifest {self.path} cannot be used: {error}") from error
+
+    @property
+    def knows_settings(self) -> bool:
+        """Whether anything was done with these settings, or nothing was done at all."""
+        return not self._done or any(one["settings"] == self.settings for one in self._done.values())
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What objects in a store bear that this record owns, that of this run first; nothing here."""
+        return () if self._far is None else (self._far.mark, *sorted(self._far.marks - {self._far.mark}))
+
+    def apart(self, name: str) -> tuple[Manifest, bool]:
+        """Return the record of a task, and whether there was one already: its worker died.
+
+        Args:
+            name: of a file that no other task has; a store gets none.
+        """
+        begun = self._far is None and (self.folder / name).exists()
+        record = Manifest(self.folder, name, settings=self.settings, marks=self.marks)
+        if self._far is None:
+            record.path.touch()
+        return record, begun
+
+    def text(self) -> bytes:
+        """Return the lines of the record of a task."""
+        return bytes(self._far.lines) if isinstance(self._far, _FarShare) else self.path.read_bytes()
+
+    def facts(self, path: Path) -> tuple[int, int] | None:
+        """Return size and time of a file that a run wrote and nobody has changed, for `trust`."""
+        return _facts(path) if self.owns(path) else None
+
+    def trust(self, files: Mapping[Path, tuple[int, int]]) -> None:
+        """Own the files that another record owns."""
+        for path, facts in files.items():
+            self._files.setdefault(path.relative_to(self.folder).as_posix(), set()).add(facts)
+
+    def take(self, other: Path, lines: bytes) -> None:
+        """Add the lines of another record, which is removed.
+
+        Raises:
+            FailureError: they cannot be written.
+        """
+        try:
+            if lines:
+                self._append(lines)
+            if self._far is None:
+                other.unlink(missing_ok=True)
+        except OSError as failure:
+            raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 
     def _open_far(self, far: _FarRecord, *, anew: bool) -> None:
         """Learn what runs recorded in a store, or drop it, and make sure that it can be written to."""
@@ -126,7 +188,7 @@ class Manifest:
         Raises:
             FailureError: the store refuses.
         """
-        if self._far is not None:
+        if isinstance(self._far, _FarRecord):
             self._far.close()
 
     def has(
@@ -154,7 +216,8 @@ class Manifest:
         if self._far is not None:
             return isinstance(path, RemotePath) and mark_of(path) in self._far.marks
         try:
-            self._refresh()  # another run may have written it meanwhile
+            with suppress(FileNotFoundError):  # nothing is recorded yet
+                self._refresh()  # another run may have written it meanwhile
             known = self._files.get(path.relative_to(self.folder).as_posix(), set())
         except (OSError, ValueError):
             return False
@@ -299,6 +362,24 @@ class _FarRecord:
             self._parts.append(path)
             self._new.clear()
             self._since = time.monotonic()
+
+
+class _FarShare:
+    """The record of a task whose run has the record in a store: lines that are handed over.
+
+    Args:
+        marks: what objects bear that may be replaced, that of the run first.
+    """
+
+    def __init__(self, marks: tuple[str, ...]) -> None:
+        self.mark, self.marks = marks[0], set(marks)
+        self.lines = bytearray()
+        self._lock = Lock()
+
+    def add(self, line: bytes) -> None:
+        """Take a line."""
+        with self._lock:
+            self.lines += line
 
 
 def _mark(path: Path) -> str:

@@ -42,6 +42,23 @@ _NAMED = 3
 _WHOLE = BandStatistics(minimum=0, low=0, high=1, maximum=1, mean=0.5, std=0.3)
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What one process saw of a run, for another that reports it.
+
+    Attributes:
+        far: by image how far it is, less being farther, and that in words.
+        holed: images with pixels that have no measurement.
+        alpha: how many lose their alpha.
+        seen: how many there are.
+    """
+
+    far: dict[str, tuple[float, str]]
+    holed: set[str]
+    alpha: int
+    seen: int
+
+
 @dataclass
 class IntensityWatch:
     """Counts the images of a run that are far from the training data.
@@ -71,6 +88,21 @@ class IntensityWatch:
             info: the metadata of its file.
         """
         return Look(self, name, size, info)
+
+    def drained(self) -> Watched:
+        """Return what was seen of the images so far, and reset."""
+        with self._lock:
+            seen = Watched(self._far, self._holed, self._alpha, self._seen)
+            self._far, self._holed, self._alpha, self._seen = {}, set(), 0, 0
+        return seen
+
+    def add(self, watched: Watched) -> None:
+        """Count what another process saw."""
+        with self._lock:
+            self._far |= watched.far
+            self._holed |= watched.holed
+            self._alpha += watched.alpha
+            self._seen += watched.seen
 
     def report(self, *, in_python: bool = False) -> list[str]:
         """Return the warnings about the images so far, and reset.

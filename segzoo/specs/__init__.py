@@ -8,6 +8,7 @@ hooks (`segzoo.hooks`); `segzoo.zoo` collects them.
 from __future__ import annotations
 
 from segzoo.specs.base import PartSpec, Spec, field_names
+from segzoo.specs.clusters import ClusterSpec
 from segzoo.specs.data import Archive, DatasetSpec, LossSpec, MetricSpec, Recognition
 from segzoo.specs.exports import ExportSpec
 from segzoo.specs.networks import CAPABILITIES, DecoderSpec, EncoderSpec, LayoutSpec, ModelSpec, Pretraining
@@ -43,6 +44,7 @@ __all__ = [
     "Archive",
     "AugmentationSpec",
     "BandStatistics",
+    "ClusterSpec",
     "DatasetSpec",
     "DecoderSpec",
     "EncoderSpec",
@@ -94,6 +96,7 @@ SPEC_TYPES: tuple[type[Spec], ...] = (
     OutputSpec,
     EngineSpec,
     ExportSpec,
+    ClusterSpec,
     RecipeSpec,
     LayoutSpec,
 )

@@ -33,6 +33,7 @@ from segzoo.lazy import lazy_names
 if TYPE_CHECKING:
     from segzoo.testing.augmentations import check_augmentation
     from segzoo.testing.checks import Check, check_plugin, checks_of, every_check
+    from segzoo.testing.clusters import check_cluster
     from segzoo.testing.datasets import check_dataset
     from segzoo.testing.decoders import check_decoder
     from segzoo.testing.encoders import check_encoder
@@ -58,6 +59,7 @@ _WHERE = {
     "Check": "checks",
     "Example": "examples",
     "check_augmentation": "augmentations",
+    "check_cluster": "clusters",
     "check_dataset": "datasets",
     "check_decoder": "decoders",
     "check_encoder": "encoders",
@@ -88,6 +90,7 @@ __all__ = [
     "Check",
     "Example",
     "check_augmentation",
+    "check_cluster",
     "check_dataset",
     "check_decoder",
     "check_encoder",

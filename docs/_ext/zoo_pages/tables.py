@@ -27,6 +27,7 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "readers": materials.readers,
     "outputs": materials.outputs,
     "engines": materials.named("engines", "Engine", "--backend {}", when="When predicting"),
+    "clusters": materials.named("clusters", "Cluster", "--on {}", when="When predicting or evaluating"),
     "recipes": materials.recipes,
     "layouts": materials.layouts,
 }

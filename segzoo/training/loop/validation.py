@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from segzoo.errors import OptionError
-from segzoo.evaluation.models import predicted
+from segzoo.evaluation.cases import predicted
 from segzoo.evaluation.results import Score
 from segzoo.evaluation.samples import named_metrics
 from segzoo.prediction.predictor import Predictor

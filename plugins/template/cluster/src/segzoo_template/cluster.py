@@ -1,0 +1,93 @@
+"""Processes of this machine that compute segzoo's tasks; a process that dies is begun anew."""
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any
+
+from segzoo.errors import OptionError
+
+#: How often a task is given to a process before it is left without an answer.
+_ATTEMPTS = 2
+
+
+class ProcessCluster:
+    """Runs tasks in processes of this machine.
+
+    Args:
+        address: nothing, as there is one machine.
+        workers: processes.
+    """
+
+    def __init__(self, address: str = "", *, workers: int = 2) -> None:
+        if address:
+            raise OptionError(f"it runs on this machine, and takes no address, got {address!r}")
+        self.workers = workers
+        self.description = f"{workers} processes of this machine"
+
+    def __enter__(self) -> "ProcessCluster":
+        """Return the cluster: processes are begun with the first task."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: processes end with the last answer."""
+
+    def run(
+        self, begin: Callable[[], Callable[[Any], Any]], tasks: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each task and its answer, as the answers come."""
+        pickled = pickle.dumps(begin)
+        idle = [_Process() for _ in range(self.workers)]
+
+        def computed(task: Any) -> list[Any]:
+            process = idle.pop()
+            try:
+                return process.computed(pickled, task)
+            finally:
+                idle.append(process)
+
+        with ThreadPoolExecutor(self.workers) as threads:
+            numbers = {threads.submit(computed, task): number for number, task in enumerate(tasks)}
+            try:
+                for future in as_completed(numbers):
+                    for answer in future.result():
+                        yield numbers[future], answer
+            finally:
+                threads.shutdown(cancel_futures=True)
+                for process in idle:
+                    process.end()
+
+
+class _Process:
+    """One process, which is begun anew when it died."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def computed(self, begin: bytes, task: Any) -> list[Any]:
+        """Return the answer in a list, which is empty where the task ends every process."""
+        for _ in range(_ATTEMPTS):
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            try:
+                return [self._pool.submit(_compute, begin, task).result()]
+            except BrokenProcessPool:
+                self.end()
+        return []
+
+    def end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None
+
+
+_work: dict[bytes, Callable[[Any], Any]] = {}
+
+
+def _compute(begin: bytes, task: Any) -> Any:
+    if begin not in _work:
+        _work[begin] = pickle.loads(begin)()
+    work = _work[begin]
+    return work(task)

@@ -1,0 +1,130 @@
+"""Samples of a data set, predicted at their own size: what is scored of a model."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from segzoo.errors import ImageError, OptionError
+from segzoo.evaluation.samples import ScoredSample
+from segzoo.labels import valid_pixels
+from segzoo.prediction.concurrency import side_by_side
+from segzoo.prediction.pipeline import Stages, run_stages
+from segzoo.prediction.predictor import MEASURED, Predictor, evenly
+from segzoo.prediction.shortage import MemoryShortageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from segzoo.evaluation.samples import NamedMetric
+    from segzoo.interfaces import Dataset, Sample
+    from segzoo.prediction.pipeline import Concurrency, Outcome
+    from segzoo.prediction.predictor import Prepared
+
+    #: A sample, and its image on the way into the network.
+    _Read = tuple[Sample, Prepared]
+
+
+def check_ready(predictor: Predictor, dataset: Dataset) -> None:
+    """Measure an intensity that holds for all images, where the predictor needs that.
+
+    Raises:
+        OptionError: the data set is empty.
+    """
+    if not len(dataset):
+        raise OptionError("the data set is empty: there is nothing to score")
+    if predictor.needs_measuring:
+        few = evenly(range(len(dataset)), MEASURED)
+        samples = (dataset[index] for index in few)
+        predictor.measure((sample.image, sample.info) for sample in samples)
+
+
+def scored(
+    predictor: Predictor,
+    dataset: Dataset,
+    indices: Sequence[int],
+    metrics: Sequence[NamedMetric],
+    *,
+    batch: int = 1,
+) -> Iterator[Outcome[int, ScoredSample]]:
+    """Yield what became of some samples of a data set: the prediction with its truth, or an error.
+
+    Args:
+        predictor: ready to run, and measured.
+        dataset: with the classes of the predictor.
+        indices: which samples, in order.
+        metrics: which may need probabilities.
+        batch: how many images of one size are run together.
+    """
+    probabilities = any(metric.needs("probabilities") for metric in metrics)
+
+    def prepare(index: int) -> _Read:
+        sample = dataset[index]
+        return sample, _prepared(predictor, sample, probabilities=probabilities)
+
+    def infer(read: Sequence[_Read]) -> list[ScoredSample]:
+        samples, prepared = zip(*read, strict=True)
+        return _scored(predictor, samples, prepared, probabilities=probabilities)
+
+    stages: Stages[int, _Read, ScoredSample, ScoredSample] = Stages(
+        prepare=prepare, kind=lambda read: read[1].kind, infer=infer, finish=lambda _, case: case
+    )
+    concurrency: Concurrency[_Read] | None = side_by_side(
+        predictor, len(indices), lambda read: read[1], batch=batch, probabilities=probabilities
+    )
+    return run_stages(indices, stages, batch=batch, concurrency=concurrency)
+
+
+def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities: bool) -> list[ScoredSample]:
+    """Predict samples at their own size, and return the predictions with their truths.
+
+    Args:
+        predictor: ready to run.
+        samples: images of one size.
+        probabilities: whether they are wanted.
+
+    Raises:
+        MemoryShortageError: an image does not fit the memory; the text names it.
+    """
+    prepared = [_prepared(predictor, sample, probabilities=probabilities) for sample in samples]
+    return _scored(predictor, samples, prepared, probabilities=probabilities)
+
+
+def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> Prepared:
+    try:
+        with _naming(sample):
+            return predictor.prepare_pixels(
+                sample.image, probabilities=probabilities, info=sample.info, name=sample.name
+            )
+    except ImageError as error:  # its bands or values are not those that the network takes
+        raise ImageError(f"image {sample.name!r}: {error}") from error
+
+
+@contextmanager
+def _naming(*samples: Sample) -> Iterator[None]:
+    """Let an error say which samples did not fit the memory."""
+    try:
+        yield
+    except MemoryShortageError as error:
+        raise MemoryShortageError(f"{', '.join(one.name for one in samples)}: {error}") from error
+
+
+def _scored(
+    predictor: Predictor, samples: Sequence[Sample], prepared: Sequence[Prepared], *, probabilities: bool
+) -> list[ScoredSample]:
+    with _naming(*samples):
+        found = predictor.segment_prepared(prepared, probabilities=probabilities)
+    return [
+        ScoredSample(
+            name=sample.name,
+            prediction=one.mask,
+            target=sample.mask,
+            image=sample.image,
+            info=sample.info,
+            bands=predictor.config.preprocessing.bands,
+            valid=valid_pixels(sample),
+            probabilities=one.probabilities,
+            instances=None if sample.instances is None else (None, sample.instances),
+        )
+        for sample, one in zip(samples, found, strict=True)
+    ]

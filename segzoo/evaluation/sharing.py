@@ -1,0 +1,139 @@
+"""Masks and counts that the workers of a cluster compute.
+
+Each image has counters of its own, which are merged here in the order of the data set: the sums are those of
+one process, to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segzoo.clusters import beginning, spread
+from segzoo.errors import FailureError, SegzooError
+from segzoo.evaluation.cases import scored
+from segzoo.evaluation.evaluator import Counted, Evaluator, Worst
+from segzoo.evaluation.pictures import panels
+from segzoo.evaluation.samples import every_case, named_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from segzoo.clusters import Task
+    from segzoo.evaluation.results import Panel
+    from segzoo.evaluation.samples import ScoredSample
+    from segzoo.interfaces import Cluster, Dataset
+    from segzoo.prediction.predictor import Predictor
+    from segzoo.prediction.watching import Watched
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a worker needs to score samples of a data set; called in the worker.
+
+    Attributes:
+        predictor: ready to run, and measured.
+        dataset: with the classes of the predictor.
+        metrics: by name.
+        batch: how many images of one size are run together.
+        worst: of how many images pictures are kept.
+        masks: whether the predicted masks are wanted.
+    """
+
+    predictor: Predictor
+    dataset: Dataset
+    metrics: list[str]
+    batch: int
+    worst: int
+    masks: bool
+
+    def __call__(self) -> _Worker:
+        """Return what scores tasks."""
+        return _Worker(self)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a worker counted of one sample.
+
+    Attributes:
+        counted: its counts.
+        mask: the prediction, where that is wanted.
+        panels: its pictures, where it is among the worst of its task.
+    """
+
+    counted: Counted
+    mask: NDArray[np.uint8] | None
+    panels: tuple[Panel, ...]
+
+
+class _Worker:
+    """Scores some samples at a time."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._metrics = named_metrics(share.metrics, share.dataset.labels)
+        self._evaluator = Evaluator(self._metrics, share.dataset.labels)
+
+    def __call__(self, task: Task[int]) -> tuple[list[Found | SegzooError], Watched]:
+        share, labels = self._share, self._share.dataset.labels
+        worst = Worst(share.worst, self._metrics[0].spec.higher_is_better)
+        found: list[Found | SegzooError] = []
+        drawn: dict[int, tuple[Panel, ...]] = {}
+        outcomes = scored(share.predictor, share.dataset, task.items, self._metrics, batch=share.batch)
+        for number, outcome in enumerate(outcomes):
+            case = outcome.result
+            if case is None:
+                assert outcome.error is not None
+                found.append(outcome.error)
+                continue
+            counted = self._evaluator.count(case)
+
+            def draw(number: int = number, case: ScoredSample = case) -> tuple[Panel, ...]:
+                drawn[number] = panels(case, case.counted(labels), labels)
+                return drawn[number]
+
+            worst.add(counted.image, draw)
+            found.append(Found(counted, case.prediction if share.masks else None, drawn.get(number, ())))
+        return found, share.predictor.watch.drained()
+
+
+def counted_on(
+    cluster: Cluster, share: Share, *, progress: bool, unscored: list[str] | None
+) -> Iterator[Found]:
+    """Yield what workers counted of every sample, in the order of the data set.
+
+    Args:
+        cluster: entered.
+        share: what is scored.
+        progress: as `every_case` takes it.
+        unscored: likewise.
+
+    Raises:
+        FailureError: as `every_case`.
+        OptionError: the data set cannot be sent to a cluster, or a metric cannot count.
+    """
+    indices, names = range(len(share.dataset)), getattr(share.dataset, "names", None)
+    answers = spread(cluster, beginning(share), indices)
+    ready: dict[int, Found | SegzooError] = {}
+
+    def case(index: int) -> Found:
+        while index not in ready:
+            task, answer = next(answers)
+            if answer is None:
+                name = names[task.items[0]] if names else f"sample {task.items[0]}"
+                told = f"{name}: every worker that predicted it ended at once; it may not fit their memory"
+                ready[task.items[0]] = FailureError(told)
+                continue
+            found, watched = answer
+            share.predictor.watch.add(watched)
+            ready.update(zip(task.items, found, strict=True))
+        found = ready.pop(index)
+        if isinstance(found, SegzooError):
+            raise found
+        return found
+
+    yield from every_case(len(indices), case, progress=progress, unscored=unscored)
