@@ -130,6 +130,44 @@ def test_a_file_for_one_size_gets_small_images_continued_and_large_ones_in_tiles
     assert (mask != wanted.numpy()).mean() < 0.05
 
 
+@pytest.mark.parametrize("size", [("height", "width"), (32, 48)])
+def test_the_network_is_cut_out_of_a_file_with_preprocessing(size: tuple[Any, Any], tmp_path: Path) -> None:
+    made = model()
+    before = [
+        helper.make_node("Cast", ["image"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["values", "full"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["planes"], perm=[2, 0, 1]),
+        helper.make_node("Unsqueeze", ["planes", "first"], ["images"]),
+    ]
+    after = [helper.make_node("ArgMax", ["logits"], ["mask"], axis=1)]
+    nodes = [*before, *made.graph.node, *after]
+    del made.graph.node[:], made.graph.input[:], made.graph.output[:]
+    made.graph.node.extend(nodes)
+    made.graph.initializer.extend(
+        [numpy_helper.from_array(np.float32(255), "full"), numpy_helper.from_array(np.array([0]), "first")]
+    )
+    made.graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, [*size, 3]))
+    made.graph.output.append(helper.make_tensor_value_info("mask", TensorProto.INT64, None))
+    for name, shape in (("images", [1, 3, *size]), ("logits", ["batch", 2, *size])):
+        made.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    said = info(with_preprocessing=True, size=None if size[0] == "height" else size)
+    made.metadata_props.add(key=METADATA_KEY, value=said.to_json())
+    onnx.save(made, tmp_path / "whole.onnx")
+    network: Any = segzoo.load(tmp_path / "whole.onnx")
+    assert network.fixed_size == said.size
+    images = torch.randn(2, 3, 32, 48)
+    assert torch.allclose(network(images), expected(images), atol=1e-5)
+    for field in made.graph.node, made.graph.value_info:
+        for one in field:
+            one.name = f"other_{one.name}"
+    for node in made.graph.node:
+        node.output[:] = [f"other_{name}" if name == "logits" else name for name in node.output]
+        node.input[:] = [f"other_{name}" if name == "logits" else name for name in node.input]
+    onnx.save(made, tmp_path / "unnamed.onnx")
+    with pytest.raises(WeightsError, match=r"cannot be cut out.*export the model without preprocessing"):
+        segzoo.load(tmp_path / "unnamed.onnx")
+
+
 def beside(location: str) -> Any:
     made = model(info())
     weight = made.graph.initializer[0]

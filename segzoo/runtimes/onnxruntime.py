@@ -160,6 +160,7 @@ def cut_network(model: Any, path: Path) -> Any:
             f"{path} has preprocessing inside, and its network cannot be cut out, as its tensors "
             f"{IMAGES!r} and {LOGITS!r} are not there or not apart: export the model without preprocessing"
         )
+    ports = _inner_ports(onnx, model)
     graph = onnx.GraphProto()
     graph.CopyFrom(model.graph)
     nodes = [node for node in model.graph.node if id(node) in needed]
@@ -168,8 +169,8 @@ def cut_network(model: Any, path: Path) -> Any:
         ("node", nodes),
         ("initializer", [one for one in model.graph.initializer if one.name in read]),
         ("sparse_initializer", [one for one in model.graph.sparse_initializer if one.values.name in read]),
-        ("input", [_free_port(onnx, IMAGES)]),
-        ("output", [_free_port(onnx, LOGITS)]),
+        ("input", ports[:1]),
+        ("output", ports[1:]),
         ("value_info", []),
     ):
         graph.ClearField(field)
@@ -180,8 +181,22 @@ def cut_network(model: Any, path: Path) -> Any:
     return cut
 
 
-def _free_port(onnx: Any, name: str) -> Any:
-    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [f"{name}_{i}" for i in range(4)])
+def _inner_ports(onnx: Any, model: Any) -> list[Any]:
+    """Return images and logits as input and output: of the size that the file says, and as many at a time."""
+    said = {one.name: one for one in model.graph.value_info}
+    ports = []
+    for name in (IMAGES, LOGITS):
+        port = onnx.helper.make_tensor_value_info(
+            name, onnx.TensorProto.FLOAT, [f"{name}_{i}" for i in range(4)]
+        )
+        if name in said:
+            port.CopyFrom(said[name])
+        ports.append(port)
+    # Preprocessing gives one image, of which the network may take more at a time.
+    images, logits = (port.type.tensor_type.shape.dim for port in ports)
+    if images and logits:
+        images[0].CopyFrom(logits[0])
+    return ports
 
 
 def _read_by(node: Any) -> list[str]:
