@@ -126,6 +126,9 @@ def test_a_file_for_one_size_gets_small_images_continued_and_large_ones_in_tiles
     mask = segzoo.Predictor(str(tmp_path / "fixed.onnx"), on_message=told.append)(image).mask
     wanted = expected(torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None])[0].argmax(0)
     assert "tiles of 31x" in told[-1] or "tiles of 32x" in told[-1]
+    for views, wrong in (({"turns": True}, "leave out turns"), ({"scales": (1, 1.5)}, "at most 1, got 1.5")):
+        with pytest.raises(OptionError, match=wrong):
+            segzoo.Predictor(str(tmp_path / "fixed.onnx"), **views)
     # Only pixels at the edges of tiles see anything else.
     assert (mask != wanted.numpy()).mean() < 0.05
 

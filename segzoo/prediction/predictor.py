@@ -36,6 +36,7 @@ from segzoo.prediction.shortage import (
 from segzoo.prediction.tiling.planner import Tiler, read_budget
 from segzoo.prediction.watching import IntensityWatch
 from segzoo.resources import told_bytes
+from segzoo.runtimes.network import ExportedNetwork
 from segzoo.specs import Intensity, intensity_text, parse_intensity
 from segzoo.weights.loading import load
 
@@ -229,6 +230,9 @@ class Predictor:
         self.engine: Engine = (
             Ensemble(engines, overlapping=self.config.labels.overlapping) if len(engines) > 1 else engines[0]
         )
+        for network in networks:
+            if isinstance(network, ExportedNetwork):
+                network.check_views(turns=turns, scales=scales)
         if flips or turns or tuple(scales) != (1.0,):
             self.engine = Augmented(
                 self.engine,

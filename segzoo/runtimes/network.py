@@ -16,7 +16,7 @@ from segzoo.plugins import resolve
 from segzoo.printing import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -165,6 +165,17 @@ class ExportedNetwork(nn.Module):
                 f"logits are {expected}: its metadata are of another network"
             )
         return logits[..., :height, :width]
+
+    def check_views(self, *, turns: bool, scales: Sequence[float]) -> None:
+        """Raise `OptionError` if images that fit the file would not fit it turned, or enlarged."""
+        if self.fixed_size is None:
+            return
+        height, width = self.fixed_size
+        made = f"{self.path} is made for images of {height}x{width}"
+        if turns and height != width:
+            raise OptionError(f"{made}: those that are turned do not fit, leave out turns")
+        if any(scale > 1 for scale in scales):
+            raise OptionError(f"{made}: scales must be at most 1, got {max(scales):g}")
 
     def _continued(self, images: Tensor, height: int, width: int) -> Tensor:
         if images.shape[-2] > height or images.shape[-1] > width:
