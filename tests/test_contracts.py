@@ -82,7 +82,7 @@ def is_slow(check) -> bool:
     large = check.kind == "encoder" or check.id.endswith("-imagenet/network")
     exported = check.kind == "model" and (check.name != "unet" or check.promise == "export")
     logs = check.id.startswith("tracker/wandb/")
-    return logs or exported or (large and check.id not in quick)
+    return logs or exported or check.kind == "export" or (large and check.id not in quick)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from segzoo.testing.engines import check_engine
     from segzoo.testing.examples import Example
     from segzoo.testing.export import check_export, check_onnx, check_trace
+    from segzoo.testing.exports import check_format
     from segzoo.testing.isolation import isolated_zoo
     from segzoo.testing.layouts import check_layout
     from segzoo.testing.listing import check_listing
@@ -65,6 +66,7 @@ _WHERE = {
     "check_encoder": "encoders",
     "check_engine": "engines",
     "check_export": "export",
+    "check_format": "exports",
     "check_layout": "layouts",
     "check_listing": "listing",
     "check_loss": "losses",
@@ -96,6 +98,7 @@ __all__ = [
     "check_encoder",
     "check_engine",
     "check_export",
+    "check_format",
     "check_layout",
     "check_listing",
     "check_loss",
