@@ -9,7 +9,7 @@ ARG BASE=python:3.12.11-slim-bookworm
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/segzoo
-# torch first: it is large, and changes less often than what follows.
+# torch first: it is large, and changes less often than what follows. torchvision must be built for the same device.
 ARG DEVICE=cpu
 # Another index to take torch from, such as a mirror of yours.
 ARG TORCH_INDEX=
@@ -18,7 +18,8 @@ RUN case "${DEVICE}" in \
         cuda) index=https://pypi.org/simple ;; \
         *) echo "DEVICE must be cpu or cuda, got ${DEVICE}" >&2; exit 2 ;; \
     esac && \
-    /opt/segzoo/bin/pip install --index-url "${TORCH_INDEX:-$index}" "torch>=2.7" "torchvision>=0.22"
+    /opt/segzoo/bin/pip install --index-url "${TORCH_INDEX:-$index}" "torch>=2.7" "torchvision>=0.22" && \
+    /opt/segzoo/bin/python -c "import torchvision"
 ARG EXTRAS=train,tune,serve,metrics,tiff,geo,video,s3
 ARG PLUGINS="attention carvana decoders driving formats medical nested science steel torchvision voc"
 COPY pyproject.toml README.md LICENSE /src/
@@ -27,8 +28,7 @@ COPY plugins /src/plugins
 RUN set -e; \
     packages="/src[${EXTRAS}]"; \
     for name in ${PLUGINS}; do packages="${packages} /src/plugins/segzoo-${name}"; done; \
-    /opt/segzoo/bin/pip install ${packages}; \
-    find /opt/segzoo -name __pycache__ -prune -exec rm -r {} +
+    /opt/segzoo/bin/pip install ${packages}
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="segzoo" \

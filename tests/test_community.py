@@ -53,7 +53,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_workflow_may_only_read_unless_a_job_says_more():
-    assert [path.stem for path in WORKFLOWS] == ["docs", "release", "tests"]
+    assert [path.stem for path in WORKFLOWS] == ["container", "docs", "release", "tests"]
     for path in WORKFLOWS:
         assert read(path)["permissions"] == {"contents": "read"}, path.name
     granted = {name: job["permissions"] for name, job in jobs() if "permissions" in job}

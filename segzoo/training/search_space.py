@@ -147,7 +147,7 @@ def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Cho
 def default_space(recipe: Recipe) -> dict[str, Range | Choice]:
     """Return what is tried where nobody says: the rate, its decay, the loss and the strength of colours."""
     rate = recipe.learning_rate
-    told: dict[str, Any] = {"lr": f"{rate / 10:g}..{rate * 10:g}:log"}
+    told: dict[str, Any] = {"lr": f"{rate / 10:g}..{rate * 30:g}:log"}
     if "weight_decay" in optimizer_defaults(recipe.optimizer):
         told["weight_decay"] = "1e-6..0.1:log"
     if recipe.loss in _LOSSES and not recipe.loss_options:
