@@ -132,6 +132,7 @@ def test_a_plain_transformer_gives_the_maps_of_its_blocks_for_images_of_any_size
     model.train()(torch.rand(1, 2, *size)).sum().backward()
 
 
+@pytest.mark.slow
 def test_the_class_token_lies_beside_every_pixel():
     encoder = {"width": 8, "depth": 2, "heads": 2, "hidden": 8, "patch": 4, "class_token": "concat"}
     model = segzoo.create(

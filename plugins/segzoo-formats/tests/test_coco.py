@@ -457,6 +457,7 @@ def test_every_region_of_a_real_data_set_is_drawn_as_pycocotools_draws_it(part):
             assert data.labels.classes[region.label] == names[annotation["category_id"]]
 
 
+@pytest.mark.slow
 @shared
 def test_windows_inside_facades_stay_windows_although_the_facade_may_be_listed_later():
     data = opened(SHARED / "data/facades_coco", "train")

@@ -89,6 +89,7 @@ def test_masks_parts_and_classes_are_kept(folder, tmp_path, to):
     assert labels.classes == NAMES
 
 
+@pytest.mark.slow
 def test_every_command_that_is_printed_reads_the_data_by_its_path(folder, tmp_path, capsys):
     words = [f"data.classes={json.dumps(NAMES)}", "data.ignore_index=255"]
     for to in converting.FORMATS:
@@ -101,6 +102,7 @@ def test_every_command_that_is_printed_reads_the_data_by_its_path(folder, tmp_pa
         assert ("YOLO cannot say" in told[-2]) == (to == "yolo")
 
 
+@pytest.mark.slow
 def test_around_all_formats_the_masks_are_those_of_the_beginning(folder, tmp_path):
     start = samples(folder, **OPTIONS)
     data, options = str(folder), OPTIONS

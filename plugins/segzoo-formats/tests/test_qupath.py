@@ -148,6 +148,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
             opened(tmp_path)
 
 
+@pytest.mark.slow
 def test_qupath_is_recognised_and_nothing_else_is(tmp_path):
     write(tmp_path, feature())
     assert {one.summary for one in recognise(tmp_path)} == {"QuPath's GeoJSON, 1 file"}
@@ -163,6 +164,7 @@ def test_qupath_is_recognised_and_nothing_else_is(tmp_path):
         assert "qupath" not in {one.name for one in recognise(other.parent)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA is not set")
 def test_a_file_of_qupath_itself_is_read(tmp_path):
     files = Path(os.environ["SEGZOO_DATA"]).parent / "formats/qupath_geojson"

@@ -84,6 +84,7 @@ def pages(root, split, **options):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", range(5))
 def test_contiguous_folds_are_blocks_of_six_slices(isbi, fold):
     test, val, train = (pages(isbi, split, fold=fold) for split in ("test", "val", "train"))
@@ -92,6 +93,7 @@ def test_contiguous_folds_are_blocks_of_six_slices(isbi, fold):
     assert sorted(test + val + train) == list(range(30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", range(5))
 def test_shuffled_folds_are_those_of_the_program(isbi, fold):
     order = np.arange(30)
@@ -103,6 +105,7 @@ def test_shuffled_folds_are_those_of_the_program(isbi, fold):
     assert found["val"] == found["test"] == list(turned)[24:]
 
 
+@pytest.mark.slow
 def test_masks_belong_to_their_slices_and_folds_must_exist(isbi):
     for sample in open_dataset("isbi2012", root=isbi, split="all"):
         assert (sample.mask == sample.image[0, 0, 0] % 2).all()
@@ -113,6 +116,7 @@ def test_masks_belong_to_their_slices_and_folds_must_exist(isbi):
         open_dataset("isbi2012", root=isbi, folds="random")
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_real_membranes_are_22_percent():
     samples = list(open_dataset("isbi2012", split="all"))

@@ -98,6 +98,7 @@ def test_a_damaged_image_in_the_archive_is_named(tmp_path):
         DSB2018(tmp_path, "all")[0]
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_real_archive_holds_what_its_readme_says():
     assert [len(open_dataset("dsb2018", split=split)) for split in ("train", "val", "test")] == [536, 68, 60]
@@ -114,6 +115,7 @@ def test_the_shipped_weights_score_what_their_config_states():
             assert value == pytest.approx(stated[score.metric][name], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_are_small_and_find_the_nuclei_of_the_sample():
     model = segzoo.load("unet-nuclei")
     assert sum(p.numel() for p in model.parameters()) <= 4_000_000

@@ -324,6 +324,7 @@ def test_reduced_labels_and_windows_are_told(conversion):
     assert any("windows of [64, 64] with stride [42, 42]" in note for note in made.notes)
 
 
+@pytest.mark.slow
 def test_a_resnet_d_computes_what_timms_does():
     theirs = timm.create_model("resnet26d", features_only=True, out_indices=(1, 2, 3, 4)).eval()
     ours = ResNetEncoder(depth=50, avg_down=True).eval()

@@ -144,10 +144,10 @@ def test_a_network_keeps_what_models_promise():
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "upernet-convnext")) for name in CONFIGS]
 )
-@pytest.mark.parametrize("bands", [1, 5])
-def test_every_kind_takes_images_of_every_size_and_any_bands(name, bands):
+def test_every_kind_takes_images_of_every_size_and_any_bands(name):
+    bands = 1 + list(CONFIGS).index(name) % 5
     model = made(name, in_channels=bands)
-    for size in ((1, 1), (1, 19), (33, 47), (64, 64), (70, 130)):
+    for size in ((1, 1), (1, 19), (33, 47), (70, 130)):
         for training in (True, False):
             with torch.no_grad():
                 logits = model.train(training)(torch.rand(1, bands, *size))
