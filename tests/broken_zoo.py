@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import ROOT, Site
-from filelock import FileLock
+from made_once import made_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,14 +111,7 @@ html_css_files, html_js_files = ["look.css"], ["look.js"]
 @pytest.fixture(scope="session")
 def broken_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built pages; a warning is an error. A test that takes it is slow."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "broken_zoo"
-    with FileLock(shared / "broken_zoo.lock"):
-        if not (folder / "done").exists():
-            _build(folder)
-    return folder / "site"
+    return made_once(tmp_path_factory, "broken_zoo", _build) / "site"
 
 
 def _build(folder: Path) -> None:
@@ -133,7 +126,6 @@ def _build(folder: Path) -> None:
     (source / "conf.py").write_text(_CONF, encoding="utf-8")
     done = build(folder)
     assert done.returncode == 0, done.stderr
-    (folder / "done").touch()
 
 
 def _install_odd(packages: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
+from made_once import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,14 +35,12 @@ def build(
 @pytest.fixture(scope="session")
 def docs_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site: ``docs_site / "index.html"``. A test that takes it is slow."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder, said = shared / "docs_site", shared / "docs_site.txt"
-    with FileLock(shared / "docs_site.lock"):
-        if not said.exists():
-            done = build(folder)
-            said.write_text(done.stderr if done.returncode else "", encoding="utf-8")
-    complaints = said.read_text(encoding="utf-8")
+
+    def make(folder: Path) -> None:
+        done = build(folder / "site")
+        (folder / "said.txt").write_text(done.stderr if done.returncode else "", encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "docs", make)
+    complaints = (folder / "said.txt").read_text(encoding="utf-8")
     assert not complaints, f"`make docs` fails:\n{complaints}"
-    return folder
+    return folder / "site"

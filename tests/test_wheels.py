@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import ROOT
+from made_once import made_once
 from markdown_it import MarkdownIt
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def build(folder: Path, out: Path, *kinds: str) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist of every package."""
-    out = tmp_path_factory.mktemp("built")
-    for package in PACKAGES:
-        build(package, out, "sdist", "wheel")
-    return out
+
+    def make(out: Path) -> None:
+        for package in PACKAGES:
+            build(package, out, "sdist", "wheel")
+
+    return made_once(tmp_path_factory, "built", make)
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +54,15 @@ def sdists(built: Path) -> list[Path]:
 @pytest.fixture(scope="module")
 def wheels(sdists: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The wheels that come out of the sdists, which those get whose pip takes an sdist."""
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheels")
-    for sdist in sdists:
-        with tarfile.open(sdist) as archive:
-            archive.extractall(sources, filter="data")
-        build(sources / sdist.name.removesuffix(".tar.gz"), out, "wheel")
-    return sorted(out.glob("*.whl"))
+    sources = tmp_path_factory.mktemp("sources")
+
+    def make(out: Path) -> None:
+        for sdist in sdists:
+            with tarfile.open(sdist) as archive:
+                archive.extractall(sources, filter="data")
+            build(sources / sdist.name.removesuffix(".tar.gz"), out, "wheel")
+
+    return sorted(made_once(tmp_path_factory, "wheels", make).glob("*.whl"))
 
 
 def metadata(wheel: Path) -> Message:
