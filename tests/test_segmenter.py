@@ -61,6 +61,7 @@ def test_any_image_gives_logits_of_its_size_from_the_usual_encoders(name):
                 assert model.train(training)(torch.rand(1, 3, height, width)).shape[2:] == (height, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -147,12 +148,6 @@ def test_a_model_without_deep_supervision_has_one_side_output():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["bilinear", "valid", "timm"])
-def test_a_model_exports_for_every_height_and_width(key):
-    check_export(_model(key))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key in SMALL if key not in ("four", "mixed")])
 def test_every_architecture_exports_with_fixed_and_with_free_sizes(key):
     check_export(_model(key), dynamic=False)
@@ -166,6 +161,7 @@ def test_onnx_runtime_computes_the_same_at_sizes_that_were_not_exported(key):
     check_onnx(_model(key), dynamo=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["bilinear", "valid", "group"])
 def test_a_trace_holds_for_every_height_and_width(key):
     check_trace(_model(key))

@@ -177,7 +177,7 @@ def test_ctrl_c_after_the_last_step_of_an_epoch_loses_neither_validation_nor_ste
     assert_same_end(place, "between")
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 4])
+@pytest.mark.parametrize("epoch", [1, 4])
 def test_killed_while_it_validates_it_validates_this_epoch_first_and_ends_with_the_same_weights(epoch, place):
     out = f"validating{epoch}"
     ended = train(place, out, blow=Blow("SIGKILL", epoch * EPOCH, validating=True))
