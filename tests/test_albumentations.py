@@ -36,6 +36,7 @@ def _pipeline(*steps):
     return {"__version__": "2.0.8", "transform": whole}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["smp_fpn_resnet18", "smp_unet_resnet34"])
 def test_a_folder_with_a_pipeline_of_albumentations_prepares_images_as_it_says(name, tmp_path):
     folder = LibraryGolden(name).write(tmp_path)

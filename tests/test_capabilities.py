@@ -53,6 +53,7 @@ def test_models_of_several_families_can_do_what_their_specs_say_and_nothing_else
     capabilities.check_capabilities(name, only=only, backend="aot_eager", **FAMILIES[name])
 
 
+@pytest.mark.slow
 def test_every_limit_says_why_and_what_to_use_instead():
     entries = [
         entry for kind in ("models", "encoders", "decoders") for _, entry in zoo.registry(kind).items()

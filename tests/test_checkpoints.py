@@ -533,6 +533,7 @@ def test_a_mindspore_file_that_lies_is_refused(change, told, tmp_path):
         read_checkpoint(file)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 126_264), byte=st.integers(0, 255), cut=st.booleans())
 @example(at=1, byte=255, cut=False)
@@ -618,6 +619,7 @@ def test_what_is_no_file_is_refused_at_once(kind, tmp_path, monkeypatch):
         read_checkpoint(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_of_a_million_empty_containers_is_refused_before_it_is_read(zipped, tmp_path):
     spam, file = b"\x80\x02" + b"}" * 600_000, tmp_path / "a.pth"

@@ -205,7 +205,12 @@ def test_an_interrupt_leaves_with_130_and_no_traceback(site: Site) -> None:
         ("nope >&-", 2, "no command is named 'nope'"),
         ("nope 2>/dev/full", 2, ""),
         ("list >/dev/full", 1, "standard output: No space left on device"),
-        ("predict - -m unet-nuclei --no-save <&-", 1, "stdin cannot be read: it is empty"),
+        pytest.param(
+            "predict - -m unet-nuclei --no-save <&-",
+            1,
+            "stdin cannot be read: it is empty",
+            marks=pytest.mark.slow,
+        ),
         ("predict --list - -m unet-nuclei <&-", 1, "the list - names nothing"),
     ],
 )

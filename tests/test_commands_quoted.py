@@ -59,6 +59,7 @@ def commands(text):
     return [shlex.split(line) for line in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["it's a b", "-dash"])
 def test_what_train_check_and_the_report_print_runs_as_it_stands(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

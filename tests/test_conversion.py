@@ -229,6 +229,7 @@ def test_a_link_that_leads_to_itself_is_a_file_that_cannot_be_read(tmp_path):
         segzoo.convert(tmp_path / "a.pth", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_file_of_another_network_is_told_its_first_differences_from_the_closest_layout(tmp_path):
     from torchvision.models import resnet50
 
@@ -495,6 +496,7 @@ def test_how_a_network_of_smp_was_trained_is_read_where_it_is_said(smp, extras, 
     assert smp_unet(checkpoint, encoder="resnet18").rule == rule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "options", "overlapping", "told"),
     [

@@ -98,6 +98,7 @@ def test_words_that_are_not_about_the_data_are_refused(photos, words, told, caps
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_check_reads_data_as_the_recipe_of_a_run_does(photos, tmp_path, capsys):
     out = tmp_path / "a run"
     assert run(["train", "--data", str(photos), "--out", str(out), "--no-progress", *OPTIONS, *SMALL]) == 0
@@ -109,6 +110,7 @@ def test_a_check_reads_data_as_the_recipe_of_a_run_does(photos, tmp_path, capsys
     assert (tmp_path / "a run-2" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_masks_as_the_options_say(photos, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     words = [*OPTIONS, "split.share=0.5", "--split", "val", "--out", str(sheet)]
@@ -163,6 +165,7 @@ def test_what_bands_and_intensity_answer_is_asked_no_more(fields, capsys):
     assert run([*shlex.split(command)[1:], "model.width=2", "--dry-run"]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_predicts_and_is_scored_with_the_bands_and_the_intensity_that_it_was_trained_with(
     fields, tmp_path, capsys
 ):

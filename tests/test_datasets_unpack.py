@@ -443,6 +443,7 @@ def test_a_table_that_says_another_number_of_entries_is_damage(tmp_path):
     refuse(tmp_path, source, "says 1, and there are 2")
 
 
+@pytest.mark.slow
 def test_what_little_expands_to_much_is_not_held_in_memory_at_once(tmp_path):
     for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         source = write_zip(tmp_path / "a.zip", {"a": bytes(30_000_000)}, compression=method)

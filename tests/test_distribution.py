@@ -39,6 +39,7 @@ def complaints(line: str) -> list[str]:
     return [*commands, *_EXTRA_OR_VERSION.findall(line)]
 
 
+@pytest.mark.slow
 def test_no_line_of_the_repository_tells_anybody_to_install_the_other_program() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
     found = []

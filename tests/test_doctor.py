@@ -446,6 +446,7 @@ def test_a_registered_data_set_is_looked_at_through_its_samples_and_recognised(t
         check_data("dsb2018", root=tmp_path, fix=tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SEGZOO_DATA" not in os.environ, reason="SEGZOO_DATA names no folder of data sets")
 def test_the_membranes_of_isbi_2012_are_recognised_and_nothing_stops_training() -> None:
     report = check_data(Path(os.environ["SEGZOO_DATA"]) / "isbi2012")

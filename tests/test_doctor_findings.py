@@ -67,6 +67,7 @@ def changed(image: Image.Image) -> list[Image.Image]:
     return [Image.open(buffer), half, ImageEnhance.Brightness(image).enhance(1.2)]
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.parametrize("images", [eyes, slices, nuclei])
 def test_different_images_of_one_instrument_are_no_twins_and_resaved_ones_are(

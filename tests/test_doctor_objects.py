@@ -233,6 +233,7 @@ def test_objects_without_a_number_are_told_where_they_look_like_the_others(tmp_p
     assert '"0":"ignore"' in found.advice
 
 
+@pytest.mark.slow
 def test_a_preview_tells_objects_that_touch_apart_by_colour(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     data = written(tmp_path / "data", [cells(random, 60) for _ in range(6)], lambda mask: mask > 0)

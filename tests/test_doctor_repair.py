@@ -206,6 +206,7 @@ def test_preview_draws_a_sheet_and_says_where(tmp_path: Path, capsys: pytest.Cap
     assert cli.run(["data", "preview", str(data), "--split", "third", "--out", str(out)]) == 2
 
 
+@pytest.mark.slow
 def test_the_doctor_needs_no_torch(tmp_path: Path, python: Run) -> None:
     data = folder(tmp_path / "data")
     code = (

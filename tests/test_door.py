@@ -147,6 +147,7 @@ def test_a_folder_that_needs_code_of_its_own_is_refused(tmp_path):
         segzoo.load(folder)
 
 
+@pytest.mark.slow
 def test_a_file_is_converted_once_and_that_is_said_in_one_line(file, caplog):
     with caplog.at_level(logging.WARNING):
         assert same(segzoo.load(file))
@@ -159,6 +160,7 @@ def test_a_file_is_converted_once_and_that_is_said_in_one_line(file, caplog):
     assert [item.name for item in inventory.items()] == [str(file)]
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_file_is_not_converted_again_and_another_file_is(file, tmp_path):
     segzoo.load(file)
     shutil.copy(file, tmp_path / "cars (1).pth")
@@ -213,6 +215,7 @@ def test_predict_takes_files_and_folders_of_other_programs(word, file, tmp_path,
     assert sum("converted by layout" in line for line in caplog.messages) == 1
 
 
+@pytest.mark.slow
 def test_what_a_file_does_not_say_is_asked_for_with_the_command_that_says_it(tmp_path):
     file = FOLDER / "lightning_smp_unet.ckpt"
     told = r"input_range=255[^`]*\n.*`segzoo convert .*smp_unet\.ckpt --out FOLDER --option KEY=VALUE`"

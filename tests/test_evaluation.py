@@ -125,6 +125,7 @@ def test_ignored_pixels_and_those_out_of_view_count_nowhere():
     assert (results[0].left_out, results[1].left_out) == (0, 5 * 17)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_score_repeat_with_their_seed_and_shrink_with_more_images():
     few, again, other, many = counted(8), counted(8), counted(8, seed=1), counted(80)
     for name in ("per_image", "pooled"):
@@ -218,6 +219,7 @@ def test_a_predictor_is_scored_as_it_predicts_and_its_options_are_told(model):
     assert found.about["memory"] == "60 MB"
 
 
+@pytest.mark.slow
 def test_the_command_scores_the_masks_that_predict_writes_with_the_same_options(model, tmp_path, capsys):
     for part in ("images", "masks"):
         (tmp_path / "data" / part).mkdir(parents=True)

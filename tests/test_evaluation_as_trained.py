@@ -70,6 +70,7 @@ def evaluated(capsys, *words: str) -> tuple[dict, str]:
     return json.loads(told.out), told.err
 
 
+@pytest.mark.slow
 def test_masks_of_another_folder_are_read_as_the_training_read_its_own(trained, tmp_path, capsys):
     other = write(tmp_path / "other", seed=1)
     found, told = evaluated(capsys, str(trained / "run"), "--data", str(other), "--split", "all")
@@ -110,6 +111,7 @@ def test_without_data_a_run_is_scored_on_the_test_part_of_its_own(trained, capsy
     assert found["scores"] == other["scores"]
 
 
+@pytest.mark.slow
 def test_without_a_test_part_a_run_is_scored_on_what_chose_its_weights(trained, tmp_path, capsys):
     out = tmp_path / "run"
     words = ["train", str(trained / "run"), "--out", str(out), "--no-progress", "split.share=0.3"]

@@ -78,6 +78,7 @@ def test_numbered_predictions_are_of_one_class(tmp_path: Path) -> None:
         score_predictions(data / "masks", data / "masks", labels=labels, instances=True)
 
 
+@pytest.mark.slow
 def test_weights_whose_validation_found_no_object_can_be_loaded(tmp_path: Path) -> None:
     """Of objects that nothing met, some scores are no number, which a config cannot hold."""
     settings = ["data.instances=true", "model.width=2", "metrics=pq", "epochs=1", "crop=32", "average=0.5"]

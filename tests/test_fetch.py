@@ -219,6 +219,7 @@ def test_a_file_that_torch_hub_has_fetched_is_used_if_its_hash_is_known(
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_one_file_once(server: FileServer) -> None:
     server.delay = 0.05
     runs = [_start(_url(server)) for _ in range(2)]

@@ -74,6 +74,7 @@ def test_trying_a_step_finds_its_parts_and_changes_nothing():
     assert torch.equal(drawn, torch.rand(3))
 
 
+@pytest.mark.slow
 def test_what_fits_is_not_spoken_of():
     told = []
     steps = stepper(8, told)

@@ -175,6 +175,7 @@ def test_a_state_dict_saved_from_the_library_has_the_library_s_logits(size, tmp_
         assert (ours(images) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+@pytest.mark.slow
 def test_what_is_amiss_for_two_layouts_is_told_once(tmp_path):
     golden = LibraryGolden(TINY)
     few = golden.write(tmp_path, id2label={"0": "road", "1": "sky"})

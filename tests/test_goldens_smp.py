@@ -27,6 +27,7 @@ def test_a_folder_of_smp_computes_what_the_library_computed(name, tmp_path):
     assert error <= golden.tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [None, "segzoo-smp:smp"])
 @torch.no_grad()
 def test_a_lightning_checkpoint_computes_what_its_network_computed(layout, tmp_path):
@@ -39,6 +40,7 @@ def test_a_lightning_checkpoint_computes_what_its_network_computed(layout, tmp_p
     assert error <= golden.tolerance
 
 
+@pytest.mark.slow
 def test_of_which_images_lightning_subtracts_its_mean_is_asked(tmp_path):
     with pytest.raises(UnsaidError, match="input_range=1 or input_range=255"):
         segzoo.convert(LIGHTNING, tmp_path / "out")
@@ -86,6 +88,7 @@ def test_of_a_bare_state_dict_the_tensors_tell_class_encoder_and_sizes(name, tmp
     assert golden.error(model.eval()(golden.images)) <= golden.tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [{"type": "batchnorm", "eps": 0.01}, "inplace"], ids=str)
 def test_norms_that_no_tensor_shows_are_left_to_the_library(norm, tmp_path):
     folder = LibraryGolden("smp_unet_resnet34").write(tmp_path)

@@ -9,6 +9,7 @@ from goldens.libraries import LibraryGolden, names
 import segzoo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names("torchvision_"))
 @torch.no_grad()
 def test_a_state_dict_of_torchvision_computes_what_the_library_computed(name, tmp_path):

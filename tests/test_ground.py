@@ -103,6 +103,7 @@ def test_masks_of_an_image_on_the_ground_are_tiff_unless_another_format_is_chose
         assert np.unique(binary.read(1)).tolist() == [0, 255]
 
 
+@pytest.mark.slow
 def test_predict_writes_masks_where_images_lie_whole_and_by_rows(tmp_path: Path):
     torch.manual_seed(0)
     model = segzoo.create("unet", num_classes=1, width=2, depth=2)
@@ -127,6 +128,7 @@ def test_predict_writes_masks_where_images_lie_whole_and_by_rows(tmp_path: Path)
     assert total == pytest.approx(2200 * 1800 * 0.125)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [[], ["--memory", "80MB"]])
 @pytest.mark.parametrize("nodata", [-9999, np.nan])
 def test_pixels_without_a_measurement_are_background_whole_and_by_rows(

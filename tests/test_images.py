@@ -285,6 +285,7 @@ def test_a_flipped_bit_in_a_tensor_is_damage(tmp_path):
         read(tmp_path / "a.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_file_that_is_more_than_a_tensor_is_refused_before_it_takes_memory(zipped, tmp_path):
     spam, file = b"\x80\x02" + b"}" * 1_200_000, tmp_path / "a.pt"

@@ -69,6 +69,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
         segzoo.creat  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@pytest.mark.slow
 def test_import_contracts_are_kept() -> None:
     program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = subprocess.run(
@@ -78,6 +79,7 @@ def test_import_contracts_are_kept() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.slow
 def test_one_module_speaks_http_and_the_rooms_of_the_hub_its_client() -> None:
     speaks = {
         "urllib.request",

@@ -102,6 +102,7 @@ def test_deeper_integers_take_as_many_bits_as_they_need(dtype, bits):
     assert np.array_equal(found, np.rint(image * (255 / (2**bits - 1))).astype(np.uint8))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     mode=st.sampled_from(["uint8", "percentiles:1,99.8", "percentiles:1,99.8:band"]),
@@ -218,7 +219,8 @@ def test_percentiles_of_millions_of_floats_are_those_of_a_million_pixels():
 def test_rows_of_any_height_give_what_the_whole_image_gives(text, dtype):
     if text == "dtype" and dtype == np.float32:
         pytest.skip("floats have no full range")
-    image = noise((1501, 1003, 2), dtype, high=200)
+    # Of more than a million floats percentiles are estimated.
+    image = noise((1501 if dtype == np.float32 else 101, 1003, 2), dtype, high=200)
     whole = scaling_for(parse_intensity(text), image)
     for tall in (64, 777):
         parts = [image[top : top + tall] for top in range(0, len(image), tall)]

@@ -153,6 +153,7 @@ def report(tmp_path_factory):
     return folder, (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_is_well_formed_and_asks_nothing_of_any_server(report):
     page = Page(report[1])
     assert not page.open

@@ -26,10 +26,8 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("json") / "a.json"
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("ascii_only", [True, False])
 @pytest.mark.usefixtures("small_pieces")
-@given(data=st.dictionaries(st.text(), VALUES))
+@given(indent=st.sampled_from([None, 2]), ascii_only=st.booleans(), data=st.dictionaries(st.text(), VALUES))
 def test_the_pieces_are_what_the_whole_file_says(place, indent, ascii_only, data):
     place.write_bytes(
         json.dumps(data, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

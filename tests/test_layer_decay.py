@@ -83,6 +83,7 @@ def test_a_decay_that_is_no_share_is_refused(value):
         optimizer_options("adamw", {"layer_decay": value})
 
 
+@pytest.mark.slow
 def test_an_encoder_without_blocks_and_a_model_without_an_encoder_say_so():
     model = segzoo.create("unet/vgg11", num_classes=2, encoder={"depth": 2})
     with pytest.raises(

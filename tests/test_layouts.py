@@ -18,20 +18,19 @@ from segzoo.weights.layouts import Checkpoint, Transfer
 #: The most that logits may differ, relative to the largest of them.
 TOLERANCE = 1e-5
 
-slow = pytest.mark.slow
 GOLDENS = [
-    pytest.param("milesial_transpose", containers.plain, "milesial", marks=slow),
-    pytest.param("milesial_bilinear", containers.legacy, "milesial", marks=slow),
-    pytest.param("bubbliiiing_vgg", containers.plain, "bubbliiiing", marks=slow),
-    pytest.param("bubbliiiing_resnet50", containers.plain, "bubbliiiing", marks=slow),
+    ("milesial_transpose", containers.plain, "milesial"),
+    ("milesial_bilinear", containers.legacy, "milesial"),
+    ("bubbliiiing_vgg", containers.plain, "bubbliiiing"),
+    ("bubbliiiing_resnet50", containers.plain, "bubbliiiing"),
     ("nested_unet", containers.plain, "pytorch-nested-unet"),
-    pytest.param("nested_unet", containers.ascend, "pytorch-nested-unet", marks=slow),
-    pytest.param("nested_unet_deep", containers.plain, "pytorch-nested-unet", marks=slow),
-    pytest.param("nested_plain_unet", containers.plain, "pytorch-nested-unet", marks=slow),
+    ("nested_unet", containers.ascend, "pytorch-nested-unet"),
+    ("nested_unet_deep", containers.plain, "pytorch-nested-unet"),
+    ("nested_plain_unet", containers.plain, "pytorch-nested-unet"),
     ("wzmiaomiao_unet", containers.with_training_state, "wzmiaomiao-unet"),
-    pytest.param("wzmiaomiao_vgg16", containers.with_training_state, "wzmiaomiao-vgg16", marks=slow),
+    ("wzmiaomiao_vgg16", containers.with_training_state, "wzmiaomiao-vgg16"),
     ("wzmiaomiao_mobilenet", containers.with_training_state, "wzmiaomiao-mobilenet"),
-    pytest.param("mindspore_simple", containers.mindspore_in_training, "mindspore-unet-simple", marks=slow),
+    ("mindspore_simple", containers.mindspore_in_training, "mindspore-unet-simple"),
     ("mindspore_nested", containers.mindspore, "mindspore-unet-nested"),
 ]
 
@@ -52,6 +51,7 @@ def errors(model, golden):
     return [golden.error(one, which) for one, which in zip(outputs, sorted(golden.logits), strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "write", "layout"), GOLDENS)
 def test_a_converted_checkpoint_computes_the_logits_of_its_program(name, write, layout, tmp_path):
     golden = Golden(name)
@@ -60,6 +60,7 @@ def test_a_converted_checkpoint_computes_the_logits_of_its_program(name, write, 
     assert model.segzoo_config.provenance["layout"].endswith(f":{layout}")
 
 
+@pytest.mark.slow
 def test_with_deep_supervision_forward_returns_the_last_output(tmp_path):
     golden = Golden("nested_unet_deep")
     model = converted(golden.tensors, containers.plain, tmp_path)
@@ -67,7 +68,7 @@ def test_with_deep_supervision_forward_returns_the_last_output(tmp_path):
         assert golden.error(model(golden.images), "logits4") <= TOLERANCE
 
 
-@slow
+@pytest.mark.slow
 def test_the_network_of_valid_convolutions_computes_its_388_pixels_bare_and_every_pixel_mirrored(tmp_path):
     golden = Golden("mindspore_medical")
     model = converted(golden.tensors, containers.mindspore, tmp_path)
@@ -109,7 +110,7 @@ def _as_milesial(tensors):
     return renamed
 
 
-@slow
+@pytest.mark.slow
 def test_the_older_decoder_of_bubbliiiing_has_no_relus(tmp_path):
     golden = Golden("bubbliiiing_vgg")
     tensors = golden.tensors
@@ -144,7 +145,8 @@ def test_a_file_that_mindspore_wrote_is_read_and_converted(tmp_path):
     assert model(torch.rand(1, 1, 40, 56)).shape == (1, 2, 40, 56)
 
 
-@pytest.mark.parametrize("name", ["smp_resnet18", pytest.param("smp_vgg11_bn", marks=slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smp_resnet18", "smp_vgg11_bn"])
 def test_a_folder_of_segmentation_models_pytorch_computes_its_logits(name, tmp_path):
     golden = Golden(name)
     folder = tmp_path / "smp"
@@ -155,7 +157,7 @@ def test_a_folder_of_segmentation_models_pytorch_computes_its_logits(name, tmp_p
     assert max(errors(model, golden)) <= TOLERANCE
 
 
-@slow
+@pytest.mark.slow
 def test_a_bare_file_of_segmentation_models_pytorch_needs_to_be_told_its_encoder(tmp_path):
     golden, file = Golden("smp_resnet18"), tmp_path / "unet.pth"
     containers.plain(golden.tensors, file)
@@ -168,10 +170,10 @@ def test_a_bare_file_of_segmentation_models_pytorch_needs_to_be_told_its_encoder
 @pytest.mark.parametrize(
     ("network", "encoder"),
     [
-        pytest.param("mobilenet_v3_large", "mobilenetv3_large_100", marks=slow),
-        pytest.param("resnet50", "resnet50", marks=slow),
-        pytest.param("vgg16", "vgg16", marks=slow),
-        pytest.param("vgg16_bn", "vgg16_bn", marks=slow),
+        pytest.param("mobilenet_v3_large", "mobilenetv3_large_100"),
+        pytest.param("resnet50", "resnet50"),
+        pytest.param("vgg16", "vgg16"),
+        pytest.param("vgg16_bn", "vgg16_bn"),
     ],
 )
 def test_a_classifier_of_torchvision_becomes_an_encoder_with_its_features(network, encoder, tmp_path):
@@ -209,6 +211,7 @@ def _deepest(network, x):
     return (network.features[:-1] if pooled else network.features)(x)
 
 
+@pytest.mark.slow
 def test_an_encoder_fills_no_other_encoder(tmp_path):
     from torchvision import models
 

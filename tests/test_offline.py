@@ -122,6 +122,7 @@ def test_completion_offers_what_could_be_fetched(
     assert connections == []
 
 
+@pytest.mark.slow
 def test_pretrained_encoders_come_from_the_cache_or_not_at_all(connections: list[object]) -> None:
     with pytest.raises(FailureError, match=r"weights of timm's 'vgg16'.*switched off by SEGZOO_OFFLINE=1"):
         segzoo.create("unet-vgg", num_classes=2, pretrained=True)

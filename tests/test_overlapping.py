@@ -137,6 +137,7 @@ def test_one_class_alone_is_decided_by_its_one_logit():
     np.testing.assert_array_equal(found.mask, logits > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize", [None, Resize(mode="scale", scale=0.5)])
 def test_tiles_find_what_the_whole_image_shows(resize):
     model, image = network(resize=resize), picture(700, 500)
@@ -185,6 +186,7 @@ def same_rule(model, golden, logits, threshold=0.5):
     return ((mask.numpy()[:, ::step, ::step] == (chances > threshold)) | ~sure).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [containers.plain, containers.ascend])
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 def test_the_unet_plus_plus_program_and_its_port_give_the_masks_of_their_rule(tmp_path, write, threshold):
@@ -208,6 +210,7 @@ def test_where_all_logits_are_negative_the_unet_plus_plus_program_sees_nothing(t
     assert not segzoo.predict(picture(), model=out).mask.any()
 
 
+@pytest.mark.slow
 def test_a_multi_label_folder_of_smp_gives_the_masks_of_its_rule(tmp_path):
     golden = Golden("smp_resnet18")
     (tmp_path / "smp").mkdir()
@@ -362,6 +365,7 @@ def test_a_notebook_shows_the_mixed_colours_and_shares_of_the_image():
     assert "19.51 %" in html
 
 
+@pytest.mark.slow
 def test_a_run_names_resumes_and_replaces_all_files_of_a_class(tmp_path):
     segzoo.save(network(), tmp_path / "weights")
     (tmp_path / "photos").mkdir()

@@ -230,6 +230,7 @@ class Data:
         return Sample(self.images[range(4)[index]], self.masks[index], f"image {index}")
 
 
+@pytest.mark.slow
 def test_an_evaluation_tells_each_class_and_shows_the_worst(tmp_path):
     model = network()
     found = score_model(

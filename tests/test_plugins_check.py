@@ -77,6 +77,7 @@ def found(
     return {(row["part"], row["check"]): (row["result"], row["reason"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_a_good_plugin_passes_and_the_table_has_a_row_per_promise(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +142,7 @@ def test_what_a_part_prints_spoils_no_output(site: Site, capsys: pytest.CaptureF
     assert "noise" in err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("site")
 def test_a_source_folder_is_checked_without_being_installed(
     tree: Path, capsys: pytest.CaptureFixture[str]

@@ -165,6 +165,7 @@ def spared() -> Iterator[None]:
         vars(one).update(values)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spared")
 @pytest.mark.parametrize(
     "change",

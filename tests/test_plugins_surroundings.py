@@ -179,6 +179,7 @@ def test_torch_and_numpy_are_as_they_were_or_as_they_are_when_they_are_imported(
     assert "cannot be undone" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("way", ["sys.{0}.close()", "sys.__{0}__.close()", "os.close({1})", "sys.{0} = None"])
 def test_streams_that_a_plugin_closes_work_afterwards(site: Site, stream: str, way: str) -> None:

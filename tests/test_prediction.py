@@ -117,6 +117,7 @@ def test_an_image_with_other_channels_than_the_network_is_refused(folder):
         segzoo.predict(half_white(), model=model)
 
 
+@pytest.mark.slow
 def test_chosen_bands_are_what_the_network_gets(folder, tmp_path, capsys):
     bands = np.dstack([np.zeros((40, 60, 2), np.uint8), half_white()])
     expected = segzoo.predict(half_white(), model=str(folder)).mask

@@ -115,6 +115,7 @@ def test_small_objects_go(model, image):
     assert not cleaned.mask.any()
 
 
+@pytest.mark.slow
 def test_tiles_give_the_mask_of_the_whole():
     small = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
     large = np.asarray(Image.fromarray(small).resize((600, 400), Image.Resampling.BICUBIC))
@@ -193,6 +194,7 @@ def test_a_predictor_can_be_pickled_and_copied(model, image, precision):
         assert np.array_equal(again(image).mask, expected.mask)
 
 
+@pytest.mark.slow
 def test_a_predictor_works_in_the_processes_of_a_pool(image):
     predictor = segzoo.Predictor("unet-nuclei")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -38,6 +38,7 @@ def config(backbone: str = LITE) -> Any:
     return timm.get_pretrained_cfg(backbone)
 
 
+@pytest.mark.slow
 @installed
 def test_the_package_that_is_installed_comes_first_and_is_never_imported(caplog):
     with caplog.at_level(logging.INFO, logger="segzoo"):
@@ -51,6 +52,7 @@ def test_the_package_that_is_installed_comes_first_and_is_never_imported(caplog)
     assert len(pickle.dumps(model)) < 1.1 * 4 * sum(one.numel() for one in model.parameters())
 
 
+@pytest.mark.slow
 @installed
 def test_mean_and_std_of_the_pretraining_are_the_models(tmp_path):
     model = segzoo.create(f"unet/{LITE}", num_classes=2, pretrained=True)
@@ -60,6 +62,7 @@ def test_mean_and_std_of_the_pretraining_are_the_models(tmp_path):
     assert config_of(segzoo.create(f"unet/{LITE}", num_classes=2)).preprocessing.mean == (0.0,)
 
 
+@pytest.mark.slow
 @installed
 @pytest.mark.parametrize("bands", [1, 5])
 def test_a_stem_from_a_package_is_spread_over_other_bands(bands):

@@ -54,6 +54,7 @@ def of_modules() -> list[Path]:
     return [file for file in root.rglob("*.py") if file.relative_to(root).as_posix() not in ELSEWHERE]
 
 
+@pytest.mark.slow
 def test_no_module_but_one_prints() -> None:
     printing = {"print", "click.echo", "click.secho", "click.confirm", "click.prompt", "html.escape", "tqdm"}
     printing |= {"sys.stdout.write", "sys.stderr.write", "traceback.print_exc", "tqdm.write"}

@@ -162,6 +162,7 @@ def released(trained: tuple[Path, Path], once: Path, tmp_path: Path) -> tuple[Pa
     return trained[0], shutil.copytree(once, tmp_path / "weights")
 
 
+@pytest.mark.slow
 def test_a_release_is_scored_as_it_ships_and_says_all_about_itself(released: tuple[Path, Path]) -> None:
     data, weights = released
     told = read_config(weights).provenance

@@ -58,6 +58,7 @@ def trained(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_weights_keep_that_no_class_is_background(trained):
     config = config_of(segzoo.load(trained / "run"))
     assert config.labels.classes == CLASSES

@@ -35,6 +35,7 @@ def test_all_checks_run_without_a_test_file(author):
     done.stdout.fnmatch_lines(["*metric/mine/merge PASSED*"])
 
 
+@pytest.mark.slow
 def test_one_test_stands_for_all_checks(author):
     author.makepyfile(CONTRACT)
     author.makeini(f"[pytest]\nsegzoo_plugin = segzoo-mine\nsegzoo_api = {API_VERSION}\n")

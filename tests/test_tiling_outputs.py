@@ -124,6 +124,7 @@ def test_an_output_that_is_there_keeps_all_from_being_written(tmp_path: Path) ->
         (tmp_path / name).unlink()
 
 
+@pytest.mark.slow
 def test_a_format_may_follow_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     weights = segzoo.save(segzoo.create("unet", num_classes=3, width=2, depth=2), tmp_path / "weights")

@@ -64,6 +64,7 @@ def weights(folder):
     return segzoo.load(folder).state_dict()
 
 
+@pytest.mark.slow
 def test_training_learns_and_leaves_a_folder_that_predicts(squares, tmp_path):
     result = segzoo.train(small(squares, tmp_path), progress=False)
     assert result.best > 0.9
