@@ -228,6 +228,7 @@ def test_a_store_is_searched_as_a_folder_is(photos, s3, tmp_path):
     ("word", "told"),
     [
         ("s3://nowhere/in", "s3://nowhere/in: there is no bucket s3://nowhere"),
+        ("s3://lab/gone.mp4", "is a video"),
         ("s3://lab/gone", "s3://lab/gone is no object, and holds no image"),
         ("s3://lab/*.jpg", "no object is like s3://lab/*.jpg"),
         ("s3://key:secret@lab/a.png", "it holds a password"),
@@ -339,4 +340,5 @@ def test_an_object_that_vanishes_and_a_damaged_one_are_told_and_the_others_go_on
     assert sum(not one.error for one in done.values()) == 4
     assert all(name.startswith("manifest-1-of-2.2") for name in objects(s3) if name.startswith("manifest"))
     assert sum(verb == "list" for verb, _ in asked) < 5
+    assert sum(name == "stack.tif" for _, name in asked) == 1
     assert [verb for verb, name in asked if name in ("b c.jpg", "b c_mask.png")] == ["read", "read", "write"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from segzoo.datasets.naming import masks_among
@@ -37,6 +40,7 @@ from segzoo.storage import RemotePath, listed, place
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from segzoo.prediction.pipeline import Concurrency
@@ -58,8 +62,11 @@ _ADVICE_RESUMING = (
     "no earlier run wrote that, or it has changed since: name another folder with --out, rename it, or "
     "replace it with --overwrite"
 )
-#: Images that are fetched from a store, or written to one, at once: it takes time to answer.
-_FAR = 8
+#: Images that are fetched from a store before they are wanted, and that are written to one at once: it takes
+#: time to answer. What is fetched waits on the disk, what is written in memory.
+_FETCHED, _WRITTEN = 8, 4
+#: Objects that a store is asked about at once.
+_ASKED = 16
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -161,6 +168,7 @@ class Job:
         check_outputs(self.outputs, self.options)
         for name in self.options.classes:
             class_index(predictor.config.labels, name)
+        self._copies: dict[str, Future[Path]] = {}
         #: Files of all images that the last run wrote.
         self.joined: tuple[Path, ...] = ()
         self._joins = save and not part
@@ -274,11 +282,9 @@ class Job:
             batch=self.batch,
             probabilities=self.keeps,
         )
-        far = any(isinstance(one, FileSource) and one.is_remote for one in images)
-        threads: dict[str, int] = {"readers": _FAR, "ahead": _FAR} if far else {}
-        if isinstance(self.out, RemotePath):
-            threads |= {"writers": _FAR, "ahead": _FAR}
-        for outcome in run_stages(images, stages, batch=self.batch, concurrency=concurrency, **threads):
+        writers = _WRITTEN if isinstance(self.out, RemotePath) else 1
+        ahead = self._fetched(images)
+        for outcome in run_stages(ahead, stages, batch=self.batch, concurrency=concurrency, writers=writers):
             yield outcome.result or self.failed(outcome.item, outcome.error)
         for video in sources:
             if isinstance(video, VideoSource):
@@ -305,10 +311,13 @@ class Job:
             return set()
         volumes = {source.origin: self._volumes.paths(source) for source in sources}
         sizes = self.manifest.sizes()
+        known = [source for source in sources if self.manifest.knows(source.origin)]
+        with ThreadPoolExecutor(_ASKED) as threads:
+            states = dict(zip((one.origin for one in known), threads.map(_state, known), strict=True))
         done = {
             source.origin
             for source in sources
-            if self.manifest.has(source.origin, source.state(), volumes[source.origin], sizes)
+            if self.manifest.has(source.origin, states.get(source.origin, ""), volumes[source.origin], sizes)
         }
         missing = {path for origin, paths in volumes.items() if origin not in done for path in paths}
         return {origin for origin in done if missing.isdisjoint(volumes[origin])}
@@ -363,13 +372,35 @@ class Job:
         if not isinstance(source, FileSource):
             prepared = prepare_source(self.predictor, source, probabilities=self.keeps)
             return _Read(source, began, state, prepared=prepared)
-        here = source.here()
+        copy = self._copies.pop(source.origin, None)
+        here = source.here() if copy is None else copy.result()
         with named(here, source.path):
             rows = self._rows(source, here)
             if rows is not None:
                 return _Read(source, began, state, rows=rows)
             prepared = prepare_source(self.predictor, source, here, probabilities=self.keeps)
             return _Read(source, began, state, prepared=prepared)
+
+    def _fetched(self, images: Sequence[Source]) -> Iterator[Source]:
+        """Yield images, of which those in a store are fetched before; the pages of a file have one copy."""
+        threads = ThreadPoolExecutor(_FETCHED)
+        coming = iter(images)
+        queue: deque[Source] = deque()
+        last: tuple[Path | None, Future[Path] | None] = None, None
+        try:
+            while True:
+                for source in islice(coming, _FETCHED - len(queue)):
+                    if isinstance(source, FileSource) and source.is_remote:
+                        copy = last[1] if last[0] == source.path else None
+                        self._copies[source.origin] = copy = copy or threads.submit(source.here)
+                        last = source.path, copy
+                    queue.append(source)
+                if not queue:
+                    return
+                yield queue.popleft()
+        finally:
+            threads.shutdown(cancel_futures=True)
+            self._copies.clear()
 
     def _rows(self, source: FileSource, here: Path) -> RowJob | None:
         """Return the job of an image that is too large to be held with all its pictures."""
@@ -581,6 +612,10 @@ def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
         raise MemoryShortageError(f"it does not fit the memory ({told}): --memory 2GB cuts it into tiles")
 
     return guarded
+
+
+def _state(source: Source | VideoSource) -> str:
+    return source.state()
 
 
 def _kind(read: _Read) -> Hashable:

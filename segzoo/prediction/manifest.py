@@ -191,6 +191,10 @@ class Manifest:
         if isinstance(self._far, _FarRecord):
             self._far.close()
 
+    def knows(self, origin: str) -> bool:
+        """Whether an image was done, in whatever way."""
+        return origin in self._done
+
     def has(
         self, origin: str, state: str, outputs: Iterable[Path] = (), sizes: Mapping[str, int] | None = None
     ) -> bool:

@@ -261,11 +261,12 @@ def _objects(word: str, search: _Search) -> list[tuple[Path | str, Path]]:
         assert isinstance(path, RemotePath)
         steps = path.parts
         first = next((number for number, step in enumerate(steps) if any(sign in step for sign in "*?[")), 0)
-        if not first and (there := look(path) if len(steps) > 2 else None) is not None:
+        if not first and len(steps) > 2 and not word.endswith("/"):
             if is_video(path):
                 raise ImageError(f"{path} is a video, which is read from this machine alone: copy it there")
-            search.states[path] = there.state
-            return [(path, Path(path.name))]
+            # A list may name a million objects: those that are called like images are looked for when read.
+            if has_suffix(path, searched_suffixes() | _ARRAYS) or look(path) is not None:
+                return [(path, Path(path.name))]
         folder = RemotePath(*steps[:first]) if first > 1 else path
         beginning = re.split(r"[*?[]", steps[first])[0] if first > 1 else ""
         entries = listed(folder, beginning, deep="**" in word or first != len(steps) - 1)
