@@ -92,9 +92,13 @@ def onnx_session(model: bytes | str, path: Path | None = None) -> Any:
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = use_cores()
-    options.log_severity_level = 3  # errors: they are raised, and warnings are of its own optimisations
+    options.log_severity_level = 4  # what goes wrong is raised, and told then
     try:
-        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
+        _ports([*session.get_inputs(), *session.get_outputs()])  # names may be no text
+        return session
     except Exception as error:  # of many classes, which have no base of their own
         if path is None:
             raise

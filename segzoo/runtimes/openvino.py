@@ -40,8 +40,13 @@ def open_openvino(path: Path, *, network: bool = False) -> OpenVinoProgram:
     if network and info is not None and info.with_preprocessing:
         model = cut_network(openvino, model, path)
     try:
-        return OpenVinoProgram(model, info)
-    except RuntimeError as error:
+        program = OpenVinoProgram(model, info)
+        if not program.outputs:
+            raise WeightsError(f"{path} has no output: it is damaged")
+        return program
+    except (RuntimeError, ValueError, LookupError) as error:
+        if isinstance(error, WeightsError):
+            raise
         raise WeightsError(f"{path}: OpenVINO cannot compile it ({last_line(error)})") from error
 
 

@@ -138,7 +138,12 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
         WeightsError: it is no such file, is damaged, or holds what would be run.
     """
     try:
-        with zipfile.ZipFile(regular(path)) as archive:
+        path = regular(path)
+        path.open("rb").close()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        with zipfile.ZipFile(path) as archive:
             members = _members(archive, path)
             texts = {
                 name.rpartition("/")[2]: _read(archive, name, path).decode("utf-8", "replace")
@@ -146,9 +151,7 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
                 if kind == "metadata"
             }
             return _rewritten(archive, members, path), texts
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path} is no file of torch.export, or is damaged ({error})") from error
