@@ -142,6 +142,19 @@ def test_two_processes_take_trials_of_their_own_and_lost_ones_are_taken_up(recip
         one.release()
 
 
+def test_a_trial_whose_process_is_killed_again_and_again_is_given_up(recipe):
+    for _ in range(4):  # at first, and three times more
+        trial, lock = claim(recipe)._claim(2)
+        assert trial.number == 0
+        lock.release()
+    study = claim(recipe)
+    trial, lock = study._claim(2)
+    lock.release()
+    assert trial.number == 1
+    assert study.found().trials[0].state == "failed"
+    assert "its process was killed 4 times" in study.found().trials[0].error
+
+
 def test_a_journal_that_ends_in_the_middle_of_a_line_is_mended(recipe):
     _, lock = claim(recipe)._claim(1)
     lock.release()
