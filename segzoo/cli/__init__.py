@@ -49,6 +49,7 @@ COMMANDS = {
     "fetch": "Fill the cache with weights ahead of time.",
     "cache": "List or prune the cache of weights.",
     "convert": "Convert another program's checkpoint to a segzoo folder.",
+    "export": "Write a model as a file that another runtime runs.",
     "push": "Upload a segzoo folder to the Hugging Face Hub.",
     "plugins": "Show every plug-in that was found and what became of it.",
     "doctor": "Look at this installation and this machine, and say what is wrong.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -12,16 +11,12 @@ import click
 
 from segzoo.cli import completions as offers
 from segzoo.cli.table import echo_json, table
-from segzoo.cli.words import naming
-from segzoo.errors import OptionError
+from segzoo.cli.words import naming, read_size
 from segzoo.listing import engine_runs
-from segzoo.options import shown
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
     from torch import nn
-
-_SIZE = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?")
 
 
 @click.command("benchmark")
@@ -114,9 +109,11 @@ def command(
     from segzoo.runtimes.network import ExportedNetwork
 
     with naming("--size"):
-        height_width = _read_size(size)
+        height_width = read_size(size)
         check_size(height_width)
-    network = _network(model, classes)
+    # Some libraries print while they load, compile or quantise, and standard output is for the figures.
+    with redirect_stdout(sys.stderr):
+        network = _network(model, classes)
     exported = isinstance(network, ExportedNetwork)
     if exported and network.fixed_size and image is None:
         height_width = network.fixed_size
@@ -125,7 +122,6 @@ def command(
     with naming("--run"):
         for name in names:
             parse_run(name)
-    # Some libraries print while they compile or quantise, and standard output is for the figures.
     with redirect_stdout(sys.stderr):
         report = benchmark(
             network,
@@ -161,10 +157,3 @@ def _network(name: str, classes: int) -> nn.Module:
     if is_location(name) or Path(name).is_dir() or zoo.weights.find(name):
         return load(name)
     return create(name, num_classes=classes, weights=None)
-
-
-def _read_size(text: str) -> tuple[int, int]:
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise OptionError(f"size must be such as 480x640, height x width, got {shown(text)}")
-    return int(found[1]), int(found[2] or found[1])

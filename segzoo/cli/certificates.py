@@ -8,6 +8,7 @@ from segzoo.cli.table import echo_json, table
 from segzoo.printing import echo
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from segzoo.exporting import Certificate
@@ -25,7 +26,11 @@ def echo_certificate(certificate: Certificate, *, as_json: bool = False) -> None
 
 
 def verify_file(
-    file: str, *, model: str | None = None, images: Sequence[str] = (), as_json: bool = False
+    file: str,
+    *,
+    model: str | None = None,
+    images: Sequence[str | os.PathLike[str]] = (),
+    as_json: bool = False,
 ) -> None:
     """Repeat what the certificate of a file says, and print what was found.
 

@@ -204,6 +204,12 @@ def engines(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     return _named("engines")
 
 
+@offering()
+def exports(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
+    """Offer export formats."""
+    return _named("exports")
+
+
 @offering("file")
 def files(ctx: click.Context, incomplete: str) -> Iterable[Offer]:
     """Offer files."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo.errors import UsageError, did_you_mean
+from segzoo.errors import OptionError, UsageError, did_you_mean
+from segzoo.options import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -171,3 +173,15 @@ def thresholds(words: tuple[str, ...]) -> dict[str | int, float]:
             told = f"it is CLASS=NUMBER such as car=0.4, got {_cut(word)!r}"
             raise click.BadParameter(told, param_hint="'--class-threshold'")
     return found
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read ``480x640``, height x width, or ``512`` for both.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    found = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text)
+    if found is None:
+        raise OptionError(f"size must be such as 480x640, height x width, got {shown(text)}")
+    return int(found[1]), int(found[2] or found[1])

@@ -29,6 +29,7 @@ from segzoo.plugins import resolve
 from segzoo.prediction.predictor import evenly
 from segzoo.prediction.preparing import network_input
 from segzoo.runtimes import ExportInfo
+from segzoo.runtimes.network import ExportedNetwork
 from segzoo.specs.exports import EXPORT_PRECISIONS
 from segzoo.weights.loading import load
 
@@ -117,7 +118,10 @@ def export(
     _check_options(spec, opset=opset, pixels=pixels, static=static, inside=with_preprocessing)
     _check_precision(spec, precision, calibration)
     refuse_taken([out, certificate_path(out)][: 1 + certificate], overwrite=overwrite, advice=_TAKEN)
-    network = copy.deepcopy(model if isinstance(model, nn.Module) else load(model)).cpu().float().eval()
+    network = model if isinstance(model, nn.Module) else load(model)
+    if isinstance(network, ExportedNetwork):
+        raise OptionError(f"{network.path} is an exported file itself: export the model that it was made of")
+    network = copy.deepcopy(network).cpu().float().eval()
     name = type(model).__name__ if isinstance(model, nn.Module) else Path(model).name
     source = "" if isinstance(model, nn.Module) else name
     info = ExportInfo(

@@ -70,8 +70,8 @@ class ExportInfo:
         data = {**asdict(self), "config": configs.to_json(self.config)}
         return json.dumps({"segzoo_export": _FORMAT, **data}, ensure_ascii=True)
 
-    @classmethod
-    def from_json(cls, text: str, where: str) -> ExportInfo:
+    @staticmethod
+    def from_json(text: str, where: str) -> ExportInfo:
         """Read what `to_json` returned.
 
         Args:
@@ -109,7 +109,7 @@ class ExportInfo:
             raise WeightsError(f"{where}: {wrong[0]} is missing or damaged, got {shown(data.get(wrong[0]))}")
         values: dict[str, Any] = {name: value for name, (value, _) in given.items()}
         values["size"] = None if size is None else tuple(size)
-        return cls(config=configs.from_json(data.get("config"), where), **values)
+        return ExportInfo(config=configs.from_json(data.get("config"), where), **values)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ KINDS = {
     "output": ("output.py", "the output: it draws what a file holds"),
     "engine": ("engine.py", "the engine: a network in, something that runs it out"),
     "cluster": ("cluster.py", "the cluster: tasks in, their answers out"),
+    "export": ("export.py", "the format: a network in, a file out; and what opens that file"),
     "weights": ("train.py", "the program that trained the weights, which lie in `weights/` beside it"),
     "layout": ("layout.py", "the layout: it says where each tensor of a checkpoint goes"),
     "recipe": ("recipe.toml", "the recipe: how to train, and nothing that runs"),

@@ -153,6 +153,15 @@ readers = plain(
     "Reader",
     {"Files": lambda one: " ".join(one.entry.spec.suffixes), "Needs": lambda one: one.entry.spec.extra},
 )
+exports = plain(
+    "exports",
+    "Format",
+    {
+        "Files": lambda one: one.entry.spec.suffix,
+        "Number types": lambda one: " ".join(one.entry.spec.precisions),
+        "Needs": lambda one: one.entry.spec.extra,
+    },
+)
 
 
 def recipes(docname: str) -> Table:

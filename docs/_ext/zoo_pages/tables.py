@@ -28,6 +28,7 @@ TABLES: dict[str, Callable[[str], Table]] = {
     "outputs": materials.outputs,
     "engines": materials.named("engines", "Engine", "--backend {}", when="When predicting"),
     "clusters": materials.named("clusters", "Cluster", "--on {}", when="When predicting or evaluating"),
+    "exports": materials.exports,
     "recipes": materials.recipes,
     "layouts": materials.layouts,
 }

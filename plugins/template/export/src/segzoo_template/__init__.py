@@ -1,0 +1,22 @@
+"""An export format for segzoo. This module only says so; the code is imported when it is used."""
+
+from segzoo.hooks import hookimpl
+from segzoo.specs import ExportSpec
+
+
+@hookimpl
+def segzoo_api() -> int:
+    return 1
+
+
+@hookimpl
+def segzoo_exports() -> list[ExportSpec]:
+    return [
+        ExportSpec(
+            name="template",
+            factory="segzoo_template.export:write",
+            runtime="segzoo_template.export:open_file",
+            suffix=".template",
+            summary="TorchScript, for programs in C++ that load it",
+        )
+    ]

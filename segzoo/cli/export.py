@@ -1,0 +1,161 @@
+"""``segzoo export``: a model becomes a file for another runtime, with a certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segzoo import zoo
+from segzoo.cli import completions as offers
+from segzoo.cli.certificates import echo_certificate, verify_file
+from segzoo.cli.table import echo_json
+from segzoo.cli.words import naming, read_size
+from segzoo.printing import command_line, echo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.command("export")
+@click.argument("model", required=False, metavar="MODEL", shell_complete=offers.models)
+@click.option("--out", type=click.Path(), help="The file to write.")
+@click.option(
+    "--format",
+    "format_",
+    shell_complete=offers.exports,
+    help="One of `segzoo list exports` [default: by the suffix of the file].",
+)
+@click.option("--opset", type=int, help="Operator set of ONNX [default: the exporter's own].")
+@click.option(
+    "--with-preprocessing",
+    is_flag=True,
+    help="Take an image as it is, and give its class map [default: preprocessed images, and logits].",
+)
+@click.option(
+    "--pixels",
+    type=click.Choice(["uint8", "uint16"]),
+    help="Type of the image with --with-preprocessing [default: as the weights' intensity has it].",
+)
+@click.option("--static", metavar="HxW", help="Height and width of all images [default: free].")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Number type that the file computes in.",
+)
+@click.option(
+    "--calibrate",
+    multiple=True,
+    shell_complete=offers.files,
+    help="Images, or folders of images, that --precision int8 measures; may be repeated.",
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    shell_complete=offers.files,
+    help="An image that the file is certified on, or a folder of them; may be repeated.",
+)
+@click.option("--no-certificate", is_flag=True, help="Neither run the file nor compare it with the model.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option(
+    "--verify",
+    type=click.Path(),
+    shell_complete=offers.files,
+    help="Repeat what the certificate of this file says, instead of writing one; MODEL may be left out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
+def command(model: str | None, out: str | None, verify: str | None, as_json: bool, **options: Any) -> None:
+    """Write a model as a file that another runtime runs.
+
+    The file is run in its runtime and compared with the model, on real and random images of several sizes.
+    What was measured is printed, and lies beside the file as FILE.certificate.json; a file outside the
+    tolerance is not left.
+
+    \b
+    segzoo export unet-nuclei --out nuclei.onnx
+    segzoo export unet-nuclei --out nuclei.onnx --with-preprocessing --opset 18
+    segzoo export unet-nuclei --out nuclei.xml --precision int8 --calibrate images
+    segzoo export unet-nuclei --out nuclei.pt2 --static 512x768
+    segzoo export --verify nuclei.onnx
+    """
+    if verify is not None:
+        given = [name for name, value in {"--out": out, **_said(options)}.items() if value]
+        if given:
+            raise click.UsageError(
+                f"--verify writes nothing: leave out {', '.join(given)}", click.get_current_context()
+            )
+        verify_file(verify, model=model, images=_found("--image", options["images"]), as_json=as_json)
+        return
+    if model is None or out is None:
+        raise click.UsageError(
+            "name MODEL and --out FILE, or a file to verify with --verify", click.get_current_context()
+        )
+    _export(model, out, as_json=as_json, **options)
+
+
+def _export(
+    model: str,
+    out: str,
+    *,
+    format_: str | None,
+    static: str | None,
+    calibrate: Sequence[str],
+    images: Sequence[str],
+    no_certificate: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    size = None
+    if static is not None:
+        with naming("--static"):
+            size = read_size(static)
+    if format_ is not None:
+        with naming("--format"):
+            zoo.registry("exports").get(format_)
+    from segzoo.exporting import export, read_certificate
+    from segzoo.exporting.certificate import certificate_path
+
+    file = export(
+        model,
+        out,
+        format=format_,
+        static=size,
+        calibration=_found("--calibrate", calibrate),
+        images=_found("--image", images),
+        certificate=not no_certificate,
+        **options,
+    )
+    if not no_certificate:
+        echo_certificate(read_certificate(certificate_path(file)), as_json=as_json)
+    elif as_json:
+        echo_json({"file": str(file)})
+    if not as_json:
+        echo(f"{file} ({Path(file).stat().st_size / 1e6:.1f} MB)")
+        echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', file)}")
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of writing that were said, by name."""
+    context = click.get_current_context()
+    source = click.core.ParameterSource.COMMANDLINE
+    said = {
+        parameter.opts[0]: parameter.name
+        for parameter in context.command.params
+        if parameter.name not in ("verify", "images", "as_json", "model", "out")
+    }
+    return {option: context.get_parameter_source(name or "") is source for option, name in said.items()}
+
+
+def _found(option: str, words: Sequence[str]) -> list[Path]:
+    """Return the images that words name: files, folders and patterns."""
+    from segzoo.prediction.sources.finding import find_sources
+    from segzoo.prediction.sources.source import files_of
+
+    if not words:
+        return []
+    with naming(option):
+        return files_of(find_sources(words))
