@@ -92,6 +92,7 @@ def onnx_session(model: bytes | str, path: Path | None = None) -> Any:
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = use_cores()
+    options.enable_mem_pattern = False  # one is kept for each size of image, and none is faster
     options.log_severity_level = 4  # what goes wrong is raised, and told then
     try:
         session = runtime.InferenceSession(
@@ -303,9 +304,8 @@ def _dtype(told: str) -> str:
 
 def _told(error: Exception) -> str:
     """Return what an error of ONNX Runtime says, without its number and class."""
-    return (str(error).splitlines() or [type(error).__name__])[0].partition(" : ")[2][:300] or str(error)[
-        :300
-    ]
+    lines = str(error).splitlines()
+    return lines[0].split(" : ", 3)[-1][:300] if lines else type(error).__name__
 
 
 def import_onnxruntime() -> Any:
