@@ -294,7 +294,7 @@ def upload(file: Path, path: RemotePath, mark: str = "") -> None:
         elif path.store == "gs":
             files.put_file(str(file), name, content_type=kind, metadata=marked)
         else:
-            files.put_file(str(file), name, content_settings={"content_type": kind})
+            files.put_file(str(file), name, overwrite=True, content_settings={"content_type": kind})
             if marked:
                 files.setxattrs(name, **marked)
         return True
