@@ -158,7 +158,7 @@ def memory(options: argparse.Namespace, tiny: str) -> None:
     print(f"\nmemory, U-Net of width 4, {options.many} requests of 16 clients")
     print("| images | " + " | ".join(f"{share} %" for share in range(0, 101, 10)) + " |")
     print("|---" * 12 + "|")
-    for name, sides in (("64x64", [64]), ("48 to 160 px", list(range(48, 161)))):
+    for name, sides in (("64x64", [64]), ("48 to 160 px, 400 sizes", list(range(48, 161)))):
         bodies = images(400, sides)
         with serving(tiny, "-q") as server:
             asyncio.run(load(server.address, bodies, clients=16, requests=options.many // 100))

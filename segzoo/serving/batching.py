@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segzoo.errors import FailureError
+from segzoo.machine import trim_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: Threads that decode images, and as many that encode answers.
 _THREADS = 2
-#: Images after which their intensities are reported, if they are far from the training data.
-_REPORTED = 1000
+#: Images after which their intensities are reported, if they are far from the training data, and memory that
+#: was freed is given back, of which images of many sizes leave a little everywhere.
+_REPORTED = 500
 #: How much the latest batch counts in the mean time that an image takes.
 _LATEST = 0.1
 
@@ -344,6 +346,7 @@ class Batcher:
         if self._seen >= _REPORTED:
             self._seen = 0
             self.predictor.tell_watched()
+            trim_memory()
 
 
 def _finish(job: Job, found: Segmentation) -> None:
