@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from segzoo.blocks.pooling import pool_any_size
 from segzoo.blocks.sizes import crop, is_symbolic, larger, mirror
 from segzoo.errors import UsageError
 from segzoo.options import check_flags, check_positive
@@ -166,6 +167,7 @@ class Adapted(AnySize):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, multiple=multiple)
+        pool_any_size(network)
         self.network, self._classes = network, num_classes
         self._takes(
             multiple=multiple, coarsest=coarsest or multiple, resized=True, align_corners=align_corners

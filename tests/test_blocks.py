@@ -7,12 +7,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from segzoo.blocks.convolution import ConvUnit, DoubleConv, PooledBatchNorm, make_norm
 from segzoo.blocks.sizes import centre_crop, crop, fit, mirror, resize
 from segzoo.blocks.upsampling import make_upsample
 from segzoo.errors import OptionError
 from segzoo.options import check_positive
+from segzoo.segmenter import Adapted
+from segzoo.testing.export import check_onnx
 
 side = st.integers(1, 9)
 
@@ -97,3 +100,14 @@ def test_upsampling_doubles_both_sides(upsample):
 def test_only_integers_of_at_least_one_are_counts(value):
     with pytest.raises(OptionError, match="count must be an integer of at least 1"):
         check_positive(count=value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", [3, (2, 2)])
+def test_networks_of_other_libraries_pool_alike_in_an_onnx_model_of_every_size(grid):
+    class Pooling(nn.Sequential):
+        def forward(self, images):
+            return super().forward(images).amax((2, 3), keepdim=True).expand(-1, -1, *images.shape[2:])
+
+    network = Pooling(nn.AdaptiveAvgPool2d(grid), nn.ReLU())
+    check_onnx(Adapted(network, num_classes=3))

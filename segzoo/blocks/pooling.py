@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from segzoo.blocks.sizes import is_symbolic
 
@@ -34,6 +35,24 @@ def averages(x: Tensor, scale: int) -> Tensor:
     narrow = torch.stack(rows, dim=-1)
     columns = [(narrow * weights[:, None]).sum(-2) for weights in _weights(height, scale, x)]
     return torch.stack(columns, dim=-2)
+
+
+class GridAverages(nn.AdaptiveAvgPool2d):
+    """Adaptive average pooling that exports for every size; to grids of as many rows as columns."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
+        """Map ``(N, C, H, W)`` to ``(N, C, *output_size)``."""
+        wanted = self.output_size
+        sides = set(wanted) if isinstance(wanted, tuple) else {wanted}
+        scale = sides.pop()
+        return averages(input, scale) if scale is not None and not sides else super().forward(input)
+
+
+def pool_any_size(network: nn.Module) -> None:
+    """Have the adaptive pooling of a network of another library export for every size; values stay."""
+    for module in network.modules():
+        if type(module) is nn.AdaptiveAvgPool2d:
+            module.__class__ = GridAverages
 
 
 def _weights(size: int, scale: int, like: Tensor) -> tuple[Tensor, ...]:

@@ -174,8 +174,8 @@ def _existing(path: Path) -> Path:
         raise WeightsError(f"there is no folder or file {path}")
     if exported(path):
         raise WeightsError(
-            f"{path} is exported, and what is exported cannot be trained, published or changed: take the folder "
-            "or checkpoint that it was made from. `segzoo predict`, evaluate and benchmark run it"
+            f"{path} is exported, and what is exported cannot be trained, published or changed: take the "
+            "folder or checkpoint that it was made from. `segzoo predict`, evaluate and benchmark run it"
         )
     if not path.is_dir() or is_foreign(path):
         return converted.opened(path)
