@@ -20,6 +20,7 @@ those that no part tells of are known again. A line there has no ``times``.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import suppress
 from secrets import token_hex
@@ -76,10 +77,11 @@ class Manifest:
         marks: tuple[str, ...] | None = None,
     ) -> None:
         self.folder, self.path, self.settings = folder, folder / name, settings
-        self._done: dict[str, Mapping[str, Any]] = {}
+        #: State, settings and outputs of every image that is done.
+        self._done: dict[str, tuple[str, str, Mapping[str, int]]] = {}
         #: Sizes and times of every file that a line names: of several runs, the last line need not be of the
         #: one that gave the file its name last.
-        self._files: dict[str, set[tuple[int, int]]] = {}
+        self._files: dict[str, tuple[tuple[int, int], ...]] = {}
         self._read_to = 0
         self._reading = Lock()
         self._far: _FarRecord | _FarShare | None = None
@@ -114,7 +116,7 @@ class Manifest:
     @property
     def knows_settings(self) -> bool:
         """Whether anything was done with these settings, or nothing was done at all."""
-        return not self._done or any(one["settings"] == self.settings for one in self._done.values())
+        return not self._done or any(known == self.settings for _, known, _ in self._done.values())
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -144,7 +146,8 @@ class Manifest:
     def trust(self, files: Mapping[Path, tuple[int, int]]) -> None:
         """Own the files that another record owns."""
         for path, facts in files.items():
-            self._files.setdefault(path.relative_to(self.folder).as_posix(), set()).add(facts)
+            name = path.relative_to(self.folder).as_posix()
+            self._files[name] = (*self._files.get(name, ()), facts)
 
     def take(self, other: Path, lines: bytes) -> None:
         """Add the lines of another record, which is removed.
@@ -207,13 +210,14 @@ class Manifest:
             sizes: of files, where they are known.
         """
         entry = self._done.get(origin)
-        if entry is None or not state or (entry["state"], entry["settings"]) != (state, self.settings):
+        if entry is None or not state or entry[:2] != (state, self.settings):
             return False
-        if any(path.relative_to(self.folder).as_posix() not in entry["outputs"] for path in outputs):
+        written = entry[2]
+        if any(path.relative_to(self.folder).as_posix() not in written for path in outputs):
             return False
         if sizes is not None:
-            return all(sizes.get(name) == size for name, size in entry["outputs"].items())
-        return all(_facts(self.folder / name)[0] == size for name, size in entry["outputs"].items())
+            return all(sizes.get(name) == size for name, size in written.items())
+        return all(_facts(self.folder / name)[0] == size for name, size in written.items())
 
     def owns(self, path: Path) -> bool:
         """Whether a run wrote the file at a path, and nobody has changed it since."""
@@ -222,7 +226,7 @@ class Manifest:
         try:
             with suppress(FileNotFoundError):  # nothing is recorded yet
                 self._refresh()  # another run may have written it meanwhile
-            known = self._files.get(path.relative_to(self.folder).as_posix(), set())
+            known = self._files.get(path.relative_to(self.folder).as_posix(), ())
         except (OSError, ValueError):
             return False
         return not path.is_symlink() and _facts(path) in known
@@ -287,13 +291,12 @@ class Manifest:
 
     def _refresh(self) -> None:
         """Read the whole lines that have come since the last time."""
-        with self._reading:
-            with self.path.open("rb") as file:
-                file.seek(self._read_to)
-                new = file.read()
-            whole = new[: new.rfind(b"\n") + 1]
-            self._read_to += len(whole)
-            self._learn(whole)
+        with self._reading, self.path.open("rb") as file:
+            file.seek(self._read_to)
+            for line in file:  # one after the other, as there may be gigabytes
+                if line.endswith(b"\n"):
+                    self._read_to += len(line)
+                    self._learn(line)
 
     def _learn(self, lines: bytes) -> None:
         """Take what whole lines say of images and files."""
@@ -302,9 +305,10 @@ class Manifest:
                 origin, outputs, times = entry["input"], entry.get("outputs"), entry.get("times", {})
                 self._done.pop(origin, None)  # it failed this time
                 if outputs is not None:
-                    self._done[origin] = {key: entry[key] for key in ("state", "settings", "outputs")}
+                    # Of a million lines, all have these settings, and each file has been written once.
+                    self._done[origin] = entry["state"], sys.intern(entry["settings"]), outputs
                     for name in outputs.keys() & times.keys():
-                        self._files.setdefault(name, set()).add((outputs[name], times[name]))
+                        self._files[name] = (*self._files.get(name, ()), (outputs[name], times[name]))
             except (KeyError, TypeError, AttributeError):
                 continue
 
