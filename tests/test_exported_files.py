@@ -22,8 +22,9 @@ import segzoo
 from segzoo.cli import run
 from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import OptionError, WeightsError
-from segzoo.runtimes import METADATA_KEY, ExportInfo
-from segzoo.specs import Labels
+from segzoo.runtimes import METADATA_KEY, ExportInfo, Port
+from segzoo.specs import ExportSpec, Labels
+from segzoo.testing import isolated_zoo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,6 +170,30 @@ def test_the_network_is_cut_out_of_a_file_with_preprocessing(size: tuple[Any, An
     onnx.save(made, tmp_path / "unnamed.onnx")
     with pytest.raises(WeightsError, match=r"cannot be cut out.*export the model without preprocessing"):
         segzoo.load(tmp_path / "unnamed.onnx")
+
+
+class Saved:
+    """A plug-in's file: a program of numpy, which knows nothing of preprocessing inside."""
+
+    def __init__(self, path: Path) -> None:
+        self.info = ExportInfo.from_json(path.read_text(), str(path))
+        self.inputs = (Port(name="images", shape=(None, 3, None, None), dtype="float32"),)
+        self.outputs = (Port(name="logits", shape=(None, 2, None, None), dtype="float32"),)
+        self.description = "numpy on cpu, float32"
+
+    def __call__(self, images: Any) -> Any:
+        return images[:, :2]
+
+
+def test_a_plug_in_opens_files_of_its_own(tmp_path: Path) -> None:
+    spec = ExportSpec(name="saved", factory=f"{__name__}:Saved", suffix=".saved", runtime=f"{__name__}:Saved")
+    (tmp_path / "a.saved").write_text(info().to_json())
+    (tmp_path / "b.saved").write_text(info(with_preprocessing=True).to_json())
+    with isolated_zoo(spec):
+        images = torch.randn(1, 3, 4, 5)
+        assert torch.equal(segzoo.load(tmp_path / "a.saved")(images), images[:, :2])
+        with pytest.raises(WeightsError, match="of this format cannot be cut out"):
+            segzoo.load(tmp_path / "b.saved")
 
 
 def beside(location: str) -> Any:

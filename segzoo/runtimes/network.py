@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segzoo.config import ModelConfig
-    from segzoo.runtimes.program import ExportInfo, Opener, Program
+    from segzoo.runtimes.program import ExportInfo, Program
     from segzoo.specs import ExportSpec
 
 
@@ -47,8 +48,16 @@ def open_file(path: Path, *, network: bool = False) -> Program:
     spec = spec_of(path)
     if spec is None:
         raise WeightsError(f"{path} is of no export format: `segzoo list exports` shows them")
-    opener: Opener = resolve(spec.runtime)
-    return opener(path, network=network)
+    opener: Any = resolve(spec.runtime)
+    # A format need not know of networks inside files.
+    knows = "network" in inspect.signature(opener).parameters
+    program: Program = opener(path, network=network) if knows else opener(path)
+    if network and not knows and program.info is not None and program.info.with_preprocessing:
+        raise WeightsError(
+            f"{path} has preprocessing inside, and the network of this format cannot be cut out: export the "
+            "model without preprocessing, or as ONNX"
+        )
+    return program
 
 
 def open_network(path: Path) -> ExportedNetwork:

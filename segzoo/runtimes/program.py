@@ -155,7 +155,8 @@ class Opener(Protocol):
         Args:
             path: of the file.
             network: whether the network inside a file with preprocessing is opened alone: preprocessed images
-                ``(N, C, H, W)`` to logits.
+                ``(N, C, H, W)`` to logits. An opener may lack this argument; its files with preprocessing
+                are then no networks.
 
         Raises:
             WeightsError: the file is damaged, is none of this format, or reads data outside its folder; or
