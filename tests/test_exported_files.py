@@ -326,6 +326,8 @@ def test_what_is_exported_is_not_trained_further(tmp_path: Path) -> None:
     onnx.save(model(info()), tmp_path / "a.onnx")
     with pytest.raises(WeightsError, match=r"cannot be trained.*`segzoo predict`"):
         segzoo.create(str(tmp_path / "a.onnx"))
+    with pytest.raises(WeightsError, match=r"there is no file .*b\.onnx$"):
+        segzoo.load(str(tmp_path / "b.onnx"))
     with pytest.raises(OptionError, match="mirror is an option of the network that it was made from"):
         segzoo.load(tmp_path / "a.onnx", mirror=False)
 

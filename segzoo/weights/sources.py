@@ -69,6 +69,8 @@ def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path
         return folder_of(registered.get(text))
     if os.path.exists(text):  # noqa: PTH110 (Path raises where a name is too long)
         return _existing(Path(text))
+    if spec_of(Path(text)):  # no name ends so
+        raise WeightsError(f"there is no file {text}")
     raise UnknownNameError(
         registered.unknown(text, also=f", and there is no folder of that name, nor a file{_instead(text)}")
         + zoo.of_hub(text)
