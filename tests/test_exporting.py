@@ -18,7 +18,7 @@ from segzoo.images.intensity import scaling_for
 from segzoo.images.sizes import placed, resized
 from segzoo.plugins import resolve
 from segzoo.runtimes import METADATA_KEY, ExportInfo
-from segzoo.runtimes.network import spec_of
+from segzoo.runtimes.program import spec_of
 from segzoo.specs import Labels, Resize, parse_intensity
 
 

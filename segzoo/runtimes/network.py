@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from segzoo import zoo
 from segzoo.blocks.sizes import mirror
 from segzoo.errors import OptionError, WeightsError
 from segzoo.files import read_sha256
 from segzoo.plugins import resolve
 from segzoo.printing import command_line
+from segzoo.runtimes.program import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.runtimes.program import ExportInfo, Program
-    from segzoo.specs import ExportSpec
-
-
-def spec_of(path: Path) -> ExportSpec | None:
-    """Return the export format whose ending a file's name has, if there is one."""
-    specs = (entry.spec for _, entry in zoo.registry("exports").items())
-    return next((spec for spec in specs if spec.suffix == path.suffix.lower()), None)
 
 
 def open_file(path: Path, *, network: bool = False) -> Program:

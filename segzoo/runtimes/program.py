@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segzoo import config as configs
-from segzoo import json_text
+from segzoo import json_text, zoo
 from segzoo.errors import WeightsError
 from segzoo.options import shown
 from segzoo.specs.exports import EXPORT_PRECISIONS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo.config import ModelConfig
-    from segzoo.specs.exports import ExportPrecision
+    from segzoo.specs.exports import ExportPrecision, ExportSpec
 
 #: Key of the metadata under which a file holds its `ExportInfo`.
 METADATA_KEY = "segzoo"
@@ -169,3 +169,9 @@ class Opener(Protocol):
 def _is_size(value: object) -> bool:
     """Whether a value is a height and a width."""
     return isinstance(value, list) and len(value) == 2 and all(type(one) is int and one > 0 for one in value)
+
+
+def spec_of(path: Path) -> ExportSpec | None:
+    """Return the export format whose ending a file's name has, if there is one."""
+    specs = (entry.spec for _, entry in zoo.registry("exports").items())
+    return next((spec for spec in specs if spec.suffix == path.suffix.lower()), None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from segzoo import zoo
 from segzoo.errors import OptionError, PluginError, UnknownNameError, UsageError, WeightsError, no_address
-from segzoo.runtimes.network import spec_of
+from segzoo.runtimes.program import spec_of
 from segzoo.weights import converted, hub
 from segzoo.weights.parts import CONFIG, is_foreign, refuse_stranger
 
