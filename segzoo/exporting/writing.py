@@ -32,6 +32,7 @@ from segzoo.runtimes import ExportInfo
 from segzoo.runtimes.network import ExportedNetwork
 from segzoo.specs.exports import EXPORT_PRECISIONS
 from segzoo.weights.loading import load
+from segzoo.weights.sources import passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,7 @@ def export(
         raise OptionError(f"{network.path} is an exported file itself: export the model that it was made of")
     network = copy.deepcopy(network).cpu().float().eval()
     name = type(model).__name__ if isinstance(model, nn.Module) else Path(model).name
-    source = "" if isinstance(model, nn.Module) else name
+    source = "" if isinstance(model, nn.Module) else passed_on(str(model))
     info = ExportInfo(
         config=config_of(network),
         name=name,

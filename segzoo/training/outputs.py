@@ -27,7 +27,7 @@ from segzoo.training.recipe.writing import to_toml
 from segzoo.training.report.history import Example, Journal
 from segzoo.training.report.trackers import Tracking
 from segzoo.weights.folder import write_model
-from segzoo.weights.sources import LOCAL
+from segzoo.weights.sources import passed_on
 
 if TYPE_CHECKING:
     import os
@@ -173,7 +173,7 @@ class Outputs:
         if not zoo.registry("datasets").get(self._kind).scheme:  # an address is the same everywhere
             recipe["data"] = Path(self.recipe.data).name
         # Weights are passed on; where this machine keeps its folders is not for others to read.
-        recipe |= {key: _named(recipe[key]) for key in ("model", "weights")}
+        recipe |= {key: passed_on(recipe[key]) for key in ("model", "weights")}
         # A config is JSON, which has no NaN: the score of what never occurs is left out.
         validation = {
             score.metric: {
@@ -193,12 +193,6 @@ class Outputs:
         }
         config = for_whole_images(self.trainee.config, self.evaluated)
         write_model(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))
-
-
-def _named(source: str) -> str:
-    """Return what weights are called: a folder's own name, any other source as it is."""
-    folder = Path(source.removeprefix(LOCAL))
-    return folder.resolve().name if source and folder.is_dir() else source
 
 
 # The best epochs' weights: the best as the run folder itself, the best few in ``best/epoch-012``.

@@ -122,6 +122,12 @@ def is_location(name: str) -> bool:
     return name.startswith((LOCAL, hub.PREFIX)) or is_file(name)
 
 
+def passed_on(source: str) -> str:
+    """Return what others are told of where weights are from: of what lies on this machine, its name alone."""
+    path = Path(source.removeprefix(LOCAL))
+    return path.resolve().name if source and path.exists() else source
+
+
 def is_file(name: str) -> bool:
     """Whether ``name`` is a checkpoint at hand: a file with one of their endings, or named by a path."""
     looks = name.lower().endswith(ENDINGS) or "/" in name or os.sep in name
