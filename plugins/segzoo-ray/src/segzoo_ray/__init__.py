@@ -22,7 +22,7 @@ def segzoo_clusters() -> list[ClusterSpec]:
         ClusterSpec(
             name="ray",
             factory="segzoo_ray.cluster:RayCluster",
-            addresses="nothing for a Ray of its own on this machine, auto, HOST:PORT, or //HOST:PORT",
+            addresses="nothing for a Ray of its own on this machine, auto, or HOST:PORT of the head",
             summary="Ray Data: actors that hold the model, on one machine or on many",
         )
     ]

@@ -39,7 +39,7 @@ class RayCluster:
     Args:
         address: nothing for a Ray of its own on this machine, or for the one that this process uses already
             or ``RAY_ADDRESS`` names; ``auto`` for the cluster that this machine belongs to; ``HOST:PORT`` of
-            its head; ``//HOST:PORT`` of a Ray Client server, from a machine outside of the cluster.
+            its head.
         workers: actors; as many as the cluster has room for, unless told. A cluster that grows is told.
         cpus: CPUs of each.
         gpus: GPUs of each, such as 0.5 for two workers on each; 1 where the cluster has any, unless told.
@@ -190,11 +190,16 @@ def _place(address: str) -> tuple[str, int] | None:
     """
     if address in ("", "auto"):
         return None
-    host, colon, port = address.removeprefix("//").rpartition(":")
+    if address.startswith("//"):
+        raise OptionError(
+            f"ray:{address} is a Ray Client server, through which Ray Data does not run: start the command "
+            "on a machine of the cluster, also by `ray job submit`, and say --on ray:auto"
+        )
+    host, colon, port = address.rpartition(":")
     if not colon or not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise OptionError(
-            f"ray:{address} is no address: say ray:auto, ray:HOST:PORT with the head's address, such as "
-            "ray:10.0.0.5:6379, or ray://HOST:PORT with that of a Ray Client server, such as ray://head:10001"
+            f"ray:{address} is no address: say ray:auto, or ray:HOST:PORT with the head's address, such as "
+            "ray:10.0.0.5:6379"
         )
     return host.strip("[]"), int(port)
 
@@ -214,7 +219,7 @@ def _connect(address: str) -> None:
 
     given: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address:
-        given["address"] = f"ray:{address}" if address.startswith("//") else address
+        given["address"] = address
     elif "RAY_ADDRESS" not in os.environ:
         given |= {"address": "local", "include_dashboard": False}
     try:
@@ -240,7 +245,10 @@ def _told(address: str, error: BaseException) -> str:
             "ray:auto: no cluster runs on this machine: `ray start --head` starts one, ray:HOST:PORT names "
             "one, and ray alone starts a Ray of its own"
         )
-    return f"{where}: {' '.join(str(error).split())}"
+    return (
+        f"{where}: {' '.join(str(error).split())}. This machine must belong to the cluster; where that asks "
+        "for a token, RAY_AUTH_MODE=token gives it"
+    )
 
 
 def _room(machine: dict[str, float], cpus: float, gpus: float) -> int:
