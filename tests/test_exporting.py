@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 import segzoo
 from segzoo.config import config_of
-from segzoo.errors import FailureError, OptionError, UsageError, WeightsError
+from segzoo.errors import FailureError, MissingExtraError, OptionError, UsageError, WeightsError
 from segzoo.exporting.preprocessing import Placing, Resizing, WholeImage, scaled
 from segzoo.exporting.probing import random_image
 from segzoo.images.intensity import scaling_for
@@ -82,6 +83,13 @@ def test_damaged_metadata_name_what_is_wrong(text, match):
 def test_a_call_that_cannot_be_is_refused_before_anything_is_made(small, tmp_path, out, options, match):
     with pytest.raises(OptionError, match=match):
         segzoo.export(small, tmp_path / out, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_is_missing_is_told_with_the_line_that_installs_it(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"segmentation-zoo\[onnxruntime\]"):
+        segzoo.export(small, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
