@@ -160,10 +160,15 @@ class FileFacts:
     bytes: int
     sha256: str
 
-    @classmethod
-    def of(cls, path: Path, name: str = "") -> FileFacts:
-        """Return those of a file, perhaps under the name that it will have."""
-        return cls(name=name or path.name, bytes=path.stat().st_size, sha256=read_sha256(path))
+    @staticmethod
+    def of(path: Path, name: str = "") -> FileFacts:
+        """Return those of a file.
+
+        Args:
+            path: of the file as it lies.
+            name: that it will have; its own unless told.
+        """
+        return FileFacts(name=name or path.name, bytes=path.stat().st_size, sha256=read_sha256(path))
 
 
 @dataclass(frozen=True, kw_only=True)
