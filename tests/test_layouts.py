@@ -167,13 +167,14 @@ def test_a_bare_file_of_segmentation_models_pytorch_needs_to_be_told_its_encoder
     assert max(errors(model, golden)) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "encoder"),
     [
-        pytest.param("mobilenet_v3_large", "mobilenetv3_large_100"),
-        pytest.param("resnet50", "resnet50"),
-        pytest.param("vgg16", "vgg16"),
-        pytest.param("vgg16_bn", "vgg16_bn"),
+        ("mobilenet_v3_large", "mobilenetv3_large_100"),
+        ("resnet50", "resnet50"),
+        ("vgg16", "vgg16"),
+        ("vgg16_bn", "vgg16_bn"),
     ],
 )
 def test_a_classifier_of_torchvision_becomes_an_encoder_with_its_features(network, encoder, tmp_path):
