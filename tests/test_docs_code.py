@@ -144,9 +144,13 @@ UNDONE = {
     "segzoo.convert": "needs milesial's file",
     "segzoo.evaluation.score_model": "needs the data set",
     "segzoo.evaluation.score_predictions": "needs predictions of four classes",
+    "segzoo.exporting.certify": "needs an exported file",
+    "segzoo.exporting.verify": "needs an exported file",
     "segzoo.testing.every_check": "needs a plug-in of yours",
     "segzoo.train": "takes twenty epochs",
     "segzoo.training.cross_validate": "takes five trainings",
+    "segzoo.training.find_rate": "needs data, and takes a hundred steps",
+    "segzoo.training.tune": "takes twelve trainings",
 }
 
 

@@ -223,7 +223,6 @@ def test_an_address_is_no_folder_on_this_machine(data, weights, tmp_path, monkey
     before = sorted(tmp_path.iterdir())
     address, train = "s3://bucket/run", ["train", "--data", "d", "device=cpu"]
     for words in (
-        ["predict", "d/test/images", "-m", weights, "--out", address],
         [*train, "--out", address],
         ["plugins", "new", "mine", "--kind", "loss", "--dir", address],
         ["data", "check", "d", "--fix", address],

@@ -123,7 +123,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
     Nobody is asked for a password, so the server listens to this machine alone unless --host says otherwise.
     SIGTERM and Ctrl-C stop it once all requests that have begun are answered.
     """
-    from segzoo.serving.application import application, require_extra
+    from segzoo.serving.asgi import application, require_extra
     from segzoo.serving.limits import Limits
 
     require_extra()
@@ -171,7 +171,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
 
 def _names(words: tuple[str, ...]) -> dict[str, str]:
     """Read ``MODEL`` and ``NAME=MODEL`` words."""
-    from segzoo.serving.application import check_name, own_name
+    from segzoo.serving.asgi import check_name, own_name
 
     found: dict[str, str] = {}
     for word in words:

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,7 +117,7 @@ class ProgramApart:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            print(json.dumps(request), file=self._process.stdin, flush=True)
+            _tell(request, self._process.stdin)
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -177,7 +177,12 @@ def main() -> None:
         except Exception as error:
             text = str(error) if isinstance(error, SegzooError) else f"{type(error).__name__}: {error}"
             answer = {"error": text, "kind": type(error).__name__}
-        print(json.dumps(answer), file=answers, flush=True)
+        _tell(answer, answers)
+
+
+def _tell(message: dict[str, Any], stream: IO[str]) -> None:
+    stream.write(f"{json.dumps(message)}\n")
+    stream.flush()
 
 
 def _open(request: dict[str, Any]) -> Program:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segzoo.serving.application import application
+    from segzoo.serving.asgi import application
     from segzoo.serving.limits import Limits
 
 __all__ = ["Limits", "application"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"Limits": "limits", "application": "application"})
+__getattr__, __dir__ = lazy_names(__name__, {"Limits": "limits", "application": "asgi"})
