@@ -66,7 +66,7 @@ class Areas(Output):
         """Return the objects of a class; background has none."""
         if self._labels.overlapping:
             return self._objects[index].of(1)
-        return self._objects[0].of(index) if index in self._labels.foreground else 0
+        return self._objects[0].of(index) if index != self._labels.background else 0
 
     def finish(self) -> bytes:
         """Return the table."""
