@@ -32,7 +32,7 @@ TRIED = [
     ("residual", ("onnx",)),
     ("linear/xcit_nano_12_p16_224", ("export",)),
     ("smp-fpn", ("bands", "one-image", "engines")),
-    ("transformers", ("odd-sizes", "one-pixel", "onnx", "pickle")),
+    ("transformers", ("odd-sizes", "one-pixel", "pickle")),
 ]
 QUICK = ("odd-sizes", "one-pixel", "bands", "one-image", "pickle")
 

@@ -11,6 +11,13 @@ except ModuleNotFoundError as error:
     raise
 
 _HOME = "https://github.com/huggingface/transformers"
+#: Of its kinds, SegFormer exports for all sizes; for the others this holds.
+_LIMITS = {
+    "export": "most of its kinds, all but SegFormer, compute with the size of the example: export them for "
+    "one size, or take segzoo's own segformer, dpt and upernet",
+    "onnx": "most of its kinds, all but SegFormer and UPerNet on ConvNeXt, hold for the size of the example: "
+    "export them for one size, or take segzoo's own segformer, dpt and upernet",
+}
 
 
 @hookimpl
@@ -25,6 +32,7 @@ def segzoo_models() -> list[ModelSpec]:
             name="transformers",
             factory="segzoo_transformers.network:transformers_model",
             summary="Any semantic segmentation network of transformers, described by its config",
+            limits=_LIMITS,
         )
     ]
 
