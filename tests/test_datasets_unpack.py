@@ -19,6 +19,7 @@ import zipfile
 
 import pytest
 
+from segzoo.datasets.tars import is_tar
 from segzoo.datasets.unpack import Limits, unpack
 from segzoo.errors import FailureError
 
@@ -453,6 +454,14 @@ def test_what_little_expands_to_much_is_not_held_in_memory_at_once(tmp_path):
         tracemalloc.stop()
         shutil.rmtree(tmp_path / "out")
         assert peak < 12_000_000  # LZMA's dictionary alone is 8 MiB
+
+
+def test_a_zip_whose_bytes_add_up_to_the_checksum_of_a_tar_is_no_tar():
+    head = bytearray(b"PK\x03\x04\x14".ljust(512, b"\0"))
+    head[300:304] = b"\x80\x80\x80\x80"  # as signed bytes, which some tars count
+    head[310] = 256 - sum(head[:5])
+    assert tarfile.TarInfo.frombuf(bytes(head), "utf-8", "surrogateescape").name.startswith("PK")
+    assert not is_tar(bytes(head))
 
 
 def test_a_zip_with_something_before_it_or_written_to_a_pipe_is_unpacked(tmp_path):
