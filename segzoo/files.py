@@ -325,7 +325,7 @@ def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True, insi
             a data set, which are read with all that is in them; below the folder that holds them all it may.
     """
     parents = {path.parent: path for path in inputs}
-    shared = _shared(parents) if inside else None
+    shared = common_folder(map(resolved, parents)) if inside else None
     for parent, path in parents.items():
         if shared is not None and _identity(parent) != _identity(shared) and lies_in(folder, parent):
             raise FailureError(
@@ -339,13 +339,11 @@ def keep_apart(folder: Path, inputs: Iterable[Path], *, below: bool = True, insi
             )
 
 
-def _shared(folders: Iterable[Path]) -> Path | None:
-    """Return the folder that all of them lie in, or are."""
-    real = [os.path.realpath(folder) for folder in folders]
-    try:
-        return Path(os.path.commonpath(real)) if real else None
-    except ValueError:  # on several drives
-        return None
+def common_folder(folders: Iterable[Path]) -> Path | None:
+    """Return the innermost folder that all of these lie in, or are; ``None`` on several drives."""
+    chains = [{folder, *folder.parents} for folder in set(folders)]
+    shared = set.intersection(*chains) if chains else set[Path]()
+    return max(shared, key=lambda folder: len(folder.parts), default=None)
 
 
 def lies_in(place: Path, folder: Path) -> bool:

@@ -161,6 +161,15 @@ def test_what_is_predicted_is_never_put_among_masks_that_were_drawn(
         assert predict(named, *words, weights=weights) == 0
 
 
+def test_a_folder_with_another_picture_takes_masks_of_images_that_lie_elsewhere(
+    data, weights, monkeypatch, tmp_path
+):
+    (tmp_path / "here/masks").mkdir(parents=True)
+    shutil.copy(data / "test/images/0.png", tmp_path / "here/masks/logo.png")
+    monkeypatch.chdir(tmp_path / "here")
+    assert predict(data / "test/images/1.png", weights=weights) == 0
+
+
 def test_a_folder_for_masks_is_known_with_blanks_in_its_name_too(data, weights, tmp_path, capsys):
     (data / "test/masks").rename(data / "test/Ground Truth")
     assert predict(data, "--out", tmp_path / "out", weights=weights) == 0

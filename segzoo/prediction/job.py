@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, SegzooError
-from segzoo.files import Keeping, named, refuse_taken, resolved, sweep, writable
+from segzoo.files import Keeping, common_folder, named, refuse_taken, resolved, sweep, writable
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.images.volumes import volume_suffix
 from segzoo.labels import class_index, found_in_words
@@ -556,12 +556,9 @@ def refuse_mask_folders(
         return
     inputs = [path for path in inputs if isinstance(path, RemotePath) == isinstance(out, RemotePath)]
     real = {path: resolved(path) for path in (*theirs, *inputs)}
-    root = next(
-        folder
-        for folder in theirs[0].parents
-        for folder in [resolved(folder)]
-        if all(path.is_relative_to(folder) for path in real.values())
-    )
+    root = common_folder(path.parent for path in real.values())
+    if root is None:  # a data set does not lie on several drives
+        return
     for found in masks_among(sorted(set(real.values())), root).values():
         beside = set(found)
         for path in theirs:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, UsageError, is_address
-from segzoo.files import as_words, lines_of, read_words
+from segzoo.files import as_words, common_folder, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import (
     begins_as_image,
@@ -382,9 +382,9 @@ def _name_of_address(word: str) -> str:
 
 def _common(files: list[Path]) -> Path:
     """Return the folder that all files lie below."""
-    parents = [set(file.parents) for file in files]
-    shared = set.intersection(*parents)
-    return max(shared, key=lambda folder: len(folder.parts))
+    shared = common_folder(file.parent for file in files)
+    assert shared is not None  # one word names files of one drive
+    return shared
 
 
 def _with_names(found: dict[Path | str, Path]) -> Iterator[tuple[Path | str, str]]:
