@@ -647,6 +647,10 @@ class Policy:
     timeout: float = 30.0
 
 
+#: For each of the many images of a run: a server or store that is gone answers for none of them.
+FOR_EACH = Policy(attempts=3, pause=0.5, longest=20.0)
+
+
 class Patience:
     """Waits between the attempts at one address, and gives up in time.
 

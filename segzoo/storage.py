@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from segzoo.errors import FailureError, UsageError, is_address, missing_extra
+from segzoo.errors import FailureError, SegzooError, UsageError, is_address, missing_extra
 
 if TYPE_CHECKING:
     import os
@@ -83,8 +83,6 @@ _STORES = {
 }
 _ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 _URL = re.compile(rf"({'|'.join((*_STORES, *_ALIASES))}):/+", re.IGNORECASE)
-#: How long to try; see `segzoo.http.Policy`. A store that is gone answers for none of a million.
-POLICY = {"attempts": 3, "pause": 0.5, "longest": 20.0}
 #: What an object that a run wrote says of itself, so that a later run knows it; any store takes the name.
 _MARK = "segzoorun"
 #: Names of exceptions of stores' packages, or what they inherit from, after which it may work.
@@ -102,6 +100,8 @@ _ELSEWHERE = frozenset(
 _NO_BUCKET = frozenset(("NoSuchBucket", "ContainerNotFound"))
 #: Objects that a store lists at a time.
 _PAGE = 1000
+#: What is done with an object or folder, and what was then done with it.
+_DONE = {"read": "read", "write": "written", "list": "listed"}
 
 
 class RemotePath(_Concrete):
@@ -330,17 +330,17 @@ def _tried(path: RemotePath, verb: str, call: Callable[[Any, str], Made]) -> Mad
     Raises:
         FailureError: it refuses, or does not answer in time.
     """
-    from segzoo.http import AgainError, Patience, Policy, refuse_offline
+    from segzoo.http import FOR_EACH, AgainError, Patience, refuse_offline
 
-    refuse_offline(f"{path} was not {'written' if verb == 'write' else 'read'}")
-    patience = Patience(str(path), Policy(**POLICY))
+    refuse_offline(f"{path} was not {_DONE[verb]}")
+    patience = Patience(str(path), FOR_EACH)
     while True:
         try:
             files = _files(path)
             return call(files, files._strip_protocol(str(path)))
         except AgainError as again:
             patience.wait(again)
-        except UsageError:
+        except SegzooError:
             raise
         except Exception as error:  # stores' packages have exceptions of their own
             meaning = _meaning(path, verb, error)
@@ -415,32 +415,31 @@ def _meaning(path: RemotePath, verb: str, error: Exception) -> Exception | None:
     return FailureError(f"{path} cannot be {_DONE[verb]}: {shown(told)}")
 
 
-_DONE = {"read": "read", "write": "written", "list": "listed"}
-
-
 def _chain(error: BaseException | None) -> Iterator[Any]:
     while error is not None:
         yield error
         error = error.__cause__
 
 
+def _response(error: BaseException) -> dict[str, Any]:
+    """Return what S3's package keeps of the store's answer; nothing of other packages."""
+    told = (getattr(one, "response", None) for one in _chain(error))
+    return next((one for one in told if isinstance(one, dict)), {})
+
+
 def _code(error: BaseException) -> str:
     """Return what a store calls its refusal, such as ``NoSuchBucket``."""
-    for one in _chain(error):
-        response = getattr(one, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-        if isinstance(code := getattr(one, "error_code", None), str):
-            return code
-    return ""
+    if response := _response(error):
+        return str(response.get("Error", {}).get("Code", ""))
+    codes = (getattr(one, "error_code", None) for one in _chain(error))
+    return next((code for code in codes if isinstance(code, str)), "")
 
 
 def _status(error: BaseException) -> int:
     """Return the status of the HTTP answer behind an error; 0 where there was none."""
+    if response := _response(error):
+        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     for one in _chain(error):
-        response = getattr(one, "response", None)
-        if isinstance(response, dict):
-            return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         for name in ("status_code", "status", "code"):
             if isinstance(status := getattr(one, name, None), int):
                 return status
@@ -449,11 +448,8 @@ def _status(error: BaseException) -> int:
 
 def _region(error: BaseException) -> str:
     """Return the region that a bucket is in, where S3 says it."""
-    for one in _chain(error):
-        response = getattr(one, "response", None)
-        if isinstance(response, dict):
-            headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            region = response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
-            expecting = re.search(r"expecting '([\w-]+)'", response.get("Error", {}).get("Message", ""))
-            return region or (expecting[1] if expecting else "")
-    return ""
+    response = _response(error)
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+    expecting = re.search(r"expecting '([\w-]+)'", response.get("Error", {}).get("Message", ""))
+    return region or (expecting[1] if expecting else "")

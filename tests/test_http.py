@@ -251,7 +251,7 @@ def test_a_long_name_is_cut_and_keeps_its_suffix_and_its_difference(letter: str)
 @pytest.fixture
 def picture(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> UrlSource:
     server.files["/a.png"] = CONTENT
-    monkeypatch.setattr(source, "_POLICY", QUICK)
+    monkeypatch.setattr(source, "FOR_EACH", QUICK)
     monkeypatch.setattr(source, "LARGEST_DOWNLOAD", 200_000)
     return UrlSource(f"{server.url}/a.png", "a")
 

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 import segzoo
-from segzoo import storage
+from segzoo import http, storage
 from segzoo.cli import run
 from segzoo.errors import ImageError
 from segzoo.prediction.job import Job
@@ -55,7 +55,7 @@ def s3(server, monkeypatch, tmp_path):
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(storage, "POLICY", {"attempts": 2, "pause": 0.01})
+    monkeypatch.setattr(http, "FOR_EACH", http.Policy(attempts=2, pause=0.01))
     (tmp_path / "passing").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "passing"))
     s3fs.S3FileSystem.clear_instance_cache()

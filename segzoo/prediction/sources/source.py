@@ -10,7 +10,7 @@ from PIL import Image
 
 from segzoo.errors import FailureError, ImageError, MissingExtraError, SegzooError
 from segzoo.files import fetched, named
-from segzoo.http import Policy, shown
+from segzoo.http import FOR_EACH, shown
 from segzoo.http import read as downloaded
 from segzoo.images import open_image, read_bytes, read_with_info
 from segzoo.prediction.video.reader import CAMERA
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Bytes that an address may give; more is refused, unless images of any size are read.
 LARGEST_DOWNLOAD = 512 * 1024**2
-#: There may be thousands of addresses, and a server that is gone answers none.
-_POLICY = Policy(attempts=3, pause=0.5, longest=20.0)
 
 
 class Source(Protocol):
@@ -166,7 +164,7 @@ class UrlSource:
         most = None if Image.MAX_IMAGE_PIXELS is None else LARGEST_DOWNLOAD
         lift = "say --any-size if you trust it, or fetch it by hand"
         try:
-            content = downloaded(self.url, most=most, lift=lift, policy=_POLICY)
+            content = downloaded(self.url, most=most, lift=lift, policy=FOR_EACH)
         except SegzooError as error:
             raise ImageError(str(error)) from error
         return read_bytes(content.getvalue(), self.origin)
