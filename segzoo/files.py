@@ -83,12 +83,12 @@ class Keeping:
         naming: called with the part of each file before the first of them gets its name, so that a record
             can be written that holds even if the process ends in between. Of objects in a store it is called
             after the last of them is there: until then their mark says whose they are.
-        mark: of objects that are written; see `segzoo.storage.upload`.
+        mark: returns the mark of objects that are written; see `segzoo.storage.upload`.
     """
 
     owns: Callable[[Path], bool]
     naming: Callable[[Mapping[Path, Path]], None]
-    mark: str = ""
+    mark: Callable[[], str] = str
 
 
 class _Copy(type(Path())):
@@ -410,7 +410,7 @@ def whole_files(
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(min(len(far), _UPLOADS)) as threads:
-                mark = "" if keeping is None else keeping.mark
+                mark = "" if keeping is None else keeping.mark()
                 list(threads.map(lambda one: upload(one[1], one[0], mark), far.items()))
         if keeping is not None:
             keeping.naming(made)

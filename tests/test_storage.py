@@ -194,6 +194,18 @@ def test_what_somebody_else_put_there_is_not_replaced(photos, weights, s3, capsy
     assert "s3://lab/in holds files that are read" in capsys.readouterr().err
 
 
+def test_a_video_in_a_store_is_known_for_one_that_a_run_wrote(s3, weights, tmp_path):
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "a.mp4"), "w") as film:
+        pictures = film.add_stream("mpeg4", rate=5)
+        pictures.height, pictures.width, pictures.pix_fmt = 32, 48, "yuv420p"
+        film.mux(pictures.encode(av.VideoFrame.from_ndarray(np.zeros((32, 48, 3), np.uint8))))
+        film.mux(pictures.encode(None))
+    words = ["predict", str(tmp_path / "a.mp4"), "-m", weights, "--out", "s3://lab/out", "--resume"]
+    assert run(words) == 0
+    assert run([*words, "--flips"]) == 0
+
+
 def test_a_store_is_searched_as_a_folder_is(photos, s3, tmp_path):
     def names(*words, **more):
         found = find(words, **more)

@@ -303,7 +303,7 @@ class Job:
         return self._kept(naming)
 
     def _kept(self, naming: Callable[[Mapping[Path, Path]], None]) -> Keeping:
-        return Keeping(self._owns, naming, "" if self.manifest is None else self.manifest.mark)
+        return Keeping(self._owns, naming, lambda: "" if self.manifest is None else self.manifest.mark)
 
     def _done_before(self, sources: Sequence[Source | VideoSource]) -> set[str]:
         """Return the origins of what an earlier run did; of a volume, all of its pages or none."""
@@ -350,7 +350,8 @@ class Job:
                 if self.manifest is not None:
                     self.manifest.add(source.origin, state=state, outputs=tuple(parts), parts=parts, **told)
 
-            return Keeping(lambda path: not source.is_camera and self._owns(path), naming)
+            kept = self._kept(naming)
+            return replace(kept, owns=lambda _: False) if source.is_camera else kept
 
         found = write_video(
             self.predictor,

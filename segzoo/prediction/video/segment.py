@@ -21,6 +21,7 @@ from segzoo.prediction.pipeline import Stages, run_stages
 from segzoo.prediction.video.reader import Video
 from segzoo.prediction.video.writer import VideoOutput, VideoWriter, check_video, video_suffix
 from segzoo.stopping import Stopped
+from segzoo.storage import place
 
 if TYPE_CHECKING:
     import os
@@ -117,7 +118,7 @@ def segment_video(
         >>> model = segzoo.load("unet-nuclei")
         >>> segment_video(lambda frame: segzoo.predict(frame, model=model), "dish.mp4", "dish_overlay.mp4")
     """
-    begun, out = time.perf_counter(), Path(out)
+    begun, out = time.perf_counter(), place(out, writes=True)
     check_video(out, output)
     if keeping is None:
         refuse_taken([out], overwrite=overwrite, inputs=[Path(source)])

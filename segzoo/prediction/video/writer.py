@@ -188,6 +188,7 @@ class VideoWriter:
         later = Keeping(
             owns=lambda path: self._keeping is not None and self._keeping.owns(path),
             naming=lambda parts: None if self._keeping is None else self._keeping.naming(parts),
+            mark=lambda: "" if self._keeping is None else self._keeping.mark(),
         )
         whole = whole_file(self.path, overwrite=self._overwrite, keeping=later)
         self._part = self._whole.enter_context(whole)
