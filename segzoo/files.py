@@ -218,9 +218,9 @@ def writable(folder: str | os.PathLike[str]) -> Path:
         FailureError: it is an address, or nothing can be written into it; better said before an hour of work
             than after.
     """
-    folder = folder if isinstance(folder, RemotePath) else Path(folder)
     if isinstance(folder, RemotePath):  # the record of the run, which comes first, will say whether it can be
         return folder
+    folder = Path(folder)
     refuse_address(folder)
     with writing(folder, what="cannot write to"):
         folder.mkdir(parents=True, exist_ok=True)

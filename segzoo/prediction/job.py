@@ -135,7 +135,7 @@ class Job:
         save: whether anything is written at all.
         any_size: whether images of more pixels than Pillow takes for harmless are read.
         films: which frames of videos are taken.
-        marks: of a job that does a share of another, `Manifest.marks` of that.
+        marks: where this job does a share of another, the `Manifest.marks` of that one's manifest.
 
     Raises:
         OptionError: there is no such output.
@@ -158,13 +158,9 @@ class Job:
         films: VideoOptions | None = None,
         marks: tuple[str, ...] | None = None,
     ) -> None:
-        self.predictor, self.out, self.outputs, self.batch = (
-            predictor,
-            place(out, writes=True),
-            tuple(outputs),
-            batch,
-        )
-        self.options, self.save, self.resume = options or OutputOptions(), save, resume
+        self.predictor, self.out, self.batch = predictor, place(out, writes=True), batch
+        self.outputs, self.options = tuple(outputs), options or OutputOptions()
+        self.save, self.resume = save, resume
         check_outputs(self.outputs, self.options)
         for name in self.options.classes:
             class_index(predictor.config.labels, name)
@@ -313,7 +309,7 @@ class Job:
         sizes = self.manifest.sizes()
         known = [source for source in sources if self.manifest.knows(source.origin)]
         with ThreadPoolExecutor(_ASKED) as threads:
-            states = dict(zip((one.origin for one in known), threads.map(_state, known), strict=True))
+            states = dict(threads.map(lambda one: (one.origin, one.state()), known))
         done = {
             source.origin
             for source in sources
@@ -391,7 +387,7 @@ class Job:
         try:
             while True:
                 for source in islice(coming, _FETCHED - len(queue)):
-                    if isinstance(source, FileSource) and source.is_remote:
+                    if isinstance(source, FileSource) and isinstance(source.path, RemotePath):
                         copy = last[1] if last[0] == source.path else None
                         self._copies[source.origin] = copy = copy or threads.submit(source.here)
                         last = source.path, copy
@@ -610,10 +606,6 @@ def _within_memory(stage: Callable[Given, Made]) -> Callable[Given, Made]:
         raise MemoryShortageError(f"it does not fit the memory ({told}): --memory 2GB cuts it into tiles")
 
     return guarded
-
-
-def _state(source: Source | VideoSource) -> str:
-    return source.state()
 
 
 def _kind(read: _Read) -> Hashable:

@@ -23,6 +23,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from secrets import token_hex
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,8 @@ class Manifest:
         settings: what the masks depend on besides the image: weights, precision, outputs.
         anew: whether what is recorded already is dropped; else the record is continued, and what other
             runs recorded in the folder is known too.
-        marks: of a record that is a share of another, `Manifest.marks` of that; what others recorded is then
-            not looked at.
+        marks: where this is a share of another record, the `Manifest.marks` of that one; what others
+            recorded is then not looked at.
 
     Raises:
         FailureError: the file cannot be read or written, or is somebody else's.
@@ -100,11 +101,10 @@ class Manifest:
             if anew:
                 self.path.unlink(missing_ok=True)
                 return
-            for other in (
-                () if marks is not None else _manifests(folder)
-            ):  # of runs that shared the work in another way
-                if other != self.path:
-                    self._learn(other.read_bytes())
+            if marks is None:  # runs may have shared the work in another way
+                for other in _manifests(folder):
+                    if other != self.path:
+                        self._learn(other.read_bytes())
             if self.path.exists():
                 self._refresh()
                 if self._read_to < self.path.stat().st_size:  # a line that a crash cut off
@@ -120,7 +120,7 @@ class Manifest:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What objects in a store bear that this record owns, that of this run first; nothing here."""
+        """The marks of objects in a store that this record owns, this run's first; none on this machine."""
         return () if self._far is None else (self._far.mark, *sorted(self._far.marks - {self._far.mark}))
 
     def apart(self, name: str) -> tuple[Manifest, bool]:
@@ -176,11 +176,11 @@ class Manifest:
 
     @property
     def mark(self) -> str:
-        """What objects bear that this run writes to a store; nothing on this machine."""
+        """The mark of objects that this run writes to a store; empty on this machine."""
         return "" if self._far is None else self._far.mark
 
     def sizes(self) -> Mapping[str, int] | None:
-        """Return the sizes of all files below the folder in a store, which are not asked for one by one."""
+        """Return the sizes of all objects below the folder, from one listing; ``None`` on this machine."""
         if not isinstance(self.folder, RemotePath) or not self._done:
             return None
         return {one.path.relative_to(self.folder).as_posix(): one.size for one in listed(self.folder)}
@@ -425,14 +425,18 @@ def written_into(folder: Path, there: Iterable[Path] = ()) -> set[Path]:
     return found
 
 
+def is_record(path: Path) -> bool:
+    """Whether a file has the name of a record of a run."""
+    return fnmatchcase(path.name, MANIFEST.format(part="*"))
+
+
 def _manifests(folder: Path) -> list[Path]:
     """Return the records of runs that lie in a folder."""
-    before, after = MANIFEST.split("{part}")
     if isinstance(folder, RemotePath):
-        there = [one.path for one in listed(folder, before, deep=False) if one.path.name.endswith(after)]
-        return sorted((path for path in there if path.name.count(".") > 1), key=_mark)
+        there = (one.path for one in listed(folder, MANIFEST.partition("{")[0], deep=False))
+        return sorted((path for path in there if is_record(path) and path.name.count(".") > 1), key=_mark)
     found: list[Path] = []
-    for path in sorted(folder.glob(f"{before}*{after}")):
+    for path in sorted(folder.glob(MANIFEST.format(part="*"))):
         with suppress(OSError):
             if _is_manifest(path):
                 found.append(path)

@@ -31,7 +31,7 @@ from segzoo.images import (
 )
 from segzoo.images.naming import reader_hint
 from segzoo.options import shown as shown_value
-from segzoo.prediction.manifest import MANIFEST, written_into
+from segzoo.prediction.manifest import is_record, written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, info_of
 from segzoo.prediction.video.reader import CAMERA, VIDEO_SUFFIXES, is_video
 from segzoo.storage import Entry, RemotePath, is_remote, listed, look, place
@@ -124,12 +124,11 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
     """Return what words and lists name.
 
     Args:
-        words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, each also
-            in a store of objects as ``s3://bucket/scans``, http and
-            https addresses, cameras such as ``camera:0``, or ``-`` for an image on standard input. A file
-            named by itself is taken whatever its suffix. Each page of a TIFF is a source of its own. Folders
-            and patterns give no masks of a data set that is laid out in them, and nothing that a manifest
-            there lists as written.
+        words: files, folders (searched with all below them), patterns such as ``scans/*.tif``, the same in a
+            store of objects (``s3://bucket/scans``), http and https addresses, cameras such as ``camera:0``,
+            or ``-`` for an image on standard input. A file named by itself is taken whatever its suffix.
+            Each page of a TIFF is a source of its own. Folders and patterns give no masks of a data set that
+            is laid out in them, and nothing that a manifest there lists as written.
         lists: text files with one such word a line, or ``-`` for standard input.
         pages: which pages of files with several are taken (`segzoo.images.parse_pages`); all, without any.
     """
@@ -291,15 +290,14 @@ def _images_listed(
 ) -> tuple[list[Path], set[Path]]:
     """Return the objects that are images in order, or like a pattern, and folders of records of runs."""
     like = None if pattern is None else re.compile(glob_expression(str(pattern)))
-    before, after = MANIFEST.split("{part}")
     images: list[Path] = []
     arrays: list[Path] = []
     records: set[Path] = set()
     refused: dict[str, str] = {}
     known, folders = searched_suffixes(), folder_suffixes()
     for entry in entries:
-        path, name = entry.path, entry.path.name
-        if name.startswith(before) and name.endswith(after):
+        path = entry.path
+        if is_record(path):
             records.add(path.parent)
         if like is not None and not like.fullmatch(str(path)):
             continue

@@ -75,11 +75,6 @@ class FileSource:
     info: ImageInfo | None = field(default=None, compare=False, repr=False)
     listed: str = field(default="", compare=False, repr=False)
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is an object in a store."""
-        return isinstance(self.path, RemotePath)
-
     def here(self) -> Path:
         """Return the file on this machine, which may be a copy that is there as long as what is returned.
 
