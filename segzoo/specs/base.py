@@ -112,6 +112,14 @@ def check_callable(spec: Spec, field: str, value: str) -> None:
         raise UsageError(f"{spec.kind} {spec.name!r}: {field} {value!r} is not 'package.module:callable'")
 
 
+def check_suffix(spec: Spec, value: str) -> None:
+    """Raise `UsageError` unless a suffix of files is in lower case and begins with a dot."""
+    if not isinstance(value, str) or not value.startswith(".") or value != value.lower() or len(value) < 2:
+        raise UsageError(
+            f"{spec.kind} {spec.name!r}: suffix {value!r} must be in lower case and begin with a dot"
+        )
+
+
 def field_names(cls: type) -> tuple[str, ...]:
     """Return the names of a dataclass's fields, in order."""
     return tuple(item.name for item in fields(cls))

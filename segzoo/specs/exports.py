@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from segzoo.errors import UsageError
-from segzoo.specs.base import PartSpec, check_callable
+from segzoo.specs.base import PartSpec, check_callable, check_suffix
 
 #: Number type of an exported model's weights and of what it computes in.
 ExportPrecision = Literal["float32", "float16", "int8"]
@@ -36,10 +36,7 @@ class ExportSpec(PartSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_callable(self, "runtime", self.runtime)
-        if not self.suffix.startswith(".") or self.suffix != self.suffix.lower() or len(self.suffix) < 2:
-            raise UsageError(
-                f"export {self.name!r}: suffix {self.suffix!r} must be small letters after a dot"
-            )
+        check_suffix(self, self.suffix)
         wrong = [one for one in self.precisions if one not in EXPORT_PRECISIONS]
         if wrong or not self.precisions:
             raise UsageError(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from segzoo.errors import UsageError
 from segzoo.options import check_integer
-from segzoo.specs.base import PartSpec, check_callable
+from segzoo.specs.base import PartSpec, check_callable, check_suffix
 
 #: Most bytes of a file that are read to recognise its format.
 MOST_MAGIC = 4096
@@ -52,10 +52,7 @@ class ReaderSpec(PartSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         for suffix in self.suffixes:
-            if not isinstance(suffix, str) or not suffix.startswith(".") or suffix != suffix.lower():
-                raise UsageError(
-                    f"reader {self.name!r}: suffix {suffix!r} must be in lower case and begin with a dot"
-                )
+            check_suffix(self, suffix)
         for magic in self.magic:
             if not isinstance(magic, bytes) or not magic:
                 raise UsageError(f"reader {self.name!r}: magic {magic!r} must be bytes, at least one")
