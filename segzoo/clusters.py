@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+#: Why there is no answer of an item that ended every worker.
+DEADLY = (
+    "every worker that it was given to ended at once: it may not fit the memory, or crash a library. Run it "
+    "alone on one machine to see why; --memory 2GB runs large images in tiles"
+)
 #: The most items of a task: as many are computed anew where a worker dies.
 MOST_ITEMS = 64
 #: Tasks of each worker, where there are few items: the last ones should end together.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segzoo.clusters import beginning, spread
+from segzoo.clusters import DEADLY, beginning, spread
 from segzoo.errors import FailureError, SegzooError
 from segzoo.evaluation.cases import scored
 from segzoo.evaluation.evaluator import Counted, Evaluator, Worst
@@ -125,8 +125,7 @@ def counted_on(
             task, answer = next(answers)
             if answer is None:
                 name = names[task.items[0]] if names else f"sample {task.items[0]}"
-                told = f"{name}: every worker that predicted it ended at once; it may not fit their memory"
-                ready[task.items[0]] = FailureError(told)
+                ready[task.items[0]] = FailureError(f"{name}: {DEADLY}")
                 continue
             found, watched = answer
             share.predictor.watch.add(watched)

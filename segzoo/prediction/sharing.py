@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from segzoo.clusters import Begin, Task, beginning, spread
+from segzoo.clusters import DEADLY, Begin, Task, beginning, spread
 from segzoo.errors import FailureError, OptionError
 from segzoo.files import sweep
 from segzoo.prediction.job import Done, Job
@@ -179,20 +179,13 @@ def _segmented(
             job.manifest.take(journal, b"" if answer is None else answer.lines)
         if answer is None:
             for source in (source for item in task.items for source in item.sources):
-                yield job.failed(source, FailureError(_DEADLY))
+                yield job.failed(source, FailureError(DEADLY))
             continue
         job.predictor.watch.add(answer.watched)
         if answer.messages and not told:
             job.predictor.watch.on_message(answer.messages[0])
             told = True
         yield from answer.done
-
-
-#: Why an image has no mask that ended every worker it was given to.
-_DEADLY = (
-    "every worker that segmented it ended at once: it may not fit the memory, or crash a library. Segment it "
-    "alone on one machine to see why; --memory 2GB runs large images in tiles"
-)
 
 
 def _whole(job: Job, sources: Sequence[Source | VideoSource]) -> list[tuple[Source | VideoSource, ...]]:
