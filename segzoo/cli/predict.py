@@ -202,7 +202,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     named = named_masks(found.images, options["names"])
     if options["on"] and (named or options["show"]):
         raise OptionError(
-            f"{'-o' if named else '--show'} goes with masks that this process makes: leave --on away"
+            f"{'-o' if named else '--show'} goes with masks that this process makes: leave out --on"
         )
     out = place(options["out"], writes=True)
     gathered = any(volume_paths(out, one, outputs, look_of(one, outputs, look), None) for one in found.images)

@@ -231,7 +231,7 @@ def cluster_of(on: str | None, asked: PredictionRequest) -> AbstractContextManag
         return nullcontext()
     if asked.device is not None:
         raise UsageError(
-            f"--device {asked.device} is of this machine, and --on computes on others: leave it away; "
+            f"--device {asked.device} is of this machine, and --on computes on others: leave it out; "
             "whether workers have GPUs is an option of the cluster, such as --on ray,gpus=1"
         )
     from segzoo.build import open_cluster

@@ -52,7 +52,7 @@ def run_on(cluster: Cluster, job: Job, sources: Sequence[Source | VideoSource]) 
     for source in sources:
         if isinstance(source, StreamSource) or (isinstance(source, VideoSource) and source.is_camera):
             raise OptionError(
-                f"{source.origin} is read on this machine, and not on a cluster: leave --on away"
+                f"{source.origin} is read on this machine, and not on a cluster: leave out --on"
             )
     share = _Share(job, uuid.uuid4().hex[:12])
     token = None
