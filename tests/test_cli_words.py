@@ -18,7 +18,7 @@ from segzoo.images import as_image
 from segzoo.prediction.benchmark import benchmark
 from segzoo.prediction.decision import read_thresholds
 from segzoo.prediction.postprocessing import clean
-from segzoo.prediction.sources.finding import parse_share
+from segzoo.prediction.sources.shards import parse_shard
 from segzoo.resources import parse_memory
 from segzoo.specs import numbered_labels
 
@@ -241,7 +241,7 @@ def test_python_callers_are_held_to_the_same_ranges(place):
 def test_what_a_launcher_set_wrongly_is_told(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(OptionError, match="WORLD_SIZE='many'"):
-        parse_share(None)
+        parse_shard(None)
 
 
 def test_lists_and_pairs_are_split_as_they_are_written():

@@ -8,7 +8,7 @@ import pytest
 
 from segzoo.errors import FailureError, OptionError
 from segzoo.prediction.manifest import Manifest
-from segzoo.prediction.sources.finding import Share, parse_share
+from segzoo.prediction.sources.shards import Shard, parse_shard
 
 
 def filled(folder, **settings):
@@ -72,20 +72,20 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
 
 def test_shares_cover_everything_once():
     everything = list(range(11))
-    parts = [parse_share(f"{number}/4").of(everything) for number in (1, 2, 3, 4)]
+    parts = [parse_shard(f"{number}/4").of(everything) for number in (1, 2, 3, 4)]
     assert sorted(number for part in parts for number in part) == everything
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_a_launcher_shares_by_itself(monkeypatch):
-    assert parse_share(None) == Share()
+    assert parse_shard(None) == Shard()
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert parse_share(None) == Share(1, 3)
-    assert parse_share(None).name == "-2-of-3"
+    assert parse_shard(None) == Shard(1, 3)
+    assert parse_shard(None).name == "-2-of-3"
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "3", "a/b", ""])
 def test_a_share_that_is_none_is_an_error(text):
     with pytest.raises(OptionError, match="3/8"):
-        parse_share(text)
+        parse_shard(text)

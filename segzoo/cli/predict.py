@@ -179,7 +179,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
     from segzoo.errors import FailureError, MissingExtraError, OptionError
     from segzoo.images import parse_pages
     from segzoo.prediction.sources import find
-    from segzoo.prediction.sources.finding import parse_share
+    from segzoo.prediction.sources.shards import parse_shard
     from segzoo.prediction.volumes import look_of, volume_paths
     from segzoo.storage import place
 
@@ -189,7 +189,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
         Image.MAX_IMAGE_PIXELS = None
     cluster = cluster_of(options["on"], options["prediction"])
     with naming("--shard"):
-        share = parse_share(options["shard"])
+        shard = parse_shard(options["shard"])
     outputs, look = _outputs(options)
     if options["end"] is not None and options["end"] <= options["begin"]:
         raise OptionError(f"--until {options['end']:g} lies before --from {options['begin']:g}")
@@ -211,8 +211,8 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
             "--pages leaves pages out, and a mask of a volume needs all of them: choose outputs that have a "
             "file for each page, such as --outputs mask:png"
         )
-    images = share.of_files(found.images) if gathered else share.of(found.images)
-    videos = share.of(found.videos)
+    images = shard.of_files(found.images) if gathered else shard.of(found.images)
+    videos = shard.of(found.videos)
     if named and not videos:
         context = click.get_current_context()
         for name in ("out", "outputs"):
@@ -223,7 +223,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
 
         video_output(outputs, save=not options["no_save"])
     if not options["no_save"]:
-        _check_places(found, images, videos, named, outputs, look, options, joins=not share.name)
+        _check_places(found, images, videos, named, outputs, look, options, joins=not shard.name)
     if images or videos:
         predictor = _predictor(options, images)
         if named:
@@ -233,7 +233,7 @@ def _predict(words: list[str], options: dict[str, Any]) -> None:
             try:
                 with cluster as entered:
                     troubles += _run(
-                        predictor, sources, outputs, look, options, part=share.name, cluster=entered
+                        predictor, sources, outputs, look, options, part=shard.name, cluster=entered
                     )
             except MissingExtraError as error:
                 if not troubles:

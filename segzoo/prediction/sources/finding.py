@@ -13,10 +13,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from segzoo.datasets.naming import masks_among
-from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, UsageError, is_address
+from segzoo.errors import FailureError, ImageError, MissingExtraError, UsageError, is_address
 from segzoo.files import as_words, common_folder, lines_of, read_words
 from segzoo.http import file_name, shown
 from segzoo.images import (
@@ -30,7 +30,6 @@ from segzoo.images import (
     without_suffix,
 )
 from segzoo.images.naming import reader_hint
-from segzoo.options import shown as shown_value
 from segzoo.prediction.manifest import is_record, written_into
 from segzoo.prediction.sources.source import FileSource, StreamSource, UrlSource, VideoSource, info_of
 from segzoo.prediction.video.reader import CAMERA, VIDEO_SUFFIXES, is_video
@@ -429,63 +428,3 @@ def _sources(
         replace(whole, name=f"{name}_{page:0{digits}d}", page=page, whole=name)
         for page in chosen_pages(pages, info.pages, where)
     ]
-
-
-# Which part of a long list one of several runs takes.
-#
-# ``3/8`` is the third of eight, counted from 1. Processes that Accelerate's launcher or ``torchrun`` started
-# share by themselves.
-
-T = TypeVar("T")
-
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-@dataclass(frozen=True)
-class Share:
-    """One of several equal parts.
-
-    Attributes:
-        index: from 0.
-        count: how many parts there are.
-    """
-
-    index: int = 0
-    count: int = 1
-
-    def of(self, everything: Sequence[T]) -> list[T]:
-        """Return every ``count``-th element, so that parts of a list sorted by size are alike."""
-        return list(everything[self.index :: self.count])
-
-    def of_files(self, images: Sequence[Source]) -> list[Source]:
-        """Return every ``count``-th file with all its pages, which what gathers them needs."""
-        files: dict[Path | str, list[Source]] = {}
-        for one in images:
-            files.setdefault(one.path if isinstance(one, FileSource) else one.origin, []).append(one)
-        return [one for pages in self.of([*files.values()]) for one in pages]
-
-    @property
-    def name(self) -> str:
-        """Return what sets files of this part apart; empty where there is one part."""
-        return f"-{self.index + 1}-of-{self.count}" if self.count > 1 else ""
-
-
-def parse_share(text: str | None) -> Share:
-    """Read ``3/8``; without a text, what a launcher has put into the environment.
-
-    Raises:
-        OptionError: the text is no such part.
-    """
-    if text is None:
-        rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-        if not (_NUMBER.fullmatch(rank) and _NUMBER.fullmatch(size) and int(rank) < int(size)):
-            raise OptionError(
-                f"RANK={shown_value(rank)} and WORLD_SIZE={shown_value(size)}, which a launcher sets, must "
-                "be a number from 0 and how many there are: unset them, or say --shard 3/8"
-            )
-        return Share(int(rank), int(size))
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise OptionError(f"shard must be such as 3/8, the third of eight, got {shown_value(text)}")
-    return Share(int(found[1]) - 1, int(found[2]))
