@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Cluster
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 #: Why there is no answer of an item that ended every worker.
 DEADLY = (

@@ -12,8 +12,8 @@ run that writes into the folder removes those.
 that an earlier run wrote this very file. A file that is read is never replaced. `refuse_taken` asks before
 the work begins, `whole_files` when a file gets its name.
 
-**Far.** A `segzoo.storage.RemotePath` is written to a part in the folder for temporary files, which becomes
-an object when it is whole, and read from a copy there (`fetched`).
+**Remote.** What goes to a `segzoo.storage.RemotePath` is written to a part in the folder for temporary files,
+which becomes an object when it is whole. `segzoo.copies` is the way back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import shutil
 import stat
 import sys
 import tempfile
-import weakref
 import zipfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -34,8 +33,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from segzoo.errors import FailureError, SegzooError, is_address
-from segzoo.storage import RemotePath, download, listed, look, upload
+from segzoo.errors import FailureError, is_address
+from segzoo.storage import RemotePath, listed, look, upload
 
 if sys.platform == "win32":
     import msvcrt
@@ -62,9 +61,7 @@ _FAR_BYTE = 2**31 - 2
 #: How many of the files in the way are listed.
 _LISTED = 3
 #: Up to so many files are looked up one by one; of more, their folders are listed.
-_FEW, _FEW_FAR = 1000, 10
-#: Bytes of a copy's name.
-_LONGEST_COPY = 120
+_FEW, _FEW_REMOTE = 1000, 10
 #: Objects of one image that are written to a store at once.
 _UPLOADS = 4
 #: Folders from which this process has removed stale parts.
@@ -91,48 +88,9 @@ class Keeping:
     mark: Callable[[], str] = str
 
 
-class _Copy(type(Path())):
-    """The path of a copy, which is there as long as this very object is."""
-
-
-def fetched(path: Path) -> Path:
-    """Return the path of a file on this machine that holds what is at a path: itself, or a copy from a store.
-
-    A copy is removed as soon as nothing refers to what is returned, so whoever reads it later keeps that.
-
-    Raises:
-        FailureError: there is no such object, the store refuses, or the disk has no room.
-    """
-    if not isinstance(path, RemotePath):
-        return path
-    with ExitStack() as stack:
-        with writing(path, what="cannot fetch"):
-            folder = stack.enter_context(part_folder(_temporary()))
-        # A reader may go by the suffix; an object's name may be longer than a file's.
-        copy = _Copy(folder / path.name.encode()[-_LONGEST_COPY:].decode(errors="ignore"))
-        download(path, copy)
-        weakref.finalize(copy, stack.pop_all().close)
-    return copy
-
-
-@contextmanager
-def named(copy: Path, path: Path) -> Iterator[None]:
-    """Name what was copied, in place of the copy, in errors about it."""
-    try:
-        yield
-    except SegzooError as error:
-        if copy is not path:
-            error.args = tuple(str(told).replace(str(copy), str(path)) for told in error.args)
-        raise
-
-
 def resolved(path: Path) -> Path:
     """Return a path without links; that of an object in a store is one already."""
     return path if isinstance(path, RemotePath) else Path(os.path.realpath(path))
-
-
-def _temporary() -> Path:
-    return Path(tempfile.gettempdir())
 
 
 def regular(path: str | os.PathLike[str]) -> Path:
@@ -398,24 +356,24 @@ def whole_files(
         parts: list[_FilePart] = []
         for path in paths:
             with writing(path, advice):
-                here = _temporary() if isinstance(path, RemotePath) else path.parent
+                here = Path(tempfile.gettempdir()) if isinstance(path, RemotePath) else path.parent
                 parts.append(stack.enter_context(_file_part(here)))
         yield tuple(part.path for part in parts)
         owns = None if keeping is None else keeping.owns
         for path in paths:
             _refuse(path, _in_the_way(path, overwrite=overwrite, owns=owns))
         made = {path: part.path for path, part in zip(paths, parts, strict=True)}
-        far = {path: part for path, part in made.items() if isinstance(path, RemotePath)}
-        if far:
+        remote = {path: part for path, part in made.items() if isinstance(path, RemotePath)}
+        if remote:
             from concurrent.futures import ThreadPoolExecutor
 
-            with ThreadPoolExecutor(min(len(far), _UPLOADS)) as threads:
+            with ThreadPoolExecutor(min(len(remote), _UPLOADS)) as threads:
                 mark = "" if keeping is None else keeping.mark()
-                list(threads.map(lambda one: upload(one[1], one[0], mark), far.items()))
+                list(threads.map(lambda one: upload(one[1], one[0], mark), remote.items()))
         if keeping is not None:
             keeping.naming(made)
         for path, part in zip(paths, parts, strict=True):
-            if path not in far:
+            if path not in remote:
                 with writing(path, advice):
                     part.name(path, overwrite=overwrite, owns=owns)
 
@@ -660,12 +618,14 @@ def _identity(path: Path) -> tuple[int, int] | str | None:
 
 def _existing(paths: Sequence[Path]) -> list[Path]:
     """Return those paths at which there is something."""
-    far = [path for path in paths if isinstance(path, RemotePath)]
-    if len(far) > _FEW_FAR:
-        there = {one.path for folder in {path.parent for path in far} for one in listed(folder, deep=False)}
-        return [path for path in far if path in there]
-    if far:
-        return [path for path in far if look(path) is not None]
+    remote = [path for path in paths if isinstance(path, RemotePath)]
+    if len(remote) > _FEW_REMOTE:
+        there = {
+            one.path for folder in {path.parent for path in remote} for one in listed(folder, deep=False)
+        }
+        return [path for path in remote if path in there]
+    if remote:
+        return [path for path in remote if look(path) is not None]
     if len(paths) <= _FEW:
         return [path for path in paths if os.path.lexists(path)]
     names: dict[Path, set[str]] = {}

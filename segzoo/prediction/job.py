@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from segzoo.copies import named
 from segzoo.datasets.naming import masks_among
 from segzoo.errors import FailureError, ImageError, MissingExtraError, OptionError, SegzooError
-from segzoo.files import Keeping, common_folder, named, refuse_taken, resolved, sweep, writable
+from segzoo.files import Keeping, common_folder, refuse_taken, resolved, sweep, writable
 from segzoo.images import has_suffix, readable_suffixes
 from segzoo.images.volumes import volume_suffix
 from segzoo.labels import class_index, found_in_words

@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from segzoo.files import fetched, whole_file, writing
+from segzoo.copies import fetched
+from segzoo.files import whole_file, writing
 from segzoo.labels import with_background
 from segzoo.plugins import resolve
 from segzoo.prediction.outputs.interface import Written

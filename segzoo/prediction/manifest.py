@@ -29,8 +29,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from segzoo import json_text
+from segzoo.copies import fetched
 from segzoo.errors import FailureError
-from segzoo.files import fetched, whole_file
+from segzoo.files import whole_file
 from segzoo.printing import as_json
 from segzoo.storage import RemotePath, listed, look, mark_of, remove
 
@@ -85,12 +86,12 @@ class Manifest:
         self._files: dict[str, tuple[tuple[int, int], ...]] = {}
         self._read_to = 0
         self._reading = Lock()
-        self._far: _FarRecord | _FarShare | None = None
+        self._remote: _RemoteRecord | _RemoteShare | None = None
         if isinstance(folder, RemotePath):
-            self._far = _FarRecord(folder, name) if marks is None else _FarShare(marks)
-        if isinstance(self._far, _FarRecord):
-            self._open_far(self._far, anew=anew)
-        if self._far is not None:
+            self._remote = _RemoteRecord(folder, name) if marks is None else _RemoteShare(marks)
+        if isinstance(self._remote, _RemoteRecord):
+            self._open_remote(self._remote, anew=anew)
+        if self._remote is not None:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,9 @@ class Manifest:
     @property
     def marks(self) -> tuple[str, ...]:
         """The marks of objects in a store that this record owns, this run's first; none on this machine."""
-        return () if self._far is None else (self._far.mark, *sorted(self._far.marks - {self._far.mark}))
+        if self._remote is None:
+            return ()
+        return (self.mark, *sorted(self._remote.marks - {self.mark}))
 
     def apart(self, name: str) -> tuple[Manifest, bool]:
         """Return the record of a task, and whether there was one already: its worker died.
@@ -129,15 +132,15 @@ class Manifest:
         Args:
             name: of a file that no other task has; a store gets none.
         """
-        begun = self._far is None and (self.folder / name).exists()
+        begun = self._remote is None and (self.folder / name).exists()
         record = Manifest(self.folder, name, settings=self.settings, marks=self.marks)
-        if self._far is None:
+        if self._remote is None:
             record.path.touch()
         return record, begun
 
     def text(self) -> bytes:
         """Return the lines of the record of a task."""
-        return bytes(self._far.lines) if isinstance(self._far, _FarShare) else self.path.read_bytes()
+        return bytes(self._remote.lines) if isinstance(self._remote, _RemoteShare) else self.path.read_bytes()
 
     def facts(self, path: Path) -> tuple[int, int] | None:
         """Return size and time of a file that a run wrote and nobody has changed, for `trust`."""
@@ -158,26 +161,26 @@ class Manifest:
         try:
             if lines:
                 self._append(lines)
-            if self._far is None:
+            if self._remote is None:
                 other.unlink(missing_ok=True)
         except OSError as failure:
             raise FailureError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
 
-    def _open_far(self, far: _FarRecord, *, anew: bool) -> None:
+    def _open_remote(self, remote: _RemoteRecord, *, anew: bool) -> None:
         """Learn what runs recorded in a store, or drop it, and make sure that it can be written to."""
         for other in _manifests(self.folder):
             if not anew:
                 self._learn(fetched(other).read_bytes())
-                far.marks.add(_mark(other))
-            elif other.name.startswith(f"{far.begins}."):
+                remote.marks.add(_mark(other))
+            elif other.name.startswith(f"{remote.begins}."):
                 remove(other)  # pyright: ignore[reportArgumentType]
-        far.add((as_json({"input": ALL_IMAGES, "settings": self.settings}) + "\n").encode())
-        far.flush()
+        remote.add((as_json({"input": ALL_IMAGES, "settings": self.settings}) + "\n").encode())
+        remote.flush()
 
     @property
     def mark(self) -> str:
         """The mark of objects that this run writes to a store; empty on this machine."""
-        return "" if self._far is None else self._far.mark
+        return "" if self._remote is None else self._remote.mark
 
     def sizes(self) -> Mapping[str, int] | None:
         """Return the sizes of all objects below the folder, from one listing; ``None`` on this machine."""
@@ -191,8 +194,8 @@ class Manifest:
         Raises:
             FailureError: the store refuses.
         """
-        if isinstance(self._far, _FarRecord):
-            self._far.close()
+        if isinstance(self._remote, _RemoteRecord):
+            self._remote.close()
 
     def knows(self, origin: str) -> bool:
         """Whether an image was done, in whatever way."""
@@ -221,8 +224,8 @@ class Manifest:
 
     def owns(self, path: Path) -> bool:
         """Whether a run wrote the file at a path, and nobody has changed it since."""
-        if self._far is not None:
-            return isinstance(path, RemotePath) and mark_of(path) in self._far.marks
+        if self._remote is not None:
+            return isinstance(path, RemotePath) and mark_of(path) in self._remote.marks
         try:
             with suppress(FileNotFoundError):  # nothing is recorded yet
                 self._refresh()  # another run may have written it meanwhile
@@ -268,7 +271,7 @@ class Manifest:
                 path.relative_to(self.folder).as_posix(): _facts(parts.get(path, path)) for path in outputs
             }
             entry |= {"outputs": {name: size for name, (size, _) in facts.items()}}
-            if self._far is None:
+            if self._remote is None:
                 entry |= {"times": {name: changed for name, (_, changed) in facts.items()}}
             entry |= {"seconds": round(seconds, 4), "height": size[0], "width": size[1]}
             # Of very many classes, a line each image holds those that are there.
@@ -283,8 +286,8 @@ class Manifest:
 
     def _append(self, line: bytes) -> None:
         """Add to the file in one go, so that lines of several processes do not mix."""
-        if self._far is not None:
-            self._far.add(line)
+        if self._remote is not None:
+            self._remote.add(line)
             return
         with self.path.open("ab", buffering=0) as file:
             file.write(line)
@@ -313,7 +316,7 @@ class Manifest:
                 continue
 
 
-class _FarRecord:
+class _RemoteRecord:
     """The record of one run in a store: numbered parts, which become one when the run ends.
 
     Args:
@@ -372,7 +375,7 @@ class _FarRecord:
             self._since = time.monotonic()
 
 
-class _FarShare:
+class _RemoteShare:
     """The record of a task whose run has the record in a store: lines that are handed over.
 
     Args:

@@ -155,10 +155,10 @@ def find(words: Iterable[str | os.PathLike[str]], *, lists: Iterable[str] = (), 
     sources = []
     with ThreadPoolExecutor(_LOOKING) as threads:
         named_things = [*_with_names(dict(things))]
-        far: list[Path] = [
+        remote: list[Path] = [
             one for one, _ in named_things if isinstance(one, RemotePath) and may_have_pages(one)
         ]
-        infos = dict(zip(far, threads.map(info_of, far), strict=True))
+        infos = dict(zip(remote, threads.map(info_of, remote), strict=True))
     for where, name in named_things:
         try:
             for source in _sources(where, name, pages, infos):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
+from segzoo.copies import fetched, named
 from segzoo.errors import FailureError, ImageError, MissingExtraError, SegzooError
-from segzoo.files import fetched, named
 from segzoo.http import FOR_EACH, shown
 from segzoo.http import read as downloaded
 from segzoo.images import open_image, read_bytes, read_with_info
