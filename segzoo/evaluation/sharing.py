@@ -56,8 +56,8 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a worker counted of one sample.
+class Answer:
+    """What a worker answers about one sample.
 
     Attributes:
         counted: its counts.
@@ -78,10 +78,10 @@ class _Worker:
         self._metrics = named_metrics(share.metrics, share.dataset.labels)
         self._evaluator = Evaluator(self._metrics, share.dataset.labels)
 
-    def __call__(self, task: Task[int]) -> tuple[list[Found | SegzooError], Watched]:
+    def __call__(self, task: Task[int]) -> tuple[list[Answer | SegzooError], Watched]:
         share, labels = self._share, self._share.dataset.labels
         worst = Worst(share.worst, self._metrics[0].spec.higher_is_better)
-        found: list[Found | SegzooError] = []
+        found: list[Answer | SegzooError] = []
         drawn: dict[int, tuple[Panel, ...]] = {}
         outcomes = scored(share.predictor, share.dataset, task.items, self._metrics, batch=share.batch)
         for number, outcome in enumerate(outcomes):
@@ -97,13 +97,13 @@ class _Worker:
                 return drawn[number]
 
             worst.add(counted.image, draw)
-            found.append(Found(counted, case.prediction if share.masks else None, drawn.get(number, ())))
+            found.append(Answer(counted, case.prediction if share.masks else None, drawn.get(number, ())))
         return found, share.predictor.watch.drained()
 
 
 def counted_on(
     cluster: Cluster, share: Share, *, progress: bool, unscored: list[str] | None
-) -> Iterator[Found]:
+) -> Iterator[Answer]:
     """Yield what workers counted of every sample, in the order of the data set.
 
     Args:
@@ -118,9 +118,9 @@ def counted_on(
     """
     indices, names = range(len(share.dataset)), getattr(share.dataset, "names", None)
     answers = spread(cluster, beginning(share), indices)
-    ready: dict[int, Found | SegzooError] = {}
+    ready: dict[int, Answer | SegzooError] = {}
 
-    def case(index: int) -> Found:
+    def case(index: int) -> Answer:
         while index not in ready:
             task, answer = next(answers)
             if answer is None:
