@@ -15,8 +15,8 @@ from segzoo.cli import weights_completions as weights_offers
 from segzoo.cli.familiar import MIX, check_classes, masks_to_names, named_masks
 from segzoo.cli.prediction_options import (
     CALIBRATION,
-    PIXELS,
     PredictionRequest,
+    cleaning_options,
     cluster_of,
     cluster_option,
     prediction_options,
@@ -77,8 +77,7 @@ if TYPE_CHECKING:
     shell_complete=offers.files,
     help="Images that --precision fastest measures [default: the first 8].",
 )
-@click.option("--smallest-object", type=PIXELS, default=0, help="In pixels; smaller ones go.")
-@click.option("--smallest-hole", type=PIXELS, default=0, help="In pixels; smaller ones are filled.")
+@cleaning_options
 @click.option(
     "--scale",
     "-s",
@@ -389,8 +388,7 @@ def _predictor(options: dict[str, Any], sources: list[Source]) -> Predictor:
     with naming("--only"):
         for name in options["only"]:
             class_index(models[0].segzoo_config.labels, name)
-    cleaning = {name: options[name] for name in ("smallest_object", "smallest_hole")}
-    predictor = asked.predictor(models, calibration=calibration, **cleaning)
+    predictor = asked.predictor(models, calibration=calibration)
     if predictor.needs_measuring:
         from segzoo.prediction.job import measured_rows
 

@@ -1,4 +1,4 @@
-"""Options that say how masks are made: the same ones for ``segzoo predict`` and ``segzoo evaluate``."""
+"""Options that say how masks are made, for ``segzoo predict``, ``segzoo evaluate`` and ``segzoo serve``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: How many images ``--precision fastest`` measures, unless somebody names some.
 CALIBRATION = 8
 #: Pixels that an object or a hole may have, which is more than images have.
-PIXELS = click.IntRange(0, 10**12)
+_PIXELS = click.IntRange(0, 10**12)
 
 
 class EngineName(click.ParamType):
@@ -105,6 +105,11 @@ _OPTIONS = (
     ),
 )
 
+_CLEANING = (
+    click.option("--smallest-object", type=_PIXELS, default=0, help="In pixels; smaller ones go."),
+    click.option("--smallest-hole", type=_PIXELS, default=0, help="In pixels; smaller ones are filled."),
+)
+
 
 #: Where masks are computed; `cluster_of` reads it.
 cluster_option = click.option(
@@ -147,6 +152,13 @@ def prediction_options(backend: str | None, default: str, *, batch: int = 1) -> 
     return decorate
 
 
+def cleaning_options(command: Any) -> Any:
+    """Give a command the options that clean masks; `PredictionRequest.taken` reads them too."""
+    for option in reversed(_CLEANING):
+        command = option(command)
+    return command
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictionRequest:
     """How masks are to be made, as the command line says it."""
@@ -163,11 +175,13 @@ class PredictionRequest:
     class_threshold: tuple[str, ...] = ()
     bands: str | None = None
     intensity: str | None = None
+    smallest_object: int = 0
+    smallest_hole: int = 0
 
     @classmethod
     def taken(cls, options: dict[str, Any]) -> Self:
         """Take a command's options for prediction out of all its options."""
-        return cls(**{one.name: options.pop(one.name) for one in fields(cls)})
+        return cls(**{one.name: options.pop(one.name) for one in fields(cls) if one.name in options})
 
     @property
     def first(self) -> str:
@@ -175,15 +189,12 @@ class PredictionRequest:
         given = (one.name for one in fields(self) if getattr(self, one.name) != one.default)
         return next((f"--{name.replace('_', '-')}" for name in given), "")
 
-    def predictor(
-        self, models: Sequence[Any], *, calibration: Sequence[Any] = (), **cleaning: int
-    ) -> Predictor:
+    def predictor(self, models: Sequence[Any], *, calibration: Sequence[Any] = ()) -> Predictor:
         """Make the predictor of models that are loaded.
 
         Args:
             models: several are an ensemble.
             calibration: images that ``--precision fastest`` measures.
-            cleaning: ``smallest_object`` and ``smallest_hole``.
         """
         from segzoo.images import with_bands
         from segzoo.prediction.decision import read_thresholds
@@ -216,7 +227,8 @@ class PredictionRequest:
             intensity=self.intensity,
             calibration=calibration,
             on_message=lambda text: echo(text, err=True),
-            **cleaning,
+            smallest_object=self.smallest_object,
+            smallest_hole=self.smallest_hole,
         )
 
 

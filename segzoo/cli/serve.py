@@ -10,32 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segzoo.cli import completions as offers
-from segzoo.cli.prediction_options import PIXELS, PredictionRequest, prediction_options
+from segzoo.cli.prediction_options import PredictionRequest, cleaning_options, prediction_options
+from segzoo.cli.words import naming
 from segzoo.errors import FailureError, OptionError
 from segzoo.printing import echo, echo_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segzoo.prediction.predictor import Predictor
-
 #: Addresses that only programs of this machine reach.
 _LOOPBACK = ("127.", "::1")
-
-
-class Size(click.ParamType):
-    """A number of bytes, such as 64MB."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number."""
-        from segzoo.resources import parse_memory
-
-        try:
-            return parse_memory(value)
-        except OptionError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command("serve")
@@ -55,8 +39,7 @@ class Size(click.ParamType):
     shell_complete=offers.files,
     help="Images that --precision fastest measures.",
 )
-@click.option("--smallest-object", type=PIXELS, default=0, help="In pixels; smaller ones go.")
-@click.option("--smallest-hole", type=PIXELS, default=0, help="In pixels; smaller ones are filled.")
+@cleaning_options
 @click.option(
     "--queue",
     type=click.IntRange(1, 1_000_000),
@@ -73,7 +56,7 @@ class Size(click.ParamType):
     help="Milliseconds that a batch waits for images which are being sent or decoded.",
 )
 @click.option(
-    "--max-bytes", type=Size(), default="64MB", show_default=True, help="Largest body of a request."
+    "--max-bytes", default="64MB", show_default=True, metavar="SIZE", help="Largest body of a request."
 )
 @click.option(
     "--max-pixels",
@@ -123,6 +106,7 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
     Nobody is asked for a password, so the server listens to this machine alone unless --host says otherwise.
     SIGTERM and Ctrl-C stop it once all requests that have begun are answered.
     """
+    from segzoo.resources import parse_memory
     from segzoo.serving.asgi import application, require_extra
     from segzoo.serving.limits import Limits
 
@@ -132,7 +116,13 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
     from segzoo.serving.notes import gathering
     from segzoo.serving.server import bound, serve
     from segzoo.serving.uploads import most_taken
+    from segzoo.weights import load
 
+    calibration = options["calibrate"]
+    if asked.precision == "fastest" and not calibration:
+        raise OptionError("--precision fastest measures images first: name some with --calibrate")
+    with naming("--max-bytes"):
+        max_bytes = parse_memory(options["max_bytes"])
     most = most_taken()
     if options["max_pixels"] > most:
         raise OptionError(
@@ -142,12 +132,14 @@ def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> No
         queue=options["queue"],
         batch=asked.batch,
         wait=options["wait"] / 1000,
-        max_bytes=options["max_bytes"],
+        max_bytes=max_bytes,
         max_pixels=options["max_pixels"],
         timeout=options["timeout"],
     )
     with bound(host, port) as listening:
-        predictors = {name: _predictor(model, asked, options) for name, model in named.items()}
+        predictors = {
+            name: asked.predictor([load(model)], calibration=calibration) for name, model in named.items()
+        }
         app = application(
             predictors, limits=limits, page=not options["no_page"], allow_origins=options["origins"]
         )
@@ -187,16 +179,6 @@ def _names(words: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _predictor(name: str, asked: PredictionRequest, options: dict[str, Any]) -> Predictor:
-    from segzoo.weights import load
-
-    calibration = list(options["calibrate"])
-    if asked.precision == "fastest" and not calibration:
-        raise OptionError("--precision fastest measures images first: name some with --calibrate")
-    cleaning = {one: options[one] for one in ("smallest_object", "smallest_hole")}
-    return asked.predictor([load(name)], calibration=calibration, **cleaning)
-
-
 @contextmanager
 def _lines(*, quiet: bool) -> Iterator[None]:
     """Show what the server logs, a line each with its time."""
@@ -205,9 +187,8 @@ def _lines(*, quiet: bool) -> Iterator[None]:
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
-    logging.getLogger("python_multipart").setLevel(
-        logging.ERROR
-    )  # what is wrong with a form, its sender is told
+    # What is wrong with a form, its sender is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         yield
     finally:
