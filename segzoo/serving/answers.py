@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import PurePath
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,24 +90,21 @@ class Wish:
         return Answer(body, _TYPES.get(suffix, _BINARY))
 
 
-def wish_of(
-    output: str | None, accept: str, labels: Labels, *, only: tuple[str, ...] = (), **look: Any
-) -> Wish:
+def wish_of(output: str | None, accept: str, labels: Labels, options: OutputOptions) -> Wish:
     """Read what a client wants.
 
     Args:
         output: as ``?output=`` says it, such as ``overlay`` or ``mask:tif``; ``None`` where it does not.
         accept: the header ``Accept``, which counts then.
         labels: of the model.
-        only: classes that are wanted.
-        look: options of `OutputOptions`.
+        options: how the output looks; its format is that of ``output``.
 
     Raises:
         UnknownNameError: there is no such output.
         OptionError: an option is wrong.
         NotAcceptableError: nothing of what is accepted is there.
     """
-    for name in only:
+    for name in options.classes:
         class_index(labels, name)
     word = output or _accepted(accept, JSON if labels.overlapping else "mask")
     if word == JSON:
@@ -117,7 +113,7 @@ def wish_of(
     if name not in zoo.registry("outputs") and ":" not in name:
         known = ", ".join((JSON, *zoo.registry("outputs").names()))
         raise OptionError(f"there is no output {name[:40]!r}; there are {known}")
-    options = OutputOptions(classes=only, suffixes={name: suffix} if suffix else {}, **look)
+    options = replace(options, suffixes={name: suffix} if suffix else {})
     check_outputs([name], options)
     return Wish(name, options)
 
@@ -150,6 +146,19 @@ def _accepted(header: str, default: str) -> str:
     )
 
 
+def class_facts(labels: Labels) -> list[dict[str, Any]]:
+    """Return what clients are told of each class, by its index."""
+    return [
+        {
+            "index": index,
+            "name": name,
+            "color": "#{:02x}{:02x}{:02x}".format(*labels.colours[index]),
+            "background": index not in labels.foreground,
+        }
+        for index, name in enumerate(labels.classes)
+    ]
+
+
 def as_json(found: Segmentation, info: ImageInfo | None) -> dict[str, Any]:
     """Return what was found: the pixels of each class as COCO's compressed run lengths.
 
@@ -160,39 +169,31 @@ def as_json(found: Segmentation, info: ImageInfo | None) -> dict[str, Any]:
         info: the metadata of the image's file.
     """
     height, width = found.size
-    runs = _runs(found)
-    areas = found.areas
+    areas = list(found.areas.values())
+    runs = _runs(found, [index for index in found.labels.foreground if areas[index]])
     return {
         "width": width,
         "height": height,
         "image": {} if info is None else _described(info),
         "overlapping": found.labels.overlapping,
         "classes": [
-            {
-                "index": index,
-                "name": name,
-                "color": "#{:02x}{:02x}{:02x}".format(*found.labels.colours[index]),
-                "background": index not in found.labels.foreground,
-                "pixels": areas[name],
-                "share": round(areas[name] / (height * width), 6),
-            }
+            facts
+            | {"pixels": areas[index], "share": round(areas[index] / (height * width), 6)}
             | ({"rle": {"size": [height, width], "counts": runs[index]}} if index in runs else {})
-            for index, name in enumerate(found.labels.classes)
+            for index, facts in enumerate(class_facts(found.labels))
         ],
     }
 
 
-def _runs(found: Segmentation) -> dict[int, str]:
-    """Return the run lengths of each class that is in the image, but the background, by its index."""
-    mask, foreground = found.mask, list(found.labels.foreground)
+def _runs(found: Segmentation, classes: list[int]) -> dict[int, str]:
+    """Return the run lengths of classes that are in the image, by their indices."""
     if found.labels.overlapping:
-        there = [index for index in foreground if mask[index].any()]
-        return dict(zip(there, compress_runs([count_runs(mask[index])[0] for index in there]), strict=True))
-    counts = np.bincount(mask.ravel(), minlength=len(found.labels.classes))
-    there = [index for index in foreground if counts[index]]
-    numbers = np.zeros(max(len(counts), 1), np.uint16)
-    numbers[there] = np.arange(1, len(there) + 1)
-    return dict(zip(there, compress_runs(count_runs(numbers[mask])), strict=True))
+        counts = [count_runs(found.mask[index])[0] for index in classes]
+    else:
+        numbers = np.zeros(len(found.labels.classes), np.uint16)
+        numbers[classes] = np.arange(1, len(classes) + 1)
+        counts = count_runs(numbers[found.mask])
+    return dict(zip(classes, compress_runs(counts), strict=True))
 
 
 def _described(info: ImageInfo) -> dict[str, Any]:
@@ -204,6 +205,5 @@ def answers() -> list[str]:
     """Return every word that ``?output=`` takes, with the formats that may follow a colon."""
     found = [JSON]
     for name, (spec, _) in zoo.registry("outputs").items():
-        formats = [PurePath(f"x{suffix}").suffix.removeprefix(".") for suffix in spec.formats]
-        found += [name, *(f"{name}:{one}" for one in formats)]
+        found += [name, *(f"{name}:{suffix.removeprefix('.')}" for suffix in spec.formats)]
     return found

@@ -217,14 +217,14 @@ class Batcher:
             self._change.notify_all()
         job.answer.add_done_callback(lambda _: self._leave(job))
 
-    def close(self, error: FailureError | None = None) -> None:
+    def close(self) -> None:
         """Let no image in any more, and answer those that are on their way with an error."""
         with self._change:
             self._closed = True
             left = list(self._jobs)
             self._change.notify_all()
         for job in left:
-            job.fail(error or StoppedError("the server stopped before the image was segmented: try again"))
+            job.fail(StoppedError("the server stopped before the image was segmented: try again"))
         self._writers.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 import uuid
@@ -10,7 +11,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -20,22 +21,25 @@ from starlette.requests import ClientDisconnect
 
 import segzoo
 from segzoo.errors import ImageError, MissingExtraError, SegzooError, UsageError, did_you_mean
+from segzoo.prediction.outputs import OutputOptions
 from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.printing import printable
-from segzoo.serving.answers import NotAcceptableError, answers, wish_of
+from segzoo.serving.answers import NotAcceptableError, answers, class_facts, wish_of
 from segzoo.serving.batching import QueueFullError, StoppedError
-from segzoo.serving.service import GoneError, log, retry_after
+from segzoo.serving.service import GoneError
 from segzoo.serving.uploads import ForeignBodyError, SlowClientError, TooLargeError
 from segzoo.specs import intensity_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from segzoo.serving.batching import Job
     from segzoo.serving.service import Service
 
+#: One line for each request.
+_log = logging.getLogger("segzoo.serving")
 #: Request ids of clients that are taken over; others are replaced.
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,127}")
 #: Errors by class, the first that fits, and their status.
@@ -169,9 +173,43 @@ def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -
 
 
 def _add_prediction(app: FastAPI, service: Service) -> None:
+    async def named(name: Name) -> str:
+        _check(service, name)
+        return name
+
+    async def only_model() -> str:
+        if len(service.predictors) > 1:
+            known = ", ".join(f"/v1/models/{name}/predict" for name in service.predictors)
+            raise HTTPException(404, f"this server has several models: post to {known}")
+        return next(iter(service.predictors))
+
+    for path, name, chosen in (
+        ("/v1/models/{name}/predict", "predict", named),
+        ("/predict", "predict_only", only_model),
+    ):
+        app.add_api_route(
+            path,
+            _predict(service, chosen),
+            name=name,
+            methods=["POST"],
+            responses=_ANSWERS,
+            response_class=Response,
+            openapi_extra=_BODY,
+            tags=["masks"],
+        )
+
+
+def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[Response]]:
+    """Return the route that segments an image.
+
+    Args:
+        service: that it is for.
+        chosen: returns the name of the model that a request is for.
+    """
+
     async def predict(
         request: Request,
-        name: Name,
+        name: str = Depends(chosen),
         output: Output = None,
         only: Only = None,
         opacity: Opacity = 0.35,
@@ -182,20 +220,12 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         """Segment an image.
 
         The answer is a PNG whose values are class indices and whose palette has the colours of the classes,
-        unless `?output=` or `Accept` ask for something else.
+        unless `?output=` or `Accept` ask for something else. `/predict` is for a server of one model.
         """
-        _check(service, name)
         request.state.model = name
         labels = service.predictors[name].config.labels
-        wish = wish_of(
-            output,
-            request.headers.get("accept", ""),
-            labels,
-            only=tuple(only or ()),
-            opacity=opacity,
-            simplify=simplify,
-            coco=coco,
-        )
+        options = OutputOptions(classes=tuple(only or ()), opacity=opacity, simplify=simplify, coco=coco)
+        wish = wish_of(output, request.headers.get("accept", ""), labels, options)
         try:
             answer, job, notes = await service.segment(request, name, wish, page)
         except (GoneError, ClientDisconnect):
@@ -211,31 +241,7 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
             )
         return Response(answer.body, media_type=answer.media_type, headers=headers)
 
-    async def predict_only(
-        request: Request,
-        output: Output = None,
-        only: Only = None,
-        opacity: Opacity = 0.35,
-        simplify: Simplify = 0.0,
-        coco: Coco = "rle",
-        page: Page = None,
-    ) -> Response:
-        """Segment an image with the only model of this server."""
-        if len(service.predictors) > 1:
-            known = ", ".join(f"/v1/models/{name}/predict" for name in service.predictors)
-            raise HTTPException(404, f"this server has several models: post to {known}")
-        (name,) = service.predictors
-        return await predict(request, name, output, only, opacity, simplify, coco, page)
-
-    given: dict[str, Any] = {
-        "methods": ["POST"],
-        "responses": _ANSWERS,
-        "response_class": Response,
-        "openapi_extra": _BODY,
-        "tags": ["masks"],
-    }
-    app.add_api_route("/v1/models/{name}/predict", predict, **given)
-    app.add_api_route("/predict", predict_only, **given)
+    return predict
 
 
 def _stages(job: Job) -> dict[str, float]:
@@ -300,15 +306,7 @@ def _described(service: Service, name: str) -> dict[str, Any]:
         "bands": list(preprocessing.bands),
         "intensity": intensity_text(preprocessing.intensity),
         "overlapping": labels.overlapping,
-        "classes": [
-            {
-                "index": index,
-                "name": one,
-                "color": "#{:02x}{:02x}{:02x}".format(*labels.colours[index]),
-                "background": index not in labels.foreground,
-            }
-            for index, one in enumerate(labels.classes)
-        ],
+        "classes": class_facts(labels),
         "queue": service.batchers[name].length,
     }
 
@@ -337,11 +335,11 @@ def _error(request: Request, status: int, text: str, headers: dict[str, str] | N
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if status == 500:
-        log.error("%s failed", request.state.id, exc_info=error)
+        _log.error("%s failed", request.state.id, exc_info=error)
         return _error(request, status, "the server could not segment the image; its log says why")
     headers: dict[str, str] = {}
     if isinstance(error, QueueFullError):
-        headers["Retry-After"] = retry_after(error)
+        headers["Retry-After"] = str(min(max(math.ceil(error.seconds), 1), 120))
     if status == 408:
         headers["Connection"] = "close"
     return _error(request, status, str(error), headers)
@@ -399,7 +397,7 @@ class Watched:
         try:
             await self._app(scope, receive, counted)
         except Exception as error:
-            log.error("%s failed", name, exc_info=error)
+            _log.error("%s failed", name, exc_info=error)
             if not status:
                 answer = _error(request, 500, "the server could not answer; its log says why")
                 await answer(scope, receive, counted)
@@ -412,7 +410,7 @@ class Watched:
             level = logging.DEBUG if scope["path"] in _LOOKS and status < 400 else logging.INFO
             batch = f", batch of {state.batch}" if hasattr(state, "batch") else ""
             error = f": {printable(state.error)}" if hasattr(state, "error") else ""
-            log.log(
+            _log.log(
                 level,
                 "%s %s %s %d in %.1f ms, %d bytes in, %d out%s%s",
                 name,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from segzoo.serving.batching import Batcher, Job, QueueFullError, Room, StoppedError
+from segzoo.serving.batching import Batcher, Job, Room, StoppedError
 from segzoo.serving.limits import UPLOADS
 from segzoo.serving.measures import Measures
 from segzoo.serving.uploads import Held, Upload, most_taken, received
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from segzoo.prediction.segmentation import Segmentation
     from segzoo.serving.answers import Answer, Wish
     from segzoo.serving.limits import Limits
-
-#: One line for each request.
-log = logging.getLogger("segzoo.serving")
 
 
 class GoneError(Exception):
@@ -166,8 +161,3 @@ async def _answered(request: Request, job: Job) -> Answer:
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def retry_after(error: QueueFullError) -> str:
-    """Return the seconds after which a client may try again, for the header."""
-    return str(min(max(math.ceil(error.seconds), 1), 120))
