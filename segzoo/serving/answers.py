@@ -1,4 +1,4 @@
-"""What a client wants for its image, by ``?output=`` or by ``Accept``, and the bytes of that."""
+"""The output that a client asks for, by ``?output=`` or by ``Accept``, and its bytes."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a client wants.
+class RequestedOutput:
+    """The output that a client asks for.
 
     Attributes:
         output: the name of a registered output, or ``json``.
@@ -90,8 +90,10 @@ class Wish:
         return Answer(body, _TYPES.get(suffix, _BINARY))
 
 
-def wish_of(output: str | None, accept: str, labels: Labels, options: OutputOptions) -> Wish:
-    """Read what a client wants.
+def requested_output(
+    output: str | None, accept: str, labels: Labels, options: OutputOptions
+) -> RequestedOutput:
+    """Return what a client asks for.
 
     Args:
         output: as ``?output=`` says it, such as ``overlay`` or ``mask:tif``; ``None`` where it does not.
@@ -108,14 +110,14 @@ def wish_of(output: str | None, accept: str, labels: Labels, options: OutputOpti
         class_index(labels, name)
     word = output or _accepted(accept, JSON if labels.overlapping else "mask")
     if word == JSON:
-        return Wish(JSON)
+        return RequestedOutput(JSON)
     name, suffix = read_format(word)
     if name not in zoo.registry("outputs") and ":" not in name:
         known = ", ".join((JSON, *zoo.registry("outputs").names()))
         raise OptionError(f"there is no output {name[:40]!r}; there are {known}")
     options = replace(options, suffixes={name: suffix} if suffix else {})
     check_outputs([name], options)
-    return Wish(name, options)
+    return RequestedOutput(name, options)
 
 
 def _accepted(header: str, default: str) -> str:

@@ -1,8 +1,8 @@
 """The queue of one model: a few threads decode images, one segments those of one size together.
 
-Every job that is let in ends with an answer or an error; a job whose client has gone leaves the queue at
-once. How much waits is bounded three times: by the number of jobs, by the images that are decoded ahead of
-the network, and by the pixels that all models hold together (`Room`).
+Every image that is let in ends with an answer or an error; an image whose client has gone leaves the queue at
+once. How much waits is bounded three times: by the number of images, by the images that are decoded ahead of
+the network, and by the pixels that all models hold together (`PixelBudget`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StoppedError(FailureError):
 
 
 @dataclass(eq=False, kw_only=True)
-class Job:
+class QueuedImage:
     """An image on its way to an answer.
 
     Attributes:
@@ -78,7 +78,7 @@ class Job:
 
     @property
     def kind(self) -> Hashable:
-        """Equal for jobs that can be one batch."""
+        """Equal for images that can be one batch."""
         assert self.prepared is not None
         return self.prepared.kind, self.probabilities
 
@@ -97,21 +97,21 @@ class Job:
             self.answer.set_exception(error)
 
 
-class Room:
-    """Pixels that decoded images may have together, of all models; who comes first is served first.
+class PixelBudget:
+    """Pixels that the decoded images of all models may have together; first come, first served.
 
     Args:
         pixels: how many; one image may have all of them.
     """
 
     def __init__(self, pixels: int) -> None:
-        self._free = self._all = pixels
+        self._free = pixels
         self._line: deque[object] = deque()
         self._change = threading.Condition()
         self._closed = False
 
     def take(self, pixels: int) -> None:
-        """Wait until there is room.
+        """Wait until so many pixels are free.
 
         Raises:
             StoppedError: the server ends.
@@ -126,8 +126,8 @@ class Room:
             self._free -= pixels
             self._change.notify_all()
 
-    def leave(self, pixels: int) -> None:
-        """Give room back."""
+    def give_back(self, pixels: int) -> None:
+        """Free pixels that were taken."""
         with self._change:
             self._free += pixels
             self._change.notify_all()
@@ -148,7 +148,7 @@ class Batcher:
 
     Args:
         predictor: of the model; only the batcher's own threads call it.
-        room: that decoded images share.
+        budget: pixels that decoded images share.
         queue: how many images may be on their way.
         batch: how many images of one size are segmented together at most.
         wait: seconds that a batch waits for images which are being decoded or uploaded.
@@ -158,7 +158,7 @@ class Batcher:
     def __init__(
         self,
         predictor: Predictor,
-        room: Room,
+        budget: PixelBudget,
         *,
         queue: int,
         batch: int,
@@ -169,11 +169,11 @@ class Batcher:
         #: Uploads that have begun; a batch waits for them a little.
         self.coming = 0
         self.ready = False
-        self._room, self._on_batch = room, on_batch
+        self._budget, self._on_batch = budget, on_batch
         self._change = threading.Condition()
-        self._waiting: deque[Job] = deque()
-        self._decoded: deque[Job] = deque()
-        self._jobs: set[Job] = set()
+        self._waiting: deque[QueuedImage] = deque()
+        self._decoded: deque[QueuedImage] = deque()
+        self._images: set[QueuedImage] = set()
         self._decoding = self._seen = 0
         self._pace = 0.1
         self._closed = False
@@ -190,7 +190,7 @@ class Batcher:
     @property
     def length(self) -> int:
         """How many images are on their way."""
-        return len(self._jobs)
+        return len(self._images)
 
     def check(self) -> None:
         """Raise where one more image would not be let in.
@@ -201,55 +201,55 @@ class Batcher:
         """
         if self._closed:
             raise StoppedError("the server is stopping")
-        if len(self._jobs) >= self.queue:
+        if len(self._images) >= self.queue:
             raise QueueFullError(
-                f"{len(self._jobs)} images wait, as many as may: try again later",
-                len(self._jobs) * self._pace,
+                f"{len(self._images)} images wait, as many as may: try again later",
+                len(self._images) * self._pace,
             )
 
-    def submit(self, job: Job) -> None:
+    def submit(self, image: QueuedImage) -> None:
         """Let an image in; errors as those of `check`."""
         with self._change:
             self.check()
-            self._jobs.add(job)
-            self._waiting.append(job)
-            job.passed("accepted")
+            self._images.add(image)
+            self._waiting.append(image)
+            image.passed("accepted")
             self._change.notify_all()
-        job.answer.add_done_callback(lambda _: self._leave(job))
+        image.answer.add_done_callback(lambda _: self._leave(image))
 
     def close(self) -> None:
         """Let no image in any more, and answer those that are on their way with an error."""
         with self._change:
             self._closed = True
-            left = list(self._jobs)
+            left = list(self._images)
             self._change.notify_all()
-        for job in left:
-            job.fail(StoppedError("the server stopped before the image was segmented: try again"))
+        for image in left:
+            image.fail(StoppedError("the server stopped before the image was segmented: try again"))
         self._writers.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self, job: Job) -> None:
+    def _leave(self, image: QueuedImage) -> None:
         with self._change:
-            self._jobs.discard(job)
+            self._images.discard(image)
             for line in (self._waiting, self._decoded):
                 with suppress(ValueError):
-                    line.remove(job)
-            pixels, job.pixels = job.pixels, 0
+                    line.remove(image)
+            pixels, image.pixels = image.pixels, 0
             self._change.notify_all()
-        self._room.leave(pixels)
+        self._budget.give_back(pixels)
 
     def _decode_all(self) -> None:
-        while (job := self._next_to_decode()) is not None:
+        while (image := self._next_to_decode()) is not None:
             try:
-                self._decode(job)
+                self._decode(image)
             except Exception as error:
-                job.fail(error)
+                image.fail(error)
             finally:
                 with self._change:
                     self._decoding -= 1
                     self._change.notify_all()
 
-    def _next_to_decode(self) -> Job | None:
-        """Wait for a job; few are decoded ahead of the network: an image takes far more than its file."""
+    def _next_to_decode(self) -> QueuedImage | None:
+        """Wait for an image; few are decoded ahead of the network, as pixels take far more than files."""
         with self._change:
             self._change.wait_for(lambda: self._closed or (self._waiting and self._ahead < 2 * self.batch))
             if self._closed:
@@ -261,20 +261,20 @@ class Batcher:
     def _ahead(self) -> int:
         return self._decoding + len(self._decoded)
 
-    def _decode(self, job: Job) -> None:
-        pixels = job.measure()
-        self._room.take(pixels)
+    def _decode(self, image: QueuedImage) -> None:
+        pixels = image.measure()
+        self._budget.take(pixels)
         with self._change:
-            if job.answer.done():  # its client went, and left the room that it had then: none
-                self._room.leave(pixels)
+            if image.answer.done():  # its client went when it had taken none
+                self._budget.give_back(pixels)
                 return
-            job.pixels = pixels
-        prepared = job.prepare()
-        job.passed("decoded")
+            image.pixels = pixels
+        prepared = image.prepare()
+        image.passed("decoded")
         with self._change:
-            if not job.answer.done():
-                job.prepared = prepared
-                self._decoded.append(job)
+            if not image.answer.done():
+                image.prepared = prepared
+                self._decoded.append(image)
 
     def _warm_and_segment(self) -> None:
         try:
@@ -282,64 +282,64 @@ class Batcher:
         except Exception:  # the first image will say so to its client
             _log.exception("the network could not be run before the first image")
         self.ready = True
-        while jobs := self._next_batch():
+        while images := self._next_batch():
             try:
-                live = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
+                live = [image for image in images if image.answer.set_running_or_notify_cancel()]
                 if live:
                     self._segment(live)
                 self._report(len(live))
             except Exception as error:  # whatever it is, those that come next are segmented
                 _log.exception("a batch could not be segmented")
-                for job in jobs:
-                    job.fail(error)
+                for image in images:
+                    image.fail(error)
 
-    def _next_batch(self) -> list[Job]:
+    def _next_batch(self) -> list[QueuedImage]:
         """Wait for images, and for others of the same size if such may come soon; none: it is over."""
         with self._change:
             self._change.wait_for(lambda: self._closed or self._decoded)
             if self._closed:
                 return []
-            jobs = [self._decoded.popleft()]
-            if jobs[0].prepared is None or jobs[0].prepared.tensor is None:  # it is run in tiles
-                return jobs
+            images = [self._decoded.popleft()]
+            if images[0].prepared is None or images[0].prepared.tensor is None:  # it is run in tiles
+                return images
             until = time.monotonic() + self.wait
-            while len(jobs) < self.batch:
-                jobs += self._alike(jobs[0].kind, self.batch - len(jobs))
+            while len(images) < self.batch:
+                images += self._alike(images[0].kind, self.batch - len(images))
                 left = until - time.monotonic()
-                if len(jobs) == self.batch or left <= 0:
+                if len(images) == self.batch or left <= 0:
                     break
                 if not (self.coming or self._waiting or self._decoding):  # nobody to wait for
                     break
                 self._change.wait(left)
             self._change.notify_all()
-            return jobs
+            return images
 
-    def _alike(self, kind: Hashable, most: int) -> list[Job]:
-        found = [job for job in self._decoded if job.kind == kind][:most]
-        for job in found:
-            self._decoded.remove(job)
+    def _alike(self, kind: Hashable, most: int) -> list[QueuedImage]:
+        found = [image for image in self._decoded if image.kind == kind][:most]
+        for image in found:
+            self._decoded.remove(image)
         return found
 
-    def _segment(self, jobs: list[Job]) -> None:
+    def _segment(self, images: list[QueuedImage]) -> None:
         began = time.perf_counter()
         try:
-            prepared = [job.prepared for job in jobs if job.prepared is not None]
-            found = self.predictor.segment_prepared(prepared, probabilities=jobs[0].probabilities)
+            prepared = [image.prepared for image in images if image.prepared is not None]
+            found = self.predictor.segment_prepared(prepared, probabilities=images[0].probabilities)
         except Exception as error:
-            if len(jobs) == 1:
-                jobs[0].fail(error)
+            if len(images) == 1:
+                images[0].fail(error)
             else:  # one image's trouble is not that of the others
-                for job in jobs:
-                    self._segment([job])
+                for image in images:
+                    self._segment([image])
             return
-        self._on_batch(len(jobs))
-        pace = (time.perf_counter() - began) / len(jobs)
+        self._on_batch(len(images))
+        pace = (time.perf_counter() - began) / len(images)
         self._pace += _LATEST * (pace - self._pace)
-        for job, one in zip(jobs, found, strict=True):
-            job.batch, job.prepared = len(jobs), None
-            job.passed("segmented")
-            with suppress(RuntimeError):  # the batcher was closed, and the job answered
-                self._writers.submit(_finish, job, one)
+        for image, one in zip(images, found, strict=True):
+            image.batch, image.prepared = len(images), None
+            image.passed("segmented")
+            with suppress(RuntimeError):  # the batcher was closed, and the image answered
+                self._writers.submit(_finish, image, one)
 
     def _report(self, images: int) -> None:
         self._seen += images
@@ -349,14 +349,14 @@ class Batcher:
             trim_memory()
 
 
-def _finish(job: Job, found: Segmentation) -> None:
+def _finish(image: QueuedImage, found: Segmentation) -> None:
     try:
-        answer = None if job.gone else job.finish(found)
-        job.passed("answered")
+        answer = None if image.gone else image.finish(found)
+        image.passed("answered")
         with suppress(InvalidStateError):
-            job.answer.set_result(answer)
+            image.answer.set_result(answer)
     except Exception as error:
-        job.fail(error)
+        image.fail(error)
 
 
 def warm(predictor: Predictor) -> None:

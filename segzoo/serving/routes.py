@@ -24,7 +24,7 @@ from segzoo.errors import ImageError, MissingExtraError, SegzooError, UsageError
 from segzoo.prediction.outputs import OutputOptions
 from segzoo.prediction.shortage import MemoryShortageError
 from segzoo.printing import printable
-from segzoo.serving.answers import NotAcceptableError, answers, class_facts, wish_of
+from segzoo.serving.answers import NotAcceptableError, answers, class_facts, requested_output
 from segzoo.serving.batching import QueueFullError, StoppedError
 from segzoo.serving.service import GoneError
 from segzoo.serving.uploads import ForeignBodyError, SlowClientError, TooLargeError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from segzoo.serving.batching import Job
+    from segzoo.serving.batching import QueuedImage
     from segzoo.serving.service import Service
 
 #: One line for each request.
@@ -104,7 +104,7 @@ _ERROR = {
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The mask, or what was wished for instead.",
+        "description": "The mask, or the output that was asked for.",
         "content": {
             "image/png": _BINARY,
             "application/json": {"schema": {"type": "object"}},
@@ -160,7 +160,7 @@ def make_routes(service: Service, *, page: bool, allow_origins: Sequence[str]) -
             allow_headers=["*"],
             expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
         )
-    app.add_middleware(Watched, service=service)
+    app.add_middleware(RequestLog, service=service)
     app.add_exception_handler(SegzooError, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -225,14 +225,14 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
         request.state.model = name
         labels = service.predictors[name].config.labels
         options = OutputOptions(classes=tuple(only or ()), opacity=opacity, simplify=simplify, coco=coco)
-        wish = wish_of(output, request.headers.get("accept", ""), labels, options)
+        requested = requested_output(output, request.headers.get("accept", ""), labels, options)
         try:
-            answer, job, notes = await service.segment(request, name, wish, page)
+            answer, image, notes = await service.segment(request, name, requested, page)
         except (GoneError, ClientDisconnect):
             return Response(status_code=_GONE)
-        stages = _stages(job)
+        stages = _stages(image)
         service.measures.stages(name, stages)
-        request.state.batch = job.batch
+        request.state.batch = image.batch
         timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages.items())
         headers = {"Server-Timing": timing, "X-Segzoo-Model": name}
         if notes:
@@ -244,9 +244,9 @@ def _predict(service: Service, chosen: Callable[..., Awaitable[str]]) -> Callabl
     return predict
 
 
-def _stages(job: Job) -> dict[str, float]:
-    """Return the seconds that each stage of a job took, waiting included."""
-    moments = [job.moments[name] for name in ("accepted", "decoded", "segmented", "answered")]
+def _stages(image: QueuedImage) -> dict[str, float]:
+    """Return the seconds that each stage of an image took, waiting included."""
+    moments = [image.moments[name] for name in ("accepted", "decoded", "segmented", "answered")]
     names = ("decode", "network", "encode")
     return {name: moments[place + 1] - moments[place] for place, name in enumerate(names)}
 
@@ -363,7 +363,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return _error(request, 400, told)
 
 
-class Watched:
+class RequestLog:
     """Gives every request an id, counts it, and writes a line about it.
 
     Args:

@@ -1,4 +1,4 @@
-"""The server process: one port, patience for nobody who is slow, and an end at which nothing is lost."""
+"""The server process: one port, time limits for slow clients, and a stop at which nothing is lost."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _LAST_TICKS = 3
 _IDLE = 15
 
 
-class Patient(H11Protocol):
-    """HTTP/1.1 on one connection, which ends where a client sends no head or reads no answer.
+class TimeoutProtocol(H11Protocol):
+    """HTTP/1.1 that closes a connection whose client sends no head or reads no answer in time.
 
-    What of uvicorn's is known here: its methods, and that ``cycle`` is the request that is answered.
+    It relies on uvicorn's methods, and on ``cycle``, the request that is answered.
     """
 
     #: Seconds for a head to arrive, and for an answer to be read.
-    patience = 30.0
+    client_timeout = 30.0
     _late: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
 
@@ -64,7 +64,7 @@ class Patient(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to wait for the client to read its answer."""
         super().pause_writing()
-        self._stuck = self._stuck or self.loop.call_later(self.patience, self.transport.abort)
+        self._stuck = self._stuck or self.loop.call_later(self.client_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         """End that."""
@@ -84,7 +84,7 @@ class Patient(H11Protocol):
             self._late.cancel()
             self._late = None
         elif not answering and self._late is None:
-            self._late = self.loop.call_later(self.patience, self._refuse)
+            self._late = self.loop.call_later(self.client_timeout, self._refuse)
 
     def _refuse(self) -> None:
         """Close a connection whose client has not sent a head, or the rest of a refused body, in time."""
@@ -190,8 +190,8 @@ def make_server(app: FastAPI, *, grace: float, tell: Callable[[str], None]) -> S
     """Return a server that has not begun; arguments as those of `serve`."""
     service: Service = app.state.service
 
-    class Connection(Patient):
-        patience = service.limits.timeout
+    class Connection(TimeoutProtocol):
+        client_timeout = service.limits.timeout
 
     config = uvicorn.Config(
         app,
@@ -214,7 +214,7 @@ def make_server(app: FastAPI, *, grace: float, tell: Callable[[str], None]) -> S
 
 @contextmanager
 def _hanging_up(server: Server) -> Iterator[None]:
-    """Take a closed terminal for a wish to end, unless it is ignored as ``nohup`` does."""
+    """Stop when the terminal is closed, unless that is ignored, as ``nohup`` does."""
     number = getattr(signal, "SIGHUP", None)
     main = threading.current_thread() is threading.main_thread()
     if number is None or not main or signal.getsignal(number) is signal.SIG_IGN:

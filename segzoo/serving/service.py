@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from segzoo.serving.batching import Batcher, Job, Room, StoppedError
+from segzoo.serving.batching import Batcher, PixelBudget, QueuedImage, StoppedError
 from segzoo.serving.limits import UPLOADS
 from segzoo.serving.measures import Measures
-from segzoo.serving.uploads import Held, Upload, most_taken, received
+from segzoo.serving.uploads import HeldBytes, Upload, most_taken, received
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from segzoo.prediction.predictor import Predictor
     from segzoo.prediction.segmentation import Segmentation
-    from segzoo.serving.answers import Answer, Wish
+    from segzoo.serving.answers import Answer, RequestedOutput
     from segzoo.serving.limits import Limits
 
 
@@ -41,14 +41,13 @@ class Service:
         self.draining = False
         #: Requests for a mask that are not answered.
         self.busy = 0
-        self._held = Held(UPLOADS * limits.max_bytes)
+        self._held = HeldBytes(UPLOADS * limits.max_bytes)
         self._pixels = min(limits.max_pixels, most_taken())
-        room = Room(self._pixels)
-        self._room = room
+        self._budget = PixelBudget(self._pixels)
         self.batchers = {
             name: Batcher(
                 predictor,
-                room,
+                self._budget,
                 queue=limits.queue,
                 batch=limits.batch,
                 wait=limits.wait,
@@ -66,7 +65,7 @@ class Service:
         """Start the threads of all models, once."""
         if not self._started:
             self._started, self.draining = True, False
-            self._room.open()
+            self._budget.open()
             for batcher in self.batchers.values():
                 batcher.start()
 
@@ -80,11 +79,11 @@ class Service:
         self.draining, self._started = True, False
         for batcher in self.batchers.values():
             batcher.close()
-        self._room.close()
+        self._budget.close()
 
     async def segment(
-        self, request: Request, model: str, wish: Wish, page: int | None
-    ) -> tuple[Answer, Job, list[str]]:
+        self, request: Request, model: str, requested: RequestedOutput, page: int | None
+    ) -> tuple[Answer, QueuedImage, list[str]]:
         """Read the image of a request, segment it, and return the answer and notes about the image.
 
         Raises:
@@ -105,9 +104,9 @@ class Service:
             upload = Upload(content, name=request.state.id, suffix=suffix, page=page, most=self._pixels)
             del content
             try:
-                job = self._job(model, upload, wish, request.state.id)
-                batcher.submit(job)
-                return await _answered(request, job), job, upload.notes
+                image = self._queued(model, upload, requested, request.state.id)
+                batcher.submit(image)
+                return await _answered(request, image), image, upload.notes
             finally:
                 upload.close()
         finally:
@@ -125,24 +124,24 @@ class Service:
             raise StoppedError("the server is stopping: it answers what it has begun, and takes nothing more")
         batcher.check()
 
-    def _job(self, model: str, upload: Upload, wish: Wish, name: str) -> Job:
+    def _queued(self, model: str, upload: Upload, requested: RequestedOutput, name: str) -> QueuedImage:
         told = {"model": model, "request_id": name}
 
         def finish(found: Segmentation) -> Answer:
             with upload.unnamed():
-                return wish.answer(found, upload.info, {**told, "notes": upload.notes})
+                return requested.answer(found, upload.info, {**told, "notes": upload.notes})
 
-        return Job(
+        return QueuedImage(
             measure=upload.measure,
-            prepare=lambda: upload.prepare(self.predictors[model], probabilities=wish.probabilities),
+            prepare=lambda: upload.prepare(self.predictors[model], probabilities=requested.probabilities),
             finish=finish,
-            probabilities=wish.probabilities,
+            probabilities=requested.probabilities,
         )
 
 
-async def _answered(request: Request, job: Job) -> Answer:
+async def _answered(request: Request, image: QueuedImage) -> Answer:
     """Wait for the answer, and for the client to go, whichever comes first."""
-    answer = asyncio.wrap_future(job.answer)
+    answer = asyncio.wrap_future(image.answer)
     gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -152,7 +151,7 @@ async def _answered(request: Request, job: Job) -> Answer:
     finally:
         gone.cancel()
         if not answer.done():
-            job.drop()
+            image.drop()
             answer.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await answer

@@ -51,7 +51,7 @@ class ForeignBodyError(FailureError):
     """The body of a request is coded in a way that is not read here."""
 
 
-class Held:
+class HeldBytes:
     """Bytes of all uploads that the server holds."""
 
     def __init__(self, most: int) -> None:
@@ -161,7 +161,7 @@ def _bytes_of(dtype: str) -> int:
     return np.dtype(dtype).itemsize
 
 
-async def received(request: Request, limits: Limits, held: Held) -> tuple[bytes, str]:
+async def received(request: Request, limits: Limits, held: HeldBytes) -> tuple[bytes, str]:
     """Read the image of a request.
 
     Args:
@@ -200,7 +200,7 @@ async def received(request: Request, limits: Limits, held: Held) -> tuple[bytes,
     raise OptionError("the form has no file: send one, as `curl -F image=@cells.png` does")
 
 
-async def _body(request: Request, limits: Limits, held: Held) -> bytes:
+async def _body(request: Request, limits: Limits, held: HeldBytes) -> bytes:
     most = told_bytes(limits.max_bytes)
     told = request.headers.get("content-length", "")
     if told.isdecimal() and int(told) > limits.max_bytes:
@@ -223,5 +223,5 @@ async def _body(request: Request, limits: Limits, held: Held) -> bytes:
             f"the image did not arrive within {limits.timeout:g} seconds ({size:,} bytes did)"
         ) from error
     finally:
-        # Without an image to segment, nobody else counts the bytes back.
+        # What is held is counted back by the caller, whatever became of the body.
         request.state.received = size
