@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from segzoo.errors import ImageError, MissingExtraError, SegzooError, no_address
+from segzoo.images.sizes import ANY_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +53,7 @@ def naming(path: Path, page: int | None = None) -> Iterator[None]:
         )
         raise ImageError(f"{path} cannot be read: {reason}") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} is too large to decode at once: {error}; if you trust it, say --any-size"
-        ) from error
+        raise ImageError(f"{path} is too large to decode at once: {error}; {ANY_SIZE}") from error
     except EOFError as error:
         where = f"has no page {page}, or is" if page else "is"
         raise ImageError(f"{path} {where} cut short") from error

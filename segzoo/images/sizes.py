@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: How many times the pixels of an image it may be given, where they are more than `MOST_PIXELS`.
 _MOST_ENLARGED = 256
 
+#: What an error about too many pixels advises people at a command line.
+ANY_SIZE = "if you trust it, say --any-size"
+
 #: Pillow's method for an interpolation of a `Resize`.
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -56,7 +59,7 @@ def check_pixels(path: Path, height: int, width: int) -> None:
     if most is not None and height * width > most:
         raise ImageError(
             f"{path} is too large to decode at once: it claims {height}x{width} pixels, above the limit of "
-            f"{most} that guards against files made to exhaust a machine; if you trust it, say --any-size"
+            f"{most} that guards against files made to exhaust a machine; {ANY_SIZE}"
         )
 
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from segzoo.errors import FailureError, ImageError, OptionError, SegzooError
 from segzoo.images import open_image, searched_suffixes
-from segzoo.images.sizes import most_pixels
+from segzoo.images.sizes import ANY_SIZE, most_pixels
 from segzoo.prediction.shortage import MemoryShortageError, is_short_of_memory, told_shortage
 from segzoo.resources import told_bytes
 from segzoo.serving.batching import QueueFullError
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 _PROGRAMS = ("EPS", "WMF", "EMF")
 #: Bytes of a pixel beyond which an image counts as having more pixels.
 _DEEP = 16
-#: What readers say to people at a command line.
-_ADVICE = ("; if you trust it, say", ": if you trust it, say")
 
 
 class TooLargeError(FailureError):
@@ -138,10 +136,7 @@ class Upload:
             ) from error
 
     def _plain(self, text: str) -> str:
-        text = text.replace(str(self._path), "the image")
-        for advice in _ADVICE:
-            text = text.partition(advice)[0]
-        return text
+        return text.replace(str(self._path), "the image").partition(f"; {ANY_SIZE}")[0]
 
     def close(self) -> None:
         """Remove the file."""

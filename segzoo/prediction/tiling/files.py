@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from segzoo.errors import ImageError
 from segzoo.images import open_image
-from segzoo.images.sizes import most_pixels
+from segzoo.images.sizes import ANY_SIZE, most_pixels
 from segzoo.prediction.tiling.rows import OpenedRows, WholeRows
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ def open_rows(
     if max_pixels is not None and rows.height * rows.width > max_pixels:
         raise ImageError(
             f"{path} claims {rows.height}x{rows.width} pixels, above the limit of {max_pixels} that guards"
-            " against files made to exhaust a machine: if you trust it, say --any-size, or raise max_pixels"
+            f" against files made to exhaust a machine; {ANY_SIZE}, or raise max_pixels"
         )
     return rows
