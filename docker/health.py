@@ -1,4 +1,4 @@
-"""Ask the server of this container whether it is well; a container that serves nothing is.
+"""Ask the server of this container whether it is healthy; a container without a server is.
 
 Usage:
     python health.py [COMMAND_LINE]
@@ -9,7 +9,6 @@ COMMAND_LINE is a file that holds the words of the container's first process, se
 from __future__ import annotations
 
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def port_of(words: list[str]) -> str | None:
 
 
 def main(command_line: str = "/proc/1/cmdline") -> int:
-    """Return 0 where all is well and 1 where the server does not answer."""
+    """Return 0 if the container is healthy, 1 if its server does not answer."""
     words = Path(command_line).read_bytes().decode("utf-8", "surrogateescape").split("\0")
     port = port_of(words)
     if port is None:
@@ -40,7 +39,7 @@ def main(command_line: str = "/proc/1/cmdline") -> int:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
             return 0 if answer.status == 200 else 1
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"no answer at port {port}: {error}")
         return 1
 

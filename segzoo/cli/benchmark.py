@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--threads",
     type=click.IntRange(1, 4096),
-    help="Of the CPU [default: the cores that the process may use].",
+    help="CPU threads [default: the cores that the process may use].",
 )
 @click.option(
     "--device",
@@ -57,21 +57,21 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 10**6),
     default=20,
     show_default=True,
-    help="How often each thing is measured, at most.",
+    help="Most repetitions of each measurement.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 10**6),
     default=20.0,
     show_default=True,
-    help="No repetition begins later, once there are 3.",
+    help="Time after which no repetition begins, once there are 3.",
 )
 @click.option(
     "--classes",
     type=click.IntRange(1, 65_535),
     default=2,
     show_default=True,
-    help="Of a model that has no weights.",
+    help="Number of classes of a model without weights.",
 )
 @click.option("--fps", is_flag=True, help="Add what the bubbliiiing program calls FPS.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -94,11 +94,11 @@ def command(
     \b
     segzoo benchmark unet-nuclei --size 256x256 --run eager --run torch:fast
 
-    MODEL is weights by name, a folder, an exported file, which has one run alone, or the name of a model,
-    which then has random weights. For each
-    run: images a second and milliseconds for a batch with the input in memory, then from a file to the
-    mask's file one by one, then with reading and writing beside the network; by how much the memory
-    grew; and the share of what a large matrix product reaches here in that precision.
+    MODEL is weights by name, a folder, an exported file, which has a single run, or the name of a model,
+    which then has random weights. For each run: images a second and milliseconds for a batch with the input
+    in memory, then from a file to the mask's file one by one, then with reading and writing beside the
+    network; by how much the memory grew; and the share of what a large matrix product reaches here in that
+    precision.
 
     --fps repeats 100 times, after one repetition, the network, softmax and the largest class on one
     image that is preprocessed as the weights' config says: neither reading nor the way back to the image's

@@ -65,7 +65,7 @@ class Request:
     help="A data set by name, or a folder or file of any format that is recognised [default: the data that "
     "MODEL was trained on].",
 )
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option("--split", shell_complete=offers.splits, help="Which part of it [default: test, else val].")
 @click.option(
     "--data-option",
@@ -79,15 +79,16 @@ class Request:
 @click.option("--predictions", type=click.Path(), help="Masks to score instead of a model, one per image.")
 @click.option("--truth", type=click.Path(), help="Their true masks, in a folder, paired by name.")
 @click.option(
-    "--classes", help="Of masks in folders: how many, or names with commas [default: the model's, else 2]."
+    "--classes",
+    help="Number or names of the classes of masks in folders [default: the model's, else 2].",
 )
 @click.option(
     "--background",
     metavar="CLASS",
-    help="Of masks in folders: which class is background, or none [default: the model's, else the first].",
+    help="Background class of masks in folders, or none [default: the model's, else the first].",
 )
 @click.option(
-    "--ignore-index", type=click.IntRange(0, 65535), help="Of masks in folders: the value that is not scored."
+    "--ignore-index", type=click.IntRange(0, 65535), help="Value of masks in folders that is not scored."
 )
 @click.option(
     "--instances",
@@ -106,9 +107,9 @@ class Request:
     type=click.IntRange(0, 100_000),
     default=1000,
     show_default=True,
-    help="Of the bootstrap that gives intervals; 0 for none.",
+    help="Bootstrap resamples for the intervals; 0 for none.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
 @prediction_options(None, "eager where precision is exact, else torch")
 @cluster_option
 @click.option("--save-predictions", type=click.Path(), help="A folder for the predicted masks.")
@@ -128,11 +129,11 @@ def command(**options: Any) -> None:
     segzoo evaluate --predictions DIR --data NAME|PATH [--split test]
 
     MODEL is weights by name, or a folder that training left: masks are then read as in its training, and
-    classes are matched by name. Every score comes with its contract:
-    which pixels and classes it counts, how it averages, and what an empty mask scores. In brackets
-    is the interval that holds 95 % of the scores of resampled images. Predictions are images of one
-    value a pixel or .npy arrays, named like their truths; scoring them needs no torch. Files that
-    cannot be read are left out and listed at the end; the exit code is then 1.
+    classes are matched by name. Every score comes with its contract: which pixels and classes it counts, how
+    it averages, and what an empty mask scores. In brackets is the interval that holds 95 % of the scores of
+    resampled images. Predictions are images of one value a pixel or .npy arrays, named like their truths;
+    scoring them needs no torch. Files that cannot be read are left out and listed at the end; the exit code
+    is then 1.
 
     Masks are made by the network as it is, in float32, unless options say how: they mean what they mean to
     segzoo predict, and the report tells them.

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     default="all",
     show_default=True,
     metavar="NUMBERS",
-    help="Of stacks and volumes, from 0, such as 0,3-5 or 10-.",
+    help="Pages of stacks and volumes, from 0, such as 0,3-5 or 10-.",
 )
 @prediction_options("torch", "torch")
 @cluster_option
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     "--calibrate",
     multiple=True,
     shell_complete=offers.files,
-    help="Images that --precision fastest measures [default: the first 8].",
+    help="Calibration images for --precision fastest [default: the first 8].",
 )
 @cleaning_options
 @click.option(
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     type=click.Choice(["degrees", "image", "pixels"]),
     default="degrees",
     show_default=True,
-    help="Coordinates in geojson of an image that lies on the ground: longitude and latitude, "
+    help="Coordinates in geojson of a georeferenced image: longitude and latitude, "
     "the image's own, or pixels.",
 )
 @click.option(
@@ -107,9 +107,11 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="How far polygons may pass from corners that are left out; 0 keeps every pixel.",
 )
-@click.option("--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Of overlays.")
 @click.option(
-    "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Of a video, take one frame of N."
+    "--opacity", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Overlay opacity."
+)
+@click.option(
+    "--every", type=click.IntRange(1, 10**9), default=1, metavar="N", help="Take one frame of N of a video."
 )
 @click.option(
     "--from", "begin", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Where a video begins."
@@ -135,8 +137,8 @@ if TYPE_CHECKING:
 @click.option("--shard", metavar="K/N", help="Take every N-th image, from the K-th on.")
 @click.option("--show", "--viz", "-v", is_flag=True, help="Open each overlay in a viewer.")
 @click.option("--no-save", "-n", is_flag=True, help="Write nothing.")
-@click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="As PATH.")
-@click.option("--output", "-o", "names", multiple=True, hidden=True, help="Of each mask.")
+@click.option("--input", "-i", "inputs", multiple=True, hidden=True, help="Same as PATH.")
+@click.option("--output", "-o", "names", multiple=True, hidden=True, help="File of each mask.")
 @click.option(
     "--classes", "-c", type=click.IntRange(1, 65_535), hidden=True, help="How many the weights tell apart."
 )

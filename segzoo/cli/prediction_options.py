@@ -72,7 +72,7 @@ _OPTIONS = (
         show_default=True,
         help="float32, bf16/fp16, or int8.",
     ),
-    click.option("--memory", help="A promise such as 4GB: larger images are run in tiles."),
+    click.option("--memory", help="Memory limit, such as 4GB; larger images are run in tiles."),
     click.option("--flips", is_flag=True, help="Average over the mirrored images too."),
     click.option("--turns", is_flag=True, help="Average over right-angle turns too."),
     click.option("--scales", help="Average over sizes such as 0.75,1,1.25."),
@@ -81,14 +81,14 @@ _OPTIONS = (
         "--mask-threshold",
         "-t",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Threshold for binary models, and of all classes that overlap [default: the weights'].",
+        help="Threshold for binary models, and for all classes that overlap [default: the weights'].",
     ),
     click.option(
         "--class-threshold",
         multiple=True,
         metavar="CLASS=T",
         shell_complete=weights_offers.class_thresholds,
-        help="Threshold of one class of several; may be repeated.",
+        help="Threshold for one class of several; may be repeated.",
     ),
     click.option(
         "--bands",
@@ -106,8 +106,8 @@ _OPTIONS = (
 )
 
 _CLEANING = (
-    click.option("--smallest-object", type=_PIXELS, default=0, help="In pixels; smaller ones go."),
-    click.option("--smallest-hole", type=_PIXELS, default=0, help="In pixels; smaller ones are filled."),
+    click.option("--smallest-object", type=_PIXELS, default=0, help="Remove objects of fewer pixels."),
+    click.option("--smallest-hole", type=_PIXELS, default=0, help="Fill holes of fewer pixels."),
 )
 
 
@@ -134,7 +134,7 @@ def prediction_options(backend: str | None, default: str, *, batch: int = 1) -> 
         type=click.IntRange(1, 65_536),
         default=batch,
         show_default=True,
-        help="Images of one size together.",
+        help="Images of one size that are run together.",
     )
     engine = click.option(
         "--backend",

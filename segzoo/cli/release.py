@@ -18,7 +18,7 @@ from segzoo.printing import echo
     shell_complete=offers.data,
     help="The data set, where it is not the one that the recipe names.",
 )
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--split",
     "part",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     shell_complete=offers.data,
     help="A data set instead of the one that the recipe names.",
 )
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--out",
     default="",

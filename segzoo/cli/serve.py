@@ -37,7 +37,7 @@ _LOOPBACK = ("127.", "::1")
     "--calibrate",
     multiple=True,
     shell_complete=offers.files,
-    help="Images that --precision fastest measures.",
+    help="Calibration images for --precision fastest.",
 )
 @cleaning_options
 @click.option(
@@ -45,7 +45,7 @@ _LOOPBACK = ("127.", "::1")
     type=click.IntRange(1, 1_000_000),
     default=64,
     show_default=True,
-    help="Images of a model that may be on their way; more are answered with 429.",
+    help="Most images in the queue of a model; more are answered with 429.",
 )
 @click.option(
     "--wait",
@@ -53,17 +53,17 @@ _LOOPBACK = ("127.", "::1")
     default=5.0,
     show_default=True,
     metavar="MS",
-    help="Milliseconds that a batch waits for images which are being sent or decoded.",
+    help="Time that a batch waits for images which are being sent or decoded.",
 )
 @click.option(
-    "--max-bytes", default="64MB", show_default=True, metavar="SIZE", help="Largest body of a request."
+    "--max-bytes", default="64MB", show_default=True, metavar="SIZE", help="Most bytes of a request's body."
 )
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
     default=64_000_000,
     show_default=True,
-    help="Pixels of the largest image, and of all images that are decoded at a time.",
+    help="Most pixels of an image, and of all decoded images together.",
 )
 @click.option(
     "--timeout",
@@ -79,7 +79,7 @@ _LOOPBACK = ("127.", "::1")
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="After SIGTERM or Ctrl-C, time to answer what has begun.",
+    help="Time after SIGTERM or Ctrl-C to answer requests that have begun.",
 )
 @click.option(
     "--allow-origin",
@@ -88,8 +88,8 @@ _LOOPBACK = ("127.", "::1")
     metavar="ORIGIN",
     help="Let web pages of an origin, such as https://lab.example, use the server (CORS).",
 )
-@click.option("--no-page", is_flag=True, help="Have no page to drop images on at /.")
-@click.option("--quiet", "-q", is_flag=True, help="Write no line for each request.")
+@click.option("--no-page", is_flag=True, help="Leave out the page at / that images can be dropped on.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not log each request.")
 def command(models: tuple[str, ...], host: str, port: int, **options: Any) -> None:
     """Answer over HTTP: an image in, a mask out.
 

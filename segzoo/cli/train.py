@@ -35,7 +35,7 @@ _KEYS = (
         help="A data set by name, or a folder or file of any format that is recognised.",
     ),
     click.option(
-        "--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME]."
+        "--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME]."
     ),
     click.option(
         "--model",

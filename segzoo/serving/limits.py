@@ -22,8 +22,8 @@ class Limits:
             anything else.
         max_bytes: bytes that the body of a request may have; a larger one is answered with 413. All bodies
             together may have four times as many.
-        max_pixels: pixels that an image may have, counted as more where one takes more than 16 bytes. Decoded
-            images have so many together at any time; the others wait.
+        max_pixels: pixels that an image may have; one of more than 16 bytes counts as several. All decoded
+            images together have at most as many; the others wait.
         timeout: seconds in which a client must have sent its image; later it is answered with 408.
     """
 

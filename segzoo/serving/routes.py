@@ -61,7 +61,7 @@ _GONE = 499
 _LOOKS = ("/healthz", "/readyz", "/metrics")
 
 Name = Annotated[str, PathParameter(description="Name of a model, as `/v1/models` has it.")]
-Page = Annotated[int | None, Query(ge=0, description="Which page of a stack, from 0; the first unless told.")]
+Page = Annotated[int | None, Query(ge=0, description="Page of a stack, from 0; the first by default.")]
 Output = Annotated[
     str | None,
     Query(
@@ -69,9 +69,12 @@ Output = Annotated[
         "`mask:tif`. Without it, the header `Accept` counts."
     ),
 ]
-Only = Annotated[list[str] | None, Query(description="Classes that are wanted; the others are background.")]
+Only = Annotated[list[str] | None, Query(description="Show these classes alone; the others are background.")]
 Opacity = Annotated[float, Query(ge=0, le=1, description="Opacity of overlays.")]
-Simplify = Annotated[float, Query(ge=0, le=1000, description="Pixels by which polygons may be simplified.")]
+Simplify = Annotated[
+    float,
+    Query(ge=0, le=1000, description="How far polygons may pass from corners that are left out, in pixels."),
+]
 Coco = Annotated[Literal["rle", "polygons"], Query(description="How `coco` has objects.")]
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -406,7 +409,7 @@ class RequestLog:
             model, received = getattr(state, "model", ""), getattr(state, "received", 0)
             seconds = time.perf_counter() - began
             self._service.measures.request(model, status or _GONE, seconds, received, sent)
-            # Who looks whether the server is well looks often.
+            # Health checks come often.
             level = logging.DEBUG if scope["path"] in _LOOKS and status < 400 else logging.INFO
             batch = f", batch of {state.batch}" if hasattr(state, "batch") else ""
             error = f": {printable(state.error)}" if hasattr(state, "error") else ""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Formats that Pillow hands to another program, or that are drawings.
 _PROGRAMS = ("EPS", "WMF", "EMF")
-#: Bytes of a pixel beyond which an image counts as having more pixels.
+#: Bytes of a pixel; one that takes more counts as several.
 _DEEP = 16
 
 

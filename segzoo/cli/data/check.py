@@ -13,7 +13,7 @@ from segzoo.printing import echo
 @click.command("check")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option("--fix", type=click.Path(), metavar="OUT", help="Write a repaired copy to this new folder.")
 @click.option("--pairs", type=click.Path(), metavar="CSV", help="Write which mask belongs to which image.")
 @click.option("--overwrite", is_flag=True, help="Replace a list that exists, with --pairs.")

@@ -22,7 +22,7 @@ from segzoo.printing import command_line, echo, printable
     required=True,
     help="COCO, Ultralytics YOLO, folders of images and masks, or Pascal VOC's folders.",
 )
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option("--link", is_flag=True, help="Make hard links of image files instead of copies.")
 @click.option(
     "--coco",

@@ -24,7 +24,7 @@ _IMAGES, _AUGMENTED = 24, 6
 @click.command("preview")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("settings", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option("--split", shell_complete=offers.splits, help="Only this part of it [default: all].")
 @click.option(
     "--count",

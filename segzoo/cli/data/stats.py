@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("stats")
 @click.argument("data", metavar="PATH|NAME", shell_complete=offers.data)
 @click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=VALUE]...", shell_complete=recipe_words)
-@click.option("--root", type=click.Path(), help="Where a named data set lies [default: $SEGZOO_DATA/NAME].")
+@click.option("--root", type=click.Path(), help="Location of a named data set [default: $SEGZOO_DATA/NAME].")
 @click.option(
     "--sample", default=500, show_default=True, help="How many images to measure mean and std from."
 )
