@@ -48,9 +48,10 @@ def side_by_side(
         probabilities: whether those are kept.
     """
     tiler, threads = predictor.tiler, torch.get_num_threads()
-    tiler.shared = images > 1
-    if tiler.shared and tiler.memory is not None:
-        tiler.measured()  # before others are on their way
+    if images > 1:
+        tiler.share()
+    else:
+        tiler.shared = False
     most = min(threads, images)
     if most == 1 or batch > 1 or not _can_share(predictor.engine):
         return None

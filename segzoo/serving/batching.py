@@ -365,10 +365,8 @@ def warm(predictor: Predictor) -> None:
 
     from segzoo.images import placed
 
-    tiler, config = predictor.tiler, predictor.config
-    tiler.shared = True
-    if tiler.memory is not None:
-        tiler.measured()  # while no image is on its way
+    predictor.tiler.share()
+    config = predictor.config
     height, width = placed(256, 256, config.preprocessing.resize)[0]
     with torch.inference_mode():
         predictor.engine(torch.zeros(1, config.architecture.in_channels, height, width))

@@ -331,6 +331,12 @@ class Tiler:
             return height * width * deep * architecture.in_channels
         return height * width * ((3 + deep) * architecture.in_channels + 12 * architecture.num_classes)
 
+    def share(self) -> None:
+        """Expect other images at the same time; with a budget, measure the network before they come."""
+        self.shared = True
+        if self.memory is not None:
+            self.measured()
+
     def measured(self) -> NetworkProfile:
         """Measure the network, once; what other threads take meanwhile may be counted as its own."""
         with self._measuring:
