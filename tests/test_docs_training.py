@@ -23,7 +23,7 @@ from segzoo.cli.train import command as train_command
 from segzoo.errors import SegzooError
 from segzoo.specs import Resize
 from segzoo.training.data.splits import _KEYS as SPLIT_KEYS
-from segzoo.training.loop.trainer import MAY_DIFFER
+from segzoo.training.differences import MAY_DIFFER
 from segzoo.training.optim.optimizers import optimizer_defaults
 from segzoo.training.optim.schedules import schedule_defaults
 from segzoo.training.parts import factories

@@ -6,10 +6,19 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
+
+#: Keys of a recipe that may change in a training that goes on: they say where and how, not what comes out.
+MAY_DIFFER = (
+    "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
+    "shard", "licence",
+)  # fmt: skip
 
 #: Characters of a value that a line shows.
 _SHOWN = 60
@@ -18,6 +27,18 @@ _SHOWN = 60
 _OPENED = 4
 
 _MISSING = object()
+
+
+def recipe_differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """Return a line for every difference between two recipes that changes what comes out.
+
+    Args:
+        saved: values of the recipe of before; a key that an older version did not know meant what is now its
+            default.
+        recipe: the one of now.
+    """
+    before = {**asdict(Recipe(data=recipe.data)), **saved}
+    return differences(before, asdict(recipe), ignore=MAY_DIFFER, ordered=("augment",))
 
 
 def differences(

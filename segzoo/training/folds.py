@@ -27,9 +27,9 @@ from segzoo.machine import parse_device
 from segzoo.plugins import resolve
 from segzoo.printing import as_json, csv_cell
 from segzoo.training.data.splits import open_part, open_splits
-from segzoo.training.differences import differences
+from segzoo.training.differences import recipe_differences
 from segzoo.training.entry import train
-from segzoo.training.loop.trainer import CHECKPOINTS, MAY_DIFFER
+from segzoo.training.loop.trainer import CHECKPOINTS
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
@@ -172,14 +172,14 @@ def _finished(plan: _Plan) -> Fold | None:
     path = plan.folder / FILE
     try:
         told = json_text.read(path)
-        recipe, fold = told["recipe"], Fold.from_json(plan.folder, told["fold"])
+        fold = Fold.from_json(plan.folder, told["fold"])
+        found = recipe_differences(told["recipe"], plan.recipe)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise FailureError(
             f"{path} cannot be read ({error}): delete it, and the fold is scored anew"
         ) from error
-    found = differences(recipe, asdict(plan.recipe), ignore=MAY_DIFFER)
     if found:
         raise OptionError(
             f"{plan.folder} was trained by another recipe: {'; '.join(found)}. Go on with the same recipe, or"

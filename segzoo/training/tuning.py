@@ -34,9 +34,9 @@ from segzoo.prediction.shortage import release_memory
 from segzoo.printing import as_json, csv_cell, echo_beside_bars
 from segzoo.training.checkpoints import remove
 from segzoo.training.data.splits import files_of, open_splits
-from segzoo.training.differences import differences, fingerprint
+from segzoo.training.differences import differences, fingerprint, recipe_differences
 from segzoo.training.entry import TrainingResult, train
-from segzoo.training.loop.trainer import CHECKPOINTS, MAY_DIFFER
+from segzoo.training.loop.trainer import CHECKPOINTS
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.writing import to_toml
 from segzoo.training.search_space import Choice, changed, default_space, read_space, value_in
@@ -496,24 +496,15 @@ class _Study:
         """
         path = self.out / STUDY
         space = {key: str(one) for key, one in self.space.items()}
-        now = {
-            "recipe": asdict(self.recipe),
-            "search": space,
-            "data": data,
-            "pruner": self.pruner,
-            "seed": self.seed,
-        }
+        rest = {"search": space, "data": data, "pruner": self.pruner, "seed": self.seed}
         if not path.exists():
+            now = {"recipe": asdict(self.recipe), **rest}
             write_whole(path, (as_json(now, indent=2) + "\n").encode())
             return
         try:
             before = json_text.read(path)
-            # What a recipe may say is looked up by dotted names; a key that is searched is one name.
-            found = differences(before["recipe"], now["recipe"], ignore=MAY_DIFFER, ordered=("augment",))
-            others = [
-                {name: told[name] for name in ("search", "data", "pruner", "seed")} for told in (before, now)
-            ]
-            found += differences(*others)
+            found = recipe_differences(before["recipe"], self.recipe)
+            found += differences({name: before[name] for name in rest}, rest)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FailureError(f"{path} cannot be read ({error}): name another folder with --out") from error
         if found:

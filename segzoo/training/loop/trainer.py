@@ -26,7 +26,7 @@ from segzoo.training.data.class_weights import absent, balanced_weights, class_p
 from segzoo.training.data.loader import fetched, make_loader
 from segzoo.training.data.measuring import DataBands
 from segzoo.training.data.splits import open_splits
-from segzoo.training.differences import differences, fingerprint
+from segzoo.training.differences import differences, fingerprint, recipe_differences
 from segzoo.training.fitting import fit_processes
 from segzoo.training.loop.accelerator import told_device
 from segzoo.training.loop.distributed import any_of, mean_of
@@ -35,7 +35,6 @@ from segzoo.training.loop.step import Step, TrainStep
 from segzoo.training.loop.validation import Validator
 from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
-from segzoo.training.recipe.schema import Recipe, Supervision
 from segzoo.training.recipe.writing import resume_command
 
 if TYPE_CHECKING:
@@ -49,16 +48,11 @@ if TYPE_CHECKING:
     from segzoo.training.data.loader import Augmented, Batch, Batches
     from segzoo.training.loop.signals import Interruption
     from segzoo.training.loop.validation import Validation
+    from segzoo.training.recipe.schema import Recipe, Supervision
 
 
 #: The folder of checkpoints within a run's folder.
 CHECKPOINTS = "checkpoints"
-
-#: What may be another in a training that goes on: it changes where and how, not what comes out.
-MAY_DIFFER = (
-    "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
-    "shard", "licence",
-)  # fmt: skip
 
 
 class Run:
@@ -167,9 +161,7 @@ class Run:
             self.on_message("no checkpoint was written yet: begins anew")
             return
         state = self.checkpoints.load(latest)
-        # Keys that an older version did not know meant what is now their default.
-        before = {**asdict(Recipe(data=self.recipe.data)), **state["recipe"]}
-        found = differences(before, asdict(self.recipe), ignore=MAY_DIFFER, ordered=("augment",))
+        found = recipe_differences(state["recipe"], self.recipe)
         found += differences(state["data"], self._data())
         if found:
             raise OptionError(
