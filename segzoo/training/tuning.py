@@ -22,12 +22,14 @@ import io
 import math
 import os
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from segzoo import json_text, zoo
+from segzoo import json_text
 from segzoo.errors import FailureError, OptionError, missing_extra
 from segzoo.evaluation.results import format_number
+from segzoo.evaluation.samples import named_metrics
 from segzoo.files import keep_apart, refuse_address, refuse_taken, writable, write_whole
 from segzoo.options import as_word, check_choice, check_integer
 from segzoo.prediction.shortage import release_memory
@@ -35,8 +37,9 @@ from segzoo.printing import as_json, csv_cell, echo_beside_bars
 from segzoo.training.checkpoints import remove
 from segzoo.training.data.splits import files_of, open_splits
 from segzoo.training.differences import differences, fingerprint, recipe_differences
-from segzoo.training.entry import TrainingResult, train
+from segzoo.training.entry import train
 from segzoo.training.loop.trainer import CHECKPOINTS
+from segzoo.training.loop.validation import chosen_by
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.writing import to_toml
 from segzoo.training.search_space import Choice, changed, default_space, read_space, value_in
@@ -100,7 +103,7 @@ class Tuning:
 
     Attributes:
         folder: of the study.
-        metric: what scores are, such as ``dice.per_image`` or the first of the recipe's metrics.
+        metric: what scores are, such as ``dice_per_image``, by which a training chooses its weights.
         higher_is_better: which way is up.
         trials: all of them, in their order.
         importance: share of the scores' variation that each key explains; empty before ten trials are
@@ -249,11 +252,9 @@ class _Study:
 
     def __init__(self, recipe: Recipe, space: Space, out: Path, *, pruner: Pruner, seed: int) -> None:
         self.recipe, self.space, self.out, self.seed, self.pruner = recipe, space, out, seed, pruner
-        name, _, value = recipe.best.partition(".")
-        spec = zoo.registry("metrics").get(name or recipe.metrics[0])
-        self.metric = f"{spec.name}.{value}" if value else spec.name
-        self.higher_is_better = spec.higher_is_better
         parts = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+        metrics = named_metrics(recipe.metrics, parts[1].labels)
+        self.metric, self.higher_is_better = chosen_by(recipe.best, metrics)
         refuse_address(out)
         keep_apart(out, files_of(parts), inside=True)
         if not (out / STUDY).exists():
@@ -267,6 +268,7 @@ class _Study:
         self._claims = self._lock("study")
         with self._claims:
             self._same({"train": fingerprint(parts[0]), "val": fingerprint(parts[1])})
+        with self._lock("journal"):  # another process may be in the middle of a line
             _mend(out / JOURNAL)
         self.study = self._open(0)
 
@@ -376,7 +378,11 @@ class _Study:
             write_whole(file, to_toml(recipe).encode())
             begun = (folder / CHECKPOINTS).is_dir()
             result = train(read_recipe(file), resume=begun, progress=progress, on_validation=watch)
-            score, error = self._kept(trial, result, pruned=pruned, last=last)
+            epoch, score = last if pruned else (result.epoch, result.best)
+            trial.set_user_attr(_EPOCH, epoch)
+            trial.set_user_attr(_SECONDS, result.seconds)
+            if not math.isfinite(score):
+                error = f"no validation had a score: {result.metric} is {score}"
         except (KeyboardInterrupt, SystemExit):  # asked to stop, which is no fault of the trial
             trial.set_user_attr(_TRIED, 0)
             raise
@@ -393,15 +399,6 @@ class _Study:
         if not error:
             remove(folder / CHECKPOINTS)
         return self._written(trial.number, error)
-
-    def _kept(
-        self, trial: optuna.Trial, result: TrainingResult, *, pruned: bool, last: tuple[int, float]
-    ) -> tuple[float, str]:
-        """Note what a training gave; return its score, and what is wrong with it if anything is."""
-        epoch, score = last if pruned else (result.epoch, result.best)
-        trial.set_user_attr(_EPOCH, epoch)
-        trial.set_user_attr(_SECONDS, result.seconds)
-        return score, "" if math.isfinite(score) else f"no validation had a score: {result.metric} is {score}"
 
     def _written(self, number: int, error: str) -> str:
         """Write the table and the best recipe; return what became of a trial."""
@@ -458,30 +455,30 @@ class _Study:
     def _open(self, number: int) -> optuna.Study:
         """Return the study, whose sampler draws what trial ``number`` is to be."""
         import optuna
-        from optuna.storages.journal import JournalFileBackend, JournalStorage
+        from optuna import pruners
 
-        storage = getattr(self, "_storage", None)
-        if storage is None:
-            backend = JournalFileBackend(
-                os.fspath(self.out / JOURNAL), lock_obj=cast("Any", _JournalLock(self._lock("journal")))
-            )
-            self._storage = storage = JournalStorage(backend)
         epochs = self.recipe.epochs
-        pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
-            "median": lambda: optuna.pruners.MedianPruner(n_warmup_steps=max(epochs // 4, 1)),
-            "hyperband": lambda: optuna.pruners.HyperbandPruner(
-                min_resource=max(epochs // 9, 1), max_resource=epochs
-            ),
-            "none": optuna.pruners.NopPruner,
+        kinds = {
+            "median": pruners.MedianPruner(n_warmup_steps=max(epochs // 4, 1)),
+            "hyperband": pruners.HyperbandPruner(min_resource=max(epochs // 9, 1), max_resource=epochs),
+            "none": pruners.NopPruner(),
         }
         return optuna.create_study(
-            storage=storage,
+            storage=self._storage,
             sampler=optuna.samplers.TPESampler(seed=(self.seed * 1_000_003 + number) % 2**32),
-            pruner=pruners[self.pruner](),
+            pruner=kinds[self.pruner],
             study_name="segzoo",
             direction="maximize" if self.higher_is_better else "minimize",
             load_if_exists=True,
         )
+
+    @cached_property
+    def _storage(self) -> optuna.storages.JournalStorage:
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        # Optuna's own lock outlives a process that is killed; the system gives this one back.
+        lock = cast("Any", self._lock("journal"))
+        return JournalStorage(JournalFileBackend(os.fspath(self.out / JOURNAL), lock_obj=lock))
 
     def _lock(self, name: str) -> FileLock:
         from filelock import FileLock
@@ -539,30 +536,12 @@ class _Study:
         """Return how much each key matters, once enough trials say so."""
         import optuna
 
-        scores = {one.score for one in trials if one.state == "complete"}
-        if (
-            sum(one.state == "complete" for one in trials) < _TELLING
-            or len(scores) < 2
-            or len(self.space) < 2
-        ):
+        scores = [one.score for one in trials if one.state == "complete"]
+        if len(scores) < _TELLING or len(set(scores)) < 2 or len(self.space) < 2:
             return {}
         with contextlib.suppress(RuntimeError, ValueError):
             return optuna.importance.get_param_importances(self.study)
         return {}
-
-
-class _JournalLock:
-    """Optuna's protocol of a lock, around one that the system gives back when its holder is killed."""
-
-    def __init__(self, lock: FileLock) -> None:
-        self._lock = lock
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
 
 
 def _mend(journal: Path) -> None:

@@ -64,6 +64,10 @@ class Validator:
         best: the metric, or ``metric.value``, by which the best weights are chosen; the first one's.
         on_message: called with one message for each size of images that is cut into tiles.
 
+    Attributes:
+        column: the column of the value by which the best weights are chosen.
+        higher_is_better: which way is up, of that value.
+
     Raises:
         UnknownNameError: there is no such metric.
         OptionError: ``best`` names a metric or a value that is not counted.
@@ -81,20 +85,9 @@ class Validator:
         self.dataset, self.accelerator, self._on_message = dataset, accelerator, on_message
         self._predictor: tuple[nn.Module, Predictor] | None = None
         self.metrics = named_metrics(metrics, dataset.labels)
-        self._choice = _choice(best, self.metrics)
+        self.column, self.higher_is_better = chosen_by(best, self.metrics)
         count = len(dataset)
         self._shown = {number * count // SHOWN for number in range(SHOWN)}
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Which way is up, of the value that the best weights are chosen by."""
-        return self._choice[0].spec.higher_is_better
-
-    @property
-    def column(self) -> str:
-        """The column of that value."""
-        metric, value = self._choice
-        return f"{metric.name}_{value}"
 
     def validate(self, network: nn.Module) -> Validation:
         """Predict every image at its own size and score the masks; the same result on every process.
@@ -161,8 +154,12 @@ class Validator:
         return Validation(scores, [case for _, case in sorted(shown, key=lambda pair: pair[0])])
 
 
-def _choice(best: str, metrics: Sequence[NamedMetric]) -> tuple[NamedMetric, str]:
-    """Return the metric and the name of its value that ``metric.value`` asks for."""
+def chosen_by(best: str, metrics: Sequence[NamedMetric]) -> tuple[str, bool]:
+    """Return the column that ``metric.value`` asks for, and whether higher values are better.
+
+    Raises:
+        OptionError: the metric or the value is not counted.
+    """
     name, _, value = best.partition(".")
     named = {metric.name: metric for metric in metrics}
     if not name:
@@ -172,4 +169,4 @@ def _choice(best: str, metrics: Sequence[NamedMetric]) -> tuple[NamedMetric, str
     values = list(named[name].fresh().compute())
     if value and value not in values:
         raise OptionError(f"best={best!r}: {name} has no value {value!r}; it has {', '.join(values)}")
-    return named[name], value or values[0]
+    return f"{name}_{value or values[0]}", named[name].spec.higher_is_better
