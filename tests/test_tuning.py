@@ -61,12 +61,13 @@ def recipe(tmp_path):
 
 def test_ranges_and_lists_are_read_as_they_are_written(recipe):
     told = ["lr=1e-5..1e-2:log", "batch_size=4..16:4", "model.width=8..32", "augment.crop.size=16,32"]
-    told += ["loss=dice,focal", "encoder_rate=0..1", "bands=[[1,2,3],[3,2,1]]"]
+    told += ["model.depth=2..4:log", "loss=dice,focal", "encoder_rate=0..1", "bands=[[1,2,3],[3,2,1]]"]
     space = read_space(settings_of_searches(told), recipe)
     assert space == {
         "lr": Range(1e-5, 1e-2, log=True),
         "batch_size": Range(4, 16, step=4, whole=True),
         "model.width": Range(8, 32, whole=True),
+        "model.depth": Range(2, 4, log=True, whole=True),
         "augment.crop.size": Choice((16, 32)),
         "loss": Choice(("dice", "focal")),
         "encoder_rate": Range(0, 1),

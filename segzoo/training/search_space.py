@@ -19,12 +19,13 @@ from segzoo.options import as_word, is_number, shown
 from segzoo.training.optim.optimizers import optimizer_defaults
 from segzoo.training.parts import factories
 from segzoo.training.recipe.files import settings_of_words
-from segzoo.training.recipe.keys import PARTS, PLAIN, canonical
+from segzoo.training.recipe.keys import PARTS, PLAIN, canonical, names_part
 from segzoo.training.recipe.reading import make_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from segzoo.training.recipe.keys import KeyPath
     from segzoo.training.recipe.schema import Recipe
 
 #: Keys that no tuning tries: scores of trials that differ in them say nothing of one another.
@@ -128,7 +129,7 @@ def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Cho
     space: dict[str, Range | Choice] = {}
     known: dict[tuple[str, ...], str] = {}
     for key, value in _flat(told):
-        path = canonical(tuple(key.split(".")))
+        path = _path(key)
         if path[0] in FIXED:
             raise OptionError(
                 f"{key} is not to be searched: trials that differ in it cannot be compared; say it once, as "
@@ -179,11 +180,9 @@ def value_in(recipe: Recipe, key: str) -> Any:
 
     ``None`` stands for what nobody says.
     """
-    path = canonical(tuple(key.split(".")))
+    path = _path(key)
     first, *rest = path
-    if first in PLAIN:
-        return getattr(recipe, first)
-    if first in PARTS and rest in ([], ["name"]):
+    if first in PLAIN or names_part(path):
         return getattr(recipe, first)
     table: Any = getattr(recipe, f"{first}_options" if first in PARTS else first)
     if first == "optimizer":
@@ -197,9 +196,8 @@ def value_in(recipe: Recipe, key: str) -> Any:
     return table
 
 
-def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with other values; another part forgets the options of the one before."""
-    return make_recipe(values, base=recipe)
+def _path(key: str) -> KeyPath:
+    return canonical(tuple(key.split(".")))
 
 
 def _flat(told: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
@@ -251,14 +249,11 @@ def _range(key: str, text: str, found: re.Match[str], recipe: Recipe) -> Range:
         raise OptionError(f"{key}={text}: a range is logarithmic or in steps, not both")
     if step is not None and not 0 < step <= high - low:
         raise OptionError(f"{key}={text}: the step must be above 0 and at most {high - low:g}, got {step:g}")
-    # A model says only when it is built what its options take.
-    model = canonical(tuple(key.split(".")))[0] == "model" and re.fullmatch(
-        r"[\d.:]+", text.replace("..", ":")
-    )
-    fraction = _takes(key, math.floor(low) + 0.5, recipe) and not (
-        model and "." not in text.replace("..", "")
-    )
-    whole = not fraction and all(float(one).is_integer() for one in (low, high, step or 1))
+    if _path(key)[0] == "model":  # which says only when it is built what its options take
+        fraction = not (found["low"].isdigit() and found["high"].isdigit())
+    else:
+        fraction = _takes(key, math.floor(low) + 0.5, recipe)
+    whole = not fraction and all(one.is_integer() for one in (low, high, step or 1.0))
     made = Range(low, high, log, step, whole)
     for one in made.samples:
         _check(key, one, recipe)
@@ -279,7 +274,7 @@ def _number(key: str, text: str, word: str) -> float:
 
 def _takes(key: str, value: Any, recipe: Recipe) -> bool:
     try:
-        changed(recipe, {key: value})
+        make_recipe({key: value}, recipe)
     except SegzooError:
         return False
     return True
@@ -287,27 +282,22 @@ def _takes(key: str, value: Any, recipe: Recipe) -> bool:
 
 def _check(key: str, value: Any, recipe: Recipe) -> None:
     try:
-        changed(recipe, {key: value})
+        make_recipe({key: value}, recipe)
     except UsageError as error:
         raise type(error)(f"search of {key}: {error}") from error
 
 
 def _check_together(space: Space, recipe: Recipe) -> None:
     """Raise `OptionError` where an option of a part is tried with a part that does not have it."""
-    names = [key for key, one in space.items() if isinstance(one, Choice) and _is_name(key)]
+    names = [key for key, one in space.items() if isinstance(one, Choice) and names_part(_path(key))]
     combinations: Iterable[Sequence[Any]] = itertools.product(*(space[key].samples for key in names))
     for values in itertools.islice(combinations, _MOST):
         parts = dict(zip(names, values, strict=True))
         for key in space.keys() - set(names):
             for value in space[key].samples:
                 try:
-                    changed(recipe, {**parts, key: value})
+                    make_recipe({**parts, key: value}, recipe)
                 except UsageError as error:
                     told = ", ".join(f"{name}={as_word(one)}" for name, one in parts.items())
                     beside = f" with {told}" if told else ""
                     raise type(error)(f"search of {key}{beside}: {error}") from error
-
-
-def _is_name(key: str) -> bool:
-    path = canonical(tuple(key.split(".")))
-    return path[0] in PARTS and path[1:] in ((), ("name",))

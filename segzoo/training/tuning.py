@@ -40,9 +40,9 @@ from segzoo.training.differences import differences, fingerprint, recipe_differe
 from segzoo.training.entry import train
 from segzoo.training.loop.trainer import CHECKPOINTS
 from segzoo.training.loop.validation import chosen_by
-from segzoo.training.recipe.reading import read_recipe
+from segzoo.training.recipe.reading import make_recipe, read_recipe
 from segzoo.training.recipe.writing import to_toml
-from segzoo.training.search_space import Choice, changed, default_space, read_space, value_in
+from segzoo.training.search_space import Choice, default_space, read_space, value_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -374,7 +374,7 @@ class _Study:
         state = optuna.trial.TrialState.COMPLETE
         score, error = math.nan, ""
         try:
-            recipe = replace(changed(self.recipe, self._values(trial.params)), out=os.fspath(folder))
+            recipe = replace(make_recipe(self._values(trial.params), self.recipe), out=os.fspath(folder))
             write_whole(file, to_toml(recipe).encode())
             begun = (folder / CHECKPOINTS).is_dir()
             result = train(read_recipe(file), resume=begun, progress=progress, on_validation=watch)
@@ -407,7 +407,7 @@ class _Study:
             write_whole(self.out / TABLE, found.to_csv().encode())
             best = found.best
             if best is not None:
-                recipe = changed(self.recipe, dict(best.values))
+                recipe = make_recipe(best.values, self.recipe)
                 write_whole(self.out / BEST, to_toml(recipe).encode())
         one = found.trials[number]
         if error:

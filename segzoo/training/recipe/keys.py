@@ -79,6 +79,11 @@ def canonical(path: KeyPath) -> KeyPath:
     return path
 
 
+def names_part(path: KeyPath) -> bool:
+    """Whether a canonical path is that of a part's name: ``model`` or ``model.name``."""
+    return path[0] in PARTS and path[1:] in ((), ("name",))
+
+
 def check_numbers(key: str, value: Any) -> None:
     """Raise `OptionError` if a value holds NaN, infinity, or more than a network's numbers can be."""
     if isinstance(value, Mapping):

@@ -33,6 +33,7 @@ from segzoo.training.recipe.keys import (
     KeyPath,
     canonical,
     check_numbers,
+    names_part,
     plain_value,
     shown,
     typed,
@@ -200,7 +201,7 @@ class Draft:
             }
             if mine and (whole or other):
                 self.values[_options(table)] = {}
-        for setting in sorted(settings, key=lambda one: not _is_name(canonical(one.path))):
+        for setting in sorted(settings, key=lambda one: not names_part(canonical(one.path))):
             try:
                 self._set(canonical(setting.path), setting)
             except OptionError as error:
@@ -252,12 +253,12 @@ class Draft:
         else:
             self.about[first] = value
         self.origins[path] = self.origins[setting.path] = setting.where
-        if _is_name(path):
+        if names_part(path):
             self.origins[path[:1]] = setting.where
 
     def _set_part(self, path: KeyPath, key: str, setting: Setting) -> None:
         part, options, value = path[0], _options(path[0]), setting.value
-        if not _is_name(path):
+        if not names_part(path):
             _put(self.values[options], path[1:], value)
             return
         if isinstance(value, Mapping) and len(path) == 1:
@@ -301,10 +302,6 @@ class Draft:
 def _open(value: Any) -> Any:
     """Return a copy whose mappings can be written to."""
     return {key: _open(one) for key, one in value.items()} if isinstance(value, Mapping) else value
-
-
-def _is_name(path: KeyPath) -> bool:
-    return path[0] in PARTS and path[1:] in ((), ("name",))
 
 
 def _alike(data: str, other: str) -> bool:
