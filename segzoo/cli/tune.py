@@ -10,7 +10,6 @@ from segzoo.cli import completions as offers
 from segzoo.cli.recipe_completions import recipe_words, search_words
 from segzoo.cli.table import echo_json, table
 from segzoo.cli.train import recipe_options
-from segzoo.errors import OptionError
 from segzoo.printing import command_line, echo
 
 if TYPE_CHECKING:
@@ -25,30 +24,32 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KEY=VALUES",
     shell_complete=search_words,
-    help="A key with a range or a list [default: the recipe's table tune, else rate, decay, loss, colours].",
+    help="Range or list for a key [default: the recipe's table tune, else rate, decay, loss, colours].",
 )
-@click.option("--trials", type=int, default=20, show_default=True, help="Trainings in all.")
+@click.option(
+    "--trials", type=int, default=20, show_default=True, help="Number of trials, of all sessions together."
+)
 @click.option(
     "--pruner",
     type=click.Choice(("median", "hyperband", "none")),
     default="median",
     show_default=True,
-    help="What ends trials whose validation lags behind.",
+    help="Rule that ends bad trials early.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the values that are drawn.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampler.")
 @click.option(
     "--out",
     type=click.Path(),
     shell_complete=offers.folders,
-    help="Where the study lies [default: OUT-tune].",
+    help="Folder of the study [default: OUT-tune].",
 )
-@click.option("--progress/--no-progress", default=True, help="Show bars and what happens.")
+@click.option("--progress/--no-progress", default=True, help="Show bars and messages.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(words: tuple[str, ...], **options: Any) -> None:
     """Search for the best values of a recipe.
 
-    Each trial is a training with values of its own, and later ones learn from earlier ones. The same
-    command goes on with a study that was stopped, and joins one that runs. KEY=VALUE is the same in
+    Each trial is a training with its own values; later trials learn from earlier ones. The same
+    command resumes a study that was stopped, and joins one that is running. KEY=VALUE holds for
     all trials.
 
     \b
@@ -61,27 +62,14 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     from segzoo.training.recipe.reading import read_recipe, read_search
     from segzoo.training.search_space import settings_of_searches
 
-    how = {
-        name: options.pop(name)
-        for name in ("search", "trials", "pruner", "seed", "out", "progress", "as_json")
-    }
-    named = [word for word in words if "=" not in word]
-    if len(named) > 1:
-        raise OptionError(f"{named[1]!r} is no setting: write key=value, such as epochs=20")
-    source = next(iter(named), None)
+    search, as_json = settings_of_searches(options.pop("search")), options.pop("as_json")
+    how = {name: options.pop(name) for name in ("trials", "pruner", "seed", "out", "progress")}
+    source = next((word for word in words if "=" not in word), None)
     values = {key: one for key, one in options.items() if one is not None}
-    recipe = read_recipe(source, [word for word in words if word not in named], **values)
-    search: Any = settings_of_searches(how["search"]) or (read_search(source) if source else None) or None
-    result = tune(
-        recipe,
-        search,
-        trials=how["trials"],
-        pruner=how["pruner"],
-        seed=how["seed"],
-        out=how["out"],
-        progress=how["progress"],
-    )
-    if how["as_json"]:
+    recipe = read_recipe(source, [word for word in words if word != source], **values)
+    told = search or (read_search(source) if source else {})
+    result = tune(recipe, told or None, **how)
+    if as_json:
         echo_json(result.to_json())
     else:
         _show(result)
@@ -92,7 +80,7 @@ def _show(result: Tuning) -> None:
     echo(table(rows, header=header))
     if result.importance:
         told = ", ".join(f"{key} {share:.0%}" for key, share in result.importance.items())
-        echo(f"what the scores vary with: {told}")
+        echo(f"importance of the keys: {told}")
     best = result.best
     if best is None:
         echo(f"no trial was completed: {result.folder} says why")

@@ -25,11 +25,10 @@ from segzoo.training.data.splits import files_of, open_splits
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.distributed import mean_of
 from segzoo.training.loop.state import TrainState
-from segzoo.training.loop.trainer import training_batches, training_step
+from segzoo.training.loop.trainer import endless_batches, training_batches, training_step
 from segzoo.training.randomness import seed_everything
 from segzoo.training.report.charts import Chart, Point
 from segzoo.training.report.drawing import draw_charts
-from segzoo.training.speed import endless_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +37,12 @@ if TYPE_CHECKING:
 
     from segzoo.training.recipe.schema import Recipe
 
-#: What the test leaves in the folder of the recipe.
+#: Files that the test writes into the recipe's ``out``.
 TABLE, PLOT = "find-lr.csv", "find-lr.png"
 
 #: Width of the window in which losses are averaged, in decades of the rate: one standard deviation.
 _WINDOW = 0.25
-#: A loss of so many times the lowest ends the test.
+#: The test ends when the loss exceeds so many times its lowest value.
 _DIVERGED = 4.0
 #: The share of itself that the first loss must fall by, before any rate is suggested.
 _FALL = 0.02
@@ -51,16 +50,16 @@ _FALL = 0.02
 
 @dataclass(frozen=True)
 class RateTest:
-    """What a range test found.
+    """Result of a range test.
 
     Attributes:
-        rates: the learning rate of each step, rising; as a recipe's ``learning_rate`` says it.
-        losses: of these steps, before each was taken.
-        smoothed: the same, averaged over their neighbours.
+        rates: learning rate of each step, rising, as a recipe's ``learning_rate`` gives it.
+        losses: loss of each step, before it was taken.
+        smoothed: the losses, averaged over their neighbours.
         suggestion: the rate at which the smoothed loss falls most steeply; ``None`` where it falls nowhere.
         diverged: whether the test ended early, as the loss had risen too far or was no longer finite.
-        table: the CSV file of the steps.
-        plot: the PNG file of the curve.
+        table: CSV file of the steps.
+        plot: PNG file of the curve.
     """
 
     rates: tuple[float, ...]
@@ -72,7 +71,7 @@ class RateTest:
     plot: Path
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was found as plain data; the steps stand in the table."""
+        """Return the result as plain data, without the steps, which the table holds."""
         return {
             "suggestion": self.suggestion,
             "diverged": self.diverged,
@@ -93,22 +92,22 @@ def find_rate(
     overwrite: bool = False,
     progress: bool = True,
 ) -> RateTest:
-    """Find a learning rate for a recipe; writes a table and a plot into its ``out``, and no weights.
+    """Find a learning rate for a recipe; write a table and a plot into its ``out``, but no weights.
 
     Weights that the recipe starts from stay as they are: the network that is tried is thrown away. Rates of
     the encoder and of layers keep their ratio to the recipe's.
 
     Args:
         recipe: what would be trained.
-        low: the rate of the first step.
-        high: the rate that the last step would have.
-        steps: at most; fewer where the loss diverges.
+        low: rate of the first step.
+        high: rate of the last step.
+        steps: number of steps; fewer where the loss diverges.
         overwrite: whether the table and the plot of an earlier test may be replaced.
         progress: whether to show a bar.
 
     Raises:
         OptionError: the recipe does not fit its data, or ``low`` is not below ``high``.
-        FailureError: the files cannot be written, or the loss is not finite from the first steps on.
+        FailureError: the files cannot be written, or the loss is not finite in the first steps.
 
     Example:
         >>> found = find_rate(Recipe(data="photos", out="runs/photos"))
@@ -136,7 +135,7 @@ def find_rate(
     trainee.model.train()
     trainee.freezing.begin(1)
     groups = trainee.optimizer.param_groups
-    # The rates that the recipe gives its groups at their height, in units of its own.
+    # Peak rate of each parameter group, relative to the recipe's.
     shares = [float(group["lr"]) / recipe.learning_rate for group in groups]
     rates: list[float] = []
     losses: list[float] = []
@@ -177,7 +176,7 @@ def find_rate(
 
 
 def _has_diverged(losses: Sequence[float]) -> bool:
-    """Whether the last losses are far above the lowest ones; the median, as one batch may be odd."""
+    """Whether the last losses are far above the lowest; by medians, as one batch may be odd."""
     if len(losses) < 10:
         return False
     means = [float(np.median(losses[end - 5 : end])) for end in range(5, len(losses) + 1)]

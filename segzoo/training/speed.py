@@ -17,19 +17,16 @@ from segzoo.errors import FailureError
 from segzoo.machine import flop_counter, forget_peak, peak_bytes, peak_flops
 from segzoo.options import check_positive
 from segzoo.resources import told_bytes
-from segzoo.training.data.loader import Batch, fetched
 from segzoo.training.data.splits import open_splits
 from segzoo.training.loop.accelerator import make_accelerator, told_device
 from segzoo.training.loop.distributed import mean_of
 from segzoo.training.loop.state import TrainState
-from segzoo.training.loop.trainer import training_batches, training_step
+from segzoo.training.loop.trainer import endless_batches, training_batches, training_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from torch.utils.data import DataLoader
-
-    from segzoo.training.data.loader import Batches
+    from segzoo.training.data.loader import Batch
     from segzoo.training.recipe.schema import Recipe
 
 #: Parts of a step, in their order.
@@ -150,13 +147,6 @@ def _timed(
     seconds["data"] = time.perf_counter() - begun
     step(batch)
     return dict(seconds)
-
-
-def endless_batches(loader: DataLoader[Batch], batches: Batches, out: str) -> Iterator[Batch]:
-    """Yield batches for ever, epoch after epoch; ``out`` names the training in errors."""
-    while True:
-        batches.epoch += 1
-        yield from fetched(loader, out=out)
 
 
 def _peak(device: torch.device, precision: str, *, least: float) -> float:

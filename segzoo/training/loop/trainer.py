@@ -38,7 +38,7 @@ from segzoo.training.randomness import random_state, restore_random, seed_everyt
 from segzoo.training.recipe.writing import resume_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from accelerate import Accelerator
     from torch.utils.data import DataLoader
@@ -65,7 +65,7 @@ class Run:
         on_message: called with a sentence for what happens.
         show: is told how far it is: step, steps in all, and a few words.
         on_validation: called after every validation with the epoch and the score that weights are chosen by;
-            training ends there where it returns ``True``.
+            returns whether to stop the training.
 
     Raises:
         OptionError: the recipe does not fit its data.
@@ -337,13 +337,13 @@ class Run:
         self.show(self.step, self.steps, text)
 
 
-# What steps are made of, for a training and for those who only try a few.
+# What steps are made of, in a training, a benchmark and a range test.
 
 
 def training_batches(
     recipe: Recipe, trainee: TrainState, training: Dataset, accelerator: Accelerator
 ) -> tuple[DataLoader[Batch], Batches]:
-    """Return the loader of a recipe's training images, augmented, and the order of its batches."""
+    """Return the loader of a recipe's augmented training images, and the order of its batches."""
     return make_loader(
         training,
         recipe.augment,
@@ -358,6 +358,13 @@ def training_batches(
     )
 
 
+def endless_batches(loader: DataLoader[Batch], batches: Batches, out: str) -> Iterator[Batch]:
+    """Yield batches for ever, epoch after epoch; ``out`` names the training in errors."""
+    while True:
+        batches.epoch += 1
+        yield from fetched(loader, out=out)
+
+
 def training_step(
     recipe: Recipe,
     trainee: TrainState,
@@ -366,7 +373,7 @@ def training_step(
     *,
     on_message: Callable[[str], None],
 ) -> TrainStep:
-    """Return what takes a recipe's steps: forward, loss, backward, optimizer.
+    """Return the training step of a recipe: forward, loss, backward, optimizer.
 
     Raises:
         OptionError: the loss does not fit the data.
