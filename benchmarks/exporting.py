@@ -1,15 +1,15 @@
-"""What exported files compute and how fast, beside the model as PyTorch runs it, on a CPU.
+"""Accuracy and speed of exported files, compared with eager PyTorch, on a CPU.
 
     python benchmarks/exporting.py [--formats onnx torch openvino] [--size 256] [--rounds 5] [NAME ...]
 
-Each model is exported to each format and certified there: largest difference of a logit, as a share of the
-largest, over real and random images at sizes that it was not exported with, and the share of pixels with
-another class. Then all files, each open in a process of its own, and the model take turns on one image, so
-that what else the machine does slows all of them; with one thread, time in which the process ran is counted.
-What is printed is the ratio of the medians, above 1 where the file is faster than eager PyTorch.
+Each model is exported to each format and certified: the largest difference of a logit relative to the largest
+logit, and the share of pixels with another class, over real and random images at sizes that it was not
+exported with. Then the files, each open in its own process, and the model take turns on one image, so that
+other load slows all of them alike; with one thread, CPU time is counted. Printed is the ratio of the medians,
+above 1 where the file is faster than eager PyTorch.
 
-NAME is weights, or a model, which is given statistics of batch norm by a few random images and else keeps
-its initial weights.
+NAME is the name of weights or of a model; a model has random weights, and batch norm statistics of a few
+random images.
 """
 
 from __future__ import annotations

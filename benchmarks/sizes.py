@@ -1,8 +1,8 @@
-"""Images of ten sizes through ONNX Runtime and OpenVINO: one program for all sizes against one for each.
+"""Images of ten sizes in ONNX Runtime and OpenVINO: one program for all sizes against one for each size.
 
-Each way runs in a process of its own, on one thread, and processor time is counted, so that other work on the
-machine matters less. ``first`` is from the network to the logits of the first image, ``others`` the mean of
-the nine images of new sizes that follow, ``again`` the mean once every size has been seen.
+Each way runs in its own process on one thread, and CPU time is counted, so that other load on the machine
+matters less. ``first`` is the time of the first image, export included; ``others`` the mean of the nine
+images of new sizes that follow; ``again`` the mean once every size has been seen.
 
     python benchmarks/sizes.py [--model unet-nuclei] [--backends onnxruntime,openvino]
 """
@@ -63,7 +63,7 @@ def main() -> None:
     print(
         f"{given.model}, {len(SIZES)} sizes; torch {torch.__version__} on {platform.processor()}, one thread"
     )
-    print(f"{'':24}{'first':>10}{'others':>10}{'again':>10}{'all ten':>10}   seconds of the processor")
+    print(f"{'':24}{'first':>10}{'others':>10}{'again':>10}{'all ten':>10}   CPU seconds")
     for backend in given.backends.split(","):
         found = {}
         for way in ("each", "all"):

@@ -1,8 +1,8 @@
 """What a range test and a search gain over a recipe's own rate, by the validation score of short trainings.
 
-Three ways are trained with the same seeds: the recipe as it is, with the rate that ``--find-lr`` suggests,
-and the best recipe of a search, whose trials all have the first seed. Scores are of the images that also
-chose the epoch, and of the search those that chose its best trial: look at the other seeds.
+Three recipes are trained with the same seeds: the recipe as it is, the recipe with the rate that
+``--find-lr`` suggests, and the best recipe of a search, whose trials all have the first seed. Scores are
+those of the validation images, which also chose the epoch and the best trial: look at the other seeds.
 
     python benchmarks/tuning.py DATA [--epochs 8] [--trials 16] [--seeds 3] [KEY=VALUE]...
 """
@@ -23,7 +23,7 @@ from segzoo.training.recipe.reading import read_recipe
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", help="a folder of images and masks, or a data set by name")
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="of the recipe")
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="recipe settings, such as lr=1e-3")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)

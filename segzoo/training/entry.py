@@ -75,7 +75,7 @@ def train(
         overwrite: whether a training that the folder holds may be deleted.
         progress: whether to show a bar and tell what happens.
         on_validation: called after every validation with the epoch, from 1, and the score that weights are
-            chosen by; training ends there, as after its last epoch, where it returns ``True``.
+            chosen by; if it returns ``True``, training ends as after its last epoch.
         **values: of a `segzoo.training.Recipe`: ``data=...``, ``model=...``, ``epochs=...``.
 
     Raises:

@@ -1,8 +1,8 @@
-"""What a tuning tries: keys of a recipe, each with a range or a list of values.
+"""The search space of a tuning: keys of a recipe, each with a range or a list of values.
 
-A key is written as in a recipe. ``1e-5..1e-2:log`` is a range, on a logarithmic scale; ``16..64:16`` one in
-steps; ``dice,focal`` a list of values, each read as behind ``key=``. A range holds whole numbers where the
-key takes no others; of a model's options, where its ends are written without a point.
+A key is written as in a recipe. ``1e-5..1e-2:log`` is a range on a logarithmic scale, ``16..64:16`` a range
+in steps, and ``dice,focal`` a list of values, each read as after ``key=``. A range holds only whole numbers
+where the key takes no others, and for a model's options where both ends are written as whole numbers.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.keys import KeyPath
     from segzoo.training.recipe.schema import Recipe
 
-#: Keys that no tuning tries: scores of trials that differ in them say nothing of one another.
+#: Keys that cannot be searched: scores of trials that differ in them cannot be compared.
 FIXED = (
     "best", "data", "device", "keep", "keep_best", "licence", "metrics", "out", "patience", "root",
     "save_every", "seed", "split", "trackers", "validate_every", "workers",
 )  # fmt: skip
 
-#: Losses that are tried where nobody says which, with the recipe's own.
+#: Losses of the default search.
 _LOSSES = ("ce-dice", "cross-entropy", "dice")
 
-#: More combinations of parts than this are not checked beforehand.
+#: Combinations of parts that are checked beforehand, at most.
 _MOST = 64
 
 _RANGE = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?P<more>(?::[^:]*)*)")
@@ -49,11 +49,11 @@ class Range:
     """Numbers from ``low`` to ``high``.
 
     Attributes:
-        low: the least.
-        high: the largest.
-        log: whether each power of ten is tried as often as any other.
-        step: the distance between the values that are tried; ``None`` where all are.
-        whole: whether only whole numbers are tried.
+        low: smallest value.
+        high: largest value.
+        log: whether values are drawn on a logarithmic scale.
+        step: distance between values; ``None`` for a continuous range.
+        whole: whether only whole numbers are drawn.
     """
 
     low: float
@@ -68,7 +68,7 @@ class Range:
         return f"{self.low:g}..{self.high:g}{''.join(more)}"
 
     def holds(self, value: object) -> bool:
-        """Whether a value is one of those that are tried."""
+        """Whether a value may be drawn."""
         if not is_number(value) or not self.low <= float(value) <= self.high:  # type: ignore[arg-type]
             return False
         steps = 0.0 if self.step is None else (float(value) - self.low) / self.step  # type: ignore[arg-type]
@@ -82,10 +82,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """Values of any kind, of which one is taken.
+    """A list of values of any kind.
 
     Attributes:
-        values: at least two, as a recipe holds them.
+        values: at least two values, as a recipe holds them.
     """
 
     values: tuple[Any, ...]
@@ -95,11 +95,11 @@ class Choice:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The values as they stand behind ``key=``."""
+        """The values as they are written after ``key=``."""
         return tuple(as_word(value) for value in self.values)
 
     def holds(self, value: object) -> bool:
-        """Whether a value is one of them."""
+        """Whether a value may be drawn."""
         return as_word(value) in self.words
 
     @property
@@ -112,11 +112,11 @@ Space = Mapping[str, Range | Choice]
 
 
 def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Choice]:
-    """Return the space that words or a recipe's table ``tune`` tell, checked against the recipe.
+    """Return the search space of ``--search`` or of a recipe's table ``tune``, checked against the recipe.
 
     Args:
-        told: of each key, the text of a range or of a list, or a list; tables may lie in each other.
-        recipe: that trials differ from.
+        told: for each key a range or a list as text, or a list; tables may be nested.
+        recipe: the recipe that is varied.
 
     Raises:
         UnknownNameError: there is no loss, model or optimizer of a name.
@@ -146,7 +146,7 @@ def read_space(told: Mapping[str, Any], recipe: Recipe) -> dict[str, Range | Cho
 
 
 def default_space(recipe: Recipe) -> dict[str, Range | Choice]:
-    """Return what is tried where nobody says: the rate, its decay, the loss and the strength of colours."""
+    """Return the default search: learning rate, weight decay, loss, and strength of colour augmentation."""
     rate = recipe.learning_rate
     told: dict[str, Any] = {"lr": f"{rate / 10:g}..{rate * 30:g}:log"}
     if "weight_decay" in optimizer_defaults(recipe.optimizer):
@@ -176,10 +176,7 @@ def settings_of_searches(words: Iterable[str]) -> dict[str, str]:
 
 
 def value_in(recipe: Recipe, key: str) -> Any:
-    """Return what a recipe says of a key, defaults of its optimizer and its augmentation included.
-
-    ``None`` stands for what nobody says.
-    """
+    """Return a recipe's value of a key, or the default of its optimizer or augmentation, else ``None``."""
     path = _path(key)
     first, *rest = path
     if first in PLAIN or names_part(path):

@@ -1,17 +1,16 @@
-"""Tuning: many trainings whose recipes differ, of which later ones learn from earlier ones.
+"""Hyper-parameter search: many trainings of one recipe with different values.
 
-Trials are drawn by Optuna: a tree-structured Parzen estimator (Bergstra et al., 2011) suggests values, and
-a pruner ends trials whose validation lags behind. A trial is a training like any other: its recipe lies
-beside its folder as a file that ``segzoo train`` takes as it is.
+Optuna draws the trials: a tree-structured Parzen estimator (Bergstra et al., 2011) suggests values, and a
+pruner ends bad trials early. A trial is a training like any other: its recipe lies beside its folder, as a
+file that ``segzoo train`` takes.
 
-**Killed.** Optuna's journal lies in the folder of the study; a line that was not written whole is cut off. A
-process holds the lock of the trial that it trains, which the system gives back when it ends, so a trial that
-runs and whose lock is free has lost its process. Whoever comes next goes on with it from its last checkpoint.
-Seeds depend on the study's seed and the trial's number alone, so that a study that was killed draws the
-trials of one that was not.
+**Killed.** Optuna's journal lies in the study's folder; a last line that was not written whole is cut off.
+A process holds a lock while it trains a trial, and the system releases it when the process ends: a running
+trial whose lock is free has lost its process. The next process to come resumes it from its last checkpoint.
+Seeds depend only on the study's seed and the trial's number, so a study that was killed draws the same trials
+as one that was not.
 
-**Parallel.** Processes that are started with the same command share the journal, and each takes trials of
-its own.
+**Parallel.** Processes started with the same command share the journal and divide the trials among them.
 """
 
 from __future__ import annotations
@@ -57,18 +56,18 @@ if TYPE_CHECKING:
 Pruner = Literal["median", "hyperband", "none"]
 PRUNERS: tuple[str, ...] = ("median", "hyperband", "none")
 
-#: What a tuning leaves in its folder, beside ``trials``.
+#: Files and folders in the folder of a study.
 JOURNAL, BEST, TABLE, STUDY = "study.journal", "best.toml", "trials.csv", "study.json"
 TRIALS, LOCKS = "trials", "locks"
 
-#: A trial whose process was lost so often, in the same place for all that is known, is given up.
+#: Times that a trial is resumed without a validation in between, before it is given up.
 _LOST = 3
-#: So many trials that failed, with none that went well, end a tuning.
+#: A study stops when so many trials have ended and all of them failed.
 _FAILURES = 3
-#: Trials from which on it is told which keys matter.
+#: Complete trials that are needed to say which keys matter.
 _TELLING = 10
 
-#: What is kept about a trial, beside its values and scores.
+#: Optuna's user attributes of a trial.
 _ERROR, _EPOCH, _SECONDS, _TRIED = "error", "epoch", "seconds", "lost"
 
 
@@ -80,9 +79,9 @@ class Trial:
         number: from 1.
         state: ``complete``, ``pruned``, ``failed`` or ``running``.
         score: the best validation score; of a pruned trial the last one; NaN where there is none.
-        epoch: the epoch that gave it; 0 where there is none.
+        epoch: epoch of that score; 0 where there is none.
         seconds: how long the training took.
-        values: what its recipe says of the keys that are searched.
+        values: values of the keys that are searched.
         error: why it failed.
         folder: its run folder; the recipe lies beside it, with the ending ``.toml``.
     """
@@ -99,14 +98,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a tuning found.
+    """Result of a tuning.
 
     Attributes:
-        folder: of the study.
+        folder: folder of the study.
         metric: what scores are, such as ``dice_per_image``, by which a training chooses its weights.
         higher_is_better: which way is up.
-        trials: all of them, in their order.
-        importance: share of the scores' variation that each key explains; empty before ten trials are
+        trials: all trials, by number.
+        importance: share of the scores' variance that each key explains; empty before ten trials are
             complete.
     """
 
@@ -190,28 +189,28 @@ def tune(
     out: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Tuning:
-    """Train many variants of a recipe, each on what the ones before have shown; keep the best recipe.
+    """Search for better values of a recipe; later trials learn from earlier ones.
 
-    A call with the same recipe and search goes on with the study that the folder holds, also beside another
-    process that works on it. The first trial is the recipe itself, where its values are among those searched.
+    Each trial is a training. The same call resumes the study in the folder, and may run beside other
+    processes that work on it. The first trial is the recipe itself, if its values are among those searched.
 
     Args:
-        recipe: what trials differ from.
-        search: what they differ in: of each key a range such as ``"1e-5..1e-2:log"`` or a list of values; the
-            learning rate, its decay, the loss and the strength of colours where ``None``.
-        trials: how many trials the study has in the end, all processes and sessions together.
-        pruner: what ends trials early: ``median`` where the validation is worse than half of the others' at
-            the same epoch, ``hyperband`` by successive halving, ``none`` nothing.
-        seed: of the values that are drawn; the recipe's own seed is that of every training.
-        out: folder of the study; the recipe's ``out`` with ``-tune`` behind it where ``None``.
-        progress: whether to show bars and tell what happens.
+        recipe: the recipe that is varied.
+        search: for each key a range such as ``"1e-5..1e-2:log"`` or a list of values; by default the learning
+            rate, weight decay, the loss and the strength of the colour augmentation.
+        trials: number of trials of the study, all processes and sessions together.
+        pruner: rule that ends trials early: ``median`` where the best score so far is worse than half of the
+            others' at the same epoch, ``hyperband`` by successive halving, ``none`` never.
+        seed: seed of the sampler; every training has the recipe's own seed.
+        out: folder of the study; by default the recipe's ``out`` followed by ``-tune``.
+        progress: whether to show bars and messages.
 
     Raises:
         MissingExtraError: Optuna, or Accelerate, is not installed.
         OptionError: a key or value does not fit the recipe, a range is empty, the data has nothing to
-            validate with, or the folder holds another study.
+            validate on, or the folder holds another study.
         FailureError: the folder cannot be written, or the first trials all failed.
-        KeyboardInterrupt: Ctrl-C; what is done is kept, and the same call goes on.
+        KeyboardInterrupt: Ctrl-C; what is done is kept, and the same call resumes.
 
     Example:
         >>> found = tune(Recipe(data="photos", epochs=20), {"lr": "1e-4..1e-2:log"}, trials=12)
@@ -234,7 +233,7 @@ def tune(
 
 @contextlib.contextmanager
 def _quiet_optuna() -> Iterator[None]:
-    """Let Optuna say only what goes wrong."""
+    """Silence Optuna's messages, except for errors."""
     try:
         import optuna
     except ImportError as error:
@@ -248,7 +247,7 @@ def _quiet_optuna() -> Iterator[None]:
 
 
 class _Study:
-    """A folder of trials, and what one process does with it."""
+    """The folder of a study, as one process works on it."""
 
     def __init__(self, recipe: Recipe, space: Space, out: Path, *, pruner: Pruner, seed: int) -> None:
         self.recipe, self.space, self.out, self.seed, self.pruner = recipe, space, out, seed, pruner
@@ -273,7 +272,7 @@ class _Study:
         self.study = self._open(0)
 
     def follow(self, trials: int, *, progress: bool) -> Tuning:
-        """Train until the study has so many trials."""
+        """Train until the study has ``trials`` trials."""
         tell: Callable[[str], None] = echo_beside_bars if progress else _nothing
         try:
             while (claimed := self._claim(trials)) is not None:
@@ -290,7 +289,7 @@ class _Study:
         return self.found(importance=True)
 
     def found(self, *, importance: bool = False) -> Tuning:
-        """Return what the study knows so far; which keys matter only on request, as that takes a while."""
+        """Return the results so far; the importance of keys only on request, as it takes a while."""
         trials = tuple(self._trial(one) for one in self.study.get_trials(deepcopy=False))
         shares = self._importance(trials) if importance else {}
         return Tuning(self.out, self.metric, self.higher_is_better, trials, shares)
@@ -318,7 +317,7 @@ class _Study:
             return trial, lock
 
     def _adopt(self, one: optuna.trial.FrozenTrial) -> tuple[optuna.Trial, FileLock] | None:
-        """Take a trial that runs, unless another process trains it, or too many have been lost with it."""
+        """Take a running trial, unless another process trains it or its process was killed too often."""
         import optuna
         from filelock import Timeout
 
@@ -353,7 +352,7 @@ class _Study:
             trial._suggest(key, found)
 
     def _train(self, trial: optuna.Trial, *, progress: bool) -> str:
-        """Train a trial, or go on with it, and tell the study; return what became of it, for people."""
+        """Train or resume a trial and record its result; return a message about it."""
         import optuna
 
         file = self._file(trial.number)
@@ -365,7 +364,7 @@ class _Study:
             nonlocal last, pruned
             last = epoch, score
             if trial.user_attrs.get(_TRIED):
-                trial.set_user_attr(_TRIED, 0)  # it gets on
+                trial.set_user_attr(_TRIED, 0)  # it makes progress
             if epoch not in self._reported(trial) and math.isfinite(score):
                 trial.report(score, epoch)
             pruned = trial.should_prune()
@@ -383,7 +382,7 @@ class _Study:
             trial.set_user_attr(_SECONDS, result.seconds)
             if not math.isfinite(score):
                 error = f"no validation had a score: {result.metric} is {score}"
-        except (KeyboardInterrupt, SystemExit):  # asked to stop, which is no fault of the trial
+        except (KeyboardInterrupt, SystemExit):  # the trial did nothing wrong
             trial.set_user_attr(_TRIED, 0)
             raise
         except Exception as failure:  # a trial may break in any way that a network or a plug-in can
@@ -401,7 +400,7 @@ class _Study:
         return self._written(trial.number, error)
 
     def _written(self, number: int, error: str) -> str:
-        """Write the table and the best recipe; return what became of a trial."""
+        """Write the table and the best recipe; return a message about a trial."""
         with self._claims:
             found = self.found()
             write_whole(self.out / TABLE, found.to_csv().encode())
@@ -435,7 +434,7 @@ class _Study:
         )
 
     def _values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a recipe for what was drawn, which are words of choices, and numbers."""
+        """Return the recipe's values for what Optuna drew: numbers, and words that stand for choices."""
         found = {}
         for key, value in drawn.items():
             one = self.space[key]
@@ -443,7 +442,7 @@ class _Study:
         return found
 
     def _own(self) -> dict[str, Any] | None:
-        """Return what the recipe itself says of the searched keys, if all of that is among what is tried."""
+        """Return the recipe's own values in Optuna's form, if the search holds all of them."""
         own = {key: value_in(self.recipe, key) for key in self.space}
         if not all(one.holds(own[key]) for key, one in self.space.items()):
             return None
@@ -453,7 +452,7 @@ class _Study:
         }
 
     def _open(self, number: int) -> optuna.Study:
-        """Return the study, whose sampler draws what trial ``number`` is to be."""
+        """Return the study, with the sampler that draws trial ``number``."""
         import optuna
         from optuna import pruners
 
@@ -486,10 +485,10 @@ class _Study:
         return FileLock(self.out / LOCKS / f"{name}.lock")
 
     def _same(self, data: Mapping[str, Any]) -> None:
-        """Write down what is tuned, or see that the folder's study is of the same.
+        """Record what is tuned, or check that the folder's study tunes the same.
 
         Raises:
-            OptionError: it is another; the text lists the differences.
+            OptionError: it is another study; the text lists the differences.
         """
         path = self.out / STUDY
         space = {key: str(one) for key, one in self.space.items()}
@@ -511,11 +510,11 @@ class _Study:
             )
 
     def _reported(self, trial: optuna.Trial) -> Mapping[int, float]:
-        """Return the validations that the study knows of a trial, which one that is resumed may repeat."""
+        """Return a trial's recorded validations, which a resumed trial may repeat."""
         return self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
     def _check_failures(self) -> None:
-        """Raise `FailureError` where the first trials failed, all of them: the rest would too."""
+        """Raise `FailureError` if the first trials all failed: the rest would too."""
         ended = [trial for trial in self.found().trials if trial.state != "running"]
         if len(ended) >= _FAILURES and all(trial.state == "failed" for trial in ended):
             raise FailureError(
@@ -533,7 +532,7 @@ class _Study:
         return f"{done} trials done, {len(trials) - done} begun"
 
     def _importance(self, trials: Sequence[Trial]) -> dict[str, float]:
-        """Return how much each key matters, once enough trials say so."""
+        """Return the importance of each key, once enough trials are complete."""
         import optuna
 
         scores = [one.score for one in trials if one.state == "complete"]

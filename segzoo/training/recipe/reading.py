@@ -102,7 +102,7 @@ def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe
 
 
 def read_search(source: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """Return the table ``tune`` of a recipe, or of the one that it starts from: what a tuning tries by key.
+    """Return the table ``tune`` of a recipe, or of its base: the search space of ``segzoo tune``.
 
     Raises:
         OptionError: a key is unknown, or ``tune`` is no table.
@@ -180,7 +180,7 @@ class Draft:
         self.values: dict[str, Any] = {item.name: _open(getattr(start, item.name)) for item in fields(Recipe)}
         #: Who said the value of a key, in the words of `Setting.where`.
         self.origins: dict[KeyPath, str] = {}
-        #: What files say about the recipe itself, such as the values that ``segzoo tune`` tries.
+        #: What files say about the recipe itself, such as the search space of ``segzoo tune``.
         self.about: dict[str, Any] = {}
 
     def add(self, settings: Sequence[Setting], *, whole: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Curves over epochs as marks on paper: what is drawn as pixels for a file and as SVG for the report."""
+"""Curves as marks on paper: what is drawn as pixels for a file and as SVG for the report."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Chart:
     Attributes:
         title: what is measured.
         lines: points by name, finite, at least one each.
-        best: the best epoch, or another place to mark, if any.
+        best: ``x`` of the best epoch or of another place to mark, if any.
         logarithmic: whether the scale of values is.
-        across: what is measured from left to right; of anything but epochs, ``x`` is a power of ten.
+        across: name of the horizontal axis; for anything but epochs, ``x`` is a power of ten.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Chart:
     across: str = "epoch"
 
     def at(self, x: float) -> str:
-        """Return a place from left to right, in words."""
+        """Return a place on the horizontal axis, in words."""
         return f"in epoch {x:.0f}" if self.across == "epoch" else f"at {self.across} {10**x:.1e}"
 
     @property
