@@ -105,7 +105,7 @@ class Tuning:
         metric: what scores are, such as ``dice_per_image``, by which a training chooses its weights.
         higher_is_better: which way is up.
         trials: all trials, by number.
-        importance: share of the scores' variance that each key explains; empty before ten trials are
+        importance: share of the scores' variation that each key explains; empty before ten trials are
             complete.
     """
 
