@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it forks and kills")
 
 
-#: A test tries one of so many cases of the campaign. Operations take turns by threes and sixes, so that a
-#: step of five comes to each of them, early in its run and late.
+#: A test runs every fifth case of the campaign, every second of some. Operations come in cycles of three or
+#: six, so that a step of five reaches each of them, early and late.
 STEP = {"pair": 2}
 
 

@@ -69,7 +69,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 EXPECTED = {
     "metric/nested-iou/nothing-counted": "the program that it repeats counts a batch without pixels as 1",
 }
-#: Of encoders that differ in depth alone, the smallest is checked, and the others declare what they have.
+#: Encoders that differ from a smaller one only in depth: only what their specs declare is checked.
 LARGER = [name for name in zoo.encoders.names() if re.match(r"vgg1[369]|mit_b[1-5]", name)]
 CHECKS = every_check("segzoo", arguments=ARGUMENTS, expected_failures=EXPECTED)
 

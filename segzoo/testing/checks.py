@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Arguments = Mapping[str, Mapping[str, Any]]
 
 
-#: What the part promises that was checked last. Its checks share the network that they build, as they are run
-#: one after the other; no other part is kept, so that no list of checks fills the memory.
+#: Promises of the part that was checked last. Its checks run one after the other and share the network that
+#: they build; other parts are dropped, so that a list of checks does not fill the memory.
 _CHECKED: dict[object, Promises] = {}
 
 

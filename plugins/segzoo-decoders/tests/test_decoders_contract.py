@@ -22,7 +22,7 @@ NARROW = {
 }
 #: Of networks that differ in size alone, the smallest shows what all do.
 LARGER = tuple(f"model/segformer-b{level}/" for level in range(1, 6))
-#: Of weights one of each width of head is built: SegFormer's two smallest have another than the larger ones.
+#: Weights whose network is built: one for each width of head (b0 and b1 share one, b2 to b5 another).
 BUILT = ("segformer-b0-ade20k", "segformer-b2-cityscapes", "dpt-large-ade20k")
 CHECKS = [
     check

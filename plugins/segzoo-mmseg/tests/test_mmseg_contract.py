@@ -35,7 +35,7 @@ ARGUMENTS = {
     for name, options in (("hrnet", _HRNET), ("ocrnet-hrnet", _OCRNET))
     for width in (18, 48)
 }
-#: Of each family of weights the smallest network is built.
+#: Weights whose network is built: the smallest of each family.
 BUILT = (
     *("upernet-convnext-tiny-ade20k", "upernet-swin-tiny-ade20k"),
     *("pspnet-r50-cityscapes", "deeplabv3plus-r50-cityscapes"),

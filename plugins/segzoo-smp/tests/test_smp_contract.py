@@ -16,10 +16,10 @@ NARROW = {
         *("unet-original", "unetplusplus", "upernet"),
     )
 }
-#: Networks that keep every promise here; what others promise beside sizes, gradients and export lies in the
-#: module around the library's network, which is the same for all.
+#: Networks of which every promise is checked. Of the others, sizes, gradients and export are; the rest is
+#: up to the module around the library's network, which is the same for all.
 WHOLE = ("smp-fpn", "smp-segformer", "smp-dpt")
-#: Networks of weights that are built: one for each kind of encoder. Others have a larger one, by its name.
+#: Weights whose network is built: the smallest of each kind of encoder.
 BUILT = (
     "segformer-b0-ade20k",
     "segformer-b2-cityscapes",

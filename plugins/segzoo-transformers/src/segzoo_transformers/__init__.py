@@ -11,11 +11,11 @@ except ModuleNotFoundError as error:
     raise
 
 _HOME = "https://github.com/huggingface/transformers"
-#: Of its kinds, SegFormer exports for all sizes; for the others this holds.
+#: SegFormer exports for all sizes; the other kinds have these limits.
 _LIMITS = {
-    "export": "most of its kinds, all but SegFormer, compute with the size of the example: export them for "
+    "export": "all of its kinds but SegFormer compute with the size of the example: export them for "
     "one size, or take segzoo's own segformer, dpt and upernet",
-    "onnx": "most of its kinds, all but SegFormer and UPerNet on ConvNeXt, hold for the size of the example: "
+    "onnx": "all of its kinds but SegFormer and UPerNet on ConvNeXt hold for the size of the example only: "
     "export them for one size, or take segzoo's own segformer, dpt and upernet",
 }
 

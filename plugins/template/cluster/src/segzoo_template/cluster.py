@@ -1,4 +1,4 @@
-"""Processes of this machine that compute segzoo's tasks; a process that dies is begun anew."""
+"""Processes of this machine that compute segzoo's tasks; a process that dies is restarted."""
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from segzoo.errors import OptionError
 
-#: How often a task is given to a process before it is left without an answer.
+#: Attempts at a task before it is left without an answer.
 _ATTEMPTS = 2
 
 
@@ -17,8 +17,8 @@ class ProcessCluster:
     """Runs tasks in processes of this machine.
 
     Args:
-        address: nothing, as there is one machine.
-        workers: processes.
+        address: must be empty, as there is one machine.
+        workers: number of processes.
     """
 
     def __init__(self, address: str = "", *, workers: int = 2) -> None:
@@ -28,7 +28,7 @@ class ProcessCluster:
         self.description = f"{workers} processes of this machine"
 
     def __enter__(self) -> "ProcessCluster":
-        """Return the cluster: processes are begun with the first task."""
+        """Return the cluster; processes start with the first task."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -61,13 +61,13 @@ class ProcessCluster:
 
 
 class _Process:
-    """One process, which is begun anew when it died."""
+    """One process, restarted after it dies."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     def computed(self, begin: bytes, task: Any) -> list[Any]:
-        """Return the answer in a list, which is empty where the task ends every process."""
+        """Return the answer in a list; an empty list if the task kills every process."""
         for _ in range(_ATTEMPTS):
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))

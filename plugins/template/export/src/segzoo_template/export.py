@@ -18,10 +18,10 @@ def write(exportable: Exportable, path: Path) -> None:
 
     Args:
         exportable: the network, an image to trace it with, and what the file says of itself.
-        path: the file; what is written beside it comes along.
+        path: the file to write; files written beside it belong to the export.
     """
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tracing itself, which torch calls deprecated
+        warnings.simplefilter("ignore")  # torch calls tracing deprecated
         trace: Any = torch.jit.trace(exportable.module, (exportable.example,), check_trace=False)
         torch.jit.save(trace, path, _extra_files={METADATA_KEY: exportable.info.to_json()})
 
@@ -30,8 +30,8 @@ def open_file(path: Path, *, network: bool = False) -> "Program":
     """Open a file to run it.
 
     Args:
-        path: of the file.
-        network: whether a file with preprocessing is to give its network alone.
+        path: the file.
+        network: whether to open only the network of a file with preprocessing.
 
     Raises:
         WeightsError: it is no such file.
