@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from segzoo.datasets.cached import Cached
 from segzoo.interfaces import Sample
 from segzoo.specs import Labels
-from segzoo.training.differences import differences, fingerprint
+from segzoo.training.differences import differences, fingerprint, recipe_differences
+from segzoo.training.recipe.schema import Recipe
 
 
 def test_equal_trainings_differ_in_nothing():
@@ -112,3 +114,11 @@ def test_few_samples_are_opened_where_names_are_not_listed():
     many = Unlisted([str(number) for number in range(1000)])
     fingerprint(many)
     assert many.opened == 4
+
+
+def test_a_recipe_of_an_older_version_is_the_same_and_one_with_steps_in_another_order_is_not():
+    recipe = Recipe(data="photos", augment={"flip": {}, "color": {}})
+    saved = {name: value for name, value in asdict(recipe).items() if name != "supervision"}
+    assert recipe_differences({**saved, "workers": 9}, recipe) == []
+    (told,) = recipe_differences({**saved, "augment": {"color": {}, "flip": {}}}, recipe)
+    assert told.startswith("augment: in the order (color, flip) there")
