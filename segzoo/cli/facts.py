@@ -15,7 +15,7 @@ from segzoo.architecture import build, plan
 from segzoo.errors import OptionError, SegzooError, UnknownNameError, WeightsError
 from segzoo.labels import background_name
 from segzoo.plugins import resolve
-from segzoo.runtimes.network import open_file, told_shape, unsaid
+from segzoo.runtimes.network import open_file, unsaid
 from segzoo.specs import (
     CAPABILITIES,
     DecoderSpec,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from segzoo.config import ModelConfig
     from segzoo.registry import Entry
-    from segzoo.runtimes import Port
 
 # Passed by segzoo itself, so that no person sets them as options.
 _GIVEN = {
@@ -144,8 +143,8 @@ def exported_facts(name: str, path: Path) -> dict[str, Any]:
         "kind": "exported model",
         "name": name,
         "runs on": program.description,
-        "inputs": [_port(port) for port in program.inputs],
-        "outputs": [_port(port) for port in program.outputs],
+        "inputs": [str(port) for port in program.inputs],
+        "outputs": [str(port) for port in program.outputs],
     }
     info = program.info
     if info is None:
@@ -161,10 +160,6 @@ def exported_facts(name: str, path: Path) -> dict[str, Any]:
         "weights sha256": info.weights,
         **_of_config(info.config, built=False),
     }
-
-
-def _port(port: Port) -> str:
-    return f"{port.name} {told_shape(port.shape)} {port.dtype}"
 
 
 def config_of(spec: WeightsSpec) -> ModelConfig | None:

@@ -14,7 +14,7 @@ from segzoo.errors import OptionError, WeightsError
 from segzoo.files import read_sha256
 from segzoo.plugins import resolve
 from segzoo.printing import command_line
-from segzoo.runtimes.program import spec_of
+from segzoo.runtimes.program import spec_of, told_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,11 +67,8 @@ def open_network(path: Path) -> ExportedNetwork:
 
 
 def unsaid(path: Path, program: Program) -> str:
-    """Return what is missing of a file that another program exported, and who can say it."""
-    inputs, outputs = (
-        ", ".join(f"{port.name} {told_shape(port.shape)} {port.dtype}" for port in ports)
-        for ports in (program.inputs, program.outputs)
-    )
+    """Return the error about a file of another program: what it does not say, and how to add that."""
+    inputs, outputs = (", ".join(map(str, ports)) for ports in (program.inputs, program.outputs))
     return (
         f"{path} was exported by another program, and does not say what its classes are nor what its images "
         f"go through before (input: {inputs}; output: {outputs})" + _advice(path)
@@ -86,11 +83,6 @@ def _advice(path: Path) -> str:
         f"\nOnly you can say it: `{named} --option mean=0.485,0.456,0.406 --option std=0.229,0.224,0.225`, "
         f"with its own classes and numbers, and {path.stem}-named.onnx is the model"
     )
-
-
-def told_shape(shape: tuple[int | str | None, ...]) -> str:
-    """Return a shape for people, such as ``(batch, 3, height, width)``."""
-    return f"({', '.join('any' if side is None else str(side) for side in shape)})"
 
 
 class ExportedNetwork(nn.Module):

@@ -13,7 +13,7 @@ from segzoo.options import shown
 from segzoo.specs.exports import EXPORT_PRECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -126,6 +126,10 @@ class Port:
     shape: tuple[int | str | None, ...]
     dtype: str
 
+    def __str__(self) -> str:
+        """Return name, shape and type for people."""
+        return f"{self.name} {told_shape(self.shape)} {self.dtype}"
+
 
 class Program(Protocol):
     """A file of another runtime that is open.
@@ -166,6 +170,11 @@ class Opener(Protocol):
         ...
 
 
+def told_shape(shape: Sequence[int | str | None]) -> str:
+    """Return a shape for people, such as ``(batch, 3, height, width)``."""
+    return f"({', '.join('any' if side is None else str(side) for side in shape)})"
+
+
 def _is_size(value: object) -> bool:
     """Whether a value is a height and a width."""
     return isinstance(value, list) and len(value) == 2 and all(type(one) is int and one > 0 for one in value)
@@ -174,4 +183,4 @@ def _is_size(value: object) -> bool:
 def spec_of(path: Path) -> ExportSpec | None:
     """Return the export format whose ending a file's name has, if there is one."""
     specs = (entry.spec for _, entry in zoo.registry("exports").items())
-    return next((spec for spec in specs if spec.suffix == path.suffix.lower()), None)
+    return next((spec for spec in specs if path.name.lower().endswith(spec.suffix)), None)

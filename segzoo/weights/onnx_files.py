@@ -18,9 +18,8 @@ from segzoo.config import Architecture, ModelConfig
 from segzoo.errors import FailureError, OptionError, WeightsError, did_you_mean
 from segzoo.files import read_sha256, refuse_taken, write_whole
 from segzoo.options import shown
-from segzoo.runtimes.network import told_shape
 from segzoo.runtimes.onnxruntime import OnnxProgram, onnx_session, read_onnx
-from segzoo.runtimes.program import IMAGES, LOGITS, METADATA_KEY, ExportInfo, Port
+from segzoo.runtimes.program import IMAGES, LOGITS, METADATA_KEY, ExportInfo, Port, told_shape
 from segzoo.specs import Preprocessing, Resize, parse_intensity
 from segzoo.weights.layouts import UnsaidError, one_of
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 #: Options, each with what it says.
 OPTIONS = {
     "mean": "mean of each channel, of values in 0 to 1, which is subtracted",
-    "std": "standard deviation of each channel, likewise, which is divided by",
+    "std": "standard deviation of each channel, of values in 0 to 1, which is divided by",
     "channels": "rgb, bgr or grey: what the network takes",
     "intensity": "how values become 0 to 1: uint8, range:0,4095, percentiles:1,99.8, dtype or standard",
     "resize": "stretch or letterbox, which bring images to the size that the file is made for",
@@ -164,8 +163,8 @@ def _examined(
     model: Any, file: Path, labels: Labels, options: Mapping[str, Any], multilabel: str | None
 ) -> _Network:
     program = OnnxProgram(onnx_session(model.SerializeToString(), file))
-    told = ", ".join(f"{port.name} {told_shape(port.shape)} {port.dtype}" for port in program.inputs)
     if len(program.inputs) != 1 or len(program.inputs[0].shape) != 4:
+        told = ", ".join(map(str, program.inputs))
         raise WeightsError(f"{file} takes {told}: a network takes one input of images (N, C, H, W)")
     image = program.inputs[0]
     if image.dtype not in ("float32", "float16", "float64", "uint8"):
@@ -186,7 +185,7 @@ def _examined(
     classes, classes_last = _classes_of(array, labels, maps=maps, file=file)
     where = (1, 2) if classes_last or array.ndim == 3 else (2, 3)
     smaller = tuple(array.shape[axis] for axis in where) != tried[2:]
-    notes = [f"{image.name} {told_shape(image.shape)} {image.dtype} to {name} {told_shape(array.shape)}"]
+    notes = [f"{image} to {name} {told_shape(array.shape)}"]
     if activation == "sigmoid" and classes > 1 and multilabel != "argmax":
         labels = replace(labels, overlapping=True, background=None, values=(), ignore_index=None)
         notes.append("each class is decided by a sigmoid of its own: say multilabel=argmax for one a pixel")

@@ -21,21 +21,8 @@ if TYPE_CHECKING:
     from segzoo.specs import WeightsSpec
 
 LOCAL = "local-dir:"
-#: How files of weights end; what else lies about may be called as a model is.
-ENDINGS = (
-    ".pth",
-    ".pt",
-    ".tar",
-    ".ckpt",
-    ".safetensors",
-    ".bin",
-    ".pkl",
-    ".model",
-    ".weights",
-    ".onnx",
-    ".pt2",
-    ".xml",
-)
+#: How names of checkpoints end; a file without such an ending may happen to have the name of a model.
+ENDINGS = (".pth", ".pt", ".tar", ".ckpt", ".safetensors", ".bin", ".pkl", ".model", ".weights")
 
 
 def locate(source: str | os.PathLike[str], *, only_config: bool = False) -> Path:
@@ -123,15 +110,17 @@ def is_location(name: str) -> bool:
 
 
 def passed_on(source: str) -> str:
-    """Return what others are told of where weights are from: of what lies on this machine, its name alone."""
+    """Return a source of weights as it may be published: of a path on this machine, the last part alone."""
     path = Path(source.removeprefix(LOCAL))
     return path.resolve().name if source and path.exists() else source
 
 
 def is_file(name: str) -> bool:
-    """Whether ``name`` is a checkpoint at hand: a file with one of their endings, or named by a path."""
-    looks = name.lower().endswith(ENDINGS) or "/" in name or os.sep in name
-    return looks and os.path.isfile(name)  # noqa: PTH113 (likewise)
+    """Whether ``name`` is a file of weights at hand: one with an ending of theirs, or named by a path."""
+    if not os.path.isfile(name):  # noqa: PTH113 (likewise)
+        return False
+    ends = name.lower().endswith(ENDINGS) or spec_of(Path(name)) is not None
+    return ends or "/" in name or os.sep in name
 
 
 def located(model: str | os.PathLike[str]) -> str:
