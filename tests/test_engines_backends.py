@@ -158,7 +158,7 @@ def test_a_program_for_all_sizes_is_tried_first_and_each_small_size_is_compared(
     def make(_: nn.Module, taken: torch.Tensor) -> Any:
         raise AssertionError("one for all is there")
 
-    def for_all(_: nn.Module, taken: torch.Tensor) -> Any:
+    def for_all(_: nn.Module) -> Any:
         def run(array: Any) -> Any:
             runs.append(array.shape[-1])
             found = plain(torch.from_numpy(array)).numpy()
@@ -177,7 +177,7 @@ def test_a_program_for_all_sizes_is_tried_first_and_each_small_size_is_compared(
     ]
     assert runs == [16, 16, 20, 24, 24]
 
-    def cannot(_: nn.Module, taken: torch.Tensor) -> Any:
+    def cannot(_: nn.Module) -> Any:
         raise NotImplementedError("sizes are fixed")
 
     told.clear()

@@ -38,14 +38,15 @@ def averages(x: Tensor, scale: int) -> Tensor:
 
 
 class GridAverages(nn.AdaptiveAvgPool2d):
-    """Adaptive average pooling that exports for every size; to grids of as many rows as columns."""
+    """Adaptive average pooling that exports for every size of image, where the grid is square."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Map ``(N, C, H, W)`` to ``(N, C, *output_size)``."""
         wanted = self.output_size
-        sides = set(wanted) if isinstance(wanted, tuple) else {wanted}
-        scale = sides.pop()
-        return averages(input, scale) if scale is not None and not sides else super().forward(input)
+        rows, columns = wanted if isinstance(wanted, tuple) else (wanted, wanted)
+        if rows is not None and rows == columns:
+            return averages(input, rows)
+        return super().forward(input)
 
 
 def pool_any_size(network: nn.Module) -> None:

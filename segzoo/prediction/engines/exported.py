@@ -24,7 +24,7 @@ def make_exported(
     backend: str,
     on_message: Callable[[str], None],
 ) -> ExportedEngine:
-    """Make an engine, and tell once what was asked for that an exported file has not; see `make_engine`."""
+    """Make an engine; one message names the options that have no effect on a file. See `make_engine`."""
     asked = {
         "backend": "" if backend in ("torch", "eager") or _runs_on(network, backend) else backend,
         "precision": precision if precision != "exact" else "",

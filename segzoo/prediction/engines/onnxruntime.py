@@ -34,7 +34,7 @@ def make_onnxruntime(network: nn.Module, *, on_message: Callable[[str], None]) -
     return SizedEngine(
         network,
         lambda plain, images: OnnxProgram(onnx_session(to_onnx(plain, images))),
-        make_for_all=lambda plain, _: OnnxProgram(onnx_session(to_onnx(plain))),
+        make_for_all=lambda plain: OnnxProgram(onnx_session(to_onnx(plain))),
         tolerance=1e-4,
         description=f"ONNX Runtime {runtime.__version__} on cpu, float32",
         on_message=on_message,

@@ -76,7 +76,7 @@ def make_openvino(
     apart = {"meanwhile": low, "patience": PATIENCE, "multiple": MULTIPLE} if calibration else {}
     kind = "8-bit integers" if calibration else str(dtype).removeprefix("torch.")
 
-    def make_for_all(plain: nn.Module, _: Tensor) -> Program:
+    def make_for_all(plain: nn.Module) -> Program:
         with unheard():
             model = openvino.Core().read_model(to_onnx(plain))
         return OpenVinoProgram(model, hint=_HINTS[dtype])

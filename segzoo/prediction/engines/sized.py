@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     #: Images ``(N, C, H, W)`` to logits, both float32.
     Program = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    #: A network in eval mode and images of the size to come, to a program for that size; or for every size.
+    #: A network in eval mode and images of the size to come, to a program for that size.
     Maker = Callable[[nn.Module, Tensor], Program]
 
 #: Programs for one size that are kept; the one used longest ago goes first.
@@ -62,7 +62,7 @@ class SizedEngine:
         network: nn.Module,
         make: Maker,
         *,
-        make_for_all: Maker | None = None,
+        make_for_all: Callable[[nn.Module], Program] | None = None,
         tolerance: float | None,
         description: str,
         on_message: Callable[[str], None],
@@ -105,7 +105,7 @@ class SizedEngine:
 
     def _program(self, images: Tensor) -> Program | None:
         size = tuple(images.shape)
-        if self._has_for_all(images):
+        if self._has_for_all():
             return self._for_all if self._agrees(images) else None
         if size not in self._programs:
             self._seen[size] += 1
@@ -121,11 +121,11 @@ class SizedEngine:
         self._programs.move_to_end(size)
         return self._programs[size]
 
-    def _has_for_all(self, images: Tensor) -> bool:
+    def _has_for_all(self) -> bool:
         """Whether there is a program for all sizes, which is made with the first images."""
         if self._make_for_all is not None:
             try:
-                self._for_all = self._make_for_all(self._plain, images)
+                self._for_all = self._make_for_all(self._plain)
             except Exception as error:
                 why = _why(error)
                 self._on_message(f"{self.description}: a program for each size, as none fits all ({why})")
