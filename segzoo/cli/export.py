@@ -9,13 +9,15 @@ import click
 
 from segzoo import zoo
 from segzoo.cli import completions as offers
-from segzoo.cli.certificates import echo_certificate, verify_file
-from segzoo.cli.table import echo_json
+from segzoo.cli.table import echo_json, table
 from segzoo.cli.words import naming, read_size
 from segzoo.printing import command_line, echo
+from segzoo.specs.exports import EXPORT_PRECISIONS, PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from segzoo.exporting import Certificate
 
 
 @click.command("export")
@@ -35,13 +37,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--pixels",
-    type=click.Choice(["uint8", "uint16"]),
-    help="Type of the image with --with-preprocessing [default: as the weights' intensity has it].",
+    type=click.Choice(PIXELS),
+    help="Type of the image with --with-preprocessing [default: by the weights' intensity].",
 )
 @click.option("--static", metavar="HxW", help="Height and width of all images [default: free].")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "float16", "int8"]),
+    type=click.Choice(EXPORT_PRECISIONS),
     default="float32",
     show_default=True,
     help="Number type that the file computes in.",
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     "--verify",
     type=click.Path(),
     shell_complete=offers.files,
-    help="Repeat what the certificate of this file says, instead of writing one; MODEL may be left out.",
+    help="Verify this file by its certificate, instead of writing one; MODEL may be left out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
 def command(model: str | None, out: str | None, verify: str | None, as_json: bool, **options: Any) -> None:
@@ -88,7 +90,7 @@ def command(model: str | None, out: str | None, verify: str | None, as_json: boo
             raise click.UsageError(
                 f"--verify writes nothing: leave out {', '.join(given)}", click.get_current_context()
             )
-        verify_file(verify, model=model, images=_found("--image", options["images"]), as_json=as_json)
+        _verify(verify, model=model, images=_found("--image", options["images"]), as_json=as_json)
         return
     if model is None or out is None:
         raise click.UsageError(
@@ -130,12 +132,32 @@ def _export(
         **options,
     )
     if not no_certificate:
-        echo_certificate(read_certificate(certificate_path(file)), as_json=as_json)
+        _echo_certificate(read_certificate(certificate_path(file)), as_json=as_json)
     elif as_json:
         echo_json({"file": str(file)})
     if not as_json:
         echo(f"{file} ({Path(file).stat().st_size / 1e6:.1f} MB)")
         echo(f"next: {command_line('segzoo', 'predict', 'IMAGES', '--model', file)}")
+
+
+def _verify(file: str, *, model: str | None, images: Sequence[Path], as_json: bool) -> None:
+    from segzoo.exporting import verify
+
+    found = verify(file, model=model, images=images, on_message=lambda line: echo(line, err=True))
+    _echo_certificate(found, as_json=as_json)
+    found.check(file)
+    if not as_json:
+        echo(f"{file} holds what its certificate says")
+
+
+def _echo_certificate(certificate: Certificate, *, as_json: bool) -> None:
+    from segzoo.exporting.certificate import HEADER
+
+    if as_json:
+        echo_json(certificate.to_json())
+        return
+    echo(table(certificate.rows(), header=HEADER))
+    echo("\n".join(certificate.remarks()))
 
 
 def _said(options: dict[str, Any]) -> dict[str, Any]:

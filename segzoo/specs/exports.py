@@ -11,6 +11,9 @@ from segzoo.specs.base import PartSpec, check_callable, check_suffix
 #: Number type of an exported model's weights and of what it computes in.
 ExportPrecision = Literal["float32", "float16", "int8"]
 EXPORT_PRECISIONS: tuple[str, ...] = get_args(ExportPrecision)
+#: Type of the image that a file with preprocessing takes.
+Pixels = Literal["uint8", "uint16"]
+PIXELS: tuple[str, ...] = get_args(Pixels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class ExportSpec(PartSpec):
     The factory is a `segzoo.exporting.Writer`.
 
     Attributes:
-        suffix: of the file, such as ``".onnx"``.
+        suffix: how the file's name ends, such as ``".onnx"``.
         runtime: ``"package.module:callable"`` that opens such a file to run it: a `segzoo.runtimes.Opener`.
         precisions: number types that it can be written in.
         extra: the extra of segzoo's distribution that brings what it needs; empty for none.
