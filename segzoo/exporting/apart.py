@@ -134,9 +134,9 @@ class ProgramApart:
 
 
 def clock() -> Callable[[], float]:
-    """Return what measures the speed: with one thread, the time in which the process ran.
+    """Return the clock that speed is measured with: processor time with one thread, else wall-clock time.
 
-    Other work on the machine is none of it. Of several threads that would be a sum, so all time counts.
+    Processor time leaves out other work on the machine, but it adds up over threads.
     """
     import torch
 

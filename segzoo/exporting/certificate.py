@@ -123,7 +123,7 @@ class Probe:
 class Speed:
     """Latency of the file and of the model, one after the other in turn, on the same images and threads.
 
-    With one thread it is the time of the processor, else all time.
+    With one thread it is processor time, else wall-clock time.
 
     Attributes:
         shape: of the input.
@@ -161,14 +161,9 @@ class FileFacts:
     sha256: str
 
     @staticmethod
-    def of(path: Path, name: str = "") -> FileFacts:
-        """Return those of a file.
-
-        Args:
-            path: of the file as it lies.
-            name: that it will have; its own unless told.
-        """
-        return FileFacts(name=name or path.name, bytes=path.stat().st_size, sha256=read_sha256(path))
+    def of(path: Path) -> FileFacts:
+        """Return the facts of the file at a path."""
+        return FileFacts(name=path.name, bytes=path.stat().st_size, sha256=read_sha256(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +227,8 @@ class Certificate:
     @property
     def disagreement(self) -> float:
         """Share of pixels with another class where two do not nearly tie."""
-        return _share(self.held, "clear")
+        pixels = sum(probe.pixels for probe in self.held)
+        return sum(probe.clear for probe in self.held) / pixels if pixels else 0.0
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -369,11 +365,6 @@ def read_certificate(path: str | os.PathLike[str]) -> Certificate:
 def told(shape: Sequence[int]) -> str:
     """Return a shape in words, such as ``2x3x75x101``."""
     return "x".join(map(str, shape))
-
-
-def _share(probes: Sequence[Probe], what: str) -> float:
-    pixels = sum(probe.pixels for probe in probes)
-    return sum(getattr(probe, what) for probe in probes) / pixels if pixels else 0.0
 
 
 def _row(probe: Probe, *, logits: bool) -> list[str]:

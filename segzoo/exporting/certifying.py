@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +26,8 @@ from segzoo.exporting.certificate import (
     certificate_path,
     read_certificate,
 )
-from segzoo.exporting.exportable import weights_sha256
 from segzoo.exporting.layers import first_apart
+from segzoo.exporting.metadata import versions, weights_sha256
 from segzoo.exporting.probing import (
     Given,
     Reference,
@@ -47,7 +45,7 @@ from segzoo.weights.loading import load
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import nn
 
@@ -55,8 +53,6 @@ if TYPE_CHECKING:
     from segzoo.prediction.predictor import Model, Picture
     from segzoo.runtimes import ExportInfo
 
-#: Distributions whose versions a certificate tells, where they are installed.
-_DISTRIBUTIONS = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 #: The speed is measured at least so often, and no more after so many seconds.
 _LEAST, _SECONDS = 3, 10.0
 #: Images of a source tree that stand for real ones where nobody gave any.
@@ -69,7 +65,6 @@ def certify(
     *,
     format: str,  # noqa: A002
     beside: Sequence[Path] = (),
-    names: Sequence[str] = (),
     images: Sequence[Picture] = (),
     model: str = "",
     tolerance: Tolerance | None = None,
@@ -85,10 +80,9 @@ def certify(
         path: the exported file.
         format: name of its export format.
         beside: files that it reads, such as OpenVINO's ``.bin``.
-        names: that the files are certified under, the file itself first; their own unless told.
         images: real images, as `segzoo.Predictor` takes them. Without any, those of segzoo's source tree are
             taken where it is there and the network takes three bands; the certificate says so.
-        model: what `segzoo.load` calls the model.
+        model: the model's name for `segzoo.load`.
         tolerance: what the file must hold; that of its number type in `segzoo.exporting.TOLERANCES` unless
             told.
         repeats: how often the speed is measured, at most.
@@ -125,7 +119,7 @@ def certify(
             probes = [probe if probe.seed is None else replace(probe, held=False) for probe in probes]
             notes.append(f"{info.precision} is calibrated on images: random ones need not hold the tolerance")
         certificate = Certificate(
-            files=tuple(_facts((path, *beside), names)),
+            files=tuple(map(FileFacts.of, (path, *beside))),
             tolerance=held,
             probes=tuple(probes),
             speed=_speed(program, reference, given, probes, repeats),
@@ -145,7 +139,7 @@ def verify(
     images: Sequence[Picture] = (),
     on_message: Callable[[str], None] = lambda _: None,
 ) -> Certificate:
-    """Repeat here what the certificate of an exported file says.
+    """Measure an exported file again on this machine, by its certificate.
 
     The certificate is read from beside the file, ``FILE.certificate.json``, and the file must be the one that
     was certified, byte for byte. Where the model that it names cannot be loaded here, the file is compared
@@ -156,7 +150,7 @@ def verify(
         model: weights by name, their folder, or a model that segzoo made; the one that the certificate names
             unless told.
         images: real images, as `certify` takes them.
-        on_message: called with what could not be had.
+        on_message: called with a message where the file is not compared with the model itself.
 
     Returns:
         A new certificate, measured here; `Certificate.check` raises where it does not hold.
@@ -237,11 +231,6 @@ def _own_images(config: ModelConfig) -> list[Path]:
     return [file for file in files if file.is_file()] if config.architecture.in_channels == 3 else []
 
 
-def _facts(paths: Iterable[Path], names: Sequence[str]) -> Iterable[FileFacts]:
-    for number, path in enumerate(paths):
-        yield FileFacts.of(path, names[number] if number < len(names) else "")
-
-
 def _about(
     info: ExportInfo,
     format: str,  # noqa: A002
@@ -255,20 +244,11 @@ def _about(
         "size": info.size,
         "weights": info.weights,
         "runtime": program.description,
-        "versions": _versions(info.versions),
+        "versions": versions(),
         "machine": machine_in_words(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": tuple(notes),
     }
-
-
-def _versions(exported: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions here; those that the file was exported with stand in its own metadata."""
-    found = {**exported, "segmentation-zoo": segzoo.__version__}
-    for name in _DISTRIBUTIONS:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _notes_of(probes: Iterable[Probe]) -> list[str]:
@@ -399,7 +379,7 @@ def _verified_by_points(path: Path, stored: Certificate, beside: Sequence[Path])
         points = sum(len(probe.points) for probe in kept)
         note = f"the model was not at hand: compared were {points} values that the certificate keeps of it"
         return Certificate(
-            files=tuple(_facts((path, *beside), ())),
+            files=tuple(map(FileFacts.of, (path, *beside))),
             tolerance=stored.tolerance,
             probes=tuple(probes),
             model=stored.model,

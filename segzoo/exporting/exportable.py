@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,15 +56,3 @@ class Writer(Protocol):
             MissingExtraError: a library is missing that is not installed with segzoo.
         """
         ...
-
-
-def weights_sha256(network: nn.Module) -> str:
-    """Return the sha256 of a network's tensors: names, shapes, types and bytes, in the order of names."""
-    import torch
-
-    found = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        held = tensor.detach().cpu().contiguous()
-        found.update(f"{name} {held.dtype} {tuple(held.shape)}\n".encode())
-        found.update(held.view(-1).view(torch.uint8).numpy().tobytes() if held.numel() else b"")
-    return found.hexdigest()

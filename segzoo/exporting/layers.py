@@ -49,8 +49,8 @@ def first_apart(
         images: what both are given.
         format: name of the export format.
         tolerance: by how much outputs may differ, as a share of the largest.
-        trusted: whether this process wrote the file: what a stranger's program of torch says of its layers
-            is only read by `torch.export.load`, which runs what it finds.
+        trusted: whether this process wrote the file. The layers of a program of torch are read by
+            `torch.export.load`, which may run code from a stranger's file.
     """
     look = _LOOKS.get(format)
     if look is None or (look is _look_torch and not trusted):

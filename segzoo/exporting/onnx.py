@@ -21,6 +21,7 @@ from segzoo.errors import OptionError, missing_extra
 from segzoo.exporting.metadata import described
 from segzoo.exporting.preprocessing import WholeImage
 from segzoo.exporting.programs import in_half, not_exportable, quiet, traced
+from segzoo.runtimes.program import IMAGES, LOGITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,13 +95,13 @@ def _whole_image(module: WholeImage, exportable: Exportable) -> Any:
     seen = {axis: name for axis, name in inner.items() if axis}
     example = torch.cat([images, images]) if free else images
     parts = {
-        "before": _exported(module.before, [image], [free], ([exportable.input_name], "images"), opset),
-        "network": _network(module.network, example, inner, (["images"], "logits"), exportable),
+        "before": _exported(module.before, [image], [free], ([exportable.input_name], IMAGES), opset),
+        "network": _network(module.network, example, inner, ([IMAGES], LOGITS), exportable),
         "after": _exported(
             module.after,
             [logits, image],
             [seen, free],
-            (["logits", exportable.input_name], exportable.output_name),
+            ([LOGITS, exportable.input_name], exportable.output_name),
             opset,
         ),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo.errors import FailureError
 from segzoo.exporting.metadata import described
 from segzoo.exporting.onnx import onnx_model
-from segzoo.runtimes.openvino import import_openvino, unheard
+from segzoo.runtimes.openvino import import_openvino, last_line, unheard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +36,7 @@ def openvino_model(exportable: Exportable, openvino: Any) -> Any:
     try:
         model = openvino.Core().read_model(model=data)
     except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise FailureError(f"OpenVINO does not take the network: {last}") from error
+        raise FailureError(f"OpenVINO does not take the network: {last_line(error)}") from error
     for key, value in described(exportable).items():
         model.set_rt_info(value, key)
     return model

@@ -8,12 +8,13 @@ and images are resized by products of matrices, whose rows are Pillow's weights.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from segzoo.errors import UsageError
+from segzoo.images import choose_bands
 from segzoo.prediction.decision import Decision
 from segzoo.specs import intensity_text
 from segzoo.specs.pictures import is_band_number
@@ -21,6 +22,7 @@ from segzoo.specs.pictures import is_band_number
 if TYPE_CHECKING:
     from segzoo.config import ModelConfig
     from segzoo.specs import Intensity, Resize
+    from segzoo.specs.exports import Pixels
 
 #: The longest side of an image.
 LONGEST = 32768
@@ -316,22 +318,18 @@ def bands_inside(config: ModelConfig) -> tuple[int, ...]:
     Raises:
         UsageError: bands are named, which an array does not do.
     """
-    preprocessing = config.preprocessing
+    preprocessing, in_channels = config.preprocessing, config.architecture.in_channels
     if not all(map(is_band_number, preprocessing.bands)):
         raise UsageError(
             f"the weights take bands by name ({', '.join(preprocessing.bands)}), and an array has no names: "
             "export without preprocessing, or say bands by number in config.json"
         )
-    chosen = tuple(int(band) - 1 for band in preprocessing.bands)
-    count = config.architecture.in_channels
-    if len(chosen) == 1 and preprocessing.channels in ("rgb", "bgr"):
-        chosen *= count
-    if preprocessing.channels == "bgr":
-        return chosen[::-1] if chosen else tuple(range(count))[::-1]
-    return chosen
+    count = max(map(int, preprocessing.bands), default=in_channels)
+    taken = choose_bands(count, None, preprocessing, in_channels).indices
+    return () if taken == tuple(range(count)) else taken
 
 
-def natural_pixels(intensity: Intensity) -> Literal["uint8", "uint16"]:
+def natural_pixels(intensity: Intensity) -> Pixels:
     """Return the type of the images that an intensity is made for: 16 bits where its values exceed 255."""
     known = [pair[-1] for pair in intensity.measured]
     if intensity.mode == "range":

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from segzoo.blocks.sizes import centre_crop, mirror
 from segzoo.config import config_of
 from segzoo.errors import FailureError, ImageError, SegzooError
 from segzoo.exporting.apart import RuntimeEndedError
 from segzoo.exporting.certificate import TIE, TIE_PROBABILITY, Probe, told
-from segzoo.images import read_with_info
-from segzoo.images.pixels import as_pixels_with_info
 from segzoo.prediction.decision import Decision
-from segzoo.prediction.predictor import Predictor
+from segzoo.prediction.predictor import Predictor, read_picture
 from segzoo.prediction.preparing import network_input, normalised_tensor
 
 if TYPE_CHECKING:
@@ -40,18 +38,22 @@ _SIZES = ((75, 101), (64, 200), (131, 66), (75, 101))
 _LONGEST = 512
 #: Places of the model's output that are kept of each random image.
 _POINTS = 64
+_SMALL = (
+    "images of less than {least} pixels a side: a program for free sizes continues them further than the "
+    "network does, as no size may be 1 in it"
+)
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a file is given, and what it is called.
+    """An input of a file; all but ``images`` is copied to its `segzoo.exporting.Probe`, which describes it.
 
     Attributes:
-        images: of the file's own type and shape.
-        source: as `segzoo.exporting.certificate.Probe` has it.
-        seed: likewise.
-        held: likewise.
-        note: likewise.
+        images: an array of the file's own type and shape.
+        source: name of the image's file, or ``random``.
+        seed: seed of a random image.
+        held: whether it must hold the tolerance.
+        note: what a reader must know of it.
     """
 
     images: NDArray[Any]
@@ -107,9 +109,8 @@ def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
     channels = _bands(port, config)
     least = exact_from(network)
     with_preprocessing = len(port.shape) == 3
-    sides = port.shape[:2] if with_preprocessing else port.shape[2:]
-    fixed = [side for side in sides if isinstance(side, int)]
-    sizes = [(fixed[0], fixed[1])] if len(fixed) == 2 else [*_SIZES, (max(least // 2 - 1, 1), least // 2 + 5)]
+    fixed = _fixed_size(port)
+    sizes = [fixed] if fixed else [*_SIZES, (max(least // 2 - 1, 1), least // 2 + 5)]
     for number, (height, width) in enumerate(sizes):
         several = number == len(_SIZES) - 1 and not isinstance(port.shape[0], int)
         count = 2 if several else port.shape[0] if isinstance(port.shape[0], int) else 1
@@ -117,7 +118,7 @@ def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
         if with_preprocessing and number == len(_SIZES) - 1:
             continue  # it takes one image
         resized = with_preprocessing and config.preprocessing.resize is not None
-        small = len(fixed) != 2 and min(height, width) < least and not resized
+        small = not fixed and min(height, width) < least and not resized
         yield Given(
             random_input(shape, 1000 * number, port, config),
             "random",
@@ -127,10 +128,11 @@ def random_inputs(program: Program, network: nn.Module) -> Iterator[Given]:
         )
 
 
-_SMALL = (
-    "images of less than {least} pixels a side: a program for free sizes continues them further than the "
-    "network does, as no size may be 1 in it"
-)
+def _fixed_size(port: Port) -> tuple[int, int] | None:
+    """Return the height and width of all images that a file takes; ``None`` where they are free."""
+    sides = port.shape[:2] if len(port.shape) == 3 else port.shape[2:]
+    fixed = [side for side in sides if isinstance(side, int)]
+    return (fixed[0], fixed[1]) if len(fixed) == 2 else None
 
 
 def _bands(port: Port, config: ModelConfig) -> int:
@@ -162,15 +164,14 @@ def real_inputs(
     for number, image in enumerate(images, start=1):
         name = Path(image).name if isinstance(image, str | os.PathLike) else f"image {number}"
         try:
-            if isinstance(image, str | os.PathLike):
-                pixels, info = read_with_info(image)
-            else:
-                pixels, info = as_pixels_with_info(image)
+            pixels, info = read_picture(image)
             if len(port.shape) == 3:
                 array = _as_taken(pixels, port, _bands(port, config), name)
             else:
                 tensor, _ = network_input(pixels, config, info=info)
-                array = _fitted(tensor, port).contiguous().numpy()
+                count = port.shape[0] if isinstance(port.shape[0], int) else 1
+                tensor = fitted(tensor, _fixed_size(port), _LONGEST).expand(count, -1, -1, -1)
+                array = tensor.contiguous().numpy()
         except SegzooError:
             if skip:
                 continue
@@ -178,16 +179,19 @@ def real_inputs(
         yield Given(array, name)
 
 
-def _fitted(tensor: Tensor, port: Port) -> Tensor:
-    """Bring a preprocessed image to a size and a batch that the file takes."""
-    sides = [side for side in port.shape[2:] if isinstance(side, int)]
-    if len(sides) == 2:
-        tensor = F.interpolate(tensor, tuple(sides), mode="bilinear", antialias=True)
-    else:
-        rows, columns = (_middle(side) for side in tensor.shape[2:])
-        tensor = tensor[..., rows, columns]
-    count = port.shape[0] if isinstance(port.shape[0], int) else 1
-    return tensor.expand(count, -1, -1, -1)
+def fitted(tensor: Tensor, size: tuple[int, int] | None, longest: int) -> Tensor:
+    """Return the middle of a preprocessed image ``(N, C, H, W)``.
+
+    Args:
+        tensor: the image.
+        size: height and width of all images that a file takes; smaller ones are continued by mirroring.
+            ``None`` where they are free.
+        longest: the most pixels a side where they are free.
+    """
+    height, width = tensor.shape[-2:]
+    rows, columns = size or (longest, longest)
+    middle = centre_crop(tensor, min(height, rows), min(width, columns))
+    return mirror(middle, rows, columns, 0, 0) if size else middle
 
 
 def _as_taken(pixels: NDArray[Any], port: Port, channels: int, name: str) -> NDArray[Any]:
@@ -197,20 +201,13 @@ def _as_taken(pixels: NDArray[Any], port: Port, channels: int, name: str) -> NDA
             f"{name} is {pixels.dtype} with {pixels.shape[2]} bands, the file takes {port.dtype} with "
             f"{channels}"
         )
-    sides = [side for side in port.shape[:2] if isinstance(side, int)]
-    if len(sides) == 2:
-        if min(pixels.shape[0] - sides[0], pixels.shape[1] - sides[1]) < 0:
-            raise ImageError(
-                f"{name} has {pixels.shape[0]}x{pixels.shape[1]} pixels, the file takes {sides[0]}x{sides[1]}"
-            )
-        return np.ascontiguousarray(pixels[: sides[0], : sides[1]])
-    rows, columns = (_middle(side) for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[rows, columns])
-
-
-def _middle(side: int) -> slice:
-    first = max(side - _LONGEST, 0) // 2
-    return slice(first, first + min(side, _LONGEST))
+    height, width, _ = pixels.shape
+    size = _fixed_size(port)
+    if size is not None and (height < size[0] or width < size[1]):
+        raise ImageError(f"{name} has {height}x{width} pixels, the file takes {size[0]}x{size[1]}")
+    rows, columns = size or (min(height, _LONGEST), min(width, _LONGEST))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
 
 
 class Reference:
@@ -239,32 +236,26 @@ class Reference:
         return self.network(torch.from_numpy(images)).numpy()
 
     @torch.inference_mode()
-    def compare(self, given: Given, found: NDArray[Any], *, points: bool = True) -> Probe:
-        """Compare what the file returned with the model.
+    def compare(self, given: Given, found: NDArray[Any]) -> Probe:
+        """Compare the file's output with the model's.
 
         Args:
             given: the images.
-            found: by the file.
-            points: whether places of the model's output are kept of random images.
+            found: the file's output.
         """
-        if self._predictor is not None:
-            segmented = self._predictor(given.images, probabilities=True)
-            assert segmented.probabilities is not None
-            wanted: NDArray[Any] = segmented.mask
-            margins = self._margins(torch.from_numpy(segmented.probabilities), probabilities=True)
-            near, largest, difference = margins < TIE_PROBABILITY, 0.0, 0.0
-        else:
-            wanted = self(given.images)
-            near, largest, difference = torch.empty(0), float(np.abs(wanted).max()), 0.0
+        wanted, probabilities = self._output_of(given.images)
         trouble = wrong_output(found, wanted.shape)
         if trouble:
             return _probe(given, trouble=trouble)
-        if self._predictor is None:
-            difference = float(np.abs(found.astype(np.float32) - wanted).max())
+        largest = difference = 0.0
+        if probabilities is None:
             logits = torch.from_numpy(wanted)
+            largest = float(np.abs(wanted).max())
+            difference = float(np.abs(found.astype(np.float32) - wanted).max())
             near = torch.stack([self._margins(one) for one in logits]) < TIE * largest
             differs = self._classes(torch.from_numpy(found).float()) != self._classes(logits)
         else:
+            near = self._margins(torch.from_numpy(probabilities), probabilities=True) < TIE_PROBABILITY
             differs = torch.from_numpy(found.astype(np.int64) != wanted.astype(np.int64))
         return _probe(
             given,
@@ -273,8 +264,16 @@ class Reference:
             pixels=differs.numel(),
             differing=int(differs.sum()),
             clear=int((differs & ~near).sum()),
-            points=_points(wanted) if points and given.seed is not None else (),
+            points=_points(wanted) if given.seed is not None else (),
         )
+
+    def _output_of(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return what the file should return, and probabilities where that is a class map."""
+        if self._predictor is None:
+            return self(images), None
+        segmented = self._predictor(images, probabilities=True)
+        assert segmented.probabilities is not None
+        return segmented.mask, segmented.probabilities
 
     def _classes(self, logits: Tensor) -> Tensor:
         """Return the class maps of a batch ``(N, K, H, W)``, by the one rule that decides on them."""

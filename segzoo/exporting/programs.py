@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from segzoo.errors import FailureError
 from segzoo.exporting.metadata import described
-from segzoo.exporting.preprocessing import WholeImage
+from segzoo.exporting.preprocessing import LONGEST, WholeImage
 from segzoo.segmenter import AnySize
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from segzoo.exporting.exportable import Exportable
 
-#: The most that a free axis may have; what is larger is run in tiles.
-_MOST, _MANY = {"batch": 4096}, 32768
+#: Most images in a batch.
+_MANY = 4096
 
 
 def write_program(exportable: Exportable, path: Path) -> None:
@@ -53,7 +53,8 @@ def traced(
         FailureError: an operation cannot be exported; the text names the layer.
     """
     shapes = tuple(
-        {axis: Dim.DYNAMIC(max=_MOST.get(name, _MANY)) for axis, name in axes.items()} for axes in free
+        {axis: Dim.DYNAMIC(max=_MANY if name == "batch" else LONGEST) for axis, name in axes.items()}
+        for axes in free
     )
     with layers_named(module) as layers:
         try:

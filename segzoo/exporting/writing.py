@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 import copy
-import os
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from segzoo import __version__, zoo
-from segzoo.blocks.sizes import mirror
+from segzoo import zoo
 from segzoo.config import config_of
-from segzoo.errors import OptionError, did_you_mean
+from segzoo.errors import OptionError, UnknownNameError
 from segzoo.exporting.certificate import certificate_path, write_certificate
 from segzoo.exporting.certifying import certify
-from segzoo.exporting.exportable import Exportable, weights_sha256
+from segzoo.exporting.exportable import Exportable
+from segzoo.exporting.metadata import versions, weights_sha256
 from segzoo.exporting.onnx import check_opset
 from segzoo.exporting.preprocessing import LONGEST, WholeImage, bands_inside, natural_pixels
+from segzoo.exporting.probing import fitted
 from segzoo.files import give_name, part_folder, refuse_address, refuse_taken, writing
-from segzoo.images import read_with_info
-from segzoo.images.pixels import as_pixels_with_info
 from segzoo.options import check_choice, check_flags, check_integer, shown
 from segzoo.plugins import resolve
-from segzoo.prediction.predictor import evenly
+from segzoo.prediction.predictor import evenly, read_picture
 from segzoo.prediction.preparing import network_input
 from segzoo.runtimes import ExportInfo
 from segzoo.runtimes.network import ExportedNetwork
-from segzoo.specs.exports import EXPORT_PRECISIONS
+from segzoo.runtimes.program import spec_of
+from segzoo.specs.exports import EXPORT_PRECISIONS, PIXELS
 from segzoo.weights.loading import load
 from segzoo.weights.sources import passed_on
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from torch import Tensor
 
     from segzoo.prediction.predictor import Model, Picture
     from segzoo.specs import ExportSpec
-    from segzoo.specs.exports import ExportPrecision
-
-#: Type of the image that a file with preprocessing takes.
-Pixels = Literal["uint8", "uint16"]
+    from segzoo.specs.exports import ExportPrecision, Pixels
 
 _TAKEN = "choose another name, or replace it with --overwrite"
 
@@ -52,8 +48,6 @@ _TAKEN = "choose another name, or replace it with --overwrite"
 _TRACED = 96, 128
 #: The most images that 8-bit integers are calibrated on, and the longest side of what is taken of each.
 _CALIBRATING, _LONGEST = 64, 768
-#: Types of the images that a file with preprocessing takes.
-PIXELS: tuple[Pixels, ...] = get_args(Pixels)
 
 
 def export(
@@ -91,8 +85,8 @@ def export(
         precision: number type that it computes in. ``float16`` has weights and maps of 16 bits (OpenVINO: the
             weights; the device chooses the rest); ``int8`` has convolutions of 8-bit integers. What goes in
             and comes out stays as it is.
-        calibration: images like those to come, which ``int8`` is measured on, as `segzoo.Predictor` takes
-            them: 64 at most.
+        calibration: images like those to come, on which ``int8`` is calibrated, as `segzoo.Predictor` takes
+            them; 64 are used at most.
         overwrite: whether files that are there may be replaced.
         certificate: whether the file is certified, which takes some seconds.
         images: real images that it is certified on, as `segzoo.Predictor` takes them; those of
@@ -132,13 +126,14 @@ def export(
         size=static,
         precision=precision,
         format=spec.name,
-        versions=_versions("torch", "onnx", "onnxscript", "openvino"),
+        versions=versions(),
         weights=weights_sha256(network),
     )
-    exportable = _exportable(network.requires_grad_(False), info, pixels)
-    if precision == "int8":
-        exportable = replace(exportable, calibration=_calibrating(calibration, info))
-    exportable = replace(exportable, opset=opset)
+    exportable = replace(
+        _exportable(network.requires_grad_(False), info, pixels),
+        calibration=_calibrating(calibration, info),
+        opset=opset,
+    )
     write: Any = resolve(spec.factory)
     with writing(out), part_folder(out.parent) as folder:
         write(exportable, folder / out.name, **spec.options)
@@ -163,12 +158,12 @@ def _check_options(
     spec: ExportSpec, *, opset: int | None, pixels: str | None, static: tuple[int, int] | None, inside: bool
 ) -> None:
     if opset is not None and spec.name != "onnx":
-        raise OptionError(f"opset is one of ONNX, and the format is {spec.name}: leave it out")
+        raise OptionError(f"opset is an option of ONNX, and the format is {spec.name}: leave it out")
     check_opset(opset)
     if pixels is not None:
         check_choice("pixels", pixels, PIXELS)
         if not inside:
-            raise OptionError("pixels are of files with preprocessing: say with_preprocessing=True, too")
+            raise OptionError("pixels is for files with preprocessing: say with_preprocessing=True, too")
     if static is not None:
         if not isinstance(static, tuple | list) or len(static) != 2:
             raise OptionError(f"static is a height and a width, such as (512, 768), got {shown(static)}")
@@ -177,8 +172,7 @@ def _check_options(
 
 
 def _check_precision(spec: ExportSpec, precision: str, calibration: Sequence[Picture]) -> None:
-    if precision not in EXPORT_PRECISIONS:
-        check_choice("precision", precision, EXPORT_PRECISIONS)
+    check_choice("precision", precision, EXPORT_PRECISIONS)
     if precision not in spec.precisions:
         raise OptionError(
             f"{spec.name} files are written in {' or '.join(spec.precisions)}, not in {precision}: choose "
@@ -186,7 +180,7 @@ def _check_precision(spec: ExportSpec, precision: str, calibration: Sequence[Pic
         )
     if precision == "int8" and not calibration:
         raise OptionError(
-            "int8 is measured on images like those to come: give some (calibration=[...], --calibrate IMAGES)"
+            "int8 is calibrated on images like those to come: give calibration=[...] (--calibrate IMAGES)"
         )
     if precision != "int8" and calibration:
         raise OptionError(f"calibration is for int8, and the precision is {precision}: leave it out")
@@ -234,16 +228,9 @@ def _calibrating(pictures: Sequence[Picture], info: ExportInfo) -> list[Tensor]:
     """Return preprocessed images to measure 8-bit integers on: the middles of large ones."""
     found = []
     for picture in evenly(pictures, _CALIBRATING):
-        if isinstance(picture, str | os.PathLike):
-            image, about = read_with_info(picture)
-        else:
-            image, about = as_pixels_with_info(picture)
+        image, about = read_picture(picture)
         tensor, _ = network_input(image, info.config, info=about)
-        height, width = tensor.shape[-2:]
-        rows, columns = info.size or (min(height, _LONGEST), min(width, _LONGEST))
-        top, left = max(height - rows, 0) // 2, max(width - columns, 0) // 2
-        # Continued by mirroring where it is smaller than the file's one size.
-        found.append(mirror(tensor[..., top:, left:], rows, columns, 0, 0).contiguous())
+        found.append(fitted(tensor, info.size, _LONGEST).contiguous())
     return found
 
 
@@ -261,27 +248,17 @@ def format_of(out: Path, name: str | None) -> ExportSpec:
     Raises:
         OptionError: no format has that name or suffix, or the two do not belong together.
     """
-    specs = [entry.spec for _, entry in zoo.registry("exports").items()]
-    told = ", ".join(f"{one.name} ({one.suffix})" for one in specs)
+    formats = zoo.registry("exports")
     if name is None:
-        found = next((one for one in specs if out.name.lower().endswith(one.suffix)), None)
+        found = spec_of(out)
         if found is None:
+            told = ", ".join(f"{entry.spec.name} ({entry.spec.suffix})" for _, entry in formats.items())
             raise OptionError(f"{out} has the suffix of no export format: name one, of {told}")
         return found
-    if name not in zoo.registry("exports"):
-        close = did_you_mean(name, [one.name for one in specs])
-        raise OptionError(f"no export format is named {name!r}{close}; there are {told}")
-    spec = zoo.registry("exports").get(name)
+    try:
+        spec = formats.get(name)
+    except UnknownNameError as error:
+        raise OptionError(f"format: {error}") from error
     if not out.name.lower().endswith(spec.suffix):
         raise OptionError(f"files of the format {spec.name} end in {spec.suffix}, got {out}")
     return spec
-
-
-def _versions(*distributions: str) -> dict[str, str]:
-    found = {"segmentation-zoo": __version__}
-    for name in distributions:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -209,7 +209,7 @@ class Predictor:
         clean(np.zeros((*planes, 1, 1), np.uint8), self.config.labels, **self._smallest)
         samples = []
         for picture in calibration:
-            pixels, info = _opened(picture)
+            pixels, info = read_picture(picture)
             samples.append(network_input(pixels, self.config, info=info)[0])
         engines: list[Engine] = []
         for one, network in zip(named, networks, strict=True):
@@ -272,7 +272,7 @@ class Predictor:
             if isinstance(image, str | os.PathLike):
                 prepared = self.prepare(image, probabilities=probabilities)
             else:
-                pixels, info = _opened(image, layout)
+                pixels, info = read_picture(image, layout)
                 prepared = self.prepare_pixels(pixels, probabilities=probabilities, info=info)
         found = self.segment_prepared([prepared], probabilities=probabilities)[0]
         for line in () if self._warned else self.watch.report(in_python=True):
@@ -314,7 +314,7 @@ class Predictor:
         """
         for image in images:
             try:
-                pixels, info = _opened(image)
+                pixels, info = read_picture(image)
                 wanted = self.config.architecture.in_channels
                 bands = select_bands(pixels, info, self.config.preprocessing, wanted)
                 yield bands, None if info is None else info.nodata
@@ -388,7 +388,7 @@ class Predictor:
             page: of a file with several, from 0; ``None`` takes the first, with a warning if there are more.
         """
         if not isinstance(image, str | os.PathLike):
-            pixels, info = _opened(image)
+            pixels, info = read_picture(image)
             return self.prepare_pixels(pixels, probabilities=probabilities, info=info, name=name)
         name = name or str(image)
         if self._exact or page is not None:
@@ -575,7 +575,7 @@ def predict(
     """
     predictor = Predictor(model, device=device, backend="eager", bands=bands, intensity=intensity)
     if predictor.needs_measuring:  # the run is this image
-        predictor.measure([_opened(image, layout)])
+        predictor.measure([read_picture(image, layout)])
     return predictor(image, layout=layout, probabilities=probabilities)
 
 
@@ -595,7 +595,7 @@ def fingerprint(network: nn.Module) -> str:
     return f"{found:08x}"
 
 
-def _opened(image: Picture | Read, layout: Layout = "HWC") -> Read:
+def read_picture(image: Picture | Read, layout: Layout = "HWC") -> Read:
     """Return ``(H, W, C)`` with all bands, and the metadata of a file."""
     if isinstance(image, tuple):
         return image

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def check_format(format: str | ExportSpec, **options: Any) -> None:  # noqa: A002
     """Check an export format, with a small U-Net in float32.
 
-    What its writer writes is opened by its runtime in a process of its own, for sizes and a batch that it was
-    not made for, and gives the network's logits; it says of itself what the writer was told; and a file that
-    is something else is refused.
+    The written file is opened by its runtime in another process. It gives the network's logits, at sizes and
+    a batch that it was not made for, and returns the metadata that the writer was given. A file that is
+    something else is refused.
 
     Args:
         format: its name, or its spec where no plug-in registers it yet.
