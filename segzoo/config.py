@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segzoo.errors import OptionError, UsageError, WeightsError, did_you_mean
 from segzoo.options import MOST_CHANNELS, check_integer, check_number, shown
-from segzoo.specs import BandStatistics, Labels, Preprocessing, Pretraining, Resize
+from segzoo.specs import BandStatistics, Labels, Preprocessing, Pretraining, Resize, Separator
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -25,6 +25,9 @@ T = TypeVar("T", bound="DataclassInstance")
 
 #: Version of the folder format; a folder of a later one is refused by name.
 FORMAT_VERSION = 1
+
+#: Temperatures and sizes beyond these are mistakes.
+_HOTTEST, _MOST_OBJECT = 1000, 1 << 48
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
@@ -83,6 +86,11 @@ class ModelConfig:
         labels: its classes.
         threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
             each class where classes overlap.
+        temperature: what class logits are divided by before probabilities are made of them, so that these are
+            as often right as they say; masks of the most probable class are the same at any temperature.
+        separator: what the last logit says about objects that touch; ``None`` where every logit is a class's.
+        smallest_object: pixels of the smallest object that prediction keeps unless it is told another; 0
+            keeps all.
         licence: of the weights, an SPDX identifier where one fits.
         statistics: of each band of the images that were trained on, as intensity leaves them; empty where
             nobody measured them.
@@ -93,12 +101,19 @@ class ModelConfig:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     labels: Labels
     threshold: float = 0.5
+    temperature: float = 1.0
+    separator: Separator | None = None
+    smallest_object: int = 0
     licence: str = ""
     statistics: tuple[BandStatistics, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        classes, logits = len(self.labels.classes), self.architecture.num_classes
+        classes, logits = len(self.labels.classes), self.class_logits
+        if logits < 1:
+            raise OptionError(
+                "a network with a separator needs num_classes=2 or more: its last logit is no class"
+            )
         if self.labels.overlapping and classes != logits:
             raise OptionError(
                 f"labels name {classes} classes that overlap, each of which needs a logit, but the network "
@@ -122,9 +137,19 @@ class ModelConfig:
         check_number("threshold", self.threshold)
         if not 0 < self.threshold < 1:
             raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        check_number("temperature", self.temperature)
+        if not 0 < self.temperature <= _HOTTEST:
+            raise OptionError(f"temperature must lie above 0 and at most {_HOTTEST}, got {self.temperature}")
+        check_integer("smallest_object", self.smallest_object, 0, _MOST_OBJECT)
+
+    @property
+    def class_logits(self) -> int:
+        """How many of the network's logits decide the class; one more is the separator's, if there is one."""
+        return self.architecture.num_classes - (self.separator is not None)
 
 
 #: Keys that older versions of segzoo do not know: they are left out where they hold what those versions do.
+_NEWER_OF_ALL = ("statistics", "temperature", "separator", "smallest_object")
 _NEWER = {"preprocessing": ("bands", "intensity"), "labels": ("background", "overlapping")}
 _NEWER_OF_RESIZE = ("short", "long", "multiple")
 
@@ -132,8 +157,9 @@ _NEWER_OF_RESIZE = ("short", "long", "multiple")
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return what ``json.dump`` writes into ``config.json``."""
     data = {"segzoo_format": FORMAT_VERSION, **asdict(config)}
-    if not config.statistics:
-        del data["statistics"]
+    for name in _NEWER_OF_ALL:
+        if getattr(config, name) == getattr(ModelConfig, name):
+            del data[name]
     for part, names in _NEWER.items():
         value = getattr(config, part)
         for name in names:

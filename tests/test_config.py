@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from segzoo import json_text
 from segzoo.config import Architecture, ModelConfig, from_json, to_json
 from segzoo.errors import OptionError, WeightsError
-from segzoo.specs import Labels, Preprocessing, Resize
+from segzoo.specs import Labels, Preprocessing, Resize, Separator
 
 words = st.text(max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -35,11 +35,15 @@ def configs(draw):
     classes = tuple(draw(st.lists(names, min_size=2, max_size=5, unique=True)))
     in_channels = draw(st.integers(1, 20))
     given = draw(st.sampled_from([1, in_channels]))
+    separator = draw(
+        st.none()
+        | st.builds(Separator, kind=st.sampled_from(["boundary", "distance"]), smallest=st.integers(1, 9))
+    )
     std = tuple(draw(st.lists(st.floats(0.01, 1), min_size=given, max_size=given)))
     return ModelConfig(
         architecture=Architecture(
             name=draw(names),
-            num_classes=len(classes),
+            num_classes=len(classes) + (separator is not None),
             in_channels=in_channels,
             options=draw(options),
             encoder=draw(options),
@@ -58,6 +62,9 @@ def configs(draw):
             ignore_index=draw(st.none() | st.integers(0, 255)),
         ),
         threshold=draw(st.floats(0.01, 0.99)),
+        temperature=draw(st.floats(0.1, 10)),
+        separator=separator,
+        smallest_object=draw(st.integers(0, 99)),
         licence=draw(names),
         provenance=draw(options),
     )
@@ -221,3 +228,27 @@ def test_a_json_file_that_is_huge_or_no_file_is_refused_at_once(tmp_path):
         json_text.read(pipe)
     with pytest.raises(OSError, match="Is a directory"):
         json_text.read(tmp_path)
+
+
+def test_a_separator_has_a_logit_of_its_own():
+    two = Labels(classes=("background", "cell"))
+    config = ModelConfig(
+        architecture=Architecture(name="unet", num_classes=2),
+        labels=two,
+        separator=Separator(kind="boundary"),
+    )
+    assert config.class_logits == 1
+    for logits in (1, 4):
+        with pytest.raises(OptionError):
+            ModelConfig(
+                architecture=Architecture(name="unet", num_classes=logits),
+                labels=two,
+                separator=Separator(kind="distance"),
+            )
+
+
+def test_a_config_without_what_is_new_is_written_as_older_versions_read_it():
+    config = ModelConfig(
+        architecture=Architecture(name="unet", num_classes=1), labels=Labels(classes=("background", "cell"))
+    )
+    assert not {"separator", "temperature", "smallest_object"} & set(to_json(config))

@@ -78,6 +78,33 @@ class Resize:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Separator:
+    """What the last logit of a network says about objects that touch.
+
+    Such a network has one logit more than its classes need. The sigmoid of that logit tells objects of one
+    class apart; the classes are decided by the others, so that masks are the same with and without it.
+
+    Attributes:
+        kind: ``boundary``: the sigmoid is the probability that a pixel lies where two objects meet.
+            ``distance``: it is the depth inside the pixel's object, 0 at the rim and 1 at the deepest pixel.
+        seed: pixels of the mask below this value (``boundary``) or above it (``distance``) are the seeds that
+            objects grow from; in (0, 1).
+        smallest: pixels of the smallest seed; smaller ones start no object of their own.
+    """
+
+    kind: Literal["boundary", "distance"]
+    seed: float = 0.5
+    smallest: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("separator kind", self.kind, ("boundary", "distance"))
+        check_number("separator seed", self.seed)
+        if not 0 < self.seed < 1:
+            raise OptionError(f"separator seed must lie between 0 and 1, got {self.seed}")
+        check_integer("separator smallest", self.smallest, 1, MOST_PIXELS)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Intensity:
     """How pixel values become the numbers that mean and std are applied to.
 
