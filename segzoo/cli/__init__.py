@@ -174,8 +174,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     finally:
         warnings.showwarning = told
         logging.lastResort = logged
-    if code == PIPE_CLOSED:
-        _drop_output()
+    _drop_unwritten()
     return code if isinstance(code, int) else 0
 
 
@@ -231,7 +230,11 @@ class _Log(logging.Handler):
         echo_message("warning", record.getMessage())
 
 
-def _drop_output() -> None:
-    """Let the interpreter's own flush at exit go nowhere, as there is no reader."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+def _drop_unwritten() -> None:
+    """Send what cannot be written (no reader, a full disk) nowhere, or the flush at exit fails once more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
