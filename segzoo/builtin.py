@@ -225,6 +225,10 @@ _STEPS = {
     "contrast": ("colour:Contrast", "differences from grey or black, multiplied"),
     "gamma": ("colour:Gamma", "pixels to the power of gamma"),
     "grey": ("colour:Grey", "colours replaced by their grey level"),
+    "invert": ("colour:Invert", "black and white swapped"),
+    "stain": ("stains:Stain", "concentrations of stains in histology, changed"),
+    "shade": ("illumination:Shade", "uneven illumination: shading, haze and vignetting"),
+    "exposure": ("illumination:Exposure", "a dim exposure: few grey levels above an offset, with shot noise"),
     "blur": ("blurring:Blur", "a Gaussian blur"),
     "noise": ("blurring:Noise", "Gaussian noise at every pixel and channel"),
 }
@@ -233,7 +237,7 @@ _STEPS = {
 @hookimpl
 def segzoo_augmentations() -> Iterable[AugmentationSpec]:
     room = "segzoo.training.augmentation"
-    papers = {"elastic": _UNET}
+    papers = {"elastic": _UNET, "stain": "arXiv:1902.06543"}
     return [
         AugmentationSpec(name=name, factory=f"{room}.{place}", summary=summary, paper=papers.get(name, ""))
         for name, (place, summary) in _STEPS.items()

@@ -86,8 +86,10 @@ def test_a_step_of_colour_moves_nothing_and_changes_the_image(name, channels):
     changed = [augmentation(image, mask, random) for _ in range(5)]
     assert all(pixels.shape == image.shape for pixels, _ in changed)
     assert all((classes == mask).all() for _, classes in changed)
-    # Grey needs the three channels of a colour.
-    assert any((pixels != image).any() for pixels, _ in changed) == (name != "grey" or channels == 3)
+    # Grey and stains need the three channels of a colour.
+    assert any((pixels != image).any() for pixels, _ in changed) == (
+        name not in ("grey", "stain") or channels == 3
+    )
 
 
 @pytest.mark.slow
@@ -213,6 +215,10 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
         ({"resize_short": {"size": [5, 2]}}, "augment.resize_short.size must be"),
         ({"elastic": {"points": 1}}, "augment.elastic.points must be an integer of at least 2"),
         ({"letterbox": {"grey": 256}}, "augment.letterbox.grey must be a grey level"),
+        ({"stain": {"shift": 2}}, "augment.stain.shift must be a number from 0 to 1, got 2"),
+        ({"shade": {"points": 1}}, "augment.shade.points must be an integer of at least 2"),
+        ({"exposure": {"levels": 0}}, "augment.exposure.levels must be a number from 1 to 255, got 0"),
+        ({"exposure": {"offset": [40, 4]}}, "augment.exposure.offset must be .* smaller first"),
         ({"one_of": {}}, "augment.one_of must name the steps"),
         (
             {"one_of": {"blur": {"sigmas": 1}}},

@@ -254,6 +254,102 @@ def test_grey_has_three_equal_channels():
     assert np.abs(grey - (image @ [0.299, 0.587, 0.114])[..., None]).max() <= 0.51
 
 
+def test_an_inverted_image_is_its_negative_and_that_of_the_negative_the_image():
+    image = noise(9, 8)
+    negative, _ = augmented(image, invert={"probability": 1})
+    assert (negative == 255 - image).all()
+    assert (augmented(negative, invert={"probability": 1})[0] == image).all()
+    floats = image.astype(np.float32) / 255
+    assert np.abs(augmented(floats, invert={"probability": 1})[0] + floats - 1).max() < 1e-6
+
+
+def naive_stains(image, factors, shifts):
+    """Return an image whose haematoxylin, eosin and DAB are changed, pixel by pixel."""
+    stains = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+    stains = stains / np.sqrt((stains**2).sum(1))[:, None]
+    made = np.empty(image.shape)
+    for place in np.ndindex(image.shape[:2]):
+        density = -np.log((image[place] + 1.0) / 256)
+        found = np.linalg.solve(stains.T, density)
+        made[place] = 256 * np.exp(-(found * factors + shifts) @ stains) - 1
+    return made.clip(0, 255)
+
+
+def test_stains_are_taken_apart_changed_and_put_together_again():
+    image = noise(7, 9)
+    changed, _ = augmented(image, stain={"concentration": 0.3, "shift": 0.2}, seed=4)
+    random = np.random.default_rng(4)
+    factors, shifts = 1 + random.uniform(-0.3, 0.3, 3), random.uniform(-0.2, 0.2, 3)
+    assert np.abs(changed - naive_stains(image, factors, shifts)).max() <= 0.51
+    same, _ = augmented(image, stain={"concentration": 0, "shift": 0})
+    assert np.abs(same.astype(int) - image).max() <= 1
+
+
+def test_more_haematoxylin_makes_nuclei_darker_and_leaves_glass_white():
+    image = np.full((20, 20, 3), 255, np.uint8)
+    image[5:12, 5:12] = 255 * np.exp(-np.array([0.65, 0.70, 0.29]))
+    for seed in range(5):
+        changed, _ = augmented(image, stain={"concentration": [0.3, 0.4], "shift": 0}, seed=seed)
+        assert (changed[0, 0] == 255).all()
+        assert (changed[8, 8].astype(int) < image[8, 8] - 15).all()
+
+
+def test_stains_leave_grey_images_alone_though_a_few_pixels_of_them_have_a_colour():
+    image = np.repeat(noise(50, 60, 1), 3, axis=2)
+    image[3:5, 3:9] = 200, 10, 10
+    for pixels in (image, image / np.float32(255), noise(9, 8, 1), noise(9, 8, 4)):
+        assert (augmented(pixels, stain={"concentration": 0.5})[0] == pixels).all()
+
+
+def test_shade_is_a_smooth_factor_a_haze_and_dark_corners():
+    grey = np.full((60, 80, 2), 0.5, np.float32)
+    options = {"probability": 1, "gain": 0, "haze": 0, "vignette": 0}
+    for seed in range(5):
+        made, _ = augmented(grey, shade={**options, "gain": 0.4}, seed=seed)
+        assert 0.3 <= made.min() < made.max() <= 0.7
+        assert np.abs(np.diff(made, axis=0)).max() < 0.02
+        assert (made[..., 0] == made[..., 1]).all()
+        hazy, _ = augmented(grey * 0, shade={**options, "haze": 0.2}, seed=seed)
+        assert 0 <= hazy.min() < hazy.max() <= 0.2
+        dark, _ = augmented(grey, shade={**options, "vignette": 1.0}, seed=seed)
+        corners = dark[[0, 0, -1, -1], [0, -1, 0, -1]]
+        assert (corners < dark.mean()).all()
+        assert dark[30, 40] == pytest.approx(0.5, abs=1e-3)
+    black = np.zeros((20, 30, 1), np.uint8)
+    assert (augmented(black, shade={**options, "gain": 0.9, "vignette": 0.9})[0] == 0).all()
+
+
+@pytest.mark.parametrize("white", [255, 1.0])
+def test_an_exposure_leaves_a_few_levels_above_an_offset(white):
+    image = np.tile(np.linspace(0, white, 200), (50, 1))[..., None]
+    image = image.astype(np.uint8 if white == 255 else np.float32)
+    options = {"probability": 1, "levels": 10, "offset": 30, "noise": 0}
+    made, _ = augmented(image, exposure=options)
+    levels = np.rint(made * (255 / white))
+    assert np.abs(levels - made * (255 / white)).max() < 1e-3
+    assert set(np.unique(levels)) == set(range(30, 41))
+    stretched, _ = augmented(image, exposure={**options, "stretch": 1})
+    assert len(np.unique(stretched)) == 11
+    assert np.abs(stretched.astype(float) - image).max() < 0.5 * white / 10 + 1.5 * white / 255
+
+
+def test_the_noise_of_an_exposure_is_that_of_its_light():
+    image = np.zeros((200, 200, 1), np.uint8)
+    image[:, 100:] = 200
+    made, _ = augmented(image, exposure={"probability": 1, "levels": 60, "offset": 16, "noise": 1})
+    for half, light in ((made[:, :100], 16), (made[:, 100:], 76)):
+        assert half.mean() == pytest.approx(light, abs=0.3)
+        assert half.std() == pytest.approx(light**0.5, rel=0.05)
+
+
+def test_an_exposure_never_brightens_what_is_dim_already():
+    image = np.random.default_rng(0).integers(20, 26, (40, 40, 3), np.uint8)
+    made, _ = augmented(image, exposure={"probability": 1, "levels": 200, "offset": 0, "noise": 0})
+    assert int(made.max()) - int(made.min()) <= 5
+    flat = np.full((5, 4, 3), 90, np.uint8)
+    assert (augmented(flat, exposure={"probability": 1, "offset": 12, "noise": 0})[0] == 12).all()
+
+
 def test_one_of_several_steps_is_done_each_as_often():
     image = noise(3, 4)
     steps = {"flip": {"horizontal": 1}, "flip_2": {"horizontal": 0, "vertical": 1}, "probability": 0.5}
@@ -296,13 +392,14 @@ def test_floats_may_be_below_black_and_above_white():
     for name in zoo.registry("augmentations").names():
         made, _ = augmented(image, **{name: {}})
         assert np.isfinite(made).all()
-        assert made.min() < -0.5 or name == "blur"
+        # A blur averages, and a dim exposure sees nothing below black.
+        assert made.min() < -0.5 or name in ("blur", "exposure")
 
 
 def test_steps_about_colours_change_the_bands_alone_that_are_colours():
     image = noise(20, 30, 5)
     mask, random = np.zeros((20, 30), np.uint8), np.random.default_rng
-    for name in ("color", "hsv", "hue_saturation_value", "brightness", "gamma", "contrast"):
+    for name in ("color", "hsv", "hue_saturation_value", "brightness", "gamma", "contrast", "stain"):
         steps = make_augmentation({"one_of": {name: {}}}, ignore_index=IGNORE)
         assert steps.of_colours
         made, _ = steps(image, mask, random(1), colours=(3, 1, 0))

@@ -310,6 +310,24 @@ class Gamma(Step):
         return mapped(image, lambda levels: np.copysign(255 * (np.abs(levels) / 255) ** gamma, levels))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Invert(Step):
+    """Black and white swapped: dark objects on bright ground become bright objects on dark ground.
+
+    Attributes:
+        probability: how often it is done.
+    """
+
+    probability: float = option(read_share, 0.5)
+
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
+        """Return the negative of the image."""
+        del random
+        return mapped(image, lambda levels: 255 - levels)
+
+
 def mapped(image: Pixels, change: Callable[[Levels], Levels]) -> Pixels:
     """Return the image with each level replaced; bytes are rounded and held between 0 and 255.
 

@@ -1,0 +1,71 @@
+"""Stains of histology: the concentration of each changes, as it does between laboratories.
+
+Papers: Ruifrok and Johnston, Quantification of histochemical staining by color deconvolution, 2001, for the
+colours of stains; Tellez et al., 2019, arXiv:1902.06543, for the perturbation of their concentrations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segzoo.training.augmentation.colour import has_hue, recoloured
+from segzoo.training.augmentation.step import Step, option, read_limit, read_share, white
+
+if TYPE_CHECKING:
+    from segzoo.training.augmentation.colour import Plane
+    from segzoo.training.augmentation.step import Pixels
+
+#: Optical density of haematoxylin, eosin and DAB, a row each, in red, green and blue.
+STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
+
+#: An image has colours if this share of its pixels differ by more than so many levels between channels.
+_SHARE, _CHROMA = 0.01, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stain(Step):
+    """Concentrations of haematoxylin, eosin and DAB, each multiplied by a factor and shifted.
+
+    Concentrations are measured in optical density, the negative natural logarithm of the light let through.
+    Grey images, and images that are not red, green and blue, stay as they are.
+
+    Attributes:
+        concentration: most by which a stain's factor differs from 1, or ``[least, most]``.
+        shift: most optical density that is added to a stain or taken away, or ``[least, most]``.
+        probability: how often it is done.
+    """
+
+    concentration: tuple[float, float] = option(read_limit(1), 0.2)
+    shift: tuple[float, float] = option(read_limit(1), 0.05)
+    probability: float = option(read_share, 1.0)
+
+    of_colours = True
+
+    def recolour(self, image: Pixels, random: np.random.Generator) -> Pixels:
+        """Return the image with other concentrations of its stains."""
+        factors, shifts = 1 + random.uniform(*self.concentration, 3), random.uniform(*self.shift, 3)
+        if not has_hue(image) or _is_grey(image):
+            return image
+        # Taking stains apart, changing each and putting them together again is one affine map of densities.
+        matrix = (np.linalg.inv(STAINS) * factors @ STAINS).T.astype(np.float32)
+        added = (shifts @ STAINS).astype(np.float32)[:, None]
+        most = 255 if image.dtype == np.uint8 else None
+
+        def change(planes: Plane) -> Plane:
+            # One level more keeps black finite.
+            densities = np.log(np.float32(256) / (planes.reshape(3, -1) + 1))
+            light = np.exp(-(matrix @ densities + added)) * 256 - 1
+            return light.clip(0, most).reshape(planes.shape)
+
+        return recoloured(image, change)
+
+
+def _is_grey(image: Pixels) -> bool:
+    """Whether red, green and blue hardly differ."""
+    planes = image.transpose(2, 0, 1)
+    chroma = planes.max(0) - planes.min(0)
+    return bool((chroma > _CHROMA / 255 * white(image)).mean() < _SHARE)
