@@ -76,7 +76,7 @@ class ValueFacts:
 
 def look_at_values(mask: NDArray[Any]) -> ValueFacts:
     """Measure the values of a mask ``(H, W)`` of whole numbers."""
-    mask = _window(mask)
+    mask = central_window(mask)
     found = find_components(mask)
     values, which = np.unique(found.classes, return_inverse=True)
     pixels = np.bincount(which, weights=found.areas).astype(np.int64)
@@ -92,7 +92,8 @@ def look_at_values(mask: NDArray[Any]) -> ValueFacts:
     )
 
 
-def _window(mask: NDArray[Any]) -> NDArray[Any]:
+def central_window(mask: NDArray[Any]) -> NDArray[Any]:
+    """Return the middle of a mask ``(H, W)`` of more than two million pixels; a smaller one as it is."""
     if mask.size <= _WINDOW:
         return mask
     side = int(_WINDOW**0.5)

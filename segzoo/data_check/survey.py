@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segzoo.data_check.extents import look_at_objects
 from segzoo.data_check.facts import (
     ImageFacts,
     MaskFacts,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segzoo.data_check.extents import ObjectFacts
     from segzoo.datasets.pairing import Found
     from segzoo.interfaces import Dataset, Sample
 
@@ -56,6 +58,7 @@ class Look:
         image: facts of the image.
         mask: facts of the mask.
         page: of both files, where they are stacks.
+        objects: how large and how thin what the mask shows is; only where it was asked for.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Look:
     image: ImageFacts
     mask: MaskFacts
     page: int | None = None
+    objects: ObjectFacts | None = None
 
     @property
     def readable(self) -> bool:
@@ -109,14 +113,16 @@ def _ahead(pool: ThreadPoolExecutor, look: Callable[[int], Look], total: int, ah
         yield waiting.popleft().result()
 
 
-def look_at_samples(datasets: Mapping[str, Dataset], *, sample: int, progress: bool) -> list[Look]:
+def look_at_samples(
+    datasets: Mapping[str, Dataset], *, sample: int, progress: bool, objects: bool = False
+) -> list[Look]:
     """Take every sample of a registered data set's splits once; in threads where its code is known for it."""
     keys = _keys(datasets)
     measured = frozenset(evenly_spread(len(keys), sample))
 
     def look(position: int) -> Look:
         split, index = keys[position]
-        return _sample(datasets[split], split, index, position in measured)
+        return _sample(datasets[split], split, index, position in measured, objects)
 
     count = workers(datasets)
     with threads(count) as pool:
@@ -170,18 +176,19 @@ def workers(datasets: Mapping[str, Dataset]) -> int:
     return min(os.cpu_count() or 1, 8) if threaded else 1
 
 
-def _sample(dataset: Dataset, split: str, index: int, measure: bool) -> Look:
+def _sample(dataset: Dataset, split: str, index: int, measure: bool, objects: bool) -> Look:
     try:
         sample = dataset[index]
         pixels = np.atleast_3d(sample.image)
         image = replace(facts_of(pixels, sample.info, measure=measure), digest=digest_of(pixels))
         mask = _mask_of(sample)
+        found = look_at_objects(sample, dataset.labels) if objects else None
     except Exception as error:  # whatever the code of a data set raises
         name = f"{split} {index}"
         return Look(
             name, split, name, name, ImageFacts(problem=str(error) or type(error).__name__), MaskFacts()
         )
-    return Look(sample.name, split, sample.name, sample.name, image, mask)
+    return Look(sample.name, split, sample.name, sample.name, image, mask, objects=found)
 
 
 def _mask_of(sample: Sample) -> MaskFacts:
