@@ -11,6 +11,7 @@ by folds, or as a file says, or two of the data set's own parts are taken as the
     group = "^(.*)_"       # samples in which this finds the same text stay together; or a CSV; by default
                            # pages of a stack, slices, patches and frames stay together, by their names
     seed = 0               # of what is shuffled
+    same = true            # what trains validates too, for a single image: its scores are no promise
     of = "train"           # which of the data set's own parts is divided; or several, "train, val"
 
 What ``of`` leaves out stays unseen, so a data set's own ``test`` is never trained on unless it is named. A
@@ -49,6 +50,7 @@ _WAYS = {
     "folds": ("fold", "of", "order", "seed", "group"),
     "file": ("of",),
     "train": ("val",),
+    "same": ("of",),
 }
 _KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
 
@@ -112,6 +114,9 @@ def _opened(source: DataSource, split: Mapping[str, Any], objects: bool) -> tupl
             _together(source, split.get(side, side), objects) for side in ("train", "val")
         )
         return training, validation
+    if "same" in split:
+        both = _together(source, split.get("of", "all"), objects)
+        return both, both
     opened = [_own(source, part, objects) for part in _divided(source, split)]
     places = [(part, index) for part, (bare, _) in enumerate(opened) for index in range(len(bare))]
     # What is bare knows its names; what keeps samples may not, and is asked for samples alone.
@@ -187,6 +192,7 @@ def _check_value(key: str, value: Any, split: Mapping[str, Any]) -> None:
         "train": (_word(value) or _words(value), "a split of the data set, or a list of them"),
         "val": (_word(value) or _words(value), "a split of the data set, or a list of them"),
         "file": (bool(value), "a CSV or JSON file, or two files of names"),
+        "same": (value is True, "true, or left out"),
     }[key]
     if not right:
         raise OptionError(f"split.{key} must be {wanted}, got {value!r}")
