@@ -26,6 +26,7 @@ from segzoo.training.loop.trainer import endless_batches, training_batches, trai
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from segzoo.interfaces import Dataset
     from segzoo.training.data.loader import Batch
     from segzoo.training.recipe.schema import Recipe
 
@@ -94,30 +95,14 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         FailureError: not even one image fits the memory, or the step seems faster than the machine.
     """
     check_positive(steps=steps, warmup=warmup)
-    accelerator = make_accelerator(recipe.device, recipe.precision, out=recipe.out)
-    torch.manual_seed(recipe.seed)
     training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
-    trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
-    loader, batches = training_batches(recipe, trainee, training, accelerator)
-    trainee.follow_schedule(
-        recipe.schedule, recipe.schedule_options, steps=steps + warmup, steps_per_epoch=batches.steps
-    )
-    stepper = training_step(recipe, trainee, training, accelerator, on_message=_nothing)
-    trainee.model.train()
-    trainee.freezing.begin(1)
-
-    def step(batch: Batch) -> None:
-        stepper.step(batch)
-        trainee.stepped()
-
-    endless = endless_batches(loader, batches, recipe.out)
+    trial = Trial(recipe, training, steps=steps + warmup)
+    accelerator, batches, device = trial.accelerator, trial.batches, trial.accelerator.device
     for _ in range(warmup):
-        step(next(endless))
-    device = accelerator.device
-    flops = _flops(step, next(endless))
+        trial.step(next(trial.endless))
+    flops = _flops(trial.step, next(trial.endless))
     forget_peak(device)
-    stepper.clock.runs = True
-    times = [_timed(step, endless, stepper.clock.seconds) for _ in range(steps)]
+    times = [trial.timed() for _ in range(steps)]
     medians = {part: statistics.median(one[part] for one in times) for part in PARTS}
     computing = float(
         mean_of(accelerator, torch.tensor(sum(medians.values()) - medians["data"], device=device))
@@ -138,15 +123,47 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
     )
 
 
-def _timed(
-    step: Callable[[Batch], None], batches: Iterator[Batch], seconds: dict[str, float]
-) -> dict[str, float]:
-    seconds.clear()
-    begun = time.perf_counter()
-    batch = next(batches)
-    seconds["data"] = time.perf_counter() - begun
-    step(batch)
-    return dict(seconds)
+class Trial:
+    """A recipe's first steps, which are thrown away.
+
+    Args:
+        recipe: to train by.
+        training: the images that train.
+        steps: that will be taken at most.
+
+    Attributes:
+        trainee: the network, its optimizer and what else steps change.
+        endless: the batches, epoch after epoch.
+    """
+
+    def __init__(self, recipe: Recipe, training: Dataset, *, steps: int) -> None:
+        self.accelerator = make_accelerator(recipe.device, recipe.precision, out=recipe.out)
+        torch.manual_seed(recipe.seed)
+        self.trainee = TrainState(recipe, self.accelerator, training, on_message=_nothing)
+        loader, self.batches = training_batches(recipe, self.trainee, training, self.accelerator)
+        self.trainee.follow_schedule(
+            recipe.schedule, recipe.schedule_options, steps=steps, steps_per_epoch=self.batches.steps
+        )
+        self._stepper = training_step(recipe, self.trainee, training, self.accelerator, on_message=_nothing)
+        self.trainee.model.train()
+        self.trainee.freezing.begin(1)
+        self.endless: Iterator[Batch] = endless_batches(loader, self.batches, recipe.out)
+
+    def step(self, batch: Batch) -> None:
+        """Take a step."""
+        self._stepper.step(batch)
+        self.trainee.stepped()
+
+    def timed(self) -> dict[str, float]:
+        """Take a step, and return the seconds of its `PARTS`."""
+        clock = self._stepper.clock
+        clock.runs = True
+        clock.seconds.clear()
+        begun = time.perf_counter()
+        batch = next(self.endless)
+        clock.seconds["data"] = time.perf_counter() - begun
+        self.step(batch)
+        return dict(clock.seconds)
 
 
 def _peak(device: torch.device, precision: str, *, least: float) -> float:
