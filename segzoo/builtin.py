@@ -483,6 +483,12 @@ def segzoo_exports() -> Iterable[ExportSpec]:
 def segzoo_recipes() -> Iterable[RecipeSpec]:
     return [
         RecipeSpec(
+            name="auto",
+            file="segzoo:training/recipes/auto.toml",
+            planner="segzoo.training.planning.plan:plan_recipe",
+            summary="planned from what the images and masks show and how fast this machine trains",
+        ),
+        RecipeSpec(
             name="default",
             file="segzoo:training/recipes/default.toml",
             summary="a network from nothing on images of any kind: what to begin with",

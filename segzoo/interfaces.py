@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from segzoo.specs import Labels
+    from segzoo.training.recipe.schema import Recipe
 
 
 @runtime_checkable
@@ -379,6 +380,32 @@ class Schedule(Protocol):
 
     def __call__(self, now: Progress) -> float:
         """Return the share, from 0 to 1, which depends on where the training stands and on scores alone."""
+        ...
+
+
+class Planner(Protocol):
+    """Completes a recipe by looking at its data."""
+
+    def __call__(
+        self,
+        recipe: Recipe,
+        said: Collection[str],
+        *,
+        minutes: float | None,
+        on_message: Callable[[str], None],
+    ) -> Recipe:
+        """Return the recipe with every choice made, and its reason among the ``comments``.
+
+        Args:
+            recipe: what is said, over what the recipe's file says, over the defaults.
+            said: the keys that somebody set, such as ``model``, ``augment.crop.size`` or ``learning_rate``;
+                what they say stays as it is, and other choices follow it.
+            minutes: that the training is to take; 60 where ``None``.
+            on_message: called with one message for each thing that is done.
+
+        Raises:
+            OptionError: the data cannot be trained on, or not in this time.
+        """
         ...
 
 

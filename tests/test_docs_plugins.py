@@ -74,6 +74,7 @@ PROTOCOLS = {
     "Metric": "metrics.md",
     "Augmentation": "augmentations.md",
     "Schedule": "schedules.md",
+    "Planner": "recipes.md",
     "ImageReader": "readers.md",
     "OpenedImage": "readers.md",
     "Engine": "engines.md",

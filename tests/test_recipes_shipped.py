@@ -24,7 +24,8 @@ from segzoo.training.recipe.files import shipped_text
 from segzoo.training.recipe.reading import read_recipe
 from segzoo.training.recipe.writing import to_toml
 
-NAMES = zoo.registry("recipes").names()
+#: One that is planned says nothing before it has seen data.
+NAMES = [name for name, entry in zoo.registry("recipes").items() if not entry.spec.planner]
 
 
 def read(name, **values):

@@ -14,7 +14,7 @@ from segzoo.cli import completions as offers
 from segzoo.cli.recipe_completions import recipe_words
 from segzoo.cli.table import echo_json, table
 from segzoo.errors import OptionError
-from segzoo.printing import command_line, echo
+from segzoo.printing import command_line, echo, echo_beside_bars
 
 if TYPE_CHECKING:
     from segzoo.training import Recipe, TrainingResult
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HERE = "\0"
 
 # Options that say how to train rather than what: they are no keys of a recipe.
-_HOW = ("resume", "overwrite", "folds", "benchmark", "find_lr", "dry_run", "progress", "as_json")
+_HOW = ("resume", "overwrite", "minutes", "folds", "benchmark", "find_lr", "dry_run", "progress", "as_json")
 
 
 #: Options of every command that trains by a recipe, each short for a key of it.
@@ -77,6 +77,11 @@ def recipe_options(command: Any) -> Any:
 @click.option(
     "--overwrite", is_flag=True, help="Delete the training that the folder holds; with --find-lr, its files."
 )
+@click.option(
+    "--minutes",
+    type=float,
+    help="Time to train for on this machine, instead of epochs [default: 60 for auto].",
+)
 @click.option("--folds", is_flag=True, help="Train every fold; say how many as split.folds=5.")
 @click.option("--dry-run", is_flag=True, help="Check data and model, print the whole recipe, train nothing.")
 @click.option("--benchmark", is_flag=True, help="Measure a few steps on this machine instead of training.")
@@ -90,6 +95,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     else in it, as --dry-run prints it.
 
     \b
+    segzoo train auto --data photos --minutes 60
     segzoo train --data photos --model unet epochs=20
     segzoo train recipe.toml lr=1e-3 augment.crop.size=480 augment.flip=false
     segzoo train --data fields data.bands=4,3,2 data.intensity=percentiles:1,99.8
@@ -100,7 +106,8 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     """
     how = {name: options.pop(name) for name in _HOW}
     _check_pairs(how)
-    recipe = _recipe(words, how["resume"], {key: one for key, one in options.items() if one is not None})
+    values = {key: one for key, one in options.items() if one is not None}
+    recipe = _recipe(words, how["resume"], values, how["minutes"], tell=how["progress"])
     if how["dry_run"]:
         _dry_run(recipe, as_json=how["as_json"])
     elif how["benchmark"]:
@@ -129,7 +136,14 @@ def _check_pairs(how: dict[str, Any]) -> None:
         )
 
 
-def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) -> Recipe:
+def _recipe(
+    words: tuple[str, ...],
+    resume: str | None,
+    values: dict[str, Any],
+    minutes: float | None = None,
+    *,
+    tell: bool = False,
+) -> Recipe:
     """Return the recipe that the words and options of the command line stand for."""
     from segzoo.training.recipe.reading import read_recipe
 
@@ -151,7 +165,15 @@ def _recipe(words: tuple[str, ...], resume: str | None, values: dict[str, Any]) 
         raise OptionError("say what to resume: --resume FOLDER, such as --resume runs/unet")
     if folder:
         values = {"out": folder, **values}
-    return read_recipe(source, [word for word in words if word not in named[:1]], **values)
+    known = zoo.registry("recipes")
+    if resume == _HERE and source is not None and source in known and known.get(source).planner:
+        raise OptionError(
+            f"{source!r} is planned anew each time: go on with what it planned before, --resume FOLDER, such "
+            f"as --resume runs/{source}"
+        )
+    rest = [word for word in words if word not in named[:1]]
+    message = echo_beside_bars if tell and _first_process() else None
+    return read_recipe(source, rest, minutes=minutes, on_message=message, **values)
 
 
 def _train(recipe: Recipe, run: dict[str, Any], *, as_json: bool) -> None:

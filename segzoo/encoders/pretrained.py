@@ -103,6 +103,15 @@ def find_weights(backbone: str, config: PretrainedCfg) -> Source:
     return Source(told=url, url=url)
 
 
+def at_hand(backbone: str) -> bool:
+    """Whether the weights of a backbone are installed or in a cache, so that nothing need be fetched."""
+    config = timm.get_pretrained_cfg(backbone)
+    package = _package(backbone)
+    if package is not None and _installed(package) is not None:
+        return True
+    return config is not None and not config.custom_load and _cached(config) is not None
+
+
 def is_packaged(backbone: str) -> bool:
     """Whether a package of the extra ``imagenet`` brings the weights of a backbone."""
     return _package(backbone) is not None

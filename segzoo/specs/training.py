@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from segzoo.errors import UsageError
-from segzoo.specs.base import PartSpec, Spec
+from segzoo.specs.base import PartSpec, Spec, check_callable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,8 @@ class RecipeSpec(Spec):
         data: the data set that it is for; empty where it is for any.
         origin: the program whose settings these are, and its version.
         homepage: of that program.
+        planner: a function ``"package.module:name"`` that completes the file's keys by looking at the data,
+            see `segzoo.interfaces.Planner`; empty where the file says all.
     """
 
     kind: ClassVar[str] = "recipe"
@@ -27,6 +29,7 @@ class RecipeSpec(Spec):
     data: str = ""
     origin: str = ""
     homepage: str = ""
+    planner: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,6 +37,8 @@ class RecipeSpec(Spec):
             raise UsageError(f"recipe {self.name!r}: file {self.file!r} is not 'package:path/name.toml'")
         if ".." in self.file.partition(":")[2].split("/"):
             raise UsageError(f"recipe {self.name!r}: file {self.file!r} leaves its package")
+        if self.planner:
+            check_callable(self, "planner", self.planner)
 
 
 @dataclass(frozen=True, kw_only=True)

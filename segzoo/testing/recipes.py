@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segzoo import zoo
+from segzoo.errors import PluginError
+from segzoo.plugins import resolve
 from segzoo.specs import RecipeSpec
 from segzoo.testing.promises import keep, promise
 from segzoo.training.recipe.files import shipped_text
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 def check_recipe(recipe: str | RecipeSpec) -> None:
     """Check a recipe that ships with a plug-in.
 
-    It says what it is; its file is in the package, and is TOML whose keys, values and names are good; and the
-    data set that the spec names is the one that the file names.
+    It says what it is; its file is in the package, and is TOML whose keys, values and names are good; the
+    data set that the spec names is the one that the file names; and its planner, where it has one, is there
+    and takes what it is called with.
 
     Args:
         recipe: its name, or its spec where no plug-in registers it yet.
@@ -41,6 +45,7 @@ def recipe_promises(spec: RecipeSpec) -> Promises:
         ),
         "file": lambda: _check_file(spec, what),
         "data": lambda: _check_data(spec, what),
+        "planner": lambda: _check_planner(spec, what),
     }
 
 
@@ -55,6 +60,16 @@ def _check_file(spec: RecipeSpec, what: str) -> None:
         not spec.data or read.data == spec.data,
         f"{what}: its spec says that it is for {spec.data!r}, its file trains on {read.data!r}",
     )
+
+
+def _check_planner(spec: RecipeSpec, what: str) -> None:
+    if not spec.planner:
+        return
+    try:
+        inspect.signature(resolve(spec.planner)).bind(None, (), minutes=None, on_message=print)
+    except TypeError as error:
+        told = f"{what}: its planner {spec.planner} cannot be called as segzoo.interfaces.Planner says"
+        raise PluginError(f"{told}: {error}") from error
 
 
 def _check_data(spec: RecipeSpec, what: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Keys of a recipe that may change in a training that goes on: they say where and how, not what comes out.
 MAY_DIFFER = (
     "out", "root", "device", "workers", "accumulate", "keep", "save_every", "trackers", "checkpointing",
-    "shard", "licence",
+    "shard", "licence", "comments",
 )  # fmt: skip
 
 #: Characters of a value that a line shows.

@@ -18,7 +18,7 @@ from segzoo.training.data.splits import files_of
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.signals import Interruption
 from segzoo.training.loop.trainer import CHECKPOINTS, Run, told_short_memory
-from segzoo.training.recipe.reading import make_recipe
+from segzoo.training.recipe.reading import make_recipe, read_recipe
 from segzoo.training.recipe.schema import Recipe
 from segzoo.training.report.history import EXAMPLES, LINES, TABLE
 from segzoo.training.report.trackers import make_trackers
@@ -58,9 +58,10 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
     /,
     *,
+    minutes: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -70,7 +71,10 @@ def train(
     """Train a model and keep the weights with the best validation score.
 
     Args:
-        recipe: what to train; or give its values instead.
+        recipe: what to train, or the file or name of a recipe, such as ``"auto"``; or give its values
+            instead.
+        minutes: to train for on this machine, instead of ``epochs`` or ``steps``; 60 where a recipe is
+            planned, such as ``auto``, and nobody says how long.
         resume: whether to go on with the training that the folder ``out`` holds.
         overwrite: whether a training that the folder holds may be deleted.
         progress: whether to show a bar and tell what happens.
@@ -88,10 +92,21 @@ def train(
 
     Example:
         >>> segzoo.train(data="photos", model="unet", epochs=20, out="runs/photos")
+        >>> segzoo.train("auto", data="photos", minutes=60)
     """
-    if not isinstance(recipe, Recipe | None):
-        raise OptionError(f"a recipe is a segzoo.training.Recipe, or key=value, got {type(recipe).__name__}")
-    if recipe is None or values:
+    if isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
+        message = echo_beside_bars if progress else _nothing
+        recipe = read_recipe(recipe, minutes=minutes, on_message=message, **values)
+    elif minutes is not None:
+        raise OptionError(
+            "minutes go with the name or the file of a recipe: this one says how long it trains"
+        )
+    elif not isinstance(recipe, Recipe | None):
+        raise OptionError(
+            f"a recipe is a segzoo.training.Recipe, the name or file of one, or key=value, got "
+            f"{type(recipe).__name__}"
+        )
+    elif recipe is None or values:
         recipe = make_recipe(values, base=recipe)
     out = Path(recipe.out)
     trackers = make_trackers(recipe.trackers, out)

@@ -169,7 +169,8 @@ class Outputs:
         return chosen(self.recipe.data, self.recipe.root).name
 
     def _write(self, folder: Path, *, found: Validation, epoch: int, seconds: float) -> None:
-        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in ("root", "out")}
+        left_out = ("root", "out", "comments")
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in left_out}
         if not zoo.registry("datasets").get(self._kind).scheme:  # an address is the same everywhere
             recipe["data"] = Path(self.recipe.data).name
         # Weights are passed on; where this machine keeps its folders is not for others to read.

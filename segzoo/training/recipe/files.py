@@ -39,12 +39,14 @@ class Setting(NamedTuple):
         value: as it was read.
         where: the file and the line, or empty where the person said it just now.
         raw: the text of the value, where it came as text.
+        comment: the lines with ``#`` right above it, as one text.
     """
 
     path: tuple[str, ...]
     value: Any
     where: str = ""
     raw: str | None = None
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class RecipeText:
         text: TOML.
         name: what errors call it: the path, or the name of a shipped recipe.
         folder: where files that it names lie, ``None`` where it ships with a package.
+        planner: the function that completes it by looking at the data; empty where the text says all.
     """
 
     text: str
     name: str
     folder: Path | None = None
+    planner: str = ""
 
     @property
     def key(self) -> str:
@@ -92,7 +96,8 @@ def find_recipe(source: str | os.PathLike[str], folder: Path | None = None) -> R
                 f"{command_line('--data', path)}"
             )
         raise UnknownNameError(registry.unknown(name, also=", and a file's name ends in .toml"))
-    return RecipeText(shipped_text(registry.get(name)), name)
+    spec = registry.get(name)
+    return RecipeText(shipped_text(spec), name, planner=spec.planner)
 
 
 def shipped_text(spec: RecipeSpec) -> str:
@@ -132,11 +137,12 @@ def settings_of(recipe: RecipeText) -> list[Setting]:
         raise OptionError(f"{recipe.name}: its lists lie too deep in each other") from error
     except ValueError as error:  # a number of thousands of digits is no error of tomllib's
         raise OptionError(_broken(recipe, str(error))) from error
-    lines = _lines(recipe.text)
+    lines, said = _lines(recipe.text), _comments(recipe.text)
     found = []
     for path, value in _flat(tables):
-        where = f"{recipe.name}, line {_line(lines, path)}"
-        found.append(Setting(path, _plain(value, where), where))
+        line = _line(lines, path)
+        where = f"{recipe.name}, line {line}"
+        found.append(Setting(path, _plain(value, where), where, comment=said.pop(line, "")))
     return found
 
 
@@ -186,6 +192,27 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
             for depth in range(len(above) + 1, len(path) + 1):
                 lines.setdefault(path[:depth], number)
     return lines
+
+
+def _comments(text: str) -> dict[int, str]:
+    """Return the comment right above each line that has one, by the line's number.
+
+    One above a table's header is that of the table's first key, if that line has none of its own.
+    """
+    found: dict[int, str] = {}
+    words: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            words.append(stripped.lstrip("#").strip())
+            continue
+        if words and stripped:
+            found[number] = " ".join(" ".join(words).split())
+        above = found.get(number - 1, "")
+        if above and _KEY.match(line) and _HEADER.match(text.splitlines()[number - 2]):
+            found.setdefault(number, above)
+        words = []
+    return found
 
 
 def _split(dotted: str) -> tuple[str, ...]:

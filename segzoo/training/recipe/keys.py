@@ -28,6 +28,9 @@ GROUPS = ("split", "resize")
 #: What may be written as a table.
 TABLES = (*PARTS, *GROUPS, "augment")
 
+#: What a recipe has beside its keys: a file says it in lines with ``#``.
+COMMENTS = "comments"
+
 #: Keys of a file that say something about the recipe itself.
 ABOUT = ("base", "summary", "origin", "tune")
 
@@ -50,7 +53,9 @@ ALIASES: Mapping[str, str] = {
 _FIELDS: Mapping[str, Field[Any]] = {item.name: item for item in fields(Recipe)}
 
 #: Plain keys, whose values are no tables.
-PLAIN = tuple(name for name in _FIELDS if name not in TABLES and name.removesuffix("_options") not in PARTS)
+PLAIN = tuple(
+    name for name in _FIELDS if name not in (*TABLES, COMMENTS) and name.removesuffix("_options") not in PARTS
+)
 
 #: What to show where a field's default is no good example.
 _EXAMPLES: Mapping[str, Any] = {
@@ -77,6 +82,11 @@ def canonical(path: KeyPath) -> KeyPath:
     if path[0] != part and part in PARTS and len(path) > 1:
         return (part, *path[1:])
     return path
+
+
+def dotted(path: KeyPath) -> str:
+    """Return the key of a canonical path as comments and errors name it; a part's name has the part's key."""
+    return path[0] if names_part(path) else ".".join(path)
 
 
 def names_part(path: KeyPath) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.errors import OptionError, UsageError
+from segzoo.plugins import resolve
 from segzoo.recognition import chosen
 from segzoo.training.recipe.checks import check_recipe
 from segzoo.training.recipe.files import (
@@ -26,6 +27,7 @@ from segzoo.training.recipe.files import (
 )
 from segzoo.training.recipe.keys import (
     ABOUT,
+    COMMENTS,
     GROUPS,
     PARTS,
     PLAIN,
@@ -33,6 +35,7 @@ from segzoo.training.recipe.keys import (
     KeyPath,
     canonical,
     check_numbers,
+    dotted,
     names_part,
     plain_value,
     shown,
@@ -43,28 +46,39 @@ from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from segzoo.interfaces import Planner
 
 
 __all__ = ["make_recipe", "read_recipe"]
 
 
 def read_recipe(
-    source: str | os.PathLike[str] | None = None, settings: Sequence[str] = (), **values: Any
+    source: str | os.PathLike[str] | None = None,
+    settings: Sequence[str] = (),
+    *,
+    minutes: float | None = None,
+    on_message: Callable[[str], None] | None = None,
+    **values: Any,
 ) -> Recipe:
-    """Read a recipe.
+    """Read a recipe; one that is planned, such as ``auto``, looks at the data and measures steps here.
 
     Args:
         source: a file that ends in ``.toml``, a folder that a training left, or the name of a recipe of
             `segzoo list recipes`; ``None`` starts from the defaults of `Recipe`.
         settings: words such as ``lr=1e-3``, ``model.width=16`` or ``augment.flip=false``; a value is JSON
             or TOML where it can be read so, else a word.
+        minutes: to train for on this machine, whose steps are measured; where ``None``, a planned recipe is
+            for 60, and others say by themselves how long they train.
+        on_message: called with one message for each thing that a planner does.
         **values: as `make_recipe` takes them; they win over the words.
 
     Raises:
         UnknownNameError: there is no such file, recipe, model, loss or metric.
         OptionError: a key is unknown, a value has the wrong type or is out of range, or two values exclude
-            each other; the text names key, file and line, and the nearest valid key.
+            each other; the text names key, file and line, and the nearest valid key. Or the time is too
+            short.
         FailureError: the file cannot be read.
 
     Example:
@@ -74,11 +88,43 @@ def read_recipe(
     draft = Draft()
     names = [] if source is None else _add_files(draft, find_recipe(source), ())
     # Together, as a name that is given as a value must not make forget the options that are given as words.
-    draft.add([*settings_of_words(settings), *settings_of_values(values)])
+    words, given = settings_of_words(settings), settings_of_values(values)
+    draft.add([*words, *given])
     _name_folder(draft, names)
     recipe = draft.recipe()
+    # An option of a model that is not chosen yet can only be checked behind the plan.
+    unchosen = draft.planner and "model" not in draft.said
+    check_recipe(replace(recipe, model_options={}) if unchosen else recipe, draft.placed)
+    return _completed(draft, recipe, [*words, *given], minutes, on_message or _nothing)
+
+
+def _completed(
+    draft: Draft,
+    recipe: Recipe,
+    words: Sequence[Setting],
+    minutes: float | None,
+    on_message: Callable[[str], None],
+) -> Recipe:
+    """Return a recipe after its planner, if it has one, or with the steps that fit the minutes, if any."""
+    if minutes is None and not draft.planner:
+        return recipe
+    counted = [name for one in words if (name := dotted(canonical(one.path))) in ("steps", "epochs")]
+    if minutes is not None and counted:
+        raise OptionError(
+            f"minutes = {minutes:g} and {counted[0]} exclude one another: both say how long to train"
+        )
+    if draft.planner:
+        planner: Planner = resolve(draft.planner)
+        recipe = planner(recipe, draft.said, minutes=minutes, on_message=on_message)
+    elif minutes is not None:
+        fit: Callable[..., Recipe] = resolve("segzoo.training.planning.plan:fit_recipe")
+        recipe = fit(recipe, minutes=minutes, on_message=on_message)
     check_recipe(recipe, draft.placed)
     return recipe
+
+
+def _nothing(text: str) -> None:
+    """Tell nobody."""
 
 
 def make_recipe(values: Mapping[str, Any], base: Recipe | None = None) -> Recipe:
@@ -142,6 +188,9 @@ def _add_files(draft: Draft, recipe: RecipeText, above: tuple[str, ...]) -> list
     if base is not None:
         names = _add_files(draft, _base(base, recipe), (*above, recipe.key))
     draft.add(settings, whole=base is None)
+    if recipe.planner:
+        # What the file of a planned recipe says is where planning starts, and nobody's wish.
+        draft.planner, draft.said = recipe.planner, set()
     return [recipe.name, *names]
 
 
@@ -165,7 +214,7 @@ def _name_folder(draft: Draft, names: Sequence[str]) -> None:
 # A recipe in the making: settings are laid over one another, and each knows who said it.
 
 #: Ways to divide images; who names one means no other.
-_WAYS = {"share", "file", "folds", "train"}
+_WAYS = {"share", "file", "folds", "train", "same"}
 
 
 class Draft:
@@ -182,6 +231,10 @@ class Draft:
         self.origins: dict[KeyPath, str] = {}
         #: What files say about the recipe itself, such as the search space of ``segzoo tune``.
         self.about: dict[str, Any] = {}
+        #: The function that completes the recipe by looking at the data, where it is planned.
+        self.planner = ""
+        #: Keys that somebody set, by which a planner knows what is not its to choose.
+        self.said: set[str] = set()
 
     def add(self, settings: Sequence[Setting], *, whole: bool = False) -> None:
         """Lay settings over what there is; naming another part forgets the options of the one before.
@@ -252,6 +305,13 @@ class Draft:
             raise OptionError(unknown(setting.path))
         else:
             self.about[first] = value
+        # What was said of the value before does not hold for another one.
+        self.values[COMMENTS].pop(dotted(path), None)
+        if setting.comment:
+            self.values[COMMENTS][dotted(path)] = setting.comment
+        part = first.removesuffix("_options")
+        options = list(value) if part != first and len(path) == 1 and isinstance(value, Mapping) else None
+        self.said.update([dotted(path)] if options is None else [f"{part}.{name}" for name in options])
         self.origins[path] = self.origins[setting.path] = setting.where
         if names_part(path):
             self.origins[path[:1]] = setting.where

@@ -126,6 +126,8 @@ class Recipe:
         workers: processes that load data; 0 loads in the training process, from memory after the
             first epoch.
         licence: of the weights that come out.
+        comments: on keys, such as why a value was chosen, by the dotted key; they change nothing. In a file
+            they are the lines with ``#`` right above a key.
     """
 
     data: str
@@ -177,6 +179,7 @@ class Recipe:
     seed: int = 0
     workers: int = 0
     licence: str = ""
+    comments: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for item in fields(self):

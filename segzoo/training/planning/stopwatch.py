@@ -1,0 +1,116 @@
+"""How much time a training has, and how much of it steps and validations take on this machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from segzoo.datasets.chosen import Chosen
+from segzoo.datasets.sampling import evenly_spread
+from segzoo.machine import forget_peak, peak_bytes, used_bytes
+from segzoo.resources import memory_here
+from segzoo.training.loop.accelerator import device_kind
+from segzoo.training.loop.validation import Validator
+from segzoo.training.speed import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segzoo.training.planning.sheet import Sheet
+    from segzoo.training.recipe.schema import Recipe
+
+#: Steps that are measured, after those that warm up.
+_STEPS, _WARMUP = 4, 2
+#: Validation images that are measured, after one that warms up.
+_VALIDATED = 3
+#: The share of the free memory that a step may take.
+_SHARE = 0.6
+
+
+class Stopwatch:
+    """How much time there is, and how much of it a recipe's steps and validations take.
+
+    Args:
+        sheet: whose recipe is measured, as it is when it is asked.
+        seconds: of the whole training, planning included.
+        begun: when planning began, by ``time.perf_counter``.
+        on_message: called with one message for each network that is measured.
+    """
+
+    def __init__(self, sheet: Sheet, seconds: float, begun: float, on_message: Callable[[str], None]) -> None:
+        self.seconds, self._begun = seconds, begun
+        self._sheet, self._on_message = sheet, on_message
+        self._steps: dict[str, float] = {}
+        self._validations: dict[str, float] = {}
+        self._trial: Trial | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - (time.perf_counter() - self._begun)
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether steps are taken by another device than the processor."""
+        return device_kind(self._sheet.recipe.device) != "cpu"
+
+    def step(self) -> float:
+        """Return the seconds of a step of the recipe as it is now.
+
+        Raises:
+            FailureError: not even one image fits the memory.
+        """
+        recipe = self._sheet.recipe
+        if (key := _key(recipe)) not in self._steps:
+            trial = self._trial = Trial(recipe, self._sheet.training, steps=_WARMUP + _STEPS)
+            for _ in range(_WARMUP):
+                trial.step(next(trial.endless))
+            # The fastest but one: other work on the machine makes steps slower, and never faster.
+            self._steps[key] = sorted(sum(trial.timed().values()) for _ in range(_STEPS))[1]
+            self._on_message(f"a step of {_told(recipe)} takes {self._steps[key]:.2g} s")
+        return self._steps[key]
+
+    def validation(self) -> float:
+        """Return the seconds of a validation of the recipe as it is now."""
+        recipe, dataset = self._sheet.recipe, self._sheet.validation
+        if (key := _key(recipe)) not in self._validations:
+            trial = self._trial or Trial(recipe, self._sheet.training, steps=1)
+            few = Chosen([dataset], [(0, at) for at in evenly_spread(len(dataset), _VALIDATED)])
+            network = trial.trainee.settle()
+            begun = 0.0
+            for images in (Chosen([few], [(0, 0)]), few):
+                validator = Validator(recipe.metrics, images, trial.accelerator, on_message=_nothing)
+                begun = time.perf_counter()
+                validator.validate(network)
+            self._validations[key] = (time.perf_counter() - begun) / len(few) * len(dataset)
+        return self._validations[key]
+
+    def parts(self) -> int:
+        """Return the parts that a batch must be taken in to fit this machine's memory."""
+        recipe = self._sheet.recipe
+        small = replace(recipe, batch_size=min(2, recipe.batch_size))
+        trial = Trial(small, self._sheet.training, steps=1)
+        device = trial.accelerator.device
+        if device.type != "cpu" or not forget_peak(device):
+            return 1  # other devices say when they are full, and the step is then divided
+        before = used_bytes(device)
+        trial.step(next(trial.endless))
+        grown = max(peak_bytes(device) - before, 1) * recipe.batch_size / small.batch_size
+        parts = 1
+        while grown / parts > _SHARE * memory_here().room and parts < recipe.batch_size:
+            parts *= 2
+        return parts
+
+
+def _key(recipe: Recipe) -> str:
+    return repr((recipe.model, recipe.model_options, recipe.batch_size, recipe.augment, recipe.resize))
+
+
+def _told(recipe: Recipe) -> str:
+    width = recipe.model_options.get("width")
+    return f"{recipe.model}{f' of width {width}' if width else ''}"
+
+
+def _nothing(text: str) -> None:
+    """Tell nobody."""
