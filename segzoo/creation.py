@@ -197,7 +197,8 @@ def _changed(
     )
     changes: dict[str, Any] = {"architecture": architecture}
     if architecture.num_classes != old.num_classes:
-        changes["labels"] = numbered_labels(architecture.num_classes)
+        # All logits of a new head are classes.
+        changes |= {"labels": numbered_labels(architecture.num_classes), "separator": None}
     if architecture.in_channels != old.in_channels:
         # Mean and std were those of other channels.
         plain = default_preprocessing(architecture.in_channels)

@@ -252,7 +252,8 @@ class Reference:
             logits = torch.from_numpy(wanted)
             largest = float(np.abs(wanted).max())
             difference = float(np.abs(found.astype(np.float32) - wanted).max())
-            near = torch.stack([self._margins(one) for one in logits]) < TIE * largest
+            margins = [self._margins(self._decision.of_classes(one)) for one in logits]
+            near = torch.stack(margins) < TIE * largest / self.config.temperature
             differs = self._classes(torch.from_numpy(found).float()) != self._classes(logits)
         else:
             near = self._margins(torch.from_numpy(probabilities), probabilities=True) < TIE_PROBABILITY

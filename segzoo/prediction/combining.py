@@ -45,6 +45,8 @@ class Augmented:
         scales: what both sides are multiplied by, bilinearly, averaging where the image shrinks; the
             probabilities come back bilinearly. 1.0 is only part of it where it is named.
         overlapping: whether each logit is a class of its own, with a sigmoid, instead of one of several.
+        separator: whether the last logit is no class and has a sigmoid of its own; see
+            `segzoo.specs.Separator`.
 
     Raises:
         OptionError: there is no such flip, or a scale does not lie in (0, 16].
@@ -61,6 +63,7 @@ class Augmented:
         turns: bool = False,
         scales: Sequence[float] = (1.0,),
         overlapping: bool = False,
+        separator: bool = False,
     ) -> None:
         wrong = [flip for flip in flips if flip not in _FLIPS]
         if wrong:
@@ -69,7 +72,7 @@ class Augmented:
             check_number(f"scales[{index}]", scale)
         if not scales or not all(0 < scale <= 16 for scale in scales):
             raise OptionError(f"scales must lie in (0, 16], at least one, got {tuple(scales)}")
-        self.engine, self._overlapping = engine, overlapping
+        self.engine, self._rules = engine, {"overlapping": overlapping, "separator": separator}
         self.views = _views([_FLIPS[flip] for flip in flips] + [(1, False)] * turns)
         self.scales = tuple(dict.fromkeys(scales))
 
@@ -97,21 +100,11 @@ class Augmented:
             return self.engine(images)
         return _mean(self._answer(images, view, scale) for scale in self.scales for view in self.views)
 
-    def _answer(self, images: Tensor, view: View, scale: float) -> Tensor:
+    def _answer(self, images: Tensor, view: View, scale: float) -> list[Tensor]:
         size = images.shape[-2:]
         seen = images if scale == 1 else _resized(images, [max(round(side * scale), 1) for side in size])
-        answer = _log_probabilities(self.engine(_turned(seen, view)), overlapping=self._overlapping)
-        answer = _turned_back(answer, view)
-        if answer.shape[-2:] == size:
-            return answer
-        probabilities = F.interpolate(
-            answer.exp().flatten(0, 1), list(size), mode="bilinear", align_corners=False
-        )
-        return (
-            probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny)
-            .log()
-            .unflatten(0, answer.shape[:2])
-        )
+        answers = _log_probabilities(self.engine(_turned(seen, view)), **self._rules)
+        return [_brought_to(size, _turned_back(answer, view)) for answer in answers]
 
 
 class Ensemble:
@@ -123,15 +116,19 @@ class Ensemble:
     Args:
         engines: of one device or several; the first one's device is that of the answer.
         overlapping: whether each logit is a class of its own, with a sigmoid, instead of one of several.
+        separator: whether the last logit is no class and has a sigmoid of its own; see
+            `segzoo.specs.Separator`.
 
     Raises:
         OptionError: there is no engine; when called, the numbers of classes differ.
     """
 
-    def __init__(self, engines: Sequence[Engine], *, overlapping: bool = False) -> None:
+    def __init__(
+        self, engines: Sequence[Engine], *, overlapping: bool = False, separator: bool = False
+    ) -> None:
         if not engines:
             raise OptionError("an ensemble needs at least one engine")
-        self.engines, self._overlapping = tuple(engines), overlapping
+        self.engines, self._rules = tuple(engines), {"overlapping": overlapping, "separator": separator}
 
     @property
     def device(self) -> torch.device:
@@ -156,13 +153,18 @@ class Ensemble:
             return self.engines[0](images)
         answers = (engine(images) for engine in self.engines)
         return _mean(
-            _log_probabilities(answer, overlapping=self._overlapping).to(self.device) for answer in answers
+            [part.to(self.device) for part in _log_probabilities(answer, **self._rules)] for answer in answers
         )
 
 
 def is_concurrent(engine: Engine) -> bool:
     """Whether an engine says that several threads may call it at once; see `segzoo.interfaces.Engine`."""
     return bool(getattr(engine, "concurrent", False))
+
+
+def rules_of(config: ModelConfig) -> dict[str, bool]:
+    """Return which logits of a network have a sigmoid of their own, as `Augmented` and `Ensemble` take it."""
+    return {"overlapping": config.labels.overlapping, "separator": config.separator is not None}
 
 
 def check_alike(configs: Sequence[ModelConfig]) -> None:
@@ -177,6 +179,7 @@ def check_alike(configs: Sequence[ModelConfig]) -> None:
             ("classes", first.labels.classes, config.labels.classes),
             ("kind of classes", _kind(first), _kind(config)),
             ("logits", first.architecture.num_classes, config.architecture.num_classes),
+            ("separator", _separating(first), _separating(config)),
             ("channels", first.architecture.in_channels, config.architecture.in_channels),
             ("preprocessing", first.preprocessing, config.preprocessing),
         ):
@@ -215,25 +218,49 @@ def _resized(images: Tensor, size: list[int]) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def _brought_to(size: Sequence[int], answer: Tensor) -> Tensor:
+    """Return log-probabilities ``(S, N, K, h, w)`` at another height and width."""
+    if answer.shape[-2:] == size:
+        return answer
+    probabilities = F.interpolate(
+        answer.exp().flatten(0, 1), list(size), mode="bilinear", align_corners=False
+    )
+    least = torch.finfo(probabilities.dtype).tiny
+    return probabilities.clamp_min(least).log().unflatten(0, answer.shape[:2])
+
+
 def _kind(config: ModelConfig) -> str:
     return "classes that overlap" if config.labels.overlapping else "one class a pixel"
 
 
-def _log_probabilities(logits: Tensor, *, overlapping: bool) -> Tensor:
-    """Return ``(S, N, K, H, W)``: log-probabilities, of each sigmoid also those of its opposite (S is 2)."""
+def _separating(config: ModelConfig) -> str:
+    return config.separator.kind if config.separator else "none"
+
+
+def _log_probabilities(logits: Tensor, *, overlapping: bool, separator: bool) -> list[Tensor]:
+    """Return parts ``(S, N, K, H, W)``: log-probabilities, of each sigmoid also of its opposite (S is 2).
+
+    The separator is a part of its own.
+    """
+    if separator:
+        classes = _log_probabilities(logits[:, :-1], overlapping=overlapping, separator=False)
+        return [*classes, *_log_probabilities(logits[:, -1:], overlapping=True, separator=False)]
     if overlapping or logits.shape[1] == 1:
-        return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])
-    return logits.log_softmax(dim=1)[None]
+        return [torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])]
+    return [logits.log_softmax(dim=1)[None]]
 
 
-def _mean(answers: Iterable[Tensor]) -> Tensor:
-    """Return the logits of the mean of probabilities whose logarithms are given."""
+def _mean(answers: Iterable[Sequence[Tensor]]) -> Tensor:
+    """Return the logits of the mean of probabilities whose logarithms are given in parts."""
     several = iter(answers)
-    total, count = next(several), 1
+    totals, count = list(next(several)), 1
     for answer in several:
-        if answer.shape != total.shape:
-            shapes = " and ".join(str(tuple(one.shape[1:])) for one in (total, answer))
-            raise OptionError(f"only logits of one shape have a mean, the networks gave {shapes}")
-        total, count = torch.logaddexp(total, answer), count + 1
+        for number, part in enumerate(answer):
+            if part.shape != totals[number].shape:
+                shapes = " and ".join(str(tuple(one.shape[1:])) for one in (totals[number], part))
+                raise OptionError(f"only logits of one shape have a mean, the networks gave {shapes}")
+            totals[number] = torch.logaddexp(totals[number], part)
+        count += 1
     # The count divides both sides of odds alike; for classes it makes their probabilities add up to 1.
-    return total[0] - total[1] if len(total) == 2 else total[0] - math.log(count)
+    means = [total[0] - total[1] if len(total) == 2 else total[0] - math.log(count) for total in totals]
+    return means[0] if len(means) == 1 else torch.cat(means, dim=1)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from segzoo.specs import Labels
 
     #: Rows of what was found: classes ``(n, width)`` of the labels' type, or ``(K, n, width)`` of 0 and 1
-    #: where classes overlap; and where they are kept, probabilities ``(K, n, width)``.
+    #: where classes overlap; where they are kept, probabilities ``(K, n, width)``; and last, where it is
+    #: wanted, the separation ``(n, width)`` float32.
     Found = tuple[Tensor, ...]
 
 #: Rows that are enlarged and decided on together, where memory is counted.
@@ -61,11 +62,24 @@ class Decision:
         config: of the network.
         thresholds: by class index, for classes that have one, as `read_thresholds` gives them.
         keeps: the type in which probabilities are kept beside the classes; ``None`` where they are not.
+        separates: whether the separation is found too: what the network's last logit says about objects
+            that touch, as a probability or a depth in [0, 1].
+
+    Raises:
+        OptionError: the separation is wanted of a network that has no separator.
     """
 
     config: ModelConfig
     thresholds: Mapping[int, float] = field(default_factory=dict)
     keeps: torch.dtype | None = None
+    separates: bool = False
+
+    def __post_init__(self) -> None:
+        if self.separates and self.config.separator is None:
+            raise OptionError(
+                "the separation was asked for, and this network has no logit that tells touching objects "
+                "apart: train one with separator.kind=boundary, or take weights that have a separator"
+            )
 
     def whole(self, logits: Tensor, place: Placement, size: tuple[int, int]) -> Found:
         """Return what the logits of a whole image say, at the image's size.
@@ -79,7 +93,23 @@ class Decision:
         return tuple(torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True))
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Return what is enlarged, ``(C, h, w)``, of logits ``(K, h, w)``: one score where that is enough."""
+        """Return what is enlarged, ``(C, h, w)``, of logits ``(K, h, w)``: one score where that is enough.
+
+        The separator's is the last of them where it is wanted.
+        """
+        scores = self._class_scores(self.of_classes(logits))
+        if not self.separates:
+            return scores
+        last = logits[-1:].sigmoid() if self._enlarges_probabilities else logits[-1:]
+        return torch.cat([scores, last])
+
+    def of_classes(self, logits: Tensor) -> Tensor:
+        """Return those of logits ``(K, h, w)`` that decide the class, at the config's temperature."""
+        if self.config.separator is not None:
+            logits = logits[:-1]
+        return logits if self.config.temperature == 1 else logits / self.config.temperature
+
+    def _class_scores(self, logits: Tensor) -> Tensor:
         if self.config.labels.overlapping:
             return probabilities_of(logits, overlapping=True) if self._enlarges_probabilities else logits
         needs_all = len(logits) > 2 or self._needs_probabilities
@@ -89,9 +119,15 @@ class Decision:
 
     def found(self, scores: Tensor) -> Found:
         """Return what scores at the image's size say."""
+        if not self.separates:
+            return self._classes_found(scores)
+        last = scores[-1] if self._enlarges_probabilities else scores[-1].sigmoid()
+        return (*self._classes_found(scores[:-1]), last.float())
+
+    def _classes_found(self, scores: Tensor) -> Found:
         if self.config.labels.overlapping:
             return self._present(scores)
-        classes, kind = self.config.architecture.num_classes, getattr(torch, self.config.labels.index_type)
+        classes, kind = self.config.class_logits, getattr(torch, self.config.labels.index_type)
         if not self._needs_probabilities:
             if classes > 2:
                 return (scores.argmax(dim=0).to(kind),)

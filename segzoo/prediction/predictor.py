@@ -21,7 +21,7 @@ from segzoo.images import read, read_reduced, read_with_info, select_bands, with
 from segzoo.images.intensity import measured_over
 from segzoo.images.naming import naming_file
 from segzoo.images.pixels import as_pixels_with_info
-from segzoo.prediction.combining import Augmented, Ensemble, check_alike
+from segzoo.prediction.combining import Augmented, Ensemble, check_alike, rules_of
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.postprocessing import clean, may_lack_measurements, measured_alone
@@ -227,9 +227,7 @@ class Predictor:
             except FailureError as error:
                 what = type(one).__name__ if isinstance(one, nn.Module) else one
                 raise FailureError(f"{what}: {error}") from error
-        self.engine: Engine = (
-            Ensemble(engines, overlapping=self.config.labels.overlapping) if len(engines) > 1 else engines[0]
-        )
+        self.engine: Engine = Ensemble(engines, **rules_of(self.config)) if len(engines) > 1 else engines[0]
         for network in networks:
             if isinstance(network, ExportedNetwork):
                 network.check_views(turns=turns, scales=scales)
@@ -239,7 +237,7 @@ class Predictor:
                 flips=flips,
                 turns=turns,
                 scales=scales,
-                overlapping=self.config.labels.overlapping,
+                **rules_of(self.config),
             )
         if backend != "eager":  # else nothing was chosen
             on_message(self.engine.description)
@@ -255,7 +253,12 @@ class Predictor:
         )
 
     def __call__(
-        self, image: Picture, *, layout: Layout = "HWC", probabilities: bool = False
+        self,
+        image: Picture,
+        *,
+        layout: Layout = "HWC",
+        probabilities: bool = False,
+        separation: bool = False,
     ) -> Segmentation:
         """Segment one image.
 
@@ -264,9 +267,11 @@ class Predictor:
                 in RGB order; of any type, whose values the intensity of the config, or of this, takes.
             layout: of arrays and tensors: ``HWC``, or ``CHW`` for channels first.
             probabilities: whether to keep them too, 4 bytes a pixel and class.
+            separation: whether to keep what the network says about objects that touch, 4 bytes a pixel.
 
         Raises:
             ImageError: it cannot be read, its bands are not the network's, or its values have no scale.
+            OptionError: the separation is wanted of a network that has no separator.
         """
         with naming_file(image):
             if isinstance(image, str | os.PathLike):
@@ -274,7 +279,7 @@ class Predictor:
             else:
                 pixels, info = read_picture(image, layout)
                 prepared = self.prepare_pixels(pixels, probabilities=probabilities, info=info)
-        found = self.segment_prepared([prepared], probabilities=probabilities)[0]
+        found = self.segment_prepared([prepared], probabilities=probabilities, separation=separation)[0]
         for line in () if self._warned else self.watch.report(in_python=True):
             self._warned = True
             warnings.warn(line, stacklevel=2)
@@ -358,7 +363,7 @@ class Predictor:
     def about(self) -> dict[str, str]:
         """What a score says of how its masks were made, by name."""
         found = {"network": self.config.architecture.name, "engine": self.engine.description}
-        if self.config.architecture.num_classes == 1 or self.config.labels.overlapping:
+        if self.config.class_logits == 1 or self.config.labels.overlapping:
             found["threshold"] = f"{self.config.threshold:g}"
         for index, value in self._thresholds.items():
             found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"
@@ -458,19 +463,22 @@ class Predictor:
 
     @torch.inference_mode()
     def segment_prepared(
-        self, prepared: Sequence[Prepared], *, probabilities: bool = False
+        self, prepared: Sequence[Prepared], *, probabilities: bool = False, separation: bool = False
     ) -> list[Segmentation]:
         """Segment prepared images that are all of one kind.
 
         Args:
             prepared: what `prepare` returned, of equal size, or one that is run in tiles.
             probabilities: whether the results hold the probabilities of every class.
+            separation: whether they hold what the network says about objects that touch.
 
         Raises:
             MemoryShortageError: memory ran out, and no smaller tiles make the image fit.
+            OptionError: the separation is wanted of a network that has no separator.
         """
+        kept = {"probabilities": probabilities, "separation": separation}
         try:
-            return self._segmented(prepared, probabilities=probabilities)
+            return self._segmented(prepared, **kept)
         except (RuntimeError, MemoryError) as error:
             if not is_short_of_memory(error):
                 raise
@@ -478,7 +486,7 @@ class Predictor:
         # Outside the handler, whose traceback would keep every feature map alive.
         release_memory()
         if len(prepared) > 1:
-            return [self.segment_prepared([one], probabilities=probabilities)[0] for one in prepared]
+            return [self.segment_prepared([one], **kept)[0] for one in prepared]
         one = prepared[0]
         image = one.image() if callable(one.image) else one.image
         given = {"channels": image.shape[2], "stored": image.itemsize}
@@ -487,33 +495,40 @@ class Predictor:
             size = f"{one.size[0]}x{one.size[1]}"
             raise MemoryShortageError(f"an image of {size} pixels does not fit the memory ({told})")
         smaller = Prepared(image, one.size, plan=plan, info=one.info, name=one.name)
-        return self.segment_prepared([smaller], probabilities=probabilities)
+        return self.segment_prepared([smaller], **kept)
 
-    def _segmented(self, prepared: Sequence[Prepared], *, probabilities: bool) -> list[Segmentation]:
+    def _segmented(
+        self, prepared: Sequence[Prepared], *, probabilities: bool, separation: bool
+    ) -> list[Segmentation]:
         if prepared[0].plan is not None:
-            return [self._tiled(one, probabilities=probabilities) for one in prepared]
+            return [self._tiled(one, probabilities=probabilities, separation=separation) for one in prepared]
+        keeps = torch.float32 if probabilities else None
+        decision = Decision(self.config, self._thresholds, keeps, separates=separation)
         tensors = [one.tensor for one in prepared if one.tensor is not None]
         logits = self.engine(tensors[0] if len(tensors) == 1 else torch.cat(tensors))
-        return [
-            self._finished(logits[number], one, probabilities=probabilities)
-            for number, one in enumerate(prepared)
-        ]
+        return [self._finished(logits[number], one, decision) for number, one in enumerate(prepared)]
 
-    def _tiled(self, prepared: Prepared, *, probabilities: bool) -> Segmentation:
+    def _tiled(self, prepared: Prepared, *, probabilities: bool, separation: bool) -> Segmentation:
         assert prepared.plan is not None
         assert not callable(prepared.image)
         self._check_measured()
         image, info = prepared.image, prepared.info
         with self.watch.look(prepared.name, prepared.size, prepared.info) as look:
-            mask, kept = self.tiler.run(
-                image, prepared.plan, probabilities=probabilities, info=info, look=look
+            mask, kept, apart = self.tiler.run(
+                image,
+                prepared.plan,
+                probabilities=probabilities,
+                separation=separation,
+                info=info,
+                look=look,
             )
         labels, bands = self.config.labels, self.config.preprocessing.bands
-        return self._cleaned(Segmentation(mask, labels, image, kept, info=info, bands=bands))
+        return self._cleaned(
+            Segmentation(mask, labels, image, kept, info=info, bands=bands, separation=apart)
+        )
 
-    def _finished(self, logits: Tensor, prepared: Prepared, *, probabilities: bool) -> Segmentation:
+    def _finished(self, logits: Tensor, prepared: Prepared, decision: Decision) -> Segmentation:
         assert prepared.placement is not None
-        decision = Decision(self.config, self._thresholds, torch.float32 if probabilities else None)
         found = decision.whole(logits, prepared.placement, prepared.size)
         mask, *kept = (one.cpu().numpy() for one in found)
         return self._cleaned(
@@ -521,9 +536,10 @@ class Predictor:
                 mask=mask,
                 labels=self.config.labels,
                 image=prepared.image,
-                probabilities=kept[0] if kept else None,
+                probabilities=kept[0] if decision.keeps else None,
                 info=prepared.info,
                 bands=self.config.preprocessing.bands,
+                separation=kept[-1] if decision.separates else None,
             )
         )
 

@@ -66,6 +66,8 @@ class Segmentation:
         info: the metadata of the image's file, if it is one: where it lies on the ground or in the body,
             and how large its pixels are.
         bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
+        separation: ``(H, W)`` float32 in [0, 1], where it was asked for: what the network says about objects
+            that touch, as its config's `segzoo.specs.Separator` describes.
     """
 
     mask: NDArray[np.uint8]
@@ -74,6 +76,7 @@ class Segmentation:
     probabilities: NDArray[np.float32] | None = None
     info: ImageInfo | None = None
     bands: tuple[str, ...] = ()
+    separation: NDArray[np.float32] | None = None
 
     def with_mask(
         self, mask: NDArray[np.uint8], *, probabilities: bool = True, labels: Labels | None = None
@@ -94,6 +97,7 @@ class Segmentation:
             probabilities=self.probabilities if probabilities else None,
             info=self.info,
             bands=self.bands,
+            separation=self.separation,
         )
 
     def of_class(self, name: str | int) -> Segmentation:
@@ -115,6 +119,7 @@ class Segmentation:
             probabilities=None if self.probabilities is None else self.probabilities[index : index + 1],
             info=self.info,
             bands=self.bands,
+            separation=self.separation,
         )
 
     @property

@@ -136,7 +136,7 @@ def _was_multilabel(config: ModelConfig) -> bool:
     layout, options, notes = (origin.get(key) for key in ("layout", "layout_options", "notes"))
     if (
         config.labels.overlapping
-        or config.architecture.num_classes == 1
+        or config.class_logits == 1
         or (isinstance(options, dict) and "multilabel" in options)
     ):
         return False

@@ -168,7 +168,8 @@ def _quantised(
     except MissingExtraError as error:
         on_message(f'precision="fastest" {instead}: {error}')
         return None
-    share, pixels = disagreement(engine, calibration)
+    separator = getattr(getattr(network, "segzoo_config", None), "separator", None)
+    share, pixels = disagreement(engine, calibration, separator=separator is not None)
     if engine.failed:
         on_message(f'precision="fastest" {instead}')
         return None

@@ -92,10 +92,17 @@ def make_openvino(
     )
 
 
-def disagreement(engine: SizedEngine, calibration: Sequence[Tensor]) -> tuple[float, int]:
+def disagreement(
+    engine: SizedEngine, calibration: Sequence[Tensor], *, separator: bool = False
+) -> tuple[float, int]:
     """Return the share of pixels whose class is not that of float32, and of how many.
 
     Images of the commonest size in ``calibration`` are compared, until there are enough pixels.
+
+    Args:
+        engine: of 8-bit integers.
+        calibration: preprocessed images.
+        separator: whether the last logit is no class.
     """
     different = total = 0
     commonest = Counter(images.shape for images in calibration).most_common(1)[0][0]
@@ -104,7 +111,8 @@ def disagreement(engine: SizedEngine, calibration: Sequence[Tensor]) -> tuple[fl
             break
         if images.shape != commonest:
             continue
-        found, expected = _classes(engine(images)), _classes(engine.exact(images))
+        logits = engine(images), engine.exact(images)
+        found, expected = (_classes(one[:, :-1] if separator else one) for one in logits)
         different += int((found != expected).sum())
         total += expected.numel()
     return different / max(total, 1), total

@@ -121,6 +121,7 @@ def plan_tiles(
     resize: Resize | None = None,
     probabilities: bool = False,
     overlapping: bool = False,
+    separation: bool = False,
     stored: int = 1,
     scaled: int = 1,
     tile: int | None = None,
@@ -143,6 +144,7 @@ def plan_tiles(
         resize: how the network's images are resized, by its preprocessing.
         probabilities: whether those are made, to be kept or compared with thresholds.
         overlapping: whether classes overlap, so that the mask has a plane a class.
+        separation: whether the network's last logit, which is no class's, may be kept.
         stored: bytes of a value as the image's file has it.
         scaled: bytes of a value as intensity leaves it: 1, or 4 of floats.
         tile: the side of tiles, rounded up to the grid; chosen where not told, and that of an exported file
@@ -168,6 +170,7 @@ def plan_tiles(
         resize,
         probabilities,
         overlapping,
+        separation,
         stored,
         scaled,
     )
@@ -326,6 +329,7 @@ class Job:
         resize: how the network's images are resized.
         keeps: whether probabilities are made.
         overlapping: whether the mask has a plane a class.
+        separation: whether there is a separator, whose plane may be kept.
         stored: bytes of a value as the image's file has it.
         scaled: bytes of a value as intensity leaves it.
     """
@@ -338,6 +342,7 @@ class Job:
     resize: Resize | None = None
     keeps: bool = False
     overlapping: bool = False
+    separation: bool = False
     stored: int = 1
     scaled: int = 1
 
@@ -374,7 +379,7 @@ def needed(
         "forward": int(traits.fixed_bytes + batch * area * traits.bytes_per_pixel),
         "tiles": beside,
         "rows": held + read,
-        "mask": rows * width * (_mask_bytes(classes, job) + 2 * classes * job.keeps),
+        "mask": rows * width * (_mask_bytes(classes, job) + 2 * classes * job.keeps + 4 * job.separation),
         "mixing": (rows + rows // 3 + READ_ROWS) * width * 4 * classes if smooth else 0,
         "image": job.resident,
         "besides": MARGIN + job.beside,
@@ -398,7 +403,7 @@ def _resized(traits: NetworkProfile, job: Job) -> int:
 
 def _enlarged(traits: NetworkProfile, job: Job, rows: int) -> int:
     """Return what scores take, of all columns of a band, and those that are enlarged."""
-    several = job.keeps or job.overlapping or traits.num_classes > 2
+    several = job.keeps or job.overlapping or job.separation or traits.num_classes > 2
     scores = traits.num_classes if several else 1
     small = 4 * scores * job.seen[1] * (rows + 6 * ENLARGED_ROWS)
     each = 8 * scores + (2 * scores if job.overlapping else 4) + (10 * traits.num_classes if job.keeps else 0)

@@ -129,7 +129,7 @@ class Tiler:
             held = self.held(height, width, probabilities=probabilities, image=channels * stored)
             small = seen * MOST + held < self.memory
         else:
-            kept = 4 * self.config.architecture.num_classes * height * width
+            kept = 4 * self.config.class_logits * height * width
             budget -= kept if self.steady and probabilities else 0
             small = not large and (not self.steady or seen * MOST < budget)
         if small or not self._measurable():
@@ -313,7 +313,9 @@ class Tiler:
         if labels.overlapping:  # a plane a class: the mask, and what is drawn and written of it
             wide = 3 * len(labels.classes)
         # Probabilities as floats, once more as they are written, and twice in the file's bytes.
-        kept = 12 * self.config.architecture.num_classes if probabilities else 0
+        kept = 12 * self.config.class_logits if probabilities else 0
+        if self.config.separator is not None:  # the separation, and the objects that are told apart by it
+            kept += 8
         # Deeper images and more bands twice: as they are read, and as the bands that are taken or shown.
         deep = 2 * max(image - 3, 0) + (4 * self.config.architecture.in_channels if self._scaled > 1 else 0)
         return height * width * (PICTURES + wide + kept + deep)
@@ -373,6 +375,7 @@ class Tiler:
             resize=self.config.preprocessing.resize,
             probabilities=probabilities or (bool(self.thresholds) and not self.config.labels.overlapping),
             overlapping=self.config.labels.overlapping,
+            separation=self.config.separator is not None,
             tile=side,
             stored=stored,
             scaled=self._scaled,
@@ -393,27 +396,29 @@ class Tiler:
         plan: Plan,
         *,
         probabilities: bool = False,
+        separation: bool = False,
         info: ImageInfo | None = None,
         look: Look | None = None,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32] | None]:
         """Segment an image ``(H, W, C)`` that is held, by its plan.
 
         Args:
             image: of any type, with all its bands.
             plan: of its tiles.
             probabilities: whether they are wanted.
+            separation: whether that is wanted.
             info: the metadata of the image's file.
             look: called with the scaling, and with rows before and after it.
 
         Returns:
-            The mask ``(H, W)``, or ``(K, H, W)`` where classes overlap, and probabilities
-            ``(K, H, W)`` where they are wanted.
+            The mask ``(H, W)``, or ``(K, H, W)`` where classes overlap; probabilities ``(K, H, W)`` where
+            they are wanted; and the separation ``(H, W)`` where that is.
 
         Raises:
             OptionError: the probabilities alone take more than the budget.
             ImageError: the image has other channels than the network.
         """
-        size, classes = (plan.height, plan.width), self.config.architecture.num_classes
+        size, classes = (plan.height, plan.width), self.config.class_logits
         needed = 4 * classes * size[0] * size[1] if probabilities else 0
         if not self.steady and needed > self.budget:
             raise OptionError(
@@ -422,6 +427,7 @@ class Tiler:
             )
         sink = ArraySink(*size, planes=classes if self.config.labels.overlapping else 0)
         kept = ArrayProbabilities(classes, *size) if probabilities else None
+        apart = ArraySink(*size) if separation else None
         segment_large(
             self.engine,
             ArrayRows(image, info),
@@ -430,9 +436,11 @@ class Tiler:
             plan=plan,
             thresholds=self.thresholds,
             probabilities=kept,
+            separation=apart,
             look=look,
         )
-        return sink.mask, None if kept is None else kept.probabilities
+        probable = None if kept is None else kept.probabilities
+        return sink.mask, probable, None if apart is None else apart.mask
 
 
 def to_spare(device: torch.device | None = None) -> int:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class RowSink(Protocol):
-    """Takes the rows of a mask from the top."""
+    """Takes the rows of a mask, or of a separation, from the top."""
 
-    def write(self, rows: NDArray[np.uint8]) -> None:
+    def write(self, rows: NDArray[Any]) -> None:
         """Take the next rows, ``(n, width)``: class indices; ``(K, n, width)`` where classes overlap.
 
         Raises:
@@ -61,7 +61,7 @@ class MeasuredSink:
 
 
 class ArraySink:
-    """A mask in memory, of the type of its rows.
+    """A mask in memory, or a separation, of the type of its rows.
 
     Args:
         height: of the image.
@@ -73,7 +73,7 @@ class ArraySink:
         self.mask: NDArray[Any] = np.zeros((planes, height, width) if planes else (height, width), np.uint8)
         self._filled = 0
 
-    def write(self, rows: NDArray[np.uint8]) -> None:
+    def write(self, rows: NDArray[Any]) -> None:
         """Take the next rows, ``(n, width)`` or ``(K, n, width)``."""
         if rows.dtype.itemsize > self.mask.itemsize:
             self.mask = self.mask.astype(rows.dtype)

@@ -44,6 +44,7 @@ def segment_large(
     plan: Plan,
     thresholds: Mapping[int, float] | None = None,
     probabilities: ProbabilitySink | None = None,
+    separation: RowSink | None = None,
     progress: Callable[[int], None] | None = None,
     look: Look | None = None,
 ) -> None:
@@ -57,22 +58,27 @@ def segment_large(
         plan: of `plan_tiles`, for this image.
         thresholds: by class index; a class that has one is taken where its probability exceeds it.
         probabilities: takes the probabilities, if they are wanted.
+        separation: takes what the network says about objects that touch, ``(n, width)`` float32, if wanted.
         progress: told after each band how many rows of the mask are done.
         look: called with the scaling, and with rows before and after it.
 
     Raises:
-        OptionError: the plan is for another size, or for another resizing.
+        OptionError: the plan is for another size, or for another resizing; or the separation is wanted of a
+            network that has no separator.
         ImageError: the image is damaged, or has other channels than the network.
         FailureError: the mask cannot be written.
     """
     _check(rows, config, plan)
-    decision = Decision(config, thresholds or {}, keeps=None if probabilities is None else torch.float16)
+    keeps = None if probabilities is None else torch.float16
+    decision = Decision(config, thresholds or {}, keeps, separates=separation is not None)
     done = 0
     seen = seen_rows(rows, config, look)
     for mask, *kept in _found(engine, seen, config, plan, decision):
         sink.write(mask.numpy())
         if probabilities is not None:
             probabilities.write(kept[0].numpy())
+        if separation is not None:
+            separation.write(kept[-1].numpy())
         done += mask.shape[-2]
         if progress is not None:
             progress(done)
