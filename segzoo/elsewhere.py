@@ -21,6 +21,7 @@ BROUGHT = {
         "residual-unet",
         "resunet",
     ),
+    "segzoo-buildings": ("facades", "unet-facades"),
     "segzoo-carvana": (
         "carvana",
         "milesial-carvana",
@@ -100,8 +101,10 @@ BROUGHT = {
         "voc-masks",
         "yolo",
     ),
+    "segzoo-materials": ("nanoshapes", "unet-nanoparticles"),
     "segzoo-medical": (
         "bubbliiiing-medical",
+        "chase-db1",
         "drive",
         "dsb2018",
         "isbi2012",
@@ -111,6 +114,7 @@ BROUGHT = {
         "unet-isbi-mindspore-1.2",
         "unet-membranes",
         "unet-nuclei",
+        "unet-vessels",
         "wzmiaomiao-drive",
     ),
     "segzoo-mmseg": (

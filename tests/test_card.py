@@ -94,6 +94,17 @@ def test_the_snippet_installs_the_plugins_that_the_network_needs() -> None:
     assert "segzoo predict photo.jpg --model hf-hub:org/nuclei" in text
 
 
+def test_notes_stand_before_the_scores_as_a_list() -> None:
+    notes = ["Not for\ndiagnosis.", "Data: X, <b>CC BY 4.0</b>"]
+    text = model_card(replace(CONFIG, provenance={"notes": notes, **CONFIG.provenance}))
+    told = "## Before you use it\n\n- Not for diagnosis.\n- Data: X, &lt;b>CC BY 4.0&lt;/b>\n"
+    assert told in text
+    assert text.index(told) < text.index("## Scores")
+    assert "| notes |" not in text
+    for strange in ([], "a text", {"a": 1}, 7):
+        assert "Before you use it" not in model_card(replace(CONFIG, provenance={"notes": strange}))
+
+
 def test_classes_preprocessing_and_hash_are_told() -> None:
     text = model_card(CONFIG, sha256="ab" * 32)
     assert "| 1 | nucleus | `#ffc400` |" in text

@@ -151,7 +151,7 @@ def once(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
     """Return weights that were released, to copy."""
     data, run_folder = trained
     folder = tmp_path_factory.mktemp("released") / "weights"
-    words = ["--data", str(data), "--machine", "a test", "--device", "cpu"]
+    words = ["--data", str(data), "--machine", "a test", "--device", "cpu", "--note", "Not for others."]
     assert run(["release", str(run_folder), str(folder), *words]) == 0
     return folder
 
@@ -181,6 +181,7 @@ def test_a_release_is_scored_as_it_ships_and_says_all_about_itself(released: tup
     assert "test iou per image" in card
     assert "test classes foreground dice" in card
     assert "a test" in card
+    assert "- Not for others." in card
     assert str(data.parent) not in card + (weights / "config.json").read_text()
 
 

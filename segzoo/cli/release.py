@@ -36,6 +36,12 @@ from segzoo.printing import echo
 )
 @click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
 @click.option("--licence", default="", help="Of the weights [default: the recipe's].")
+@click.option(
+    "--note",
+    "notes",
+    multiple=True,
+    help="A sentence for the card, such as what the weights are not for; may be repeated.",
+)
 @click.option("--full", is_flag=True, help="Keep single precision, at twice the size.")
 @click.option("--overwrite", is_flag=True, help="Replace weights and a card that TARGET holds.")
 @click.option(
@@ -52,6 +58,7 @@ def command(
     metrics: tuple[str, ...],
     machine: str,
     licence: str,
+    notes: tuple[str, ...],
     full: bool,
     overwrite: bool,
     device: str | None,
@@ -79,6 +86,7 @@ def command(
         metrics=metrics or ("iou", "dice"),
         machine=machine,
         licence=licence,
+        notes=notes,
         dtype=torch.float32 if full else torch.float16,
         device=device,
         overwrite=overwrite,

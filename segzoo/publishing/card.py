@@ -52,6 +52,7 @@ def model_card(
         _about(config),
         f"![{_one_line(', '.join(config.labels.classes))}]({sample})" if sample else "",
         _usage(config, source, plugin),
+        _notes(config),
         _classes(config),
         _scores(config),
         _origin(config, sha256),
@@ -135,6 +136,14 @@ def preprocessing_in_words(known: Preprocessing) -> str:
     return f"{preprocessing_steps(known)}. `segzoo.predict` does all of it."
 
 
+def _notes(config: ModelConfig) -> str:
+    """Return what people should know before they use it; a config that people wrote may hold anything."""
+    notes = config.provenance.get("notes")
+    if not isinstance(notes, list | tuple) or not notes:
+        return ""
+    return "\n".join(["## Before you use it", "", *(f"- {_one_line(note)}" for note in notes)])
+
+
 def _classes(config: ModelConfig) -> str:
     labels = config.labels
     rows = [
@@ -174,7 +183,7 @@ def _origin(config: ModelConfig, sha256: str) -> str:
     rows += [
         (key.replace("_", " "), str(value))
         for key, value in config.provenance.items()
-        if not isinstance(value, Mapping) and key != "claimed"
+        if not isinstance(value, Mapping) and key not in ("claimed", "notes")
     ]
     rows += [("built with", ", ".join(f"{n} {v}" for n, v in config.architecture.requires.items()))]
     rows += [("sha256 of model.safetensors", f"`{sha256}`")] if sha256 else []

@@ -51,6 +51,7 @@ def release(
     metrics: Sequence[str] = ("iou", "dice"),
     machine: str = "",
     licence: str = "",
+    notes: Sequence[str] = (),
     dtype: torch.dtype = torch.float16,
     resamples: int = 1000,
     device: str | None = None,
@@ -69,6 +70,8 @@ def release(
         metrics: registered metrics.
         machine: what the training ran on, in words; this machine where nothing says so.
         licence: of the weights; as the recipe says where empty.
+        notes: what people should know before they use them, in sentences: whose data it is, what they are not
+            for. Where empty, weights that were released before keep theirs.
         dtype: of the weights.
         resamples: of the bootstrap over images that gives intervals.
         device: where to score.
@@ -116,6 +119,7 @@ def release(
         SCORED: part,
         part: _scores(found),
         **({"cross_validation": folds} if folds else {}),
+        **({"notes": list(notes)} if notes else {}),
     }
     config = replace(config, provenance=told, licence=licence or config.licence)
     save(shipped.cpu(), target, config=config, dtype=dtype)

@@ -16,6 +16,8 @@ MEMBRANES = Labels(classes=("membrane", "cell"), values=(0, 255))
 VESSELS = Labels(
     classes=("background", "vessel"), palette=((0, 0, 0), (255, 255, 255)), values=(0, 255), ignore_index=255
 )
+#: Vessels without fields of view: every pixel counts.
+RETINA = Labels(classes=VESSELS.classes, palette=VESSELS.palette)
 
 
 @hookimpl
@@ -38,6 +40,19 @@ def segzoo_datasets() -> list[DatasetSpec]:
             homepage="https://bbbc.broadinstitute.org/BBBC038",
             paper="doi:10.1038/s41592-019-0612-7",
             archives=(Archive(url="https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"),),
+        ),
+        DatasetSpec(
+            name="chase-db1",
+            factory="segzoo_medical.chase_db1:chase_db1",
+            recognise="segzoo_medical.chase_db1:recognise",
+            splits=("train", "val", "test"),
+            labels=RETINA,
+            summary="CHASE_DB1: blood vessels in photographs of the retina, both eyes of 14 children",
+            layout="Image_01L.jpg to Image_14R.jpg, each with *_1stHO.png and *_2ndHO.png",
+            licence="CC-BY-4.0",
+            homepage="https://researchdata.kingston.ac.uk/96/",
+            paper="doi:10.1109/TBME.2012.2205687",
+            by_hand="download CHASEDB1.zip from https://researchdata.kingston.ac.uk/96/",
         ),
         DatasetSpec(
             name="drive",
@@ -193,6 +208,12 @@ def segzoo_recipes() -> list[RecipeSpec]:
             origin="bubbliiiing/unet-pytorch",
             homepage="https://github.com/bubbliiiing/unet-pytorch",
             summary="as bubbliiiing's program trains on membranes: Adam, frozen VGG16, 512x512",
+        ),
+        RecipeSpec(
+            name="unet-vessels",
+            file="segzoo_medical:recipes/unet-vessels.toml",
+            data="chase-db1",
+            summary="how the weights unet-vessels were trained: a small U-Net on full-size crops, 12 minutes",
         ),
         RecipeSpec(
             name="wzmiaomiao-drive",
