@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from segzoo.build import open_dataset
 from segzoo.datasets import AnnotatedImages, check_split, find_root
 from segzoo.errors import FailureError
 from segzoo_buildings import FACADES
-from segzoo_formats.coco import coco
 
 if TYPE_CHECKING:
     import os
@@ -62,7 +62,10 @@ def facades(root: str | os.PathLike[str], split: str = "train") -> Photographs:
         raise FailureError(
             f"{root} holds no facades: expected train, valid and test, with _annotations.coco.json"
         )
-    every = coco(folder, "all", classes=FACADES.classes[1:])
+    every = cast(
+        "AnnotatedImages",
+        open_dataset("segzoo-formats:coco", root=folder, split="all", classes=FACADES.classes[1:]),
+    )
     seen: set[str] = set()
     chosen = every.images
     for part in _PARTS if split != "all" else ():

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from segzoo.build import open_dataset
 from segzoo.datasets import AnnotatedImages, check_split, find_root
 from segzoo.errors import FailureError, OptionError
-from segzoo_formats.coco import coco
 from segzoo_materials import SHAPES
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ def nanoshapes(root: str | os.PathLike[str], split: str = "train", *, fold: int 
         raise FailureError(
             f"{root} holds no NanoShapes: expected train and test, with _annotations.coco.json"
         )
-    every = coco(folder, "all", classes=("Cube", "Octahedron", "Sphere"))
+    every = cast(
+        "AnnotatedImages",
+        open_dataset(
+            "segzoo-formats:coco", root=folder, split="all", classes=("Cube", "Octahedron", "Sphere")
+        ),
+    )
     parts = {"mosaics": [one for one in every.images if not _is_whole(one.name)]}
     whole = sorted((one for one in every.images if _is_whole(one.name)), key=lambda one: one.image.name)
     known = sum(one.part == "train" for one in whole)
