@@ -216,6 +216,8 @@ _STEPS = {
     "flip": ("geometry:Flip", "left and right swapped, or top and bottom"),
     "turn": ("geometry:Turn", "a turn by right angles"),
     "rotate": ("geometry:Rotate", "a rotation by any angle"),
+    "affine": ("geometry:Affine", "a magnification, shears, a rotation and a shift"),
+    "perspective": ("geometry:Perspective", "the image as seen from another side"),
     "elastic": ("geometry:Elastic", "a smooth deformation, as in the U-Net paper"),
     "elastic_smooth": ("geometry:ElasticSmooth", "a fine deformation, as Simard's"),
     "color": ("colour:Color", "brightness, contrast, saturation and hue"),
@@ -225,19 +227,21 @@ _STEPS = {
     "contrast": ("colour:Contrast", "differences from grey or black, multiplied"),
     "gamma": ("colour:Gamma", "pixels to the power of gamma"),
     "grey": ("colour:Grey", "colours replaced by their grey level"),
+    "clahe": ("clahe:Clahe", "contrast limited adaptive histogram equalisation"),
     "invert": ("colour:Invert", "black and white swapped"),
     "stain": ("stains:Stain", "concentrations of stains in histology, changed"),
     "shade": ("illumination:Shade", "uneven illumination: shading, haze and vignetting"),
     "exposure": ("illumination:Exposure", "a dim exposure: few grey levels above an offset, with shot noise"),
     "blur": ("blurring:Blur", "a Gaussian blur"),
     "noise": ("blurring:Noise", "Gaussian noise at every pixel and channel"),
+    "cutout": ("cutout:Cutout", "rectangles of the image are hidden"),
 }
 
 
 @hookimpl
 def segzoo_augmentations() -> Iterable[AugmentationSpec]:
     room = "segzoo.training.augmentation"
-    papers = {"elastic": _UNET, "stain": "arXiv:1902.06543"}
+    papers = {"elastic": _UNET, "stain": "arXiv:1902.06543", "cutout": "arXiv:1708.04552"}
     return [
         AugmentationSpec(name=name, factory=f"{room}.{place}", summary=summary, paper=papers.get(name, ""))
         for name, (place, summary) in _STEPS.items()

@@ -28,13 +28,17 @@ MOVING = {
     "turn": {},
     "rotate": {"degrees": 180},
     "rotate_2": {"degrees": 60, "fill": "ignore"},
+    "affine": {"degrees": 180, "scale": [0.6, 1.6], "shear": 25, "translate": 0.1},
+    "affine_2": {"fill": "ignore"},
+    "perspective": {"distortion": 0.2},
+    "perspective_2": {"fill": "ignore"},
     "elastic": {"sigma": 4},
     "elastic_2": {"sigma": 4, "fill": "ignore"},
     "elastic_smooth": {"alpha": 20},
 }
 RECOLOURING = sorted(set(factories("augmentations")) - {name.removesuffix("_2") for name in MOVING})
 #: Every step by a name, small enough for images of a few pixels.
-ALL = {**MOVING, **{name: {} for name in RECOLOURING}}
+ALL = {**MOVING, **{name: {} for name in RECOLOURING}, "cutout_2": {"target": "ignore"}}
 
 
 def drawn(height=61, width=70, channels=3, seed=0):
@@ -219,6 +223,12 @@ def test_the_size_is_known_where_it_is_always_the_same(steps, size):
         ({"shade": {"points": 1}}, "augment.shade.points must be an integer of at least 2"),
         ({"exposure": {"levels": 0}}, "augment.exposure.levels must be a number from 1 to 255, got 0"),
         ({"exposure": {"offset": [40, 4]}}, "augment.exposure.offset must be .* smaller first"),
+        ({"affine": {"shear": 89}}, "augment.affine.shear must be a number from 0 to 60, got 89"),
+        ({"perspective": {"distortion": 0.25}}, "augment.perspective.distortion must be .* 0 to 0.24"),
+        ({"clahe": {"limit": 0.5}}, "augment.clahe.limit must be a number from 1 to 256, got 0.5"),
+        ({"clahe": {"tiles": 0}}, "augment.clahe.tiles must be an integer of at least 1"),
+        ({"cutout": {"holes": [4, 1]}}, "augment.cutout.holes must be .* smaller first"),
+        ({"cutout": {"target": "ignored"}}, "augment.cutout.target must be .*; did you mean 'ignore'"),
         ({"one_of": {}}, "augment.one_of must name the steps"),
         (
             {"one_of": {"blur": {"sigmas": 1}}},
@@ -241,6 +251,8 @@ def test_a_mistake_is_told_with_its_key(steps, told):
     ("steps", "key"),
     [
         ({"rotate": {"fill": "ignore"}}, "augment.rotate.fill"),
+        ({"perspective": {"fill": "ignore"}}, "augment.perspective.fill"),
+        ({"cutout": {"target": "ignore"}}, "augment.cutout.target"),
         ({"crop": {"padding": "zero"}}, "augment.crop.outside"),
         ({"one_of": {"letterbox": {"outside": "ignore"}}}, "augment.one_of.letterbox.outside"),
     ],

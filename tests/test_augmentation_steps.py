@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as T
+from scipy.ndimage import binary_erosion
 
 from segzoo import zoo
 from segzoo.training.augmentation import make_augmentation
@@ -161,6 +162,59 @@ def test_a_rotation_ignores_its_corners_or_mirrors_into_them():
     assert (classes == 1).all()
 
 
+STILL = {"degrees": 0, "scale": 1, "shear": 0, "translate": 0}
+
+
+@pytest.mark.parametrize("degrees", [-90, 30, 180])
+def test_an_affine_map_that_only_rotates_is_a_rotation(degrees):
+    image, mask = noise(20, 33), noise(20, 33, 1)[..., 0] % 3
+    options = {"degrees": [degrees, degrees], "fill": "ignore"}
+    for ours, theirs in zip(
+        augmented(image, mask, affine={**STILL, **options}),
+        augmented(image, mask, rotate=options),
+        strict=True,
+    ):
+        assert (ours == theirs).all()
+
+
+def test_an_affine_map_magnifies_shifts_and_shears():
+    image, mask = noise(20, 40), noise(20, 40, 1)[..., 0] % 3
+    same, classes = augmented(image, mask, affine=STILL)
+    assert (same == image).all()
+    assert (classes == mask).all()
+    shifted, classes = augmented(image, mask, affine={**STILL, "translate": [0.25, 0.25], "fill": "ignore"})
+    assert (shifted[5:, 10:] == image[:-5, :-10]).all()
+    assert (classes[:5] == IGNORE).all()
+    assert (classes[:, :10] == IGNORE).all()
+    large, classes = augmented(image, mask, affine={**STILL, "scale": 3})
+    # Every third pixel of a magnification by three is one of the image's.
+    assert np.abs(large[2::3, ::3].astype(int) - image[7:13, 13:27]).max() <= 1
+    assert (classes[2::3, ::3] == mask[7:13, 13:27]).all()
+    square = np.zeros((41, 41), np.uint8)
+    square[15:26, 15:26] = 1
+    image = np.repeat(square[..., None] * np.uint8(200), 3, axis=2)
+    _, sheared = augmented(image, square, affine={**STILL, "shear": [20, 20]})
+    assert sheared.sum() == pytest.approx(square.sum(), rel=0.1)
+    assert len(np.flatnonzero(sheared.any(0))) > 13
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_perspective_takes_corners_to_where_they_are_moved_as_torchvision_does(seed):
+    height, width = 45, 60
+    image = noise(height, width)
+    made, classes = augmented(image, perspective={"distortion": 0.2, "fill": "ignore"}, seed=seed)
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    moved = corners + np.random.default_rng(seed).uniform(-0.2, 0.2, (4, 2))
+    read, seen = ((places * (width, height)).tolist() for places in (moved, corners))
+    wanted = T.perspective(torch.from_numpy(image).movedim(-1, 0).double(), read, seen)
+    inside = binary_erosion(classes == 0)
+    assert inside.mean() > 0.4
+    assert np.abs(made - wanted.movedim(0, -1).numpy())[inside].max() < 1
+    still, classes = augmented(image, perspective={"distortion": 0, "fill": "ignore"}, seed=seed)
+    assert np.abs(still.astype(int) - image).max() <= 1
+    assert not classes.any()
+
+
 def test_elastic_moves_the_points_of_its_grid_by_sigma_pixels():
     columns = np.arange(201, dtype=np.uint8)
     image = np.broadcast_to(columns[:, None], (41, 201, 1))
@@ -252,6 +306,78 @@ def test_grey_has_three_equal_channels():
     image = noise(9, 8)
     grey, _ = augmented(image, grey={"probability": 1})
     assert np.abs(grey - (image @ [0.299, 0.587, 0.114])[..., None]).max() <= 0.51
+
+
+def naive_clahe(grey, limit, tiles):
+    """Return levels equalised, from the definition: histograms of tiles, cut, blended between middles."""
+    height, width = grey.shape
+    down, across = min(tiles, height), min(tiles, width)
+    curves = {}
+    for i in range(down):
+        for j in range(across):
+            rows = [y for y in range(height) if y * down // height == i]
+            columns = [x for x in range(width) if x * across // width == j]
+            counts = np.bincount(grey[np.ix_(rows, columns)].ravel(), minlength=256)
+            shares = counts / counts.sum()
+            kept = np.minimum(shares, limit / 256)
+            kept = kept + (shares - kept).sum() / 256
+            curves[i, j] = np.cumsum(kept) * 255
+    made = np.zeros(grey.shape)
+    for y, x in np.ndindex(grey.shape):
+        v, u = (y + 0.5) * down / height - 0.5, (x + 0.5) * across / width - 0.5
+        for i, p in ((int(np.floor(v)), 1 - v % 1), (int(np.floor(v)) + 1, v % 1)):
+            for j, q in ((int(np.floor(u)), 1 - u % 1), (int(np.floor(u)) + 1, u % 1)):
+                curve = curves[min(max(i, 0), down - 1), min(max(j, 0), across - 1)]
+                made[y, x] += p * q * curve[grey[y, x]]
+    return made
+
+
+@pytest.mark.parametrize("tiles", [1, 3, 50])
+def test_clahe_evens_the_histograms_of_tiles_within_a_limit(tiles):
+    grey = np.random.default_rng(1).normal(100, 12, (23, 31)).clip(0, 255).astype(np.uint8)
+    options = {"limit": [3, 3], "tiles": tiles, "probability": 1}
+    made, _ = augmented(grey[..., None], clahe=options)
+    assert np.abs(made[..., 0] - naive_clahe(grey, 3, tiles)).max() <= 0.51
+    if tiles == 3:
+        assert made.std() > 1.5 * grey.std()
+
+
+def test_clahe_changes_three_colours_by_as_much_and_other_bands_by_themselves():
+    image = noise(40, 50) // 4 + 90
+    options = {"limit": 4, "probability": 1}
+    made = augmented(image, clahe=options)[0].astype(int) - image
+    assert np.abs(made - made[..., :1]).max() <= 1
+    assert np.abs(made).max() > 20
+    two = noise(40, 50, 2)
+    apart = [augmented(two[..., k : k + 1], clahe=options)[0] for k in (0, 1)]
+    assert (augmented(two, clahe=options)[0] == np.concatenate(apart, axis=2)).all()
+    flat = np.full((30, 30, 3), 77, np.uint8)
+    assert np.abs(augmented(flat, clahe=options)[0].astype(int) - 77).max() <= 4
+
+
+def test_cutout_hides_rectangles_and_the_mask_is_kept_or_ignored():
+    image, mask = np.full((40, 60, 2), 200, np.uint8), np.ones((40, 60), np.uint8)
+    options = {"holes": 1, "size": 0.25, "grey": 7, "probability": 1}
+    areas = []
+    for seed in range(50):
+        made, kept = augmented(image, mask, seed, cutout=options)
+        hidden = made[..., 0] == 7
+        assert ((made == 7) | (made == 200)).all()
+        rows, columns = np.flatnonzero(hidden.any(1)), np.flatnonzero(hidden.any(0))
+        assert hidden[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        areas.append(hidden.sum())
+        assert (kept == 1).all()
+        again, ignored = augmented(image, mask, seed, cutout={**options, "target": "ignore"})
+        assert (again == made).all()
+        assert (ignored == np.where(hidden, IGNORE, 1)).all()
+    assert max(areas) == 10 * 15
+    assert min(areas) < 10 * 15
+    holes = [
+        (augmented(image, mask, s, cutout={**options, "holes": [2, 5], "size": 0.01})[0] == 7).sum() // 2
+        for s in range(60)
+    ]
+    assert max(holes) == 5
+    assert np.mean(holes) == pytest.approx(3.5, abs=0.6)
 
 
 def test_an_inverted_image_is_its_negative_and_that_of_the_negative_the_image():

@@ -1,11 +1,11 @@
-"""Flips and turns by right angles: pixels change places and keep their values."""
+"""Steps that move pixels: flips and turns keep their values, warps read the image between pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import cos, radians, sin
+from math import cos, radians, sin, tan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from segzoo.training.augmentation.blurring import in_type_of, smoothed
 from segzoo.training.augmentation.sizes import writable
 from segzoo.training.augmentation.step import (
     Step,
+    log_uniform,
     option,
     read_choice,
+    read_factors,
     read_limit,
     read_number,
     read_share,
@@ -27,6 +29,7 @@ from segzoo.training.augmentation.step import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segzoo.training.augmentation.step import Pair, Pixels, Size
@@ -87,11 +90,48 @@ class Turn(Step):
 
 # Image and mask read from moved places: the image between pixels, the mask at the nearest one.
 
-read_fill = read_choice("mirror", "ignore")
+
+@dataclass(frozen=True, kw_only=True)
+class Warp(Step):
+    """A step that reads image and mask from moved places.
+
+    Attributes:
+        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
+        probability: how often it is done.
+    """
+
+    fill: str = option(read_choice("mirror", "ignore"), "mirror")
+    probability: float = option(read_share, 1.0)
+
+    def warped(self, image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
+        """Return what `warped` does, filled as the step says."""
+        return warped(image, mask, rows, columns, ignore if self.fill == "ignore" else None)
+
+    def transformed(self, image: Pixels, mask: Pixels, matrix: NDArray[Any], ignore: int | None) -> Pair:
+        """Return image and mask under a projective map.
+
+        Args:
+            image: ``(H, W, C)``.
+            mask: ``(H, W)``.
+            matrix: ``(3, 3)``, from ``(x, y, 1)`` of a pixel that comes out to where it is read, both in
+                pixels from the middle.
+            ignore: as that of a call.
+        """
+        height, width = mask.shape
+        y = torch.arange(height).float()[:, None] - (height - 1) / 2
+        x = torch.arange(width).float()[None] - (width - 1) / 2
+        columns, rows, depth = (float(a) * x + float(b) * y + float(c) for a, b, c in matrix)
+        if matrix[2, 0] or matrix[2, 1]:
+            columns, rows = columns / depth, rows / depth
+        return self.warped(image, mask, rows + (height - 1) / 2, columns + (width - 1) / 2, ignore)
+
+    def ignores(self) -> str:
+        """Return the setting by which pixels from outside count for nothing, or ``""``."""
+        return "fill" if self.fill == "ignore" else ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rotate(Step):
+class Rotate(Warp):
     """A rotation about the middle by any angle; the size stays.
 
     Attributes:
@@ -101,21 +141,76 @@ class Rotate(Step):
     """
 
     degrees: tuple[float, float] = option(read_limit(360), 15)
-    fill: str = option(read_fill, "mirror")
-    probability: float = option(read_share, 1.0)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, rotated."""
-        angle, (height, width) = radians(uniform(random, self.degrees)), mask.shape
-        y = torch.arange(height).float()[:, None] - (height - 1) / 2
-        x = torch.arange(width).float()[None] - (width - 1) / 2
-        rows = sin(angle) * x + cos(angle) * y + (height - 1) / 2
-        columns = cos(angle) * x - sin(angle) * y + (width - 1) / 2
-        return warped(image, mask, rows, columns, ignore if self.fill == "ignore" else None)
+        return self.transformed(image, mask, _rotation(uniform(random, self.degrees)), ignore)
 
-    def ignores(self) -> str:
-        """Return the setting by which the corners count for nothing, or ``""``."""
-        return "fill" if self.fill == "ignore" else ""
+
+@dataclass(frozen=True, kw_only=True)
+class Affine(Warp):
+    """A magnification, shears, a rotation and a shift, in this order, about the middle; the size stays.
+
+    Attributes:
+        degrees: greatest angle either way, or ``[least, most]``, counter-clockwise.
+        scale: by what the image is magnified; twice is as likely as half.
+        shear: greatest angle of the shear along each side, or ``[least, most]``, in degrees.
+        translate: greatest shift along each side, or ``[least, most]``, as a share of the side.
+        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
+        probability: how often it is done.
+    """
+
+    degrees: tuple[float, float] = option(read_limit(360), 15)
+    scale: tuple[float, float] = option(read_factors, (0.8, 1.25))
+    shear: tuple[float, float] = option(read_limit(60), 10)
+    translate: tuple[float, float] = option(read_limit(1), 0.1)
+
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
+        """Return image and mask, transformed."""
+        rotation = _rotation(uniform(random, self.degrees))
+        scale = 1 / log_uniform(random, self.scale)
+        across, down = (tan(radians(angle)) for angle in random.uniform(*self.shear, 2))
+        right, below = random.uniform(*self.translate, 2) * mask.shape[::-1]
+        shears = np.array([[1, across, 0], [0, 1, 0], [0, 0, 1]]) @ [[1, 0, 0], [down, 1, 0], [0, 0, 1]]
+        shift = np.array([[1, 0, -right], [0, 1, -below], [0, 0, 1]])
+        return self.transformed(image, mask, np.diag([scale, scale, 1]) @ shears @ rotation @ shift, ignore)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perspective(Warp):
+    """The image as seen from another side: each of its corners is moved by itself.
+
+    Attributes:
+        distortion: most by which a corner is moved along each side, either way, as a share of the side.
+        fill: what comes in from outside: the image's ``mirror`` image, or black pixels to ``ignore``.
+        probability: how often it is done.
+    """
+
+    # From a quarter on, corners could change places.
+    distortion: float = option(partial(read_number, low=0, high=0.24), 0.1)
+
+    def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
+        """Return image and mask, seen from another side."""
+        height, width = mask.shape
+        corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+        moved = corners + random.uniform(-self.distortion, self.distortion, (4, 2))
+        return self.transformed(
+            image, mask, _projection(corners * (width, height), moved * (width, height)), ignore
+        )
+
+
+def _rotation(degrees: float) -> NDArray[Any]:
+    angle = radians(degrees)
+    return np.array([[cos(angle), -sin(angle), 0], [sin(angle), cos(angle), 0], [0, 0, 1]])
+
+
+def _projection(places: NDArray[Any], images: NDArray[Any]) -> NDArray[Any]:
+    """Return the projective map ``(3, 3)`` that takes four places ``(x, y)`` to their images."""
+    equations, wanted = [], []
+    for (x, y), (u, v) in zip(places, images, strict=True):
+        equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        wanted += [u, v]
+    return np.append(np.linalg.solve(np.array(equations), np.array(wanted)), 1).reshape(3, 3)
 
 
 def warped(image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: int | None) -> Pair:
@@ -149,7 +244,7 @@ def warped(image: Pixels, mask: Pixels, rows: Tensor, columns: Tensor, ignore: i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Elastic(Step):
+class Elastic(Warp):
     """A smooth deformation, as in the U-Net paper.
 
     Attributes:
@@ -161,22 +256,16 @@ class Elastic(Step):
 
     points: int = option(partial(read_whole, low=2), 3)
     sigma: float = option(partial(read_number, low=0, high=1000), 10)
-    fill: str = option(read_fill, "mirror")
-    probability: float = option(read_share, 1.0)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, deformed."""
         nodes = random.standard_normal((1, 2, self.points, self.points), np.float32) * np.float32(self.sigma)
         moved = interpolate(torch.from_numpy(nodes), size=mask.shape, mode="bicubic", align_corners=True)
-        return displaced(image, mask, moved[0], ignore if self.fill == "ignore" else None)
-
-    def ignores(self) -> str:
-        """Return the setting by which what comes from outside counts for nothing, or ``""``."""
-        return "fill" if self.fill == "ignore" else ""
+        return self.warped(image, mask, *displaced(moved[0]), ignore)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElasticSmooth(Step):
+class ElasticSmooth(Warp):
     """A fine deformation, as Simard's.
 
     Attributes:
@@ -188,24 +277,15 @@ class ElasticSmooth(Step):
 
     alpha: float = option(partial(read_number, low=0, high=10_000), 34)
     sigma: float = option(partial(read_number, low=0.1, high=100), 4)
-    fill: str = option(read_fill, "mirror")
-    probability: float = option(read_share, 1.0)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask, deformed."""
         field = torch.from_numpy(random.random((2, *mask.shape), np.float32) * 2 - 1)
-        return displaced(
-            image, mask, smoothed(field, self.sigma) * self.alpha, ignore if self.fill == "ignore" else None
-        )
-
-    def ignores(self) -> str:
-        """Return the setting by which what comes from outside counts for nothing, or ``""``."""
-        return "fill" if self.fill == "ignore" else ""
+        moved = smoothed(field, self.sigma) * self.alpha
+        return self.warped(image, mask, *displaced(moved), ignore)
 
 
-def displaced(image: Pixels, mask: Pixels, moved: Tensor, ignore: int | None) -> Pair:
-    """Return image and mask, read from where each pixel is moved to, ``(2, H, W)`` rows and columns."""
-    height, width = mask.shape
-    rows = torch.arange(height)[:, None] + moved[0]
-    columns = torch.arange(width)[None] + moved[1]
-    return warped(image, mask, rows, columns, ignore)
+def displaced(moved: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows and columns that pixels are moved to, ``(2, H, W)`` rows and columns farther."""
+    height, width = moved.shape[1:]
+    return torch.arange(height)[:, None] + moved[0], torch.arange(width)[None] + moved[1]
