@@ -269,6 +269,9 @@ class Dataset(Protocol):
         names (list[str]): the name of each sample, known without decoding it.
         groups (list[str]): what each sample stays together with where data is divided, such as the slices of
             a volume; by default `segzoo.datasets.groups_of` the names.
+        tags (list[Mapping[str, str]]): what each sample is like, by name of the tag, such as
+            ``{"stain": "H&E", "source": "1040x1388"}``; known without decoding it. Scores are grouped by them
+            (``segzoo evaluate --by stain``). A sample may lack a tag.
         undivided (bool): whether nobody made its parts, so that `segzoo.datasets.divided` did; by default
             that is found out from the names.
         files (method): ``files(index)`` gives the files that a sample is made of.

@@ -274,6 +274,32 @@ def panoptic(labels, examples):
     return _of_parts(labels, examples, count, score, absent=math.nan)
 
 
+def object_precision(labels, examples):
+    levels = [0.5 + step / 20 for step in range(10)]
+
+    def at(level):
+        def count(one, index):
+            ours, theirs = objects(labels, one, index, 0), objects(labels, one, index, 1)
+            right = sum(any((a & b).sum() / (a | b).sum() > level for a in ours) for b in theirs)
+            return right, len(ours) - right, len(theirs) - right
+
+        def score(right, extra, missed):
+            return right / (right + extra + missed) if right + extra + missed else math.nan
+
+        return _of_parts(labels, examples, count, score, absent=math.nan)
+
+    every = [at(level) for level in levels]
+    return {
+        name + part: value
+        for name in ("per_image", "pooled")
+        for part, value in (
+            ("", every[0][name]),
+            ("/0.75", every[5][name]),
+            ("/0.5:0.95", float(np.mean([one[name] for one in every]))),
+        )
+    }
+
+
 def count_error(labels, examples):
     single, differences, true = [], [0] * len(labels.classes), [0] * len(labels.classes)
     for one in examples:
@@ -413,6 +439,7 @@ ORACLES: dict[str, Oracle] = {
     "average-precision": curve(average_precision),
     "rand": rand,
     "info": info,
+    "ap": object_precision,
     "aji": jaccard,
     "pq": panoptic,
     "count-error": count_error,

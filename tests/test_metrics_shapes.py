@@ -166,6 +166,38 @@ def test_object_scores_agree_with_loops_over_objects(seed):
     assert quality == pytest.approx(matched * found if found else 0)
 
 
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_ap_of_objects_agrees_with_loops_over_objects(seed):
+    predicted, true = np.roll(objects(seed), 1, 0), objects(seed)
+    predicted[:4] = objects(seed + 1)[:4]
+    masks = [(image > 0).astype(np.uint8) for image in (predicted, true)]
+    ours, theirs = shapes_of(predicted), shapes_of(true)
+    overlaps = np.array([[(one & other).sum() / (one | other).sum() for one in ours] for other in theirs])
+
+    def naive(level):
+        right = int((overlaps > level).any(axis=1).sum())
+        return right / (len(ours) + len(theirs) - right)
+
+    got = scored("ap", *masks, instances=(predicted, true))
+    assert got["pooled"] == pytest.approx(naive(0.5))
+    assert got["pooled/0.75"] == pytest.approx(naive(0.75))
+    levels = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    assert got["pooled/0.5:0.95"] == pytest.approx(np.mean([naive(level) for level in levels]))
+
+
+def test_ap_of_objects_is_no_curve_and_counts_each_object_as_it_is():
+    """Two of three nuclei are found, one of them well, and one is invented."""
+    true, predicted = np.zeros((20, 40), int), np.zeros((20, 40), int)
+    for number, left in enumerate((0, 10, 20), start=1):
+        true[2:12, left : left + 8] = number
+    predicted[2:12, 0:8], predicted[2:8, 10:18], predicted[14:18, 30:38] = 7, 8, 9
+    got = scored("ap", (predicted > 0) * 1, (true > 0) * 1, instances=(predicted, true))
+    assert got["pooled"] == got["per_image"] == 2 / 4  # IoU 1 and 0.6; one missed, one invented
+    assert got["pooled/0.75"] == 1 / 5
+    assert got["pooled/0.5:0.95"] == pytest.approx((2 * 2 / 4 + 8 * 1 / 5) / 10)
+
+
 def test_panoptic_quality_of_several_classes_agrees_with_torchmetrics():
     predicted, true = np.roll(objects(5), 1, 1), objects(5)
     kinds = {int(number): index % 2 + 1 for index, number in enumerate(np.unique(true)) if number}
@@ -180,7 +212,7 @@ def test_panoptic_quality_of_several_classes_agrees_with_torchmetrics():
     assert got["pooled/class 2"] == pytest.approx(float(wanted[1]))
 
 
-@pytest.mark.parametrize("name", ["pq", "aji", "rand", "info"])
+@pytest.mark.parametrize("name", ["ap", "pq", "aji", "rand", "info"])
 def test_renumbering_objects_changes_nothing(name):
     predicted, true = np.roll(objects(7), 1, 0), objects(7)
     masks = [(image > 0).astype(np.uint8) for image in (predicted, true)]
@@ -191,10 +223,10 @@ def test_renumbering_objects_changes_nothing(name):
     assert scored(name, *masks, instances=renamed) == pytest.approx(wanted, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", ["pq", "aji", "rand", "info"])
+@pytest.mark.parametrize("name", ["ap", "pq", "aji", "rand", "info"])
 def test_objects_that_nobody_gives_are_the_masks_components(name):
     masks = patches(4)
-    structure = np.ones((3, 3)) if name in ("pq", "aji") else None
+    structure = np.ones((3, 3)) if name in ("ap", "pq", "aji") else None
     given = tuple(ndimage.label(mask, structure)[0] for mask in masks)
     assert scored(name, *masks) == scored(name, *masks, instances=given)
     assert scored(name, *masks) == scored(name, *masks, instances=(None, given[1]))

@@ -46,6 +46,7 @@ class Request:
     ignore_index: int | None
     instances: bool
     metrics: tuple[str, ...]
+    by: tuple[str, ...]
     resamples: int
     seed: int
     prediction: PredictionRequest
@@ -101,6 +102,13 @@ class Request:
     multiple=True,
     shell_complete=offers.metrics,
     help="A metric by name; may be repeated [default: iou, dice].",
+)
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="TAG|REGEX",
+    help="Score groups of images by themselves too: by a tag of the data set, such as stain, or by what a "
+    "regular expression finds in their names, such as '^[^_]+'; may be repeated.",
 )
 @click.option(
     "--resamples",
@@ -211,6 +219,7 @@ def _tells_classes(request: Request) -> bool:
 def _score(request: Request) -> Evaluation:
     shared: dict[str, Any] = {
         "metrics": request.metrics,
+        "by": request.by,
         "resamples": request.resamples,
         "seed": request.seed,
         "worst": WORST if request.report else 0,
@@ -358,7 +367,7 @@ def _class_names(request: Request) -> tuple[str, ...]:
 
 def _tell(evaluation: Evaluation) -> None:
     """Print the scores, their contracts, and a table of the classes."""
-    from segzoo.evaluation.results import format_number, interval_text
+    from segzoo.evaluation.results import format_number, group_tables, interval_text
 
     part = f", split {evaluation.split}" if evaluation.split else ""
     echo(f"{evaluation.subject} on {evaluation.data}{part}: {len(evaluation.images)} images")
@@ -370,6 +379,8 @@ def _tell(evaluation: Evaluation) -> None:
             for name, value in score.values.items()
         ]
         echo(table(rows))
+        for header, groups in group_tables(evaluation, score.metric):
+            echo(table([(f"  {row[0]}", *row[1:]) for row in groups], header=(f"  {header[0]}", *header[1:])))
         _tell_rule(score.contract)
     echo()
     header = ("class", "images", "IoU", "[95 %]", "Dice", "precision", "recall")

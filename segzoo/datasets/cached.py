@@ -53,8 +53,8 @@ class Cached:
         self._samples: dict[int, Sample] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Pass on the names and the files of samples, where the data set tells them."""
-        if name in ("names", "files"):
+        """Pass on names, tags and files of samples, where the data set has them."""
+        if name in ("names", "tags", "files"):
             return getattr(self._dataset, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 

@@ -8,7 +8,7 @@ from segzoo.datasets.splits import groups_of
 from segzoo.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from segzoo.interfaces import Dataset, Sample
@@ -53,6 +53,12 @@ class Chosen:
             for (part, index), group in zip(self.places, groups_of(self.names), strict=True)
             for groups in [told[part]]
         ]
+
+    @property
+    def tags(self) -> list[Mapping[str, str]]:
+        """What each sample is like, by name of the tag."""
+        told = [getattr(part, "tags", None) for part in self.parts]
+        return [{} if tags is None else tags[index] for part, index in self.places for tags in [told[part]]]
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the files that a sample is made of; none where its data set does not say."""

@@ -142,7 +142,7 @@ class Renumbered:
 
     def __getattr__(self, name: str) -> Any:
         """Pass on what else the data set says of its samples."""
-        if name in ("names", "files", "scale", "remarks"):
+        if name in ("names", "tags", "files", "scale", "remarks"):
             return getattr(self._dataset, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 

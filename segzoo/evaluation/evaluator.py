@@ -1,4 +1,4 @@
-"""One pass over the cases: every metric in total and per image, the confusion matrix, the worst images."""
+"""One pass over the cases: every metric in total, by group and per image, confusion matrix, worst images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ import numpy as np
 
 from segzoo.evaluation.bootstrap import draws, mean_interval, metric_intervals, percentiles
 from segzoo.evaluation.pictures import panels
-from segzoo.evaluation.results import Bootstrap, ClassScore, Evaluation, ImageScore, Score, WorstImage
+from segzoo.evaluation.results import (
+    Bootstrap,
+    ClassScore,
+    Evaluation,
+    GroupScore,
+    ImageScore,
+    Score,
+    WorstImage,
+)
 from segzoo.metrics.confusion import confusion_matrix, count_apart
 from segzoo.metrics.image import check_image
 from segzoo.metrics.rates import rate_of, ratio, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from segzoo.evaluation.grouping import Grouping
     from segzoo.evaluation.results import Interval, Panel
     from segzoo.evaluation.samples import NamedMetric, ScoredSample
     from segzoo.interfaces import Metric
@@ -55,15 +64,22 @@ class Evaluator:
         labels: of the masks.
         worst: of how many images to keep pictures.
         bootstrap: whether to keep what intervals need.
+        by: how images are grouped, each group being scored by itself too.
     """
 
     def __init__(
-        self, metrics: Sequence[NamedMetric], labels: Labels, *, worst: int = 0, bootstrap: bool = True
+        self,
+        metrics: Sequence[NamedMetric],
+        labels: Labels,
+        *,
+        worst: int = 0,
+        bootstrap: bool = True,
+        by: Sequence[Grouping] = (),
     ) -> None:
         self.metrics, self.labels = metrics, labels
-        self._keeps_groups = bootstrap
-        self._totals = {metric.name: metric.fresh() for metric in metrics}
-        self._groups: dict[str, list[Metric]] = {metric.name: [] for metric in metrics}
+        self._bootstrap, self._by = bootstrap, by
+        self._sums = _Sums(metrics, bootstrap=bootstrap)
+        self._grouped: dict[tuple[str, str], _Sums] = {}
         classes = len(labels.classes)
         self._confusion = None if labels.overlapping else np.zeros((classes, classes), np.int64)
         #: Right, predicted, true and all pixels of every class, by group.
@@ -104,11 +120,12 @@ class Evaluator:
             draw: draws the case, which is called where it is among the worst so far.
         """
         number = len(self._images)
-        for metric in self.metrics:
-            counter = found.counters[metric.name]
-            self._totals[metric.name].merge(counter)
-            if self._keeps_groups and metric.is_light:
-                _add_to_group(self._groups[metric.name], number, counter)
+        self._sums.add(found)
+        for grouping in self._by:
+            key = grouping.by, grouping.of(found.image.name)
+            if key not in self._grouped:
+                self._grouped[key] = _Sums(self.metrics, bootstrap=self._bootstrap)
+            self._grouped[key].add(found)
         if self._confusion is not None and found.matrix is not None:
             self._confusion += found.matrix
         self._count_classes(number, found.pixels)
@@ -128,7 +145,7 @@ class Evaluator:
     ) -> Evaluation:
         """Return what was found, with intervals from ``resamples`` resamples."""
         groups = min(len(self._images), GROUPS)
-        drawn = draws(groups, resamples if self._keeps_groups else 0, seed)
+        drawn = draws(groups, resamples if self._bootstrap else 0, seed)
         column = next(iter(self._images[0].scores), self.metrics[0].name)
         return Evaluation(
             subject=subject,
@@ -136,10 +153,8 @@ class Evaluator:
             split=split,
             labels=self.labels,
             about=about,
-            scores=tuple(
-                Score(name, dict(total.compute()), total.contract) for name, total in self._totals.items()
-            ),
-            intervals={metric.name: self._intervals(metric, drawn) for metric in self.metrics},
+            scores=self._sums.scores(),
+            intervals=self._sums.intervals(drawn),
             images=tuple(self._images),
             order=(column, self.metrics[0].spec.higher_is_better),
             classes=self._classes(drawn),
@@ -147,19 +162,21 @@ class Evaluator:
             worst=self._worst.images(),
             bootstrap=Bootstrap(len(drawn), seed, 0.95, groups),
             unscored=tuple(unscored),
+            groups=tuple(self._groups(len(drawn), seed)),
         )
 
-    def _intervals(self, metric: NamedMetric, drawn: NDArray[np.int64]) -> dict[str, Interval]:
-        if metric.is_light:
-            return metric_intervals(self._groups[metric.name], metric.fresh, drawn)
-        values = np.array([image.scores.get(metric.name, math.nan) for image in self._images])
-        total = self._totals[metric.name].compute().get("per_image", math.nan)
-        return mean_interval(values, total, drawn)
+    def _groups(self, resamples: int, seed: int) -> Iterator[GroupScore]:
+        """Yield the scores of each group, in the order of groupings and then of names."""
+        order = [grouping.by for grouping in self._by]
+        for by, name in sorted(self._grouped, key=lambda key: (order.index(key[0]), key[1])):
+            sums = self._grouped[by, name]
+            drawn = draws(min(sums.images, GROUPS), resamples, seed)
+            yield GroupScore(by, name, sums.images, sums.scores(), sums.intervals(drawn))
 
     def _count_classes(self, number: int, pixels: NDArray[np.int64]) -> None:
         self._occurs += pixels[2] > 0
         if number < GROUPS:
-            self._pixels.append(pixels)
+            self._pixels.append(pixels.copy())
         else:
             self._pixels[number % GROUPS] += pixels
 
@@ -215,11 +232,43 @@ class Worst:
         return tuple(image for _, _, image in sorted(self._heap, key=lambda e: (-e[0], -e[1])))
 
 
-def _add_to_group(groups: list[Metric], number: int, counter: Metric) -> None:
-    if number < GROUPS:
-        groups.append(counter)
-    else:
-        groups[number % GROUPS].merge(counter)
+class _Sums:
+    """The counters of some cases: all together, and apart as far as intervals need them."""
+
+    def __init__(self, metrics: Sequence[NamedMetric], *, bootstrap: bool) -> None:
+        self._metrics, self._bootstrap, self.images = metrics, bootstrap, 0
+        self._fresh = {metric.name: metric.fresh for metric in metrics}
+        self._totals = {metric.name: metric.fresh() for metric in metrics}
+        self._groups: dict[str, list[Metric]] = {metric.name: [] for metric in metrics if metric.is_light}
+        #: Scores of single images, of metrics whose counters are large.
+        self._single: dict[str, list[float]] = {one.name: [] for one in metrics if not one.is_light}
+
+    def add(self, found: Counted) -> None:
+        """Add the counts of one case, which stay as they are."""
+        for name, total in self._totals.items():
+            total.merge(found.counters[name])
+        for name, groups in self._groups.items() if self._bootstrap else ():
+            if self.images < GROUPS:
+                groups.append(self._fresh[name]())
+            groups[self.images % GROUPS].merge(found.counters[name])
+        for name, values in self._single.items():
+            values.append(found.image.scores.get(name, math.nan))
+        self.images += 1
+
+    def scores(self) -> tuple[Score, ...]:
+        """Return the score of every metric."""
+        totals = self._totals.items()
+        return tuple(Score(name, dict(total.compute()), total.contract) for name, total in totals)
+
+    def intervals(self, drawn: NDArray[np.int64]) -> dict[str, dict[str, Interval]]:
+        """Return the intervals of every metric; ``drawn`` is what `draws` returned."""
+        return {metric.name: self._intervals(metric, drawn) for metric in self._metrics}
+
+    def _intervals(self, metric: NamedMetric, drawn: NDArray[np.int64]) -> dict[str, Interval]:
+        if metric.is_light:
+            return metric_intervals(self._groups[metric.name], metric.fresh, drawn)
+        total = self._totals[metric.name].compute().get("per_image", math.nan)
+        return mean_interval(np.array(self._single[metric.name]), total, drawn)
 
 
 def tally(cases: Iterable[ScoredSample], metrics: Sequence[NamedMetric], labels: Labels) -> list[Score]:

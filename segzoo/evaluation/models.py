@@ -10,6 +10,7 @@ from torch import nn
 from segzoo.evaluation.cases import check_ready, scored
 from segzoo.evaluation.classes import for_model
 from segzoo.evaluation.evaluator import Evaluator, tally
+from segzoo.evaluation.grouping import read_groupings
 from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics
 from segzoo.evaluation.sharing import Share, counted_on
 from segzoo.evaluation.writing import mask_paths, save_mask
@@ -77,6 +78,7 @@ def score_model(
     overwrite: bool = False,
     keep_going: bool = False,
     ignore_unknown: bool = False,
+    by: Sequence[str] = (),
     progress: bool = False,
     cluster: Cluster | None = None,
 ) -> Evaluation:
@@ -101,11 +103,14 @@ def score_model(
         keep_going: whether a sample whose files cannot be read is left out and told in
             `Evaluation.unscored`, unless that is so of all; else the first is an error.
         ignore_unknown: whether pixels of classes that the model does not know are left out.
+        by: tags of the data set, such as ``stain``, or regular expressions for the names of its samples:
+            groups that are scored by themselves too, in `Evaluation.groups`.
         progress: whether to show a bar.
         cluster: computes masks and counts in its workers, in place of this process; the numbers are the same.
 
     Raises:
-        OptionError: the data set is empty, or has a class that the model does not know.
+        OptionError: the data set is empty, or has a class that the model does not know; or ``by`` names no
+            tag and matches no name.
         FailureError: a mask cannot be written, is there already, or does not fit its image.
 
     Example:
@@ -117,7 +122,8 @@ def score_model(
     dataset = for_model(dataset, predictor.config.labels, ignore_unknown=ignore_unknown)
     counted = named_metrics(metrics, dataset.labels)
     folder = None if save_predictions is None else _place(save_predictions, dataset, overwrite=overwrite)
-    result = Evaluator(counted, dataset.labels, worst=worst, bootstrap=resamples > 0)
+    groupings = read_groupings(by, dataset)
+    result = Evaluator(counted, dataset.labels, worst=worst, bootstrap=resamples > 0, by=groupings)
     unscored: list[str] | None = [] if keep_going else None
 
     def save(mask: NDArray[np.uint8] | None, name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import segzoo
 from segzoo.evaluation.elements import chip, contract_list, document, fact_list, legend, picture, table
 from segzoo.evaluation.pictures import ERROR_COLOURS
-from segzoo.evaluation.results import class_contract, format_number, interval_text
+from segzoo.evaluation.results import class_contract, format_number, group_tables, interval_text
 from segzoo.labels import background_name
 from segzoo.printing import markup
 
@@ -68,9 +68,13 @@ def _score(evaluation: Evaluation, score: Score) -> str:
         f'<td class="plot">{interval_plot(value, intervals.get(name))}</td></tr>'
         for name, value in score.values.items()
     )
+    groups = "".join(
+        table([markup(cell.replace("_", " ")) for cell in header], [list(map(markup, row)) for row in cells])
+        for header, cells in group_tables(evaluation, score.metric)
+    )
     return (
         f'<h3>{markup(score.metric)}</h3>\n<div class="wide"><table class="scores"><tbody>{rows}</tbody>'
-        f"</table></div>\n{contract_list(score.contract)}"
+        f"</table></div>\n{groups}{contract_list(score.contract)}"
     )
 
 

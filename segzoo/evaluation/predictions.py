@@ -13,8 +13,9 @@ from segzoo.datasets.matching import by_name, class_words, take_layers
 from segzoo.datasets.numbered import numbered_objects
 from segzoo.errors import FailureError, MaskError, OptionError
 from segzoo.evaluation.evaluator import Evaluator
+from segzoo.evaluation.grouping import read_groupings
 from segzoo.evaluation.pairing import masks_in, pair
-from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics, size
+from segzoo.evaluation.samples import ScoredSample, every_case, named_metrics, sample_names, size
 from segzoo.interfaces import Sample
 from segzoo.labels import read_layers, read_mask, read_planes, to_classes, valid_pixels
 from segzoo.options import listed
@@ -48,6 +49,7 @@ def score_predictions(
     resamples: int = 1000,
     seed: int = 0,
     keep_going: bool = False,
+    by: Sequence[str] = (),
     progress: bool = False,
 ) -> Evaluation:
     """Score a folder of predicted masks, one file per image, against their truths.
@@ -71,6 +73,7 @@ def score_predictions(
         seed: of the bootstrap.
         keep_going: whether a pair of which a file cannot be read or does not fit is left out and told in
             `Evaluation.unscored`, unless that is so of all; else the first is an error.
+        by: tags of a data set, or regular expressions for names: groups that are scored by themselves too.
         progress: whether to show a bar.
 
     Raises:
@@ -97,7 +100,8 @@ def score_predictions(
         raise OptionError("numbers in masks count objects of one class, and these classes overlap")
     counted = named_metrics(metrics, truths.labels)
     _check_needs(counted, folder)
-    result = Evaluator(counted, truths.labels, worst=worst, bootstrap=resamples > 0)
+    given: Any = {"worst": worst, "bootstrap": resamples > 0, "by": read_groupings(by, truths)}
+    result = Evaluator(counted, truths.labels, **given)
     unscored: list[str] | None = [] if keep_going else None
     # What the truth ignores is cut out of a prediction, in which any number is an object.
     bare = replace(truths.labels, values=(), ignore_index=None)
@@ -152,7 +156,7 @@ def _cases(
         return
     files = masks_in(folder)
     where = str(folder), str(getattr(truths, "folder", "the data set"))
-    partners = {theirs: ours for ours, theirs in pair(files, _names(truths), where=where)}
+    partners = {theirs: ours for ours, theirs in pair(files, sample_names(truths), where=where)}
 
     def case(index: int) -> ScoredSample:
         sample = truths[index]
@@ -187,7 +191,7 @@ def _overlapping_cases(
     files, labels = by_name(folder), truths.labels
     found: dict[str, Path | tuple[tuple[int, Path], ...]] = {}
     words, alone = class_words(labels), []
-    for name in _names(truths):
+    for name in sample_names(truths):
         layers = take_layers(name, files, words, _SUFFIXES)
         stack = next((name + suffix for suffix in _SUFFIXES if name + suffix in files), None)
         if layers or stack:
@@ -219,14 +223,6 @@ def _overlapping_cases(
         )
 
     yield from every_case(len(truths), case, progress=progress, unscored=unscored)
-
-
-def _names(truths: Dataset | _Truths) -> list[str]:
-    """Return the names of all samples; a data set that does not list them is read through."""
-    names = getattr(truths, "names", None)
-    if isinstance(names, list | tuple) and len(names) == len(truths):
-        return list(names)
-    return [truths[index].name for index in range(len(truths))]
 
 
 def _classes(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import segzoo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -132,6 +132,25 @@ class WorstImage:
 
 
 @dataclass(frozen=True)
+class GroupScore:
+    """The scores of some of the images, which a tag or their names have in common.
+
+    Attributes:
+        by: the tag, or the regular expression.
+        name: its value for these images; ``none`` of those that have none.
+        images: how many they are.
+        scores: of every metric.
+        intervals: by metric and name of the value, from resamples of these images.
+    """
+
+    by: str
+    name: str
+    images: int
+    scores: tuple[Score, ...]
+    intervals: Mapping[str, Mapping[str, Interval]]
+
+
+@dataclass(frozen=True)
 class Bootstrap:
     """How the intervals were made.
 
@@ -176,6 +195,7 @@ class Evaluation:
         worst: the worst images, the worst first, where pictures were asked for.
         bootstrap: how the intervals were made.
         unscored: why samples are left out whose files cannot be read; the scores are those of the others.
+        groups: scores of groups of images, where they were asked for.
     """
 
     subject: str
@@ -192,6 +212,7 @@ class Evaluation:
     worst: tuple[WorstImage, ...] = ()
     bootstrap: Bootstrap
     unscored: tuple[str, ...] = ()
+    groups: tuple[GroupScore, ...] = ()
 
     @property
     def left_out(self) -> int:
@@ -208,9 +229,15 @@ class Evaluation:
             "about": dict(self.about),
             "labels": asdict(self.labels),
             "bootstrap": asdict(self.bootstrap),
-            "scores": [
-                {**asdict(score), "intervals": _intervals(self.intervals.get(score.metric, {}))}
-                for score in self.scores
+            "scores": _scores(self.scores, self.intervals),
+            "groups": [
+                {
+                    "by": one.by,
+                    "name": one.name,
+                    "images": one.images,
+                    "scores": _scores(one.scores, one.intervals),
+                }
+                for one in self.groups
             ],
             "classes": {
                 "contract": class_contract(self.labels),
@@ -231,8 +258,14 @@ class Evaluation:
         return _without_nan(data)
 
 
-def _intervals(intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    return {name: [interval.low, interval.high] for name, interval in intervals.items()}
+def _scores(scores: Sequence[Score], intervals: Mapping[str, Mapping[str, Interval]]) -> list[dict[str, Any]]:
+    return [
+        {
+            **asdict(score),
+            "intervals": {name: [one.low, one.high] for name, one in intervals.get(score.metric, {}).items()},
+        }
+        for score in scores
+    ]
 
 
 def _without_nan(value: Any) -> Any:
@@ -259,3 +292,31 @@ def format_number(value: float) -> str:
 def interval_text(interval: Interval | None) -> str:
     """Return ``[low, high]``, or nothing."""
     return "" if interval is None else f"[{format_number(interval.low)}, {format_number(interval.high)}]"
+
+
+def group_tables(
+    evaluation: Evaluation, metric: str
+) -> Iterator[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """Yield a table of cells for each grouping: the groups' values of a metric, with their intervals.
+
+    Args:
+        evaluation: with groups, or without any.
+        metric: by name.
+    """
+    for by in dict.fromkeys(one.by for one in evaluation.groups):
+        groups = [one for one in evaluation.groups if one.by == by]
+        values = [next(score.values for score in one.scores if score.metric == metric) for one in groups]
+        names = [name for name in values[0] if "/" not in name] or list(values[0])
+        rows = [
+            (one.name, f"{one.images:,}", *_cells(names, value, one.intervals.get(metric, {})))
+            for one, value in zip(groups, values, strict=True)
+        ]
+        yield (by, "images", *(cell for name in names for cell in (name, "[95 %]"))), rows
+
+
+def _cells(
+    names: Sequence[str], values: Mapping[str, float], intervals: Mapping[str, Interval]
+) -> Iterator[str]:
+    for name in names:
+        yield format_number(values.get(name, math.nan))
+        yield interval_text(intervals.get(name))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segzoo.interfaces import ImageInfo, Metric
+    from segzoo.interfaces import Dataset, ImageInfo, Metric
     from segzoo.specs import Labels, MetricSpec
 
 
@@ -134,6 +134,14 @@ def named_metrics(names: Sequence[str], labels: Labels) -> list[NamedMetric]:
     if not names:
         raise OptionError("name at least one metric; `segzoo list metrics` shows all")
     return [NamedMetric(name, labels) for name in dict.fromkeys(names)]
+
+
+def sample_names(dataset: Dataset) -> list[str]:
+    """Return the names of all samples; a data set that does not list them is read through."""
+    names = getattr(dataset, "names", None)
+    if isinstance(names, list | tuple) and len(names) == len(dataset):
+        return list(names)
+    return [dataset[index].name for index in range(len(dataset))]
 
 
 def every_case(

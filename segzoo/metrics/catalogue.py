@@ -95,6 +95,15 @@ def _shape_scores() -> Iterable[MetricSpec]:
             overlapping=False,
         ),
         _metric(
+            "ap",
+            f"{objects}:object_precision",
+            "AP of objects, TP / (TP + FP + FN) at IoU 0.5, as DSB2018 and StarDist define it",
+            "ap50",
+            "object-ap",
+            needs=instances,
+            paper="doi 10.1038/s41592-019-0612-7",
+        ),
+        _metric(
             "aji", f"{objects}:aggregated_jaccard", "aggregated Jaccard index of objects", needs=instances
         ),
         _metric(

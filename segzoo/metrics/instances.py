@@ -1,7 +1,7 @@
-"""Scores of single objects, such as nuclei: aggregated Jaccard index, panoptic quality and counts.
+"""Scores of single objects, such as nuclei: AP, aggregated Jaccard index, panoptic quality and counts.
 
-AJI: Kumar et al., 2017, doi 10.1109/TMI.2017.2677499. Panoptic quality: Kirillov et al., 2019,
-arXiv:1801.00868.
+AP: Caicedo et al., 2019, doi 10.1038/s41592-019-0612-7 (Data Science Bowl 2018). AJI: Kumar et al., 2017, doi
+10.1109/TMI.2017.2677499. Panoptic quality: Kirillov et al., 2019, arXiv:1801.00868.
 """
 
 from __future__ import annotations
@@ -34,7 +34,39 @@ if TYPE_CHECKING:
     from segzoo.metrics.objects import Meetings
     from segzoo.specs import Labels
 
+#: IoU that a pair of objects must exceed, in hundredths: those of the Data Science Bowl 2018.
+_LEVELS = range(50, 100, 5)
 _EMPTY = "a class without objects in either mask is left out; objects in one mask only count 0"
+
+
+def object_precision(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
+    """AP = TP / (TP + FP + FN) of objects, a pair being true where its IoU exceeds 0.5.
+
+    This is the "average precision" of the Data Science Bowl 2018, StarDist and Cellpose: a ratio at one IoU.
+    It is not the area under a curve over confidences, which COCO calls AP and which, of pixels, is the metric
+    ``average-precision``. ``/0.75`` is the same at IoU above 0.75, ``/0.5:0.95`` the mean over IoU above 0.5,
+    0.55, ..., 0.95.
+
+    Args:
+        labels: the classes; the background has no objects.
+        connectivity: 4 or 8, of components where no instances are given.
+        per_class: whether to return each class too.
+
+    Raises:
+        OptionError: connectivity is neither 4 nor 8.
+        MissingExtraError: SciPy is not installed.
+    """
+    return _metric(
+        labels,
+        "AP of objects (Data Science Bowl 2018, StarDist) = TP / (TP + FP + FN), objects pair at IoU above "
+        "0.5; /0.75 at IoU above 0.75; /0.5:0.95 mean over IoU above 0.5, 0.55, ..., 0.95; no curve over "
+        "confidences",
+        connectivity,
+        per_class,
+        count=_count_levels,
+        rows=len(_LEVELS) + 2,
+        scores=_score_levels,
+    )
 
 
 def aggregated_jaccard(*, labels: Labels, connectivity: int = 8, per_class: bool = False) -> Counted:
@@ -201,6 +233,22 @@ def _count_jaccard(meetings: Meetings) -> tuple[float, ...]:
 
 def _score_jaccard(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     return {"": ratio(counts[0], counts[1])}
+
+
+def _count_levels(meetings: Meetings) -> tuple[float, ...]:
+    """Return the pairs above each IoU, and the objects on both sides."""
+    both, iou, predicted_areas, true_areas = _overlaps(meetings)
+    # Of IoU above a half, each object has one partner at most.
+    pairs = [int(np.count_nonzero(iou[both] > level / 100)) for level in _LEVELS]
+    predicted, true = (int(np.count_nonzero(areas[1:])) for areas in (predicted_areas, true_areas))
+    return *pairs, predicted, true
+
+
+def _score_levels(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    *pairs, predicted, true = counts
+    found = [ratio(right, predicted + true - right) for right in pairs]
+    three_quarters = _LEVELS.index(75)
+    return {"": found[0], "/0.75": found[three_quarters], "/0.5:0.95": np.mean(found, axis=0)}
 
 
 def _count_panoptic(meetings: Meetings) -> tuple[float, ...]:
