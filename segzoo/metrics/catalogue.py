@@ -58,6 +58,7 @@ def _class_scores() -> Iterable[MetricSpec]:
 def _shape_scores() -> Iterable[MetricSpec]:
     surface, curve = "segzoo.metrics.surface:surface_distance", "segzoo.metrics.curves:Curve"
     partition, objects = "segzoo.metrics.partition:partition_score", "segzoo.metrics.instances"
+    calibration = "segzoo.metrics.calibration"
     probabilities, instances = ("probabilities",), ("instances",)
     return [
         _metric(
@@ -77,6 +78,25 @@ def _shape_scores() -> Iterable[MetricSpec]:
         _metric("roc-auc", curve, "area under the ROC curve", "auc", needs=probabilities, measure="roc-auc"),
         _metric(
             "average-precision", curve, "average precision", needs=probabilities, measure="average-precision"
+        ),
+        _metric(
+            "ece",
+            f"{calibration}:calibration_error",
+            "expected calibration error of probabilities",
+            "calibration-error",
+            up=False,
+            needs=probabilities,
+            paper="arXiv:1706.04599",
+        ),
+        _metric(
+            "brier", f"{calibration}:brier", "Brier score of probabilities", up=False, needs=probabilities
+        ),
+        _metric(
+            "nll",
+            f"{calibration}:likelihood",
+            "negative log-likelihood of the truth",
+            up=False,
+            needs=probabilities,
         ),
         _metric(
             "rand",
