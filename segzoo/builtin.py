@@ -393,6 +393,14 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         _output("sheet:Sheet", "image, mask and overlay side by side", *_PICTURES, memory=96, needs=_IMAGE),
         _output("probabilities:Probabilities", "(classes, height, width), float16", ".npy", needs=_SCORES),
         _output(
+            "uncertainty:Uncertainty",
+            "entropy of the probabilities, 0 to 1",
+            *_NUMBERS,
+            together=_NUMBERS[1:],
+            memory=16,
+            needs=_SCORES,
+        ),
+        _output(
             "coco:Coco",
             "an object per connected component, as COCO has it",
             ".json",

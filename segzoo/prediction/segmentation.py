@@ -20,6 +20,7 @@ from segzoo.prediction.outputs.painting import (
     side_by_side,
 )
 from segzoo.prediction.outputs.polygons import trace_polygons
+from segzoo.prediction.outputs.uncertainty import entropy
 from segzoo.prediction.postprocessing import find_instances
 
 if TYPE_CHECKING:
@@ -229,6 +230,23 @@ class Segmentation:
         overlay = self.overlay(opacity, line_width=line_width)
         colours = paint_classes(self.mask, self.labels)
         return Image.fromarray(side_by_side(self.picture, colours, np.asarray(overlay)))
+
+    def uncertainty(self) -> NDArray[np.float32]:
+        """Return the entropy of each pixel's probabilities, from 0 (sure) to 1 (all classes alike).
+
+        Returns:
+            ``(H, W)``, or ``(K, H, W)`` where classes overlap, for each class by itself.
+
+        Raises:
+            OptionError: probabilities were not kept.
+
+        Example:
+            >>> found = predictor("cells.png", probabilities=True)
+            >>> doubtful = found.uncertainty() > 0.5
+        """
+        if self.probabilities is None:
+            raise OptionError("probabilities were not kept: predict with probabilities=True")
+        return entropy(self.probabilities, overlapping=self.labels.overlapping)
 
     def instances(self, connectivity: int = 8) -> Instances:
         """Return the connected components of every class but background, as objects.

@@ -36,8 +36,8 @@ class OutputOptions:
         line_width: pixels of outlines; ``None`` draws 1 in overlays, and contours that grow with the image.
         background: (red, green, blue) behind cut-outs; ``None`` leaves it transparent, or white in a JPEG.
         classes: names or indices of the classes that are wanted; all others become background in every
-            output but the probabilities, or a class ``other`` where there is no background. Where each class
-            has a file of its own, only theirs are written. Empty wants all.
+            output but probabilities and uncertainty, or a class ``other`` where there is no background. Where
+            each class has a file of its own, only theirs are written. Empty wants all.
         connectivity: 4 or 8: how pixels join into objects.
         coco: ``rle`` or ``polygons``.
         simplify: how far the polygons of objects may pass from corners that are left out, in pixels; 0 keeps
