@@ -15,7 +15,7 @@ export OMP_NUM_THREADS ?= 1
 # Containers often forbid to keep bytecode; then every process that a test starts compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs browse test fast campaign lint format template clean
+.PHONY: demo docs browse test fast campaign gpu lint format template clean
 
 demo: $(DEMO)  ## segment a microscopy image with the shipped weights
 	@$(BIN)/segzoo predict docs/images/nuclei.png --model unet-nuclei --out demo --overwrite
@@ -37,6 +37,9 @@ fast: $(READY)  ## the tests that take a minute
 campaign: $(READY)  ## fifty times as many hostile inputs and kills as the tests try; SEGZOO_CAMPAIGN_SEED=N tries others
 	SEGZOO_CAMPAIGN=long $(BIN)/python -m tests.campaign
 	SEGZOO_CAMPAIGN=long $(BIN)/python -m pytest -m hypothesis
+
+gpu: $(READY)  ## every path that only a GPU takes, against the CPU, and its speed; tables for docs/guides/speed.md
+	$(BIN)/python benchmarks/gpu.py
 
 lint: $(READY)  ## style, types and the directions of imports
 	$(BIN)/ruff check .
