@@ -86,6 +86,7 @@ class ModelConfig:
         labels: its classes.
         threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
             each class where classes overlap.
+        thresholds: by name, of classes that have another: a class is taken where its probability exceeds it.
         temperature: what class logits are divided by before probabilities are made of them, so that these are
             as often right as they say; masks of the most probable class are the same at any temperature.
         separator: what the last logit says about objects that touch; ``None`` where every logit is a class's.
@@ -101,6 +102,7 @@ class ModelConfig:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     labels: Labels
     threshold: float = 0.5
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     separator: Separator | None = None
     smallest_object: int = 0
@@ -137,10 +139,25 @@ class ModelConfig:
         check_number("threshold", self.threshold)
         if not 0 < self.threshold < 1:
             raise OptionError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        self._check_thresholds()
         check_number("temperature", self.temperature)
         if not 0 < self.temperature <= _HOTTEST:
             raise OptionError(f"temperature must lie above 0 and at most {_HOTTEST}, got {self.temperature}")
         check_integer("smallest_object", self.smallest_object, 0, _MOST_OBJECT)
+
+    def _check_thresholds(self) -> None:
+        classes = self.labels.classes
+        single = self.class_logits == 1 and not self.labels.overlapping
+        for name, value in self.thresholds.items():
+            if name not in classes or (single and name == classes[0]):
+                known = classes[1:] if single else classes
+                told = f"classes that may have a threshold are {', '.join(known[:12])}"
+                raise OptionError(f"thresholds name {shown(name)}{did_you_mean(name, known, told)}")
+            check_number(f"the threshold of class {shown(name)}", value)
+            if not 0 < value < 1:
+                raise OptionError(
+                    f"the threshold of class {shown(name)} must lie between 0 and 1, got {value}"
+                )
 
     @property
     def class_logits(self) -> int:
@@ -149,7 +166,7 @@ class ModelConfig:
 
 
 #: Keys that older versions of segzoo do not know: they are left out where they hold what those versions do.
-_NEWER_OF_ALL = ("statistics", "temperature", "separator", "smallest_object")
+_NEWER_OF_ALL = ("statistics", "thresholds", "temperature", "separator", "smallest_object")
 _NEWER = {"preprocessing": ("bands", "intensity"), "labels": ("background", "overlapping")}
 _NEWER_OF_RESIZE = ("short", "long", "multiple")
 
@@ -158,7 +175,8 @@ def to_json(config: ModelConfig) -> dict[str, Any]:
     """Return what ``json.dump`` writes into ``config.json``."""
     data = {"segzoo_format": FORMAT_VERSION, **asdict(config)}
     for name in _NEWER_OF_ALL:
-        if getattr(config, name) == getattr(ModelConfig, name):
+        # A mapping has no default of the class, and holds nothing where it says nothing new.
+        if getattr(config, name) == getattr(ModelConfig, name, {}):
             del data[name]
     for part, names in _NEWER.items():
         value = getattr(config, part)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo import json_text
 from segzoo.cli import completions as offers
 from segzoo.cli.prediction_options import (
     CALIBRATION,
@@ -19,7 +18,7 @@ from segzoo.cli.prediction_options import (
     prediction_options,
 )
 from segzoo.cli.table import echo_json, table
-from segzoo.cli.words import pairs_of, words_of
+from segzoo.cli.words import data_options_of, words_of
 from segzoo.printing import echo, printable
 
 if TYPE_CHECKING:
@@ -317,17 +316,7 @@ def _options(request: Request) -> dict[str, Any]:
     options: dict[str, Any] = {"classes": classes} if classes else {}
     options |= {"background": request.background} if request.background else {}
     options |= {} if request.ignore_index is None else {"ignore_index": request.ignore_index}
-    return options | _data_options(request.data_options)
-
-
-def _data_options(settings: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``key=value``; a value is JSON where it can be read so, else a word."""
-    options: dict[str, Any] = {}
-    for key, text in pairs_of("--data-option", settings, "values=[0,128]").items():
-        if key in ("root", "split"):
-            raise click.BadParameter(f"say --{key} instead", param_hint="'--data-option'")
-        options[key] = json_text.value(text)
-    return options
+    return options | data_options_of(request.data_options)
 
 
 def _is_folder(data: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segzoo import json_text
 from segzoo.errors import OptionError, UsageError, did_you_mean
 from segzoo.options import shown
 
@@ -121,6 +122,20 @@ def pairs_of(option: str, settings: tuple[str, ...], example: str) -> dict[str, 
             raise click.BadParameter(f"the key {_cut(key)!r} stands twice", param_hint=f"'{option}'")
         found[key] = value
     return found
+
+
+def data_options_of(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Read the ``KEY=VALUE`` words of ``--data-option``: values are JSON, or else words.
+
+    Raises:
+        click.BadParameter: a word is no such pair, or has an option of its own.
+    """
+    options: dict[str, Any] = {}
+    for key, text in pairs_of("--data-option", settings, "values=[0,128]").items():
+        if key in ("root", "split"):
+            raise click.BadParameter(f"say --{key} instead", param_hint="'--data-option'")
+        options[key] = json_text.value(text)
+    return options
 
 
 def _cut(word: str) -> str:

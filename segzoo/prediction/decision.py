@@ -39,7 +39,9 @@ ENLARGED_ROWS = 16
 _WHOLE_ROWS = 64
 
 
-def read_thresholds(labels: Labels, thresholds: Mapping[str | int, float]) -> dict[int, float]:
+def read_thresholds(
+    labels: Labels, thresholds: Mapping[str, float] | Mapping[str | int, float]
+) -> dict[int, float]:
     """Return thresholds by class index.
 
     Raises:
@@ -60,19 +62,22 @@ class Decision:
 
     Attributes:
         config: of the network.
-        thresholds: by class index, for classes that have one, as `read_thresholds` gives them.
+        thresholds: by class index, for classes that have one, as `read_thresholds` gives them; those of the
+            config where ``None``.
         keeps: the type in which probabilities are kept beside the classes; ``None`` where they are not.
         separates: whether the separation is found too: what the network's last logit says about objects
             that touch, as a probability or a depth in [0, 1].
+        cuts: the thresholds that hold.
 
     Raises:
         OptionError: the separation is wanted of a network that has no separator.
     """
 
     config: ModelConfig
-    thresholds: Mapping[int, float] = field(default_factory=dict)
+    thresholds: Mapping[int, float] | None = None
     keeps: torch.dtype | None = None
     separates: bool = False
+    cuts: Mapping[int, float] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.separates and self.config.separator is None:
@@ -80,6 +85,8 @@ class Decision:
                 "the separation was asked for, and this network has no logit that tells touching objects "
                 "apart: train one with separator.kind=boundary, or take weights that have a separator"
             )
+        own = read_thresholds(self.config.labels, self.config.thresholds) if self.thresholds is None else {}
+        object.__setattr__(self, "cuts", self.thresholds or own)
 
     def whole(self, logits: Tensor, place: Placement, size: tuple[int, int]) -> Found:
         """Return what the logits of a whole image say, at the image's size.
@@ -135,7 +142,7 @@ class Decision:
         probabilities = scores if self._enlarges_probabilities else probabilities_of(scores)
         mask = choose_classes(
             probabilities,
-            self.thresholds,
+            self.cuts,
             threshold=self.config.threshold,
             background=self.config.labels.background,
         ).to(kind)
@@ -143,7 +150,7 @@ class Decision:
 
     def _present(self, scores: Tensor) -> Found:
         """Return which classes are there, each by its own threshold: 0 or 1, ``(K, n, width)``."""
-        thresholds = [self.thresholds.get(index, self.config.threshold) for index in range(len(scores))]
+        thresholds = [self.cuts.get(index, self.config.threshold) for index in range(len(scores))]
         levels = scores.new_tensor([self._score_at(threshold) for threshold in thresholds])
         mask = (scores > levels[:, None, None]).to(torch.uint8)
         if self.keeps is None:
@@ -152,7 +159,7 @@ class Decision:
 
     @property
     def _needs_probabilities(self) -> bool:
-        return self.keeps is not None or bool(self.thresholds)
+        return self.keeps is not None or bool(self.cuts)
 
     @property
     def _enlarges_probabilities(self) -> bool:

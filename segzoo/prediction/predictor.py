@@ -190,7 +190,7 @@ class Predictor:
         check_alike([config_of(network) for network in networks])
         self.config: ModelConfig = config_of(networks[0])
         if threshold is not None:
-            self.config = replace(self.config, threshold=threshold)
+            self.config = replace(self.config, threshold=threshold, thresholds={})
         if bands != ():
             wanted = self.config.architecture.in_channels
             chosen = with_bands(self.config.preprocessing, bands, wanted)
@@ -202,7 +202,8 @@ class Predictor:
         self._on_message, self._warned = on_message, False
         self.watch = IntensityWatch(self.config, on_message, chosen=intensity is not None)
         self._exact = precision == "exact"
-        self._thresholds = read_thresholds(self.config.labels, thresholds or {})
+        own = read_thresholds(self.config.labels, self.config.thresholds)
+        self._thresholds = own | read_thresholds(self.config.labels, thresholds or {})
         self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
         # Wrong sizes are reported now, not after the first image.
         planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()

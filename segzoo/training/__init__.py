@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from segzoo.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segzoo.training.choosing import Chosen, calibrate, choose
     from segzoo.training.entry import TrainingResult, train
     from segzoo.training.folds import CrossValidation, cross_validate
     from segzoo.training.rate_test import RateTest, find_rate
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from segzoo.training.tuning import Trial, Tuning, tune
 
 __all__ = [
+    "Chosen",
     "CrossValidation",
     "RateTest",
     "Recipe",
     "TrainingResult",
     "Trial",
     "Tuning",
+    "calibrate",
+    "choose",
     "cross_validate",
     "find_rate",
     "train",
@@ -27,6 +31,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    **dict.fromkeys(("Chosen", "calibrate", "choose"), "choosing"),
     "CrossValidation": "folds",
     "RateTest": "rate_test",
     "Recipe": "recipe.schema",

@@ -14,6 +14,7 @@ from segzoo.files import keep_apart, refuse_address, refuse_taken
 from segzoo.prediction.shortage import is_short_of_memory, told_shortage
 from segzoo.printing import bar, echo_beside_bars, printable
 from segzoo.training.checkpoints import is_checkpoint
+from segzoo.training.choosing import Chosen, choose_for_run
 from segzoo.training.data.splits import files_of
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.signals import Interruption
@@ -47,6 +48,8 @@ class TrainingResult:
         seconds: how long the training took, all its sessions together.
         metric: what the score is, such as ``dice_per_image``.
         scores: every validation score of that epoch.
+        chosen: what was chosen on validation afterwards, where the recipe asks for it; the first of several
+            processes knows it.
     """
 
     folder: Path
@@ -55,6 +58,7 @@ class TrainingResult:
     seconds: float
     metric: str
     scores: Mapping[str, float]
+    chosen: Chosen | None = None
 
 
 def train(
@@ -117,6 +121,7 @@ def train(
     accelerator.wait_for_everyone()
     told = progress and accelerator.is_main_process
     run: Run | None = None
+    chosen: Chosen | None = None
     try:
         with Interruption() as interruption, _Bar(shown=told) as bar:
             run = Run(
@@ -135,6 +140,10 @@ def train(
                 # Only now, as all that the recipe asks for is there: a slip costs no earlier training.
                 _clear(run.out)
             run.follow()
+            if recipe.choose and accelerator.is_main_process:
+                chosen = choose_for_run(recipe)
+                for reason in chosen.reasons if told else ():
+                    bar.write(reason)
     except BaseException as error:
         if accelerator.is_main_process and not resume and (run is None or not run.step):
             _take_back(out, before)
@@ -144,7 +153,7 @@ def train(
         raise
     best = run.best
     return TrainingResult(
-        run.out, best.score, best.epoch, run.seconds, run.validator.column, dict(best.scores)
+        run.out, best.score, best.epoch, run.seconds, run.validator.column, dict(best.scores), chosen
     )
 
 

@@ -26,7 +26,7 @@ from segzoo.errors import (
     UsageError,
     WeightsError,
 )
-from segzoo.files import give_name, part_folder, refuse_taken, regular
+from segzoo.files import give_name, part_folder, refuse_taken, regular, write_whole
 from segzoo.options import many, shown
 from segzoo.printing import as_json
 from segzoo.weights.checkpoints import otherwise
@@ -128,6 +128,15 @@ def write(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
     except (OSError, SafetensorError) as error:
         raise FailureError(f"cannot write the model to {folder}: {error}") from error
     return folder
+
+
+def save_config(folder: Path, config: ModelConfig) -> None:
+    """Replace the config of a folder of weights, which stay as they are.
+
+    Raises:
+        FailureError: it cannot be written.
+    """
+    write_whole(folder / CONFIG, (as_json(to_json(config), indent=2) + "\n").encode())
 
 
 def _was_multilabel(config: ModelConfig) -> bool:

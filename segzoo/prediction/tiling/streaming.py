@@ -56,7 +56,8 @@ def segment_large(
         sink: takes the mask; its file is finished by whoever opened it.
         config: how the network predicts.
         plan: of `plan_tiles`, for this image.
-        thresholds: by class index; a class that has one is taken where its probability exceeds it.
+        thresholds: by class index; a class that has one is taken where its probability exceeds it. Those of
+            the config where ``None``.
         probabilities: takes the probabilities, if they are wanted.
         separation: takes what the network says about objects that touch, ``(n, width)`` float32, if wanted.
         progress: told after each band how many rows of the mask are done.
@@ -70,7 +71,7 @@ def segment_large(
     """
     _check(rows, config, plan)
     keeps = None if probabilities is None else torch.float16
-    decision = Decision(config, thresholds or {}, keeps, separates=separation is not None)
+    decision = Decision(config, thresholds, keeps, separates=separation is not None)
     done = 0
     seen = seen_rows(rows, config, look)
     for mask, *kept in _found(engine, seen, config, plan, decision):

@@ -66,6 +66,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
     "best": "dice.per_image",
+    "choose": ("threshold", "temperature"),
     "trackers": ("tensorboard",),
     "licence": "CC-BY-4.0",
 }

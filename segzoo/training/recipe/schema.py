@@ -34,6 +34,9 @@ MOST_WORKERS = 1024
 #: The largest seed that every generator of random numbers takes.
 LARGEST_SEED = 2**63 - 1
 
+#: What may be chosen on validation once weights are trained.
+CHOICES = ("temperature", "threshold", "smallest_object")
+
 #: What counts at least 1, and what may be 0 for none.
 _COUNTS = ("epochs", "batch_size", "accumulate", "validate_every", "save_every", "keep", "keep_best")
 _COUNTS_OR_NONE = ("rate_batch", "freeze", "patience")
@@ -116,6 +119,9 @@ class Recipe:
         sync_batchnorm: whether batch norms see the images of all processes, where there are several.
         metrics: registered metrics to validate with.
         best: the metric, or ``metric.value``, by which the best weights are chosen; the first metric's.
+        choose: what is chosen on the validation images for the weights that come out: ``threshold`` and
+            ``smallest_object`` that make the score of ``best`` as good as it can be, and a ``temperature``
+            that makes probabilities right; their config keeps it.
         validate_every: epochs between validations; the last epoch is always validated.
         patience: validations without a better score after which training stops; 0 for never.
         save_every: epochs between checkpoints; the last epoch always has one.
@@ -170,6 +176,7 @@ class Recipe:
     sync_batchnorm: bool = True
     metrics: tuple[str, ...] = ("dice",)
     best: str = ""
+    choose: tuple[str, ...] = ()
     validate_every: int = 1
     patience: int = 0
     save_every: int = 1
@@ -225,6 +232,8 @@ class Recipe:
             )
         if not is_number(self.average) or not 0 <= self.average < 1:
             raise OptionError(f"average is a decay such as 0.999, below 1, or 0 for none, got {self.average}")
+        for name in self.choose:
+            check_choice("choose", name, CHOICES)
         if not self.metrics:
             raise OptionError("metrics must name at least one metric, such as ['dice']")
 

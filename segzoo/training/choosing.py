@@ -1,0 +1,540 @@
+"""What is chosen on validation once weights are trained: temperature, thresholds, the smallest object.
+
+Weights say by themselves what is left out of their training: how sure they may be, from which probability on
+a pixel is of a class, and which objects are too small to be one. All of it follows from the validation images
+alone, in two passes, and is the same every time.
+
+Temperature: Guo et al., 2017, arXiv:1706.04599. Logits are divided by one number, the one of the least
+negative log-likelihood, which no mask of the most probable class notices.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from segzoo.config import config_of
+from segzoo.errors import OptionError
+from segzoo.evaluation.cases import check_ready, predicted
+from segzoo.evaluation.classes import for_model
+from segzoo.evaluation.samples import every_case, named_metrics
+from segzoo.files import refuse_taken
+from segzoo.labels import alone
+from segzoo.machine import parse_device
+from segzoo.options import listed
+from segzoo.prediction.postprocessing import clean, find_instances, may_lack_measurements, measured_alone
+from segzoo.prediction.predictor import Predictor
+from segzoo.specs import IGNORED
+from segzoo.training.data.splits import open_part
+from segzoo.training.data.trained import open_scored, training_of
+from segzoo.training.loop.validation import chosen_by
+from segzoo.training.recipe.schema import CHOICES
+from segzoo.weights.folder import FILES, save, save_config
+from segzoo.weights.loading import load
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segzoo.config import ModelConfig
+    from segzoo.evaluation.samples import NamedMetric, ScoredSample
+    from segzoo.interfaces import Dataset, Metric
+    from segzoo.prediction.predictor import Model
+    from segzoo.specs import Labels
+    from segzoo.training.recipe.schema import Recipe
+
+_log = logging.getLogger(__name__)
+
+#: Probabilities that are tried as thresholds, besides the one that there is.
+_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+#: By how much a score must be better for a value to move away from the one that there is.
+_MARGIN = 5e-4
+#: The share of the true objects that the largest size which is tried would remove.
+_REMOVED = 0.1
+#: Temperatures that are looked at, relative to the one that there is.
+_COLDEST, _HOTTEST = 0.1, 10.0
+#: Pixels of an image, and values of all images, that the temperature is fitted on.
+_PIXELS, _VALUES = 20_000, 1 << 25
+#: Halvings of the range of temperatures.
+_HALVINGS = 40
+#: Probabilities of half precision reach 1 exactly; they are taken to be this far from it, and from 0.
+_LEAST = 1e-7
+#: What provenance keeps of a `Chosen` besides its reasons.
+_STORED = ("column", "images", "before", "after", "nll_before", "nll_after")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What was chosen, and what it does to the validation score.
+
+    Attributes:
+        threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
+            each class where classes overlap.
+        thresholds: by name, of classes that have another.
+        smallest_object: pixels of the smallest object that is kept; 0 keeps all.
+        temperature: what class logits are divided by.
+        column: the score, such as ``dice_per_image``.
+        before: the score with what the config said.
+        after: the score with what was chosen.
+        nll_before: negative log-likelihood of a pixel at the config's temperature; NaN where none was fitted.
+        nll_after: at the chosen temperature.
+        images: how many validated.
+        reasons: one sentence for each value.
+    """
+
+    threshold: float
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    smallest_object: int
+    temperature: float
+    column: str
+    before: float
+    after: float
+    nll_before: float
+    nll_after: float
+    images: int
+    reasons: tuple[str, ...]
+
+    def applied(self, config: ModelConfig) -> ModelConfig:
+        """Return a config that predicts with what was chosen, and says in its provenance why."""
+        found = {name: getattr(self, name) for name in _STORED}
+        # A config is JSON, which has no NaN and no tuples.
+        told = {name: one for name, one in found.items() if not isinstance(one, float) or math.isfinite(one)}
+        provenance = {**config.provenance, "chosen": {**told, "reasons": list(self.reasons)}}
+        return replace(
+            config,
+            threshold=self.threshold,
+            thresholds=self.thresholds,
+            smallest_object=self.smallest_object,
+            temperature=self.temperature,
+            provenance=provenance,
+        )
+
+
+def chosen_of(config: ModelConfig) -> Chosen | None:
+    """Return what was chosen for weights, as `Chosen.applied` stored it; ``None`` where nothing was."""
+    told = config.provenance.get("chosen")
+    if not isinstance(told, dict):
+        return None
+    return Chosen(
+        threshold=config.threshold,
+        thresholds=config.thresholds,
+        smallest_object=config.smallest_object,
+        temperature=config.temperature,
+        reasons=tuple(told.get("reasons", ())),
+        **{name: told.get(name, math.nan) for name in _STORED},
+    )
+
+
+def choose(
+    model: Model,
+    dataset: Dataset,
+    metric: str = "dice",
+    *,
+    what: Sequence[str] = CHOICES,
+    progress: bool = False,
+) -> Chosen:
+    """Choose temperature, thresholds and the smallest object that are best on validation images.
+
+    Args:
+        model: weights by name, their folder, or a model that segzoo made, which stays as it is.
+        dataset: the images that validate, which nothing was trained on.
+        metric: a registered metric, or ``metric.value``, that thresholds and the smallest object are to make
+            as good as they can; the temperature follows from the likelihood of the truth.
+        what: which of ``temperature``, ``threshold`` and ``smallest_object`` to choose; the others stay.
+        progress: whether to show a bar.
+
+    Raises:
+        OptionError: the data set is empty, a name is unknown, or the model does not know a class.
+
+    Example:
+        >>> chosen = choose("runs/cells", validation, "dice.per_image")
+        >>> chosen.threshold, chosen.smallest_object, chosen.temperature
+    """
+    if isinstance(what, str) or not what or set(what) - set(CHOICES):
+        raise OptionError(f"what is chosen must be a list of some of {listed(CHOICES)}, got {what!r}")
+    network = model if isinstance(model, nn.Module) else load(model)
+    config = config_of(network)
+    dataset = for_model(dataset, config.labels)
+    named = named_metrics([metric.partition(".")[0]], dataset.labels)[0]
+    column, up = chosen_by(metric, [named])
+    score = _Score(column.removeprefix(f"{named.name}_"), up)
+    scores_masks = not named.needs("probabilities")
+    before, sizes, pixels = named.fresh(), _Sizes(config.labels), _Pixels(config, len(dataset))
+    sweeps = _sweeps(config, named) if "threshold" in what and scores_masks else []
+    predictor = Predictor(network, backend="eager")
+    for case in _cases(predictor, dataset, probabilities=True, progress=progress):
+        named.count(before, case)
+        pixels.add(case)
+        sizes.add(case)
+        for sweep in sweeps:
+            sweep.add(case)
+    temperature, nll, reasons = config.temperature, (math.nan, math.nan), list[str]()
+    if "temperature" in what:
+        temperature, nll, why = pixels.fitted()
+        reasons.append(why)
+    if "threshold" in what:
+        reasons += [sweep.choose(score, column) for sweep in sweeps] or [_why_none(config, named)]
+    decided = _with_thresholds(replace(config, temperature=temperature), sweeps, config.temperature)
+
+    tried = [config.smallest_object]
+    if "smallest_object" in what and scores_masks:
+        tried = sorted({*tried, *sizes.tried()})
+    counters = [named.fresh() for _ in tried]
+    with_decided = Predictor(_deciding(network, decided), backend="eager", smallest_object=0)
+    for case in _cases(with_decided, dataset, probabilities=named.needs("probabilities"), progress=progress):
+        for size, counter in zip(tried, counters, strict=True):
+            mask = clean(case.prediction, config.labels, smallest_object=size) if size else case.prediction
+            named.count(counter, replace(case, prediction=mask))
+    scores = [score.of(counter) for counter in counters]
+    place = score.best(tried, scores, config.smallest_object)
+    if "smallest_object" in what:
+        reasons.append(_size_reason(tried, scores, place, config.smallest_object, column))
+    return Chosen(
+        threshold=decided.threshold,
+        thresholds=decided.thresholds,
+        smallest_object=tried[place],
+        temperature=temperature,
+        column=column,
+        before=score.of(before),
+        after=scores[place],
+        nll_before=nll[0],
+        nll_after=nll[1],
+        images=len(dataset),
+        reasons=tuple(reasons),
+    )
+
+
+def choose_for_run(recipe: Recipe, *, progress: bool = False) -> Chosen:
+    """Choose what a recipe asks for, for the weights in its run folder, and store it in their config.
+
+    What was chosen before for these very weights stays.
+
+    Args:
+        recipe: that the weights were trained by.
+        progress: whether to show a bar.
+
+    Raises:
+        FailureError: the config cannot be written.
+    """
+    folder = Path(recipe.out)
+    network = load(f"local-dir:{folder}")
+    if (known := chosen_of(config_of(network))) is not None:
+        return known
+    network.to(parse_device(None if recipe.device == "auto" else recipe.device))
+    # At the size that files have, which is what the weights in the folder take.
+    dataset = open_part(recipe.source, recipe.split, "val")
+    metric = recipe.best or recipe.metrics[0]
+    chosen = choose(network, dataset, metric, what=recipe.choose, progress=progress)
+    save_config(folder, chosen.applied(config_of(network)))
+    return chosen
+
+
+def calibrate(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    root: str | None = None,
+    part: str = "val",
+    data_options: Mapping[str, Any] | None = None,
+    metric: str = "dice",
+    what: Sequence[str] = ("temperature",),
+    device: str | torch.device | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    on_message: Callable[[str], object] = _log.info,
+) -> Chosen:
+    """Choose on images with masks for weights that exist, and write weights whose config keeps that.
+
+    Args:
+        model: weights by name, or their folder, which stay as they are.
+        out: the folder of the new weights.
+        data: as `segzoo.build.open_dataset` takes it; the data that the model was trained on where ``None``.
+        root: where a registered data set lies.
+        part: of the data.
+        data_options: of the data set; those of the model's training where there is none.
+        metric: as `choose` takes it.
+        what: likewise.
+        device: where to compute; a GPU if there is one, unless told.
+        overwrite: whether weights that the folder holds may be replaced.
+        progress: whether to show a bar.
+        on_message: called with what was taken over of the model's training.
+
+    Raises:
+        UnknownNameError: there are no such weights, or no such data.
+        OptionError: see `choose`; also where nobody says which data.
+        FailureError: the folder holds weights already, or cannot be written.
+    """
+    folder = Path(out)
+    refuse_taken([folder / name for name in FILES], overwrite=overwrite)
+    network = load(model)
+    config = config_of(network)
+    trained = training_of(str(model), config.provenance)
+    found = open_scored(config.labels, trained, data=data, root=root, part=part, options=data_options)
+    for text in found.told:
+        on_message(text)
+    network.to(parse_device(device))
+    chosen = choose(network, found.dataset, metric, what=what, progress=progress)
+    # Weights that are stored in half precision stay as small.
+    tensors = [one for one in network.state_dict().values() if one.is_floating_point()]
+    half = all(torch.equal(one, one.half().to(one.dtype)) for one in tensors)
+    save(network, folder, config=chosen.applied(config), dtype=torch.float16 if half else None)
+    return chosen
+
+
+def _cases(
+    predictor: Predictor, dataset: Dataset, *, probabilities: bool, progress: bool
+) -> Iterator[ScoredSample]:
+    check_ready(predictor, dataset)
+
+    def case(index: int) -> ScoredSample:
+        return predicted(predictor, [dataset[index]], probabilities=probabilities)[0]
+
+    return every_case(len(dataset), case, progress=progress, unscored=None)
+
+
+def _deciding(network: nn.Module, config: ModelConfig) -> nn.Module:
+    """Return a network of the same weights that predicts by another config."""
+    network = copy.copy(network)
+    network.segzoo_config = config  # pyright: ignore[reportArgumentType]
+    return network
+
+
+@dataclass(frozen=True)
+class _Score:
+    """One value of a metric."""
+
+    value: str
+    higher_is_better: bool
+
+    def of(self, counter: Metric) -> float:
+        return float(counter.compute()[self.value])
+
+    def best(self, tried: Sequence[float], scores: Sequence[float], now: float) -> int:
+        """Return the place of the value nearest to the present one among those that score about the best."""
+        found = np.nan_to_num(np.array(scores) * (1 if self.higher_is_better else -1), nan=-np.inf)
+        good = [place for place, one in enumerate(found) if one >= found.max() - _MARGIN]
+        return min(good, key=lambda place: (abs(tried[place] - now), tried[place]))
+
+
+class _Sweep:
+    """The scores of one class at every threshold, counted case by case.
+
+    Args:
+        named: the metric.
+        labels: of the masks that are scored: two classes.
+        index: of the class, where classes overlap, else ``None``.
+        now: its present threshold.
+        name: of the class.
+    """
+
+    def __init__(self, named: NamedMetric, labels: Labels, index: int | None, now: float, name: str) -> None:
+        self.named = named if index is None else type(named)(named.name, labels)
+        self.labels, self.index, self.now, self.name = labels, index, now, name
+        self.tried = sorted({*_THRESHOLDS, now})
+        self.counters = [self.named.fresh() for _ in self.tried]
+        self.chosen = now
+
+    def add(self, case: ScoredSample) -> None:
+        """Count a case, which has probabilities."""
+        assert case.probabilities is not None
+        if self.index is None:
+            probability, target, instances = case.probabilities[-1], case.target, case.instances
+        else:
+            probability, target, instances = case.probabilities[self.index], case.target[self.index], None
+        for threshold, counter in zip(self.tried, self.counters, strict=True):
+            mask = (probability > threshold).astype(np.uint8)
+            if may_lack_measurements(case.info, self.labels) and case.image is not None:
+                nodata = None if case.info is None else case.info.nodata
+                mask = measured_alone(mask, case.image, nodata, self.labels)
+            one = replace(case, prediction=mask, target=target, probabilities=None, instances=instances)
+            self.named.count(counter, one)
+
+    def choose(self, score: _Score, column: str) -> str:
+        """Choose the threshold, and return why."""
+        scores = [score.of(counter) for counter in self.counters]
+        place, before = score.best(self.tried, scores, self.now), scores[self.tried.index(self.now)]
+        self.chosen = self.tried[place]
+        what = f"threshold of {self.name}" if self.index is not None else "threshold"
+        if self.chosen == self.now:
+            return f"{what} stays {self.now:g}: no other gains {_MARGIN:g} in {column}, which is {before:.4f}"
+        return f"{what} {self.chosen:g} instead of {self.now:g}: {column} {before:.4f} -> {scores[place]:.4f}"
+
+
+def _sweeps(config: ModelConfig, named: NamedMetric) -> list[_Sweep]:
+    """Return what looks for thresholds: for each class that overlaps, for the second of two classes."""
+    labels = config.labels
+    if labels.overlapping:
+        planes = [replace(alone(labels, index), ignore_index=IGNORED) for index in range(len(labels.classes))]
+        return [
+            _Sweep(named, plane, index, _now(config, plane.classes[-1]), plane.classes[-1])
+            for index, plane in enumerate(planes)
+        ]
+    if len(labels.classes) != 2:
+        return []
+    name = labels.classes[1]
+    return [_Sweep(named, labels, None, _now(config, name), name)]
+
+
+def _now(config: ModelConfig, name: str) -> float:
+    # Of two logits the larger one decides, whatever the threshold of networks with one says.
+    rest = config.threshold if config.labels.overlapping or config.class_logits == 1 else 0.5
+    return config.thresholds.get(name, rest)
+
+
+def _with_thresholds(config: ModelConfig, sweeps: Sequence[_Sweep], fitted_at: float) -> ModelConfig:
+    """Return a config with thresholds that were found at another temperature, moved to its own.
+
+    Args:
+        config: with the temperature that is to be.
+        sweeps: what was found; empty where thresholds stay.
+        fitted_at: the temperature of the probabilities that thresholds are of.
+    """
+    binary = len(config.labels.classes) == 2 or config.labels.overlapping
+
+    def moved(threshold: float) -> float:
+        logit = math.log(threshold / (1 - threshold)) * fitted_at / config.temperature
+        return round(1 / (1 + math.exp(-logit)), 6) if binary else threshold
+
+    chosen = {sweep.name: moved(sweep.chosen) for sweep in sweeps}
+    if sweeps and config.class_logits == 1 and not config.labels.overlapping:
+        return replace(config, threshold=chosen.popitem()[1], thresholds={})
+    kept = {**{name: moved(value) for name, value in config.thresholds.items()}, **chosen}
+    usual = moved(config.threshold) if config.labels.overlapping or config.class_logits == 1 else 0.5
+    kept = {name: value for name, value in kept.items() if value != usual}
+    threshold = config.threshold if usual == 0.5 and not config.labels.overlapping else usual
+    return replace(config, threshold=threshold, thresholds=kept)
+
+
+def _why_none(config: ModelConfig, named: NamedMetric) -> str:
+    if named.needs("probabilities"):
+        return f"thresholds stay: {named.name} scores probabilities, not masks"
+    return f"thresholds stay: of {len(config.labels.classes)} classes the most probable one is taken"
+
+
+class _Sizes:
+    """The areas of the true objects, from which the sizes follow that are tried."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._areas: list[NDArray[np.int64]] = []
+
+    def add(self, case: ScoredSample) -> None:
+        """Take the objects of a case."""
+        if case.instances is not None and case.instances[1] is not None:
+            _, areas = np.unique(case.instances[1][case.instances[1] > 0], return_counts=True)
+            self._areas.append(areas.astype(np.int64))
+            return
+        ignored = IGNORED if self._labels.overlapping else self._labels.ignore_index
+        mask = case.target
+        if ignored is not None:
+            mask = np.where(mask == ignored, self._labels.background or 0, mask).astype(mask.dtype)
+        self._areas.append(find_instances(mask, self._labels).areas)
+
+    def tried(self) -> list[int]:
+        """Return 0 and the powers of two that are no larger than all but a tenth of the true objects."""
+        areas = np.concatenate([*self._areas, np.empty(0, np.int64)])
+        most = float(np.quantile(areas, _REMOVED)) if areas.size else 0.0
+        return [0, *(2**power for power in range(1, 31) if 2**power <= most)]
+
+
+def _size_reason(tried: Sequence[int], scores: Sequence[float], place: int, now: int, column: str) -> str:
+    before = scores[tried.index(now)]
+    if tried[place] != now:
+        told = f"{column} {before:.4f} -> {scores[place]:.4f}"
+        return f"smallest object {tried[place]} pixels instead of {now}: {told}"
+    if len(tried) == 1:
+        return f"smallest object stays {now}: the true objects are too small, or the metric scores no masks"
+    return f"smallest object stays {now}: no other up to {tried[-1]} pixels gains {_MARGIN:g} in {column}"
+
+
+class _Pixels:
+    """Some pixels of every case with their truth, on which the temperature is fitted.
+
+    Pixels are taken evenly over each image: as many of a small one as of a large one.
+    """
+
+    def __init__(self, config: ModelConfig, images: int) -> None:
+        self._config, classes = config, max(2, len(config.labels.classes))
+        self._most = max(1, min(_PIXELS, _VALUES // (classes * max(images, 1))))
+        self._logs: list[NDArray[np.float32]] = []
+        self._truths: list[NDArray[np.int64]] = []
+
+    def add(self, case: ScoredSample) -> None:
+        """Take pixels of a case, which has probabilities."""
+        labels, found = self._config.labels, case.probabilities
+        assert found is not None
+        if labels.overlapping:
+            for plane, target in zip(found, case.target, strict=True):
+                self._take(plane[None], target, case.valid, IGNORED)
+        else:
+            self._take(found, case.target, case.valid, labels.ignore_index)
+
+    def _take(
+        self,
+        found: NDArray[np.float32],
+        target: NDArray[Any],
+        valid: NDArray[np.bool_] | None,
+        ignored: int | None,
+    ) -> None:
+        counted = np.ones(target.shape, np.bool_) if valid is None else valid.astype(np.bool_)
+        if ignored is not None:
+            counted &= target != ignored
+        where = np.flatnonzero(counted)
+        where = where[np.linspace(0, len(where) - 1, min(len(where), self._most)).astype(np.int64)]
+        values = found.reshape(len(found), -1)[:, where].astype(np.float64)
+        if len(values) == 1:
+            values = np.concatenate([1 - values, values])
+        logs = np.log(np.clip(values, _LEAST, 1 - _LEAST))
+        self._logs.append(logs.T.astype(np.float32))
+        self._truths.append(target.ravel()[where].astype(np.int64))
+
+    def fitted(self) -> tuple[float, tuple[float, float], str]:
+        """Return the temperature, the likelihoods before and after, and why.
+
+        The likelihood is convex in the reciprocal of the temperature, whose derivative is 0 at the best one.
+        """
+        now = self._config.temperature
+        logs = np.concatenate([*self._logs, np.empty((0, self._logs[0].shape[1]), np.float32)])
+        truths = np.concatenate(self._truths)
+        if not len(truths):
+            return now, (math.nan, math.nan), f"temperature stays {now:g}: no validation pixel counts"
+        low, high = 1 / _HOTTEST, 1 / _COLDEST
+        for _ in range(_HALVINGS):
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if _likelihood(logs, truths, middle)[1] > 0 else (middle, high)
+        found = float(f"{now / math.sqrt(low * high):.4g}")
+        before, after = (_likelihood(logs, truths, one)[0] for one in (1.0, now / found))
+        over = f"over {len(truths):,} validation pixels"
+        if not after < before:
+            told = f"temperature stays {now:g}: no other makes the truth more likely, {over}"
+            return now, (before, before), told
+        inside = 1.01 * _COLDEST < found / now < _HOTTEST / 1.01
+        limit = "" if inside else ", the limit of what is looked at"
+        told = f"temperature {found:g} instead of {now:g}{limit}: negative log-likelihood of a pixel"
+        return found, (before, after), f"{told} {before:.4f} -> {after:.4f}, {over}"
+
+
+def _likelihood(logs: NDArray[np.float32], truths: NDArray[np.int64], factor: float) -> tuple[float, float]:
+    """Return the mean negative log-likelihood of logits times a factor, and its derivative by that."""
+    total = slope = 0.0
+    for start in range(0, len(truths), 1 << 18):
+        part = logs[start : start + (1 << 18)].astype(np.float64)
+        true = np.take_along_axis(part, truths[start : start + (1 << 18), None], axis=1)[:, 0]
+        scaled = part * factor
+        most = scaled.max(axis=1, keepdims=True)
+        weights = np.exp(scaled - most)
+        sums = weights.sum(axis=1)
+        total += float((np.log(sums) + most[:, 0] - factor * true).sum())
+        slope += float(((weights * part).sum(axis=1) / sums - true).sum())
+    return total / len(truths), slope / len(truths)
