@@ -28,6 +28,8 @@ CHOICES = {
     "device": ("auto", "cpu", "cuda", "mps", "npu"),
     "precision": ("auto", "no", "bf16", "fp16"),
     "resize.mode": ("bounds", "letterbox", "scale", "short", "stretch"),
+    "separator.kind": ("boundary", "distance"),
+    "separator.where": ("touching", "rim"),
     "shard": _YES_NO,
     "supervision": ("auto", "mean", "sum"),
     "sync_batchnorm": _YES_NO,

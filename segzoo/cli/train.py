@@ -252,11 +252,11 @@ def _find_lr(recipe: Recipe, *, overwrite: bool, progress: bool, as_json: bool) 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
     """Print the recipe as TOML, and as comments what was found of data and model; or all as JSON."""
     from segzoo.labels import background_name
-    from segzoo.training.data.splits import open_splits
+    from segzoo.training.data.splits import splits_of
     from segzoo.training.network import make_network
     from segzoo.training.recipe.writing import to_toml
 
-    training, validation = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+    training, validation = splits_of(recipe)
     model = make_network(recipe, training)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:

@@ -24,7 +24,7 @@ class DeepSupervision(nn.Module):
     """The mean, the sum or a weighted sum of a loss over outputs; with one output, the loss itself.
 
     Args:
-        loss: ``(logits, target) -> scalar``.
+        loss: ``(logits, *targets) -> scalar``.
         reduction: ``mean``, as 4uiiurz1's UNet++ has it, ``sum``, as MindSpore's, or a number from 0 on: the
             weight of every output but the last, such as PSPNet's 0.4; the last counts in full.
 
@@ -33,7 +33,7 @@ class DeepSupervision(nn.Module):
     """
 
     def __init__(
-        self, loss: Callable[[Tensor, Tensor], Tensor], *, reduction: Literal["mean", "sum"] | float = "mean"
+        self, loss: Callable[..., Tensor], *, reduction: Literal["mean", "sum"] | float = "mean"
     ) -> None:
         super().__init__()
         if reduction not in ("mean", "sum") and not (is_number(reduction) and float(reduction) >= 0):
@@ -42,9 +42,14 @@ class DeepSupervision(nn.Module):
             )
         self.loss, self.reduction = loss, reduction
 
-    def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
-        """Return the loss of logits ``(N, C, H, W)``, one or more, against class indices ``(N, H, W)``."""
-        losses = torch.stack([self.loss(logits, target) for logits in outputs])
+    def forward(self, outputs: Sequence[Tensor], *targets: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, H, W)``, one or more, each against the same targets.
+
+        Args:
+            outputs: logits, those of the network itself last.
+            *targets: what the loss takes: class indices ``(N, H, W)``, and whatever else it asks for.
+        """
+        losses = torch.stack([self.loss(logits, *targets) for logits in outputs])
         if self.reduction == "mean":
             return losses.mean()
         weight = 1.0 if self.reduction == "sum" else float(self.reduction)

@@ -41,10 +41,13 @@ def fit_processes(stepper: TrainStep, data: Augmented, batches: Batches, channel
     processes, size = stepper.accelerator.num_processes, data.size
     if processes > 1 and stepper.accelerator.device.type != "cpu" and size is not None:
         planes = len(data.labels.classes) if data.labels.overlapping else 0
-        fit_memory(stepper, (batches.batch_size // processes, channels, *size), planes=planes)
+        shape = batches.batch_size // processes, channels, *size
+        fit_memory(stepper, shape, planes=planes, separated=data.separation is not None)
 
 
-def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: int = 0) -> None:
+def fit_memory(
+    stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: int = 0, separated: bool = False
+) -> None:
     """Set the parts in which every process takes its share of a batch; all call it before the first step.
 
     Weights, statistics and random numbers are as they were before.
@@ -53,16 +56,17 @@ def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: 
         stepper: whose ``accumulate`` grows where a process needs it.
         shape: ``(N, C, H, W)`` of the share.
         planes: of masks, where classes overlap; 0 for class indices.
+        separated: whether the loss compares with a separation too.
 
     Raises:
         FailureError: a process has no memory for a single image.
     """
     random, parts = random_state(), stepper.accumulate
-    short = _tried(stepper, shape, parts, planes)
+    short = _tried(stepper, shape, parts, planes, separated=separated)
     while short and parts < shape[0]:
         parts *= 2
         release_memory()
-        short = _tried(stepper, shape, parts, planes)
+        short = _tried(stepper, shape, parts, planes, separated=separated)
     release_memory()
     restore_random(random)
     accelerator = stepper.accelerator
@@ -77,7 +81,9 @@ def fit_memory(stepper: TrainStep, shape: tuple[int, int, int, int], *, planes: 
         )
 
 
-def _tried(stepper: TrainStep, shape: tuple[int, int, int, int], parts: int, planes: int) -> str:
+def _tried(
+    stepper: TrainStep, shape: tuple[int, int, int, int], parts: int, planes: int, *, separated: bool
+) -> str:
     """Go forward and backward with the largest part; return what was said where memory is short."""
     # Neither the wrapper of data parallel processes nor a batch norm in training, which wait for the others.
     model: torch.nn.Module = getattr(stepper.model, "module", stepper.model)
@@ -91,8 +97,8 @@ def _tried(stepper: TrainStep, shape: tuple[int, int, int, int], parts: int, pla
         kept = [torch.empty_like(one) for one in trained for _ in range(_KEPT)]
         pixels = torch.zeros((images, *shape[1:]), device=device)
         size = (images, planes, height, width) if planes else (images, height, width)
-        masks = torch.zeros(size, dtype=torch.long, device=device)
-        stepper.accelerator.backward(stepper.loss(model.forward(pixels), masks))
+        targets = [torch.zeros(size, dtype=torch.long, device=device)] * (1 + separated)
+        stepper.accelerator.backward(stepper.loss(model.forward(pixels), *targets))
         del kept
     except (RuntimeError, MemoryError) as error:
         if not is_short_of_memory(error):

@@ -14,6 +14,7 @@ from segzoo.images import choose_bands, with_bands
 from segzoo.options import listed
 from segzoo.specs import Resize, parse_intensity
 from segzoo.training.recipe.schema import EACH
+from segzoo.training.separation import Separation, check_objects
 from segzoo.weights.sources import located
 
 if TYPE_CHECKING:
@@ -33,10 +34,14 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     Raises:
         UnknownNameError: there is no such model.
         WeightsError: the model is weights that are damaged.
-        OptionError: it has no such option, or takes images of other channels.
+        OptionError: it has no such option, or takes images of other channels; or the recipe has a separator,
+            and the data no objects.
     """
+    separation = Separation.read(recipe.separator)
+    if separation is not None:
+        check_objects(training[0], training.labels)
     options: dict[str, Any] = dict(recipe.model_options)
-    options["num_classes"] = logits(options.get("num_classes"), training.labels)
+    options["num_classes"] = logits(options.get("num_classes"), training.labels) + (separation is not None)
     if recipe.bands:
         # As many as are chosen: a network of one band is not shown it three times.
         options.setdefault("in_channels", len(recipe.bands))
@@ -59,6 +64,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
         config,
         labels=training.labels,
         preprocessing=preprocessing,
+        separator=None if separation is None else separation.spec,
         licence=recipe.licence or config.licence,
     )
     _check_bands(training[0], config)

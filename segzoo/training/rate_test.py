@@ -21,7 +21,7 @@ from segzoo.errors import FailureError, OptionError
 from segzoo.files import keep_apart, refuse_address, refuse_taken, writable, write_whole
 from segzoo.options import check_integer, check_number
 from segzoo.printing import bar
-from segzoo.training.data.splits import files_of, open_splits
+from segzoo.training.data.splits import files_of, splits_of
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.distributed import mean_of
 from segzoo.training.loop.state import TrainState
@@ -126,7 +126,7 @@ def find_rate(
         refuse_address(out)
         refuse_taken([out / TABLE, out / PLOT], overwrite=overwrite)
     seed_everything(recipe.seed)
-    training, evaluated = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+    training, evaluated = splits_of(recipe)
     keep_apart(out, files_of((training, evaluated)), inside=True)
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
     loader, batches = training_batches(recipe, trainee, training, accelerator)

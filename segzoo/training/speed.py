@@ -17,7 +17,7 @@ from segzoo.errors import FailureError
 from segzoo.machine import flop_counter, forget_peak, peak_bytes, peak_flops
 from segzoo.options import check_positive
 from segzoo.resources import told_bytes
-from segzoo.training.data.splits import open_splits
+from segzoo.training.data.splits import splits_of
 from segzoo.training.loop.accelerator import make_accelerator, told_device
 from segzoo.training.loop.distributed import mean_of
 from segzoo.training.loop.state import TrainState
@@ -95,7 +95,7 @@ def measure(recipe: Recipe, *, steps: int = 20, warmup: int = 5) -> Speed:
         FailureError: not even one image fits the memory, or the step seems faster than the machine.
     """
     check_positive(steps=steps, warmup=warmup)
-    training, _ = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+    training, _ = splits_of(recipe)
     trial = Trial(recipe, training, steps=steps + warmup)
     accelerator, batches, device = trial.accelerator, trial.batches, trial.accelerator.device
     for _ in range(warmup):

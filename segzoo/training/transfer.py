@@ -51,6 +51,7 @@ class TransferReport:
         spread: those of ``taken`` that see the image, and were trained on another number of bands.
         classes: what to say where the last layer was taken, though it tells other classes apart.
         scale: what to say where the source learnt from images of another mean and std than the model gets.
+        separator: what to say where only one of the two has a logit that tells touching objects apart.
     """
 
     source: str
@@ -62,6 +63,7 @@ class TransferReport:
     spread: tuple[str, ...] = ()
     classes: str = ""
     scale: str = ""
+    separator: str = ""
 
     @property
     def total(self) -> int:
@@ -78,6 +80,7 @@ class TransferReport:
             _line("of another shape, so they start anew", [_shapes(*one) for one in self.shape]),
             _line("not there, so they start anew", self.missing),
             _line("there and not needed", self.unused),
+            self.separator,
             self.classes,
             self.scale,
         ]
@@ -105,8 +108,13 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
     if trained_on is not None and own is not None:
         spread = adapted_stem(everything, state, trained_on, own.architecture.in_channels)
     everything = {**everything, **spread}
+    rows, separator = _class_rows(everything, state, config, own) if head else ({}, "")
+    everything |= {name: one for name, one in rows.items() if one is not None}
+    anew = {name for name, one in rows.items() if one is None}
     ours, theirs = _learned(state), _learned(everything)
-    wanted = {name: one for name, one in ours.items() if head or not name.startswith(_HEADS)}
+    wanted = {
+        name: one for name, one in ours.items() if name not in anew and (head or not name.startswith(_HEADS))
+    }
     both = [name for name in wanted if name in theirs]
     taken = [name for name in both if theirs[name].shape == ours[name].shape]
     differing = [name for name in both if theirs[name].shape != ours[name].shape]
@@ -118,8 +126,9 @@ def transfer(model: nn.Module, source: str, *, head: bool = True) -> TransferRep
         unused=tuple(name for name in theirs if name not in wanted),
         config=config,
         spread=tuple(name for name in taken if name in spread),
-        classes="" if differing or not head else _other_classes(config, own),
+        classes="" if differing or anew or not head else _other_classes(config, own),
         scale=_other_scale(scale, own),
+        separator=separator,
     )
     # A bias of one number fits anything: a layer's weights are the least that is worth the name.
     if not any(ours[name].ndim > 1 for name in taken):
@@ -154,14 +163,67 @@ def _of_folder(folder: Path) -> _Opened:
     return tensors, config, config.architecture.in_channels, (seen.mean, seen.std)
 
 
+def _class_rows(
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    theirs: ModelConfig | None,
+    ours: ModelConfig | None,
+) -> tuple[dict[str, Tensor | None], str]:
+    """Return the last layers with the source's logits of classes, where the two differ in their separator.
+
+    The separator is the last logit. One of the model's own is as it was.
+
+    Args:
+        tensors: of the source.
+        state: of the model.
+        theirs: the source's config, as far as known.
+        ours: the model's.
+
+    Returns:
+        Tensors by name, ``None`` for those that must start anew, as there are not as many classes; and what
+        to say of it.
+    """
+    if theirs is None or ours is None:
+        return {}, ""
+    old, new = ("" if one.separator is None else one.separator.kind for one in (theirs, ours))
+    if old == new:
+        return {}, ""
+    there, here = theirs.architecture.num_classes, ours.architecture.num_classes
+    layers = [
+        name
+        for name, one in tensors.items()
+        if name in state
+        and one.ndim
+        and (len(one), len(state[name])) == (there, here)
+        and one.shape[1:] == state[name].shape[1:]
+        and (there != here or name.startswith(_HEADS))
+    ]
+    count = ours.class_logits
+    if theirs.class_logits != count:
+        told = (
+            f"the last layer starts anew: of its logits, {theirs.class_logits} decide the class there and "
+            f"{count} here, without the one that tells touching objects apart"
+        )
+        return dict.fromkeys(layers), told
+    found: dict[str, Tensor | None] = {}
+    for name in layers:
+        made = state[name].detach().clone()
+        made[:count] = tensors[name][:count]
+        found[name] = made
+    what = "is left out" if not new else "starts anew"
+    if old and new:
+        what += f", as it learnt {old} there and learns {new} here"
+    return found, f"the logit that tells touching objects apart {what}; those of classes are taken"
+
+
 def _other_classes(theirs: ModelConfig | None, ours: ModelConfig | None) -> str:
     """Return what to say where as many classes have other names, or the same ones in another order."""
     if theirs is None or ours is None:
         return ""
     old, new = theirs.labels, ours.labels
-    logits = theirs.architecture.num_classes
+    logits = theirs.class_logits
     unnamed = numbered_labels(logits, overlapping=old.overlapping).classes
-    if old.classes == new.classes or old.classes == unnamed or logits != ours.architecture.num_classes:
+    if old.classes == new.classes or old.classes == unnamed or logits != ours.class_logits:
         return ""
     same = sorted(old.classes) == sorted(new.classes)
     what = "the same classes in another order" if same else "other classes"

@@ -34,7 +34,7 @@ from segzoo.options import as_word, check_choice, check_integer
 from segzoo.prediction.shortage import release_memory
 from segzoo.printing import as_json, csv_cell, echo_beside_bars
 from segzoo.training.checkpoints import remove
-from segzoo.training.data.splits import files_of, open_splits
+from segzoo.training.data.splits import files_of, splits_of
 from segzoo.training.differences import differences, fingerprint, recipe_differences
 from segzoo.training.entry import train
 from segzoo.training.loop.trainer import CHECKPOINTS
@@ -251,7 +251,7 @@ class _Study:
 
     def __init__(self, recipe: Recipe, space: Space, out: Path, *, pruner: Pruner, seed: int) -> None:
         self.recipe, self.space, self.out, self.seed, self.pruner = recipe, space, out, seed, pruner
-        parts = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+        parts = splits_of(recipe)
         metrics = named_metrics(recipe.metrics, parts[1].labels)
         self.metric, self.higher_is_better = chosen_by(recipe.best, metrics)
         refuse_address(out)

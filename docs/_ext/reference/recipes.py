@@ -10,7 +10,7 @@ from reference.docstrings import first_line, markdown, meanings, table
 from segzoo.training.optim.optimizers import optimizer_defaults
 from segzoo.training.optim.schedules import schedule_defaults
 from segzoo.training.parts import factories
-from segzoo.training.recipe.keys import ALIASES, PARTS, shown
+from segzoo.training.recipe.keys import ALIASES, GROUPS, PARTS, shown
 from segzoo.training.recipe.schema import AUGMENT, Recipe
 
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "word"}
@@ -107,6 +107,6 @@ def _written(name: str) -> str:
         return f"`[{name}] name`"
     if part in PARTS:
         return f"`[{part}]`, the rest"
-    return {"split": "`[split]`", "resize": "`[resize]`", "augment": "`[augment.STEP]`"}.get(
-        name, f"`{name}`"
-    )
+    if name in GROUPS:
+        return f"`[{name}]`"
+    return "`[augment.STEP]`" if name == "augment" else f"`{name}`"

@@ -18,6 +18,8 @@ from segzoo.training.augmentation.step import Step, read_share, read_step, read_
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from segzoo.specs import Labels
     from segzoo.training.augmentation.step import Pair, Pixels, Scale, Size
 
@@ -117,21 +119,59 @@ class Augmentation:
             scale: makes pixels of the image's values, value by value; of those alone that the first step
                 leaves, where it is a crop. ``None`` if they are pixels already.
         """
-        pixels, classes, table, ignore = image, mask, None, self.ignore_index
-        if mask.ndim == 3:
-            # Each combination of classes is an index, so that all steps move planes as they move classes.
-            classes, table = flattened(mask)
-            ignore = len(table) - 1
-        if colours is not None and tuple(colours) == tuple(range(image.shape[2])):
+        if mask.ndim == 2:
+            pixels, classes = self._done(image, mask, random, self.ignore_index, colours, scale)
+            return _own(pixels, image), _own(classes, mask)
+        # Each combination of classes is an index, so that all steps move planes as they move classes.
+        classes, table = flattened(mask)
+        pixels, classes = self._done(image, classes, random, len(table) - 1, colours, scale)
+        return _own(pixels, image), _own(table.T[:, classes], mask)
+
+    def with_objects(
+        self,
+        image: Pixels,
+        mask: Pixels,
+        objects: Pixels,
+        random: np.random.Generator,
+        *,
+        labels: Labels,
+        colours: Sequence[int] | None = None,
+        scale: Scale | None = None,
+    ) -> tuple[Pixels, Pixels, Pixels]:
+        """Return an image, its mask and its objects after all steps, in memory of their own.
+
+        Image and mask are those of a call.
+
+        Args:
+            image: as that of a call.
+            mask: ``(H, W)`` class indices, as that of a call.
+            objects: ``(H, W)``: 0 for none, else the number of the object.
+            random: decides everything.
+            labels: of the mask.
+            colours: as those of a call.
+            scale: as that of a call.
+        """
+        # Each pair of class and object is an index, so that all steps move objects as they move classes.
+        pairs, table = paired(mask, objects, labels)
+        pixels, pairs = self._done(image, pairs, random, len(table) - 1, colours, scale)
+        classes, numbers = table.T[:, pairs]
+        return _own(pixels, image), classes.astype(mask.dtype), numbers
+
+    def _done(
+        self,
+        pixels: Pixels,
+        indices: Pixels,
+        random: np.random.Generator,
+        ignore: int | None,
+        colours: Sequence[int] | None,
+        scale: Scale | None,
+    ) -> Pair:
+        if colours is not None and tuple(colours) == tuple(range(pixels.shape[2])):
             colours = None
         for step in self.steps:
-            pixels, classes = step.done(pixels, classes, random, ignore, colours, scale)
+            pixels, indices = step.done(pixels, indices, random, ignore, colours, scale)
             scale = None
-        if scale is not None:  # there is no step
-            pixels = scale(pixels)
-        if table is not None:
-            classes = table.T[:, classes]
-        return _own(pixels, image), _own(classes, mask)
+        return pixels if scale is None else scale(pixels), indices
 
 
 def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> Augmentation:
@@ -205,3 +245,51 @@ def _own(pixels: Pixels, given: Pixels) -> Pixels:
     if np.may_share_memory(pixels, given):
         return pixels.copy()
     return np.require(pixels, requirements=("C", "W"))
+
+
+def paired(
+    mask: NDArray[Any], objects: NDArray[Any], labels: Labels
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Return class and object of each pixel as one index, by which steps for class indices can move both.
+
+    Args:
+        mask: ``(H, W)`` class indices.
+        objects: ``(H, W)``: 0 for none, else the number of the object.
+        labels: of the mask.
+
+    Returns:
+        Indices ``(H, W)``, uint8 or uint16, and what each stands for, ``(pairs, 2)``: its class and its
+        object. The index of a class is that of its pixels without an object, the last index is for pixels
+        that count for nothing. ``table.T[:, indices]`` are mask and objects again.
+
+    Raises:
+        OptionError: there are more pairs than 16 bits can number.
+    """
+    classes, ignored = len(labels.classes), labels.ignore_index
+    numbers, known = _ranked(objects)
+    first = int(numbers[0] == 0)
+    counted = mask < classes
+    # Without an object, a pair's number is that of its class.
+    codes = np.where(counted, mask, 0) + classes * np.where(counted, known + 1 - first, 0).astype(np.int64)
+    occurs = np.bincount(codes.ravel(), minlength=classes) > 0
+    occurs[:classes] = True
+    pairs = np.flatnonzero(occurs)
+    if len(pairs) >= 1 << 16:
+        raise OptionError(
+            f"{len(pairs):,} objects are in one image; 65,535 are the most that can be told apart"
+        )
+    places = np.append(0, numbers[first:])
+    table = np.stack([pairs % classes, places[pairs // classes]], axis=1)
+    table = np.append(table, [[0 if ignored is None else ignored, 0]], axis=0).astype(np.int32)
+    indices = np.where(counted, (np.cumsum(occurs) - 1)[codes], len(pairs))
+    return indices.astype(np.uint8 if len(table) <= 256 else np.uint16), table
+
+
+def _ranked(objects: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the numbers that occur, from the least, and which of them each pixel has."""
+    if int(objects.max()) >= 1 << 20:
+        numbers, known = np.unique(objects, return_inverse=True)
+        return numbers, known.reshape(objects.shape)
+    # Many times as fast as sorting.
+    occurs = np.bincount(objects.ravel()) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[objects]

@@ -21,6 +21,7 @@ from segzoo.labels import counted
 from segzoo.training.augmentation import augmentation_for
 from segzoo.training.data.measuring import DataBands, common_size, sample_scaling
 from segzoo.training.recipe.writing import resume_command
+from segzoo.training.separation import check_objects
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from segzoo.images.intensity import Scaling
     from segzoo.interfaces import Sample
     from segzoo.specs import Labels, Preprocessing
+    from segzoo.training.separation import Separation
 
 
 class Batch(NamedTuple):
@@ -43,11 +45,19 @@ class Batch(NamedTuple):
         masks: ``(N, H, W)`` uint8, as bytes travel faster between processes and to the device;
             ``(N, K, H, W)`` where classes overlap.
         indices: ``(N,)`` of the samples in their data set.
+        separation: ``(N, H, W)`` uint8, what the network's separator is to learn; ``None`` where it has none.
+            See `segzoo.training.separation.Separation.target`.
     """
 
     images: Tensor
     masks: Tensor
     indices: Tensor
+    separation: Tensor | None = None
+
+    @property
+    def targets(self) -> tuple[Tensor, ...]:
+        """What a loss compares the network's logits with: masks, and the separation where there is one."""
+        return (self.masks,) if self.separation is None else (self.masks, self.separation)
 
 
 _DIFFERENT = (
@@ -119,6 +129,7 @@ class Augmented(Dataset[Batch]):
         batched: whether samples are put into batches, and must be of one size.
         in_channels: bands that the network takes.
         labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
+        separation: what a separator is to learn, where the network has one.
 
     Attributes:
         size: height and width that come out, where they are always the same.
@@ -137,8 +148,10 @@ class Augmented(Dataset[Batch]):
         batched: bool = True,
         in_channels: int = 3,
         labels: Labels | None = None,
+        separation: Separation | None = None,
     ) -> None:
         self.dataset, self.seed, self.preprocessing = dataset, seed, preprocessing
+        self.separation = separation
         self.labels = labels or dataset.labels
         self.augment = augmentation_for(augment, self.labels)
         self._bands = DataBands(dataset, preprocessing, in_channels)
@@ -163,9 +176,22 @@ class Augmented(Dataset[Batch]):
         scaling, mask = self._scaling(index, sample, image), counted(sample, self.labels)
         colours = colour_bands(choice, self.preprocessing)
         scale = None if scaling.is_identity else scaling.apply
-        image, mask = self.augment(image, mask, random, colours=colours, scale=scale)
+        target = None
+        if self.separation is None:
+            image, mask = self.augment(image, mask, random, colours=colours, scale=scale)
+        else:
+            objects = check_objects(sample, self.labels)
+            image, mask, objects = self.augment.with_objects(
+                image, mask, objects, random, labels=self.labels, colours=colours, scale=scale
+            )
+            target = self.separation.target(objects, mask == self.labels.ignore_index)
         pixels = torch.from_numpy(normalised(np.ascontiguousarray(image), self.preprocessing))
-        return Batch(pixels, torch.from_numpy(np.ascontiguousarray(mask)), torch.tensor(index))
+        return Batch(
+            pixels,
+            torch.from_numpy(np.ascontiguousarray(mask)),
+            torch.tensor(index),
+            None if target is None else torch.from_numpy(target),
+        )
 
     def told_colours(self) -> str:
         """Return what steps about colours leave as it is, in words; empty where all bands are colours."""
@@ -198,6 +224,7 @@ def make_loader(
     workers: int = 0,
     in_channels: int = 3,
     labels: Labels | None = None,
+    separation: Separation | None = None,
     rank: int = 0,
     processes: int = 1,
 ) -> tuple[DataLoader[Batch], Batches]:
@@ -212,6 +239,7 @@ def make_loader(
         workers: processes that load data.
         in_channels: bands that the network takes.
         labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
+        separation: what a separator is to learn, where the network has one.
         rank: which process this is.
         processes: how many there are.
 
@@ -227,6 +255,7 @@ def make_loader(
         batched=batch_size > 1,
         in_channels=in_channels,
         labels=labels,
+        separation=separation,
     )
     loader = DataLoader(
         samples,
@@ -252,7 +281,9 @@ def together(samples: Sequence[Batch]) -> Batch:
     if len({one.images.shape for one in samples}) > 1:
         sizes = sorted({f"{one.images.shape[-2]} x {one.images.shape[-1]}" for one in samples})
         raise OptionError(f"{_DIFFERENT}; one batch has images of {' and '.join(sizes[:2])} pixels")
-    return Batch(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
+    images, masks, indices = (torch.stack(parts) for parts in zip(*(one[:3] for one in samples), strict=True))
+    targets = [one.separation for one in samples if one.separation is not None]
+    return Batch(images, masks, indices, torch.stack(targets) if targets else None)
 
 
 # Batches from the processes that load them, and what it means when one of those is lost.

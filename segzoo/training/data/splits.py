@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segzoo.interfaces import Dataset
-    from segzoo.training.recipe.schema import DataSource
+    from segzoo.training.recipe.schema import DataSource, Recipe
 
 
 #: What goes with each way of dividing.
@@ -55,8 +55,14 @@ _WAYS = {
 _KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way, *others)))
 
 
+def splits_of(recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """Open what trains and what validates by a recipe; errors as those of `open_splits`."""
+    objects = bool(recipe.separator)
+    return open_splits(recipe.source, recipe.split, metrics=recipe.metrics, objects=objects)
+
+
 def open_splits(
-    source: DataSource, split: Mapping[str, Any], *, metrics: Sequence[str] = ()
+    source: DataSource, split: Mapping[str, Any], *, metrics: Sequence[str] = (), objects: bool = False
 ) -> tuple[Dataset, Dataset]:
     """Open what trains and what validates, each sample kept in memory once it is decoded.
 
@@ -66,6 +72,7 @@ def open_splits(
         source: the data.
         split: how it is divided, see above.
         metrics: that are validated with; only some of them need objects, which are forgotten without those.
+        objects: whether objects are needed to train.
 
     Raises:
         ImageError: something that is no file has the name of one, or a TIFF cannot be opened; the text lists
@@ -75,7 +82,8 @@ def open_splits(
         FailureError: a file of ``split`` cannot be read, or does not fit the data.
     """
     registry = zoo.registry("metrics")
-    opened = _opened(source, split, any("instances" in registry.get(name).needs for name in metrics))
+    objects = objects or any("instances" in registry.get(name).needs for name in metrics)
+    opened = _opened(source, split, objects)
     _check_files(opened)
     return opened
 

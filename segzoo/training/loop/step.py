@@ -13,7 +13,7 @@ from segzoo.errors import FailureError
 from segzoo.prediction.shortage import is_short_of_memory, release_memory, told_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from accelerate import Accelerator
@@ -44,7 +44,7 @@ class TrainStep:
     Args:
         model: as Accelerate prepared it; gives a list of logits.
         optimizer: likewise.
-        loss: ``(list of logits, masks) -> scalar``.
+        loss: ``(list of logits, *targets) -> scalar``, of a `Batch.targets`.
         accelerator: scales, synchronises and clips.
         freezing: whose gradients are dropped.
         accumulate: parts that a batch is taken in.
@@ -57,7 +57,7 @@ class TrainStep:
         self,
         model: nn.Module,
         optimizer: Any,
-        loss: Callable[[list[Tensor], Tensor], Tensor],
+        loss: Callable[..., Tensor],
         accelerator: Accelerator,
         *,
         freezing: Freezing,
@@ -92,19 +92,20 @@ class TrainStep:
     def _step(self, batch: Batch) -> Step:
         total = torch.zeros((), device=self.accelerator.device)
         pieces = min(self.accumulate, len(batch.images))
-        parts = list(zip(*(tensor.tensor_split(pieces) for tensor in batch[:2]), strict=True))
-        for number, (images, masks) in enumerate(parts):
+        taken = (batch.images, *batch.targets)
+        parts = list(zip(*(tensor.tensor_split(pieces) for tensor in taken), strict=True))
+        for number, (images, *targets) in enumerate(parts):
             with self._synchronised(last=number == len(parts) - 1):
-                total += self._backward(images, masks, share=len(images) / len(batch.images))
+                total += self._backward(images, targets, share=len(images) / len(batch.images))
         norm = self._update()
         return Step(total, norm, batch.indices)
 
-    def _backward(self, images: Tensor, masks: Tensor, *, share: float) -> Tensor:
+    def _backward(self, images: Tensor, targets: Sequence[Tensor], *, share: float) -> Tensor:
         device = self.accelerator.device
         images = images.to(device, non_blocking=True, memory_format=self.layout)
-        masks = masks.to(device, non_blocking=True).long()
+        targets = [target.to(device, non_blocking=True).long() for target in targets]
         with self.clock("forward"):
-            loss = self.loss(self.model(images), masks) * share
+            loss = self.loss(self.model(images), *targets) * share
         with self.clock("backward"):
             self.accelerator.backward(loss)
         return loss.detach()

@@ -25,7 +25,7 @@ from segzoo.training.checkpoints import Checkpoints
 from segzoo.training.data.class_weights import absent, balanced_weights, class_pixels
 from segzoo.training.data.loader import fetched, make_loader
 from segzoo.training.data.measuring import DataBands
-from segzoo.training.data.splits import open_splits
+from segzoo.training.data.splits import splits_of
 from segzoo.training.differences import differences, fingerprint, recipe_differences
 from segzoo.training.fitting import fit_processes
 from segzoo.training.loop.accelerator import told_device
@@ -36,6 +36,7 @@ from segzoo.training.loop.validation import Validator
 from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
 from segzoo.training.recipe.writing import resume_command
+from segzoo.training.separation import SeparatedLoss, Separation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ class Run:
         self._device = told_device(accelerator, chosen=recipe.device != "auto")
         on_message(f"device {self._device}")
         seed_everything(recipe.seed)
-        self.training, self.evaluated = open_splits(recipe.source, recipe.split, metrics=recipe.metrics)
+        self.training, self.evaluated = splits_of(recipe)
         self.trainee = TrainState(recipe, accelerator, self.training, on_message=on_message)
         preprocessing = self.trainee.config.preprocessing
         channels = self.trainee.config.architecture.in_channels
@@ -353,6 +354,7 @@ def training_batches(
         workers=recipe.workers,
         in_channels=trainee.config.architecture.in_channels,
         labels=trainee.labels,
+        separation=Separation.read(recipe.separator),
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
@@ -385,6 +387,7 @@ def training_step(
         trainee.labels,
         supervision=recipe.supervision,
         side_weight=trainee.side_weight,
+        separation=Separation.read(recipe.separator),
     )
     return TrainStep(
         trainee.model,
@@ -410,6 +413,7 @@ def training_loss(
     *,
     supervision: Supervision | float = "auto",
     side_weight: float | None = None,
+    separation: Separation | None = None,
 ) -> DeepSupervision:
     """Build a loss; ``weights="balanced"`` counts the classes of the training images first.
 
@@ -420,6 +424,7 @@ def training_loss(
         labels: of their masks, as the loss sees them.
         supervision: what is made of the losses of a deeply supervised network, as the recipe says it.
         side_weight: what the network's decoder says, for ``auto``.
+        separation: what the last logit learns, where that is no class's.
 
     Raises:
         UnknownNameError: there is no such loss.
@@ -430,7 +435,10 @@ def training_loss(
     reduction = supervision
     if reduction == "auto":
         reduction = "mean" if side_weight is None else side_weight
-    return DeepSupervision(make_loss(name, labels, **options), reduction=reduction)
+    loss = make_loss(name, labels, **options)
+    if separation is not None:
+        loss = SeparatedLoss(loss, separation)
+    return DeepSupervision(loss, reduction=reduction)
 
 
 # What a training says when it cannot go on.

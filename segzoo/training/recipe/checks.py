@@ -19,6 +19,7 @@ from segzoo.training.optim.optimizers import optimizer_defaults, optimizer_optio
 from segzoo.training.optim.schedules import schedule_defaults, schedule_options
 from segzoo.training.recipe.keys import ALIASES, PLAIN, typed
 from segzoo.training.recipe.schema import EACH
+from segzoo.training.separation import Separation
 from segzoo.weights.sources import is_location, located
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def check_recipe(recipe: Recipe, placed: Callable[[str], str] = str) -> None:
         lambda: _intensity(one.intensity),
         lambda: check_split_options(one.split),
         lambda: _resize(one.resize),
+        lambda: _separator(one.separator),
         lambda: _model(one.model, one.model_options),
         lambda: _augment(one.augment),
         lambda: _loss(one.loss, one.loss_options),
@@ -101,6 +103,10 @@ def _resize(resize: Mapping[str, Any]) -> None:
             Resize(**{"mode": "", **resize})
         except OptionError as error:
             raise OptionError(f"resize: {error}") from error
+
+
+def _separator(separator: Mapping[str, Any]) -> None:
+    Separation.read(separator)
 
 
 def _model(model: str, given: Mapping[str, Any]) -> None:

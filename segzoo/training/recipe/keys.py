@@ -23,7 +23,7 @@ KeyPath = tuple[str, ...]
 PARTS = ("data", "model", "loss", "optimizer", "schedule")
 
 #: What holds nothing but options.
-GROUPS = ("split", "resize")
+GROUPS = ("split", "resize", "separator")
 
 #: What may be written as a table.
 TABLES = (*PARTS, *GROUPS, "augment")
@@ -205,11 +205,13 @@ def all_keys() -> list[str]:
     from segzoo.training.optim.optimizers import optimizer_defaults
     from segzoo.training.optim.schedules import schedule_defaults
     from segzoo.training.parts import factories
+    from segzoo.training.separation import Separation
 
     keys = [*PLAIN, *TABLES, *ALIASES, *(f"{part}.name" for part in PARTS)]
     for part, defaults in (("optimizer", optimizer_defaults), ("schedule", schedule_defaults)):
         names = factories(f"{part}s")
         keys += dict.fromkeys(f"{part}.{option}" for name in names for option in defaults(name))
+    keys += [f"separator.{item.name}" for item in fields(Separation)]
     keys.append("augment.one_of")
     for step, kind in factories("augmentations").items():
         keys += [f"augment.{step}", *(f"augment.{step}.{item.name}" for item in fields(kind))]

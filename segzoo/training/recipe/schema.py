@@ -92,6 +92,9 @@ class Recipe:
         resize: how whole images are resized before the network in validation and afterwards, as a
             `segzoo.specs.Resize` says: ``mode``, ``height``, ``width``, ``short``, ``long``; at their own
             size where empty.
+        separator: what a logit more learns about objects that touch: ``kind``, ``weight``, ``where``,
+            ``width``, ``seed`` and ``smallest``, see `segzoo.training.separation.Separation`; none where
+            empty.
         loss: a registered loss.
         loss_options: of the loss, such as ``weights`` of the classes; ``"balanced"`` counts them.
         supervision: what is made of the losses of a deeply supervised network: ``mean``, ``sum``, or the
@@ -154,6 +157,7 @@ class Recipe:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: Mapping[str, Any] = field(default_factory=dict)
+    separator: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "ce-dice"
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     supervision: Supervision | float = "auto"
