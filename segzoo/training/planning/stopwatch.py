@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from segzoo.datasets.chosen import Chosen
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _STEPS, _WARMUP = 4, 2
 #: Validation images that are measured, after one that warms up.
 _VALIDATED = 3
+#: The share of the time after which nothing more is measured of steps, or of validations.
+_MEASURING = 0.04
 #: The share of the free memory that a step may take.
 _SHARE = 0.6
 
@@ -51,6 +54,11 @@ class Stopwatch:
         return self.seconds - (time.perf_counter() - self._begun)
 
     @property
+    def _some(self) -> float:
+        """Seconds that measuring one thing may take before it makes do with what it has."""
+        return _MEASURING * self.seconds
+
+    @property
     def accelerated(self) -> bool:
         """Whether steps are taken by another device than the processor."""
         return device_kind(self._sheet.recipe.device) != "cpu"
@@ -64,10 +72,12 @@ class Stopwatch:
         recipe = self._sheet.recipe
         if (key := _key(recipe)) not in self._steps:
             trial = self._trial = Trial(recipe, self._sheet.training, steps=_WARMUP + _STEPS)
-            for _ in range(_WARMUP):
-                trial.step(next(trial.endless))
+            times = list[float]()
+            while len(times) < _WARMUP + _STEPS and (len(times) < 2 or sum(times) < self._some):
+                times.append(sum(trial.timed().values()))
             # The fastest but one: other work on the machine makes steps slower, and never faster.
-            self._steps[key] = sorted(sum(trial.timed().values()) for _ in range(_STEPS))[1]
+            warm = sorted(times[_WARMUP:] or times[1:])
+            self._steps[key] = warm[min(1, len(warm) - 1)]
             self._on_message(f"a step of {_told(recipe)} takes {self._steps[key]:.2g} s")
         return self._steps[key]
 
@@ -76,14 +86,17 @@ class Stopwatch:
         recipe, dataset = self._sheet.recipe, self._sheet.validation
         if (key := _key(recipe)) not in self._validations:
             trial = self._trial or Trial(recipe, self._sheet.training, steps=1)
-            few = Chosen([dataset], [(0, at) for at in evenly_spread(len(dataset), _VALIDATED)])
-            network = trial.trainee.settle()
-            begun = 0.0
-            for images in (Chosen([few], [(0, 0)]), few):
-                validator = Validator(recipe.metrics, images, trial.accelerator, on_message=_nothing)
+            network, seconds = trial.trainee.settle(), list[float]()
+            for index in [0, *evenly_spread(len(dataset), _VALIDATED)]:
+                one = Chosen([dataset], [(0, index)])
+                validator = Validator(recipe.metrics, one, trial.accelerator, on_message=_nothing)
                 begun = time.perf_counter()
                 validator.validate(network)
-            self._validations[key] = (time.perf_counter() - begun) / len(few) * len(dataset)
+                seconds.append(time.perf_counter() - begun)
+                if sum(seconds) > self._some:
+                    break
+            # The first one warms up, and stands for all only where it takes too long to try another.
+            self._validations[key] = mean(seconds[1:] or seconds) * len(dataset)
         return self._validations[key]
 
     def parts(self) -> int:
