@@ -28,7 +28,8 @@ class ObjectFacts:
     Attributes:
         classes: int64, the class of each object.
         areas: int64, pixels of each object.
-        touching: how many numbered objects share an edge with another; 0 where objects have no numbers.
+        touching: how many numbered objects share an edge with another of their class; 0 where they have no
+            numbers.
         numbered: how many objects have numbers.
         edges: by class, pixel edges between it and other classes; those of the image's border are none.
         pixels: by class, pixels in which edges were counted.
@@ -63,7 +64,9 @@ def look_at_objects(sample: Sample, labels: Labels) -> ObjectFacts:
     if sample.instances is not None:
         numbers = central_window(sample.instances)
         values, counts = np.unique(numbers[numbers > 0], return_counts=True)
-        touching, numbered = len(_meeting(numbers)), len(values)
+        numbered = len(values)
+        if not labels.overlapping:
+            touching = len(_meeting(numbers, central_window(sample.mask)))
         if not labels.overlapping and len(labels.classes) == 2:  # else a number does not say its class
             object_class, rest = 1 - (labels.background or 0), classes[0] == (labels.background or 0)
             classes = [classes[0][rest], np.full(numbered, object_class)]
@@ -112,10 +115,11 @@ def _edges(mask: NDArray[Any]) -> dict[int, int]:
     return found
 
 
-def _meeting(numbers: NDArray[Any]) -> set[int]:
-    """Return the objects that share an edge with another one."""
+def _meeting(numbers: NDArray[Any], classes: NDArray[Any]) -> set[int]:
+    """Return the objects that share an edge with another one of their class."""
     found: set[int] = set()
-    for one, other in ((numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
-        both = (one != other) & (one > 0) & (other > 0)
+    for lower, upper in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        one, other = numbers[lower], numbers[upper]
+        both = (one != other) & (one > 0) & (other > 0) & (classes[lower] == classes[upper])
         found.update(np.unique(one[both]).tolist(), np.unique(other[both]).tolist())
     return found

@@ -99,10 +99,10 @@ class DataFacts:
         dtypes: types of their values.
         intensity: the rule that values without a scale need; empty where they have one.
         levels: lowest and highest mean level of an image, from 0 to 1; empty where values have no scale.
-        reach: the median over images of the highest level, from 0 to 1; 1 where values have no scale.
+        reach: of 8-bit images, the highest value of one in ten and of nine in ten, from 0 to 1; 1 of others.
         every: every class.
         missing: names of classes that no image that trains has.
-        touching: share of the numbered objects that touch another; 0 where objects have no numbers.
+        touching: share of the numbered objects that touch another of their class; 0 where none has a number.
         numbered: how many numbered objects there are.
         up: what lies at the top or bottom of images, the clearest first.
         left: what lies left or right.
@@ -120,7 +120,7 @@ class DataFacts:
     dtypes: tuple[str, ...]
     intensity: str
     levels: tuple[float, float] | tuple[()]
-    reach: float
+    reach: tuple[float, float]
     every: tuple[ClassFacts, ...]
     missing: tuple[str, ...]
     touching: float
@@ -244,14 +244,15 @@ def _counted(images: Sequence[object]) -> list[tuple[int, int]]:
     return Counter(image.channels for image in images).most_common()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _reach(looks: Sequence[Look]) -> float:
-    """Return the median over 8-bit images of their highest value, from 0 to 1."""
+def _reach(looks: Sequence[Look]) -> tuple[float, float]:
+    """Return how much of their range 8-bit images use, as `DataFacts.reach` says it."""
     highs = [
         max(band.high for band in look.image.taken) / 255
         for look in looks
         if look.image.taken and look.image.dtype == "uint8"
     ]
-    return float(np.median(highs)) if highs else 1.0
+    low, high = np.quantile(highs, (0.1, 0.9)) if highs else (1.0, 1.0)
+    return float(low), float(high)
 
 
 def _classes(objects: Sequence[ObjectFacts], labels: Labels) -> list[ClassFacts]:

@@ -6,14 +6,13 @@ were measured: `docs/training/auto.md` says on which data, and where the rules l
 
 from __future__ import annotations
 
-from dataclasses import fields
 from math import ceil
 from typing import TYPE_CHECKING
 
 from segzoo.encoders.pretrained import at_hand
 from segzoo.errors import OptionError
 from segzoo.options import listed, many
-from segzoo.training.recipe.schema import Recipe
+from segzoo.training.recipe.schema import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +40,12 @@ _LARGE, _KEPT = 200, 256
 _UP, _LEFT, _BRIGHTER, _STEADY = 0.4, 0.6, 0.08, 4.0
 #: Fewest images of colours that can say which way is up.
 _FEW = 8
+#: The share of numbered objects that touch another above which they are told apart.
+_TOUCHING = 0.05
+#: So many times as much of their range as the dimmest tenth of the images the brightest tenth must use.
+_UNEVEN = 2.0
+#: Images that must validate before thresholds and the like are chosen on them.
+_DECIDING = 4
 #: Validations of a training, and the share of its time that they may take.
 _VALIDATIONS, _VALIDATING = 12, 0.15
 #: The share of the time that is planned; the rest is for what was not measured.
@@ -48,7 +53,7 @@ _PLANNED = 0.93
 
 
 def intensity(sheet: Sheet) -> None:
-    """Bytes are what they are; deeper values are measured, as their type says nothing of their range."""
+    """Bytes are what they are, unless many images are dim; deeper values are measured."""
     facts = sheet.facts
     kinds = listed(facts.dtypes)
     if facts.intensity:
@@ -56,6 +61,11 @@ def intensity(sheet: Sheet) -> None:
         sheet.choose("intensity", facts.intensity, told)
     elif set(facts.dtypes) - {"uint8", "bool"}:
         told = f"{kinds} values begin and end anywhere: the darkest 1 % are black, the brightest 0.2 % white"
+        sheet.choose("intensity", "percentiles:1,99.8", told)
+    elif facts.reach[1] > _UNEVEN * facts.reach[0]:
+        told = "one image in ten uses {:.0%} of its range, others {:.0%}: each is stretched".format(
+            *facts.reach
+        )
         sheet.choose("intensity", "percentiles:1,99.8", told)
 
 
@@ -307,14 +317,23 @@ def steps_per_epoch(sheet: Sheet) -> int:
     return max(images // min(sheet.recipe.batch_size, images), 1)
 
 
+def separate(sheet: Sheet) -> None:
+    """Objects of one class that touch get a logit that tells them apart."""
+    facts = sheet.facts
+    told = f"{facts.touching:.0%} of {facts.numbered:,} objects touch another of their class"
+    if facts.touching < _TOUCHING or sheet.recipe.separator:
+        return
+    if len(facts.classes) == 1:
+        sheet.choose("separator.kind", "boundary", f"{told}: a logit more learns where they meet")
+    else:
+        sheet.notes.append(f"{told}: separator.kind=boundary learns to tell them apart")
+
+
 def decide(sheet: Sheet) -> None:
     """What is left to decide once weights are trained is chosen on the images that validate."""
-    if "choose" in {item.name for item in fields(Recipe)} and sheet.facts.validation > 1:
-        sheet.choose(
-            "choose",
-            ["temperature", "threshold", "smallest_object"],
-            "on validation, once the weights are trained",
-        )
+    if sheet.facts.validation >= _DECIDING:
+        told = f"on the {many(sheet.facts.validation, 'image')} that validate, once the weights are trained"
+        sheet.choose("choose", CHOICES, told)
 
 
 def tell(sheet: Sheet) -> None:
@@ -327,8 +346,6 @@ def tell(sheet: Sheet) -> None:
             f"{many(facts.twins, 'pair')} of images, one that trains and one that validates, are almost the "
             "same: validation looks better than it is, unless split.group keeps them together"
         )
-    if facts.touching > 0.1:
-        sheet.notes.append(f"{facts.touching:.0%} of {facts.numbered:,} numbered objects touch another one")
 
 
 def _leans(lean: Lean, least: float) -> bool:
@@ -354,6 +371,7 @@ RULES: tuple[Callable[[Sheet], None], ...] = (
     batch,
     scores,
     loss,
+    separate,
     network,
     bands,
     width,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo.datasets.chosen import Chosen
 from segzoo.errors import OptionError
-from segzoo.training.data.splits import open_splits, splits_of
+from segzoo.training.data.splits import open_splits
 from segzoo.training.recipe.files import Setting
 from segzoo.training.recipe.keys import PARTS, canonical, dotted
 from segzoo.training.recipe.reading import Draft
@@ -89,7 +89,10 @@ class Sheet:
 
     def _open(self) -> None:
         recipe = self.recipe
-        self.training, self.validation = splits_of(recipe)
+        # With objects, as a separator is planned for those that touch.
+        self.training, self.validation = open_splits(
+            recipe.source, recipe.split, metrics=recipe.metrics, objects=True
+        )
 
     def _divide(self, why: OptionError) -> None:
         """Take a tenth of the images that train to validate; of a single image, the same one."""
