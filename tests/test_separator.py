@@ -16,7 +16,9 @@ from segzoo.exporting.preprocessing import WholeImage
 from segzoo.prediction.combining import Augmented, Ensemble, check_alike
 from segzoo.prediction.predictor import Predictor
 from segzoo.prediction.tiling import ArrayRows, ArraySink, measure, plan_tiles, segment_large
-from segzoo.specs import Labels, Preprocessing, Resize, Separator
+from segzoo.publishing.card import model_card
+from segzoo.specs import Labels, Preprocessing, Resize, Separator, WeightsSpec
+from segzoo.weights.converted import declared
 from segzoo.weights.folder import save
 
 SIZE = 61, 83
@@ -255,3 +257,23 @@ def test_an_exported_network_keeps_its_separator(tmp_path):
     inside = segzoo.export(model, tmp_path / "inside.onnx", with_preprocessing=True)
     (mask,) = onnxruntime.InferenceSession(inside).run(["mask"], {"image": pixels})
     np.testing.assert_array_equal(mask, before.mask)
+
+
+def test_registered_weights_may_say_that_they_have_a_separator():
+    told = {"summary": "tells cells apart", "model": "unet", "url": "https://example.org/cells.pth"}
+    spec = WeightsSpec(
+        name="cells", **told, num_classes=2, classes=("no", "cell"), separator=Separator(kind="distance")
+    )
+    config = declared(spec)
+    assert (spec.class_logits, config.class_logits) == (1, 1)
+    assert config.separator == Separator(kind="distance")
+    several = replace(spec, num_classes=0)
+    assert (several.class_logits, declared(several).architecture.num_classes) == (2, 3)
+
+
+def test_people_read_that_touching_objects_are_told_apart():
+    model = separating(2)
+    told = "One more logit tells objects that touch apart, by their boundary."
+    assert told in model_card(config_of(model), name="cells")
+    assert "told apart by the last logit, their boundary" in model._repr_html_()
+    assert "threshold" in separating(1)._repr_html_()

@@ -31,7 +31,7 @@ def check_classes(classes: int | None, name: str, config: ModelConfig) -> None:
     from segzoo.errors import OptionError
 
     told = len(config.labels.classes)
-    if classes not in (None, told, config.architecture.num_classes):
+    if classes not in (None, told, config.class_logits):
         raise OptionError(f"--classes {classes}: {name} tells {told} classes apart")
 
 

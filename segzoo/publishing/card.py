@@ -159,6 +159,8 @@ def _classes(config: ModelConfig) -> str:
             f"Each class has a sigmoid and is where it exceeds {config.threshold:g}: a pixel may have "
             "several, or none.",
         ]
+    if config.separator is not None:
+        told += ["", f"One more logit tells objects that touch apart, by their {config.separator.kind}."]
     return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows, *told])
 
 

@@ -12,7 +12,7 @@ from segzoo.specs.base import Spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segzoo.specs.pictures import Labels, Preprocessing
+    from segzoo.specs.pictures import Labels, Preprocessing, Separator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +37,11 @@ class WeightsSpec(Spec):
         options: of that network.
         encoder: options of its encoder.
         decoder: options of its decoder.
-        num_classes: channels of its logits; one per class where 0.
+        num_classes: channels of its logits; one per class where 0, and one more for a separator.
         in_channels: channels of its images.
         classes: names of the classes they tell apart; empty for the weights of an encoder alone.
         labels: classes, colours and pixel values, where there is more to say than ``classes`` does.
+        separator: what its last logit says about objects that touch, where that is no class's.
         preprocessing: from pixels to the network's input; the layout's own where ``None``.
         data: what they were trained on.
         licence: SPDX identifier, or a sentence where none fits.
@@ -66,6 +67,7 @@ class WeightsSpec(Spec):
     in_channels: int = 3
     classes: tuple[str, ...]
     labels: Labels | None = None
+    separator: Separator | None = None
     preprocessing: Preprocessing | None = None
     data: str = ""
     licence: str = ""
@@ -88,6 +90,11 @@ class WeightsSpec(Spec):
             )
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
             raise UsageError(f"weights {self.name!r}: sha256 {self.sha256!r} is not 8 to 64 digits of 0-9a-f")
+
+    @property
+    def class_logits(self) -> int:
+        """How many of its logits decide the class."""
+        return self.num_classes - (self.separator is not None) if self.num_classes else len(self.classes)
 
     @property
     def source(self) -> str:

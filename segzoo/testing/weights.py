@@ -87,7 +87,7 @@ def _check_labels(spec: WeightsSpec, what: str) -> None:
             spec.labels.classes == spec.classes,
             f"{what}: classes are {spec.classes}, those of labels {spec.labels.classes}",
         )
-    logits = spec.num_classes or len(spec.classes)
+    logits = spec.class_logits
     promise(
         max(logits, 2) == len(spec.classes),
         f"{what}: num_classes={spec.num_classes} logits tell {max(logits, 2)} classes apart, "
@@ -139,6 +139,10 @@ def _check_folder(spec: WeightsSpec, what: str) -> None:
     promise(
         config.licence == spec.licence,
         f"{what}: the folder says licence {config.licence!r}, the spec {spec.licence!r}",
+    )
+    promise(
+        config.separator == spec.separator,
+        f"{what}: the folder's separator is {config.separator}, the spec's {spec.separator}",
     )
     with torch.no_grad():
         logits = model.eval()(seeded(1, config.architecture.in_channels, 33, 47))

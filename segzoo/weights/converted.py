@@ -166,7 +166,7 @@ def declared(spec: WeightsSpec) -> ModelConfig:
     check_model(spec)
     architecture = plan(
         _model(spec),
-        num_classes=spec.num_classes or len(spec.classes),
+        num_classes=spec.class_logits + (spec.separator is not None),
         in_channels=spec.in_channels,
         encoder=spec.encoder or None,
         decoder=spec.decoder or None,
@@ -176,6 +176,7 @@ def declared(spec: WeightsSpec) -> ModelConfig:
         architecture=architecture,
         labels=_labels(spec),
         preprocessing=spec.preprocessing or default_preprocessing(spec.in_channels),
+        separator=spec.separator,
         licence=spec.licence,
         provenance=provenance(spec),
     )

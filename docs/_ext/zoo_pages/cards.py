@@ -68,7 +68,7 @@ def _rows(one: facts.Weights, docname: str) -> Iterator[tuple[str, list[nodes.No
     if config is not None:
         yield "Channels", _text(str(config.architecture.in_channels))
         yield "Input", prose(preprocessing_in_words(config.preprocessing))
-        if config.architecture.num_classes == 1:
+        if config.class_logits == 1:
             yield "Threshold", _text(f"{config.threshold:g}")
     yield "Data", _data(one, docname)
     yield "Licence", _text(spec.licence or "not stated")
