@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from segzoo import zoo
 from segzoo.build import make_loss
 from segzoo.errors import OptionError
+from segzoo.losses.boundary import Boundary, distances
+from segzoo.losses.cldice import ClDice
 from segzoo.losses.cross_entropy import CrossEntropy
 from segzoo.losses.deep_supervision import DeepSupervision
 from segzoo.losses.dice import Dice
 from segzoo.losses.focal import Focal
 from segzoo.losses.lovasz import LovaszHinge, LovaszSoftmax
+from segzoo.losses.ohem import Ohem
 from segzoo.losses.sums import Sum, cross_entropy_dice, sum_of
 from segzoo.losses.tversky import Tversky
 
@@ -121,7 +124,9 @@ def test_cross_entropy_agrees_with_torch(weights):
     )
 
 
-@pytest.mark.parametrize("name", ["ce-dice", "cross-entropy", "dice", "focal", "tversky"])
+@pytest.mark.parametrize(
+    "name", ["ce-dice", "cross-entropy", "dice", "focal", "tversky", "ohem", "boundary", "cldice"]
+)
 def test_two_logits_cost_what_their_difference_costs_as_one(name):
     logits, target = example(1)
     two = torch.cat([torch.zeros_like(logits), logits], dim=1)
@@ -178,6 +183,155 @@ def test_lovasz_of_hard_masks_is_one_minus_iou():
     target = torch.tensor([[[0, 0, 1, 1, 1]]])
     logits = torch.tensor([[[[-99.0, 99.0, 99.0, 99.0, -99.0]]]])
     assert value(LovaszSoftmax(), logits, target) == pytest.approx(1 - 2 / 4)
+
+
+# Hard pixels, distances and skeletons.
+
+
+def naive_ohem(logits, target, threshold, kept, counted):
+    p, y = chances(logits), one_hot(target, logits.shape[1])
+    right = (p * y).sum(1) if logits.shape[1] > 1 else np.where(y == 1, p, 1 - p)[:, 0]
+    right = np.sort(right[counted])
+    least = int(np.ceil(kept * right.size))
+    hard = max(least, int((right < threshold).sum()))
+    return -np.log(right[:hard]).mean()
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+@pytest.mark.parametrize(("threshold", "kept"), [(0.7, 0.0625), (0.05, 0.5), (0.01, 0.001), (0.5, 1)])
+def test_ohem_is_the_entropy_of_pixels_below_the_threshold_or_of_the_hardest(classes, threshold, kept):
+    logits, target = example(classes, size=(2, 9, 11))
+    counted = np.random.default_rng(1).random(target.shape) < 0.8
+    wanted = naive_ohem(logits, target, threshold, kept, counted)
+    target[torch.tensor(~counted)] = 255
+    loss = Ohem(threshold=threshold, kept=kept, ignore_index=255)
+    assert value(loss, logits, target) == pytest.approx(wanted)
+
+
+def test_ohem_that_keeps_all_is_cross_entropy_with_its_weights():
+    logits, target = example(3)
+    weights = (0.5, 1.0, 3.0)
+    assert value(Ohem(kept=1, weights=weights), logits, target) == pytest.approx(
+        value(CrossEntropy(weights=weights), logits, target)
+    )
+
+
+def naive_distances(sites):
+    """Return the distance of every pixel to the nearest site, each by each."""
+    places = np.argwhere(sites)
+    made = np.full(sites.shape, np.inf)
+    for place in np.ndindex(sites.shape):
+        if len(places):
+            made[place] = np.sqrt(((places - place) ** 2).sum(1).min())
+    return made
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (37, 23), (16, 65)])
+@pytest.mark.parametrize("share", [0, 0.002, 0.05, 1])
+def test_distances_are_exact(shape, share):
+    random = np.random.default_rng(0)
+    sites = np.stack([random.random(shape) < share, np.zeros(shape, bool), np.ones(shape, bool)])
+    wanted = np.stack([naive_distances(plane) for plane in sites])
+    assert np.allclose(distances(torch.tensor(sites)).numpy(), wanted)
+
+
+def naive_boundary(p, y, counted):
+    """Return the mean of errors times distances to the other side, of classes ``(N, K, H, W)``."""
+    total = np.zeros(p.shape)
+    for n, k in np.ndindex(p.shape[:2]):
+        sides = y[n, k] == 1, y[n, k] == 0
+        for side, other in (sides, sides[::-1]):
+            away = naive_distances(other & counted[n]) - 0.5
+            total[n, k] += np.where(side & np.isfinite(away), np.abs(p - y)[n, k] * away, 0)
+    return total.mean(1)[counted].mean()
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_the_boundary_loss_weighs_errors_by_their_distance_to_the_boundary(classes):
+    logits, _ = example(classes, size=(2, 14, 17))
+    target = torch.zeros(2, 14, 17, dtype=torch.long)
+    target[0, 3:9, 4:12] = 1
+    target[0, 10:, 2:6] = max(classes, 2) - 1
+    counted = np.ones(target.shape, bool)
+    counted[0, :4, :6] = counted[1, 2] = False
+    p, y = chances(logits), one_hot(target, classes)
+    wanted = naive_boundary(*((p, y) if classes == 1 else (p[:, 1:], y[:, 1:])), counted)
+    target[torch.tensor(~counted)] = 255
+    assert value(Boundary(ignore_index=255), logits, target) == pytest.approx(wanted)
+
+
+def test_the_boundary_loss_has_the_gradient_of_the_papers_signed_distances():
+    logits, _ = example(1, size=(1, 12, 12))
+    target = torch.zeros(1, 12, 12, dtype=torch.long)
+    target[0, 4:8, 3:9] = 1
+    inside = target[0].numpy() == 1
+    signed = np.where(inside, 0.5 - naive_distances(~inside), naive_distances(inside) - 0.5)
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    Boundary()(ours, target).backward()
+    (theirs.sigmoid()[0, 0] * torch.tensor(signed)).mean().backward()
+    assert torch.allclose(ours.grad, theirs.grad)
+
+
+def naive_skeleton(p, iterations):
+    """Return the soft skeleton of one plane: what openings of its erosions remove."""
+
+    def over(plane, places, best):
+        made = np.empty(plane.shape)
+        for y, x in np.ndindex(plane.shape):
+            near = [(y + dy, x + dx) for dy, dx in places]
+            made[y, x] = best(plane[a, b] for a, b in near if 0 <= a < len(plane) and 0 <= b < len(plane[0]))
+        return made
+
+    def erode(plane):
+        return over(plane, [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], min)
+
+    def opened(plane):
+        return over(erode(plane), [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)], max)
+
+    skeleton = np.maximum(p - opened(p), 0)
+    for _ in range(iterations):
+        p = erode(p)
+        rest = np.maximum(p - opened(p), 0)
+        skeleton = skeleton + np.maximum(rest - skeleton * rest, 0)
+    return skeleton
+
+
+@pytest.mark.parametrize(("classes", "iterations"), [(1, 3), (3, 1)])
+def test_cldice_is_the_overlap_of_each_mask_with_the_skeleton_of_the_other(classes, iterations):
+    logits, target = example(classes, size=(2, 7, 9))
+    p, y = chances(logits), one_hot(target, classes)
+    if classes > 1:
+        p, y = p[:, 1:], y[:, 1:]
+    ratios = []
+    for k in range(p.shape[1]):
+        of_p, of_y = (np.stack([naive_skeleton(one[n, k], iterations) for n in (0, 1)]) for one in (p, y))
+        precision = ((of_p * y[:, k]).sum() + 1) / (of_p.sum() + 1)
+        sensitivity = ((of_y * p[:, k]).sum() + 1) / (of_y.sum() + 1)
+        ratios.append(2 * precision * sensitivity / (precision + sensitivity))
+    assert value(ClDice(iterations=iterations), logits, target) == pytest.approx(1 - np.mean(ratios))
+
+
+def test_cldice_minds_a_gap_in_a_line_more_than_a_line_that_is_thinner():
+    target = torch.zeros(1, 24, 60, dtype=torch.long)
+    target[:, 10:15] = 1
+    gap, thin = (torch.where(target[:, None] == 1, 20.0, -20.0) for _ in range(2))
+    gap[..., 20:40] = -20.0
+    thin[:, :, [10, 14]] = -20.0
+    assert value(Dice(), gap, target) < value(Dice(), thin, target)
+    assert value(ClDice(), gap, target) > 0.1 > value(ClDice(), thin, target)
+
+
+def test_terms_of_a_sum_go_by_the_background_and_what_is_ignored():
+    logits, target = example(3)
+    target[0, 0] = 255
+    terms = [{"loss": "dice"}, {"loss": "boundary", "weight": 0.1}, {"loss": "cldice", "iterations": 2}]
+    given = {"ignore_index": 255, "background_index": 2}
+    wanted = Dice(**given)(logits, target) + 0.1 * Boundary(**given)(logits, target)
+    wanted += ClDice(iterations=2, **given)(logits, target)
+    assert value(make_loss("sum", terms=terms, **given), logits, target) == pytest.approx(float(wanted))
+    assert value(make_loss("sum"), logits[1:], target[1:]) == pytest.approx(
+        value(make_loss("ce-dice"), logits[1:], target[1:])
+    )
 
 
 def test_ignored_pixels_change_no_loss():
@@ -305,6 +459,13 @@ def test_a_sum_told_as_data_is_the_sum_of_its_losses():
         (lambda: Dice(smoothing=-1), "smoothing"),
         (lambda: Focal(gamma=-1), "gamma"),
         (lambda: Tversky(alpha=0, beta=0), "alpha and beta"),
+        (lambda: Ohem(threshold=0), "threshold must be above 0"),
+        (lambda: Ohem(kept=1.5), "kept must be a finite number from 0 to 1, got 1.5"),
+        (lambda: ClDice(iterations=0), "iterations must be an integer from 1"),
+        (lambda: ClDice(smoothing=-1), "smoothing"),
+        (lambda: sum_of(terms=[{"loss": "cldice", "iteration": 2}]), "no 'iteration'; did you mean 'itera"),
+        (lambda: make_loss("sum", terms=[]), "terms must list the losses, .*, got none"),
+        (lambda: make_loss("sum", terms=["dice"]), "a term must be a table"),
         (lambda: CrossEntropy(binary_weights=(1, 2, 3)), "binary_weights"),
         (lambda: Sum([Dice()], [1, 2]), "as many weights"),
         (lambda: sum_of(terms=[{"loss": "dise"}]), "dise"),

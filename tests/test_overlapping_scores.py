@@ -61,6 +61,9 @@ def naive(name, logits, target):
         return entropy[counts].mean()
     if name == "focal":
         return ((1 - right) ** 2 * entropy)[counts].mean()
+    if name == "ohem":
+        hard = np.sort(right[counts])
+        return -np.log(hard[: max((hard < 0.7).sum(), -(-hard.size // 16))]).mean()
     ratios = []
     for k in range(SHAPE[0]):
         p, y = chances[:, k][counts[:, k]], truth[:, k][counts[:, k]].astype(float)
@@ -72,7 +75,7 @@ def naive(name, logits, target):
     return 1 - np.mean(ratios)
 
 
-@pytest.mark.parametrize("name", ["bce", "focal", "dice", "tversky"])
+@pytest.mark.parametrize("name", ["bce", "focal", "dice", "tversky", "ohem"])
 def test_a_loss_is_that_of_each_class_by_itself(name):
     logits, target = example()
     assert float(make_loss(name, LABELS)(logits, target)) == pytest.approx(

@@ -74,6 +74,52 @@ def list_losses() -> Iterable[LossSpec]:
             summary="the Lovász extension of IoU with softmax errors",
             paper="arXiv:1705.08790",
         ),
+        LossSpec(
+            name="ohem",
+            factory=f"{_ROOM}.ohem:Ohem",
+            overlapping=True,
+            summary="online hard example mining: cross-entropy of the pixels that are wrong or least right",
+            paper="arXiv:1604.03540",
+        ),
+        LossSpec(
+            name="boundary",
+            factory=f"{_ROOM}.boundary:Boundary",
+            overlapping=True,
+            summary="errors weighed by their distance to the true boundary; for sums with Dice",
+            paper="arXiv:1812.07032",
+        ),
+        LossSpec(
+            name="cldice",
+            factory=f"{_ROOM}.cldice:ClDice",
+            overlapping=True,
+            summary="overlap of skeletons, for vessels, roads and membranes; for sums with Dice",
+            paper="arXiv:2003.07311",
+        ),
+        _preset(
+            "sum",
+            "losses added up: loss.terms lists them with their weights and options",
+            {"loss": "cross-entropy"},
+            {"loss": "dice"},
+        ),
+        _preset(
+            "dice-cldice",
+            "half of Dice + half of clDice, for thin structures",
+            {"loss": "dice", "weight": 0.5},
+            {"loss": "cldice", "weight": 0.5},
+        ),
+        _preset(
+            "ce-dice-cldice",
+            "cross-entropy + half of Dice + half of clDice, for thin structures",
+            {"loss": "cross-entropy"},
+            {"loss": "dice", "weight": 0.5},
+            {"loss": "cldice", "weight": 0.5},
+        ),
+        _preset(
+            "dice-boundary",
+            "Dice + a hundredth of the boundary loss",
+            {"loss": "dice"},
+            {"loss": "boundary", "weight": 0.01},
+        ),
         *_presets(),
     ]
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from segzoo.errors import OptionError
+from segzoo.errors import OptionError, did_you_mean
 from segzoo.losses.binary_cross_entropy import BinaryCrossEntropy
+from segzoo.losses.boundary import Boundary
+from segzoo.losses.cldice import ClDice
 from segzoo.losses.cross_entropy import CrossEntropy
 from segzoo.losses.dice import Dice
 from segzoo.losses.focal import Focal
 from segzoo.losses.lovasz import LovaszHinge, LovaszSoftmax
+from segzoo.losses.ohem import Ohem
 from segzoo.losses.tversky import Tversky
 from segzoo.options import check_number
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Those that leave the background out, or may.
-_BY_BACKGROUND = ("dice", "tversky", "lovasz-hinge", "lovasz-softmax")
+_BY_BACKGROUND = ("dice", "tversky", "lovasz-hinge", "lovasz-softmax", "boundary", "cldice")
 
 _KINDS: dict[str, type[nn.Module]] = {
     "cross-entropy": CrossEntropy,
@@ -33,6 +37,9 @@ _KINDS: dict[str, type[nn.Module]] = {
     "tversky": Tversky,
     "lovasz-hinge": LovaszHinge,
     "lovasz-softmax": LovaszSoftmax,
+    "ohem": Ohem,
+    "boundary": Boundary,
+    "cldice": ClDice,
 }
 
 
@@ -112,7 +119,7 @@ def sum_of(
     ignore_index: int | None = None,
     background_index: int | None = 0,
 ) -> Sum:
-    """A sum that is told as data: how presets are.
+    """A sum that is told as data, as recipes and presets do.
 
     Args:
         terms: of each loss its kind as ``loss``, its ``weight`` (1 where left out), and its options.
@@ -120,12 +127,14 @@ def sum_of(
         background_index: the class that stands for nothing of interest; ``None`` if every class is something.
 
     Raises:
-        OptionError: a kind of loss is unknown.
+        OptionError: there is no term, or a kind of loss or an option of it is unknown.
 
     Example:
         >>> sum_of(terms=[{"loss": "bce", "weight": 0.5}, {"loss": "dice", "per_image": True}])
     """
     losses, weights = [], []
+    if not terms:
+        raise OptionError('terms must list the losses, such as [{"loss": "dice", "weight": 0.5}], got none')
     for term in terms:
         if not isinstance(term, Mapping):
             raise OptionError(f"a term must be a table with a loss and its weight, got {term!r}")
@@ -136,6 +145,11 @@ def sum_of(
         weight = options.pop("weight", 1.0)
         check_number("weight", weight, 0)
         weights.append(float(weight))
+        takes = [name for name in signature(_KINDS[kind]).parameters if not name.endswith("_index")]
+        for name in options:
+            if name not in takes:
+                told = f"it takes {', '.join(takes)}"
+                raise OptionError(f"a term's loss {kind!r} has no {name!r}{did_you_mean(name, takes, told)}")
         if kind in _BY_BACKGROUND:
             options["background_index"] = background_index
         losses.append(_KINDS[kind](ignore_index=ignore_index, **options))
