@@ -40,7 +40,7 @@ _PILLOW = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pn
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _GREYS = (".png", ".tif", ".tiff")
 _NUMBERS = (*_GREYS, ".npy")
-_IMAGE, _SCORES = ("image",), ("probabilities",)
+_IMAGE, _SCORES, _OBJECTS = ("image",), ("probabilities",), ("objects",)
 #: Bytes a pixel that telling objects apart takes.
 _COUNTING = 64
 _VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
@@ -402,17 +402,19 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
         ),
         _output(
             "coco:Coco",
-            "an object per connected component, as COCO has it",
+            "every object, as COCO has it",
             ".json",
             by_rows=False,
+            needs=_OBJECTS,
             joined="annotations.json",
         ),
         _output(
             "geojson:GeoJson",
-            "a polygon per connected component, in pixels",
+            "a polygon per object, in pixels",
             *(".geojson", ".json"),
             suffix="_objects.geojson",
             by_rows=False,
+            needs=_OBJECTS,
         ),
         _output(
             "areas:Areas",
@@ -420,6 +422,15 @@ def segzoo_outputs() -> Iterable[OutputSpec]:
             ".csv",
             memory=_COUNTING,
             joined="areas.csv",
+            needs=_OBJECTS,
+        ),
+        _output(
+            "objects:Objects",
+            "the number of each pixel's object, 0 for background",
+            *_NUMBERS,
+            together=_NUMBERS[1:],
+            by_rows=False,
+            needs=_OBJECTS,
         ),
     ]
 

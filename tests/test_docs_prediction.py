@@ -26,7 +26,12 @@ UNSAID = {
 
 
 def options():
-    return {name for option in command.params for name in option.opts if name.startswith("--")}
+    return {
+        name
+        for option in command.params
+        for name in (*option.opts, *option.secondary_opts)
+        if name.startswith("--")
+    }
 
 
 def test_every_option_of_the_page_exists():

@@ -99,8 +99,10 @@ def test_the_separation_is_the_sigmoid_of_the_last_logit():
     assert 0 <= found.min() < 0.45 < 0.6 < found.max() <= 1
 
 
-def test_nothing_is_kept_unless_it_is_asked_for():
-    assert Predictor(separating(), backend="eager")(image()).separation is None
+def test_nothing_is_kept_unless_it_is_asked_for_or_objects_are_split_by_it():
+    predictor = Predictor(separating(), backend="eager", split_touching=False)
+    assert predictor(image()).separation is None
+    assert Predictor(separating(), backend="eager")(image()).separation is not None
 
 
 @pytest.mark.parametrize("resize", [None, HALF])

@@ -103,10 +103,20 @@ _OPTIONS = (
         "dtype or standard. :band behind it measures each band by itself, :run all images together [default: "
         "the weights'].",
     ),
+    click.option(
+        "--split-touching/--no-split-touching",
+        default=None,
+        help="Tell objects that touch apart where objects are counted or written: by what the network says "
+        "of them, else by their shape [default: where the weights have a separator].",
+    ),
 )
 
 _CLEANING = (
-    click.option("--smallest-object", type=_PIXELS, default=0, help="Remove objects of fewer pixels."),
+    click.option(
+        "--smallest-object",
+        type=_PIXELS,
+        help="Remove objects of fewer pixels; 0 keeps all [default: the weights'].",
+    ),
     click.option("--smallest-hole", type=_PIXELS, default=0, help="Fill holes of fewer pixels."),
 )
 
@@ -175,7 +185,8 @@ class PredictionRequest:
     class_threshold: tuple[str, ...] = ()
     bands: str | None = None
     intensity: str | None = None
-    smallest_object: int = 0
+    split_touching: bool | None = None
+    smallest_object: int | None = None
     smallest_hole: int = 0
 
     @classmethod
@@ -227,6 +238,7 @@ class PredictionRequest:
             intensity=self.intensity,
             calibration=calibration,
             on_message=lambda text: echo(text, err=True),
+            split_touching=self.split_touching,
             smallest_object=self.smallest_object,
             smallest_hole=self.smallest_hole,
         )

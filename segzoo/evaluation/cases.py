@@ -53,10 +53,10 @@ def scored(
         predictor: ready to run, and measured.
         dataset: with the classes of the predictor.
         indices: which samples, in order.
-        metrics: which may need probabilities.
+        metrics: which may need probabilities or objects.
         batch: how many images of one size are run together.
     """
-    probabilities = any(metric.needs("probabilities") for metric in metrics)
+    probabilities = _need(metrics, "probabilities")
 
     def prepare(index: int) -> _Read:
         sample = dataset[index]
@@ -64,7 +64,7 @@ def scored(
 
     def infer(read: Sequence[_Read]) -> list[ScoredSample]:
         samples, prepared = zip(*read, strict=True)
-        return _scored(predictor, samples, prepared, probabilities=probabilities)
+        return _scored(predictor, samples, prepared, metrics)
 
     stages: Stages[int, _Read, ScoredSample, ScoredSample] = Stages(
         prepare=prepare, kind=lambda read: read[1].kind, infer=infer, finish=lambda _, case: case
@@ -75,19 +75,22 @@ def scored(
     return run_stages(indices, stages, batch=batch, concurrency=concurrency)
 
 
-def predicted(predictor: Predictor, samples: Sequence[Sample], *, probabilities: bool) -> list[ScoredSample]:
+def predicted(
+    predictor: Predictor, samples: Sequence[Sample], metrics: Sequence[NamedMetric]
+) -> list[ScoredSample]:
     """Predict samples at their own size, and return the predictions with their truths.
 
     Args:
         predictor: ready to run.
         samples: images of one size.
-        probabilities: whether they are wanted.
+        metrics: which may need probabilities or objects.
 
     Raises:
         MemoryShortageError: an image does not fit the memory; the text names it.
     """
+    probabilities = _need(metrics, "probabilities")
     prepared = [_prepared(predictor, sample, probabilities=probabilities) for sample in samples]
-    return _scored(predictor, samples, prepared, probabilities=probabilities)
+    return _scored(predictor, samples, prepared, metrics)
 
 
 def _prepared(predictor: Predictor, sample: Sample, *, probabilities: bool) -> Prepared:
@@ -109,11 +112,19 @@ def _naming(*samples: Sample) -> Iterator[None]:
         raise MemoryShortageError(f"{', '.join(one.name for one in samples)}: {error}") from error
 
 
+def _need(metrics: Sequence[NamedMetric], what: str) -> bool:
+    return any(metric.needs(what) for metric in metrics)
+
+
 def _scored(
-    predictor: Predictor, samples: Sequence[Sample], prepared: Sequence[Prepared], *, probabilities: bool
+    predictor: Predictor,
+    samples: Sequence[Sample],
+    prepared: Sequence[Prepared],
+    metrics: Sequence[NamedMetric],
 ) -> list[ScoredSample]:
     with _naming(*samples):
-        found = predictor.segment_prepared(prepared, probabilities=probabilities)
+        found = predictor.segment_prepared(prepared, probabilities=_need(metrics, "probabilities"))
+    splits = predictor.splits and _need(metrics, "instances")
     return [
         ScoredSample(
             name=sample.name,
@@ -124,7 +135,8 @@ def _scored(
             bands=predictor.config.preprocessing.bands,
             valid=valid_pixels(sample),
             probabilities=one.probabilities,
-            instances=None if sample.instances is None else (None, sample.instances),
+            # Objects that are not split are components, which metrics find by a rule of their own.
+            instances=(one.instances().numbers if splits else None, sample.instances),
         )
         for sample, one in zip(samples, found, strict=True)
     ]

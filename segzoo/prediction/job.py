@@ -411,6 +411,7 @@ class Job:
             look,
             page=source.page,
             cleans=self.predictor.cleans,
+            splits=self.predictor.splits,
             any_size=self.any_size,
         )
 

@@ -166,7 +166,7 @@ def find_instances(mask: NDArray[np.uint8], labels: Labels, connectivity: int = 
         OptionError: connectivity is neither 4 nor 8.
     """
     if labels.overlapping:
-        return _joined_classes(
+        return joined_classes(
             [find_instances(one, alone(labels, index), connectivity) for index, one in enumerate(mask)]
         )
     found = find_components(mask, connectivity)
@@ -175,7 +175,7 @@ def find_instances(mask: NDArray[np.uint8], labels: Labels, connectivity: int = 
     return Instances(numbers[found.numbers], found.classes[objects], found.areas[objects], connectivity)
 
 
-def _joined_classes(apart: Sequence[Instances]) -> Instances:
+def joined_classes(apart: Sequence[Instances]) -> Instances:
     """Return the objects of classes that overlap, numbered from one class to the next."""
     counts = [len(one.areas) for one in apart]
     firsts = np.cumsum([0, *counts[:-1]])

@@ -118,8 +118,12 @@ class Predictor:
         scales: sizes that it is seen at.
         threshold: of a network with one logit, or of all classes that overlap, instead of the weights' own.
         thresholds: by class, name or index: a class is taken where its probability exceeds it.
-        smallest_object: in pixels, for all classes or by class; smaller ones go.
+        smallest_object: in pixels, for all classes or by class; smaller ones go. ``None`` takes the weights'
+            own, which keep all unless they say another.
         smallest_hole: likewise; smaller ones are filled.
+        split_touching: whether objects that touch are told apart where objects are found (counts, polygons,
+            COCO, label images), by what the network says of them, or by their shape where it says nothing;
+            masks stay as they are. ``None`` does so where the network has a `segzoo.specs.Separator`.
         bands: which bands of an image the network gets, instead of the weights' own: numbers from 1 or names,
             such as ``(4, 3, 2)`` or ``"nir,red,green"``. A network of colours gets them as red, green, blue.
         intensity: how values become numbers, instead of the weights' own rule: an `segzoo.specs.Intensity` or
@@ -157,8 +161,9 @@ class Predictor:
         scales: Sequence[float] = (1.0,),
         threshold: float | None = None,
         thresholds: Mapping[str | int, float] | None = None,
-        smallest_object: int | Mapping[str | int, int] = 0,
+        smallest_object: int | Mapping[str | int, int] | None = None,
         smallest_hole: int | Mapping[str | int, int] = 0,
+        split_touching: bool | None = None,
         bands: str | int | Sequence[str | int] = (),
         intensity: str | Intensity | None = None,
         calibration: Sequence[Picture | Read] = (),
@@ -180,6 +185,7 @@ class Predictor:
             "thresholds": thresholds,
             "smallest_object": smallest_object,
             "smallest_hole": smallest_hole,
+            "split_touching": split_touching,
             "bands": bands,
             "intensity": intensity,
             "calibration": calibration if precision == "fastest" else (),
@@ -204,7 +210,10 @@ class Predictor:
         self._exact = precision == "exact"
         own = read_thresholds(self.config.labels, self.config.thresholds)
         self._thresholds = own | read_thresholds(self.config.labels, thresholds or {})
-        self._smallest: dict[str, Any] = {"smallest_object": smallest_object, "smallest_hole": smallest_hole}
+        smallest = self.config.smallest_object if smallest_object is None else smallest_object
+        self._smallest: dict[str, Any] = {"smallest_object": smallest, "smallest_hole": smallest_hole}
+        #: Whether objects that touch are told apart.
+        self.splits = self.config.separator is not None if split_touching is None else split_touching
         # Wrong sizes are reported now, not after the first image.
         planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()
         clean(np.zeros((*planes, 1, 1), np.uint8), self.config.labels, **self._smallest)
@@ -354,10 +363,12 @@ class Predictor:
 
     @property
     def settings(self) -> str:
-        """A text that is equal for predictors which give equal masks."""
+        """A text that is equal for predictors which give equal masks and objects."""
         # Also where the engine is the same: what is not exact reads its files smaller.
         cut = (self._exact, self.config.threshold, self._thresholds, self._smallest)
         known = [fingerprint(network) for network in self._networks]
+        # Masks that are not split stay those of runs before there was a choice.
+        cut += ("split",) * self.splits
         return repr((known, self.config.preprocessing, self.engine.description, self._views, cut))
 
     @property
@@ -375,6 +386,9 @@ class Predictor:
         if self.config.preprocessing.intensity != Intensity():
             found["intensity"] = intensity_text(self.config.preprocessing.intensity)
         found |= {name.replace("_", " "): str(size) for name, size in self._smallest.items() if size}
+        if self.splits:
+            kind = self.config.separator.kind if self.config.separator else "shape"
+            found["touching objects"] = f"split by {kind}"
         return found
 
     @property
@@ -477,7 +491,8 @@ class Predictor:
             MemoryShortageError: memory ran out, and no smaller tiles make the image fit.
             OptionError: the separation is wanted of a network that has no separator.
         """
-        kept = {"probabilities": probabilities, "separation": separation}
+        learnt = self.splits and self.config.separator is not None
+        kept = {"probabilities": probabilities, "separation": separation or learnt}
         try:
             return self._segmented(prepared, **kept)
         except (RuntimeError, MemoryError) as error:
@@ -525,7 +540,7 @@ class Predictor:
             )
         labels, bands = self.config.labels, self.config.preprocessing.bands
         return self._cleaned(
-            Segmentation(mask, labels, image, kept, info=info, bands=bands, separation=apart)
+            Segmentation(mask, labels, image, kept, info=info, bands=bands, separation=apart, **self._apart)
         )
 
     def _finished(self, logits: Tensor, prepared: Prepared, decision: Decision) -> Segmentation:
@@ -541,8 +556,14 @@ class Predictor:
                 info=prepared.info,
                 bands=self.config.preprocessing.bands,
                 separation=kept[-1] if decision.separates else None,
+                **self._apart,
             )
         )
+
+    @property
+    def _apart(self) -> dict[str, Any]:
+        """How a segmentation tells objects apart that touch."""
+        return {"separator": self.config.separator, "split_touching": self.splits}
 
     def _cleaned(self, found: Segmentation) -> Segmentation:
         labels, info, mask = self.config.labels, found.info, found.mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +15,13 @@ from segzoo.notebooks import segmentation_html, shares_in_words, thumbnails
 from segzoo.prediction.outputs.painting import (
     cut_out,
     paint_classes,
-    paint_contours,
     paint_overlay,
     side_by_side,
 )
 from segzoo.prediction.outputs.polygons import trace_polygons
 from segzoo.prediction.outputs.uncertainty import entropy
 from segzoo.prediction.postprocessing import find_instances
+from segzoo.prediction.splitting import split_instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from segzoo.interfaces import ImageInfo
     from segzoo.prediction.postprocessing import Instances
-    from segzoo.specs import Labels
+    from segzoo.specs import Labels, Separator
 
 #: Classes that are counted one after the other.
 _FEW = 16
@@ -68,7 +68,10 @@ class Segmentation:
             and how large its pixels are.
         bands: which bands of the image pictures show, by number from 1 or by name, where some were chosen.
         separation: ``(H, W)`` float32 in [0, 1], where it was asked for: what the network says about objects
-            that touch, as its config's `segzoo.specs.Separator` describes.
+            that touch.
+        separator: what ``separation`` means.
+        split_touching: whether objects that touch are told apart where objects are found: by the separation,
+            or without one by their shape.
     """
 
     mask: NDArray[np.uint8]
@@ -78,6 +81,11 @@ class Segmentation:
     info: ImageInfo | None = None
     bands: tuple[str, ...] = ()
     separation: NDArray[np.float32] | None = None
+    separator: Separator | None = None
+    split_touching: bool = False
+    _instances: dict[tuple[int, bool], Instances] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def with_mask(
         self, mask: NDArray[np.uint8], *, probabilities: bool = True, labels: Labels | None = None
@@ -99,6 +107,8 @@ class Segmentation:
             info=self.info,
             bands=self.bands,
             separation=self.separation,
+            separator=self.separator,
+            split_touching=self.split_touching,
         )
 
     def of_class(self, name: str | int) -> Segmentation:
@@ -121,6 +131,8 @@ class Segmentation:
             info=self.info,
             bands=self.bands,
             separation=self.separation,
+            separator=self.separator,
+            split_touching=self.split_touching,
         )
 
     @property
@@ -199,22 +211,32 @@ class Segmentation:
     def overlay(self, opacity: float = 0.35, *, line_width: int = 1) -> Image.Image:
         """Return the image with every class but background tinted and outlined in its colour.
 
+        Where touching objects are split, each of them is outlined.
+
         Args:
             opacity: of the tint, 0 to 1.
             line_width: pixels of the outlines, inside the objects; 0 draws none.
         """
         return Image.fromarray(
-            paint_overlay(self.picture, self.mask, self.labels, opacity=opacity, line_width=line_width)
+            paint_overlay(
+                self.picture,
+                self.mask,
+                self.labels,
+                opacity=opacity,
+                line_width=line_width,
+                objects=self.instances().numbers if self.split_touching else None,
+            )
         )
 
     def contours(self, line_width: int | None = None) -> Image.Image:
         """Return the image with every class but background outlined in its colour.
 
+        Where touching objects are split, each of them is outlined.
+
         Args:
             line_width: in pixels; one more for every 640 pixels of the longer side unless told.
         """
-        width = 1 + max(self.size) // 640 if line_width is None else line_width
-        return Image.fromarray(paint_contours(self.picture, self.mask, self.labels, line_width=width))
+        return self.overlay(0, line_width=1 + max(self.size) // 640 if line_width is None else line_width)
 
     def cutout(self, background: tuple[int, int, int] | None = None) -> Image.Image:
         """Return the image where any class but background is, on a colour, or transparent elsewhere."""
@@ -248,13 +270,31 @@ class Segmentation:
             raise OptionError("probabilities were not kept: predict with probabilities=True")
         return entropy(self.probabilities, overlapping=self.labels.overlapping)
 
-    def instances(self, connectivity: int = 8) -> Instances:
-        """Return the connected components of every class but background, as objects.
+    def instances(self, connectivity: int = 8, *, split_touching: bool | None = None) -> Instances:
+        """Return the objects of every class but background: connected components, or single objects.
 
         Args:
             connectivity: 4 or 8: whether pixels that share a corner only are one object.
+            split_touching: whether objects that touch are told apart, by the separation or by their shape;
+                ``None`` as the segmentation itself says.
+
+        Raises:
+            OptionError: connectivity is neither 4 nor 8.
         """
-        return find_instances(self.mask, self.labels, connectivity)
+        splits = self.split_touching if split_touching is None else split_touching
+        if (connectivity, splits) not in self._instances:
+            self._instances[connectivity, splits] = (
+                split_instances(
+                    self.mask,
+                    self.labels,
+                    connectivity,
+                    separation=self.separation if self.separator else None,
+                    separator=self.separator if self.separation is not None else None,
+                )
+                if splits
+                else find_instances(self.mask, self.labels, connectivity)
+            )
+        return self._instances[connectivity, splits]
 
     def polygons(self, connectivity: int = 8) -> list[tuple[int, list[NDArray[np.int64]]]]:
         """Return class index and rings of each object: the outer ring, then those of its holes.

@@ -48,7 +48,8 @@ class OutputSpec(PartSpec):
         suffix: what follows the name of the image, such as ``"_mask.png"``, unless another is chosen.
         formats: suffixes that the file can have, such as ``(".png", ".tif")``; that of ``suffix`` if empty.
         by_rows: whether bands of an image are drawn one after the other, for images larger than memory.
-        needs: what is drawn besides the mask: ``"image"``, ``"probabilities"``.
+        needs: what is drawn besides the mask: ``"image"``, ``"probabilities"``, or ``"objects"``, which are
+            found in the whole mask where touching ones are split.
         memory: bytes a pixel that drawing a band takes.
         together: formats whose file holds all classes where they overlap: `Output.draw` is given masks
             ``(K, H, W)``. In other formats each class has a file of its own, and is drawn as class 1 on
@@ -88,7 +89,8 @@ class OutputSpec(PartSpec):
             )
         if set(self.together) - set(self.formats):
             raise UsageError(f"output {self.name!r}: together {self.together!r} must be some of its formats")
-        if set(self.needs) - {"image", "probabilities"}:
+        if set(self.needs) - {"image", "probabilities", "objects"}:
             raise UsageError(
-                f"output {self.name!r}: needs {self.needs!r} must be a tuple of 'image', 'probabilities'"
+                f"output {self.name!r}: needs {self.needs!r} must be a tuple of 'image', 'probabilities', "
+                "'objects'"
             )

@@ -16,6 +16,8 @@ from segzoo.printing import csv_cell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from segzoo.prediction.outputs.ground import PixelAreas
     from segzoo.prediction.outputs.interface import Written
     from segzoo.prediction.segmentation import Segmentation
@@ -30,6 +32,7 @@ class Areas(Output):
     def __init__(self) -> None:
         self._counts: Mapping[str, int] = {}
         self._objects: list[ComponentCount] = []
+        self._single: NDArray[np.int64] | None = None
         self._sizes: PixelAreas | None = None
         self._areas: dict[str, float] = {}
         self._top = 0
@@ -48,6 +51,10 @@ class Areas(Output):
                 area = self._by_rows(found, index) if size is None else count * size
                 self._areas[name] = self._areas.get(name, 0.0) + area
         self._top += found.mask.shape[-2]
+        if found.split_touching:  # of the whole image, as its spec needs objects
+            classes = found.instances(band.options.connectivity).classes
+            self._single = np.bincount(classes, minlength=len(found.labels.classes))
+            return b""
         planes = found.mask == 1 if found.labels.overlapping else found.mask[None]
         if not self._objects:
             self._objects = [ComponentCount(band.options.connectivity) for _ in planes]
@@ -64,6 +71,8 @@ class Areas(Output):
 
     def _found(self, index: int) -> int:
         """Return the objects of a class; background has none."""
+        if self._single is not None:
+            return int(self._single[index])
         if self._labels.overlapping:
             return self._objects[index].of(1)
         return self._objects[0].of(index) if index != self._labels.background else 0

@@ -35,6 +35,8 @@ PAGES = (".tif", ".tiff")
 _STRIP = 64
 #: Kinds of values of a TIFF's tags, as `struct` writes them: letters, two bytes, four bytes, floats.
 _KINDS = {2: "B", 3: "H", 4: "I", 12: "d"}
+#: TIFF's number for the kind of values (SampleFormat), of arrays that are no plain numbers from 0.
+_SAMPLES = {"int32": 2, "float32": 3}
 
 
 class Encoder(Protocol):
@@ -116,7 +118,7 @@ class PngEncoder:
 
 
 class TiffEncoder:
-    """A TIFF of bool (0 and 255), uint8, uint16 or float32 by strips: a palette where 8 bits have colours.
+    """A TIFF of bool (0 and 255), uint8, uint16, int32 or float32 by strips; 8 bits may have a palette.
 
     ``(H, W)`` is one page, ``(K, H, W)`` are ``K`` of them, each with black and the colour of its class.
 
@@ -194,8 +196,8 @@ class TiffEncoder:
             (278, 4, (_STRIP,)),
             (279, 4, counts),
         ]
-        if self._rest.dtype.kind == "f":
-            fields.append((339, 3, (3,)))  # samples are IEEE floats
+        if self._rest.dtype.name in _SAMPLES:
+            fields.append((339, 3, (_SAMPLES[self._rest.dtype.name],)))
         if palette:
             colours = np.zeros((256, 3), np.uint16)
             colours[: len(palette)] = np.array(palette, np.uint16) * 257
@@ -299,7 +301,7 @@ def open_encoder(
         OptionError: arrays have no such format, or not such arrays.
     """
     flat, picture = first.ndim == 2, first.ndim == 3 and first.shape[2] in (3, 4) and first.dtype == np.uint8
-    kinds = ("bool", "uint8", "uint16", *(("float32",) if suffix in PAGES else ()))
+    kinds = ("bool", "uint8", "uint16", *(("int32", "float32") if suffix in PAGES else ()))
     pages = first.ndim in (2, 3)
     fits = {".png": picture or flat, ".tif": pages, ".tiff": pages, ".npy": True}.get(suffix, picture)
     if not fits or ((flat or suffix in PAGES) and suffix != ".npy" and first.dtype.name not in kinds):

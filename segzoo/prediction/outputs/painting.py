@@ -40,6 +40,7 @@ def paint_overlay(
     *,
     opacity: float,
     line_width: int,
+    objects: NDArray[np.int32] | None = None,
 ) -> NDArray[np.uint8]:
     """Return the image with every class but background tinted, and outlined in its full colour.
 
@@ -50,6 +51,8 @@ def paint_overlay(
         labels: colours of the classes, and which of them is background.
         opacity: of the tint, 0 to 1, in steps of 1/255.
         line_width: pixels of the outlines, inside the objects; 0 draws none.
+        objects: shaped like the mask, the number of each pixel's object, which are outlined one by one;
+            ``None`` outlines classes.
 
     Raises:
         OptionError: opacity or line width are out of range.
@@ -60,20 +63,14 @@ def paint_overlay(
         flat, blends = _blended(mask, labels)
         picture = paint_overlay(image, flat, blends, opacity=opacity, line_width=0).copy()
         for index, plane in enumerate(mask):
-            picture[outline(plane, alone(labels, index), line_width)] = labels.colours[index]
+            edges = plane if objects is None else objects[index]
+            picture[outline(plane, alone(labels, index), line_width, edges)] = labels.colours[index]
         return picture
     canvas = Image.fromarray(displayed(image))
     weight = foreground(mask, labels) * np.uint8(round(255 * opacity))
-    weight[outline(mask, labels, line_width)] = 255
+    weight[outline(mask, labels, line_width, objects)] = 255
     canvas.paste(_colour_image(mask, labels.colours), (0, 0), Image.fromarray(weight))
     return np.asarray(canvas)
-
-
-def paint_contours(
-    image: NDArray[Any], mask: NDArray[Any], labels: Labels, *, line_width: int
-) -> NDArray[np.uint8]:
-    """Return the image with every class but background outlined in its colour."""
-    return paint_overlay(image, mask, labels, opacity=0, line_width=line_width)
 
 
 def cut_out(
@@ -103,8 +100,12 @@ def side_by_side(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate(row[:-1], axis=1)
 
 
-def outline(mask: NDArray[Any], labels: Labels, width: int = 1) -> NDArray[np.bool_]:
+def outline(
+    mask: NDArray[Any], labels: Labels, width: int = 1, objects: NDArray[Any] | None = None
+) -> NDArray[np.bool_]:
     """Return the pixels of every class but background that lie within ``width`` pixels of another class.
+
+    Where objects are given, it is other objects that count, of whatever class.
 
     The first pixel is one that touches another class to the right, left, above or below; further
     ones grow by edges and corners in turns, which keeps round lines round. The border of the image is
@@ -118,7 +119,8 @@ def outline(mask: NDArray[Any], labels: Labels, width: int = 1) -> NDArray[np.bo
     edge = np.zeros(mask.shape, np.bool_)
     if width == 0:
         return edge
-    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    areas = mask if objects is None else objects
+    down, right = areas[1:] != areas[:-1], areas[:, 1:] != areas[:, :-1]
     edge[1:] |= down
     edge[:-1] |= down
     edge[:, 1:] |= right

@@ -188,7 +188,7 @@ def check_by_rows(paths: Mapping[str, Path], specs: Mapping[str, OutputSpec] | N
 
 
 def needs(names: Iterable[str], what: str) -> int:
-    """Return how many outputs need ``"probabilities"``, or ``"image"``, which is read once more for each."""
+    """Return how many outputs need probabilities, objects, or the image, which is read again for each."""
     return sum(what in find_output(name).needs for name in names)
 
 

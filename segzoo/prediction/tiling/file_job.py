@@ -65,6 +65,7 @@ class RowJob:
         *,
         page: int | None = None,
         cleans: bool = False,
+        splits: bool = False,
         any_size: bool = False,
     ) -> RowJob | None:
         """Return the job of an image that is too large to be held with what is written of it, or ``None``.
@@ -76,6 +77,7 @@ class RowJob:
             options: how outputs look.
             page: of a file with several, from 0.
             cleans: whether small objects or holes go, which takes the whole mask.
+            splits: whether objects that touch are told apart, which takes it for outputs of objects.
             any_size: whether images of more pixels than Pillow takes for harmless are read.
 
         Raises:
@@ -90,7 +92,7 @@ class RowJob:
         if max((1 + tiler.shared) * held, rows.resident) <= tiler.budget:
             return None
         try:
-            _check_by_rows(f"{path} ({height}x{width})", outputs, cleans=cleans)
+            _check_by_rows(f"{path} ({height}x{width})", outputs, cleans=cleans, splits=splits)
         except OptionError:
             if held <= tiler.budget:
                 return None
@@ -153,10 +155,17 @@ class RowJob:
         return self.shares
 
 
-def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool) -> None:
+def _check_by_rows(image: str, outputs: Mapping[str, Path], *, cleans: bool, splits: bool) -> None:
     if cleans:
         raise OptionError(
             f"{image} is too large to be held, and small objects and holes are found in the whole mask: "
-            "leave out --smallest-object and --smallest-hole, or give more memory"
+            "say --smallest-object 0 --smallest-hole 0, or give more memory"
         )
     check_by_rows(outputs)
+    if splits and needs(outputs, "objects"):
+        named = ", ".join(name for name in outputs if needs([name], "objects"))
+        raise OptionError(
+            f"{image} is too large to be held, and {named} has single objects, which are told apart in the "
+            "whole mask: say --no-split-touching, which counts those that touch as one, leave it out, or "
+            "give more memory"
+        )

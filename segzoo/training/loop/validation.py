@@ -120,12 +120,11 @@ class Validator:
     ) -> str:
         """Predict one image and count it; return what is short of memory, nothing where all is well."""
         name = f"image {index}"
-        probabilities = any(metric.needs("probabilities") for metric in self.metrics)
         try:
             sample = self.dataset[index]
             name = f"{sample.name} ({sample.image.shape[0]}x{sample.image.shape[1]} pixels)"
             with self.accelerator.autocast():
-                (case,) = predicted(predictor, [sample], probabilities=probabilities)
+                (case,) = predicted(predictor, [sample], self.metrics)
             for metric, total in zip(self.metrics, totals, strict=True):
                 metric.count(total, case)
         except MemoryShortageError as error:
