@@ -62,6 +62,7 @@ NESTED = {
     "Intensity": "plain-data.md",
     "BandStatistics": "plain-data.md",
     "Resize": "plain-data.md",
+    "Separator": "plain-data.md",
     "Pretraining": "encoders.md",
     "Archive": "datasets.md",
     "Recognition": "datasets.md",
