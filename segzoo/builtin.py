@@ -235,15 +235,31 @@ _STEPS = {
     "blur": ("blurring:Blur", "a Gaussian blur"),
     "noise": ("blurring:Noise", "Gaussian noise at every pixel and channel"),
     "cutout": ("cutout:Cutout", "rectangles of the image are hidden"),
+    "mixup": ("mixing:MixUp", "two images blended, and their losses"),
+    "cutmix": ("mixing:CutMix", "a rectangle of another image and its mask"),
+    "copy_paste": ("mixing:CopyPaste", "objects of another image and their masks"),
 }
 
 
 @hookimpl
 def segzoo_augmentations() -> Iterable[AugmentationSpec]:
     room = "segzoo.training.augmentation"
-    papers = {"elastic": _UNET, "stain": "arXiv:1902.06543", "cutout": "arXiv:1708.04552"}
+    papers = {
+        "elastic": _UNET,
+        "stain": "arXiv:1902.06543",
+        "cutout": "arXiv:1708.04552",
+        "mixup": "arXiv:1710.09412",
+        "cutmix": "arXiv:1905.04899",
+        "copy_paste": "arXiv:2012.07177",
+    }
     return [
-        AugmentationSpec(name=name, factory=f"{room}.{place}", summary=summary, paper=papers.get(name, ""))
+        AugmentationSpec(
+            name=name,
+            factory=f"{room}.{place}",
+            aliases=("copy-paste",) if name == "copy_paste" else (),
+            summary=summary,
+            paper=papers.get(name, ""),
+        )
         for name, (place, summary) in _STEPS.items()
     ]
 

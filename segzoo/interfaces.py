@@ -358,6 +358,33 @@ class Augmentation(Protocol):
         ...
 
 
+class Mixing(Protocol):
+    """An augmentation step that makes one sample of two, such as cutmix; it can be pickled.
+
+    It is registered and named as any other step, and told from them by its method.
+    """
+
+    def mixed(
+        self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
+    ) -> tuple[Sample, float]:
+        """Return the sample made of both, and the share of the loss that its masks have.
+
+        Nothing is written into what is given, and the image keeps its size, channels and type.
+
+        Args:
+            first: ``image`` ``(H, W, C)``, uint8 or float32 in which 1 is white; ``mask``, and ``instances``
+                where the data has them. ``dataclasses.replace`` makes another of it.
+            second: another sample, of the first's size; its instances are numbered for themselves.
+            random: decides everything that is random.
+            labels: of the masks; where classes overlap, these are ``(K, H, W)``.
+
+        Returns:
+            The sample, and 1 where its masks are those of all that it shows. A share below 1 leaves the rest
+            of the loss to the masks of ``second``, as mixup has it.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where a training stands, for schedules.

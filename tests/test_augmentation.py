@@ -36,7 +36,11 @@ MOVING = {
     "elastic_2": {"sigma": 4, "fill": "ignore"},
     "elastic_smooth": {"alpha": 20},
 }
-RECOLOURING = sorted(set(factories("augmentations")) - {name.removesuffix("_2") for name in MOVING})
+#: Steps that need a second image are tested apart.
+RECOLOURING = sorted(
+    {name for name, step in factories("augmentations").items() if not step.mixes}
+    - {name.removesuffix("_2") for name in MOVING}
+)
 #: Every step by a name, small enough for images of a few pixels.
 ALL = {**MOVING, **{name: {} for name in RECOLOURING}, "cutout_2": {"target": "ignore"}}
 

@@ -74,10 +74,10 @@ def test_a_wrong_step_or_a_forgotten_flag_is_told(discs, capsys):
 def test_variants_are_told_which_value_of_the_mask_is_void(discs):
     told = []
 
-    def vary(image, mask, void):
-        told.append((image.shape[:2] == mask.shape, void))
+    def vary(image, mask, labels):
+        told.append((image.shape[:2] == mask.shape, labels.classes, labels.ignore_index))
         return [(image, mask)]
 
     preview(str(discs), count=3, out=discs.parent / "sheet.png", vary=vary)
     # Void comes after the classes background and foreground.
-    assert told == [(True, 2)] * 3
+    assert told == [(True, ("background", "foreground"), 2)] * 3

@@ -59,7 +59,7 @@ def batch_of(dataset, preprocessing, channels, augment=CROP, **options):
 
 @pytest.mark.parametrize("bands", [1, 2, 4, 5, 7])
 def test_a_batch_has_all_bands_between_0_and_1(bands):
-    images, _, _ = batch_of(Images(*deep(bands, 1024)), ANY, bands)
+    images, *_ = batch_of(Images(*deep(bands, 1024)), ANY, bands)
     assert images.shape == (1, bands, 16, 16)
     assert 0.8 < images.max() <= 1
     assert images.min() >= 0
@@ -68,13 +68,13 @@ def test_a_batch_has_all_bands_between_0_and_1(bands):
 def test_a_batch_of_floats_is_not_rounded_to_bytes():
     image = np.linspace(0, 1, 16 * 16, dtype=np.float32).reshape(16, 16, 1)
     ranged = Preprocessing(channels="grey", intensity=parse_intensity("range:0,1"))
-    images, _, _ = batch_of(Images(image), ranged, 1)
+    images, *_ = batch_of(Images(image), ranged, 1)
     assert np.array_equal(images.numpy()[0, 0], image[..., 0])
 
 
 def test_bands_are_chosen_for_training_as_for_predicting():
     image = np.arange(4, dtype=np.uint8) * np.ones((16, 16, 1), np.uint8)
-    images, _, _ = batch_of(Images(image), Preprocessing(bands=("4", "3", "2")), 3)
+    images, *_ = batch_of(Images(image), Preprocessing(bands=("4", "3", "2")), 3)
     assert (images[0, :, 0, 0] * 255).round().tolist() == [3, 2, 1]
 
 
@@ -86,7 +86,7 @@ def test_an_intensity_over_the_data_is_measured_once_for_all_images():
     assert [one.maximum for one in found.statistics] == pytest.approx([1, 1], abs=0.05)
     assert found == measure_data(Images(*images), preprocessing, 2)
     # As it is measured, another image is scaled alike.
-    first, _, _ = batch_of(Images(images[0]), found.preprocessing, 2)
+    first, *_ = batch_of(Images(images[0]), found.preprocessing, 2)
     assert first.max() < 0.07
 
 
@@ -130,7 +130,7 @@ def test_pixels_without_a_measurement_count_for_nothing():
         counted(gone[0], gone.labels)
     assert class_pixels(gone) == [0, 15 * 30]
     labels = Labels(classes=("background", "foreground"), ignore_index=255)
-    images, masks, _ = batch_of(gone, ANY, 2, {"resize": {"size": [20, 30]}}, labels=labels)
+    images, masks, *_ = batch_of(gone, ANY, 2, {"resize": {"size": [20, 30]}}, labels=labels)
     assert torch.isfinite(images).all()
     assert (masks[0, :5] == 255).all()
     assert (masks[0, 5:] == 1).all()

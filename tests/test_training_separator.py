@@ -26,8 +26,8 @@ from segzoo.interfaces import Sample
 from segzoo.prediction.predictor import Predictor
 from segzoo.specs import Labels, Preprocessing, Separator
 from segzoo.training import Recipe
-from segzoo.training.augmentation import augmentation_for
-from segzoo.training.augmentation.pipeline import paired
+from segzoo.training.augmentation import Opened, augmentation_for
+from segzoo.training.augmentation.layers import Layers
 from segzoo.training.data.loader import Augmented, Batch, make_loader
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.state import Supervised
@@ -160,18 +160,22 @@ def test_pairs_of_class_and_object_are_both_again(objects, data):
     element = st.sampled_from([0, 1, 2, 255])
     mask = data.draw(arrays.arrays(np.uint8, objects.shape, elements=element))
     numbers = np.where(objects == 3, data.draw(st.sampled_from([3, 70_000, 3_000_000])), objects)
-    indices, table = paired(mask, numbers, labels)
-    assert indices.dtype == np.uint8
-    np.testing.assert_array_equal(table[indices, 0], mask)
-    np.testing.assert_array_equal(table[indices, 1], np.where(mask == 255, 0, numbers))
-    assert table[:3].tolist() == [[0, 0], [1, 0], [2, 0]]
-    assert table[-1].tolist() == [255, 0]
+    sample = Sample(np.zeros((*mask.shape, 1), np.uint8), mask, "", instances=numbers)
+    layers = Layers([sample], 255, background)
+    assert layers.index.dtype == np.uint8
+    (again,) = layers.moved(layers.index)
+    np.testing.assert_array_equal(again.mask, mask)
+    np.testing.assert_array_equal(again.instances, np.where(mask == 255, 0, numbers))
+    for index, value in ((background or 0, background or 0), (layers.ignore, 255)):
+        (outside,) = layers.moved(np.full_like(layers.index, index))
+        assert (outside.mask == value).all()
+        assert not outside.instances.any()
 
 
 def test_more_objects_than_sixteen_bits_can_number_are_refused():
     objects = np.arange(300 * 300).reshape(300, 300)
     with pytest.raises(OptionError, match="objects are in one image; 65,535 are the most"):
-        paired(np.ones((300, 300), np.uint8), objects, LABELS)
+        Layers([Sample(objects, np.ones((300, 300), np.uint8), "", instances=objects)], 255, 0)
 
 
 @pytest.mark.parametrize("background", [0, 1])
@@ -184,8 +188,9 @@ def test_every_step_moves_objects_as_it_moves_the_mask(name, background):
     augment = augmentation_for({name: ALL[name]}, labels)
     for seed in range(3):
         alone = augment(image, mask, np.random.default_rng(seed))
-        given = image, mask, objects, np.random.default_rng(seed)
-        moved, classes, numbers = augment.with_objects(*given, labels=labels)
+        given = Opened(Sample(image, mask, "", instances=objects))
+        made = augment.mixture(given, np.random.default_rng(seed)).sample
+        moved, classes, numbers = made.image, made.mask, made.instances
         np.testing.assert_array_equal(moved, alone[0])
         np.testing.assert_array_equal(classes, alone[1])
         assert classes.dtype == mask.dtype

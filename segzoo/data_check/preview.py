@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from segzoo.interfaces import Dataset
 
     Bytes = NDArray[np.uint8]
-    Vary = Callable[[Bytes, Bytes, int | None], Iterable[tuple[Bytes, Bytes]]]
+    Vary = Callable[[Bytes, Bytes, Labels], Iterable[tuple[Bytes, Bytes]]]
 
 T = TypeVar("T")
 
@@ -78,8 +78,8 @@ def preview(
             images or masks of the data set.
         overwrite: whether a file that is there may be replaced; a PNG that was drawn here always is.
         vary: returns what is drawn beside an image ``(H, W, C)`` and its mask ``(H, W)``, in a row, as
-            further images with theirs; it is also told the mask's value for void, or ``None`` where the
-            data set ignores nothing.
+            further images with theirs; it is also told the mask's labels, whose ``ignore_index`` is ``None``
+            where the data set ignores nothing.
         bands: which one or three bands of the images are shown, by number from 1 or by name; red, green and
             blue, or the first, where empty.
         on_message: called with each sample of the sheet whose files cannot be read, and why.
@@ -116,7 +116,7 @@ def preview(
         subtitle += f", {len(cells)} of them here"
     columns = None
     if vary is not None:
-        rows = [_varied(cell, vary, len(labels.classes) - 1 if ignoring else None) for cell in cells]
+        rows = [_varied(cell, vary, _without_void(labels, ignoring=ignoring)) for cell in cells]
         columns = max(map(len, rows))
         cells = [cell for row in rows for cell in (*row, *[_EMPTY] * (columns - len(row)))]
     sheet = draw_sheet(title, subtitle, cells, labels, columns=columns)
@@ -144,11 +144,11 @@ def _digest(picture: Image.Image) -> str:
     return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
-def _varied(cell: Cell, vary: Vary, void: int | None) -> list[Cell]:
+def _varied(cell: Cell, vary: Vary, labels: Labels) -> list[Cell]:
     """Return a cell and its variants."""
     if cell.image is None or cell.mask is None or cell.mask.shape[-2:] != cell.image.shape[:2]:
         return [cell]
-    variants = enumerate(vary(cell.image, cell.mask, void), start=1)
+    variants = enumerate(vary(cell.image, cell.mask, labels), start=1)
     return [cell, *(Cell("", f"variant {number}", *pair, like=cell.image) for number, pair in variants)]
 
 
@@ -225,6 +225,16 @@ def with_void(labels: Labels) -> Labels:
         return labels
     return Labels(
         classes=(*labels.classes, "void"), palette=(*labels.colours, _GREY), background=labels.background
+    )
+
+
+def _without_void(labels: Labels, *, ignoring: bool) -> Labels:
+    """Return labels that `with_void` made, with their last class as what is ignored again."""
+    if labels.overlapping:
+        return labels
+    void = len(labels.classes) - 1
+    return Labels(
+        classes=labels.classes[:-1], background=labels.background, ignore_index=void if ignoring else None
     )
 
 

@@ -45,6 +45,8 @@ class RecipeSpec(Spec):
 class AugmentationSpec(PartSpec):
     """An augmentation step: ``factory(**options)`` gives a `segzoo.interfaces.Augmentation`.
 
+    One that makes one sample of two gives a `segzoo.interfaces.Mixing`.
+
     Recipes name it in a key, ``augment.NAME``, so that its names have no dot, and do not end in an underscore
     and a number, which tells apart the same step done twice.
     """

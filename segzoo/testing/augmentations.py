@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from segzoo import zoo
-from segzoo.specs import AugmentationSpec
+from segzoo.interfaces import Sample
+from segzoo.specs import AugmentationSpec, Labels
 from segzoo.testing.promises import keep, promise
 from segzoo.training.augmentation.step import read_step
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _IGNORED = {"uint8": 255, "uint16": 65_535}
 _SIZES = ((48, 48), (37, 61))
 _SEEDS = range(4)
+_WAYS = (slice(None), slice(None, None, -1))
 
 
 def check_augmentation(augmentation: str | AugmentationSpec, **options: Any) -> None:
@@ -32,7 +34,8 @@ def check_augmentation(augmentation: str | AugmentationSpec, **options: Any) -> 
 
     It gives an image and a mask of one size, which its ``size_after`` tells before; keeps channels, types and
     what it is given; makes up no class; keeps ignored what is ignored; and depends on its generator alone, in
-    a process that loads data as in this one.
+    a process that loads data as in this one. A step that makes one sample of two is given the image and the
+    same upside down.
 
     Args:
         augmentation: its name, or its spec where no plug-in registers it yet.
@@ -156,8 +159,32 @@ class _Subject:
     def _called(
         self, step: Step, image: NDArray[Any], mask: NDArray[Any], seed: int
     ) -> tuple[NDArray[Any], ...]:
-        made = step(image, mask, np.random.default_rng(seed), _IGNORED[mask.dtype.name])
+        random = np.random.default_rng(seed)
+        if step.mixes:
+            return self._mixed(step, image, mask, random)
+        made = step(image, mask, random, _IGNORED[mask.dtype.name])
         return np.asarray(made[0]), np.asarray(made[1])
+
+    def _mixed(
+        self, step: Step, image: NDArray[Any], mask: NDArray[Any], random: np.random.Generator
+    ) -> tuple[NDArray[Any], ...]:
+        many = range(4 if mask.dtype == np.uint8 else 300)
+        labels = Labels(
+            classes=tuple(f"class {index}" for index in many), ignore_index=_IGNORED[mask.dtype.name]
+        )
+        # The second image is the first upside down.
+        first, second = (Sample(image[rows], mask[rows], "", instances=(mask[rows] % 4)) for rows in _WAYS)
+        before = second.image.copy(), second.mask.copy()
+        sample, share = step.mixed(first, second, random, labels)
+        promise(
+            0 <= share <= 1,
+            f"{self.what}: mixed gives {share!r} for a share from 0 to 1 of the loss",
+        )
+        promise(
+            np.array_equal(second.image, before[0]) and np.array_equal(second.mask, before[1]),
+            f"{self.what}: it writes into the second sample that it is given; make a copy",
+        )
+        return np.asarray(sample.image), np.asarray(sample.mask)
 
 
 def _examples() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:

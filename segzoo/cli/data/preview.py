@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segzoo import zoo
 from segzoo.cli import completions as offers
 from segzoo.cli.data_words import data_recipe, divided_parts
 from segzoo.cli.recipe_completions import recipe_words
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from segzoo.data_check.preview import Vary
+    from segzoo.specs import Labels
     from segzoo.training.recipe.schema import Recipe
 
 _IMAGES, _AUGMENTED = 24, 6
@@ -76,7 +76,7 @@ def command(
     from segzoo.errors import FailureError
 
     recipe = _recipe(data, root, settings, augment=augment) if settings or augment else None
-    vary = _vary(recipe.data, recipe.augment, variants, seed) if recipe is not None and augment else None
+    vary = _vary(recipe.augment, variants, seed) if recipe is not None and augment else None
     if bands is None and recipe is not None and recipe.bands:
         bands = ",".join(recipe.bands)
     shown = count or (_AUGMENTED if augment else _IMAGES)
@@ -106,25 +106,30 @@ def _recipe(data: str, root: str | None, settings: Sequence[str], *, augment: bo
     return data_recipe(data, root, settings, also=("augment",) if augment else ())[0]
 
 
-def _vary(data: str, steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:
-    """Return what draws variants of an image and its mask, as training would, by steps of augmentation."""
-    from itertools import count
+def _vary(steps: Mapping[str, Mapping[str, Any]], variants: int, seed: int) -> Vary:
+    """Return what draws variants of an image and its mask, as training would, by steps of augmentation.
 
+    Steps that make one image of two take the second from those that were shown before, and this one.
+    """
     import numpy as np
 
-    from segzoo.training.augmentation import make_augmentation
+    from segzoo.interfaces import Sample
+    from segzoo.training.augmentation import Opened, augmentation_for
 
-    images = count()
-    registered = zoo.registry("datasets")
-    labels = registered.get(data).labels if data in registered else None
-    background = labels.background if labels else 0
+    seen: list[Opened] = []
 
-    def vary(image: np.ndarray, mask: np.ndarray, void: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
-        augmentation = make_augmentation(steps, ignore_index=void, background=background)
-        index = next(images)
-        return [
-            augmentation(image, mask, np.random.default_rng([seed, variant, index]))
+    def vary(image: np.ndarray, mask: np.ndarray, labels: Labels) -> list[tuple[np.ndarray, np.ndarray]]:
+        augmentation = augmentation_for(steps, labels)
+        index = len(seen)
+        seen.append(Opened(Sample(image, mask, "")))
+        made = [
+            augmentation.mixture(
+                seen[index],
+                np.random.default_rng([seed, variant, index]),
+                lambda random: seen[int(random.integers(len(seen)))],
+            ).sample
             for variant in range(variants)
         ]
+        return [(one.image, one.mask) for one in made]
 
     return vary

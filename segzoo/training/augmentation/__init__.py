@@ -7,6 +7,12 @@ the mask.
 
 from __future__ import annotations
 
-from segzoo.training.augmentation.pipeline import Augmentation, augmentation_for, make_augmentation
+from segzoo.training.augmentation.pipeline import (
+    Augmentation,
+    Mixture,
+    Opened,
+    augmentation_for,
+    make_augmentation,
+)
 
-__all__ = ["Augmentation", "augmentation_for", "make_augmentation"]
+__all__ = ["Augmentation", "Mixture", "Opened", "augmentation_for", "make_augmentation"]

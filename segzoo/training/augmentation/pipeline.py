@@ -11,12 +11,14 @@ import numpy as np
 
 from segzoo import zoo
 from segzoo.errors import OptionError
-from segzoo.labels import flattened
+from segzoo.interfaces import Sample
 from segzoo.specs import IGNORED
+from segzoo.training.augmentation.layers import Layers
+from segzoo.training.augmentation.mixing import fitted
 from segzoo.training.augmentation.step import Step, read_share, read_step, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,13 +50,15 @@ class OneOf(Step):
         ignore: int | None,
         colours: Sequence[int] | None = None,
         scale: Scale | None = None,
+        kinds: NDArray[np.int64] | None = None,
     ) -> Pair:
         """Return image and mask after one of the steps, or after none."""
         if scale is not None:
             image = scale(image)
-        if self.probability < 1 and random.random() >= self.probability:
+        if not self.happens(random):
             return image, mask
-        return self.steps[int(random.integers(len(self.steps)))].done(image, mask, random, ignore, colours)
+        chosen = self.steps[int(random.integers(len(self.steps)))]
+        return chosen.done(image, mask, random, ignore, colours, kinds=kinds)
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the size after it, if it is the same after every step."""
@@ -65,16 +69,53 @@ class OneOf(Step):
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A sample before augmentation.
+
+    Attributes:
+        sample: its image ``(H, W, C)``, of the bands that the network takes; pixels that do not count are
+            ignored in its mask.
+        colours: which bands are colours, red, green and blue in this order where all are there: steps about
+            colours change them alone. ``None`` if all are.
+        scale: makes pixels of the image's values, value by value; of those alone that the first step leaves,
+            where it is a crop. ``None`` if they are pixels already.
+    """
+
+    sample: Sample
+    colours: Sequence[int] | None = None
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A sample after augmentation.
+
+    Attributes:
+        sample: image, mask and instances.
+        other: the sample that was blended in, whose masks have the rest of the loss; its image is of no use.
+        share: of the loss that the sample's own masks have; 1 where there is no other.
+    """
+
+    sample: Sample
+    other: Sample | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """What is done to image and mask together; `make_augmentation` makes one.
 
     Attributes:
         steps: in the order in which they are done.
         ignore_index: the mask's value for pixels that count for nothing, if there is one.
+        background: class of pixels from outside the image, if one is background.
+        labels: of the masks, which steps that make one sample of two are told.
     """
 
     steps: tuple[Step, ...]
     ignore_index: int | None = None
+    background: int | None = 0
+    labels: Labels | None = None
 
     @cached_property
     def size(self) -> Size | None:
@@ -97,6 +138,11 @@ class Augmentation:
         every = (one for step in self.steps for one in (step.steps if isinstance(step, OneOf) else (step,)))
         return any(step.of_colours for step in every)
 
+    @property
+    def uses_objects(self) -> bool:
+        """Whether a step asks for the numbers of objects, where the data has them."""
+        return any(step.uses_objects for step in self.steps)
+
     def __call__(
         self,
         image: Pixels,
@@ -106,72 +152,83 @@ class Augmentation:
         colours: Sequence[int] | None = None,
         scale: Scale | None = None,
     ) -> Pair:
-        """Return an image and its mask after all steps, in memory of their own.
+        """Return an image and its mask after all steps but those that need a second image.
 
         Args:
             image: ``(H, W, C)`` of any number of bands: uint8, or float32 in which 1 is white; of any type
                 where ``scale`` makes that of it.
-            mask: ``(H, W)`` uint8 class indices, ``ignore_index`` where pixels count for nothing; or
-                ``(K, H, W)`` of classes that overlap, whose planes move together.
+            mask: ``(H, W)`` class indices, ``ignore_index`` where pixels count for nothing; or ``(K, H, W)``
+                of classes that overlap, whose planes move together.
             random: decides everything.
-            colours: which bands are colours, red, green and blue in this order where all are there: steps
-                about colours change them alone. ``None`` if all are.
-            scale: makes pixels of the image's values, value by value; of those alone that the first step
-                leaves, where it is a crop. ``None`` if they are pixels already.
+            colours: as that of `Opened`.
+            scale: likewise.
         """
-        if mask.ndim == 2:
-            pixels, classes = self._done(image, mask, random, self.ignore_index, colours, scale)
-            return _own(pixels, image), _own(classes, mask)
-        # Each combination of classes is an index, so that all steps move planes as they move classes.
-        classes, table = flattened(mask)
-        pixels, classes = self._done(image, classes, random, len(table) - 1, colours, scale)
-        return _own(pixels, image), _own(table.T[:, classes], mask)
+        made = self.mixture(Opened(Sample(image, mask, ""), colours, scale), random)
+        return made.sample.image, made.sample.mask
 
-    def with_objects(
+    def mixture(
         self,
-        image: Pixels,
-        mask: Pixels,
-        objects: Pixels,
+        opened: Opened,
         random: np.random.Generator,
-        *,
-        labels: Labels,
-        colours: Sequence[int] | None = None,
-        scale: Scale | None = None,
-    ) -> tuple[Pixels, Pixels, Pixels]:
-        """Return an image, its mask and its objects after all steps, in memory of their own.
-
-        Image and mask are those of a call.
+        partner: Callable[[np.random.Generator], Opened] | None = None,
+    ) -> Mixture:
+        """Return a sample after all steps, in memory of its own; instances move with the mask.
 
         Args:
-            image: as that of a call.
-            mask: ``(H, W)`` class indices, as that of a call.
-            objects: ``(H, W)``: 0 for none, else the number of the object.
+            opened: the sample.
             random: decides everything.
-            labels: of the mask.
-            colours: as those of a call.
-            scale: as that of a call.
+            partner: draws another sample of the data set by a generator, for steps that make one sample of
+                two; they are left out where it or `labels` is ``None``.
         """
-        # Each pair of class and object is an index, so that all steps move objects as they move classes.
-        pairs, table = paired(mask, objects, labels)
-        pixels, pairs = self._done(image, pairs, random, len(table) - 1, colours, scale)
-        classes, numbers = table.T[:, pairs]
-        return _own(pixels, image), classes.astype(mask.dtype), numbers
+        made, begun = Mixture(opened.sample), 0
+        for number, step in enumerate(self.steps):
+            if not step.mixes:
+                continue
+            made = self._moved(made, self.steps[begun:number], opened, random)
+            opened, begun = replace(opened, scale=None), number + 1
+            # Masks of two images can share the loss of one, not of more.
+            if partner and self.labels and made.other is None and step.happens(random):
+                before = tuple(one for one in self.steps[:number] if not one.mixes)
+                other = self._partner(partner(random), before, made.sample, random)
+                sample, share = step.mixed(made.sample, other, random, self.labels)
+                made = Mixture(sample, other if share < 1 else None, share)
+        made = self._moved(made, self.steps[begun:], opened, random)
+        sample = made.sample
+        return replace(
+            made,
+            sample=replace(
+                sample,
+                image=_own(sample.image, opened.sample.image),
+                mask=_own(sample.mask, opened.sample.mask),
+            ),
+        )
 
-    def _done(
-        self,
-        pixels: Pixels,
-        indices: Pixels,
-        random: np.random.Generator,
-        ignore: int | None,
-        colours: Sequence[int] | None,
-        scale: Scale | None,
-    ) -> Pair:
-        if colours is not None and tuple(colours) == tuple(range(pixels.shape[2])):
+    def _partner(
+        self, opened: Opened, steps: Sequence[Step], first: Sample, random: np.random.Generator
+    ) -> Sample:
+        """Return another sample after the same steps as the first, at the first's size."""
+        made = self._moved(Mixture(opened.sample), steps, opened, random)
+        height, width = first.image.shape[:2]
+        return fitted(made.sample, (height, width), random)
+
+    def _moved(
+        self, made: Mixture, steps: Sequence[Step], opened: Opened, random: np.random.Generator
+    ) -> Mixture:
+        """Return a mixture after steps that move all its masks alike."""
+        image, colours, scale = made.sample.image, opened.colours, opened.scale
+        if not steps:
+            image = image if scale is None else scale(image)
+            return replace(made, sample=replace(made.sample, image=image))
+        if colours is not None and tuple(colours) == tuple(range(image.shape[2])):
             colours = None
-        for step in self.steps:
-            pixels, indices = step.done(pixels, indices, random, ignore, colours, scale)
+        samples = [made.sample] if made.other is None else [made.sample, made.other]
+        layers = Layers(samples, self.ignore_index, self.background)
+        classes = layers.index
+        for step in steps:
+            image, classes = step.done(image, classes, random, layers.ignore, colours, scale, layers.kinds)
             scale = None
-        return pixels if scale is None else scale(pixels), indices
+        sample, *other = layers.moved(classes)
+        return replace(made, sample=replace(sample, image=image), other=other[0] if other else None)
 
 
 def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> Augmentation:
@@ -179,9 +236,13 @@ def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> 
 
     Where classes overlap, pixels from outside the image have none of them, or count for none.
     """
-    if labels.overlapping:
-        return make_augmentation(steps, ignore_index=IGNORED)
-    return make_augmentation(steps, ignore_index=labels.ignore_index, background=labels.background)
+    overlapping = labels.overlapping
+    made = make_augmentation(
+        steps,
+        ignore_index=IGNORED if overlapping else labels.ignore_index,
+        background=0 if overlapping else labels.background,
+    )
+    return replace(made, labels=labels)
 
 
 def make_augmentation(
@@ -203,7 +264,7 @@ def make_augmentation(
     made = []
     for name, options in read_table("augment", steps).items():
         made.append(_make(f"augment.{name}", name, options, ignore_index, background))
-    return Augmentation(tuple(made), ignore_index)
+    return Augmentation(tuple(made), ignore_index, background)
 
 
 def _make(key: str, name: str, options: Any, ignore_index: int | None, background: int | None) -> Step:
@@ -236,8 +297,13 @@ def _one_of(key: str, options: Any, ignore_index: int | None, background: int | 
     probability = read_share(f"{key}.probability", table.pop("probability", 1.0))
     if not table:
         raise OptionError(f"{key} must name the steps to choose from, such as [{key}.brightness]")
-    steps = (_make(f"{key}.{name}", name, its, ignore_index, background) for name, its in table.items())
-    return OneOf(tuple(steps), probability)
+    steps = tuple(_make(f"{key}.{name}", name, its, ignore_index, background) for name, its in table.items())
+    mixing = next((name for name, step in zip(table, steps, strict=True) if step.mixes), None)
+    if mixing is not None:
+        raise OptionError(
+            f"{key} cannot choose {mixing}, which needs a second image: write [augment.{mixing}] beside it"
+        )
+    return OneOf(steps, probability)
 
 
 def _own(pixels: Pixels, given: Pixels) -> Pixels:
@@ -245,51 +311,3 @@ def _own(pixels: Pixels, given: Pixels) -> Pixels:
     if np.may_share_memory(pixels, given):
         return pixels.copy()
     return np.require(pixels, requirements=("C", "W"))
-
-
-def paired(
-    mask: NDArray[Any], objects: NDArray[Any], labels: Labels
-) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Return class and object of each pixel as one index, by which steps for class indices can move both.
-
-    Args:
-        mask: ``(H, W)`` class indices.
-        objects: ``(H, W)``: 0 for none, else the number of the object.
-        labels: of the mask.
-
-    Returns:
-        Indices ``(H, W)``, uint8 or uint16, and what each stands for, ``(pairs, 2)``: its class and its
-        object. The index of a class is that of its pixels without an object, the last index is for pixels
-        that count for nothing. ``table.T[:, indices]`` are mask and objects again.
-
-    Raises:
-        OptionError: there are more pairs than 16 bits can number.
-    """
-    classes, ignored = len(labels.classes), labels.ignore_index
-    numbers, known = _ranked(objects)
-    first = int(numbers[0] == 0)
-    counted = mask < classes
-    # Without an object, a pair's number is that of its class.
-    codes = np.where(counted, mask, 0) + classes * np.where(counted, known + 1 - first, 0).astype(np.int64)
-    occurs = np.bincount(codes.ravel(), minlength=classes) > 0
-    occurs[:classes] = True
-    pairs = np.flatnonzero(occurs)
-    if len(pairs) >= 1 << 16:
-        raise OptionError(
-            f"{len(pairs):,} objects are in one image; 65,535 are the most that can be told apart"
-        )
-    places = np.append(0, numbers[first:])
-    table = np.stack([pairs % classes, places[pairs // classes]], axis=1)
-    table = np.append(table, [[0 if ignored is None else ignored, 0]], axis=0).astype(np.int32)
-    indices = np.where(counted, (np.cumsum(occurs) - 1)[codes], len(pairs))
-    return indices.astype(np.uint8 if len(table) <= 256 else np.uint16), table
-
-
-def _ranked(objects: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the numbers that occur, from the least, and which of them each pixel has."""
-    if int(objects.max()) >= 1 << 20:
-        numbers, known = np.unique(objects, return_inverse=True)
-        return numbers, known.reshape(objects.shape)
-    # Many times as fast as sorting.
-    occurs = np.bincount(objects.ravel()) > 0
-    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[objects]

@@ -10,6 +10,7 @@ import torch
 import torchvision.transforms.v2.functional as T
 from torchvision.transforms import InterpolationMode
 
+from segzoo.training.augmentation.layers import kinds_of
 from segzoo.training.augmentation.step import (
     Step,
     log_uniform,
@@ -18,6 +19,7 @@ from segzoo.training.augmentation.step import (
     read_factors,
     read_grey,
     read_number,
+    read_share,
     read_sides,
     read_size,
     uniform,
@@ -224,7 +226,9 @@ _TRIES = 10
 class Crop(Step):
     """A part of the image from a random place, at a random scale and aspect.
 
-    A part in which no pixel counts is drawn again, around a pixel that does.
+    A part in which no pixel counts is drawn again, around a pixel that does. Parts around foreground are
+    nnU-Net's rule (Isensee et al., 2021, arXiv:1904.08128), with a share of 0.33: one of the classes in the
+    image is drawn, each as likely, and then one of its pixels.
 
     Attributes:
         size: height and width that come out.
@@ -232,6 +236,8 @@ class Crop(Step):
         aspect: by what it is widened against its height.
         padding: what continues an image smaller than the part: its ``mirror`` image, or ``zero``.
         outside: what the mask is there where padding is zero: ``ignore`` or ``background``.
+        foreground: how often the part is centred on a pixel of a class other than background, as far as the
+            image's border allows; of any class where none is background.
     """
 
     size: tuple[int, int] = option(read_size, 256)
@@ -239,6 +245,7 @@ class Crop(Step):
     aspect: tuple[float, float] = option(read_factors, 1.0)
     padding: str = option(read_choice("mirror", "zero"), "mirror")
     outside: str | int = option(_read_outside, "ignore")
+    foreground: float = option(read_share, 0.0)
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return the part and its mask, at ``size``."""
@@ -252,11 +259,15 @@ class Crop(Step):
         ignore: int | None,
         colours: Sequence[int] | None = None,
         scale: Scale | None = None,
+        kinds: NDArray[np.int64] | None = None,
     ) -> Pair:
         """Return what a call does; an image that is to be scaled is scaled in the part alone."""
         del colours
         scale = scale or _as_it_is
-        part, classes = resized(*self._part(image, mask, random, ignore, scale), self.size)
+        centre = None
+        if self.foreground and random.random() < self.foreground:
+            centre = _foreground_pixel(mask, random, ignore, kinds)
+        part, classes = resized(*self._part(image, mask, random, ignore, scale, centre=centre), self.size)
         for _ in range(_TRIES):
             if ignore is None or (classes[::8, ::8] != ignore).any() or (classes != ignore).any():
                 break
@@ -275,8 +286,9 @@ class Crop(Step):
         ignore: int | None,
         scale_values: Scale,
         aim: NDArray[np.intp] | None = None,
+        centre: tuple[int, int] | None = None,
     ) -> Pair:
-        """Return a part at the image's scale, which holds the pixel ``aim`` if there is one."""
+        """Return a part at the image's scale, which holds the pixel ``aim`` or lies around ``centre``."""
         scale, stretch = log_uniform(random, self.scale), log_uniform(random, self.aspect) ** 0.5
         sides = (
             max(round(self.size[0] / scale * stretch), 1),
@@ -287,6 +299,8 @@ class Crop(Step):
             low, high = min(0, whole - side), max(0, whole - side)
             if aim is not None:
                 low, high = max(low, int(aim[axis]) - side + 1), min(high, int(aim[axis]))
+            if centre is not None:
+                low = high = min(max(centre[axis] - side // 2, low), high)
             starts.append(int(random.integers(low, high + 1)))
         if all(0 <= a <= n - s for a, n, s in zip(starts, mask.shape, sides, strict=True)):
             window = slice(starts[0], starts[0] + sides[0]), slice(starts[1], starts[1] + sides[1])
@@ -305,6 +319,21 @@ class Crop(Step):
     def ignores(self) -> str:
         """Return the setting by which pixels from outside the image count for nothing, or ``""``."""
         return "outside" if self.padding == "zero" and self.outside == "ignore" else ""
+
+
+def _foreground_pixel(
+    mask: Pixels, random: np.random.Generator, ignore: int | None, kinds: NDArray[np.int64] | None
+) -> tuple[int, int] | None:
+    """Return row and column of a random pixel of a random class; ``None`` where there is no foreground."""
+    there = np.flatnonzero(np.bincount(mask.reshape(-1)))
+    kinds = kinds_of(np.arange(there[-1] + 1), 0, ignore) if kinds is None else kinds
+    classes = np.unique(kinds[there])
+    classes = classes[classes >= 0]
+    if not len(classes):
+        return None
+    values = there[kinds[there] == random.choice(classes)]
+    row, column = divmod(int(random.choice(np.flatnonzero(np.isin(mask, values)))), mask.shape[1])
+    return row, column
 
 
 def _as_it_is(pixels: Pixels) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segzoo import interfaces
-    from segzoo.specs import AugmentationSpec
+    from segzoo.interfaces import Sample
+    from segzoo.specs import AugmentationSpec, Labels
 
     #: Images are uint8, or float32 whose white is 1; masks are integers.
     Pixels = NDArray[Any]
@@ -39,6 +40,10 @@ class Step:
     probability = 1.0
     #: Whether it is about colours, and given the bands that are colours alone.
     of_colours = False
+    #: Whether it makes one sample of two: `mixed` is called, and nothing else.
+    mixes = False
+    #: Whether it makes use of the numbers of objects, where the data has them.
+    uses_objects = False
 
     def __call__(self, image: Pixels, mask: Pixels, random: np.random.Generator, ignore: int | None) -> Pair:
         """Return image and mask after the step; steps that move nothing change the image alone.
@@ -56,6 +61,16 @@ class Step:
         """Return the image after a step that moves nothing."""
         raise NotImplementedError
 
+    def mixed(
+        self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
+    ) -> tuple[Sample, float]:
+        """Return one sample of two, and the share of the loss that its masks have; see `Mixing`."""
+        raise NotImplementedError
+
+    def happens(self, random: np.random.Generator) -> bool:
+        """Draw whether it is done this time; without a draw where it always is."""
+        return self.probability >= 1 or random.random() < self.probability
+
     def done(
         self,
         image: Pixels,
@@ -64,6 +79,7 @@ class Step:
         ignore: int | None,
         colours: Sequence[int] | None = None,
         scale: Scale | None = None,
+        kinds: NDArray[np.int64] | None = None,
     ) -> Pair:
         """Return image and mask after the step, which is done as often as its probability says.
 
@@ -76,10 +92,12 @@ class Step:
                 if all are.
             scale: makes pixels of the image's values, value by value, so that a step that leaves most of an
                 image out need not scale all of it; ``None`` if they are pixels already.
+            kinds: class of each value of the mask, -1 for background and what counts for nothing; ``None`` if
+                values are classes, and 0 is background.
         """
         if scale is not None:
             image = scale(image)
-        if self.probability < 1 and random.random() >= self.probability:
+        if not self.happens(random):
             return image, mask
         if colours is None or not self.of_colours:
             return self(image, mask, random, ignore)
@@ -110,7 +128,7 @@ class ForeignStep(Step):
         probability: how often it is done.
     """
 
-    step: interfaces.Augmentation
+    step: interfaces.Augmentation | interfaces.Mixing
     name: str
     probability: float = 1.0
 
@@ -125,7 +143,7 @@ class ForeignStep(Step):
         Raises:
             PluginError: they do not belong together, or are of another type.
         """
-        made, labels = self.step(image, mask, random, ignore)
+        made, labels = cast("interfaces.Augmentation", self.step)(image, mask, random, ignore)
         size = made.shape[:2]
         if made.shape != (*size, image.shape[2]) or labels.shape != size:
             raise PluginError(
@@ -138,6 +156,36 @@ class ForeignStep(Step):
                 f"{image.dtype} and {mask.dtype}: it must keep both types"
             )
         return made, labels
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the plug-in's step is a `segzoo.interfaces.Mixing`."""
+        return callable(getattr(self.step, "mixed", None))
+
+    @property
+    def uses_objects(self) -> bool:
+        """Whether it may make use of the numbers of objects: where it mixes samples."""
+        return self.mixes
+
+    def mixed(
+        self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
+    ) -> tuple[Sample, float]:
+        """Return one sample of two, and the share of the loss that its masks have.
+
+        Raises:
+            PluginError: the sample differs from the first in size or type, or the share is no share.
+        """
+        made, share = cast("interfaces.Mixing", self.step).mixed(first, second, random, labels)
+        for what in ("image", "mask"):
+            given, got = getattr(first, what), getattr(made, what)
+            if (got.shape, got.dtype) != (given.shape, given.dtype):
+                raise PluginError(
+                    f"augmentation {self.name!r} made an {what} {got.shape} of {got.dtype} of one "
+                    f"{given.shape} of {given.dtype}: it must keep size, channels and type"
+                )
+        if not is_number(share) or not 0 <= share <= 1:
+            raise PluginError(f"augmentation {self.name!r} gave {share!r} for a share from 0 to 1")
+        return made, share
 
     def size_after(self, before: Size | None) -> Size | None:
         """Return the size after it: as the plug-in says, else the same."""

@@ -16,7 +16,9 @@ from segzoo.options import check_choice, listed
 from segzoo.specs import IGNORED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from segzoo.interfaces import Dataset
     from segzoo.specs import Labels
@@ -81,22 +83,27 @@ def class_pixels(dataset: Dataset) -> list[int]:
 
 def count_classes(dataset: Dataset) -> ClassCounts:
     """Count the pixels of each class, and of the images in which it occurs; reads every sample once."""
+    pixels, areas = np.zeros((2, len(dataset.labels.classes)), np.int64)
+    for here, area in each_image(dataset):
+        pixels += here
+        areas += (here > 0) * area
+    return ClassCounts(tuple(map(int, pixels)), tuple(map(int, areas)))
+
+
+def each_image(dataset: Dataset) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield of every sample the pixels of each class, and those that count for it, ``(classes,)`` each."""
     labels, classes = with_ignored(dataset.labels), len(dataset.labels.classes)
     ignored = labels.ignore_index or 0
-    pixels, areas = np.zeros((2, classes), np.int64)
     for index in range(len(dataset)):
         mask = counted(dataset[index], labels)
         if labels.overlapping:
             here = np.count_nonzero(mask == 1, axis=(1, 2))
-            pixels += here
-            areas += (here > 0) * np.count_nonzero(mask != IGNORED, axis=(1, 2))
+            yield here, np.count_nonzero(mask != IGNORED, axis=(1, 2))
             continue
         here = np.bincount(mask.reshape(-1), minlength=max(classes, ignored + 1))
         here[ignored] = 0
         here = here[:classes]
-        pixels += here
-        areas += (here > 0) * here.sum()
-    return ClassCounts(tuple(map(int, pixels)), tuple(map(int, areas)))
+        yield here, np.full(classes, here.sum())
 
 
 def absent(labels: Labels, pixels: Sequence[int]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import Counter
+from dataclasses import replace
 from multiprocessing import active_children
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,14 +20,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.images import colour_bands, normalised, take_bands
 from segzoo.labels import counted
-from segzoo.training.augmentation import augmentation_for
+from segzoo.training.augmentation import Opened, augmentation_for
 from segzoo.training.data.measuring import DataBands, common_size, sample_scaling
+from segzoo.training.data.sampling import drawn
 from segzoo.training.recipe.writing import resume_command
 from segzoo.training.separation import check_objects
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -47,17 +50,31 @@ class Batch(NamedTuple):
         indices: ``(N,)`` of the samples in their data set.
         separation: ``(N, H, W)`` uint8, what the network's separator is to learn; ``None`` where it has none.
             See `segzoo.training.separation.Separation.target`.
+        others: targets of the images that were blended in, as `targets`; empty where there are none.
+        shares: ``(N,)`` of the loss that `targets` have, the rest being that of ``others``.
     """
 
     images: Tensor
     masks: Tensor
     indices: Tensor
     separation: Tensor | None = None
+    others: tuple[Tensor, ...] = ()
+    shares: Tensor | None = None
 
     @property
     def targets(self) -> tuple[Tensor, ...]:
         """What a loss compares the network's logits with: masks, and the separation where there is one."""
         return (self.masks,) if self.separation is None else (self.masks, self.separation)
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """Cut the batch into parts of nearly as many images."""
+
+        def cut(one: Any) -> Iterable[Any]:
+            if isinstance(one, tuple | list):  # of a tuple, pinned memory makes a list
+                return zip(*map(cut, one), strict=True) if one else [()] * count
+            return [None] * count if one is None else one.tensor_split(count)
+
+        return (Batch(*part) for part in zip(*map(cut, self), strict=True))
 
 
 _DIFFERENT = (
@@ -66,8 +83,11 @@ _DIFFERENT = (
 )
 
 
-class Batches(Sampler[list[tuple[int, int]]]):
-    """Every index once an epoch, shuffled by seed and epoch; of each batch, one process's part.
+class Batches(Sampler[list[tuple[int, ...]]]):
+    """Every index once an epoch, or as often as its factor says, shuffled by seed and epoch.
+
+    Of each batch it gives one process's part: ``(epoch, index)`` of every sample, and how often the sample
+    was there before in this epoch, where it was.
 
     What is left over at the end of an epoch, where it is less than a batch, is left out, unless it is all
     there is.
@@ -78,6 +98,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
         seed: of the order.
         rank: which process this is.
         processes: how many there are.
+        factors: how often each sample is drawn, in proportion to the others; each once where empty.
 
     Attributes:
         epoch: the epoch that is drawn next.
@@ -85,7 +106,14 @@ class Batches(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(
-        self, size: int, batch_size: int, *, seed: int = 0, rank: int = 0, processes: int = 1
+        self,
+        size: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        factors: Sequence[float] = (),
     ) -> None:
         if min(batch_size, size) < processes:
             raise OptionError(
@@ -100,6 +128,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
         # A batch of all there is must still be shared evenly, or one process would wait for the others.
         self.batch_size = min(batch_size, size - size % processes)
         self.size, self.seed, self.rank, self.processes = size, seed, rank, processes
+        self.factors = np.asarray(factors, np.float64)
         self.epoch, self.start = 0, 0
 
     @property
@@ -110,12 +139,22 @@ class Batches(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return self.steps - self.start
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        keys = self._keys()
         share = self.batch_size // self.processes
         for number in range(self.start, self.steps):
             first = number * self.batch_size + self.rank * share
-            yield [(self.epoch, int(index)) for index in order[first : first + share]]
+            yield keys[first : first + share]
+
+    def _keys(self) -> list[tuple[int, ...]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        if not len(self.factors):
+            return [(self.epoch, index) for index in random.permutation(self.size).tolist()]
+        before, keys = Counter[int](), list[tuple[int, ...]]()
+        for index in drawn(self.factors, random).tolist():
+            keys.append((self.epoch, index, before[index]) if before[index] else (self.epoch, index))
+            before[index] += 1
+        return keys
 
 
 class Augmented(Dataset[Batch]):
@@ -166,32 +205,42 @@ class Augmented(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """Return sample ``index`` as it is in ``epoch``, given as ``(epoch, index)``."""
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, ...]) -> Batch:
+        """Return sample ``index`` as it is in ``epoch``: a key of `Batches`, ``(epoch, index)``."""
+        random = np.random.default_rng([self.seed, *key])
+        made = self.augment.mixture(self._opened(key[1]), random, self._another)
+        image = np.ascontiguousarray(made.sample.image)
+        pixels = torch.from_numpy(normalised(image, self.preprocessing))
+        mask, *separation = self._targets(made.sample)
+        one = Batch(pixels, mask, torch.tensor(key[1]), *separation)
+        if made.other is None:
+            return one
+        return one._replace(others=self._targets(made.other), shares=torch.tensor(made.share))
+
+    def _targets(self, sample: Sample) -> tuple[Tensor, ...]:
+        """Return the targets of a sample, as `Batch.targets` of one image."""
+        mask = torch.from_numpy(np.ascontiguousarray(sample.mask))
+        if self.separation is None or sample.instances is None:
+            return (mask,)
+        found = self.separation.target(sample.instances, sample.mask == self.labels.ignore_index)
+        return mask, torch.from_numpy(found)
+
+    def _opened(self, index: int) -> Opened:
+        """Return a sample with the bands and the pixels that count, and how its values become pixels."""
         sample = self.dataset[index]
-        random = np.random.default_rng([self.seed, epoch, index])
         choice = self._bands.choose(index, sample)
         image = take_bands(np.atleast_3d(sample.image), choice)
         scaling, mask = self._scaling(index, sample, image), counted(sample, self.labels)
         colours = colour_bands(choice, self.preprocessing)
+        # Objects are moved only where somebody asks for them.
+        instances = sample.instances if self.augment.uses_objects else None
+        if self.separation is not None:
+            instances = check_objects(sample, self.labels)
         scale = None if scaling.is_identity else scaling.apply
-        target = None
-        if self.separation is None:
-            image, mask = self.augment(image, mask, random, colours=colours, scale=scale)
-        else:
-            objects = check_objects(sample, self.labels)
-            image, mask, objects = self.augment.with_objects(
-                image, mask, objects, random, labels=self.labels, colours=colours, scale=scale
-            )
-            target = self.separation.target(objects, mask == self.labels.ignore_index)
-        pixels = torch.from_numpy(normalised(np.ascontiguousarray(image), self.preprocessing))
-        return Batch(
-            pixels,
-            torch.from_numpy(np.ascontiguousarray(mask)),
-            torch.tensor(index),
-            None if target is None else torch.from_numpy(target),
-        )
+        return Opened(replace(sample, image=image, mask=mask, instances=instances), colours, scale)
+
+    def _another(self, random: np.random.Generator) -> Opened:
+        return self._opened(int(random.integers(len(self.dataset))))
 
     def told_colours(self) -> str:
         """Return what steps about colours leave as it is, in words; empty where all bands are colours."""
@@ -225,6 +274,7 @@ def make_loader(
     in_channels: int = 3,
     labels: Labels | None = None,
     separation: Separation | None = None,
+    factors: Sequence[float] = (),
     rank: int = 0,
     processes: int = 1,
 ) -> tuple[DataLoader[Batch], Batches]:
@@ -240,13 +290,14 @@ def make_loader(
         in_channels: bands that the network takes.
         labels: of the masks, where they are to have an ``ignore_index`` that those of the data set have not.
         separation: what a separator is to learn, where the network has one.
+        factors: how often each sample is drawn, as those of `Batches`.
         rank: which process this is.
         processes: how many there are.
 
     Raises:
         OptionError: the processes cannot share a batch, or augmentation gives no fixed size.
     """
-    batches = Batches(len(dataset), batch_size, seed=seed, rank=rank, processes=processes)
+    batches = Batches(len(dataset), batch_size, seed=seed, rank=rank, processes=processes, factors=factors)
     samples = Augmented(
         dataset,
         augment,
@@ -282,8 +333,13 @@ def together(samples: Sequence[Batch]) -> Batch:
         sizes = sorted({f"{one.images.shape[-2]} x {one.images.shape[-1]}" for one in samples})
         raise OptionError(f"{_DIFFERENT}; one batch has images of {' and '.join(sizes[:2])} pixels")
     images, masks, indices = (torch.stack(parts) for parts in zip(*(one[:3] for one in samples), strict=True))
-    targets = [one.separation for one in samples if one.separation is not None]
-    return Batch(images, masks, indices, torch.stack(targets) if targets else None)
+    separations = [one.separation for one in samples if one.separation is not None]
+    batch = Batch(images, masks, indices, torch.stack(separations) if separations else None)
+    if not any(one.others for one in samples):
+        return batch
+    others = zip(*(one.others or one.targets for one in samples), strict=True)
+    shares = [torch.tensor(1.0) if one.shares is None else one.shares for one in samples]
+    return batch._replace(others=tuple(map(torch.stack, others)), shares=torch.stack(shares))
 
 
 # Batches from the processes that load them, and what it means when one of those is lost.

@@ -34,6 +34,8 @@ from segzoo.files import name_bytes, regular
 from segzoo.images import count_pages, has_suffix, is_image_folder, may_have_pages, readable_suffixes
 from segzoo.options import as_names
 from segzoo.recognition import chosen
+from segzoo.specs import IGNORED
+from segzoo.training.augmentation import make_augmentation
 from segzoo.training.data.split_files import read_groups, read_split
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ _KEYS = tuple(dict.fromkeys(key for way, others in _WAYS.items() for key in (way
 
 def splits_of(recipe: Recipe) -> tuple[Dataset, Dataset]:
     """Open what trains and what validates by a recipe; errors as those of `open_splits`."""
-    objects = bool(recipe.separator)
+    objects = bool(recipe.separator) or make_augmentation(recipe.augment, ignore_index=IGNORED).uses_objects
     return open_splits(recipe.source, recipe.split, metrics=recipe.metrics, objects=objects)
 
 

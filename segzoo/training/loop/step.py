@@ -92,20 +92,24 @@ class TrainStep:
     def _step(self, batch: Batch) -> Step:
         total = torch.zeros((), device=self.accelerator.device)
         pieces = min(self.accumulate, len(batch.images))
-        taken = (batch.images, *batch.targets)
-        parts = list(zip(*(tensor.tensor_split(pieces) for tensor in taken), strict=True))
-        for number, (images, *targets) in enumerate(parts):
-            with self._synchronised(last=number == len(parts) - 1):
-                total += self._backward(images, targets, share=len(images) / len(batch.images))
+        for number, part in enumerate(batch.parts(pieces)):
+            with self._synchronised(last=number == pieces - 1):
+                total += self._backward(part, share=len(part.images) / len(batch.images))
         norm = self._update()
         return Step(total, norm, batch.indices)
 
-    def _backward(self, images: Tensor, targets: Sequence[Tensor], *, share: float) -> Tensor:
+    def _backward(self, part: Batch, *, share: float) -> Tensor:
         device = self.accelerator.device
-        images = images.to(device, non_blocking=True, memory_format=self.layout)
-        targets = [target.to(device, non_blocking=True).long() for target in targets]
+        images = part.images.to(device, non_blocking=True, memory_format=self.layout)
+        targets, others = (
+            [one.to(device, non_blocking=True).long() for one in some] for some in (part.targets, part.others)
+        )
         with self.clock("forward"):
-            loss = self.loss(self.model(images), *targets) * share
+            outputs = self.model(images)
+            if part.shares is None:
+                loss = self.loss(outputs, *targets) * share
+            else:
+                loss = blended_loss(self.loss, outputs, targets, others, part.shares.tolist()) * share
         with self.clock("backward"):
             self.accelerator.backward(loss)
         return loss.detach()
@@ -141,6 +145,37 @@ class TrainStep:
             f"memory is short ({told}): every batch of {images} is now taken in {self.accumulate} parts, "
             "with the same result a step but for batch norms"
         )
+
+
+def blended_loss(
+    loss: Callable[..., Tensor],
+    outputs: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    others: Sequence[Tensor],
+    shares: Sequence[float],
+) -> Tensor:
+    """Return the loss of images of which some are two, blended (mixup).
+
+    Each of those is scored by itself, against both of its masks in their shares; the rest of the batch is
+    scored together, as without them.
+
+    Args:
+        loss: ``(list of logits, *targets) -> scalar``.
+        outputs: logits ``(N, C, H, W)``, one or more.
+        targets: ``(N, ...)`` each, such as masks.
+        others: those of the images that were blended in.
+        shares: of ``targets``, of each image; 1 where nothing was blended in.
+    """
+
+    def of(rows: list[int], truth: Sequence[Tensor]) -> Tensor:
+        return len(rows) * loss([one[rows] for one in outputs], *(one[rows] for one in truth))
+
+    whole = [row for row, share in enumerate(shares) if share >= 1]
+    losses = [of(whole, targets)] if whole else []
+    for row, share in enumerate(shares):
+        if share < 1:
+            losses.append(share * of([row], targets) + (1 - share) * of([row], others))
+    return torch.stack(losses).sum() / len(shares)
 
 
 class Clock:

@@ -1,0 +1,198 @@
+"""Steps that make one sample of two: blended, cut together, or objects of one pasted into the other.
+
+The second sample is another of the data set, drawn by the generator of the first, after the same steps as the
+first up to here; of another size, a window of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segzoo.errors import OptionError
+from segzoo.labels import class_index
+from segzoo.prediction.postprocessing import find_components
+from segzoo.training.augmentation.sizes import at, mirrored
+from segzoo.training.augmentation.step import Step, like, option, read_number, read_share
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Sample
+    from segzoo.specs import Labels
+    from segzoo.training.augmentation.step import Size
+
+
+@dataclass(frozen=True)
+class Mixing(Step):
+    """A step that makes one sample of two of one size."""
+
+    mixes = True
+
+
+def _read_alpha(key: str, value: Any) -> float:
+    return read_number(key, value, low=0.01, high=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixUp(Mixing):
+    """Two images blended; the loss is that of both masks, in the same shares.
+
+    Paper: Zhang et al., 2018, arXiv:1710.09412.
+
+    Attributes:
+        alpha: of the Beta distribution of the shares: small for images that are nearly one of the two, 1 for
+            any share as likely.
+        probability: how often it is done.
+    """
+
+    alpha: float = option(_read_alpha, 0.2)
+    probability: float = option(read_share, 0.5)
+
+    def mixed(
+        self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
+    ) -> tuple[Sample, float]:
+        """Return the blend, and the share of the first."""
+        del labels
+        share = float(random.beta(self.alpha, self.alpha))
+        weights = np.float32(share), np.float32(1 - share)
+        image = like(first.image, weights[0] * first.image + weights[1] * second.image)
+        return replace(first, image=image), share
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutMix(Mixing):
+    """A rectangle of one image, with its mask, in place of that of another.
+
+    Paper: Yun et al., 2019, arXiv:1905.04899; for masks, French et al., 2020, arXiv:1906.01916.
+
+    Attributes:
+        alpha: of the Beta distribution of the rectangle's share of the area: 1 for any as likely.
+        probability: how often it is done.
+    """
+
+    alpha: float = option(_read_alpha, 1.0)
+    probability: float = option(read_share, 0.5)
+
+    def mixed(
+        self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
+    ) -> tuple[Sample, float]:
+        """Return the first with a rectangle of the second."""
+        del labels
+        side = float(random.beta(self.alpha, self.alpha)) ** 0.5
+        inside = np.zeros(first.image.shape[:2], np.bool_)
+        window = []
+        for whole in inside.shape:
+            # Its middle may lie anywhere, and what reaches beyond the border is cut off.
+            middle, half = random.integers(whole), round(whole * side / 2)
+            window.append(slice(max(int(middle) - half, 0), int(middle) + half))
+        inside[tuple(window)] = True
+        return put(first, second, inside), 1.0
+
+
+def _read_classes(key: str, value: Any) -> tuple[str | int, ...]:
+    values = value if isinstance(value, list | tuple) else (value,)
+    if not all(
+        isinstance(one, str) or (isinstance(one, int) and not isinstance(one, bool)) for one in values
+    ):
+        raise OptionError(f"{key} must list names or numbers of classes, got {value!r}")
+    return tuple(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyPaste(Mixing):
+    """Some objects of another image, with their masks, at their places in this one.
+
+    Objects are the instances of data that has them, else connected components of foreground classes.
+
+    Paper: Ghiasi et al., 2021, arXiv:2012.07177, which scales both images by 0.1 to 2 before:
+    ``augment.crop.scale``.
+
+    Attributes:
+        share: of the objects that are pasted; each with this chance.
+        classes: names or numbers of those that have objects, such as rare ones; all but background where
+            empty.
+        probability: how often it is done.
+    """
+
+    share: float = option(read_share, 0.5)
+    classes: tuple[str | int, ...] = option(_read_classes, ())
+    probability: float = option(read_share, 0.5)
+
+    uses_objects = True
+
+    def mixed(
+        self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
+    ) -> tuple[Sample, float]:
+        """Return the first with objects of the second.
+
+        Raises:
+            OptionError: there is no such class, or no class is background and none is named.
+        """
+        numbers = _objects(second, self._planes(second, labels))
+        pasted = random.random(int(numbers.max(initial=0)) + 1) < self.share
+        pasted[0] = False
+        return put(first, second, pasted[numbers]), 1.0
+
+    def _planes(self, sample: Sample, labels: Labels) -> NDArray[Any]:
+        """Return the class of each pixel that may be of an object, from 1, and 0 elsewhere."""
+        if not self.classes and labels.background is None and not labels.overlapping:
+            raise OptionError(
+                "augment.copy_paste.classes must name the classes that have objects, as none of the data's "
+                f"is background: {', '.join(labels.classes)}"
+            )
+        named = [class_index(labels, one) for one in self.classes]
+        if labels.overlapping:
+            planes = sample.mask[named] if named else sample.mask
+            return (planes == 1).any(axis=0).astype(np.uint8)
+        classes = sample.mask.astype(np.int64) + 1
+        nothing = {labels.background, labels.ignore_index}
+        there = np.isin(
+            sample.mask, named or [one for one in range(len(labels.classes)) if one not in nothing]
+        )
+        return np.where(there, classes, 0)
+
+
+def _objects(sample: Sample, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the number of each pixel's object among those of some classes, 0 where there is none."""
+    if sample.instances is not None:
+        numbers = np.where(classes > 0, sample.instances, 0)
+        return np.unique(np.append(0, numbers), return_inverse=True)[1][1:].reshape(numbers.shape)
+    found = find_components(classes)
+    there = found.classes > 0
+    return np.where(there, np.cumsum(there), 0)[found.numbers]
+
+
+def put(first: Sample, second: Sample, inside: NDArray[np.bool_]) -> Sample:
+    """Return the first sample with image, mask and instances of the second where ``inside``, ``(H, W)``."""
+    instances = first.instances
+    if instances is not None:
+        others = np.int64(0) if second.instances is None else second.instances.astype(np.int64)
+        # The numbers of the second's objects go on behind the first's.
+        others = np.where(others > 0, others + int(instances.max(initial=0)), 0)
+        instances = np.where(inside, others, instances).astype(np.int32)
+    return replace(
+        first,
+        image=np.where(inside[..., None], second.image, first.image),
+        mask=np.where(inside, second.mask, first.mask),
+        instances=instances,
+    )
+
+
+def fitted(sample: Sample, size: Size, random: np.random.Generator) -> Sample:
+    """Return a random window of a sample, which its mirror images continue where it is too small."""
+    if sample.image.shape[:2] == size:
+        return sample
+    rows, columns = (
+        mirrored(whole, int(random.integers(min(0, whole - side), max(0, whole - side) + 1)), side)
+        for whole, side in zip(sample.image.shape[:2], size, strict=True)
+    )
+    instances = None if sample.instances is None else at(sample.instances, rows, columns)
+    return replace(
+        sample,
+        image=at(sample.image, rows, columns),
+        mask=sample.mask[..., rows[:, None], columns],
+        instances=instances,
+    )

@@ -1,0 +1,57 @@
+"""Class-aware sampling: images of rare classes are drawn more often.
+
+Paper: repeat factor sampling, Gupta et al., 2019 (LVIS), arXiv:1908.03195. An image is drawn in proportion to
+the largest ``max(1, sqrt(t / f(c)))`` of its classes, where ``f(c)`` is the share of the images in which
+class ``c`` occurs. The paper's ``t`` is 0.001, for a hundred thousand images of a thousand classes. Here it
+is 1: an image with a class that every hundredth image has is drawn ten times as often as one with none such.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segzoo.options import listed
+from segzoo.training.data.class_weights import each_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segzoo.interfaces import Dataset
+
+#: Classes that a message names.
+_NAMED = 5
+
+
+def repeat_factors(dataset: Dataset) -> tuple[list[float], str]:
+    """Return how often each image is drawn, 1 or more in proportion to the others, and what to tell of it.
+
+    Args:
+        dataset: the training images; all of them are read.
+    """
+    occurs = np.array([pixels > 0 for pixels, _ in each_image(dataset)])
+    rarity = 1 / np.sqrt(np.maximum(occurs.mean(axis=0), 1 / len(occurs)))
+    factors = np.where(occurs, rarity, 1.0).max(axis=1)
+    if (factors == factors[0]).all():
+        return factors.tolist(), (
+            "sampling=classes changes nothing: no image has a rarer class than the others; "
+            "augment.crop.foreground=0.33 crops around the pixels of rare classes"
+        )
+    rare = [
+        index for index in np.argsort(-rarity, kind="stable") if occurs[:, index].any() and rarity[index] > 1
+    ]
+    told = [f"{dataset.labels.classes[index]!r} {rarity[index]:.3g} times" for index in rare]
+    return factors.tolist(), f"images are drawn more often for their rarest class: {listed(told, _NAMED)}"
+
+
+def drawn(factors: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Draw as many images as there are, in proportion to their factors, in random order.
+
+    An image is drawn as often as is expected, rounded up or down at random (systematic resampling), so that
+    an epoch holds no more chance than it must.
+    """
+    ends = np.cumsum(factors) * (len(factors) / factors.sum())
+    places = np.searchsorted(ends, random.random() + np.arange(len(factors)), side="right")
+    # Rounding may leave the last place behind the last end.
+    return random.permutation(np.minimum(places, len(factors) - 1))
