@@ -74,6 +74,7 @@ PROTOCOLS = {
     "Dataset": "datasets.md",
     "Metric": "metrics.md",
     "Augmentation": "augmentations.md",
+    "Mixing": "augmentations.md",
     "Schedule": "schedules.md",
     "Planner": "recipes.md",
     "ImageReader": "readers.md",

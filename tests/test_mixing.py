@@ -24,6 +24,7 @@ from segzoo.training.augmentation.layers import Layers
 from segzoo.training.augmentation.step import read_step
 from segzoo.training.data.loader import Augmented, make_loader
 from segzoo.training.loop.step import blended_loss
+from segzoo.training.separation import Separation
 
 VOID = 255
 THREE = Labels(classes=("ground", "round", "square"), ignore_index=VOID)
@@ -454,3 +455,17 @@ def test_deep_supervision_and_batches_in_parts_train_with_blends(photos):
 def test_a_batch_of_one_image_is_mixed():
     data = Augmented(Shapes(), {"mixup": ALWAYS}, Preprocessing(), batched=False)
     assert data[(0, 1)].others
+
+
+@pytest.mark.parametrize("step", ["cutmix", "copy_paste", "mixup"])
+def test_a_separator_learns_the_objects_of_both_images(step):
+    separation = Separation(kind="boundary")
+    steps = {step: {**ALWAYS, **({"alpha": 1} if step == "mixup" else {})}}
+    data = Augmented(Shapes(), steps, Preprocessing(), separation=separation)
+    for index in range(4):
+        one = data[(1, index)]
+        made = mixed(Shapes(), steps, index=index)  # of the same kind
+        assert one.separation is not None
+        assert (one.separation.numpy() == VOID).tolist() == (one.masks.numpy() == VOID).tolist()
+        assert len(one.others) == (2 if step == "mixup" else 0)
+        assert separation.target(made.sample.instances, None).any()

@@ -156,7 +156,6 @@ def test_a_target_counts_nothing_where_the_mask_does_not():
 @settings(max_examples=50, deadline=None)
 def test_pairs_of_class_and_object_are_both_again(objects, data):
     background = data.draw(st.sampled_from([0, 2, None]))
-    labels = Labels(classes=("a", "b", "c"), background=background, ignore_index=255)
     element = st.sampled_from([0, 1, 2, 255])
     mask = data.draw(arrays.arrays(np.uint8, objects.shape, elements=element))
     numbers = np.where(objects == 3, data.draw(st.sampled_from([3, 70_000, 3_000_000])), objects)

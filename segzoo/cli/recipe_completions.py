@@ -26,8 +26,10 @@ CHOICES = {
     "checkpointing": _YES_NO,
     "compile": _YES_NO,
     "device": ("auto", "cpu", "cuda", "mps", "npu"),
+    "extend_from": ("last", "best"),
     "precision": ("auto", "no", "bf16", "fp16"),
     "resize.mode": ("bounds", "letterbox", "scale", "short", "stretch"),
+    "sampling": ("shuffled", "classes"),
     "separator.kind": ("boundary", "distance"),
     "separator.where": ("touching", "rim"),
     "shard": _YES_NO,
@@ -39,6 +41,7 @@ CHOICES = {
 _NAMED = {
     "best": offers.metrics,
     "data": offers.data,
+    "extend": offers.folders,
     "loss": offers.losses,
     "metrics": offers.listed_metrics,
     "model": offers.models,

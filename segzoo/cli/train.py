@@ -24,7 +24,28 @@ if TYPE_CHECKING:
 _HERE = "\0"
 
 # Options that say how to train rather than what: they are no keys of a recipe.
-_HOW = ("resume", "overwrite", "minutes", "folds", "benchmark", "find_lr", "dry_run", "progress", "as_json")
+_HOW = (
+    "resume",
+    "extend",
+    "overwrite",
+    "minutes",
+    "folds",
+    "benchmark",
+    "find_lr",
+    "dry_run",
+    "progress",
+    "as_json",
+)
+
+
+class Epochs(click.ParamType):
+    """A whole number; ``+20`` is left as it is, for ``--extend``."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or the text that begins with a plus."""
+        return value if str(value).startswith("+") else click.INT.convert(value, param, ctx)
 
 
 #: Options of every command that trains by a recipe, each short for a key of it.
@@ -47,7 +68,7 @@ _KEYS = (
         shell_complete=offers.weights,
         help="Weights to start from: every tensor that fits is taken.",
     ),
-    click.option("--epochs", type=int, help="How often every image is seen [default: 50]."),
+    click.option("--epochs", type=Epochs(), help="How often every image is seen [default: 50]."),
     click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8]."),
     click.option(
         "--device", shell_complete=offers.devices, help="auto, cpu, cuda, mps or npu [default: auto]."
@@ -73,6 +94,12 @@ def recipe_options(command: Any) -> Any:
     metavar="[FOLDER]",
     shell_complete=offers.folders,
     help="Go on with the training in FOLDER [default: the recipe's out].",
+)
+@click.option(
+    "--extend",
+    metavar="FOLDER",
+    shell_complete=offers.folders,
+    help="Train the finished training in FOLDER further, into another folder; epochs=+20 adds 20.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Delete the training that the folder holds; with --find-lr, its files."
@@ -103,11 +130,15 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     segzoo train recipe.toml --folds split.folds=5
     segzoo train recipe.toml --find-lr
     segzoo train --resume runs/unet
+    segzoo train --extend runs/unet epochs=+20 lr=1e-4
     """
     how = {name: options.pop(name) for name in _HOW}
     _check_pairs(how)
     values = {key: one for key, one in options.items() if one is not None}
-    recipe = _recipe(words, how["resume"], values, how["minutes"], tell=how["progress"])
+    if how["extend"] is None:
+        recipe = _recipe(words, how["resume"], values, how["minutes"], tell=how["progress"])
+    else:
+        recipe = _extending(words, how["extend"], values)
     if how["dry_run"]:
         _dry_run(recipe, as_json=how["as_json"])
     elif how["benchmark"]:
@@ -129,11 +160,28 @@ def _check_pairs(how: dict[str, Any]) -> None:
     chosen = [f"--{name.replace('_', '-')}" for name in ways if how[name]]
     if len(chosen) > 1:
         raise OptionError(f"{' and '.join(chosen)} do not go together: say one of them")
+    others = [
+        f"--{name.replace('_', '-')}" for name in ("resume", "minutes", "folds", "find_lr") if how[name]
+    ]
+    if how["extend"] is not None and others:
+        raise OptionError(f"--extend and {others[0]} do not go together: say one of them")
     if how["find_lr"] and how["resume"] is not None:
         raise OptionError(
             "--find-lr and --resume do not go together: a training that goes on keeps its rate. To begin "
             "another from its weights, say --weights FOLDER --find-lr"
         )
+
+
+def _extending(words: tuple[str, ...], folder: str, values: dict[str, Any]) -> Recipe:
+    """Return the recipe of a finished training with more epochs, and what else words and options change."""
+    from segzoo.training.extension import extending_recipe
+
+    named = [word for word in words if "=" not in word]
+    if named:
+        raise OptionError(
+            f"{folder} has its own recipe: say {command_line('--extend', Path(folder))} without {named[0]!r}"
+        )
+    return extending_recipe(folder, words, **values)
 
 
 def _recipe(

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     State = Any
 
 
+#: The folder of checkpoints within a run's folder.
+CHECKPOINTS = "checkpoints"
+
 STATE, TENSORS, SUMS = "state.json", "tensors.safetensors", "SHA256SUMS"
 
 #: Of the layout of the files; another number means another segzoo.

@@ -13,12 +13,13 @@ from segzoo.errors import FailureError, OptionError, SegzooError
 from segzoo.files import keep_apart, refuse_address, refuse_taken
 from segzoo.prediction.shortage import is_short_of_memory, told_shortage
 from segzoo.printing import bar, echo_beside_bars, printable
-from segzoo.training.checkpoints import is_checkpoint
+from segzoo.training.checkpoints import CHECKPOINTS, is_checkpoint
 from segzoo.training.choosing import Chosen, choose_for_run
 from segzoo.training.data.splits import files_of
+from segzoo.training.extension import extending_recipe
 from segzoo.training.loop.accelerator import make_accelerator
 from segzoo.training.loop.signals import Interruption
-from segzoo.training.loop.trainer import CHECKPOINTS, Run, told_short_memory
+from segzoo.training.loop.trainer import Run, told_short_memory
 from segzoo.training.recipe.reading import make_recipe, read_recipe
 from segzoo.training.recipe.schema import Recipe
 from segzoo.training.report.history import EXAMPLES, LINES, TABLE
@@ -68,6 +69,7 @@ def train(
     minutes: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    extend: str | os.PathLike[str] | None = None,
     progress: bool = True,
     on_validation: Callable[[int, float], bool] | None = None,
     **values: Any,
@@ -81,6 +83,8 @@ def train(
             planned, such as ``auto``, and nobody says how long.
         resume: whether to go on with the training that the folder ``out`` holds.
         overwrite: whether a training that the folder holds may be deleted.
+        extend: the folder of a finished training, which is trained further by its own recipe and what
+            ``values`` change of it; ``epochs="+20"`` for 20 more.
         progress: whether to show a bar and tell what happens.
         on_validation: called after every validation with the epoch, from 1, and the score that weights are
             chosen by; if it returns ``True``, training ends as after its last epoch.
@@ -97,8 +101,16 @@ def train(
     Example:
         >>> segzoo.train(data="photos", model="unet", epochs=20, out="runs/photos")
         >>> segzoo.train("auto", data="photos", minutes=60)
+        >>> segzoo.train(extend="runs/photos", epochs="+20", lr=1e-4)
     """
-    if isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
+    if extend is not None:
+        if recipe is not None or resume or minutes is not None:
+            raise OptionError(
+                "extend goes by the recipe of the training that it extends, in a new folder: leave recipe, "
+                "resume and minutes out"
+            )
+        recipe = extending_recipe(extend, **values)
+    elif isinstance(recipe, str | os.PathLike) or (recipe is None and minutes is not None):
         message = echo_beside_bars if progress else _nothing
         recipe = read_recipe(recipe, minutes=minutes, on_message=message, **values)
     elif minutes is not None:
@@ -139,13 +151,15 @@ def train(
             elif accelerator.is_main_process:
                 # Only now, as all that the recipe asks for is there: a slip costs no earlier training.
                 _clear(run.out)
+            if recipe.extend and not resume:
+                run.extend()
             run.follow()
             if recipe.choose and accelerator.is_main_process:
                 chosen = choose_for_run(recipe)
                 for reason in chosen.reasons if told else ():
                     bar.write(reason)
     except BaseException as error:
-        if accelerator.is_main_process and not resume and (run is None or not run.step):
+        if accelerator.is_main_process and not resume and (run is None or not run.stepped):
             _take_back(out, before)
         if is_short_of_memory(error) and not isinstance(error, SegzooError):
             kept = None if run is None else run.checkpoints.latest()

@@ -26,10 +26,10 @@ from segzoo.files import refuse_taken, write_whole
 from segzoo.machine import parse_device
 from segzoo.plugins import resolve
 from segzoo.printing import as_json, csv_cell
+from segzoo.training.checkpoints import CHECKPOINTS
 from segzoo.training.data.splits import open_part, open_splits
 from segzoo.training.differences import recipe_differences
 from segzoo.training.entry import train
-from segzoo.training.loop.trainer import CHECKPOINTS
 from segzoo.weights.loading import load
 
 if TYPE_CHECKING:

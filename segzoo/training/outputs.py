@@ -86,6 +86,8 @@ class Outputs:
         self.kept = Best(self.out, recipe.keep_best, higher_is_better=up)
         self.best, self.without_gain = BestScore(), 0
         self._resumed = self._drawn = False
+        #: The training that this one extends, if it extends one.
+        self.extended: Mapping[str, Any] | None = None
         self.tracking = Tracking(accelerator, recipe.trackers, asdict(recipe), labels=evaluated.labels)
         if self.writes:
             self.journal = Journal(
@@ -103,6 +105,9 @@ class Outputs:
                 f"segzoo {segzoo.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
             )
             about = {"device": device, "machine": machine_in_words(), "versions": versions}
+            if self.extended is not None:
+                about["extended from"] = "{folder}, epoch {epochs}, {weights} weights".format(**self.extended)
+                self.journal.before = self.extended["epochs"]
             self.journal.about(text, about | described(self.trainee.config))
         self.tracking.begin()
 
@@ -150,6 +155,12 @@ class Outputs:
             self.journal.write()
         self.tracking.close()
 
+    def extend(self, folder: Path, extended: Mapping[str, Any]) -> None:
+        """Go on behind the epochs of another training, which are told of in the report too."""
+        self.extended, self._resumed = extended, True
+        if self.writes:
+            self.journal.begin_after(folder)
+
     def state(self) -> dict[str, Any]:
         """Return what `restore` takes."""
         return {"kept": self.kept.state_dict(), "best": asdict(self.best), "without_gain": self.without_gain}
@@ -174,7 +185,7 @@ class Outputs:
         if not zoo.registry("datasets").get(self._kind).scheme:  # an address is the same everywhere
             recipe["data"] = Path(self.recipe.data).name
         # Weights are passed on; where this machine keeps its folders is not for others to read.
-        recipe |= {key: passed_on(recipe[key]) for key in ("model", "weights")}
+        recipe |= {key: passed_on(recipe[key]) for key in ("model", "weights", "extend")}
         # A config is JSON, which has no NaN: the score of what never occurs is left out.
         validation = {
             score.metric: {
@@ -191,6 +202,7 @@ class Outputs:
             "validation": validation,
             "seconds": round(seconds),
             "machine": machine_in_words(),
+            **({} if self.extended is None else {"extended": dict(self.extended)}),
         }
         config = for_whole_images(self.trainee.config, self.evaluated)
         write_model(self.trainee.snapshot, folder, config=replace(config, provenance=provenance))

@@ -129,7 +129,7 @@ def find_rate(
     training, evaluated = splits_of(recipe)
     keep_apart(out, files_of((training, evaluated)), inside=True)
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
-    loader, batches = training_batches(recipe, trainee, training, accelerator)
+    loader, batches = training_batches(recipe, trainee, training, accelerator, on_message=_nothing)
     stepper = training_step(recipe, trainee, training, accelerator, on_message=_nothing)
     seed_everything(recipe.seed + accelerator.process_index)
     trainee.model.train()

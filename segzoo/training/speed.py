@@ -140,7 +140,9 @@ class Trial:
         self.accelerator = make_accelerator(recipe.device, recipe.precision, out=recipe.out)
         torch.manual_seed(recipe.seed)
         self.trainee = TrainState(recipe, self.accelerator, training, on_message=_nothing)
-        loader, self.batches = training_batches(recipe, self.trainee, training, self.accelerator)
+        loader, self.batches = training_batches(
+            recipe, self.trainee, training, self.accelerator, on_message=_nothing
+        )
         self.trainee.follow_schedule(
             recipe.schedule, recipe.schedule_options, steps=steps, steps_per_epoch=self.batches.steps
         )

@@ -33,11 +33,10 @@ from segzoo.files import keep_apart, refuse_address, refuse_taken, writable, wri
 from segzoo.options import as_word, check_choice, check_integer
 from segzoo.prediction.shortage import release_memory
 from segzoo.printing import as_json, csv_cell, echo_beside_bars
-from segzoo.training.checkpoints import remove
+from segzoo.training.checkpoints import CHECKPOINTS, remove
 from segzoo.training.data.splits import files_of, splits_of
 from segzoo.training.differences import differences, fingerprint, recipe_differences
 from segzoo.training.entry import train
-from segzoo.training.loop.trainer import CHECKPOINTS
 from segzoo.training.loop.validation import chosen_by
 from segzoo.training.recipe.reading import make_recipe, read_recipe
 from segzoo.training.recipe.writing import to_toml

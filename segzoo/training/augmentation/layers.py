@@ -1,7 +1,7 @@
 """Masks of several layers as one index a pixel, by which steps for masks move all of them alike.
 
-Layers are a mask, the numbers of its objects where it counts, and the same of an image that was blended in. Each combination
-of their values is an index, as `segzoo.labels.flattened` makes one of classes that overlap.
+Layers are a mask, the numbers of its objects where it counts, and the same of an image that was blended in.
+Each combination of their values is an index, as `segzoo.labels.flattened` makes one of classes that overlap.
 """
 
 from __future__ import annotations

@@ -211,17 +211,18 @@ class Augmented(Dataset[Batch]):
         made = self.augment.mixture(self._opened(key[1]), random, self._another)
         image = np.ascontiguousarray(made.sample.image)
         pixels = torch.from_numpy(normalised(image, self.preprocessing))
-        mask, *separation = self._targets(made.sample)
-        one = Batch(pixels, mask, torch.tensor(key[1]), *separation)
+        mask, separation = self._targets(made.sample)
+        one = Batch(pixels, mask, torch.tensor(key[1]), separation)
         if made.other is None:
             return one
-        return one._replace(others=self._targets(made.other), shares=torch.tensor(made.share))
+        others = tuple(one for one in self._targets(made.other) if one is not None)
+        return one._replace(others=others, shares=torch.tensor(made.share))
 
-    def _targets(self, sample: Sample) -> tuple[Tensor, ...]:
-        """Return the targets of a sample, as `Batch.targets` of one image."""
+    def _targets(self, sample: Sample) -> tuple[Tensor, Tensor | None]:
+        """Return mask and separation of a sample, as `Batch.targets` of one image."""
         mask = torch.from_numpy(np.ascontiguousarray(sample.mask))
         if self.separation is None or sample.instances is None:
-            return (mask,)
+            return mask, None
         found = self.separation.target(sample.instances, sample.mask == self.labels.ignore_index)
         return mask, torch.from_numpy(found)
 

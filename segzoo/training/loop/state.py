@@ -168,6 +168,41 @@ class TrainState:
         if "measured" in state:
             self._restore_measured(state["measured"])
 
+    def extend(
+        self, state: Mapping[str, Any], best: Mapping[str, Tensor] | None, *, measured: bool, fresh: bool
+    ) -> str:
+        """Begin with the weights of another training, and with its optimizer's state where that fits.
+
+        The optimizer's options and its schedule stay those of this training.
+
+        Args:
+            state: that `state` returned of the other.
+            best: its best weights, to begin with instead of its last ones, which its optimizer's state
+                belongs to.
+            measured: whether what it measured of its images holds here too.
+            fresh: whether it had another optimizer.
+
+        Returns:
+            What became of the optimizer, for people.
+        """
+        if measured and "measured" in state:
+            self._restore_measured(state["measured"])
+        if self.averages is not None:
+            average = state["averages"] if best is None and state["averages"] else best or state["model"]
+            self._restore_averages({"averages": average, "averaged": state["averaged"]})
+        load_whole(self._bare, state["model"] if best is None else best)
+        if best is not None or fresh:
+            return "; the optimizer begins anew"
+        now = optimizer_state(self._bare, self.optimizer.optimizer, divided=self.divided)
+        groups = [[group["params"] for group in one["param_groups"]] for one in (state["optimizer"], now)]
+        if groups[0] != groups[1]:
+            return "; the optimizer begins anew, as its groups are others"
+        kept = {**state["optimizer"], "param_groups": now["param_groups"]}
+        load_optimizer(self._bare, self.optimizer.optimizer, kept, divided=self.divided)
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return ""
+
     def _restore_measured(self, measured: Mapping[str, Any]) -> None:
         """Go on with what was measured when the training began: the images may be others by now."""
         preprocessing = self.config.preprocessing

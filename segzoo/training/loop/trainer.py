@@ -21,12 +21,14 @@ from segzoo.build import make_loss
 from segzoo.errors import FailureError, OptionError
 from segzoo.losses.deep_supervision import DeepSupervision
 from segzoo.prediction.shortage import MemoryShortageError
-from segzoo.training.checkpoints import Checkpoints
+from segzoo.training.checkpoints import CHECKPOINTS, Checkpoints
 from segzoo.training.data.class_weights import absent, balanced_weights, class_pixels
 from segzoo.training.data.loader import fetched, make_loader
 from segzoo.training.data.measuring import DataBands
+from segzoo.training.data.sampling import repeat_factors
 from segzoo.training.data.splits import splits_of
 from segzoo.training.differences import differences, fingerprint, recipe_differences
+from segzoo.training.extension import finished
 from segzoo.training.fitting import fit_processes
 from segzoo.training.loop.accelerator import told_device
 from segzoo.training.loop.distributed import any_of, mean_of
@@ -37,6 +39,8 @@ from segzoo.training.outputs import Outputs
 from segzoo.training.randomness import random_state, restore_random, seed_everything
 from segzoo.training.recipe.writing import resume_command
 from segzoo.training.separation import SeparatedLoss, Separation
+from segzoo.weights.folder import TENSORS, read_tensors
+from segzoo.weights.sources import passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,8 +56,8 @@ if TYPE_CHECKING:
     from segzoo.training.recipe.schema import Recipe, Supervision
 
 
-#: The folder of checkpoints within a run's folder.
-CHECKPOINTS = "checkpoints"
+#: Keys of a recipe, as differences name them, that make another network.
+_NETWORK = ("model", "separator")
 
 
 class Run:
@@ -93,15 +97,13 @@ class Run:
         preprocessing = self.trainee.config.preprocessing
         channels = self.trainee.config.architecture.in_channels
         DataBands(self.evaluated, preprocessing, channels, training=self.training).check()
-        self.loader, self.batches = training_batches(recipe, self.trainee, self.training, accelerator)
+        self.loader, self.batches = training_batches(
+            recipe, self.trainee, self.training, accelerator, on_message=on_message
+        )
         told = cast("Augmented", self.loader.dataset).told_colours()
         if told:
             on_message(told)
-        self.epochs = recipe.epochs if not recipe.steps else math.ceil(recipe.steps / self.batches.steps)
-        self.steps = recipe.steps or recipe.epochs * self.batches.steps
-        self.trainee.follow_schedule(
-            recipe.schedule, recipe.schedule_options, steps=self.steps, steps_per_epoch=self.batches.steps
-        )
+        self._begin_after(None)
         self.validator = Validator(
             recipe.metrics, self.evaluated, accelerator, best=recipe.best, on_message=on_message
         )
@@ -110,9 +112,36 @@ class Run:
         self.outputs = Outputs(recipe, accelerator, self.validator, self.trainee, self.evaluated)
         # From here on processes may draw different numbers, as their images differ.
         seed_everything(recipe.seed + accelerator.process_index)
-        self.epoch, self.step, self.seconds = 1, 0, 0.0
+        self.seconds = 0.0
         self._rate, self._shown = math.nan, -math.inf
         self.totals = EpochStats(len(self.training.labels.classes), accelerator.device)
+
+    def _begin_after(self, extended: Mapping[str, Any] | None) -> None:
+        """Plan epochs, steps and the schedule: from the first on, or behind those of another training.
+
+        Args:
+            extended: the training that this one extends: its ``epochs`` and ``steps``.
+        """
+        recipe, self.extended = self.recipe, extended
+        epochs, steps = (0, 0) if extended is None else (extended["epochs"], extended["steps"])
+        if recipe.steps:
+            self.epochs = epochs + math.ceil((recipe.steps - steps) / self.batches.steps)
+            self.steps = recipe.steps
+        else:
+            self.epochs = recipe.epochs
+            self.steps = steps + (recipe.epochs - epochs) * self.batches.steps
+        self.epoch, self.step = epochs + 1, steps
+        self.trainee.follow_schedule(
+            recipe.schedule,
+            recipe.schedule_options,
+            steps=self.steps - steps,
+            steps_per_epoch=self.batches.steps,
+        )
+
+    @property
+    def stepped(self) -> bool:
+        """Whether this training has taken a step."""
+        return self.step > (0 if self.extended is None else self.extended["steps"])
 
     @property
     def best(self) -> Any:
@@ -160,6 +189,8 @@ class Run:
         latest = self.checkpoints.latest()
         if latest is None:
             self.on_message("no checkpoint was written yet: begins anew")
+            if self.recipe.extend:
+                self.extend()
             return
         state = self.checkpoints.load(latest)
         found = recipe_differences(state["recipe"], self.recipe)
@@ -170,6 +201,9 @@ class Run:
                 f"Resume with the same recipe, or begin anew from its weights: weights={self.out} and "
                 "another out"
             )
+        if state.get("extended"):
+            self._begin_after(state["extended"])
+            self.outputs.extended = state["extended"]
         self.trainee.restore(state["trainee"])
         cast("Augmented", self.loader.dataset).preprocessing = self.trainee.config.preprocessing
         self.totals.restore(state["totals"])
@@ -184,6 +218,44 @@ class Run:
             return
         self.on_message(
             f"goes on in epoch {self.epoch} of {self.epochs}, after step {self.step} of {self.steps}"
+        )
+
+    def extend(self) -> None:
+        """Begin behind the finished training that the recipe's ``extend`` names, with its weights.
+
+        Raises:
+            OptionError: it is not finished, has another network or other classes, or has done as much.
+            WeightsError: its checkpoint is damaged.
+        """
+        recipe, before = self.recipe, finished(self.recipe.extend)
+        before.check(recipe)
+        classes = list(self.training.labels.classes)
+        found = differences({"classes": before.state["data"]["train"]["classes"]}, {"classes": classes})
+        found += [
+            line for line in recipe_differences(before.state["recipe"], recipe) if line.startswith(_NETWORK)
+        ]
+        if found:
+            raise OptionError(
+                f"{before.folder} has another network: {'; '.join(found)}. To train this one from its "
+                f"weights, as far as they fit, say weights={before.folder} instead of extend"
+            )
+        extended = {
+            "folder": passed_on(recipe.extend),
+            "weights": recipe.extend_from,
+            "epochs": before.epochs,
+            "steps": before.steps,
+        }
+        self._begin_after(extended)
+        best = read_tensors(before.folder / TENSORS) if recipe.extend_from == "best" else None
+        other = before.state["recipe"]["optimizer"] != recipe.optimizer
+        told = self.trainee.extend(
+            before.state["trainee"], best, measured=before.measures_as(recipe), fresh=other
+        )
+        cast("Augmented", self.loader.dataset).preprocessing = self.trainee.config.preprocessing
+        self.outputs.extend(before.folder, extended)
+        self.on_message(
+            f"extends {before.folder} from its {recipe.extend_from} weights: epochs {self.epoch} to "
+            f"{self.epochs}{told}"
         )
 
     def _train_epoch(self) -> None:
@@ -285,6 +357,7 @@ class Run:
             "totals": totals,
             "trainee": trainee,
             "outputs": self.outputs.state(),
+            "extended": self.extended,
             "random": every,
         }
         return self.checkpoints.save(self.step, state)
@@ -342,9 +415,18 @@ class Run:
 
 
 def training_batches(
-    recipe: Recipe, trainee: TrainState, training: Dataset, accelerator: Accelerator
+    recipe: Recipe,
+    trainee: TrainState,
+    training: Dataset,
+    accelerator: Accelerator,
+    *,
+    on_message: Callable[[str], None],
 ) -> tuple[DataLoader[Batch], Batches]:
     """Return the loader of a recipe's augmented training images, and the order of its batches."""
+    factors: Sequence[float] = ()
+    if recipe.sampling == "classes":
+        factors, told = repeat_factors(training)
+        on_message(told)
     return make_loader(
         training,
         recipe.augment,
@@ -355,6 +437,7 @@ def training_batches(
         in_channels=trainee.config.architecture.in_channels,
         labels=trainee.labels,
         separation=Separation.read(recipe.separator),
+        factors=factors,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )

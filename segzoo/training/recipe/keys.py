@@ -63,6 +63,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "root": "DSB2018",
     "intensity": "percentiles:1,99.8",
     "weights": "unet-nuclei",
+    "extend": "runs/unet",
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
     "best": "dice.per_image",

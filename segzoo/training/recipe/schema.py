@@ -12,6 +12,8 @@ from segzoo.options import check_choice, check_flags, check_integer, check_numbe
 from segzoo.specs import parse_bands
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
+Start = Literal["last", "best"]
+Sampling = Literal["shuffled", "classes"]
 Supervision = Literal["auto", "mean", "sum"]
 
 #: What is done to image and mask together where a recipe says nothing; the order counts.
@@ -81,11 +83,16 @@ class Recipe:
         model_options: of the model, such as ``width``. ``num_classes`` follows the data: one logit for two
             classes, else one for each; with ``"each"`` one for each of two classes too.
         weights: to start from, by name or folder: every tensor of the same name and shape is taken.
+        extend: the folder of a finished training that is trained further: with its weights, and epochs that
+            go on counting behind its own.
+        extend_from: its ``last`` weights, with the optimizer's state, or its ``best`` ones.
         out: the folder that the best weights, the history and the report go to.
         epochs: how often every image is seen.
         steps: optimizer steps in all, instead of epochs, where above 0.
         batch_size: images a step, of all processes together.
         accumulate: parts that a process's share of a batch is taken in, to save memory.
+        sampling: ``shuffled`` sees every image once an epoch; ``classes`` sees images of rare classes more
+            often and others less, as many in all.
         augment: steps by name with their options, in the order in which they are done.
         mean: of each channel, of values in [0, 1], or one for all; the model's own where empty.
         std: of each channel, likewise.
@@ -148,11 +155,14 @@ class Recipe:
     model: str = "unet"
     model_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
+    extend: str = ""
+    extend_from: Start = "last"
     out: str = "runs/unet"
     epochs: int = 50
     steps: int = 0
     batch_size: int = 8
     accumulate: int = 1
+    sampling: Sampling = "shuffled"
     augment: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: AUGMENT)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -217,6 +227,10 @@ class Recipe:
             sync_batchnorm=self.sync_batchnorm,
         )
         check_choice("precision", self.precision, ("auto", "no", "bf16", "fp16"))
+        if self.extend and self.weights:
+            raise OptionError("extend goes on with the weights of a training: leave weights out")
+        check_choice("extend_from", self.extend_from, get_args(Start))
+        check_choice("sampling", self.sampling, get_args(Sampling))
         weight = is_number(self.supervision) and 0 <= float(self.supervision) <= MOST_NUMBER
         if self.supervision not in get_args(Supervision) and not weight:
             raise OptionError(

@@ -68,6 +68,8 @@ class Journal:
         self._gallery = Gallery(out / EXAMPLES, labels)
         self._recipe, self._facts, self._contracts = "", dict[str, str](), dict[str, str]()
         self._written, self._cost = -math.inf, 0.0
+        #: Epochs of the training that this one extends; none of them is its best.
+        self.before = 0
         if self._rows:
             self._rewrite()  # what a crash cut off must not run into the next line
 
@@ -79,7 +81,8 @@ class Journal:
     @property
     def best_row(self) -> dict[str, float] | None:
         """The entry of the best epoch so far: the first of those with the same score."""
-        scored = [row for row in self._rows if math.isfinite(row.get(self.best, math.nan))]
+        own = [row for row in self._rows if row["epoch"] > self.before]
+        scored = [row for row in own if math.isfinite(row.get(self.best, math.nan))]
         way = 1 if self.higher_is_better else -1
         return max(scored, key=lambda row: way * row[self.best], default=None)
 
@@ -120,6 +123,20 @@ class Journal:
         else:
             _append(self.out / LINES, _json_line(row))
             _append(self.out / TABLE, _csv_line([_cell(row.get(name)) for name in self._columns]))
+
+    def begin_after(self, folder: Path) -> None:
+        """Begin with the epochs of another training.
+
+        Args:
+            folder: of that training.
+
+        Raises:
+            FailureError: its journal cannot be read, or this one's not be written.
+        """
+        self.rewind(0)
+        self._rows = _read_rows(folder / LINES)
+        self._columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        self._rewrite()
 
     def rewind(self, epoch: int) -> None:
         """Drop everything after an epoch; 0 drops all.
@@ -167,6 +184,7 @@ class Journal:
             facts=self._facts,
             contracts=self._contracts,
             examples=self._gallery.shown(),
+            before=self.before,
         )
         write_whole(self.out / PAGE, report_page(story).encode())
         self._written = time.monotonic()

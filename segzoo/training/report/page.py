@@ -57,6 +57,7 @@ class Story:
         facts: by name.
         contracts: the rules of each metric, by its name.
         examples: validation images with what was predicted.
+        before: how many of the epochs are those of a training that this one extends.
     """
 
     folder: str
@@ -68,6 +69,7 @@ class Story:
     facts: Mapping[str, str]
     contracts: Mapping[str, str]
     examples: Sequence[Shown]
+    before: int = 0
 
     @property
     def best_epoch(self) -> int | None:
@@ -135,6 +137,8 @@ def _curves(story: Story) -> str:
     if not drawn:
         return "<section>\n<h2>Curves</h2>\n<p>No epoch has ended yet.</p>\n</section>"
     told = "" if story.best_epoch is None else f"The dashed line marks the best epoch, {story.best_epoch}."
+    if story.before:
+        told += f" Epochs 1 to {story.before} are those of the training that this one extends."
     return f'<section>\n<h2>Curves</h2>\n<p class="rule">{told}</p>\n{drawn}\n</section>'
 
 
