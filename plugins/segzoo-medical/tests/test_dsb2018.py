@@ -15,7 +15,7 @@ from PIL import Image
 
 import segzoo
 from segzoo.build import open_dataset
-from segzoo.errors import FailureError, ImageError
+from segzoo.errors import FailureError, ImageError, OptionError
 from segzoo.interfaces import Dataset
 from segzoo.recognition import recognise
 from segzoo.testing import check_dataset
@@ -77,6 +77,60 @@ def test_the_split_is_by_hash_and_complete(root):
     parts = [DSB2018(root, split).names for split in ("train", "val", "test")]
     assert sorted(itertools.chain(*parts)) == sorted(IDS)
     assert all(split_of(name) == "train" for name in parts[0])
+
+
+STAINS = {
+    "fluorescence": ((9, 9, 9), (120, 120, 120)),
+    "bright-field": ((225, 225, 225), (90, 90, 90)),
+    "purple on white": ((220, 222, 215), (120, 40, 150)),
+    "purple on violet": ((185, 165, 215), (90, 40, 160)),
+}
+
+
+@pytest.fixture
+def stained(tmp_path):
+    """An image of each stain, 16x24, and one of fluorescence, 16x16; each with a nucleus."""
+    sizes = [(name, 24) for name in STAINS] + [("fluorescence", 16)]
+    for number, (stain, width) in enumerate(sizes):
+        ground, nucleus = STAINS[stain]
+        image, mask = np.empty((16, width, 3), np.uint8), np.zeros((16, width), np.uint8)
+        image[:], mask[7:10, 7:10] = ground, 255
+        image[mask > 0] = nucleus
+        for kind, array in (("images", image), ("masks", mask)):
+            file = tmp_path / f"image{number}/{kind}/image{number}.png"
+            file.parent.mkdir(parents=True)
+            file.write_bytes(png(array))
+    return tmp_path
+
+
+def test_samples_tell_their_stain_and_source(stained):
+    assert DSB2018(stained, "all").tags == [
+        {"stain": "fluorescence", "source": "fluorescence 24x16"},
+        {"stain": "bright-field", "source": "bright-field 24x16"},
+        {"stain": "purple on white", "source": "purple on white 24x16"},
+        {"stain": "purple on violet", "source": "purple on violet 24x16"},
+        {"stain": "fluorescence", "source": "fluorescence 16x16"},
+    ]
+
+
+def test_stains_and_sources_are_left_out_or_kept_alone(stained):
+    def names(**options):
+        return [name[-1] for name in DSB2018(stained, "all", **options).names]
+
+    assert names(only="fluorescence") == ["0", "4"]
+    assert names(only=["fluorescence 24x16", "bright-field"]) == ["0", "1"]
+    assert names(without="fluorescence, purple on white 24x16") == ["1", "3"]
+    assert names(only="fluorescence", without="fluorescence 16x16") == ["0"]
+    assert names(only="", without=()) == list("01234")
+
+
+def test_a_stain_that_no_image_has_is_refused_with_those_that_there_are(stained):
+    with pytest.raises(OptionError, match=r"without names no stain or source 'fluoresence'; did you mean"):
+        DSB2018(stained, without="fluoresence")
+    with pytest.raises(OptionError, match="leave no image"):
+        DSB2018(stained, "all", only="fluorescence", without="fluorescence")
+    with pytest.raises(OptionError, match="only must name stains or sources, such as 'fluorescence', got 3"):
+        DSB2018(stained, only=3)
 
 
 def test_a_data_set_travels_to_another_process(root):

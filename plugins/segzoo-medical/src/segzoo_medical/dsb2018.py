@@ -4,6 +4,11 @@ Reads the archive as Kaggle serves it, zipped or unpacked. Images are RGBA with 
 is dropped; the semantic mask is the union of the nuclei. The split is by a hash of the image's
 identifier, so it does not depend on the order of files: of a hundred, 80 train, 10 validate, 10 test.
 
+The archive does not say which laboratory an image comes from. Sources are told apart by stain and size,
+which are the same within one series of images: ``purple on white 320x256``. Scores by source, and trainings
+that leave one out (``data.without``), go by it. A source may hold several series of one size, such as the
+334 fluorescence images of 256x256.
+
 Data: Caicedo et al., 2019, doi:10.1038/s41592-019-0612-7, CC0.
 """
 
@@ -11,6 +16,8 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,14 +25,14 @@ import numpy as np
 from PIL import Image
 
 from segzoo.datasets import Zip, check_split, split_of
-from segzoo.errors import FailureError, ImageError, MaskError
+from segzoo.errors import FailureError, ImageError, MaskError, OptionError, did_you_mean
 from segzoo.interfaces import Sample
 from segzoo.specs import Recognition
 from segzoo_medical import NUCLEI
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +41,10 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test", "all"]
 
 _ARCHIVE = "stage1_train.zip"
+#: Levels of 255. A stain has colours; what it stands on is white or violet; grey images are dark or bright.
+_COLOURED, _VIOLET, _BRIGHT = 5, 25, 128
+#: Of rows and columns, one in so many tells the stain.
+_LOOKED_AT = 8
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
 
 
@@ -50,23 +61,91 @@ def recognise(glance: Glance) -> Recognition | None:
     return Recognition(summary=told, masks=True) if glance.has(_ARCHIVE) else None
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What an image shows, by its pixels and its size.
+
+    Attributes:
+        stain: ``fluorescence``, ``bright-field`` (grey, dark on bright), ``purple on white`` or ``purple on
+            violet``.
+        width: of the image.
+        height: of the image.
+    """
+
+    stain: str
+    width: int
+    height: int
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The stain, and the source: the stain and the size."""
+        return {"stain": self.stain, "source": f"{self.stain} {self.width}x{self.height}"}
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> _Kind:
+        """Return the kind of an image ``(H, W, 3)``."""
+        pixels = image[::_LOOKED_AT, ::_LOOKED_AT].reshape(-1, 3).astype(np.int16)
+        colour, level = pixels.max(1) - pixels.min(1), pixels.mean(1)
+        if colour.mean() < _COLOURED:
+            stain = "fluorescence" if np.median(level) < _BRIGHT else "bright-field"
+        else:
+            ground = np.median(colour[level >= np.percentile(level, 75)])
+            stain = "purple on violet" if ground >= _VIOLET else "purple on white"
+        return cls(stain, image.shape[1], image.shape[0])
+
+
 class DSB2018:
     """Nuclei with their instances.
 
     Args:
         root: ``stage1_train.zip``, the folder it unpacks to, or a folder that holds either.
         split: ``train``, ``val``, ``test`` or ``all``.
+        only: stains or sources whose images are kept, such as ``fluorescence`` or ``purple on white
+            320x256``; all where empty. Several may stand in one text, with commas between.
+        without: stains or sources whose images are left out.
 
     Raises:
         FailureError: the root holds no such data.
+        OptionError: ``only`` or ``without`` names no stain or source of the data, or no image is left.
     """
 
     labels = NUCLEI
 
-    def __init__(self, root: str | os.PathLike[str], split: Split = "train") -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: Split = "train",
+        *,
+        only: str | Sequence[str] = (),
+        without: str | Sequence[str] = (),
+    ) -> None:
         check_split("dsb2018", split, ("train", "val", "test", "all"))
         self._images, self._masks, self._bytes = _index(_find(Path(root)))
         self.names = [name for name in sorted(self._images) if split in ("all", split_of(name))]
+        if only or without:
+            self.names = self._chosen(_listed("only", only), _listed("without", without))
+
+    @cached_property
+    def tags(self) -> list[Mapping[str, str]]:
+        """Stain and source of each sample; its image is decoded for it, its masks are not."""
+        return [_Kind.of(self._decode(self._images[name], "RGB")).tags for name in self.names]
+
+    def _chosen(self, only: Sequence[str], without: Sequence[str]) -> list[str]:
+        known = {name: _Kind.of(self._decode(file, "RGB")).tags for name, file in self._images.items()}
+        words = sorted({word for tags in known.values() for word in tags.values()})
+        for option, given in (("only", only), ("without", without)):
+            for word in given:
+                if word not in words:
+                    close = did_you_mean(word, words, f"known are {', '.join(words)}")
+                    raise OptionError(f"dsb2018: {option} names no stain or source {word!r}{close}")
+        kept = [
+            name
+            for name in self.names
+            if not {*known[name].values()} & {*without} and (not only or {*known[name].values()} & {*only})
+        ]
+        if not kept:
+            raise OptionError("dsb2018: only and without leave no image: leave one of them out")
+        return kept
 
     def __len__(self) -> int:
         return len(self.names)
@@ -95,6 +174,16 @@ class DSB2018:
             raise ImageError(f"{file} is gone: put it back, or open the data set anew") from error
         except Exception as error:  # there is no list of what Pillow raises
             raise ImageError(f"{file} cannot be read: {error}") from error
+
+
+def _listed(option: str, given: object) -> tuple[str, ...]:
+    """Return the words of an option: a list, or one text with commas between them."""
+    words = given.split(",") if isinstance(given, str) else given
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise OptionError(
+            f"dsb2018: {option} must name stains or sources, such as 'fluorescence', got {given!r}"
+        )
+    return tuple(word.strip() for word in words if word.strip())
 
 
 def _find(root: Path) -> Path:
