@@ -44,9 +44,19 @@ def stated_scores(provenance: Mapping[str, Any]) -> Iterator[Score]:
                 yield Score(words, float(number), str(value["contract"]), told)
 
 
-def _interval(ends: Any) -> str:
+def group_value(group: Mapping[str, Any], metric: str, name: str) -> str:
+    """Return a value of a group of images with its interval, as the config of weights holds it; or a dash."""
+    values = group.get(metric)
+    number = values.get(name) if isinstance(values, Mapping) else None
+    if not isinstance(values, Mapping) or not isinstance(number, int | float):
+        return "-"
+    intervals = values.get("intervals")
+    return f"{number:.3f}" + _interval(intervals.get(name) if isinstance(intervals, Mapping) else None, 3)
+
+
+def _interval(ends: Any, digits: int = 4) -> str:
     numbers = isinstance(ends, list | tuple) and all(isinstance(end, int | float) for end in ends)
-    return f" [{', '.join(f'{end:.4f}' for end in ends)}]" if numbers else ""
+    return f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if numbers else ""
 
 
 def _new_size(resize: Resize) -> str:

@@ -74,6 +74,23 @@ def test_a_number_stands_beside_its_interval_and_a_contract_is_told_once() -> No
     assert "| test iou | 0.8000 | of cells |\n| test dice | 0.9000 [0.8500, 0.9500] | as above |" in text
 
 
+def test_groups_of_images_have_a_table_for_each_tag() -> None:
+    iou = {"per_image": 0.8125, "intervals": {"per_image": [0.75, 0.875]}}
+    groups = [
+        {"by": "stain", "name": "H&E", "images": 7, "iou": iou},
+        {"by": "stain", "name": "a | <b>", "images": 2, "iou": {"per_image": 0.5}, "ap": {"ap50": 0.25}},
+        {"by": "source", "name": "A", "images": 9, "iou": {"per_image": 0.75}},
+    ]
+    text = model_card(replace(CONFIG, provenance={"scored": "test", "test": {"groups": groups}}))
+    assert "## Scores by stain\n\n| stain | images | iou per image | ap ap50 |\n|---|---|---|---|\n" in text
+    assert "| H&E | 7 | 0.812 [0.750, 0.875] | - |\n| a \\| &lt;b> | 2 | 0.500 | 0.250 |\n" in text
+    assert (
+        "## Scores by source\n\n| source | images | iou per image |\n|---|---|---|\n| A | 9 | 0.750 |" in text
+    )
+    for strange in ("a text", {"a": 1}, [7, {"iou": {}}, {"by": "x", "iou": {"intervals": 3, "n": "x"}}]):
+        model_card(replace(CONFIG, provenance={"scored": "test", "test": {"groups": strange}}))
+
+
 def test_a_card_of_registered_weights_says_their_name_and_their_plugin() -> None:
     text = model_card(CONFIG, name="unet-nuclei", plugin="segzoo-medical")
     assert "# unet-nuclei\n" in text

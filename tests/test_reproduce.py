@@ -189,11 +189,15 @@ def test_released_weights_can_be_released_again_where_they_lie(released: tuple[P
     data, weights = released
     before = read_config(weights).provenance
     tensors = (weights / "model.safetensors").read_bytes()
-    release(weights, weights, data=str(data), device="cpu", metrics=["dice"], resamples=0)
+    found = release(weights, weights, data=str(data), device="cpu", metrics=["dice"], by=["."], resamples=0)
     after = read_config(weights).provenance
     assert (weights / "model.safetensors").read_bytes() == tensors
     assert after["machine"] == before["machine"] == "a test"
-    assert set(after["test"]) == {"images", "dice", "classes", "intervals by"}
+    assert set(after["test"]) == {"images", "dice", "classes", "groups", "intervals by"}
+    groups = after["test"]["groups"]
+    assert [one["name"] for one in groups] == [one.name for one in found.groups]
+    assert sum(one["images"] for one in groups) == after["test"]["images"]
+    assert f"| {groups[0]['name']} | {groups[0]['images']} |" in (weights / "README.md").read_text()
 
 
 def test_the_scores_of_all_folds_go_along_with_one_of_them(

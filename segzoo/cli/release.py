@@ -34,6 +34,12 @@ from segzoo.printing import echo
     shell_complete=offers.metrics,
     help="A metric by name; may be repeated [default: iou, dice].",
 )
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="TAG|REGEX",
+    help="Score groups of images by themselves too, as in segzoo evaluate; may be repeated.",
+)
 @click.option("--machine", default="", help="What they were trained on, in words [default: this machine].")
 @click.option("--licence", default="", help="Of the weights [default: the recipe's].")
 @click.option(
@@ -56,6 +62,7 @@ def command(
     root: str | None,
     part: str,
     metrics: tuple[str, ...],
+    by: tuple[str, ...],
     machine: str,
     licence: str,
     notes: tuple[str, ...],
@@ -84,6 +91,7 @@ def command(
         root=root,
         part=part,
         metrics=metrics or ("iou", "dice"),
+        by=by,
         machine=machine,
         licence=licence,
         notes=notes,

@@ -9,7 +9,7 @@ from segzoo import __version__
 from segzoo.distribution import install_lines
 from segzoo.labels import background_name
 from segzoo.printing import command_line
-from segzoo.words import preprocessing_steps, stated_scores
+from segzoo.words import group_value, preprocessing_steps, stated_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,7 @@ def model_card(
         _notes(config),
         _classes(config),
         _scores(config),
+        *_groups(config),
         _origin(config, sha256),
     ]
     return f"---\n{_metadata(config, name)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
@@ -178,6 +179,31 @@ def _scores(config: ModelConfig) -> str:
     if claimed:
         lines += [""] * bool(found) + [f"Claimed by the authors of the weights: {_one_line(claimed)}"]
     return "\n".join(lines)
+
+
+def _groups(config: ModelConfig) -> Iterator[str]:
+    """Yield a table for each tag, or expression, by which images were scored in groups."""
+    scored = config.provenance.get(str(config.provenance.get("scored", "")))
+    found = scored.get("groups") if isinstance(scored, Mapping) else None
+    groups = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list | tuple) else []
+    for by in dict.fromkeys(str(one.get("by", "")) for one in groups):
+        rows = [one for one in groups if str(one.get("by", "")) == by]
+        columns = dict.fromkeys(
+            (metric, name)
+            for row in rows
+            for metric, values in row.items()
+            if isinstance(values, Mapping)
+            for name, value in values.items()
+            if isinstance(value, int | float) and "/" not in name
+        )
+        header = [by, "images", *(f"{metric} {name.replace('_', ' ')}" for metric, name in columns)]
+        lines = [f"## Scores by {_one_line(by)}", "", f"| {' | '.join(map(_one_line, header))} |"]
+        lines.append("|---" * len(header) + "|")
+        for row in rows:
+            cells = [_one_line(row.get("name", "")), _one_line(row.get("images", ""))]
+            cells += [group_value(row, metric, name) for metric, name in columns]
+            lines.append(f"| {' | '.join(cells)} |")
+        yield "\n".join(lines)
 
 
 def _origin(config: ModelConfig, sha256: str) -> str:

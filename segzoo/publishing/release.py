@@ -49,6 +49,7 @@ def release(
     root: str | None = None,
     part: str = "test",
     metrics: Sequence[str] = ("iou", "dice"),
+    by: Sequence[str] = (),
     machine: str = "",
     licence: str = "",
     notes: Sequence[str] = (),
@@ -68,6 +69,7 @@ def release(
         root: where a registered data set lies.
         part: what scores: ``test``, or ``val`` where the data has no test part.
         metrics: registered metrics.
+        by: groups of images that are scored by themselves too, as `segzoo.evaluation.score_model` takes them.
         machine: what the training ran on, in words; this machine where nothing says so.
         licence: of the weights; as the recipe says where empty.
         notes: what people should know before they use them, in sentences: whose data it is, what they are not
@@ -103,6 +105,7 @@ def release(
         shipped,
         parts[part],
         metrics=metrics,
+        by=by,
         subject=target.name,
         data=Path(recipe.data).name,
         split=part,
@@ -196,8 +199,19 @@ def _scores(found: Evaluation) -> dict[str, Any]:
         | {"contract": told["classes"]["contract"]}
         for one in told["classes"]["scores"]
     }
+    groups = [
+        {key: group[key] for key in ("by", "name", "images")}
+        | {score["metric"]: {**score["values"], "intervals": score["intervals"]} for score in group["scores"]}
+        for group in told["groups"]
+    ]
     how = found.bootstrap.words(len(found.images))
-    return {"images": len(found.images), **metrics, "classes": classes, "intervals by": how}
+    return {
+        "images": len(found.images),
+        **metrics,
+        "classes": classes,
+        **({"groups": groups} if groups else {}),
+        "intervals by": how,
+    }
 
 
 def _folds(run: Path) -> dict[str, Any]:
