@@ -285,6 +285,7 @@ def segzoo_schedules() -> Iterable[ScheduleSpec]:
     known = {
         "cosine": ("half a cosine, from the height to the minimum", "arXiv:1608.03983"),
         "polynomial": ("a power of what is left to go", "arXiv:1606.00915"),
+        "one-cycle": ("a long rise and a fall to almost nothing, each half a cosine", "arXiv:1708.07120"),
         "step": ("a factor after every so many epochs", ""),
         "multistep": ("a factor at epochs that are listed", ""),
         "plateau": ("a factor where the score no longer gets better", ""),
@@ -293,8 +294,9 @@ def segzoo_schedules() -> Iterable[ScheduleSpec]:
     return [
         ScheduleSpec(
             name=name,
-            factory=f"segzoo.training.optim.schedules:{name.title()}",
-            falls=name in ("cosine", "polynomial"),
+            aliases=("onecycle",) if name == "one-cycle" else (),
+            factory=f"segzoo.training.optim.schedules:{name.title().replace('-', '')}",
+            falls=name in ("cosine", "polynomial", "one-cycle"),
             summary=summary,
             paper=paper,
         )

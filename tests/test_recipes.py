@@ -112,6 +112,34 @@ def test_words_are_json_or_toml_or_words():
     assert recipe.augment["color"] == {"strength": 0}
 
 
+def test_words_of_other_programs_mean_keys_of_recipes():
+    words = ["ema=0.999", "early_stopping=20", "max_lr=3e-4", "num_workers=2", "max_epochs=7", "grad_clip=5"]
+    recipe = read_recipe(None, ["data=photos", "scheduler=one-cycle", "pct_start=0.2", *words, "amp=true"])
+    assert (recipe.average, recipe.patience, recipe.learning_rate) == (0.999, 20, 3e-4)
+    assert (recipe.workers, recipe.epochs, recipe.clip, recipe.precision) == (2, 7, 5.0, "auto")
+    assert (recipe.schedule, dict(recipe.schedule_options)) == ("one-cycle", {"warmup": 0.2})
+    assert read_recipe(None, ["data=photos", "amp=false"]).precision == "no"
+    assert make_recipe({"data": "photos", "amp": True}).precision == "auto"
+    assert read_recipe(None, ["data=photos", "mixed_precision=bf16"]).precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("ema=true", "ema must be a number, such as ema = 0.999, got true"),
+        (
+            "early_stopping=true",
+            "early_stopping must be a whole number, such as early_stopping = 20",
+        ),
+        ("amp=16", "precision must be one of auto, no, bf16, fp16, got '16'"),
+        ("ema=2", "average is a decay such as 0.999"),
+    ],
+)
+def test_a_wrong_value_of_such_a_word_is_told_by_that_word(word, told):
+    with pytest.raises(OptionError, match=told):
+        read_recipe(None, ["data=photos", word])
+
+
 def test_values_of_python_are_fields_or_aliases(tmp_path):
     recipe = make_recipe(
         {"data": tmp_path, "lr": 1, "crop": 64, "model_options": {"width": 8}, "warmup": 0.2}

@@ -59,6 +59,32 @@ def test_cosine_by_the_epoch_with_a_least_rate_is_torchs_as_nested_unet_steps_it
     assert rates(schedule("cosine", per="epoch", minimum_rate=1e-5), 40) == pytest.approx(wanted[:40])
 
 
+@pytest.mark.parametrize("options", [{}, {"warmup": 0.5, "warmup_start": 0.1, "minimum": 1e-3}])
+def test_one_cycle_is_torchs_but_for_where_its_steps_lie(options):
+    start, least = options.get("warmup_start", 0.04), options.get("minimum", 4e-6)
+    wanted = theirs.OneCycleLR(
+        optimizer(),
+        max_lr=RATE,
+        total_steps=4000,
+        pct_start=options.get("warmup", 0.3),
+        div_factor=1 / start,
+        final_div_factor=start / least,
+        cycle_momentum=False,
+    )
+    seen = rates(schedule("one-cycle", steps=4000, **options), 4000)
+    # Theirs is at the height a step earlier, and at the least rate with the last step, not behind it.
+    assert seen == pytest.approx(of_torch(wanted, 4000), abs=2e-3 * RATE)
+    assert seen[0] == pytest.approx(start * RATE)
+    assert max(seen) == seen[int(4000 * options.get("warmup", 0.3))] == RATE
+    assert seen[-1] == pytest.approx(least * RATE, abs=1e-6 * RATE)
+
+
+def test_one_cycle_goes_by_other_names_and_its_warm_up_is_that_of_all_schedules():
+    assert schedule("onecycle").name == "one-cycle"
+    assert rates(schedule("one-cycle", warmup_steps=4))[4] == RATE
+    assert rates(schedule("one-cycle", warmup_start=None)) == rates(schedule("one-cycle"))
+
+
 def test_polynomial_is_torchs():
     wanted = of_torch(theirs.PolynomialLR(optimizer(), total_iters=40, power=0.9), 40)
     assert rates(schedule("polynomial")) == pytest.approx(wanted)
@@ -232,6 +258,11 @@ def test_no_rate_is_above_its_height_or_below_zero(name, steps, epoch, warmup, u
         ("cosine", {"warmup_steps": 1.5}, r"schedule\.warmup_steps must be a whole number"),
         ("cosine", {"warmup_steps": 5, "warmup_epochs": 1}, "leave one out"),
         ("cosine", {"minimum": 2}, r"schedule\.minimum must be 0 or more and 1 or less, got 2"),
+        (
+            "one-cycle",
+            {"warmup_shape": "square"},
+            r"schedule\.warmup_shape must be one of linear, quad",
+        ),
         ("cosine", {"per": "minute"}, r"schedule\.per must be step or epoch, got 'minute'"),
         ("cosine", {"tail_range": [3, 1]}, r"schedule\.tail_range must be the least and the most"),
         ("step", {"every": 0}, r"schedule\.every must be 1 or more"),

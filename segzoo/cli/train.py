@@ -119,7 +119,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     """Train a model on images and masks.
 
     RECIPE is a file that ends in .toml, or a name of `segzoo list recipes`; KEY=VALUE sets anything
-    else in it, as --dry-run prints it.
+    else in it, as --dry-run prints it. Words of other programs do too: ema, early_stopping, amp, max_lr.
 
     \b
     segzoo train auto --data photos --minutes 60

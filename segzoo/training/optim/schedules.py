@@ -1,7 +1,7 @@
-"""Learning rates by step: a warm-up, then one of six schedules, in closed form.
+"""Learning rates by step: a warm-up, then one of seven schedules, in closed form.
 
 Papers: cosine, Loshchilov and Hutter, 2017, arXiv:1608.03983; warm-up, Goyal et al., 2017, arXiv:1706.02677;
-polynomial, Chen et al., 2017, arXiv:1606.00915.
+polynomial, Chen et al., 2017, arXiv:1606.00915; one cycle, Smith and Topin, 2019, arXiv:1708.07120.
 
 The rate at a step depends on the step alone (and on the scores, for ``plateau``), so that a training that
 is resumed goes on with the rates of one that was never stopped.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from segzoo import zoo
 from segzoo.errors import OptionError
 from segzoo.interfaces import Progress
+from segzoo.options import check_choice
 from segzoo.training.parts import Options, build, check_range, options_of, read_options
 
 if TYPE_CHECKING:
@@ -46,24 +47,25 @@ class Schedule:
     """Sets the learning rate of every group of an optimizer, each from its own height.
 
     ``cosine`` and ``polynomial`` fall to the minimum between warm-up and tail: as half a cosine, or as
-    ``(1 - x) ** power``. ``step`` multiplies by ``gamma`` after every ``every`` epochs, ``multistep`` at the
-    ``milestones``, which are epochs; both count from the first step. ``plateau`` multiplies by ``factor``
-    after more than ``patience`` validations in a row without a better score, as `Plateau` says. ``constant``
-    stays.
+    ``(1 - x) ** power``. ``one-cycle`` is a cosine behind a warm-up that lasts long and is half a cosine too:
+    its options are those of all schedules, with the defaults of torch's ``OneCycleLR``. ``step`` multiplies
+    by ``gamma`` after every ``every`` epochs, ``multistep`` at the ``milestones``, which are epochs; both
+    count from the first step. ``plateau`` multiplies by ``factor`` after more than ``patience`` validations
+    in a row without a better score, as `Plateau` says. ``constant`` stays.
 
     Options of all of them:
         warmup: share of all steps in which the rate rises; or ``warmup_steps`` or ``warmup_epochs``, which
             count instead of it where they are given. ``warmup_range`` is the least and the most, in epochs.
         warmup_start: share of the height at the first step; without, the rate is ``(n + 1) / warmup`` of it
             at step ``n``, from 0.
-        warmup_shape: ``linear`` or ``quadratic``.
+        warmup_shape: ``linear``, ``quadratic`` or ``cosine``.
         per: ``step``, or ``epoch``, in which the rate is constant within an epoch.
         minimum: share of the height below which no rate falls after the warm-up; or ``minimum_rate``, the
             rate itself.
         tail: share of all steps at the end that stay at the minimum, or ``tail_epochs``; ``tail_range`` is
-            the least and the most, in epochs. Of ``cosine`` and ``polynomial``.
+            the least and the most, in epochs. Of ``cosine``, ``polynomial`` and ``one-cycle``.
         from_start: whether the fall begins at the first step, under the warm-up, as in MMCV; otherwise it
-            begins behind it. Of ``cosine`` and ``polynomial``.
+            begins behind it. Of ``cosine``, ``polynomial`` and ``one-cycle``.
 
     Args:
         optimizer: its groups' rates are their heights; it has the first step's rates at once.
@@ -177,6 +179,8 @@ class Schedule:
         share = now / self._warm if start is not None else min((now + unit) / self._warm, 1.0)
         if self.options["warmup_shape"] == "quadratic":
             share *= share
+        elif self.options["warmup_shape"] == "cosine":
+            share = 0.5 * (1 - math.cos(math.pi * share))
         low = start or 0.0
         return low + (1 - low) * share
 
@@ -205,10 +209,11 @@ def schedule_options(schedule: str | ScheduleSpec, given: Mapping[str, Any]) -> 
         OptionError: there is no such schedule or option, or a value is out of range.
     """
     spec = _spec(schedule)
+    if given.get("warmup_start") is None:  # which says that the default holds
+        given = {option: value for option, value in given.items() if option != "warmup_start"}
     options = read_options("schedule", spec.name, schedule_defaults(spec), given)
-    for key, choices in (("per", ("step", "epoch")), ("warmup_shape", ("linear", "quadratic"))):
-        if options[key] not in choices:
-            raise OptionError(f"schedule.{key} must be {' or '.join(choices)}, got {options[key]!r}")
+    for key, choices in (("per", ("step", "epoch")), ("warmup_shape", ("linear", "quadratic", "cosine"))):
+        check_choice(f"schedule.{key}", options[key], choices)
     if options["warmup"] >= 1:
         raise OptionError(
             f"schedule.warmup is a share of all steps, below 1, got {options['warmup']:g}: "
@@ -248,6 +253,23 @@ class Cosine:
     def __call__(self, now: Progress) -> float:
         """Return the share left above the minimum."""
         return 0.5 * (1 + math.cos(math.pi * now.gone))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(Cosine):
+    """Half a cosine, behind a warm-up that is half a cosine too: other defaults of what all schedules have.
+
+    Attributes:
+        warmup: share of all steps in which the rate rises.
+        warmup_start: share of the height at the first step: 1 / 25.
+        warmup_shape: of the rise.
+        minimum: share of the height at the end: that of the first step, divided by 10,000.
+    """
+
+    warmup: float = 0.3
+    warmup_start: float = 0.04
+    warmup_shape: str = "cosine"
+    minimum: float = 4e-6
 
 
 @dataclass(frozen=True, kw_only=True)

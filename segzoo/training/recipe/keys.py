@@ -48,6 +48,21 @@ ALIASES: Mapping[str, str] = {
     "weight_decay": "optimizer.weight_decay",
     "momentum": "optimizer.momentum",
     "warmup": "schedule.warmup",
+    "warmup_epochs": "schedule.warmup_epochs",
+    "warmup_steps": "schedule.warmup_steps",
+    "pct_start": "schedule.warmup",
+    "max_lr": "learning_rate",
+    "min_lr": "schedule.minimum_rate",
+    "scheduler": "schedule",
+    "max_epochs": "epochs",
+    "num_epochs": "epochs",
+    "num_workers": "workers",
+    "grad_clip": "clip",
+    "ema": "average",
+    "ema_decay": "average",
+    "early_stopping": "patience",
+    "amp": "precision",
+    "mixed_precision": "precision",
 }
 
 _FIELDS: Mapping[str, Field[Any]] = {item.name: item for item in fields(Recipe)}
@@ -67,6 +82,8 @@ _EXAMPLES: Mapping[str, Any] = {
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
     "best": "dice.per_image",
+    "average": 0.999,
+    "patience": 20,
     "choose": ("threshold", "temperature"),
     "trackers": ("tensorboard",),
     "licence": "CC-BY-4.0",
@@ -131,6 +148,8 @@ def plain_value(key: str, value: Any, *, written: str = "") -> Any:
         return _listed(written or key, value, example)
     if value is None and key == "root":
         return None
+    if key == "precision" and str(value).lower() in ("true", "false"):  # as other programs' ``amp``
+        return "auto" if str(value).lower() == "true" else "no"
     if key == "supervision":
         weight = _number(value) if isinstance(value, str) else value
         if isinstance(weight, int | float) and is_number(weight):
