@@ -386,7 +386,8 @@ def _options(table: str) -> str:
 
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise OptionError(f"{key} must be a table of options, such as {{size = 256}}, got {shown(value)}")
+        example = 'kind = "boundary"' if key == "separator" else "size = 256"
+        raise OptionError(f"{key} must be a table of options, such as {{{example}}}, got {shown(value)}")
     if not all(isinstance(name, str) for name in value):
         raise OptionError(f"{key} must be a table whose keys are words, got {shown(value)}")
     return value
