@@ -163,6 +163,44 @@ def test_few_images_are_trained_on(count, tmp_path, capsys):
     del capsys
 
 
+def test_objects_that_touch_are_told_apart(tmp_path):
+    images, _ = spots(4)
+    rows, columns = np.mgrid[:64, :64]
+    touching = (1 + rows // 16 * 4 + columns // 16) * ((rows % 16 > 1) & (rows % 16 < 14))
+    apart = touching * ((columns % 16 > 1) & (columns % 16 < 14))
+    recipe = planned(write(tmp_path / "touching", images, [touching] * 4), "data.instances=true")
+    assert recipe.separator == {"kind": "boundary"}
+    assert "touch another of their class" in recipe.comments["separator.kind"]
+    assert not planned(write(tmp_path / "apart", images, [apart] * 4), "data.instances=true").separator
+    assert not planned(tmp_path / "touching", "data.instances=true", "separator={}").separator
+
+
+def test_images_that_are_dim_beside_others_are_stretched(tmp_path):
+    images, masks = spots(12)
+    dim = [image // 8 if number % 2 else image for number, image in enumerate(images)]
+    assert planned(write(tmp_path / "uneven", dim, masks)).intensity == "percentiles:1,99.8"
+
+
+def test_thresholds_are_chosen_where_enough_images_validate(tmp_path, cells):
+    for seed, part in enumerate(("train", "val")):
+        write(tmp_path / "parts" / part, *spots(4, seed=seed))
+    assert planned(tmp_path / "parts").choose == ("temperature", "threshold", "smallest_object")
+    assert planned(cells).choose == (), "one image says too little"
+
+
+def test_very_many_classes_take_small_batches(tmp_path):
+    images, _ = spots(12)
+    random = np.random.default_rng(0)
+    root = write(tmp_path / "many", images, [np.zeros((64, 64))] * 12)
+    for number in range(12):
+        (root / f"masks/{number:02}.png").unlink()
+        mask = random.integers(0, 3000, (64, 64)).astype(np.uint16)
+        tifffile.imwrite(root / f"masks/{number:02}.tif", mask)
+    recipe = planned(root, "data.classes=3000")
+    assert recipe.batch_size == 5
+    assert "3,000 classes" in recipe.comments["batch_size"]
+
+
 def test_classes_that_overlap_are_planned_for(tmp_path):
     images, masks = spots(6)
     root = write(tmp_path / "both", images, masks)
