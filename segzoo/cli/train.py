@@ -104,6 +104,7 @@ def recipe_options(command: Any) -> Any:
 @click.option(
     "--overwrite", is_flag=True, help="Delete the training that the folder holds; with --find-lr, its files."
 )
+@click.option("--steps", type=int, help="Optimizer steps in all, instead of epochs.")
 @click.option(
     "--minutes",
     type=float,
