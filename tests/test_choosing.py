@@ -16,6 +16,7 @@ from segzoo.cli import run
 from segzoo.config import Architecture, ModelConfig, config_of, from_json, to_json
 from segzoo.errors import OptionError, WeightsError
 from segzoo.evaluation import evaluate
+from segzoo.exporting.preprocessing import WholeImage
 from segzoo.interfaces import Sample
 from segzoo.specs import IGNORED, Labels, Preprocessing
 from segzoo.training import Recipe
@@ -219,6 +220,45 @@ def test_thresholds_of_a_config_hold_unless_a_person_says_another():
     assert low.settings != high.settings
     same = segzoo.Predictor(network, thresholds={"cell": 0.5})
     assert np.array_equal(same(image).mask, high(image).mask)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Level(8, 0.7, thresholds={"cell": 0.1}, temperature=2.0),
+        Level(8, 0.7, threshold=0.2, temperature=0.5),
+        Level(8, 0.7, pairs=True, thresholds={"cell": 0.1}, temperature=2.0),
+    ],
+)
+def test_exported_files_with_preprocessing_decide_as_the_predictor_does(network):
+    image = cells(1)[0].image
+    expected = segzoo.Predictor(network)(image).mask
+    assert expected.any()
+    found = WholeImage(network, config_of(network), torch.uint8)(torch.from_numpy(image))
+    assert np.array_equal(found.numpy(), expected)
+
+
+def test_probabilities_are_averaged_at_the_temperature_of_each_network():
+    image = cells(1)[0].image
+    hot, cold = Level(8, 0.4, temperature=4.0), Level(8, 0.4)
+    each = [segzoo.Predictor(one)(image, probabilities=True).probabilities for one in (hot, cold)]
+    together = segzoo.Predictor([hot, cold])
+    assert together(image, probabilities=True).probabilities == pytest.approx(
+        (each[0] + each[1]) / 2, abs=1e-5
+    )
+    views = segzoo.Predictor(hot, flips=("horizontal",))(image, probabilities=True).probabilities
+    assert views == pytest.approx(each[0], abs=1e-5)
+    assert together.settings != segzoo.Predictor([cold, cold]).settings
+    assert together.about["temperature"] == "4, 1"
+    assert "temperature" not in segzoo.Predictor(cold).about
+
+
+def test_another_temperature_is_another_setting_of_a_run():
+    # Else --resume would mix probabilities of both.
+    hot, cold = Level(8, 0.4, temperature=4.0), Level(8, 0.4)
+    assert segzoo.Predictor(hot).settings != segzoo.Predictor(cold).settings
+    image = cells(1)[0].image
+    assert np.array_equal(segzoo.Predictor(hot)(image).mask, segzoo.Predictor(cold)(image).mask)
 
 
 @pytest.fixture

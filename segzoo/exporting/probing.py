@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,13 +281,23 @@ class Reference:
 
     def _margins(self, values: Tensor, *, probabilities: bool = False) -> Tensor:
         """Return by how much the class at each pixel won, from logits or probabilities ``(K, H, W)``."""
-        threshold = self.config.threshold
-        if self.config.labels.overlapping or len(values) == 1:
-            level = threshold if probabilities else math.log(threshold / (1 - threshold))
-            margins = (values - level).abs()
-            return margins if self.config.labels.overlapping else margins[0]
+        cuts, overlapping = self._decision.cuts, self.config.labels.overlapping
+        if overlapping or len(values) == 1:
+            indices = range(len(values)) if overlapping else (1,)
+            levels = values.new_tensor([cuts.get(index, self.config.threshold) for index in indices])
+            margins = (values - (levels if probabilities else levels.logit())[:, None, None]).abs()
+            return margins if overlapping else margins[0]
         first, second = values.topk(2, dim=0).values
-        return first - second
+        margins = first - second
+        for index, level in cuts.items():
+            # Near its threshold, as near another class, a pixel may as well be of either.
+            chance, least = (
+                (values if probabilities else values.softmax(dim=0))[index],
+                values.new_tensor(level),
+            )
+            away = chance - least if probabilities else chance.logit() - least.logit()
+            margins = torch.minimum(margins, away.abs())
+        return margins
 
 
 def wrong_output(found: NDArray[Any], shape: Sequence[int]) -> str:

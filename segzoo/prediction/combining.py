@@ -157,6 +157,36 @@ class Ensemble:
         )
 
 
+class Tempered:
+    """An engine that answers with logits at its network's temperature, whose probabilities may be averaged.
+
+    Args:
+        engine: runs the network.
+        config: of the network.
+    """
+
+    def __init__(self, engine: Engine, config: ModelConfig) -> None:
+        self.engine, self._temperature, self._classes = engine, config.temperature, config.class_logits
+        self.description = engine.description
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits come out."""
+        return self.engine.device
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether threads may call it at once."""
+        return is_concurrent(self.engine)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``: logits of classes divided, the separator's as it is."""
+        logits = self.engine(images)
+        classes, rest = logits[:, : self._classes] / self._temperature, logits[:, self._classes :]
+        return torch.cat([classes, rest], dim=1) if rest.shape[1] else classes
+
+
 def is_concurrent(engine: Engine) -> bool:
     """Whether an engine says that several threads may call it at once; see `segzoo.interfaces.Engine`."""
     return bool(getattr(engine, "concurrent", False))

@@ -21,7 +21,7 @@ from segzoo.images import read, read_reduced, read_with_info, select_bands, with
 from segzoo.images.intensity import measured_over
 from segzoo.images.naming import naming_file
 from segzoo.images.pixels import as_pixels_with_info
-from segzoo.prediction.combining import Augmented, Ensemble, check_alike, rules_of
+from segzoo.prediction.combining import Augmented, Ensemble, Tempered, check_alike, rules_of
 from segzoo.prediction.decision import Decision, read_thresholds
 from segzoo.prediction.engines import make_engine
 from segzoo.prediction.postprocessing import clean, may_lack_measurements, measured_alone
@@ -237,11 +237,17 @@ class Predictor:
             except FailureError as error:
                 what = type(one).__name__ if isinstance(one, nn.Module) else one
                 raise FailureError(f"{what}: {error}") from error
+        views = bool(flips or turns or scales != (1.0,))
+        self._temperatures = [config_of(network).temperature for network in networks]
+        if (views or len(engines) > 1) and set(self._temperatures) != {1.0}:
+            # Probabilities are averaged, so each network's are made at its own temperature before that.
+            engines = [Tempered(one, config_of(net)) for one, net in zip(engines, networks, strict=True)]
+            self.config = replace(self.config, temperature=1.0)
         self.engine: Engine = Ensemble(engines, **rules_of(self.config)) if len(engines) > 1 else engines[0]
         for network in networks:
             if isinstance(network, ExportedNetwork):
                 network.check_views(turns=turns, scales=scales)
-        if flips or turns or tuple(scales) != (1.0,):
+        if views:
             self.engine = Augmented(
                 self.engine,
                 flips=flips,
@@ -366,7 +372,9 @@ class Predictor:
         """A text that is equal for predictors which give equal masks and objects."""
         # Also where the engine is the same: what is not exact reads its files smaller.
         cut = (self._exact, self.config.threshold, self._thresholds, self._smallest)
-        known = [fingerprint(network) for network in self._networks]
+        known: list[Any] = [fingerprint(network) for network in self._networks]
+        if set(self._temperatures) != {1.0}:
+            known += self._temperatures
         # Masks that are not split stay those of runs before there was a choice.
         cut += ("split",) * self.splits
         return repr((known, self.config.preprocessing, self.engine.description, self._views, cut))
@@ -379,6 +387,8 @@ class Predictor:
             found["threshold"] = f"{self.config.threshold:g}"
         for index, value in self._thresholds.items():
             found[f"threshold of {self.config.labels.classes[index]}"] = f"{value:g}"
+        if set(self._temperatures) != {1.0}:
+            found["temperature"] = ", ".join(f"{one:g}" for one in self._temperatures)
         if self.tiler.memory is not None:
             found["memory"] = told_bytes(self.tiler.memory)
         if self.config.preprocessing.bands:
