@@ -280,7 +280,7 @@ def _training(recipe: Recipe, steps: int = 8) -> tuple[TrainStep, TrainState, It
     seed_everything(recipe.seed)
     training, _ = open_splits(recipe.source, recipe.split)
     trainee = TrainState(recipe, accelerator, training, on_message=_nothing)
-    loader, batches = training_batches(recipe, trainee, training, accelerator)
+    loader, batches = training_batches(recipe, trainee, training, accelerator, on_message=_nothing)
     trainee.follow_schedule("constant", {}, steps=steps, steps_per_epoch=batches.steps)
     stepper = training_step(recipe, trainee, training, accelerator, on_message=_nothing)
     trainee.model.train()

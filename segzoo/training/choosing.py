@@ -172,7 +172,8 @@ def choose(
     before, sizes, pixels = named.fresh(), _Sizes(config.labels), _Pixels(config, len(dataset))
     sweeps = _sweeps(config, named) if "threshold" in what and scores_masks else []
     predictor = Predictor(network, backend="eager")
-    for case in _cases(predictor, dataset, probabilities=True, progress=progress):
+    likelihood = named_metrics(["nll"], dataset.labels)[0]
+    for case in _cases(predictor, dataset, [named, likelihood], progress=progress):
         named.count(before, case)
         pixels.add(case)
         sizes.add(case)
@@ -191,10 +192,9 @@ def choose(
         tried = sorted({*tried, *sizes.tried()})
     counters = [named.fresh() for _ in tried]
     with_decided = Predictor(_deciding(network, decided), backend="eager", smallest_object=0)
-    for case in _cases(with_decided, dataset, probabilities=named.needs("probabilities"), progress=progress):
+    for case in _cases(with_decided, dataset, [named], progress=progress):
         for size, counter in zip(tried, counters, strict=True):
-            mask = clean(case.prediction, config.labels, smallest_object=size) if size else case.prediction
-            named.count(counter, replace(case, prediction=mask))
+            named.count(counter, _cleaned(case, config.labels, size))
     scores = [score.of(counter) for counter in counters]
     place = score.best(tried, scores, config.smallest_object)
     if "smallest_object" in what:
@@ -293,14 +293,25 @@ def calibrate(
 
 
 def _cases(
-    predictor: Predictor, dataset: Dataset, *, probabilities: bool, progress: bool
+    predictor: Predictor, dataset: Dataset, metrics: Sequence[NamedMetric], *, progress: bool
 ) -> Iterator[ScoredSample]:
     check_ready(predictor, dataset)
 
     def case(index: int) -> ScoredSample:
-        return predicted(predictor, [dataset[index]], probabilities=probabilities)[0]
+        return predicted(predictor, [dataset[index]], metrics)[0]
 
     return every_case(len(dataset), case, progress=progress, unscored=None)
+
+
+def _cleaned(case: ScoredSample, labels: Labels, size: int) -> ScoredSample:
+    """Return a case without predicted objects of fewer pixels."""
+    if not size:
+        return case
+    mask = clean(case.prediction, labels, smallest_object=size)
+    objects, true = case.instances or (None, None)
+    if objects is not None:
+        objects = np.where(mask == case.prediction, objects, 0)
+    return replace(case, prediction=mask, instances=(objects, true))
 
 
 def _deciding(network: nn.Module, config: ModelConfig) -> nn.Module:
@@ -349,7 +360,8 @@ class _Sweep:
         """Count a case, which has probabilities."""
         assert case.probabilities is not None
         if self.index is None:
-            probability, target, instances = case.probabilities[-1], case.target, case.instances
+            true = None if case.instances is None else case.instances[1]
+            probability, target, instances = case.probabilities[-1], case.target, (None, true)
         else:
             probability, target, instances = case.probabilities[self.index], case.target[self.index], None
         for threshold, counter in zip(self.tried, self.counters, strict=True):
