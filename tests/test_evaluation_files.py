@@ -49,6 +49,7 @@ def test_arrays_and_images_are_paired_without_what_programs_put_around_names(fol
         ("a/cat_mask", "a/cat"),
         ("pred-7", "7_gt"),
         ("photo.1", "photo.1_label"),
+        ("cells_objects", "cells"),
     ],
 )
 def test_names_that_belong_together_are_found(prediction, truth):

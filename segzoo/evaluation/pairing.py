@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WORDS = (
     "ground[_-]?truth|gt|truth|true|annotations?|labels?|masks?|seg|segmentations?|manual"
-    "|predictions?|predicted|pred|outputs?|out|results?"
+    "|predictions?|predicted|pred|outputs?|out|results?|objects?|instances?"
 )
 #: Words that programs put before or after an image's name: ``prediction_000001.npy``, ``cat_mask.png``.
 _AFFIX = re.compile(rf"^(?:{_WORDS})[_.-](?=.)|(?<=.)[_.-](?:{_WORDS})$", re.IGNORECASE)

@@ -135,6 +135,7 @@ class Predictor:
     Attributes:
         config: of the weights.
         engine: what runs; its ``description`` says how.
+        splits: whether objects that touch are told apart.
         watch: counts the images that are far from the training data.
 
     Raises:
@@ -212,7 +213,6 @@ class Predictor:
         self._thresholds = own | read_thresholds(self.config.labels, thresholds or {})
         smallest = self.config.smallest_object if smallest_object is None else smallest_object
         self._smallest: dict[str, Any] = {"smallest_object": smallest, "smallest_hole": smallest_hole}
-        #: Whether objects that touch are told apart.
         self.splits = self.config.separator is not None if split_touching is None else split_touching
         # Wrong sizes are reported now, not after the first image.
         planes = (len(self.config.labels.classes),) if self.config.labels.overlapping else ()
