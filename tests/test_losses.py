@@ -208,6 +208,10 @@ def test_ohem_is_the_entropy_of_pixels_below_the_threshold_or_of_the_hardest(cla
     assert value(loss, logits, target) == pytest.approx(wanted)
 
 
+def test_ohem_of_no_images_is_nothing():
+    assert value(Ohem(), torch.zeros(0, 2, 4, 4), torch.zeros(0, 4, 4).long()) == 0
+
+
 def test_ohem_that_keeps_all_is_cross_entropy_with_its_weights():
     logits, target = example(3)
     weights = (0.5, 1.0, 3.0)

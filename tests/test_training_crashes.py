@@ -146,6 +146,17 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_weights(place):
     assert_same_end(place, "killed")
 
 
+def test_a_sum_of_losses_and_every_random_step_go_on_with_the_same_weights(place):
+    terms = [{"loss": "ohem"}, {"loss": "boundary", "weight": 0.01}, {"loss": "cldice", "iterations": 2}]
+    steps = ("affine", "perspective", "clahe", "stain", "invert", "shade", "exposure", "cutout")
+    words = ["loss=sum", f"loss.terms={json.dumps(terms)}", *(f"augment.{step}=true" for step in steps)]
+    whole = train(place, "whole", *words)
+    assert whole.code == 0, whole.text
+    assert train(place, "parts", *words, blow=Blow("SIGKILL", EPOCH + 2)).code == -signal.SIGKILL
+    assert resume(place, "parts").code == 0
+    assert_same_end(place, "parts", "whole")
+
+
 def test_killed_while_it_saves_and_loading_with_workers_it_ends_with_the_same_weights(place):
     ended = train(place, "saving", "workers=2", blow=Blow("SIGKILL", 2 * EPOCH, saving=True))
     assert ended.code == -signal.SIGKILL

@@ -55,6 +55,8 @@ class Ohem(CrossEntropy):
         """Return the loss of logits ``(N, C, H, W)`` for class indices ``(N, H, W)``; 0 without pixels."""
         pixels = read_pixels(logits, target, self.ignore_index)
         entropy = pixel_entropy(pixels)
+        if not entropy.numel():
+            return pixels.mean(entropy)
         hardest = entropy.detach().masked_fill(~pixels.valid, -1).flatten()
         hardest = hardest.topk(math.ceil(hardest.numel() * self.kept)).values
         # An index on the device, so that nothing waits for it.

@@ -66,6 +66,7 @@ class Stain(Step):
 
 def _is_grey(image: Pixels) -> bool:
     """Whether red, green and blue hardly differ."""
-    planes = image.transpose(2, 0, 1)
-    chroma = planes.max(0) - planes.min(0)
+    red, green, blue = image.transpose(2, 0, 1)
+    # Many times as fast as a maximum along an axis.
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     return bool((chroma > _CHROMA / 255 * white(image)).mean() < _SHARE)
