@@ -133,3 +133,12 @@ def test_the_real_export_has_one_whole_image_of_each_source():
         len(np.unique(one.instances)) - 1 for one in open_dataset("nanoshapes", root=root, split="all")
     ]
     assert sum(counted) == 2574
+
+
+@pytest.mark.slow
+@needs_data
+@pytest.mark.parametrize("fold", range(5))
+def test_the_real_images_that_validate_and_test_have_all_shapes(fold):
+    for split in ("val", "test"):
+        dataset = open_dataset("nanoshapes", root=Path(DATA or "", "nanoshapes_coco"), split=split, fold=fold)
+        assert set().union(*(np.unique(one.mask).tolist() for one in dataset)) == {0, 1, 2, 3}

@@ -3,9 +3,9 @@
 Roboflow's export holds 35 images of 416x416 pixels, 31 in ``train`` and 4 in ``test``, and two mosaics of
 each image in ``train``: a piece of it beside pieces of three others. A mosaic therefore shows images of any
 part, and none is used unless the part ``mosaics`` is asked for. Five folds hold seven of the 35 images each:
-one is the test, every seventh image of the others validates, the rest trains. Particles overlap; the smaller
-one lies on the larger one. The file's category 0, ``Octohedrons``, is Roboflow's supercategory, which nothing
-is annotated with.
+one is the test, four of the others validate, and 24 train. Those that validate are every seventh, from the
+fourth on, which have all three shapes in every fold. Particles overlap; the smaller one lies on the larger
+one. The file's category 0, ``Octohedrons``, is Roboflow's supercategory, which nothing is annotated with.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def nanoshapes(root: str | os.PathLike[str], split: str = "train", *, fold: int 
             " version 20 of NanoShapes, whose files keep their names"
         )
     others = [one for place, one in enumerate(whole) if place % _FOLDS != fold]
-    parts |= {"all": whole, "test": whole[fold::_FOLDS], "val": others[::7]}
-    parts["train"] = [one for place, one in enumerate(others) if place % 7]
+    parts |= {"all": whole, "test": whole[fold::_FOLDS], "val": others[3::7]}
+    parts["train"] = [one for place, one in enumerate(others) if place % 7 != 3]
     return AnnotatedImages(parts[split], SHAPES, order="area", remarks=partial(getattr, every, "remarks"))
 
 
