@@ -65,7 +65,7 @@ def test_every_ratio_is_that_of_the_figures_beside_it():
 
 def test_the_scores_of_weights_that_ship_are_those_of_the_table():
     page = Page(ENGLISH)
-    paragraph = next(part for part in page.prose.split("\n\n") if part.startswith("Three weights ship"))
+    paragraph = next(part for part in page.prose.split("\n\n") if part.startswith("Weights of ours ship"))
     table = next(table for table in page.tables if table[0][0] == "weights")
     for name in ("unet-nuclei", "nested-nuclei"):
         measured = next(" ".join(row) for row in table if row[0] == f"`{name}`")

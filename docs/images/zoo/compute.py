@@ -4,9 +4,9 @@
     python docs/images/zoo/compute.py --check    # say which are no longer what the weights compute
 
 Nuclei are two images of the test part of the Data Science Bowl 2018 (BBBC038, CC0), which
-docs/images/compute.py names. Those of ISBI 2012 may not be passed on, so the membranes are a drawing. Vessels,
-facades and nanoparticles are images of test parts under CC BY 4.0, in `seen`, whose README says whose they
-are: of each the one that scores best and the one that scores worst.
+docs/images/compute.py names. Those of ISBI 2012 may not be passed on, so the membranes are a drawing. What
+lies in `seen` is from test parts under CC BY 4.0, as its SOURCES.txt says: of each the image that scores best
+and the one that scores worst.
 """
 
 from __future__ import annotations
@@ -108,22 +108,8 @@ PICTURES = {
     "segzoo-medical:unet-vessels": Picture(
         seen("vessels-best.jpg", "vessels-worst.jpg"),
         "Two photographs of the retina; beside each the vessels that unet-vessels finds, in white",
-        "The images of the test part of CHASE_DB1 (Kingston University, CC BY 4.0, at half their size) that score"
-        " best and worst, the masks, and both together.",
-    ),
-    "segzoo-buildings:unet-facades": Picture(
-        seen("facades-best.jpg", "facades-worst.jpg"),
-        "Two photographs of facades; beside each its windows, balconies and greenery in colours, as unet-facades"
-        " finds them",
-        "An image of the test part (a-hwang/building-facade-segmentation, CC BY 4.0) that scores well and the one"
-        " that scores worst, the masks, and both together.",
-    ),
-    "segzoo-materials:unet-nanoparticles": Picture(
-        seen("nanoparticles-best.jpg", "nanoparticles-worst.jpg"),
-        "Two images of electron microscopy; beside each the particles that unet-nanoparticles finds, a colour for"
-        " each shape",
-        "The images of the fold's test part (NanoShapes, CC BY 4.0) that score best and worst, the masks, and both"
-        " together.",
+        "A part of the two images of CHASE_DB1's test part (Kingston University, CC BY 4.0) that score best"
+        " and worst, the masks, and both together.",
     ),
 }
 

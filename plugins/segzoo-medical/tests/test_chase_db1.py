@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segzoo
 from segzoo.build import open_dataset
 from segzoo.errors import FailureError, OptionError
 from segzoo.recognition import recognise
@@ -107,3 +108,23 @@ def test_the_real_vessels_are_seven_percent_of_the_pixels_and_observers_differ()
     assert {mask.shape for mask in first + second} == {(960, 999)}
     assert 0.05 < np.mean([mask.mean() for mask in first]) < 0.09
     assert all((one != other).any() for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.slow
+@needs_data
+def test_the_shipped_weights_score_what_their_config_states():
+    model = segzoo.load("unet-vessels")
+    stated = model.segzoo_config.provenance["test"]
+    test = open_dataset("chase-db1", root=Path(DATA or "", "chase_db1"), split="test")
+    for score in segzoo.evaluate(model, test, metrics=["dice"]):
+        assert score.contract == stated[score.metric]["contract"]
+        for name, value in score.values.items():
+            assert value == pytest.approx(stated[score.metric][name], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_find_vessels_in_the_images_of_their_picture():
+    folder = Path(__file__).parents[3] / "docs/images/zoo/seen"
+    model = segzoo.load("unet-vessels")
+    for name in ("best", "worst"):
+        assert 0.08 < segzoo.predict(folder / f"vessels-{name}.jpg", model=model).shares["vessel"] < 0.25

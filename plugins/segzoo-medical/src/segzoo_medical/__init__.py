@@ -111,6 +111,18 @@ def segzoo_weights() -> list[WeightsSpec]:
             data="ISBI 2012 (Cardona et al., 2010, doi:10.1371/journal.pbio.1000502), non-commercial",
             licence="CC-BY-NC-4.0",
         ),
+        WeightsSpec(
+            name="unet-vessels",
+            folder="segzoo_medical:weights/unet-vessels",
+            summary="blood vessels in photographs of the retina; not for diagnosis",
+            model="segzoo:unet",
+            options={"width": 16},
+            num_classes=1,
+            classes=RETINA.classes,
+            labels=RETINA,
+            data="CHASE_DB1 (Fraz et al., 2012, doi:10.1109/TBME.2012.2205687), CC BY 4.0",
+            licence="CC-BY-4.0",
+        ),
         *WEIGHTS,
     ]
 
@@ -213,7 +225,7 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-vessels",
             file="segzoo_medical:recipes/unet-vessels.toml",
             data="chase-db1",
-            summary="how the weights unet-vessels were trained: a small U-Net on full-size crops, 12 minutes",
+            summary="how the weights unet-vessels were trained: a small U-Net on crops at full size",
         ),
         RecipeSpec(
             name="wzmiaomiao-drive",
