@@ -10,9 +10,13 @@ import shlex
 #: Reads and writes the files of annotation tools.
 FORMATS = "segzoo-formats"
 
-#: Names of models, weights, encoders, decoders, data sets, outputs, clusters and recipes, and beginnings of
-#: addresses.
+#: Names of models, weights, encoders, decoders, data sets, augmentation steps, outputs, clusters and recipes,
+#: and beginnings of addresses.
 BROUGHT = {
+    "segzoo-albumentations": (
+        "albu",
+        "albumentations",
+    ),
     "segzoo-attention": (
         "attention",
         "attention-unet",

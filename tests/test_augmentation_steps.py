@@ -10,8 +10,8 @@ import torch
 import torchvision.transforms.v2.functional as T
 from scipy.ndimage import binary_erosion
 
-from segzoo import zoo
 from segzoo.training.augmentation import make_augmentation
+from segzoo.training.parts import factories
 
 IGNORE = 255
 
@@ -498,7 +498,7 @@ def test_steps_are_done_in_their_order():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("name", zoo.registry("augmentations").names())
+@pytest.mark.parametrize("name", factories("augmentations"))
 def test_floats_of_which_1_is_white_come_out_as_bytes_do(name, channels):
     image = np.random.default_rng(1).integers(90, 160, (40, 50, channels), np.uint8)
     options = {"letterbox": {"grey": 100}, "place": {"grey": 100}}.get(name, {})
@@ -515,7 +515,7 @@ def test_floats_of_which_1_is_white_come_out_as_bytes_do(name, channels):
 
 def test_floats_may_be_below_black_and_above_white():
     image = np.random.default_rng(2).normal(0, 1, (30, 40, 3)).astype(np.float32)
-    for name in zoo.registry("augmentations").names():
+    for name in factories("augmentations"):
         made, _ = augmented(image, **{name: {}})
         assert np.isfinite(made).all()
         # A blur averages, and a dim exposure sees nothing below black.

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KINDS = ("models", "weights", "encoders", "decoders", "datasets", "outputs", "clusters", "recipes")
+KINDS = (
+    "models",
+    "weights",
+    "encoders",
+    "decoders",
+    "datasets",
+    "augmentations",
+    "outputs",
+    "clusters",
+    "recipes",
+)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import numpy as np
 
 from segzoo.errors import OptionError
 from segzoo.labels import class_index
+from segzoo.options import as_names
 from segzoo.prediction.postprocessing import find_components
 from segzoo.training.augmentation.sizes import at, mirrored
 from segzoo.training.augmentation.step import Step, like, option, read_number, read_share
@@ -93,6 +94,7 @@ class CutMix(Mixing):
 
 
 def _read_classes(key: str, value: Any) -> tuple[str | int, ...]:
+    value = as_names(value) if isinstance(value, str) else value
     values = value if isinstance(value, list | tuple) else (value,)
     if not all(
         isinstance(one, str) or (isinstance(one, int) and not isinstance(one, bool)) for one in values
