@@ -38,7 +38,7 @@ _HOW = (
 )
 
 
-class Epochs(click.ParamType):
+class Count(click.ParamType):
     """A whole number; ``+20`` is left as it is, for ``--extend``."""
 
     name = "integer"
@@ -68,7 +68,7 @@ _KEYS = (
         shell_complete=offers.weights,
         help="Weights to start from: every tensor that fits is taken.",
     ),
-    click.option("--epochs", type=Epochs(), help="How often every image is seen [default: 50]."),
+    click.option("--epochs", type=Count(), help="How often every image is seen [default: 50]."),
     click.option("--batch-size", type=int, help="Images a step, of all processes together [default: 8]."),
     click.option(
         "--device", shell_complete=offers.devices, help="auto, cpu, cuda, mps or npu [default: auto]."
@@ -104,7 +104,7 @@ def recipe_options(command: Any) -> Any:
 @click.option(
     "--overwrite", is_flag=True, help="Delete the training that the folder holds; with --find-lr, its files."
 )
-@click.option("--steps", type=int, help="Optimizer steps in all, instead of epochs.")
+@click.option("--steps", type=Count(), help="Optimizer steps in all, instead of epochs.")
 @click.option(
     "--minutes",
     type=float,
