@@ -162,6 +162,13 @@ def _classes(config: ModelConfig) -> str:
         ]
     if config.separator is not None:
         told += ["", f"One more logit tells objects that touch apart, by their {config.separator.kind}."]
+    if config.thresholds:
+        cuts = ", ".join(f"{_one_line(name)} {value:g}" for name, value in config.thresholds.items())
+        told += ["", f"Thresholds of probabilities: {cuts}."]
+    chosen = config.provenance.get("chosen")
+    if isinstance(chosen, dict) and isinstance(chosen.get("reasons"), list | tuple):
+        reasons = "; ".join(_one_line(reason) for reason in chosen["reasons"])
+        told += ["", f"Chosen on validation images: {reasons}."]
     return "\n".join(["## Classes", "", "| index | class | colour |", "|---|---|---|", *rows, *told])
 
 

@@ -123,14 +123,14 @@ class Chosen:
 def chosen_of(config: ModelConfig) -> Chosen | None:
     """Return what was chosen for weights, as `Chosen.applied` stored it; ``None`` where nothing was."""
     told = config.provenance.get("chosen")
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or not isinstance(told.get("reasons"), list):
         return None
     return Chosen(
         threshold=config.threshold,
         thresholds=config.thresholds,
         smallest_object=config.smallest_object,
         temperature=config.temperature,
-        reasons=tuple(told.get("reasons", ())),
+        reasons=tuple(told["reasons"]),
         **{name: told.get(name, math.nan) for name in _STORED},
     )
 
