@@ -17,7 +17,7 @@ from segzoo.errors import OptionError
 from segzoo.prediction.postprocessing import find_instances
 from segzoo.prediction.segmentation import Segmentation
 from segzoo.prediction.splitting import split_instances, squared_distances
-from segzoo.specs import Labels, Separator
+from segzoo.specs import Labels, Separator, numbered_labels
 
 CELLS = Labels(classes=("background", "cell"))
 BOUNDARY, DISTANCE = Separator(kind="boundary"), Separator(kind="distance")
@@ -232,6 +232,14 @@ def test_each_of_several_classes_is_split_by_itself():
     found = split_instances(mask, labels)
     assert found.classes.tolist() == [1, 1, 2]
     assert ap(found.numbers, true) == 1
+
+
+def test_thousands_of_classes_of_which_few_are_there_are_split_at_once():
+    labels = numbered_labels(65_535)
+    mask = discs((40, 70), (20, 20, 14), (20, 46, 14)).astype(np.uint16)
+    mask[mask > 0] = 60_000
+    found = split_instances(mask, labels)
+    assert found.classes.tolist() == [60_000] * 2
 
 
 def test_classes_that_overlap_are_numbered_one_after_the_other():

@@ -74,11 +74,14 @@ def split_instances(
             ]
         )
     pieces, classes = np.zeros(mask.shape, np.int32), [np.zeros(0, np.int64)]
+    there = np.zeros(len(labels.classes), np.bool_)
+    for top in range(0, len(mask), _ROWS):
+        there[mask[top : top + _ROWS].astype(np.intp)] = True
     for index in labels.foreground:
+        if not there[index]:
+            continue
         where = mask == index
         box = _box(where)
-        if box is None:
-            continue
         inside, before = where[box], sum(map(len, classes))
         map_ = None if separation is None else separation[box]
         found, count = _split(inside, connectivity, map_, separator)
@@ -87,10 +90,10 @@ def split_instances(
     return _numbered(pieces, np.concatenate(classes), connectivity)
 
 
-def _box(where: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Return the rows and columns that hold anything."""
+def _box(where: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns that hold anything; something must be there."""
     rows, columns = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
-    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _numbered(pieces: NDArray[np.int32], classes: NDArray[np.int64], connectivity: int) -> Instances:
