@@ -468,6 +468,15 @@ def test_the_noise_of_an_exposure_is_that_of_its_light():
         assert half.std() == pytest.approx(light**0.5, rel=0.05)
 
 
+def test_the_noise_of_an_exposure_leaves_a_grey_image_grey_and_differs_between_colours():
+    options = {"probability": 1, "levels": 60, "noise": 1}
+    made, _ = augmented(np.repeat(noise(30, 40, 1), 3, axis=2), exposure=options)
+    assert (made == made[..., :1]).all()
+    flat = np.full((30, 40, 3), (90, 100, 110), np.uint8)
+    made = augmented(flat, exposure={**options, "offset": 40})[0].astype(float)
+    assert abs(np.corrcoef(made[..., 0].ravel(), made[..., 1].ravel())[0, 1]) < 0.15
+
+
 def test_an_exposure_never_brightens_what_is_dim_already():
     image = np.random.default_rng(0).integers(20, 26, (40, 40, 3), np.uint8)
     made, _ = augmented(image, exposure={"probability": 1, "levels": 200, "offset": 0, "noise": 0})

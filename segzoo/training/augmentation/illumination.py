@@ -70,7 +70,7 @@ class Exposure(Step):
 
     The range from the image's 0.5th to its 99.5th percentile, of all bands together, becomes ``levels`` of
     the 255 grey levels, never more than it has. Then noise is added and levels are rounded, which is not
-    undone where the image is brightened again.
+    undone where the image is brightened again. A grey image that is stored in three bands stays grey.
 
     Attributes:
         levels: least and greatest range of grey levels that are left; twice is as likely as half.
@@ -101,7 +101,10 @@ class Exposure(Step):
         levels += np.float32(offset)
         levels.clip(0, None, out=levels)
         if noise:
-            levels += np.sqrt(levels * np.float32(noise)) * random.standard_normal(image.shape, np.float32)
+            # A grey image that is stored in three bands was seen once, and stays grey.
+            bands = 1 if (image == image[..., :1]).all() else image.shape[2]
+            drawn = random.standard_normal((*image.shape[:2], bands), np.float32)
+            levels += np.sqrt(levels * np.float32(noise)) * drawn
         levels = np.rint(levels).clip(0, 255)
         if stretched:
             levels = (levels - np.float32(offset)) * np.float32(1 / scale) + np.float32(low)
