@@ -93,8 +93,8 @@ def _kind(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(f"`{choice}`" for choice in choices)
     if get_origin(hint) is tuple:
-        kind = _KINDS[choices[0]]
-        return f"list of {kind}s"
+        kinds = get_args(choices[0]) or choices[:1]
+        return f"list of {' or '.join(f'{_KINDS[kind]}s' for kind in kinds)}"
     if hint in _KINDS:
         return _KINDS[hint]
     return _kind(choices[0]) if choices and None.__class__ in get_args(hint) else "table"
