@@ -159,10 +159,10 @@ def test_objects_without_a_background_must_be_named():
     data = Shapes()
     data.labels = replace(THREE, background=None)
     with pytest.raises(OptionError, match=re.escape("copy_paste.classes must name the classes")):
-        mixed(data, {"copy_paste": ALWAYS})
+        augmentation_for({"copy_paste": {}}, data.labels)
     mixed(data, {"copy_paste": {**ALWAYS, "classes": ["square"]}})
     with pytest.raises(OptionError, match="cube"):
-        mixed(data, {"copy_paste": {**ALWAYS, "classes": ["cube"]}})
+        augmentation_for({"copy_paste": {"classes": ["cube"]}}, data.labels)
 
 
 def test_classes_that_overlap_are_mixed_plane_by_plane():

@@ -100,6 +100,14 @@ def test_two_processes_follow_the_loss_curve_of_one(dots, alone, tmp_path):
     assert np.allclose(curves(alone[0]), curves(shared), atol=1e-4)
 
 
+def test_two_processes_mix_and_sample_the_images_that_one_does(dots, tmp_path):
+    mixes = ["augment.mixup.alpha=1", "augment.cutmix={}", "augment.copy_paste={}", "sampling=classes"]
+    mixes += ["augment.crop.foreground=0.33"]
+    one = train(dots, tmp_path / "one", *PLAIN, *mixes)
+    two = train(dots, tmp_path / "two", *PLAIN, *mixes, processes=2)
+    assert np.allclose(curves(one), curves(two), atol=1e-4)
+
+
 def test_heads_of_deep_supervision_are_trained_together(dots, tmp_path):
     nested = ["--model", "nested/plain", 'model.encoder={"width":4,"depth":2,"norm":null}', "loss=ce"]
     nested += ['model.decoder={"deep_supervision":true,"norm":null}', "epochs=1"]

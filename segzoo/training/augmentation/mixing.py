@@ -128,23 +128,27 @@ class CopyPaste(Mixing):
     def mixed(
         self, first: Sample, second: Sample, random: np.random.Generator, labels: Labels
     ) -> tuple[Sample, float]:
-        """Return the first with objects of the second.
-
-        Raises:
-            OptionError: there is no such class, or no class is background and none is named.
-        """
+        """Return the first with objects of the second."""
         numbers = _objects(second, self._planes(second, labels))
         pasted = random.random(int(numbers.max(initial=0)) + 1) < self.share
         pasted[0] = False
         return put(first, second, pasted[numbers]), 1.0
 
-    def _planes(self, sample: Sample, labels: Labels) -> NDArray[Any]:
-        """Return the class of each pixel that may be of an object, from 1, and 0 elsewhere."""
+    def check(self, labels: Labels) -> None:
+        """Raise `OptionError` where a class is unknown, or none is background and none is named."""
         if not self.classes and labels.background is None and not labels.overlapping:
             raise OptionError(
                 "augment.copy_paste.classes must name the classes that have objects, as none of the data's "
                 f"is background: {', '.join(labels.classes)}"
             )
+        try:
+            for one in self.classes:
+                class_index(labels, one)
+        except OptionError as error:
+            raise OptionError(f"augment.copy_paste.classes: {error}") from error
+
+    def _planes(self, sample: Sample, labels: Labels) -> NDArray[Any]:
+        """Return the class of each pixel that may be of an object, from 1, and 0 elsewhere."""
         named = [class_index(labels, one) for one in self.classes]
         if labels.overlapping:
             planes = sample.mask[named] if named else sample.mask

@@ -242,6 +242,8 @@ def augmentation_for(steps: Mapping[str, Mapping[str, Any]], labels: Labels) -> 
         ignore_index=IGNORED if overlapping else labels.ignore_index,
         background=0 if overlapping else labels.background,
     )
+    for step in made.steps:
+        step.check(labels)
     return replace(made, labels=labels)
 
 

@@ -67,6 +67,9 @@ class Step:
         """Return one sample of two, and the share of the loss that its masks have; see `Mixing`."""
         raise NotImplementedError
 
+    def check(self, labels: Labels) -> None:
+        """Raise `OptionError` where the step does not fit masks with these labels."""
+
     def happens(self, random: np.random.Generator) -> bool:
         """Draw whether it is done this time; without a draw where it always is."""
         return self.probability >= 1 or random.random() < self.probability
