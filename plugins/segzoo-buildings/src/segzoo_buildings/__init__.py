@@ -1,4 +1,4 @@
-"""Buildings for segzoo: their facades in photographs, and weights that find windows, shops and balconies."""
+"""Buildings for segzoo: their facades in photographs, with windows, shops and balconies."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-facades",
             file="segzoo_buildings:recipes/unet-facades.toml",
             data="facades",
-            summary="how the weights unet-facades were trained: EfficientNet-Lite0 and a narrow U-Net",
+            summary="facades: EfficientNet-Lite0 and a narrow U-Net decoder, photographs upright",
         ),
     ]

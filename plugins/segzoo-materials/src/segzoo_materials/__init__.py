@@ -1,4 +1,4 @@
-"""Materials for segzoo: nanoparticles in electron microscopy, and weights that tell their shapes."""
+"""Materials for segzoo: nanoparticles of three shapes in electron microscopy."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def segzoo_recipes() -> list[RecipeSpec]:
             name="unet-nanoparticles",
             file="segzoo_materials:recipes/unet-nanoparticles.toml",
             data="nanoshapes",
-            summary="how the weights unet-nanoparticles were trained: EfficientNet-Lite0, five folds",
+            summary="nanoparticles: EfficientNet-Lite0 and a narrow U-Net decoder, turned; five folds",
         ),
     ]
