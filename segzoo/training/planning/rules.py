@@ -1,7 +1,7 @@
 """The rules of a plan, in their order: each looks at the sheet, chooses keys, and says why.
 
-A rule chooses nothing that somebody said, and later rules see what earlier ones and people chose. The numbers
-were measured: `docs/training/auto.md` says on which data, and where the rules lose.
+A rule chooses nothing that somebody said, and later rules see what earlier ones and people chose.
+`docs/training/auto.md` lists the rules, and says what was measured of them and what was not.
 """
 
 from __future__ import annotations
