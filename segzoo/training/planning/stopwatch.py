@@ -73,10 +73,10 @@ class Stopwatch:
         if (key := _key(recipe)) not in self._steps:
             trial = self._trial = Trial(recipe, self._sheet.training, steps=_WARMUP + _STEPS)
             times = list[float]()
-            while len(times) < _WARMUP + _STEPS and (len(times) < 2 or sum(times) < self._some):
+            while len(times) < _WARMUP + _STEPS and (len(times) <= _WARMUP or sum(times) < self._some):
                 times.append(sum(trial.timed().values()))
             # The fastest but one: other work on the machine makes steps slower, and never faster.
-            warm = sorted(times[_WARMUP:] or times[1:])
+            warm = sorted(times[_WARMUP:])
             self._steps[key] = warm[min(1, len(warm) - 1)]
             self._on_message(f"a step of {_told(recipe)} takes {self._steps[key]:.2g} s")
         return self._steps[key]
