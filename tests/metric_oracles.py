@@ -231,6 +231,42 @@ def average_precision(positives, negatives):
     return total
 
 
+def belief(score: Callable[[list[tuple[list[float], int]]], float]) -> Oracle:
+    """Score the probabilities of all classes and the true class, of each pixel."""
+
+    def of(labels, examples):
+        found = [
+            ([float(chance) for chance in one.probabilities[:, y, x]], int(one.target[y, x]))
+            for one in examples
+            for y, x in np.argwhere(visible(labels, one))
+        ]
+        return score(found) if found else math.nan
+
+    def oracle(labels, examples):
+        return {"pooled": of(labels, examples), "per_image": mean([of(labels, [one]) for one in examples])}
+
+    return oracle
+
+
+def calibration_error(found):
+    gaps = [0.0] * 15
+    for chances, true in found:
+        sure = max(chances)
+        number = next(i for i in range(15) if sure <= (i + 1) / 15 or i == 14)
+        gaps[number] += sure - (chances.index(sure) == true)
+    return sum(map(abs, gaps)) / len(found)
+
+
+def brier(found):
+    # One of two classes says all, as the other has what is left.
+    total = sum((p - (k == true)) ** 2 for chances, true in found for k, p in enumerate(chances))
+    return total / len(found) / (2 if len(found[0][0]) == 2 else 1)
+
+
+def surprise(found):
+    return sum(-math.log(max(chances[true], 1e-7)) for chances, true in found) / len(found)
+
+
 def mindspore_dice(labels, examples):
     single = []
     for one in examples:
@@ -437,6 +473,9 @@ ORACLES: dict[str, Oracle] = {
     "cldice": cldice,
     "roc-auc": curve(roc_auc),
     "average-precision": curve(average_precision),
+    "ece": belief(calibration_error),
+    "brier": belief(brier),
+    "nll": belief(surprise),
     "rand": rand,
     "info": info,
     "ap": object_precision,
