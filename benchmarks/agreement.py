@@ -90,7 +90,7 @@ def row(name: str, found: Found, like: Found, truths: list[NDArray[np.bool_]]) -
 def main() -> None:
     parser = argparse.ArgumentParser(description="Masks of every way to compute against the plain network's.")
     parser.add_argument("--root", help="where dsb2018 lies [default: $SEGZOO_DATA/dsb2018]")
-    parser.add_argument("--model", default="unet-nuclei")
+    parser.add_argument("--model", default="unet-nuclei-1")
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     options = parser.parse_args()

@@ -28,7 +28,7 @@ from segzoo.prediction.manifest import Manifest
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="unet-nuclei")
+    parser.add_argument("--model", default="unet-nuclei-1")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)

@@ -36,7 +36,7 @@ from segzoo.machine import machine_in_words
 
 #: One of each family of decoders, small; two have trained weights.
 NAMES = (
-    "unet-nuclei",
+    "unet-nuclei-1",
     "nested-nuclei",
     "attention",
     "fpn/resnet18",

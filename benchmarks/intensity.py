@@ -2,7 +2,7 @@
 
 Fluorescence images of the test part of ``dsb2018`` (`segzoo data prepare dsb2018`), whose nuclei are known,
 are written as 16-bit values: with a camera's gain and offset, with single hot pixels, or as floats. For each,
-the IoU of ``unet-nuclei`` over all pixels, and the share of mask pixels that are not those of the 8-bit
+the IoU of ``unet-nuclei-1`` over all pixels, and the share of mask pixels that are not those of the 8-bit
 image: by the bits that the brightest pixel needs, as was the rule once, by the default, and by percentiles of
 each image and of all.
 
@@ -69,7 +69,7 @@ def before(image: NDArray[Any]) -> NDArray[np.uint8] | None:
 
 def masks(images: list[NDArray[Any]], rule: str | None) -> list[NDArray[np.bool_]] | None:
     """Return the nuclei of each image; nothing where an image is refused."""
-    predictor = segzoo.Predictor("unet-nuclei", backend="eager", intensity=rule)
+    predictor = segzoo.Predictor("unet-nuclei-1", backend="eager", intensity=rule)
     predictor.measure(images)
     try:
         return [predictor(image).mask > 0 for image in images]

@@ -287,7 +287,7 @@ def bad(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", default="throughput,memory,beyond,stop,bad")
-    parser.add_argument("--model", default="unet-nuclei")
+    parser.add_argument("--model", default="unet-nuclei-1")
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--many", type=int, default=10_000)

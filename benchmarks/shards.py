@@ -50,7 +50,7 @@ def seconds(commands: list[list[str]], threads: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="unet-nuclei")
+    parser.add_argument("--model", default="unet-nuclei-1")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--runs", type=int, default=3)

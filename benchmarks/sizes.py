@@ -53,7 +53,7 @@ def measure(model: str, backend: str, each: bool) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="unet-nuclei")
+    parser.add_argument("--model", default="unet-nuclei-1")
     parser.add_argument("--backends", default="onnxruntime,openvino")
     parser.add_argument("--only", nargs=2, metavar=("BACKEND", "WAY"), help=argparse.SUPPRESS)
     given = parser.parse_args()

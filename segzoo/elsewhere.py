@@ -118,6 +118,7 @@ BROUGHT = {
         "unet-isbi-mindspore-1.2",
         "unet-membranes",
         "unet-nuclei",
+        "unet-nuclei-1",
         "unet-vessels",
         "wzmiaomiao-drive",
     ),

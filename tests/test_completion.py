@@ -232,7 +232,10 @@ def test_another_shell_is_an_error_that_lists_those_there_are(capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("segzoo predict 'my image.png' --model=unet-nu", "dir,unet-nu\nplain,unet-nuclei"),
+        (
+            "segzoo predict 'my image.png' --model=unet-nu",
+            "dir,unet-nu\nplain,unet-nuclei\nplain,unet-nuclei-1",
+        ),
         ("segzoo benchmark unet --run torch:fas", "plain,fast\nplain,fastest"),
         ("segzoo train milesial-carvana optimizer=s", "plain,sgd"),
     ],

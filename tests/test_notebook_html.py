@@ -136,7 +136,7 @@ def test_plain_text_of_a_segmentation_is_a_line() -> None:
 
 
 def test_a_model_shows_what_it_is_expects_and_reaches() -> None:
-    page = shown(segzoo.load("unet-nuclei"))
+    page = shown(segzoo.load("unet-nuclei-1"))
     for told in (
         "Segmenter segzoo:unet",
         "parameters 1,942,577",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The config that ships with segzoo-medical, which configs are mutations of.
-SHIPPED = ROOT / "plugins/segzoo-medical/src/segzoo_medical/weights/unet-nuclei/config.json"
+SHIPPED = ROOT / "plugins/segzoo-medical/src/segzoo_medical/weights/unet-nuclei-1/config.json"
 #: What a payload of a malicious file writes if it runs.
 MARKER = "CODE_HAS_RUN"
 
@@ -139,7 +139,7 @@ def save_pair(folder: Path, name: bytes | str, number: int) -> None:
 
 
 def shipped_config(width: int = 2) -> dict[str, object]:
-    """Return the config of unet-nuclei for a narrower network, without its long record of scores."""
+    """Return the config of unet-nuclei-1 for a narrower network, without its long record of scores."""
     config = json.loads(SHIPPED.read_text(encoding="utf-8"))
     config["architecture"]["options"]["width"] = width
     config["provenance"].pop("test")
@@ -147,7 +147,7 @@ def shipped_config(width: int = 2) -> dict[str, object]:
 
 
 def save_model(folder: Path, width: int = 2) -> None:
-    """Write the weights folder of a narrow network like unet-nuclei, with fixed weights."""
+    """Write the weights folder of a narrow network like unet-nuclei-1, with fixed weights."""
     import torch
 
     import segzoo

@@ -99,6 +99,7 @@ _DRAWN = (
 #: By the full name of the weights.
 PICTURES = {
     "segzoo-medical:unet-nuclei": Picture(nuclei, _FINDS.format("unet-nuclei"), _NUCLEI),
+    "segzoo-medical:unet-nuclei-1": Picture(nuclei, _FINDS.format("unet-nuclei-1"), _NUCLEI),
     "segzoo-nested:nested-nuclei": Picture(nuclei, _FINDS.format("nested-nuclei"), _NUCLEI),
     "segzoo-medical:unet-membranes": Picture(
         membranes,

@@ -8,7 +8,16 @@ except ModuleNotFoundError as error:
     if error.name == "segzoo.hooks":
         error.add_note("this package segzoo is another program's: uninstall segzoo, install segmentation-zoo")
     raise
-from segzoo.specs import Archive, DatasetSpec, EncoderSpec, Labels, LayoutSpec, RecipeSpec, WeightsSpec
+from segzoo.specs import (
+    Archive,
+    DatasetSpec,
+    EncoderSpec,
+    Labels,
+    LayoutSpec,
+    RecipeSpec,
+    Separator,
+    WeightsSpec,
+)
 from segzoo_medical.catalogue import WEIGHTS
 
 NUCLEI = Labels(classes=("background", "nucleus"), palette=((0, 0, 0), (255, 196, 0)))
@@ -89,7 +98,20 @@ def segzoo_weights() -> list[WeightsSpec]:
         WeightsSpec(
             name="unet-nuclei",
             folder="segzoo_medical:weights/unet-nuclei",
-            summary="nuclei in light and fluorescence microscopy",
+            summary="nuclei in fluorescence and light microscopy, told apart where they touch",
+            model="segzoo:unet/timm:tf_efficientnet_lite0",
+            decoder={"widths": (128, 64, 32, 24, 16), "upsample": "transpose"},
+            num_classes=2,
+            separator=Separator(kind="boundary"),
+            classes=NUCLEI.classes,
+            labels=NUCLEI,
+            data="Data Science Bowl 2018 (BBBC038), CC0; encoder from ImageNet",
+            licence="Apache-2.0",
+        ),
+        WeightsSpec(
+            name="unet-nuclei-1",
+            folder="segzoo_medical:weights/unet-nuclei-1",
+            summary="nuclei in light and fluorescence microscopy: the unet-nuclei of segzoo 0.1.0",
             model="segzoo:unet",
             options={"width": 16},
             num_classes=1,
@@ -242,6 +264,12 @@ def segzoo_recipes() -> list[RecipeSpec]:
             origin="MindSpore models, unet_medical",
             homepage=_MINDSPORE,
             summary="as MindSpore's program trains on membranes: valid convolutions, Adam, 600 steps",
+        ),
+        RecipeSpec(
+            name="unet-nuclei",
+            file="segzoo_medical:recipes/unet-nuclei.toml",
+            data="dsb2018",
+            summary="how the weights unet-nuclei were trained: a pretrained encoder, images of many looks",
         ),
         RecipeSpec(
             name="unet-membranes",
