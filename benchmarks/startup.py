@@ -41,7 +41,7 @@ def predict(folder: Path) -> list[str]:
     rows, columns = np.mgrid[:256, :256]
     discs = ((rows % 64 - 32) ** 2 + (columns % 64 - 32) ** 2 < 200) * 120 + 30
     Image.fromarray(discs.astype(np.uint8)).save(folder / "image.png")
-    rest = ["--model", "unet-nuclei", "--outputs", "mask", "--overwrite", "--out", str(folder)]
+    rest = ["--model", "unet-nuclei-1", "--outputs", "mask", "--overwrite", "--out", str(folder)]
     return [PROGRAM, "predict", str(folder / "image.png"), *rest]
 
 

@@ -18,10 +18,10 @@ NOT_NEEDED = ("torchvision", "timm", "accelerate", "scipy", "openvino", "nncf", 
 
 
 @pytest.mark.slow
-def test_one_mask_needs_no_package_beside_torch(tmp_path: Path) -> None:
+def test_one_mask_of_a_plain_unet_needs_no_package_beside_torch(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
-    arguments = ["predict", str(tmp_path / "a.png"), "--model", "unet-nuclei", "--out", str(tmp_path)]
+    arguments = ["predict", str(tmp_path / "a.png"), "--model", "unet-nuclei-1", "--out", str(tmp_path)]
     program = (
         "import sys; from segzoo.cli import run\n"
         f"code = run({arguments!r})\n"
