@@ -86,12 +86,12 @@ class ModelConfig:
         labels: its classes.
         threshold: above which probability a pixel belongs to the one class of a one-logit network, or to
             each class where classes overlap.
-        thresholds: by name, of classes that have another: a class is taken where its probability exceeds it.
+        thresholds: by class name, for classes whose threshold differs: a class is taken where its probability
+            exceeds it.
         temperature: what class logits are divided by before probabilities are made of them, so that these are
             as often right as they say; masks of the most probable class are the same at any temperature.
         separator: what the last logit says about objects that touch; ``None`` where every logit is a class's.
-        smallest_object: pixels of the smallest object that prediction keeps unless it is told another; 0
-            keeps all.
+        smallest_object: pixels of the smallest object that prediction keeps by default; 0 keeps all.
         licence: of the weights, an SPDX identifier where one fits.
         statistics: of each band of the images that were trained on, as intensity leaves them; empty where
             nobody measured them.
@@ -163,6 +163,11 @@ class ModelConfig:
     def class_logits(self) -> int:
         """How many of the network's logits decide the class; one more is the separator's, if there is one."""
         return self.architecture.num_classes - (self.separator is not None)
+
+
+def undecided(config: ModelConfig) -> ModelConfig:
+    """Return a config without what was chosen for trained weights, for weights that will be others."""
+    return replace(config, threshold=0.5, thresholds={}, temperature=1.0, smallest_object=0)
 
 
 #: Keys that older versions of segzoo do not know: they are left out where they hold what those versions do.

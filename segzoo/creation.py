@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from segzoo import zoo
 from segzoo.architecture import Choice, build, plan
-from segzoo.config import ModelConfig, pretraining_of
+from segzoo.config import ModelConfig, pretraining_of, undecided
 from segzoo.errors import OptionError, WeightsError
 from segzoo.printing import command_line
 from segzoo.specs import WeightsSpec, default_preprocessing, numbered_labels
@@ -197,7 +197,8 @@ def _changed(
     )
     changes: dict[str, Any] = {"architecture": architecture}
     if architecture.num_classes != old.num_classes:
-        # All logits of a new head are classes.
+        # All logits of a new head are classes, and nothing was chosen for it.
+        stored = undecided(stored)
         changes |= {"labels": numbered_labels(architecture.num_classes), "separator": None}
     if architecture.in_channels != old.in_channels:
         # Mean and std were those of other channels.

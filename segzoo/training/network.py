@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzoo.config import config_of
+from segzoo.config import config_of, undecided
 from segzoo.creation import create, is_weights
 from segzoo.errors import ImageError, OptionError
 from segzoo.images import choose_bands, with_bands
@@ -61,7 +61,7 @@ def make_network(recipe: Recipe, training: Dataset) -> nn.Module:
     if recipe.mean:
         preprocessing = replace(preprocessing, mean=recipe.mean, std=recipe.std)
     config = replace(
-        config,
+        undecided(config),
         labels=training.labels,
         preprocessing=preprocessing,
         separator=None if separation is None else separation.spec,
